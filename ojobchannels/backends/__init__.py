@@ -1,0 +1,88 @@
+"""The embedded channel types: described here, implemented in modules that load at the first open."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from ojobchannels.errors import InvalidOption, NotSupported
+from ojobchannels.host.clock import HOST_CLOCK
+from ojobchannels.hookspecs import ChannelType, Option, hookimpl
+
+_CLOCK = Option("clock", object, "the clock that judges leases", HOST_CLOCK)
+_TIMEOUT = Option("timeout", float, "seconds to wait for other processes at the storage", 10.0)
+
+
+@hookimpl
+def ojobchannels_channel_types() -> Iterable[ChannelType]:
+    """Offers ``simple``, ``file`` and ``db``."""
+    return (
+        ChannelType(
+            name="simple",
+            summary="in memory, one store per name and process",
+            open=_opener("simple"),
+            options=(_CLOCK,),
+            schemes=("simple",),
+            parse_url=_no_path,
+            capabilities=frozenset({"atomic_batches", "fifo"}),
+        ),
+        ChannelType(
+            name="file",
+            summary="one JSON file that people can read and mend",
+            open=_opener("file"),
+            options=(
+                Option("file", str, "path of the JSON file", required=True),
+                _TIMEOUT,
+                _CLOCK,
+            ),
+            schemes=("file",),
+            parse_url=_path,
+            capabilities=frozenset({"atomic_batches", "durable", "processes", "crash_release"}),
+        ),
+        ChannelType(
+            name="db",
+            summary="a SQLite database, for many documents and many processes of one host",
+            open=_opener("db"),
+            options=(
+                Option("file", str, "path of the database", required=True),
+                Option("durable", bool, "documents survive a power cut from the moment of return", True),
+                _TIMEOUT,
+                _CLOCK,
+            ),
+            schemes=("sqlite",),
+            parse_url=_path,
+            capabilities=frozenset({"atomic_batches", "durable", "processes", "crash_release"}),
+        ),
+    )
+
+
+def _opener(type: str) -> Callable[[str, Mapping[str, Any]], object]:
+    def open(channel: str, options: Mapping[str, Any]) -> object:
+        if type != "simple" and sys.platform == "win32":
+            raise NotSupported(channel, f"type {type!r} on Windows", "use type simple there")
+        module = importlib.import_module(f"ojobchannels.backends.{type}")
+        backend: object = module.open_backend(channel, **options)
+        return backend
+
+    return open
+
+
+def _no_path(url: str) -> Mapping[str, Any]:
+    parts = urlsplit(url)
+    if parts.netloc or parts.path.strip("/"):
+        raise InvalidOption("URL", f"{url!r} names a place", "write simple:// alone")
+    return dict(parse_qsl(parts.query))
+
+
+def _path(url: str) -> Mapping[str, Any]:
+    parts = urlsplit(url)
+    if parts.netloc or len(parts.path) < 2:
+        raise InvalidOption(
+            "URL",
+            f"{url!r} names no file",
+            f"write {parts.scheme}:///relative/path or {parts.scheme}:////absolute/path",
+        )
+    return {"file": unquote(parts.path[1:]), **dict(parse_qsl(parts.query))}

@@ -1,0 +1,377 @@
+"""`db`: documents and locks in a SQLite database, for many processes of one host."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, Literal
+
+from ojobchannels.backends import records, sql
+from ojobchannels.backends.connections import Connections
+from ojobchannels.backends.onehost import OneHost, translated
+from ojobchannels.backends.records import LockRecord
+from ojobchannels.documents import Document, Item, Key, decode, encode, matches
+from ojobchannels.errors import (
+    ChannelDamaged,
+    ChannelError,
+    ChannelTimeout,
+    ChannelUnavailable,
+    InvalidValue,
+    StaleFence,
+    StorageFull,
+)
+from ojobchannels.hookspecs import (
+    ABSENT,
+    MISSING,
+    Adopted,
+    Busy,
+    Compared,
+    Granted,
+    LeaseRequest,
+    LockInfo,
+    hookimpl,
+)
+from ojobchannels.host import storage
+from ojobchannels.host.clock import Clock
+from ojobchannels.host.storage import Place
+
+_WRITE_FAILED = frozenset(
+    {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_SHMSIZE}
+)
+
+
+def open_backend(
+    channel: str, file: str, durable: bool, timeout: float, clock: Clock
+) -> DatabaseBackend:
+    """Opens the database, or makes a new one.
+
+    Raises:
+        ChannelDamaged: It is no database, another program's, or of a later version.
+        ChannelUnavailable: It cannot be opened or written.
+    """
+    backend = DatabaseBackend(channel, storage.prepare(channel, file), durable, timeout, clock)
+    try:
+        backend.prepare()
+    except BaseException:
+        backend.close()
+        raise
+    return backend
+
+
+class DatabaseBackend(OneHost):
+    """One handle on the database.
+
+    Document writes are flushed to the disk at commit, lock rows are not: a power cut ends their holder
+    as well, and fences follow the wall clock.
+    """
+
+    def __init__(
+        self, channel: str, place: Place, durable: bool, timeout: float, clock: Clock
+    ) -> None:
+        super().__init__(channel, place, clock, timeout)
+        self._connections = Connections(channel, place, timeout, clock)
+        self._level: Literal["FULL", "NORMAL"] = "FULL" if durable else "NORMAL"
+
+    @translated
+    def prepare(self) -> None:
+        """Checks the database, makes what is missing, and sweeps fences that time has overtaken."""
+        with self._connections.writing("NORMAL") as connection:
+            fault = sql.prepare(connection)
+            if fault:
+                raise ChannelDamaged(self.channel, str(self.place.path), *fault)
+            connection.execute(sql.SWEEP_LOCKS)
+
+    @hookimpl
+    @translated
+    def get(self, key: Key) -> Document:
+        with self._connections.reading() as connection:
+            row = connection.execute(sql.GET, self._keyed(key)).fetchone()
+        return MISSING if row is None else decode(row[0])
+
+    @hookimpl
+    @translated
+    def set(self, key: Key, value: Document, fence: int | None) -> bool:
+        if fence is None:
+            with self._connections.writing(self._level) as connection:
+                connection.execute(sql.PUT, self._row(key, value))
+        else:
+            with self._connections.transaction(self._level) as connection:
+                self._mark(connection, key, fence)
+                connection.execute(sql.PUT, self._row(key, value))
+        return True
+
+    @hookimpl
+    @translated
+    def unset(self, key: Key, fence: int | None) -> bool:
+        with self._connections.transaction(self._level) as connection:
+            self._mark(connection, key, fence)
+            return connection.execute(sql.UNSET, self._keyed(key)).rowcount > 0
+
+    @hookimpl
+    @translated
+    def get_all(self, match: Document) -> list[Document]:
+        with self._connections.reading() as connection:
+            rows = connection.execute(sql.VALUES_IN_ORDER, self._mine).fetchall()
+        values = [decode(row[0]) for row in rows]
+        return values if match is None else [value for value in values if matches(match, value)]
+
+    @hookimpl
+    @translated
+    def items(
+        self, match: Document, limit: int, newest_first: bool, after: int | None
+    ) -> list[Item]:
+        statement = sql.NEWEST_FIRST if newest_first else sql.OLDEST_FIRST
+        start = after if after is not None else (2**63 - 1 if newest_first else 0)
+        page: list[Item] = []
+        with self._connections.reading() as connection:
+            rows = connection.execute(statement, {**self._mine, "after": start})
+            try:
+                for key, text, position in rows:
+                    if len(page) == limit:
+                        break
+                    value = decode(text)
+                    if match is None or matches(match, value):
+                        page.append(Item(decode(key), value, position))
+            finally:
+                rows.close()
+        return page
+
+    @hookimpl
+    @translated
+    def get_keys(self) -> list[Document]:
+        with self._connections.reading() as connection:
+            rows = connection.execute(sql.KEYS_IN_ORDER, self._mine).fetchall()
+        return [decode(row[0]) for row in rows]
+
+    @hookimpl
+    @translated
+    def size(self) -> int:
+        with self._connections.reading() as connection:
+            count: int = connection.execute(sql.SIZE, self._mine).fetchone()[0]
+        return count
+
+    @hookimpl
+    @translated
+    def set_all(self, items: list[tuple[Key, Document]]) -> bool:
+        rows = [self._row(key, value) for key, value in items]
+        with self._connections.transaction(self._level) as connection:
+            connection.executemany(sql.PUT, rows)
+        return True
+
+    @hookimpl
+    @translated
+    def unset_all(self, keys: list[Key]) -> int:
+        with self._connections.transaction(self._level) as connection:
+            return sum(connection.execute(sql.UNSET, self._keyed(key)).rowcount for key in keys)
+
+    @hookimpl
+    @translated
+    def get_set(self, match: Document, key: Key, value: Document, fence: int | None) -> Compared:
+        with self._connections.transaction(self._level) as connection:
+            row = connection.execute(sql.GET, self._keyed(key)).fetchone()
+            present = MISSING if row is None else decode(row[0])
+            if (present is MISSING) != (match is ABSENT):
+                return Compared(False, present)
+            if match is not ABSENT and not matches(match, present):
+                return Compared(False, present)
+            self._mark(connection, key, fence)
+            connection.execute(sql.PUT, self._row(key, value))
+        return Compared(True, present)
+
+    @hookimpl
+    @translated
+    def pop(self) -> Document:
+        return self._take("max")
+
+    @hookimpl
+    @translated
+    def shift(self) -> Document:
+        return self._take("min")
+
+    @hookimpl
+    @translated
+    def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
+        asked = {
+            **self._named(name, token),
+            "ttl": ttl * 1000,
+            "alive": self.liveness.offset(),
+            "holder": encode(holder),
+            "dead": None,
+        }
+        while True:
+            with self._connections.writing("NORMAL") as connection:
+                row = connection.execute(sql.LOCK, asked).fetchone()
+            if row is not None:
+                return Granted(row[0], None if row[1] is None else decode(row[1]))
+            record = self._read_lock(name)
+            left = self.left(record)
+            if not left:
+                asked["dead"] = record.token or None
+            elif record.token == token:
+                return Granted(record.fence, None)
+            else:
+                return records.busy(record, left)
+
+    @hookimpl
+    @translated
+    def unlock(self, name: str, token: str) -> bool:
+        self.end_branch(token)
+        with self._connections.writing("NORMAL") as connection:
+            row = connection.execute(sql.UNLOCK, self._named(name, token)).fetchone()
+        if row is None:
+            return False
+        self.ring(name)
+        return True
+
+    @hookimpl
+    @translated
+    def extend(self, name: str, token: str, ttl: int) -> bool:
+        with self._connections.writing("NORMAL") as connection:
+            return self._extend(connection, name, token, ttl)
+
+    @hookimpl
+    @translated
+    def extend_all(self, leases: list[LeaseRequest], timeout: int) -> list[bool]:
+        with self._connections.transaction("NORMAL", timeout / 1000) as connection:
+            return [self._extend(connection, *lease) for lease in leases]
+
+    @hookimpl
+    @translated
+    def adopt(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | bool:
+        alive = records.NOBODY if holder is None else self.liveness.offset()
+        record = self._adopt(name, token, alive, holder)
+        if record is None:
+            return False
+        self.end_branch(token)
+        return records.adopted(record, self.clock)
+
+    @hookimpl
+    @translated
+    def share(self, name: str, token: str) -> list[int]:
+        descriptor, alive = self.branch(token)
+        if alive and self._adopt(name, token, alive, None):
+            return [descriptor]
+        self.end_branch(token)
+        return []
+
+    @hookimpl
+    @translated
+    def lock_info(self, name: str) -> LockInfo | None:
+        record = self._read_lock(name)
+        left = self.left(record)
+        return records.info(name, record, left, self.clock) if left else None
+
+    @hookimpl
+    @translated
+    def locks(self) -> list[LockInfo]:
+        with self._connections.reading() as connection:
+            rows = connection.execute(sql.HELD_LOCKS, self._mine).fetchall()
+        infos = (self.lock_info(row[0]) for row in rows)
+        return [info for info in infos if info]
+
+    @hookimpl
+    @translated
+    def force_unlock(self, name: str) -> LockInfo | None:
+        with self._connections.transaction("NORMAL") as connection:
+            record = self._read_row(connection, name)
+            left = self.left(record)
+            if not left:
+                return None
+            connection.execute(sql.FORCE_UNLOCK, self._named(name))
+        self.ring(name)
+        return records.info(name, record, left, self.clock)
+
+    @hookimpl
+    @translated
+    def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
+        self.wait_for(name, seen_fence, timeout, lambda: self._read_lock(name))
+        return True
+
+    @hookimpl
+    def close(self) -> bool:
+        self.stop_waiting()
+        self._connections.close()
+        return True
+
+    @hookimpl
+    @translated
+    def destroy(self) -> bool:
+        with self._connections.writing(self._level) as connection:
+            connection.execute(sql.DESTROY, self._mine)
+        return True
+
+    def translate(self, error: Exception) -> ChannelError | None:
+        """Returns the error of ours for one of SQLite's, or of the system's."""
+        if not isinstance(error, sqlite3.Error):
+            return super().translate(error)
+        path = self.place.path
+        code = getattr(error, "sqlite_errorcode", None) or 0
+        if code & 0xFF == sqlite3.SQLITE_FULL or code in _WRITE_FAILED:
+            advice = "free some space or raise the limit; nothing was changed, so try again"
+            return StorageFull(self.channel, f"{error} ({path})", advice)
+        match code & 0xFF:
+            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+                return ChannelTimeout(self.channel, f"work on {path}", self.timeout)
+            case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
+                advice = "the file was left as it was: restore it from a copy, or name another file"
+                return ChannelDamaged(self.channel, str(path), str(error), advice)
+            case sqlite3.SQLITE_TOOBIG:
+                return InvalidValue("$", str(error))
+            case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+                advice = f"this user needs write permission on {path} and on {path.parent}"
+                return ChannelUnavailable(self.channel, f"{error} ({path})", advice)
+        if isinstance(error, sqlite3.DataError | OverflowError):
+            return InvalidValue("$", str(error))
+        return ChannelUnavailable(self.channel, f"{error} ({path})", "check the file, then try again")
+
+    @property
+    def _mine(self) -> dict[str, Any]:
+        return {"channel": self.channel}
+
+    def _keyed(self, key: Key) -> dict[str, Any]:
+        return {"channel": self.channel, "key": str(key)}
+
+    def _named(self, name: str, token: str = "") -> dict[str, Any]:
+        return {"channel": self.channel, "name": name, "token": token}
+
+    def _row(self, key: Key, value: Document) -> dict[str, Any]:
+        return {**self._keyed(key), "written_key": encode(key.document), "value": encode(value)}
+
+    def _mark(self, connection: sqlite3.Connection, key: Key, fence: int | None) -> None:
+        if fence is None:
+            return
+        if connection.execute(sql.MARK, {**self._keyed(key), "fence": fence}).fetchone() is None:
+            mark = connection.execute(sql.READ_MARK, self._keyed(key)).fetchone()[0]
+            raise StaleFence(self.channel, key.document, fence, mark)
+
+    def _take(self, end: Literal["max", "min"]) -> Document:
+        with self._connections.writing(self._level) as connection:
+            rows = connection.execute(sql.TAKE.format(end=end), self._mine).fetchall()
+        return decode(rows[0][0]) if rows else MISSING
+
+    def _extend(self, connection: sqlite3.Connection, name: str, token: str, ttl: int) -> bool:
+        asked = {**self._named(name, token), "ttl": ttl * 1000}
+        return connection.execute(sql.EXTEND, asked).fetchone() is not None
+
+    def _adopt(
+        self, name: str, token: str, alive: int, holder: dict[str, Any] | None
+    ) -> LockRecord | None:
+        asked = {
+            **self._named(name, token),
+            "alive": alive,
+            "holder": None if holder is None else encode(holder),
+        }
+        with self._connections.writing("NORMAL") as connection:
+            row = connection.execute(sql.ADOPT, asked).fetchone()
+        return None if row is None else _record(row)
+
+    def _read_lock(self, name: str) -> LockRecord:
+        with self._connections.reading() as connection:
+            return self._read_row(connection, name)
+
+    def _read_row(self, connection: sqlite3.Connection, name: str) -> LockRecord:
+        row = connection.execute(sql.READ_LOCK, self._named(name)).fetchone()
+        return LockRecord() if row is None else _record(row)
+
+
+def _record(row: tuple[Any, ...]) -> LockRecord:
+    return LockRecord(*row[:-1], holder=decode(row[-1]))

@@ -1,0 +1,201 @@
+"""A TinyDB storage that survives a kill at any instant and loses no update between processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from tinydb.storages import Storage
+
+from ojobchannels.documents import Document, encode
+from ojobchannels.errors import ChannelDamaged, ChannelUnavailable
+from ojobchannels.host.gate import Gate
+from ojobchannels.host.storage import Place
+
+Tables: TypeAlias = dict[str, dict[str, Any]]
+_VERSION = struct.Struct("<Q")
+
+
+class JsonFile(Storage):
+    """Reads are whole old or new files; writes happen inside `transaction`, all of it or nothing.
+
+    A new content is written beside the file, flushed to the disk, and renamed over it. What was read
+    is kept until the file's status, or the version that every writer counts up in the gate's file,
+    tells that it changed: a status alone can repeat within the clock tick of a filesystem.
+    """
+
+    def __init__(self, channel: str, place: Place, gate: Gate) -> None:
+        self._channel = channel
+        self._place = place
+        self._gate = gate
+        self._tables: Tables = {}
+        self._seen: tuple[int, ...] | None = None
+        self._changed = False
+
+    @property
+    def seen(self) -> tuple[int, ...] | None:
+        """Identifies the content that `read` answered last."""
+        return self._seen
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Lets the body read the present content."""
+        self._gate.enter(shared=True)
+        try:
+            self._load()
+            yield
+        finally:
+            self._gate.leave()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Lets the body read and write; at its end the file is replaced, at an error it stays."""
+        self._gate.enter()
+        try:
+            self._load()
+            self._changed = False
+            try:
+                yield
+                if self._changed:
+                    self._replace()
+            except BaseException:
+                self._seen = None
+                raise
+        finally:
+            self._gate.leave()
+
+    def read(self) -> Tables | None:
+        """Returns the tables, for TinyDB."""
+        return self._tables
+
+    def write(self, data: Tables) -> None:
+        """Takes the tables as TinyDB changed them; the transaction's end stores them."""
+        self._tables = data
+        self._changed = True
+
+    def _load(self) -> None:
+        seen = self._status()
+        if seen == self._seen:
+            return
+        self._seen = None
+        self._tables = self._parse(self._place.path.read_bytes()) if len(seen) > 1 else {}
+        self._seen = seen
+
+    def _status(self) -> tuple[int, ...]:
+        version = os.pread(self._gate.descriptor, _VERSION.size, 0)
+        number = _VERSION.unpack(version)[0] if len(version) == _VERSION.size else 0
+        try:
+            status = self._place.path.stat()
+        except FileNotFoundError:
+            return (number,)
+        return number, status.st_ino, status.st_size, status.st_mtime_ns
+
+    def _parse(self, content: bytes) -> Tables:
+        try:
+            tables = json.loads(content.decode(), parse_constant=_refuse)
+        except UnicodeDecodeError as error:
+            raise self.damaged(f"byte {error.start} is not UTF-8") from error
+        except json.JSONDecodeError as error:
+            place = f"line {error.lineno}, column {error.colno}"
+            reason = "it is empty" if not content.strip() else f"{error.msg} at {place}"
+            raise self.damaged(reason) from error
+        except (RecursionError, ValueError) as error:
+            raise self.damaged(str(error)) from error
+        fault = _fault(tables)
+        if fault:
+            raise self.damaged(fault)
+        checked: Tables = tables
+        return checked
+
+    def damaged(self, reason: str) -> ChannelDamaged:
+        """Returns the error that says what is wrong with the file."""
+        return ChannelDamaged(
+            self._channel,
+            str(self._place.path),
+            reason,
+            "the file was left as it is: mend it with an editor, restore it from a copy, or move it "
+            "away to begin with an empty channel",
+        )
+
+    def _replace(self) -> None:
+        path = self._place.path
+        fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+        try:
+            self._write_beside(fresh)
+            fresh.replace(path)
+        except BaseException:
+            fresh.unlink(missing_ok=True)
+            raise
+        self._count_up()
+        self._seen = self._status()
+        _flush(path.parent)
+
+    def _write_beside(self, fresh: Path) -> None:
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "wb") as file:  # noqa: PTH123  a descriptor has no path
+            with suppress(FileNotFoundError):
+                kept = self._place.path.stat()
+                if kept.st_uid != os.geteuid() or kept.st_gid != os.getegid():
+                    _give_to(self._channel, descriptor, kept)
+            os.fchmod(descriptor, self._place.mode)
+            file.write(_text(self._tables).encode())
+            file.flush()
+            os.fsync(descriptor)
+
+    def _count_up(self) -> None:
+        version = os.pread(self._gate.descriptor, _VERSION.size, 0)
+        number = _VERSION.unpack(version)[0] if len(version) == _VERSION.size else 0
+        os.pwrite(self._gate.descriptor, _VERSION.pack(number + 1), 0)
+
+
+def _give_to(channel: str, descriptor: int, kept: os.stat_result) -> None:
+    try:
+        os.fchown(descriptor, kept.st_uid, kept.st_gid)
+    except PermissionError as error:
+        raise ChannelUnavailable(
+            channel,
+            f"the file belongs to user id {kept.st_uid}, group id {kept.st_gid}, and would not after "
+            "it was written",
+            f"work as that user, or make it the file of user id {os.geteuid()} with chown",
+        ) from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _fault(tables: object) -> str | None:
+    if not isinstance(tables, dict):
+        return "it is no JSON object of tables"
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            return f"the table {name!r} is no JSON object"
+        for number, entry in table.items():
+            if not (number.isascii() and number.isdigit()):
+                return f"{number!r} in the table {name!r} is no number of an entry"
+            if not isinstance(entry, dict) or "key" not in entry:
+                return f"entry {number} of the table {name!r} is no object with a key"
+    return None
+
+
+def _text(tables: Tables) -> str:
+    return f"{{{','.join(_table_text(name, table) for name, table in tables.items())}\n}}\n"
+
+
+def _table_text(name: str, table: dict[str, Document]) -> str:
+    lines = (f"\n{encode(str(number))}: {encode(entry)}" for number, entry in table.items())
+    return f"\n{encode(name)}: {{{','.join(lines)}\n}}"
+
+
+def _flush(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,154 @@
+"""Lock records in files: one file per lock name, never unlinked, changed behind its own gate.
+
+The first page holds the record: a packed head and the holder's document. It is written by one pwrite
+that stays within a page, so the death of a process leaves the old or the new record. The second page
+holds the channel's and the lock's name, for people who ask which locks there are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import zlib
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from ojobchannels.backends.records import LockRecord
+from ojobchannels.documents import decode, encode
+from ojobchannels.errors import InvalidValue
+from ojobchannels.host.gate import Gate
+from ojobchannels.host.storage import make_folder
+
+_PAGE = 4096
+_HEAD = struct.Struct("<4sI32sqqqqqqH64p")
+_MAGIC = b"oJL1"
+_CHECKED_FROM = 8
+_KEPT_OPEN = 256
+
+
+class LockFile:
+    """One lock's file; inside of ``with`` nobody else reads or writes it."""
+
+    def __init__(self, path: Path, identity: str, mode: int, timeout: float) -> None:
+        self._gate = Gate(path, mode, timeout)
+        self._identity = identity
+        self._named = False
+
+    def __enter__(self) -> LockFile:
+        self._gate.enter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self._gate.leave()
+
+    def enter(self, timeout: float) -> None:
+        """Enters, within `timeout` seconds instead of the usual."""
+        self._gate.enter(timeout)
+
+    def leave(self) -> None:
+        """Lets the next in."""
+        self._gate.leave()
+
+    def read(self) -> LockRecord:
+        """Returns the record; a fresh one if there is none, or none that is whole."""
+        page = os.pread(self._gate.descriptor, _PAGE, 0)
+        if len(page) < _HEAD.size:
+            return LockRecord()
+        magic, checksum, token, fence, ttl, until, wall_until, since, alive, length, epoch = (
+            _HEAD.unpack_from(page)
+        )
+        end = _HEAD.size + length
+        if magic != _MAGIC or zlib.crc32(page[_CHECKED_FROM:end]) != checksum:
+            return LockRecord()
+        self._named = True
+        return LockRecord(
+            fence,
+            token.rstrip(b"\0").decode(),
+            ttl,
+            until,
+            wall_until,
+            epoch.decode(),
+            since,
+            alive,
+            decode(page[_HEAD.size : end].decode()) if length else {},
+        )
+
+    def write(self, record: LockRecord) -> None:
+        """Writes the record.
+
+        Raises:
+            InvalidValue: The holder's document is too large for the page.
+        """
+        holder = encode(record.holder).encode() if record.holder else b""
+        if _HEAD.size + len(holder) > _PAGE:
+            raise InvalidValue("$holder", f"it takes {len(holder)} of {_PAGE - _HEAD.size} bytes")
+        page = bytearray(_HEAD.size)
+        _HEAD.pack_into(
+            page,
+            0,
+            _MAGIC,
+            0,
+            record.token.encode(),
+            record.fence,
+            record.ttl,
+            record.until,
+            record.wall_until,
+            record.since,
+            record.alive,
+            len(holder),
+            record.epoch.encode(),
+        )
+        page += holder
+        struct.pack_into("<I", page, 4, zlib.crc32(memoryview(page)[_CHECKED_FROM:]))
+        if not self._named:
+            os.pwrite(self._gate.descriptor, self._identity.encode(), _PAGE)
+            self._named = True
+        os.pwrite(self._gate.descriptor, page, 0)
+
+    def close(self) -> None:
+        """Closes the file; entering opens it again."""
+        self._gate.close()
+
+
+class LockFiles:
+    """The lock files of one channel; the most recently used stay open."""
+
+    def __init__(self, channel: str, folder: Path, mode: int, timeout: float) -> None:
+        self._channel = channel
+        self._folder = folder
+        self._mode = mode
+        self._timeout = timeout
+        self._open: OrderedDict[str, LockFile] = OrderedDict()
+        make_folder(folder, mode)
+
+    def of(self, name: str) -> LockFile:
+        """Returns the file of a lock name."""
+        found = self._open.get(name)
+        if found is None:
+            identity = encode([self._channel, name])
+            path = self._folder / hashlib.sha256(identity.encode()).hexdigest()[:40]
+            found = self._open.setdefault(
+                name, LockFile(path, identity, self._mode, self._timeout)
+            )
+            if len(self._open) > _KEPT_OPEN:
+                self._open.popitem(last=False)[1].close()
+        return found
+
+    def names(self) -> Iterator[str]:
+        """Tells the names of all locks that were ever taken on this channel."""
+        for path in sorted(self._folder.iterdir()):
+            identity = path.read_bytes()[_PAGE:]
+            if identity:
+                channel, name = decode(identity.decode())
+                if channel == self._channel:
+                    yield name
+
+    def close(self) -> None:
+        """Closes all files."""
+        while self._open:
+            self._open.popitem()[1].close()

@@ -1,0 +1,124 @@
+"""What `file` and `db` share: lock records judged on one host, with sign of life and waiting room."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+from ojobchannels.backends import records
+from ojobchannels.backends.records import LockRecord
+from ojobchannels.errors import ChannelClosed, ChannelError, ChannelTimeout
+from ojobchannels.host.clock import Clock, same_boot
+from ojobchannels.host.forks import forget_in_children
+from ojobchannels.host.gate import GateTimeout
+from ojobchannels.host.liveness import Liveness
+from ojobchannels.host.storage import Place, explain
+from ojobchannels.host.waiting import WaitingRoom
+
+_Arguments = ParamSpec("_Arguments")
+_Answer = TypeVar("_Answer")
+_Self = TypeVar("_Self", bound="OneHost")
+
+
+class OneHost:
+    """Base of a backend whose processes all run on one host."""
+
+    def __init__(self, channel: str, place: Place, clock: Clock, timeout: float) -> None:
+        self.channel = channel
+        self.place = place
+        self.clock = clock
+        self.timeout = timeout
+        self.liveness = Liveness(place.side / "alive", place.mode)
+        self.room = WaitingRoom(place.side / "waiting", place.mode)
+        self.closed = False
+        self._branches: dict[str, tuple[int, int]] = {}
+        forget_in_children(self)
+
+    def left(self, record: LockRecord) -> int:
+        """Returns the microseconds that a lease has left; none if its holder is known to be dead."""
+        left = records.remaining(record, self.clock)
+        if left and record.alive and same_boot(record.epoch, self.clock.epoch):
+            return left if self.liveness.is_alive(record.alive) else 0
+        return left
+
+    def holds(self, record: LockRecord, token: str) -> bool:
+        """Tells whether the token still holds the lock; who asks with it is alive."""
+        return record.token == token and records.remaining(record, self.clock) > 0
+
+    def wait_for(
+        self, name: str, seen_fence: int, timeout: int | None, read: Callable[[], LockRecord]
+    ) -> None:
+        """Waits until the lock is free, or was granted anew, or for `timeout` milliseconds."""
+
+        def may_go() -> float | None:
+            if self.closed:
+                raise ChannelClosed(self.channel)
+            record = read()
+            left = self.left(record)
+            return left / 1e6 if left and record.fence == seen_fence else None
+
+        self.room.wait(self._room_of(name), may_go, None if timeout is None else timeout / 1000)
+
+    def ring(self, name: str) -> None:
+        """Wakes the longest waiting for the lock."""
+        self.room.ring(self._room_of(name))
+
+    def branch(self, token: str) -> tuple[int, int]:
+        """Returns a sign of life of the lease's own, to be given to child processes."""
+        branch = self._branches.get(token)
+        if branch is None:
+            branch = self._branches[token] = self.liveness.branch()
+        return branch
+
+    def end_branch(self, token: str) -> None:
+        """Gives up this process's part in the lease's own sign of life."""
+        descriptor, _ = self._branches.pop(token, (-1, 0))
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def stop_waiting(self) -> None:
+        """Marks the handle closed, wakes its waiters and gives up its signs of life."""
+        self.closed = True
+        self.room.ring_own()
+        self.forget()
+        self.liveness.close()
+
+    def forget(self) -> None:
+        """Closes, in a forked child, the signs of life that are the parent's."""
+        for token in list(self._branches):
+            self.end_branch(token)
+
+    def translate(self, error: Exception) -> ChannelError | None:
+        """Returns the error of ours that says what went wrong, or None for one that is no driver's."""
+        if isinstance(error, ChannelError):
+            return None
+        if isinstance(error, GateTimeout):
+            return ChannelTimeout(self.channel, f"work on {self.place.path}", self.timeout)
+        if isinstance(error, OSError):
+            return explain(self.channel, self.place.path, error)
+        return None
+
+    def _room_of(self, name: str) -> str:
+        return f"{self.channel}\0{name}"
+
+
+def translated(
+    method: Callable[Concatenate[_Self, _Arguments], _Answer],
+) -> Callable[Concatenate[_Self, _Arguments], _Answer]:
+    """Has a method raise errors of ours in the place of the system's and the driver's."""
+
+    @functools.wraps(method)
+    def wrapped(self: _Self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Answer:
+        try:
+            return method(self, *args, **kwargs)
+        except Exception as error:
+            ours = self.translate(error)
+            if ours is None:
+                raise
+            raise ours from error
+
+    return wrapped
+
+

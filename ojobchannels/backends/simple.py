@@ -1,0 +1,321 @@
+"""`simple`: documents and locks in memory, one store per name and process."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from ojobchannels.backends import records
+from ojobchannels.backends.records import LockRecord
+from ojobchannels.documents import Document, Item, Key, decode, encode, matches
+from ojobchannels.errors import ChannelClosed, StaleFence
+from ojobchannels.hookspecs import (
+    ABSENT,
+    MISSING,
+    Adopted,
+    Busy,
+    Compared,
+    Granted,
+    LeaseRequest,
+    LockInfo,
+    hookimpl,
+)
+from ojobchannels.host.clock import Clock
+from ojobchannels.host.forks import forget_in_children
+
+
+class _Entry(NamedTuple):
+    key: str
+    value: str
+    position: int
+
+
+class _Store:
+    """What all channels of one name share."""
+
+    def __init__(self) -> None:
+        self.mutex = threading.Lock()
+        self.entries: dict[Key, _Entry] = {}
+        self.marks: dict[Key, int] = {}
+        self.position = 0
+        self.locks: dict[str, LockRecord] = {}
+        self.queues: dict[str, OrderedDict[str, threading.Event]] = {}
+        forget_in_children(self)
+
+    def forget(self) -> None:
+        """Drops, in a forked child, what belongs to threads that exist only in the parent."""
+        self.mutex = threading.Lock()
+        self.queues = {}
+
+
+_stores: dict[str, _Store] = {}
+
+
+def open_backend(channel: str, clock: Clock) -> SimpleBackend:
+    """Opens the store of that name; the first to open it makes it."""
+    return SimpleBackend(channel, _stores.setdefault(channel, _Store()), clock)
+
+
+class SimpleBackend:
+    """One handle on a store. Everything happens under the store's mutex, and is over in microseconds."""
+
+    def __init__(self, channel: str, store: _Store, clock: Clock) -> None:
+        self._channel = channel
+        self._store = store
+        self._clock = clock
+        self._waiting: set[threading.Event] = set()
+        self._closed = False
+
+    @hookimpl
+    def get(self, key: Key) -> Document:
+        entry = self._store.entries.get(key)
+        return MISSING if entry is None else decode(entry.value)
+
+    @hookimpl
+    def set(self, key: Key, value: Document, fence: int | None) -> bool:
+        texts = encode(key.document), encode(value)
+        with self._store.mutex:
+            self._mark(key, fence)
+            self._put(key, *texts)
+        return True
+
+    @hookimpl
+    def unset(self, key: Key, fence: int | None) -> bool:
+        with self._store.mutex:
+            self._mark(key, fence)
+            return self._store.entries.pop(key, None) is not None
+
+    @hookimpl
+    def get_all(self, match: Document) -> list[Document]:
+        values = [decode(entry.value) for entry in self._snapshot()]
+        return values if match is None else [value for value in values if matches(match, value)]
+
+    @hookimpl
+    def items(
+        self, match: Document, limit: int, newest_first: bool, after: int | None
+    ) -> list[Item]:
+        entries: Iterable[_Entry] = self._snapshot()
+        if newest_first:
+            entries = reversed(self._snapshot())
+        page: list[Item] = []
+        for key, text, position in entries:
+            if after is not None and (position >= after if newest_first else position <= after):
+                continue
+            if len(page) == limit:
+                break
+            value = decode(text)
+            if match is None or matches(match, value):
+                page.append(Item(decode(key), value, position))
+        return page
+
+    @hookimpl
+    def get_keys(self) -> list[Document]:
+        return [decode(entry.key) for entry in self._snapshot()]
+
+    @hookimpl
+    def size(self) -> int:
+        return len(self._store.entries)
+
+    @hookimpl
+    def set_all(self, items: list[tuple[Key, Document]]) -> bool:
+        texts = [(key, encode(key.document), encode(value)) for key, value in items]
+        with self._store.mutex:
+            for text in texts:
+                self._put(*text)
+        return True
+
+    @hookimpl
+    def unset_all(self, keys: list[Key]) -> int:
+        with self._store.mutex:
+            return sum(self._store.entries.pop(key, None) is not None for key in keys)
+
+    @hookimpl
+    def get_set(self, match: Document, key: Key, value: Document, fence: int | None) -> Compared:
+        texts = encode(key.document), encode(value)
+        with self._store.mutex:
+            entry = self._store.entries.get(key)
+            present = MISSING if entry is None else decode(entry.value)
+            if (present is MISSING) != (match is ABSENT):
+                return Compared(False, present)
+            if match is not ABSENT and not matches(match, present):
+                return Compared(False, present)
+            self._mark(key, fence)
+            self._put(key, *texts)
+        return Compared(True, present)
+
+    @hookimpl
+    def pop(self) -> Document:
+        with self._store.mutex:
+            entries = self._store.entries
+            return decode(entries.popitem()[1].value) if entries else MISSING
+
+    @hookimpl
+    def shift(self) -> Document:
+        with self._store.mutex:
+            entries = self._store.entries
+            return decode(entries.pop(next(iter(entries))).value) if entries else MISSING
+
+    @hookimpl
+    def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
+        store = self._store
+        with store.mutex:
+            record = store.locks.get(name) or LockRecord()
+            left = records.remaining(record, self._clock)
+            if left:
+                if record.token == token:
+                    return Granted(record.fence, None)
+                return records.busy(record, left)
+            queue = store.queues.get(name)
+            if queue and next(iter(queue)) != token:
+                return Busy(record.fence, {"queue": len(queue)}, 0)
+            store.locks[name], grant = records.granted(
+                record, token, ttl * 1000, holder, self._clock, records.NOBODY
+            )
+            self._leave_queue(name, token)
+            self._wake_next(name)
+            return grant
+
+    @hookimpl
+    def unlock(self, name: str, token: str) -> bool:
+        with self._store.mutex:
+            record = self._store.locks.get(name)
+            held = record is not None and self._holds(record, token)
+            if held and record:
+                self._store.locks[name] = records.freed(record)
+            self._leave_queue(name, token)
+            self._wake_next(name)
+            return held
+
+    @hookimpl
+    def extend(self, name: str, token: str, ttl: int) -> bool:
+        with self._store.mutex:
+            record = self._store.locks.get(name)
+            if record is None or not self._holds(record, token):
+                return False
+            self._store.locks[name] = records.renewed(record, ttl * 1000, self._clock)
+            return True
+
+    @hookimpl
+    def extend_all(self, leases: list[LeaseRequest], timeout: int) -> list[bool]:
+        return [self.extend(*lease) for lease in leases]
+
+    @hookimpl
+    def adopt(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | bool:
+        with self._store.mutex:
+            record = self._store.locks.get(name)
+            if record is None or not self._holds(record, token):
+                return False
+            if holder is not None:
+                self._store.locks[name] = record._replace(holder=holder)
+            return records.adopted(record, self._clock)
+
+    @hookimpl
+    def lock_info(self, name: str) -> LockInfo | None:
+        with self._store.mutex:
+            return self._info(name)
+
+    @hookimpl
+    def locks(self) -> list[LockInfo]:
+        with self._store.mutex:
+            return [info for name in self._store.locks if (info := self._info(name))]
+
+    @hookimpl
+    def force_unlock(self, name: str) -> LockInfo | None:
+        with self._store.mutex:
+            put_out = self._info(name)
+            if put_out:
+                self._store.locks[name] = records.freed(self._store.locks[name])
+                self._wake_next(name)
+            return put_out
+
+    @hookimpl
+    def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
+        store = self._store
+        bell = threading.Event()
+        with store.mutex:
+            queue = store.queues.setdefault(name, OrderedDict())
+            queue.setdefault(token, bell)
+            bell = queue[token]
+            self._waiting.add(bell)
+        left = None if timeout is None else self._clock.now() + timeout * 1000
+        try:
+            while not self._closed:
+                with store.mutex:
+                    record = store.locks.get(name) or LockRecord()
+                    lease_left = records.remaining(record, self._clock)
+                    bell.clear()
+                    if record.fence != seen_fence:
+                        return True
+                    if not lease_left and next(iter(queue), token) == token:
+                        return True
+                pause = lease_left / 1e6 if lease_left else None
+                if left is not None:
+                    mine = (left - self._clock.now()) / 1e6
+                    if mine <= 0:
+                        return True
+                    pause = mine if pause is None else min(pause, mine)
+                bell.wait(pause)
+            with store.mutex:
+                self._leave_queue(name, token)
+                self._wake_next(name)
+            raise ChannelClosed(self._channel)
+        finally:
+            self._waiting.discard(bell)
+
+    @hookimpl
+    def share(self, name: str, token: str) -> list[int]:
+        return []
+
+    @hookimpl
+    def close(self) -> bool:
+        self._closed = True
+        with self._store.mutex:
+            for bell in list(self._waiting):
+                bell.set()
+        return True
+
+    @hookimpl
+    def destroy(self) -> bool:
+        with self._store.mutex:
+            self._store.entries.clear()
+        return True
+
+    def _snapshot(self) -> list[_Entry]:
+        with self._store.mutex:
+            return list(self._store.entries.values())
+
+    def _put(self, key: Key, key_text: str, value_text: str) -> None:
+        store = self._store
+        store.position += 1
+        store.entries.pop(key, None)
+        store.entries[key] = _Entry(key_text, value_text, store.position)
+
+    def _mark(self, key: Key, fence: int | None) -> None:
+        if fence is None:
+            return
+        mark = self._store.marks.get(key, 0)
+        if fence < mark:
+            raise StaleFence(self._channel, key.document, fence, mark)
+        self._store.marks[key] = fence
+
+    def _holds(self, record: LockRecord, token: str) -> bool:
+        return record.token == token and records.remaining(record, self._clock) > 0
+
+    def _info(self, name: str) -> LockInfo | None:
+        record = self._store.locks.get(name)
+        left = records.remaining(record, self._clock) if record else 0
+        return records.info(name, record, left, self._clock) if record and left else None
+
+    def _leave_queue(self, name: str, token: str) -> None:
+        queue = self._store.queues.get(name)
+        if queue is not None:
+            queue.pop(token, None)
+            if not queue:
+                del self._store.queues[name]
+
+    def _wake_next(self, name: str) -> None:
+        for bell in self._store.queues.get(name, {}).values():
+            bell.set()
+            return

@@ -1,0 +1,484 @@
+"""Channel: the typed face of one open channel, and how channels are opened."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, NoReturn, cast
+from urllib.parse import urlsplit
+
+import pluggy
+
+from ojobchannels.documents import Document, Item, check_key, check_name, check_value
+from ojobchannels.errors import (
+    ChannelClosed,
+    ChannelError,
+    InvalidOption,
+    LockBusy,
+    LockLost,
+    NotSupported,
+)
+from ojobchannels.hookspecs import ABSENT, MISSING, Adopted, Compared, LockInfo
+from ojobchannels.host.clock import HOST_CLOCK, Clock
+from ojobchannels.keepalive import KEEPER
+from ojobchannels.leases import Duration, Lease, acquire, milliseconds, this_holder
+from ojobchannels.plugins import channel_manager, checked_options, registry
+
+_PAGE = 1000
+_extensions: list[object] = []
+
+
+class Channel:
+    """A named key/value store that also holds locks; `open_channel` opens one.
+
+    Keys are strings, 64-bit integers, finite floats, booleans or maps; values are JSON documents. What
+    goes in is copied, what comes out is the caller's own. A channel may be used by many threads.
+
+    Attributes:
+        name: The channel's name.
+        type: The channel type's name, such as ``db``.
+        capabilities: What the backend promises beyond the core; see `ChannelType`.
+        clock: The clock that the leases' own deadlines are counted on.
+        hook: The operations as hooks, for backends and extensions; `ChannelSpec` describes them.
+
+    Example:
+        >>> import ojobchannels as oc
+        >>> with oc.open_channel("docs") as channel:
+        ...     channel.set({"id": 1}, {"id": 1, "state": "new"})
+        ...     channel.get({"id": 1})
+        {'id': 1, 'state': 'new'}
+    """
+
+    def __init__(
+        self,
+        name: str,
+        type: str,
+        capabilities: frozenset[str],
+        manager: pluggy.PluginManager,
+        clock: Clock,
+    ) -> None:
+        self.name = name
+        self.type = type
+        self.capabilities = capabilities
+        self.clock = clock
+        self.hook: Any = manager.hook
+        self._leases: set[Lease] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def get(self, key: Document, default: Document = None) -> Document:
+        """Returns the value of a key, or `default`."""
+        value = self.hook.get(key=check_key(key))
+        return default if value is MISSING else value
+
+    def set(self, key: Document, value: Document, fence: int | None = None) -> None:
+        """Stores a value.
+
+        Args:
+            key: The key.
+            value: The document.
+            fence: The fence of the lease that protects this key.
+
+        Raises:
+            StaleFence: The key was written with a higher fence.
+            InvalidKey: The key is none; the message names the place.
+            InvalidValue: The value is not JSON; the message names the place.
+        """
+        checked = check_key(key)
+        check_value(value)
+        self.hook.set(key=checked, value=value, fence=_checked_fence(fence))
+
+    def unset(self, key: Document, fence: int | None = None) -> bool:
+        """Removes a key and returns whether it was there; its fence's mark stays."""
+        removed: bool = self.hook.unset(key=check_key(key), fence=_checked_fence(fence))
+        return removed
+
+    def get_all(self, match: Document = None) -> list[Document]:
+        """Returns the values, oldest change first; with a match, those that `matches` it.
+
+        Example:
+            >>> import ojobchannels as oc
+            >>> with oc.open_channel("docs-all") as channel:
+            ...     channel.set(1, {"state": "new", "n": 1})
+            ...     channel.set(2, {"state": "done", "n": 2})
+            ...     channel.get_all(match={"state": "new"})
+            [{'state': 'new', 'n': 1}]
+        """
+        _check_match(match)
+        values: list[Document] = self.hook.get_all(match=match)
+        return values
+
+    def items(
+        self,
+        match: Document = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+        after: int | None = None,
+    ) -> Iterator[Item]:
+        """Yields key and value pairs in the order of their last change, fetched page by page.
+
+        Args:
+            match: Yield only pairs whose value matches.
+            limit: Yield so many at most.
+            newest_first: Begin with the latest change.
+            after: Begin behind this position, the `position` of an item that was yielded before.
+        """
+        _check_match(match)
+        left = limit
+        while left is None or left > 0:
+            size = _PAGE if left is None else min(left, _PAGE)
+            page: list[Item] = self.hook.items(
+                match=match, limit=size, newest_first=newest_first, after=after
+            )
+            yield from page
+            if len(page) < size:
+                return
+            after = page[-1].position
+            left = None if left is None else left - size
+
+    def get_keys(self) -> list[Document]:
+        """Returns the keys as they were last written, oldest change first."""
+        keys: list[Document] = self.hook.get_keys()
+        return keys
+
+    def size(self) -> int:
+        """Returns the number of entries."""
+        size: int = self.hook.size()
+        return size
+
+    def set_all(
+        self, items: Mapping[Any, Document] | Iterable[tuple[Document, Document]]
+    ) -> None:
+        """Stores several values in one step: all of them, or none.
+
+        Raises:
+            NotSupported: The backend cannot, and there is more than one.
+        """
+        pairs = items.items() if isinstance(items, Mapping) else items
+        checked = []
+        for key, value in pairs:
+            check_value(value)
+            checked.append((check_key(key), value))
+        self._check_batch(len(checked))
+        if checked:
+            self.hook.set_all(items=checked)
+
+    def unset_all(self, keys: Iterable[Document]) -> int:
+        """Removes several keys in one step and returns how many were there.
+
+        Raises:
+            NotSupported: The backend cannot, and there is more than one.
+        """
+        checked = [check_key(key) for key in keys]
+        self._check_batch(len(checked))
+        removed: int = self.hook.unset_all(keys=checked) if checked else 0
+        return removed
+
+    def get_set(
+        self,
+        match: Document,
+        key: Document,
+        value: Document,
+        fence: int | None = None,
+        default: Document = None,
+    ) -> Document:
+        """Compares and sets: stores if the present value matches, and returns the old value.
+
+        Args:
+            match: What the present value must match; ABSENT if nothing may stand there.
+            key: The key.
+            value: The new value.
+            fence: The fence of the lease that protects this key.
+            default: What to return if nothing was stored; MISSING tells that from an old null.
+
+        Example:
+            >>> import ojobchannels as oc
+            >>> with oc.open_channel("docs-cas") as channel:
+            ...     channel.set(1, {"state": "new"})
+            ...     channel.get_set({"state": "new"}, 1, {"state": "taken"})
+            ...     channel.get_set({"state": "new"}, 1, {"state": "taken"}) is None
+            {'state': 'new'}
+            True
+        """
+        compared = self._compare_and_set(match, key, value, fence)
+        return compared.previous if compared.stored else default
+
+    def add(self, key: Document, value: Document, fence: int | None = None) -> bool:
+        """Stores only if nothing stands there, and returns whether it stored."""
+        return self._compare_and_set(ABSENT, key, value, fence).stored
+
+    def pop(self, default: Document = None) -> Document:
+        """Takes out the entry that was changed last and returns its value."""
+        value = self.hook.pop()
+        return default if value is MISSING else value
+
+    def shift(self, default: Document = None) -> Document:
+        """Takes out the entry whose last change is the oldest and returns its value."""
+        value = self.hook.shift()
+        return default if value is MISSING else value
+
+    def lock(
+        self,
+        name: str,
+        *,
+        ttl: Duration,
+        wait: Duration | None = 0,
+        keep_alive: bool = False,
+        on_lost: Callable[[Lease], None] | None = None,
+        holder: Mapping[str, Any] | None = None,
+    ) -> Lease:
+        """Takes a lock, and answers the lease, held.
+
+        Args:
+            name: The lock.
+            ttl: Seconds after which the lock is free again if nobody renews or releases it.
+            wait: Seconds to wait for it; 0 does not wait, None waits for ever.
+            keep_alive: Renew it at thirds of the ttl until it is released.
+            on_lost: Called once, on a thread of its own, when the lease is lost.
+            holder: What to tell others of this holder, beside host, pid and thread.
+
+        Raises:
+            LockBusy: Somebody else holds it, and did while we waited.
+        """
+        checked = check_name("lock", name)
+        if holder is not None:
+            check_value(dict(holder))
+        lease = acquire(
+            self,
+            checked,
+            milliseconds("ttl", ttl),
+            None if wait is None else milliseconds("wait", wait, shortest=0),
+            holder,
+            on_lost,
+        )
+        return self._keep(lease, keep_alive)
+
+    def try_lock(
+        self,
+        name: str,
+        *,
+        ttl: Duration,
+        keep_alive: bool = False,
+        on_lost: Callable[[Lease], None] | None = None,
+        holder: Mapping[str, Any] | None = None,
+    ) -> Lease | None:
+        """Takes a lock as `lock` does, but answers None if somebody else holds it."""
+        try:
+            return self.lock(name, ttl=ttl, keep_alive=keep_alive, on_lost=on_lost, holder=holder)
+        except LockBusy:
+            return None
+
+    def lease_from(
+        self,
+        document: Mapping[str, Any],
+        *,
+        keep_alive: bool = False,
+        on_lost: Callable[[Lease], None] | None = None,
+    ) -> Lease:
+        """Takes over a live lease from the document that `Lease.to_document` returned elsewhere.
+
+        Raises:
+            LockLost: The lease is over.
+        """
+        try:
+            name, token, fence = document["name"], document["token"], document["fence"]
+        except (KeyError, TypeError) as error:
+            raise InvalidOption(
+                "lease document", f"{document!r} lacks {error}", "pass what to_document returned"
+            ) from error
+        sent = self.clock.now()
+        adopted: Adopted | bool = self.hook.adopt(name=name, token=token, holder=this_holder())
+        if not isinstance(adopted, Adopted):
+            raise LockLost(self.name, name, fence, "its time is over, or somebody unlocked it")
+        deadline = sent + adopted.remaining * 1000 - adopted.ttl * 10
+        lease = Lease(self, name, token, adopted.fence, adopted.ttl, deadline, None, on_lost)
+        return self._keep(lease, keep_alive)
+
+    def lock_info(self, name: str) -> LockInfo | None:
+        """Tells who holds a lock: name, fence, holder, since and until (ms, UTC); None if it is free."""
+        info: LockInfo | None = self.hook.lock_info(name=check_name("lock", name))
+        return info
+
+    def locks(self) -> list[LockInfo]:
+        """Tells of all held locks."""
+        infos: list[LockInfo] = self.hook.locks()
+        return infos
+
+    def force_unlock(self, name: str) -> LockInfo | None:
+        """Frees a lock whoever holds it; returns whom it put out, or None if it was free.
+
+        The holder that was put out is told at its next renewal, check by fence, or release.
+        """
+        info: LockInfo | None = self.hook.force_unlock(name=check_name("lock", name))
+        return info
+
+    def destroy(self) -> None:
+        """Removes all documents of the channel. Locks and fences stay."""
+        self.hook.destroy()
+
+    def close(self) -> None:
+        """Releases the leases of this handle, wakes its waiters with ChannelClosed, and closes it."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            leases = list(self._leases)
+        for lease in leases:
+            try:
+                lease.release()
+            except ChannelError:
+                continue
+        hook, self.hook = self.hook, _ClosedHooks(self.name)
+        hook.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    def forget_lease(self, lease: Lease) -> None:
+        """Takes note that a lease needs no release at `close` any more."""
+        with self._lock:
+            self._leases.discard(lease)
+
+    def __enter__(self) -> Channel:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Channel cannot be pickled; open it again where it is needed")
+
+    def __repr__(self) -> str:
+        return f"<Channel {self.name!r} type {self.type!r}{' closed' if self._closed else ''}>"
+
+    def _keep(self, lease: Lease, keep_alive: bool) -> Lease:
+        with self._lock:
+            closed = self._closed
+            self._leases.add(lease)
+        if closed:
+            lease.release()
+            raise ChannelClosed(self.name)
+        if keep_alive or lease.on_lost is not None:
+            KEEPER.watch(lease, keep_alive)
+        return lease
+
+    def _compare_and_set(
+        self, match: Document, key: Document, value: Document, fence: int | None
+    ) -> Compared:
+        checked = check_key(key)
+        check_value(value)
+        if match is not ABSENT:
+            check_value(match)
+        compared: Compared = self.hook.get_set(
+            match=match, key=checked, value=value, fence=_checked_fence(fence)
+        )
+        return compared
+
+    def _check_batch(self, size: int) -> None:
+        if size > 1 and "atomic_batches" not in self.capabilities:
+            raise NotSupported(
+                self.name,
+                f"{size} entries in one step",
+                "store them one by one, if others may see some of them before the rest",
+            )
+
+
+class _ClosedHooks:
+    def __init__(self, channel: str) -> None:
+        self._channel = channel
+
+    def __getattr__(self, operation: str) -> NoReturn:
+        raise ChannelClosed(self._channel)
+
+
+def open_channel(
+    name: str,
+    config: Mapping[str, Any] | str | None = None,
+    *,
+    extensions: Iterable[object] = (),
+    **options: Any,
+) -> Channel:
+    """Opens a channel.
+
+    Args:
+        name: The channel's name.
+        config: ``{"type": "db", "args": {"file": …}}`` as job files write it, or a URL such as
+            ``sqlite:///data/orders.db``; by default the keywords count.
+        extensions: Objects whose hook wrappers wrap this channel's operations.
+        options: ``type`` (``simple`` by default) and the type's own options; ``ojob channels`` lists
+            them.
+
+    Raises:
+        UnknownChannelType: No plugin offers the type; the message names what to install.
+        InvalidOption: An option is unknown, missing or wrong.
+        ChannelUnavailable: The storage cannot be opened.
+        ChannelDamaged: What is stored there cannot be read; it is left as it is.
+
+    Example:
+        >>> import ojobchannels as oc
+        >>> with oc.open_channel("docs", type="simple") as channel:
+        ...     channel.size()
+        0
+    """
+    check_name("channel", name)
+    if isinstance(config, str):
+        type = registry().find_scheme(urlsplit(config).scheme)
+        given = {**(type.parse_url(config) if type.parse_url else {}), **options}
+    else:
+        type_name, given = _from_mapping(config, options)
+        type = registry().find(type_name)
+    checked = checked_options(type, given)
+    backend = type.open(name, checked)
+    manager = channel_manager(backend, (*_extensions, *extensions))
+    clock = cast("Clock", checked.get("clock", HOST_CLOCK))
+    return Channel(name, type.name, type.capabilities, manager, clock)
+
+
+def add_extension(extension: object) -> None:
+    """Has an extension's hook wrappers wrap the operations of every channel that is opened later."""
+    _extensions.append(extension)
+
+
+def remove_extension(extension: object) -> None:
+    """Ends what `add_extension` began, for channels that are opened later."""
+    _extensions.remove(extension)
+
+
+def _from_mapping(
+    config: Mapping[str, Any] | None, options: dict[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    if config is None:
+        return options.pop("type", None) or "simple", options
+    if not isinstance(config, Mapping):
+        raise InvalidOption(
+            "channel configuration",
+            f"{config!r} is neither a map nor a URL",
+            'write {"type": "db", "args": {"file": "data.db"}}, or a URL',
+        )
+    unknown = sorted(set(config) - {"type", "args"})
+    if unknown:
+        raise InvalidOption(
+            "channel configuration",
+            f"{unknown[0]!r} is no part of it",
+            "it has a type and args; a type's own options belong into args",
+        )
+    args = config.get("args") or {}
+    if not isinstance(args, Mapping):
+        raise InvalidOption("args of a channel", f"{args!r} is no map", "write option: value")
+    return config.get("type") or "simple", {**args, **options}
+
+
+def _checked_fence(fence: int | None) -> int | None:
+    if fence is not None and (isinstance(fence, bool) or not isinstance(fence, int)):
+        raise InvalidOption("fence", f"{fence!r} is no integer", "pass lease.fence")
+    return fence
+
+
+def _check_match(match: Document) -> None:
+    if match is not None:
+        check_value(match)

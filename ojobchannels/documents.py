@@ -1,0 +1,216 @@
+"""Keys, values and matches: what may be stored, and when two documents are the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from json.encoder import encode_basestring as _quote
+from math import isfinite
+from typing import Any, Final, TypeAlias
+
+from ojobchannels.errors import InvalidKey, InvalidName, InvalidValue
+
+Document: TypeAlias = Any
+"""A JSON document: None, bool, int, float, str, or a list or dict of them."""
+
+MAX_DEPTH: Final = 100
+MAX_NAME_BYTES: Final = 4096
+_MIN_INTEGER: Final = -(2**63)
+_MAX_INTEGER: Final = 2**63 - 1
+
+encode: Final[Callable[[Document], str]] = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False
+).encode
+"""Writes a checked document as compact JSON text."""
+
+decode: Final[Callable[[str], Document]] = json.JSONDecoder().decode
+"""Reads JSON text."""
+
+
+class Key(str):
+    """The canonical text of a key, by which keys are compared, with the key as it was written."""
+
+    __slots__ = ("document",)
+    document: Document
+
+
+class Item(tuple[Document, Document]):
+    """A key and value pair that knows its position in the order of change.
+
+    Example:
+        >>> item = Item("a", 1, position=7)
+        >>> key, value = item
+        >>> item.position
+        7
+    """
+
+    position: int
+
+    def __new__(cls, key: Document, value: Document, position: int) -> Item:
+        item = super().__new__(cls, (key, value))
+        item.position = position
+        return item
+
+
+class _Fault(Exception):
+    """Why a document is refused; `path` grows while the walk unwinds."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.path = ""
+
+
+def check_key(document: Document) -> Key:
+    """Checks a key and returns its canonical form.
+
+    Maps are compared without regard to order, ``1`` equals ``1.0`` and ``-0.0`` equals ``0``, while
+    ``1``, ``"1"`` and ``True`` are three keys.
+
+    Raises:
+        InvalidKey: It is no key; the message names the place.
+    """
+    if document is None or isinstance(document, list):
+        kind = "null" if document is None else "a list"
+        raise InvalidKey("$", f"{kind} is no key")
+    try:
+        _check(document, 1)
+    except _Fault as fault:
+        raise InvalidKey(f"${fault.path}", fault.reason) from None
+    key = Key(_canonical(document))
+    key.document = document
+    return key
+
+
+def check_value(document: Document) -> None:
+    """Checks that a value is a JSON document of at most 100 levels.
+
+    Raises:
+        InvalidValue: It is not; the message names the place.
+    """
+    try:
+        _check(document, 1)
+    except _Fault as fault:
+        raise InvalidValue(f"${fault.path}", fault.reason) from None
+
+
+def check_name(what: str, name: object) -> str:
+    """Checks the name of a channel or lock: 1 to 4096 bytes of UTF-8 without NUL."""
+    if not isinstance(name, str):
+        raise InvalidName(what, name, f"it is {_kind(name)}, not a string")
+    if not name:
+        raise InvalidName(what, name, "it is empty")
+    if "\0" in name:
+        raise InvalidName(what, name, "it contains NUL")
+    try:
+        length = len(name) if name.isascii() else len(name.encode())
+    except UnicodeEncodeError:
+        raise InvalidName(what, name, "it contains a lone surrogate") from None
+    if length > MAX_NAME_BYTES:
+        raise InvalidName(what, name, f"it is {length} bytes long")
+    return name
+
+
+def matches(match: Document, value: Document) -> bool:
+    """Tells whether a value matches: maps as subsets, recursively, everything else exactly.
+
+    Example:
+        >>> matches({"state": {"code": 1}}, {"state": {"code": 1.0, "text": "new"}, "id": 7})
+        True
+        >>> matches({"state": None}, {"id": 7})
+        False
+    """
+    if isinstance(match, dict):
+        return isinstance(value, dict) and all(
+            field in value and matches(part, value[field]) for field, part in match.items()
+        )
+    return same(match, value)
+
+
+def same(one: Document, other: Document) -> bool:
+    """Tells whether two documents are equal in canonical form."""
+    if isinstance(one, dict):
+        return (
+            isinstance(other, dict)
+            and one.keys() == other.keys()
+            and all(same(part, other[field]) for field, part in one.items())
+        )
+    if isinstance(one, list):
+        return (
+            isinstance(other, list)
+            and len(one) == len(other)
+            and all(map(same, one, other))
+        )
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    return bool(one == other)
+
+
+def _check(node: Document, depth: int) -> None:
+    if isinstance(node, str):
+        if not node.isascii():
+            _check_text(node)
+    elif node is None or isinstance(node, bool):
+        pass
+    elif isinstance(node, int):
+        if not _MIN_INTEGER <= node <= _MAX_INTEGER:
+            raise _Fault("the integer does not fit into 64 bits")
+    elif isinstance(node, float):
+        if not isfinite(node):
+            raise _Fault(f"{node} is not JSON")
+    elif isinstance(node, dict | list):
+        if depth > MAX_DEPTH:
+            raise _Fault(f"it is nested more than {MAX_DEPTH} levels deep")
+        _check_fields(node, depth) if isinstance(node, dict) else _check_elements(node, depth)
+    else:
+        raise _Fault(f"{_kind(node)} is not JSON")
+
+
+def _check_fields(node: dict[Any, Any], depth: int) -> None:
+    for field, part in node.items():
+        if not isinstance(field, str):
+            raise _Fault(f"the field name {field!r} is {_kind(field)}, not a string")
+        if "\0" in field:
+            raise _Fault(f"the field name {field!r} contains NUL")
+        try:
+            if not field.isascii():
+                _check_text(field)
+            _check(part, depth + 1)
+        except _Fault as fault:
+            step = f".{field}" if field.isidentifier() else f"[{field!a}]"
+            fault.path = step + fault.path
+            raise
+
+
+def _check_elements(node: list[Any], depth: int) -> None:
+    for position, part in enumerate(node):
+        try:
+            _check(part, depth + 1)
+        except _Fault as fault:
+            fault.path = f"[{position}]{fault.path}"
+            raise
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise _Fault("the text contains a lone surrogate") from None
+
+
+def _canonical(node: Document) -> str:
+    if isinstance(node, str):
+        return _quote(node)
+    if isinstance(node, dict):
+        fields = (f"{_quote(field)}:{_canonical(node[field])}" for field in sorted(node))
+        return f"{{{','.join(fields)}}}"
+    if isinstance(node, list):
+        return f"[{','.join(map(_canonical, node))}]"
+    if isinstance(node, float) and node.is_integer() and _MIN_INTEGER <= node <= _MAX_INTEGER:
+        return str(int(node))
+    return encode(node)
+
+
+def _kind(thing: object) -> str:
+    name = type(thing).__name__
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

@@ -1,0 +1,77 @@
+"""Tells whether the process behind a lease still lives.
+
+Every process locks one byte, at a random offset far beyond the end of an empty file that all share.
+The kernel frees the byte when the last descriptor of that opening is closed, by death too, and
+anybody can ask without taking it. Open file description locks (Linux 3.15) have what is needed:
+unlike POSIX record locks they do not vanish when another descriptor of the file is closed, and
+unlike flock one file serves any number of processes, so nothing is left behind to clean up.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import struct
+import threading
+from pathlib import Path
+
+from ojobchannels.host.forks import forget_in_children
+from ojobchannels.host.gate import open_side_file
+
+SUPPORTED = hasattr(fcntl, "F_OFD_SETLK")
+_FLOCK = struct.Struct("hhqqi0q")
+NOBODY = 0
+
+
+class Liveness:
+    """This process's sign of life; a forked child has none of its own until it asks for it."""
+
+    def __init__(self, path: Path, mode: int) -> None:
+        self._path = path
+        self._mode = mode
+        self._lock = threading.Lock()
+        self._descriptor = -1
+        self._offset = NOBODY
+        forget_in_children(self)
+
+    def offset(self) -> int:
+        """Where this process's byte is; NOBODY where the platform has no such locks."""
+        if self._offset == NOBODY and SUPPORTED:
+            with self._lock:
+                if self._offset == NOBODY:
+                    self._descriptor, self._offset = self._occupy()
+        return self._offset
+
+    def is_alive(self, offset: int) -> bool:
+        """Tells whether somebody holds the byte at `offset`; yes where that cannot be known."""
+        if offset in (NOBODY, self.offset()):
+            return True
+        asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)
+        answer = fcntl.fcntl(self._descriptor, fcntl.F_OFD_GETLK, asked)
+        return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+
+    def branch(self) -> tuple[int, int]:
+        """Occupies another byte, for a child process: its descriptor and its offset."""
+        return self._occupy() if SUPPORTED else (-1, NOBODY)
+
+    def close(self) -> None:
+        """Gives up the sign of life."""
+        with self._lock:
+            self.forget()
+
+    def forget(self) -> None:
+        """Closes the parent's descriptor in a forked child, so that only the parent's life counts."""
+        descriptor, self._descriptor, self._offset = self._descriptor, -1, NOBODY
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def _occupy(self) -> tuple[int, int]:
+        descriptor = open_side_file(self._path, self._mode)
+        offset = 1 + secrets.randbelow(2**62)
+        fcntl.fcntl(
+            descriptor,
+            fcntl.F_OFD_SETLK,
+            _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0),
+        )
+        return descriptor, offset

@@ -1,0 +1,106 @@
+"""Where a file-backed channel lives on this host, and what stands beside its file."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from ojobchannels.errors import ChannelError, ChannelUnavailable, NotSupported, StorageFull
+
+_NETWORK_FILESYSTEMS = frozenset(
+    "9p afs beegfs ceph cifs fuse.ceph fuse.glusterfs fuse.sshfs glusterfs gfs2 gpfs lustre ncpfs nfs "
+    "nfs4 ocfs2 orangefs smb3 smbfs virtiofs".split()
+)
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+class Place(NamedTuple):
+    """A data file, the folder of its helpers, and the mode that they all get.
+
+    Attributes:
+        path: The file itself, links followed.
+        side: The folder beside it for gates, lock records, liveness and bells.
+        mode: Permission bits of the data file, without execute.
+    """
+
+    path: Path
+    side: Path
+    mode: int
+
+
+def prepare(channel: str, file: str | os.PathLike[str]) -> Place:
+    """Finds the place of a channel's file, and makes its folders.
+
+    Raises:
+        NotSupported: It would lie on a network filesystem, where locks of one host do not hold.
+        ChannelUnavailable: Its folder cannot be made or written.
+    """
+    path = Path(file).expanduser().resolve()
+    try:
+        if path.is_dir():
+            raise ChannelUnavailable(channel, f"{path} is a folder", "name a file")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        filesystem = filesystem_type(path.parent)
+        if filesystem in _NETWORK_FILESYSTEMS:
+            raise NotSupported(
+                channel,
+                f"{path} on the network filesystem {filesystem}",
+                "locks of one host do not hold there: use a local disk, or a type made for several "
+                "hosts such as redis or mongo",
+            )
+        side = path.with_name(f"{path.name}.ojob")
+        mode = path.stat().st_mode & 0o666 if path.exists() else None
+        if mode is None:
+            side.mkdir(exist_ok=True)
+            mode = side.stat().st_mode & 0o666
+        else:
+            make_folder(side, mode)
+        if not os.access(side, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(side))
+    except OSError as error:
+        if isinstance(error, ChannelError):
+            raise
+        raise explain(channel, path, error) from error
+    return Place(path, side, mode)
+
+
+def make_folder(folder: Path, mode: int) -> None:
+    """Makes a folder that those who may read a file of `mode` may also enter."""
+    with suppress(FileExistsError):
+        folder.mkdir(parents=True)
+        folder.chmod(mode | (mode & 0o444) >> 2)
+
+
+def filesystem_type(path: Path) -> str:
+    """Names the type of the filesystem that holds `path`, or answers an empty text."""
+    device = path.stat().st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    for line in mounts.splitlines():
+        fields = line.split(" ")
+        if fields[2] == wanted:
+            return fields[fields.index("-") + 1]
+    return ""
+
+
+def explain(channel: str, path: Path, error: OSError) -> ChannelError:
+    """Says what an operating system error means for a channel, and what to do."""
+    reason = f"{error.strerror or error} ({error.filename or path})"
+    if error.errno in _FULL:
+        return StorageFull(
+            channel, reason, "free some space or raise the limit; nothing was changed, so try again"
+        )
+    if error.errno in _FORBIDDEN:
+        return ChannelUnavailable(
+            channel,
+            reason,
+            f"user id {os.geteuid()} needs write permission on {path.parent} and on the file",
+        )
+    return ChannelUnavailable(channel, reason, f"check {path}, then try again")

@@ -1,0 +1,134 @@
+"""Waiting rooms: a waiter on a lock leaves a bell that whoever unlocks can ring.
+
+A bell is a FIFO in a folder that exists only while somebody waits on that lock. The one who unlocks
+rings the longest waiting; the others look again every 20 ms on their own, so a waiter that was
+stopped or killed holds nobody up, and a holder's death is noticed just as soon.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import select
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from ojobchannels.host.storage import make_folder
+
+LOOK_AGAIN = 0.02
+_numbers = itertools.count()
+
+
+class WaitingRoom:
+    """The bells of one channel's waiters, all processes of the host together."""
+
+    def __init__(self, folder: Path, mode: int) -> None:
+        self._folder = folder
+        self._mode = mode
+        self._seated: set[_Seat] = set()
+
+    def wait(self, name: str, may_go: Callable[[], float | None], timeout: float | None) -> None:
+        """Waits for `timeout` seconds at most, or until `may_go` answers None.
+
+        Args:
+            name: The lock.
+            may_go: Asked after the bell is in place, at every ring and every 20 ms: None to go, else
+                how many seconds there is nothing to hope for but a ring.
+            timeout: None is for ever.
+        """
+        patience = may_go()
+        if patience is None or timeout == 0:
+            return
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with _Seat(self._folder / _digest(name), self._mode, self._seated) as seat:
+            while (patience := may_go()) is not None:
+                pause = min(patience, LOOK_AGAIN)
+                if deadline is not None:
+                    pause = min(pause, deadline - time.monotonic())
+                    if pause <= 0:
+                        return
+                seat.doze(pause)
+
+    def ring(self, name: str) -> None:
+        """Wakes the longest waiting of the lock's waiters, if there is one."""
+        folder = self._folder / _digest(name)
+        try:
+            bells = sorted(os.listdir(folder))
+        except FileNotFoundError:
+            return
+        for bell in bells:
+            if _ring(folder / bell):
+                return
+
+    def ring_own(self) -> None:
+        """Wakes every waiter of this handle."""
+        for seat in list(self._seated):
+            seat.wake()
+
+
+class _Seat:
+    def __init__(self, folder: Path, mode: int, seated: set[_Seat]) -> None:
+        self._folder = folder
+        self._mode = mode
+        self._seated = seated
+        self._descriptor = -1
+        self._bell = folder / f"{time.monotonic_ns():020d}-{os.getpid()}-{next(_numbers)}"
+
+    def __enter__(self) -> _Seat:
+        while self._descriptor < 0:
+            try:
+                make_folder(self._folder, self._mode)
+                os.mkfifo(self._bell, self._mode)
+                self._bell.chmod(self._mode)
+                self._descriptor = os.open(self._bell, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            except OSError:
+                break
+        self._seated.add(self)
+        return self
+
+    def doze(self, seconds: float) -> None:
+        if self._descriptor < 0:
+            time.sleep(seconds)
+            return
+        bell = select.poll()
+        bell.register(self._descriptor, select.POLLIN)
+        if bell.poll(seconds * 1000):
+            os.read(self._descriptor, 4096)
+
+    def wake(self) -> None:
+        if self._descriptor >= 0:
+            os.write(self._descriptor, b"!")
+
+    def __exit__(self, *_: object) -> None:
+        self._seated.discard(self)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._bell.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._folder.rmdir()
+
+
+def _ring(bell: Path) -> bool:
+    try:
+        descriptor = os.open(bell, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        bell.unlink(missing_ok=True)
+        return False
+    try:
+        os.write(descriptor, b"!")
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:32]

@@ -1,0 +1,163 @@
+"""Keep-alive: one scheduler thread per process renews leases in time and tells of lost ones.
+
+The scheduler only keeps times. What can take long is done off it: each channel has one worker thread
+for its renewals, and each ``on_lost`` runs on a thread of its own. Threads exist only while there is
+something to do.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from ojobchannels.errors import ChannelError
+from ojobchannels.hookspecs import LeaseRequest
+from ojobchannels.host.forks import forget_in_children
+
+if TYPE_CHECKING:
+    from ojobchannels.channel import Channel
+    from ojobchannels.leases import Lease
+
+_log = logging.getLogger("ojobchannels.leases")
+_LONGEST_SLEEP = 1_000_000
+_SHORTEST_SLEEP = 2_000
+_LARGEST_MARGIN = 20_000
+
+
+@dataclass(slots=True)
+class _Watch:
+    """One lease under watch. Times are microseconds of its channel's clock."""
+
+    lease: Lease
+    renews: bool
+    renew_at: int
+    asked: bool = False
+
+    def lose_at(self) -> int:
+        return self.lease.deadline - min(_LARGEST_MARGIN, round(self.lease.ttl * 50_000))
+
+
+class Keeper:
+    """Watches over leases, all channels of the process together."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._watches: dict[Lease, _Watch] = {}
+        self._workers: dict[Channel, SimpleQueue[list[_Watch] | None]] = {}
+        self._scheduler: threading.Thread | None = None
+        forget_in_children(self)
+
+    def watch(self, lease: Lease, renews: bool) -> None:
+        """Renews the lease at thirds of its ttl, if asked to, and tells its owner when it is lost."""
+        renew_at = lease.deadline - round(lease.ttl * 1e6 * (0.99 - 1 / 3))
+        with self._changed:
+            self._watches[lease] = _Watch(lease, renews, renew_at)
+            if self._scheduler is None:
+                self._scheduler = _thread("keep-alive", self._schedule)
+            self._changed.notify()
+
+    def drop(self, lease: Lease) -> None:
+        """Forgets the lease: it was released or handed over."""
+        with self._changed:
+            if self._watches.pop(lease, None) is not None:
+                self._dismiss_idle_workers()
+                self._changed.notify()
+
+    def forget(self) -> None:
+        """Leaves the parent's leases to the parent, in a forked child."""
+        self._changed = threading.Condition()
+        self._watches = {}
+        self._workers = {}
+        self._scheduler = None
+
+    def _schedule(self) -> None:
+        with self._changed:
+            while self._watches:
+                pause = _LONGEST_SLEEP
+                due: dict[Channel, list[_Watch]] = {}
+                for watch in list(self._watches.values()):
+                    lease = watch.lease
+                    now = lease.channel.clock.now()
+                    if now >= watch.lose_at():
+                        self._lose(lease, "it was not renewed in time")
+                        continue
+                    if watch.renews and not watch.asked and now >= watch.renew_at:
+                        due.setdefault(lease.channel, []).append(watch)
+                    next_at = watch.lose_at() if not watch.renews or watch.asked else watch.renew_at
+                    pause = min(pause, next_at - now)
+                for channel, watches in due.items():
+                    self._hand_to_worker(channel, watches)
+                self._changed.wait(max(pause, _SHORTEST_SLEEP) / 1e6)
+            self._scheduler = None
+
+    def _hand_to_worker(self, channel: Channel, watches: list[_Watch]) -> None:
+        for watch in watches:
+            watch.asked = True
+        orders = self._workers.get(channel)
+        if orders is None:
+            orders = self._workers[channel] = SimpleQueue()
+            _thread("renewals", lambda: self._work(channel, orders))
+        orders.put(watches)
+
+    def _work(self, channel: Channel, orders: SimpleQueue[list[_Watch] | None]) -> None:
+        while (watches := orders.get()) is not None:
+            self._renew(channel, watches)
+
+    def _renew(self, channel: Channel, watches: list[_Watch]) -> None:
+        requests = [
+            LeaseRequest(one.lease.name, one.lease.token, round(one.lease.ttl * 1000))
+            for one in watches
+        ]
+        sent = channel.clock.now()
+        left = min(watch.lose_at() for watch in watches) - sent
+        answers: list[bool] | None = None
+        try:
+            answers = channel.hook.extend_all(leases=requests, timeout=max(left // 1000, 1))
+        except ChannelError as error:
+            _log.warning("leases on channel %r could not be renewed yet: %s", channel.name, error)
+        except Exception:
+            _log.exception("leases on channel %r could not be renewed", channel.name)
+        with self._changed:
+            for position, watch in enumerate(watches):
+                watch.asked = False
+                ttl = round(watch.lease.ttl * 1e6)
+                if answers is None:
+                    watch.renew_at = channel.clock.now() + min(ttl // 20, 1_000_000)
+                elif answers[position]:
+                    watch.lease.renewed(sent, ttl // 1000)
+                    watch.renew_at = sent + ttl // 3
+                elif watch.lease in self._watches:
+                    self._lose(watch.lease, "somebody else holds the lock, or unlocked it")
+            self._changed.notify()
+
+    def _lose(self, lease: Lease, reason: str) -> None:
+        self._watches.pop(lease, None)
+        self._dismiss_idle_workers()
+        if lease.mark_lost(reason) and lease.on_lost is not None:
+            _thread("on-lost", lambda: _tell(lease))
+
+    def _dismiss_idle_workers(self) -> None:
+        busy = {watch.lease.channel for watch in self._watches.values() if watch.renews}
+        for channel in [one for one in self._workers if one not in busy]:
+            self._workers.pop(channel).put(None)
+
+
+def _tell(lease: Lease) -> None:
+    try:
+        if lease.on_lost is not None:
+            lease.on_lost(lease)
+    except Exception:
+        _log.exception("on_lost of %r failed", lease)
+
+
+def _thread(what: str, target: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=target, name=f"ojobchannels-{what}", daemon=True)
+    thread.start()
+    return thread
+
+
+KEEPER = Keeper()

@@ -1,0 +1,166 @@
+"""Launched work: a pool of threads, and the handle that a launch answers with."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final, Literal
+
+from ojobchannels.errors import JobError
+
+LaunchState = Literal["waiting", "running", "completed", "failed", "skipped", "depsfail"]
+
+
+class Launch:
+    """One launched job, to watch or to wait for.
+
+    Attributes:
+        launch_id: A fresh identifier of this launch.
+        name: The job.
+        state: ``waiting`` until it starts, ``running``, then ``completed``, ``failed``, ``skipped`` (its
+            lock was held elsewhere) or ``depsfail`` (something that it waits for failed).
+        run_id: The identifier of its managed run, once that has started.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.launch_id: Final = uuid.uuid4().hex
+        self.name: Final = name
+        self.state: LaunchState = "waiting"
+        self.run_id: str | None = None
+        self._future: Future[Any] = Future()
+
+    def done(self) -> bool:
+        """Tells whether it is over, well or not."""
+        return self._future.done()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits until it is over, or for `timeout` seconds; tells whether it is over."""
+        try:
+            self._future.exception(timeout)
+        except TimeoutError:
+            return self._future.done()
+        return True
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Waits, and returns what the job returned (None for one that did not run).
+
+        Raises:
+            TimeoutError: It is not over after `timeout` seconds.
+            BaseException: What the job raised.
+        """
+        return self._future.result(timeout)
+
+    def error(self) -> BaseException | None:
+        """Returns what the job raised, or None; waits until it is over."""
+        return self._future.exception()
+
+    def finish(self, state: LaunchState, result: Any = None, error: BaseException | None = None) -> None:
+        """Settles the launch; the launcher calls this once."""
+        self.state = state
+        if error is None:
+            self._future.set_result(result)
+        else:
+            self._future.set_exception(error)
+
+    def then(self, call: Callable[[], None]) -> None:
+        """Has `call` called when this is over, at once if it is."""
+        self._future.add_done_callback(lambda _: call())
+
+    def __repr__(self) -> str:
+        return f"<Launch {self.name!r} {self.state}>"
+
+
+class NotRun(JobError):
+    """Raised by launched work that did not run; settles its launch without an error."""
+
+    def __init__(self, state: Literal["skipped", "depsfail"], reason: str) -> None:
+        self.state = state
+        self.reason = reason
+        super().__init__(f"did not run ({state}): {reason}")
+
+
+class Launcher:
+    """Runs launched work on a bounded pool of threads, in the order of launching.
+
+    Work that waits for other launches takes no thread while it waits.
+    """
+
+    def __init__(self, threads: int = 4) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="ojob")
+        self._lock = threading.Lock()
+        self._open: set[Launch] = set()
+
+    def submit(
+        self, name: str, work: Callable[[Launch], Any], after: Iterable[Launch] = ()
+    ) -> Launch:
+        """Has `work(launch)` run on the pool when all of `after` have completed.
+
+        If one of them did not complete, the work is called off with state ``depsfail``.
+        """
+        launch = Launch(name)
+        with self._lock:
+            self._open.add(launch)
+        launch.then(lambda: self._forget(launch))
+        _Gathering(list(after), lambda failed: self._proceed(launch, work, failed)).begin()
+        return launch
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits until nothing that was launched is open any more."""
+        while True:
+            with self._lock:
+                launch = next(iter(self._open), None)
+            if launch is None:
+                return True
+            if not launch.wait(timeout):
+                return False
+
+    def close(self) -> None:
+        """Waits for what runs and what waits, then ends the threads."""
+        self.wait()
+        self._pool.shutdown(wait=True)
+
+    def _proceed(self, launch: Launch, work: Callable[[Launch], Any], failed: Launch | None) -> None:
+        if failed is not None:
+            launch.finish("depsfail")
+            return
+        self._pool.submit(self._run, launch, work)
+
+    def _run(self, launch: Launch, work: Callable[[Launch], Any]) -> None:
+        launch.state = "running"
+        try:
+            result = work(launch)
+        except NotRun as reason:
+            launch.finish(reason.state)
+        except BaseException as error:  # noqa: BLE001  whatever the job raises belongs to its launch
+            launch.finish("failed", error=error)
+        else:
+            launch.finish("completed", result)
+
+    def _forget(self, launch: Launch) -> None:
+        with self._lock:
+            self._open.discard(launch)
+
+
+class _Gathering:
+    """Calls back once when all launches are over, with one that did not complete, if any."""
+
+    def __init__(self, launches: list[Launch], call: Callable[[Launch | None], None]) -> None:
+        self._launches = launches
+        self._call = call
+        self._missing = len(launches)
+        self._lock = threading.Lock()
+
+    def begin(self) -> None:
+        if not self._launches:
+            self._call(None)
+        for launch in self._launches:
+            launch.then(self._count)
+
+    def _count(self) -> None:
+        with self._lock:
+            self._missing -= 1
+            last = self._missing == 0
+        if last:
+            self._call(next((one for one in self._launches if one.state != "completed"), None))

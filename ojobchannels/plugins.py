@@ -1,0 +1,220 @@
+"""The plugin manager: which channel types there are, who provides them, and what failed to load."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from importlib.metadata import Distribution, EntryPoint, distributions
+from typing import Any, NamedTuple, cast
+
+import pluggy
+
+from ojobchannels import backends
+from ojobchannels.errors import (
+    DuplicateChannelType,
+    InvalidOption,
+    PluginFailed,
+    UnknownChannelType,
+)
+from ojobchannels.hookspecs import PROJECT, ChannelSpec, ChannelType, DiscoverySpec, Option
+
+BUILT_IN = "ojobchannels"
+_ELSEWHERE = {
+    "redis": "ojobchannels-redis",
+    "mongo": "ojobchannels-mongo",
+    "ignite": "ojobchannels-ignite",
+}
+_SCHEMES_ELSEWHERE = {
+    "redis": "redis",
+    "rediss": "redis",
+    "unix": "redis",
+    "mongodb": "mongo",
+    "mongodb+srv": "mongo",
+    "ignite": "ignite",
+}
+
+
+class Provided(NamedTuple):
+    """A channel type and the distribution that provides it."""
+
+    type: ChannelType
+    distribution: str
+
+
+class Failure(NamedTuple):
+    """A plugin that could not be loaded."""
+
+    name: str
+    distribution: str
+    error: BaseException
+
+
+class Registry:
+    """All channel types, found once through the entry points of the group ``ojobchannels``.
+
+    Plugins named in ``OJOBCHANNELS_DISABLE_PLUGINS`` (separated by commas) are left out.
+    """
+
+    def __init__(self) -> None:
+        self.failures: list[Failure] = []
+        self._providers: dict[str, list[Provided]] = {}
+        self._load()
+
+    def all(self) -> list[Provided]:
+        """Returns every type that can be opened, by name."""
+        return [found[0] for _, found in sorted(self._providers.items()) if len(found) == 1]
+
+    def conflicts(self) -> dict[str, tuple[str, ...]]:
+        """Returns the types that several distributions offer, with their names."""
+        return {
+            name: tuple(one.distribution for one in found)
+            for name, found in sorted(self._providers.items())
+            if len(found) > 1
+        }
+
+    def find(self, type: str) -> ChannelType:
+        """Returns the type of that name.
+
+        Raises:
+            UnknownChannelType: Nothing offers it; the message names what to install.
+            DuplicateChannelType: Two distributions offer it.
+            PluginFailed: What offers it could not be loaded.
+        """
+        found = self._providers.get(type, [])
+        if len(found) == 1:
+            return found[0].type
+        if found:
+            raise DuplicateChannelType(type, tuple(one.distribution for one in found))
+        for failure in self.failures:
+            if failure.name == type:
+                raise PluginFailed(type, failure.distribution, repr(failure.error)) from failure.error
+        raise UnknownChannelType(type, tuple(sorted(self._providers)), _ELSEWHERE.get(type))
+
+    def find_scheme(self, scheme: str) -> ChannelType:
+        """Returns the type that a URL scheme means."""
+        for found in self._providers.values():
+            if scheme in found[0].type.schemes:
+                return self.find(found[0].type.name)
+        known = sorted(
+            f"{one}://" for found in self._providers.values() for one in found[0].type.schemes
+        )
+        if scheme in _SCHEMES_ELSEWHERE:
+            return self.find(_SCHEMES_ELSEWHERE[scheme])
+        raise UnknownChannelType(f"{scheme}://", tuple(known), None)
+
+    def _load(self) -> None:
+        self._ask(backends, BUILT_IN, BUILT_IN)
+        disabled = os.environ.get("OJOBCHANNELS_DISABLE_PLUGINS", "").replace(" ", "").split(",")
+        for entry_point, distribution in _entry_points():
+            if entry_point.name in disabled or distribution in disabled:
+                continue
+            try:
+                plugin = entry_point.load()
+                self._ask(plugin, entry_point.name, distribution)
+            except BaseException as error:  # noqa: BLE001  one broken plugin must not take the others along
+                if isinstance(error, KeyboardInterrupt):
+                    raise
+                self.failures.append(Failure(entry_point.name, distribution, error))
+
+    def _ask(self, plugin: object, name: str, distribution: str) -> None:
+        manager = pluggy.PluginManager(PROJECT)
+        manager.add_hookspecs(DiscoverySpec)
+        manager.register(plugin, name)
+        manager.check_pending()
+        answers = cast("list[list[ChannelType]]", manager.hook.ojobchannels_channel_types())
+        offered = [one for answer in answers for one in answer]
+        for one in offered:
+            self._providers.setdefault(one.name, []).append(Provided(one, distribution))
+
+
+_registry: Registry | None = None
+_lock = threading.Lock()
+
+
+def registry() -> Registry:
+    """Returns the process's registry; the first call loads the plugins."""
+    global _registry
+    with _lock:
+        if _registry is None:
+            _registry = Registry()
+        return _registry
+
+
+def channel_manager(backend: object, extensions: tuple[object, ...]) -> pluggy.PluginManager:
+    """Returns the plugin manager of one open channel, with the backend and its extensions in it.
+
+    Raises:
+        pluggy.PluginValidationError: A hook is named that no operation has.
+    """
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(ChannelSpec)
+    for plugin in (backend, *extensions):
+        manager.register(plugin)
+    manager.check_pending()
+    return manager
+
+
+def checked_options(type: ChannelType, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Completes options by their defaults and converts texts, as URLs have them.
+
+    Raises:
+        InvalidOption: One is unknown, missing or of the wrong kind; the message names the nearest.
+    """
+    known = {option.name: option for option in type.options}
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            meant = f"did you mean {near[0]!r}? " if near else ""
+            raise InvalidOption(
+                f"option {name!r}",
+                f"type {type.name!r} does not take it",
+                f"{meant}it takes {', '.join(sorted(known)) or 'none'}",
+            )
+    for option in type.options:
+        if option.required and given.get(option.name) is None:
+            raise InvalidOption(
+                f"option {option.name!r}", f"type {type.name!r} needs it", f"give the {option.help}"
+            )
+    return {
+        option.name: _converted(type, option, given.get(option.name, option.default))
+        for option in type.options
+    }
+
+
+def _converted(type: ChannelType, option: Option, value: Any) -> Any:
+    if value is option.default or option.type is object:
+        return value
+    if option.type is bool and value in ("true", "false"):
+        return value == "true"
+    if option.type is str and isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if option.type in (int, float) and isinstance(value, str):
+        try:
+            return option.type(value)
+        except ValueError:
+            pass
+    if option.type is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, option.type) and not (option.type is int and isinstance(value, bool)):
+        return value
+    raise InvalidOption(
+        f"option {option.name!r}",
+        f"type {type.name!r} takes {option.type.__name__} for it, not {value!r}",
+        f"give the {option.help}",
+    )
+
+
+def _entry_points() -> Iterator[tuple[EntryPoint, str]]:
+    seen: set[tuple[str, str]] = set()
+    for distribution in distributions():
+        name = _name(distribution)
+        for entry_point in distribution.entry_points:
+            if entry_point.group == PROJECT and (name, entry_point.name) not in seen:
+                seen.add((name, entry_point.name))
+                yield entry_point, name
+
+
+def _name(distribution: Distribution) -> str:
+    return str(distribution.metadata["Name"])
