@@ -37,7 +37,7 @@ ABSENT: Final = Sentinel.ABSENT
 
 
 class Granted(NamedTuple):
-    """The lock was granted. `previous` is the document of a holder that never unlocked."""
+    """The lock was granted. `previous` is the document of a holder that never unlocked, and its fence."""
 
     fence: int
     previous: dict[str, Any] | None

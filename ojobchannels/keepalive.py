@@ -12,10 +12,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ojobchannels.errors import ChannelError
 from ojobchannels.hookspecs import LeaseRequest
+from ojobchannels.host.clock import Clock
 from ojobchannels.host.forks import forget_in_children
 
 if TYPE_CHECKING:
@@ -41,12 +42,19 @@ class _Watch:
         return self.lease.deadline - min(_LARGEST_MARGIN, round(self.lease.ttl * 50_000))
 
 
+class _Alarm(NamedTuple):
+    clock: Clock
+    at: int
+    call: Callable[[], None]
+
+
 class Keeper:
-    """Watches over leases, all channels of the process together."""
+    """Watches over leases and alarms, all channels of the process together."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._watches: dict[Lease, _Watch] = {}
+        self._alarms: dict[object, _Alarm] = {}
         self._workers: dict[Channel, SimpleQueue[list[_Watch] | None]] = {}
         self._scheduler: threading.Thread | None = None
         forget_in_children(self)
@@ -56,9 +64,7 @@ class Keeper:
         renew_at = lease.deadline - round(lease.ttl * 1e6 * (0.99 - 1 / 3))
         with self._changed:
             self._watches[lease] = _Watch(lease, renews, renew_at)
-            if self._scheduler is None:
-                self._scheduler = _thread("keep-alive", self._schedule)
-            self._changed.notify()
+            self._wake()
 
     def drop(self, lease: Lease) -> None:
         """Forgets the lease: it was released or handed over."""
@@ -67,17 +73,30 @@ class Keeper:
                 self._dismiss_idle_workers()
                 self._changed.notify()
 
+    def set_alarm(self, owner: object, clock: Clock, at: int, call: Callable[[], None]) -> None:
+        """Has `call` called, on a thread of its own, when the clock shows `at` microseconds."""
+        with self._changed:
+            self._alarms[owner] = _Alarm(clock, at, call)
+            self._wake()
+
+    def drop_alarm(self, owner: object) -> None:
+        """Forgets the alarm that was set for `owner`, if it has not gone off."""
+        with self._changed:
+            if self._alarms.pop(owner, None) is not None:
+                self._changed.notify()
+
     def forget(self) -> None:
         """Leaves the parent's leases to the parent, in a forked child."""
         self._changed = threading.Condition()
         self._watches = {}
+        self._alarms = {}
         self._workers = {}
         self._scheduler = None
 
     def _schedule(self) -> None:
         with self._changed:
-            while self._watches:
-                pause = _LONGEST_SLEEP
+            while self._watches or self._alarms:
+                pause = self._sound_alarms()
                 due: dict[Channel, list[_Watch]] = {}
                 for watch in list(self._watches.values()):
                     lease = watch.lease
@@ -93,6 +112,22 @@ class Keeper:
                     self._hand_to_worker(channel, watches)
                 self._changed.wait(max(pause, _SHORTEST_SLEEP) / 1e6)
             self._scheduler = None
+
+    def _wake(self) -> None:
+        if self._scheduler is None:
+            self._scheduler = _thread("keep-alive", self._schedule)
+        self._changed.notify()
+
+    def _sound_alarms(self) -> int:
+        pause = _LONGEST_SLEEP
+        for owner, alarm in list(self._alarms.items()):
+            left = alarm.at - alarm.clock.now()
+            if left <= 0:
+                del self._alarms[owner]
+                _thread("alarm", alarm.call)
+            else:
+                pause = min(pause, left)
+        return pause
 
     def _hand_to_worker(self, channel: Channel, watches: list[_Watch]) -> None:
         for watch in watches:

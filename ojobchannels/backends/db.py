@@ -201,7 +201,10 @@ class DatabaseBackend(OneHost):
             with self._connections.writing("NORMAL") as connection:
                 row = connection.execute(sql.LOCK, asked).fetchone()
             if row is not None:
-                return Granted(row[0], None if row[1] is None else decode(row[1]))
+                fence, previous, previous_fence = row
+                if previous is None:
+                    return Granted(fence, None)
+                return Granted(fence, {**decode(previous), "fence": previous_fence})
             record = self._read_lock(name)
             left = self.left(record)
             if not left:

@@ -68,7 +68,8 @@ def granted(
         alive=alive,
         holder=holder,
     )
-    return taken, Granted(taken.fence, record.holder if record.token else None)
+    previous = {**record.holder, "fence": record.fence} if record.token else None
+    return taken, Granted(taken.fence, previous)
 
 
 def freed(record: LockRecord) -> LockRecord:

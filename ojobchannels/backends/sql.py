@@ -41,6 +41,7 @@ CREATE TABLE locks (
     alive INTEGER NOT NULL,
     holder TEXT NOT NULL,
     previous TEXT,
+    previous_fence INTEGER,
     PRIMARY KEY (channel, name)
 ) WITHOUT ROWID;
 """
@@ -98,9 +99,9 @@ ON CONFLICT (channel, name) DO UPDATE
 SET fence = max(fence + 1, excluded.fence), token = excluded.token, ttl = excluded.ttl,
     until = excluded.until, wall_until = excluded.wall_until, epoch = excluded.epoch,
     since = excluded.since, alive = excluded.alive, holder = excluded.holder,
-    previous = CASE WHEN token = '' THEN NULL ELSE holder END
+    previous = CASE WHEN token = '' THEN NULL ELSE holder END, previous_fence = fence
 WHERE NOT ({_LIVE}) OR token = :dead
-RETURNING fence, previous
+RETURNING fence, previous, previous_fence
 """
 UNLOCK: Final = f"UPDATE locks SET {_FREE_AGAIN} WHERE {_HELD} RETURNING fence"
 EXTEND: Final = f"""

@@ -1,0 +1,10 @@
+"""The job manager: one job never runs twice at once, and every run leaves a record."""
+
+from __future__ import annotations
+
+from ojobchannels.manager.core import JobManager
+from ojobchannels.manager.jobs import Job
+from ojobchannels.manager.launching import Launch
+from ojobchannels.manager.run import JobRun, current_run
+
+__all__ = ["Job", "JobManager", "JobRun", "Launch", "current_run"]

@@ -1,0 +1,115 @@
+"""What ran: questions about the records in the jobs channel, and their cleaning up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from ojobchannels.channel import Channel
+from ojobchannels.hookspecs import LockInfo
+from ojobchannels.manager import records
+from ojobchannels.manager.records import STATUSES, Record
+
+_BATCH = 500
+
+
+class Pruned(NamedTuple):
+    """What `JobManager.prune` did: records removed, and runs now told as abandoned."""
+
+    removed: int
+    abandoned: int
+
+
+def runs(
+    jobs: Channel,
+    locks: Channel,
+    name: str | None,
+    status: str | None,
+    since: datetime | float | None,
+    limit: int | None,
+) -> list[Record]:
+    """Returns records, latest start first; a run whose lease is over is told as abandoned."""
+    earliest = _ms(since)
+    found: list[Record] = []
+    for record in _told(jobs, locks, name, status):
+        if limit is not None and len(found) >= limit:
+            break
+        if record["startTime"] >= earliest:
+            found.append(record)
+    return sorted(found, key=lambda record: int(record["startTime"]), reverse=True)
+
+
+def report(jobs: Channel, locks: Channel) -> list[dict[str, Any]]:
+    """Sums up the records by job, in the order of their names."""
+    rows: dict[str, dict[str, Any]] = {}
+    durations: dict[str, list[int]] = {}
+    for record in _told(jobs, locks, None, None):
+        name = record["name"]
+        row = rows.setdefault(name, {"name": name, "runs": 0} | dict.fromkeys(STATUSES, 0))
+        row["runs"] += 1
+        row[record["status"]] += 1
+        if record["startTime"] > row.get("lastStart", -1):
+            row |= {"lastStart": record["startTime"], "lastStatus": record["status"]}
+        if record["status"] in ("completed", "failed"):
+            durations.setdefault(name, []).append(record["duration"])
+    for name, taken in durations.items():
+        rows[name]["averageDuration"] = round(sum(taken) / len(taken))
+    return [rows[name] for name in sorted(rows)]
+
+
+def prune(jobs: Channel, locks: Channel, older_than: float) -> Pruned:
+    """Removes what ended more than `older_than` seconds ago, and marks abandoned runs."""
+    cutoff = records.now_ms() - round(older_than * 1000)
+    held = _Held(locks)
+    abandoned = 0
+    old: list[dict[str, Any]] = []
+    for _, record in jobs.items():
+        if not records.is_record(record):
+            continue
+        if record["status"] == "running":
+            if not records.is_live(record, held.by(record["name"])):
+                abandoned += records.abandon(jobs, record, None)
+        elif record.get("endTime", cutoff) < cutoff:
+            old.append(records.key_of(record))
+    return Pruned(_remove(jobs, old), abandoned)
+
+
+class _Held:
+    """Asks for each lock once."""
+
+    def __init__(self, locks: Channel) -> None:
+        self._locks = locks
+        self._seen: dict[str, LockInfo | None] = {}
+
+    def by(self, name: str) -> LockInfo | None:
+        if name not in self._seen:
+            self._seen[name] = self._locks.lock_info(name)
+        return self._seen[name]
+
+
+def _told(
+    jobs: Channel, locks: Channel, name: str | None, status: str | None
+) -> Iterator[Record]:
+    match: dict[str, Any] = {} if name is None else {"name": name}
+    if status not in (None, "running", "abandoned"):
+        match["status"] = status
+    held = _Held(locks)
+    for _, record in jobs.items(match=match, newest_first=True):
+        if not records.is_record(record):
+            continue
+        if record["status"] == "running" and not records.is_live(record, held.by(record["name"])):
+            record["status"] = "abandoned"
+        if status in (None, record["status"]):
+            yield record
+
+
+def _remove(jobs: Channel, keys: list[dict[str, Any]]) -> int:
+    step = _BATCH if "atomic_batches" in jobs.capabilities else 1
+    return sum(jobs.unset_all(keys[start : start + step]) for start in range(0, len(keys), step))
+
+
+def _ms(since: datetime | float | None) -> int:
+    if since is None:
+        return 0
+    return round((since.timestamp() if isinstance(since, datetime) else since) * 1000)

@@ -1,0 +1,148 @@
+"""Jobs that a manager knows: functions that run under their lock, with retries and notices."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar
+
+from ojobchannels.documents import check_value
+from ojobchannels.errors import ChannelError, InvalidOption, InvalidValue, LockBusy
+from ojobchannels.manager.launching import Launch, NotRun
+from ojobchannels.manager.records import Record
+from ojobchannels.manager.run import JobRun, OnTimeout
+
+if TYPE_CHECKING:
+    from ojobchannels.manager.core import JobManager
+
+_Arguments = ParamSpec("_Arguments")
+_Answer = TypeVar("_Answer")
+
+IfRunning: TypeAlias = Literal["skip", "wait", "fail"]
+Notice: TypeAlias = Callable[[Record], object] | str
+"""Called with the record of a failed run; or the name of a job that is launched with it as ``run``."""
+
+_log = logging.getLogger("ojobchannels.jobs")
+
+
+class Job(Generic[_Arguments, _Answer]):
+    """A function as a managed job; `JobManager.job` makes it. Calling it runs it under its lock."""
+
+    def __init__(
+        self,
+        manager: JobManager,
+        name: str,
+        function: Callable[_Arguments, _Answer],
+        timeout: float,
+        if_running: IfRunning,
+        wait: float | None,
+        retries: int,
+        backoff: float,
+        on_failure: Notice | None,
+        on_timeout: OnTimeout,
+    ) -> None:
+        if if_running not in ("skip", "wait", "fail"):
+            raise InvalidOption("if_running", repr(if_running), "give skip, wait or fail")
+        self.manager = manager
+        self.name = name
+        self._function = function
+        self._timeout = timeout
+        self._if_running = if_running
+        self._wait = wait if if_running == "wait" else 0
+        self._retries = retries
+        self._backoff = backoff
+        self._on_failure = on_failure
+        self._on_timeout = on_timeout
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Answer | None:
+        """Runs the job, as often as its retries allow, and returns what the function returns.
+
+        Returns None, with a record that says so, if the job runs elsewhere and `if_running` is ``skip``.
+        """
+        try:
+            return self._run(None, args, kwargs)
+        except NotRun:
+            return None
+
+    def launched(self, launch: Launch, args: Mapping[str, Any]) -> _Answer:
+        """Runs the job for a launch, with the launch's arguments."""
+        return self._run(launch, (), dict(args))
+
+    def _run(self, launch: Launch | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Answer:
+        attempt = 1
+        while True:
+            try:
+                return self._attempt(launch, attempt, args, kwargs)
+            except LockBusy as busy:
+                if self._if_running != "skip":
+                    raise
+                _log.info("job %r was skipped: %s", self.name, busy)
+                raise NotRun("skipped", str(busy)) from busy
+            except Exception:
+                if attempt > self._retries:
+                    raise
+                pause = self._backoff * 2 ** (attempt - 1)
+                _log.warning("job %r failed; attempt %d follows in %g s", self.name, attempt + 1, pause)
+                if self.manager.closing.wait(pause):
+                    raise
+            attempt += 1
+
+    def _attempt(
+        self, launch: Launch | None, attempt: int, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> _Answer:
+        run = self.manager.run(
+            self.name,
+            timeout=self._timeout,
+            args=_told(self._function, args, kwargs),
+            wait=self._wait,
+            on_timeout=self._on_timeout,
+            extra={"attempt": attempt} if self._retries else None,
+        )
+        try:
+            with run:
+                if launch is not None:
+                    launch.run_id = run.run_id
+                return self._function(*args, **kwargs)
+        except LockBusy:
+            if run.status == "skipped":
+                raise
+            self._notify(run, attempt)
+            raise
+        except BaseException:
+            self._notify(run, attempt)
+            raise
+
+    def _notify(self, run: JobRun, attempt: int) -> None:
+        if attempt > self._retries and run.status != "new":
+            self.manager.notify(self._on_failure, run.record)
+
+
+def _told(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """Returns the arguments as a document for the record; what is not JSON is told by its repr."""
+    bound = inspect.signature(function).bind(*args, **kwargs).arguments
+    return {name: _json_or_repr(value) for name, value in bound.items()}
+
+
+def _json_or_repr(value: Any) -> Any:
+    try:
+        check_value(value)
+    except InvalidValue:
+        return repr(value)
+    return value
+
+
+def notify(manager: JobManager, notice: Notice, record: Record) -> None:
+    """Gives notice of a failed run; trouble with that is logged and goes no further."""
+    try:
+        if isinstance(notice, str):
+            manager.launch(notice, {"run": record})
+        else:
+            notice(record)
+    except Exception as error:
+        level = logging.WARNING if isinstance(error, ChannelError) else logging.ERROR
+        _log.log(level, "notice of the failed job %r failed", record["name"], exc_info=True)
