@@ -32,8 +32,9 @@ _extensions: list[object] = []
 class Channel:
     """A named key/value store that also holds locks; `open_channel` opens one.
 
-    Keys are strings, 64-bit integers, finite floats, booleans or maps; values are JSON documents. What
-    goes in is copied, what comes out is the caller's own. A channel may be used by many threads.
+    Keys are strings, 64-bit integers, finite floats, booleans or maps; values are JSON documents.
+    What goes in is copied, what comes out is the caller's own. A channel may be used by many
+    threads.
 
     Attributes:
         name: The channel's name.
@@ -147,9 +148,7 @@ class Channel:
         size: int = self.hook.size()
         return size
 
-    def set_all(
-        self, items: Mapping[Any, Document] | Iterable[tuple[Document, Document]]
-    ) -> None:
+    def set_all(self, items: Mapping[Any, Document] | Iterable[tuple[Document, Document]]) -> None:
         """Stores several values in one step: all of them, or none.
 
         Raises:
@@ -296,7 +295,7 @@ class Channel:
         return self._keep(lease, keep_alive)
 
     def lock_info(self, name: str) -> LockInfo | None:
-        """Tells who holds a lock: name, fence, holder, since and until (ms, UTC); None if it is free."""
+        """Tells who holds a lock, under which fence, since and until when; None if it is free."""
         info: LockInfo | None = self.hook.lock_info(name=check_name("lock", name))
         return info
 
@@ -318,7 +317,7 @@ class Channel:
         self.hook.destroy()
 
     def close(self) -> None:
-        """Releases the leases of this handle, wakes its waiters with ChannelClosed, and closes it."""
+        """Closes the handle: releases its leases, and wakes its waiters with ChannelClosed."""
         with self._lock:
             if self._closed:
                 return
@@ -346,7 +345,10 @@ class Channel:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -410,8 +412,8 @@ def open_channel(
         config: ``{"type": "db", "args": {"file": …}}`` as job files write it, or a URL such as
             ``sqlite:///data/orders.db``; by default the keywords count.
         extensions: Objects whose hook wrappers wrap this channel's operations.
-        options: ``type`` (``simple`` by default) and the type's own options; ``ojob channels`` lists
-            them.
+        options: ``type`` (``simple`` by default) and the type's own options; ``ojob channels``
+            lists them.
 
     Raises:
         UnknownChannelType: No plugin offers the type; the message names what to install.
@@ -433,14 +435,14 @@ def open_channel(
         type_name, given = _from_mapping(config, options)
         type = registry().find(type_name)
     checked = checked_options(type, given)
-    backend = type.open(name, checked)
-    manager = channel_manager(backend, (*_extensions, *extensions))
+    manager = channel_manager((*_extensions, *extensions))
+    manager.register(type.open(name, checked))
     clock = cast("Clock", checked.get("clock", HOST_CLOCK))
     return Channel(name, type.name, type.capabilities, manager, clock)
 
 
 def add_extension(extension: object) -> None:
-    """Has an extension's hook wrappers wrap the operations of every channel that is opened later."""
+    """Has an extension wrap the operations of every channel that is opened later."""
     _extensions.append(extension)
 
 

@@ -47,6 +47,7 @@ class Item(tuple[Document, Document]):
     position: int
 
     def __new__(cls, key: Document, value: Document, position: int) -> Item:
+        """Makes a pair with its position."""
         item = super().__new__(cls, (key, value))
         item.position = position
         return item
@@ -136,11 +137,7 @@ def same(one: Document, other: Document) -> bool:
             and all(same(part, other[field]) for field, part in one.items())
         )
     if isinstance(one, list):
-        return (
-            isinstance(other, list)
-            and len(one) == len(other)
-            and all(map(same, one, other))
-        )
+        return isinstance(other, list) and len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     return bool(one == other)

@@ -24,14 +24,14 @@ def _revive(kind: type[ChannelError], args: tuple[Any, ...], facts: dict[str, An
 
 
 class InvalidKey(ChannelError, ValueError):
-    """A key that is no string, integer, float, boolean or map, or holds something that is not JSON."""
+    """A key that is no string, integer, float, boolean or map, or holds what is not JSON."""
 
     def __init__(self, path: str, reason: str) -> None:
         self.path = path
         self.reason = reason
         super().__init__(
-            f"invalid key at {path}: {reason}; a key is a string, a 64-bit integer, a finite float, "
-            "a boolean or a map of JSON values"
+            f"invalid key at {path}: {reason}; a key is a string, a 64-bit integer, a finite "
+            "float, a boolean or a map of JSON values"
         )
 
 
@@ -52,7 +52,8 @@ class InvalidName(ChannelError, ValueError):
         self.name = name
         self.reason = reason
         super().__init__(
-            f"invalid {what} name {_short(name)}: {reason}; use 1 to 4096 bytes of UTF-8 without NUL"
+            f"invalid {what} name {_short(name)}: {reason}; use 1 to 4096 bytes of UTF-8 without "
+            "NUL"
         )
 
 
@@ -88,8 +89,8 @@ class DuplicateChannelType(ChannelError, LookupError):
         self.type = type
         self.providers = providers
         super().__init__(
-            f"the channel type {type!r} is offered by {' and by '.join(providers)}; uninstall one of "
-            "them, or leave it out with OJOBCHANNELS_DISABLE_PLUGINS"
+            f"the channel type {type!r} is offered by {' and by '.join(providers)}; uninstall "
+            "one of them, or leave it out with OJOBCHANNELS_DISABLE_PLUGINS"
         )
 
 
@@ -149,8 +150,8 @@ class ChannelTimeout(ChannelError, TimeoutError):
         self.what = what
         self.seconds = seconds
         super().__init__(
-            f"channel {channel!r} got no answer within {seconds:g} s while it tried to {what}; look "
-            "for a stopped process that works on the same storage, then try again"
+            f"channel {channel!r} got no answer within {seconds:g} s while it tried to {what}; "
+            "look for a stopped process that works on the same storage, then try again"
         )
 
 
@@ -208,9 +209,9 @@ class LockBusy(ChannelError, TimeoutError):
         self.waited = waited
         after = f" after waiting {waited:.3g} s" if waited else ""
         super().__init__(
-            f"lock {_short(name)} on channel {channel!r} is held by {describe_holder(holder)}{after}; "
-            f"its lease lasts another {remaining:.3g} s unless renewed: try later, pass a longer "
-            "wait, or force_unlock it if that holder is known to be gone"
+            f"lock {_short(name)} on channel {channel!r} is held by {describe_holder(holder)}"
+            f"{after}; its lease lasts another {remaining:.3g} s unless renewed: try later, pass "
+            "a longer wait, or force_unlock it if that holder is known to be gone"
         )
 
 
@@ -263,8 +264,8 @@ class JobTimeout(JobError, TimeoutError):
         self.name = name
         self.seconds = seconds
         super().__init__(
-            f"job {name!r} ran longer than its timeout of {seconds:g} s; raise the timeout, or split "
-            "the work"
+            f"job {name!r} ran longer than its timeout of {seconds:g} s; raise the timeout, or "
+            "split the work"
         )
 
 
@@ -325,7 +326,9 @@ def describe_holder(holder: dict[str, Any]) -> str:
     """Tells in a few words who holds a lock, from the document that the holder left."""
     if not holder:
         return "somebody that left no word of itself"
-    known = [f"{part} {holder[part]}" for part in ("host", "pid", "thread", "job") if part in holder]
+    known = [
+        f"{part} {holder[part]}" for part in ("host", "pid", "thread", "job") if part in holder
+    ]
     return ", ".join(known) or _short(holder)
 
 

@@ -6,6 +6,9 @@ names as checked strings, times as whole milliseconds. It raises only errors of
 `ojobchannels.errors`. An extension is an object whose methods carry ``@hookimpl(wrapper=True)``.
 """
 
+# mypy: disable-error-code="empty-body"
+# A hook spec has no body.
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
@@ -37,7 +40,7 @@ ABSENT: Final = Sentinel.ABSENT
 
 
 class Granted(NamedTuple):
-    """The lock was granted. `previous` is the document of a holder that never unlocked, and its fence."""
+    """The lock was granted. `previous` is what a holder that never unlocked told, and its fence."""
 
     fence: int
     previous: dict[str, Any] | None
@@ -124,7 +127,7 @@ class DiscoverySpec:
     """What the plugin manager asks of every plugin, once."""
 
     @hookspec
-    def ojobchannels_channel_types(self) -> Iterable[ChannelType]:  # type: ignore[empty-body]  # a spec has no body
+    def ojobchannels_channel_types(self) -> Iterable[ChannelType]:
         """Returns the channel types that the plugin offers; called before the first open."""
 
 
@@ -137,28 +140,28 @@ class ChannelSpec:
 
     @hookspec(firstresult=True)
     def set(self, key: Key, value: Document, fence: int | None) -> None:
-        """Stores. With a fence, raises StaleFence if the key carries a higher one, else marks it."""
+        """Stores. With a fence, marks the key, or raises StaleFence if its mark is higher."""
 
     @hookspec(firstresult=True)
-    def unset(self, key: Key, fence: int | None) -> bool:  # type: ignore[empty-body]  # a spec has no body
+    def unset(self, key: Key, fence: int | None) -> bool:
         """Removes; returns whether it was there. The fence's mark stays."""
 
     @hookspec(firstresult=True)
-    def get_all(self, match: Document) -> list[Document]:  # type: ignore[empty-body]  # a spec has no body
+    def get_all(self, match: Document) -> list[Document]:
         """Returns the values that match (all for None), in the order of their last change."""
 
     @hookspec(firstresult=True)
-    def items(  # type: ignore[empty-body]  # a spec has no body
+    def items(
         self, match: Document, limit: int, newest_first: bool, after: int | None
     ) -> list[Item]:
         """Returns one page of at most `limit` items that stand behind the position `after`."""
 
     @hookspec(firstresult=True)
-    def get_keys(self) -> list[Document]:  # type: ignore[empty-body]  # a spec has no body
+    def get_keys(self) -> list[Document]:
         """Returns the keys as last written, in the order of their last change."""
 
     @hookspec(firstresult=True)
-    def size(self) -> int:  # type: ignore[empty-body]  # a spec has no body
+    def size(self) -> int:
         """Returns the number of entries."""
 
     @hookspec(firstresult=True)
@@ -166,11 +169,11 @@ class ChannelSpec:
         """Stores all in one step, or none."""
 
     @hookspec(firstresult=True)
-    def unset_all(self, keys: list[Key]) -> int:  # type: ignore[empty-body]  # a spec has no body
+    def unset_all(self, keys: list[Key]) -> int:
         """Removes all in one step, or none; returns how many were there."""
 
     @hookspec(firstresult=True)
-    def get_set(self, match: Document, key: Key, value: Document, fence: int | None) -> Compared:  # type: ignore[empty-body]  # a spec has no body
+    def get_set(self, match: Document, key: Key, value: Document, fence: int | None) -> Compared:
         """Stores if the present value matches, or for ABSENT if nothing stands there."""
 
     @hookspec(firstresult=True)
@@ -182,23 +185,23 @@ class ChannelSpec:
         """Takes out the entry whose last change is the oldest and returns its value, or MISSING."""
 
     @hookspec(firstresult=True)
-    def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:  # type: ignore[empty-body]  # a spec has no body
+    def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
         """Grants the lock in one atomic step, or says who holds it."""
 
     @hookspec(firstresult=True)
-    def unlock(self, name: str, token: str) -> bool:  # type: ignore[empty-body]  # a spec has no body
+    def unlock(self, name: str, token: str) -> bool:
         """Returns whether the token still held the lock; gives up a place in its queue too."""
 
     @hookspec(firstresult=True)
-    def extend(self, name: str, token: str, ttl: int) -> bool:  # type: ignore[empty-body]  # a spec has no body
+    def extend(self, name: str, token: str, ttl: int) -> bool:
         """Sets the remaining time to `ttl`; returns whether the token still held the lock."""
 
     @hookspec(firstresult=True)
-    def extend_all(self, leases: list[LeaseRequest], timeout: int) -> list[bool]:  # type: ignore[empty-body]  # a spec has no body
+    def extend_all(self, leases: list[LeaseRequest], timeout: int) -> list[bool]:
         """Extends several leases, in one command where it can, within `timeout` milliseconds."""
 
     @hookspec(firstresult=True)
-    def adopt(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | bool:  # type: ignore[empty-body]  # a spec has no body
+    def adopt(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | bool:
         """Takes over a live lease by its token, or answers False.
 
         With holder None the lease is left to nobody: from then on only its ttl ends it.
@@ -209,25 +212,28 @@ class ChannelSpec:
         """Returns who holds the lock, or None for a free one; changes nothing."""
 
     @hookspec(firstresult=True)
-    def locks(self) -> list[LockInfo]:  # type: ignore[empty-body]  # a spec has no body
+    def locks(self) -> list[LockInfo]:
         """Returns all held locks; changes nothing."""
 
     @hookspec(firstresult=True)
     def force_unlock(self, name: str) -> LockInfo | None:
-        """Frees the lock whoever holds it, wakes waiters, keeps the fence; returns whom it put out."""
+        """Frees the lock, wakes waiters, keeps the fence; returns whom it put out, or None."""
 
     @hookspec(firstresult=True)
     def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> None:
         """Returns when the lock may be had by the token, or after `timeout` milliseconds.
 
-        Returns at once if the lock is free or its fence is no longer `seen_fence`, so that no release
-        between a refusal and the wait is missed.
+        Returns at once if the lock is free or its fence is no longer `seen_fence`, so that no
+        release between a refusal and the wait is missed.
         """
 
     @hookspec(firstresult=True)
-    def share(self, name: str, token: str) -> list[int]:  # type: ignore[empty-body]  # a spec has no body
-        """Returns file descriptors for a child process; while any copy is open, the lease counts as
-        held by a living process. Empty where the backend does not watch over the holder's life."""
+    def share(self, name: str, token: str) -> list[int]:
+        """Returns file descriptors to leave open in a child process.
+
+        While any copy is open, the lease counts as held by a living process. Empty where the
+        backend does not watch over the life of holders.
+        """
 
     @hookspec(firstresult=True)
     def close(self) -> None:

@@ -1,8 +1,8 @@
 """Keep-alive: one scheduler thread per process renews leases in time and tells of lost ones.
 
-The scheduler only keeps times. What can take long is done off it: each channel has one worker thread
-for its renewals, and each ``on_lost`` runs on a thread of its own. Threads exist only while there is
-something to do.
+The scheduler only keeps times. What can take long is done off it: each channel has one worker
+thread for its renewals, and each ``on_lost`` runs on a thread of its own. Threads exist only while
+there is something to do.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Keeper:
         forget_in_children(self)
 
     def watch(self, lease: Lease, renews: bool) -> None:
-        """Renews the lease at thirds of its ttl, if asked to, and tells its owner when it is lost."""
+        """Renews the lease at thirds of its ttl, if asked to, and tells of its loss."""
         renew_at = lease.deadline - round(lease.ttl * 1e6 * (0.99 - 1 / 3))
         with self._changed:
             self._watches[lease] = _Watch(lease, renews, renew_at)
@@ -154,7 +154,7 @@ class Keeper:
             answers = channel.hook.extend_all(leases=requests, timeout=max(left // 1000, 1))
         except ChannelError as error:
             _log.warning("leases on channel %r could not be renewed yet: %s", channel.name, error)
-        except Exception:
+        except Exception:  # noqa: BLE001  an extension may raise anything; the other leases live on
             _log.exception("leases on channel %r could not be renewed", channel.name)
         with self._changed:
             for position, watch in enumerate(watches):
@@ -185,7 +185,7 @@ def _tell(lease: Lease) -> None:
     try:
         if lease.on_lost is not None:
             lease.on_lost(lease)
-    except Exception:
+    except Exception:  # noqa: BLE001  what a callback raises has nobody else to go to
         _log.exception("on_lost of %r failed", lease)
 
 

@@ -30,8 +30,8 @@ _LONGEST_TTL: Final = 100 * 365 * 86_400_000
 class Lease:
     """One holding of a lock: `Channel.lock` and `Channel.try_lock` answer it, held.
 
-    Use it in ``with``, or call `release`. A lease belongs to the process that acquired it: in a forked
-    child `release`, ``with`` and renewal do nothing.
+    Use it in ``with``, or call `release`. A lease belongs to the process that acquired it: in a
+    forked child `release`, ``with`` and renewal do nothing.
 
     Attributes:
         channel: The channel that the lock is on.
@@ -79,7 +79,7 @@ class Lease:
 
     @property
     def lost(self) -> bool:
-        """Whether the lease is over although it was not released: its time, or its owner's, is up."""
+        """Whether the lease is over although it was not released."""
         if self._state == "held":
             return self.remaining() <= 0
         return self._state == "lost"
@@ -90,7 +90,7 @@ class Lease:
         return self._state == "held" and self.remaining() > 0
 
     def remaining(self) -> float:
-        """Returns the seconds left, counted from before the lease was asked for, less 1 % of its ttl."""
+        """Returns the seconds left, counted from before it was asked for, less 1 % of its ttl."""
         if self._state != "held" or not self._is_mine():
             return 0.0
         return max(self.deadline - self.channel.clock.now(), 0) / 1e6
@@ -164,9 +164,9 @@ class Lease:
     def share(self) -> list[int]:
         """Returns file descriptors for ``subprocess.Popen(pass_fds=…)``.
 
-        While the child has them open, the lease is not freed by the death of this process, but by the
-        death of the last that has them, or by the ttl. Empty where the backend does not watch over
-        the life of holders.
+        While the child has them open, the lease is not freed by the death of this process, but by
+        the death of the last that has them, or by the ttl. Empty where the backend does not watch
+        over the life of holders.
         """
         self.check()
         descriptors: list[int] = self.channel.hook.share(name=self.name, token=self.token)
@@ -193,7 +193,10 @@ class Lease:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         try:
             self.release()
@@ -256,7 +259,11 @@ def acquire(
                 if wait:
                     hook.unlock(name=name, token=token)
                 raise LockBusy(
-                    channel.name, name, answer.holder, answer.remaining / 1000, waited / 1000 if wait else 0
+                    channel.name,
+                    name,
+                    answer.holder,
+                    answer.remaining / 1000,
+                    waited / 1000 if wait else 0,
                 )
             hook.wait(name=name, seen_fence=answer.fence, token=token, timeout=left)
     except (LockBusy, LockLost, ChannelClosed):

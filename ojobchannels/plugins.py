@@ -89,7 +89,9 @@ class Registry:
             raise DuplicateChannelType(type, tuple(one.distribution for one in found))
         for failure in self.failures:
             if failure.name == type:
-                raise PluginFailed(type, failure.distribution, repr(failure.error)) from failure.error
+                raise PluginFailed(
+                    type, failure.distribution, repr(failure.error)
+                ) from failure.error
         raise UnknownChannelType(type, tuple(sorted(self._providers)), _ELSEWHERE.get(type))
 
     def find_scheme(self, scheme: str) -> ChannelType:
@@ -113,9 +115,7 @@ class Registry:
             try:
                 plugin = entry_point.load()
                 self._ask(plugin, entry_point.name, distribution)
-            except BaseException as error:  # noqa: BLE001  one broken plugin must not take the others along
-                if isinstance(error, KeyboardInterrupt):
-                    raise
+            except (Exception, SystemExit) as error:  # noqa: BLE001  one must not break all
                 self.failures.append(Failure(entry_point.name, distribution, error))
 
     def _ask(self, plugin: object, name: str, distribution: str) -> None:
@@ -142,17 +142,22 @@ def registry() -> Registry:
         return _registry
 
 
-def channel_manager(backend: object, extensions: tuple[object, ...]) -> pluggy.PluginManager:
-    """Returns the plugin manager of one open channel, with the backend and its extensions in it.
+def channel_manager(extensions: tuple[object, ...]) -> pluggy.PluginManager:
+    """Returns the plugin manager of one open channel, with its extensions in it.
 
     Raises:
-        pluggy.PluginValidationError: A hook is named that no operation has.
+        InvalidOption: An extension names a hook that no operation has.
     """
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(ChannelSpec)
-    for plugin in (backend, *extensions):
-        manager.register(plugin)
-    manager.check_pending()
+    try:
+        for extension in extensions:
+            manager.register(extension)
+        manager.check_pending()
+    except (pluggy.PluginValidationError, ValueError) as error:
+        raise InvalidOption(
+            "extension", str(error), "name its hooks as the operations of ChannelSpec are named"
+        ) from error
     return manager
 
 

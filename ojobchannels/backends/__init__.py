@@ -1,4 +1,4 @@
-"""The embedded channel types: described here, implemented in modules that load at the first open."""
+"""The embedded channel types, described; their modules load at the first open."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ojobchannels.errors import InvalidOption, NotSupported
-from ojobchannels.host.clock import HOST_CLOCK
 from ojobchannels.hookspecs import ChannelType, Option, hookimpl
+from ojobchannels.host.clock import HOST_CLOCK
 
 _CLOCK = Option("clock", object, "the clock that judges leases", HOST_CLOCK)
 _TIMEOUT = Option("timeout", float, "seconds to wait for other processes at the storage", 10.0)
@@ -48,7 +48,9 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             open=_opener("db"),
             options=(
                 Option("file", str, "path of the database", required=True),
-                Option("durable", bool, "documents survive a power cut from the moment of return", True),
+                Option(
+                    "durable", bool, "documents survive a power cut from the moment of return", True
+                ),
                 _TIMEOUT,
                 _CLOCK,
             ),

@@ -1,9 +1,10 @@
 """SQLite connections of one handle: pooled, one user at a time, never carried across a fork.
 
-Every SQLite before 3.51.3 can corrupt a database in WAL mode when a checkpoint races with another and
-with a writer that starts the log anew (sqlite.org/wal.html, "The WAL-Reset Bug"). So no connection
-checkpoints on its own: one does, now and then, behind the gate that all our writers pass. The gate
-also spares them the busy handler, whose sleeps grow to 100 ms and let some writers starve.
+Every SQLite before 3.51.3 can corrupt a database in WAL mode when a checkpoint races with another
+and with a writer that starts the log anew (sqlite.org/wal.html, "The WAL-Reset Bug"). So no
+connection checkpoints on its own: one does, now and then, behind the gate that all our writers
+pass. The gate also spares them the busy handler, whose sleeps grow to 100 ms and let some writers
+starve.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Connections:
     def transaction(
         self, level: Level, timeout: float | None = None
     ) -> Iterator[sqlite3.Connection]:
-        """Lends a connection, behind the gate, for a transaction that commits or leaves no trace."""
+        """Lends a connection, behind the gate, for a transaction: all of it or nothing."""
         with self.writing(level, timeout) as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:

@@ -60,8 +60,8 @@ def open_backend(
 class DatabaseBackend(OneHost):
     """One handle on the database.
 
-    Document writes are flushed to the disk at commit, lock rows are not: a power cut ends their holder
-    as well, and fences follow the wall clock.
+    Document writes are flushed to the disk at commit, lock rows are not: a power cut ends their
+    holder as well, and fences follow the wall clock.
     """
 
     def __init__(
@@ -324,7 +324,9 @@ class DatabaseBackend(OneHost):
                 return ChannelUnavailable(self.channel, f"{error} ({path})", advice)
         if isinstance(error, sqlite3.DataError | OverflowError):
             return InvalidValue("$", str(error))
-        return ChannelUnavailable(self.channel, f"{error} ({path})", "check the file, then try again")
+        return ChannelUnavailable(
+            self.channel, f"{error} ({path})", "check the file, then try again"
+        )
 
     @property
     def _mine(self) -> dict[str, Any]:
@@ -377,4 +379,5 @@ class DatabaseBackend(OneHost):
 
 
 def _record(row: tuple[Any, ...]) -> LockRecord:
-    return LockRecord(*row[:-1], holder=decode(row[-1]))
+    *head, holder = row
+    return LockRecord._make((*head, decode(holder)))

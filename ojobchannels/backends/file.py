@@ -1,8 +1,8 @@
 """`file`: documents in one JSON file that people can read and mend, locks in files beside it.
 
-The file holds one TinyDB table per channel. An entry is ``{"key": …, "value": …}``, with ``"fence"``
-where one was written, and without ``"value"`` where only the fence's mark is left. Entries stand in
-the order of their last change; their numbers grow.
+The file holds one TinyDB table per channel. An entry is ``{"key": …, "value": …}``, with
+``"fence"`` where one was written, and without ``"value"`` where only the fence's mark is left.
+Entries stand in the order of their last change; their numbers grow.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class FileBackend(OneHost):
     @translated
     def unset_all(self, keys: list[Key]) -> int:
         with self._writing():
-            return sum(self._remove(key, self._mark(key)) for key in keys)
+            return self._remove_all(keys)
 
     @hookimpl
     @translated
@@ -287,8 +287,7 @@ class FileBackend(OneHost):
     @translated
     def destroy(self) -> bool:
         with self._writing():
-            for key in list(self._numbers):
-                self._remove(key, self._mark(key))
+            self._remove_all(list(self._numbers))
         return True
 
     def _read_lock(self, name: str) -> LockRecord:
@@ -365,6 +364,14 @@ class FileBackend(OneHost):
         if mark is not None:
             self._insert([(key, MISSING, mark)])
         return row is not None and "value" in row
+
+    def _remove_all(self, keys: Iterable[Key]) -> int:
+        rows = {key: row for key in keys if (row := self._row(key)) is not None}
+        self._drop(rows)
+        marked = [(key, MISSING, row["fence"]) for key, row in rows.items() if "fence" in row]
+        if marked:
+            self._insert(marked)
+        return sum("value" in row for row in rows.values())
 
     def _take(self, newest_first: bool) -> Document:
         with self._writing():

@@ -25,9 +25,9 @@ _VERSION = struct.Struct("<Q")
 class JsonFile(Storage):
     """Reads are whole old or new files; writes happen inside `transaction`, all of it or nothing.
 
-    A new content is written beside the file, flushed to the disk, and renamed over it. What was read
-    is kept until the file's status, or the version that every writer counts up in the gate's file,
-    tells that it changed: a status alone can repeat within the clock tick of a filesystem.
+    A new content is written beside the file, flushed to the disk, and renamed over it. What was
+    read is kept until the file's status, or the version that every writer counts up in the gate's
+    file, tells that it changed: a status alone can repeat within the clock tick of a filesystem.
     """
 
     def __init__(self, channel: str, place: Place, gate: Gate) -> None:
@@ -119,8 +119,8 @@ class JsonFile(Storage):
             self._channel,
             str(self._place.path),
             reason,
-            "the file was left as it is: mend it with an editor, restore it from a copy, or move it "
-            "away to begin with an empty channel",
+            "the file was left as it is: mend it with an editor, restore it from a copy, or move "
+            "it away to begin with an empty channel",
         )
 
     def _replace(self) -> None:
@@ -160,8 +160,8 @@ def _give_to(channel: str, descriptor: int, kept: os.stat_result) -> None:
     except PermissionError as error:
         raise ChannelUnavailable(
             channel,
-            f"the file belongs to user id {kept.st_uid}, group id {kept.st_gid}, and would not after "
-            "it was written",
+            f"the file belongs to user id {kept.st_uid}, group id {kept.st_gid}, and would not "
+            "after it was written",
             f"work as that user, or make it the file of user id {os.geteuid()} with chown",
         ) from error
 

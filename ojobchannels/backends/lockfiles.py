@@ -1,8 +1,8 @@
 """Lock records in files: one file per lock name, never unlinked, changed behind its own gate.
 
-The first page holds the record: a packed head and the holder's document. It is written by one pwrite
-that stays within a page, so the death of a process leaves the old or the new record. The second page
-holds the channel's and the lock's name, for people who ask which locks there are.
+The first page holds the record: a packed head and the holder's document. It is written by one
+pwrite that stays within a page, so the death of a process leaves the old or the new record. The
+second page holds the channel's and the lock's name, for people who ask which locks there are.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ class LockFile:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self._gate.leave()
 
@@ -132,9 +135,7 @@ class LockFiles:
         if found is None:
             identity = encode([self._channel, name])
             path = self._folder / hashlib.sha256(identity.encode()).hexdigest()[:40]
-            found = self._open.setdefault(
-                name, LockFile(path, identity, self._mode, self._timeout)
-            )
+            found = self._open.setdefault(name, LockFile(path, identity, self._mode, self._timeout))
             if len(self._open) > _KEPT_OPEN:
                 self._open.popitem(last=False)[1].close()
         return found

@@ -1,11 +1,11 @@
-"""What `file` and `db` share: lock records judged on one host, with sign of life and waiting room."""
+"""What `file` and `db` share: locks judged on one host, signs of life, and waiting rooms."""
 
 from __future__ import annotations
 
 import functools
 import os
 from collections.abc import Callable
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from ojobchannels.backends import records
 from ojobchannels.backends.records import LockRecord
@@ -37,7 +37,7 @@ class OneHost:
         forget_in_children(self)
 
     def left(self, record: LockRecord) -> int:
-        """Returns the microseconds that a lease has left; none if its holder is known to be dead."""
+        """Returns the microseconds that a lease has left; none if its holder is dead."""
         left = records.remaining(record, self.clock)
         if left and record.alive and same_boot(record.epoch, self.clock.epoch):
             return left if self.liveness.is_alive(record.alive) else 0
@@ -91,7 +91,7 @@ class OneHost:
             self.end_branch(token)
 
     def translate(self, error: Exception) -> ChannelError | None:
-        """Returns the error of ours that says what went wrong, or None for one that is no driver's."""
+        """Returns the error of ours for one of the system's, or None for any other."""
         if isinstance(error, ChannelError):
             return None
         if isinstance(error, GateTimeout):
@@ -119,6 +119,4 @@ def translated(
                 raise
             raise ours from error
 
-    return wrapped
-
-
+    return cast("Callable[Concatenate[_Self, _Arguments], _Answer]", wrapped)

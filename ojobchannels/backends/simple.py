@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -25,11 +26,23 @@ from ojobchannels.hookspecs import (
 from ojobchannels.host.clock import Clock
 from ojobchannels.host.forks import forget_in_children
 
+_PATIENCE = 1.0
+
 
 class _Entry(NamedTuple):
     key: str
     value: str
     position: int
+
+
+class _Place:
+    """A waiter's place in a queue, and since when it was told to come (seconds, or None)."""
+
+    __slots__ = ("bell", "called")
+
+    def __init__(self) -> None:
+        self.bell = threading.Event()
+        self.called: float | None = None
 
 
 class _Store:
@@ -41,7 +54,7 @@ class _Store:
         self.marks: dict[Key, int] = {}
         self.position = 0
         self.locks: dict[str, LockRecord] = {}
-        self.queues: dict[str, OrderedDict[str, threading.Event]] = {}
+        self.queues: dict[str, OrderedDict[str, _Place]] = {}
         forget_in_children(self)
 
     def forget(self) -> None:
@@ -59,13 +72,13 @@ def open_backend(channel: str, clock: Clock) -> SimpleBackend:
 
 
 class SimpleBackend:
-    """One handle on a store. Everything happens under the store's mutex, and is over in microseconds."""
+    """One handle on a store; what changes it happens under the store's mutex."""
 
     def __init__(self, channel: str, store: _Store, clock: Clock) -> None:
         self._channel = channel
         self._store = store
         self._clock = clock
-        self._waiting: set[threading.Event] = set()
+        self._waiting: set[_Place] = set()
         self._closed = False
 
     @hookimpl
@@ -167,9 +180,8 @@ class SimpleBackend:
                 if record.token == token:
                     return Granted(record.fence, None)
                 return records.busy(record, left)
-            queue = store.queues.get(name)
-            if queue and next(iter(queue)) != token:
-                return Busy(record.fence, {"queue": len(queue)}, 0)
+            if not self._is_next(name, token):
+                return Busy(record.fence, {"queue": len(store.queues[name])}, 0)
             store.locks[name], grant = records.granted(
                 record, token, ttl * 1000, holder, self._clock, records.NOBODY
             )
@@ -233,36 +245,32 @@ class SimpleBackend:
     @hookimpl
     def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
         store = self._store
-        bell = threading.Event()
         with store.mutex:
-            queue = store.queues.setdefault(name, OrderedDict())
-            queue.setdefault(token, bell)
-            bell = queue[token]
-            self._waiting.add(bell)
-        left = None if timeout is None else self._clock.now() + timeout * 1000
+            place = store.queues.setdefault(name, OrderedDict()).setdefault(token, _Place())
+            place.called = None
+            self._waiting.add(place)
+        ends = None if timeout is None else self._clock.now() + timeout * 1000
         try:
             while not self._closed:
                 with store.mutex:
+                    place.bell.clear()
                     record = store.locks.get(name) or LockRecord()
                     lease_left = records.remaining(record, self._clock)
-                    bell.clear()
-                    if record.fence != seen_fence:
+                    anew = lease_left and record.fence != seen_fence
+                    if anew or (not lease_left and self._is_next(name, token)):
+                        place.called = time.monotonic()
                         return True
-                    if not lease_left and next(iter(queue), token) == token:
+                pause = lease_left / 1e6 if lease_left else _PATIENCE
+                if ends is not None:
+                    pause = min(pause, (ends - self._clock.now()) / 1e6)
+                    if pause <= 0:
+                        self._give_way(name, token)
                         return True
-                pause = lease_left / 1e6 if lease_left else None
-                if left is not None:
-                    mine = (left - self._clock.now()) / 1e6
-                    if mine <= 0:
-                        return True
-                    pause = mine if pause is None else min(pause, mine)
-                bell.wait(pause)
-            with store.mutex:
-                self._leave_queue(name, token)
-                self._wake_next(name)
+                place.bell.wait(pause)
+            self._give_way(name, token)
             raise ChannelClosed(self._channel)
         finally:
-            self._waiting.discard(bell)
+            self._waiting.discard(place)
 
     @hookimpl
     def share(self, name: str, token: str) -> list[int]:
@@ -272,8 +280,8 @@ class SimpleBackend:
     def close(self) -> bool:
         self._closed = True
         with self._store.mutex:
-            for bell in list(self._waiting):
-                bell.set()
+            for place in list(self._waiting):
+                place.bell.set()
         return True
 
     @hookimpl
@@ -308,6 +316,23 @@ class SimpleBackend:
         left = records.remaining(record, self._clock) if record else 0
         return records.info(name, record, left, self._clock) if record and left else None
 
+    def _is_next(self, name: str, token: str) -> bool:
+        """Tells whether it is the token's turn; who was called and stays away is passed over."""
+        queue = self._store.queues.get(name)
+        while queue:
+            first, place = next(iter(queue.items()))
+            if first == token:
+                return True
+            if place.called is None or time.monotonic() < place.called + _PATIENCE:
+                return False
+            self._leave_queue(name, first)
+        return True
+
+    def _give_way(self, name: str, token: str) -> None:
+        with self._store.mutex:
+            self._leave_queue(name, token)
+            self._wake_next(name)
+
     def _leave_queue(self, name: str, token: str) -> None:
         queue = self._store.queues.get(name)
         if queue is not None:
@@ -316,6 +341,6 @@ class SimpleBackend:
                 del self._store.queues[name]
 
     def _wake_next(self, name: str) -> None:
-        for bell in self._store.queues.get(name, {}).values():
-            bell.set()
+        for place in self._store.queues.get(name, {}).values():
+            place.bell.set()
             return

@@ -47,7 +47,8 @@ CREATE TABLE locks (
 """
 
 _LIVE: Final = """
-    token <> '' AND CASE WHEN epoch = epoch() THEN until > boot_time() ELSE wall_until > wall_time() END
+    token <> '' AND CASE WHEN epoch = epoch() THEN until > boot_time() ELSE wall_until > wall_time()
+    END
 """
 _HELD: Final = f"channel = :channel AND name = :name AND token = :token AND {_LIVE}"
 _FREE_AGAIN: Final = "token = '', ttl = 0, until = 0, wall_until = 0, holder = '{}', alive = 0"
@@ -65,7 +66,9 @@ SET position = excluded.position, written_key = excluded.written_key, value = ex
 GET: Final = "SELECT value FROM documents WHERE channel = :channel AND key = :key"
 UNSET: Final = "DELETE FROM documents WHERE channel = :channel AND key = :key"
 VALUES_IN_ORDER: Final = "SELECT value FROM documents WHERE channel = :channel ORDER BY position"
-KEYS_IN_ORDER: Final = "SELECT written_key FROM documents WHERE channel = :channel ORDER BY position"
+KEYS_IN_ORDER: Final = (
+    "SELECT written_key FROM documents WHERE channel = :channel ORDER BY position"
+)
 SIZE: Final = "SELECT count(*) FROM documents WHERE channel = :channel"
 OLDEST_FIRST: Final = """
 SELECT written_key, value, position FROM documents
@@ -120,7 +123,7 @@ SWEEP_LOCKS: Final = "DELETE FROM locks WHERE token = '' AND fence < wall_time()
 
 
 def prepare(connection: sqlite3.Connection) -> tuple[str, str] | None:
-    """Makes an empty database ours; returns what is wrong with one that is not ours, and what to do.
+    """Makes an empty database ours; of a foreign one, returns what is wrong and what to do.
 
     The caller holds the gate: two first openers at once would fail in spite of every timeout.
     """

@@ -1,1 +1,1 @@
-"""What backends on one host share: a clock, gates between processes, liveness, and waiting rooms."""
+"""What backends on one host share: clock, gates between processes, liveness, waiting rooms."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import os
 import time
 from pathlib import Path
 from typing import Protocol
 
-_ELAPSED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC) if os.name == "posix" else None
+_CLOCK_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 class Clock(Protocol):
@@ -26,24 +25,18 @@ class Clock(Protocol):
 
 
 class HostClock:
-    """The host's own clock: CLOCK_BOOTTIME on Linux, else the best monotonic clock there is."""
+    """The host's own clock: CLOCK_BOOTTIME on Linux, the monotonic clock elsewhere."""
 
     @property
     def epoch(self) -> str:
         """The boot id and the time namespace, or an empty text where the host tells neither."""
         return _epoch()
 
-    if _ELAPSED is not None:
-
-        def now(self) -> int:
-            """Microseconds since the boot, suspend included."""
-            return time.clock_gettime_ns(_ELAPSED) // 1000
-
-    else:
-
-        def now(self) -> int:
-            """Microseconds on the monotonic clock."""
+    def now(self) -> int:
+        """Microseconds since the boot, suspend included."""
+        if _CLOCK_BOOTTIME is None:
             return time.monotonic_ns() // 1000
+        return time.clock_gettime_ns(_CLOCK_BOOTTIME) // 1000
 
     def wall(self) -> int:
         """Microseconds since 1970, UTC."""

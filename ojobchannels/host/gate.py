@@ -22,8 +22,8 @@ class GateTimeout(TimeoutError):
 class Gate:
     """Lets one thread of one process through at a time.
 
-    flock(2) knows no timeout, so a contended gate is asked again in pauses of 0.2 to 5 ms: a process
-    that was stopped inside cannot hang the others for ever.
+    flock(2) knows no timeout, so a contended gate is asked again in pauses of 0.2 to 5 ms: a
+    process that was stopped inside cannot hang the others for ever.
     """
 
     def __init__(self, path: Path, mode: int, timeout: float) -> None:
@@ -69,7 +69,10 @@ class Gate:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self.leave()
 

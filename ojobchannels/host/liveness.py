@@ -61,7 +61,7 @@ class Liveness:
             self.forget()
 
     def forget(self) -> None:
-        """Closes the parent's descriptor in a forked child, so that only the parent's life counts."""
+        """Closes the parent's descriptor in a forked child: only the parent's life counts."""
         descriptor, self._descriptor, self._offset = self._descriptor, -1, NOBODY
         if descriptor >= 0:
             os.close(descriptor)

@@ -11,8 +11,11 @@ from typing import NamedTuple
 from ojobchannels.errors import ChannelError, ChannelUnavailable, NotSupported, StorageFull
 
 _NETWORK_FILESYSTEMS = frozenset(
-    "9p afs beegfs ceph cifs fuse.ceph fuse.glusterfs fuse.sshfs glusterfs gfs2 gpfs lustre ncpfs nfs "
-    "nfs4 ocfs2 orangefs smb3 smbfs virtiofs".split()
+    {
+        *("9p", "afs", "beegfs", "ceph", "cifs", "fuse.ceph", "fuse.glusterfs", "fuse.sshfs"),
+        *("gfs2", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs"),
+        *("smb3", "smbfs", "virtiofs"),
+    }
 )
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})

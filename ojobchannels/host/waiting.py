@@ -35,8 +35,8 @@ class WaitingRoom:
 
         Args:
             name: The lock.
-            may_go: Asked after the bell is in place, at every ring and every 20 ms: None to go, else
-                how many seconds there is nothing to hope for but a ring.
+            may_go: Asked after the bell is in place, at every ring and every 20 ms: None to go,
+                else how many seconds there is nothing to hope for but a ring.
             timeout: None is for ever.
         """
         patience = may_go()
@@ -56,11 +56,11 @@ class WaitingRoom:
         """Wakes the longest waiting of the lock's waiters, if there is one."""
         folder = self._folder / _digest(name)
         try:
-            bells = sorted(os.listdir(folder))
+            bells = sorted(folder.iterdir())
         except FileNotFoundError:
             return
         for bell in bells:
-            if _ring(folder / bell):
+            if _ring(bell):
                 return
 
     def ring_own(self) -> None:

@@ -43,7 +43,8 @@ class JobManager:
         on_failure: Given notice of every failed run of a job that names no notice of its own.
 
     Attributes:
-        jobs: The channel ``oJobManager-jobs``: run records under ``{name, startTime}``, nothing else.
+        jobs: The channel ``oJobManager-jobs``: run records under ``{name, startTime}``, nothing
+            else.
         locks: The channel ``oJobManager-locks``: one lock for each job name.
 
     Example:
@@ -99,17 +100,17 @@ class JobManager:
         on_timeout: OnTimeout = "warn",
         extra: Mapping[str, Any] | None = None,
     ) -> JobRun:
-        """Returns a run of a job; ``with`` starts it, ends it, and records an exception as its error.
+        """Returns a run of a job; ``with`` starts and ends it, and records an exception.
 
         Args:
             name: The job's name; no two runs of one name are on at once.
             timeout: Seconds that the run may take.
             args: Kept in the record.
             wait: Seconds to wait if the job runs elsewhere; None waits for ever.
-            keep_alive: Renew the lease, of a minute at most, for as long as the run works; otherwise
-                the lease lasts as long as `timeout`.
-            on_timeout: When the timeout is over: ``warn`` logs it; ``fail`` has `JobRun.check` raise,
-                and records the run as failed at its end; ``continue`` does nothing.
+            keep_alive: Renew the lease, of a minute at most, for as long as the run works;
+                otherwise the lease lasts as long as `timeout`.
+            on_timeout: When the timeout is over: ``warn`` logs it; ``fail`` has `JobRun.check`
+                raise, and records the run as failed at its end; ``continue`` does nothing.
             extra: More fields for the record.
 
         Raises:
@@ -173,8 +174,8 @@ class JobManager:
             wait: Seconds that ``wait`` waits; None waits for ever.
             retries: How often a failed run is followed by another, each with a record of its own.
             backoff: Seconds before the first of them; doubled before each further one.
-            on_failure: Given notice when the last attempt failed: a callable that takes the record, or
-                the name of a job to launch with the record as ``run``.
+            on_failure: Given notice when the last attempt failed: a callable that takes the record,
+                or the name of a job to launch with the record as ``run``.
             on_timeout: As in `run`.
         """
 
@@ -235,8 +236,8 @@ class JobManager:
     def report(self) -> list[dict[str, Any]]:
         """Sums up the records by job.
 
-        Each row has ``name``, ``runs``, a count for each status, ``averageDuration`` of those that ran
-        to an end (ms), ``lastStart`` (ms, UTC) and ``lastStatus``.
+        Each row has ``name``, ``runs``, a count for each status, ``averageDuration`` of those that
+        ran to an end (ms), ``lastStart`` (ms, UTC) and ``lastStatus``.
         """
         return history.report(self.jobs, self.locks)
 
@@ -261,7 +262,7 @@ class JobManager:
         return records.add(self.jobs, {**record, "reason": reason}, records.now_ms())
 
     def force_unlock(self, name: str, note: str | None = None) -> LockInfo | None:
-        """Frees a job's lock, leaves a note in the record of the run that held it, and returns who did.
+        """Frees a job's lock, with a note in the record of the run that held it; returns who did.
 
         That run learns at its next renewal, or at its end, that it has lost the lock.
         """
@@ -292,7 +293,7 @@ class JobManager:
             self._running.pop(run.run_id, None)
 
     def close(self) -> None:
-        """Waits for launched jobs, then closes the channels; a run still open is left to its ttl."""
+        """Waits for launched jobs, then closes the channels, and with them what is still locked."""
         self.closing.set()
         self._launcher.close()
         self._close_channels()
@@ -301,7 +302,10 @@ class JobManager:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self.close()
 

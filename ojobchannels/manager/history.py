@@ -64,7 +64,7 @@ def prune(jobs: Channel, locks: Channel, older_than: float) -> Pruned:
     held = _Held(locks)
     abandoned = 0
     old: list[dict[str, Any]] = []
-    for _, record in jobs.items():
+    for _key, record in jobs.items():  # noqa: PERF102  a channel has no values()
         if not records.is_record(record):
             continue
         if record["status"] == "running":
@@ -88,14 +88,12 @@ class _Held:
         return self._seen[name]
 
 
-def _told(
-    jobs: Channel, locks: Channel, name: str | None, status: str | None
-) -> Iterator[Record]:
+def _told(jobs: Channel, locks: Channel, name: str | None, status: str | None) -> Iterator[Record]:
     match: dict[str, Any] = {} if name is None else {"name": name}
     if status not in (None, "running", "abandoned"):
         match["status"] = status
     held = _Held(locks)
-    for _, record in jobs.items(match=match, newest_first=True):
+    for _key, record in jobs.items(match=match, newest_first=True):  # noqa: PERF102  as above
         if not records.is_record(record):
             continue
         if record["status"] == "running" and not records.is_live(record, held.by(record["name"])):

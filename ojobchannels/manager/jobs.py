@@ -22,7 +22,7 @@ _Answer = TypeVar("_Answer")
 
 IfRunning: TypeAlias = Literal["skip", "wait", "fail"]
 Notice: TypeAlias = Callable[[Record], object] | str
-"""Called with the record of a failed run; or the name of a job that is launched with it as ``run``."""
+"""Called with the record of a failed run; or a job to launch with the record as ``run``."""
 
 _log = logging.getLogger("ojobchannels.jobs")
 
@@ -60,7 +60,8 @@ class Job(Generic[_Arguments, _Answer]):
     def __call__(self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Answer | None:
         """Runs the job, as often as its retries allow, and returns what the function returns.
 
-        Returns None, with a record that says so, if the job runs elsewhere and `if_running` is ``skip``.
+        Returns None, with a record that says so, if the job runs elsewhere and `if_running` is
+        ``skip``.
         """
         try:
             return self._run(None, args, kwargs)
@@ -85,7 +86,9 @@ class Job(Generic[_Arguments, _Answer]):
                 if attempt > self._retries:
                     raise
                 pause = self._backoff * 2 ** (attempt - 1)
-                _log.warning("job %r failed; attempt %d follows in %g s", self.name, attempt + 1, pause)
+                _log.warning(
+                    "job %r failed; attempt %d follows in %g s", self.name, attempt + 1, pause
+                )
                 if self.manager.closing.wait(pause):
                     raise
             attempt += 1
@@ -143,6 +146,6 @@ def notify(manager: JobManager, notice: Notice, record: Record) -> None:
             manager.launch(notice, {"run": record})
         else:
             notice(record)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  a notice must not hide the failure that it tells of
         level = logging.WARNING if isinstance(error, ChannelError) else logging.ERROR
         _log.log(level, "notice of the failed job %r failed", record["name"], exc_info=True)

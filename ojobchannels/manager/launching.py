@@ -19,8 +19,8 @@ class Launch:
     Attributes:
         launch_id: A fresh identifier of this launch.
         name: The job.
-        state: ``waiting`` until it starts, ``running``, then ``completed``, ``failed``, ``skipped`` (its
-            lock was held elsewhere) or ``depsfail`` (something that it waits for failed).
+        state: ``waiting`` until it starts, ``running``, then ``completed``, ``failed``, ``skipped``
+            (its lock was held elsewhere) or ``depsfail`` (something that it waits for failed).
         run_id: The identifier of its managed run, once that has started.
     """
 
@@ -56,7 +56,9 @@ class Launch:
         """Returns what the job raised, or None; waits until it is over."""
         return self._future.exception()
 
-    def finish(self, state: LaunchState, result: Any = None, error: BaseException | None = None) -> None:
+    def finish(
+        self, state: LaunchState, result: Any = None, error: BaseException | None = None
+    ) -> None:
         """Settles the launch; the launcher calls this once."""
         self.state = state
         if error is None:
@@ -121,7 +123,9 @@ class Launcher:
         self.wait()
         self._pool.shutdown(wait=True)
 
-    def _proceed(self, launch: Launch, work: Callable[[Launch], Any], failed: Launch | None) -> None:
+    def _proceed(
+        self, launch: Launch, work: Callable[[Launch], Any], failed: Launch | None
+    ) -> None:
         if failed is not None:
             launch.finish("depsfail")
             return
@@ -133,7 +137,7 @@ class Launcher:
             result = work(launch)
         except NotRun as reason:
             launch.finish(reason.state)
-        except BaseException as error:  # noqa: BLE001  whatever the job raises belongs to its launch
+        except BaseException as error:  # noqa: BLE001  it belongs to the launch
             launch.finish("failed", error=error)
         else:
             launch.finish("completed", result)

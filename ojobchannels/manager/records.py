@@ -15,7 +15,8 @@ from ojobchannels.hookspecs import LockInfo
 
 Record: TypeAlias = dict[str, Any]
 """A run's record: ``name, startTime, startDate, inError, runId, status, host, pid, fence, timeout,
-args``, and once it is over ``endTime, endDate, duration``, with ``error`` and ``traceback`` if it went
+args``, and once it is over ``endTime, endDate, duration``, with ``error`` and ``traceback`` if it
+went
 wrong. Times and durations are milliseconds, dates ISO 8601 in UTC."""
 
 STATUSES: Final = (
@@ -26,6 +27,10 @@ STATUSES: Final = (
     "depsfail",
     "abandoned",
     "lost",
+)
+FIELDS: Final = (
+    *("name", "startTime", "startDate", "endTime", "endDate", "inError", "error"),
+    *("runId", "status", "host", "pid", "fence", "timeout", "args", "duration", "traceback"),
 )
 _LONGEST_TRACEBACK = 20_000
 _FAR = 10_000
@@ -119,8 +124,8 @@ def find(jobs: Channel, holder: Mapping[str, Any], fence: int) -> Record | None:
 def start_of(fence: int) -> int:
     """Returns the start time that a lease's fence means.
 
-    Fences grow for ever and follow the clock of the locks in microseconds, so start times of one job
-    grow too, on one clock for all servers.
+    Fences grow for ever and follow the clock of the locks in microseconds, so start times of one
+    job grow too, on one clock for all servers.
     """
     return fence // 1000
 

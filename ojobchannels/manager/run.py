@@ -164,7 +164,9 @@ class JobRun:
             self._check_open("update")
             reserved = sorted(set(fields) & _OURS)
             if reserved:
-                raise ValueError(f"{reserved[0]!r} is a field of the record's own; use another name")
+                raise ValueError(
+                    f"{reserved[0]!r} is a field of the record's own; use another name"
+                )
             changed = {**self.record, **fields}
             self.manager.jobs.set(records.key_of(changed), changed, fence=self.fence)
             self.record = changed
@@ -188,7 +190,10 @@ class JobRun:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         if self._context is not None:
             _current.reset(self._context)
@@ -239,7 +244,7 @@ class JobRun:
         self._timed_out = True
         _log.warning("job %r runs longer than its timeout of %g s", self.name, self.timeout)
 
-    def _tell_lost(self, lease: Lease) -> None:
+    def _tell_lost(self, _: Lease) -> None:
         _log.error(
             "job %r lost its lock while running (run %s): it must stop, another may run now",
             self.name,
@@ -256,7 +261,7 @@ class JobRun:
                 try:
                     self.manager.jobs.set(records.key_of(over), over, fence=self.fence)
                 except StaleFence:
-                    lost = LockLost(self.lease.channel.name, self.name, self.fence, "it was taken over")
+                    lost = self._lost_because("it was taken over")
                 else:
                     self.record = over
             if lost is not None:
@@ -273,7 +278,9 @@ class JobRun:
             return lost
         if records.is_live(self.record, self.manager.locks.lock_info(self.name)):
             return None
-        reason = "somebody else holds the lock, or unlocked it"
+        return self._lost_because("somebody else holds the lock, or unlocked it")
+
+    def _lost_because(self, reason: str) -> LockLost:
         return LockLost(self.lease.channel.name, self.name, self.fence, reason)
 
     def _record_loss(self, over: Record, lost: LockLost) -> None:
@@ -306,7 +313,4 @@ class JobRun:
                 _log.warning("the lock of job %r is left to its ttl", self.name)
 
 
-_OURS = frozenset(
-    "name startTime startDate endTime endDate inError error runId status host pid fence timeout args "
-    "duration traceback".split()
-)
+_OURS = frozenset(records.FIELDS)
