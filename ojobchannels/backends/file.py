@@ -73,7 +73,7 @@ class FileBackend(OneHost):
         self._entries = TinyDB(storage=lambda: self._file).table(channel)
         self._lock_files = LockFiles(channel, place.side / "locks", place.mode, timeout)
         self._numbers: dict[Key, int] = {}
-        self._last = 0
+        self._keys: dict[str, Key] = {}
         self._indexed: tuple[int, ...] | None = None
 
     @hookimpl
@@ -319,19 +319,24 @@ class FileBackend(OneHost):
         if self._indexed == self._file.seen:
             return
         numbers: dict[Key, int] = {}
+        keys: dict[str, Key] = {}
         for row in sorted(self._entries.all(), key=_number):
-            try:
-                key = check_key(row["key"])
-                check_value(row.get("value"))
-            except (InvalidKey, InvalidValue) as error:
-                raise self._file.damaged(f"entry {row.doc_id}: {error}") from error
+            text = encode(row["key"])
+            key = self._keys.get(text) or self._checked_key(row)
             if key in numbers:
                 reason = f"the entries {numbers[key]} and {row.doc_id} have the same key"
                 raise self._file.damaged(reason)
-            numbers[key] = row.doc_id
+            numbers[key], keys[text] = row.doc_id, key
         self._numbers = numbers
-        self._last = max(numbers.values(), default=0)
+        self._keys = keys
         self._indexed = self._file.seen
+
+    def _checked_key(self, row: Row) -> Key:
+        try:
+            check_value(row.get("value"))
+            return check_key(row["key"])
+        except (InvalidKey, InvalidValue) as error:
+            raise self._file.damaged(f"entry {row.doc_id}: {error}") from error
 
     def _row(self, key: Key) -> Row | None:
         number = self._numbers.get(key)
@@ -387,16 +392,18 @@ class FileBackend(OneHost):
             self._entries.remove(doc_ids=numbers)
 
     def _insert(self, entries: Iterable[tuple[Key, Document, int | None]]) -> None:
+        added = list(entries)
         rows = []
-        for key, value, mark in entries:
-            self._last += 1
-            self._numbers[key] = self._last
+        for number, (key, value, mark) in zip(
+            self._file.next_numbers(len(added)), added, strict=True
+        ):
+            self._numbers[key] = number
             row = {"key": _copy(key.document)}
             if value is not MISSING:
                 row["value"] = _copy(value)
             if mark is not None:
                 row["fence"] = mark
-            rows.append(Row(row, self._last))
+            rows.append(Row(row, number))
         self._entries.insert_multiple(rows)
 
 

@@ -19,7 +19,7 @@ from ojobchannels.host.gate import Gate
 from ojobchannels.host.storage import Place
 
 Tables: TypeAlias = dict[str, dict[str, Any]]
-_VERSION = struct.Struct("<Q")
+_COUNTERS = struct.Struct("<QQ")
 
 
 class JsonFile(Storage):
@@ -37,6 +37,8 @@ class JsonFile(Storage):
         self._tables: Tables = {}
         self._seen: tuple[int, ...] | None = None
         self._changed = False
+        self._highest = 0
+        self._highest_read = 0
 
     @property
     def seen(self) -> tuple[int, ...] | None:
@@ -70,6 +72,12 @@ class JsonFile(Storage):
         finally:
             self._gate.leave()
 
+    def next_numbers(self, count: int) -> range:
+        """Returns numbers for new entries, such as no entry ever had; for use in a transaction."""
+        first = max(self._highest, self._highest_read) + 1
+        self._highest = first + count - 1
+        return range(first, first + count)
+
     def read(self) -> Tables | None:
         """Returns the tables, for TinyDB."""
         return self._tables
@@ -85,16 +93,19 @@ class JsonFile(Storage):
             return
         self._seen = None
         self._tables = self._parse(self._place.path.read_bytes()) if len(seen) > 1 else {}
+        self._highest_read = _highest_in(self._tables)
         self._seen = seen
 
     def _status(self) -> tuple[int, ...]:
-        version = os.pread(self._gate.descriptor, _VERSION.size, 0)
-        number = _VERSION.unpack(version)[0] if len(version) == _VERSION.size else 0
+        counters = os.pread(self._gate.descriptor, _COUNTERS.size, 0)
+        if len(counters) < _COUNTERS.size:
+            counters = bytes(_COUNTERS.size)
+        version, self._highest = _COUNTERS.unpack(counters)
         try:
             status = self._place.path.stat()
         except FileNotFoundError:
-            return (number,)
-        return number, status.st_ino, status.st_size, status.st_mtime_ns
+            return (version,)
+        return version, status.st_ino, status.st_size, status.st_mtime_ns
 
     def _parse(self, content: bytes) -> Tables:
         try:
@@ -132,7 +143,8 @@ class JsonFile(Storage):
         except BaseException:
             fresh.unlink(missing_ok=True)
             raise
-        self._count_up()
+        version = self._seen[0] + 1 if self._seen else 1
+        os.pwrite(self._gate.descriptor, _COUNTERS.pack(version, self._highest), 0)
         self._seen = self._status()
         _flush(path.parent)
 
@@ -148,11 +160,6 @@ class JsonFile(Storage):
             file.flush()
             os.fsync(descriptor)
 
-    def _count_up(self) -> None:
-        version = os.pread(self._gate.descriptor, _VERSION.size, 0)
-        number = _VERSION.unpack(version)[0] if len(version) == _VERSION.size else 0
-        os.pwrite(self._gate.descriptor, _VERSION.pack(number + 1), 0)
-
 
 def _give_to(channel: str, descriptor: int, kept: os.stat_result) -> None:
     try:
@@ -164,6 +171,10 @@ def _give_to(channel: str, descriptor: int, kept: os.stat_result) -> None:
             "after it was written",
             f"work as that user, or make it the file of user id {os.geteuid()} with chown",
         ) from error
+
+
+def _highest_in(tables: Tables) -> int:
+    return max((int(number) for table in tables.values() for number in table), default=0)
 
 
 def _refuse(constant: str) -> None:
