@@ -7,11 +7,14 @@ that holds a copy of docs/examples. CONTRIBUTING.md tells how to write such bloc
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from unittest import SkipTest
 
 import pytest
@@ -42,22 +45,30 @@ def pages() -> list[str]:
 
 @pytest.mark.parametrize("page", pages())
 def test_blocks_of(page: str, tmp_path: Path) -> None:
+    folder, output = tmp_path / "page", tmp_path / "output"
+    folder.mkdir()
     examples = CHECKOUT / "docs" / "examples"
     if examples.is_dir():
-        shutil.copytree(examples, tmp_path / "docs" / "examples")
-    done = subprocess.run(
-        [sys.executable, "-W", "error", __file__, str(CHECKOUT / page)],
-        cwd=tmp_path,
-        env=environment_of_a_reader(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=LIMIT,
-        encoding="utf-8",
-        check=False,
-    )
-    if done.returncode != 0 or "Exception ignored" in done.stdout:
-        pytest.fail(done.stdout, pytrace=False)
+        shutil.copytree(examples, folder / "docs" / "examples")
+    with output.open("w") as stream:
+        reader = subprocess.Popen(
+            [sys.executable, "-W", "error", __file__, str(CHECKOUT / page)],
+            cwd=folder,
+            env=environment_of_a_reader(),
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            status = reader.wait(LIMIT)
+        finally:
+            with suppress(ProcessLookupError):  # what the page left running in the background
+                os.killpg(reader.pid, signal.SIGKILL)
+            reader.wait()
+    printed = output.read_text("utf-8")
+    if status != 0 or "Exception ignored" in printed:
+        pytest.fail(printed, pytrace=False)
 
 
 def environment_of_a_reader() -> dict[str, str]:
@@ -128,19 +139,21 @@ class RunCommands:
         for match in commands:
             command = match["command"].rstrip("\n").replace("\n> ", "\n")
             status = self.status if match is commands[-1] else 0
-            done = subprocess.run(
-                ["sh", "-c", command],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                encoding="utf-8",
-                check=False,
-            )
-            if done.returncode != status or not same(match["output"], done.stdout):
+            with TemporaryFile("w+", encoding="utf-8") as output:  # a pipe would wait for a `... &`
+                done = subprocess.run(
+                    ["sh", "-c", command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    check=False,
+                )
+                output.seek(0)
+                printed = output.read()
+            if done.returncode != status or not same(match["output"], printed):
                 return (
                     f"$ {command}\n"
                     f"--- the page says, with exit status {status}:\n{match['output']}"
-                    f"--- it printed, with exit status {done.returncode}:\n{done.stdout}"
+                    f"--- it printed, with exit status {done.returncode}:\n{printed}"
                 )
         return None
 

@@ -58,8 +58,15 @@ def open_backend(channel: str, file: str, timeout: float, clock: Clock) -> FileB
     place = storage.prepare(channel, file)
     if place.path.exists():
         _check_owner(channel, place)
-    backend = FileBackend(channel, place, clock, timeout)
-    backend.size()
+    try:
+        backend = FileBackend(channel, place, clock, timeout)
+    except OSError as error:
+        raise storage.explain(channel, place.path, error) from error
+    try:
+        backend.size()
+    except BaseException:
+        backend.close()
+        raise
     return backend
 
 
@@ -280,6 +287,7 @@ class FileBackend(OneHost):
     def close(self) -> bool:
         self.stop_waiting()
         self._lock_files.close()
+        self._file.close()
         self._gate.close()
         return True
 

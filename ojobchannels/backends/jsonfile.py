@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,7 +16,8 @@ from tinydb.storages import Storage
 
 from ojobchannels.documents import Document, encode
 from ojobchannels.errors import ChannelDamaged, ChannelUnavailable
-from ojobchannels.host.gate import Gate
+from ojobchannels.host.forks import forget_in_children
+from ojobchannels.host.gate import Gate, open_side_file
 from ojobchannels.host.storage import Place
 
 Tables: TypeAlias = dict[str, dict[str, Any]]
@@ -25,20 +27,24 @@ _COUNTERS = struct.Struct("<QQ")
 class JsonFile(Storage):
     """Reads are whole old or new files; writes happen inside `transaction`, all of it or nothing.
 
-    A new content is written beside the file, flushed to the disk, and renamed over it. What was
-    read is kept until the file's status, or the version that every writer counts up in the gate's
-    file, tells that it changed: a status alone can repeat within the clock tick of a filesystem.
+    A new content is written beside the file, flushed to the disk, and renamed over it, so readers
+    need no gate. What was read is kept until the file's status, or the version that every writer
+    counts up in a file beside it, tells that it changed: a status alone can repeat within the clock
+    tick of a filesystem.
     """
 
     def __init__(self, channel: str, place: Place, gate: Gate) -> None:
         self._channel = channel
         self._place = place
         self._gate = gate
+        self._counters = open_side_file(place.side / "version", place.mode)
+        self._memory = threading.Lock()
         self._tables: Tables = {}
         self._seen: tuple[int, ...] | None = None
         self._changed = False
         self._highest = 0
         self._highest_read = 0
+        forget_in_children(self)
 
     @property
     def seen(self) -> tuple[int, ...] | None:
@@ -47,19 +53,15 @@ class JsonFile(Storage):
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Lets the body read the present content."""
-        self._gate.enter(shared=True)
-        try:
+        """Lets the body read the present content, one thread at a time."""
+        with self._memory:
             self._load()
             yield
-        finally:
-            self._gate.leave()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Lets the body read and write; at its end the file is replaced, at an error it stays."""
-        self._gate.enter()
-        try:
+        with self._gate, self._memory:
             self._load()
             self._changed = False
             try:
@@ -69,8 +71,18 @@ class JsonFile(Storage):
             except BaseException:
                 self._seen = None
                 raise
-        finally:
-            self._gate.leave()
+
+    def close(self) -> None:
+        """Closes what is open beside the file."""
+        with self._memory:
+            descriptor, self._counters = self._counters, -1
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    def forget(self) -> None:
+        """Frees, in a forked child, what another thread of the parent may have been at."""
+        self._memory = threading.Lock()
+        self._seen = None
 
     def next_numbers(self, count: int) -> range:
         """Returns numbers for new entries, such as no entry ever had; for use in a transaction."""
@@ -92,12 +104,18 @@ class JsonFile(Storage):
         if seen == self._seen:
             return
         self._seen = None
-        self._tables = self._parse(self._place.path.read_bytes()) if len(seen) > 1 else {}
+        self._tables = self._parse(self._content())
         self._highest_read = _highest_in(self._tables)
         self._seen = seen
 
+    def _content(self) -> bytes:
+        try:
+            return self._place.path.read_bytes()
+        except FileNotFoundError:
+            return b"{}"
+
     def _status(self) -> tuple[int, ...]:
-        counters = os.pread(self._gate.descriptor, _COUNTERS.size, 0)
+        counters = os.pread(self._counters, _COUNTERS.size, 0)
         if len(counters) < _COUNTERS.size:
             counters = bytes(_COUNTERS.size)
         version, self._highest = _COUNTERS.unpack(counters)
@@ -144,7 +162,7 @@ class JsonFile(Storage):
             fresh.unlink(missing_ok=True)
             raise
         version = self._seen[0] + 1 if self._seen else 1
-        os.pwrite(self._gate.descriptor, _COUNTERS.pack(version, self._highest), 0)
+        os.pwrite(self._counters, _COUNTERS.pack(version, self._highest), 0)
         self._seen = self._status()
         _flush(path.parent)
 

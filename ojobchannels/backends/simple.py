@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import OrderedDict
@@ -64,6 +65,7 @@ class _Store:
 
 
 _stores: dict[str, _Store] = {}
+_numbers = itertools.count(1)
 
 
 def open_backend(channel: str, clock: Clock) -> SimpleBackend:
@@ -78,6 +80,7 @@ class SimpleBackend:
         self._channel = channel
         self._store = store
         self._clock = clock
+        self._number = next(_numbers)
         self._waiting: set[_Place] = set()
         self._closed = False
 
@@ -174,6 +177,8 @@ class SimpleBackend:
     def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
         store = self._store
         with store.mutex:
+            if self._closed:
+                raise ChannelClosed(self._channel)
             record = store.locks.get(name) or LockRecord()
             left = records.remaining(record, self._clock)
             if left:
@@ -183,7 +188,7 @@ class SimpleBackend:
             if not self._is_next(name, token):
                 return Busy(record.fence, {"queue": len(store.queues[name])}, 0)
             store.locks[name], grant = records.granted(
-                record, token, ttl * 1000, holder, self._clock, records.NOBODY
+                record, token, ttl * 1000, holder, self._clock, self._number
             )
             self._leave_queue(name, token)
             self._wake_next(name)
@@ -207,6 +212,7 @@ class SimpleBackend:
             if record is None or not self._holds(record, token):
                 return False
             self._store.locks[name] = records.renewed(record, ttl * 1000, self._clock)
+            self._wake_next(name)
             return True
 
     @hookimpl
@@ -219,8 +225,8 @@ class SimpleBackend:
             record = self._store.locks.get(name)
             if record is None or not self._holds(record, token):
                 return False
-            if holder is not None:
-                self._store.locks[name] = record._replace(holder=holder)
+            alive = records.NOBODY if holder is None else self._number
+            self._store.locks[name] = record._replace(alive=alive, holder=holder or record.holder)
             return records.adopted(record, self._clock)
 
     @hookimpl
@@ -278,8 +284,13 @@ class SimpleBackend:
 
     @hookimpl
     def close(self) -> bool:
-        self._closed = True
-        with self._store.mutex:
+        store = self._store
+        with store.mutex:
+            self._closed = True
+            for name, record in store.locks.items():
+                if record.alive == self._number:
+                    store.locks[name] = records.freed(record)
+                    self._wake_next(name)
             for place in list(self._waiting):
                 place.bell.set()
         return True

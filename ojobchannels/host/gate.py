@@ -39,7 +39,7 @@ class Gate:
         """The open file behind the gate, for those who keep a few bytes in it."""
         return self._descriptor
 
-    def enter(self, timeout: float | None = None, *, shared: bool = False) -> None:
+    def enter(self, timeout: float | None = None) -> None:
         """Passes the gate, within `timeout` seconds.
 
         Raises:
@@ -52,7 +52,7 @@ class Gate:
         try:
             if self._descriptor < 0:
                 self._descriptor = open_side_file(self.path, self._mode)
-            _flock(self._descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, limit)
+            _flock(self._descriptor, limit)
         except BaseException:
             self._thread_lock.release()
             raise
@@ -106,12 +106,12 @@ def open_side_file(path: Path, mode: int) -> int:
         return descriptor
 
 
-def _flock(descriptor: int, kind: int, timeout: float) -> None:
+def _flock(descriptor: int, timeout: float) -> None:
     pause = _FIRST_PAUSE
     deadline: float | None = None
     while True:
         try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             now = time.monotonic()
             if deadline is None:

@@ -33,6 +33,7 @@ class Liveness:
         self._lock = threading.Lock()
         self._descriptor = -1
         self._offset = NOBODY
+        self._closed = False
         forget_in_children(self)
 
     def offset(self) -> int:
@@ -40,12 +41,15 @@ class Liveness:
         if self._offset == NOBODY and SUPPORTED:
             with self._lock:
                 if self._offset == NOBODY:
-                    self._descriptor, self._offset = self._occupy()
+                    if self._closed:
+                        self._offset = _anywhere()
+                    else:
+                        self._descriptor, self._offset = self._occupy()
         return self._offset
 
     def is_alive(self, offset: int) -> bool:
         """Tells whether somebody holds the byte at `offset`; yes where that cannot be known."""
-        if offset in (NOBODY, self.offset()):
+        if offset in (NOBODY, self.offset()) or self._closed:
             return True
         asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)
         answer = fcntl.fcntl(self._descriptor, fcntl.F_OFD_GETLK, asked)
@@ -56,22 +60,32 @@ class Liveness:
         return self._occupy() if SUPPORTED else (-1, NOBODY)
 
     def close(self) -> None:
-        """Gives up the sign of life."""
+        """Gives up the sign of life; a lease that is granted even later is nobody's at once."""
         with self._lock:
-            self.forget()
+            self._closed = True
+            self._let_go()
 
     def forget(self) -> None:
         """Closes the parent's descriptor in a forked child: only the parent's life counts."""
-        descriptor, self._descriptor, self._offset = self._descriptor, -1, NOBODY
+        self._lock = threading.Lock()
+        self._offset = NOBODY
+        self._let_go()
+
+    def _let_go(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
 
     def _occupy(self) -> tuple[int, int]:
         descriptor = open_side_file(self._path, self._mode)
-        offset = 1 + secrets.randbelow(2**62)
+        offset = _anywhere()
         fcntl.fcntl(
             descriptor,
             fcntl.F_OFD_SETLK,
             _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0),
         )
         return descriptor, offset
+
+
+def _anywhere() -> int:
+    return 1 + secrets.randbelow(2**62)

@@ -66,7 +66,7 @@ class WaitingRoom:
     def ring_own(self) -> None:
         """Wakes every waiter of this handle."""
         for seat in list(self._seated):
-            seat.wake()
+            _ring(seat.bell)
 
 
 class _Seat:
@@ -75,15 +75,15 @@ class _Seat:
         self._mode = mode
         self._seated = seated
         self._descriptor = -1
-        self._bell = folder / f"{time.monotonic_ns():020d}-{os.getpid()}-{next(_numbers)}"
+        self.bell = folder / f"{time.monotonic_ns():020d}-{os.getpid()}-{next(_numbers)}"
 
     def __enter__(self) -> _Seat:
         while self._descriptor < 0:
             try:
                 make_folder(self._folder, self._mode)
-                os.mkfifo(self._bell, self._mode)
-                self._bell.chmod(self._mode)
-                self._descriptor = os.open(self._bell, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+                os.mkfifo(self.bell, self._mode)
+                self.bell.chmod(self._mode)
+                self._descriptor = os.open(self.bell, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
             except FileNotFoundError:
                 continue
             except OSError:
@@ -100,15 +100,11 @@ class _Seat:
         if bell.poll(seconds * 1000):
             os.read(self._descriptor, 4096)
 
-    def wake(self) -> None:
-        if self._descriptor >= 0:
-            os.write(self._descriptor, b"!")
-
     def __exit__(self, *_: object) -> None:
         self._seated.discard(self)
         if self._descriptor >= 0:
             os.close(self._descriptor)
-        self._bell.unlink(missing_ok=True)
+        self.bell.unlink(missing_ok=True)
         with suppress(OSError):
             self._folder.rmdir()
 
