@@ -21,6 +21,7 @@ from ojobchannels.errors import (
 )
 from ojobchannels.hookspecs import ABSENT, MISSING, Adopted, Compared, LockInfo
 from ojobchannels.host.clock import HOST_CLOCK, Clock
+from ojobchannels.host.forks import forget_in_children
 from ojobchannels.keepalive import KEEPER
 from ojobchannels.leases import Duration, Lease, acquire, milliseconds, this_holder
 from ojobchannels.plugins import channel_manager, checked_options, registry
@@ -67,6 +68,7 @@ class Channel:
         self._leases: set[Lease] = set()
         self._lock = threading.Lock()
         self._closed = False
+        forget_in_children(self)
 
     def get(self, key: Document, default: Document = None) -> Document:
         """Returns the value of a key, or `default`."""
@@ -335,6 +337,11 @@ class Channel:
     def closed(self) -> bool:
         """Whether `close` was called."""
         return self._closed
+
+    def forget(self) -> None:
+        """Leaves the parent's leases to the parent, in a forked child."""
+        self._leases = set()
+        self._lock = threading.Lock()
 
     def forget_lease(self, lease: Lease) -> None:
         """Takes note that a lease needs no release at `close` any more."""

@@ -228,11 +228,11 @@ class ChannelSpec:
         """
 
     @hookspec(firstresult=True)
-    def share(self, name: str, token: str) -> list[int]:
+    def share(self, name: str, token: str) -> list[int] | bool:
         """Returns file descriptors to leave open in a child process.
 
         While any copy is open, the lease counts as held by a living process. Empty where the
-        backend does not watch over the life of holders.
+        backend does not watch over the life of holders; False if the token does not hold the lock.
         """
 
     @hookspec(firstresult=True)

@@ -38,9 +38,6 @@ class _Watch:
     renew_at: int
     asked: bool = False
 
-    def lose_at(self) -> int:
-        return self.lease.deadline - min(_LARGEST_MARGIN, round(self.lease.ttl * 50_000))
-
 
 class _Alarm(NamedTuple):
     clock: Clock
@@ -61,10 +58,17 @@ class Keeper:
 
     def watch(self, lease: Lease, renews: bool) -> None:
         """Renews the lease at thirds of its ttl, if asked to, and tells of its loss."""
-        renew_at = lease.deadline - round(lease.ttl * 1e6 * (0.99 - 1 / 3))
         with self._changed:
-            self._watches[lease] = _Watch(lease, renews, renew_at)
+            self._watches[lease] = _Watch(lease, renews, _renew_at(lease))
             self._wake()
+
+    def follow(self, lease: Lease) -> None:
+        """Keeps to the lease's new times, if it is watched: its owner extended it."""
+        with self._changed:
+            watch = self._watches.get(lease)
+            if watch is not None:
+                watch.renew_at = _renew_at(lease)
+                self._changed.notify()
 
     def drop(self, lease: Lease) -> None:
         """Forgets the lease: it was released or handed over."""
@@ -101,12 +105,12 @@ class Keeper:
                 for watch in list(self._watches.values()):
                     lease = watch.lease
                     now = lease.channel.clock.now()
-                    if now >= watch.lose_at():
+                    if now >= _lose_at(lease):
                         self._lose(lease, "it was not renewed in time")
                         continue
                     if watch.renews and not watch.asked and now >= watch.renew_at:
                         due.setdefault(lease.channel, []).append(watch)
-                    next_at = watch.lose_at() if not watch.renews or watch.asked else watch.renew_at
+                    next_at = _lose_at(lease) if not watch.renews or watch.asked else watch.renew_at
                     pause = min(pause, next_at - now)
                 for channel, watches in due.items():
                     self._hand_to_worker(channel, watches)
@@ -143,31 +147,40 @@ class Keeper:
             self._renew(channel, watches)
 
     def _renew(self, channel: Channel, watches: list[_Watch]) -> None:
-        requests = [
-            LeaseRequest(one.lease.name, one.lease.token, round(one.lease.ttl * 1000))
-            for one in watches
-        ]
+        taken = [one for one in watches if one.lease.extending.acquire(blocking=False)]
+        try:
+            answers = self._extend_all(channel, [one.lease for one in taken]) if taken else {}
+        finally:
+            for watch in taken:
+                watch.lease.extending.release()
+        with self._changed:
+            for watch in watches:
+                watch.asked = False
+                if watch.lease in answers:
+                    watch.renew_at = _renew_at(watch.lease)
+                    if not answers[watch.lease] and watch.lease in self._watches:
+                        self._lose(watch.lease, "somebody else holds the lock, or unlocked it")
+                else:
+                    pause = min(round(watch.lease.ttl * 50_000), _LONGEST_SLEEP)
+                    watch.renew_at = channel.clock.now() + pause
+            self._changed.notify()
+
+    def _extend_all(self, channel: Channel, leases: list[Lease]) -> dict[Lease, bool]:
+        requests = [LeaseRequest(one.name, one.token, round(one.ttl * 1000)) for one in leases]
         sent = channel.clock.now()
-        left = min(watch.lose_at() for watch in watches) - sent
-        answers: list[bool] | None = None
+        left = min(map(_lose_at, leases)) - sent
         try:
             answers = channel.hook.extend_all(leases=requests, timeout=max(left // 1000, 1))
         except ChannelError as error:
             _log.warning("leases on channel %r could not be renewed yet: %s", channel.name, error)
+            return {}
         except Exception:  # noqa: BLE001  an extension may raise anything; the other leases live on
             _log.exception("leases on channel %r could not be renewed", channel.name)
-        with self._changed:
-            for position, watch in enumerate(watches):
-                watch.asked = False
-                ttl = round(watch.lease.ttl * 1e6)
-                if answers is None:
-                    watch.renew_at = channel.clock.now() + min(ttl // 20, 1_000_000)
-                elif answers[position]:
-                    watch.lease.renewed(sent, ttl // 1000)
-                    watch.renew_at = sent + ttl // 3
-                elif watch.lease in self._watches:
-                    self._lose(watch.lease, "somebody else holds the lock, or unlocked it")
-            self._changed.notify()
+            return {}
+        for lease, request, held in zip(leases, requests, answers, strict=True):
+            if held:
+                lease.renewed(sent, request.ttl)
+        return dict(zip(leases, answers, strict=True))
 
     def _lose(self, lease: Lease, reason: str) -> None:
         self._watches.pop(lease, None)
@@ -179,6 +192,14 @@ class Keeper:
         busy = {watch.lease.channel for watch in self._watches.values() if watch.renews}
         for channel in [one for one in self._workers if one not in busy]:
             self._workers.pop(channel).put(None)
+
+
+def _renew_at(lease: Lease) -> int:
+    return lease.deadline - round(lease.ttl * 1e6 * (0.99 - 1 / 3))
+
+
+def _lose_at(lease: Lease) -> int:
+    return lease.deadline - min(_LARGEST_MARGIN, round(lease.ttl * 50_000))
 
 
 def _tell(lease: Lease) -> None:

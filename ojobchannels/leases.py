@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Duration: TypeAlias = float | timedelta
 """Seconds, or a timedelta."""
 
+_TAKEN: Final = "somebody else holds the lock, or unlocked it"
 _SHORTEST_TTL: Final = 10
 _LONGEST_TTL: Final = 100 * 365 * 86_400_000
 
@@ -41,6 +42,7 @@ class Lease:
         ttl: Length of the lease in seconds, as last asked for.
         deadline: Until when the holder may rely on it, in microseconds of the channel's clock.
         previous: What the holder before told of itself, if it never unlocked; else None.
+        extending: Held while a request that extends the lease is on its way, one at a time.
 
     Example:
         >>> import ojobchannels as oc
@@ -70,6 +72,7 @@ class Lease:
         self._state: Literal["held", "lost", "released", "detached"] = "held"
         self._reason = "its time is over"
         self._lock = threading.Lock()
+        self.extending = threading.Lock()
         self._process = os.getpid()
 
     @property
@@ -112,11 +115,14 @@ class Lease:
         """
         self.check()
         wanted = self._ttl if ttl is None else milliseconds("ttl", ttl)
-        sent = self.channel.clock.now()
-        if not self.channel.hook.extend(name=self.name, token=self.token, ttl=wanted):
-            self.mark_lost("somebody else holds the lock, or unlocked it")
-            raise self._loss()
-        self.renewed(sent, wanted)
+        with self.extending:
+            self.check()
+            sent = self.channel.clock.now()
+            if not self.channel.hook.extend(name=self.name, token=self.token, ttl=wanted):
+                self.mark_lost(_TAKEN)
+                raise self._loss()
+            self.renewed(sent, wanted)
+        KEEPER.follow(self)
 
     def release(self) -> None:
         """Unlocks. A second call does nothing, nor does a call in a forked child.
@@ -133,6 +139,7 @@ class Lease:
         with self._lock:
             if self._state == "held" and (was_lost or not held):
                 self._state = "lost"
+                self._reason = self._reason if was_lost else _TAKEN
         self.channel.forget_lease(self)
         if self._state == "lost":
             raise self._loss()
@@ -150,7 +157,7 @@ class Lease:
         self.check()
         KEEPER.drop(self)
         if not self.channel.hook.adopt(name=self.name, token=self.token, holder=None):
-            self.mark_lost("somebody else holds the lock, or unlocked it")
+            self.mark_lost(_TAKEN)
             raise self._loss()
         self._state = "detached"
         self.channel.forget_lease(self)
@@ -167,9 +174,15 @@ class Lease:
         While the child has them open, the lease is not freed by the death of this process, but by
         the death of the last that has them, or by the ttl. Empty where the backend does not watch
         over the life of holders.
+
+        Raises:
+            LockLost: The lease is over.
         """
         self.check()
-        descriptors: list[int] = self.channel.hook.share(name=self.name, token=self.token)
+        descriptors: list[int] | bool = self.channel.hook.share(name=self.name, token=self.token)
+        if isinstance(descriptors, bool):
+            self.mark_lost(_TAKEN)
+            raise self._loss()
         return descriptors
 
     def renewed(self, sent: int, ttl: int) -> None:

@@ -12,6 +12,10 @@ from ojobchannels.errors import InvalidOption, NotSupported
 from ojobchannels.hookspecs import ChannelType, Option, hookimpl
 from ojobchannels.host.clock import HOST_CLOCK
 
+_ON_ONE_HOST = frozenset({"atomic_batches", "durable", "processes"}) | (
+    # Only Linux tells of the death of a holder, through open file description locks.
+    frozenset({"crash_release"} if sys.platform == "linux" else ())
+)
 _CLOCK = Option("clock", object, "the clock that judges leases", HOST_CLOCK)
 _TIMEOUT = Option("timeout", float, "seconds to wait for other processes at the storage", 10.0)
 
@@ -39,8 +43,8 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
                 _CLOCK,
             ),
             schemes=("file",),
-            parse_url=_path,
-            capabilities=frozenset({"atomic_batches", "durable", "processes", "crash_release"}),
+            parse_url=_file_path,
+            capabilities=_ON_ONE_HOST,
         ),
         ChannelType(
             name="db",
@@ -55,8 +59,8 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
                 _CLOCK,
             ),
             schemes=("sqlite",),
-            parse_url=_path,
-            capabilities=frozenset({"atomic_batches", "durable", "processes", "crash_release"}),
+            parse_url=_sqlite_path,
+            capabilities=_ON_ONE_HOST,
         ),
     )
 
@@ -79,12 +83,19 @@ def _no_path(url: str) -> Mapping[str, Any]:
     return dict(parse_qsl(parts.query))
 
 
-def _path(url: str) -> Mapping[str, Any]:
+def _sqlite_path(url: str) -> Mapping[str, Any]:
     parts = urlsplit(url)
-    if parts.netloc or len(parts.path) < 2:
-        raise InvalidOption(
-            "URL",
-            f"{url!r} names no file",
-            f"write {parts.scheme}:///relative/path or {parts.scheme}:////absolute/path",
-        )
-    return {"file": unquote(parts.path[1:]), **dict(parse_qsl(parts.query))}
+    advice = "write sqlite:///relative/path or sqlite:////absolute/path"
+    return _file_options(url, parts.path[1:], advice)
+
+
+def _file_path(url: str) -> Mapping[str, Any]:
+    advice = "write file:relative/path or file:///absolute/path"
+    return _file_options(url, urlsplit(url).path, advice)
+
+
+def _file_options(url: str, path: str, advice: str) -> Mapping[str, Any]:
+    parts = urlsplit(url)
+    if parts.netloc or not path.strip("/"):
+        raise InvalidOption("URL", f"{url!r} names no file", advice)
+    return {"file": unquote(path), **dict(parse_qsl(parts.query))}

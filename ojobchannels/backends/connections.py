@@ -5,6 +5,10 @@ and with a writer that starts the log anew (sqlite.org/wal.html, "The WAL-Reset 
 connection checkpoints on its own: one does, now and then, behind the gate that all our writers
 pass. The gate also spares them the busy handler, whose sleeps grow to 100 ms and let some writers
 starve.
+
+A child process that opens a database which its parent had open when it forked takes over, within
+SQLite, locks that it does not have (sqlite.org/howtocorrupt.html, 2.6). So all connections are
+closed before a fork, and none is lent meanwhile.
 """
 
 from __future__ import annotations
@@ -17,7 +21,12 @@ from typing import Literal
 
 from ojobchannels.errors import ChannelClosed
 from ojobchannels.host.clock import Clock
-from ojobchannels.host.forks import forget_in_children
+from ojobchannels.host.forks import (
+    begin_work,
+    end_work,
+    forget_in_children,
+    let_go_before_forks,
+)
 from ojobchannels.host.gate import Gate
 from ojobchannels.host.storage import Place
 
@@ -39,6 +48,7 @@ class Connections:
         self._closed = False
         self._writes = 0
         forget_in_children(self)
+        let_go_before_forks(self)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -52,18 +62,18 @@ class Connections:
     @contextmanager
     def writing(self, level: Level, timeout: float | None = None) -> Iterator[sqlite3.Connection]:
         """Lends a connection, behind the gate, for one statement that writes."""
-        connection = self._take(level)
+        self._gate.enter(timeout)
         try:
-            self._gate.enter(timeout)
+            connection = self._take(level)
             try:
                 yield connection
                 self._writes += 1
                 if self._writes % _CHECKPOINT_EVERY == 0:
                     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             finally:
-                self._gate.leave()
+                self._give_back(level, connection)
         finally:
-            self._give_back(level, connection)
+            self._gate.leave()
 
     @contextmanager
     def transaction(
@@ -83,30 +93,39 @@ class Connections:
     def close(self) -> None:
         """Closes all; a connection that is lent is closed when it comes back."""
         self._closed = True
+        self.let_go()
+        self._gate.close()
+
+    def let_go(self) -> None:
+        """Closes those that are not lent."""
         for idle in self._idle.values():
             while idle:
                 idle.popleft().close()
-        self._gate.close()
 
     def forget(self) -> None:
-        """Leaves the parent's connections alone in a forked child: closing them there does harm."""
+        """Leaves alone, in a forked child, what the parent could not close in time."""
         for idle in self._idle.values():
             _abandoned.extend(idle)
             idle.clear()
 
     def _take(self, level: Level) -> sqlite3.Connection:
-        if self._closed:
-            raise ChannelClosed(self._channel)
+        begin_work()
         try:
-            return self._idle[level].pop()
-        except IndexError:
-            return self._connect(level)
+            if self._closed:
+                raise ChannelClosed(self._channel)
+            idle = self._idle[level]
+            return idle.pop() if idle else self._connect(level)
+        except BaseException:
+            end_work()
+            raise
 
     def _give_back(self, level: Level, connection: sqlite3.Connection) -> None:
-        if self._closed:
-            connection.close()
-        else:
+        try:
             self._idle[level].append(connection)
+            if self._closed:
+                self.let_go()
+        finally:
+            end_work()
 
     def _connect(self, level: Level) -> sqlite3.Connection:
         connection = sqlite3.connect(

@@ -249,12 +249,12 @@ class DatabaseBackend(OneHost):
 
     @hookimpl
     @translated
-    def share(self, name: str, token: str) -> list[int]:
+    def share(self, name: str, token: str) -> list[int] | bool:
         descriptor, alive = self.branch(token)
-        if alive and self._adopt(name, token, alive, None):
-            return [descriptor]
-        self.end_branch(token)
-        return []
+        if self._adopt(name, token, alive, None) is None:
+            self.end_branch(token)
+            return False
+        return [descriptor] if alive else []
 
     @hookimpl
     @translated

@@ -243,11 +243,11 @@ class FileBackend(OneHost):
 
     @hookimpl
     @translated
-    def share(self, name: str, token: str) -> list[int]:
+    def share(self, name: str, token: str) -> list[int] | bool:
         with self._lock_files.of(name) as lock_file:
             record = lock_file.read()
             if not self.holds(record, token):
-                return []
+                return False
             descriptor, alive = self.branch(token)
             lock_file.write(record._replace(alive=alive))
         return [descriptor] if alive else []

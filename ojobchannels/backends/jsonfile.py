@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import struct
 import threading
 from collections.abc import Iterator
@@ -127,7 +126,7 @@ class JsonFile(Storage):
 
     def _parse(self, content: bytes) -> Tables:
         try:
-            tables = json.loads(content.decode(), parse_constant=_refuse)
+            tables = json.loads(content.decode(), parse_constant=_refuse, object_pairs_hook=_once)
         except UnicodeDecodeError as error:
             raise self.damaged(f"byte {error.start} is not UTF-8") from error
         except json.JSONDecodeError as error:
@@ -154,7 +153,8 @@ class JsonFile(Storage):
 
     def _replace(self) -> None:
         path = self._place.path
-        fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+        fresh = path.with_name(f".{path.name}.new")
+        fresh.unlink(missing_ok=True)
         try:
             self._write_beside(fresh)
             fresh.replace(path)
@@ -195,6 +195,15 @@ def _highest_in(tables: Tables) -> int:
     return max((int(number) for table in tables.values() for number in table), default=0)
 
 
+def _once(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(fields)
+    if len(found) < len(fields):
+        names = [name for name, _ in fields]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice!r} stands twice in one object")
+    return found
+
+
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
@@ -210,6 +219,8 @@ def _fault(tables: object) -> str | None:
                 return f"{number!r} in the table {name!r} is no number of an entry"
             if not isinstance(entry, dict) or "key" not in entry:
                 return f"entry {number} of the table {name!r} is no object with a key"
+            if type(entry.get("fence", 0)) is not int:
+                return f"the fence of entry {number} of the table {name!r} is no integer"
     return None
 
 

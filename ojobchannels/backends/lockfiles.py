@@ -18,7 +18,7 @@ from types import TracebackType
 
 from ojobchannels.backends.records import LockRecord
 from ojobchannels.documents import decode, encode
-from ojobchannels.errors import InvalidValue
+from ojobchannels.errors import InvalidOption
 from ojobchannels.host.gate import Gate
 from ojobchannels.host.storage import make_folder
 
@@ -85,11 +85,12 @@ class LockFile:
         """Writes the record.
 
         Raises:
-            InvalidValue: The holder's document is too large for the page.
+            InvalidOption: The holder's document is too large for the page.
         """
         holder = encode(record.holder).encode() if record.holder else b""
         if _HEAD.size + len(holder) > _PAGE:
-            raise InvalidValue("$holder", f"it takes {len(holder)} of {_PAGE - _HEAD.size} bytes")
+            reason = f"it takes {len(holder)} bytes, and there is room for {_PAGE - _HEAD.size}"
+            raise InvalidOption("holder", reason, "tell less of the holder")
         page = bytearray(_HEAD.size)
         _HEAD.pack_into(
             page,

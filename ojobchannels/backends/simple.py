@@ -279,8 +279,10 @@ class SimpleBackend:
             self._waiting.discard(place)
 
     @hookimpl
-    def share(self, name: str, token: str) -> list[int]:
-        return []
+    def share(self, name: str, token: str) -> list[int] | bool:
+        with self._store.mutex:
+            record = self._store.locks.get(name)
+            return [] if record is not None and self._holds(record, token) else False
 
     @hookimpl
     def close(self) -> bool:

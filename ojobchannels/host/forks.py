@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import Protocol
 from weakref import WeakSet
+
+_LONGEST_DELAY = 10.0
 
 
 class Forgets(Protocol):
@@ -14,18 +17,89 @@ class Forgets(Protocol):
         """Called in the child, right after the fork."""
 
 
-_watched: WeakSet[Forgets] = WeakSet()
+class LetsGo(Protocol):
+    """Something that must not even be there when a process forks."""
+
+    def let_go(self) -> None:
+        """Called in the parent, right before the fork."""
+
+
+class _Turnstile:
+    """Work that a fork must not cut in two goes through here; a fork waits for its end."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition(threading.Lock())
+        self._working = 0
+        self._forking = 0
+
+    def begin_work(self) -> None:
+        with self._changed:
+            while self._forking:
+                self._changed.wait()
+            self._working += 1
+
+    def end_work(self) -> None:
+        with self._changed:
+            self._working -= 1
+            if self._forking:
+                self._changed.notify_all()
+
+    def begin_fork(self) -> None:
+        with self._changed:
+            self._forking += 1
+            self._changed.wait_for(lambda: not self._working, _LONGEST_DELAY)
+
+    def end_fork(self) -> None:
+        with self._changed:
+            self._forking -= 1
+            self._changed.notify_all()
+
+
+_turnstile = _Turnstile()
+_forgetting: WeakSet[Forgets] = WeakSet()
+_letting_go: WeakSet[LetsGo] = WeakSet()
 
 
 def forget_in_children(thing: Forgets) -> None:
     """Has `thing.forget()` called in every forked child, for as long as `thing` lives."""
-    _watched.add(thing)
+    _forgetting.add(thing)
+
+
+def let_go_before_forks(thing: LetsGo) -> None:
+    """Has `thing.let_go()` called before every fork, between two pieces of work."""
+    _letting_go.add(thing)
+
+
+def begin_work() -> None:
+    """Begins what no fork may cut in two; waits if one is under way. Keep it short."""
+    _turnstile.begin_work()
+
+
+def end_work() -> None:
+    """Ends what `begin_work` began."""
+    _turnstile.end_work()
+
+
+def _before_fork() -> None:
+    _turnstile.begin_fork()
+    for thing in list(_letting_go):
+        thing.let_go()
+
+
+def _after_fork_in_parent() -> None:
+    _turnstile.end_fork()
 
 
 def _after_fork_in_child() -> None:
-    for thing in list(_watched):
+    global _turnstile
+    _turnstile = _Turnstile()
+    for thing in list(_forgetting):
         thing.forget()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )

@@ -6,10 +6,12 @@ import fcntl
 import os
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from ojobchannels.host.forks import forget_in_children
+from ojobchannels.host.storage import give_to_owner_of
 
 _FIRST_PAUSE = 0.0002
 _LONGEST_PAUSE = 0.005
@@ -97,13 +99,14 @@ class Gate:
 
 def open_side_file(path: Path, mode: int) -> int:
     """Opens a file for reading and writing, and makes it with exactly `mode` if there is none."""
-    try:
-        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
-        if os.fstat(descriptor).st_uid == os.geteuid():
+    while True:
+        with suppress(FileNotFoundError):
+            return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        with suppress(FileExistsError):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
             os.fchmod(descriptor, mode)
-        return descriptor
+            give_to_owner_of(path.parent, descriptor)
+            return descriptor
 
 
 def _flock(descriptor: int, timeout: float) -> None:

@@ -55,13 +55,13 @@ def prepare(channel: str, file: str | os.PathLike[str]) -> Place:
                 "locks of one host do not hold there: use a local disk, or a type made for several "
                 "hosts such as redis or mongo",
             )
-        side = path.with_name(f"{path.name}.ojob")
+        side = _side(path)
         mode = path.stat().st_mode & 0o666 if path.exists() else None
         if mode is None:
             side.mkdir(exist_ok=True)
             mode = side.stat().st_mode & 0o666
         else:
-            make_folder(side, mode)
+            make_folder(side, mode, like=path)
         if not os.access(side, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(side))
     except OSError as error:
@@ -71,11 +71,29 @@ def prepare(channel: str, file: str | os.PathLike[str]) -> Place:
     return Place(path, side, mode)
 
 
-def make_folder(folder: Path, mode: int) -> None:
+def is_used(file: str | os.PathLike[str]) -> bool:
+    """Tells whether a channel was opened on this file before; makes nothing."""
+    path = Path(file).expanduser().resolve()
+    return path.exists() or _side(path).is_dir()
+
+
+def make_folder(folder: Path, mode: int, like: Path | None = None) -> None:
     """Makes a folder that those who may read a file of `mode` may also enter."""
     with suppress(FileExistsError):
         folder.mkdir(parents=True)
         folder.chmod(mode | (mode & 0o444) >> 2)
+        give_to_owner_of(like or folder.parent, folder)
+
+
+def give_to_owner_of(owned: Path, made: Path | int) -> None:
+    """Has what root made belong to those whose place it is: they could not use it else."""
+    if os.geteuid() == 0:
+        owner = owned.stat()
+        os.chown(made, owner.st_uid, owner.st_gid)
+
+
+def _side(path: Path) -> Path:
+    return path.with_name(f"{path.name}.ojob")
 
 
 def filesystem_type(path: Path) -> str:

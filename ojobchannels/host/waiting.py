@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from ojobchannels.host.storage import make_folder
+from ojobchannels.host.storage import give_to_owner_of, make_folder
 
 LOOK_AGAIN = 0.02
 _numbers = itertools.count()
@@ -83,6 +83,7 @@ class _Seat:
                 make_folder(self._folder, self._mode)
                 os.mkfifo(self.bell, self._mode)
                 self.bell.chmod(self._mode)
+                give_to_owner_of(self._folder, self.bell)
                 self._descriptor = os.open(self.bell, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
             except FileNotFoundError:
                 continue

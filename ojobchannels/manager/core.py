@@ -14,13 +14,14 @@ from ojobchannels.channel import Channel, open_channel
 from ojobchannels.documents import check_name, check_value
 from ojobchannels.errors import InvalidOption, RunNotStarted, UnknownJob
 from ojobchannels.hookspecs import LockInfo
+from ojobchannels.keepalive import KEEPER
 from ojobchannels.leases import Duration, milliseconds
 from ojobchannels.manager import history, records
 from ojobchannels.manager.history import Pruned
 from ojobchannels.manager.jobs import IfRunning, Job, Notice, notify
 from ojobchannels.manager.launching import Launch, Launcher
 from ojobchannels.manager.records import STATUSES, Record
-from ojobchannels.manager.run import JobRun, OnTimeout
+from ojobchannels.manager.run import JobRun, OnTimeout, check_fields, check_on_timeout
 
 _Arguments = ParamSpec("_Arguments")
 _Answer = TypeVar("_Answer")
@@ -69,6 +70,7 @@ class JobManager:
         self._state: Channel | None = None
         self._jobs_config = jobs
         self.closing = threading.Event()
+        self._launcher = Launcher(threads)
         try:
             self.jobs = self._open(JOBS, jobs)
             self.locks = self._open(LOCKS, locks)
@@ -79,7 +81,6 @@ class JobManager:
         self._known: dict[str, Job[..., Any]] = {}
         self._running: dict[str, JobRun] = {}
         self._lock = threading.Lock()
-        self._launcher = Launcher(threads)
 
     @property
     def state(self) -> Channel:
@@ -118,8 +119,8 @@ class JobManager:
         """
         check_name("job", name)
         check_value(dict(args or {}))
-        if on_timeout not in ("warn", "fail", "continue"):
-            raise InvalidOption("on_timeout", repr(on_timeout), "give warn, fail or continue")
+        check_fields(extra or {})
+        check_on_timeout(on_timeout)
         seconds = milliseconds("timeout", timeout) / 1000
         waiting = None if wait is None else milliseconds("wait", wait, shortest=0) / 1000
         return JobRun(self, name, seconds, args, waiting, keep_alive, on_timeout, extra or {})
@@ -257,9 +258,14 @@ class JobManager:
         args: Mapping[str, Any] | None = None,
         run_id: str | None = None,
     ) -> Record:
-        """Writes, and returns, the record of a run that did not come about."""
+        """Writes, and returns, the record of a run that did not come about.
+
+        It stands behind that of the run that holds the lock, whatever the wall clock says.
+        """
         record = records.begun(name, run_id or uuid.uuid4().hex, status, args or {})
-        return records.add(self.jobs, {**record, "reason": reason}, records.now_ms())
+        held = self.locks.lock_info(name)
+        start = max(self.locks.clock.wall() // 1000, records.start_of(held.fence) if held else 0)
+        return records.add(self.jobs, {**record, "reason": reason}, start)
 
     def force_unlock(self, name: str, note: str | None = None) -> LockInfo | None:
         """Frees a job's lock, with a note in the record of the run that held it; returns who did.
@@ -277,9 +283,12 @@ class JobManager:
         return put_out
 
     def notify(self, notice: Notice | None, record: Record) -> None:
-        """Gives notice of a failed run, to the manager's own notice if None is given."""
+        """Gives notice of a failed run, to the manager's own notice if None is given.
+
+        A job gets none of its own failure: it would fail at that, too.
+        """
         chosen = notice or self._on_failure
-        if chosen is not None:
+        if chosen is not None and chosen != record["name"]:
             notify(self, chosen, record)
 
     def took_up(self, run: JobRun) -> None:
@@ -296,6 +305,10 @@ class JobManager:
         """Waits for launched jobs, then closes the channels, and with them what is still locked."""
         self.closing.set()
         self._launcher.close()
+        with self._lock:
+            left_open = list(self._running.values())
+        for run in left_open:
+            KEEPER.drop_alarm(run)
         self._close_channels()
 
     def __enter__(self) -> JobManager:
@@ -324,10 +337,8 @@ class JobManager:
             self._own.pop().close()
 
     def _find(self, what: str, run: JobRun | str) -> JobRun:
-        if isinstance(run, JobRun):
-            return run
         with self._lock:
             for one in reversed(self._running.values()):
-                if one.name == run:
+                if run in (one, one.name):
                     return one
-        raise RunNotStarted(what, run)
+        raise RunNotStarted(what, run.name if isinstance(run, JobRun) else run)

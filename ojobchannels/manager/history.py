@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -31,13 +32,16 @@ def runs(
 ) -> list[Record]:
     """Returns records, latest start first; a run whose lease is over is told as abandoned."""
     earliest = _ms(since)
-    found: list[Record] = []
-    for record in _told(jobs, locks, name, status):
-        if limit is not None and len(found) >= limit:
+    latest: list[tuple[int, int, Record]] = []
+    for number, record in enumerate(_told(jobs, locks, name, status)):
+        full = limit is not None and len(latest) >= limit
+        if full and (not latest or _ended_before(record, latest[0][0])):
             break
         if record["startTime"] >= earliest:
-            found.append(record)
-    return sorted(found, key=lambda record: int(record["startTime"]), reverse=True)
+            (heapq.heappushpop if full else heapq.heappush)(
+                latest, (record["startTime"], -number, record)
+            )
+    return [record for *_, record in sorted(latest, reverse=True)]
 
 
 def report(jobs: Channel, locks: Channel) -> list[dict[str, Any]]:
@@ -46,7 +50,10 @@ def report(jobs: Channel, locks: Channel) -> list[dict[str, Any]]:
     durations: dict[str, list[int]] = {}
     for record in _told(jobs, locks, None, None):
         name = record["name"]
-        row = rows.setdefault(name, {"name": name, "runs": 0} | dict.fromkeys(STATUSES, 0))
+        row = rows.setdefault(
+            name,
+            {"name": name, "runs": 0, **dict.fromkeys(STATUSES, 0), "averageDuration": None},
+        )
         row["runs"] += 1
         row[record["status"]] += 1
         if record["startTime"] > row.get("lastStart", -1):
@@ -61,14 +68,13 @@ def report(jobs: Channel, locks: Channel) -> list[dict[str, Any]]:
 def prune(jobs: Channel, locks: Channel, older_than: float) -> Pruned:
     """Removes what ended more than `older_than` seconds ago, and marks abandoned runs."""
     cutoff = records.now_ms() - round(older_than * 1000)
-    held = _Held(locks)
     abandoned = 0
     old: list[dict[str, Any]] = []
     for _key, record in jobs.items():  # noqa: PERF102  a channel has no values()
         if not records.is_record(record):
             continue
         if record["status"] == "running":
-            if not records.is_live(record, held.by(record["name"])):
+            if not records.is_live(record, locks.lock_info(record["name"])):
                 abandoned += records.abandon(jobs, record, None)
         elif record.get("endTime", cutoff) < cutoff:
             old.append(records.key_of(record))
@@ -97,9 +103,18 @@ def _told(jobs: Channel, locks: Channel, name: str | None, status: str | None) -
         if not records.is_record(record):
             continue
         if record["status"] == "running" and not records.is_live(record, held.by(record["name"])):
-            record["status"] = "abandoned"
+            record = jobs.get(records.key_of(record))  # it may have ended between the two readings
+            if not records.is_record(record):
+                continue
+            if record["status"] == "running":
+                record["status"] = "abandoned"
         if status in (None, record["status"]):
             yield record
+
+
+def _ended_before(record: Record, start: int) -> bool:
+    """Tells whether a run ended, and so all that changed before it began, before `start`."""
+    return record["status"] in ("completed", "failed") and record.get("endTime", start) < start
 
 
 def _remove(jobs: Channel, keys: list[dict[str, Any]]) -> int:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar
 
 from ojobchannels.documents import check_value
-from ojobchannels.errors import ChannelError, InvalidOption, InvalidValue, LockBusy
+from ojobchannels.errors import ChannelError, InvalidOption, InvalidValue
 from ojobchannels.manager.launching import Launch, NotRun
 from ojobchannels.manager.records import Record
-from ojobchannels.manager.run import JobRun, OnTimeout
+from ojobchannels.manager.run import JobRun, OnTimeout, check_on_timeout
 
 if TYPE_CHECKING:
     from ojobchannels.manager.core import JobManager
@@ -54,7 +54,7 @@ class Job(Generic[_Arguments, _Answer]):
         self._retries = retries
         self._backoff = backoff
         self._on_failure = on_failure
-        self._on_timeout = on_timeout
+        self._on_timeout = check_on_timeout(on_timeout)
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Answer | None:
@@ -73,53 +73,52 @@ class Job(Generic[_Arguments, _Answer]):
         return self._run(launch, (), dict(args))
 
     def _run(self, launch: Launch | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Answer:
+        told = _told(self._function, args, kwargs)
         attempt = 1
         while True:
+            run = self._new_run(told, attempt)
             try:
-                return self._attempt(launch, attempt, args, kwargs)
-            except LockBusy as busy:
-                if self._if_running != "skip":
+                with run:
+                    if launch is not None:
+                        launch.run_id = run.run_id
+                    return self._function(*args, **kwargs)
+            except Exception as error:
+                if run.status == "skipped":
+                    self._tell_skipped(error)
                     raise
-                _log.info("job %r was skipped: %s", self.name, busy)
-                raise NotRun("skipped", str(busy)) from busy
-            except Exception:
-                if attempt > self._retries:
+                if not self._may_try_again(run, attempt):
+                    self._notify(run)
                     raise
-                pause = self._backoff * 2 ** (attempt - 1)
-                _log.warning(
-                    "job %r failed; attempt %d follows in %g s", self.name, attempt + 1, pause
-                )
-                if self.manager.closing.wait(pause):
-                    raise
+            except BaseException:
+                self._notify(run)
+                raise
             attempt += 1
 
-    def _attempt(
-        self, launch: Launch | None, attempt: int, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> _Answer:
-        run = self.manager.run(
+    def _new_run(self, told: dict[str, Any], attempt: int) -> JobRun:
+        return self.manager.run(
             self.name,
             timeout=self._timeout,
-            args=_told(self._function, args, kwargs),
+            args=told,
             wait=self._wait,
             on_timeout=self._on_timeout,
             extra={"attempt": attempt} if self._retries else None,
         )
-        try:
-            with run:
-                if launch is not None:
-                    launch.run_id = run.run_id
-                return self._function(*args, **kwargs)
-        except LockBusy:
-            if run.status == "skipped":
-                raise
-            self._notify(run, attempt)
-            raise
-        except BaseException:
-            self._notify(run, attempt)
-            raise
 
-    def _notify(self, run: JobRun, attempt: int) -> None:
-        if attempt > self._retries and run.status != "new":
+    def _tell_skipped(self, busy: Exception) -> None:
+        if self._if_running == "skip":
+            _log.info("job %r was skipped: %s", self.name, busy)
+            raise NotRun("skipped", str(busy)) from busy
+
+    def _may_try_again(self, run: JobRun, attempt: int) -> bool:
+        """Waits for the next attempt, if there is to be one: a lost run is another's by now."""
+        if attempt > self._retries or run.status in ("completed", "lost"):
+            return False
+        pause = self._backoff * 2 ** (attempt - 1)
+        _log.warning("job %r failed; attempt %d follows in %g s", self.name, attempt + 1, pause)
+        return not self.manager.closing.wait(pause)
+
+    def _notify(self, run: JobRun) -> None:
+        if run.status not in ("new", "skipped", "completed"):
             self.manager.notify(self._on_failure, run.record)
 
 

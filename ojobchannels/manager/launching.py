@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, Literal
 
-from ojobchannels.errors import JobError
+from ojobchannels.errors import InvalidOption, JobError, JobMisuse
 
 LaunchState = Literal["waiting", "running", "completed", "failed", "skipped", "depsfail"]
 
@@ -90,9 +91,12 @@ class Launcher:
     """
 
     def __init__(self, threads: int = 4) -> None:
+        if threads < 1:
+            raise InvalidOption("threads", f"{threads} is too few", "give 1 at least")
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="ojob")
         self._lock = threading.Lock()
         self._open: set[Launch] = set()
+        self._closed = False
 
     def submit(
         self, name: str, work: Callable[[Launch], Any], after: Iterable[Launch] = ()
@@ -100,27 +104,37 @@ class Launcher:
         """Has `work(launch)` run on the pool when all of `after` have completed.
 
         If one of them did not complete, the work is called off with state ``depsfail``.
+
+        Raises:
+            JobMisuse: The launcher is closed.
         """
         launch = Launch(name)
         with self._lock:
+            if self._closed:
+                raise JobMisuse(name, "it was launched too late", "launch before the close")
             self._open.add(launch)
         launch.then(lambda: self._forget(launch))
         _Gathering(list(after), lambda failed: self._proceed(launch, work, failed)).begin()
         return launch
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Waits until nothing that was launched is open any more."""
+        """Waits until nothing that was launched is open any more; tells whether that is so."""
+        deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             with self._lock:
                 launch = next(iter(self._open), None)
             if launch is None:
                 return True
-            if not launch.wait(timeout):
+            left = None if deadline is None else max(deadline - time.monotonic(), 0)
+            if not launch.wait(left):
                 return False
 
     def close(self) -> None:
         """Waits for what runs and what waits, then ends the threads."""
-        self.wait()
+        while not self._closed:
+            self.wait()
+            with self._lock:
+                self._closed = not self._open
         self._pool.shutdown(wait=True)
 
     def _proceed(

@@ -16,8 +16,7 @@ from ojobchannels.hookspecs import LockInfo
 Record: TypeAlias = dict[str, Any]
 """A run's record: ``name, startTime, startDate, inError, runId, status, host, pid, fence, timeout,
 args``, and once it is over ``endTime, endDate, duration``, with ``error`` and ``traceback`` if it
-went
-wrong. Times and durations are milliseconds, dates ISO 8601 in UTC."""
+went wrong. Times and durations are milliseconds, dates ISO 8601 in UTC."""
 
 STATUSES: Final = (
     "running",
@@ -98,17 +97,18 @@ def ended(record: Record, status: str, elapsed: int, error: BaseException | str 
         "inError": status != "completed",
     }
     if isinstance(error, BaseException):
-        over["error"] = f"{type(error).__name__}: {error}"
+        over["error"] = _storable(f"{type(error).__name__}: {error}")
         over["traceback"] = _traceback(error)
     elif error is not None:
-        over["error"] = error
+        over["error"] = _storable(error)
     return over
 
 
 def find(jobs: Channel, holder: Mapping[str, Any], fence: int) -> Record | None:
     """Finds the record of the run that held a lock, from what it told of itself and its fence.
 
-    A run's start time is the millisecond of its fence, or the next free one.
+    A run's start time is the millisecond of its fence, or the next that was free; where others have
+    been removed from between, all records are searched.
     """
     name, run_id = holder.get("job"), holder.get("run")
     if not (isinstance(name, str) and isinstance(run_id, str)):
@@ -116,8 +116,13 @@ def find(jobs: Channel, holder: Mapping[str, Any], fence: int) -> Record | None:
     first = start_of(fence)
     for start in range(first, first + _FAR):
         record: Record | None = jobs.get({"name": name, "startTime": start})
-        if record is None or record.get("runId") == run_id:
+        if record is None:
+            break
+        if record.get("runId") == run_id:
             return record
+    mine = {"name": name, "runId": run_id}
+    for _key, found in jobs.items(mine, limit=1, newest_first=True):
+        return found
     return None
 
 
@@ -145,5 +150,10 @@ def is_live(record: Mapping[str, Any], lock: LockInfo | None) -> bool:
 
 
 def _traceback(error: BaseException) -> str:
-    text = "".join(traceback.format_exception(error))
+    text = _storable("".join(traceback.format_exception(error)))
     return text if len(text) <= _LONGEST_TRACEBACK else f"…{text[-_LONGEST_TRACEBACK:]}"
+
+
+def _storable(text: str) -> str:
+    """Returns the text with what UTF-8 cannot carry (parts of odd file names) as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import os
 import threading
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from ojobchannels.errors import (
     ChannelError,
+    InvalidOption,
     JobTimeout,
     LockBusy,
     LockLost,
@@ -76,21 +80,21 @@ class JobRun:
         self.name = name
         self.timeout = timeout
         self.run_id = uuid.uuid4().hex
-        self._args = dict(args or {})
+        self._args = copy.deepcopy(dict(args or {}))
         self._wait = wait
         self._keep_alive = keep_alive
         self._on_timeout = on_timeout
         self._extra = dict(extra)
         self._began = 0
         self._state: Literal["new", "open", "over"] = "new"
-        self._timed_out = False
+        self._process = 0
         self._lock = threading.RLock()
         self._context: Token[JobRun | None] | None = None
 
     @property
     def open(self) -> bool:
-        """Whether it has started and not ended."""
-        return self._state == "open"
+        """Whether it has started and not ended; a forked child has no part in its parent's run."""
+        return self._state == "open" and self._process == os.getpid()
 
     @property
     def fence(self) -> int:
@@ -99,7 +103,7 @@ class JobRun:
 
     @property
     def status(self) -> str:
-        """The status in its record, ``new`` before the start."""
+        """The status in its record, ``new`` while there is none."""
         return "new" if self._state == "new" else str(self.record["status"])
 
     def start(self) -> JobRun:
@@ -123,9 +127,11 @@ class JobRun:
                 self.manager.jobs, running, records.start_of(self.lease.fence)
             )
         except BaseException:
-            self.lease.release()
+            with suppress(ChannelError):
+                self.lease.release()
             raise
         self._state = "open"
+        self._process = os.getpid()
         self.manager.took_up(self)
         self._set_alarm()
         return self
@@ -138,7 +144,8 @@ class JobRun:
             LockLost: The lease was lost before; the record says so, and the lock is left alone.
             JobTimeout: It took too long and `on_timeout` is ``fail``; the record says so.
         """
-        if self._timed_out and self._on_timeout == "fail":
+        self._check_open("end")
+        if self._is_overdue():
             error = JobTimeout(self.name, self.timeout)
             self._finish("failed", error)
             raise error
@@ -158,17 +165,18 @@ class JobRun:
 
         Raises:
             RunNotStarted: It is not open.
-            StaleFence: The job was taken over by another run.
+            LockLost: Its lease is over; the record is left as it is.
+            InvalidOption: A field is the record's own.
         """
+        check_fields(fields)
         with self._lock:
             self._check_open("update")
-            reserved = sorted(set(fields) & _OURS)
-            if reserved:
-                raise ValueError(
-                    f"{reserved[0]!r} is a field of the record's own; use another name"
-                )
-            changed = {**self.record, **fields}
-            self.manager.jobs.set(records.key_of(changed), changed, fence=self.fence)
+            self.lease.check()
+            jobs, key = self.manager.jobs, records.key_of(self.record)
+            changed = {**self.record, **(jobs.get(key) or {}), **copy.deepcopy(fields)}
+            running = {"runId": self.run_id, "status": "running"}
+            if jobs.get_set(running, key, changed, fence=self.fence) is None:
+                raise self._lost_because("its record was closed or removed")
             self.record = changed
 
     def check(self) -> None:
@@ -180,11 +188,13 @@ class JobRun:
         """
         self._check_open("check")
         self.lease.check()
-        if self._timed_out and self._on_timeout == "fail":
+        if self._is_overdue():
             raise JobTimeout(self.name, self.timeout)
 
     def __enter__(self) -> JobRun:
-        if self._state == "new":
+        if self.open:
+            self.lease.check()
+        elif self._state != "open":
             self.start()
         self._context = _current.set(self)
         return self
@@ -195,13 +205,14 @@ class JobRun:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        if self._context is not None:
-            _current.reset(self._context)
+        context, self._context = self._context, None
+        if context is not None:
+            _current.reset(context)
         if not self.open:
             return
         try:
             self.end() if error is None else self.fail(error)
-        except ChannelError as trouble:
+        except Exception as trouble:
             self._let_go()
             if error is None:
                 raise
@@ -222,6 +233,7 @@ class JobRun:
                 holder={"job": self.name, "run": self.run_id},
             )
         except LockBusy as busy:
+            self._state = "over"
             self.record = self.manager.record_not_run(
                 self.name, "skipped", str(busy), self._args, run_id=self.run_id
             )
@@ -238,10 +250,13 @@ class JobRun:
         clock = self.lease.channel.clock
         self._began = clock.now()
         if self._on_timeout != "continue":
-            KEEPER.set_alarm(self, clock, self._began + round(self.timeout * 1e6), self._overdue)
+            KEEPER.set_alarm(self, clock, self._began + round(self.timeout * 1e6), self._warn)
 
-    def _overdue(self) -> None:
-        self._timed_out = True
+    def _is_overdue(self) -> bool:
+        ran = self.lease.channel.clock.now() - self._began
+        return self._on_timeout == "fail" and ran >= self.timeout * 1e6
+
+    def _warn(self) -> None:
         _log.warning("job %r runs longer than its timeout of %g s", self.name, self.timeout)
 
     def _tell_lost(self, _: Lease) -> None:
@@ -288,14 +303,14 @@ class JobRun:
         for status in ("running", "abandoned"):
             present = jobs.get(records.key_of(over)) or self.record
             told = {**present, **over, "status": "lost", "inError": True}
-            told.setdefault("error", str(lost))
+            told["error"] = over.get("error", str(lost))
             mine = {"runId": self.run_id, "status": status}
             if jobs.get_set(mine, records.key_of(over), told) is not None:
                 self.record = told
                 return
 
     def _check_open(self, what: str) -> None:
-        if self._state != "open":
+        if not self.open:
             raise RunNotStarted(what, self.name)
 
     def _close(self) -> None:
@@ -313,4 +328,15 @@ class JobRun:
                 _log.warning("the lock of job %r is left to its ttl", self.name)
 
 
-_OURS = frozenset(records.FIELDS)
+def check_on_timeout(on_timeout: OnTimeout) -> OnTimeout:
+    """Refuses what is none of the ways to treat a run beyond its timeout."""
+    if on_timeout not in get_args(OnTimeout):
+        raise InvalidOption("on_timeout", repr(on_timeout), "give warn, fail or continue")
+    return on_timeout
+
+
+def check_fields(fields: Mapping[str, Any]) -> None:
+    """Refuses fields that a record has of its own."""
+    reserved = next((one for one in records.FIELDS if one in fields), None)
+    if reserved is not None:
+        raise InvalidOption("field", f"{reserved!r} is the record's own", "use another name")

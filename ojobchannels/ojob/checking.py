@@ -1,0 +1,201 @@
+"""All faults of a job file that a model of single files cannot see: code, names, order, templates.
+
+It works on the data as it was read, faulty or not, so that one fault does not hide the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ojobchannels.documents import check_value
+from ojobchannels.errors import InvalidValue, JobFileError, Problem
+from ojobchannels.ojob.code import Block, compile_block, names_nothing_to_do
+from ojobchannels.ojob.faults import did_you_mean
+from ojobchannels.ojob.graphs import circles, reach
+from ojobchannels.ojob.places import DocumentPath
+from ojobchannels.ojob.source import Source
+from ojobchannels.ojob.templates import faulty_templates
+
+
+class Mention(NamedTuple):
+    """A place where one job names another."""
+
+    name: str
+    source: Source
+    path: DocumentPath
+
+
+@dataclass(frozen=True)
+class RawJob:
+    """One job as it was read."""
+
+    name: str
+    source: Source
+    path: DocumentPath
+    data: Mapping[str, Any]
+
+    def mentions(self, *keys: str) -> list[Mention]:
+        """Returns the jobs that are named under some keys."""
+        return [one for key in keys for one in self._under(key)]
+
+    def _under(self, key: str) -> Iterator[Mention]:
+        match self.data.get(key):
+            case str(name) if name:
+                yield Mention(name, self.source, (*self.path, key))
+            case list(names):
+                for at, name in enumerate(names):
+                    if isinstance(name, str) and name:
+                        yield Mention(name, self.source, (*self.path, key, at))
+
+    def names(self, *keys: str) -> list[str]:
+        """Returns the names of the jobs that are named under some keys."""
+        return [mention.name for mention in self.mentions(*keys)]
+
+
+class Check:
+    """Checks some files as one; `whole` tells whether all that they include is among them.
+
+    Attributes:
+        problems: All that is wrong.
+        blocks: The compiled code, by file and path.
+    """
+
+    def __init__(self, sources: list[Source], *, whole: bool) -> None:
+        self.problems: list[Problem] = []
+        self.blocks: dict[tuple[str, DocumentPath], Block] = {}
+        self._whole = whole
+        self._jobs: dict[str, RawJob] = {}
+        self._all: list[RawJob] = []
+        for source in sources:
+            self._read_jobs(source)
+        for job in self._all:
+            self._check_job(job)
+        todo = [mention for source in sources for mention in self._read_todo(source)]
+        if whole:
+            self._check_names(todo)
+            self._check_order(todo)
+
+    def is_handler(self, text: Any) -> bool:
+        """Tells whether what stands under `catch` is code, rather than the name of a job."""
+        return isinstance(text, str) and text not in self._jobs and not names_nothing_to_do(text)
+
+    def _read_jobs(self, source: Source) -> None:
+        first: dict[str, RawJob] = {}
+        for at, data in enumerate(_maps(source.data, "jobs")):
+            name = data.get("name")
+            job = RawJob(name if isinstance(name, str) else "", source, ("jobs", at), data)
+            if job.name in first:
+                line = source.place(first[job.name].path).line
+                said = f"there is another job {job.name!r} in line {line}"
+                self.problems.append(
+                    source.problem((*job.path, "name"), said, "rename one of them")
+                )
+            self._all.append(job)
+            if job.name:
+                first.setdefault(job.name, job)
+                self._jobs[job.name] = job
+
+    def _read_todo(self, source: Source) -> Iterator[Mention]:
+        entries = source.data.get("todo") if isinstance(source.data, dict) else None
+        for at, entry in enumerate(entries if isinstance(entries, list) else []):
+            path: DocumentPath = ("todo", at)
+            if isinstance(entry, str):
+                yield Mention(entry, source, path)
+            elif isinstance(entry, dict):
+                self._check_args(source, (*path, "args"), entry.get("args"))
+                for key in ("name", "job"):
+                    if isinstance(entry.get(key), str):
+                        yield Mention(entry[key], source, (*path, key))
+
+    def _check_job(self, job: RawJob) -> None:
+        self._check_args(job.source, (*job.path, "args"), job.data.get("args"))
+        for key in ("exec", "catch"):
+            text = job.data.get(key)
+            if isinstance(text, str) and (key == "exec" or self.is_handler(text)):
+                self._compile(job, key, text)
+
+    def _compile(self, job: RawJob, key: str, text: str) -> None:
+        path = (*job.path, key)
+        try:
+            block = compile_block(job.source, path, text, job.name or key)
+        except JobFileError as error:
+            self.problems += error.problems
+            return
+        self.blocks[job.source.name, path] = block
+        for call in block.calls if self._whole else ():
+            if call.job not in self._jobs:
+                problem = job.source.problem(path, *self._unknown(call.job))
+                self.problems.append(problem._replace(line=call.line, column=call.column))
+
+    def _check_args(self, source: Source, path: DocumentPath, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, part in value.items():
+                self._check_args(source, (*path, key), part)
+        elif isinstance(value, list):
+            for at, part in enumerate(value):
+                self._check_args(source, (*path, at), part)
+        elif isinstance(value, str):
+            for template in faulty_templates(value):
+                hint = (
+                    "write {{name}} or ${name:-default}; a backslash before it takes it literally"
+                )
+                said = f"`{template}` is no template"
+                self.problems.append(source.problem(path, said, hint))
+        try:
+            check_value(None if isinstance(value, dict | list) else value)
+        except InvalidValue as error:
+            self.problems.append(source.problem(path, error.reason, "args are JSON documents"))
+
+    def _check_names(self, todo: list[Mention]) -> None:
+        mentions = [one for job in self._all for one in job.mentions("deps", "from", "to")]
+        mentions += (
+            one
+            for job in self._all
+            for one in job.mentions("catch")
+            if not self.is_handler(job.data["catch"])
+        )
+        for name, source, path in mentions + todo:
+            if name not in self._jobs:
+                self.problems.append(source.problem(path, *self._unknown(name)))
+
+    def _unknown(self, name: str) -> tuple[str, str]:
+        return f"there is no job {name!r}", did_you_mean(name, self._jobs)
+
+    def _check_order(self, todo: list[Mention]) -> None:
+        parts = {name: job.names("from", "to") for name, job in self._jobs.items()}
+        waits = {name: [one.name for one in self._deps(name, parts)] for name in self._jobs}
+        for graph, keys, what in (
+            (parts, ("from", "to"), "these jobs are parts of each other"),
+            (waits, ("deps", "from", "to"), "these jobs wait for each other"),
+        ):
+            for circle in circles(graph):
+                job = self._jobs[circle[0]]
+                mentions = {one.name: one.path for one in reversed(job.mentions(*keys))}
+                path = mentions.get(circle[1], (*job.path, "name"))
+                said = f"{what}: {' -> '.join(circle)}"
+                self.problems.append(job.source.problem(path, said, "take one of them out"))
+        called = {mention.name for mention in todo}
+        for name in sorted(called & self._jobs.keys()):
+            for missing, source, path in self._deps(name, parts):
+                if missing in self._jobs and missing not in called:
+                    said = f"{name!r} is in the todo, but {missing!r}, for which it waits, is not"
+                    self.problems.append(source.problem(path, said, f"add {missing!r} to the todo"))
+
+    def _deps(self, name: str, parts: Mapping[str, list[str]]) -> list[Mention]:
+        """What a job waits for, itself or by one of the jobs that are parts of it."""
+        return [
+            mention
+            for part in reach(parts, name)
+            if part in self._jobs
+            for mention in self._jobs[part].mentions("deps")
+        ]
+
+
+def _maps(data: Any, key: str) -> list[dict[str, Any]]:
+    """The list under a key, with an empty map for each element that is none."""
+    found = data.get(key) if isinstance(data, dict) else None
+    return (
+        [one if isinstance(one, dict) else {} for one in found] if isinstance(found, list) else []
+    )

@@ -1,0 +1,138 @@
+"""One call of a job from its start to its end: what it does when it fails, and what it leaves."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+from ojobchannels.errors import ChannelError, InvalidJobArgs, JobMisuse
+from ojobchannels.ojob.arguments import FlowArgs
+from ojobchannels.ojob.code import Block
+from ojobchannels.ojob.loading import Job
+from ojobchannels.ojob.managing import END, START, for_the_record
+from ojobchannels.ojob.outcomes import Outcome, Status, describe, without_our_frames
+from ojobchannels.ojob.steps import SkipJob, Steps, parts
+from ojobchannels.ojob.templates import copied
+
+
+class Flow(Steps):
+    """One call of a job.
+
+    A run that is still open at the end of the call is closed there, because a lock that nobody is
+    going to release would keep everybody else out: as failed, or as completed if the rest of the
+    job was skipped.
+
+    Attributes:
+        outcome: What became of it, once it is over.
+    """
+
+    outcome: Outcome | None = None
+
+    def run(self) -> Outcome:
+        """Runs the job, and tells what became of it.
+
+        Raises:
+            KeyboardInterrupt: It was interrupted; its runs are recorded as failed.
+        """
+        if not self.job.bundled:
+            self.session.output.started(self.job.name)
+        began = time.monotonic()
+        skip: SkipJob | None = None
+        try:
+            skip = self._work()
+        finally:
+            with self.session.interrupts.shield():
+                self._settle(skip)
+                status: Status = "failed" if self.error else "skipped" if skip else "completed"
+                reason = skip.reason if skip else None
+                outcome = self._tell(status, reason, time.monotonic() - began)
+        if isinstance(self.error, KeyboardInterrupt):
+            raise self.error
+        return outcome
+
+    def call_off(self, status: Literal["skipped", "depsfail"], reason: str) -> Outcome:
+        """Tells that the job does not run, in the records too if it is a managed one."""
+        try:
+            self.render_args()
+            self._record_not_run(status, reason)
+        except InvalidJobArgs as error:
+            self.log("warn", f"no record is written: {error}")
+        return self._tell(status, reason, 0)
+
+    def _work(self) -> SkipJob | None:
+        try:
+            self.perform()
+        except SkipJob as skip:
+            return skip
+        except BaseException as error:  # noqa: BLE001  whatever the code raises fails its job
+            self.error = without_our_frames(error)
+            if self.phase != "args" and not isinstance(error, KeyboardInterrupt):
+                self._catch()
+        return None
+
+    def _catch(self) -> None:
+        self.phase = "catch"
+        for name in self.job.catch:
+            self._handle(self.session.jobs[name])
+        if self.job.handler is not None:
+            self._handle(self.job.handler)
+
+    def _handle(self, handler: Job | Block) -> None:
+        try:
+            if isinstance(handler, Block):
+                self.execute(handler, bundled=False)
+                return
+            for part in parts(self.session.jobs, handler, self.args):
+                self.execute(part.body, part.bundled)
+        except Exception as trouble:  # noqa: BLE001  the job's own error is the one that counts
+            self._note(f"its catch failed too: {describe(without_our_frames(trouble))}")
+
+    def _settle(self, skip: SkipJob | None) -> None:
+        for run in self.runs.open():
+            if skip is None and self.error is None:
+                reason = f"it is over, but nobody ended its run {run.name!r}"
+                advice = f"put {END!r} under `to`, or call it when the work is done"
+                self.error = JobMisuse(self.job.name, reason, advice)
+            try:
+                if self.error is not None:
+                    run.fail(self.error)
+                elif skip is not None:
+                    run.update(skipped=skip.reason)
+                    run.end()
+            except ChannelError as trouble:
+                self._note(f"its run {run.name!r} could not be ended: {trouble}")
+        if skip is not None and not skip.recorded and not self.runs.started:
+            self._record_not_run("skipped", skip.reason)
+
+    def _note(self, trouble: str) -> None:
+        self.log("error", trouble)
+        if self.error is not None:
+            self.error.add_note(trouble)
+
+    def _record_not_run(self, status: Literal["skipped", "depsfail"], reason: str) -> None:
+        manager = self.session.managing.manager
+        if manager is None:
+            return
+        args = FlowArgs(copied(self.args.values))
+        for part in parts(self.session.jobs, self.job, args):
+            if part is self.job:
+                return
+            if part.bundled and part.name == START and isinstance(args.values.get("name"), str):
+                record = for_the_record(args.values)
+                manager.record_not_run(args.values["name"], status, reason, record)
+                return
+
+    def _tell(self, status: Status, reason: str | None, seconds: float) -> Outcome:
+        self.outcome = Outcome(
+            job=self.job.name,
+            status=status,
+            reason=describe(self.error) if self.error else reason,
+            error=self.error,
+            seconds=seconds,
+            launched=self.launch is not None,
+            run_names=tuple(run.name for run in self.runs.started),
+            run_ids=tuple(run.run_id for run in self.runs.started),
+        )
+        if status != "completed" or not self.job.bundled:
+            self.session.output.ended(self.outcome)
+        return self.outcome

@@ -1,0 +1,69 @@
+"""SIGINT and SIGTERM, kept off the moments in which a run is started or ended."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import Any, Final
+
+_DEFAULTS: Final = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: signal.SIG_DFL,
+}
+
+
+class Interrupted(KeyboardInterrupt):
+    """The process was asked to stop."""
+
+
+class Interrupts:
+    """Raises `Interrupted` in the main thread on SIGINT and SIGTERM, while entered.
+
+    A signal that somebody else handles is left alone, and so are all of them in other threads.
+    """
+
+    def __init__(self) -> None:
+        self._shields = 0
+        self._pending: Interrupted | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            for number, default in _DEFAULTS.items():
+                if signal.getsignal(number) is default:
+                    self._before[number] = signal.signal(number, self._arrived)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+
+    @contextmanager
+    def shield(self) -> Iterator[None]:
+        """Holds an interrupt back until the block is done; it is raised then."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        self._shields += 1
+        try:
+            yield
+        finally:
+            self._shields -= 1
+            if self._pending is not None and not self._shields:
+                pending, self._pending = self._pending, None
+                raise pending
+
+    def _arrived(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  a handler's face
+        interrupted = Interrupted(f"stopped by {signal.Signals(number).name}")
+        if not self._shields:
+            raise interrupted
+        self._pending = interrupted

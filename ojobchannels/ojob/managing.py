@@ -1,0 +1,202 @@
+"""What the jobs of the pack oJobManager.yaml stand on: one manager for a run, and its open runs."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+from ojobchannels.channel import Channel
+from ojobchannels.documents import check_value, same
+from ojobchannels.errors import InvalidJobArgs, InvalidValue, JobMisuse, RunNotStarted
+from ojobchannels.manager import JobManager, JobRun
+
+if TYPE_CHECKING:
+    from ojobchannels.ojob.steps import Steps
+
+Config: TypeAlias = Mapping[str, Any] | str | Channel | None
+"""Where a channel of the manager is: ``{type, args}``, a URL, an open channel; None is `simple`."""
+
+INIT: Final = "oJobManager Init"
+START: Final = "oJobManager Job Start"
+END: Final = "oJobManager Job End"
+ERROR: Final = "oJobManager Error"
+_NOT_FOR_THE_RECORD: Final = frozenset({"name", "timeout", "chJobs", "chLocks"})
+
+
+class ManagerConfig(NamedTuple):
+    """Where the channels of a manager are."""
+
+    jobs: Config
+    locks: Config
+
+
+class Managing:
+    """The manager of one run of a job file, opened by the first Init.
+
+    Attributes:
+        manager: The manager, once it is open.
+        failure: Why it could not be opened as asked; then nothing more may run.
+    """
+
+    def __init__(self, given: ManagerConfig) -> None:
+        self.manager: JobManager | None = None
+        self.failure: Exception | None = None
+        self._given = given
+        self._asked: ManagerConfig | None = None
+        self._lock = threading.Lock()
+
+    def init(self, job: str, asked: ManagerConfig) -> JobManager | None:
+        """Opens the manager and returns it, or None if it is open already.
+
+        Raises:
+            JobMisuse: It is open, but not as asked.
+            ChannelError: It cannot be opened. It stays so: nothing runs unmanaged instead.
+        """
+        with self._lock:
+            if self.failure is not None:
+                raise self.failure
+            try:
+                return self._init(job, asked)
+            except Exception as error:
+                self.failure = error
+                raise
+
+    def _init(self, job: str, asked: ManagerConfig) -> JobManager | None:
+        if self._asked is not None:
+            if asked != (None, None) and not _same_config(asked, self._asked):
+                reason = f"the manager is open with {_told(self._asked)}, not with {_told(asked)}"
+                raise JobMisuse(job, reason, f"call {INIT!r} once, before all that needs it")
+            return None
+        jobs, locks = self._given
+        self.manager = JobManager(
+            asked.jobs if jobs is None else jobs, asked.locks if locks is None else locks, threads=1
+        )
+        self._asked = asked
+        return self.manager
+
+    def required(self, job: str, what: str) -> JobManager:
+        """Returns the manager.
+
+        Raises:
+            JobMisuse: It is not open yet.
+        """
+        if self.manager is None:
+            raise JobMisuse(job, f"{what} needs the manager", f"put {INIT!r} before it in the todo")
+        return self.manager
+
+    def close(self) -> None:
+        """Closes the manager, if it is open."""
+        if self.manager is not None:
+            self.manager.close()
+
+
+class Runs:
+    """The managed runs that one flow has started."""
+
+    def __init__(self) -> None:
+        self.started: list[JobRun] = []
+
+    def open(self) -> Iterator[JobRun]:
+        """Yields those that are open, the latest first."""
+        yield from [run for run in reversed(self.started) if run.open]
+
+    def find(self, what: str, name: object) -> JobRun:
+        """Returns the latest open run, of a name or of any.
+
+        Raises:
+            RunNotStarted: There is none.
+        """
+        for run in self.open():
+            if name in (None, run.name):
+                return run
+        raise RunNotStarted(what, None if name is None else str(name))
+
+
+class Bridge:
+    """What ``manager`` means in the code of a bundled pack: the manager, as one flow may use it."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+        self._session = steps.session
+
+    def init(self, jobs: Config, locks: Config) -> None:
+        """Opens the channels of the manager."""
+        managing = self._session.managing
+        opened = managing.init(self._steps.job.name, ManagerConfig(jobs, locks))
+        if opened is None:
+            return
+        kept, held = opened.jobs.type, opened.locks.type
+        if held == "simple" and kept != "simple":
+            self._steps.log(
+                "warn",
+                f"the records of runs are kept in {kept!r}, but locks only in the memory of this "
+                "process, where no other one sees them: give chLocks too",
+            )
+
+    def start(self, name: object, timeout: object) -> None:
+        """Starts a run; in a `from`, the job is skipped if it runs elsewhere."""
+        job = self._steps.job.name
+        if not isinstance(name, str) or not name:
+            raise InvalidJobArgs(
+                f"job {job!r}", f"{START!r} needs a `name`", "give one in its args"
+            )
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0:
+            reason = f"`timeout` is {timeout!r}, and no number of milliseconds"
+            raise InvalidJobArgs(f"job {job!r}", reason, "write 3600000 for an hour")
+        if any(run.name == name for run in self._steps.runs.open()):
+            raise JobMisuse(job, f"it has started {name!r} already", f"call {END!r} first")
+        manager = self._session.managing.required(job, START)
+        args = for_the_record(self._steps.args.values)
+        with self._session.interrupts.shield():
+            self._steps.started(manager.start(name, timeout=timeout / 1000, args=args))
+
+    def end(self, name: object) -> None:
+        """Ends a run that was started here, as completed."""
+        with self._session.interrupts.shield():
+            self._steps.runs.find(END, name).end()
+
+    def error(self, name: object, error: object) -> None:
+        """Ends runs that were started here as failed: in a `catch` all that are open, else one."""
+        steps = self._steps
+        if steps.phase == "catch":
+            runs = list(steps.runs.open())
+            failure: object = steps.error
+        else:
+            runs = [steps.runs.find(ERROR, name)]
+            failure = error or steps.error or sys.exc_info()[1] or f"{ERROR!r} was called"
+        with self._session.interrupts.shield():
+            for run in runs:
+                run.fail(failure if isinstance(failure, BaseException) else str(failure))
+
+
+def for_the_record(args: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns args as a record keeps them: without the manager's own, objects by their repr."""
+    return {key: _document(value) for key, value in args.items() if key not in _NOT_FOR_THE_RECORD}
+
+
+def _document(value: Any) -> Any:
+    try:
+        check_value(value)
+    except InvalidValue:
+        return repr(value)
+    return value
+
+
+def _same_config(one: ManagerConfig, other: ManagerConfig) -> bool:
+    return all(same(_plain(a), _plain(b)) for a, b in zip(one, other, strict=True))
+
+
+def _plain(config: Config) -> Any:
+    if isinstance(config, Mapping):
+        return {"type": "simple", **config, "args": dict(config.get("args") or {})}
+    return {"type": "simple", "args": {}} if config is None else config
+
+
+def _told(config: ManagerConfig) -> str:
+    jobs, locks = (
+        config.get("type", "simple") if isinstance(config, Mapping) else config or "simple"
+        for config in config
+    )
+    return f"chJobs {jobs} and chLocks {locks}"

@@ -1,0 +1,37 @@
+"""Paths inside a document, and the places in the text that they lead to."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple, TypeAlias
+
+DocumentPath: TypeAlias = tuple[str | int, ...]
+
+
+class Place(NamedTuple):
+    """Where a value stands. Lines and columns count from 1.
+
+    Attributes:
+        line: Of the value.
+        column: Of the value.
+        key_line: Of the key that it belongs to, or of the value itself.
+        key_column: Likewise.
+        style: How a text is written: ``|``, ``>``, a quote, or None for a plain one.
+    """
+
+    line: int
+    column: int
+    key_line: int
+    key_column: int
+    style: str | None = None
+
+
+def written(path: DocumentPath) -> str:
+    """Writes a path as people do: ``jobs[2].args.timeout``."""
+    return "".join(map(_step, path)).removeprefix(".")
+
+
+def _step(step: str | int) -> str:
+    if isinstance(step, int):
+        return f"[{step}]"
+    return f".{step}" if re.fullmatch(r"[\w-]+", step) else f"[{step!r}]"

@@ -1,0 +1,132 @@
+"""What all jobs of one run of a job file share: the jobs, the manager, the channels, the pool."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ojobchannels.channel import Channel, open_channel
+from ojobchannels.documents import same
+from ojobchannels.errors import JobMisuse, UnknownJob
+from ojobchannels.manager import Launch
+from ojobchannels.ojob.arguments import Layer
+from ojobchannels.ojob.faults import closest
+from ojobchannels.ojob.flow import Flow
+from ojobchannels.ojob.interrupts import Interrupts
+from ojobchannels.ojob.launches import Launches
+from ojobchannels.ojob.loading import Job, JobFile
+from ojobchannels.ojob.managing import INIT, Managing
+from ojobchannels.ojob.outcomes import Outcome, Status
+from ojobchannels.ojob.output import Output
+from ojobchannels.ojob.steps import Steps
+
+_OF_THE_MANAGER: Final = {
+    "oJobManager-jobs": "jobs",
+    "oJobManager-locks": "locks",
+    "oJobManager-state": "state",
+}
+
+
+class Session:
+    """One run of a job file.
+
+    Attributes:
+        file: The job file.
+        jobs: Its jobs.
+        given: The args of the command line.
+        output: Told what happens.
+        managing: The manager of the run.
+        interrupts: Keeps signals off where they would do harm.
+        stopping: Set when nothing new may start.
+        outcomes: What became of the jobs that the todo and launches called.
+        launches: The jobs that were launched.
+    """
+
+    def __init__(
+        self, file: JobFile, args: Mapping[str, Any], output: Output, managing: Managing
+    ) -> None:
+        self.file = file
+        self.jobs = file.jobs
+        self.given = Layer(args, False)
+        self.output = output
+        self.managing = managing
+        self.interrupts = Interrupts()
+        self.stopping = threading.Event()
+        self.outcomes: list[Outcome] = []
+        self.launches = Launches(self, file.threads)
+        self._channels: dict[str, tuple[Channel, Any]] = {}
+        self._lock = threading.Lock()
+
+    def find(self, name: str) -> Job:
+        """Returns a job.
+
+        Raises:
+            UnknownJob: There is none of that name.
+        """
+        job = self.jobs.get(name)
+        if job is None:
+            raise UnknownJob(name, tuple(self.jobs), closest(name, self.jobs))
+        return job
+
+    def obstacle(self) -> str | None:
+        """Returns why nothing more may run, if that is so."""
+        return "the manager could not be opened" if self.managing.failure else None
+
+    def result_in_todo(self, name: str) -> Status | None:
+        """Returns what became of a job that the todo called; of several calls, the worst."""
+        found = [one.status for one in self.outcomes if one.job == name and not one.launched]
+        return next((one for one in found if one != "completed"), found[0] if found else None)
+
+    def call(self, caller: Steps, name: str, args: Mapping[str, Any]) -> Any:
+        """Runs a job for another one, now.
+
+        A job of a bundled pack is a tool of its caller: what it starts and ends are the caller's
+        runs. Any other job is a call of its own.
+        """
+        job = self.find(name)
+        if job.bundled:
+            tool = Steps(self, job, [Layer(args, False)], caller.launch)
+            tool.runs, tool.error = caller.runs, caller.error
+            tool.perform()
+            return tool.answer
+        flow = Flow(self, job, [self.given, Layer(args, False)])
+        outcome = flow.run()
+        if outcome.error is not None:
+            raise outcome.error
+        return flow.answer if outcome.status == "completed" else None
+
+    def launch(self, parent: Steps, name: str, args: Mapping[str, Any]) -> Launch:
+        """Has a job run on the pool."""
+        flow = Flow(self, self.find(name), [self.given, Layer(args, False)])
+        return self.launches.submit(parent, flow)
+
+    def channel(self, job: str, name: str, config: Any) -> Channel:
+        """Returns a channel of the manager, or one of the run's own.
+
+        Raises:
+            JobMisuse: The manager is not open yet, or the channel is open with other options.
+            ChannelError: It cannot be opened.
+        """
+        if name in _OF_THE_MANAGER:
+            manager = self.managing.required(job, f"the channel {name!r}")
+            if config is not None:
+                reason = f"the channel {name!r} belongs to the manager"
+                raise JobMisuse(job, reason, f"leave its configuration to {INIT!r}")
+            of_the_manager: Channel = getattr(manager, _OF_THE_MANAGER[name])
+            return of_the_manager
+        with self._lock:
+            if name not in self._channels:
+                self._channels[name] = open_channel(name, config), config
+            channel, opened_with = self._channels[name]
+        if config is not None and not same(config, opened_with):
+            reason = f"the channel {name!r} is open with {opened_with}, not with {config}"
+            raise JobMisuse(job, reason, "give each channel a name of its own")
+        return channel
+
+    def close(self) -> None:
+        """Closes what is open, when nothing runs any more."""
+        self.launches.close()
+        self.managing.close()
+        for channel, _ in self._channels.values():
+            channel.close()

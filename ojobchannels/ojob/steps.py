@@ -1,0 +1,138 @@
+"""The steps of a job: the code of its `from`, its own, that of its `to`, over one map of args."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from ojobchannels.errors import JobMisuse, LockBusy, describe_holder
+from ojobchannels.manager import JobRun, Launch
+from ojobchannels.ojob.arguments import FlowArgs, Layer, merge
+from ojobchannels.ojob.code import Block
+from ojobchannels.ojob.helpers import helpers
+from ojobchannels.ojob.loading import Job
+from ojobchannels.ojob.managing import Bridge, Runs
+from ojobchannels.ojob.output import Level
+
+if TYPE_CHECKING:
+    from ojobchannels.ojob.session import Session
+
+Phase: TypeAlias = Literal["args", "from", "exec", "to", "catch"]
+
+
+class SkipJob(BaseException):
+    """Leaves out what is left of a job; no Exception, so that a job's own code lets it pass.
+
+    Attributes:
+        reason: Why.
+        recorded: Whether a record tells of it already.
+    """
+
+    def __init__(self, reason: str, *, recorded: bool = False) -> None:
+        self.reason = reason
+        self.recorded = recorded
+        super().__init__(reason)
+
+
+def parts(
+    jobs: Mapping[str, Job], job: Job, args: FlowArgs, above: frozenset[str] = frozenset()
+) -> Iterator[Job]:
+    """Yields the jobs whose code makes up a job, each when it has been lent its own args."""
+    above = args.lend(job.args, above, job.where)
+    for name in job.before:
+        yield from parts(jobs, jobs[name], args, above)
+    yield job
+    for name in job.after:
+        yield from parts(jobs, jobs[name], args, above)
+
+
+class Steps:
+    """Runs the code that makes up one job.
+
+    Attributes:
+        session: The run of the job file that it is part of.
+        job: The job.
+        layers: Where its args come from, the lowest first.
+        args: The map of args, once they are rendered.
+        phase: What it is at.
+        runs: The managed runs that it has started.
+        launch: The launch that it was started by, if it was.
+        launches: The latest launch of each job that it has launched.
+        error: Why it failed, once it has.
+        answer: What its own code returned, or else the args that were left at the end.
+    """
+
+    def __init__(
+        self, session: Session, job: Job, layers: list[Layer], launch: Launch | None = None
+    ) -> None:
+        self.session = session
+        self.job = job
+        self.layers = [Layer(job.args, True), *layers]
+        self.args = FlowArgs({})
+        self.phase: Phase = "args"
+        self.runs = Runs()
+        self.launch = launch
+        self.launches: dict[str, Launch] = {}
+        self.error: BaseException | None = None
+        self.answer: Any = None
+
+    def perform(self) -> None:
+        """Renders the args, then runs `from`, `exec` and `to`.
+
+        Raises:
+            SkipJob: One of the first says that the rest is to be left out.
+            BaseException: Whatever the code raises.
+        """
+        self.render_args()
+        self.phase = "from"
+        for part in parts(self.session.jobs, self.job, self.args):
+            if part is not self.job:
+                self.execute(part.body, part.bundled)
+                continue
+            self.phase = "exec"
+            self.answer = self.execute(part.body, part.bundled)
+            self.phase = "to"
+        if self.answer is None:
+            self.answer = self.args.values
+
+    def render_args(self) -> None:
+        """Makes the map of args.
+
+        Raises:
+            InvalidJobArgs: A template cannot be rendered.
+        """
+        self.args = FlowArgs(merge(self.layers, self.job.where))
+
+    def execute(self, block: Block | None, bundled: bool) -> Any:
+        """Runs one block of code, if there is one, and returns what it returns."""
+        if block is None:
+            return None
+        more = {"manager": Bridge(self)} if bundled else {}
+        try:
+            answer, args = block.run(self.args.values, helpers(self), **more)
+        except LockBusy as busy:
+            if bundled and self.phase == "from":
+                raise SkipJob(_told(busy), recorded=True) from busy
+            raise
+        if not isinstance(args, dict):
+            reason = f"it put {args!r} in the place of `args`"
+            raise JobMisuse(self.job.name, reason, "`args` has to stay a map")
+        self.args.values = args
+        return answer
+
+    def started(self, run: JobRun) -> None:
+        """Takes up a managed run."""
+        self.runs.started.append(run)
+        if self.launch is not None:
+            self.launch.run_id = run.run_id
+
+    def log(self, level: Level, text: str) -> None:
+        """Tells what the job says."""
+        self.session.output.log(self.job.name, level, text)
+
+
+def _told(busy: LockBusy) -> str:
+    return (
+        f"{busy.name!r} runs already, by {describe_holder(busy.holder)}; its lease lasts another "
+        f"{busy.remaining:.1f} s unless renewed"
+    )

@@ -1,0 +1,552 @@
+"""`file`: a JSON file that people read and mend, and that no kill, edit or full disk spoils."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import stat
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tinydb import TinyDB
+
+import ojobchannels as oc
+from ojobchannels.host import storage as places
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from conftest import Storage, Worker
+
+    StartWorker = Callable[..., Worker]
+
+NOBODY = 65534
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+
+
+def table(storage: Storage) -> dict[str, Any]:
+    """The channel's entries, as they stand in the file."""
+    entries: dict[str, Any] = json.loads(storage.path.read_text("utf-8"))[storage.name]
+    return entries
+
+
+def rewrite(storage: Storage, change: Callable[[dict[str, Any]], object]) -> None:
+    """Edits the file as a person would: with an editor that lays it out in its own way."""
+    tables = json.loads(storage.path.read_text("utf-8"))
+    change(tables)
+    storage.path.write_text(json.dumps(tables, indent=4), "utf-8")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def common_folder() -> Iterator[Path]:
+    """A folder that every user may enter and write."""
+    folder = Path(tempfile.mkdtemp(prefix="ojobchannels-"))
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_a_person_can_read_the_file(file_storage: Storage) -> None:
+    """One entry a line, in the order of change, keys and values as they are, nothing escaped."""
+    channel = file_storage.open()
+    channel.set({"id": 1}, {"name": "Jürgen"})
+    channel.set("b", [1, None], fence=7)
+    channel.set({"id": 1}, {"name": "日本語"})
+    assert table(file_storage) == {
+        "2": {"key": "b", "value": [1, None], "fence": 7},
+        "3": {"key": {"id": 1}, "value": {"name": "日本語"}},
+    }
+    lines = file_storage.path.read_text("utf-8").splitlines()
+    assert sum('"key":' in line for line in lines) == 2
+    assert any("日本語" in line for line in lines)
+
+
+def test_tinydb_itself_reads_the_file(file_storage: Storage) -> None:
+    """It is an ordinary TinyDB file, one table per channel."""
+    file_storage.open().set("a", {"n": 1})
+    with TinyDB(file_storage.path) as database:
+        assert [dict(row) for row in database.table(file_storage.name)] == [
+            {"key": "a", "value": {"n": 1}}
+        ]
+
+
+def test_edits_by_hand_are_picked_up_by_open_handles(file_storage: Storage) -> None:
+    """Changed, added and removed entries count from the next read on, and survive our writes."""
+    channel = file_storage.open()
+    channel.set_all({"a": 1, "b": 2, "c": 3})
+
+    def edit(tables: dict[str, Any]) -> None:
+        entries = tables[channel.name]
+        entries["1"]["value"] = "edited"
+        del entries["2"]
+        entries["9"] = {"key": {"by": "hand"}, "value": None}
+
+    rewrite(file_storage, edit)
+    assert list(channel.items()) == [("a", "edited"), ("c", 3), ({"by": "hand"}, None)]
+    channel.set("d", 4)
+    assert channel.get_keys() == ["a", "c", {"by": "hand"}, "d"]
+    rewrite(file_storage, lambda tables: tables[channel.name].clear())
+    assert channel.size() == 0
+    channel.set("e", 5)
+    assert channel.get_keys() == ["e"]
+
+
+def test_a_key_mended_into_another_notation_is_the_same_key(file_storage: Storage) -> None:
+    """Keys of the file are compared in canonical form too."""
+    channel = file_storage.open()
+    channel.set({"a": 1, "b": 2}, "value")
+    rewrite(
+        file_storage, lambda tables: tables[channel.name]["1"].update(key={"b": 2.0, "a": 1.0})
+    )
+    assert channel.get({"a": 1, "b": 2}) == "value"
+    channel.set({"a": 1, "b": 2}, "new")
+    assert channel.size() == 1
+
+
+def test_the_numbers_give_the_order_not_the_lines(file_storage: Storage) -> None:
+    """Lines that were shuffled, as by a sort, change nothing."""
+    channel = file_storage.open()
+    channel.set_all({"a": 1, "b": 2, "c": 3})
+    rewrite(
+        file_storage,
+        lambda tables: tables.update(
+            {channel.name: dict(reversed(list(tables[channel.name].items())))}
+        ),
+    )
+    assert channel.get_keys() == ["a", "b", "c"]
+    assert channel.pop() == 3
+
+
+def test_tables_that_are_not_ours_stay(file_storage: Storage) -> None:
+    """Other channels and other programs' tables in the file are kept as they are."""
+    channel = file_storage.open()
+    channel.set("a", 1)
+    rewrite(file_storage, lambda tables: tables.update({"mine": {"1": {"key": 0, "x": [1.0]}}}))
+    channel.set("b", 2)
+    channel.destroy()
+    assert json.loads(file_storage.path.read_text("utf-8"))["mine"] == {"1": {"key": 0, "x": [1.0]}}
+
+
+def test_a_file_that_was_removed_begins_anew(file_storage: Storage) -> None:
+    """An open handle finds an empty channel and writes a new file."""
+    channel = file_storage.open()
+    channel.set("a", 1)
+    file_storage.path.unlink()
+    assert channel.size() == 0
+    channel.set("b", 2)
+    assert channel.get_keys() == ["b"]
+
+
+ENTRY = '{"key": "a", "value": 1}'
+
+DAMAGED = {
+    "empty": (b"", "it is empty"),
+    "blank": (b" \n\n ", "it is empty"),
+    "truncated": (b'{"name": {"1": {"key": "a", "val', "line 1"),
+    "text": (b"Dear diary,\n", "line 1, column 1"),
+    "not UTF-8": (b'{"\xff": {}}', "byte 2 is not UTF-8"),
+    "binary": (b"\x00\x01\x02", "line 1"),
+    "two documents": (b"{}\n{}", "line 2, column 1"),
+    "NaN": (b'{"name": {"1": {"key": "a", "value": NaN}}}', "NaN is not JSON"),
+    "no tables": (b"[]", "no JSON object of tables"),
+    "no entries": (b'{"name": []}', "'name' is no JSON object"),
+    "no number": (b'{"name": {"first": %s}}' % ENTRY.encode(), "'first'"),
+    "negative": (b'{"name": {"-1": %s}}' % ENTRY.encode(), "'-1'"),
+    "no entry": (b'{"name": {"1": 7}}', "entry 1"),
+    "no key": (b'{"name": {"1": {"value": 7}}}', "entry 1"),
+    "bad key": (b'{"name": {"1": {"key": null, "value": 7}}}', "entry 1: invalid key at $"),
+    "bad value": (b'{"name": {"1": {"key": 1, "value": {"n": 1e999}}}}', "entry 1: invalid value"),
+    "bad number": (b'{"name": {"1": {"key": 1, "value": 9223372036854775808}}}', "64 bits"),
+    "surrogate": (b'{"name": {"1": {"key": "\\ud800", "value": 7}}}', "lone surrogate"),
+    "bad fence": (b'{"name": {"1": {"key": 1, "value": 7, "fence": "x"}}}', "fence of entry 1"),
+    "same key": (
+        b'{"name": {"1": {"key": 1, "value": 1}, "2": {"key": 1.0, "value": 2}}}',
+        "the entries 1 and 2 have the same key",
+    ),
+    "same number": (b'{"name": {"1": %s, "1": {"key": "b", "value": 2}}}' % ENTRY.encode(), "'1'"),
+    "too deep": (b'{"name": {"1": {"key": 1, "value": ' + b"[" * 5000 + b"]" * 5000 + b"}}}", ""),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_damaged_file_gets_one_clear_error_and_is_left_as_it_was(
+    file_storage: Storage, damage: str
+) -> None:
+    """Path, what is wrong with it, and what to do; at the open and in open handles."""
+    content, reason = DAMAGED[damage]
+    content = content.replace(b"name", file_storage.name.encode())
+    reason = reason.replace("name", file_storage.name)
+    channel = file_storage.open()
+    channel.set("a", 1)
+    whole = file_storage.path.read_bytes()
+    file_storage.path.write_bytes(content)
+    for attempt in (
+        file_storage.open,
+        lambda: channel.get("a"),
+        channel.get_all,
+        lambda: channel.set("b", 1),
+        lambda: channel.unset("a"),
+        channel.destroy,
+    ):
+        with pytest.raises(oc.ChannelDamaged) as damaged:
+            attempt()
+        assert damaged.value.path == str(file_storage.path)
+        assert reason in damaged.value.reason
+        assert "left as it is" in str(damaged.value)
+        assert file_storage.path.read_bytes() == content
+    file_storage.path.write_bytes(whole)
+    assert channel.get("a") == 1
+    channel.set("b", 2)
+    assert file_storage.open().get_all() == [1, 2]
+
+
+def test_locks_work_while_the_file_is_damaged(file_storage: Storage) -> None:
+    """A holder can still renew and release; no lock is in the file."""
+    channel = file_storage.open()
+    channel.set("a", 1)
+    with channel.lock("nightly", ttl=30) as lease:
+        file_storage.path.write_bytes(b"")
+        lease.extend()
+    assert channel.lock_info("nightly") is None
+
+
+@pytest.mark.parametrize("bits", [0o600, 0o640, 0o644, 0o666])
+def test_the_mode_is_kept_and_nothing_beside_the_file_is_wider(
+    file_storage: Storage, bits: int
+) -> None:
+    """Whoever may not read the file may not read what stands beside it either."""
+    file_storage.path.write_text("{}")
+    file_storage.path.chmod(bits)
+    channel = file_storage.open()
+    channel.set("a", 1)
+    channel.lock("nightly", ttl=30).release()
+    assert mode(file_storage.path) == bits
+    for path in file_storage.path.parent.rglob("*"):
+        assert mode(path) & 0o666 & ~bits == 0, path
+
+
+def test_a_new_file_has_the_mode_of_the_umask(
+    file_storage: Storage, start_worker: StartWorker
+) -> None:
+    """And so has all that stands beside it."""
+    worker = start_worker(
+        """
+import os
+os.umask(0o077)
+with oc.open_channel(facts["name"], facts["config"]) as channel:
+    channel.set("a", 1)
+    channel.lock("nightly", ttl=30).release()
+""",
+        name=file_storage.name,
+        config=file_storage.config,
+    )
+    assert worker.end() == 0
+    assert mode(file_storage.path) == 0o600
+    for path in file_storage.path.parent.rglob("*"):
+        assert mode(path) & 0o077 == 0, path
+
+
+def test_a_link_stays_a_link(file_storage: Storage, tmp_path: Path) -> None:
+    """The file that it points to is replaced; through the link and directly it is one channel."""
+    real = tmp_path / "elsewhere" / "real.json"
+    real.parent.mkdir()
+    real.write_text("{}")
+    file_storage.path.symlink_to(real)
+    channel = file_storage.open()
+    direct = oc.open_channel(channel.name, type="file", file=real)
+    with direct:
+        for turn in range(5):
+            channel.set("a", turn)
+            assert direct.get("a") == turn
+            direct.set("b", turn)
+            assert channel.get("b") == turn
+        with channel.lock("nightly", ttl=30):
+            assert direct.try_lock("nightly", ttl=30) is None
+    assert file_storage.path.is_symlink()
+    assert not real.is_symlink()
+    assert list(tmp_path.glob("*.ojob")) == []
+
+
+AS_NOBODY = """
+import os, sys, tempfile
+with tempfile.TemporaryDirectory() as folder:
+    with oc.open_channel("warm up", type=facts["type"], file=folder + "/warm") as channel:
+        channel.set("a", 1)
+        channel.lock("nightly", ttl=30).release()
+os.setgroups([])
+os.setgid(facts["user"])
+os.setuid(facts["user"])
+try:
+    with oc.open_channel("test", type=facts["type"], file=facts["file"]) as channel:
+        channel.set("by", "nobody")
+        channel.lock("nightly", ttl=30).release()
+        channel.lock("nobody's", ttl=30).release()
+    say("passed")
+except oc.ChannelError as error:
+    say([type(error).__name__, str(error)])
+"""
+
+
+@needs_root
+@pytest.mark.parametrize("bits", [0o600, 0o644, 0o666])
+def test_another_users_file_is_left_alone(
+    common_folder: Path, start_worker: StartWorker, bits: int
+) -> None:
+    """To replace it would make it ours: a clear error instead, and nothing changed."""
+    file = common_folder / "channel.json"
+    with oc.open_channel("test", type="file", file=file) as channel:
+        channel.set("a", 1)
+    file.chmod(bits)
+    before = file.read_bytes(), file.stat()
+    worker = start_worker(AS_NOBODY, type="file", file=str(file), user=NOBODY)
+    kind, message = worker.hear()
+    assert kind == "ChannelUnavailable"
+    assert str(file) in message
+    assert "user id" in message
+    assert worker.end() == 0
+    assert (file.read_bytes(), file.stat()) == before
+
+
+@needs_root
+@pytest.mark.parametrize("type", ["file", "db"])
+def test_root_keeps_the_owner_of_a_file_and_does_not_lock_him_out(
+    common_folder: Path, start_worker: StartWorker, type: str
+) -> None:
+    """After root looked in, wrote and locked, the file is the user's, and all still works for him."""
+    file = common_folder / f"channel.{type}"
+    own = {"type": type, "file": str(file), "user": NOBODY}
+    assert start_worker(AS_NOBODY, **own).hear() == "passed"
+    with oc.open_channel("test", type=type, file=file) as channel:
+        assert channel.get("by") == "nobody"
+        channel.set("by", "root")
+        channel.lock("nightly", ttl=30).release()
+        channel.lock("root's", ttl=30).release()
+        channel.lock("nobody's", ttl=30).release()
+    assert (file.stat().st_uid, file.stat().st_gid) == (NOBODY, NOBODY)
+    assert {path.stat().st_uid for path in common_folder.rglob("*")} == {NOBODY}
+    assert start_worker(AS_NOBODY, **own).hear() == "passed"
+
+
+@needs_root
+@pytest.mark.parametrize("type", ["file", "db"])
+def test_a_folder_that_may_not_be_written_gets_one_clear_error(
+    common_folder: Path, start_worker: StartWorker, type: str
+) -> None:
+    """It names the path and what permission is needed."""
+    file = common_folder / "locked" / f"channel.{type}"
+    file.parent.mkdir(mode=0o755)
+    worker = start_worker(AS_NOBODY, type=type, file=str(file), user=NOBODY)
+    kind, message = worker.hear()
+    assert kind == "ChannelUnavailable"
+    assert str(file.parent) in message
+    assert "write permission" in message
+    assert list(file.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("type", ["file", "db"])
+def test_a_path_that_is_a_folder_gets_one_clear_error(tmp_path: Path, type: str) -> None:
+    """Nothing is made in or beside it."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with pytest.raises(oc.ChannelUnavailable, match="is a folder"):
+        oc.open_channel("test", type=type, file=folder)
+    assert list(tmp_path.rglob("*")) == [folder]
+
+
+@pytest.mark.parametrize("type", ["file", "db"])
+def test_folders_on_the_way_are_made(tmp_path: Path, type: str) -> None:
+    """As the first run of a job in a fresh checkout needs it."""
+    with oc.open_channel("test", type=type, file=tmp_path / "a" / "b" / "c") as channel:
+        channel.set("a", 1)
+    assert (tmp_path / "a" / "b" / "c").is_file()
+
+
+@pytest.mark.parametrize("type", ["file", "db"])
+@pytest.mark.parametrize("filesystem", ["nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs"])
+def test_network_filesystems_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, type: str, filesystem: str
+) -> None:
+    """Locks of one host do not hold there: the error says so and names what to use."""
+    monkeypatch.setattr(places, "filesystem_type", lambda _: filesystem)
+    with pytest.raises(oc.NotSupported, match=f"network filesystem {filesystem}") as refused:
+        oc.open_channel("test", type=type, file=tmp_path / "channel")
+    assert "redis" in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells it in /proc")
+def test_the_type_of_a_filesystem_is_known() -> None:
+    """From /proc, by the device that holds the path."""
+    assert places.filesystem_type(Path("/proc")) == "proc"
+    assert places.filesystem_type(Path("/sys")) == "sysfs"
+
+
+WRITE_LARGE = """
+import random
+number = 0
+while True:
+    number += 1
+    channel.set("large", {"first": number, "text": "x" * 200_000, "last": number})
+    channel.set({"n": number % 5}, number)
+    say(number)
+"""
+
+
+def test_a_kill_at_any_instant_leaves_the_old_or_the_new_file(
+    file_storage: Storage, start_worker: StartWorker
+) -> None:
+    """Never a torn one; what was acknowledged is in it; no temporary file stays for good."""
+    reached = 0
+    for _ in range(12):
+        worker = start_worker(WRITE_LARGE, file_storage)
+        for _ in range(random.randrange(1, 12)):
+            reached = worker.hear()
+        worker.kill()
+        assert worker.process.stdout is not None
+        for line in worker.process.stdout:
+            reached = int(line) if line.endswith("\n") else reached
+        json.loads(file_storage.path.read_text("utf-8"))
+        channel = file_storage.open()
+        large = channel.get("large")
+        assert large["first"] == large["last"] >= reached
+        assert channel.get({"n": reached % 5}) >= reached
+    channel.set("after", 1)
+    left = {path.name for path in file_storage.path.parent.iterdir()}
+    assert left == {file_storage.path.name, f"{file_storage.path.name}.ojob"}
+
+
+FULL_DISK = """
+import resource
+def limit(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+channel.set("small", 1)
+limit(100_000)
+for attempt in (
+    lambda: channel.set("large", "x" * 200_000),
+    lambda: channel.set("small", "x" * 200_000),
+    lambda: channel.set_all({"small": 2, "large": "x" * 200_000}),
+    lambda: channel.get_set(1, "small", "x" * 200_000),
+    lambda: channel.add("large", "x" * 200_000),
+):
+    try:
+        attempt()
+        say("passed")
+    except oc.StorageFull as error:
+        say(str(error))
+    say([channel.get("small"), channel.size()])
+lease = channel.lock("nightly", ttl=30)
+lease.extend()
+lease.release()
+channel.set("small", 2)
+limit(resource.RLIM_INFINITY)
+channel.set("large", "x" * 200_000)
+say(channel.size())
+"""
+
+
+def test_a_full_disk_is_told_and_nothing_is_lost(
+    shared_storage: Storage, start_worker: StartWorker
+) -> None:
+    """StorageFull, the old values are there, small writes go on, and all of them once there is room."""
+    worker = start_worker(FULL_DISK, shared_storage)
+    for _ in range(5):
+        message = worker.hear()
+        assert str(shared_storage.path) in message or shared_storage.path.name in message
+        assert "nothing was changed" in message
+        assert worker.hear() == [1, 1]
+    assert worker.hear() == 2
+    assert worker.end() == 0
+    channel = shared_storage.open()
+    assert channel.get("small") == 2
+    if shared_storage.type == "file":
+        assert list(shared_storage.path.parent.glob(".*")) == []
+
+
+def test_a_write_is_on_the_disk_before_the_file_is_replaced(
+    file_storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Temporary file, fsync, rename, fsync of the folder: in this order."""
+    channel = file_storage.open()
+    steps: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def noting_fsync(descriptor: int) -> None:
+        kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
+        steps.append(f"fsync {kind}")
+        fsync(descriptor)
+
+    def noting_replace(path: Path, target: Path) -> Path:
+        steps.append("rename")
+        assert path.parent == target.parent
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", noting_fsync)
+    monkeypatch.setattr(Path, "replace", noting_replace)
+    channel.set("a", 1)
+    assert steps == ["fsync file", "rename", "fsync folder"]
+
+
+def test_a_write_that_changes_nothing_leaves_the_file_alone(file_storage: Storage) -> None:
+    """Refused compares, removals of what is not there, and locks write no document file."""
+    channel = file_storage.open()
+    channel.set("a", 1)
+    before = file_storage.path.stat()
+    channel.unset("b")
+    channel.unset_all(["b", "c"])
+    channel.get_set(2, "a", 3)
+    channel.add("a", 3)
+    channel.lock("nightly", ttl=30).release()
+    assert file_storage.path.stat() == before
+
+
+def test_lock_files_are_never_unlinked(file_storage: Storage) -> None:
+    """A lock's file is the same one for as long as the channel is there."""
+    channel = file_storage.open()
+
+    def lock_files() -> dict[str, int]:
+        folder = file_storage.path.with_name(f"{file_storage.path.name}.ojob") / "locks"
+        return {path.name: path.stat().st_ino for path in folder.iterdir()}
+
+    channel.lock("nightly", ttl=30).release()
+    before = lock_files()
+    assert len(before) == 1
+    for _ in range(5):
+        channel.lock("nightly", ttl=30).release()
+        channel.force_unlock("nightly")
+        channel.destroy()
+    channel.close()
+    file_storage.open().lock("nightly", ttl=30).release()
+    assert lock_files() == before
+
+
+def test_more_locks_than_files_that_stay_open(file_storage: Storage) -> None:
+    """Hundreds of names at once work, and open files do not grow with them."""
+    channel = file_storage.open()
+    leases = [channel.lock(f"lock {n}", ttl=60) for n in range(400)]
+    assert len(channel.locks()) == 400
+    assert len(list(Path("/proc/self/fd").iterdir())) < 350
+    for lease in leases:
+        lease.release()
+    assert channel.locks() == []
+
+
+def test_closing_closes_every_file(shared_storage: Storage) -> None:
+    """A handle leaves no descriptor open, whatever was done with it."""
+    shared_storage.open().close()
+    before = set(os.listdir("/proc/self/fd"))  # noqa: PTH208  names are what is compared
+    channel = shared_storage.open()
+    channel.set("a", 1)
+    for name in "abc":
+        channel.lock(name, ttl=30, keep_alive=True)
+    channel.lock("shared", ttl=30).share()
+    channel.close()
+    assert set(os.listdir("/proc/self/fd")) == before  # noqa: PTH208

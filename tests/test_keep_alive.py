@@ -1,0 +1,329 @@
+"""Keep-alive: leases are renewed in time, losses are told once, and few threads do it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from concurrent.futures import wait
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import ojobchannels as oc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
+
+    from conftest import Storage
+
+
+class Renewals:
+    """An extension that tells of renewals, and holds them up or fails them."""
+
+    def __init__(self) -> None:
+        self.done = threading.Semaphore(0)
+        self.sizes: list[int] = []
+        self.times: list[float] = []
+        self.timeouts: list[int] = []
+        self.may_go = threading.Event()
+        self.may_go.set()
+        self.failures: list[Exception] = []
+
+    @oc.hookimpl(wrapper=True)
+    def extend_all(self, leases: list[Any], timeout: int) -> Iterator[None]:
+        self.sizes.append(len(leases))
+        self.times.append(time.monotonic())
+        self.timeouts.append(timeout)
+        assert self.may_go.wait(30)
+        if self.failures:
+            raise self.failures.pop()
+        answers = yield
+        self.done.release()
+        return answers
+
+    def wait_for(self, count: int) -> None:
+        for _ in range(count):
+            assert self.done.acquire(timeout=20)
+
+
+@pytest.fixture
+def renewals() -> Iterator[Renewals]:
+    """Renewals that are let go at the end of the test, whatever held them up."""
+    extension = Renewals()
+    yield extension
+    extension.may_go.set()
+
+
+def threads(kind: str) -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if one.name == f"ojobchannels-{kind}"]
+
+
+def gone(kind: str) -> bool:
+    for thread in threads(kind):
+        thread.join(5)
+    return not threads(kind)
+
+
+def test_a_lease_is_renewed_for_as_long_as_it_is_held(
+    storage: Storage, renewals: Renewals
+) -> None:
+    """Beyond its ttl it is still held, and after the release nobody renews it."""
+    channel, other = storage.open(extensions=[renewals]), storage.open()
+    began = time.monotonic()
+    with channel.lock("nightly", ttl=0.9, keep_alive=True) as lease:
+        renewals.wait_for(4)
+        assert time.monotonic() - began > 0.9
+        lease.check()
+        assert not lease.lost
+        assert other.try_lock("nightly", ttl=1) is None
+    assert other.lock_info("nightly") is None
+    assert gone("keep-alive")
+
+
+def test_renewals_come_at_thirds_of_the_ttl(storage: Storage, renewals: Renewals) -> None:
+    """Neither much sooner nor much later."""
+    channel = storage.open(extensions=[renewals])
+    began = time.monotonic()
+    with channel.lock("nightly", ttl=1.2, keep_alive=True):
+        renewals.wait_for(3)
+    steps = [b - a for a, b in zip([began, *renewals.times], renewals.times, strict=False)]
+    assert all(0.35 < step < 0.75 for step in steps), steps
+
+
+def test_a_renewal_may_take_the_time_that_is_left_and_no_more(
+    storage: Storage, renewals: Renewals
+) -> None:
+    """Its timeout ends with the lease."""
+    channel = storage.open(extensions=[renewals])
+    with channel.lock("nightly", ttl=0.9, keep_alive=True):
+        renewals.wait_for(2)
+    assert all(0 < timeout <= 600 for timeout in renewals.timeouts)
+
+
+def test_without_keep_alive_a_lease_ends_with_its_ttl(channel: oc.Channel) -> None:
+    """Nothing renews it, and no thread runs for it."""
+    lease = channel.lock("nightly", ttl=0.05)
+    assert threads("keep-alive") == []
+    with channel.lock("nightly", ttl=30, wait=10):
+        assert lease.lost
+        with pytest.raises(oc.LockLost):
+            lease.extend()
+
+
+def test_on_lost_runs_once_when_somebody_put_the_holder_out(
+    storage: Storage, renewals: Renewals
+) -> None:
+    """At the next renewal, on a thread of its own, with the lease; it stays lost."""
+    channel = storage.open(extensions=[renewals])
+    told: SimpleQueue[tuple[oc.Lease, str]] = SimpleQueue()
+    lease = channel.lock(
+        "nightly",
+        ttl=0.9,
+        keep_alive=True,
+        on_lost=lambda it: told.put((it, threading.current_thread().name)),
+    )
+    channel.force_unlock("nightly")
+    which, thread = told.get(timeout=20)
+    assert which is lease
+    assert thread not in ("ojobchannels-keep-alive", "ojobchannels-renewals", "MainThread")
+    assert lease.lost
+    assert gone("keep-alive")
+    assert told.empty()
+    for attempt in (lease.check, lease.extend, lease.release):
+        with pytest.raises(oc.LockLost):
+            attempt()
+    assert told.empty()
+
+
+def test_on_lost_comes_before_the_deadline_when_renewals_hang(
+    storage: Storage, renewals: Renewals
+) -> None:
+    """The holder hears of it while its lease still lives; most of five, as machines stall."""
+    channel = storage.open(extensions=[renewals])
+    renewals.may_go.clear()
+    told: SimpleQueue[bool] = SimpleQueue()
+    for number in range(5):
+        channel.lock(
+            f"nightly {number}",
+            ttl=0.6,
+            keep_alive=True,
+            on_lost=lambda lease: told.put(lease.channel.clock.now() < lease.deadline),
+        )
+    assert sum(told.get(timeout=20) for _ in range(5)) >= 3
+    assert gone("keep-alive")
+    assert told.empty()
+
+
+def test_on_lost_is_told_without_keep_alive_too(storage: Storage) -> None:
+    """Who does not renew still hears that the time is nearly over."""
+    channel = storage.open()
+    told: SimpleQueue[oc.Lease] = SimpleQueue()
+    lease = channel.lock("nightly", ttl=0.2, on_lost=told.put)
+    assert told.get(timeout=20) is lease
+    assert lease.lost
+
+
+def test_on_lost_is_not_told_of_a_release(storage: Storage, renewals: Renewals) -> None:
+    """Nor of a hand-over, nor of a close."""
+    channel = storage.open(extensions=[renewals])
+    told: SimpleQueue[oc.Lease] = SimpleQueue()
+    released, given, _ = (
+        channel.lock(name, ttl=0.3, keep_alive=True, on_lost=told.put) for name in "abc"
+    )
+    renewals.wait_for(1)
+    released.release()
+    given.to_document()
+    channel.close()
+    assert gone("keep-alive")
+    assert told.empty()
+
+
+def test_a_callback_that_blocks_or_fails_hinders_no_other_lease(
+    storage: Storage, renewals: Renewals, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Other leases of the same channel are renewed meanwhile; the failure is logged."""
+    channel, other = storage.open(extensions=[renewals]), storage.open()
+    blocked, told = threading.Event(), threading.Semaphore(0)
+
+    def block(_: oc.Lease) -> None:
+        told.release()
+        blocked.wait(30)
+
+    def fail(_: oc.Lease) -> None:
+        told.release()
+        raise ZeroDivisionError
+
+    kept = channel.lock("kept", ttl=0.9, keep_alive=True)
+    channel.lock("blocks", ttl=0.9, keep_alive=True, on_lost=block)
+    channel.lock("fails", ttl=0.9, keep_alive=True, on_lost=fail)
+    with caplog.at_level(logging.ERROR, "ojobchannels"):
+        other.force_unlock("blocks")
+        other.force_unlock("fails")
+        for _ in range(2):
+            assert told.acquire(timeout=20)
+        renewals.wait_for(5)
+        kept.release()
+        blocked.set()
+        assert gone("on-lost")
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_one_thread_keeps_the_times_and_one_per_channel_renews(
+    storage: Storage, renewals: Renewals
+) -> None:
+    """However many leases there are; and each channel's go out in common."""
+    channels = [storage.open(f"{storage.name}-{n}", extensions=[renewals]) for n in range(3)]
+    leases = [
+        channel.lock(f"lock {n}", ttl=1.5, keep_alive=True) for channel in channels for n in range(10)
+    ]
+    renewals.wait_for(3)
+    assert len(threads("keep-alive")) == 1
+    assert 1 <= len(threads("renewals")) <= 3
+    for lease in leases:
+        lease.release()
+    assert gone("keep-alive")
+    assert gone("renewals")
+    assert max(renewals.sizes) > 1
+
+
+def test_a_channel_that_hangs_does_not_hold_up_the_others(storage: Storage) -> None:
+    """Its leases are lost, those of other channels live on."""
+    hanging, fine = Renewals(), Renewals()
+    hanging.may_go.clear()
+    one = storage.open(f"{storage.name}-1", extensions=[hanging])
+    other = storage.open(f"{storage.name}-2", extensions=[fine])
+    told: SimpleQueue[oc.Lease] = SimpleQueue()
+    try:
+        lost = one.lock("nightly", ttl=0.9, keep_alive=True, on_lost=told.put)
+        kept = other.lock("nightly", ttl=0.9, keep_alive=True)
+        assert told.get(timeout=20) is lost
+        fine.wait_for(3)
+        kept.check()
+        kept.release()
+    finally:
+        hanging.may_go.set()
+
+
+@pytest.mark.parametrize(
+    "failure", [oc.ChannelUnavailable("test", "gone", "wait"), ZeroDivisionError()], ids=repr
+)
+def test_a_renewal_that_failed_is_tried_again(
+    storage: Storage, renewals: Renewals, failure: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Three failures in a row do not cost the lease, while there is time."""
+    channel = storage.open(extensions=[renewals])
+    renewals.failures = [failure] * 3
+    with caplog.at_level(logging.WARNING, "ojobchannels"):
+        with channel.lock("nightly", ttl=1.5, keep_alive=True) as lease:
+            renewals.wait_for(1)
+            lease.check()
+        assert gone("keep-alive")
+    assert "could not be renewed" in caplog.text
+
+
+def test_a_lease_shortened_by_extend_is_renewed_at_thirds_of_the_new_ttl(
+    storage: Storage, renewals: Renewals
+) -> None:
+    """Keep-alive follows the ttl that was asked for last."""
+    channel = storage.open(extensions=[renewals])
+    with channel.lock("nightly", ttl=60, keep_alive=True) as lease:
+        lease.extend(0.9)
+        renewals.wait_for(4)
+        lease.check()
+        assert lease.ttl == 0.9
+
+
+def test_a_loss_is_told_by_the_deadline_that_extend_set(storage: Storage) -> None:
+    """A watched lease that is shortened ends for its owner when it does for others."""
+    channel = storage.open()
+    told: SimpleQueue[float] = SimpleQueue()
+    lease = channel.lock("nightly", ttl=60, on_lost=lambda _: told.put(time.monotonic()))
+    lease.extend(0.3)
+    extended = time.monotonic()
+    assert told.get(timeout=20) - extended < 0.6
+
+
+@pytest.mark.parametrize("ttl", [0.9, 30], ids=["shorter", "longer"])
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+def test_extend_and_a_renewal_at_once_leave_the_holder_no_false_trust(
+    storage: Storage, in_background: Callable[..., Future[Any]], ttl: float, late: bool
+) -> None:
+    """Whichever reaches the storage first, the holder never counts on more than it has there."""
+    extending: list[Future[Any]] = []
+    begun = threading.Event()
+
+    class Meanwhile:
+        """Before the backend renews, or after, the holder extends."""
+
+        @oc.hookimpl(wrapper=True)
+        def extend_all(self) -> Iterator[None]:
+            if late:
+                answers = yield
+            if not extending:
+                extending.append(in_background(lease.extend, ttl))
+                wait(extending, 0.1)
+                begun.set()
+            return answers if late else (yield)
+
+    channel, other = storage.open(extensions=[Meanwhile()]), storage.open()
+    with channel.lock("nightly", ttl=2, keep_alive=True) as lease:
+        assert begun.wait(20)
+        extending[0].result(20)
+        left = lease.remaining()
+        info = other.lock_info("nightly")
+        assert info is not None
+        assert left <= info.until / 1000 - time.time() + 0.02
+        assert lease.ttl == ttl
+
+
+def test_close_ends_the_renewals_of_the_channel(storage: Storage, renewals: Renewals) -> None:
+    """No thread stays behind."""
+    channel = storage.open(extensions=[renewals])
+    channel.lock("nightly", ttl=0.3, keep_alive=True)
+    renewals.wait_for(1)
+    channel.close()
+    assert gone("keep-alive")
+    assert gone("renewals")

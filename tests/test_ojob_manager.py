@@ -1,0 +1,372 @@
+"""Managed jobs in job files: one run at a time, and a record of each that tells the truth."""
+
+from __future__ import annotations
+
+from textwrap import dedent, indent
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ojobchannels.errors import InvalidJobArgs, JobMisuse, LockLost, RunNotStarted
+from ojobchannels.manager import JobManager
+
+if TYPE_CHECKING:
+    from ojob_fixtures import Run
+
+pytest_plugins = ["tests.ojob_fixtures"]
+
+
+def managed(body: str = "pass", name: str = "x", job: str = "Job", deps: str = "[]") -> str:
+    """A managed job."""
+    return (
+        f"- name: {job}\n"
+        f"  deps: {deps}\n"
+        "  from: oJobManager Job Start\n"
+        "  to: oJobManager Job End\n"
+        "  catch: oJobManager Error\n"
+        f"  args: {{name: {name}, timeout: 60000}}\n"
+        f"  exec: |\n{indent(dedent(body), '    ')}\n"
+    )
+
+
+INIT = "todo: [oJobManager Init, Job]\n"
+
+
+def test_a_run_holds_its_lock_and_its_record_has_no_end_until_it_is_over(
+    run: Run, manager: JobManager
+) -> None:
+    body = """\
+        record, = channel("oJobManager-jobs").get_all()
+        log(record["status"], "endTime" in record, record["timeout"])
+        log(channel("oJobManager-locks").lock_info("x").holder["job"])
+    """
+    result, told = run(f"jobs:\n{managed(body)}{INIT}")
+    assert told == ["Job: running False 60000", "Job: x", "Job completed"]
+    assert result.exit_status == 0
+    (record,) = manager.runs()
+    assert (record["name"], record["status"], record["inError"]) == ("x", "completed", False)
+    assert result.outcomes[1].run_ids == (record["runId"],)
+    assert manager.locks.locks() == []
+
+
+def test_a_failed_run_is_recorded_with_its_error_and_gives_the_lock_back(
+    run: Run, manager: JobManager
+) -> None:
+    result, _ = run(f"jobs:\n{managed('raise ValueError(5)')}{INIT}")
+    assert result.exit_status == 1
+    (record,) = manager.runs()
+    assert (record["status"], record["inError"]) == ("failed", True)
+    assert record["error"] == "ValueError: 5"
+    assert 'f.yaml", line 10, in Job' in record["traceback"]
+    assert manager.locks.locks() == []
+
+
+def test_return_in_the_body_still_ends_the_run(run: Run, manager: JobManager) -> None:
+    run(f"jobs:\n{managed('return')}{INIT}")
+    assert manager.runs()[0]["status"] == "completed"
+    assert manager.locks.locks() == []
+
+
+def test_a_job_that_runs_elsewhere_is_skipped_and_its_holder_left_alone(
+    run: Run, manager: JobManager
+) -> None:
+    """No body, no `to`, no `catch`; told by whom it runs; dependents left out; exit status 0."""
+    held = manager.start("x")
+    result, told = run(
+        f"""\
+jobs:
+{managed("log('body')")}
+- {{name: Dependent, deps: Job}}
+todo: [Job, Dependent]
+"""
+    )
+    assert result.exit_status == 0
+    assert told[0].startswith("Job skipped ('x' runs already, by host ")
+    assert f"pid {held.record['pid']}" in told[0]
+    assert told[1:] == ["Dependent depsfail (it waits for 'Job', which was skipped)"]
+    assert [record["status"] for record in manager.runs()] == ["skipped", "running"]
+    held.end()
+    assert manager.runs(status="completed")[0]["runId"] == held.run_id
+
+
+def test_an_error_ends_only_the_runs_of_its_own_job(run: Run, manager: JobManager) -> None:
+    result, _ = run(
+        f"""\
+jobs:
+{managed("raise ValueError", name="bad", job="Bad")}
+{
+            managed(
+                '''
+    try:
+        job("Bad")
+    except ValueError:
+        log(channel("oJobManager-jobs").get_all(match={"name": "long"})[0]["status"])
+        log(channel("oJobManager-locks").lock_info("long") is not None)
+''',
+                name="long",
+            )
+        }
+todo: [Job]
+"""
+    )
+    assert [outcome.status for outcome in result.outcomes] == ["completed"]
+    assert {one["name"]: one["status"] for one in manager.runs()} == {
+        "bad": "failed",
+        "long": "completed",
+    }
+
+
+def test_an_error_rewrites_no_earlier_record(run: Run, manager: JobManager) -> None:
+    text = f"jobs:\n{managed('raise ValueError(args[chr(110)])')}{INIT}"
+    run(text, n=1)
+    (first,) = manager.runs()
+    run(text, n=2)
+    run(text, n=3)
+    assert manager.runs()[-1] == first
+    assert [one["error"] for one in manager.runs()] == [f"ValueError: {n}" for n in (3, 2, 1)]
+
+
+CUSTOM = """\
+jobs:
+- name: Job
+  from: oJobManager Job Start
+  args: {name: x}
+  exec: |
+    try:
+        1 / args["n"]
+        job("oJobManager Job End", {"name": args["name"]})
+        log(channel("oJobManager-locks").lock_info("x"))
+    except ZeroDivisionError as e:
+        job("oJobManager Error", {"name": args["name"], "e": e})
+        log(channel("oJobManager-locks").lock_info("x"))
+        raise
+todo: [Job]
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "error"),
+    [(1, "completed", None), (0, "failed", "ZeroDivisionError: division by zero")],
+)
+def test_a_body_may_end_its_run_itself(
+    run: Run, manager: JobManager, number: int, status: str, error: str | None
+) -> None:
+    result, told = run(CUSTOM, n=number)
+    assert told[0] == "Job: None"
+    assert [outcome.status for outcome in result.outcomes] == [status]
+    (record,) = manager.runs()
+    assert (record["status"], record.get("error")) == (status, error)
+
+
+def test_error_without_a_name_and_an_error_takes_the_latest_run_and_the_present_exception(
+    run: Run, manager: JobManager
+) -> None:
+    run(
+        """\
+        jobs:
+        - name: Job
+          exec: |
+            job("oJobManager Job Start", {"name": "one"})
+            job("oJobManager Job Start", {"name": "two"})
+            try:
+                raise KeyError("x")
+            except KeyError:
+                job("oJobManager Error")
+            job("oJobManager Error", {"e": "not good"})
+        todo: [Job]
+        """
+    )
+    assert {one["name"]: one["error"] for one in manager.runs()} == {
+        "one": "not good",
+        "two": "KeyError: 'x'",
+    }
+
+
+@pytest.mark.parametrize("tool", ["oJobManager Job End", "oJobManager Error"])
+@pytest.mark.parametrize("args", ["{}", "{'name': 'x'}"])
+def test_ending_what_this_job_has_not_started_is_an_error_and_writes_nothing(
+    run: Run, manager: JobManager, tool: str, args: str
+) -> None:
+    held = manager.start("x")
+    result, _ = run(
+        f"""\
+        jobs:
+        - name: Job
+          exec: |
+            job("{tool}", {args})
+        todo: [oJobManager Init, Job, {tool}]
+        """
+    )
+    errors = [outcome.error for outcome in result.outcomes[1:]]
+    assert [type(error) for error in errors] == [RunNotStarted, RunNotStarted]
+    assert [record["status"] for record in manager.runs()] == ["running"]
+    held.end()
+
+
+def test_a_called_job_cannot_end_the_run_of_its_caller(run: Run, manager: JobManager) -> None:
+    result, _ = run(
+        f"""\
+jobs:
+- {{name: Child, to: oJobManager Job End, args: {{name: x}}}}
+{managed("job('Child')")}
+todo: [Job]
+"""
+    )
+    assert isinstance(result.outcomes[0].error, RunNotStarted)
+    assert manager.runs()[0]["status"] == "failed"
+
+
+def test_error_as_catch_does_nothing_where_nothing_was_started(
+    run: Run, manager: JobManager
+) -> None:
+    result, told = run(
+        """\
+        jobs:
+        - {name: Job, catch: oJobManager Error, exec: raise ValueError}
+        todo: [oJobManager Init, Job]
+        """
+    )
+    assert told == ["Job failed (ValueError)"]
+    assert isinstance(result.outcomes[1].error, ValueError)
+    assert manager.runs() == []
+
+
+def test_a_run_that_nobody_ends_is_failed_at_the_end_of_its_job(
+    run: Run, manager: JobManager
+) -> None:
+    result, _ = run(
+        """\
+        jobs:
+        - {name: Job, from: oJobManager Job Start, args: {name: x}}
+        todo: [Job]
+        """
+    )
+    assert result.exit_status == 1
+    assert "nobody ended its run 'x'" in str(result.outcomes[0].error)
+    assert "nobody ended its run 'x'" in manager.runs()[0]["error"]
+    assert manager.locks.locks() == []
+
+
+def test_two_runs_of_one_job_are_ended_by_their_names(run: Run, manager: JobManager) -> None:
+    result, _ = run(
+        """\
+        jobs:
+        - {name: Start A, from: oJobManager Job Start, args: {name: a}}
+        - {name: Start B, from: oJobManager Job Start, args: {name: b}}
+        - {name: End A, to: oJobManager Job End, args: {name: a}}
+        - {name: End B, to: oJobManager Job End, args: {name: b}}
+        - {name: Job, from: [Start A, Start B], to: [End A, End B]}
+        todo: [Job]
+        """
+    )
+    assert result.outcomes[0].error is None
+    assert {one["name"]: one["status"] for one in manager.runs()} == {
+        "a": "completed",
+        "b": "completed",
+    }
+
+
+def test_what_was_started_before_a_skip_is_ended_as_completed_and_says_why(
+    run: Run, manager: JobManager
+) -> None:
+    held = manager.start("b")
+    result, _ = run(
+        """\
+        jobs:
+        - {name: Start A, from: oJobManager Job Start, args: {name: a}}
+        - {name: Start B, from: oJobManager Job Start, args: {name: b}}
+        - {name: Job, from: [Start A, Start B], exec: 1/0}
+        todo: [Job]
+        """
+    )
+    assert result.exit_status == 0
+    (record,) = manager.runs("a")
+    assert record["status"] == "completed"
+    assert record["skipped"].startswith("'b' runs already")
+    assert manager.locks.lock_info("a") is None
+    held.end()
+
+
+def test_a_lost_lock_fails_the_job_at_its_end_and_leaves_the_new_holder_alone(
+    run: Run, manager: JobManager
+) -> None:
+    body = """
+        locks = channel("oJobManager-locks")
+        locks.force_unlock("x")
+        locks.lock("x", ttl=60)
+    """
+    result, _ = run(f"jobs:\n{managed(body)}{INIT}")
+    assert isinstance(result.outcomes[1].error, LockLost)
+    assert manager.runs()[0]["status"] == "lost"
+
+
+def test_a_lock_of_the_bodys_own_that_is_busy_is_an_error_and_no_skip(
+    run: Run, manager: JobManager
+) -> None:
+    body = """
+        with channel("mine").lock("busy", ttl=9):
+            channel("mine").lock("busy", ttl=9)
+    """
+    result, _ = run(f"jobs:\n{managed(body)}{INIT}")
+    assert result.outcomes[1].status == "failed"
+    assert manager.runs()[0]["status"] == "failed"
+
+
+def test_a_job_that_does_not_run_leaves_a_record_under_its_managed_name(
+    run: Run, manager: JobManager
+) -> None:
+    run(
+        f"""\
+jobs:
+- {{name: Bad, exec: 1/0}}
+- {{name: Look, exec: skip('no news')}}
+{managed(name='"a-{{n}}"', job="Job A", deps="Bad")}
+- name: Job B
+  from: [Look, oJobManager Job Start]
+  args: {{name: b}}
+todo: [oJobManager Init, Bad, {{name: Job A, args: {{n: 5}}}}, Job B]
+"""
+    )
+    records = {one["name"]: (one["status"], one["reason"]) for one in manager.runs()}
+    assert records == {
+        "a-5": ("depsfail", "it waits for 'Bad', which failed"),
+        "b": ("skipped", "no news"),
+    }
+
+
+def test_the_record_keeps_the_args_but_not_the_managers_own(run: Run, manager: JobManager) -> None:
+    run(
+        f"""\
+jobs:
+{managed()}
+- {{name: Call, exec: "job('Job', {{'a': 1, 'timeout': 5000, 'b': {{1}}}})"}}
+todo: [oJobManager Init, Call]
+"""
+    )
+    assert manager.runs()[0]["args"] == {"a": 1, "b": "{1}"}
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ("{}", "'oJobManager Job Start' needs a `name`"),
+        ("{name: 5}", "'oJobManager Job Start' needs a `name`"),
+        ("{name: x, timeout: soon}", "`timeout` is 'soon', and no number of milliseconds"),
+        ("{name: x, timeout: 0}", "`timeout` is 0, and no number of milliseconds"),
+    ],
+)
+def test_a_start_with_wrong_args_is_told(run: Run, args: str, said: str) -> None:
+    result, _ = run(
+        f"jobs:\n- {{name: Job, from: oJobManager Job Start, args: {args}}}\ntodo: [Job]\n"
+    )
+    error = result.outcomes[0].error
+    assert isinstance(error, InvalidJobArgs)
+    assert said in str(error)
+
+
+def test_a_run_is_not_started_twice_by_one_job(run: Run, manager: JobManager) -> None:
+    result, _ = run(
+        f"jobs:\n{managed('job(chr(111) + args[chr(115)], args)')}{INIT}", s="JobManager Job Start"
+    )
+    assert isinstance(result.outcomes[1].error, JobMisuse)
+    assert [one["status"] for one in manager.runs()] == ["failed"]

@@ -1,0 +1,187 @@
+"""Job files started as processes: many at once, killed, interrupted."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+from typing import Any, TypeAlias
+
+import pytest
+
+from ojobchannels.manager import JobManager
+
+MAIN = """\
+import os, sys
+from ojobchannels.ojob import run_file
+result = run_file(sys.argv[1])
+print("unfinished", *result.unfinished)
+sys.stdout.flush()
+os._exit(result.exit_status) if result.unfinished else sys.exit(result.exit_status)
+"""
+
+JOBS = """\
+include: oJobManager.yaml
+ojob: {{numThreads: 1}}
+jobs:
+- name: Init
+  to: oJobManager Init
+  args:
+    chJobs: {config}
+    chLocks: {config}
+- name: Work
+  from: oJobManager Job Start
+  to: oJobManager Job End
+  catch: [oJobManager Error, Alarm]
+  args: {{name: work}}
+  exec: |
+    import sys
+    print("at work", flush=True)
+    sys.stdin.readline()
+- {{name: Alarm, exec: "print('ALARM', flush=True)"}}
+- {{name: After, exec: "print('REST OF TODO', flush=True)"}}
+- name: Launch Twice
+  exec: |
+    import threading
+    launch("Work")
+    launch("Queued")
+    threading.Event().wait()
+- {{name: Queued, exec: "print('QUEUED', flush=True)"}}
+todo: [Init, {todo}, After]
+"""
+
+Started: TypeAlias = "subprocess.Popen[str]"
+
+
+@pytest.fixture(params=["db", "file"])
+def config(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+    """Where the processes keep their channels."""
+    return {"type": request.param, "args": {"file": str(tmp_path / f"m.{request.param}")}}
+
+
+@pytest.fixture
+def manager(config: dict[str, Any]) -> Iterator[JobManager]:
+    """A manager on the same channels, to look at them from outside."""
+    with JobManager(config, config) as manager:
+        yield manager
+
+
+@pytest.fixture
+def start(tmp_path: Path, config: dict[str, Any]) -> Iterator[Callable[..., Started]]:
+    """Starts the job file as a process, with a todo."""
+    started: list[Started] = []
+
+    def start(todo: str = "Work") -> Started:
+        path = tmp_path / "f.yaml"
+        path.write_text(dedent(JOBS.format(config=config, todo=todo)))
+        process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", MAIN, path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def heard(process: Started, word: str) -> str:
+    """Reads what a process says until it says `word`, or ends."""
+    assert process.stdout is not None
+    text = ""
+    for line in process.stdout:
+        text += line
+        if word in line:
+            break
+    return text
+
+
+def test_of_eight_at_once_one_runs_and_seven_say_why_not(
+    start: Callable[..., Started], manager: JobManager
+) -> None:
+    processes = [start() for _ in range(8)]
+    texts = {process: heard(process, "at work") for process in processes}
+    (winner,) = [process for process, text in texts.items() if "at work" in text]
+    for process, text in texts.items():
+        if process is not winner:
+            assert "Work | skipped: 'work' runs already, by host " in text
+            assert f"pid {winner.pid}" in text
+            assert process.wait() == 0
+    out, _ = winner.communicate("go\n")
+    assert "Work | completed" in out
+    assert winner.returncode == 0
+    statuses = sorted(record["status"] for record in manager.runs())
+    assert statuses == ["completed", *["skipped"] * 7]
+
+
+def test_a_killed_run_blocks_nobody_and_is_told_as_abandoned(
+    start: Callable[..., Started], manager: JobManager
+) -> None:
+    first = start()
+    heard(first, "at work")
+    first.kill()
+    first.wait()
+    second = start()
+    heard(second, "at work")
+    second.communicate("go\n")
+    assert second.returncode == 0
+    assert [record["status"] for record in manager.runs()] == ["completed", "abandoned"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_is_recorded_as_failed_and_gives_its_lock_back(
+    start: Callable[..., Started], manager: JobManager, number: signal.Signals
+) -> None:
+    """No catch of its own runs then, nor the rest of the todo; the exit status is 130."""
+    process = start()
+    heard(process, "at work")
+    process.send_signal(number)
+    out, _ = process.communicate()
+    assert process.returncode == 130
+    assert f"Interrupted: stopped by {number.name}" in out
+    assert "ALARM" not in out
+    assert "REST OF TODO" not in out
+    (record,) = manager.runs()
+    assert (record["status"], record["error"]) == (
+        "failed",
+        f"Interrupted: stopped by {number.name}",
+    )
+    assert manager.locks.locks() == []
+
+
+def test_an_interrupt_lets_launched_jobs_finish_and_starts_no_more(
+    start: Callable[..., Started], manager: JobManager
+) -> None:
+    process = start("Launch Twice")
+    heard(process, "at work")
+    process.terminate()
+    heard(process, "interrupted: waiting for 'Work', 'Queued'")
+    out, _ = process.communicate("go\n")
+    assert process.returncode == 130
+    assert "Work | completed" in out
+    assert "Queued | skipped: the run was interrupted" in out
+    assert [record["status"] for record in manager.runs()] == ["completed"]
+
+
+def test_a_second_interrupt_leaves_launched_jobs_behind(
+    start: Callable[..., Started], manager: JobManager
+) -> None:
+    """Their locks are not given back while they still work: the end of the process frees them."""
+    process = start("Launch Twice")
+    heard(process, "at work")
+    process.terminate()
+    heard(process, "interrupted: waiting")
+    process.terminate()
+    out = heard(process, "unfinished")
+    assert out.endswith("unfinished Work Queued\n")
+    assert process.wait() == 130
+    assert [record["status"] for record in manager.runs()] == ["abandoned"]
+    assert manager.locks.locks() == []
