@@ -56,6 +56,18 @@ FAULTS = {  # what is in the file; what is told of it, after its name
         "jobs:\n- name: !!binary A",
         "2:9: jobs[0].name: the tag tag:yaml.org,2002:binary means nothing here; take it out",
     ),
+    "a number that is none": (
+        "jobs:\n- name: A\n  args: {a: !!int x}",
+        "3:13: jobs[0].args.a: 'x' is no int",
+    ),
+    "a merge of something else": (
+        "jobs:\n- name: A\n  <<: 5",
+        "3:7: jobs[0]: `<<` takes a map or a list of maps",
+    ),
+    "too many brackets": (
+        "[" * 5000,
+        "1:1: it is nested too deeply; write it flatter",
+    ),
     "an alias to itself": (
         "jobs: &a [*a]",
         "1:7: jobs[0]: it contains itself; take the alias out",

@@ -86,11 +86,11 @@ def test_anchors_and_merge_keys_work(tmp_path: Path) -> None:
           args: &common {a: 1, b: 2}
         - name: B
           args:
-            <<: *common
+            <<: [*common, {c: 4}]
             b: 3
         """,
     )
-    assert file.jobs["B"].args == {"a": 1, "b": 3}
+    assert file.jobs["B"].args == {"a": 1, "b": 3, "c": 4}
 
 
 def test_json_is_read_with_tabs_and_surrogate_pairs(tmp_path: Path) -> None:

@@ -247,6 +247,40 @@ def test_a_run_that_nobody_ends_is_failed_at_the_end_of_its_job(
     assert manager.locks.locks() == []
 
 
+def test_a_run_that_cannot_be_ended_is_told_beside_the_reason(
+    run: Run, manager: JobManager
+) -> None:
+    result, told = run(
+        """\
+        jobs:
+        - name: Job
+          from: oJobManager Job Start
+          args: {name: x}
+          exec: channel("oJobManager-locks").force_unlock("x")
+        todo: [Job]
+        """
+    )
+    assert told[0].startswith("Job: error: its run 'x' could not be ended: lost the lock 'x'")
+    assert isinstance(result.outcomes[0].error, JobMisuse)
+    assert manager.runs()[0]["status"] == "lost"
+
+
+def test_a_job_that_does_not_run_and_whose_args_cannot_be_rendered_has_no_record(
+    run: Run, manager: JobManager
+) -> None:
+    _, told = run(
+        f"""\
+jobs:
+- {{name: Bad, exec: 1/0}}
+{managed(name='"a-{{n}}"', deps="Bad")}
+todo: [oJobManager Init, Bad, Job]
+"""
+    )
+    assert told[1].startswith("Job: warn: no record is written: ")
+    assert told[2] == "Job depsfail (it waits for 'Bad', which failed)"
+    assert manager.runs() == []
+
+
 def test_two_runs_of_one_job_are_ended_by_their_names(run: Run, manager: JobManager) -> None:
     result, _ = run(
         """\

@@ -111,6 +111,20 @@ def test_a_catch_that_fails_does_not_hide_the_error_nor_stop_the_other_handlers(
     assert error.__notes__ == ["its catch failed too: KeyError: 'x'"]
 
 
+def test_sys_exit_in_a_catch_does_not_end_the_run(run: Run) -> None:
+    result, told = run(
+        """\
+        jobs:
+        - {name: Job, exec: 1/0, catch: raise SystemExit(3)}
+        - {name: Other}
+        todo: [Job, Other]
+        """
+    )
+    assert told[0] == "Job: error: its catch failed too: SystemExit: 3"
+    assert told[-1] == "Other completed"
+    assert isinstance(result.outcomes[0].error, ZeroDivisionError)
+
+
 def test_skip_in_a_from_leaves_out_body_and_to(run: Run) -> None:
     """Those that depend on the job do not run either, and the exit status stays 0."""
     result, told = run(

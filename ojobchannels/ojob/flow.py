@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Literal
 
-from ojobchannels.errors import ChannelError, InvalidJobArgs, JobMisuse
+from ojobchannels.errors import ChannelError, JobMisuse
 from ojobchannels.ojob.arguments import FlowArgs
 from ojobchannels.ojob.code import Block
 from ojobchannels.ojob.loading import Job
@@ -52,11 +52,7 @@ class Flow(Steps):
 
     def call_off(self, status: Literal["skipped", "depsfail"], reason: str) -> Outcome:
         """Tells that the job does not run, in the records too if it is a managed one."""
-        try:
-            self.render_args()
-            self._record_not_run(status, reason)
-        except InvalidJobArgs as error:
-            self.log("warn", f"no record is written: {error}")
+        self._record_not_run(status, reason)
         return self._tell(status, reason, 0)
 
     def _work(self) -> SkipJob | None:
@@ -84,7 +80,9 @@ class Flow(Steps):
                 return
             for part in parts(self.session.jobs, handler, self.args):
                 self.execute(part.body, part.bundled)
-        except Exception as trouble:  # noqa: BLE001  the job's own error is the one that counts
+        except KeyboardInterrupt:
+            raise
+        except BaseException as trouble:  # noqa: BLE001  the job's own error is the one that counts
             self._note(f"its catch failed too: {describe(without_our_frames(trouble))}")
 
     def _settle(self, skip: SkipJob | None) -> None:
@@ -111,16 +109,19 @@ class Flow(Steps):
 
     def _record_not_run(self, status: Literal["skipped", "depsfail"], reason: str) -> None:
         manager = self.session.managing.manager
-        if manager is None:
+        if manager is None or START not in self.session.file.parts_of(self.job.name):
             return
-        args = FlowArgs(copied(self.args.values))
-        for part in parts(self.session.jobs, self.job, args):
-            if part is self.job:
-                return
-            if part.bundled and part.name == START and isinstance(args.values.get("name"), str):
-                record = for_the_record(args.values)
-                manager.record_not_run(args.values["name"], status, reason, record)
-                return
+        try:
+            if self.phase == "args":
+                self.render_args()
+            args = FlowArgs(copied(self.args.values))
+            for part in parts(self.session.jobs, self.job, args):
+                name = args.values.get("name")
+                if part.bundled and part.name == START and isinstance(name, str):
+                    manager.record_not_run(name, status, reason, for_the_record(args.values))
+                    return
+        except ChannelError as trouble:
+            self.log("warn", f"no record is written: {trouble}")
 
     def _tell(self, status: Status, reason: str | None, seconds: float) -> Outcome:
         self.outcome = Outcome(

@@ -61,6 +61,10 @@ class Launches:
         for launched in self._all:
             self._tell_if_not_run(*launched)
 
+    def failed(self) -> bool:
+        """Tells whether one of them failed."""
+        return any(launch.state == "failed" for launch, _, _ in self._all)
+
     def unfinished(self) -> tuple[str, ...]:
         """Returns the names of those that are not over."""
         return tuple(launch.name for launch, _, _ in self._all if not launch.done())

@@ -173,7 +173,8 @@ class Bridge:
 
 def for_the_record(args: Mapping[str, Any]) -> dict[str, Any]:
     """Returns args as a record keeps them: without the manager's own, objects by their repr."""
-    return {key: _document(value) for key, value in args.items() if key not in _NOT_FOR_THE_RECORD}
+    kept = ((key, value) for key, value in args.items() if key not in _NOT_FOR_THE_RECORD)
+    return {str(key): _document(value) for key, value in kept}
 
 
 def _document(value: Any) -> Any:

@@ -97,8 +97,9 @@ def _run(session: Session) -> RunResult:
         session.close()
         raise
     session.close()
-    failed = session.managing.failure or any(one.status == "failed" for one in session.outcomes)
-    status = INTERRUPTED if interrupted else 1 if failed else 0
+    failed = session.launches.failed() or any(one.status == "failed" for one in session.outcomes)
+    failed = failed or session.managing.failure is not None
+    status = INTERRUPTED if interrupted else int(failed)
     return RunResult(status, tuple(session.outcomes))
 
 
