@@ -32,7 +32,7 @@ napoleon_use_ivar = True  # attributes are listed once, also where the class ann
 # References to our own names must resolve. Those of the standard library and of the packages that
 # we stand on are shown without a link, since looking them up would need a network; so are private
 # ones, which are type variables of decorators.
-_elsewhere = [*sorted(sys.stdlib_module_names), "click", "pluggy", "pydantic", "rich", "tinydb"]
+_elsewhere = [*sorted(sys.stdlib_module_names), "click", "pluggy", "pydantic", "tinydb"]
 nitpick_ignore_regex = [
     ("py:.*", rf"({'|'.join(_elsewhere)})(\..+)?"),
     ("py:.*", rf"({'|'.join(name for name in dir(builtins) if name.isidentifier())})"),

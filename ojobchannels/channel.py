@@ -476,7 +476,9 @@ def _from_mapping(
             f"{unknown[0]!r} is no part of it",
             "it has a type and args; a type's own options belong into args",
         )
-    args = config.get("args") or {}
+    args = config.get("args")
+    if args is None:
+        args = {}
     if not isinstance(args, Mapping):
         raise InvalidOption("args of a channel", f"{args!r} is no map", "write option: value")
     return config.get("type") or "simple", {**args, **options}

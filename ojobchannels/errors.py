@@ -214,6 +214,10 @@ class LockBusy(ChannelError, TimeoutError):
             "a longer wait, or force_unlock it if that holder is known to be gone"
         )
 
+    def told(self) -> str:
+        """Says who holds it, without advice."""
+        return f"held by {describe_holder(self.holder)}"
+
 
 class LockLost(ChannelError, RuntimeError):
     """A lease is over although its holder did not release it."""

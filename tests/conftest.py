@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -82,7 +84,7 @@ class Worker:
     """A process that runs a script with the names of workers.py, and talks in lines of JSON."""
 
     def __init__(self, script: str, storage: Storage | None, facts: dict[str, Any]) -> None:
-        given = {"facts": facts}
+        given: dict[str, Any] = {"facts": facts}
         if storage is not None:
             given |= {"name": storage.name, "config": storage.config}
         self.process = subprocess.Popen(
@@ -179,6 +181,15 @@ def simple_storage(tmp_path: Path) -> Iterator[Storage]:
 
 
 @pytest.fixture
+def common_folder() -> Iterator[Path]:
+    """A folder that every user may enter and write."""
+    folder = Path(tempfile.mkdtemp(prefix="ojobchannels-"))
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
 def channel(storage: Storage) -> oc.Channel:
     """An open, empty channel of each embedded type in turn."""
     return storage.open()
@@ -241,7 +252,7 @@ class CommandLine:
 
     def start(self, *words: str, **environment: str) -> subprocess.Popen[str]:
         """Starts it; it does not outlive the test."""
-        ours = ("OJOB", "PYTEST_", "TOX_", "COLUMNS", "NO_COLOR")
+        ours = ("OJOB", "PYTEST_", "TOX_", "COLUMNS", "NO_COLOR", "PYTHONUNBUFFERED")
         settings = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
         process = subprocess.Popen(
             [sys.executable, "-m", "ojobchannels", *words],

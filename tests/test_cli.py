@@ -111,7 +111,7 @@ def test_without_a_place_to_look_it_says_how_to_name_one(ojob: Ojob, look: tuple
         assert way in done.stderr
 
 
-@pytest.mark.parametrize("url", ["sqlite:///no/jobs.db", "file:///no/jobs.json"])
+@pytest.mark.parametrize("url", ["sqlite:///no/jobs.db", "file:no/jobs.json"])
 def test_looking_makes_no_file_where_there_was_none(
     ojob: Ojob, look: tuple[str, ...], url: str, tmp_path: Path
 ) -> None:
@@ -131,6 +131,23 @@ def test_memory_of_a_process_cannot_be_looked_at(ojob: Ojob, look: tuple[str, ..
 def test_a_path_in_place_of_a_url_is_told_the_url(ojob: Ojob) -> None:
     done = ojob("jobs", "--jobs", "data/jobs.db")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "sqlite:///data/jobs.db" in done.stderr
+    assert "file:data/jobs.db" in done.stderr
+
+
+def test_a_file_that_names_no_place_is_told_how_to_name_one(ojob: Ojob, tmp_path: Path) -> None:
+    (tmp_path / "bare.yaml").write_text(BARE_FILE, encoding="utf-8")
+    for done in (ojob("jobs", "--file", "bare.yaml"), ojob("jobs", OJOB_FILE="bare.yaml")):
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert done.stderr.startswith("ojob: bare.yaml does not say where its records are")
+
+
+def test_a_run_refuses_a_place_that_is_none_before_anything_runs(
+    ojob: Ojob, tmp_path: Path
+) -> None:
+    (tmp_path / "bare.yaml").write_text(BARE_FILE, encoding="utf-8")
+    done = ojob("run", "bare.yaml", "--jobs", "data/jobs.db")
+    assert (done.returncode, done.stdout) == (2, "")
     assert "sqlite:///data/jobs.db" in done.stderr
 
 

@@ -12,7 +12,7 @@ import pytest
 import ojobchannels as oc
 
 TYPES = ("db", "file")
-SCHEMES = {"db": "sqlite", "file": "file"}
+URLS = {"db": "sqlite:///{}.db", "file": "file:{}.file"}
 JOB_FILE = """
 include: [oJobManager.yaml]
 jobs:
@@ -44,8 +44,7 @@ class Jobs:
         self.ojob = ojob
         self.folder: Path = ojob.folder
         self.type = type
-        url = f"{SCHEMES[type]}:///{{}}.{type}"
-        self.places = ("--jobs", url.format("jobs"), "--locks", url.format("locks"))
+        self.places = ("--jobs", URLS[type].format("jobs"), "--locks", URLS[type].format("locks"))
         (self.folder / "work.yaml").write_text(JOB_FILE.replace("TYPE", type), encoding="utf-8")
 
     def run(self, *args: str) -> subprocess.CompletedProcess[str]:

@@ -12,6 +12,8 @@ import ojobchannels as oc
 from ojobchannels.documents import check_key, check_value, same
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from conftest import Storage
 
 
@@ -38,7 +40,22 @@ ALL_DIFFERENT: list[Any] = [
     *(1, "1", True, "true", 0, "0", False, 1.5, "1.0", "", {}, "{}", "null"),
     *(2**53, 2**53 + 1, 2**63 - 1, -(2**63), 1e300, 5e-324, 0.1, 1e16, 123456789012345678),
     *("é", "e\u0301", "ß", "ss", "A", "a", " a", "a ", "日本語", "😀", "\ufeff", "\x7f"),
-    *("$", "$ne", ".", "a.b", "/", "a/b", "..", "\\", "line\nbreak", "\r\n", "\t", "\0", "a\0b", '"'),
+    *(
+        "$",
+        "$ne",
+        ".",
+        "a.b",
+        "/",
+        "a/b",
+        "..",
+        "\\",
+        "line\nbreak",
+        "\r\n",
+        "\t",
+        "\0",
+        "a\0b",
+        '"',
+    ),
     *({"": ""}, {"a": 1}, {"a": "1"}, {"a": True}, {"a": None}, {"a": []}, {"a": {}}, {"a": [{}]}),
     *({"a": 0}, {"a": False}, {"a": [1, 2]}, {"a": [2, 1]}, {"a": {"b": {"c": 1}}}, {"b": 1}),
     *({"$set": {"a.b": "/"}}, {"a": 1, "b": None}, {"é": 1}, {"e\u0301": 1}, {"a b": "\n"}),
@@ -124,14 +141,16 @@ def test_values_come_back_as_they_went_in(storage: Storage, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("document", "path", "reason"), NOT_JSON, ids=[f"{n} {why}" for n, (_, _, why) in enumerate(NOT_JSON)]
+    ("document", "path", "reason"),
+    NOT_JSON,
+    ids=[f"{n} {why}" for n, (_, _, why) in enumerate(NOT_JSON)],
 )
 def test_what_is_not_json_is_refused_and_the_place_is_named(
     channel: oc.Channel, document: Any, path: str, reason: str
 ) -> None:
     """A refused value or key changes nothing, whichever operation brought it."""
     channel.set("kept", 1)
-    value_attempts = [
+    value_attempts: list[Callable[[], object]] = [
         lambda: channel.set("new", document),
         lambda: channel.set_all([("kept", 2), ("new", document)]),
         lambda: channel.get_set(1, "kept", document),
@@ -140,7 +159,7 @@ def test_what_is_not_json_is_refused_and_the_place_is_named(
         lambda: channel.get_all(match=document),
         lambda: list(channel.items(match=document)),
     ]
-    key_attempts = [
+    key_attempts: list[Callable[[], object]] = [
         lambda: channel.set(document, 1),
         lambda: channel.set_all([("kept", 2), (document, 1)]),
         lambda: channel.unset(document),
@@ -193,7 +212,8 @@ def test_a_document_that_contains_itself_is_refused(channel: oc.Channel) -> None
 def test_what_goes_in_is_copied_and_what_comes_out_is_the_callers_own(storage: Storage) -> None:
     """Changing a document after `set`, or one that was read, changes nothing that is stored."""
     channel = storage.open()
-    key, value = {"id": [1]}, {"list": [1]}
+    key: dict[str, Any] = {"id": [1]}
+    value: dict[str, Any] = {"list": [1]}
     channel.set(key, value)
     key["id"].append(2)
     value["list"].append(2)
@@ -214,7 +234,7 @@ def test_what_goes_in_is_copied_and_what_comes_out_is_the_callers_own(storage: S
     old = channel.get_set(match, {"id": [1]}, new)
     old["list"].append("spoiled")
     new["list"].append("spoiled")
-    batch = [({"id": [2]}, [1])]
+    batch: list[Any] = [({"id": [2]}, [1])]
     channel.set_all(batch)
     batch[0][0]["id"].append(3)
     batch[0][1].append(2)
@@ -342,7 +362,7 @@ def test_bad_names_of_locks_and_channels_are_refused(
 ) -> None:
     """Every operation that takes a name checks it, and the error says what a name is."""
     channel = storage.open()
-    attempts = [
+    attempts: list[Callable[[], object]] = [
         lambda: channel.lock(name, ttl=1),
         lambda: channel.try_lock(name, ttl=1),
         lambda: channel.lock_info(name),

@@ -1,104 +1,156 @@
-"""The errors: one tree, each a natural builtin too, each with its facts and a word of advice."""
+"""The error tree: one root, the natural builtin beside it, facts, pickling, and messages that help."""
 
 from __future__ import annotations
 
+import copy
 import inspect
 import pickle
 from typing import Any
 
 import pytest
 
+import ojobchannels as oc
 from ojobchannels import errors
-from ojobchannels.errors import ChannelError
+from ojobchannels.errors import Problem
 
-FACTS: dict[str, Any] = {
-    "channel": "orders",
-    "name": "nightly",
-    "path": "$.state",
-    "reason": "it is wrong",
-    "advice": "mend it",
-    "what": "lock",
-    "option": "ttl",
-    "type": "redis",
-    "known": ("db", "simple"),
-    "distribution": "ojobchannels-redis",
-    "providers": ("one", "two"),
-    "seconds": 2.5,
-    "operation": "pop",
-    "key": {"id": 1},
-    "fence": 3,
-    "mark": 7,
-    "holder": {"host": "north", "pid": 12},
-    "remaining": 9.5,
-    "waited": 1.0,
-    "hint": "nightly",
-    "problems": (),
-    "job": "nightly",
-    "where": "job 'nightly'",
-}
+SAMPLES: list[tuple[errors.ChannelError, type[Exception], list[str]]] = [
+    (oc.InvalidKey("$.a[1]", "nan is not JSON"), ValueError, ["$.a[1]", "nan is not JSON"]),
+    (oc.InvalidValue("$.a", "a tuple is not JSON"), ValueError, ["$.a", "a tuple is not JSON"]),
+    (oc.InvalidName("lock", "", "it is empty"), ValueError, ["lock", "''", "it is empty"]),
+    (oc.InvalidOption("ttl", "0 is too short", "give more"), ValueError, ["ttl", "give more"]),
+    (oc.UnknownChannelType("x", ("db", "file"), None), LookupError, ["'x'", "db, file"]),
+    (
+        oc.UnknownChannelType("redis", ("db",), "ojobchannels-redis"),
+        LookupError,
+        ["'redis'", "pip install ojobchannels-redis"],
+    ),
+    (oc.DuplicateChannelType("x", ("one", "two")), LookupError, ["'x'", "one", "two"]),
+    (oc.PluginFailed("x", "dist", "ImportError('y')"), ImportError, ["'x'", "dist", "'y'"]),
+    (oc.NotSupported("orders", "2 entries", "store one"), NotImplementedError, ["'orders'"]),
+    (oc.ChannelUnavailable("orders", "no such host", "look"), ConnectionError, ["no such host"]),
+    (oc.StorageFull("orders", "disk full", "free space"), ConnectionError, ["free space"]),
+    (oc.ChannelDamaged("orders", "/x.json", "empty", "mend"), ValueError, ["/x.json", "mend"]),
+    (oc.ChannelTimeout("orders", "work", 0.5), TimeoutError, ["'orders'", "0.5 s", "work"]),
+    (oc.ChannelClosed("orders"), RuntimeError, ["'orders'", "open it again"]),
+    (oc.OutcomeUnknown("orders", "pop", "look first"), ConnectionError, ["pop", "look first"]),
+    (oc.StaleFence("orders", {"id": 1}, 5, 7), PermissionError, ["{'id': 1}", "5", "7"]),
+    (
+        oc.LockBusy("orders", "nightly", {"host": "a", "pid": 1, "x": "y"}, 3.5, 2.0),
+        TimeoutError,
+        ["'nightly'", "'orders'", "host a, pid 1", "3.5 s", "waiting 2 s"],
+    ),
+    (oc.LockBusy("orders", "nightly", {}, 0, 0), TimeoutError, ["left no word of itself"]),
+    (oc.LockLost("orders", "nightly", 7, "its time is over"), RuntimeError, ["'nightly'", "7"]),
+    (oc.JobError("any"), Exception, ["any"]),
+    (oc.UnknownJob("clean", ("cleanup",), "cleanup"), LookupError, ["'clean'", "did you mean"]),
+    (oc.RunNotStarted("end", "report"), RuntimeError, ["end", "'report'"]),
+    (oc.JobTimeout("report", 5), TimeoutError, ["'report'", "5 s"]),
+    (
+        oc.JobFileError((Problem("a.yaml", 3, 5, "jobs[0]", "no name", "add one"),)),
+        ValueError,
+        ["a.yaml:3:5", "jobs[0]", "no name", "add one"],
+    ),
+    (errors.InvalidJobArgs("job 'x'", "no y", "give y"), ValueError, ["job 'x'", "give y"]),
+    (errors.JobMisuse("x", "no run", "start one"), RuntimeError, ["'x'", "start one"]),
+]
+IDS = [f"{type(error).__name__}-{number}" for number, (error, _, _) in enumerate(SAMPLES)]
 
 
-def classes() -> list[type[ChannelError]]:
-    """All errors of the package."""
-    return [
-        thing
-        for thing in vars(errors).values()
-        if inspect.isclass(thing) and issubclass(thing, ChannelError)
+def all_errors() -> set[type[errors.ChannelError]]:
+    found = set()
+    to_see = [errors.ChannelError]
+    while to_see:
+        kind = to_see.pop()
+        found.add(kind)
+        to_see += kind.__subclasses__()
+    return {kind for kind in found if kind.__module__ == "ojobchannels.errors"}
+
+
+def test_there_is_a_sample_of_every_error() -> None:
+    """So that what is tested below is tested of all."""
+    assert all_errors() - {type(error) for error, _, _ in SAMPLES} == {errors.ChannelError}
+
+
+def test_every_public_error_is_in_one_tree() -> None:
+    """Whoever catches ChannelError catches all that we raise on purpose."""
+    public = [
+        value
+        for name in oc.__all__
+        if inspect.isclass(value := getattr(oc, name)) and issubclass(value, BaseException)
     ]
+    assert len(public) > 20
+    assert all(issubclass(kind, oc.ChannelError) for kind in public)
 
 
-def made() -> list[Any]:
-    """The classes that take facts of their own, with facts for them."""
-    wanted = {kind: list(inspect.signature(kind.__init__).parameters)[1:] for kind in classes()}
-    return [
-        pytest.param(kind, [FACTS[name] for name in names], id=kind.__name__)
-        for kind, names in wanted.items()
-        if "args" not in names
-    ]
+@pytest.mark.parametrize(("error", "builtin", "parts"), SAMPLES, ids=IDS)
+def test_an_error_is_its_natural_builtin_too(
+    error: errors.ChannelError, builtin: type[Exception], parts: list[str]
+) -> None:
+    """Code that knows only Python's own errors still does the right thing; the message helps."""
+    assert isinstance(error, oc.ChannelError)
+    assert isinstance(error, builtin)
+    for part in parts:
+        assert part in str(error)
+    assert str(error) == str(error).strip()
+    assert repr(error).startswith(type(error).__name__)
 
 
-@pytest.mark.parametrize("kind", classes(), ids=lambda kind: kind.__name__)
-def test_every_error_is_a_natural_builtin_too(kind: type[ChannelError]) -> None:
-    """Who catches ValueError, TimeoutError and the like catches ours."""
-    if kind in (ChannelError, errors.JobError):
-        return
-    builtins = [base for base in kind.__mro__ if base.__module__ == "builtins"]
-    assert builtins[0] not in (Exception, BaseException, object), kind.__mro__
+def facts(error: BaseException) -> dict[str, Any]:
+    return dict(vars(error))
 
 
-@pytest.mark.parametrize(("kind", "facts"), made())
-def test_every_error_survives_pickling(kind: type[ChannelError], facts: list[Any]) -> None:
-    """Message, facts and notes arrive in another process."""
-    error = kind(*facts)
-    error.add_note("seen in the night")
-    other = pickle.loads(pickle.dumps(error))
-    assert type(other) is kind
-    assert str(other) == str(error)
-    assert other.__dict__ == error.__dict__
-    assert other.__notes__ == ["seen in the night"]
+@pytest.mark.parametrize(("error", "builtin", "parts"), SAMPLES, ids=IDS)
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_an_error_survives_pickling(
+    error: errors.ChannelError, builtin: type[Exception], parts: list[str], protocol: int
+) -> None:
+    """Class, message and facts are the same on the other side of a process."""
+    for again in (
+        pickle.loads(pickle.dumps(error, protocol)),
+        copy.copy(error),
+        copy.deepcopy(error),
+    ):
+        assert type(again) is type(error)
+        assert isinstance(again, builtin)
+        assert str(again) == str(error)
+        assert again.args == error.args
+        assert facts(again) == facts(error)
 
 
-@pytest.mark.parametrize(("kind", "facts"), made())
-def test_every_error_keeps_its_facts(kind: type[ChannelError], facts: list[Any]) -> None:
-    """What an error was given can be read off it by name."""
-    names = list(inspect.signature(kind.__init__).parameters)[1:]
-    error = kind(*facts)
-    assert [getattr(error, name) for name in names] == facts
+def test_notes_survive_pickling() -> None:
+    """What was noted on an error goes with it."""
+    error = oc.ChannelClosed("orders")
+    error.add_note("and at its end")
+    again = pickle.loads(pickle.dumps(error))
+    assert again.__notes__ == ["and at its end"]
 
 
-def test_a_busy_lock_tells_who_holds_it_and_what_to_do() -> None:
-    """The message names lock, channel, holder and remaining time, and gives advice."""
-    error = errors.LockBusy("orders", "nightly", {"host": "north", "pid": 12}, 9.5, 0)
-    assert str(error) == (
-        "lock 'nightly' on channel 'orders' is held by host north, pid 12; its lease lasts another "
-        "9.5 s unless renewed: try later, pass a longer wait, or force_unlock it if that holder is "
-        "known to be gone"
-    )
-    assert isinstance(error, TimeoutError)
+@pytest.mark.parametrize(("error", "builtin", "parts"), SAMPLES, ids=IDS)
+def test_facts_are_attributes(
+    error: errors.ChannelError, builtin: type[Exception], parts: list[str]
+) -> None:
+    """Every argument of the constructor can be read back under its name."""
+    parameters = list(inspect.signature(type(error).__init__).parameters)[1:]
+    named = [name for name in parameters if name not in ("args", "kwargs")]
+    assert set(named) == set(facts(error)) or type(error) is oc.JobError
 
 
-def test_a_long_name_does_not_swamp_a_message() -> None:
-    """A name of 4 KiB is cut in the message, and whole in the facts."""
-    error = errors.LockLost("orders", "n" * 4096, 3, "its time is over")
+def test_long_names_are_cut_in_messages() -> None:
+    """A lock name of 4 KiB does not fill the terminal; the attribute has it whole."""
+    error = oc.LockLost("orders", "n" * 4096, 7, "its time is over")
     assert len(str(error)) < 400
     assert error.name == "n" * 4096
+
+
+def test_the_drivers_error_is_the_cause(tmp_path: Any) -> None:
+    """It never reaches the user bare, but is there to look at."""
+    path = tmp_path / "x.db"
+    path.write_bytes(b"no database" * 100)
+    with pytest.raises(oc.ChannelDamaged) as damaged:
+        oc.open_channel("test", type="db", file=path)
+    assert damaged.value.__cause__ is not None
+    path = tmp_path / "x.json"
+    path.write_bytes(b"no JSON")
+    with pytest.raises(oc.ChannelDamaged) as damaged:
+        oc.open_channel("test", type="file", file=path)
+    assert damaged.value.__cause__ is not None

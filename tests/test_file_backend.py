@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import stat
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +17,7 @@ import ojobchannels as oc
 from ojobchannels.host import storage as places
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from conftest import Storage, Worker
 
@@ -44,15 +42,6 @@ def rewrite(storage: Storage, change: Callable[[dict[str, Any]], object]) -> Non
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
-
-
-@pytest.fixture
-def common_folder() -> Iterator[Path]:
-    """A folder that every user may enter and write."""
-    folder = Path(tempfile.mkdtemp(prefix="ojobchannels-"))
-    folder.chmod(0o777)
-    yield folder
-    shutil.rmtree(folder)
 
 
 def test_a_person_can_read_the_file(file_storage: Storage) -> None:
@@ -104,9 +93,7 @@ def test_a_key_mended_into_another_notation_is_the_same_key(file_storage: Storag
     """Keys of the file are compared in canonical form too."""
     channel = file_storage.open()
     channel.set({"a": 1, "b": 2}, "value")
-    rewrite(
-        file_storage, lambda tables: tables[channel.name]["1"].update(key={"b": 2.0, "a": 1.0})
-    )
+    rewrite(file_storage, lambda tables: tables[channel.name]["1"].update(key={"b": 2.0, "a": 1.0}))
     assert channel.get({"a": 1, "b": 2}) == "value"
     channel.set({"a": 1, "b": 2}, "new")
     assert channel.size() == 1
@@ -321,7 +308,7 @@ def test_another_users_file_is_left_alone(
 def test_root_keeps_the_owner_of_a_file_and_does_not_lock_him_out(
     common_folder: Path, start_worker: StartWorker, type: str
 ) -> None:
-    """After root looked in, wrote and locked, the file is the user's, and all still works for him."""
+    """After root wrote and locked there, all is the user's, and still works for him."""
     file = common_folder / f"channel.{type}"
     own = {"type": type, "file": str(file), "user": NOBODY}
     assert start_worker(AS_NOBODY, **own).hear() == "passed"
@@ -456,7 +443,7 @@ say(channel.size())
 def test_a_full_disk_is_told_and_nothing_is_lost(
     shared_storage: Storage, start_worker: StartWorker
 ) -> None:
-    """StorageFull, the old values are there, small writes go on, and all of them once there is room."""
+    """StorageFull; the old values are there, small writes go on, large ones once there is room."""
     worker = start_worker(FULL_DISK, shared_storage)
     for _ in range(5):
         message = worker.hear()

@@ -125,7 +125,7 @@ def test_lease_from_says_what_document_it_wants(channel: oc.Channel, document: A
 def test_a_lease_goes_to_another_process_whose_sender_exits(
     shared_storage: Storage, start_worker: Callable[..., Worker]
 ) -> None:
-    """The death of the sender does not free it, that of the receiver does, and nobody got between."""
+    """The death of the sender does not free it, that of the receiver does; nobody got between."""
     channel = shared_storage.open()
     sender = start_worker(
         "say(channel.lock('nightly', ttl=60, keep_alive=True).to_document()); hear()",

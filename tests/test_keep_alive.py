@@ -67,9 +67,7 @@ def gone(kind: str) -> bool:
     return not threads(kind)
 
 
-def test_a_lease_is_renewed_for_as_long_as_it_is_held(
-    storage: Storage, renewals: Renewals
-) -> None:
+def test_a_lease_is_renewed_for_as_long_as_it_is_held(storage: Storage, renewals: Renewals) -> None:
     """Beyond its ttl it is still held, and after the release nobody renews it."""
     channel, other = storage.open(extensions=[renewals]), storage.open()
     began = time.monotonic()
@@ -217,7 +215,9 @@ def test_one_thread_keeps_the_times_and_one_per_channel_renews(
     """However many leases there are; and each channel's go out in common."""
     channels = [storage.open(f"{storage.name}-{n}", extensions=[renewals]) for n in range(3)]
     leases = [
-        channel.lock(f"lock {n}", ttl=1.5, keep_alive=True) for channel in channels for n in range(10)
+        channel.lock(f"lock {n}", ttl=1.5, keep_alive=True)
+        for channel in channels
+        for n in range(10)
     ]
     renewals.wait_for(3)
     assert len(threads("keep-alive")) == 1

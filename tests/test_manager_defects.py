@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -117,9 +118,13 @@ def test_m06_the_record_is_closed_before_the_lock_is_free(
     """Whoever gets the lock never sees the run before him as running."""
     manager = managers.open(on_locks=meddler)
     seen: list[str] = []
+
+    def note(run: oc.JobRun) -> None:
+        seen.append(stored(run)["status"])
+
     for ends in (True, False):
         run = manager.start("x")
-        meddler.before["unlock"] = lambda run=run: seen.append(stored(run)["status"])
+        meddler.before["unlock"] = partial(note, run)
         run.end() if ends else run.fail("broken")
     assert seen == ["completed", "failed"]
 
@@ -175,9 +180,9 @@ def test_m09_channels_that_cannot_be_opened_stop_everything(tmp_path: Path) -> N
     broken = tmp_path / "broken.db"
     broken.write_text("this is no database, and it is long enough to be sure of that\n" * 20)
     config = {"type": "db", "args": {"file": str(broken)}}
-    for channels in ({"jobs": config}, {"locks": config}):
+    for jobs, locks in ((config, None), (None, config)):
         with pytest.raises(oc.ChannelDamaged):
-            oc.JobManager(**channels)
+            oc.JobManager(jobs, locks)
     assert broken.read_text().startswith("this is no database")
 
 

@@ -243,9 +243,10 @@ def test_an_error_in_the_manager_s_with_still_waits_for_launched_jobs(
     simple_managers: Managers,
 ) -> None:
     """The error goes on its way after they are done."""
-    with pytest.raises(ValueError, match="mine"), simple_managers.open() as manager:
-        manager.job("x")(lambda: "done")
-        launch = manager.launch("x")
+    manager = simple_managers.open()
+    manager.job("x")(lambda: "done")
+    launch = manager.launch("x")
+    with pytest.raises(ValueError, match="mine"), manager:
         raise ValueError("mine")
     assert launch.result(0) == "done"
 

@@ -24,7 +24,8 @@ with oc.JobManager(facts["config"], facts["config"]) as manager:
     hear()
     try:
         with manager.run("nightly", timeout=facts["timeout"]) as run:
-            say({"ran": run.run_id, "key": {"name": "nightly", "startTime": run.record["startTime"]}})
+            key = {"name": "nightly", "startTime": run.record["startTime"]}
+            say({"ran": run.run_id, "key": key})
             hear()
     except oc.LockBusy as busy:
         say({"busy": str(busy), "holder": busy.holder})
@@ -66,8 +67,7 @@ def ready_worker(start_worker: StartWorker, shared_storage: Storage) -> Callable
     """Starts a process that runs the job when it is told to, and once more to end it."""
 
     def start(timeout: float = 60) -> Worker:
-        worker = start_worker(RUN, config=shared_storage.config, timeout=timeout)
-        return worker
+        return start_worker(RUN, config=shared_storage.config, timeout=timeout)
 
     return start
 

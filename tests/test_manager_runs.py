@@ -1,5 +1,6 @@
 """One run of a job: its lock, its record, its end, its time, and what is told of its loss."""
 
+# ruff: noqa: PT012  the body of a run is what is tested, and it has more than one statement
 from __future__ import annotations
 
 import os

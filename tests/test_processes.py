@@ -185,7 +185,7 @@ say("released")
 def test_rule_9_a_fork_does_not_inherit_a_lease(
     shared_storage: Storage, start_worker: StartWorker
 ) -> None:
-    """In the child release, `with` and extend do nothing to it; its end frees its own locks only."""
+    """In the child release, `with` and extend do nothing; its end frees its own locks only."""
     channel = shared_storage.open()
     channel.set("parent's", "value")
     worker = start_worker(FORK, shared_storage)
@@ -321,12 +321,13 @@ def acknowledged(worker: Worker, limit: int | None = None) -> int:
     return max((int(line) + 1 for line in lines if line.endswith("\n")), default=0)
 
 
-@pytest.mark.timeout(300)
-def test_two_processes_write_2000_keys_each_while_they_are_killed(
-    shared_storage: Storage, start_worker: StartWorker
+@pytest.mark.parametrize(
+    "keys", [400, pytest.param(2000, marks=[pytest.mark.torture, pytest.mark.timeout(600)])]
+)
+def test_two_processes_write_many_keys_each_while_they_are_killed(
+    shared_storage: Storage, start_worker: StartWorker, keys: int
 ) -> None:
     """Writers die by -9 at random and are started again: what was acknowledged is there."""
-    keys, deaths = 2000, 4
     channel = shared_storage.open()
 
     def start(by: str) -> Worker:
@@ -335,16 +336,13 @@ def test_two_processes_write_2000_keys_each_while_they_are_killed(
         return start_worker(WRITE, shared_storage, by=by, start=len(stored), keys=keys)
 
     writers = {by: start(by) for by in "ab"}
-    for _ in range(deaths):
+    for _ in range(4):
         for by, writer in writers.items():
-            before = acknowledged(writer, limit=1 + random.randrange(150))
+            before = acknowledged(writer, limit=1 + random.randrange(keys // 8))
             writer.kill()
-            told = max(before, acknowledged(writer))
-            assert 0 < told <= len(channel.get_all({"by": by})) <= told + 1
+            assert max(before, acknowledged(writer)) <= len(channel.get_all({"by": by}))
             writers[by] = start(by)
-    for writer in writers.values():
-        assert acknowledged(writer) == keys
-        assert writer.end() == 0
+    assert [writer.end() for writer in writers.values()] == [0, 0]
     assert channel.size() == 2 * keys
     for by in "ab":
         assert [one["number"] for one in channel.get_all({"by": by})] == list(range(keys))
@@ -353,16 +351,17 @@ def test_two_processes_write_2000_keys_each_while_they_are_killed(
 def test_a_forked_child_goes_on_when_its_parent_is_gone(
     shared_storage: Storage, start_worker: StartWorker
 ) -> None:
-    """What the child writes is there, whether the parent had the channel open, closed it, or died."""
+    """What the child writes is there, though the parent closed the channel meanwhile."""
     parent = start_worker(
         """
 import os, traceback
 channel.set("parent", 1)
+ready, begun = os.pipe()
 child = os.fork()
 if child == 0:
     try:
         channel.set_all((n, n) for n in range(100))
-        say("child")
+        os.write(begun, b"!")
         hear()
         for n in range(100, 200):
             channel.set(n, n)
@@ -371,15 +370,13 @@ if child == 0:
     except BaseException:
         traceback.print_exc()
         os._exit(1)
-hear()
+os.read(ready, 1)
 channel.close()
 say("closed")
 os.waitpid(child, 0)
 """,
         shared_storage,
     )
-    assert parent.hear() == "child"
-    parent.tell()
     assert parent.hear() == "closed"
     with shared_storage.open() as channel:
         assert channel.size() == 101
@@ -400,7 +397,7 @@ def test_no_update_is_lost_between_processes(
 for _ in range(facts["turns"]):
     while True:
         seen = channel.get("counter")
-        if channel.get_set(seen, "counter", {"n": seen["n"] + 1}, default=oc.MISSING) is not oc.MISSING:
+        if channel.get_set(seen, "counter", {"n": seen["n"] + 1}) is not None:
             break
 """
     channel = shared_storage.open()

@@ -16,7 +16,7 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Literal
 
 from ojobchannels.errors import ChannelClosed
@@ -31,7 +31,9 @@ from ojobchannels.host.gate import Gate
 from ojobchannels.host.storage import Place
 
 Level = Literal["FULL", "NORMAL"]
-_CHECKPOINT_EVERY = 500
+_LOOK_EVERY = 64
+_LARGE_LOG = 4_000_000
+_SMALL_LOG = 1_000_000
 _abandoned: list[sqlite3.Connection] = []
 
 
@@ -47,6 +49,7 @@ class Connections:
         self._idle: dict[Level, deque[sqlite3.Connection]] = {"FULL": deque(), "NORMAL": deque()}
         self._closed = False
         self._writes = 0
+        self._log = place.path.with_name(f"{place.path.name}-wal")
         forget_in_children(self)
         let_go_before_forks(self)
 
@@ -67,9 +70,7 @@ class Connections:
             connection = self._take(level)
             try:
                 yield connection
-                self._writes += 1
-                if self._writes % _CHECKPOINT_EVERY == 0:
-                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                self._fold_in_log(connection)
             finally:
                 self._give_back(level, connection)
         finally:
@@ -127,6 +128,13 @@ class Connections:
         finally:
             end_work()
 
+    def _fold_in_log(self, connection: sqlite3.Connection) -> None:
+        """Checkpoints a log that has grown; what was written is safe without it, so it may fail."""
+        if self._writes % _LOOK_EVERY == 0 and self._log.stat().st_size > _LARGE_LOG:
+            with suppress(sqlite3.Error):
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        self._writes += 1
+
     def _connect(self, level: Level) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self._place.path,
@@ -136,6 +144,7 @@ class Connections:
         )
         try:
             connection.execute("PRAGMA wal_autocheckpoint=0")
+            connection.execute(f"PRAGMA journal_size_limit={_SMALL_LOG}").fetchone()
             connection.execute(f"PRAGMA synchronous={level}")
             connection.create_function("boot_time", 0, self._clock.now)
             connection.create_function("wall_time", 0, self._clock.wall)

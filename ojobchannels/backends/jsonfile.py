@@ -157,12 +157,12 @@ class JsonFile(Storage):
         fresh.unlink(missing_ok=True)
         try:
             self._write_beside(fresh)
+            version = self._seen[0] + 1 if self._seen else 1
+            os.pwrite(self._counters, _COUNTERS.pack(version, self._highest), 0)
             fresh.replace(path)
         except BaseException:
             fresh.unlink(missing_ok=True)
             raise
-        version = self._seen[0] + 1 if self._seen else 1
-        os.pwrite(self._counters, _COUNTERS.pack(version, self._highest), 0)
         self._seen = self._status()
         _flush(path.parent)
 

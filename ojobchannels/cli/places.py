@@ -82,14 +82,21 @@ def find_places(
     The records are where the first of these says: --jobs, --file, OJOB_JOBS, OJOB_FILE. The locks
     are where --locks says, else where that same source puts them, else where OJOB_LOCKS says.
     """
+    set_locks = environment.get("OJOB_LOCKS")
     found = (
         _from_urls(jobs, None)
         or _from_file(file)
-        or _from_urls(environment.get("OJOB_JOBS"), environment.get("OJOB_LOCKS"))
+        or _from_urls(environment.get("OJOB_JOBS"), set_locks)
         or _from_file(environment.get("OJOB_FILE"))
         or Places(None, None)
     )
-    return found._replace(locks=locks or found.locks or environment.get("OJOB_LOCKS") or None)
+    silent = file or environment.get("OJOB_FILE")
+    if silent and found == (None, None) and not locks:
+        raise Refused(
+            f"{silent} does not say where its records are: give chJobs and chLocks to oJobManager "
+            "Init, or name the place with --jobs URL, such as sqlite:///data/jobs.db"
+        )
+    return found._replace(locks=locks or found.locks or set_locks or None)
 
 
 def find_places_of_run(
@@ -103,11 +110,14 @@ def find_places_of_run(
 
     The environment counts only for a file that names no place.
     """
-    named = Places(jobs, locks or jobs)
+    places = Places(jobs, locks or jobs)
     by_environment = _from_urls(environment.get("OJOB_JOBS"), environment.get("OJOB_LOCKS"))
-    if jobs or by_environment is None or _from_file(file, args):
-        return named
-    return by_environment._replace(locks=locks or by_environment.locks)
+    if not jobs and by_environment and not _from_file(file, args):
+        places = by_environment._replace(locks=locks or by_environment.locks)
+    for config in places:
+        if config:
+            _described(config)
+    return places
 
 
 def _from_urls(jobs: str | None, locks: str | None) -> Places | None:
@@ -159,7 +169,7 @@ def _described(config: Config) -> tuple[ChannelType, Mapping[str, Any]]:
     if isinstance(config, str):
         scheme = urlsplit(config).scheme
         if not scheme:
-            raise Refused(f"{config!r} is no URL: write sqlite:///{config}, or file:///{config}")
+            raise Refused(f"{config!r} is no URL: write sqlite:///{config}, or file:{config}")
         type = registry().find_scheme(scheme)
         return type, type.parse_url(config) if type.parse_url else {}
     return registry().find(config.get("type") or "simple"), config.get("args") or {}

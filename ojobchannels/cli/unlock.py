@@ -12,9 +12,8 @@ import click
 
 from ojobchannels.cli.failures import Refused
 from ojobchannels.cli.places import Places, place_options
-from ojobchannels.cli.runs import now_ms
 from ojobchannels.cli.tables import json_option, print_json, printable
-from ojobchannels.cli.times import relative
+from ojobchannels.cli.times import local
 from ojobchannels.errors import describe_holder
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def unlock(ctx: click.Context, places: Places, name: str, yes: bool, as_json: bo
     if as_json:
         print_json(put_out and put_out._asdict())
     elif put_out is not None:
-        click.echo(f"Unlocked {_told(put_out)}.")
+        click.echo(f"Unlocked {name!r}, held by {_told(put_out)}.")
     else:
         click.echo(f"Lock {name!r} is free: nothing to unlock.")
         if others:
@@ -53,7 +52,7 @@ def unlock(ctx: click.Context, places: Places, name: str, yes: bool, as_json: bo
 
 
 def _ask(ctx: click.Context, held: LockInfo) -> None:
-    click.echo(f"Lock {_told(held)}.", err=True)
+    click.echo(f"Lock {held.name!r} is held by {_told(held)}.", err=True)
     click.echo("If that run still works, another may now start beside it.", err=True)
     click.echo("Unlock it? [y/N] ", err=True, nl=False)
     answer = sys.stdin.readline()
@@ -72,5 +71,4 @@ def _user() -> str:
 
 
 def _told(held: LockInfo) -> str:
-    holder = printable(describe_holder(held.holder))
-    return f"{held.name!r}, held by {holder}, since {relative(held.since, now_ms())}"
+    return f"{printable(describe_holder(held.holder))}, since {local(held.since)}"

@@ -122,7 +122,7 @@ def find(jobs: Channel, holder: Mapping[str, Any], fence: int) -> Record | None:
             return record
     mine = {"name": name, "runId": run_id}
     for _key, found in jobs.items(mine, limit=1, newest_first=True):
-        return found
+        return found if is_record(found) else None
     return None
 
 

@@ -235,7 +235,7 @@ class JobRun:
         except LockBusy as busy:
             self._state = "over"
             self.record = self.manager.record_not_run(
-                self.name, "skipped", str(busy), self._args, run_id=self.run_id
+                self.name, "skipped", busy.told(), self._args, run_id=self.run_id
             )
             raise
 
