@@ -436,16 +436,29 @@ def open_channel(
     """
     check_name("channel", name)
     if isinstance(config, str):
-        type = registry().find_scheme(urlsplit(config).scheme)
+        type = registry().find_scheme(_scheme(config))
         given = {**(type.parse_url(config) if type.parse_url else {}), **options}
     else:
         type_name, given = _from_mapping(config, options)
         type = registry().find(type_name)
     checked = checked_options(type, given)
     manager = channel_manager((*_extensions, *extensions))
-    manager.register(type.open(name, checked))
+    backend = type.open(name, checked)
+    manager.register(backend)
+    capabilities = type.capabilities | getattr(backend, "capabilities", frozenset())
     clock = cast("Clock", checked.get("clock", HOST_CLOCK))
-    return Channel(name, type.name, type.capabilities, manager, clock)
+    return Channel(name, type.name, capabilities, manager, clock)
+
+
+def _scheme(url: str) -> str:
+    scheme = urlsplit(url).scheme
+    if not scheme:
+        raise InvalidOption(
+            "channel URL",
+            f"{url!r} has no scheme",
+            f'write one such as sqlite:///data.db, or {{"type": {url!r}, "args": {{…}}}}',
+        )
+    return scheme
 
 
 def add_extension(extension: object) -> None:

@@ -112,6 +112,8 @@ class ChannelType:
         capabilities: What it promises beyond the core: ``durable``, ``processes`` (one storage is
             shared by processes), ``atomic_batches``, ``fifo`` (locks are granted in the order of
             asking), ``crash_release`` (the death of a holder frees its locks at once).
+            Where some depend on the server, the backend tells those in an attribute of the same
+            name.
     """
 
     name: str

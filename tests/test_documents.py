@@ -230,11 +230,12 @@ def test_what_goes_in_is_copied_and_what_comes_out_is_the_callers_own(storage: S
         output["spoiled"] = True
         output.get("list", output.get("id")).append("spoiled")
     assert list(channel.items()) == [({"id": [1]}, {"list": [1]})]
-    match, new = {"list": [1]}, {"list": [2]}
+    match: dict[str, Any] = {"list": [1]}
+    new: dict[str, Any] = {"list": [2]}
     old = channel.get_set(match, {"id": [1]}, new)
     old["list"].append("spoiled")
     new["list"].append("spoiled")
-    batch: list[Any] = [({"id": [2]}, [1])]
+    batch: list[tuple[dict[str, Any], list[int]]] = [({"id": [2]}, [1])]
     channel.set_all(batch)
     batch[0][0]["id"].append(3)
     batch[0][1].append(2)

@@ -1,4 +1,4 @@
-"""The error tree: one root, the natural builtin beside it, facts, pickling, and messages that help."""
+"""The error tree: one root, the natural builtin beside it, facts, pickling, helpful messages."""
 
 from __future__ import annotations
 
@@ -99,11 +99,9 @@ def facts(error: BaseException) -> dict[str, Any]:
     return dict(vars(error))
 
 
-@pytest.mark.parametrize(("error", "builtin", "parts"), SAMPLES, ids=IDS)
+@pytest.mark.parametrize("error", [error for error, _, _ in SAMPLES], ids=IDS)
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_an_error_survives_pickling(
-    error: errors.ChannelError, builtin: type[Exception], parts: list[str], protocol: int
-) -> None:
+def test_an_error_survives_pickling(error: errors.ChannelError, protocol: int) -> None:
     """Class, message and facts are the same on the other side of a process."""
     for again in (
         pickle.loads(pickle.dumps(error, protocol)),
@@ -111,7 +109,6 @@ def test_an_error_survives_pickling(
         copy.deepcopy(error),
     ):
         assert type(again) is type(error)
-        assert isinstance(again, builtin)
         assert str(again) == str(error)
         assert again.args == error.args
         assert facts(again) == facts(error)
@@ -125,10 +122,8 @@ def test_notes_survive_pickling() -> None:
     assert again.__notes__ == ["and at its end"]
 
 
-@pytest.mark.parametrize(("error", "builtin", "parts"), SAMPLES, ids=IDS)
-def test_facts_are_attributes(
-    error: errors.ChannelError, builtin: type[Exception], parts: list[str]
-) -> None:
+@pytest.mark.parametrize("error", [error for error, _, _ in SAMPLES], ids=IDS)
+def test_facts_are_attributes(error: errors.ChannelError) -> None:
     """Every argument of the constructor can be read back under its name."""
     parameters = list(inspect.signature(type(error).__init__).parameters)[1:]
     named = [name for name in parameters if name not in ("args", "kwargs")]

@@ -11,7 +11,7 @@ import ojobchannels as oc
 from ojobchannels.hookspecs import ChannelSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from conftest import Storage
 
@@ -163,10 +163,10 @@ def test_an_extension_can_raise_before_and_after(storage: Storage) -> None:
 
         @oc.hookimpl(wrapper=True)
         def set(self) -> Iterator[None]:
-            if self.late:
-                yield
-            raise oc.OutcomeUnknown("test", "set", "look")
+            if not self.late:
+                raise oc.OutcomeUnknown("test", "set", "look")
             yield
+            raise oc.OutcomeUnknown("test", "set", "look")
 
     plain = storage.open()
     for late in (False, True):
@@ -201,8 +201,10 @@ def test_an_extension_works_on_every_page_of_items(storage: Storage) -> None:
 
     class Pages:
         @oc.hookimpl(wrapper=True)
-        def items(self, limit: int, after: int | None) -> Iterator[None]:
-            answer: Any = yield
+        def items(
+            self, limit: int, after: int | None
+        ) -> Generator[None, list[oc.Item], list[oc.Item]]:
+            answer = yield
             pages.append((limit, after is None, len(answer)))
             return answer
 
@@ -222,7 +224,7 @@ def test_a_misspelt_hook_is_told_and_nothing_is_opened(storage: Storage) -> None
 
     class WrongArgument:
         @oc.hookimpl(wrapper=True)
-        def get(self, kee: object) -> Iterator[None]:
+        def get(self, kee: object) -> Iterator[None]:  # noqa: ARG002  its name is the fault
             return (yield)
 
     for extension, word in ((Misspelt(), "gett"), (WrongArgument(), "kee")):

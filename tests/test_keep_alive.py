@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from conftest import Storage
 
 
+TTL = 1.5  # seconds: a third of it is far more than a renewal takes, also on a busy machine
+
+
 class Renewals:
     """An extension that tells of renewals, and holds them up or fails them."""
 
@@ -71,9 +74,9 @@ def test_a_lease_is_renewed_for_as_long_as_it_is_held(storage: Storage, renewals
     """Beyond its ttl it is still held, and after the release nobody renews it."""
     channel, other = storage.open(extensions=[renewals]), storage.open()
     began = time.monotonic()
-    with channel.lock("nightly", ttl=0.9, keep_alive=True) as lease:
+    with channel.lock("nightly", ttl=TTL, keep_alive=True) as lease:
         renewals.wait_for(4)
-        assert time.monotonic() - began > 0.9
+        assert time.monotonic() - began > TTL
         lease.check()
         assert not lease.lost
         assert other.try_lock("nightly", ttl=1) is None
@@ -88,7 +91,7 @@ def test_renewals_come_at_thirds_of_the_ttl(storage: Storage, renewals: Renewals
     with channel.lock("nightly", ttl=1.2, keep_alive=True):
         renewals.wait_for(3)
     steps = [b - a for a, b in zip([began, *renewals.times], renewals.times, strict=False)]
-    assert all(0.35 < step < 0.75 for step in steps), steps
+    assert all(0.35 < step < 0.9 for step in steps), steps
 
 
 def test_a_renewal_may_take_the_time_that_is_left_and_no_more(
@@ -96,9 +99,9 @@ def test_a_renewal_may_take_the_time_that_is_left_and_no_more(
 ) -> None:
     """Its timeout ends with the lease."""
     channel = storage.open(extensions=[renewals])
-    with channel.lock("nightly", ttl=0.9, keep_alive=True):
+    with channel.lock("nightly", ttl=TTL, keep_alive=True):
         renewals.wait_for(2)
-    assert all(0 < timeout <= 600 for timeout in renewals.timeouts)
+    assert all(0 < timeout <= TTL * 1000 * 2 / 3 for timeout in renewals.timeouts)
 
 
 def test_without_keep_alive_a_lease_ends_with_its_ttl(channel: oc.Channel) -> None:
@@ -169,7 +172,7 @@ def test_on_lost_is_not_told_of_a_release(storage: Storage, renewals: Renewals) 
     channel = storage.open(extensions=[renewals])
     told: SimpleQueue[oc.Lease] = SimpleQueue()
     released, given, _ = (
-        channel.lock(name, ttl=0.3, keep_alive=True, on_lost=told.put) for name in "abc"
+        channel.lock(name, ttl=TTL, keep_alive=True, on_lost=told.put) for name in "abc"
     )
     renewals.wait_for(1)
     released.release()
@@ -194,9 +197,9 @@ def test_a_callback_that_blocks_or_fails_hinders_no_other_lease(
         told.release()
         raise ZeroDivisionError
 
-    kept = channel.lock("kept", ttl=0.9, keep_alive=True)
-    channel.lock("blocks", ttl=0.9, keep_alive=True, on_lost=block)
-    channel.lock("fails", ttl=0.9, keep_alive=True, on_lost=fail)
+    kept = channel.lock("kept", ttl=TTL, keep_alive=True)
+    channel.lock("blocks", ttl=TTL, keep_alive=True, on_lost=block)
+    channel.lock("fails", ttl=TTL, keep_alive=True, on_lost=fail)
     with caplog.at_level(logging.ERROR, "ojobchannels"):
         other.force_unlock("blocks")
         other.force_unlock("fails")
@@ -215,7 +218,7 @@ def test_one_thread_keeps_the_times_and_one_per_channel_renews(
     """However many leases there are; and each channel's go out in common."""
     channels = [storage.open(f"{storage.name}-{n}", extensions=[renewals]) for n in range(3)]
     leases = [
-        channel.lock(f"lock {n}", ttl=1.5, keep_alive=True)
+        channel.lock(f"lock {n}", ttl=TTL, keep_alive=True)
         for channel in channels
         for n in range(10)
     ]
@@ -237,8 +240,8 @@ def test_a_channel_that_hangs_does_not_hold_up_the_others(storage: Storage) -> N
     other = storage.open(f"{storage.name}-2", extensions=[fine])
     told: SimpleQueue[oc.Lease] = SimpleQueue()
     try:
-        lost = one.lock("nightly", ttl=0.9, keep_alive=True, on_lost=told.put)
-        kept = other.lock("nightly", ttl=0.9, keep_alive=True)
+        lost = one.lock("nightly", ttl=TTL, keep_alive=True, on_lost=told.put)
+        kept = other.lock("nightly", ttl=TTL, keep_alive=True)
         assert told.get(timeout=20) is lost
         fine.wait_for(3)
         kept.check()
@@ -257,7 +260,7 @@ def test_a_renewal_that_failed_is_tried_again(
     channel = storage.open(extensions=[renewals])
     renewals.failures = [failure] * 3
     with caplog.at_level(logging.WARNING, "ojobchannels"):
-        with channel.lock("nightly", ttl=1.5, keep_alive=True) as lease:
+        with channel.lock("nightly", ttl=TTL, keep_alive=True) as lease:
             renewals.wait_for(1)
             lease.check()
         assert gone("keep-alive")
@@ -270,10 +273,10 @@ def test_a_lease_shortened_by_extend_is_renewed_at_thirds_of_the_new_ttl(
     """Keep-alive follows the ttl that was asked for last."""
     channel = storage.open(extensions=[renewals])
     with channel.lock("nightly", ttl=60, keep_alive=True) as lease:
-        lease.extend(0.9)
+        lease.extend(TTL)
         renewals.wait_for(4)
         lease.check()
-        assert lease.ttl == 0.9
+        assert lease.ttl == TTL
 
 
 def test_a_loss_is_told_by_the_deadline_that_extend_set(storage: Storage) -> None:
@@ -286,7 +289,7 @@ def test_a_loss_is_told_by_the_deadline_that_extend_set(storage: Storage) -> Non
     assert told.get(timeout=20) - extended < 0.6
 
 
-@pytest.mark.parametrize("ttl", [0.9, 30], ids=["shorter", "longer"])
+@pytest.mark.parametrize("ttl", [1, 30], ids=["shorter", "longer"])
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
 def test_extend_and_a_renewal_at_once_leave_the_holder_no_false_trust(
     storage: Storage, in_background: Callable[..., Future[Any]], ttl: float, late: bool
@@ -322,7 +325,7 @@ def test_extend_and_a_renewal_at_once_leave_the_holder_no_false_trust(
 def test_close_ends_the_renewals_of_the_channel(storage: Storage, renewals: Renewals) -> None:
     """No thread stays behind."""
     channel = storage.open(extensions=[renewals])
-    channel.lock("nightly", ttl=0.3, keep_alive=True)
+    channel.lock("nightly", ttl=TTL, keep_alive=True)
     renewals.wait_for(1)
     channel.close()
     assert gone("keep-alive")

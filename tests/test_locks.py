@@ -41,11 +41,6 @@ NAMES = [
 ]
 
 
-def divide_by(number: Any) -> float:
-    quotient: float = 1 / number
-    return quotient
-
-
 class Counting:
     """An extension that counts calls."""
 
@@ -624,15 +619,20 @@ def test_with_never_runs_its_body_unheld(storage: Storage, clock: ManualClock) -
         assert not ran
 
 
+def fail(after: Callable[[], object]) -> None:
+    after()
+    raise ZeroDivisionError
+
+
 def test_the_bodys_own_error_stands_and_the_loss_is_noted_on_it(channel: oc.Channel) -> None:
     """Without an error of the body the loss is raised; with one it is a note on that."""
     with pytest.raises(oc.LockLost), channel.lock("nightly", ttl=30):
         channel.force_unlock("nightly")
-    with pytest.raises(ZeroDivisionError) as failed, channel.lock("nightly", ttl=30) as lease:
-        divide_by(channel.force_unlock(lease.name) and 0)
+    with pytest.raises(ZeroDivisionError) as failed, channel.lock("nightly", ttl=30):
+        fail(after=lambda: channel.force_unlock("nightly"))
     assert any("lost the lock 'nightly'" in note for note in failed.value.__notes__)
     with pytest.raises(ZeroDivisionError) as failed, channel.lock("nightly", ttl=30):
-        divide_by(0)
+        fail(after=lambda: None)
     assert not hasattr(failed.value, "__notes__")
     assert channel.lock_info("nightly") is None
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ojobchannels as oc
+from ojobchannels import plugins
 from ojobchannels.plugins import registry
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 BACKEND = """
 from collections.abc import Mapping
 from ojobchannels import ChannelType, Option, hookimpl
+from ojobchannels import plugins
 from ojobchannels.plugins import registry
 
 def open_backend(channel, options):
@@ -91,6 +93,7 @@ class Site:
 PRELUDE = """
 import json, sys
 import ojobchannels as oc
+from ojobchannels import plugins
 from ojobchannels.plugins import registry
 def error_of(attempt):
     try:
@@ -252,21 +255,16 @@ def test_a_distribution_that_is_on_the_path_twice_counts_once(site: Site, tmp_pa
     ],
 )
 def test_a_type_of_ours_that_is_not_installed_names_what_to_install(
-    type: str, distribution: str
+    monkeypatch: pytest.MonkeyPatch, type: str, distribution: str
 ) -> None:
     """By its name and by its URL schemes."""
-    schemes = {"redis": ["redis", "rediss"], "mongo": ["mongodb", "mongodb+srv"]}
-    if type in {one.type.name for one in registry().all()}:
-        pytest.skip(f"{distribution} is installed")
-    for attempt in (
-        lambda: oc.open_channel("test", type=type),
-        *(
-            lambda scheme=scheme: oc.open_channel("test", f"{scheme}://localhost")
-            for scheme in schemes.get(type, [])
-        ),
-    ):
+    monkeypatch.setenv("OJOBCHANNELS_DISABLE_PLUGINS", distribution)
+    monkeypatch.setattr(plugins, "_registry", None)
+    schemes = {"redis": ["redis", "rediss"], "mongo": ["mongodb", "mongodb+srv"]}.get(type, [])
+    configs: list[dict[str, str] | str] = [{"type": type}]
+    for config in [*configs, *(f"{scheme}://localhost" for scheme in schemes)]:
         with pytest.raises(oc.UnknownChannelType, match=f"pip install {distribution}"):
-            attempt()
+            oc.open_channel("test", config)
 
 
 def test_an_unknown_type_or_scheme_names_the_known_ones() -> None:

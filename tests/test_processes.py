@@ -236,21 +236,20 @@ def test_rule_9_a_fork_leaves_the_renewals_to_the_parent(
 import os, threading, time, traceback, warnings
 warnings.simplefilter("ignore", DeprecationWarning)
 told = threading.Event()
-lease = channel.lock("nightly", ttl=0.6, keep_alive=True, on_lost=lambda _: told.set())
+lease = channel.lock("nightly", ttl=1.5, keep_alive=True, on_lost=lambda _: told.set())
 child = os.fork()
 if child == 0:
     try:
         assert threading.active_count() == 1
         lease.release()
-        with channel.lock("child's", ttl=0.3, keep_alive=True) as own:
-            time.sleep(0.5)
+        with channel.lock("child's", ttl=1.5, keep_alive=True) as own:
+            time.sleep(1.6)
             own.check()
         os._exit(0)
     except BaseException:
         traceback.print_exc()
         os._exit(1)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-time.sleep(0.3)
 lease.check()
 assert not told.is_set()
 lease.release()
@@ -433,11 +432,11 @@ def test_a_stopped_process_does_not_hang_the_others_for_ever(
     shared_storage: Storage, start_worker: StartWorker
 ) -> None:
     """Stopped wherever it was, also in the middle of a write, it costs others a timeout at most."""
+    channel = shared_storage.open(timeout=0.2)
     worker = start_worker(
         "say()\nwhile True:\n    channel.set('key', 'x' * 100000)", shared_storage
     )
     worker.hear()
-    channel = shared_storage.open(timeout=0.2)
     refused = 0
     for turn in range(10):
         os.kill(worker.process.pid, signal.SIGSTOP)

@@ -28,7 +28,7 @@ class Section(NamedTuple):
     fence: int
     acquired: int
     left: int
-    count: int
+    counted: int
 
 
 class Torture:
@@ -108,8 +108,8 @@ def check(sections: list[Section], kills: int) -> None:
         for earlier, later in itertools.pairwise(history):
             assert earlier.fence < later.fence, f"{name}: fence {later.fence} was given twice"
             assert earlier.left <= later.acquired, f"{name}: {earlier} overlaps {later}"
-            assert earlier.count < later.count, f"{name}: {later} lost the increment of {earlier}"
-        assert history[-1].count <= len(history) + kills, f"{name}: more was counted than was done"
+            assert earlier.counted < later.counted, f"{name}: {later} lost the increment of {earlier}"
+        assert history[-1].counted <= len(history) + kills, f"{name}: more was counted than was done"
 
 
 @pytest.mark.parametrize("type", ["file", "db"])

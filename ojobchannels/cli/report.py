@@ -17,7 +17,8 @@ def _otherwise(row: Row) -> str:
 
 
 def _average(row: Row) -> str:
-    return span(row["averageDuration"]) if "averageDuration" in row else ""
+    taken = row.get("averageDuration")
+    return "" if taken is None else span(taken)
 
 
 def _last(row: Row) -> str:

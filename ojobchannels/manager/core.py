@@ -238,7 +238,7 @@ class JobManager:
         """Sums up the records by job.
 
         Each row has ``name``, ``runs``, a count for each status, ``averageDuration`` of those that
-        ran to an end (ms), ``lastStart`` (ms, UTC) and ``lastStatus``.
+        ran to an end (ms; None if none did), ``lastStart`` (ms, UTC) and ``lastStatus``.
         """
         return history.report(self.jobs, self.locks)
 
