@@ -114,7 +114,8 @@ class Keeper:
                     pause = min(pause, next_at - now)
                 for channel, watches in due.items():
                     self._hand_to_worker(channel, watches)
-                self._changed.wait(max(pause, _SHORTEST_SLEEP) / 1e6)
+                if self._watches or self._alarms:
+                    self._changed.wait(max(pause, _SHORTEST_SLEEP) / 1e6)
             self._scheduler = None
 
     def _wake(self) -> None:

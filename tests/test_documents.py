@@ -311,7 +311,7 @@ documents = st.recursive(
     scalars, lambda inner: st.lists(inner) | st.dictionaries(names, inner), max_leaves=12
 )
 keys = documents.filter(lambda it: it is not None and not isinstance(it, list))
-quick = settings(database=None, deadline=None, max_examples=200)
+quick = settings(database=None, deadline=None, max_examples=100)
 
 
 def shuffled(document: Any) -> Any:

@@ -694,6 +694,8 @@ def test_force_unlock_frees_the_job_and_leaves_a_note_in_the_record(managers: Ma
     assert put_out is not None
     assert put_out.holder["run"] == run.run_id
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z ann: the host is gone", stored(run)["note"])
+    run.update(progress=0.5)
+    assert stored(run)["note"].endswith("ann: the host is gone")
     with elsewhere.run("x"):
         pass
     with pytest.raises(oc.LockLost):

@@ -138,10 +138,8 @@ def test_items_that_change_while_one_iterates_are_not_lost(channel: oc.Channel) 
     iteration = channel.items()
     for key, _ in islice(iteration, 100):
         seen.append(key)
-    for key in range(0, 2200, 7):
-        channel.unset(key)
-    for key in range(1, 2200, 7):
-        channel.set(key, "changed") if key % 3 == 1 else None
+    channel.unset_all(range(0, 2200, 7))
+    channel.set_all((key, "changed") for key in range(1, 2200, 21))
     seen += [key for key, value in iteration if value != "changed"]
     untouched = [key for key in range(2200) if key % 7 > 1]
     assert [key for key in seen if key % 7 > 1] == untouched

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from pathlib import Path
 from typing import Protocol
@@ -30,7 +29,7 @@ class HostClock:
     @property
     def epoch(self) -> str:
         """The boot id and the time namespace, or an empty text where the host tells neither."""
-        return _epoch()
+        return _EPOCH
 
     def now(self) -> int:
         """Microseconds since the boot, suspend included."""
@@ -51,7 +50,6 @@ def same_boot(one: str, other: str) -> bool:
     return bool(one) and one.partition("/")[0] == other.partition("/")[0]
 
 
-@functools.cache
 def _epoch() -> str:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -59,3 +57,7 @@ def _epoch() -> str:
     except OSError:
         return ""
     return f"{boot}/{namespace}"
+
+
+# Read at once: a forked child of a threaded process must not begin with what takes locks.
+_EPOCH = _epoch()

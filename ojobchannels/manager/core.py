@@ -40,6 +40,7 @@ class JobManager:
     Args:
         jobs: Where the run records are kept.
         locks: Where the locks are held. Both must be shared by all who run the jobs.
+        state: Where the rest is kept that must be remembered; beside the run records by default.
         threads: How many launched jobs run at a time.
         on_failure: Given notice of every failed run of a job that names no notice of its own.
 
@@ -63,12 +64,13 @@ class JobManager:
         jobs: ChannelConfig = None,
         locks: ChannelConfig = None,
         *,
+        state: ChannelConfig = None,
         threads: int = 4,
         on_failure: Notice | None = None,
     ) -> None:
         self._own: list[Channel] = []
         self._state: Channel | None = None
-        self._jobs_config = jobs
+        self._state_config = jobs if state is None else state
         self.closing = threading.Event()
         self._launcher = Launcher(threads)
         try:
@@ -84,10 +86,17 @@ class JobManager:
 
     @property
     def state(self) -> Channel:
-        """The channel ``oJobManager-state``, for what must be remembered and is no run record."""
+        """The channel ``oJobManager-state``, for what must be remembered and is no run record.
+
+        Raises:
+            InvalidOption: The jobs channel was given open, and nothing was said of the state.
+        """
         with self._lock:
             if self._state is None:
-                self._state = self._open(STATE, self._jobs_config)
+                if self._state_config is self.jobs:
+                    reason = "the jobs channel was given open, and holds run records alone"
+                    raise InvalidOption("state", reason, "give JobManager a state channel too")
+                self._state = self._open(STATE, self._state_config)
             return self._state
 
     def run(
