@@ -274,9 +274,15 @@ def test_an_unknown_type_or_scheme_names_the_known_ones() -> None:
     assert unknown.value.type == "dbb"
     assert {"simple", "file", "db"} <= set(unknown.value.known)
     assert "db, file, simple" in str(unknown.value)
-    for url in ("sqlit:///x.db", "no url", "/path/to/x.db", ""):
-        with pytest.raises(oc.UnknownChannelType, match="sqlite://"):
-            oc.open_channel("test", url)
+    with pytest.raises(oc.UnknownChannelType, match="sqlite://"):
+        oc.open_channel("test", "sqlit:///x.db")
+
+
+@pytest.mark.parametrize("text", ["db", "no url", "/path/to/x.db", "x.db", ""])
+def test_a_text_without_a_scheme_is_told_what_a_url_looks_like(text: str) -> None:
+    """A type or a path in its place is a likely slip."""
+    with pytest.raises(oc.InvalidOption, match="has no scheme; write one such as sqlite:///"):
+        oc.open_channel("test", text)
 
 
 def test_the_built_in_types_say_what_they_are() -> None:

@@ -108,8 +108,8 @@ def check(sections: list[Section], kills: int) -> None:
         for earlier, later in itertools.pairwise(history):
             assert earlier.fence < later.fence, f"{name}: fence {later.fence} was given twice"
             assert earlier.left <= later.acquired, f"{name}: {earlier} overlaps {later}"
-            assert earlier.counted < later.counted, f"{name}: {later} lost the increment of {earlier}"
-        assert history[-1].counted <= len(history) + kills, f"{name}: more was counted than was done"
+            assert earlier.counted < later.counted, f"{name}: {later} lost the count of {earlier}"
+        assert history[-1].counted <= len(history) + kills, f"{name}: counted what was not done"
 
 
 @pytest.mark.parametrize("type", ["file", "db"])
@@ -141,5 +141,5 @@ def test_the_checker_names_sections_that_overlap() -> None:
 def test_the_checker_finds_a_lost_increment() -> None:
     """A history in which two sections counted the same is refused."""
     history = [Section("north", 1, 10, 20, 1), Section("north", 2, 30, 40, 1)]
-    with pytest.raises(AssertionError, match="lost the increment"):
+    with pytest.raises(AssertionError, match="lost the count"):
         check(history, kills=0)
