@@ -288,6 +288,12 @@ class Channel:
             raise InvalidOption(
                 "lease document", f"{document!r} lacks {error}", "pass what to_document returned"
             ) from error
+        if document.get("channel", self.name) != self.name:
+            raise InvalidOption(
+                "lease document",
+                f"it is of channel {document['channel']!r}, not of {self.name!r}",
+                "open that channel to take the lease over",
+            )
         sent = self.clock.now()
         adopted: Adopted | bool = self.hook.adopt(name=name, token=token, holder=this_holder())
         if not isinstance(adopted, Adopted):

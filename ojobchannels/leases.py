@@ -72,6 +72,7 @@ class Lease:
         self._state: Literal["held", "lost", "released", "detached"] = "held"
         self._reason = "its time is over"
         self._lock = threading.Lock()
+        self._releasing = threading.RLock()
         self.extending = threading.Lock()
         self._process = os.getpid()
 
@@ -131,19 +132,22 @@ class Lease:
             LockLost: The lease was over before; what it protected may have been touched by others.
             ChannelError: The channel could not unlock; call again, or let the ttl end it.
         """
-        if self._state in ("released", "detached") or not self._is_mine():
+        if not self._is_mine():
             return
-        KEEPER.drop(self)
-        was_lost = self.lost
-        held = self.channel.hook.unlock(name=self.name, token=self.token)
-        with self._lock:
-            if self._state == "held" and (was_lost or not held):
-                self._state = "lost"
-                self._reason = self._reason if was_lost else _TAKEN
-        self.channel.forget_lease(self)
-        if self._state == "lost":
-            raise self._loss()
-        self._state = "released"
+        with self._releasing:
+            if self._state in ("released", "detached"):
+                return
+            KEEPER.drop(self)
+            was_lost = self.lost
+            held = self.channel.hook.unlock(name=self.name, token=self.token)
+            with self._lock:
+                if self._state == "held" and (was_lost or not held):
+                    self._state = "lost"
+                    self._reason = self._reason if was_lost else _TAKEN
+            self.channel.forget_lease(self)
+            if self._state == "lost":
+                raise self._loss()
+            self._state = "released"
 
     def to_document(self) -> dict[str, Any]:
         """Detaches the lease and returns a document by which another process can take it over.

@@ -122,6 +122,15 @@ def test_lease_from_says_what_document_it_wants(channel: oc.Channel, document: A
         channel.lease_from(document)
 
 
+def test_lease_from_another_channel_is_told(storage: Storage) -> None:
+    """The lock of the same name there is another one."""
+    channel, other = storage.open(), storage.open(f"{storage.name}-other")
+    document = channel.lock("nightly", ttl=30).to_document()
+    with pytest.raises(oc.InvalidOption, match=f"of channel '{storage.name}'"):
+        other.lease_from(document)
+    channel.lease_from(document).release()
+
+
 def test_a_lease_goes_to_another_process_whose_sender_exits(
     shared_storage: Storage, start_worker: Callable[..., Worker]
 ) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from conftest import ManualClock, Storage
 
 
-TTL = 1.5  # seconds: a third of it is far more than a renewal takes, also on a busy machine
+TTL = 1.5
 
 
 class Renewals:
@@ -50,7 +50,14 @@ class Renewals:
         return answers
 
     def wait_for(self, count: int) -> None:
+        """Waits for renewals that the host's clock brings."""
         for _ in range(count):
+            assert self.done.acquire(timeout=20)
+
+    def bring(self, count: int, clock: ManualClock) -> None:
+        """Lets a third of the TTL pass, and a renewal with it, so many times."""
+        for _ in range(count):
+            clock.advance(TTL / 3 + 0.01)
             assert self.done.acquire(timeout=20)
 
 
@@ -72,13 +79,14 @@ def gone(kind: str) -> bool:
     return not threads(kind)
 
 
-def test_a_lease_is_renewed_for_as_long_as_it_is_held(storage: Storage, renewals: Renewals) -> None:
+def test_a_lease_is_renewed_for_as_long_as_it_is_held(
+    storage: Storage, renewals: Renewals, clock: ManualClock
+) -> None:
     """Beyond its ttl it is still held, and after the release nobody renews it."""
-    channel, other = storage.open(extensions=[renewals]), storage.open()
-    began = time.monotonic()
+    channel = storage.open(clock=clock, extensions=[renewals])
+    other = storage.open(clock=clock)
     with channel.lock("nightly", ttl=TTL, keep_alive=True) as lease:
-        renewals.wait_for(4)
-        assert time.monotonic() - began > TTL
+        renewals.bring(4, clock)
         lease.check()
         assert not lease.lost
         assert other.try_lock("nightly", ttl=1) is None
@@ -87,23 +95,25 @@ def test_a_lease_is_renewed_for_as_long_as_it_is_held(storage: Storage, renewals
 
 
 def test_renewals_come_at_thirds_of_the_ttl(storage: Storage, renewals: Renewals) -> None:
-    """Neither much sooner nor much later."""
+    """By the host's own clock: not before, and before the second third is over."""
     channel = storage.open(extensions=[renewals])
     began = time.monotonic()
-    with channel.lock("nightly", ttl=1.2, keep_alive=True):
-        renewals.wait_for(3)
+    with channel.lock("nightly", ttl=2.4, keep_alive=True):
+        renewals.wait_for(2)
     steps = [b - a for a, b in zip([began, *renewals.times], renewals.times, strict=False)]
-    assert all(0.35 < step < 0.9 for step in steps), steps
+    assert all(0.75 < step < 1.6 for step in steps), steps
 
 
 def test_a_renewal_may_take_the_time_that_is_left_and_no_more(
-    storage: Storage, renewals: Renewals
+    storage: Storage, renewals: Renewals, clock: ManualClock
 ) -> None:
     """Its timeout ends with the lease."""
-    channel = storage.open(extensions=[renewals])
-    with channel.lock("nightly", ttl=TTL, keep_alive=True):
-        renewals.wait_for(2)
-    assert all(0 < timeout <= TTL * 1000 * 2 / 3 for timeout in renewals.timeouts)
+    channel = storage.open(clock=clock, extensions=[renewals])
+    with channel.lock("nightly", ttl=TTL, keep_alive=True) as lease:
+        clock.advance(TTL / 2)
+        left = lease.remaining()
+        assert renewals.begun.acquire(timeout=20)
+    assert 0 < renewals.timeouts[0] / 1000 <= left
 
 
 def test_without_keep_alive_a_lease_ends_with_its_ttl(channel: oc.Channel) -> None:
@@ -188,10 +198,14 @@ def test_on_lost_is_not_told_of_a_release(storage: Storage, renewals: Renewals) 
 
 
 def test_a_callback_that_blocks_or_fails_hinders_no_other_lease(
-    storage: Storage, renewals: Renewals, caplog: pytest.LogCaptureFixture
+    storage: Storage,
+    renewals: Renewals,
+    clock: ManualClock,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Other leases of the same channel are renewed meanwhile; the failure is logged."""
-    channel, other = storage.open(extensions=[renewals]), storage.open()
+    channel = storage.open(clock=clock, extensions=[renewals])
+    other = storage.open(clock=clock)
     blocked, told = threading.Event(), threading.Semaphore(0)
 
     def block(_: oc.Lease) -> None:
@@ -208,9 +222,10 @@ def test_a_callback_that_blocks_or_fails_hinders_no_other_lease(
     with caplog.at_level(logging.ERROR, "ojobchannels"):
         other.force_unlock("blocks")
         other.force_unlock("fails")
+        renewals.bring(1, clock)
         for _ in range(2):
             assert told.acquire(timeout=20)
-        renewals.wait_for(5)
+        renewals.bring(3, clock)
         kept.release()
         blocked.set()
         assert gone("on-lost")
@@ -241,18 +256,21 @@ def test_one_thread_keeps_the_times_and_one_per_channel_renews(
     assert gone("renewals")
 
 
-def test_a_channel_that_hangs_does_not_hold_up_the_others(storage: Storage) -> None:
+def test_a_channel_that_hangs_does_not_hold_up_the_others(
+    storage: Storage, clock: ManualClock
+) -> None:
     """Its leases are lost, those of other channels live on."""
     hanging, fine = Renewals(), Renewals()
     hanging.may_go.clear()
-    one = storage.open(f"{storage.name}-1", extensions=[hanging])
-    other = storage.open(f"{storage.name}-2", extensions=[fine])
+    one = storage.open(f"{storage.name}-1", clock=clock, extensions=[hanging])
+    other = storage.open(f"{storage.name}-2", clock=clock, extensions=[fine])
     told: SimpleQueue[oc.Lease] = SimpleQueue()
     try:
         lost = one.lock("nightly", ttl=TTL, keep_alive=True, on_lost=told.put)
         kept = other.lock("nightly", ttl=TTL, keep_alive=True)
+        fine.bring(3, clock)
         assert told.get(timeout=20) is lost
-        fine.wait_for(3)
+        fine.bring(1, clock)
         kept.check()
         kept.release()
     finally:
@@ -263,27 +281,35 @@ def test_a_channel_that_hangs_does_not_hold_up_the_others(storage: Storage) -> N
     "failure", [oc.ChannelUnavailable("test", "gone", "wait"), ZeroDivisionError()], ids=repr
 )
 def test_a_renewal_that_failed_is_tried_again(
-    storage: Storage, renewals: Renewals, failure: Exception, caplog: pytest.LogCaptureFixture
+    storage: Storage,
+    renewals: Renewals,
+    clock: ManualClock,
+    failure: Exception,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Three failures in a row do not cost the lease, while there is time."""
-    channel = storage.open(extensions=[renewals])
+    channel = storage.open(clock=clock, extensions=[renewals])
     renewals.failures = [failure] * 3
     with caplog.at_level(logging.WARNING, "ojobchannels"):
         with channel.lock("nightly", ttl=TTL, keep_alive=True) as lease:
-            renewals.wait_for(1)
+            clock.advance(TTL / 3)
+            while not renewals.done.acquire(timeout=0.5):
+                lease.check()
+                clock.advance(TTL / 20)
             lease.check()
         assert gone("keep-alive")
+    assert renewals.failures == []
     assert "could not be renewed" in caplog.text
 
 
 def test_a_lease_shortened_by_extend_is_renewed_at_thirds_of_the_new_ttl(
-    storage: Storage, renewals: Renewals
+    storage: Storage, renewals: Renewals, clock: ManualClock
 ) -> None:
     """Keep-alive follows the ttl that was asked for last."""
-    channel = storage.open(extensions=[renewals])
+    channel = storage.open(clock=clock, extensions=[renewals])
     with channel.lock("nightly", ttl=60, keep_alive=True) as lease:
         lease.extend(TTL)
-        renewals.wait_for(4)
+        renewals.bring(4, clock)
         lease.check()
         assert lease.ttl == TTL
 

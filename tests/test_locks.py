@@ -7,6 +7,7 @@ import statistics
 import threading
 import time
 from collections import Counter
+from concurrent.futures import wait
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -650,6 +651,32 @@ def test_release_twice_is_nothing(channel: oc.Channel) -> None:
     with channel.lock("nightly", ttl=30) as other:
         lease.release()
         other.check()
+
+
+def test_release_by_two_threads_at_once_is_one_release(
+    storage: Storage, in_background: Background
+) -> None:
+    """As when a channel is closed while another thread leaves its `with`: no loss is told."""
+    unlocked, go_on = threading.Event(), threading.Event()
+
+    class SlowAnswer:
+        @oc.hookimpl(wrapper=True)
+        def unlock(self) -> Iterator[None]:
+            answer = yield
+            unlocked.set()
+            assert go_on.wait(20)
+            return answer
+
+    channel = storage.open(extensions=[SlowAnswer()])
+    lease = channel.lock("nightly", ttl=30)
+    first = in_background(lease.release)
+    assert unlocked.wait(20)
+    second = in_background(lease.release)
+    wait([second], 0.05)
+    go_on.set()
+    first.result(20)
+    second.result(20)
+    assert not lease.lost
 
 
 def test_close_releases_the_leases_of_the_handle(storage: Storage) -> None:

@@ -11,6 +11,7 @@ from ojobchannels.backends.onehost import OneHost, translated
 from ojobchannels.backends.records import LockRecord
 from ojobchannels.documents import Document, Item, Key, decode, encode, matches
 from ojobchannels.errors import (
+    ChannelClosed,
     ChannelDamaged,
     ChannelError,
     ChannelTimeout,
@@ -306,6 +307,8 @@ class DatabaseBackend(OneHost):
         """Returns the error of ours for one of SQLite's, or of the system's."""
         if not isinstance(error, sqlite3.Error):
             return super().translate(error)
+        if self.closed:
+            return ChannelClosed(self.channel)
         path = self.place.path
         code = getattr(error, "sqlite_errorcode", None) or 0
         if code & 0xFF == sqlite3.SQLITE_FULL or code in _WRITE_FAILED:

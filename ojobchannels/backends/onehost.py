@@ -94,6 +94,8 @@ class OneHost:
         """Returns the error of ours for one of the system's, or None for any other."""
         if isinstance(error, ChannelError):
             return None
+        if self.closed and isinstance(error, OSError):
+            return ChannelClosed(self.channel)
         if isinstance(error, GateTimeout):
             return ChannelTimeout(self.channel, f"work on {self.place.path}", self.timeout)
         if isinstance(error, OSError):

@@ -72,16 +72,16 @@ def _described(registry: Registry) -> dict[str, list[dict[str, Any]]]:
     return {
         "types": [
             {
-                "type": type.name,
-                "summary": type.summary,
+                "type": one.name,
+                "summary": one.summary,
                 "distribution": distribution,
-                "schemes": list(type.schemes),
-                "capabilities": sorted(type.capabilities),
+                "schemes": list(one.schemes),
+                "capabilities": sorted(one.capabilities),
                 "options": [
-                    _option(option) for option in type.options if option.type is not object
+                    _option(option) for option in one.options if option.type is not object
                 ],
             }
-            for type, distribution in registry.all()
+            for one, distribution in registry.all()
         ],
         "failures": [
             {
@@ -92,8 +92,8 @@ def _described(registry: Registry) -> dict[str, list[dict[str, Any]]]:
             for failure in registry.failures
         ],
         "conflicts": [
-            {"type": type, "distributions": list(distributions)}
-            for type, distributions in registry.conflicts().items()
+            {"type": name, "distributions": list(distributions)}
+            for name, distributions in registry.conflicts().items()
         ],
     }
 

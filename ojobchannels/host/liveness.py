@@ -49,10 +49,13 @@ class Liveness:
 
     def is_alive(self, offset: int) -> bool:
         """Tells whether somebody holds the byte at `offset`; yes where that cannot be known."""
-        if offset in (NOBODY, self.offset()) or self._closed:
+        if offset in (NOBODY, self.offset()):
             return True
         asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)
-        answer = fcntl.fcntl(self._descriptor, fcntl.F_OFD_GETLK, asked)
+        with self._lock:  # closed meanwhile, the descriptor's number may be another file's
+            if self._descriptor < 0:
+                return True
+            answer = fcntl.fcntl(self._descriptor, fcntl.F_OFD_GETLK, asked)
         return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
 
     def branch(self) -> tuple[int, int]:
