@@ -1,0 +1,49 @@
+"""As much of the Redis protocol (RESP2) as it takes to talk to a server without a driver."""
+
+from __future__ import annotations
+
+import socket
+from io import BufferedReader
+
+Reply = str | int | None | list["Reply"]
+
+
+class ErrorReply(RuntimeError):
+    """The server answered with an error."""
+
+
+def ask(address: tuple[str, int], *commands: tuple[str, ...], timeout: float = 5.0) -> list[Reply]:
+    """Sends the commands over a connection of their own and returns the replies.
+
+    Raises:
+        ErrorReply: The server refused one of them.
+        OSError: There is no server, or it does not answer in time.
+    """
+    with socket.create_connection(address, timeout) as connection:
+        connection.sendall(b"".join(map(_packed, commands)))
+        with connection.makefile("rb") as stream:
+            return [_read(stream) for _ in commands]
+
+
+def _packed(command: tuple[str, ...]) -> bytes:
+    parts = [part.encode() for part in command]
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(p), p) for p in parts)
+
+
+def _read(stream: BufferedReader) -> Reply:
+    line = stream.readline()
+    if not line.endswith(b"\r\n"):
+        raise ConnectionResetError("the server closed the connection")
+    kind, rest = line[:1], line[1:-2].decode()
+    if kind == b"-":
+        raise ErrorReply(rest)
+    if kind == b"+":
+        return rest
+    length = int(rest)
+    if kind == b":":
+        return length
+    if length < 0:
+        return None
+    if kind == b"*":
+        return [_read(stream) for _ in range(length)]
+    return stream.read(length + 2)[:-2].decode(errors="replace")

@@ -1,0 +1,33 @@
+"""The channel type ``redis``, described; the driver loads at the first open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ojobchannels.hookspecs import ChannelType, hookimpl
+from ojobchannels_redis.options import OPTIONS, parse_url
+
+__all__ = ["ojobchannels_channel_types"]
+
+
+@hookimpl
+def ojobchannels_channel_types() -> Iterable[ChannelType]:
+    """Offers ``redis``."""
+    return (
+        ChannelType(
+            name="redis",
+            summary="a Redis or Valkey server, for many processes of many hosts",
+            open=_open,
+            options=OPTIONS,
+            schemes=("redis", "rediss", "unix"),
+            parse_url=parse_url,
+            capabilities=frozenset({"atomic_batches", "durable", "processes"}),
+        ),
+    )
+
+
+def _open(channel: str, options: Mapping[str, Any]) -> object:
+    from ojobchannels_redis.backend import open_backend
+
+    return open_backend(channel, options)

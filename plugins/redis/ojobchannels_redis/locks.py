@@ -1,0 +1,228 @@
+"""The operations on locks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, Final
+
+from redis.exceptions import RedisError
+
+from ojobchannels.documents import decode, encode
+from ojobchannels.errors import ChannelClosed, ChannelError, OutcomeUnknown
+from ojobchannels.hookspecs import Adopted, Busy, Granted, LeaseRequest, LockInfo, hookimpl
+from ojobchannels.host.forks import forget_in_children
+from ojobchannels_redis import scripts
+from ojobchannels_redis.connections import Command, Wire
+from ojobchannels_redis.faults import Operation, Rule
+from ojobchannels_redis.keys import Keys
+from ojobchannels_redis.server import Line
+from ojobchannels_redis.waking import Seat
+
+_BATCH: Final = 1000
+
+_LOCK: Final = Operation(
+    "lock", Rule.REPEATABLE, "if it was granted, its ttl ends it; ask again to get a new lease"
+)
+_UNLOCK: Final = Operation(
+    "unlock",
+    Rule.REPEATABLE,
+    "the lock is not held by this lease any more, or soon: whether it was to the end is not known",
+)
+_EXTEND: Final = Operation("extend", Rule.REPEATABLE, "ask again while there is time")
+_ADOPT: Final = Operation("adopt", Rule.REPEATABLE, "ask again while there is time")
+_LOCK_INFO: Final = Operation("lock_info")
+_LOCKS: Final = Operation("locks")
+_WAIT: Final = Operation("wait")
+_FORCE: Final = Operation("force_unlock", Rule.ONCE, "look with lock_info, then decide")
+
+
+class Locks:
+    """Half of a handle: its locks."""
+
+    def __init__(self, line: Line, keys: Keys) -> None:
+        self._locks = line
+        self._names = keys
+        self._subscriber = line.server.subscriber
+        self._seats: set[Seat] = set()
+        self._mutex = threading.Lock()
+        self._granted: dict[str, str] = {}
+        self._closed = False
+        forget_in_children(self)
+
+    def forget(self) -> None:
+        """Leaves the parent's leases and waiters to the parent, in a forked child."""
+        self._mutex = threading.Lock()
+        self._granted = {}
+        self._seats = set()
+
+    @hookimpl
+    def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
+        answer = self._lock(name, token, ttl, holder)
+        if isinstance(answer, Granted):
+            self._remember(name, token)
+        return answer
+
+    @hookimpl
+    def unlock(self, name: str, token: str) -> bool:
+        self._granted.pop(token, None)
+        key = self._names.lock(name)
+        wake = self._names.wake(key)
+        lost: list[RedisError] = []
+        held = 0
+        try:
+            held = self._locks.call(_UNLOCK, key, (scripts.UNLOCK, 1, key, token, wake), lost)
+        finally:
+            self._subscriber.leave(wake, token, pass_on=not held)
+        if not held and lost:
+            raise OutcomeUnknown(self._locks.channel, "unlock", _UNLOCK.advice) from lost[0]
+        return bool(held)
+
+    @hookimpl
+    def extend(self, name: str, token: str, ttl: int) -> bool:
+        return bool(self._locks.call(_EXTEND, *self._extension(name, token, ttl)))
+
+    @hookimpl
+    def extend_all(self, leases: list[LeaseRequest], timeout: int) -> list[bool]:
+        seconds = min(timeout / 1000, self._locks.server.settings.timeout)
+        commands = [self._extension(*lease) for lease in leases]
+        return [bool(answer) for answer in self._locks.call_all(_EXTEND, commands, seconds)]
+
+    @hookimpl
+    def adopt(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | bool:
+        adopted = self._adopt(name, token, holder)
+        if holder is None:
+            self._granted.pop(token, None)
+        elif adopted:
+            self._remember(name, token)
+        return adopted
+
+    @hookimpl
+    def lock_info(self, name: str) -> LockInfo | None:
+        key = self._names.lock(name)
+        return _info(name, self._locks.call(_LOCK_INFO, key, (scripts.LOOK, 1, key)))
+
+    @hookimpl
+    def locks(self) -> list[LockInfo]:
+        found = {key for keys in self._locks.call_each(_LOCKS, self._scan) for key in keys}
+        infos = []
+        for keys in _batched(sorted(found), _BATCH):
+            looks: list[tuple[str, Command]] = [(key, (scripts.LOOK, 1, key)) for key in keys]
+            answers = self._locks.call_all(_LOCKS, looks, self._locks.server.settings.timeout)
+            names = map(self._names.lock_name, keys)
+            infos += [_info(name, answer) for name, answer in zip(names, answers, strict=True)]
+        return [info for info in infos if info]
+
+    @hookimpl
+    def force_unlock(self, name: str) -> LockInfo | None:
+        key = self._names.lock(name)
+        command = (scripts.FORCE_UNLOCK, 1, key, self._names.wake(key))
+        return _info(name, self._locks.call(_FORCE, key, command))
+
+    @hookimpl
+    def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
+        key = self._names.lock(name)
+        wake = self._names.wake(key)
+        ends = None if timeout is None else time.monotonic() + timeout / 1000
+        try:
+            with Seat(self._subscriber, wake, token) as seat:
+                self._seats.add(seat)
+                try:
+                    self._wait(seat, key, seen_fence, ends)
+                finally:
+                    self._seats.discard(seat)
+        except BaseException:
+            self._subscriber.leave(wake, token, pass_on=True)
+            raise
+        return True
+
+    @hookimpl
+    def share(self, name: str, token: str) -> list[int] | bool:
+        return [] if self._adopt(name, token, None) else False
+
+    def give_up(self) -> None:
+        """Wakes the waiters of this handle, and gives back what was granted to one of them late."""
+        with self._mutex:
+            self._closed = True
+            late, self._granted = self._granted, {}
+        for seat in list(self._seats):
+            seat.ring()
+        for token, name in late.items():
+            with suppress(ChannelError):
+                self.unlock(name, token)
+
+    def _remember(self, name: str, token: str) -> None:
+        with self._mutex:
+            if not self._closed:
+                self._granted[token] = name
+                return
+        self.unlock(name, token)
+        raise ChannelClosed(self._locks.channel)
+
+    def _lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
+        key = self._names.lock(name)
+        answer = self._locks.call(_LOCK, key, (scripts.LOCK, 1, key, token, ttl, encode(holder)))
+        fence, *more = answer
+        if len(more) > 2:
+            return Busy(int(fence), decode(more[1].decode()), -(-int(more[0]) // 1000))
+        if not more:
+            return Granted(int(fence), None)
+        return Granted(int(fence), {**decode(more[1].decode()), "fence": int(more[0])})
+
+    def _adopt(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | bool:
+        key = self._names.lock(name)
+        told = "" if holder is None else encode(holder)
+        answer = self._locks.call(_ADOPT, key, (scripts.ADOPT, 1, key, token, told))
+        if not answer:
+            return False
+        fence, left, _, _, _, ttl = answer
+        return Adopted(int(fence), int(ttl) // 1000, int(left) // 1000)
+
+    def _wait(self, seat: Seat, key: str, seen_fence: int, ends: float | None) -> None:
+        seat.settle(_left(ends))
+        expected: int | None = seen_fence
+        while not self._closed:
+            patience = seat.patience()
+            answer = self._locks.call(_WAIT, key, (scripts.LOOK, 1, key))
+            if not answer or expected not in (None, int(answer[0])):
+                return
+            expected = None  # from now on whoever has it may change; a release is told
+            pause = min(patience, int(answer[1]) / 1e6, _left(ends))
+            if pause <= 0 or seat.doze(pause):
+                break
+        if self._closed:
+            raise ChannelClosed(self._locks.channel)
+
+    def _extension(self, name: str, token: str, ttl: int) -> tuple[str, Command]:
+        key = self._names.lock(name)
+        return key, (scripts.EXTEND, 1, key, token, ttl, self._names.wake(key))
+
+    def _scan(self, wire: Wire, limit: float) -> set[str]:
+        found: set[str] = set()
+        cursor = b"0"
+        while True:
+            cursor, keys = wire.ask(
+                ("SCAN", cursor, "MATCH", self._names.lock_pattern, "COUNT", _BATCH), limit
+            )
+            found.update(key.decode() for key in keys)
+            if cursor == b"0":
+                return found
+
+
+def _info(name: str, answer: list[bytes]) -> LockInfo | None:
+    if not answer:
+        return None
+    fence, _, holder, since, until, _ = answer
+    return LockInfo(
+        name, int(fence), decode(holder.decode()), int(since) // 1000, int(until) // 1000
+    )
+
+
+def _batched(things: list[str], size: int) -> Iterator[list[str]]:
+    return (things[start : start + size] for start in range(0, len(things), size))
+
+
+def _left(ends: float | None) -> float:
+    return float("inf") if ends is None else ends - time.monotonic()

@@ -1,0 +1,276 @@
+"""What runs on the server, each script as one atomic step, by the server's clock.
+
+No document is decoded here: Lua would damage large integers and empty lists. Numbers that can be
+large go in and out as text; a double holds microseconds since 1970 exactly until the year 2255.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+
+class Script:
+    """A Lua script: its text, and the digest by which a server that knows it calls it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+# A lock is one string, `token fence until since ttl holder`, or `- fence` if it is free. Times are
+# microseconds. It is kept for as long as its fence counts, until a day after the clock has passed
+# it; what a holder that never unlocked told is kept for a month, for the next one to clear up.
+#
+# LOCK and UNLOCK are written out, since each function that a script defines costs a microsecond.
+
+# ARGV: token, ttl in milliseconds, holder. Answers fence, or fence and what a holder that never
+# unlocked left (its fence, what it told), or what `describe` below answers of another's lease.
+LOCK: Final = Script("""
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local text = redis.call('GET', KEYS[1])
+local fence = now
+local last, left_behind
+if text then
+  last = string.match(text, '^- (%d+)$')
+  if not last then
+    local token, till, since, ttl, holder
+    token, last, till, since, ttl, holder =
+      string.match(text, '^(%S+) (%d+) (%d+) (%d+) (%d+) (.*)$')
+    if not token then error('OJOBDAMAGED') end
+    if now < tonumber(till) then
+      if token == ARGV[1] then return {last} end
+      return {last, string.format('%.0f', till - now), holder, since, till, ttl}
+    end
+    left_behind = holder
+  end
+  if last + 1 > fence then fence = last + 1 end
+end
+local ttl = ARGV[2] * 1000
+local told = string.format('%.0f', fence)
+redis.call('SET', KEYS[1],
+  string.format('%s %s %.0f %.0f %.0f %s', ARGV[1], told, now + ttl, now, ttl, ARGV[3]),
+  'PX', string.format('%.0f', ARGV[2] + (fence - now) / 1000 + 2592000000))
+if left_behind then return {told, last, left_behind} end
+return {told}
+""")
+
+# ARGV: token, the channel to wake. A server that is out of memory refuses even to shorten the
+# record; then it goes, and the clock alone has fences grow.
+UNLOCK: Final = Script("""
+local text = redis.call('GET', KEYS[1])
+if not text then return 0 end
+local token, fence, till = string.match(text, '^(%S+) (%d+) (%d+)')
+if token ~= ARGV[1] then return 0 end
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+if now >= tonumber(till) then return 0 end
+local keep = string.format('%.0f', math.max(fence - now, 0) / 1000 + 86400000)
+if not pcall(redis.call, 'SET', KEYS[1], '- ' .. fence, 'PX', keep) then
+  redis.call('DEL', KEYS[1])
+end
+redis.pcall('PUBLISH', ARGV[2], '')
+return 1
+""")
+
+_LIVE: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local text = redis.call('GET', KEYS[1])
+local token, fence, till, since, ttl, holder
+if text and not string.find(text, '^- %d+$') then
+  token, fence, till, since, ttl, holder =
+    string.match(text, '^(%S+) (%d+) (%d+) (%d+) (%d+) (.*)$')
+  if not token then error('OJOBDAMAGED') end
+  if now >= tonumber(till) then token = nil end
+end
+local function describe()
+  return {fence, string.format('%.0f', till - now), holder, since, till, ttl}
+end
+"""
+
+# ARGV: token, ttl in milliseconds, the channel to wake if the lease was shortened.
+EXTEND: Final = Script(
+    _LIVE
+    + """
+if token ~= ARGV[1] then return 0 end
+local ends = now + ARGV[2] * 1000
+redis.call('SET', KEYS[1],
+  string.format('%s %s %.0f %s %.0f %s', token, fence, ends, since, ARGV[2] * 1000, holder),
+  'PX', string.format('%.0f', ARGV[2] + math.max(fence - now, 0) / 1000 + 2592000000))
+if ends < tonumber(till) then redis.pcall('PUBLISH', ARGV[3], '') end
+return 1
+"""
+)
+
+# ARGV: token, the new holder or nothing.
+ADOPT: Final = Script(
+    _LIVE
+    + """
+if token ~= ARGV[1] then return {} end
+if ARGV[2] ~= '' then
+  redis.call('SET', KEYS[1],
+    string.format('%s %s %s %s %s %s', token, fence, till, since, ttl, ARGV[2]), 'KEEPTTL')
+end
+return describe()
+"""
+)
+
+LOOK: Final = Script(
+    _LIVE
+    + """
+if not token then return {} end
+return describe()
+"""
+)
+
+# ARGV: the channel to wake.
+FORCE_UNLOCK: Final = Script(
+    _LIVE
+    + """
+if not token then return {} end
+local keep = string.format('%.0f', math.max(fence - now, 0) / 1000 + 86400000)
+if not pcall(redis.call, 'SET', KEYS[1], '- ' .. fence, 'PX', keep) then
+  redis.call('DEL', KEYS[1])
+end
+redis.pcall('PUBLISH', ARGV[1], '')
+return describe()
+"""
+)
+
+# The keys of the documents: values, order of change, keys as written (where that is not the
+# canonical form), marks of fences, counter of changes.
+_DOCUMENTS: Final = """
+local VALUES, ORDER, WRITTEN, MARKS, COUNT = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local function stale(key, fence)
+  if fence == '' then return nil end
+  local mark = redis.call('HGET', MARKS, key)
+  if mark then
+    -- fences are integers of any size and sign: compared as text, so that none is rounded
+    local a, b = string.match(fence, '^(-?)'), string.match(mark, '^(-?)')
+    local less
+    if a ~= b then less = a == '-'
+    else
+      less = #fence < #mark or (#fence == #mark and fence < mark)
+      if a == '-' then less = fence ~= mark and not less end
+    end
+    if less then return mark end
+  end
+  redis.call('HSET', MARKS, key, fence)
+  return nil
+end
+local function put(key, value, written)
+  redis.call('ZADD', ORDER, redis.call('INCR', COUNT), key)
+  redis.call('HSET', VALUES, key, value)
+  if written == '' then redis.call('HDEL', WRITTEN, key)
+  else redis.call('HSET', WRITTEN, key, written) end
+end
+local function remove(key)
+  redis.call('ZREM', ORDER, key)
+  redis.call('HDEL', WRITTEN, key)
+  return redis.call('HDEL', VALUES, key)
+end
+"""
+
+# ARGV: key, value, key as written or nothing, fence or nothing. Answers the mark that is higher.
+SET: Final = Script(
+    _DOCUMENTS
+    + """
+local mark = stale(ARGV[1], ARGV[4])
+if mark then return mark end
+put(ARGV[1], ARGV[2], ARGV[3])
+return false
+"""
+)
+
+# ARGV: key, fence or nothing.
+UNSET: Final = Script(
+    _DOCUMENTS
+    + """
+local mark = stale(ARGV[1], ARGV[2])
+if mark then return mark end
+return remove(ARGV[1])
+"""
+)
+
+# ARGV: key, value, written, fence, 'there' or 'absent', the text that has to stand there.
+# Answers 1 if it stored, else what stands there, or what mark is higher.
+COMPARE_AND_SET: Final = Script(
+    _DOCUMENTS
+    + """
+local present = redis.call('HGET', VALUES, ARGV[1])
+if ARGV[5] == 'absent' then
+  if present then return {'present', present} end
+elseif not present then return {'absent'}
+elseif present ~= ARGV[6] then return {'present', present} end
+local mark = stale(ARGV[1], ARGV[4])
+if mark then return {'stale', mark} end
+put(ARGV[1], ARGV[2], ARGV[3])
+return {'stored'}
+"""
+)
+
+# ARGV: key, value, written, and again; no key twice.
+SET_ALL: Final = Script(
+    _DOCUMENTS
+    + """
+for n = 1, #ARGV, 3 do put(ARGV[n], ARGV[n + 1], ARGV[n + 2]) end
+return #ARGV / 3
+"""
+)
+
+# ARGV: keys.
+UNSET_ALL: Final = Script(
+    _DOCUMENTS
+    + """
+local removed = 0
+for n = 1, #ARGV do removed = removed + remove(ARGV[n]) end
+return removed
+"""
+)
+
+# ARGV: ZPOPMAX or ZPOPMIN.
+TAKE: Final = Script(
+    _DOCUMENTS
+    + """
+local taken = redis.call(ARGV[1], ORDER)
+if not taken[1] then return false end
+local value = redis.call('HGET', VALUES, taken[1])
+remove(taken[1])
+return value
+"""
+)
+
+# ARGV: ZRANGEBYSCORE or ZREVRANGEBYSCORE, the first and the last score, how many entries, and what
+# of them: 'values', 'keys' or 'both'. Answers the position of the last entry, and the entries.
+PAGE: Final = Script(
+    _DOCUMENTS
+    + """
+local rows = redis.call(ARGV[1], ORDER, ARGV[2], ARGV[3], 'WITHSCORES', 'LIMIT', 0, ARGV[4])
+local page = {rows[#rows] or false}
+local CHUNK = 1000
+for start = 1, #rows, 2 * CHUNK do
+  local stop = math.min(start + 2 * CHUNK - 2, #rows - 1)
+  local keys = {}
+  for n = start, stop, 2 do keys[#keys + 1] = rows[n] end
+  local values, written
+  if ARGV[5] ~= 'keys' then values = redis.call('HMGET', VALUES, unpack(keys)) end
+  if ARGV[5] ~= 'values' then written = redis.call('HMGET', WRITTEN, unpack(keys)) end
+  for n = 1, #keys do
+    if written then page[#page + 1] = written[n] or keys[n] end
+    if values then page[#page + 1] = values[n] end
+    if ARGV[5] == 'both' then page[#page + 1] = rows[start + 2 * n - 1] end
+  end
+end
+return page
+"""
+)
+
+DESTROY: Final = Script(
+    _DOCUMENTS
+    + """
+redis.call('UNLINK', VALUES, ORDER, WRITTEN)
+return 1
+"""
+)

@@ -1,0 +1,243 @@
+"""Wakes those who wait for a lock: one subscriber connection and thread per process and server.
+
+The thread starts with the first waiter. It ends, and its connection with it, when nobody has waited
+for a moment, or when the last handle on the server is closed. Only this thread reads and writes the
+connection; others ring its bell, a pipe.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final
+
+from redis.exceptions import NoPermissionError, RedisError
+
+from ojobchannels_redis.listening import Bell, Listener
+
+_LOOK_AGAIN: Final = 1.0
+_LOOK_UNTOLD: Final = 0.05
+_LINGER: Final = 1.0
+_LONGEST_PAUSE: Final = 1.0
+_NO_PERMISSION_FOR: Final = 60.0
+_log = logging.getLogger("ojobchannels.redis")
+
+
+class _Room:
+    """Those in this process who wait for one lock; `called` has who was woken and went to try."""
+
+    def __init__(self) -> None:
+        self.seats: OrderedDict[str, Seat] = OrderedDict()
+        self.called: set[str] = set()
+        self.left_at = 0.0
+        self.told = threading.Event()
+
+    def ring(self) -> None:
+        for seat in self.seats.values():
+            if not seat.rung:
+                seat.ring()
+                return
+
+
+class Seat:
+    """The place of one waiter; use it in ``with``."""
+
+    def __init__(self, subscriber: Subscriber, channel: str, token: str) -> None:
+        self.rung = False
+        self._subscriber = subscriber
+        self._channel = channel
+        self._token = token
+        self._bell = threading.Event()
+        self._room = _Room()
+
+    def ring(self) -> None:
+        """Wakes the waiter."""
+        self.rung = True
+        self._bell.set()
+
+    def settle(self, seconds: float) -> None:
+        """Gives the subscriber a moment to subscribe."""
+        if self._subscriber.has_permission():
+            self._room.told.wait(min(seconds, _LOOK_UNTOLD))
+
+    def patience(self) -> float:
+        """Returns for how long a look at the lock is good that is made from now on."""
+        return _LOOK_AGAIN if self._room.told.is_set() else _LOOK_UNTOLD
+
+    def doze(self, seconds: float) -> bool:
+        """Waits to be rung, for some time at most; answers whether it was."""
+        return self._bell.wait(seconds)
+
+    def __enter__(self) -> Seat:
+        self._room = self._subscriber.seat(self._channel, self._token, self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._subscriber.unseat(self._room, self._token)
+
+
+class Subscriber:
+    """Listens for what unlocking publishes, and wakes one waiter of each lock."""
+
+    def __init__(self, connect: Callable[[float], Any], timeout: float) -> None:
+        self._connect = connect
+        self._timeout = timeout
+        self._mutex = threading.Lock()
+        self._rooms: dict[str, _Room] = {}
+        self._bell: Bell | None = None
+        self._thread: threading.Thread | None = None
+        self._listener: Listener | None = None
+        self._refused_until = 0.0
+        self._closed = False
+
+    def seat(self, channel: str, token: str, seat: Seat) -> _Room:
+        """Gives a waiter a seat, the first one if it was woken in vain."""
+        with self._mutex:
+            room = self._rooms.setdefault(channel, _Room())
+            room.seats[token] = seat
+            if token in room.called:
+                room.called.discard(token)
+                room.seats.move_to_end(token, last=False)
+            if not room.told.is_set():
+                self._wake_thread()
+            return room
+
+    def unseat(self, room: _Room, token: str) -> None:
+        """Takes the seat away; who was rung goes to try, and is remembered for `leave`."""
+        with self._mutex:
+            seat = room.seats.pop(token, None)
+            if seat is not None and seat.rung:
+                room.called.add(token)
+            room.left_at = time.monotonic()
+
+    def leave(self, channel: str, token: str, pass_on: bool) -> None:
+        """Forgets that a waiter was woken; wakes the next if this one did not take the lock."""
+        if not self._rooms:
+            return
+        with self._mutex:
+            room = self._rooms.get(channel)
+            if room is not None and token in room.called:
+                room.called.discard(token)
+                if pass_on:
+                    room.ring()
+
+    def has_permission(self) -> bool:
+        """Tells whether the server lets us subscribe, as far as is known."""
+        return time.monotonic() >= self._refused_until
+
+    def close(self) -> None:
+        """Ends the thread and its connection."""
+        with self._mutex:
+            self._closed = True
+            self._rooms = {}
+            if self._bell is not None:
+                self._bell.ring()
+
+    def forget(self) -> None:
+        """Leaves thread and connection to the parent, in a forked child."""
+        self._mutex = threading.Lock()
+        self._rooms = {}
+        self._thread = None
+        if self._bell is not None:
+            self._bell.close()
+            self._bell = None
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    def wanted(self) -> set[str]:
+        """Returns what to listen to: where somebody waits, or did a moment ago."""
+        with self._mutex:
+            return set(self._current())
+
+    def told(self, channel: str) -> None:
+        """Takes note that messages arrive from now on."""
+        with self._mutex:
+            room = self._rooms.get(channel)
+            if room is not None:
+                room.told.set()
+
+    def ring(self, channel: str) -> None:
+        """Wakes the first waiter of a lock."""
+        with self._mutex:
+            room = self._rooms.get(channel)
+            if room is not None:
+                room.ring()
+
+    def _deaf(self) -> None:
+        """Takes note that no message arrives, and has everybody look: some may have been missed."""
+        with self._mutex:
+            for room in self._rooms.values():
+                if room.told.is_set():
+                    room.told.clear()
+                    for seat in room.seats.values():
+                        seat.ring()
+
+    def _current(self) -> dict[str, _Room]:
+        until = time.monotonic() - _LINGER
+        self._rooms = {
+            channel: room
+            for channel, room in self._rooms.items()
+            if room.seats or room.left_at > until
+        }
+        return self._rooms
+
+    def _wake_thread(self) -> None:
+        if self._thread is None and not self._closed and self.has_permission():
+            self._bell = Bell()
+            self._listener = Listener(self, self._bell, self._timeout)
+            self._thread = threading.Thread(
+                target=self._run,
+                args=(self._bell, self._listener),
+                name="ojobchannels-redis-waking",
+                daemon=True,
+            )
+            self._thread.start()
+        elif self._bell is not None:
+            self._bell.ring()
+
+    def _run(self, bell: Bell, listener: Listener) -> None:
+        pause = 0.0
+        try:
+            while self._goes_on():
+                try:
+                    listener.listen(self._connect)
+                    pause = 0.0
+                except NoPermissionError as error:
+                    self._refused(error)
+                    return
+                except (RedisError, OSError) as error:
+                    _log.debug("the subscriber lost its connection: %s", type(error).__name__)
+                    listener.close()
+                    self._deaf()
+                    bell.wait(pause)
+                    pause = min(2 * pause + 0.02, _LONGEST_PAUSE)
+        finally:
+            listener.close()
+            with self._mutex:
+                if self._bell is bell:
+                    self._thread = self._bell = self._listener = None
+                bell.close()
+
+    def _goes_on(self) -> bool:
+        with self._mutex:
+            if self._current():
+                return True
+            self._thread = None  # whoever comes from now on starts another
+            if self._bell is not None:
+                self._bell.close()
+            self._bell = self._listener = None
+            return False
+
+    def _refused(self, error: NoPermissionError) -> None:
+        _log.warning(
+            "the server does not let us subscribe (%s): waiters look at their lock every %d ms "
+            "instead; give the user the permission &PREFIX:* for the option prefix",
+            error,
+            _LOOK_UNTOLD * 1000,
+        )
+        self._refused_until = time.monotonic() + _NO_PERMISSION_FOR
+        self._deaf()

