@@ -124,9 +124,9 @@ def test_holders_that_are_killed_never_let_two_into_a_section(type: str, tmp_pat
 @pytest.mark.timeout(LIMIT + 100)
 @pytest.mark.parametrize("type", ["file", "db"])
 def test_tens_of_thousands_of_sections(type: str, tmp_path: Path) -> None:
-    """The same holds for thirty thousand sections and many kills."""
+    """The same holds for twenty thousand sections and many kills."""
     torture = Torture({"type": type, "args": {"file": str(tmp_path / "data")}}, tmp_path, seed=11)
-    sections = torture.run(30_000, pause=0.25)
+    sections = torture.run(20_000, pause=0.25)
     check(sections, torture.kills)
     assert torture.kills >= 20
 
