@@ -77,9 +77,7 @@ def _described(registry: Registry) -> dict[str, list[dict[str, Any]]]:
                 "distribution": distribution,
                 "schemes": list(one.schemes),
                 "capabilities": sorted(one.capabilities),
-                "options": [
-                    _option(option) for option in one.options if option.type is not object
-                ],
+                "options": [_option(option) for option in one.options if option.type is not object],
             }
             for one, distribution in registry.all()
         ],
