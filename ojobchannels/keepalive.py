@@ -183,6 +183,12 @@ class Keeper:
                 lease.renewed(sent, request.ttl)
         return dict(zip(leases, answers, strict=True))
 
+    def lose(self, lease: Lease, reason: str) -> None:
+        """Takes note of a loss that the owner found out, and tells of it."""
+        with self._changed:
+            self._lose(lease, reason)
+            self._changed.notify()
+
     def _lose(self, lease: Lease, reason: str) -> None:
         self._watches.pop(lease, None)
         self._dismiss_idle_workers()

@@ -120,7 +120,7 @@ class Lease:
             self.check()
             sent = self.channel.clock.now()
             if not self.channel.hook.extend(name=self.name, token=self.token, ttl=wanted):
-                self.mark_lost(_TAKEN)
+                KEEPER.lose(self, _TAKEN)
                 raise self._loss()
             self.renewed(sent, wanted)
         KEEPER.follow(self)
@@ -161,7 +161,7 @@ class Lease:
         self.check()
         KEEPER.drop(self)
         if not self.channel.hook.adopt(name=self.name, token=self.token, holder=None):
-            self.mark_lost(_TAKEN)
+            KEEPER.lose(self, _TAKEN)
             raise self._loss()
         self._state = "detached"
         self.channel.forget_lease(self)
@@ -185,7 +185,7 @@ class Lease:
         self.check()
         descriptors: list[int] | bool = self.channel.hook.share(name=self.name, token=self.token)
         if isinstance(descriptors, bool):
-            self.mark_lost(_TAKEN)
+            KEEPER.lose(self, _TAKEN)
             raise self._loss()
         return descriptors
 

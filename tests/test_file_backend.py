@@ -537,3 +537,26 @@ def test_closing_closes_every_file(shared_storage: Storage) -> None:
     channel.lock("shared", ttl=30).share()
     channel.close()
     assert set(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+def test_a_lock_that_does_not_fit_on_the_disk_is_not_granted(
+    shared_storage: Storage, start_worker: Callable[..., Any]
+) -> None:
+    """A full disk refuses the lock with StorageFull, and what was known of it stays."""
+    channel = shared_storage.open()
+    fence = channel.lock("nightly", ttl=60).fence
+    channel.force_unlock("nightly")
+    script = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (170, 170))
+try:
+    channel.lock("nightly", ttl=60)
+except oc.StorageFull:
+    say("full")
+"""
+    worker = start_worker(script, shared_storage)
+    assert worker.hear() == "full"
+    assert worker.end() == 0
+    with channel.lock("nightly", ttl=60) as lease:
+        assert lease.fence > fence

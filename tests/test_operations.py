@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -538,3 +539,15 @@ def test_threads_share_one_handle(
     for writer in [in_background(write, number) for number in range(8)]:
         writer.result(60)
     assert channel.size() == 200
+
+
+def test_a_key_is_there_while_it_is_written_again(channel: oc.Channel) -> None:
+    """Who reads a key that others overwrite gets the old value or the new one, never none."""
+    channel.set("k", 0)
+    writer = threading.Thread(target=lambda: [channel.set("k", turn) for turn in range(300)])
+    writer.start()
+    seen = []
+    while writer.is_alive():
+        seen.append((channel.get("k"), channel.size()))
+    writer.join()
+    assert all(value is not None and size == 1 for value, size in seen)

@@ -82,8 +82,8 @@ class Connections:
     ) -> Iterator[sqlite3.Connection]:
         """Lends a connection, behind the gate, for a transaction: all of it or nothing."""
         with self.writing(level, timeout) as connection:
-            connection.execute("BEGIN IMMEDIATE")
             try:
+                connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:

@@ -197,6 +197,7 @@ class DatabaseBackend(OneHost):
             "alive": self.liveness.offset(),
             "holder": encode(holder),
             "dead": None,
+            "dead_alive": None,
         }
         while True:
             with self._connections.writing("NORMAL") as connection:
@@ -209,7 +210,7 @@ class DatabaseBackend(OneHost):
             record = self._read_lock(name)
             left = self.left(record)
             if not left:
-                asked["dead"] = record.token or None
+                asked |= {"dead": record.token or None, "dead_alive": record.alive}
             elif record.token == token:
                 return Granted(record.fence, None)
             else:

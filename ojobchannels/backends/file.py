@@ -317,10 +317,12 @@ class FileBackend(OneHost):
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        with self._file.transaction():
+        with self._file.transaction(self._keep_index):
             self._index()
             self._indexed = None
             yield
+
+    def _keep_index(self) -> None:
         self._indexed = self._file.seen
 
     def _index(self) -> None:

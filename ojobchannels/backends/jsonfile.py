@@ -6,7 +6,7 @@ import json
 import os
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -58,8 +58,11 @@ class JsonFile(Storage):
             yield
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Lets the body read and write; at its end the file is replaced, at an error it stays."""
+    def transaction(self, then: Callable[[], None]) -> Iterator[None]:
+        """Lets the body read and write; at its end the file is replaced, at an error it stays.
+
+        `then` is called before others see the new content.
+        """
         with self._gate, self._memory:
             self._load()
             self._changed = False
@@ -67,6 +70,7 @@ class JsonFile(Storage):
                 yield
                 if self._changed:
                     self._replace()
+                then()
             except BaseException:
                 self._seen = None
                 raise

@@ -7,6 +7,7 @@ second page holds the channel's and the lock's name, for people who ask which lo
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import struct
@@ -36,6 +37,7 @@ class LockFile:
         self._gate = Gate(path, mode, timeout)
         self._identity = identity
         self._named = False
+        self._page = b""
 
     def __enter__(self) -> LockFile:
         self._gate.enter()
@@ -59,7 +61,7 @@ class LockFile:
 
     def read(self) -> LockRecord:
         """Returns the record; a fresh one if there is none, or none that is whole."""
-        page = os.pread(self._gate.descriptor, _PAGE, 0)
+        page = self._page = os.pread(self._gate.descriptor, _PAGE, 0)
         if len(page) < _HEAD.size:
             return LockRecord()
         magic, checksum, token, fence, ttl, until, wall_until, since, alive, length, epoch = (
@@ -109,10 +111,25 @@ class LockFile:
         )
         page += holder
         struct.pack_into("<I", page, 4, zlib.crc32(memoryview(page)[_CHECKED_FROM:]))
-        if not self._named:
-            os.pwrite(self._gate.descriptor, self._identity.encode(), _PAGE)
-            self._named = True
-        os.pwrite(self._gate.descriptor, page, 0)
+        try:
+            if not self._named:
+                self._put(self._identity.encode(), _PAGE)
+                self._named = True
+            self._put(page, 0)
+        except OSError:
+            self._restore()
+            raise
+
+    def _put(self, content: bytes | bytearray, at: int) -> None:
+        if os.pwrite(self._gate.descriptor, content, at) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._gate.path))
+
+    def _restore(self) -> None:
+        """Puts back what was read: a disk that was full for the new has room for the old."""
+        if self._page:
+            os.pwrite(self._gate.descriptor, self._page[:_PAGE], 0)
+        else:
+            os.ftruncate(self._gate.descriptor, 0)
 
     def close(self) -> None:
         """Closes the file; entering opens it again."""

@@ -86,7 +86,8 @@ class SimpleBackend:
 
     @hookimpl
     def get(self, key: Key) -> Document:
-        entry = self._store.entries.get(key)
+        with self._store.mutex:
+            entry = self._store.entries.get(key)
         return MISSING if entry is None else decode(entry.value)
 
     @hookimpl
@@ -132,7 +133,8 @@ class SimpleBackend:
 
     @hookimpl
     def size(self) -> int:
-        return len(self._store.entries)
+        with self._store.mutex:
+            return len(self._store.entries)
 
     @hookimpl
     def set_all(self, items: list[tuple[Key, Document]]) -> bool:

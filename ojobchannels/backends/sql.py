@@ -103,7 +103,7 @@ SET fence = max(fence + 1, excluded.fence), token = excluded.token, ttl = exclud
     until = excluded.until, wall_until = excluded.wall_until, epoch = excluded.epoch,
     since = excluded.since, alive = excluded.alive, holder = excluded.holder,
     previous = CASE WHEN token = '' THEN NULL ELSE holder END, previous_fence = fence
-WHERE NOT ({_LIVE}) OR token = :dead
+WHERE NOT ({_LIVE}) OR (token = :dead AND alive = :dead_alive)
 RETURNING fence, previous, previous_fence
 """
 UNLOCK: Final = f"UPDATE locks SET {_FREE_AGAIN} WHERE {_HELD} RETURNING fence"

@@ -95,15 +95,14 @@ def test_closing_the_last_channel_ends_the_thread_at_once(
 
 
 def test_a_release_is_heard_within_some_milliseconds(
-    storage: Storage, in_background: Background, announcer: Announcer
+    storage: Storage, in_background: Background
 ) -> None:
     """Woken, not polled: the median of thirty."""
-    holder, waiter = storage.open(), storage.open(extensions=[announcer])
+    holder, waiter = storage.open(), storage.open()
     lags = []
     lease = holder.lock("nightly", ttl=60)
     for _ in range(30):
         waiting = in_background(acquire_and_tell, waiter)
-        assert announcer.waiting.acquire(timeout=10)
         sits(waiter)
         released = time.monotonic()
         lease.release()
@@ -119,7 +118,7 @@ def acquire_and_tell(channel: oc.Channel) -> tuple[float, oc.Lease]:
 
 
 def test_a_release_wakes_one_waiter_of_a_process_and_each_gets_its_turn(
-    storage: Storage, in_background: Background, announcer: Announcer
+    storage: Storage, in_background: Background
 ) -> None:
     """Twelve waiters and one lock: few requests are in vain, and nobody is forgotten."""
     lost: list[int] = []
@@ -133,7 +132,7 @@ def test_a_release_wakes_one_waiter_of_a_process_and_each_gets_its_turn(
             return answer
 
     holder = storage.open()
-    waiter = storage.open(extensions=[Counting(), announcer])
+    waiter = storage.open(extensions=[Counting()])
     lease = holder.lock("nightly", ttl=60)
 
     def work() -> None:
@@ -180,10 +179,10 @@ def test_a_waiter_that_was_woken_and_gives_up_wakes_the_next(
 
 
 def test_a_lease_that_is_shortened_wakes_its_waiters(
-    storage: Storage, in_background: Background, announcer: Announcer
+    storage: Storage, in_background: Background
 ) -> None:
     """They do not sleep until the end that they knew."""
-    holder, waiter = storage.open(), storage.open(extensions=[announcer])
+    holder, waiter = storage.open(), storage.open()
     lease = holder.lock("nightly", ttl=60)
     waiting = in_background(waiter.lock, "nightly", ttl=30, wait=30)
     sits(waiter)
