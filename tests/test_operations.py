@@ -544,7 +544,12 @@ def test_threads_share_one_handle(
 def test_a_key_is_there_while_it_is_written_again(channel: oc.Channel) -> None:
     """Who reads a key that others overwrite gets the old value or the new one, never none."""
     channel.set("k", 0)
-    writer = threading.Thread(target=lambda: [channel.set("k", turn) for turn in range(300)])
+
+    def write() -> None:
+        for turn in range(300):
+            channel.set("k", turn)
+
+    writer = threading.Thread(target=write)
     writer.start()
     seen = []
     while writer.is_alive():
