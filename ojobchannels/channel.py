@@ -14,16 +14,26 @@ from ojobchannels.documents import Document, Item, check_key, check_name, check_
 from ojobchannels.errors import (
     ChannelClosed,
     ChannelError,
+    ChannelUnavailable,
     InvalidOption,
     LockBusy,
     LockLost,
     NotSupported,
+    shown,
 )
-from ojobchannels.hookspecs import ABSENT, MISSING, Adopted, Compared, LockInfo
+from ojobchannels.hookspecs import ABSENT, MISSING, Adopted, ChannelType, Compared, LockInfo
 from ojobchannels.host.clock import HOST_CLOCK, Clock
 from ojobchannels.host.forks import forget_in_children
 from ojobchannels.keepalive import KEEPER
-from ojobchannels.leases import Duration, Lease, acquire, milliseconds, this_holder
+from ojobchannels.leases import (
+    Duration,
+    Lease,
+    acquire,
+    milliseconds,
+    new_token,
+    this_holder,
+    unlock,
+)
 from ojobchannels.plugins import channel_manager, checked_options, registry
 
 _PAGE = 1000
@@ -65,6 +75,7 @@ class Channel:
         self.capabilities = capabilities
         self.clock = clock
         self.hook: Any = manager.hook
+        self._to_close: Any = manager.hook
         self._leases: set[Lease] = set()
         self._lock = threading.Lock()
         self._closed = False
@@ -245,15 +256,20 @@ class Channel:
         checked = check_name("lock", name)
         if holder is not None:
             check_value(dict(holder))
-        lease = acquire(
-            self,
-            checked,
-            milliseconds("ttl", ttl),
-            None if wait is None else milliseconds("wait", wait, shortest=0),
-            holder,
-            on_lost,
-        )
-        return self._keep(lease, keep_alive)
+        ttl_ms = milliseconds("ttl", ttl)
+        wait_ms = None if wait is None else milliseconds("wait", wait, shortest=0)
+        hook, token, lease = self.hook, new_token(), None
+        try:
+            lease = acquire(self, checked, ttl_ms, wait_ms, holder, on_lost, token)
+            self._keep(lease, keep_alive)
+        except BaseException as error:
+            # Whatever it was, also an exception of a signal handler: the caller gets no lease.
+            if lease is not None:
+                self._drop(lease)
+            if lease is not None or not isinstance(error, LockBusy | LockLost | ChannelClosed):
+                unlock(hook, checked, token)
+            raise
+        return lease
 
     def try_lock(
         self,
@@ -286,7 +302,7 @@ class Channel:
             name, token, fence = document["name"], document["token"], document["fence"]
         except (KeyError, TypeError) as error:
             raise InvalidOption(
-                "lease document", f"{document!r} lacks {error}", "pass what to_document returned"
+                "lease document", f"it lacks {error}", "pass what to_document returned"
             ) from error
         if document.get("channel", self.name) != self.name:
             raise InvalidOption(
@@ -300,7 +316,13 @@ class Channel:
             raise LockLost(self.name, name, fence, "its time is over, or somebody unlocked it")
         deadline = sent + adopted.remaining * 1000 - adopted.ttl * 10
         lease = Lease(self, name, token, adopted.fence, adopted.ttl, deadline, None, on_lost)
-        return self._keep(lease, keep_alive)
+        try:
+            self._keep(lease, keep_alive)
+        except BaseException:
+            # The ttl ends it, or who still has the document takes it over again.
+            self._drop(lease)
+            raise
+        return lease
 
     def lock_info(self, name: str) -> LockInfo | None:
         """Tells who holds a lock, under which fence, since and until when; None if it is free."""
@@ -327,8 +349,6 @@ class Channel:
     def close(self) -> None:
         """Closes the handle: releases its leases, and wakes its waiters with ChannelClosed."""
         with self._lock:
-            if self._closed:
-                return
             self._closed = True
             leases = list(self._leases)
         for lease in leases:
@@ -336,8 +356,12 @@ class Channel:
                 lease.release()
             except ChannelError:
                 continue
-        hook, self.hook = self.hook, _ClosedHooks(self.name)
-        hook.close()
+        self.hook = _ClosedHooks(self.name)
+        # A signal may interrupt us anywhere: whoever calls again goes on with what is left.
+        hook = self._to_close
+        if hook is not None:
+            hook.close()
+            self._to_close = None
 
     @property
     def closed(self) -> bool:
@@ -371,16 +395,24 @@ class Channel:
     def __repr__(self) -> str:
         return f"<Channel {self.name!r} type {self.type!r}{' closed' if self._closed else ''}>"
 
-    def _keep(self, lease: Lease, keep_alive: bool) -> Lease:
+    def _keep(self, lease: Lease, keep_alive: bool) -> None:
         with self._lock:
-            closed = self._closed
+            if self._closed:
+                raise ChannelClosed(self.name)
             self._leases.add(lease)
-        if closed:
-            lease.release()
-            raise ChannelClosed(self.name)
         if keep_alive or lease.on_lost is not None:
-            KEEPER.watch(lease, keep_alive)
-        return lease
+            try:
+                KEEPER.watch(lease, keep_alive)
+            except RuntimeError as error:
+                raise ChannelUnavailable(
+                    self.name,
+                    f"there is no thread to watch over lock {lease.name!r}: {error}",
+                    "raise the limit of threads, or take the lock without keep_alive and on_lost",
+                ) from error
+
+    def _drop(self, lease: Lease) -> None:
+        KEEPER.drop(lease)
+        self.forget_lease(lease)
 
     def _compare_and_set(
         self, match: Document, key: Document, value: Document, fence: int | None
@@ -442,8 +474,8 @@ def open_channel(
     """
     check_name("channel", name)
     if isinstance(config, str):
-        type = registry().find_scheme(_scheme(config))
-        given = {**(type.parse_url(config) if type.parse_url else {}), **options}
+        type, told = from_url(config)
+        given = {**told, **options}
     else:
         type_name, given = _from_mapping(config, options)
         type = registry().find(type_name)
@@ -456,13 +488,29 @@ def open_channel(
     return Channel(name, type.name, capabilities, manager, clock)
 
 
+def from_url(url: str) -> tuple[ChannelType, Mapping[str, Any]]:
+    """Returns the type that a URL means, and the options that it tells.
+
+    Raises:
+        UnknownChannelType: No plugin offers the scheme; the message names what to install.
+        InvalidOption: It is no URL of that type.
+    """
+    type = registry().find_scheme(_scheme(url))
+    return type, type.parse_url(url) if type.parse_url else {}
+
+
 def _scheme(url: str) -> str:
-    scheme = urlsplit(url).scheme
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError as error:
+        raise InvalidOption(
+            "channel URL", f"{shown(url)} cannot be read: {error}", "see the channel type's URLs"
+        ) from error
     if not scheme:
         raise InvalidOption(
             "channel URL",
-            f"{url!r} has no scheme",
-            f'write one such as sqlite:///data.db, or {{"type": {url!r}, "args": {{…}}}}',
+            f"{shown(url)} has no scheme",
+            f'write one such as sqlite:///data.db, or {{"type": {shown(url)}, "args": {{…}}}}',
         )
     return scheme
 
@@ -485,21 +533,21 @@ def _from_mapping(
     if not isinstance(config, Mapping):
         raise InvalidOption(
             "channel configuration",
-            f"{config!r} is neither a map nor a URL",
+            f"{shown(config)} is neither a map nor a URL",
             'write {"type": "db", "args": {"file": "data.db"}}, or a URL',
         )
     unknown = sorted(set(config) - {"type", "args"})
     if unknown:
         raise InvalidOption(
             "channel configuration",
-            f"{unknown[0]!r} is no part of it",
+            f"{shown(unknown[0])} is no part of it",
             "it has a type and args; a type's own options belong into args",
         )
     args = config.get("args")
     if args is None:
         args = {}
     if not isinstance(args, Mapping):
-        raise InvalidOption("args of a channel", f"{args!r} is no map", "write option: value")
+        raise InvalidOption("args of a channel", f"{shown(args)} is no map", "write option: value")
     return config.get("type") or "simple", {**args, **options}
 
 

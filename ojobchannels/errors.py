@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
+
+_USER_OF_URL = re.compile(r"(.*?//)?.*@", re.DOTALL)
+_SECRET_FIELD = re.compile(
+    r"""((?:pass|pwd|secret|token)\w*['"]?\s*[=:]\s*)
+        (?:'(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*" | [^&]+)""",
+    re.IGNORECASE | re.VERBOSE,
+)
 
 
 class ChannelError(Exception):
@@ -79,7 +87,7 @@ class UnknownChannelType(ChannelError, LookupError):
             if distribution
             else f"known types are {', '.join(known)}"
         )
-        super().__init__(f"no plugin offers the channel type {type!r}; {advice}")
+        super().__init__(f"no plugin offers the channel type {shown(type)}; {advice}")
 
 
 class DuplicateChannelType(ChannelError, LookupError):
@@ -334,6 +342,27 @@ def describe_holder(holder: dict[str, Any]) -> str:
         f"{part} {holder[part]}" for part in ("host", "pid", "thread", "job") if part in holder
     ]
     return ", ".join(known) or _short(holder)
+
+
+def shown(value: object, secret: bool = False) -> str:
+    """Returns how a message may quote an option's value: without what may be a password.
+
+    Args:
+        value: The value. Of a URL, user and password are hidden, and what is named like a secret.
+        secret: Whether all of it is to be hidden.
+
+    Example:
+        >>> print(shown("redis://job:pa55@example.org/0"))
+        'redis://***@example.org/0'
+    """
+    if secret:
+        return f"a value of type {type(value).__name__}"
+    text = repr(value)
+    return _USER_OF_URL.sub(_without_user, _SECRET_FIELD.sub(r"\1***", text))
+
+
+def _without_user(found: re.Match[str]) -> str:
+    return f"{found[1] or found[0][0]}***@"
 
 
 def _short(thing: object) -> str:

@@ -89,13 +89,14 @@ class LeaseRequest(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option that a channel type takes."""
+    """One option that a channel type takes; no message quotes the value of a secret one."""
 
     name: str
     type: type
     help: str
     default: Any = None
     required: bool = False
+    secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,8 @@ class ChannelType:
         parse_url: Turns a URL of one of the schemes into options.
         capabilities: What it promises beyond the core: ``durable``, ``processes`` (one storage is
             shared by processes), ``atomic_batches``, ``fifo`` (locks are granted in the order of
-            asking), ``crash_release`` (the death of a holder frees its locks at once).
+            asking), ``crash_release`` (the death of a holder frees its locks at once), ``clock``
+            (an option of that name judges its leases, so that a test can let time pass).
             Where some depend on the server, the backend tells those in an attribute of the same
             name.
     """
@@ -199,8 +201,12 @@ class ChannelSpec:
         """Sets the remaining time to `ttl`; returns whether the token still held the lock."""
 
     @hookspec(firstresult=True)
-    def extend_all(self, leases: list[LeaseRequest], timeout: int) -> list[bool]:
-        """Extends several leases, in one command where it can, within `timeout` milliseconds."""
+    def extend_all(self, leases: list[LeaseRequest], timeout: int) -> list[bool | None]:
+        """Extends several leases, in one command where it can, within `timeout` milliseconds.
+
+        None in the place of an answer means that this lease is to be asked for again; so that one
+        that hangs holds up no other.
+        """
 
     @hookspec(firstresult=True)
     def adopt(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | bool:

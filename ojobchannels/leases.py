@@ -13,7 +13,7 @@ from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias
 
-from ojobchannels.errors import ChannelClosed, ChannelError, InvalidOption, LockBusy, LockLost
+from ojobchannels.errors import ChannelError, InvalidOption, LockBusy, LockLost
 from ojobchannels.hookspecs import Busy, Granted
 from ojobchannels.keepalive import KEEPER
 
@@ -134,6 +134,28 @@ class Lease:
         """
         if not self._is_mine():
             return
+        try:
+            self._release()
+        except ChannelError:
+            raise
+        except BaseException:
+            self.give_up()
+            raise
+
+    def give_up(self) -> None:
+        """Unlocks as far as that can be done, after an exception that came from elsewhere.
+
+        A signal handler may raise anywhere in `release`; the lock is not to stay held for that.
+        """
+        with self._releasing:
+            if not self._is_mine() or self._state in ("released", "detached"):
+                return
+            KEEPER.drop(self)
+            unlock(self.channel.hook, self.name, self.token)
+            self.channel.forget_lease(self)
+            self._state = "released"
+
+    def _release(self) -> None:
         with self._releasing:
             if self._state in ("released", "detached"):
                 return
@@ -205,8 +227,14 @@ class Lease:
             return True
 
     def __enter__(self) -> Lease:
-        if self._is_mine():
-            self.check()
+        try:
+            if self._is_mine():
+                self.check()
+        except ChannelError:
+            raise
+        except BaseException:
+            self.give_up()
+            raise
         return self
 
     def __exit__(
@@ -221,6 +249,9 @@ class Lease:
             if error is None:
                 raise
             error.add_note(f"and at its end: {trouble}")
+        except BaseException:
+            self.give_up()
+            raise
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Lease cannot be pickled; hand it over with to_document and lease_from")
@@ -248,46 +279,44 @@ def acquire(
     wait: int | None,
     holder: Mapping[str, Any] | None,
     on_lost: Callable[[Lease], None] | None,
+    token: str,
 ) -> Lease:
     """Acquires a lock within `wait` milliseconds (None: for ever).
 
+    After any error but these the caller has to `unlock`, since the lock may have been granted.
+
     Raises:
         LockBusy: Somebody else holds it, and did for all that time.
+        LockLost: Granting it took all of its ttl.
+        ChannelClosed: The channel was closed before the lock was granted.
     """
-    token = secrets.token_hex(16)
     told = {**this_holder(), **(holder or {})}
     hook, clock = channel.hook, channel.clock
     began = clock.now()
-    try:
-        while True:
-            sent = clock.now()
-            answer: Granted | Busy = hook.lock(name=name, token=token, ttl=ttl, holder=told)
-            if isinstance(answer, Granted):
-                deadline = own_deadline(sent, ttl)
-                if clock.now() < deadline:
-                    return Lease(
-                        channel, name, token, answer.fence, ttl, deadline, answer.previous, on_lost
-                    )
-                hook.unlock(name=name, token=token)
-                raise LockLost(channel.name, name, answer.fence, "granting it took all of its ttl")
-            waited = (clock.now() - began) // 1000
-            left = None if wait is None else wait - waited
-            if left is not None and left <= 0:
-                if wait:
-                    hook.unlock(name=name, token=token)
-                raise LockBusy(
-                    channel.name,
-                    name,
-                    answer.holder,
-                    answer.remaining / 1000,
-                    waited / 1000 if wait else 0,
+    while True:
+        sent = clock.now()
+        answer: Granted | Busy = hook.lock(name=name, token=token, ttl=ttl, holder=told)
+        if isinstance(answer, Granted):
+            deadline = own_deadline(sent, ttl)
+            if clock.now() < deadline:
+                return Lease(
+                    channel, name, token, answer.fence, ttl, deadline, answer.previous, on_lost
                 )
-            hook.wait(name=name, seen_fence=answer.fence, token=token, timeout=left)
-    except (LockBusy, LockLost, ChannelClosed):
-        raise
-    except BaseException:
-        _give_up(channel, name, token)
-        raise
+            hook.unlock(name=name, token=token)
+            raise LockLost(channel.name, name, answer.fence, "granting it took all of its ttl")
+        waited = (clock.now() - began) // 1000
+        left = None if wait is None else wait - waited
+        if left is not None and left <= 0:
+            if wait:
+                hook.unlock(name=name, token=token)
+            raise LockBusy(
+                channel.name,
+                name,
+                answer.holder,
+                answer.remaining / 1000,
+                waited / 1000 if wait else 0,
+            )
+        hook.wait(name=name, seen_fence=answer.fence, token=token, timeout=left)
 
 
 def milliseconds(what: str, duration: Duration, shortest: int = _SHORTEST_TTL) -> int:
@@ -319,6 +348,12 @@ def this_holder() -> dict[str, Any]:
     return {"host": _host(), "pid": os.getpid(), "thread": threading.current_thread().name}
 
 
-def _give_up(channel: Channel, name: str, token: str) -> None:
+def new_token() -> str:
+    """Returns 128 random bits, the proof of ownership of one lease."""
+    return secrets.token_hex(16)
+
+
+def unlock(hook: Any, name: str, token: str) -> None:
+    """Unlocks as far as that can be done; else the ttl ends the lease."""
     with suppress(ChannelError):
-        channel.hook.unlock(name=name, token=token)
+        hook.unlock(name=name, token=token)

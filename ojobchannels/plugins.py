@@ -17,10 +17,12 @@ from ojobchannels.errors import (
     InvalidOption,
     PluginFailed,
     UnknownChannelType,
+    shown,
 )
 from ojobchannels.hookspecs import PROJECT, ChannelSpec, ChannelType, DiscoverySpec, Option
 
 BUILT_IN = "ojobchannels"
+_CLOCK = "clock"
 _ELSEWHERE = {
     "redis": "ojobchannels-redis",
     "mongo": "ojobchannels-mongo",
@@ -167,13 +169,13 @@ def checked_options(type: ChannelType, given: Mapping[str, Any]) -> dict[str, An
     Raises:
         InvalidOption: One is unknown, missing or of the wrong kind; the message names the nearest.
     """
-    known = {option.name: option for option in type.options}
-    for name in given:
-        if name not in known:
+    known = offered_options(type)
+    for name, value in given.items():
+        if name not in known and not _is_clock(name, value, type):
             near = difflib.get_close_matches(name, known, 1)
             meant = f"did you mean {near[0]!r}? " if near else ""
             raise InvalidOption(
-                f"option {name!r}",
+                f"option {shown(name, secret='@' in name)}",
                 f"type {type.name!r} does not take it",
                 f"{meant}it takes {', '.join(sorted(known)) or 'none'}",
             )
@@ -183,12 +185,27 @@ def checked_options(type: ChannelType, given: Mapping[str, Any]) -> dict[str, An
                 f"option {option.name!r}", f"type {type.name!r} needs it", f"give the {option.help}"
             )
     return {
-        option.name: _converted(type, option, given.get(option.name, option.default))
+        option.name: converted(type, option, given.get(option.name, option.default))
         for option in type.options
     }
 
 
-def _converted(type: ChannelType, option: Option, value: Any) -> Any:
+def offered_options(type: ChannelType) -> dict[str, Option]:
+    """Returns the options that people give: all but the clock, an object that a test brings."""
+    return {option.name: option for option in type.options if option.name != _CLOCK}
+
+
+def _is_clock(name: str, value: Any, type: ChannelType) -> bool:
+    taken = any(option.name == _CLOCK for option in type.options)
+    return taken and name == _CLOCK and not isinstance(value, str | int | float | list | dict)
+
+
+def converted(type: ChannelType, option: Option, value: Any) -> Any:
+    """Returns the value of an option, converted from text where a URL has it so.
+
+    Raises:
+        InvalidOption: It is of the wrong kind.
+    """
     if value is option.default or option.type is object:
         return value
     if option.type is bool and value in ("true", "false"):
@@ -204,9 +221,10 @@ def _converted(type: ChannelType, option: Option, value: Any) -> Any:
         return float(value)
     if isinstance(value, option.type) and not (option.type is int and isinstance(value, bool)):
         return value
+    got = shown(value, option.secret)
     raise InvalidOption(
         f"option {option.name!r}",
-        f"type {type.name!r} takes {option.type.__name__} for it, not {value!r}",
+        f"type {type.name!r} takes {option.type.__name__} for it, not {got}",
         f"give the {option.help}",
     )
 

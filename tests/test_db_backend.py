@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -360,3 +361,70 @@ def test_another_programs_long_transaction_is_waited_for_and_then_told(
         intruder.execute("ROLLBACK")
     channel.set("a", 2)
     assert channel.get("a") == 2
+
+
+class Meddling(sqlite3.Connection):
+    """A connection that lets a test do something right after a statement."""
+
+    after: dict[str, Callable[[Any], None]] = {}  # noqa: RUF012  each test sets its own
+
+    def execute(self, statement: str, given: Any = ()) -> sqlite3.Cursor:
+        word = statement.split()[0]
+        answer = super().execute(statement, given)
+        if word in self.after:
+            self.after[word](given)
+        return answer
+
+
+@pytest.fixture
+def meddling(monkeypatch: pytest.MonkeyPatch) -> type[Meddling]:
+    """Has every connection be a meddling one; answers its class."""
+    monkeypatch.setattr(Meddling, "after", {})
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Meddling))
+    return Meddling
+
+
+class Struck(BaseException):
+    """What a signal handler raises."""
+
+
+def strike(_: object) -> None:
+    raise Struck
+
+
+@pytest.mark.parametrize("word", ["BEGIN", "INSERT", "COMMIT"])
+def test_a_transaction_that_a_signal_interrupts_is_over(
+    db_storage: Storage, meddling: type[Meddling], word: str
+) -> None:
+    """No connection is kept within it: others write at once, and so does this handle."""
+    channel = db_storage.open(timeout=1)
+    channel.set("a", 1)
+    meddling.after[word] = strike
+    with pytest.raises(Struck):
+        channel.set("a", 2, fence=7)
+    meddling.after.clear()
+    with db_storage.open(timeout=0.2) as other:
+        other.set("c", 3)
+    for turn in range(3):
+        channel.set_all({"d": turn, "e": turn})
+    assert channel.get("a") == (2 if word == "COMMIT" else 1)
+
+
+def test_a_dead_holders_lease_that_was_taken_over_meanwhile_is_not_taken(
+    db_storage: Storage, meddling: type[Meddling], start_worker: StartWorker
+) -> None:
+    """Between the look at a dead holder and the taking, another may have adopted its lease."""
+    holder = start_worker("say(channel.lock('nightly', ttl=60).token); hear()", db_storage)
+    token = holder.hear()
+    holder.kill()
+    channel, heir = db_storage.open(), db_storage.open()
+
+    def adopt(_: Any) -> None:
+        meddling.after.clear()
+        assert heir.hook.adopt(name="nightly", token=token, holder={"by": "heir"})
+
+    meddling.after["SELECT"] = adopt
+    with pytest.raises(oc.LockBusy) as busy:
+        channel.lock("nightly", ttl=60)
+    assert busy.value.holder == {"by": "heir"}
+    assert heir.hook.extend(name="nightly", token=token, ttl=60_000) is True

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
 import stat
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +17,11 @@ from tinydb import TinyDB
 
 import ojobchannels as oc
 from ojobchannels.host import storage as places
+from ojobchannels.host.gate import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from conftest import Storage, Worker
 
@@ -143,21 +147,49 @@ DAMAGED = {
     "not UTF-8": (b'{"\xff": {}}', "byte 2 is not UTF-8"),
     "binary": (b"\x00\x01\x02", "line 1"),
     "two documents": (b"{}\n{}", "line 2, column 1"),
-    "NaN": (b'{"name": {"1": {"key": "a", "value": NaN}}}', "NaN is not JSON"),
+    "NaN": (b'{"name": {"1": {"key": "a", "value": NaN}}}', "$.value: nan is not JSON"),
     "no tables": (b"[]", "no JSON object of tables"),
     "no entries": (b'{"name": []}', "'name' is no JSON object"),
     "no number": (b'{"name": {"first": %s}}' % ENTRY.encode(), "'first'"),
     "negative": (b'{"name": {"-1": %s}}' % ENTRY.encode(), "'-1'"),
     "no entry": (b'{"name": {"1": 7}}', "entry 1"),
     "no key": (b'{"name": {"1": {"value": 7}}}', "entry 1"),
-    "bad key": (b'{"name": {"1": {"key": null, "value": 7}}}', "entry 1: invalid key at $"),
-    "bad value": (b'{"name": {"1": {"key": 1, "value": {"n": 1e999}}}}', "entry 1: invalid value"),
+    "bad key": (
+        b'{"name": {"1": {"key": null, "value": 7}}}',
+        "entry 1 of the table 'name': invalid key at $",
+    ),
+    "bad value": (
+        b'{"name": {"1": {"key": 1, "value": {"n": 1e999}}}}',
+        "entry 1 of the table 'name', at $.value.n: inf is not JSON",
+    ),
+    "bad value elsewhere": (
+        b'{"name": {}, "other": {"7": {"key": 1, "value": [-1e400]}}}',
+        "entry 7 of the table 'other', at $.value[0]: -inf is not JSON",
+    ),
+    "long number": (
+        b'{"name": {"1": {"key": 1, "value": ' + b"9" * 5000 + b"}}}",
+        "entry 1 of the table 'name', at $.value: the integer does not fit into 64 bits",
+    ),
+    "long fence": (
+        b'{"name": {"1": {"key": 1, "value": 1, "fence": ' + b"9" * 30 + b"}}}",
+        "entry 1 of the table 'name', at $.fence",
+    ),
+    "padded": (b'{"name": {"01": %s}}' % ENTRY.encode(), "'01' in the table 'name'"),
+    "beyond 64 bits": (
+        b'{"name": {"9223372036854775808": %s}}' % ENTRY.encode(),
+        "'9223372036854775808' in the table 'name'",
+    ),
+    "surrogate in a value": (
+        b'{"name": {"1": {"key": "a", "value": "\\ud800"}}}',
+        "entry 1 of the table 'name', at $.value: the text contains a lone surrogate",
+    ),
+    "surrogate in a name": (b'{"name": {}, "\\udfff": {}}', "of the table '\\udfff': the text"),
     "bad number": (b'{"name": {"1": {"key": 1, "value": 9223372036854775808}}}', "64 bits"),
     "surrogate": (b'{"name": {"1": {"key": "\\ud800", "value": 7}}}', "lone surrogate"),
     "bad fence": (b'{"name": {"1": {"key": 1, "value": 7, "fence": "x"}}}', "fence of entry 1"),
     "same key": (
         b'{"name": {"1": {"key": 1, "value": 1}, "2": {"key": 1.0, "value": 2}}}',
-        "the entries 1 and 2 have the same key",
+        "the entries 1 and 2 of the table 'name' have the same key",
     ),
     "same number": (b'{"name": {"1": %s, "1": {"key": "b", "value": 2}}}' % ENTRY.encode(), "'1'"),
     "too deep": (b'{"name": {"1": {"key": 1, "value": ' + b"[" * 5000 + b"]" * 5000 + b"}}}", ""),
@@ -560,3 +592,36 @@ except oc.StorageFull:
     assert worker.end() == 0
     with channel.lock("nightly", ttl=60) as lease:
         assert lease.fence > fence
+
+
+def test_a_write_that_fails_right_after_another_leaves_the_index_in_step(
+    file_storage: Storage,
+    monkeypatch: pytest.MonkeyPatch,
+    in_background: Callable[..., Future[Any]],
+) -> None:
+    """What one thread began to change in vain is not taken for what another has just stored."""
+    channel = file_storage.open()
+    channel.set_all({"a": 1, "b": 1})
+    leave, fsync = Gate.leave, os.fsync
+    failing: list[Future[Any]] = []
+    reached, may_fail = threading.Event(), threading.Event()
+
+    def full(_: int) -> None:
+        reached.set()
+        assert may_fail.wait(20)
+        raise OSError(errno.ENOSPC, "no room")
+
+    def leaving(gate: Gate) -> None:
+        leave(gate)
+        if not failing and gate.path.name == "gate":
+            monkeypatch.setattr(os, "fsync", full)
+            failing.append(in_background(channel.set, "b", 2))
+            assert reached.wait(20)
+
+    monkeypatch.setattr(Gate, "leave", leaving)
+    channel.set("a", 2)
+    may_fail.set()
+    assert isinstance(failing[0].exception(20), oc.StorageFull)
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert dict(channel.items()) == {"a": 2, "b": 1}
+    assert (channel.get("a"), channel.get("b")) == (2, 1)

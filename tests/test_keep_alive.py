@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
+import sys
 import threading
 import time
 from concurrent.futures import wait
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
-    from conftest import ManualClock, Storage
+    from conftest import ManualClock, Storage, Worker
 
 
 TTL = 1.5
@@ -365,3 +367,125 @@ def test_close_ends_the_renewals_of_the_channel(storage: Storage, renewals: Rene
     channel.close()
     assert gone("keep-alive")
     assert gone("renewals")
+
+
+def test_on_lost_runs_once_when_extend_finds_the_loss(storage: Storage, clock: ManualClock) -> None:
+    """The owner hears of it both ways: by the error, and by the callback, one time."""
+    channel = storage.open(clock=clock)
+    told: SimpleQueue[oc.Lease] = SimpleQueue()
+    lease = channel.lock("nightly", ttl=60, on_lost=told.put)
+    channel.force_unlock("nightly")
+    for attempt in (lease.extend, lease.extend, lease.release):
+        with pytest.raises(oc.LockLost):
+            attempt()
+    assert told.get(timeout=20) is lease
+    assert gone("on-lost")
+    assert gone("keep-alive")
+    assert told.empty()
+
+
+def test_one_record_that_is_stuck_does_not_cost_the_other_leases(
+    file_storage: Storage, renewals: Renewals, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A process that was stopped inside of one lock's file delays nobody else's renewal."""
+    channel = file_storage.open(clock=clock, extensions=[renewals])
+    told: SimpleQueue[oc.Lease] = SimpleQueue()
+    records = file_storage.path.with_name(f"{file_storage.path.name}.ojob") / "locks"
+    stuck = channel.lock("stuck", ttl=TTL, keep_alive=True, on_lost=told.put)
+    (record,) = records.iterdir()
+    with record.open() as file, caplog.at_level(logging.WARNING, "ojobchannels"):
+        fcntl.flock(file, fcntl.LOCK_EX)
+        others = [channel.lock(f"lock {n}", ttl=TTL, keep_alive=True) for n in range(5)]
+        for _ in range(3):
+            began = time.monotonic()
+            renewals.bring(1, clock)
+            assert time.monotonic() - began < 1
+        assert told.get(timeout=20) is stuck
+        for lease in others:
+            lease.check()
+            lease.release()
+        assert gone("renewals")
+    assert "'stuck'" in caplog.text
+
+
+# Threads are limited by user, and root has no limit: the script becomes another user first.
+NO_THREADS = """
+import logging, os, resource, threading
+with channel.lock("warm up", ttl=60, keep_alive=True):
+    pass
+for thread in threading.enumerate():
+    if thread is not threading.main_thread():
+        thread.join()
+logging.getLogger("ojobchannels").addHandler(logging.NullHandler())
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+
+def allow_threads(allowed):
+    resource.setrlimit(resource.RLIMIT_NPROC, (hard if allowed else 1, hard))
+"""
+
+REFUSED = """
+allow_threads(False)
+for call in (
+    lambda: channel.lock("nightly", ttl=60, keep_alive=True),
+    lambda: channel.lock("nightly", ttl=60, on_lost=print),
+):
+    try:
+        call()
+    except oc.ChannelUnavailable as error:
+        say(str(error))
+    assert channel.lock_info("nightly") is None
+allow_threads(True)
+with channel.lock("nightly", ttl=60, keep_alive=True):
+    say("passed")
+"""
+
+TRIED_AGAIN = """
+refused = threading.Event()
+class Handler(logging.Handler):
+    def emit(self, record):
+        if "could not be renewed" in record.getMessage():
+            refused.set()
+logging.getLogger("ojobchannels").addHandler(Handler())
+lost = threading.Event()
+lease = channel.lock("nightly", ttl=1.5, keep_alive=True, on_lost=lambda _: lost.set())
+allow_threads(False)
+assert refused.wait(20)
+allow_threads(True)
+assert not lost.wait(2)
+lease.check()
+allow_threads(False)
+# The worker that renews is there by now: what has no thread any more is the telling of a loss.
+channel.force_unlock("nightly")
+assert lost.wait(20)
+allow_threads(True)
+with channel.lock("after", ttl=0.6, keep_alive=True) as lease:
+    threading.Event().wait(0.8)
+    lease.check()
+say("passed")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux counts threads of a user")
+def test_where_no_thread_is_to_be_had_a_watched_lock_is_refused(
+    simple_storage: Storage, start_worker: Callable[..., Worker]
+) -> None:
+    """One clear error, the lock is free, and the next attempt goes well once there are threads."""
+    worker = start_worker(NO_THREADS + REFUSED, simple_storage)
+    for _ in range(2):
+        message = worker.hear()
+        assert "no thread to watch over lock 'nightly'" in message
+        assert "raise the limit" in message
+    assert worker.hear() == "passed"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux counts threads of a user")
+def test_keep_alive_outlives_a_shortage_of_threads(
+    simple_storage: Storage, start_worker: Callable[..., Worker]
+) -> None:
+    """A renewal that got no thread is tried again, and a loss is told all the same."""
+    worker = start_worker(NO_THREADS + TRIED_AGAIN, simple_storage)
+    assert worker.hear() == "passed"

@@ -18,7 +18,7 @@ from ojobchannels.plugins import registry
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import ManualClock
+    from conftest import ManualClock, Storage
 
 BACKEND = """
 from collections.abc import Mapping
@@ -409,3 +409,48 @@ def test_on_windows_file_and_db_say_so(
         oc.open_channel("test", type=type, file=tmp_path / "x")
     assert "simple" in str(refused.value)
     oc.open_channel("test").close()
+
+
+SECRET = "pa55:w@rd"  # noqa: S105
+
+ATTEMPTS: list[tuple[Any, dict[str, Any]]] = [
+    (f"//job:{SECRET}@host", {}),
+    (f"redis://job:{SECRET}@[host", {}),
+    (f"simple://job:{SECRET}@host", {}),
+    (f"sqlite://job:{SECRET}@host/file", {}),
+    (f"file://job:{SECRET}@host/file", {}),
+    (f"sqlite:///f?{SECRET}=1", {}),
+    (f"sqlite:///f?timeout=job:{SECRET}@host", {}),
+    ({f"redis://job:{SECRET}@host": {}}, {}),
+    ({"type": "db", "args": f"redis://job:{SECRET}@host"}, {}),
+    ([f"redis://job:{SECRET}@host"], {}),
+    ([{"password": SECRET}], {}),
+    (None, {"type": f"redis://job:{SECRET}@host"}),
+    (None, {"type": "db", "file": "f", "timeout": f"redis://job:{SECRET}@host"}),
+]
+
+
+@pytest.mark.parametrize(("config", "options"), ATTEMPTS, ids=range(len(ATTEMPTS)))
+def test_no_message_quotes_a_password(config: Any, options: dict[str, Any]) -> None:
+    """Neither of a URL, in whatever place it stands by mistake, nor of an option."""
+    with pytest.raises(oc.ChannelError) as told:
+        oc.open_channel("x", config, **options)
+    for part in (SECRET, "pa55", "w@rd", "@rd"):
+        assert part not in str(told.value)
+
+
+def test_no_message_quotes_a_token(simple_storage: Storage) -> None:
+    """A lease document that lacks something still proves ownership."""
+    with pytest.raises(oc.InvalidOption, match="'name'") as told:
+        simple_storage.open().lease_from({"token": SECRET})
+    assert SECRET not in str(told.value)
+
+
+@pytest.mark.parametrize("value", [SECRET, 5, {"redis": SECRET}], ids=repr)
+def test_the_value_of_a_secret_option_is_never_quoted(value: object) -> None:
+    """The message tells its type alone."""
+    options = (oc.Option("password", bytes, "password of the user", secret=True),)
+    type = oc.ChannelType("test", "for the test", lambda *_: object(), options)
+    with pytest.raises(oc.InvalidOption, match="takes bytes for it, not a value of type") as told:
+        plugins.checked_options(type, {"password": value})
+    assert repr(value) not in str(told.value)

@@ -350,7 +350,7 @@ def test_two_processes_write_many_keys_each_while_they_are_killed(
 def test_a_forked_child_goes_on_when_its_parent_is_gone(
     shared_storage: Storage, start_worker: StartWorker
 ) -> None:
-    """What the child writes is there, though the parent closed the channel meanwhile."""
+    """What the child writes is there, though the parent closed the channel meanwhile and ended."""
     parent = start_worker(
         """
 import os, traceback
@@ -358,6 +358,7 @@ channel.set("parent", 1)
 ready, begun = os.pipe()
 child = os.fork()
 if child == 0:
+    os.close(ready)
     try:
         channel.set_all((n, n) for n in range(100))
         os.write(begun, b"!")
@@ -369,20 +370,22 @@ if child == 0:
     except BaseException:
         traceback.print_exc()
         os._exit(1)
-os.read(ready, 1)
+os.close(begun)
+assert os.read(ready, 1) == b"!"
 channel.close()
 say("closed")
-os.waitpid(child, 0)
+os._exit(0)
 """,
         shared_storage,
     )
     assert parent.hear() == "closed"
+    assert parent.process.wait(30) == 0
     with shared_storage.open() as channel:
         assert channel.size() == 101
         channel.set("other", 1)
     parent.tell()
     assert parent.hear() == 202
-    assert parent.end() == 0
+    parent.end()
     channel = shared_storage.open()
     assert channel.size() == 202
     assert {*range(200)} < set(channel.get_keys())

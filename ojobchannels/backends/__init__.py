@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from ojobchannels.errors import InvalidOption, NotSupported
+from ojobchannels.errors import InvalidOption, NotSupported, shown
 from ojobchannels.hookspecs import ChannelType, Option, hookimpl
 from ojobchannels.host.clock import HOST_CLOCK
 
-_ON_ONE_HOST = frozenset({"atomic_batches", "durable", "processes"}) | (
+_ON_ONE_HOST = frozenset({"atomic_batches", "clock", "durable", "processes"}) | (
     # Only Linux tells of the death of a holder, through open file description locks.
     frozenset({"crash_release"} if sys.platform == "linux" else ())
 )
@@ -31,7 +31,7 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             options=(_CLOCK,),
             schemes=("simple",),
             parse_url=_no_path,
-            capabilities=frozenset({"atomic_batches", "fifo"}),
+            capabilities=frozenset({"atomic_batches", "clock", "fifo"}),
         ),
         ChannelType(
             name="file",
@@ -79,7 +79,7 @@ def _opener(type: str) -> Callable[[str, Mapping[str, Any]], object]:
 def _no_path(url: str) -> Mapping[str, Any]:
     parts = urlsplit(url)
     if parts.netloc or parts.path.strip("/"):
-        raise InvalidOption("URL", f"{url!r} names a place", "write simple:// alone")
+        raise InvalidOption("URL", f"{shown(url)} names a place", "write simple:// alone")
     return dict(parse_qsl(parts.query))
 
 
@@ -97,5 +97,5 @@ def _file_path(url: str) -> Mapping[str, Any]:
 def _file_options(url: str, path: str, advice: str) -> Mapping[str, Any]:
     parts = urlsplit(url)
     if parts.netloc or not path.strip("/"):
-        raise InvalidOption("URL", f"{url!r} names no file", advice)
+        raise InvalidOption("URL", f"{shown(url)} names no file", advice)
     return {"file": unquote(path), **dict(parse_qsl(parts.query))}

@@ -13,14 +13,16 @@ closed before a fork, and none is lent meanwhile.
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import threading
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from types import TracebackType
 from typing import Literal
 
-from ojobchannels.errors import ChannelClosed
-from ojobchannels.host.clock import Clock
+from ojobchannels.errors import ChannelClosed, ChannelError, ChannelUnavailable
+from ojobchannels.host.clock import Clock, readings
 from ojobchannels.host.forks import (
     begin_work,
     end_work,
@@ -37,6 +39,125 @@ _SMALL_LOG = 1_000_000
 _abandoned: list[sqlite3.Connection] = []
 
 
+class StorageReplaced(ChannelUnavailable):
+    """The database was deleted, moved or replaced under an open handle."""
+
+    def __init__(self, channel: str, path: str) -> None:
+        super().__init__(
+            channel,
+            f"{path} was deleted, moved or replaced while it was open here",
+            "put it back, or close the channel and open it again to work with what is there now",
+        )
+
+
+class Loan:
+    """A connection in the hands of one thread; ``with`` gives it out and takes it back.
+
+    A signal handler may raise at the very door of ``with``, so that neither its entry nor its end
+    comes about: the loan is known by its thread before anything is taken, and may be ended twice.
+    After an exception from elsewhere, whose traceback may hold a cursor, its connection is closed.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_gate",
+        "_in_transaction",
+        "_is_sound",
+        "_lender",
+        "_level",
+        "_timeout",
+    )
+
+    def __init__(
+        self,
+        lender: Connections,
+        level: Level,
+        gate: Gate | None,
+        timeout: float | None = None,
+        in_transaction: bool = False,
+    ) -> None:
+        self._lender = lender
+        self._level = level
+        self._gate = gate
+        self._timeout = timeout
+        self._in_transaction = in_transaction
+        self._connection: sqlite3.Connection | None = None
+        self._is_sound = False
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._lender.loans[threading.get_ident()] = self
+        if self._gate is not None:
+            self._gate.enter(self._timeout)
+        begin_work(self)
+        connection = self._connection = self._lender.take(self._level)
+        if self._timeout is not None:
+            connection.execute(f"PRAGMA busy_timeout={max(round(self._timeout * 1000), 1)}")
+        if self._in_transaction:
+            connection.execute("BEGIN IMMEDIATE")
+        return connection
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        connection = self._connection
+        if kind is None and connection is not None:
+            if self._in_transaction:
+                connection.execute("COMMIT")
+            if self._gate is not None:
+                self._lender.fold_in_log(connection)
+        self._is_sound = kind is None or issubclass(kind, ChannelError | sqlite3.Error)
+        self.end()
+
+    def end(self) -> None:
+        """Rolls back what was not committed, and gives all back."""
+        connection, self._connection = self._connection, None
+        try:
+            if connection is not None:
+                _roll_back(connection)
+                if not self._is_sound:
+                    self._lender.dispose(connection)
+                    return
+                if self._timeout is not None:
+                    connection.execute(f"PRAGMA busy_timeout={self._lender.patience}")
+                self._lender.idle[self._level].append(connection)
+                self._lender.let_go_if_closed()
+        finally:
+            end_work(self)
+            if self._gate is not None:
+                self._gate.leave()
+            self._lender.loans.pop(threading.get_ident(), None)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116  twice as fast
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _never_close(connection: sqlite3.Connection) -> None:
+    """Keeps open, to the end of the process, what belongs to a database that is not there any more.
+
+    In closing it SQLite would delete the log at its path, be it the log of another database by now.
+    """
+    import ctypes
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    try:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    except BaseException:
+        connection.close()
+        raise
+
+
 class Connections:
     """Lends connections; `level` is how far a commit is flushed (PRAGMA synchronous)."""
 
@@ -44,91 +165,85 @@ class Connections:
         self._channel = channel
         self._place = place
         self._timeout = timeout
+        self.patience = round(timeout * 1000)
         self._clock = clock
-        self._gate = Gate(place.side / "gate", place.mode, timeout)
-        self._idle: dict[Level, deque[sqlite3.Connection]] = {"FULL": deque(), "NORMAL": deque()}
+        self.gate = Gate(place.side / "gate", place.mode, timeout)
+        self.idle: dict[Level, deque[sqlite3.Connection]] = {"FULL": deque(), "NORMAL": deque()}
+        self.loans: dict[int, Loan] = {}
         self._closed = False
         self._writes = 0
+        self._path = str(place.path)
+        self._identity: tuple[int, int] | None = None
         self._log = place.path.with_name(f"{place.path.name}-wal")
         forget_in_children(self)
         let_go_before_forks(self)
 
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Loan:
         """Lends a connection for one statement that reads."""
-        connection = self._take("NORMAL")
-        try:
-            yield connection
-        finally:
-            self._give_back("NORMAL", connection)
+        return Loan(self, "NORMAL", None)
 
-    @contextmanager
-    def writing(self, level: Level, timeout: float | None = None) -> Iterator[sqlite3.Connection]:
+    def writing(self, level: Level, timeout: float | None = None) -> Loan:
         """Lends a connection, behind the gate, for one statement that writes."""
-        self._gate.enter(timeout)
-        try:
-            connection = self._take(level)
-            try:
-                yield connection
-                self._fold_in_log(connection)
-            finally:
-                self._give_back(level, connection)
-        finally:
-            self._gate.leave()
+        return Loan(self, level, self.gate, timeout)
 
-    @contextmanager
-    def transaction(
-        self, level: Level, timeout: float | None = None
-    ) -> Iterator[sqlite3.Connection]:
+    def transaction(self, level: Level, timeout: float | None = None) -> Loan:
         """Lends a connection, behind the gate, for a transaction: all of it or nothing."""
-        with self.writing(level, timeout) as connection:
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+        return Loan(self, level, self.gate, timeout, in_transaction=True)
+
+    def give_back(self) -> None:
+        """Ends the loan of this thread, if a signal kept it from doing so itself."""
+        loan = self.loans.get(threading.get_ident())
+        if loan is not None:
+            loan.end()
 
     def close(self) -> None:
         """Closes all; a connection that is lent is closed when it comes back."""
         self._closed = True
         self.let_go()
-        self._gate.close()
+        self.gate.close()
 
     def let_go(self) -> None:
         """Closes those that are not lent."""
-        for idle in self._idle.values():
+        for idle in self.idle.values():
             while idle:
-                idle.popleft().close()
+                self.dispose(idle.popleft())
+
+    def dispose(self, connection: sqlite3.Connection) -> None:
+        """Closes a connection."""
+        if self._is_current():
+            connection.close()
+        else:
+            _never_close(connection)
 
     def forget(self) -> None:
         """Leaves alone, in a forked child, what the parent could not close in time."""
-        for idle in self._idle.values():
+        for idle in self.idle.values():
             _abandoned.extend(idle)
             idle.clear()
+        self.loans = {}
 
-    def _take(self, level: Level) -> sqlite3.Connection:
-        begin_work()
-        try:
-            if self._closed:
-                raise ChannelClosed(self._channel)
-            idle = self._idle[level]
-            return idle.pop() if idle else self._connect(level)
-        except BaseException:
-            end_work()
-            raise
+    def take(self, level: Level) -> sqlite3.Connection:
+        """Returns a connection that nobody else has; the caller has begun its work."""
+        if self._closed:
+            raise ChannelClosed(self._channel)
+        if not self._is_current():
+            raise StorageReplaced(self._channel, self._path)
+        with suppress(IndexError):
+            return self.idle[level].pop()
+        connection = self._connect(level)
+        self._identity = self._identity or _identity(self._path)
+        return connection
 
-    def _give_back(self, level: Level, connection: sqlite3.Connection) -> None:
-        try:
-            self._idle[level].append(connection)
-            if self._closed:
-                self.let_go()
-        finally:
-            end_work()
+    def _is_current(self) -> bool:
+        """Tells whether the path leads to what was opened, so that others find what is written."""
+        return self._identity is None or _identity(self._path) == self._identity
 
-    def _fold_in_log(self, connection: sqlite3.Connection) -> None:
+    def let_go_if_closed(self) -> None:
+        """Closes what came back too late; the caller's work is not over yet."""
+        if self._closed:
+            self.let_go()
+
+    def fold_in_log(self, connection: sqlite3.Connection) -> None:
         """Checkpoints a log that has grown; what was written is safe without it, so it may fail."""
         if self._writes % _LOOK_EVERY == 0 and self._log.stat().st_size > _LARGE_LOG:
             with suppress(sqlite3.Error):
@@ -146,9 +261,10 @@ class Connections:
             connection.execute("PRAGMA wal_autocheckpoint=0")
             connection.execute(f"PRAGMA journal_size_limit={_SMALL_LOG}").fetchone()
             connection.execute(f"PRAGMA synchronous={level}")
-            connection.create_function("boot_time", 0, self._clock.now)
-            connection.create_function("wall_time", 0, self._clock.wall)
-            connection.create_function("epoch", 0, lambda: self._clock.epoch)
+            read = readings(self._clock)
+            connection.create_function("boot_nanos", 0, read.boot)
+            connection.create_function("wall_nanos", 0, read.wall)
+            connection.create_function("epoch", 0, read.epoch)
         except BaseException:
             connection.close()
             raise

@@ -6,19 +6,16 @@ import sqlite3
 from typing import Any, Literal
 
 from ojobchannels.backends import records, sql
-from ojobchannels.backends.connections import Connections
-from ojobchannels.backends.onehost import OneHost, translated
+from ojobchannels.backends.connections import Connections, StorageReplaced
+from ojobchannels.backends.onehost import OneHost, operation, translated
 from ojobchannels.backends.records import LockRecord
+from ojobchannels.backends.sqlfaults import explain
 from ojobchannels.documents import Document, Item, Key, decode, encode, matches
 from ojobchannels.errors import (
     ChannelClosed,
     ChannelDamaged,
     ChannelError,
-    ChannelTimeout,
-    ChannelUnavailable,
-    InvalidValue,
     StaleFence,
-    StorageFull,
 )
 from ojobchannels.hookspecs import (
     ABSENT,
@@ -34,10 +31,6 @@ from ojobchannels.hookspecs import (
 from ojobchannels.host import storage
 from ojobchannels.host.clock import Clock
 from ojobchannels.host.storage import Place
-
-_WRITE_FAILED = frozenset(
-    {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_SHMSIZE}
-)
 
 
 def open_backend(
@@ -72,7 +65,7 @@ class DatabaseBackend(OneHost):
         self._connections = Connections(channel, place, timeout, clock)
         self._level: Literal["FULL", "NORMAL"] = "FULL" if durable else "NORMAL"
 
-    @translated
+    @operation
     def prepare(self) -> None:
         """Checks the database, makes what is missing, and sweeps fences that time has overtaken."""
         with self._connections.writing("NORMAL") as connection:
@@ -82,14 +75,14 @@ class DatabaseBackend(OneHost):
             connection.execute(sql.SWEEP_LOCKS)
 
     @hookimpl
-    @translated
+    @operation
     def get(self, key: Key) -> Document:
         with self._connections.reading() as connection:
             row = connection.execute(sql.GET, self._keyed(key)).fetchone()
         return MISSING if row is None else decode(row[0])
 
     @hookimpl
-    @translated
+    @operation
     def set(self, key: Key, value: Document, fence: int | None) -> bool:
         if fence is None:
             with self._connections.writing(self._level) as connection:
@@ -101,14 +94,14 @@ class DatabaseBackend(OneHost):
         return True
 
     @hookimpl
-    @translated
+    @operation
     def unset(self, key: Key, fence: int | None) -> bool:
         with self._connections.transaction(self._level) as connection:
             self._mark(connection, key, fence)
             return connection.execute(sql.UNSET, self._keyed(key)).rowcount > 0
 
     @hookimpl
-    @translated
+    @operation
     def get_all(self, match: Document) -> list[Document]:
         with self._connections.reading() as connection:
             rows = connection.execute(sql.VALUES_IN_ORDER, self._mine).fetchall()
@@ -116,7 +109,7 @@ class DatabaseBackend(OneHost):
         return values if match is None else [value for value in values if matches(match, value)]
 
     @hookimpl
-    @translated
+    @operation
     def items(
         self, match: Document, limit: int, newest_first: bool, after: int | None
     ) -> list[Item]:
@@ -137,21 +130,21 @@ class DatabaseBackend(OneHost):
         return page
 
     @hookimpl
-    @translated
+    @operation
     def get_keys(self) -> list[Document]:
         with self._connections.reading() as connection:
             rows = connection.execute(sql.KEYS_IN_ORDER, self._mine).fetchall()
         return [decode(row[0]) for row in rows]
 
     @hookimpl
-    @translated
+    @operation
     def size(self) -> int:
         with self._connections.reading() as connection:
             count: int = connection.execute(sql.SIZE, self._mine).fetchone()[0]
         return count
 
     @hookimpl
-    @translated
+    @operation
     def set_all(self, items: list[tuple[Key, Document]]) -> bool:
         rows = [self._row(key, value) for key, value in items]
         with self._connections.transaction(self._level) as connection:
@@ -159,13 +152,13 @@ class DatabaseBackend(OneHost):
         return True
 
     @hookimpl
-    @translated
+    @operation
     def unset_all(self, keys: list[Key]) -> int:
         with self._connections.transaction(self._level) as connection:
             return sum(connection.execute(sql.UNSET, self._keyed(key)).rowcount for key in keys)
 
     @hookimpl
-    @translated
+    @operation
     def get_set(self, match: Document, key: Key, value: Document, fence: int | None) -> Compared:
         with self._connections.transaction(self._level) as connection:
             row = connection.execute(sql.GET, self._keyed(key)).fetchone()
@@ -179,17 +172,17 @@ class DatabaseBackend(OneHost):
         return Compared(True, present)
 
     @hookimpl
-    @translated
+    @operation
     def pop(self) -> Document:
         return self._take("max")
 
     @hookimpl
-    @translated
+    @operation
     def shift(self) -> Document:
         return self._take("min")
 
     @hookimpl
-    @translated
+    @operation
     def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
         asked = {
             **self._named(name, token),
@@ -217,30 +210,31 @@ class DatabaseBackend(OneHost):
                 return records.busy(record, left)
 
     @hookimpl
-    @translated
+    @operation
     def unlock(self, name: str, token: str) -> bool:
         self.end_branch(token)
-        with self._connections.writing("NORMAL") as connection:
-            row = connection.execute(sql.UNLOCK, self._named(name, token)).fetchone()
+        try:
+            with self._connections.writing("NORMAL") as connection:
+                row = connection.execute(sql.UNLOCK, self._named(name, token)).fetchone()
+        except StorageReplaced:
+            return False
         if row is None:
             return False
         self.ring(name)
         return True
 
     @hookimpl
-    @translated
+    @operation
     def extend(self, name: str, token: str, ttl: int) -> bool:
-        with self._connections.writing("NORMAL") as connection:
-            return self._extend(connection, name, token, ttl)
+        return self._extend_all([LeaseRequest(name, token, ttl)], None)[0]
 
     @hookimpl
-    @translated
-    def extend_all(self, leases: list[LeaseRequest], timeout: int) -> list[bool]:
-        with self._connections.transaction("NORMAL", timeout / 1000) as connection:
-            return [self._extend(connection, *lease) for lease in leases]
+    @operation
+    def extend_all(self, leases: list[LeaseRequest], timeout: int) -> list[bool | None]:
+        return [*self._extend_all(leases, timeout / 1000)]
 
     @hookimpl
-    @translated
+    @operation
     def adopt(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | bool:
         alive = records.NOBODY if holder is None else self.liveness.offset()
         record = self._adopt(name, token, alive, holder)
@@ -250,7 +244,7 @@ class DatabaseBackend(OneHost):
         return records.adopted(record, self.clock)
 
     @hookimpl
-    @translated
+    @operation
     def share(self, name: str, token: str) -> list[int] | bool:
         descriptor, alive = self.branch(token)
         if self._adopt(name, token, alive, None) is None:
@@ -259,22 +253,20 @@ class DatabaseBackend(OneHost):
         return [descriptor] if alive else []
 
     @hookimpl
-    @translated
+    @operation
     def lock_info(self, name: str) -> LockInfo | None:
-        record = self._read_lock(name)
-        left = self.left(record)
-        return records.info(name, record, left, self.clock) if left else None
+        return self._info(name)
 
     @hookimpl
-    @translated
+    @operation
     def locks(self) -> list[LockInfo]:
         with self._connections.reading() as connection:
             rows = connection.execute(sql.HELD_LOCKS, self._mine).fetchall()
-        infos = (self.lock_info(row[0]) for row in rows)
+        infos = (self._info(row[0]) for row in rows)
         return [info for info in infos if info]
 
     @hookimpl
-    @translated
+    @operation
     def force_unlock(self, name: str) -> LockInfo | None:
         with self._connections.transaction("NORMAL") as connection:
             record = self._read_row(connection, name)
@@ -288,7 +280,7 @@ class DatabaseBackend(OneHost):
     @hookimpl
     @translated
     def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
-        self.wait_for(name, seen_fence, timeout, lambda: self._read_lock(name))
+        self.wait_for(name, seen_fence, timeout, lambda: self._look_at(name))
         return True
 
     @hookimpl
@@ -298,11 +290,15 @@ class DatabaseBackend(OneHost):
         return True
 
     @hookimpl
-    @translated
+    @operation
     def destroy(self) -> bool:
         with self._connections.writing(self._level) as connection:
             connection.execute(sql.DESTROY, self._mine)
         return True
+
+    def give_back(self) -> None:
+        """Ends a loan that the present operation did not end."""
+        self._connections.give_back()
 
     def translate(self, error: Exception) -> ChannelError | None:
         """Returns the error of ours for one of SQLite's, or of the system's."""
@@ -310,27 +306,7 @@ class DatabaseBackend(OneHost):
             return super().translate(error)
         if self.closed:
             return ChannelClosed(self.channel)
-        path = self.place.path
-        code = getattr(error, "sqlite_errorcode", None) or 0
-        if code & 0xFF == sqlite3.SQLITE_FULL or code in _WRITE_FAILED:
-            advice = "free some space or raise the limit; nothing was changed, so try again"
-            return StorageFull(self.channel, f"{error} ({path})", advice)
-        match code & 0xFF:
-            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-                return ChannelTimeout(self.channel, f"work on {path}", self.timeout)
-            case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
-                advice = "the file was left as it was: restore it from a copy, or name another file"
-                return ChannelDamaged(self.channel, str(path), str(error), advice)
-            case sqlite3.SQLITE_TOOBIG:
-                return InvalidValue("$", str(error))
-            case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
-                advice = f"this user needs write permission on {path} and on {path.parent}"
-                return ChannelUnavailable(self.channel, f"{error} ({path})", advice)
-        if isinstance(error, sqlite3.DataError | OverflowError):
-            return InvalidValue("$", str(error))
-        return ChannelUnavailable(
-            self.channel, f"{error} ({path})", "check the file, then try again"
-        )
+        return explain(self.channel, self.place.path, self.timeout, error)
 
     @property
     def _mine(self) -> dict[str, Any]:
@@ -357,6 +333,14 @@ class DatabaseBackend(OneHost):
             rows = connection.execute(sql.TAKE.format(end=end), self._mine).fetchall()
         return decode(rows[0][0]) if rows else MISSING
 
+    def _extend_all(self, leases: list[LeaseRequest], timeout: float | None) -> list[bool]:
+        """Extends; a lease whose record went away with the database is lost."""
+        try:
+            with self._connections.transaction("NORMAL", timeout) as connection:
+                return [self._extend(connection, *lease) for lease in leases]
+        except StorageReplaced:
+            return [False] * len(leases)
+
     def _extend(self, connection: sqlite3.Connection, name: str, token: str, ttl: int) -> bool:
         asked = {**self._named(name, token), "ttl": ttl * 1000}
         return connection.execute(sql.EXTEND, asked).fetchone() is not None
@@ -372,6 +356,15 @@ class DatabaseBackend(OneHost):
         with self._connections.writing("NORMAL") as connection:
             row = connection.execute(sql.ADOPT, asked).fetchone()
         return None if row is None else _record(row)
+
+    @operation
+    def _look_at(self, name: str) -> LockRecord:
+        return self._read_lock(name)
+
+    def _info(self, name: str) -> LockInfo | None:
+        record = self._read_lock(name)
+        left = self.left(record)
+        return records.info(name, record, left, self.clock) if left else None
 
     def _read_lock(self, name: str) -> LockRecord:
         with self._connections.reading() as connection:

@@ -8,29 +8,23 @@ Entries stand in the order of their last change; their numbers grow.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import time
 from typing import Any
-
-from tinydb import TinyDB
-from tinydb.table import Document as Row
 
 from ojobchannels.backends import records
 from ojobchannels.backends.jsonfile import JsonFile
 from ojobchannels.backends.lockfiles import LockFile, LockFiles
-from ojobchannels.backends.onehost import OneHost, translated
+from ojobchannels.backends.onehost import OneHost, operation, translated
 from ojobchannels.backends.records import LockRecord
+from ojobchannels.backends.table import Table, copy
 from ojobchannels.documents import (
     Document,
     Item,
     Key,
     check_key,
-    check_value,
-    decode,
-    encode,
     matches,
 )
-from ojobchannels.errors import ChannelUnavailable, InvalidKey, InvalidValue, StaleFence
+from ojobchannels.errors import ChannelUnavailable
 from ojobchannels.hookspecs import (
     ABSENT,
     MISSING,
@@ -46,6 +40,8 @@ from ojobchannels.host import storage
 from ojobchannels.host.clock import Clock
 from ojobchannels.host.gate import Gate
 from ojobchannels.host.storage import Place
+
+_PATIENCE = 0.05
 
 
 def open_backend(channel: str, file: str, timeout: float, clock: Clock) -> FileBackend:
@@ -77,112 +73,107 @@ class FileBackend(OneHost):
         super().__init__(channel, place, clock, timeout)
         self._gate = Gate(place.side / "gate", place.mode, timeout)
         self._file = JsonFile(channel, place, self._gate)
-        self._entries = TinyDB(storage=lambda: self._file).table(channel)
+        self._table = Table(channel, self._file)
         self._lock_files = LockFiles(channel, place.side / "locks", place.mode, timeout)
-        self._numbers: dict[Key, int] = {}
-        self._keys: dict[str, Key] = {}
-        self._indexed: tuple[int, ...] | None = None
 
     @hookimpl
-    @translated
+    @operation
     def get(self, key: Key) -> Document:
-        with self._reading():
-            row = self._row(key)
-            return _copy(row["value"]) if row is not None and "value" in row else MISSING
+        with self._table.reading:
+            return copy(self._table.value(key))
 
     @hookimpl
-    @translated
+    @operation
     def set(self, key: Key, value: Document, fence: int | None) -> bool:
-        with self._writing():
-            self._put(key, value, self._checked_mark(key, fence))
+        with self._table.writing:
+            self._table.put(key, value, self._table.mark(key, fence))
         return True
 
     @hookimpl
-    @translated
+    @operation
     def unset(self, key: Key, fence: int | None) -> bool:
-        with self._writing():
-            return self._remove(key, self._checked_mark(key, fence))
+        with self._table.writing:
+            return self._table.remove(key, self._table.mark(key, fence))
 
     @hookimpl
-    @translated
+    @operation
     def get_all(self, match: Document) -> list[Document]:
-        with self._reading():
-            values = (row["value"] for row in self._rows())
-            return [_copy(value) for value in values if match is None or matches(match, value)]
+        with self._table.reading:
+            values = (row["value"] for row in self._table.rows())
+            return [copy(value) for value in values if match is None or matches(match, value)]
 
     @hookimpl
-    @translated
+    @operation
     def items(
         self, match: Document, limit: int, newest_first: bool, after: int | None
     ) -> list[Item]:
         page: list[Item] = []
-        with self._reading():
-            for row in self._rows(newest_first):
-                number = row.doc_id
+        with self._table.reading:
+            for row in self._table.rows(newest_first):
+                number: int = row.doc_id
                 if after is not None and (number >= after if newest_first else number <= after):
                     continue
                 if len(page) == limit:
                     break
                 if match is None or matches(match, row["value"]):
-                    page.append(Item(_copy(row["key"]), _copy(row["value"]), number))
+                    page.append(Item(copy(row["key"]), copy(row["value"]), number))
         return page
 
     @hookimpl
-    @translated
+    @operation
     def get_keys(self) -> list[Document]:
-        with self._reading():
-            return [_copy(row["key"]) for row in self._rows()]
+        with self._table.reading:
+            return [copy(row["key"]) for row in self._table.rows()]
 
     @hookimpl
-    @translated
+    @operation
     def size(self) -> int:
-        with self._reading():
-            return sum(1 for _ in self._rows())
+        with self._table.reading:
+            return sum(1 for _ in self._table.rows())
 
     @hookimpl
-    @translated
+    @operation
     def set_all(self, items: list[tuple[Key, Document]]) -> bool:
         latest: dict[Key, Document] = {}
         for key, value in items:
             latest.pop(key, None)
             latest[key] = value
-        with self._writing():
-            marks = [self._mark(key) for key in latest]
-            self._drop(latest)
-            self._insert(zip(latest, latest.values(), marks, strict=True))
+        with self._table.writing:
+            self._table.put_all(
+                [(key, value, self._table.mark(key, None)) for key, value in latest.items()]
+            )
         return True
 
     @hookimpl
-    @translated
+    @operation
     def unset_all(self, keys: list[Key]) -> int:
-        with self._writing():
-            return self._remove_all(keys)
+        with self._table.writing:
+            return self._table.remove_all(keys)
 
     @hookimpl
-    @translated
+    @operation
     def get_set(self, match: Document, key: Key, value: Document, fence: int | None) -> Compared:
-        with self._writing():
-            row = self._row(key)
-            present = row["value"] if row is not None and "value" in row else MISSING
+        with self._table.writing:
+            present = self._table.value(key)
             if (present is MISSING) != (match is ABSENT):
-                return Compared(False, _copy(present))
+                return Compared(False, copy(present))
             if match is not ABSENT and not matches(match, present):
-                return Compared(False, _copy(present))
-            self._put(key, value, self._checked_mark(key, fence))
-            return Compared(True, _copy(present))
+                return Compared(False, copy(present))
+            self._table.put(key, value, self._table.mark(key, fence))
+            return Compared(True, copy(present))
 
     @hookimpl
-    @translated
+    @operation
     def pop(self) -> Document:
         return self._take(newest_first=True)
 
     @hookimpl
-    @translated
+    @operation
     def shift(self) -> Document:
         return self._take(newest_first=False)
 
     @hookimpl
-    @translated
+    @operation
     def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
         alive = self.liveness.offset()
         with self._lock_files.of(name) as lock_file:
@@ -197,7 +188,7 @@ class FileBackend(OneHost):
             return grant
 
     @hookimpl
-    @translated
+    @operation
     def unlock(self, name: str, token: str) -> bool:
         self.end_branch(token)
         with self._lock_files.of(name) as lock_file:
@@ -209,27 +200,23 @@ class FileBackend(OneHost):
         return True
 
     @hookimpl
-    @translated
+    @operation
     def extend(self, name: str, token: str, ttl: int) -> bool:
         with self._lock_files.of(name) as lock_file:
             return self._extend(lock_file, token, ttl)
 
     @hookimpl
-    @translated
-    def extend_all(self, leases: list[LeaseRequest], timeout: int) -> list[bool]:
-        answers = []
-        ends = self.clock.now() + timeout * 1000
-        for name, token, ttl in leases:
-            lock_file = self._lock_files.of(name)
-            lock_file.enter((ends - self.clock.now()) / 1e6)
-            try:
-                answers.append(self._extend(lock_file, token, ttl))
-            finally:
-                lock_file.leave()
-        return answers
+    @operation
+    def extend_all(self, leases: list[LeaseRequest], timeout: int) -> list[bool | None]:
+        answers = [self._try_to_extend(lease, 0) for lease in leases]
+        ends = time.monotonic() + min(timeout / 1000, _PATIENCE)
+        return [
+            self._try_to_extend(lease, ends - time.monotonic()) if answer is None else answer
+            for lease, answer in zip(leases, answers, strict=True)
+        ]
 
     @hookimpl
-    @translated
+    @operation
     def adopt(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | bool:
         alive = records.NOBODY if holder is None else self.liveness.offset()
         with self._lock_files.of(name) as lock_file:
@@ -242,7 +229,7 @@ class FileBackend(OneHost):
         return records.adopted(record, self.clock)
 
     @hookimpl
-    @translated
+    @operation
     def share(self, name: str, token: str) -> list[int] | bool:
         with self._lock_files.of(name) as lock_file:
             record = lock_file.read()
@@ -253,34 +240,32 @@ class FileBackend(OneHost):
         return [descriptor] if alive else []
 
     @hookimpl
-    @translated
+    @operation
     def lock_info(self, name: str) -> LockInfo | None:
-        record = self._read_lock(name)
-        left = self.left(record)
-        return records.info(name, record, left, self.clock) if left else None
+        return self._info(name)
 
     @hookimpl
-    @translated
+    @operation
     def locks(self) -> list[LockInfo]:
-        infos = (self.lock_info(name) for name in self._lock_files.names())
+        infos = (self._info(name) for name in self._lock_files.names())
         return [info for info in infos if info]
 
     @hookimpl
-    @translated
+    @operation
     def force_unlock(self, name: str) -> LockInfo | None:
         with self._lock_files.of(name) as lock_file:
             record = lock_file.read()
             left = self.left(record)
             if not left:
                 return None
-            lock_file.write(records.freed(record))
+            lock_file.write(records.forced_open(record))
         self.ring(name)
         return records.info(name, record, left, self.clock)
 
     @hookimpl
     @translated
     def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
-        self.wait_for(name, seen_fence, timeout, lambda: self._read_lock(name))
+        self.wait_for(name, seen_fence, timeout, lambda: self._look_at(name))
         return True
 
     @hookimpl
@@ -292,15 +277,40 @@ class FileBackend(OneHost):
         return True
 
     @hookimpl
-    @translated
+    @operation
     def destroy(self) -> bool:
-        with self._writing():
-            self._remove_all(list(self._numbers))
+        with self._table.writing:
+            self._table.remove_all(self._table.keys())
         return True
+
+    def give_back(self) -> None:
+        """Ends what the present operation began and did not end."""
+        self._table.give_back()
+        self._lock_files.give_back()
+
+    @operation
+    def _look_at(self, name: str) -> LockRecord:
+        return self._read_lock(name)
+
+    def _info(self, name: str) -> LockInfo | None:
+        record = self._read_lock(name)
+        left = self.left(record)
+        return records.info(name, record, left, self.clock) if left else None
 
     def _read_lock(self, name: str) -> LockRecord:
         with self._lock_files.of(name) as lock_file:
             return lock_file.read()
+
+    def _try_to_extend(self, lease: LeaseRequest, patience: float) -> bool | None:
+        """Extends, unless somebody stays in the file, or it cannot be used: None then."""
+        lock_file = self._lock_files.of(lease.name)
+        try:
+            lock_file.enter(patience)
+            return self._extend(lock_file, lease.token, lease.ttl)
+        except OSError:
+            return None
+        finally:
+            lock_file.leave()
 
     def _extend(self, lock_file: LockFile, token: str, ttl: int) -> bool:
         record = lock_file.read()
@@ -309,112 +319,13 @@ class FileBackend(OneHost):
         lock_file.write(records.renewed(record, ttl * 1000, self.clock))
         return True
 
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        with self._file.reading():
-            self._index()
-            yield
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        with self._file.transaction(self._keep_index):
-            self._index()
-            self._indexed = None
-            yield
-
-    def _keep_index(self) -> None:
-        self._indexed = self._file.seen
-
-    def _index(self) -> None:
-        if self._indexed == self._file.seen:
-            return
-        numbers: dict[Key, int] = {}
-        keys: dict[str, Key] = {}
-        for row in sorted(self._entries.all(), key=_number):
-            text = encode(row["key"])
-            key = self._keys.get(text) or self._checked_key(row)
-            if key in numbers:
-                reason = f"the entries {numbers[key]} and {row.doc_id} have the same key"
-                raise self._file.damaged(reason)
-            numbers[key], keys[text] = row.doc_id, key
-        self._numbers = numbers
-        self._keys = keys
-        self._indexed = self._file.seen
-
-    def _checked_key(self, row: Row) -> Key:
-        try:
-            check_value(row.get("value"))
-            return check_key(row["key"])
-        except (InvalidKey, InvalidValue) as error:
-            raise self._file.damaged(f"entry {row.doc_id}: {error}") from error
-
-    def _row(self, key: Key) -> Row | None:
-        number = self._numbers.get(key)
-        row = None if number is None else self._entries.get(doc_id=number)
-        return row if isinstance(row, Row) else None
-
-    def _rows(self, newest_first: bool = False) -> list[Row]:
-        rows = [row for row in self._entries.all() if "value" in row]
-        return sorted(rows, key=_number, reverse=newest_first)
-
-    def _mark(self, key: Key) -> int | None:
-        row = self._row(key)
-        return None if row is None else row.get("fence")
-
-    def _checked_mark(self, key: Key, fence: int | None) -> int | None:
-        mark = self._mark(key)
-        if fence is None:
-            return mark
-        if mark is not None and fence < mark:
-            raise StaleFence(self.channel, key.document, fence, mark)
-        return fence
-
-    def _put(self, key: Key, value: Document, mark: int | None) -> None:
-        self._drop([key])
-        self._insert([(key, value, mark)])
-
-    def _remove(self, key: Key, mark: int | None) -> bool:
-        row = self._row(key)
-        self._drop([key])
-        if mark is not None:
-            self._insert([(key, MISSING, mark)])
-        return row is not None and "value" in row
-
-    def _remove_all(self, keys: Iterable[Key]) -> int:
-        rows = {key: row for key in keys if (row := self._row(key)) is not None}
-        self._drop(rows)
-        marked = [(key, MISSING, row["fence"]) for key, row in rows.items() if "fence" in row]
-        if marked:
-            self._insert(marked)
-        return sum("value" in row for row in rows.values())
-
     def _take(self, newest_first: bool) -> Document:
-        with self._writing():
-            rows = self._rows(newest_first)
+        with self._table.writing:
+            rows = self._table.rows(newest_first)
             if not rows:
                 return MISSING
-            self._remove(check_key(rows[0]["key"]), rows[0].get("fence"))
-            return _copy(rows[0]["value"])
-
-    def _drop(self, keys: Iterable[Key]) -> None:
-        numbers = [number for key in keys if (number := self._numbers.pop(key, None)) is not None]
-        if numbers:
-            self._entries.remove(doc_ids=numbers)
-
-    def _insert(self, entries: Iterable[tuple[Key, Document, int | None]]) -> None:
-        added = list(entries)
-        rows = []
-        for number, (key, value, mark) in zip(
-            self._file.next_numbers(len(added)), added, strict=True
-        ):
-            self._numbers[key] = number
-            row = {"key": _copy(key.document)}
-            if value is not MISSING:
-                row["value"] = _copy(value)
-            if mark is not None:
-                row["fence"] = mark
-            rows.append(Row(row, number))
-        self._entries.insert_multiple(rows)
+            self._table.remove(check_key(rows[0]["key"]), rows[0].get("fence"))
+            return copy(rows[0]["value"])
 
 
 def _check_owner(channel: str, place: Place) -> None:
@@ -428,12 +339,3 @@ def _check_owner(channel: str, place: Place) -> None:
             f"{place.path} belongs to user id {owner}",
             f"work as that user, or give the file to user id {os.geteuid()} with chown",
         )
-
-
-def _number(row: Row) -> int:
-    number: int = row.doc_id
-    return number
-
-
-def _copy(document: Document) -> Document:
-    return document if document is MISSING else decode(encode(document))

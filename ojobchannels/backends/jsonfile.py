@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 import struct
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeAlias
 
 from tinydb.storages import Storage
 
-from ojobchannels.documents import Document, encode
+from ojobchannels.backends.jsontext import Tables, Unreadable, parse, text_of
 from ojobchannels.errors import ChannelDamaged, ChannelUnavailable
 from ojobchannels.host.forks import forget_in_children
-from ojobchannels.host.gate import Gate, open_side_file
+from ojobchannels.host.gate import Gate, owned
+from ojobchannels.host.sidefile import SideFile
 from ojobchannels.host.storage import Place
 
-Tables: TypeAlias = dict[str, dict[str, Any]]
 _COUNTERS = struct.Struct("<QQ")
 
 
 class JsonFile(Storage):
-    """Reads are whole old or new files; writes happen inside `transaction`, all of it or nothing.
+    """Reads are whole old or new files; writes happen between `begin` and `store`, all or nothing.
 
     A new content is written beside the file, flushed to the disk, and renamed over it, so readers
     need no gate. What was read is kept until the file's status, or the version that every writer
@@ -36,11 +33,12 @@ class JsonFile(Storage):
         self._channel = channel
         self._place = place
         self._gate = gate
-        self._counters = open_side_file(place.side / "version", place.mode)
-        self._memory = threading.Lock()
+        self._counters = SideFile(place.side / "version", place.mode)
+        self._memory = threading.RLock()
         self._tables: Tables = {}
         self._seen: tuple[int, ...] | None = None
         self._changed = False
+        self._half_done = False
         self._highest = 0
         self._highest_read = 0
         forget_in_children(self)
@@ -50,41 +48,37 @@ class JsonFile(Storage):
         """Identifies the content that `read` answered last."""
         return self._seen
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Lets the body read the present content, one thread at a time."""
-        with self._memory:
-            self._load()
-            yield
+    def begin(self, writes: bool) -> None:
+        """Begins an access of this thread: others wait, and `read` is up to date."""
+        if writes:
+            self._gate.enter()
+        self._memory.acquire()
+        self._load()
+        self._half_done = writes
 
-    @contextmanager
-    def transaction(self, then: Callable[[], None]) -> Iterator[None]:
-        """Lets the body read and write; at its end the file is replaced, at an error it stays.
+    def store(self) -> None:
+        """Replaces the file, if something was changed since `begin`."""
+        if self._changed:
+            self._replace()
+        self._changed = self._half_done = False
 
-        `then` is called before others see the new content.
-        """
-        with self._gate, self._memory:
-            self._load()
-            self._changed = False
-            try:
-                yield
-                if self._changed:
-                    self._replace()
-                then()
-            except BaseException:
+    def give_back(self) -> None:
+        """Ends the access of this thread, if it has one; what was not stored is forgotten."""
+        if owned(self._memory):
+            if self._half_done:
                 self._seen = None
-                raise
+                self._changed = self._half_done = False
+            self._memory.release()
+        self._gate.leave()
 
     def close(self) -> None:
         """Closes what is open beside the file."""
         with self._memory:
-            descriptor, self._counters = self._counters, -1
-            if descriptor >= 0:
-                os.close(descriptor)
+            self._counters.close()
 
     def forget(self) -> None:
         """Frees, in a forked child, what another thread of the parent may have been at."""
-        self._memory = threading.Lock()
+        self._memory = threading.RLock()
         self._seen = None
 
     def next_numbers(self, count: int) -> range:
@@ -118,7 +112,9 @@ class JsonFile(Storage):
             return b"{}"
 
     def _status(self) -> tuple[int, ...]:
-        counters = os.pread(self._counters, _COUNTERS.size, 0)
+        if not self._counters.is_current():
+            self._counters.close()
+        counters = os.pread(self._counters.open(), _COUNTERS.size, 0)
         if len(counters) < _COUNTERS.size:
             counters = bytes(_COUNTERS.size)
         version, self._highest = _COUNTERS.unpack(counters)
@@ -130,20 +126,9 @@ class JsonFile(Storage):
 
     def _parse(self, content: bytes) -> Tables:
         try:
-            tables = json.loads(content.decode(), parse_constant=_refuse, object_pairs_hook=_once)
-        except UnicodeDecodeError as error:
-            raise self.damaged(f"byte {error.start} is not UTF-8") from error
-        except json.JSONDecodeError as error:
-            place = f"line {error.lineno}, column {error.colno}"
-            reason = "it is empty" if not content.strip() else f"{error.msg} at {place}"
-            raise self.damaged(reason) from error
-        except (RecursionError, ValueError) as error:
+            return parse(content)
+        except Unreadable as error:
             raise self.damaged(str(error)) from error
-        fault = _fault(tables)
-        if fault:
-            raise self.damaged(fault)
-        checked: Tables = tables
-        return checked
 
     def damaged(self, reason: str) -> ChannelDamaged:
         """Returns the error that says what is wrong with the file."""
@@ -162,7 +147,7 @@ class JsonFile(Storage):
         try:
             self._write_beside(fresh)
             version = self._seen[0] + 1 if self._seen else 1
-            os.pwrite(self._counters, _COUNTERS.pack(version, self._highest), 0)
+            os.pwrite(self._counters.open(), _COUNTERS.pack(version, self._highest), 0)
             fresh.replace(path)
         except BaseException:
             fresh.unlink(missing_ok=True)
@@ -178,7 +163,7 @@ class JsonFile(Storage):
                 if kept.st_uid != os.geteuid() or kept.st_gid != os.getegid():
                     _give_to(self._channel, descriptor, kept)
             os.fchmod(descriptor, self._place.mode)
-            file.write(_text(self._tables).encode())
+            file.write(text_of(self._tables).encode())
             file.flush()
             os.fsync(descriptor)
 
@@ -197,44 +182,6 @@ def _give_to(channel: str, descriptor: int, kept: os.stat_result) -> None:
 
 def _highest_in(tables: Tables) -> int:
     return max((int(number) for table in tables.values() for number in table), default=0)
-
-
-def _once(fields: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(fields)
-    if len(found) < len(fields):
-        names = [name for name, _ in fields]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice!r} stands twice in one object")
-    return found
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
-
-
-def _fault(tables: object) -> str | None:
-    if not isinstance(tables, dict):
-        return "it is no JSON object of tables"
-    for name, table in tables.items():
-        if not isinstance(table, dict):
-            return f"the table {name!r} is no JSON object"
-        for number, entry in table.items():
-            if not (number.isascii() and number.isdigit()):
-                return f"{number!r} in the table {name!r} is no number of an entry"
-            if not isinstance(entry, dict) or "key" not in entry:
-                return f"entry {number} of the table {name!r} is no object with a key"
-            if type(entry.get("fence", 0)) is not int:
-                return f"the fence of entry {number} of the table {name!r} is no integer"
-    return None
-
-
-def _text(tables: Tables) -> str:
-    return f"{{{','.join(_table_text(name, table) for name, table in tables.items())}\n}}\n"
-
-
-def _table_text(name: str, table: dict[str, Document]) -> str:
-    lines = (f"\n{encode(str(number))}: {encode(entry)}" for number, entry in table.items())
-    return f"\n{encode(name)}: {{{','.join(lines)}\n}}"
 
 
 def _flush(folder: Path) -> None:

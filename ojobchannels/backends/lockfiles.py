@@ -11,6 +11,7 @@ import errno
 import hashlib
 import os
 import struct
+import threading
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -56,11 +57,12 @@ class LockFile:
         self._gate.enter(timeout)
 
     def leave(self) -> None:
-        """Lets the next in."""
+        """Lets the next in; does nothing for a thread that is not inside."""
         self._gate.leave()
 
     def read(self) -> LockRecord:
         """Returns the record; a fresh one if there is none, or none that is whole."""
+        self._named = False
         page = self._page = os.pread(self._gate.descriptor, _PAGE, 0)
         if len(page) < _HEAD.size:
             return LockRecord()
@@ -145,6 +147,7 @@ class LockFiles:
         self._mode = mode
         self._timeout = timeout
         self._open: OrderedDict[str, LockFile] = OrderedDict()
+        self._last_used: dict[int, LockFile] = {}
         make_folder(folder, mode)
 
     def of(self, name: str) -> LockFile:
@@ -156,11 +159,22 @@ class LockFiles:
             found = self._open.setdefault(name, LockFile(path, identity, self._mode, self._timeout))
             if len(self._open) > _KEPT_OPEN:
                 self._open.popitem(last=False)[1].close()
+        self._last_used[threading.get_ident()] = found
         return found
+
+    def give_back(self) -> None:
+        """Leaves the file that this thread is in, if a signal kept it from doing so itself."""
+        used = self._last_used.pop(threading.get_ident(), None)
+        if used is not None:
+            used.leave()
 
     def names(self) -> Iterator[str]:
         """Tells the names of all locks that were ever taken on this channel."""
-        for path in sorted(self._folder.iterdir()):
+        try:
+            paths = sorted(self._folder.iterdir())
+        except FileNotFoundError:
+            return
+        for path in paths:
             identity = path.read_bytes()[_PAGE:]
             if identity:
                 channel, name = decode(identity.decode())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from ojobchannels.backends import records
 from ojobchannels.backends.records import LockRecord
-from ojobchannels.errors import ChannelClosed, ChannelError, ChannelTimeout
+from ojobchannels.errors import ChannelClosed, ChannelError, ChannelTimeout, NotSupported
 from ojobchannels.host.clock import Clock, same_boot
 from ojobchannels.host.forks import forget_in_children
 from ojobchannels.host.gate import GateTimeout
@@ -33,6 +34,7 @@ class OneHost:
         self.liveness = Liveness(place.side / "alive", place.mode)
         self.room = WaitingRoom(place.side / "waiting", place.mode)
         self.closed = False
+        self.at_work: set[int] = set()
         self._branches: dict[str, tuple[int, int]] = {}
         forget_in_children(self)
 
@@ -82,11 +84,18 @@ class OneHost:
         """Marks the handle closed, wakes its waiters and gives up its signs of life."""
         self.closed = True
         self.room.ring_own()
-        self.forget()
+        self._end_branches()
         self.liveness.close()
+
+    def give_back(self) -> None:
+        """Gives back what this thread still has in hand of gates, locks and connections."""
 
     def forget(self) -> None:
         """Closes, in a forked child, the signs of life that are the parent's."""
+        self.at_work = set()
+        self._end_branches()
+
+    def _end_branches(self) -> None:
         for token in list(self._branches):
             self.end_branch(token)
 
@@ -122,3 +131,37 @@ def translated(
             raise ours from error
 
     return cast("Callable[Concatenate[_Self, _Arguments], _Answer]", wrapped)
+
+
+def operation(
+    method: Callable[Concatenate[_Self, _Arguments], _Answer],
+) -> Callable[Concatenate[_Self, _Arguments], _Answer]:
+    """Has a method leave nothing behind in this thread's hands, however it ends, and `translated`.
+
+    An exception that a signal handler raises can come between any two steps, also between the last
+    of a ``with`` and its end; here everything is given back once more. For the same reason the
+    handler itself cannot begin another operation on a handle whose work it interrupted.
+    """
+
+    @functools.wraps(method)
+    def wrapped(self: _Self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Answer:
+        thread = threading.get_ident()
+        if thread in self.at_work:
+            raise NotSupported(
+                self.channel,
+                "a call by a signal handler in the middle of another call",
+                "have the handler raise an exception or set a flag, and make the call where that "
+                "is noticed",
+            )
+        if self.closed:
+            raise ChannelClosed(self.channel)
+        try:
+            self.at_work.add(thread)
+            return method(self, *args, **kwargs)
+        except BaseException:
+            self.give_back()
+            raise
+        finally:
+            self.at_work.discard(thread)
+
+    return translated(cast("Callable[Concatenate[_Self, _Arguments], _Answer]", wrapped))

@@ -22,7 +22,7 @@ class LockRecord(NamedTuple):
         epoch: What `until` counts from.
         since: When it was granted, by the wall clock.
         alive: Where the holder's sign of life is, or NOBODY.
-        holder: What the holder tells of itself.
+        holder: What the holder tells of itself; of a free lock, what the one told that was put out.
     """
 
     fence: int = 0
@@ -68,13 +68,19 @@ def granted(
         alive=alive,
         holder=holder,
     )
-    previous = {**record.holder, "fence": record.fence} if record.token else None
+    unlocked = not record.token and not record.holder
+    previous = None if unlocked else {**record.holder, "fence": record.fence}
     return taken, Granted(taken.fence, previous)
 
 
 def freed(record: LockRecord) -> LockRecord:
     """Returns the record of the same lock, free; the fence stays."""
     return LockRecord(fence=record.fence)
+
+
+def forced_open(record: LockRecord) -> LockRecord:
+    """Returns the record of the same lock, free, that still tells of the holder put out."""
+    return LockRecord(fence=record.fence, holder=record.holder)
 
 
 def adopted(record: LockRecord, clock: Clock) -> Adopted:

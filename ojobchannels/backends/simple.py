@@ -7,6 +7,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from ojobchannels.backends import records
@@ -39,11 +40,26 @@ class _Entry(NamedTuple):
 class _Place:
     """A waiter's place in a queue, and since when it was told to come (seconds, or None)."""
 
-    __slots__ = ("bell", "called")
+    __slots__ = ("_silent", "called")
 
     def __init__(self) -> None:
-        self.bell = threading.Event()
+        # A bare lock: an Event in which a signal handler raises can stay locked for ever.
+        self._silent = threading.Lock()
         self.called: float | None = None
+        self.hush()
+
+    def hush(self) -> None:
+        """Forgets that it was rung."""
+        self._silent.acquire(blocking=False)
+
+    def ring(self) -> None:
+        """Wakes the waiter, or lets it not fall asleep."""
+        with suppress(RuntimeError):
+            self._silent.release()
+
+    def doze(self, seconds: float) -> None:
+        """Waits for a ring."""
+        self._silent.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
 
 
 class _Store:
@@ -246,7 +262,7 @@ class SimpleBackend:
         with self._store.mutex:
             put_out = self._info(name)
             if put_out:
-                self._store.locks[name] = records.freed(self._store.locks[name])
+                self._store.locks[name] = records.forced_open(self._store.locks[name])
                 self._wake_next(name)
             return put_out
 
@@ -261,7 +277,7 @@ class SimpleBackend:
         try:
             while not self._closed:
                 with store.mutex:
-                    place.bell.clear()
+                    place.hush()
                     record = store.locks.get(name) or LockRecord()
                     lease_left = records.remaining(record, self._clock)
                     anew = lease_left and record.fence != seen_fence
@@ -274,7 +290,7 @@ class SimpleBackend:
                     if pause <= 0:
                         self._give_way(name, token)
                         return True
-                place.bell.wait(pause)
+                place.doze(pause)
             self._give_way(name, token)
             raise ChannelClosed(self._channel)
         finally:
@@ -296,7 +312,7 @@ class SimpleBackend:
                     store.locks[name] = records.freed(record)
                     self._wake_next(name)
             for place in list(self._waiting):
-                place.bell.set()
+                place.ring()
         return True
 
     @hookimpl
@@ -357,5 +373,5 @@ class SimpleBackend:
 
     def _wake_next(self, name: str) -> None:
         for place in self._store.queues.get(name, {}).values():
-            place.bell.set()
+            place.ring()
             return

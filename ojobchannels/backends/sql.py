@@ -1,7 +1,7 @@
 """The database's schema and the statements of `db`.
 
-``boot_time()``, ``wall_time()`` and ``epoch()`` are functions of ours: SQLite calls them while it
-holds the write lock, so that time is read inside the atomic step. Times are microseconds.
+``boot_nanos()``, ``wall_nanos()`` and ``epoch()`` are functions of ours: SQLite calls them while it
+holds the write lock, so that time is read inside the atomic step. What is stored are microseconds.
 """
 
 from __future__ import annotations
@@ -46,18 +46,20 @@ CREATE TABLE locks (
 ) WITHOUT ROWID;
 """
 
-_LIVE: Final = """
-    token <> '' AND CASE WHEN epoch = epoch() THEN until > boot_time() ELSE wall_until > wall_time()
+_NOW: Final = "(boot_nanos() / 1000)"
+_WALL: Final = "(wall_nanos() / 1000)"
+_LIVE: Final = f"""
+    token <> '' AND CASE WHEN epoch = epoch() THEN until > {_NOW} ELSE wall_until > {_WALL}
     END
 """
 _HELD: Final = f"channel = :channel AND name = :name AND token = :token AND {_LIVE}"
-_FREE_AGAIN: Final = "token = '', ttl = 0, until = 0, wall_until = 0, holder = '{}', alive = 0"
+_FREE_AGAIN: Final = "token = '', ttl = 0, until = 0, wall_until = 0, alive = 0"
 RECORD: Final = "fence, token, ttl, until, wall_until, epoch, since, alive, holder"
 
-PUT: Final = """
+PUT: Final = f"""
 INSERT INTO documents (position, channel, key, written_key, value)
 VALUES (
-    max(wall_time(), (SELECT coalesce(max(position), 0) + 1 FROM documents)),
+    max({_WALL}, (SELECT coalesce(max(position), 0) + 1 FROM documents)),
     :channel, :key, :written_key, :value
 )
 ON CONFLICT (channel, key) DO UPDATE
@@ -95,21 +97,22 @@ READ_MARK: Final = "SELECT fence FROM marks WHERE channel = :channel AND key = :
 LOCK: Final = f"""
 INSERT INTO locks (channel, name, {RECORD})
 VALUES (
-    :channel, :name, wall_time(), :token, :ttl, boot_time() + :ttl, wall_time() + :ttl, epoch(),
-    wall_time(), :alive, :holder
+    :channel, :name, {_WALL}, :token, :ttl, {_NOW} + :ttl, {_WALL} + :ttl, epoch(),
+    {_WALL}, :alive, :holder
 )
 ON CONFLICT (channel, name) DO UPDATE
 SET fence = max(fence + 1, excluded.fence), token = excluded.token, ttl = excluded.ttl,
     until = excluded.until, wall_until = excluded.wall_until, epoch = excluded.epoch,
     since = excluded.since, alive = excluded.alive, holder = excluded.holder,
-    previous = CASE WHEN token = '' THEN NULL ELSE holder END, previous_fence = fence
+    previous = CASE WHEN token = '' AND holder = '{{}}' THEN NULL ELSE holder END,
+    previous_fence = fence
 WHERE NOT ({_LIVE}) OR (token = :dead AND alive = :dead_alive)
 RETURNING fence, previous, previous_fence
 """
-UNLOCK: Final = f"UPDATE locks SET {_FREE_AGAIN} WHERE {_HELD} RETURNING fence"
+UNLOCK: Final = f"UPDATE locks SET {_FREE_AGAIN}, holder = '{{}}' WHERE {_HELD} RETURNING fence"
 EXTEND: Final = f"""
 UPDATE locks
-SET ttl = :ttl, until = boot_time() + :ttl, wall_until = wall_time() + :ttl, epoch = epoch()
+SET ttl = :ttl, until = {_NOW} + :ttl, wall_until = {_WALL} + :ttl, epoch = epoch()
 WHERE {_HELD} RETURNING fence
 """
 ADOPT: Final = f"""
@@ -119,7 +122,7 @@ WHERE {_HELD} RETURNING {RECORD}
 READ_LOCK: Final = f"SELECT {RECORD} FROM locks WHERE channel = :channel AND name = :name"
 HELD_LOCKS: Final = f"SELECT name FROM locks WHERE channel = :channel AND {_LIVE} ORDER BY name"
 FORCE_UNLOCK: Final = f"UPDATE locks SET {_FREE_AGAIN} WHERE channel = :channel AND name = :name"
-SWEEP_LOCKS: Final = "DELETE FROM locks WHERE token = '' AND fence < wall_time() - 86400000000"
+SWEEP_LOCKS: Final = f"DELETE FROM locks WHERE token = '' AND fence < {_WALL} - 86400000000"
 
 
 def prepare(connection: sqlite3.Connection) -> tuple[str, str] | None:

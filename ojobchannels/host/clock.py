@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 _CLOCK_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
@@ -24,12 +27,14 @@ class Clock(Protocol):
 
 
 class HostClock:
-    """The host's own clock: CLOCK_BOOTTIME on Linux, the monotonic clock elsewhere."""
+    """The host's own clock: CLOCK_BOOTTIME on Linux, the monotonic clock elsewhere.
 
-    @property
-    def epoch(self) -> str:
-        """The boot id and the time namespace, or an empty text where the host tells neither."""
-        return _EPOCH
+    Attributes:
+        epoch: The boot id and the time namespace, or an empty text where the host tells neither.
+    """
+
+    def __init__(self) -> None:
+        self.epoch = _EPOCH
 
     def now(self) -> int:
         """Microseconds since the boot, suspend included."""
@@ -42,12 +47,32 @@ class HostClock:
         return time.time_ns() // 1000
 
 
-HOST_CLOCK = HostClock()
-
-
 def same_boot(one: str, other: str) -> bool:
     """Tells whether two epochs belong to one boot of one host."""
     return bool(one) and one.partition("/")[0] == other.partition("/")[0]
+
+
+class Readings(NamedTuple):
+    """A clock as three functions; times are nanoseconds."""
+
+    boot: Callable[[], int]
+    wall: Callable[[], int]
+    epoch: Callable[[], str]
+
+
+def readings(clock: Clock) -> Readings:
+    """Returns what SQLite may call.
+
+    Of the host's clock they run no Python code: an exception that a signal handler raised in there
+    would be swallowed by SQLite.
+    """
+    epoch: Callable[[], str] = partial(attrgetter("epoch"), clock)
+    if not isinstance(clock, HostClock):
+        return Readings(lambda: clock.now() * 1000, lambda: clock.wall() * 1000, epoch)
+    boot: Callable[[], int] = time.monotonic_ns
+    if _CLOCK_BOOTTIME is not None:
+        boot = partial(time.clock_gettime_ns, _CLOCK_BOOTTIME)
+    return Readings(boot, time.time_ns, epoch)
 
 
 def _epoch() -> str:
@@ -61,3 +86,4 @@ def _epoch() -> str:
 
 # Read at once: a forked child of a threaded process must not begin with what takes locks.
 _EPOCH = _epoch()
+HOST_CLOCK = HostClock()

@@ -28,29 +28,31 @@ class _Turnstile:
     """Work that a fork must not cut in two goes through here; a fork waits for its end."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
-        self._working = 0
+        # `with` on the lock itself: entering a Condition runs Python code, which a signal may cut.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._working: set[object] = set()
         self._forking = 0
 
-    def begin_work(self) -> None:
-        with self._changed:
+    def begin_work(self, work: object) -> None:
+        with self._lock:
             while self._forking:
                 self._changed.wait()
-            self._working += 1
+            self._working.add(work)
 
-    def end_work(self) -> None:
-        with self._changed:
-            self._working -= 1
+    def end_work(self, work: object) -> None:
+        with self._lock:
+            self._working.discard(work)
             if self._forking:
                 self._changed.notify_all()
 
     def begin_fork(self) -> None:
-        with self._changed:
+        with self._lock:
             self._forking += 1
             self._changed.wait_for(lambda: not self._working, _LONGEST_DELAY)
 
     def end_fork(self) -> None:
-        with self._changed:
+        with self._lock:
             self._forking -= 1
             self._changed.notify_all()
 
@@ -70,14 +72,14 @@ def let_go_before_forks(thing: LetsGo) -> None:
     _letting_go.add(thing)
 
 
-def begin_work() -> None:
+def begin_work(work: object) -> None:
     """Begins what no fork may cut in two; waits if one is under way. Keep it short."""
-    _turnstile.begin_work()
+    _turnstile.begin_work(work)
 
 
-def end_work() -> None:
-    """Ends what `begin_work` began."""
-    _turnstile.end_work()
+def end_work(work: object) -> None:
+    """Ends what `begin_work` began with the same object; a second time does nothing."""
+    _turnstile.end_work(work)
 
 
 def _before_fork() -> None:

@@ -1,17 +1,15 @@
-"""A gate between processes: an flock on a file that is never unlinked."""
+"""A gate between processes: an flock on a file that we never unlink."""
 
 from __future__ import annotations
 
 import fcntl
-import os
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from ojobchannels.host.forks import forget_in_children
-from ojobchannels.host.storage import give_to_owner_of
+from ojobchannels.host.sidefile import SideFile
 
 _FIRST_PAUSE = 0.0002
 _LONGEST_PAUSE = 0.005
@@ -26,20 +24,24 @@ class Gate:
 
     flock(2) knows no timeout, so a contended gate is asked again in pauses of 0.2 to 5 ms: a
     process that was stopped inside cannot hang the others for ever.
+
+    A signal handler may raise between any two steps of the main thread. Therefore `leave` asks who
+    is inside, and can be called once more by anybody who cannot tell how far it came.
+
+    If somebody else deletes or replaces the file, all meet again at the one that its path leads to.
     """
 
     def __init__(self, path: Path, mode: int, timeout: float) -> None:
         self.path = path
-        self._mode = mode
+        self._file = SideFile(path, mode)
         self._timeout = timeout
-        self._thread_lock = threading.Lock()
-        self._descriptor = -1
+        self._thread_lock = threading.RLock()
         forget_in_children(self)
 
     @property
     def descriptor(self) -> int:
         """The open file behind the gate, for those who keep a few bytes in it."""
-        return self._descriptor
+        return self._file.descriptor
 
     def enter(self, timeout: float | None = None) -> None:
         """Passes the gate, within `timeout` seconds.
@@ -49,22 +51,25 @@ class Gate:
             OSError: The file cannot be opened.
         """
         limit = self._timeout if timeout is None else timeout
-        if not self._thread_lock.acquire(timeout=max(limit, 0)):
-            raise GateTimeout
         try:
-            if self._descriptor < 0:
-                self._descriptor = open_side_file(self.path, self._mode)
-            _flock(self._descriptor, limit)
+            if not self._thread_lock.acquire(timeout=max(limit, 0)):
+                raise GateTimeout
+            _flock(self._file.open(), limit)
+            while not self._file.is_current():
+                self._file.close()
+                _flock(self._file.open(), limit)
         except BaseException:
-            self._thread_lock.release()
+            self.leave()
             raise
 
     def leave(self) -> None:
-        """Opens the gate for the next."""
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-        finally:
-            self._thread_lock.release()
+        """Opens the gate for the next; does nothing for a thread that is not inside."""
+        if owned(self._thread_lock):
+            try:
+                if self._file.descriptor >= 0:
+                    fcntl.flock(self._file.descriptor, fcntl.LOCK_UN)
+            finally:
+                self._thread_lock.release()
 
     def __enter__(self) -> Gate:
         self.enter()
@@ -79,34 +84,26 @@ class Gate:
         self.leave()
 
     def close(self) -> None:
-        """Closes the file; the gate opens it again when it is next used."""
-        with self._thread_lock:
-            self._drop()
+        """Closes the file; the gate opens it again when it is next used.
 
-    def __del__(self) -> None:
-        self._drop()
+        Where another thread is inside or waits, that is left to the end of the gate itself.
+        """
+        try:
+            if self._thread_lock.acquire(blocking=False):
+                self._file.close()
+        finally:
+            self.leave()
 
     def forget(self) -> None:
         """Gives up the parent's open file, through which the child would not exclude the parent."""
-        self._thread_lock = threading.Lock()
-        self._drop()
-
-    def _drop(self) -> None:
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        self._thread_lock = threading.RLock()
+        self._file.close()
 
 
-def open_side_file(path: Path, mode: int) -> int:
-    """Opens a file for reading and writing, and makes it with exactly `mode` if there is none."""
-    while True:
-        with suppress(FileNotFoundError):
-            return os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        with suppress(FileExistsError):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-            os.fchmod(descriptor, mode)
-            give_to_owner_of(path.parent, descriptor)
-            return descriptor
+def owned(lock: threading.RLock) -> bool:
+    """Tells whether the calling thread has the lock, as `threading.Condition` asks it."""
+    mine: bool = lock._is_owned()  # type: ignore[attr-defined]
+    return mine
 
 
 def _flock(descriptor: int, timeout: float) -> None:

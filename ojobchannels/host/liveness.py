@@ -5,6 +5,9 @@ The kernel frees the byte when the last descriptor of that opening is closed, by
 anybody can ask without taking it. Open file description locks (Linux 3.15) have what is needed:
 unlike POSIX record locks they do not vanish when another descriptor of the file is closed, and
 unlike flock one file serves any number of processes, so nothing is left behind to clean up.
+
+The upper bits of an offset tell which file it is in. If somebody deletes the file, those that
+opened it before and after cannot see each other's bytes; then a holder counts as alive.
 """
 
 from __future__ import annotations
@@ -17,11 +20,13 @@ import threading
 from pathlib import Path
 
 from ojobchannels.host.forks import forget_in_children
-from ojobchannels.host.gate import open_side_file
+from ojobchannels.host.sidefile import open_side_file
 
 SUPPORTED = hasattr(fcntl, "F_OFD_SETLK")
 _FLOCK = struct.Struct("hhqqi0q")
 NOBODY = 0
+_BITS_OF_FILE = 22
+_BITS_WITHIN = 40
 
 
 class Liveness:
@@ -41,10 +46,9 @@ class Liveness:
         if self._offset == NOBODY and SUPPORTED:
             with self._lock:
                 if self._offset == NOBODY:
+                    self._descriptor, self._offset = self._occupy()
                     if self._closed:
-                        self._offset = _anywhere()
-                    else:
-                        self._descriptor, self._offset = self._occupy()
+                        self._let_go()
         return self._offset
 
     def is_alive(self, offset: int) -> bool:
@@ -53,7 +57,7 @@ class Liveness:
             return True
         asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)
         with self._lock:  # closed meanwhile, the descriptor's number may be another file's
-            if self._descriptor < 0:
+            if self._descriptor < 0 or not _is_in(self._descriptor, offset):
                 return True
             answer = fcntl.fcntl(self._descriptor, fcntl.F_OFD_GETLK, asked)
         return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
@@ -81,7 +85,7 @@ class Liveness:
 
     def _occupy(self) -> tuple[int, int]:
         descriptor = open_side_file(self._path, self._mode)
-        offset = _anywhere()
+        offset = _anywhere_in(descriptor)
         fcntl.fcntl(
             descriptor,
             fcntl.F_OFD_SETLK,
@@ -90,5 +94,14 @@ class Liveness:
         return descriptor, offset
 
 
-def _anywhere() -> int:
-    return 1 + secrets.randbelow(2**62)
+def _anywhere_in(descriptor: int) -> int:
+    return _file_bits(descriptor) | 1 + secrets.randbelow(2**_BITS_WITHIN - 1)
+
+
+def _is_in(descriptor: int, offset: int) -> bool:
+    return offset >> _BITS_WITHIN << _BITS_WITHIN == _file_bits(descriptor)
+
+
+def _file_bits(descriptor: int) -> int:
+    number: int = os.fstat(descriptor).st_ino % 2**_BITS_OF_FILE
+    return number << _BITS_WITHIN

@@ -17,6 +17,7 @@ _NETWORK_FILESYSTEMS = frozenset(
         *("smb3", "smbfs", "virtiofs"),
     }
 )
+_SIDE = ".ojob"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
@@ -55,6 +56,7 @@ def prepare(channel: str, file: str | os.PathLike[str]) -> Place:
                 "locks of one host do not hold there: use a local disk, or a type made for several "
                 "hosts such as redis or mongo",
             )
+        _refuse_second_names(channel, path)
         side = _side(path)
         mode = path.stat().st_mode & 0o666 if path.exists() else None
         if mode is None:
@@ -71,6 +73,17 @@ def prepare(channel: str, file: str | os.PathLike[str]) -> Place:
     return Place(path, side, mode)
 
 
+def _refuse_second_names(channel: str, path: Path) -> None:
+    links = path.stat().st_nlink if path.exists() else 1
+    if links > 1:
+        raise ChannelUnavailable(
+            channel,
+            f"{path} is one of {links} names (hard links) of one file",
+            "each name would have locks of its own: delete the others, make them symbolic links, "
+            "or open a copy",
+        )
+
+
 def is_used(file: str | os.PathLike[str]) -> bool:
     """Tells whether a channel was opened on this file before; makes nothing."""
     path = Path(file).expanduser().resolve()
@@ -80,7 +93,13 @@ def is_used(file: str | os.PathLike[str]) -> bool:
 def make_folder(folder: Path, mode: int, like: Path | None = None) -> None:
     """Makes a folder that those who may read a file of `mode` may also enter."""
     with suppress(FileExistsError):
-        folder.mkdir(parents=True)
+        try:
+            folder.mkdir()
+        except FileNotFoundError:
+            if folder.suffix == _SIDE:
+                raise  # what lies above it is not ours
+            make_folder(folder.parent, mode)
+            folder.mkdir()
         folder.chmod(mode | (mode & 0o444) >> 2)
         give_to_owner_of(like or folder.parent, folder)
 
@@ -93,7 +112,7 @@ def give_to_owner_of(owned: Path, made: Path | int) -> None:
 
 
 def _side(path: Path) -> Path:
-    return path.with_name(f"{path.name}.ojob")
+    return path.with_name(f"{path.name}{_SIDE}")
 
 
 def filesystem_type(path: Path) -> str:
@@ -118,10 +137,12 @@ def explain(channel: str, path: Path, error: OSError) -> ChannelError:
         return StorageFull(
             channel, reason, "free some space or raise the limit; nothing was changed, so try again"
         )
+    folder = next(folder for folder in path.parents if os.path.exists(folder))  # noqa: PTH110  never raises
     if error.errno in _FORBIDDEN:
-        return ChannelUnavailable(
-            channel,
-            reason,
-            f"user id {os.geteuid()} needs write permission on {path.parent} and on the file",
-        )
+        also = " and on the file" if folder == path.parent else ", to make a folder there"
+        advice = f"user id {os.geteuid()} needs write permission on {folder}{also}"
+        return ChannelUnavailable(channel, reason, advice)
+    if folder != path.parent:
+        advice = f"no folder can be made in {folder}: name another place"
+        return ChannelUnavailable(channel, reason, advice)
     return ChannelUnavailable(channel, reason, f"check {path}, then try again")

@@ -43,14 +43,19 @@ class WaitingRoom:
         if patience is None or timeout == 0:
             return
         deadline = None if timeout is None else time.monotonic() + timeout
-        with _Seat(self._folder / _digest(name), self._mode, self._seated) as seat:
-            while (patience := may_go()) is not None:
-                pause = min(patience, LOOK_AGAIN)
-                if deadline is not None:
-                    pause = min(pause, deadline - time.monotonic())
-                    if pause <= 0:
-                        return
-                seat.doze(pause)
+        seat = _Seat(self._folder / _digest(name), self._mode, self._seated)
+        try:
+            with seat:
+                while (patience := may_go()) is not None:
+                    pause = min(patience, LOOK_AGAIN)
+                    if deadline is not None:
+                        pause = min(pause, deadline - time.monotonic())
+                        if pause <= 0:
+                            return
+                    seat.doze(pause)
+        except BaseException:
+            seat.leave()  # a signal handler may have raised at the door of `with`
+            raise
 
     def ring(self, name: str) -> None:
         """Wakes the longest waiting of the lock's waiters, if there is one."""
@@ -102,9 +107,13 @@ class _Seat:
             os.read(self._descriptor, 4096)
 
     def __exit__(self, *_: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
         self._seated.discard(self)
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
         self.bell.unlink(missing_ok=True)
         with suppress(OSError):
             self._folder.rmdir()

@@ -125,13 +125,14 @@ return describe()
 """
 )
 
-# ARGV: the channel to wake.
+# ARGV: the channel to wake. The lease ends now; its holder is told to who takes the lock next.
 FORCE_UNLOCK: Final = Script(
     _LIVE
     + """
 if not token then return {} end
-local keep = string.format('%.0f', math.max(fence - now, 0) / 1000 + 86400000)
-if not pcall(redis.call, 'SET', KEYS[1], '- ' .. fence, 'PX', keep) then
+if not pcall(redis.call, 'SET', KEYS[1],
+    string.format('%s %s %.0f %s %s %s', token, fence, now, since, ttl, holder),
+    'PX', string.format('%.0f', math.max(fence - now, 0) / 1000 + 2592000000)) then
   redis.call('DEL', KEYS[1])
 end
 redis.pcall('PUBLISH', ARGV[1], '')

@@ -1,0 +1,113 @@
+"""The text of a JSON file of tables: one entry a line, as people may read it, and edit it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final, TypeAlias
+
+from ojobchannels.documents import Document, check_value, encode
+from ojobchannels.errors import InvalidValue
+
+Tables: TypeAlias = dict[str, dict[str, Any]]
+
+_LARGEST_NUMBER: Final = 2**63 - 1
+# What may be no document of ours although it is JSON, or nearly: numbers that are too large, lone
+# surrogates, NUL. All else was checked before it was written, or is checked with its key.
+_SUSPECT: Final = re.compile(rb"\d{19}|[eE]\+?\d{3}|\\u(?:[dD][89a-fA-F]|0000)|NaN|Infinity")
+
+
+class Unreadable(ValueError):
+    """Why the text cannot be read."""
+
+
+def parse(content: bytes) -> Tables:
+    """Returns the tables.
+
+    Raises:
+        Unreadable: They are none that we could have written; the message names the place.
+    """
+    suspect = _SUSPECT.search(content) is not None
+    try:
+        tables = json.loads(
+            content.decode(),
+            parse_int=_integer if suspect else None,
+            parse_constant=float,
+            object_pairs_hook=_once,
+        )
+    except UnicodeDecodeError as error:
+        raise Unreadable(f"byte {error.start} is not UTF-8") from error
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        empty = not content.strip()
+        raise Unreadable("it is empty" if empty else f"{error.msg} at {place}") from error
+    except RecursionError as error:
+        raise Unreadable(str(error)) from error
+    _check_shape(tables)
+    checked: Tables = tables
+    if suspect:
+        _check_documents(checked)
+    return checked
+
+
+def text_of(tables: Tables) -> str:
+    """Returns the text of the tables."""
+    return f"{{{','.join(_table_text(name, table) for name, table in tables.items())}\n}}\n"
+
+
+def _table_text(name: str, table: dict[str, Document]) -> str:
+    lines = (f"\n{encode(str(number))}: {encode(entry)}" for number, entry in table.items())
+    return f"\n{encode(name)}: {{{','.join(lines)}\n}}"
+
+
+def _integer(digits: str) -> int:
+    return int(digits) if len(digits) < 30 else 2**99  # Python refuses to read very long ones
+
+
+def _once(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(fields)
+    if len(found) < len(fields):
+        names = [name for name, _ in fields]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Unreadable(f"{twice!r} stands twice in one object")
+    return found
+
+
+def _check_shape(tables: object) -> None:
+    if not isinstance(tables, dict):
+        raise Unreadable("it is no JSON object of tables")
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise Unreadable(f"the table {name!r} is no JSON object")
+        for number, entry in table.items():
+            if not _is_number(number):
+                raise Unreadable(f"{number!r} in the table {name!r} is no number of an entry")
+            if not isinstance(entry, dict) or "key" not in entry:
+                raise Unreadable(f"{_place(name, number)} is no object with a key")
+            if type(entry.get("fence", 0)) is not int:
+                raise Unreadable(f"the fence of {_place(name, number)} is no integer")
+
+
+def _check_documents(tables: Tables) -> None:
+    for name, table in tables.items():
+        try:
+            check_value({name: None})
+        except InvalidValue as error:
+            raise Unreadable(f"the name of the table {name!a}: {error.reason}") from error
+        for number, entry in table.items():
+            try:
+                check_value(entry)
+            except InvalidValue as error:
+                reason = f"{_place(name, number)}, at {error.path}: {error.reason}"
+                raise Unreadable(reason) from error
+
+
+def _is_number(text: str) -> bool:
+    """Tells whether a number is written as we write it; `01` would be lost in the place of `1`."""
+    if not (text.isascii() and text.isdigit()) or len(text) > 19:
+        return False
+    return str(int(text)) == text and int(text) <= _LARGEST_NUMBER
+
+
+def _place(table: str, number: str) -> str:
+    return f"entry {number} of the table {table!r}"

@@ -1,0 +1,71 @@
+"""Files beside the data, kept open, and opened anew when somebody deleted or replaced them."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from ojobchannels.host.storage import give_to_owner_of, make_folder
+
+
+class SideFile:
+    """A file that is open for reading and writing; it is made with exactly `mode`.
+
+    Attributes:
+        path: Where it is.
+        descriptor: The open file, or -1.
+    """
+
+    descriptor = -1
+
+    def __init__(self, path: Path, mode: int) -> None:
+        self.path = path
+        self._name = str(path)
+        self._mode = mode
+        self._identity: tuple[int, int] | None = None
+
+    def open(self) -> int:
+        """Opens it, unless it is open, and returns the descriptor."""
+        if self.descriptor < 0:
+            self._identity = None
+            self.descriptor = open_side_file(self.path, self._mode)
+            self._identity = _identity(os.fstat(self.descriptor))
+        return self.descriptor
+
+    def is_current(self) -> bool:
+        """Tells whether the path still leads to the file that is open."""
+        try:
+            return _identity(os.stat(self._name)) == self._identity  # noqa: PTH116  twice as fast
+        except FileNotFoundError:
+            return False
+
+    def close(self) -> None:
+        """Closes it; `open` opens it again."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def open_side_file(path: Path, mode: int) -> int:
+    """Opens a file for reading and writing, and makes it, and our folders on the way, if need be.
+
+    Raises:
+        OSError: It cannot be opened or made.
+    """
+    while True:
+        with suppress(FileNotFoundError):
+            return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        make_folder(path.parent, mode)
+        with suppress(FileExistsError, FileNotFoundError):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            os.fchmod(descriptor, mode)
+            give_to_owner_of(path.parent, descriptor)
+            return descriptor
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
