@@ -1,47 +1,51 @@
-"""Locks that hold and runs that leave a record: channels over many backends, and a job manager."""
+"""Locks that hold and runs that leave a record: channels over many backends, and a job manager.
+
+The names load when they are asked for, so that a test run that only finds the package, through its
+pytest plugin, pays for none of them.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ojobchannels.channel import Channel, add_extension, open_channel, remove_extension
-from ojobchannels.documents import Document, Item, Key, matches
-from ojobchannels.errors import (
-    ChannelClosed,
-    ChannelDamaged,
-    ChannelError,
-    ChannelTimeout,
-    ChannelUnavailable,
-    DuplicateChannelType,
-    InvalidKey,
-    InvalidName,
-    InvalidOption,
-    InvalidValue,
-    JobError,
-    JobFileError,
-    JobTimeout,
-    LockBusy,
-    LockLost,
-    NotSupported,
-    OutcomeUnknown,
-    PluginFailed,
-    RunNotStarted,
-    StaleFence,
-    StorageFull,
-    UnknownChannelType,
-    UnknownJob,
-)
-from ojobchannels.hookspecs import (
-    ABSENT,
-    MISSING,
-    ChannelType,
-    LockInfo,
-    Option,
-    hookimpl,
-)
-from ojobchannels.leases import Lease
-
 if TYPE_CHECKING:
+    from ojobchannels.channel import Channel, add_extension, open_channel, remove_extension
+    from ojobchannels.documents import Document, Item, Key, matches
+    from ojobchannels.errors import (
+        ChannelClosed,
+        ChannelDamaged,
+        ChannelError,
+        ChannelTimeout,
+        ChannelUnavailable,
+        DuplicateChannelType,
+        InvalidKey,
+        InvalidName,
+        InvalidOption,
+        InvalidValue,
+        JobError,
+        JobFileError,
+        JobTimeout,
+        LockBusy,
+        LockLost,
+        NotSupported,
+        OutcomeUnknown,
+        PluginFailed,
+        RunNotStarted,
+        StaleFence,
+        StorageFull,
+        UnknownChannelType,
+        UnknownJob,
+    )
+    from ojobchannels.hookspecs import (
+        ABSENT,
+        MISSING,
+        ChannelType,
+        LockInfo,
+        Option,
+        hookimpl,
+    )
+    from ojobchannels.leases import Lease
     from ojobchannels.manager import JobManager, JobRun, Launch
 
 __all__ = [
@@ -88,14 +92,22 @@ __all__ = [
     "remove_extension",
 ]
 
+# Where they are found, the cheapest first.
+_HOMES = ("errors", "documents", "hookspecs", "leases", "channel", "manager")
+
 
 def __getattr__(name: str) -> Any:
-    if name in ("JobManager", "JobRun", "Launch"):
-        from ojobchannels import manager
-
-        return getattr(manager, name)
     if name == "__version__":
         from importlib.metadata import version
 
-        return version("ojobchannels")
+        return version(__name__)
+    for home in _HOMES if name in __all__ else ():
+        module = import_module(f"{__name__}.{home}")
+        if hasattr(module, name):
+            globals()[name] = getattr(module, name)
+            return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

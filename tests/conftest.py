@@ -250,12 +250,13 @@ class CommandLine:
         out, err = process.communicate(answer, timeout=60)
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
-    def start(self, *words: str, **environment: str) -> subprocess.Popen[str]:
-        """Starts it; it does not outlive the test."""
+    def start(self, *words: str, redirect: str = "", **environment: str) -> subprocess.Popen[str]:
+        """Starts it, with streams as a shell redirects them; it does not outlive the test."""
         ours = ("OJOB", "PYTEST_", "TOX_", "COLUMNS", "NO_COLOR", "PYTHONUNBUFFERED")
         settings = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+        command = [sys.executable, "-m", "ojobchannels", *words]
         process = subprocess.Popen(
-            [sys.executable, "-m", "ojobchannels", *words],
+            ["sh", "-c", f'exec "$@" {redirect}', "sh", *command],
             cwd=self.folder,
             env=settings | {"TZ": "UTC", "PYTHONWARNINGS": "error"} | environment,
             stdin=subprocess.PIPE,

@@ -95,11 +95,40 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
     assert {name for name in imported if name.startswith(heavy)} == set()
 
 
-@pytest.mark.parametrize("words", [("jbos",), ("jobs", "--nosuch"), ("run",), ("prune",)])
-def test_a_wrong_call_exits_with_2(ojob: Ojob, words: tuple[str, ...]) -> None:
-    done = ojob(*words)
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("jbos", "there is no command 'jbos'; did you mean 'jobs'? (ojob --help lists them)"),
+        ("x", "there is no command 'x' (ojob --help lists them)"),
+        ("f.yaml", "there is no command 'f.yaml'; to run that job file: ojob run f.yaml"),
+        ("--hepl", "there is no option '--hepl'; did you mean '--help'? (ojob --help lists them)"),
+        (
+            "history --limt 3",
+            "there is no option '--limt'; did you mean '--limit'? (ojob history --help lists them)",
+        ),
+        (
+            "history --limit",
+            "option '--limit' requires an argument (ojob history --help tells more)",
+        ),
+        ("run", "missing argument 'FILE' (ojob run --help tells more)"),
+        ("prune", "missing option '--older-than' (ojob prune --help tells more)"),
+        ("check a b", "got unexpected extra argument (b) (ojob check --help tells more)"),
+        ("run f.yaml day", "command line: 'day' is no argument; write key=value"),
+    ],
+)
+def test_a_wrong_call_exits_with_2_and_a_line_that_says_what_to_do(
+    ojob: Ojob, call: str, said: str
+) -> None:
+    """The line names what was probably meant, and the help that tells more."""
+    done = ojob(*call.split())
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"ojob: {said}\n")
+
+
+def test_without_a_command_the_help_is_printed_on_stderr(ojob: Ojob) -> None:
+    """The call is still wrong, so the exit status is 2."""
+    done = ojob()
     assert (done.returncode, done.stdout) == (2, "")
-    assert "Usage: ojob" in done.stderr
+    assert done.stderr == ojob("--help").stdout
 
 
 def test_without_a_place_to_look_it_says_how_to_name_one(ojob: Ojob, look: tuple[str, ...]) -> None:
@@ -133,6 +162,13 @@ def test_a_path_in_place_of_a_url_is_told_the_url(ojob: Ojob) -> None:
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "sqlite:///data/jobs.db" in done.stderr
     assert "file:data/jobs.db" in done.stderr
+
+
+def test_what_is_no_url_is_told_without_its_password(ojob: Ojob) -> None:
+    """The part before the @ is hidden."""
+    done = ojob("jobs", "--jobs", "//job:pa55@localhost/0")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "pa55" not in done.stderr
 
 
 def test_a_file_that_names_no_place_is_told_how_to_name_one(ojob: Ojob, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Runs from the command line, and what the other commands tell of them."""
 
 import json
+import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from itertools import islice
@@ -160,6 +161,50 @@ def test_a_killed_run_is_told_as_abandoned_and_the_next_one_runs(each: Jobs) -> 
     assert each.run().returncode == 0
     assert [record["status"] for record in each.records()] == ["completed", "abandoned"]
     assert [row[1] for row in rows(each.look("jobs"))] == ["completed"]
+
+
+def test_what_the_manager_notices_is_told_like_what_jobs_say(jobs: Jobs) -> None:
+    """Here that the last run was abandoned; a file that sets up logging itself has it there."""
+    for setting in ("", "import logging; logging.basicConfig(format='LOGGED %(message)s')"):
+        process = jobs.hold()
+        process.kill()
+        process.wait()
+        text = JOB_FILE.replace("TYPE", "db")
+        opening = f"- name: Open\n  exec: {json.dumps(setting)}\n"
+        (jobs.folder / "work.yaml").write_text(text.replace("- name: Open\n", opening))
+        notice = r"the last run of job 'work' was abandoned: .* \(run [0-9a-f]+\)\n"
+        done = jobs.run()
+        if setting:
+            assert re.fullmatch("LOGGED " + notice, done.stderr)
+        else:
+            assert re.search(r"^\d\d:\d\d:\d\d \| ojob \| warning: " + notice, done.stdout, re.M)
+            assert done.stderr == ""
+
+
+def test_what_a_second_interrupt_leaves_is_named_once(jobs: Jobs) -> None:
+    """Launched jobs of one name are counted while they are waited for."""
+    (jobs.folder / "work.yaml").write_text(
+        """
+jobs:
+- {name: Child, exec: "print('at work', flush=True); args['event'].wait()"}
+- name: Parent
+  exec: |
+    import threading
+    for _ in range(3):
+        launch("Child", {"event": threading.Event()})
+todo: [Parent]
+"""
+    )
+    process = jobs.ojob.start("run", "work.yaml")
+    told = ""
+    while told.count("at work") < 3 or "Parent | completed" not in told:
+        told += process.stdout.readline()
+    for said in ("interrupted: waiting for 'Child' (3 times); interrupt again", None):
+        process.terminate()
+        while said and said not in process.stdout.readline():
+            pass
+    err = process.communicate(timeout=60)[1]
+    assert (process.returncode, err) == (130, "ojob: left unfinished: 'Child'\n")
 
 
 def test_jobs_tells_the_run_that_is_on_although_others_were_skipped_since(jobs: Jobs) -> None:

@@ -186,6 +186,13 @@ def test_a_terminal_gets_long_texts_folded_and_whole(columns: int) -> None:
     assert LONG in " ".join(shown.split())
 
 
+@pytest.mark.parametrize("columns", [20, 40, 80, 200])
+def test_a_terminal_of_any_width_gets_every_header(columns: int) -> None:
+    """That of a folded column stands below the others, as its cells do."""
+    shown = on_terminal(columns, NO_COLOR="1")
+    assert shown.partition("sync")[0].split() == ["JOB", "COUNT", "STATUS", "WHAT"]
+
+
 def test_channels_shows_the_types_their_options_and_who_provides_them(ojob: Any) -> None:
     done = ojob("channels")
     assert (done.returncode, done.stderr) == (0, "")

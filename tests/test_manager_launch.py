@@ -300,6 +300,35 @@ def test_work_after_a_failure_is_called_off_and_so_is_what_waits_for_that(
     assert called_off.error() is None
 
 
+def test_who_waits_for_a_launch_lends_its_place_and_has_it_back_at_once(stop: Stop) -> None:
+    """When the wait is over by its time, it goes on beside the other; a third one has to wait."""
+    launcher = Launcher(1)
+    began = threading.Event()
+
+    def waits(_: object) -> str:
+        child = launcher.submit("child", stop)
+        third = launcher.submit("third", lambda _: began.set())
+        while not child.wait(0.01):
+            if child.state == "running":
+                return f"{child.state}, {third.state}"
+        return "over"
+
+    parent = launcher.submit("parent", waits)
+    assert parent.result(30) == "running, waiting"
+    assert not began.is_set()
+    stop.may_go.set()
+    launcher.close()
+    assert began.is_set()
+
+
+def test_threads_end_when_there_is_nothing_to_do(launcher: Launcher) -> None:
+    """A pool that nobody closes leaves none behind, and is there again for the next launch."""
+    for _ in range(2):
+        seen = launcher.submit("x", lambda _: threading.current_thread())
+        seen.result(30).join(30)
+        assert not seen.result().is_alive()
+
+
 def test_waiting_for_all_launches_ends_with_the_time(launcher: Launcher, stop: Stop) -> None:
     """wait tells whether everything is over."""
     launches = [launcher.submit("x", stop) for _ in range(4)]

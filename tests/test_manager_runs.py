@@ -770,3 +770,26 @@ def test_current_run_is_the_run_of_the_innermost_with(
     run = simple_manager.start("c")
     assert current_run() is None
     run.end()
+
+
+def test_a_run_that_finds_nothing_to_do_can_be_recorded_as_skipped(
+    simple_manager: oc.JobManager,
+) -> None:
+    """It counts as one that did not run: its end is its start, and its lock is free."""
+    with simple_manager.run("a") as run:
+        run.skip("no news")
+    record = stored(run)
+    assert (record["status"], record["reason"], record["inError"]) == ("skipped", "no news", False)
+    assert (record["endTime"], record["duration"]) == (record["startTime"], 0)
+    assert simple_manager.locks.locks() == []
+    with pytest.raises(oc.RunNotStarted):
+        run.skip("again")
+
+
+def test_an_error_without_words_is_recorded_by_its_name_alone(
+    simple_manager: oc.JobManager,
+) -> None:
+    """No colon stands behind it that nothing follows."""
+    with pytest.raises(StopIteration), simple_manager.run("a") as run:
+        raise StopIteration
+    assert stored(run)["error"] == "StopIteration"

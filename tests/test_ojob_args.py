@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -294,3 +295,26 @@ def test_what_the_command_line_and_code_give_is_never_a_template(
         "{'copy': '{{nothing}}', 'given': '{{nothing}}'}",
         "{'copy': '${nothing}', 'given': '${nothing}'}",
     ]
+
+
+def chain_of_args(of: Any, count: int) -> dict[str, Any]:
+    """Args of which each one names the one before, in the form of `of`."""
+    template = json.dumps(of).replace("BEFORE", "{{x%d}}")
+    before = template.count("%d")
+    return {"x0": "ha"} | {
+        f"x{at}": json.loads(template % ((at - 1,) * before)) for at in range(1, count)
+    }
+
+
+@pytest.mark.parametrize("of", ["BEFORE" * 9, ["BEFORE"] * 9, {"a": "BEFORE", "b": ["-BEFORE"]}])
+def test_templates_that_stand_for_too_much_are_refused_quickly(of: Any) -> None:
+    """Args that multiply by naming each other end in an error, and not in a hang."""
+    with pytest.raises(InvalidJobArgs, match=r"f\.yaml:7, args\.x\d+.*: its templates stand for"):
+        render(chain_of_args(of, 30), {}, "f.yaml:7")
+
+
+def test_templates_that_lead_to_each_other_over_many_steps_are_refused() -> None:
+    """A long way from template to template ends in an error about the args, not the stack."""
+    assert render(chain_of_args("BEFORE", 90), {}, "here")["x89"] == "ha"
+    with pytest.raises(InvalidJobArgs, match="over more than 100 steps; name the"):
+        render({"all": "{{x1999}}"} | chain_of_args("BEFORE", 2000), {}, "here")

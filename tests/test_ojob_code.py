@@ -146,14 +146,72 @@ def test_a_traceback_shows_the_lines_of_the_file_and_nothing_of_ours(
     ]
 
 
-@pytest.mark.parametrize("exec", ["1 / 0", "'1 / 0'", '"x = 1\\n1 / 0"', ">\n    1 /\n    0"])
-def test_code_in_any_yaml_style_is_traced_to_where_it_begins(tmp_path: Path, exec: str) -> None:
-    path = tmp_path / "f.yaml"
-    path.write_text(f"jobs:\n- name: A\n  exec: {exec}\ntodo: [A]\n")
+def traceback_of(path: Path) -> list[str]:
+    """Runs a file whose first job fails, and returns the lines of what it raised."""
     error = run_file(path).outcomes[0].error
     assert isinstance(error, ZeroDivisionError)
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    assert (frame.filename, frame.lineno) == (str(path), 3)
+    return "".join(traceback.format_exception(error)).splitlines()[1:-1]
+
+
+@pytest.mark.parametrize(
+    ("form", "lines"),
+    [
+        ("exec: 1 / 0", ['  File "f.yaml", line 3, in A', "    exec: 1 / 0", "          ~~^~~"]),
+        ("exec: 'ä = 1 / 0'", [None, "    exec: 'ä = 1 / 0'", "               ~~^~~"]),
+        ("exec: |+\n\n    x = 0\n    'ä', 1 / x\n", [None, "    'ä', 1 / x", "         ~~^~~"]),
+        ("exec: >\n    1 / 0\n", ['  File "f.yaml", line 4, in A', "    1 / 0", "    ~~^~~"]),
+    ],
+)
+def test_code_whose_lines_are_lines_of_the_file_is_traced_to_them(
+    form: str, lines: list[str | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A traceback has the line of the file and carets below the right part of it."""
+    monkeypatch.chdir(tmp_path)
+    Path("f.yaml").write_text(f"jobs:\n- name: A\n  {form}\ntodo: [A]\n")
+    for found, expected in zip(traceback_of(Path("f.yaml")), lines, strict=True):
+        assert expected in (found, None)
+
+
+@pytest.mark.parametrize(
+    ("form", "line", "column", "at"),
+    [
+        ('exec: "x = 1\\n1 / 0"', 3, 9, 2),
+        ("exec: 'x = ''1''\n\n    1 / 0'", 3, 9, 2),
+        ("exec: >-\n    x = 1\n\n    1 / 0\n", 3, 9, 2),
+        ("exec:\n    (1, 2,\n     1 / 0)", 4, 5, 1),
+        ("args: {}\n  exec: &x 'x = 1\n\n    1 / 0'", 4, 9, 2),
+        ('exec: "\\r\\r\\n1 / 0"', 3, 9, 3),
+    ],
+)
+def test_code_that_yaml_made_of_other_lines_is_traced_to_its_own(
+    form: str,
+    line: int,
+    column: int,
+    at: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A traceback never shows a wrong line: it tells where the code begins, and shows the code."""
+    monkeypatch.chdir(tmp_path)
+    Path("f.yaml").write_text(f"jobs:\n- name: A\n  {form}\ntodo: [A]\n")
+    place, shown, carets = traceback_of(Path("f.yaml"))
+    assert place == f'  File "f.yaml, code from line {line}, column {column}", line {at}, in A'
+    start, end = carets.index("~"), carets.rindex("~") + 1
+    assert shown[start:end] == "1 / 0"
+
+
+def test_json_code_is_traced_to_its_own_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What JSON has on one line is shown as the lines that the escapes stand for."""
+    monkeypatch.chdir(tmp_path)
+    jobs = [{"name": "A", "exec": "x = 0\nprint('ä', 1 / x)"}]
+    Path("f.json").write_text(json.dumps({"jobs": jobs, "todo": ["A"]}, indent=1))
+    assert traceback_of(Path("f.json")) == [
+        '  File "f.json, code from line 5, column 12", line 2, in A',
+        "    print('ä', 1 / x)",
+        "               ~~^~~",
+    ]
 
 
 def test_json_files_run_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,7 @@
-"""A faulty job file: every fault is told, each with its place and what to do, and nothing runs."""
+"""A faulty job file: every fault is told, each with its place and what to do, and nothing runs.
+
+Most of it is one table, from which a reader learns all messages; so it is longer than others.
+"""
 
 from __future__ import annotations
 
@@ -18,59 +21,7 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a list": (
         "- a",
-        "1:1: expected a map, found a list",
-    ),
-    "broken flow": (
-        "jobs: [1\ntodo: 2",
-        "2:5: this is not YAML: while parsing a flow sequence, expected ',' or ']', but got "
-        "':'; look at the indentation and the quotes here and in the lines above",
-    ),
-    "a tab": (
-        "jobs:\n\t- name: A",
-        "2:1: this is not YAML: while scanning for the next token, found character '\\t' that "
-        "cannot start any token; indent with spaces, YAML takes no tabs",
-    ),
-    "a colon in a text": (
-        "todo:\n- a: b: c",
-        "2:7: this is not YAML: mapping values are not allowed here; put quotes around a text "
-        "that contains a colon and a space",
-    ),
-    "two documents": (
-        "jobs: []\n---\ntodo: []",
-        "2:1: this is not YAML: expected a single document in the stream, but found another "
-        "document; a job file is one document",
-    ),
-    "a control character": (
-        "jobs:\n- name: a\x07",
-        "2:10: the character U+0007 is not allowed in YAML; take it out",
-    ),
-    "a key twice": (
-        "jobs:\n- name: A\n  exec: pass\n  exec: pass",
-        "4:3: jobs[0].exec: the key `exec` is here twice; keep one of them; the first is in line 3",
-    ),
-    "a key that is no text": (
-        "jobs:\n- name: A\n  args: {1: x}",
-        "3:10: jobs[0].args: the key `1` is not text; put quotes around it",
-    ),
-    "a tag": (
-        "jobs:\n- name: !!binary A",
-        "2:9: jobs[0].name: the tag tag:yaml.org,2002:binary means nothing here; take it out",
-    ),
-    "a number that is none": (
-        "jobs:\n- name: A\n  args: {a: !!int x}",
-        "3:13: jobs[0].args.a: 'x' is no int",
-    ),
-    "a merge of something else": (
-        "jobs:\n- name: A\n  <<: 5",
-        "3:7: jobs[0]: `<<` takes a map or a list of maps",
-    ),
-    "too many brackets": (
-        "[" * 5000,
-        "1:1: it is nested too deeply; write it flatter",
-    ),
-    "an alias to itself": (
-        "jobs: &a [*a]",
-        "1:7: jobs[0]: it contains itself; take the alias out",
+        "1:1: expected a map, found a list; a job file has `jobs` and a `todo`",
     ),
     "a misspelt section": (
         "job: []",
@@ -87,7 +38,7 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "no name": (
         "jobs:\n- exec: pass",
-        "2:3: jobs[0]: `name` is missing",
+        "2:3: jobs[0]: `name` is missing; write `name: …`",
     ),
     "a name that is a number": (
         "jobs:\n- name: 5",
@@ -99,19 +50,19 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a job that is a text": (
         "jobs:\n- A",
-        "2:3: jobs[0]: expected a map, found text",
+        "2:3: jobs[0]: expected a map, found text; write `key: value` behind the dash",
     ),
     "args that are a list": (
         "jobs:\n- name: A\n  args: [1]",
-        "3:9: jobs[0].args: expected a map, found a list",
+        "3:9: jobs[0].args: expected a map, found a list; write `key: value` below it",
     ),
     "args that are no JSON": (
         "jobs:\n- name: A\n  args: {a: {b: .nan}}",
-        "3:17: jobs[0].args.a.b: nan is not JSON; args are JSON documents",
+        "3:17: jobs[0].args.a.b: nan is not JSON; put quotes around it",
     ),
     "args beyond 64 bits": (
         "jobs:\n- name: A\n  args: {a: 18446744073709551616}",
-        "3:13: jobs[0].args.a: the integer does not fit into 64 bits; args are JSON documents",
+        "3:13: jobs[0].args.a: the integer does not fit into 64 bits; put quotes around it",
     ),
     "a template that names nothing": (
         "jobs:\n- name: A\n  args:\n    a: 'x {{#if b}}'",
@@ -120,8 +71,8 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "an open template": (
         "jobs:\n- name: A\ntodo:\n- name: A\n  args:\n  - a: '${b'",
-        "6:8: todo[0].args[0].a: `${` is no template; write {{name}} or ${name:-default}; a "
-        "backslash before it takes it literally",
+        "6:8: todo[0].args[0].a: `${` opens a template that is not closed, or has braces inside; "
+        "close it with `}`; a backslash before it takes it literally",
     ),
     "cron": (
         "jobs:\n- name: A\n  typeArgs:\n    cron: '* * * * *'",
@@ -176,7 +127,118 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "threads in quotes": (
         "ojob: {numThreads: '4'}",
-        "1:20: ojob.numThreads: expected a whole number, found text",
+        "1:20: ojob.numThreads: expected a whole number, found text; write 1 to 1000",
+    ),
+    "a number in the todo": (
+        "todo: [5]",
+        "1:8: todo[0]: expected a name or a map, found the number 5; put quotes around it",
+    ),
+    "an empty element of the todo": (
+        "todo: [~]",
+        "1:8: todo[0]: expected a name or a map, found nothing; write one, or take the dash out",
+    ),
+    "an empty name in the todo": (
+        "todo: ['']",
+        "1:8: todo[0]: it is empty; write a name",
+    ),
+    "a todo that is no list": (
+        "jobs:\n- name: A\ntodo: A",
+        "3:7: todo: expected a list, found text; write the name of each job behind a dash",
+    ),
+    "jobs that are a map": (
+        "jobs:\n  A:\n    exec: pass",
+        "2:3: jobs: expected a list, found a map; write each job as `- name: …`",
+    ),
+    "a number as deps": (
+        "jobs:\n- name: A\n  deps: 3",
+        "3:9: jobs[0].deps: expected a name or a list of names, found the number 3; put quotes "
+        "around it",
+    ),
+    "a map as deps": (
+        "jobs:\n- name: A\n  deps: {B: 1}",
+        "3:9: jobs[0].deps: expected a name or a list of names, found a map; write `deps: [one, "
+        "another]`",
+    ),
+    "code in a list": (
+        "jobs:\n- name: A\n  exec: [pass, pass]",
+        "3:9: jobs[0].exec: expected text, found a list; write `exec: |` and the code below it",
+    ),
+    "code in a list of catches": (
+        "jobs:\n- name: A\n  catch: [log(1)]",
+        "3:11: jobs[0].catch[0]: there is no job 'log(1)'; code under `catch` stands alone, not "
+        "in a list",
+    ),
+    "a map as catch": (
+        "jobs:\n- name: A\n  catch: {a: b}",
+        "3:10: jobs[0].catch: expected a job, a list of jobs, or code, found a map; write code "
+        "below `catch: |`",
+    ),
+    "args of a todo entry that are text": (
+        "jobs:\n- name: A\ntodo:\n- {name: A, args: a=1}",
+        "4:19: todo[0].args: expected a map or a list of maps, found text; write `key: value` "
+        "below it",
+    ),
+    "a name that is a list": (
+        "jobs:\n- name: [A]",
+        "2:9: jobs[0].name: expected text, found a list; write one name",
+    ),
+    "no space behind a colon": (
+        "jobs:\n- name:A",
+        "2:3: jobs[0]: expected a map, found text; put a space behind the colon",
+    ),
+    "no space behind a dash": (
+        "-name: A",
+        "1:1: -name: unknown key `-name`; put a space behind the dash",
+    ),
+    "a key of a job outside of one": (
+        "exec: pass",
+        "1:1: exec: `exec` does not belong here; it belongs to a job: write it below `jobs`, "
+        "behind `- name: …`",
+    ),
+    "the todo inside a job": (
+        "jobs:\n- name: A\n  todo: [A]",
+        "3:3: jobs[0].todo: `todo` does not belong here; it belongs to the whole file: write it "
+        "at the left edge",
+    ),
+    "a key with a character that nobody sees": (
+        "jobs:\n- name: A\n  \u200bexec: pass",
+        "3:3: jobs[0]['\\u200bexec']: the key has the character U+200B in it; write it anew",
+    ),
+    "a job as a key in the todo": (
+        "jobs:\n- name: A\ntodo:\n- A: {x: 1}",
+        "4:3: todo[0].A: unknown key `A`; write `- name: A`, and below it `args` and what belongs "
+        "to them",
+    ),
+    "python in capitals": (
+        "ojob: {lang: Python}",
+        "1:14: ojob.lang: this version does not support `lang: Python`; write `python`",
+    ),
+    "a key of args that cannot be stored": (
+        'jobs:\n- name: A\n  args: {"a\\0": 1}',
+        "3:10: jobs[0].args['a\\x00']: the field name 'a\\x00' contains NUL; args are JSON "
+        "documents: write it without",
+    ),
+    "half a surrogate in a name": (
+        'jobs:\n- name: "\\ud800"',
+        "2:9: jobs[0].name: the text contains a lone surrogate; write the character itself",
+    ),
+    "names with a comma": (
+        "jobs:\n- name: B\n- name: C\n- {name: A, deps: 'B, C'}",
+        "4:19: jobs[2].deps: there is no job 'B, C'; write several names as a list: [B, C]",
+    ),
+    "names that indentation joins": (
+        "jobs:\n- name: A\n- name: B\ntodo:\n- A\n  - B",
+        "5:3: todo[0]: there is no job 'A - B'; YAML has joined two lines; begin them in the same "
+        "column, or write a list: [A, B]",
+    ),
+    "a name that would move the cursor": (
+        'jobs:\n- name: "a\\e[2J"\ntodo: ["b\\e[2J"]',
+        "3:8: todo[0]: there is no job 'b\\x1b[2J'; did you mean `a\\x1b[2J`?",
+    ),
+    "one of many jobs": (
+        "jobs:\n" + "".join(f"- name: J{at}\n" for at in range(100)) + "todo: [Zebra]",
+        "102:8: todo[0]: there is no job 'Zebra'; known here: `J0`, `J1`, `J2`, `J3`, `J4`, `J5`, "
+        "`J6`, `J7`, `J8`, `J9`, `J10`, `J11` and 88 more",
     ),
     "an unknown job in the todo": (
         "jobs:\n- name: Count Words\ntodo:\n- Count Word",
@@ -190,6 +252,26 @@ FAULTS = {  # what is in the file; what is told of it, after its name
         "include: [oJobManager.yaml]\njobs:\n- name: A\n  to: oJobManager Job Ende",
         "4:7: jobs[0].to: there is no job 'oJobManager Job Ende'; did you mean "
         "`oJobManager Job End`?",
+    ),
+    "a job of a pack that is not included": (
+        "jobs:\n- name: A\n  from: oJobManager Job Start",
+        "3:9: jobs[0].from: there is no job 'oJobManager Job Start' in this file, but there is in "
+        "a bundled pack; add `include: [oJobManager.yaml]`",
+    ),
+    "a catch of a pack that is not included": (
+        "include: []\njobs:\n- name: A\n  catch: oJobManager Error",
+        "4:10: jobs[0].catch: there is no job 'oJobManager Error' in this file, but there is in "
+        "a bundled pack; add `include: [oJobManager.yaml]`",
+    ),
+    "a job of a pack that is not included, called by code": (
+        "jobs:\n- name: A\n  exec: |\n    job('oJobManager Init')\ntodo: [A]",
+        "4:5: jobs[0].exec: there is no job 'oJobManager Init' in this file, but there is in "
+        "a bundled pack; add `include: [oJobManager.yaml]`",
+    ),
+    "a misspelt job of a pack that is not included": (
+        "jobs:\n- name: Aha\ntodo: [oJobManager init]",
+        "3:8: todo[0]: there is no job 'oJobManager init'; did you mean `oJobManager Init`? For "
+        "it, add `include: [oJobManager.yaml]`",
     ),
     "an unknown job in catch": (
         "include: [oJobManager.yaml]\njobs:\n- name: A\n  catch: oJobManager Eror",
@@ -219,7 +301,15 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a job that waits for itself": (
         "jobs:\n- {name: A, deps: A}",
-        "2:19: jobs[0].deps: these jobs wait for each other: A -> A; take one of them out",
+        "2:19: jobs[0].deps: 'A' waits for itself; take it out",
+    ),
+    "a job that waits for itself by a part": (
+        "jobs:\n- {name: A, deps: B}\n- {name: B, to: A}",
+        "3:10: jobs[1].name: 'B' waits for itself, by one of its parts; take it out",
+    ),
+    "a job that is part of itself": (
+        "jobs:\n- {name: A, from: A}",
+        "2:19: jobs[0].from: 'A' is part of itself; take it out",
     ),
     "a circle of from and to": (
         "jobs:\n- {name: A, from: B}\n- {name: B, to: A}",
@@ -234,9 +324,51 @@ FAULTS = {  # what is in the file; what is told of it, after its name
         "jobs:\n- name: A\n  exec: |\n    x = 1\n    if x\n      y = 2",
         "5:9: jobs[0].exec: this is not Python: expected ':'",
     ),
+    "code that is JavaScript": (
+        "jobs:\n- name: A\n  exec: |\n    var x = 1;",
+        "4:9: jobs[0].exec: this is not Python: invalid syntax; it looks like JavaScript; code is "
+        "Python here",
+    ),
+    "code with half a surrogate": (
+        "jobs:\n- name: A\n  exec: \"x = '\\ud800'\"",
+        "3:9: jobs[0].exec: this is not Python: it contains a lone surrogate (line 1 of the code, "
+        "`x = '\\ud800'`)",
+    ),
     "code in quotes that is no Python": (
         'jobs:\n- name: A\n  exec: "x = 1\\nif x"',
-        "3:9: jobs[0].exec: this is not Python: expected ':' (line 2 of the code)",
+        "3:9: jobs[0].exec: this is not Python: expected ':' (line 2 of the code, `if x`)",
+    ),
+    "code that folding spoils": (
+        "jobs:\n- name: A\n  exec: >\n    x = 1\n    y = 2",
+        "3:9: jobs[0].exec: this is not Python: invalid syntax (line 1 of the code, `x = 1 y = "
+        "2`); write `|` instead of `>`, which joins lines",
+    ),
+    "code that folding hides in a comment": (
+        "jobs:\n- name: A\n  exec: >\n    pass\n\n    # first\n    print(1)\n",
+        "3:9: jobs[0].exec: what follows the `#` in line 2 of the code is lost; write `|` instead "
+        "of `>`, which joins lines",
+    ),
+    "folded code that is wrong by itself": (
+        "jobs:\n- name: A\n  exec: >\n    x = (\n",
+        "4:9: jobs[0].exec: this is not Python: '(' was never closed",
+    ),
+    "code over several lines without a bar": (
+        "jobs:\n- name: A\n  exec:\n    x = 1\n    y = 2",
+        "4:5: jobs[0].exec: this is not Python: invalid syntax (line 1 of the code, `x = 1 y = "
+        "2`); write `|` behind the key and the code below it, or else YAML joins its lines",
+    ),
+    "code in quotes that no function can hold": (
+        'jobs:\n- name: A\n  exec: "x = 1\\nawait x"',
+        "3:9: jobs[0].exec: this is not Python: 'await' outside async function (line 2 of the "
+        "code, `await x`)",
+    ),
+    "code that goes too deep": (
+        "jobs:\n- name: A\n  exec: |\n    " + "-" * 50_000 + "1",
+        "4:5: jobs[0].exec: this is not Python: it is nested too deeply",
+    ),
+    "an unknown job behind text that is not ASCII": (
+        "jobs:\n- name: A\n  exec: |\n    'ä'; job('Nobody')",
+        "4:10: jobs[0].exec: there is no job 'Nobody'; known here: `A`",
     ),
     "code that yields": (
         "jobs:\n- name: A\n  exec: |\n    yield 1",
@@ -255,6 +387,24 @@ FAULTS = {  # what is in the file; what is told of it, after its name
         "2:3: include[0]: there is no `oJobManger.yaml`: no bundled pack has that name, nor a "
         "file at {folder}/oJobManger.yaml; did you mean `oJobManager.yaml`?",
     ),
+    "a folder as include": (
+        "include: ..",
+        "1:10: include[0]: {parent} is a folder; name a file in it",
+    ),
+    "a file of another kind as include": (
+        "include: notes.txt",
+        "1:10: include[0]: `notes.txt` is no job file by its name; a job file ends in .yaml, .yml, "
+        ".json",
+    ),
+    "an include with NUL": (
+        'include: "jobs\\0/other.yaml"',
+        "1:10: include[0]: there is no `jobs\\x00/other.yaml`: no bundled pack has that name, nor "
+        "a file at {folder}/jobs\\x00/other.yaml; did you mean `oJobManager.yaml`?",
+    ),
+    "an include in a home folder": (
+        "include: ~/jobs.yaml",
+        "1:10: include[0]: `~` means nothing in `~/jobs.yaml`; write the path in full",
+    ),
     "a web page as include": (
         "include: https://example.org/jobs.yaml",
         "1:10: include[0]: this version includes files only; get the file, and include that",
@@ -266,12 +416,14 @@ FAULTS = {  # what is in the file; what is told of it, after its name
 def test_a_fault_is_told_with_its_place_and_what_to_do(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The message for a file with one fault is one line, and the line for that fault."""
     text, told = FAULTS[case]
     monkeypatch.chdir(tmp_path)
     Path("f.yaml").write_text(text)
     with pytest.raises(JobFileError) as caught:
         check_file("f.yaml")
-    assert str(caught.value) == f"f.yaml:{told.replace('{folder}', str(tmp_path))}"
+    told = told.replace("{folder}", str(tmp_path)).replace("{parent}", str(tmp_path.parent))
+    assert str(caught.value) == f"f.yaml:{told}"
 
 
 def test_all_faults_of_all_files_are_told_at_once_in_the_order_of_their_places(
@@ -316,6 +468,15 @@ def test_a_missing_include_does_not_make_its_jobs_faults_too(tmp_path: Path) -> 
     assert [problem.path for problem in caught.value.problems] == ["include[0]"]
 
 
+def test_a_file_with_includes_is_told_to_add_the_pack_to_them(tmp_path: Path) -> None:
+    """The advice fits a file that includes something, but not the pack that it needs."""
+    (tmp_path / "part.yaml").write_text("jobs: [{name: P}]")
+    file = tmp_path / "f.yaml"
+    file.write_text("include: part.yaml\ntodo: [oJobManager Init]")
+    with pytest.raises(JobFileError, match=r"2:8: .*; add `oJobManager\.yaml` to `include`$"):
+        check_file(file)
+
+
 def test_a_misspelt_include_is_told_of_the_file_beside(tmp_path: Path) -> None:
     (tmp_path / "common-jobs.yaml").write_text("jobs: []")
     (tmp_path / "f.yaml").write_text("include: [./commonjobs.yaml]")
@@ -334,16 +495,20 @@ def test_nothing_of_a_faulty_file_runs(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """The message has the reason of the system, and what may have been meant."""
     (tmp_path / "latin.yaml").write_bytes(b"jobs: \xe4")
     (tmp_path / "jobs.txt").write_text("")
+    (tmp_path / "jobs.yaml").write_text("")
     (tmp_path / "folder.yaml").mkdir()
     (tmp_path / "broken.json").write_text('{\n\t"jobs" []\n}')
     for name, told in {
         "gone.yaml": "gone.yaml: cannot read it: No such file or directory",
-        "folder.yaml": "folder.yaml: cannot read it: Is a directory",
-        "latin.yaml": "latin.yaml: byte 6 is not UTF-8; save the file as UTF-8",
+        "jabs.yaml": "jabs.yaml: cannot read it: No such file or directory; did you mean `",
+        "no/f.yaml": "no/f.yaml: cannot read it: No such file or directory; there is no folder ",
+        "folder.yaml": "folder.yaml: cannot read it: Is a directory; name a file in it",
+        "latin.yaml": "latin.yaml:1:7: the byte 0xE4 is not UTF-8; save the file as UTF-8",
         "jobs.txt": "jobs.txt: this is no job file by its name; a job file ends in .yaml, ",
-        "broken.json": "broken.json:2:9: this is not JSON: Expecting ':' delimiter",
+        "broken.json": "broken.json:2:9: this is not JSON: no ':' stands before this; put",
     }.items():
         with pytest.raises(JobFileError) as caught:
             check_file(tmp_path / name)

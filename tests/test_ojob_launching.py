@@ -205,6 +205,31 @@ def test_a_launched_job_that_runs_elsewhere_is_skipped(run: Run, manager: JobMan
     assert len(manager.runs(status="completed")) == 3
 
 
+def test_launched_jobs_may_wait_for_launches_of_their_own_on_one_thread(run: Run) -> None:
+    """Three deep, by `result`, `wait` with and without a time, `error`, and through `deps`."""
+    result, told = run(
+        """\
+        ojob: {numThreads: 1}
+        jobs:
+        - {name: Leaf, exec: "return 1"}
+        - {name: After Leaf, deps: Leaf, exec: "return 10"}
+        - name: Twig
+          exec: |
+            one, other = launch("Leaf"), launch("Leaf")
+            while not one.wait(0.01):
+                pass
+            assert other.wait() and launch("Leaf").error() is None
+            return one.result() + other.result() + launch("After Leaf").result()
+        - {name: Branch, exec: "return sum([launch('Twig').result() for _ in range(2)])"}
+        - {name: Tree, exec: "log(sum([launch('Branch').result() for _ in range(2)]))"}
+        - {name: Plant, exec: "launch('Tree'); launch('Tree')"}
+        todo: [Plant]
+        """
+    )
+    assert result.exit_status == 0
+    assert [line for line in told if line.startswith("Tree:")] == ["Tree: 48", "Tree: 48"]
+
+
 def test_num_threads_bounds_how_many_work_at_a_time(run: Run) -> None:
     """With one thread they follow each other; with three, all three can meet."""
     meet = """\

@@ -93,6 +93,29 @@ def test_anchors_and_merge_keys_work(tmp_path: Path) -> None:
     assert file.jobs["B"].args == {"a": 1, "b": 3, "c": 4}
 
 
+def test_what_was_merged_can_be_merged_again_and_the_closest_wins(tmp_path: Path) -> None:
+    """A merge brings in what its map has by merging, too, below what stands there itself."""
+    file = load(
+        tmp_path,
+        main="""\
+        jobs:
+        - name: A
+          args: &a {a: 1, b: 1, c: 1}
+        - name: B
+          args: &b {b: 2, <<: *a, d: 2}
+        - name: C
+          args: {<<: *b, c: 3}
+        """,
+    )
+    assert file.jobs["C"].args == {"a": 1, "b": 2, "c": 3, "d": 2}
+
+
+def test_the_name_of_an_anchor_may_be_used_again(tmp_path: Path) -> None:
+    """As YAML has it, an alias means the latest anchor above it."""
+    file = load(tmp_path, main="jobs: [{name: A, args: {a: &x 1, b: *x, c: &x [2], d: *x}}]")
+    assert file.jobs["A"].args == {"a": 1, "b": 1, "c": [2], "d": [2]}
+
+
 def test_json_is_read_with_tabs_and_surrogate_pairs(tmp_path: Path) -> None:
     path = tmp_path / "f.json"
     jobs = [{"name": "A\U0001f600", "args": {"n": 1e5}}]
@@ -209,7 +232,7 @@ def test_manager_config_tells_what_the_todo_will_open(tmp_path: Path) -> None:
             chJobs: {type: db, args: {file: "${folder:-./data}/jobs.db"}}
         - name: Other
           to: oJobManager Init
-          args: {chJobs: {type: file}}
+          args: {chJobs: {type: simple}}
         todo: [Init]
         """)
     )
@@ -230,8 +253,8 @@ def test_manager_config_tells_what_the_todo_will_open(tmp_path: Path) -> None:
         ("include: oJobManager.yaml\njobs: [{name: A, from: oJobManager Job Start}]", (None, None)),
         (
             "include: oJobManager.yaml\n"
-            "todo:\n- {name: oJobManager Init, args: {chLocks: 'redis://h/0'}}",
-            (None, "redis://h/0"),
+            "todo:\n- {name: oJobManager Init, args: {chLocks: 'file:x.json'}}",
+            (None, "file:x.json"),
         ),
     ],
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ojobchannels.errors import InvalidJobArgs, JobMisuse, LockLost, RunNotStarted
-from ojobchannels.manager import JobManager
+from ojobchannels.manager import JobManager, current_run
 
 if TYPE_CHECKING:
     from ojob_fixtures import Run
@@ -260,7 +260,9 @@ def test_a_run_that_cannot_be_ended_is_told_beside_the_reason(
         todo: [Job]
         """
     )
-    assert told[0].startswith("Job: error: its run 'x' could not be ended: lost the lock 'x'")
+    assert len(told) == 1
+    assert told[0].startswith("Job failed (JobMisuse: ")
+    assert "\nits run 'x' could not be ended: lost the lock 'x'" in told[0]
     assert isinstance(result.outcomes[0].error, JobMisuse)
     assert manager.runs()[0]["status"] == "lost"
 
@@ -300,7 +302,33 @@ def test_two_runs_of_one_job_are_ended_by_their_names(run: Run, manager: JobMana
     }
 
 
-def test_what_was_started_before_a_skip_is_ended_as_completed_and_says_why(
+def test_a_job_that_skips_itself_after_its_start_is_skipped_in_the_record_too(
+    run: Run, manager: JobManager
+) -> None:
+    """The record says why, as the terminal does; dependents do not run; the lock is free again."""
+    result, told = run(
+        """\
+        jobs:
+        - {name: Look, exec: skip("no news")}
+        - {name: Job, from: [oJobManager Job Start, Look], to: oJobManager Job End, args: {name: a}}
+        - {name: Dependent, deps: Job, from: oJobManager Job Start, args: {name: b}}
+        todo: [Job, Dependent]
+        """
+    )
+    assert told == [
+        "Job skipped (no news)",
+        "Dependent depsfail (it waits for 'Job', which was skipped)",
+    ]
+    assert result.exit_status == 0
+    (record,) = manager.runs("a")
+    assert (record["status"], record["reason"]) == ("skipped", "no news")
+    assert (record["endTime"], record["duration"]) == (record["startTime"], 0)
+    assert record["inError"] is False
+    assert manager.runs("b")[0]["status"] == "depsfail"
+    assert manager.locks.locks() == []
+
+
+def test_what_was_started_before_a_busy_lock_skips_the_job_is_skipped_too(
     run: Run, manager: JobManager
 ) -> None:
     held = manager.start("b")
@@ -315,10 +343,69 @@ def test_what_was_started_before_a_skip_is_ended_as_completed_and_says_why(
     )
     assert result.exit_status == 0
     (record,) = manager.runs("a")
-    assert record["status"] == "completed"
-    assert record["skipped"].startswith("'b' runs already")
+    assert record["status"] == "skipped"
+    assert record["reason"].startswith("'b' runs already")
     assert manager.locks.lock_info("a") is None
     held.end()
+
+
+def test_code_of_a_managed_job_finds_its_run_and_can_update_it(
+    run: Run, manager: JobManager
+) -> None:
+    """The same holds in a job that it calls; what is launched is no part of the run."""
+    body = """
+        from ojobchannels.manager import current_run
+        current_run().update(progress=0.25)
+        job("Helper")
+        log(launch("Look").result())
+    """
+    _, told = run(
+        f"""\
+jobs:
+{managed(body)}
+- name: Helper
+  exec: |
+    from ojobchannels.manager import current_run
+    current_run().update(helped=True)
+- name: Look
+  exec: |
+    from ojobchannels.manager import current_run
+    return str(current_run())
+- {{name: After, exec: "log(job('Look'))"}}
+todo: [Job, After]
+"""
+    )
+    assert [line for line in told if ": " in line] == ["Job: None", "After: None"]
+    (record,) = manager.runs()
+    assert (record["progress"], record["helped"], record["status"]) == (0.25, True, "completed")
+
+
+def test_the_current_run_is_the_latest_that_the_job_has_open(run: Run) -> None:
+    """After the end of the flow it is the caller's again."""
+    body = """
+        from ojobchannels.manager import current_run
+
+        log(current_run().name)
+        job("oJobManager Job Start", {"name": "y"})
+        log(current_run().name)
+        job("Inner")
+        job("oJobManager Job End", {"name": "x"})
+        log(current_run().name)
+        job("oJobManager Error", {"name": "y", "e": "enough"})
+        log(current_run())
+        job("oJobManager Job Start", {"name": "x"})
+    """
+    _, told = run(
+        f"""\
+jobs:
+{managed(body)}
+{managed("from ojobchannels.manager import current_run; log(current_run().name)", "z", "Inner")}
+todo: [Job]
+"""
+    )
+    said = [line.partition(": ")[2] for line in told if ": " in line]
+    assert said == ["x", "y", "z", "y", "None"]
+    assert current_run() is None
 
 
 def test_a_lost_lock_fails_the_job_at_its_end_and_leaves_the_new_holder_alone(
@@ -332,6 +419,24 @@ def test_a_lost_lock_fails_the_job_at_its_end_and_leaves_the_new_holder_alone(
     result, _ = run(f"jobs:\n{managed(body)}{INIT}")
     assert isinstance(result.outcomes[1].error, LockLost)
     assert manager.runs()[0]["status"] == "lost"
+
+
+@pytest.mark.parametrize("end", ["lease.check()", "raise ValueError", "pass"])
+def test_a_lost_lock_is_told_once(run: Run, end: str) -> None:
+    """Whether the code finds it out, fails with something else, or comes to its end."""
+    body = f"""
+        from contextlib import suppress
+        from ojobchannels import LockLost
+        from ojobchannels.manager import current_run
+
+        lease = current_run().lease
+        channel("oJobManager-locks").force_unlock("x")
+        with suppress(LockLost):
+            lease.extend(60)
+        {end}
+    """
+    _, told = run(f"jobs:\n{managed(body)}{INIT}")
+    assert "\n".join(told).count("lost the lock") == 1
 
 
 def test_a_lock_of_the_bodys_own_that_is_busy_is_an_error_and_no_skip(
@@ -402,5 +507,7 @@ def test_a_run_is_not_started_twice_by_one_job(run: Run, manager: JobManager) ->
     result, _ = run(
         f"jobs:\n{managed('job(chr(111) + args[chr(115)], args)')}{INIT}", s="JobManager Job Start"
     )
-    assert isinstance(result.outcomes[1].error, JobMisuse)
+    error = result.outcomes[1].error
+    assert isinstance(error, JobMisuse)
+    assert str(error).startswith("job 'Job': it has started 'x' already")
     assert [one["status"] for one in manager.runs()] == ["failed"]

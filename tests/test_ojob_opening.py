@@ -36,17 +36,17 @@ jobs:
 - {{name: Launcher, exec: launch("Job")}}
 todo: [{todo}]
 """
-Open: TypeAlias = Callable[[Any, str], RunResult]
+Open: TypeAlias = Callable[..., RunResult]
 
 
 @pytest.fixture
 def open_with(tmp_path: Path, told: Told) -> Open:
-    """Runs a todo of these jobs, with the channels that its `Init` says."""
+    """Runs a todo of these jobs, with the channels that its `Init` says, and args for the run."""
 
-    def open_with(config: Any, todo: str) -> RunResult:
+    def open_with(config: Any, todo: str, **args: Any) -> RunResult:
         path = tmp_path / "f.yaml"
         path.write_text(JOBS.format(config=config, todo=todo))
-        return run_file(path, output=told)
+        return run_file(path, args, told)
 
     return open_with
 
@@ -54,19 +54,20 @@ def open_with(tmp_path: Path, told: Told) -> Open:
 @pytest.mark.parametrize(
     "config",
     [
-        "{type: db, args: {file: /proc/nowhere/jobs.db}}",
-        "{type: db, args: {}}",
-        "{type: nosuch}",
-        "{type: ignite, args: {gridName: g}}",
-        "[1]",
+        {"type": "db", "args": {"file": "/proc/nowhere/jobs.db"}},
+        {"type": "db", "args": {}},
+        {"type": "nosuch"},
+        {"type": "ignite", "args": {"gridName": "g"}},
+        [1],
     ],
 )
 @pytest.mark.parametrize("init", ["Init", "Try"])
 def test_a_manager_that_cannot_be_opened_ends_the_run(
-    open_with: Open, told: Told, config: str, init: str
+    open_with: Open, told: Told, config: Any, init: str
 ) -> None:
     """Nothing runs on memory instead, not even where somebody swallows the error."""
-    assert open_with(config, f"{init}, Job, Launcher").exit_status == 1
+    result = open_with("'{{where}}'", f"{init}, Job, Launcher", where=config)
+    assert result.exit_status == 1
     assert told.lines[-2:] == [
         "Job depsfail (the manager could not be opened)",
         "Launcher depsfail (the manager could not be opened)",
@@ -130,3 +131,32 @@ def test_the_managers_channels_take_no_configuration(run: Run) -> None:
     code = "channel('oJobManager-jobs', {'type': 'simple'})"
     result, _ = run(f'jobs: [{{name: Job, exec: "{code}"}}]\ntodo: [oJobManager Init, Job]\n')
     assert "leave its configuration to 'oJobManager Init'" in str(result.outcomes[1].error)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        '"redis://:pa,55@localhost"',
+        '"redis://localhost?password=pa,55&db=1"',
+        '{type: redis, args: {username: job, password: "pa,55}"}}',
+    ],
+)
+def test_no_error_about_a_configuration_tells_a_password(run: Run, place: str) -> None:
+    """Neither that of the manager nor that of a job's own channel, wherever the password stands."""
+    result, told = run(
+        f"""\
+        jobs:
+        - {{name: Init, to: oJobManager Init, args: {{chJobs: {place}}}}}
+        - {{name: Other, to: oJobManager Init, args: {{chJobs: other}}}}
+        - name: Open
+          args: {{config: {place}}}
+          exec: |
+            channel("mine")
+            channel("mine", args["config"])
+        todo: [Open, Init, Other]
+        """
+    )
+    assert [outcome.status for outcome in result.outcomes] == ["failed", "completed", "failed"]
+    assert "the channel 'mine' is open with None, not" in told[0]
+    assert "the manager is open with chJobs" in told[2]
+    assert "55" not in "".join(told)

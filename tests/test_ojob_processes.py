@@ -43,14 +43,19 @@ jobs:
     sys.stdin.readline()
 - {{name: Alarm, exec: "print('ALARM', flush=True)"}}
 - {{name: After, exec: "print('REST OF TODO', flush=True)"}}
-- name: Launch Twice
+- name: Launch Jobs
   exec: |
     import threading
     launch("Work")
-    launch("Queued")
+    for _ in range(2):
+        launch("Queued")
     threading.Event().wait()
-- {{name: Queued, exec: "print('QUEUED', flush=True)"}}
-todo: [Init, {todo}, After]
+- name: Queued
+  from: oJobManager Job Start
+  to: oJobManager Job End
+  args: {{name: queued}}
+  exec: print("QUEUED", flush=True)
+todo: [Init, {todo}, After, After]
 """
 
 Started: TypeAlias = "subprocess.Popen[str]"
@@ -160,28 +165,49 @@ def test_an_interrupted_run_is_recorded_as_failed_and_gives_its_lock_back(
 def test_an_interrupt_lets_launched_jobs_finish_and_starts_no_more(
     start: Callable[..., Started], manager: JobManager
 ) -> None:
-    process = start("Launch Twice")
+    process = start("Launch Jobs")
     heard(process, "at work")
     process.terminate()
-    heard(process, "interrupted: waiting for 'Work', 'Queued'")
+    said = heard(process, "interrupted: waiting for 'Work' (work); interrupt again to leave that\n")
+    assert said.count("Queued | skipped: the run was interrupted before it began\n") == 2
     out, _ = process.communicate("go\n")
     assert process.returncode == 130
     assert "Work | completed" in out
-    assert "Queued | skipped: the run was interrupted" in out
-    assert [record["status"] for record in manager.runs()] == ["completed"]
+    assert "QUEUED" not in said + out
+    assert [record["status"] for record in manager.runs("work")] == ["completed"]
+
+
+@pytest.mark.parametrize("todo", ["Work", "Launch Jobs"])
+def test_an_interrupt_tells_in_a_line_what_of_the_todo_is_left_out(
+    start: Callable[..., Started], todo: str
+) -> None:
+    """Each job once, with how often; also if the one at work has launched others."""
+    process = start(f"{todo}, {todo}")
+    heard(process, "at work")
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate("go\n")
+    told = [line.partition(" | ")[2] for line in out.splitlines() if "left out" in line]
+    left_out = f"interrupted: left out of the todo: '{todo}', 'After' (2 times)"
+    assert told == [f"ojob | warning: {left_out}"]
 
 
 def test_a_second_interrupt_leaves_launched_jobs_behind(
     start: Callable[..., Started], manager: JobManager
 ) -> None:
-    """Their locks are not given back while they still work: the end of the process frees them."""
-    process = start("Launch Twice")
+    """Their locks are not given back while they still work: the end of the process frees them.
+
+    What had not begun was told and recorded before.
+    """
+    process = start("Launch Jobs")
     heard(process, "at work")
     process.terminate()
     heard(process, "interrupted: waiting")
     process.terminate()
     out = heard(process, "unfinished")
-    assert out.endswith("unfinished Work Queued\n")
+    assert out.endswith("unfinished Work\n")
     assert process.wait() == 130
-    assert [record["status"] for record in manager.runs()] == ["abandoned"]
+    assert [record["status"] for record in manager.runs("work")] == ["abandoned"]
+    assert [(record["status"], record["reason"]) for record in manager.runs("queued")] == [
+        ("skipped", "the run was interrupted before it began")
+    ] * 2
     assert manager.locks.locks() == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING
@@ -105,7 +107,10 @@ def test_a_catch_that_fails_does_not_hide_the_error_nor_stop_the_other_handlers(
         todo: [Job]
         """.replace('{}["x"]', "\"{}['x']\"")
     )
-    assert told[:2] == ["Job: error: its catch failed too: KeyError: 'x'", "Job: alarm"]
+    assert told == [
+        "Job: alarm",
+        "Job failed (ValueError: the reason\nits catch failed too: KeyError: 'x')",
+    ]
     error = result.outcomes[0].error
     assert isinstance(error, ValueError)
     assert error.__notes__ == ["its catch failed too: KeyError: 'x'"]
@@ -120,7 +125,7 @@ def test_sys_exit_in_a_catch_does_not_end_the_run(run: Run) -> None:
         todo: [Job, Other]
         """
     )
-    assert told[0] == "Job: error: its catch failed too: SystemExit: 3"
+    assert told[0].endswith("\nits catch failed too: SystemExit: 3)")
     assert told[-1] == "Other completed"
     assert isinstance(result.outcomes[0].error, ZeroDivisionError)
 
@@ -286,6 +291,28 @@ def test_a_file_without_a_todo_says_that_there_is_nothing_to_do(run: Run) -> Non
     assert result.exit_status == 0
     assert len(told) == 1
     assert "has no todo: nothing to do" in told[0]
+
+
+@pytest.mark.parametrize("broken", ["closed", "full", "none"])
+def test_work_goes_on_where_the_default_output_cannot_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """What is told and what code logs is dropped, and the outcomes are those of the work."""
+    path = tmp_path / "f.yaml"
+    path.write_text(
+        "jobs:\n"
+        "- {name: A, exec: \"log('heard?'); log_err('heard?'); log(chr(0xDC80))\"}\n"
+        "- {name: B, exec: 1 / 0}\n"
+        "todo: [A, B, A]\n"
+    )
+    with suppress(OSError), Path("/dev/full").open("w", encoding="ascii") as stream:
+        if broken == "closed":
+            stream.close()
+        with monkeypatch.context() as patch:
+            for name in ("stdout", "stderr"):
+                patch.setattr(sys, name, None if broken == "none" else stream)
+            result = run_file(path)
+    assert [outcome.status for outcome in result.outcomes] == ["completed", "failed", "completed"]
 
 
 def test_the_default_output_is_lines_of_time_job_and_text(

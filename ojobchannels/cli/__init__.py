@@ -7,12 +7,12 @@ click and the standard library is imported inside their functions, so that ``ojo
 from __future__ import annotations
 
 import importlib
-import sys
 from typing import Any, Final
 
 import click
 
-from ojobchannels.cli.failures import told
+from ojobchannels.cli import streams
+from ojobchannels.cli.failures import WRONG, Refused, no_such, told
 
 COMMANDS: Final = (
     "run",
@@ -29,7 +29,7 @@ COMMANDS: Final = (
 
 
 class Commands(click.Group):
-    """The group of all commands; it also tells of errors and settles the exit status."""
+    """The group of all commands; every error on purpose becomes words and an exit status."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         """Returns the names in the order of use, not of the alphabet."""
@@ -47,26 +47,49 @@ class Commands(click.Group):
         command: click.Command = getattr(module, cmd_name)
         return command
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Reads the command line."""
+        with told():
+            return super().make_context(*args, **extra)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds the command that a word names."""
+        if args[0] not in COMMANDS:
+            raise Refused(_no_command(args[0], ctx.command_path))
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs the command that was called; every error on purpose becomes words and a status."""
+        """Runs the command that was called."""
         with told():
             return super().invoke(ctx)
 
 
+def _no_command(word: str, call: str) -> str:
+    if word.endswith((".yaml", ".yml", ".json")):
+        return f"there is no command {word!r}; to run that job file: {call} run {word}"
+    return no_such("command", word, COMMANDS, call)
+
+
 @click.group(
     cls=Commands,
+    invoke_without_command=True,
+    subcommand_metavar="COMMAND [ARGS]...",
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="'ojob COMMAND --help' tells more of each. Exit status: 0 all well, 1 a job failed, "
     "2 the file or the call is wrong, 130 interrupted.",
 )
 @click.version_option(package_name="ojobchannels", message="ojob %(version)s")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Runs jobs so that none runs twice at once, and tells what ran."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(WRONG)
 
 
 def main() -> None:
     """The entry point: runs the command line and ends the process with its exit status."""
+    streams.settle()
     cli(prog_name="ojob")

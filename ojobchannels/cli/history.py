@@ -51,8 +51,9 @@ def history(
 ) -> None:
     """Shows the runs of all jobs, or of the job NAME, latest first.
 
-    A status is one of running, completed, failed, skipped (the job ran elsewhere), depsfail (a job
-    that it waits for failed), abandoned (its process died) or lost (it lost its lock while it ran).
+    A status is one of running, completed, failed, skipped (it ran elsewhere, or had nothing to do),
+    depsfail (a job that it waits for failed), abandoned (its process died) or lost (it lost its
+    lock while it ran).
     """
     with places.manager() as manager:
         found = manager.runs(name, status, since, limit + 1 if limit else None)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import click
 
 from ojobchannels.cli.failures import Refused
+from ojobchannels.errors import shown
 
 if TYPE_CHECKING:
     from ojobchannels.channel import Channel
@@ -169,7 +170,8 @@ def _described(config: Config) -> tuple[ChannelType, Mapping[str, Any]]:
     if isinstance(config, str):
         scheme = urlsplit(config).scheme
         if not scheme:
-            raise Refused(f"{config!r} is no URL: write sqlite:///{config}, or file:{config}")
+            path = shown(config)[1:-1]
+            raise Refused(f"{path!r} is no URL: write sqlite:///{path}, or file:{path}")
         type = registry().find_scheme(scheme)
         return type, type.parse_url(config) if type.parse_url else {}
     return registry().find(config.get("type") or "simple"), config.get("args") or {}

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import NoReturn
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from ojobchannels.cli.places import find_places_of_run, jobs_option, locks_option
+from ojobchannels.cli.streams import drop_what_nobody_reads
+
+if TYPE_CHECKING:
+    from ojobchannels.ojob import Output
+    from ojobchannels.ojob.output import Level
 
 
 @click.command(short_help="Run a job file.")
@@ -29,19 +36,42 @@ def run(
     Exit status: 0 if all went well, also if a job was skipped because it runs elsewhere; 1 if a job
     failed; 2 if the file or the call is wrong; 130 if it was interrupted.
     """
-    from ojobchannels.ojob import parse_args, run_file
+    from ojobchannels.ojob import Output, parse_args, run_file
 
+    drop_what_nobody_reads()
     given = parse_args(args)
     places = find_places_of_run(file, given, jobs, locks, os.environ)
-    result = run_file(file, args=given, jobs=places.jobs, locks=places.locks)
+    output = Output()
+    with _telling_the_log(output):
+        result = run_file(file, given, output, jobs=places.jobs, locks=places.locks)
     if result.unfinished:
         _leave(result.exit_status, result.unfinished)
     ctx.exit(result.exit_status)
 
 
+@contextmanager
+def _telling_the_log(output: Output) -> Iterator[None]:
+    """Has what this package logs told like what jobs say, unless the file sets up logging."""
+    import logging
+
+    class Teller(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if not logging.root.handlers:
+                level: Level = "error" if record.levelno >= logging.ERROR else "warn"
+                output.log("ojob", level, self.format(record))
+
+    logger, teller = logging.getLogger("ojobchannels"), Teller(logging.WARNING)
+    logger.addHandler(teller)
+    try:
+        yield
+    finally:
+        logger.removeHandler(teller)
+
+
 def _leave(status: int, unfinished: tuple[str, ...]) -> NoReturn:
     """Ends the process although threads still work: who interrupts twice wants that."""
-    click.echo(f"ojob: left unfinished: {', '.join(unfinished)}", err=True)
+    names = ", ".join(map(repr, dict.fromkeys(unfinished)))
+    click.echo(f"ojob: left unfinished: {names}", err=True)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

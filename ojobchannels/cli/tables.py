@@ -78,7 +78,6 @@ def _draw(columns: Sequence[Column], lines: Sequence[Sequence[str]]) -> None:
     fold = None
     if on_terminal and columns[-1].folds:
         fold = _Fold(sum(widths[:-1]) + len(_GAP) * len(widths[:-1]), widths[-1])
-        titles[-1] = "" if fold.below else titles[-1]
     for number, texts in enumerate([titles, *lines]):
         cells = [
             _cell(text, column, width, coloured)
@@ -86,7 +85,7 @@ def _draw(columns: Sequence[Column], lines: Sequence[Sequence[str]]) -> None:
         ]
         if fold is not None:
             cells[-1] = fold(texts[-1])
-        line = _GAP.join(cells).rstrip()
+        line = "\n".join(part.rstrip() for part in _GAP.join(cells).split("\n"))
         click.echo(click.style(line, bold=True) if coloured and not number else line)
 
 

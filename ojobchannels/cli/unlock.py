@@ -55,7 +55,7 @@ def _ask(ctx: click.Context, held: LockInfo) -> None:
     click.echo(f"Lock {held.name!r} is held by {_told(held)}.", err=True)
     click.echo("If that run still works, another may now start beside it.", err=True)
     click.echo("Unlock it? [y/N] ", err=True, nl=False)
-    answer = sys.stdin.readline()
+    answer = sys.stdin.readline() if sys.stdin else ""
     if not answer:
         raise Refused("nobody answered; give --yes where nobody can")
     if answer.strip().lower() not in ("y", "yes"):

@@ -18,7 +18,7 @@ from ojobchannels.keepalive import KEEPER
 from ojobchannels.leases import Duration, milliseconds
 from ojobchannels.manager import history, records
 from ojobchannels.manager.history import Pruned
-from ojobchannels.manager.jobs import IfRunning, Job, Notice, notify
+from ojobchannels.manager.jobs import IfRunning, Job, Notice, check_notices, notify
 from ojobchannels.manager.launching import Launch, Launcher
 from ojobchannels.manager.records import STATUSES, Record
 from ojobchannels.manager.run import JobRun, OnTimeout, check_fields, check_on_timeout
@@ -187,6 +187,10 @@ class JobManager:
             on_failure: Given notice when the last attempt failed: a callable that takes the record,
                 or the name of a job to launch with the record as ``run``.
             on_timeout: As in `run`.
+
+        Raises:
+            InvalidOption: An option is wrong, or `on_failure` leads back to the job itself by that
+                of others.
         """
 
         def decorate(function: Callable[_Arguments, _Answer]) -> Job[_Arguments, _Answer]:
@@ -202,7 +206,9 @@ class JobManager:
                 on_failure,
                 on_timeout,
             )
-            self._known[name] = job
+            known: dict[str, Job[..., Any]] = {**self._known, name: job}
+            check_notices(name, known, self._on_failure)
+            self._known = known
             return job
 
         return decorate
@@ -236,7 +242,8 @@ class JobManager:
             limit: So many at most; None for all.
         """
         if status is not None and status not in STATUSES:
-            raise InvalidOption("status", f"{status!r} is none", f"give {', '.join(STATUSES)}")
+            known = ", ".join(STATUSES)
+            raise InvalidOption("status", f"{status!r} is not among them", f"give {known}")
         return history.runs(self.jobs, self.locks, name, status, since, limit)
 
     def running(self) -> list[Record]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar
 
 from ojobchannels.documents import check_value
-from ojobchannels.errors import ChannelError, InvalidOption, InvalidValue
+from ojobchannels.errors import ChannelError, InvalidOption, InvalidValue, LockBusy
 from ojobchannels.manager.launching import Launch, NotRun
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.run import JobRun, OnTimeout, check_on_timeout
@@ -53,7 +53,7 @@ class Job(Generic[_Arguments, _Answer]):
         self._wait = wait if if_running == "wait" else 0
         self._retries = retries
         self._backoff = backoff
-        self._on_failure = on_failure
+        self.on_failure = on_failure
         self._on_timeout = check_on_timeout(on_timeout)
         functools.update_wrapper(self, function)
 
@@ -83,7 +83,7 @@ class Job(Generic[_Arguments, _Answer]):
                         launch.run_id = run.run_id
                     return self._function(*args, **kwargs)
             except Exception as error:
-                if run.status == "skipped":
+                if run.status == "skipped" and isinstance(error, LockBusy):
                     self._tell_skipped(error)
                     raise
                 if not self._may_try_again(run, attempt):
@@ -119,7 +119,7 @@ class Job(Generic[_Arguments, _Answer]):
 
     def _notify(self, run: JobRun) -> None:
         if run.status not in ("new", "skipped", "completed"):
-            self.manager.notify(self._on_failure, run.record)
+            self.manager.notify(self.on_failure, run.record)
 
 
 def _told(
@@ -136,6 +136,24 @@ def _json_or_repr(value: Any) -> Any:
     except InvalidValue:
         return repr(value)
     return value
+
+
+def check_notices(name: str, known: Mapping[str, Job[..., Any]], default: Notice | None) -> None:
+    """Refuses jobs that would give notice of their failures to each other, round and round.
+
+    Raises:
+        InvalidOption: The notice of the job of that name leads back to it.
+    """
+    path = [name]
+    while (job := known.get(path[-1])) is not None:
+        notice = job.on_failure or default
+        if not isinstance(notice, str) or notice == job.name:
+            return
+        if notice == name:
+            circle = ", ".join(map(repr, path))
+            reason = f"{circle} would give notice of their failures to each other for ever"
+            raise InvalidOption("on_failure", reason, "let one of them name a callable")
+        path.append(notice)
 
 
 def notify(manager: JobManager, notice: Notice, record: Record) -> None:

@@ -6,10 +6,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any, Final, Literal
 
 from ojobchannels.errors import InvalidOption, JobError, JobMisuse
+from ojobchannels.manager.pool import Pool, aside
 
 LaunchState = Literal["waiting", "running", "completed", "failed", "skipped", "depsfail"]
 
@@ -39,7 +40,7 @@ class Launch:
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until it is over, or for `timeout` seconds; tells whether it is over."""
         try:
-            self._future.exception(timeout)
+            self._await(timeout)
         except TimeoutError:
             return self._future.done()
         return True
@@ -51,11 +52,12 @@ class Launch:
             TimeoutError: It is not over after `timeout` seconds.
             BaseException: What the job raised.
         """
-        return self._future.result(timeout)
+        self._await(timeout)
+        return self._future.result()
 
     def error(self) -> BaseException | None:
         """Returns what the job raised, or None; waits until it is over."""
-        return self._future.exception()
+        return self._await(None)
 
     def finish(
         self, state: LaunchState, result: Any = None, error: BaseException | None = None
@@ -70,6 +72,12 @@ class Launch:
     def then(self, call: Callable[[], None]) -> None:
         """Has `call` called when this is over, at once if it is."""
         self._future.add_done_callback(lambda _: call())
+
+    def _await(self, timeout: float | None) -> BaseException | None:
+        if self._future.done():
+            return self._future.exception()
+        with aside():
+            return self._future.exception(timeout)
 
     def __repr__(self) -> str:
         return f"<Launch {self.name!r} {self.state}>"
@@ -87,13 +95,14 @@ class NotRun(JobError):
 class Launcher:
     """Runs launched work on a bounded pool of threads, in the order of launching.
 
-    Work that waits for other launches takes no thread while it waits.
+    Work takes no place of the pool while it waits for other launches, be it before it begins, or by
+    a launch's `wait`, `result` or `error`.
     """
 
     def __init__(self, threads: int = 4) -> None:
         if threads < 1:
             raise InvalidOption("threads", f"{threads} is too few", "give 1 at least")
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="ojob")
+        self._pool = Pool(threads)
         self._lock = threading.Lock()
         self._open: set[Launch] = set()
         self._closed = False
@@ -135,7 +144,7 @@ class Launcher:
             self.wait()
             with self._lock:
                 self._closed = not self._open
-        self._pool.shutdown(wait=True)
+        self._pool.join()
 
     def _proceed(
         self, launch: Launch, work: Callable[[Launch], Any], failed: Launch | None
@@ -143,7 +152,7 @@ class Launcher:
         if failed is not None:
             launch.finish("depsfail")
             return
-        self._pool.submit(self._run, launch, work)
+        self._pool.submit(lambda: self._run(launch, work))
 
     def _run(self, launch: Launch, work: Callable[[Launch], Any]) -> None:
         launch.state = "running"

@@ -87,6 +87,7 @@ def add(jobs: Channel, record: Record, start: int) -> Record:
 
 def ended(record: Record, status: str, elapsed: int, error: BaseException | str | None) -> Record:
     """Returns the record of a run that is over after `elapsed` milliseconds."""
+    elapsed = 0 if status == "skipped" else elapsed
     end = record["startTime"] + elapsed
     over = {
         **record,
@@ -94,10 +95,10 @@ def ended(record: Record, status: str, elapsed: int, error: BaseException | str 
         "endTime": end,
         "endDate": iso(end),
         "duration": elapsed,
-        "inError": status != "completed",
+        "inError": status not in ("completed", "skipped"),
     }
     if isinstance(error, BaseException):
-        over["error"] = _storable(f"{type(error).__name__}: {error}")
+        over["error"] = _storable(f"{type(error).__name__}: {error}".removesuffix(": "))
         over["traceback"] = _traceback(error)
     elif error is not None:
         over["error"] = _storable(error)

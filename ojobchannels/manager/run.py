@@ -38,8 +38,17 @@ _current: ContextVar[JobRun | None] = ContextVar("current_run", default=None)
 
 
 def current_run() -> JobRun | None:
-    """Returns the run whose ``with`` block, or whose job function, this code is in."""
+    """Returns the run that this code works for, or None.
+
+    It is the one whose ``with`` block or job function the code is in; in a job of a job file, the
+    one that it started last and that has not ended.
+    """
     return _current.get()
+
+
+def make_current(run: JobRun | None) -> None:
+    """Has `current_run` answer `run` from now on, where no ``with`` stands around the code."""
+    _current.set(run)
 
 
 class JobRun:
@@ -160,6 +169,15 @@ class JobRun:
         """
         self._finish("failed", error)
 
+    def skip(self, reason: str) -> None:
+        """Records that the job did not run after all, and why, then releases the lock.
+
+        Raises:
+            RunNotStarted: It is not open.
+            LockLost: The lease was lost before; the record says so, and the lock is left alone.
+        """
+        self._finish("skipped", None, reason=reason)
+
     def update(self, **fields: Any) -> None:
         """Writes fields of your own, such as ``progress=0.5``, into the record of the open run.
 
@@ -244,7 +262,11 @@ class JobRun:
             return
         record = records.find(self.manager.jobs, previous, previous["fence"])
         if record is not None and records.abandon(self.manager.jobs, record, self.lease.fence):
-            _log.warning("run %s of job %r was abandoned", record["runId"], self.name)
+            _log.warning(
+                "the last run of job %r was abandoned: its process ended without a word (run %s)",
+                self.name,
+                record["runId"],
+            )
 
     def _set_alarm(self) -> None:
         clock = self.lease.channel.clock
@@ -266,11 +288,11 @@ class JobRun:
             self.run_id,
         )
 
-    def _finish(self, status: str, error: BaseException | str | None) -> None:
+    def _finish(self, status: str, error: BaseException | str | None, **more: Any) -> None:
         with self._lock:
             self._check_open("end")
             elapsed = max(self.lease.channel.clock.now() - self._began, 0) // 1000
-            over = records.ended(self.record, status, elapsed, error)
+            over = records.ended(self.record, status, elapsed, error) | more
             lost = self._loss()
             if lost is None:
                 try:

@@ -7,16 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ojobchannels.documents import check_value
 from ojobchannels.errors import InvalidValue, JobFileError, Problem
 from ojobchannels.ojob.code import Block, compile_block, names_nothing_to_do
-from ojobchannels.ojob.faults import did_you_mean
+from ojobchannels.ojob.configs import config_faults, faults_in_args
 from ojobchannels.ojob.graphs import circles, reach
+from ojobchannels.ojob.includes import bundled_jobs
+from ojobchannels.ojob.managing import INIT
 from ojobchannels.ojob.places import DocumentPath
 from ojobchannels.ojob.source import Source
 from ojobchannels.ojob.templates import faulty_templates
+from ojobchannels.ojob.words import closest, did_you_mean
+
+_JOINED: Final = {
+    ",": "write several names as a list",
+    " - ": "YAML has joined two lines; begin them in the same column, or write a list",
+}
 
 
 class Mention(NamedTuple):
@@ -55,14 +63,17 @@ class RawJob:
 
 
 class Check:
-    """Checks some files as one; `whole` tells whether all that they include is among them.
+    """Checks some files as one.
+
+    `whole` tells whether all that they include is among them, and `places` whether it is they that
+    say where the manager keeps its channels.
 
     Attributes:
         problems: All that is wrong.
         blocks: The compiled code, by file and path.
     """
 
-    def __init__(self, sources: list[Source], *, whole: bool) -> None:
+    def __init__(self, sources: list[Source], *, whole: bool, places: bool) -> None:
         self.problems: list[Problem] = []
         self.blocks: dict[tuple[str, DocumentPath], Block] = {}
         self._whole = whole
@@ -76,6 +87,8 @@ class Check:
         if whole:
             self._check_names(todo)
             self._check_order(todo)
+        if whole and places:
+            self._check_configs(sources)
 
     def is_handler(self, text: Any) -> bool:
         """Tells whether what stands under `catch` is code, rather than the name of a job."""
@@ -101,12 +114,12 @@ class Check:
         entries = source.data.get("todo") if isinstance(source.data, dict) else None
         for at, entry in enumerate(entries if isinstance(entries, list) else []):
             path: DocumentPath = ("todo", at)
-            if isinstance(entry, str):
+            if isinstance(entry, str) and entry:
                 yield Mention(entry, source, path)
             elif isinstance(entry, dict):
                 self._check_args(source, (*path, "args"), entry.get("args"))
                 for key in ("name", "job"):
-                    if isinstance(entry.get(key), str):
+                    if isinstance(entry.get(key), str) and entry[key]:
                         yield Mention(entry[key], source, (*path, key))
 
     def _check_job(self, job: RawJob) -> None:
@@ -124,29 +137,39 @@ class Check:
             self.problems += error.problems
             return
         self.blocks[job.source.name, path] = block
+        for opening in block.openings:
+            for fault in config_faults(opening.config):
+                if fault.here:
+                    continue  # code may be prepared for it
+                problem = job.source.problem(path, fault.message, fault.hint)
+                self.problems.append(problem._replace(line=opening.line, column=opening.column))
         for call in block.calls if self._whole else ():
             if call.job not in self._jobs:
-                problem = job.source.problem(path, *self._unknown(call.job))
+                problem = job.source.problem(path, *self._unknown(call.job, job.source))
                 self.problems.append(problem._replace(line=call.line, column=call.column))
 
     def _check_args(self, source: Source, path: DocumentPath, value: Any) -> None:
         if isinstance(value, dict):
             for key, part in value.items():
+                self._check_scalar(source, (*path, key), key, at_key=True)
                 self._check_args(source, (*path, key), part)
         elif isinstance(value, list):
             for at, part in enumerate(value):
                 self._check_args(source, (*path, at), part)
-        elif isinstance(value, str):
-            for template in faulty_templates(value):
-                hint = (
-                    "write {{name}} or ${name:-default}; a backslash before it takes it literally"
-                )
-                said = f"`{template}` is no template"
-                self.problems.append(source.problem(path, said, hint))
+        else:
+            self._check_scalar(source, path, value)
+            for template in faulty_templates(value) if isinstance(value, str) else ():
+                self.problems.append(source.problem(path, *_about_template(template)))
+
+    def _check_scalar(
+        self, source: Source, path: DocumentPath, value: Any, *, at_key: bool = False
+    ) -> None:
         try:
-            check_value(None if isinstance(value, dict | list) else value)
+            check_value({value: None} if at_key else value)
         except InvalidValue as error:
-            self.problems.append(source.problem(path, error.reason, "args are JSON documents"))
+            number = isinstance(value, int | float)
+            hint = "put quotes around it" if number else "args are JSON documents: write it without"
+            self.problems.append(source.problem(path, error.reason, hint, at_key=at_key))
 
     def _check_names(self, todo: list[Mention]) -> None:
         mentions = [one for job in self._all for one in job.mentions("deps", "from", "to")]
@@ -157,31 +180,66 @@ class Check:
             if not self.is_handler(job.data["catch"])
         )
         for name, source, path in mentions + todo:
-            if name not in self._jobs:
-                self.problems.append(source.problem(path, *self._unknown(name)))
+            if name in self._jobs:
+                continue
+            said, hint = self._unknown(name, source)
+            if "catch" in path and not names_nothing_to_do(name):
+                hint = "code under `catch` stands alone, not in a list"
+            self.problems.append(source.problem(path, said, hint))
 
-    def _unknown(self, name: str) -> tuple[str, str]:
-        return f"there is no job {name!r}", did_you_mean(name, self._jobs)
+    def _unknown(self, name: str, source: Source) -> tuple[str, str]:
+        """Says that there is no job of that name, and what to do: it may be a bundled one."""
+        said = f"there is no job {name!r}"
+        bundled = bundled_jobs()
+        if name in bundled:
+            said += " in this file, but there is in a bundled pack"
+            return said, f"add {_include(bundled[name], source)}"
+        hint = did_you_mean(name, self._jobs) or "write it below `jobs`"
+        for between, advice in _JOINED.items():
+            names = [one.strip() for one in name.split(between)]
+            if len(names) > 1 and all(one in self._jobs or one in bundled for one in names):
+                hint = f"{advice}: [{', '.join(names)}]"
+        meant = closest(name, {**bundled, **self._jobs})
+        if meant in bundled and meant not in self._jobs:
+            hint = f"did you mean `{meant}`? For it, add {_include(bundled[meant], source)}"
+        return said, hint
 
     def _check_order(self, todo: list[Mention]) -> None:
         parts = {name: job.names("from", "to") for name, job in self._jobs.items()}
         waits = {name: [one.name for one in self._deps(name, parts)] for name in self._jobs}
-        for graph, keys, what in (
-            (parts, ("from", "to"), "these jobs are parts of each other"),
-            (waits, ("deps", "from", "to"), "these jobs wait for each other"),
+        for graph, keys, what, alone in (
+            (parts, ("from", "to"), "these jobs are parts of each other", "is part of itself"),
+            (waits, ("deps", "from", "to"), "these jobs wait for each other", "waits for itself"),
         ):
             for circle in circles(graph):
                 job = self._jobs[circle[0]]
                 mentions = {one.name: one.path for one in reversed(job.mentions(*keys))}
                 path = mentions.get(circle[1], (*job.path, "name"))
-                said = f"{what}: {' -> '.join(circle)}"
-                self.problems.append(job.source.problem(path, said, "take one of them out"))
+                said, hint = f"{what}: {' -> '.join(circle)}", "take one of them out"
+                if len(circle) == 2:
+                    by = "" if circle[1] in mentions else ", by one of its parts"
+                    said, hint = f"{job.name!r} {alone}{by}", "take it out"
+                self.problems.append(job.source.problem(path, said, hint))
         called = {mention.name for mention in todo}
         for name in sorted(called & self._jobs.keys()):
             for missing, source, path in self._deps(name, parts):
                 if missing in self._jobs and missing not in called:
                     said = f"{name!r} is in the todo, but {missing!r}, for which it waits, is not"
                     self.problems.append(source.problem(path, said, f"add {missing!r} to the todo"))
+
+    def _check_configs(self, sources: list[Source]) -> None:
+        """Checks where the channels of the manager are to be, in the args of what opens them."""
+        parts = {name: job.names("from", "to") for name, job in self._jobs.items()}
+        opening = [name for name in self._jobs if INIT in reach(parts, name)]
+        for job in self._all:
+            if job.name in opening:
+                path = (*job.path, "args")
+                self.problems += faults_in_args(job.source, path, job.data.get("args"))
+        for source in sources:
+            for at, entry in enumerate(_maps(source.data, "todo")):
+                if entry.get("name") in opening or entry.get("job") in opening:
+                    path = ("todo", at, "args")
+                    self.problems += faults_in_args(source, path, entry.get("args"))
 
     def _deps(self, name: str, parts: Mapping[str, list[str]]) -> list[Mention]:
         """What a job waits for, itself or by one of the jobs that are parts of it."""
@@ -193,9 +251,24 @@ class Check:
         ]
 
 
+def _about_template(template: str) -> tuple[str, str]:
+    literally = "a backslash before it takes it literally"
+    if template in ("${", "{{"):
+        closing = {"${": "}", "{{": "}}"}[template]
+        said = f"`{template}` opens a template that is not closed, or has braces inside"
+        return said, f"close it with `{closing}`; {literally}"
+    return f"`{template}` is no template", f"write {{{{name}}}} or ${{name:-default}}; {literally}"
+
+
 def _maps(data: Any, key: str) -> list[dict[str, Any]]:
     """The list under a key, with an empty map for each element that is none."""
     found = data.get(key) if isinstance(data, dict) else None
     return (
         [one if isinstance(one, dict) else {} for one in found] if isinstance(found, list) else []
     )
+
+
+def _include(pack: str, source: Source) -> str:
+    """How to include a pack in a file, in words that go on a sentence."""
+    data = source.data if isinstance(source.data, dict) else {}
+    return f"`{pack}` to `include`" if data.get("include") else f"`include: [{pack}]`"

@@ -10,14 +10,16 @@ from dataclasses import dataclass, field
 from types import CodeType, FunctionType
 from typing import Any, Final, NamedTuple, cast
 
-from ojobchannels.errors import JobFileError, Problem
-from ojobchannels.ojob.places import DocumentPath, written
+from ojobchannels.errors import JobFileError
+from ojobchannels.ojob.lines import CodeLines
+from ojobchannels.ojob.places import DocumentPath
 from ojobchannels.ojob.source import Source
 
 HELPERS: Final = ("channel", "error", "job", "launch", "log", "log_err", "log_warn", "skip")
 """The names at hand in every block, besides `args`: parameters, so that a block may reuse them."""
 
 _SHELL: Final = f"def block({', '.join(HELPERS)}):\n    global args\n"
+_NO_PYTHON: Final = (SyntaxError, ValueError, RecursionError, MemoryError)
 _NOT_PLAIN: Final = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
@@ -29,12 +31,21 @@ class Call(NamedTuple):
     column: int
 
 
+class Opening(NamedTuple):
+    """A call of ``channel("…", {…})`` whose configuration is written out."""
+
+    config: Any
+    line: int
+    column: int
+
+
 @dataclass(frozen=True)
 class Block:
     """One block of code, ready to run."""
 
     code: CodeType = field(repr=False)
     calls: tuple[Call, ...]
+    openings: tuple[Opening, ...]
 
     def run(self, args: dict[str, Any], helpers: Mapping[str, Any], **more: Any) -> tuple[Any, Any]:
         """Runs the block; returns what it returned, and `args`, which it may have replaced."""
@@ -44,7 +55,7 @@ class Block:
 
 
 def compile_block(source: Source, path: DocumentPath, text: str, title: str) -> Block:
-    """Compiles the text at `path`, so that tracebacks show the lines of the file.
+    """Compiles the text at `path`, so that tracebacks show its lines.
 
     The statements are put into a function as they are parsed. Indenting the text instead would
     change the string literals that go over several lines.
@@ -52,25 +63,28 @@ def compile_block(source: Source, path: DocumentPath, text: str, title: str) -> 
     Raises:
         JobFileError: It is no Python that can stand in a function.
     """
-    lines = _Lines(source, path, text)
+    lines = CodeLines(source, path, text)
     try:
-        tree = ast.parse(lines.padded, source.name)
-    except (SyntaxError, ValueError) as error:
+        tree = ast.parse(lines.padded, lines.name)
+    except _NO_PYTHON as error:
         raise JobFileError((lines.problem(error),)) from None
+    if lost := lines.lost_in_a_comment():
+        raise JobFileError((lost,))
     lines.mend(tree)
     try:
-        shell = ast.parse(_SHELL, source.name)
+        shell = ast.parse(_SHELL, lines.name)
         ast.increment_lineno(shell, lines.first - 1)
         cast(ast.FunctionDef, shell.body[0]).body += tree.body
-        module = compile(shell, source.name, "exec", dont_inherit=True)
-    except SyntaxError as error:
+        module = compile(shell, lines.name, "exec", dont_inherit=True)
+    except _NO_PYTHON as error:
         raise JobFileError((lines.problem(error, mended=True),)) from None
     code = next(part for part in module.co_consts if isinstance(part, CodeType))
     if code.co_flags & _NOT_PLAIN:
         reason, advice = "it yields, but is no generator", "put the `yield` into a function"
         raise JobFileError((source.problem(path, reason, advice),))
-    linecache.cache[source.name] = (len(source.text), None, source.lines, source.name)
-    return Block(code.replace(co_name=title, co_qualname=title), tuple(_calls(tree)))
+    linecache.cache[lines.name] = lines.shown
+    code = code.replace(co_name=title, co_qualname=title)
+    return Block(code, tuple(_calls(tree, lines)), tuple(_openings(tree, lines)))
 
 
 def names_nothing_to_do(text: str) -> bool:
@@ -79,7 +93,7 @@ def names_nothing_to_do(text: str) -> bool:
         return False
     try:
         tree = ast.parse(text.strip())
-    except SyntaxError:
+    except _NO_PYTHON:
         return True
     acts = (ast.Call, ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
     return all(isinstance(one, ast.Expr) for one in tree.body) and not any(
@@ -87,55 +101,7 @@ def names_nothing_to_do(text: str) -> bool:
     )
 
 
-class _Lines:
-    """Where the lines of a block stand in its file.
-
-    A literal block (``|``) has each line of code on a line of its own, behind an indentation. In
-    any other style all of the code counts as standing where the value begins.
-    """
-
-    def __init__(self, source: Source, path: DocumentPath, text: str) -> None:
-        self._source = source
-        self._path = path
-        place = source.place(path)
-        self._literal = place.style == "|"
-        self.first = place.line + 1 if self._literal else place.line
-        self.padded = "\n" * (self.first - 1) + text
-        self._indentation = self._indentation_of(text) if self._literal else place.column - 1
-
-    def _indentation_of(self, text: str) -> int:
-        code = text.split("\n")
-        at = next((at for at, line in enumerate(code) if line.strip()), None)
-        return 0 if at is None else len(self._source.lines[self.first - 1 + at]) - len(code[at]) - 1
-
-    def mend(self, tree: ast.AST) -> None:
-        """Moves the nodes from where they stand in the text to where they stand in the file."""
-        for node in ast.walk(tree):
-            if "lineno" in node._attributes:
-                self._move(node)
-
-    def _move(self, node: Any) -> None:
-        if not self._literal:
-            node.lineno = node.end_lineno = self.first
-        node.col_offset += self._indentation
-        node.end_col_offset += self._indentation
-
-    def problem(self, error: SyntaxError | ValueError, *, mended: bool = False) -> Problem:
-        """Places an error of the parser, or one of the compiler, which knows mended places only."""
-        line, column, reason = self.first, 1, str(error)
-        if isinstance(error, SyntaxError):
-            line, column, reason = error.lineno or line, error.offset or column, error.msg
-        if not mended:
-            column += self._indentation
-        message = f"this is not Python: {reason}"
-        if not self._literal:
-            message += "" if mended else f" (line {line - self.first + 1} of the code)"
-            line, column = self._source.place(self._path)[:2]
-        name, path = self._source.name, written(self._path)
-        return Problem(name, line, column, path, message, "")
-
-
-def _calls(tree: ast.Module) -> Iterator[Call]:
+def _calls(tree: ast.Module, lines: CodeLines) -> Iterator[Call]:
     bound = set(_bound(tree))
     for node in ast.walk(tree):
         match node:
@@ -143,9 +109,21 @@ def _calls(tree: ast.Module) -> Iterator[Call]:
                 func=ast.Name(id="job" | "launch" as called),
                 args=[ast.Constant(value=str(name)), *_],
                 lineno=line,
-                col_offset=column,
+                col_offset=offset,
             ) if called not in bound:
-                yield Call(name, line, column + 1)
+                yield Call(name, *lines.place_of(line, offset))
+
+
+def _openings(tree: ast.Module, lines: CodeLines) -> Iterator[Opening]:
+    bound = set(_bound(tree))
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id="channel"), args=[_, config]) if "channel" not in bound:
+                try:
+                    value = ast.literal_eval(config)
+                except ValueError:
+                    continue  # only a run can tell
+                yield Opening(value, *lines.place_of(config.lineno, config.col_offset))
 
 
 def _bound(tree: ast.Module) -> Iterator[str | None]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
-from typing import Any, Final
+import re
+from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -13,6 +12,7 @@ from ojobchannels.errors import Problem
 from ojobchannels.ojob.model import FileSpec, JobSpec, SettingsSpec, Spec, TodoSpec, TypeArgsSpec
 from ojobchannels.ojob.places import DocumentPath
 from ojobchannels.ojob.source import Source
+from ojobchannels.ojob.words import did_you_mean
 
 _MAPS: Final[dict[str, type[Spec]]] = {
     "jobs": JobSpec,
@@ -20,16 +20,50 @@ _MAPS: Final[dict[str, type[Spec]]] = {
     "todo": TodoSpec,
     "typeArgs": TypeArgsSpec,
 }
-_EXPECTED: Final = {
-    "dict_type": "a map",
-    "model_type": "a map",
-    "model_attributes_type": "a map",
-    "list_type": "a list",
-    "string_type": "text",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
+_HOMES: Final[dict[type[Spec], str]] = {
+    FileSpec: "to the whole file: write it at the left edge",
+    JobSpec: "to a job: write it below `jobs`, behind `- name: …`",
+    TypeArgsSpec: "below `typeArgs`",
+    SettingsSpec: "below `ojob`",
+}
+_WRONG_SHAPES: Final = {
+    "dict_type",
+    "model_type",
+    "model_attributes_type",
+    "list_type",
+    "string_type",
+    "int_type",
+    "int_from_float",
 }
 _OTHER_TYPES: Final = ("jobs", "shutdown", "periodic", "subscribe")
+
+
+class _Shape(NamedTuple):
+    """What has to stand under a key: as a whole, and as an element of a list there."""
+
+    whole: str
+    element: str
+    hint: str = ""
+
+
+_PAIRS: Final = "write `key: value` below it"
+_NAMES: Final = _Shape("a name or a list of names", "a name")
+_SHAPES: Final = {
+    "": _Shape("a map", "", "a job file has `jobs` and a `todo`"),
+    "jobs": _Shape("a list", "a map", "write each job as `- name: …`"),
+    "todo": _Shape("a list", "a name or a map", "write the name of each job behind a dash"),
+    "include": _NAMES,
+    "deps": _NAMES,
+    "from": _NAMES,
+    "to": _NAMES,
+    "catch": _Shape("a job, a list of jobs, or code", "a name", "write code below `catch: |`"),
+    "exec": _Shape("text", "", "write `exec: |` and the code below it"),
+    "args": _Shape("a map", "a map", _PAIRS),
+    "typeArgs": _Shape("a map", "", _PAIRS),
+    "ojob": _Shape("a map", "", _PAIRS),
+    "numThreads": _Shape("a whole number", "", "write 1 to 1000"),
+}
+_TEXT: Final = _Shape("text", "text")
 
 
 def check_model(source: Source) -> FileSpec | list[Problem]:
@@ -42,69 +76,110 @@ def check_model(source: Source) -> FileSpec | list[Problem]:
         return [_problem(source, one) for one in error.errors(include_url=False)]
 
 
-def closest(word: str, known: Iterable[str]) -> str | None:
-    """Returns the known word that was probably meant."""
-    form = word.casefold()
-    by_form = {one.casefold(): one for one in known}
-    found = difflib.get_close_matches(form, by_form)
-    found.sort(key=lambda one: one[:1] != form[:1])  # of two as close, the one that begins alike
-    return by_form[found[0]] if found else None
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Returns a hint at the closest known word, or lists all of them if none comes close."""
-    known = list(known)
-    meant = closest(word, known)
-    if meant is not None:
-        return f"did you mean `{meant}`?"
-    listed = ", ".join(f"`{one}`" for one in known)
-    return f"known here: {listed}" if known else ""
-
-
 def _problem(source: Source, error: ErrorDetails) -> Problem:
-    path, found = error["loc"], error["input"]
+    path, found = _in_the_file(source.data, error["loc"]), error["input"]
     match error["type"]:
         case "extra_forbidden":
             return _unknown_key(source, path)
         case "missing":
-            return source.problem(path[:-1], f"`{path[-1]}` is missing")
+            key = error["loc"][-1]
+            hint = f"write `{key}: …`"
+            return source.problem(path, f"`{key}` is missing", hint, at_key=True)
         case "literal_error":
             return _unknown_choice(source, path, found)
         case "string_too_short":
             return source.problem(path, "it is empty", "write a name")
+        case "string_unicode":
+            said = "the text contains a lone surrogate"
+            return source.problem(path, said, "write the character itself")
         case "one_job":
             return source.problem(path, "expected either `name` or `job`", "write one of them")
         case "greater_than_equal" | "less_than_equal":
             return source.problem(path, f"{found} is out of range", "write 1 to 1000")
-        case kind:
-            expected = _EXPECTED.get(kind)
-            said = f"expected {expected}, found {_kind(found)}" if expected else error["msg"]
-            quote = expected == "text" and not isinstance(found, dict | list)
-            return source.problem(path, said, "put quotes around it" if quote else "")
+        case kind if kind in _WRONG_SHAPES:
+            return _wrong_shape(source, path, found)
+        case _:
+            return source.problem(path, error["msg"])
+
+
+def _in_the_file(data: Any, path: DocumentPath) -> DocumentPath:
+    """Leaves out the steps of a path that stand for what a short form leaves out."""
+    for at, step in enumerate(path):
+        in_list = isinstance(data, list) and isinstance(step, int)
+        if not in_list and not (isinstance(data, dict) and step in data):
+            return path[:at]
+        data = data[step]
+    return path
+
+
+def _wrong_shape(source: Source, path: DocumentPath, found: Any) -> Problem:
+    key = next((step for step in reversed(path) if isinstance(step, str)), "")
+    shape = _SHAPES.get(key, _TEXT)
+    expected = shape.element if path and isinstance(path[-1], int) else shape.whole
+    hint = shape.hint if expected == shape.whole else ""
+    if key == "args" and path[0] == "todo":
+        expected = "a map" if isinstance(path[-1], int) else "a map or a list of maps"
+    if expected == "a map" and isinstance(found, str) and re.search(r"\w:\S", found):
+        hint = "put a space behind the colon"
+    elif not hint:
+        hint = _advice(key, found, in_list=isinstance(path[-1], int))
+    return source.problem(path, f"expected {expected}, found {_kind(found)}", hint)
+
+
+def _advice(key: str, found: Any, *, in_list: bool) -> str:
+    match found:
+        case int() | float():
+            return "put quotes around it"
+        case None:
+            return "write one, or take the dash out"
+        case _ if in_list and key in ("jobs", "args"):
+            return "write `key: value` behind the dash"
+        case _ if in_list or key == "name":
+            return "write one name"
+        case _:
+            return f"write `{key}: [one, another]`"
 
 
 def _unknown_key(source: Source, path: DocumentPath) -> Problem:
     key = str(path[-1])
     around = [step for step in path[:-1] if isinstance(step, str)]
     spec = _MAPS[around[-1]] if around else FileSpec
-    if key in spec.not_yet:
-        said, hint = f"this version does not support `{key}`", spec.not_yet[key] or "take it out"
-    elif key.startswith("("):
-        said, hint = (
-            f"this version does not support the shortcut `{key}`",
-            "write `name` and `args`",
-        )
-    else:
-        said, hint = f"unknown key `{key}`", did_you_mean(key, spec.keys())
+    said, hint = _about_key(key, spec)
+    if spec is TodoSpec and key in _job_names(source.data):
+        hint = f"write `- name: {key}`, and below it `args` and what belongs to them"
     return source.problem(path, said, hint, at_key=True)
+
+
+def _about_key(key: str, spec: type[Spec]) -> tuple[str, str]:
+    """What is wrong with a key, and what to do."""
+    said = f"unknown key `{key}`"
+    if key in spec.not_yet:
+        return f"this version does not support `{key}`", spec.not_yet[key] or "take it out"
+    if key.startswith("("):
+        return f"this version does not support the shortcut `{key}`", "write `name` and `args`"
+    if odd := next((one for one in key if not one.isprintable()), None):
+        return f"the key has the character U+{ord(odd):04X} in it", "write it anew"
+    if key.startswith("-"):
+        return said, "put a space behind the dash"
+    for other, home in _HOMES.items():
+        known = other.keys()
+        if key in known:
+            return f"`{key}` does not belong here", f"it belongs {home}"
+    if any(key in other.not_yet for other in _HOMES):
+        return f"this version does not support `{key}`", "take it out"
+    return said, did_you_mean(key, spec.keys())
+
+
+def _job_names(data: dict[str, Any]) -> list[Any]:
+    jobs = data.get("jobs")
+    return [one.get("name") for one in jobs if isinstance(one, dict)] if jobs else []
 
 
 def _unknown_choice(source: Source, path: DocumentPath, found: Any) -> Problem:
     key = path[-1]
     if key == "lang":
-        return source.problem(
-            path, f"this version does not support `lang: {found}`", "it runs Python only"
-        )
+        hint = "write `python`" if str(found).lower() == "python" else "it runs Python only"
+        return source.problem(path, f"this version does not support `lang: {found}`", hint)
     if found in _OTHER_TYPES:
         hint = "jobs run once for each todo entry; leave `type` out"
         return source.problem(path, f"this version does not support `type: {found}`", hint)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Iterable
 from typing import Literal
 
 from ojobchannels.errors import ChannelError, JobMisuse
@@ -19,8 +21,8 @@ class Flow(Steps):
     """One call of a job.
 
     A run that is still open at the end of the call is closed there, because a lock that nobody is
-    going to release would keep everybody else out: as failed, or as completed if the rest of the
-    job was skipped.
+    going to release would keep everybody else out: as failed, or as skipped if the rest of the job
+    was.
 
     Attributes:
         outcome: What became of it, once it is over.
@@ -28,18 +30,21 @@ class Flow(Steps):
 
     outcome: Outcome | None = None
 
+    def __str__(self) -> str:
+        locks = ", ".join(run.name for run in self.runs.open() if run.name != self.job.name)
+        return f"{self.job.name!r} ({locks})" if locks else repr(self.job.name)
+
     def run(self) -> Outcome:
         """Runs the job, and tells what became of it.
 
         Raises:
             KeyboardInterrupt: It was interrupted; its runs are recorded as failed.
         """
-        if not self.job.bundled:
-            self.session.output.started(self.job.name)
         began = time.monotonic()
         skip: SkipJob | None = None
         try:
-            skip = self._work()
+            with self.runs:
+                skip = self._work()
         finally:
             with self.session.interrupts.shield():
                 self._settle(skip)
@@ -57,6 +62,8 @@ class Flow(Steps):
 
     def _work(self) -> SkipJob | None:
         try:
+            if not self.job.bundled:
+                self.session.output.started(self.job.name)
             self.perform()
         except SkipJob as skip:
             return skip
@@ -95,16 +102,17 @@ class Flow(Steps):
                 if self.error is not None:
                     run.fail(self.error)
                 elif skip is not None:
-                    run.update(skipped=skip.reason)
-                    run.end()
+                    run.skip(skip.reason)
             except ChannelError as trouble:
                 self._note(f"its run {run.name!r} could not be ended: {trouble}")
         if skip is not None and not skip.recorded and not self.runs.started:
             self._record_not_run("skipped", skip.reason)
 
     def _note(self, trouble: str) -> None:
-        self.log("error", trouble)
-        if self.error is not None:
+        """Tells of trouble beside the error, with it if there is one."""
+        if self.error is None:
+            self.log("error", trouble)
+        else:
             self.error.add_note(trouble)
 
     def _record_not_run(self, status: Literal["skipped", "depsfail"], reason: str) -> None:
@@ -137,3 +145,11 @@ class Flow(Steps):
         if status != "completed" or not self.job.bundled:
             self.session.output.ended(self.outcome)
         return self.outcome
+
+
+def listed(flows: Iterable[Flow]) -> str:
+    """Names calls of jobs, each with the locks that it holds; like ones once, and how many."""
+    counted = Counter(map(str, flows))
+    return ", ".join(
+        f"{one} ({times} times)" if times > 1 else one for one, times in counted.items()
+    )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os.path
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 from ojobchannels.errors import JobFileError, Problem
-from ojobchannels.ojob.faults import closest
 from ojobchannels.ojob.outcomes import BUNDLED
-from ojobchannels.ojob.source import SUFFIXES, Source, read
+from ojobchannels.ojob.source import SUFFIXES, Source, file_beside, read
+from ojobchannels.ojob.words import closest
 
 PACKS: Final = Path(__file__).parent / "packs"
 
@@ -17,6 +18,13 @@ PACKS: Final = Path(__file__).parent / "packs"
 def bundled_packs() -> list[str]:
     """Returns the names of the packs that can be included from anywhere."""
     return sorted(path.name for path in PACKS.iterdir() if path.suffix in SUFFIXES)
+
+
+@cache
+def bundled_jobs() -> dict[str, str]:
+    """Returns the names of all bundled jobs, each with its pack."""
+    sources = [read(PACKS / pack, pack, bundled=True) for pack in bundled_packs()]
+    return {job["name"]: source.name for source in sources for job in source.data["jobs"]}
 
 
 def gather(path: Path) -> tuple[list[Source], list[Problem]]:
@@ -34,10 +42,10 @@ class _Gathering:
     def __init__(self) -> None:
         self.sources: list[Source] = []
         self.problems: list[Problem] = []
-        self._seen: set[Path] = set()
+        self._seen: set[str] = set()
 
     def add(self, path: Path, name: str, *, bundled: bool) -> None:
-        real = path.resolve()
+        real = os.path.realpath(path)  # unlike resolve(), it takes links that lead in a circle
         if real in self._seen:
             return
         self._seen.add(real)
@@ -58,13 +66,20 @@ class _Gathering:
             self.add(PACKS / entry, f"{BUNDLED}{entry}", bundled=True)
             return
         path = source.path.parent / entry
-        if path.is_file():
+        if os.path.isfile(path) and path.suffix in SUFFIXES:  # noqa: PTH113  answers for a name of any length, and of NULs
             self.add(path, os.path.normpath(Path(source.name).parent / entry), bundled=False)
             return
+        at = os.path.normpath(path.absolute())
         if "://" in entry:
             said, hint = "this version includes files only", "get the file, and include that"
+        elif os.path.isdir(path):  # noqa: PTH112
+            said, hint = f"{at} is a folder", "name a file in it"
+        elif path.suffix and path.suffix not in SUFFIXES:
+            said = f"`{entry}` is no job file by its name"
+            hint = f"a job file ends in {', '.join(SUFFIXES)}"
+        elif entry.startswith("~"):
+            said, hint = f"`~` means nothing in `{entry}`", "write the path in full"
         else:
-            at = os.path.normpath(path.absolute())
             said = f"there is no `{entry}`: no bundled pack has that name, nor a file at {at}"
             hint = self._hint(path, entry)
         self.problems.append(source.problem(place, said, hint))
@@ -73,8 +88,6 @@ class _Gathering:
         packs = bundled_packs()
         if meant := closest(entry, packs):
             return f"did you mean `{meant}`?"
-        folder = path.parent
-        beside = [one.name for one in folder.iterdir()] if folder.is_dir() else []
-        if meant := closest(path.name, (name for name in beside if name.endswith(SUFFIXES))):
+        if meant := file_beside(path):
             return f"did you mean `{Path(entry).with_name(meant).as_posix()}`?"
         return f"bundled packs: {', '.join(f'`{pack}`' for pack in packs)}"

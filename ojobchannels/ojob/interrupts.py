@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from types import FrameType, TracebackType
 from typing import Any, Final
 
@@ -47,23 +46,37 @@ class Interrupts:
             signal.signal(number, handler)
         self._before.clear()
 
-    @contextmanager
-    def shield(self) -> Iterator[None]:
+    def shield(self) -> AbstractContextManager[None]:
         """Holds an interrupt back until the block is done; it is raised then."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
+        in_main = threading.current_thread() is threading.main_thread()
+        return _Shield(self) if in_main else nullcontext()
+
+    def put_up(self) -> None:
+        """Puts up one more shield."""
         self._shields += 1
-        try:
-            yield
-        finally:
-            self._shields -= 1
-            if self._pending is not None and not self._shields:
-                pending, self._pending = self._pending, None
-                raise pending
+
+    def take_down(self) -> None:
+        """Takes down a shield; behind the last one, an interrupt may have been waiting."""
+        self._shields -= 1
+        if self._pending is not None and not self._shields:
+            pending, self._pending = self._pending, None
+            raise pending
 
     def _arrived(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  a handler's face
         interrupted = Interrupted(f"stopped by {signal.Signals(number).name}")
         if not self._shields:
             raise interrupted
         self._pending = interrupted
+
+
+class _Shield(AbstractContextManager[None]):
+    """No generator: it would leave a frame of `contextlib` in the traceback of the interrupt."""
+
+    def __init__(self, interrupts: Interrupts) -> None:
+        self._interrupts = interrupts
+
+    def __enter__(self) -> None:
+        self._interrupts.put_up()
+
+    def __exit__(self, *_: object) -> None:
+        self._interrupts.take_down()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ojobchannels.manager import Launch
 from ojobchannels.manager.launching import Launcher, NotRun
@@ -13,7 +13,8 @@ from ojobchannels.ojob.steps import Steps
 if TYPE_CHECKING:
     from ojobchannels.ojob.session import Session
 
-_BECAME = {"failed": "failed", "skipped": "was skipped", "depsfail": "did not run"}
+_INTERRUPTED: Final = "the run was interrupted before it began"
+_BECAME: Final = {"failed": "failed", "skipped": "was skipped", "depsfail": "did not run"}
 
 
 class Launches:
@@ -22,8 +23,7 @@ class Launches:
     def __init__(self, session: Session, threads: int) -> None:
         self._session = session
         self._launcher = Launcher(threads)
-        self._all: list[tuple[Launch, Flow, list[Launch]]] = []
-        self._telling = threading.Lock()
+        self._all: list[_Launched] = []
 
     def submit(self, parent: Steps, flow: Flow) -> Launch:
         """Has a job run when those that it depends on are over.
@@ -47,59 +47,88 @@ class Launches:
                 )
             elif became != "completed":
                 obstacle = waits_for(dependency, became)
-        launch = self._launcher.submit(
-            name, lambda launch: self._work(launch, flow, obstacle), after
-        )
-        parent.launches[name] = launch
-        self._all.append((launch, flow, after))
-        launch.then(lambda: self._tell_if_not_run(launch, flow, after))
+        launched = _Launched(self._session, flow, obstacle)
+        launch = self._launcher.submit(name, launched.work, after)
+        launched.launch = parent.launches[name] = launch
+        launched.after = after
+        self._all.append(launched)
+        launch.then(launched.tell_if_not_run)
+        if self._session.stopping.is_set():
+            launched.call_off()
         return launch
+
+    def call_off(self) -> None:
+        """Calls off what has not begun."""
+        for launched in self._all:
+            with self._session.interrupts.shield():
+                launched.call_off()
 
     def wait(self) -> None:
         """Waits until all that was launched is over and told."""
         self._launcher.wait()
         for launched in self._all:
-            self._tell_if_not_run(*launched)
+            launched.tell_if_not_run()
 
     def failed(self) -> bool:
         """Tells whether one of them failed."""
-        return any(launch.state == "failed" for launch, _, _ in self._all)
+        return any(one.launch.state == "failed" for one in self._all)
 
-    def unfinished(self) -> tuple[str, ...]:
-        """Returns the names of those that are not over."""
-        return tuple(launch.name for launch, _, _ in self._all if not launch.done())
+    def unfinished(self) -> list[Flow]:
+        """Returns those that are not over."""
+        return [one.flow for one in self._all if not one.launch.done() and not one.flow.outcome]
 
     def close(self) -> None:
         """Ends the threads, when nothing runs any more."""
         self._launcher.close()
 
-    def _work(self, launch: Launch, flow: Flow, obstacle: str | None) -> Any:
-        session = self._session
-        flow.launch = launch
-        obstacle = session.obstacle() or obstacle
-        if session.stopping.is_set():
-            outcome = flow.call_off("skipped", "the run was interrupted before it began")
-        elif obstacle is not None:
-            outcome = flow.call_off("depsfail", obstacle)
-        else:
-            outcome = flow.run()
-        session.outcomes.append(outcome)
+
+class _Launched:
+    """One launched job; it is run or called off, whichever comes first."""
+
+    launch: Launch
+    after: list[Launch]
+
+    def __init__(self, session: Session, flow: Flow, obstacle: str | None) -> None:
+        self.flow = flow
+        self._session = session
+        self._obstacle = obstacle
+        self._settled = False
+        self._lock = threading.Lock()
+
+    def work(self, launch: Launch) -> Any:
+        """Runs the job on a thread of the pool."""
+        self.flow.launch = launch
+        if self._session.stopping.is_set():
+            self.call_off()
+        with self._lock:
+            called_off, self._settled = self._settled, True
+        if called_off:
+            raise NotRun("skipped", _INTERRUPTED)
+        obstacle = self._session.obstacle() or self._obstacle
+        outcome = self.flow.call_off("depsfail", obstacle) if obstacle else self.flow.run()
+        self._session.outcomes.append(outcome)
         if outcome.error is not None:
             raise outcome.error
         if outcome.status in ("skipped", "depsfail"):
             raise NotRun(outcome.status, outcome.reason or "")
-        return flow.answer
+        return self.flow.answer
 
-    def _tell_if_not_run(self, launch: Launch, flow: Flow, after: list[Launch]) -> None:
-        with self._telling:
-            if launch.state != "depsfail" or flow.outcome is not None:
-                return
-            flow.launch = launch
-            for one in after:
-                if one.state in _BECAME:
-                    reason = waits_for(one.name, one.state)
-                    self._session.outcomes.append(flow.call_off("depsfail", reason))
-                    return
+    def call_off(self) -> None:
+        """Has the job not run any more, unless it has begun."""
+        self._not_run("skipped", _INTERRUPTED)
+
+    def tell_if_not_run(self) -> None:
+        """Tells that the job did not run because of what it depends on, if that is so."""
+        failed = next((one for one in self.after if one.state in _BECAME), None)
+        if self.launch.state == "depsfail" and failed is not None:
+            self._not_run("depsfail", waits_for(failed.name, failed.state))
+
+    def _not_run(self, status: Literal["skipped", "depsfail"], reason: str) -> None:
+        with self._lock:
+            if not self._settled:
+                self._settled = True
+                self.flow.launch = self.launch
+                self._session.outcomes.append(self.flow.call_off(status, reason))
 
 
 def waits_for(dependency: str, became: str) -> str:

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ojobchannels.errors import JobFileError
+from ojobchannels.errors import JobFileError, Problem
 from ojobchannels.ojob.checking import Check
 from ojobchannels.ojob.code import Block
 from ojobchannels.ojob.faults import check_model
@@ -89,14 +89,18 @@ class JobFile:
         return list(dict.fromkeys(found))
 
 
-def load(path: str | Path) -> JobFile:
+def load(path: str | Path, *, places: bool = True) -> JobFile:
     """Reads and checks a job file and all that it includes.
+
+    Args:
+        path: The job file.
+        places: Whether what it says of the manager's channels counts, and is checked.
 
     Raises:
         JobFileError: Something is wrong; the error tells all of it.
     """
     sources, problems = gather(Path(path))
-    check = Check(sources, whole=not problems)
+    check = Check(sources, whole=not problems, places=places)
     problems += check.problems
     specs: list[tuple[Source, FileSpec]] = []
     for source in sources:
@@ -106,7 +110,7 @@ def load(path: str | Path) -> JobFile:
         else:
             specs.append((source, checked))
     if problems:
-        raise JobFileError(tuple(sorted(set(problems))))
+        raise JobFileError(_once_each(problems))
     return JobFile(
         name=str(path),
         files=tuple(source.name for source in sources),
@@ -122,6 +126,14 @@ def load(path: str | Path) -> JobFile:
         ),
         threads=_threads([file for _, file in specs]),
     )
+
+
+def _once_each(problems: list[Problem]) -> tuple[Problem, ...]:
+    """Sorts faults by their places; one behind an anchor is not told again for each alias."""
+    told: dict[tuple[object, ...], Problem] = {}
+    for one in sorted(problems):
+        told.setdefault((one.file, one.line, one.column, one.message), one)
+    return tuple(told.values())
 
 
 def _job(spec: JobSpec, source: Source, path: DocumentPath, check: Check) -> Job:

@@ -5,12 +5,21 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from ojobchannels.channel import Channel
 from ojobchannels.documents import check_value, same
-from ojobchannels.errors import InvalidJobArgs, InvalidValue, JobMisuse, RunNotStarted
-from ojobchannels.manager import JobManager, JobRun
+from ojobchannels.errors import (
+    InvalidJobArgs,
+    InvalidValue,
+    JobMisuse,
+    LockLost,
+    RunNotStarted,
+    shown,
+)
+from ojobchannels.manager import JobManager, JobRun, current_run
+from ojobchannels.manager.run import make_current
 
 if TYPE_CHECKING:
     from ojobchannels.ojob.steps import Steps
@@ -93,10 +102,34 @@ class Managing:
 
 
 class Runs:
-    """The managed runs that one flow has started."""
+    """The managed runs that one flow has started.
+
+    The latest that is open is the flow's `current_run`; while there is none, its caller's.
+    """
 
     def __init__(self) -> None:
         self.started: list[JobRun] = []
+        self._of_the_caller: JobRun | None = None
+
+    def __enter__(self) -> Runs:
+        self._of_the_caller = current_run()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        make_current(self._of_the_caller)
+
+    def add(self, run: JobRun) -> None:
+        """Takes up a run that has just been started."""
+        self.started.append(run)
+        make_current(run)
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Surrounds what ends some of them."""
+        try:
+            yield
+        finally:
+            make_current(next(self.open(), self._of_the_caller))
 
     def open(self) -> Iterator[JobRun]:
         """Yields those that are open, the latest first."""
@@ -124,7 +157,7 @@ class Bridge:
     def init(self, jobs: Config, locks: Config) -> None:
         """Opens the channels of the manager."""
         managing = self._session.managing
-        opened = managing.init(self._steps.job.name, ManagerConfig(jobs, locks))
+        opened = managing.init(self._steps.caller, ManagerConfig(jobs, locks))
         if opened is None:
             return
         kept, held = opened.jobs.type, opened.locks.type
@@ -137,7 +170,7 @@ class Bridge:
 
     def start(self, name: object, timeout: object) -> None:
         """Starts a run; in a `from`, the job is skipped if it runs elsewhere."""
-        job = self._steps.job.name
+        job = self._steps.caller
         if not isinstance(name, str) or not name:
             raise InvalidJobArgs(
                 f"job {job!r}", f"{START!r} needs a `name`", "give one in its args"
@@ -154,8 +187,9 @@ class Bridge:
 
     def end(self, name: object) -> None:
         """Ends a run that was started here, as completed."""
-        with self._session.interrupts.shield():
-            self._steps.runs.find(END, name).end()
+        runs = self._steps.runs
+        with self._session.interrupts.shield(), runs.ending():
+            runs.find(END, name).end()
 
     def error(self, name: object, error: object) -> None:
         """Ends runs that were started here as failed: in a `catch` all that are open, else one."""
@@ -166,9 +200,18 @@ class Bridge:
         else:
             runs = [steps.runs.find(ERROR, name)]
             failure = error or steps.error or sys.exc_info()[1] or f"{ERROR!r} was called"
-        with self._session.interrupts.shield():
+        with self._session.interrupts.shield(), steps.runs.ending():
             for run in runs:
-                run.fail(failure if isinstance(failure, BaseException) else str(failure))
+                _fail(run, failure if isinstance(failure, BaseException) else str(failure))
+
+
+def _fail(run: JobRun, error: BaseException | str) -> None:
+    """Ends a run as failed; that it had lost its lock is no news if that is the very error."""
+    try:
+        run.fail(error)
+    except LockLost as lost:
+        if not isinstance(error, LockLost) or error.name != lost.name:
+            raise
 
 
 def for_the_record(args: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,7 +240,7 @@ def _plain(config: Config) -> Any:
 
 def _told(config: ManagerConfig) -> str:
     jobs, locks = (
-        config.get("type", "simple") if isinstance(config, Mapping) else config or "simple"
-        for config in config
+        one.get("type", "simple") if isinstance(one, Mapping) else shown(one or "simple")
+        for one in config
     )
     return f"chJobs {jobs} and chLocks {locks}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import traceback
+from contextlib import suppress
 from datetime import datetime
 from typing import Final, Literal, TextIO, TypeAlias
 
@@ -18,8 +19,10 @@ _PREFIX: Final[dict[Level, str]] = {"info": "", "warn": "warning: ", "error": "e
 class Output:
     """Writes ``HH:MM:SS | job | text``: errors to stderr, all else to stdout.
 
+    Work does not hang on its audience: a line that cannot be written is dropped.
+
     Override `log`, `started` and `ended` to tell it in another way; they are called by several
-    threads.
+    threads, and what they raise fails the job that they were to tell of.
     """
 
     def __init__(self) -> None:
@@ -50,13 +53,21 @@ class Output:
             case "depsfail":
                 self._write(outcome.job, f"not run: {outcome.reason}", sys.stdout)
 
-    def _write(self, job: str, text: str, stream: TextIO) -> None:
+    def _write(self, job: str, text: str, stream: TextIO | None) -> None:
         time = datetime.now().astimezone().strftime("%H:%M:%S")
         lines = "".join(f"{time} | {job} | {line}\n" for line in text.splitlines() or [""])
         with self._lock:
-            sys.stdout.flush()
-            stream.write(lines)
-            stream.flush()
+            _put("", sys.stdout)  # what a job itself has printed comes first
+            _put(lines, stream)
+
+
+def _put(text: str, stream: TextIO | None) -> None:
+    if stream is None:
+        return
+    encoding = stream.encoding or "utf-8"
+    with suppress(OSError, ValueError):  # full, without a reader, closed
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
 
 
 def _failure(outcome: Outcome) -> str:

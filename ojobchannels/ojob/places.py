@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
+
+from ojobchannels.errors import Problem
 
 DocumentPath: TypeAlias = tuple[str | int, ...]
+
+_LONGEST: Final = 400
 
 
 class Place(NamedTuple):
@@ -35,3 +39,18 @@ def _step(step: str | int) -> str:
     if isinstance(step, int):
         return f"[{step}]"
     return f".{step}" if re.fullmatch(r"[\w-]+", step) else f"[{step!r}]"
+
+
+def fault(
+    file: str, at: tuple[int, int], path: DocumentPath, message: str, hint: str = ""
+) -> Problem:
+    """Describes a fault in one line, whatever names and values its words quote."""
+    return Problem(file, *at, _short(written(path)), _short(message), _short(hint))
+
+
+def _short(text: str) -> str:
+    """Cuts what is too long to read, and writes what a terminal does not show as escapes."""
+    cut = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in cut
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ojobchannels.ojob.arguments import FlowArgs, Layer, merge
-from ojobchannels.ojob.flow import Flow
+from ojobchannels.ojob.flow import Flow, listed
 from ojobchannels.ojob.graphs import in_order
 from ojobchannels.ojob.launches import waits_for
 from ojobchannels.ojob.loading import JobFile, Todo, load
@@ -30,8 +30,8 @@ def run_file(
     """Checks a job file, and runs its todo.
 
     Called in the main thread, it takes SIGINT and SIGTERM, where nobody else handles them, as a
-    wish to stop: what runs in the main thread is recorded as failed, launched jobs are waited for,
-    and nothing new starts. A second signal leaves the launched jobs to themselves.
+    wish to stop: what runs in the main thread is recorded as failed, launched jobs that have begun
+    are waited for, and nothing new starts. A second signal leaves the launched jobs to themselves.
 
     Args:
         path: The job file.
@@ -43,7 +43,7 @@ def run_file(
     Raises:
         JobFileError: The file is faulty; nothing was run.
     """
-    file = load(path)
+    file = load(path, places=jobs is None or locks is None)
     managing = Managing(ManagerConfig(jobs, locks))
     return _run(Session(file, args or {}, output or Output(), managing))
 
@@ -92,7 +92,8 @@ def _run(session: Session) -> RunResult:
     except KeyboardInterrupt:
         interrupted = True
         if unfinished := session.launches.unfinished():
-            return RunResult(INTERRUPTED, tuple(session.outcomes), unfinished)
+            left = tuple(flow.job.name for flow in unfinished)
+            return RunResult(INTERRUPTED, tuple(session.outcomes), left)
     except BaseException:
         session.close()
         raise
@@ -106,24 +107,40 @@ def _run(session: Session) -> RunResult:
 def _run_todo(session: Session) -> None:
     if not session.file.todo:
         session.output.log("ojob", "warn", f"{session.file.name} has no todo: nothing to do")
-    for entry in ordered(session.file):
-        for call in entry.calls:
-            flow = Flow(session, session.jobs[entry.job], [session.given, Layer(call, True)])
-            became = {dep: session.result_in_todo(dep) for dep in session.file.deps_of(entry.job)}
-            failed = ((dep, one) for dep, one in became.items() if one and one != "completed")
-            obstacle = session.obstacle() or next((waits_for(*one) for one in failed), None)
-            try:
-                flow.run() if obstacle is None else flow.call_off("depsfail", obstacle)
-            finally:
-                if flow.outcome is not None:
-                    session.outcomes.append(flow.outcome)
+    flows = [
+        Flow(session, session.jobs[entry.job], [session.given, Layer(call, True)])
+        for entry in ordered(session.file)
+        for call in entry.calls
+    ]
+    try:
+        for flow in flows:
+            _run_call(session, flow)
+    except KeyboardInterrupt:
+        session.left_out = [flow for flow in flows if flow.outcome is None]
+        raise
+
+
+def _run_call(session: Session, flow: Flow) -> None:
+    deps = session.file.deps_of(flow.job.name)
+    became = {dep: session.result_in_todo(dep) for dep in deps}
+    failed = ((dep, one) for dep, one in became.items() if one and one != "completed")
+    obstacle = session.obstacle() or next((waits_for(*one) for one in failed), None)
+    try:
+        flow.run() if obstacle is None else flow.call_off("depsfail", obstacle)
+    finally:
+        if flow.outcome is not None:
+            session.outcomes.append(flow.outcome)
 
 
 def _wind_up(session: Session) -> None:
+    """Sees to what was launched after a first interrupt: what has not begun is called off."""
     session.stopping.set()
+    if session.left_out:
+        said = f"interrupted: left out of the todo: {listed(session.left_out)}"
+        session.output.log("ojob", "warn", said)
+    session.launches.call_off()
     if unfinished := session.launches.unfinished():
-        names = ", ".join(map(repr, unfinished))
-        said = f"interrupted: waiting for {names}; interrupt again to leave them"
+        said = f"interrupted: waiting for {listed(unfinished)}; interrupt again to leave that"
         session.output.log("ojob", "warn", said)
     session.launches.wait()
 

@@ -8,10 +8,9 @@ from typing import Any, Final
 
 from ojobchannels.channel import Channel, open_channel
 from ojobchannels.documents import same
-from ojobchannels.errors import JobMisuse, UnknownJob
+from ojobchannels.errors import JobMisuse, UnknownJob, shown
 from ojobchannels.manager import Launch
 from ojobchannels.ojob.arguments import Layer
-from ojobchannels.ojob.faults import closest
 from ojobchannels.ojob.flow import Flow
 from ojobchannels.ojob.interrupts import Interrupts
 from ojobchannels.ojob.launches import Launches
@@ -20,6 +19,7 @@ from ojobchannels.ojob.managing import INIT, Managing
 from ojobchannels.ojob.outcomes import Outcome, Status
 from ojobchannels.ojob.output import Output
 from ojobchannels.ojob.steps import Steps
+from ojobchannels.ojob.words import closest
 
 _OF_THE_MANAGER: Final = {
     "oJobManager-jobs": "jobs",
@@ -41,6 +41,7 @@ class Session:
         stopping: Set when nothing new may start.
         outcomes: What became of the jobs that the todo and launches called.
         launches: The jobs that were launched.
+        left_out: The calls of the todo that were not begun because of an interrupt.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Session:
         self.stopping = threading.Event()
         self.outcomes: list[Outcome] = []
         self.launches = Launches(self, file.threads)
+        self.left_out: list[Flow] = []
         self._channels: dict[str, tuple[Channel, Any]] = {}
         self._lock = threading.Lock()
 
@@ -87,7 +89,7 @@ class Session:
         job = self.find(name)
         if job.bundled:
             tool = Steps(self, job, [Layer(args, False)], caller.launch)
-            tool.runs, tool.error = caller.runs, caller.error
+            tool.caller, tool.runs, tool.error = caller.caller, caller.runs, caller.error
             tool.perform()
             return tool.answer
         flow = Flow(self, job, [self.given, Layer(args, False)])
@@ -99,7 +101,8 @@ class Session:
     def launch(self, parent: Steps, name: str, args: Mapping[str, Any]) -> Launch:
         """Has a job run on the pool."""
         flow = Flow(self, self.find(name), [self.given, Layer(args, False)])
-        return self.launches.submit(parent, flow)
+        with self.interrupts.shield():
+            return self.launches.submit(parent, flow)
 
     def channel(self, job: str, name: str, config: Any) -> Channel:
         """Returns a channel of the manager, or one of the run's own.
@@ -120,7 +123,7 @@ class Session:
                 self._channels[name] = open_channel(name, config), config
             channel, opened_with = self._channels[name]
         if config is not None and not same(config, opened_with):
-            reason = f"the channel {name!r} is open with {opened_with}, not with {config}"
+            reason = f"the channel {name!r} is open with {shown(opened_with)}, not {shown(config)}"
             raise JobMisuse(job, reason, "give each channel a name of its own")
         return channel
 

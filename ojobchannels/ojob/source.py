@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import io
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,9 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from ojobchannels.errors import JobFileError, Problem
-from ojobchannels.ojob.places import DocumentPath, Place, written
+from ojobchannels.ojob.places import DocumentPath, Place, fault
+from ojobchannels.ojob.words import closest
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
+_NOT_FOR_YAML: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+"""What JSON has in its texts as it stands, and YAML takes for line breaks or not at all."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,7 @@ class Source:
     ) -> Problem:
         """Describes a fault of the part at `path`, pointing at its value or its key."""
         place = self.place(path)
-        line, column = place[2:4] if at_key else place[:2]
-        return Problem(self.name, line, column, written(path), message, hint)
+        return fault(self.name, place[2:4] if at_key else place[:2], path, message, hint)
 
 
 def read(path: Path, name: str, *, bundled: bool = False) -> Source:
@@ -61,15 +65,17 @@ def read(path: Path, name: str, *, bundled: bool = False) -> Source:
     Raises:
         JobFileError: It cannot be read, or is not what its name says.
     """
+    from ojobchannels.ojob.syntax import no_json
     from ojobchannels.ojob.yamltext import Reader
 
     if path.suffix not in SUFFIXES:
         advice = f"a job file ends in {', '.join(SUFFIXES)}"
-        raise JobFileError((Problem(name, 0, 0, "", "this is no job file by its name", advice),))
+        raise JobFileError((fault(name, (0, 0), (), "this is no job file by its name", advice),))
     text = _text(path, name)
     if path.suffix == ".json":
-        text = text.replace("\t", " ")  # JSON indents with tabs at will, YAML does not
-        _check_json(text, name)
+        if found := no_json(text):
+            raise JobFileError((fault(name, found[:2], (), found.message, found.hint),))
+        text = _NOT_FOR_YAML.sub(_escaped, text.replace("\t", " "))
     reader = Reader(name)
     data = reader.read(text)
     if reader.problems:
@@ -77,21 +83,46 @@ def read(path: Path, name: str, *, bundled: bool = False) -> Source:
     return Source(name, path, bundled, text, data, reader.places)
 
 
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
+
+
 def _text(path: Path, name: str) -> str:
     try:
-        return path.read_text("utf-8-sig")
+        raw = path.read_bytes()
     except OSError as error:
-        reason = f"cannot read it: {error.strerror or error}"
-        raise JobFileError((Problem(name, 0, 0, "", reason, ""),)) from error
-    except UnicodeDecodeError as error:
-        reason = f"byte {error.start} is not UTF-8"
-        advice = "save the file as UTF-8"
-        raise JobFileError((Problem(name, 0, 0, "", reason, advice),)) from error
-
-
-def _check_json(text: str, name: str) -> None:
+        said = f"cannot read it: {error.strerror or error}"
+        raise JobFileError((fault(name, (0, 0), (), said, _advice(path, error)),)) from error
     try:
-        json.loads(text)
-    except json.JSONDecodeError as error:
-        problem = Problem(name, error.lineno, error.colno, "", f"this is not JSON: {error.msg}", "")
-        raise JobFileError((problem,)) from None
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = raw[: error.start].decode()
+        at = before.count("\n") + 1, len(before) - before.rfind("\n")
+        utf16 = raw[:2] in (b"\xff\xfe", b"\xfe\xff")
+        said = "this is UTF-16" if utf16 else f"the byte 0x{raw[error.start]:02X} is not UTF-8"
+        raise JobFileError((fault(name, at, (), said, "save the file as UTF-8"),)) from error
+    return io.StringIO(text, newline=None).read()
+
+
+def _advice(path: Path, error: OSError) -> str:
+    match error:
+        case IsADirectoryError():
+            return "name a file in it"
+        case PermissionError():
+            return f"user id {os.geteuid()} needs permission to read it"
+        case FileNotFoundError() if not path.parent.is_dir():
+            return f"there is no folder {path.parent}"
+        case FileNotFoundError():
+            meant = file_beside(path)
+            return f"did you mean `{path.with_name(meant)}`?" if meant else ""
+        case _:
+            return ""
+
+
+def file_beside(path: Path) -> str | None:
+    """Returns the name of the job file that may be meant by one that is not there."""
+    try:
+        names = [one.name for one in path.parent.iterdir() if one.suffix in SUFFIXES]
+    except (OSError, ValueError):  # the folder is not there, or has NUL in its name
+        return None
+    return closest(path.name, names)

@@ -52,6 +52,7 @@ class Steps:
     Attributes:
         session: The run of the job file that it is part of.
         job: The job.
+        caller: The job for which it works: itself, or what called it, if it is of a bundled pack.
         layers: Where its args come from, the lowest first.
         args: The map of args, once they are rendered.
         phase: What it is at.
@@ -67,6 +68,7 @@ class Steps:
     ) -> None:
         self.session = session
         self.job = job
+        self.caller = job.name
         self.layers = [Layer(job.args, True), *layers]
         self.args = FlowArgs({})
         self.phase: Phase = "args"
@@ -122,13 +124,13 @@ class Steps:
 
     def started(self, run: JobRun) -> None:
         """Takes up a managed run."""
-        self.runs.started.append(run)
+        self.runs.add(run)
         if self.launch is not None:
             self.launch.run_id = run.run_id
 
     def log(self, level: Level, text: str) -> None:
         """Tells what the job says."""
-        self.session.output.log(self.job.name, level, text)
+        self.session.output.log(self.caller, level, text)
 
 
 def _told(busy: LockBusy) -> str:

@@ -16,6 +16,8 @@ _TEMPLATE: Final = re.compile(
 _OPENING: Final = re.compile(r"\$\{|\{\{")
 _NAME: Final = re.compile(r"[^\s.:#/!>&^][^.:]*(\.[^.:]+)*")
 _MISSING: Final = object()
+_MAX_PARTS: Final = 100_000
+_MAX_DEPTH: Final = 100
 
 
 def faulty_templates(text: str) -> Iterator[str]:
@@ -29,6 +31,11 @@ def faulty_templates(text: str) -> Iterator[str]:
     yield from _OPENING.findall(text, rest)
 
 
+def has_template(text: str) -> bool:
+    """Tells whether rendering may change a text."""
+    return _OPENING.search(text) is not None
+
+
 def render(written: Mapping[str, Any], given: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Renders the templates in `written`.
 
@@ -37,7 +44,8 @@ def render(written: Mapping[str, Any], given: Mapping[str, Any], where: str) -> 
     itself, of whatever type.
 
     Raises:
-        InvalidJobArgs: A template names something unknown and has no default.
+        InvalidJobArgs: A template names something unknown and has no default, or templates that
+            name each other stand for too much.
     """
     renderer = _Renderer(written, given, where)
     return {key: renderer.render(value, (key,)) for key, value in written.items()}
@@ -60,8 +68,11 @@ class _Renderer:
         self._given = given
         self._where = where
         self._open: list[tuple[str, ...]] = []  # what is being rendered: a name in it is no answer
+        self._parts = 0  # what templates brought in
 
     def render(self, value: Any, path: tuple[str, ...]) -> Any:
+        if self._open:
+            self._count()
         match value:
             case str():
                 return self._text(value, path)
@@ -121,11 +132,23 @@ class _Renderer:
     def _unknown(self, name: str) -> InvalidJobArgs:
         itself = self._is_open(tuple(name.split(".")))
         known = ", ".join(f"`{one}`" for one in sorted({*self._written, *self._given}))
-        return InvalidJobArgs(
-            f"{self._where}, args.{'.'.join(self._open[-1])}",
+        return self._error(
+            self._open[-1],
             f"`{name}` refers to itself" if itself else f"nothing is named `{name}`",
             f"pass it, or write `${{{name}:-default}}`; at hand: {known}",
         )
+
+    def _count(self) -> None:
+        self._parts += 1
+        if self._parts > _MAX_PARTS:
+            reason = f"its templates stand for more than {_MAX_PARTS} parts"
+            raise self._error(self._open[0], reason, "repeat less, or make the value in code")
+        if len(self._open) > _MAX_DEPTH:
+            reason = f"its templates lead to each other over more than {_MAX_DEPTH} steps"
+            raise self._error(self._open[0], reason, "name the last of them")
+
+    def _error(self, path: tuple[str, ...], reason: str, advice: str) -> InvalidJobArgs:
+        return InvalidJobArgs(f"{self._where}, args.{'.'.join(path)}", reason, advice)
 
 
 def _parts(match: re.Match[str]) -> tuple[str, str | None]:

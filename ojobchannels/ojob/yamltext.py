@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Any, Final
 
 from ruamel.yaml import YAML
@@ -12,11 +12,20 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from ojobchannels.errors import Problem
-from ojobchannels.ojob.places import DocumentPath, Place, written
+from ojobchannels.ojob.composing import Unbounded, compose
+from ojobchannels.ojob.places import DocumentPath, Place, fault
+from ojobchannels.ojob.syntax import (
+    QUOTE_TEMPLATES,
+    SyntaxFault,
+    no_yaml,
+    unknown_version,
+    unreadable,
+)
 
 _TAG: Final = "tag:yaml.org,2002:"
 _TEXT: Final = {f"{_TAG}{kind}" for kind in ("str", "timestamp", "value")}
 _SCALARS: Final = {f"{_TAG}{kind}" for kind in ("int", "float", "bool", "null")}
+_KINDS: Final = {"int": "whole number", "float": "number", "bool": "boolean", "null": "null"}
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -55,44 +64,34 @@ class Reader:
         self.places: dict[DocumentPath, Place] = {}
         self._name = name
         self._yaml = _yaml()
-        self._within: list[Node] = []
 
     def read(self, text: str) -> Any:
         """Returns the document, None for an empty one or where it is no YAML at all."""
         try:
-            node = _yaml().compose(text)
+            node = compose(text)
         except MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            said = ", ".join(part for part in (error.context, error.problem) if part)
-            hint = _advice(text, mark.line, mark.column)
-            self._fault((mark.line + 1, mark.column + 1), (), f"this is not YAML: {said}", hint)
+            self._tell(no_yaml(error, text))
             return None
         except ReaderError as error:
-            before = text[: error.position]
-            at = before.count("\n") + 1, len(before) - before.rfind("\n")
-            shown = f"U+{ord(text[error.position]):04X}"
-            self._fault(at, (), f"the character {shown} is not allowed in YAML", "take it out")
+            self._tell(unreadable(error, text))
             return None
-        except RecursionError:
-            self._fault((1, 1), (), "it is nested too deeply", "write it flatter")
+        except AssertionError:
+            self._tell(unknown_version(text))
+            return None
+        except Unbounded as error:
+            self._tell(SyntaxFault(error.line, error.column, str(error), error.advice))
             return None
         return None if node is None else self._build(node, (), None)
 
     def _build(self, node: Node, path: DocumentPath, key: Node | None) -> Any:
         style = node.style if isinstance(node, ScalarNode) else None
         self.places[path] = Place(*_mark(node), *_mark(key or node), style)
-        if any(node is one for one in self._within):
-            return self._fault(_mark(node), path, "it contains itself", "take the alias out")
         if isinstance(node, ScalarNode):
             return self._scalar(node, path)
-        self._within.append(node)
-        try:
-            if isinstance(node, MappingNode) and node.tag == f"{_TAG}map":
-                return self._map(node, path)
-            if isinstance(node, SequenceNode) and node.tag == f"{_TAG}seq":
-                return [self._build(part, (*path, at), None) for at, part in enumerate(node.value)]
-        finally:
-            self._within.pop()
+        if isinstance(node, MappingNode) and node.tag == f"{_TAG}map":
+            return self._map(node, path)
+        if isinstance(node, SequenceNode) and node.tag == f"{_TAG}seq":
+            return [self._build(part, (*path, at), None) for at, part in enumerate(node.value)]
         return self._unknown_tag(node, path)
 
     def _scalar(self, node: ScalarNode, path: DocumentPath) -> Any:
@@ -102,16 +101,20 @@ class Reader:
             return self._unknown_tag(node, path)
         try:
             return _value(self._yaml, node)
-        except ValueError:
-            kind = node.tag.removeprefix(_TAG)
-            return self._fault(_mark(node), path, f"{node.value!r} is no {kind}", "")
+        except (ValueError, LookupError):
+            kind = _KINDS[node.tag.removeprefix(_TAG)]
+            said = f"`{node.value[:40]}` is no {kind} that can be read"
+            return self._fault(_mark(node), path, said, "put quotes around it, without a tag")
 
     def _map(self, node: MappingNode, path: DocumentPath) -> dict[str, Any]:
         built: dict[str, Any] = {}
         merged: list[tuple[Node, Node]] = []
         for key, value in node.value:
-            if key.tag == f"{_TAG}merge":
+            if _merges(key):
                 merged += self._pairs(value, path)
+            elif node.flow_style and _lacks_a_space(key, value):
+                hint = "put a space behind the colon, or quotes around the key"
+                self._fault(_mark(key), path, f"the key `{key.value}` has no value", hint)
             elif (name := self._name_of(key, path)) in built:
                 hint = f"keep one of them; the first is in line {self.places[*path, name].key_line}"
                 self._fault(_mark(key), (*path, name), f"the key `{name}` is here twice", hint)
@@ -122,37 +125,58 @@ class Reader:
                 built[name] = self._build(value, (*path, name), key)
         return built
 
-    def _pairs(self, node: Node, path: DocumentPath) -> Iterable[tuple[Node, Node]]:
+    def _pairs(self, node: Node, path: DocumentPath) -> Iterator[tuple[Node, Node]]:
         """The pairs that a merge key (``<<``) brings in, of one map or of a list of maps."""
-        parts = node.value if isinstance(node, SequenceNode) else [node]
-        if all(isinstance(part, MappingNode) for part in parts):
-            return [pair for part in parts for pair in part.value]
-        self._fault(_mark(node), path, "`<<` takes a map or a list of maps", "")
-        return []
+        for part in node.value if isinstance(node, SequenceNode) else [node]:
+            if not isinstance(part, MappingNode):
+                hint = "name the anchor of one: `<<: *anchor`"
+                self._fault(_mark(part), path, "`<<` takes a map or a list of maps", hint)
+                continue
+            yield from (pair for pair in part.value if not _merges(pair[0]))
+            for key, value in part.value:
+                if _merges(key):
+                    yield from self._pairs(value, path)
 
     def _name_of(self, key: Node, path: DocumentPath) -> str:
         if isinstance(key, ScalarNode) and key.tag in _TEXT:
             return _text(key)
-        shown = str(key.value) if isinstance(key, ScalarNode) else "this"
-        self._fault(_mark(key), path, f"the key `{shown}` is not text", "put quotes around it")
-        return shown
+        if not isinstance(key, ScalarNode):
+            is_map = isinstance(key, MappingNode)
+            said = f"{'a map' if is_map else 'a list'} cannot be a key"
+            self._fault(_mark(key), path, said, QUOTE_TEMPLATES if is_map else "write text")
+        elif key.value:
+            said = f"the key `{key.value}` is not text"
+            self._fault(_mark(key), path, said, "put quotes around it")
+        else:
+            self._fault(_mark(key), path, "no key stands before the colon", "write one")
+        return str(key.value)
 
     def _unknown_tag(self, node: Node, path: DocumentPath) -> None:
-        self._fault(_mark(node), path, f"the tag {node.tag} means nothing here", "take it out")
+        tag = str(node.tag).replace(_TAG, "!!")
+        hint = "take it out" if tag.startswith("!!") else "take it out, or put quotes around it"
+        self._fault(_mark(node), path, f"the tag `{tag}` means nothing here", hint)
+
+    def _tell(self, found: SyntaxFault) -> None:
+        self._fault(found[:2], (), found.message, found.hint)
 
     def _fault(self, at: tuple[int, int], path: DocumentPath, message: str, hint: str) -> None:
-        self.problems.append(Problem(self._name, *at, written(path), message, hint))
+        self.problems.append(fault(self._name, at, path, message, hint))
 
 
-def _advice(text: str, number: int, column: int) -> str:
-    line = next(iter(text.split("\n")[number : number + 1]), "")
-    if line[: column + 1].strip(" ") == "\t":
-        return "indent with spaces, YAML takes no tabs"
-    if line.startswith("---"):
-        return "a job file is one document"
-    if ": " in line.partition(": ")[2]:
-        return "put quotes around a text that contains a colon and a space"
-    return "look at the indentation and the quotes here and in the lines above"
+def _lacks_a_space(key: Node, value: Node) -> bool:
+    """Tells whether a pair was written as ``{name:value}``, which is a key alone."""
+    return (
+        isinstance(key, ScalarNode)
+        and key.style is None
+        and re.match(r"[\w-]+:\S", str(key.value)) is not None
+        and isinstance(value, ScalarNode)
+        and value.style is None
+        and value.value == ""
+    )
+
+
+def _merges(key: Node) -> bool:
+    return str(key.tag) == f"{_TAG}merge"
 
 
 def _text(node: ScalarNode) -> str:

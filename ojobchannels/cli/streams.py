@@ -1,0 +1,70 @@
+"""Standard output and error where nobody reads them: closed, full, or a pipe without a reader."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+from typing import TYPE_CHECKING, BinaryIO, Final, TextIO, cast
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+_OUT: Final = 1
+_ERR: Final = 2
+_ERRORS: Final = "backslashreplace"
+
+
+def settle() -> None:
+    """Makes the standard streams fit for any text, and for being closed.
+
+    A number that a closed stream has left free is taken, before a file of ours gets it and a child
+    process writes into that.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= _ERR:
+        os.set_inheritable(number, True)
+    os.close(number)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors=_ERRORS)
+    sys.stdout = sys.stdout or _Closed()
+    sys.stderr = _heedless(sys.stderr, _ERR)
+
+
+def drop_what_nobody_reads() -> None:
+    """Has writing to standard output go well whether or not anybody reads it."""
+    sys.stdout = _heedless(sys.stdout, _OUT)
+
+
+def give_up_output() -> None:
+    """Lets the interpreter flush what is left of standard output into nothing."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, _OUT)
+    os.close(nothing)
+
+
+class _Closed(io.TextIOBase):
+    def write(self, text: str, /) -> int:  # noqa: ARG002  a stream's face
+        raise OSError(errno.EBADF, "it is closed")
+
+
+class _Heedless(io.FileIO):
+    def write(self, data: ReadableBuffer, /) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return memoryview(data).nbytes
+
+
+def _heedless(stream: TextIO | None, number: int) -> TextIO:
+    raw = _Heedless(number, "w", closefd=False)
+    if not isinstance(stream, io.TextIOWrapper):
+        return io.TextIOWrapper(io.BufferedWriter(raw), "utf-8", _ERRORS)
+    # With python -u the text goes straight to the file, as it does in the interpreter's own stream.
+    return io.TextIOWrapper(
+        cast("BinaryIO", raw) if stream.write_through else io.BufferedWriter(raw),
+        stream.encoding,
+        _ERRORS,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )

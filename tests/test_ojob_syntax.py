@@ -1,0 +1,376 @@
+"""A job file that is no YAML or no JSON: where it goes wrong, and what to do, in plain words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ojobchannels.errors import JobFileError
+from ojobchannels.ojob import check_file
+
+FAULTS = {  # what is in the file; what is told of it, after its name
+    "broken flow": (
+        "jobs: [1\ntodo: 2",
+        "1:7: the bracket that opens here is not closed by `]`; close it, or put a comma between "
+        "its parts",
+    ),
+    "a tab": (
+        "jobs:\n\t- name: A",
+        "2:1: a tab stands here; indent with spaces, YAML takes no tabs",
+    ),
+    "a colon in a text": (
+        "todo:\n- a: b: c",
+        "2:7: a second colon and space stand in this line; put quotes around the text",
+    ),
+    "two documents": (
+        "jobs: []\n---\ntodo: []",
+        "2:1: a second document begins here; a job file is one document",
+    ),
+    "a control character": (
+        "jobs:\n- name: a\x07",
+        "2:10: the character U+0007 is not allowed here; take it out",
+    ),
+    "a key twice": (
+        "jobs:\n- name: A\n  exec: pass\n  exec: pass",
+        "4:3: jobs[0].exec: the key `exec` is here twice; keep one of them; the first is in line 3",
+    ),
+    "a key that is no text": (
+        "jobs:\n- name: A\n  args: {1: x}",
+        "3:10: jobs[0].args: the key `1` is not text; put quotes around it",
+    ),
+    "a tag": (
+        "jobs:\n- name: !!binary A",
+        "2:9: jobs[0].name: the tag `!!binary` means nothing here; take it out",
+    ),
+    "a number that is none": (
+        "jobs:\n- name: A\n  args: {a: !!int x}",
+        "3:13: jobs[0].args.a: `x` is no whole number that can be read; put quotes around it, "
+        "without a tag",
+    ),
+    "a merge of something else": (
+        "jobs:\n- name: A\n  <<: 5",
+        "3:7: jobs[0]: `<<` takes a map or a list of maps; name the anchor of one: `<<: *anchor`",
+    ),
+    "too many brackets": (
+        "[" * 500,
+        "1:101: from here on it is nested deeper than 100 levels; write it flatter",
+    ),
+    "an alias to itself": (
+        "jobs: &a [*a]",
+        "1:11: the alias stands inside its own anchor; take the alias out",
+    ),
+    "an alias to what it is part of, in a merge": (
+        "jobs:\n- name: A\n  args: &a\n    b: {<<: [{c: 1}, *a]}",
+        "4:22: the alias stands inside its own anchor; take the alias out",
+    ),
+    "aliases that lead deeper and deeper": (
+        "- &x0 [1]\n" + "".join(f"- &x{at} [*x{at - 1}]\n" for at in range(1, 200)),
+        "99:9: from here on it is nested deeper than 100 levels; write it flatter",
+    ),
+    "an alias without an anchor": (
+        "jobs:\n- name: A\n  args: {a: *b}",
+        "3:13: no anchor `&b` stands above this alias; put `&b` before what it stands for, or "
+        "quotes around a text that begins with `*`",
+    ),
+    "a text that begins with a star": (
+        "jobs:\n- name: A\n  args: {a: * 5}",
+        "3:13: no name stands behind `*`; put quotes around a text that begins with `*`",
+    ),
+    "a fault behind an anchor": (
+        "jobs:\n- {name: A, args: {a: &a ['{{}}'], b: *a, c: *a}}",
+        "2:27: jobs[0].args.a[0]: `{{}}` is no template; write {{name}} or ${name:-default}; a "
+        "backslash before it takes it literally",
+    ),
+    "a document behind its end": (
+        "jobs: []\n...\ntodo: []",
+        "3:1: a second document begins here; a job file is one document",
+    ),
+    "a directive without its document": (
+        "%YAML 1.2\njobs: []",
+        "2:1: the document has ended before this; look at the brackets above; and behind a line "
+        "with % there must be a line with ---",
+    ),
+    "another YAML": (
+        "%YAML 3.0\n---\njobs: []",
+        "1:1: this version of YAML is unknown; take the line out",
+    ),
+    "one more YAML": (
+        "# jobs\n%YAML 1.22\n---\njobs: []",
+        "2:1: this version of YAML is unknown; take the line out",
+    ),
+    "text that looks like a directive": (
+        "% jobs\n---\njobs: []",
+        "1:1: this line begins with `%`, but is no directive of YAML; take it out",
+    ),
+    "text behind the end of the document": (
+        "jobs: []\n... todo\n",
+        "2:5: a second document begins here; a job file is one document",
+    ),
+    "a dash behind a key": (
+        "todo: - A\n",
+        "1:7: no dash can stand here; begin it in the next line, or put quotes around a text that "
+        "begins with it",
+    ),
+    "a bracket in the place of a value": (
+        "jobs: ]\n",
+        "1:7: a value cannot begin with `]`; take it out, or put quotes around the text",
+    ),
+    "an escape that is not finished": (
+        'todo: ["\\u12"]\n',
+        "1:11: the escape is not finished; write two backslashes, or put single quotes around the "
+        "text",
+    ),
+    "an exclamation mark before a bracket": (
+        "todo: [!<A]\n",
+        "1:8: no tag can be read here; put quotes around a text with `!`",
+    ),
+    "a wrong indentation": (
+        "jobs:\n  - name: A\n exec: pass",
+        "3:2: the indentation of this line fits to none above; indent it as its equals",
+    ),
+    "a key that is indented too far": (
+        "jobs:\n- name: A\n   exec: pass",
+        "3:8: no key can stand here; look at the indentation and the quotes here and in the lines "
+        "above",
+    ),
+    "code that is not indented": (
+        "jobs:\n- name: A\n  exec: |\n  print(1)\n",
+        "4:3: no colon and space stand behind this key; write `key: value`; or indent the line, "
+        "if it goes on with what stands above",
+    ),
+    "code in the line of the bar": (
+        "jobs:\n- name: A\n  exec: | pass",
+        "3:11: text stands in the line of the `|`; begin it in the next line",
+    ),
+    "a dash without its space": (
+        "todo:\n- A\n-B\n",
+        "3:1: no colon and space stand behind this key; put a space behind the dash",
+    ),
+    "an open quote": (
+        "jobs:\n- name: 'A\ntodo: [A]",
+        "2:9: the quote that opens here is never closed; close it",
+    ),
+    "an unknown escape": (
+        'jobs:\n- name: "C:\\path"',
+        "2:13: `\\p` means nothing in double quotes; write two backslashes, or put single quotes "
+        "around the text",
+    ),
+    "text behind quotes": (
+        "jobs:\n- name: A\n  exec: 'x' + 'y'",
+        "3:13: text stands behind a value that has ended; put quotes around the whole text",
+    ),
+    "a character that begins nothing": (
+        "jobs:\n- name: @A",
+        "2:9: a text cannot begin with `@`; put quotes around it",
+    ),
+    "a backtick": (
+        "jobs:\n- name: `A`",
+        "2:9: a text cannot begin with a backtick; put quotes around it",
+    ),
+    "a bracket too many": (
+        "jobs:\n- name: A\n  args: {x: }}}",
+        "3:14: this `}` closes nothing; take it out, or put quotes around the text",
+    ),
+    "an open bracket": (
+        "todo: [A",
+        "1:9: a comma or `]` must stand before this; put it there, or quotes around a text with "
+        "brackets",
+    ),
+    "two commas": (
+        "todo: [A,,B]",
+        "1:10: a value is missing before this; write one, or take the comma out",
+    ),
+    "a template without quotes": (
+        "jobs:\n- name: A\n  args:\n    a: {{b}}",
+        "4:9: jobs[0].args.a: a map cannot be a key; put quotes around a text with a template: "
+        '"{{name}}"',
+    ),
+    "a template without quotes, before text": (
+        "jobs:\n- name: A\n  args:\n    a: {{b}}/c",
+        "4:13: text stands behind a value that has ended; put quotes around a text with a "
+        'template: "{{name}}"',
+    ),
+    "a statement of a template language": (
+        "jobs:\n{% for x in y %}\n- name: A",
+        "2:2: a text cannot begin with `%`; take it out: there are templates in args, such as "
+        "{{name}}, and no statements",
+    ),
+    "a list as a key": (
+        "jobs:\n- name: A\n  args: {? [a, b] : 1}",
+        "3:12: jobs[0].args: a list cannot be a key; write text",
+    ),
+    "a colon without a key": (
+        "jobs:\n- : A",
+        "2:3: jobs[0]: no key stands before the colon; write one",
+    ),
+    "a key that is too long": (
+        f"jobs:\n- name: A\n  args:\n    {'k' * 1100}: 1",
+        "4:1105: no key can stand here; a key has 1024 characters at most",
+    ),
+    "a map without its spaces": (
+        "jobs:\n- name: A\n  args: {a:1}",
+        "3:10: jobs[0].args: the key `a:1` has no value; put a space behind the colon, or quotes "
+        "around the key",
+    ),
+    "a tag of Python": (
+        "jobs:\n- name: !!python/name:os.system x",
+        "2:9: jobs[0].name: the tag `!!python/name:os.system` means nothing here; take it out",
+    ),
+    "an exclamation mark": (
+        "jobs:\n- name: !A",
+        "2:9: jobs[0].name: the tag `!A` means nothing here; take it out, or put quotes around it",
+    ),
+    "a number that is empty": (
+        "jobs:\n- name: A\n  args: {a: !!int ''}",
+        "3:13: jobs[0].args.a: `` is no whole number that can be read; put quotes around it, "
+        "without a tag",
+    ),
+    "a boolean that is none": (
+        "jobs:\n- name: A\n  args: {a: !!bool maybe}",
+        "3:13: jobs[0].args.a: `maybe` is no boolean that can be read; put quotes around it, "
+        "without a tag",
+    ),
+    "a number with too many digits": (
+        f"jobs:\n- name: A\n  args: {{a: {'1' * 5000}}}",
+        f"3:13: jobs[0].args.a: `{'1' * 40}` is no whole number that can be read; put quotes "
+        "around it, without a tag",
+    ),
+    "text of UTF-16 without a mark": (
+        "j\0o\0b\0s\0:\0",
+        "1:2: the character U+0000 is not allowed here; save the file as UTF-8 text",
+    ),
+}
+
+
+def told_of(path: Path) -> str:
+    """Checks a faulty file, and returns what is told of it after the name of its folder."""
+    with pytest.raises(JobFileError) as caught:
+        check_file(path)
+    return str(caught.value).replace(f"{path.parent}/", "")
+
+
+@pytest.mark.parametrize("case", FAULTS)
+def test_a_fault_of_yaml_is_told_with_its_place_and_what_to_do(case: str, tmp_path: Path) -> None:
+    """The message is one line, without the words of the parser."""
+    text, told = FAULTS[case]
+    (tmp_path / "f.yaml").write_text(text)
+    assert told_of(tmp_path / "f.yaml") == f"f.yaml:{told}"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "1:1: the file is empty; write `jobs` and a `todo`"),
+        (
+            '{"jobs": [],\n}',
+            "1:12: this is not JSON: a comma stands before the closing bracket; take",
+        ),
+        ('{"todo": ["A", ]}', "1:14: this is not JSON: a comma stands before the closing bracket"),
+        (
+            "{'jobs': []}",
+            "1:2: this is not JSON: a text stands in single quotes; put double quotes",
+        ),
+        ('{"jobs": []} // x', "1:14: this is not JSON: a comment stands here; take it out"),
+        ('{"a": "b" "c": 1}', "1:11: this is not JSON: no ',' stands before this; put ',' there"),
+        ('{\n\t"jobs" []}', "2:9: this is not JSON: no ':' stands before this; put ':' there"),
+        ('{"jobs": [', "1:11: this is not JSON: the text ends before its brackets are closed"),
+        ('{"jobs": "', "1:10: this is not JSON: the quote that opens here is never closed; close"),
+        (
+            '{"a": "b\nc"}',
+            "1:9: this is not JSON: a line break or a tab stands in a text; write \\n",
+        ),
+        ('{"a": "C:\\x"}', "1:10: this is not JSON: this escape is unknown; write two backslashes"),
+        ('{"a": True}', "1:7: this is not JSON: a text stands here without quotes; put double"),
+        ('{"a": "NaN", "b": NaN}', "1:19: this is not JSON: NaN is no number of it; put quotes"),
+        ("{} {}", "1:4: this is not JSON: more stands behind the end of the document; a job file"),
+        (
+            "[" * 100_000,
+            "1:101: from here on it is nested deeper than 100 levels; write it flatter",
+        ),
+        ('{"a": %s}' % ("1" * 5000), "1:7: a: `1111111111111111111111111111111111111111` is no"),
+    ],
+    ids=lambda one: one[:20],
+)
+def test_a_fault_of_json_is_told_with_its_place_and_what_to_do(
+    text: str, told: str, tmp_path: Path
+) -> None:
+    """The message says what JSON wants there, in the same words on every Python."""
+    (tmp_path / "f.json").write_text(text)
+    assert told_of(tmp_path / "f.json").startswith(f"f.json:{told}")
+
+
+def test_json_that_python_writes_is_read(tmp_path: Path) -> None:
+    """Whatever JSON text means, the job file has it as its data."""
+    args = {
+        "a": [1, -2.5, 1e20, True, None, ""],
+        "b:1": {"": "{}", "c ,": '"\\\n\t\x7f\x85ä\u2028\ufeff\U0001f600'},
+    }
+    file = tmp_path / "f.json"
+    for indent in (None, 1, "\t"):
+        for ascii in (False, True):
+            jobs = [{"name": "A", "args": args}]
+            file.write_text(json.dumps({"jobs": jobs}, indent=indent, ensure_ascii=ascii))
+            assert check_file(file).jobs["A"].args == args
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (
+            b"jobs:\n- name: \xc3\xa4\xfc",
+            "2:10: the byte 0xFC is not UTF-8; save the file as UTF-8",
+        ),
+        ("jobs: []".encode("utf-16"), "1:1: this is UTF-16; save the file as UTF-8"),
+        (bytes(range(256)), "2:118: the byte 0x80 is not UTF-8; save the file as UTF-8"),
+    ],
+    ids=["latin-1", "utf-16", "binary"],
+)
+def test_a_file_in_another_encoding_is_told_where_it_shows(
+    raw: bytes, told: str, tmp_path: Path
+) -> None:
+    """The line and column of the first byte that is no UTF-8 are told."""
+    (tmp_path / "f.yaml").write_bytes(raw)
+    assert told_of(tmp_path / "f.yaml") == f"f.yaml:{told}"
+
+
+@pytest.mark.parametrize("ending", ["\r\n", "\r", "\n"])
+def test_line_ends_and_a_byte_order_mark_make_no_difference(ending: str, tmp_path: Path) -> None:
+    """Files of other systems are read, and their lines counted, as others are."""
+    text = "\ufeffjobs:\n- name: A\n  exec: |\n    x = 1\n    if x\n".replace("\n", ending)
+    (tmp_path / "f.yaml").write_bytes(text.encode())
+    assert told_of(tmp_path / "f.yaml").startswith("f.yaml:5:9: jobs[0].exec: this is not Python")
+
+
+def doubling(form: str) -> str:
+    """A job with args of 40 levels, each of which stands for the one before nine times."""
+    levels = (f"    x{at}: &x{at} {form}\n".replace("*", f"*x{at - 1}") for at in range(1, 40))
+    return f"jobs:\n- name: A\n  args:\n    x0: &x0 {{a: 1}}\n{''.join(levels)}"
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["[*, *, *, *, *, *, *, *, *]", "{a: *, b: [*, *, {c: *}]}", "{<<: [*, *, *], b: *}"],
+)
+def test_aliases_that_multiply_are_refused_before_they_are_followed(
+    form: str, tmp_path: Path
+) -> None:
+    """A short text that stands for a huge document is one fault, told at once with its place."""
+    file = tmp_path / "f.yaml"
+    file.write_text(doubling(form))
+    with pytest.raises(JobFileError) as caught:
+        check_file(file)
+    (problem,) = caught.value.problems
+    assert problem.message == "up to here, aliases stand for more than 100000 parts"
+    assert file.read_text().splitlines()[problem.line - 1][problem.column - 1] == "*"
+
+
+def test_many_honest_aliases_are_no_fault(tmp_path: Path) -> None:
+    """A part that many jobs share may be named by an alias in each of them."""
+    shared = "{a: 1, b: [1, 2, 3], c: {d: [x, y]}}"
+    jobs = "".join(f"- {{name: J{at}, args: {{<<: *s, own: *s}}}}\n" for at in range(200))
+    file = tmp_path / "f.yaml"
+    file.write_text(f"jobs:\n- {{name: S, args: &s {shared}}}\n{jobs}")
+    args = check_file(file).jobs["J199"].args
+    assert args["own"] == {key: value for key, value in args.items() if key != "own"}
