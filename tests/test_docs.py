@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 import ojobchannels
-from ojobchannels import errors
+from ojobchannels import errors, pytest_plugin
 from ojobchannels.hookspecs import ChannelSpec, DiscoverySpec
 from ojobchannels.ojob import model
 from ojobchannels.plugins import BUILT_IN, registry
+from ojobchannels.testing import conformance, fixtures
+from ojobchannels.testing.faults import Faults
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 REFERENCE = CHECKOUT / "docs" / "reference"
@@ -115,6 +117,33 @@ def test_every_variable_that_the_code_reads_is_told() -> None:
     read = set().union(*map(variables, (CHECKOUT / "ojobchannels").rglob("*.py")))
     assert "OJOB_FILE" in read
     assert missing(read, page("environment")) == []
+
+
+def test_the_pytest_plugin_is_told_whole(pytestconfig: pytest.Config) -> None:
+    """Every fixture, option, ini value and marker has a row; every option a variable or none."""
+    modules = (pytest_plugin, conformance)
+    sources = "".join(map(inspect.getsource, modules))
+    markers = [str(line).partition(":")[0] for line in pytestconfig.getini("markers")]
+    expected = {
+        "Fixtures": {name for each in modules for name in vars(each) if name.startswith("ojob_")},
+        "Options": set(re.findall(r'"(--ojob-[a-z-]+)"', sources)),
+        "Ini values": set(re.findall(r'addini\(\s*"(\w+)"', sources)),
+        "Markers": {name for name in markers if name.startswith("ojob_")},
+    }
+    assert {"ojob_channel", "ojob_subject"} < expected["Fixtures"]
+    text = page("pytest-plugin")
+    for heading, names in expected.items():
+        rows = re.findall(r"^\| `([^`=]+)", section(text, f"## {heading}"), re.MULTILINE)
+        assert sorted(rows) == sorted(names), heading
+
+
+def test_every_fault_and_factory_is_told() -> None:
+    """By the directives that show their docstrings."""
+    text = page("pytest-plugin")
+    public = {name for name in vars(Faults) if not name.startswith("_")} - {"stand_before"}
+    shown = section(text, "## Faults").replace(",", " ").split()
+    assert public - set(shown) == set()
+    assert [name for name in fixtures.__all__ if f"fixtures.{name}" not in text] == []
 
 
 def variables(path: Path) -> set[str]:

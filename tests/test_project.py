@@ -50,3 +50,4 @@ def test_public_names_are_sorted_and_exist() -> None:
     names = ojobchannels.__all__
     assert names == sorted(set(names), key=lambda name: (not name.isupper(), name))
     assert [name for name in names if not hasattr(ojobchannels, name)] == []
+    assert set(names) <= set(dir(ojobchannels))

@@ -1,145 +1,249 @@
-"""Exclusivity under fire: many processes, few locks, holders killed at any moment."""
+"""Exclusivity under fire: processes killed and stopped, and backends that the torture must find."""
 
 from __future__ import annotations
 
-import itertools
 import json
-import random
+import os
+import re
 import subprocess
 import sys
-import time
-from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
-WORKER = Path(__file__).with_name("torture_worker.py")
-PROCESSES = 8
-LIMIT = 400  # seconds, far beyond what a sound backend needs
+from ojobchannels import plugins
+from ojobchannels.testing.torture.arenas import open_arena
+from ojobchannels.testing.torture.plan import FAULTS, Plan
+from ojobchannels.testing.torture.result import Result
+from ojobchannels.testing.torture.runner import torture
 
+BROKEN = """
+import random
+import ojobchannels as oc
+from ojobchannels import backends
+from ojobchannels.backends.file import FileBackend, open_backend
+from ojobchannels.hookspecs import Busy, Granted, hookimpl
 
-class Section(NamedTuple):
-    """One critical section, as its process wrote it down; times are nanoseconds since the boot."""
+class TwoIn(FileBackend):
+    @hookimpl
+    def lock(self, name, token, ttl, holder):
+        answer = FileBackend.lock(self, name, token, ttl, holder)
+        if isinstance(answer, Busy) and random.random() < 0.05:
+            return Granted(answer.fence + 1, None)
+        return answer
 
-    name: str
-    fence: int
-    acquired: int
-    left: int
-    counted: int
+class FallingFences(FileBackend):
+    @hookimpl
+    def lock(self, name, token, ttl, holder):
+        answer = FileBackend.lock(self, name, token, ttl, holder)
+        if isinstance(answer, Granted) and random.random() < 0.05:
+            return Granted(answer.fence - 10**9, answer.previous)
+        return answer
 
+class StaleWrites(FileBackend):
+    @hookimpl
+    def set(self, key, value, fence):
+        return FileBackend.set(self, key, value, None)
 
-class Torture:
-    """Processes that work in sections, and are killed and replaced."""
+class Revived(FileBackend):
+    @hookimpl
+    def extend(self, name, token, ttl):
+        return True
 
-    def __init__(self, config: dict[str, Any], folder: Path, seed: int) -> None:
-        self._config = config
-        self._folder = folder
-        self._dice = random.Random(seed)
-        self._workers: list[subprocess.Popen[str]] = []
-        self.kills = 0
+class Stuck(FileBackend):
+    @hookimpl
+    def lock(self, name, token, ttl, holder):
+        return Busy(1, {}, 1000)
 
-    def run(self, sections: int, pause: float) -> list[Section]:
-        """Works until there are so many sections, killing one process in each pause."""
-        history = self._folder / "history"
-        began = time.monotonic()
-        with self._team():
-            while not history.exists() or self._lines(history) < sections:
-                assert time.monotonic() < began + LIMIT, f"{self._lines(history)} sections only"
-                self._wait(pause)
-                self._kill_one()
-            (self._folder / "enough").touch()
-            for worker in self._workers:
-                _, shout = worker.communicate(timeout=60)
-                assert worker.returncode == 0, shout
-        return [Section(*json.loads(line)) for line in history.read_text().splitlines()]
+    @hookimpl
+    def wait(self, name, seen_fence, token, timeout):
+        import time
+        time.sleep(1)
+        return True
 
-    @contextmanager
-    def _team(self) -> Iterator[None]:
-        self._workers = [self._start() for _ in range(PROCESSES)]
-        try:
-            yield
-        finally:
-            for worker in self._workers:
-                worker.kill()
-                worker.communicate()
+class Raising(FileBackend):
+    @hookimpl
+    def lock(self, name, token, ttl, holder):
+        raise RuntimeError("nobody expected this")
 
-    def _start(self) -> subprocess.Popen[str]:
-        seed = str(self._dice.random())
-        return subprocess.Popen(
-            [sys.executable, "-W", "error", WORKER, json.dumps(self._config), self._folder, seed],
-            stderr=subprocess.PIPE,
-            text=True,
+def opener(cls):
+    def open(channel, options):
+        backend = open_backend(channel, **options)
+        backend.__class__ = cls
+        return backend
+    return open
+
+@hookimpl
+def ojobchannels_channel_types():
+    (file,) = (one for one in backends.ojobchannels_channel_types() if one.name == "file")
+    return [
+        oc.ChannelType(
+            name=cls.__name__.lower(), summary="", open=opener(cls),
+            options=file.options, capabilities=file.capabilities,
         )
-
-    def _wait(self, pause: float) -> None:
-        """Waits for the first process to end, which none should, or for the pause to be over."""
-        first = self._workers[0]
-        try:
-            first.wait(pause)
-        except subprocess.TimeoutExpired:
-            return
-        assert first.stderr is not None
-        pytest.fail(f"a process ended by itself: {first.stderr.read()}")
-
-    def _kill_one(self) -> None:
-        place = self._dice.randrange(PROCESSES)
-        worker = self._workers[place]
-        assert worker.poll() is None, worker.stderr and worker.stderr.read()
-        worker.kill()
-        worker.communicate()
-        self.kills += 1
-        self._workers[place] = self._start()
-
-    @staticmethod
-    def _lines(history: Path) -> int:
-        return history.read_bytes().count(b"\n") if history.exists() else 0
+        for cls in (TwoIn, FallingFences, StaleWrites, Revived, Stuck, Raising)
+    ]
+"""
 
 
-def check(sections: list[Section], kills: int) -> None:
-    """Checks a history: no overlap, no lost increment, fences that grow."""
-    by_name: dict[str, list[Section]] = defaultdict(list)
-    for section in sections:
-        by_name[section.name].append(section)
-    for name, history in by_name.items():
-        history.sort(key=lambda section: section.fence)
-        for earlier, later in itertools.pairwise(history):
-            assert earlier.fence < later.fence, f"{name}: fence {later.fence} was given twice"
-            assert earlier.left <= later.acquired, f"{name}: {earlier} overlaps {later}"
-            assert earlier.counted < later.counted, f"{name}: {later} lost the count of {earlier}"
-        assert history[-1].counted <= len(history) + kills, f"{name}: counted what was not done"
+def run(channel: str, plan: Plan) -> Result:
+    """Tortures a channel."""
+    with open_arena(channel) as arena:
+        return torture(arena, plan)
 
 
 @pytest.mark.parametrize("type", ["file", "db"])
-def test_holders_that_are_killed_never_let_two_into_a_section(type: str, tmp_path: Path) -> None:
+def test_holders_that_are_killed_let_nobody_else_in(type: str) -> None:
     """Eight processes, killed at random, never are in one section at once, and lose no count."""
-    torture = Torture({"type": type, "args": {"file": str(tmp_path / "data")}}, tmp_path, seed=7)
-    sections = torture.run(1_000, pause=0.2)
-    check(sections, torture.kills)
+    result = run(type, Plan(sections=500, pause=0.15))
+    assert result.faults == [], result.lines()
+    assert result.sections >= 500
+    assert result.done["kill"] > 0
+
+
+@pytest.mark.parametrize("type", ["file", "db"])
+def test_holders_that_are_stopped_are_told_and_refused(type: str) -> None:
+    """Who is stopped beyond its lease is told so, and its writes do not pass those after it."""
+    told = 0
+    while not told:  # it is chance that stops one within a section
+        result = run(type, Plan(sections=10**6, seconds=3, faults=("stop",), ttl=0.3, pause=0.1))
+        assert result.faults == [], result.lines()
+        told = result.told
 
 
 @pytest.mark.torture
-@pytest.mark.timeout(LIMIT + 100)
+@pytest.mark.timeout(500)
 @pytest.mark.parametrize("type", ["file", "db"])
-def test_tens_of_thousands_of_sections(type: str, tmp_path: Path) -> None:
-    """The same holds for twenty thousand sections and many kills."""
-    torture = Torture({"type": type, "args": {"file": str(tmp_path / "data")}}, tmp_path, seed=11)
-    sections = torture.run(20_000, pause=0.25)
-    check(sections, torture.kills)
-    assert torture.kills >= 20
+def test_ten_thousand_sections(type: str) -> None:
+    """The same holds for ten thousand sections and many kills."""
+    result = run(type, Plan(sections=10_000))
+    assert result.faults == [], result.lines()
+    assert result.done["kill"] >= 10
 
 
-def test_the_checker_names_sections_that_overlap() -> None:
-    """A history with two sections at once is refused, and both are named."""
-    history = [Section("north", 1, 10, 30, 1), Section("north", 2, 20, 40, 2)]
-    with pytest.raises(AssertionError, match="overlaps"):
-        check(history, kills=0)
+@pytest.mark.torture
+@pytest.mark.timeout(500)
+@pytest.mark.parametrize("type", ["file", "db"])
+def test_kills_and_stops_together(type: str) -> None:
+    """Holders killed and stopped, in any order, for long."""
+    result = run(type, Plan(sections=10**6, seconds=12, faults=("kill", "stop"), pause=0.15))
+    assert result.faults == [], result.lines()
+    assert result.told > 0
+    assert result.refused > 0
 
 
-def test_the_checker_finds_a_lost_increment() -> None:
-    """A history in which two sections counted the same is refused."""
-    history = [Section("north", 1, 10, 20, 1), Section("north", 2, 30, 40, 1)]
-    with pytest.raises(AssertionError, match="lost the count"):
-        check(history, kills=0)
+@pytest.fixture
+def broken_types(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Installs the broken types, for this process and those that it starts."""
+    (tmp_path / "broken_by_torture.py").write_text(BROKEN)
+    metadata = tmp_path / "broken_by_torture-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[ojobchannels]\nbroken = broken_by_torture\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(plugins, "_registry", None)
+
+
+@pytest.mark.usefixtures("broken_types")
+@pytest.mark.parametrize(
+    ("type", "faults", "wrong"),
+    [
+        ("twoin", ("kill",), r"fence \d+ of process \d+ and the lease with fence \d+ of process"),
+        ("twoin", ("kill", "stop"), r"fence \d+ of process \d+ and the lease with fence \d+"),
+        ("fallingfences", ("kill",), r"fence \d+ of process \d+ and the lease with fence \d+"),
+        ("stalewrites", ("stop",), r"wrote key '\w', which fence \d+ had written"),
+        ("revived", ("stop",), r"was extended although the lease with fence \d+"),
+        ("raising", ("kill",), "ended by itself: .*nobody expected this"),
+    ],
+)
+def test_a_broken_backend_is_caught(type: str, faults: tuple[str, ...], wrong: str) -> None:
+    """Two that hold one lock, and each other broken promise, are found; the leases are named."""
+    ttl = 0.3 if "stop" in faults else None
+    plan = Plan(sections=10**6, seconds=30, faults=faults, ttl=ttl, pause=0.1)
+    result = run(type, plan)
+    said = " ".join(result.lines())
+    assert result.faults, said
+    assert any(re.search(wrong, fault, re.DOTALL) for fault in result.faults), said
+    assert "WRONG: " in said
+
+
+@pytest.mark.usefixtures("broken_types")
+def test_processes_that_do_not_get_on_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend that grants nothing ends the torture with that word, and does not hang it."""
+    monkeypatch.setattr("ojobchannels.testing.torture.runner._STUCK", 2.0)
+    result = run("stuck", Plan(sections=10, faults=()))
+    assert result.faults == ["no process got on for 2 s"]
+
+
+def command(*words: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs the command."""
+    known = [str(path)] if path else []
+    return subprocess.run(
+        [sys.executable, "-m", "ojobchannels.testing.torture", *words],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([*known, *filter(None, sys.path)])},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def test_the_command_tells_its_seed_first_and_a_summary_last() -> None:
+    """With the seed the same can be run again; the summary is for people."""
+    done = command("--channel", "file", "--sections", "60", "--processes", "3", "--seed", "7")
+    assert done.returncode == 0, done.stderr
+    first, *rest = done.stdout.splitlines()
+    assert first == "seed 7"
+    assert rest[0] == "type file: 3 processes, 4 locks, leases of 60 s"
+    assert "sections in" in rest[1]
+    assert "longest wait" in rest[1]
+    assert rest[-1].endswith("leases, and no two overlapped; all fences grew")
+
+
+def test_the_command_speaks_json() -> None:
+    """A program reads one line of JSON, with the seed in it."""
+    done = command("--channel", "db", "--sections", "40", "--faults", "", "--seed", "8", "--json")
+    told = json.loads(done.stdout)
+    assert told["plan"]["seed"] == 8
+    assert told["sections"] >= 40
+    assert told["faults"] == []
+    assert done.stderr == "seed 8\n"
+
+
+@pytest.mark.usefixtures("broken_types")
+def test_the_command_fails_when_something_is_wrong(tmp_path: Path) -> None:
+    """Status 1, and both leases by name."""
+    done = command("--channel", "twoin", "--sections", "100000", path=tmp_path)
+    assert done.returncode == 1
+    assert "WRONG: " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--channel", "simple"], "torture a type with the capability processes"),
+        (["--channel", "nosuch"], "no plugin offers the channel type 'nosuch'"),
+        (["--channel", "file", "--faults", "kil"], "give kill, stop, cut"),
+        (
+            ["--channel", "file", "--faults", "cut"],
+            "it cannot be done to type file; give kill, stop",
+        ),
+        (["--channel", "file", "--option", "fil=x"], "did you mean 'file'?"),
+    ],
+)
+def test_the_command_says_what_cannot_be(words: list[str], said: str) -> None:
+    """Status 2, and one line that says what to do."""
+    done = command(*words)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_every_fault_and_option_is_told() -> None:
+    """The help says what each fault is; the reference has a row for each, and for each option."""
+    said = " ".join(command("--help").stdout.split())
+    assert all(f"{fault}: {what}" in said for fault, what in FAULTS.items())
+    page = Path(__file__).parent.parent / "docs" / "reference" / "torture.md"
+    rows = set(re.findall(r"^\| `([-\w]+)", page.read_text("utf-8"), re.MULTILINE))
+    assert set(FAULTS) | set(re.findall(r"(--[a-z]+)", said)) - {"--help"} <= rows

@@ -95,11 +95,14 @@ def _check_documents(tables: Tables) -> None:
         except InvalidValue as error:
             raise Unreadable(f"the name of the table {name!a}: {error.reason}") from error
         for number, entry in table.items():
-            try:
-                check_value(entry)
-            except InvalidValue as error:
-                reason = f"{_place(name, number)}, at {error.path}: {error.reason}"
-                raise Unreadable(reason) from error
+            for field, part in entry.items():
+                try:
+                    check_value({field: None})
+                    check_value(part)
+                except InvalidValue as error:
+                    path = error.path.replace("$", f"$.{field}", 1)
+                    reason = f"{_place(name, number)}, at {path}: {error.reason}"
+                    raise Unreadable(reason) from error
 
 
 def _is_number(text: str) -> bool:

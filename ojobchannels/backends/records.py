@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ojobchannels.documents import decode, encode
 from ojobchannels.hookspecs import Adopted, Busy, Granted, LockInfo
 from ojobchannels.host.clock import Clock
 
@@ -73,6 +74,14 @@ def granted(
     return taken, Granted(taken.fence, previous)
 
 
+def own(holder: dict[str, Any]) -> dict[str, Any]:
+    """Returns a copy; what a holder tells is flat as a rule, and copied quickly then."""
+    if any(isinstance(told, dict | list) for told in holder.values()):
+        copied: dict[str, Any] = decode(encode(holder))
+        return copied
+    return dict(holder)
+
+
 def freed(record: LockRecord) -> LockRecord:
     """Returns the record of the same lock, free; the fence stays."""
     return LockRecord(fence=record.fence)
@@ -90,7 +99,7 @@ def adopted(record: LockRecord, clock: Clock) -> Adopted:
 
 def busy(record: LockRecord, left: int) -> Busy:
     """Describes the holder to one that was refused."""
-    return Busy(record.fence, dict(record.holder), -(-left // 1000))
+    return Busy(record.fence, own(record.holder), -(-left // 1000))
 
 
 def info(name: str, record: LockRecord, left: int, clock: Clock) -> LockInfo:
@@ -98,7 +107,7 @@ def info(name: str, record: LockRecord, left: int, clock: Clock) -> LockInfo:
     return LockInfo(
         name,
         record.fence,
-        dict(record.holder),
+        own(record.holder),
         record.since // 1000,
         (clock.wall() + left) // 1000,
     )

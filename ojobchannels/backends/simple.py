@@ -206,7 +206,7 @@ class SimpleBackend:
             if not self._is_next(name, token):
                 return Busy(record.fence, {"queue": len(store.queues[name])}, 0)
             store.locks[name], grant = records.granted(
-                record, token, ttl * 1000, holder, self._clock, self._number
+                record, token, ttl * 1000, records.own(holder), self._clock, self._number
             )
             self._leave_queue(name, token)
             self._wake_next(name)

@@ -1,4 +1,133 @@
-"""What tests of channels stand on: real servers and a proxy that breaks connections.
+"""What tests of channels, of backends and of their locks stand on.
 
-Nothing is imported here; ask for `ojobchannels.testing.servers` or `ojobchannels.testing.proxy`.
+The names below are those of the conformance kit and of the fixtures; they load when they are asked
+for, and need the extra ``ojobchannels[testing]``. Real servers are in
+`ojobchannels.testing.servers`, a proxy that breaks connections in `ojobchannels.testing.proxy`.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ojobchannels.testing.clock import ManualClock
+    from ojobchannels.testing.contracts import (
+        BatchContract,
+        ChannelConformance,
+        ClockContract,
+        CompareContract,
+        DeathContract,
+        DocumentContract,
+        FenceContract,
+        ForkContract,
+        GrowingContract,
+        HandleContract,
+        HandoverContract,
+        IsolationContract,
+        KeyContract,
+        KillContract,
+        LeaseContract,
+        LockContract,
+        MatchContract,
+        OrderContract,
+        ProcessContract,
+        QueueContract,
+        RenewContract,
+        RetryContract,
+        TellContract,
+        TokenContract,
+        WaitContract,
+        WakeContract,
+        requires,
+        without,
+    )
+    from ojobchannels.testing.faults import FaultNotPossible, Faults
+    from ojobchannels.testing.fixtures import (
+        channel_fixture,
+        manager_fixture,
+        mongo_fixture,
+        redis_fixture,
+    )
+    from ojobchannels.testing.places import Place
+    from ojobchannels.testing.subject import Subject
+
+_CONTRACTS = "contracts"
+_HOME = {
+    "ChannelConformance": _CONTRACTS,
+    "FaultNotPossible": "faults",
+    "Faults": "faults",
+    "ManualClock": "clock",
+    "Place": "places",
+    "Subject": "subject",
+    "channel_fixture": "fixtures",
+    "document_machine": "machines",
+    "lock_machine": "machines",
+    "manager_fixture": "fixtures",
+    "mongo_fixture": "fixtures",
+    "prove_documents": "machines",
+    "prove_locks": "machines",
+    "redis_fixture": "fixtures",
+    "requires": "contracts.base",
+    "without": "contracts.base",
+}
+_NEEDED = {"pytest", "hypothesis"}
+
+__all__ = [
+    "BatchContract",
+    "ChannelConformance",
+    "ClockContract",
+    "CompareContract",
+    "DeathContract",
+    "DocumentContract",
+    "FaultNotPossible",
+    "Faults",
+    "FenceContract",
+    "ForkContract",
+    "GrowingContract",
+    "HandleContract",
+    "HandoverContract",
+    "IsolationContract",
+    "KeyContract",
+    "KillContract",
+    "LeaseContract",
+    "LockContract",
+    "ManualClock",
+    "MatchContract",
+    "OrderContract",
+    "Place",
+    "ProcessContract",
+    "QueueContract",
+    "RenewContract",
+    "RetryContract",
+    "Subject",
+    "TellContract",
+    "TokenContract",
+    "WaitContract",
+    "WakeContract",
+    "channel_fixture",
+    "document_machine",
+    "lock_machine",
+    "manager_fixture",
+    "mongo_fixture",
+    "prove_documents",
+    "prove_locks",
+    "redis_fixture",
+    "requires",
+    "without",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        module = importlib.import_module(f"{__name__}.{_HOME.get(name, _CONTRACTS)}")
+    except ModuleNotFoundError as error:
+        if error.name not in _NEEDED:
+            raise
+        raise ImportError(
+            f"{__name__}.{name} needs {error.name}; install it with: "
+            "pip install 'ojobchannels[testing]'"
+        ) from error
+    return getattr(module, name)

@@ -1,0 +1,106 @@
+"""Cost by size: ours alone, with more and more entries, waiters, leases and records."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import ojobchannels as oc
+from benchmarks import entrants, ours
+from benchmarks.measure import Entrant, Numbers, Place, Turn, repeated
+from benchmarks.together import fresh_name
+from ojobchannels.hookspecs import LeaseRequest
+
+_BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """One picture: what is done, at which sizes, and what is measured."""
+
+    name: str
+    sizes: tuple[int, ...]
+    types: tuple[str, ...]
+    measures: tuple[str, ...]
+    open: Callable[[str, int, Place], Iterator[Turn]]
+
+    def entrants(self, type: str, size: int) -> list[Entrant]:
+        """Returns ours."""
+        opened = contextmanager(self.open)
+        return [Entrant(ours.NAME, partial(opened, type, size))]
+
+
+def _entries(type: str, size: int, place: Place) -> Iterator[Turn]:
+    configuration = ours.config(type, place)
+    if type == "file":
+        configuration["args"]["file"] = str(place.folder / f"entries-{size}.json")
+    with oc.open_channel(fresh_name(), configuration) as channel:
+        for start in range(0, size, _BATCH):
+            numbers = range(start, min(start + _BATCH, size))
+            channel.set_all([(entrants.key(n), entrants.value(n)) for n in numbers])
+        middle = entrants.key(size // 2)
+        turns = {
+            "get": repeated(lambda: channel.get(middle)),
+            "set": repeated(lambda: channel.set(middle, entrants.value(1))),
+            "newest 10": repeated(lambda: list(channel.items(limit=10, newest_first=True))),
+            "size": repeated(channel.size),
+        }
+        yield lambda seconds: {name: turn(seconds)["wall"] for name, turn in turns.items()}
+        channel.destroy()
+
+
+def _waiters(type: str, size: int, place: Place) -> Iterator[Turn]:
+    """Releases a lock for which so many wait, and times until all have had it, for each."""
+    name = fresh_name()
+    with oc.open_channel("waiters", ours.config(type, place)) as channel:
+
+        def take_and_give() -> None:
+            channel.lock(name, ttl=60, wait=60).release()
+
+        def turn(_seconds: float) -> Numbers:
+            held = channel.lock(name, ttl=60)
+            threads = [threading.Thread(target=take_and_give) for _ in range(size)]
+            for thread in threads:
+                thread.start()
+            time.sleep(0.2)  # until all are blocked
+            began = time.perf_counter()
+            held.release()
+            for thread in threads:
+                thread.join()
+            return {"hand-over": (time.perf_counter() - began) / size}
+
+        yield turn
+
+
+def _leases(type: str, size: int, place: Place) -> Iterator[Turn]:
+    """Renews so many leases as the keep-alive does."""
+    with oc.open_channel("leases", ours.config(type, place)) as channel:
+        leases = [channel.lock(f"{fresh_name()}-{n}", ttl=600) for n in range(size)]
+        asked = [LeaseRequest(lease.name, lease.token, 600_000) for lease in leases]
+        renewal = repeated(lambda: channel.hook.extend_all(leases=asked, timeout=10_000))
+        yield lambda seconds: {"renewal": renewal(seconds)["wall"]}
+
+
+def _records(type: str, size: int, place: Place) -> Iterator[Turn]:
+    with entrants.history(type, size, place) as turn:
+        yield turn
+
+
+_ALL = ("simple", "file", "db", "redis", "mongo")
+SERIES = {
+    "entries in the channel": Sizes(
+        "one entry", (10, 100, 1_000, 10_000), _ALL, ("get", "set", "newest 10", "size"), _entries
+    ),
+    "waiters on the lock": Sizes("each hand-over", (1, 4, 16, 64), _ALL, ("hand-over",), _waiters),
+    "leases held": Sizes(
+        "renewal of all", (1, 10, 100, 1_000), _ALL, ("renewal",), _leases
+    ),
+    "records in the history": Sizes(
+        "a question", (100, 1_000, 10_000), ("db", "redis", "mongo"),
+        ("runs", "running", "start"), _records,
+    ),
+}  # fmt: skip

@@ -1,0 +1,33 @@
+"""The channel type ``mongo``, described; the driver loads at the first open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ojobchannels.hookspecs import ChannelType, hookimpl
+from ojobchannels_mongo.options import OPTIONS, parse_url
+
+__all__ = ["ojobchannels_channel_types"]
+
+
+@hookimpl
+def ojobchannels_channel_types() -> Iterable[ChannelType]:
+    """Offers ``mongo``; on a replica set its channels have ``atomic_batches`` too."""
+    return (
+        ChannelType(
+            name="mongo",
+            summary="a MongoDB server or replica set, for many processes of many hosts",
+            open=_open,
+            options=OPTIONS,
+            schemes=("mongodb", "mongodb+srv"),
+            parse_url=parse_url,
+            capabilities=frozenset({"durable", "processes"}),
+        ),
+    )
+
+
+def _open(channel: str, options: Mapping[str, Any]) -> object:
+    from ojobchannels_mongo.backend import open_backend
+
+    return open_backend(channel, options)

@@ -1,0 +1,55 @@
+"""`mongo`: documents and locks on a MongoDB server or replica set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ojobchannels.hookspecs import hookimpl
+from ojobchannels_mongo.calls import Line
+from ojobchannels_mongo.checks import check
+from ojobchannels_mongo.documents import Documents
+from ojobchannels_mongo.locks import Locks
+from ojobchannels_mongo.options import settle
+from ojobchannels_mongo.servers import SERVERS
+
+
+def open_backend(channel: str, options: Mapping[str, Any]) -> MongoBackend:
+    """Opens a handle; the first on a server looks whether it can serve.
+
+    Raises:
+        InvalidOption: An option is wrong.
+        NotSupported: The server is too old.
+        ChannelUnavailable: The server cannot be reached, or refuses the login.
+    """
+    server = SERVERS.take(settle(options))
+    line = Line(channel, server, options["timeout"])
+    try:
+        check(line)
+    except BaseException:
+        SERVERS.give_back(server)
+        raise
+    return MongoBackend(line)
+
+
+class MongoBackend(Documents, Locks):
+    """One handle on a channel.
+
+    Attributes:
+        line: The way to its server.
+        capabilities: What this server offers beyond what the channel type says.
+    """
+
+    def __init__(self, line: Line) -> None:
+        Documents.__init__(self, line)
+        Locks.__init__(self, line)
+        self.line = line
+        self.capabilities = frozenset({"atomic_batches"} if line.server.replicated else ())
+
+    @hookimpl
+    def close(self) -> bool:
+        self.close_locks()
+        if not self.line.closed:  # a close that was interrupted is done again
+            self.line.closed = True
+            SERVERS.give_back(self.line.server)
+        return True

@@ -1,0 +1,105 @@
+"""Entries as rows of the collection, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import bson
+from bson.int64 import Int64
+from bson.raw_bson import RawBSONDocument
+from bson.timestamp import Timestamp
+
+from ojobchannels.documents import Document, Item, Key, decode, encode
+from ojobchannels.errors import InvalidOption, InvalidValue
+from ojobchannels.hookspecs import MISSING
+
+_LARGEST: Final = 16 * 1024 * 1024
+_REST: Final = 64  # what the server adds to a row of ours, generously
+_REFERENCE: Final = b"$ref\x00"
+_LAST_POSITION: Final = 2**64 - 1
+_FENCES: Final = range(-(2**63), 2**63)
+
+VALUE: Final = {"_id": 0, "v": 1, "j": 1}
+
+
+def row_id(channel: str, key: Key) -> str:
+    """Returns the `_id` of an entry: the channel as JSON text ends where the key begins."""
+    return encode(channel) + key
+
+
+def lock_id(channel: str, name: str) -> str:
+    """Returns the `_id` of a lock."""
+    return encode(channel) + name
+
+
+def stored(channel: str, key: Key, value: Document, fence: int | None) -> dict[str, Any]:
+    """Returns the update that stores an entry and gives it the last place in the order.
+
+    The value is kept as it is, for people and programs that look into the database. One with a
+    field ``$ref`` is kept as JSON text: the driver reads such maps as references.
+
+    Raises:
+        InvalidValue: The row would be larger than the server takes.
+        InvalidOption: The fence is none that the server can keep.
+    """
+    row: dict[str, Any] = {"c": channel, "k": encode(key.document)}
+    if fence is not None:
+        row["f"] = storable(fence)
+    packed = bson.encode(row | {"v": value})
+    other = "j"
+    if _REFERENCE in packed:
+        packed = bson.encode(row | {"j": encode(value)})
+        other = "v"
+    size = len(packed) + len(row_id(channel, key).encode()) + _REST
+    if size > _LARGEST:
+        raise InvalidValue("$", f"with its key it takes {size} bytes; MongoDB takes {_LARGEST}")
+    return {
+        "$set": RawBSONDocument(packed),
+        "$unset": {other: 1, "gone": 1, "by": 1, "was": 1},
+        "$currentDate": {"o": {"$type": "timestamp"}},
+    }
+
+
+def storable(fence: int) -> int:
+    """Returns the fence.
+
+    Raises:
+        InvalidOption: It has more than 64 bits.
+    """
+    if fence not in _FENCES:
+        raise InvalidOption("fence", f"{fence} has more than 64 bits", "pass lease.fence")
+    return fence
+
+
+def value_of(row: Mapping[str, Any] | None) -> Document:
+    """Returns the value in a row, or MISSING."""
+    if row is None:
+        return MISSING
+    if "j" in row:
+        return decode(row["j"])
+    return row.get("v", MISSING)
+
+
+def plain(value: Document) -> Document:
+    """Returns the value with its integers of the driver's kind made plain."""
+    if isinstance(value, dict):
+        return {field: plain(part) for field, part in value.items()}
+    if isinstance(value, list):
+        return [plain(part) for part in value]
+    return int(value) if isinstance(value, Int64) else value
+
+
+def item_of(row: Mapping[str, Any]) -> Item:
+    """Returns the entry in a row."""
+    order: Timestamp = row["o"]
+    return Item(decode(row["k"]), value_of(row), order.time << 32 | order.inc)
+
+
+def place(position: int) -> Timestamp:
+    """Returns the place in the order that has this position."""
+    within = min(max(position, 0), _LAST_POSITION)
+    return Timestamp(within >> 32, within & 0xFFFFFFFF)
+
+
+FIRST: Final = place(0)

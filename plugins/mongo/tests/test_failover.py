@@ -1,0 +1,251 @@
+"""The server goes and comes: channels go on by themselves, and locks are where they were."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pymongo
+import pytest
+
+import ojobchannels as oc
+from ojobchannels.testing.servers import MongoServer, or_skip
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
+
+    from conftest import Announcer
+
+    Background = Callable[..., Future[Any]]
+
+PATIENT = 60
+
+
+class Three:
+    """A replica set of three members, of which one may be killed."""
+
+    def __init__(self, members: list[MongoServer]) -> None:
+        self.members = {f"127.0.0.1:{member.port}": member for member in members}
+        self.url = f"mongodb://{','.join(self.members)}/?replicaSet=three"
+
+    def set_up(self) -> None:
+        """Makes them one; they elect another primary within about a second, not ten."""
+        names = list(self.members)
+        setup = {
+            "_id": "three",
+            "members": [{"_id": number, "host": name} for number, name in enumerate(names)],
+            "settings": {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200},
+        }
+        with pymongo.MongoClient[dict[str, Any]](names[0], directConnection=True) as client:
+            client.admin.command("replSetInitiate", setup)
+            self.members[names[0]].wait_until(lambda: self._is_whole(client), "became no set")
+
+    def kill_primary(self) -> MongoServer:
+        """Ends the primary at once; answers it."""
+        with pymongo.MongoClient[dict[str, Any]](self.url) as client:
+            primary = client.admin.command("hello")["primary"]
+        self.members[primary].kill()
+        return self.members[primary]
+
+    def _is_whole(self, client: pymongo.MongoClient[dict[str, Any]]) -> bool:
+        members = client.admin.command("replSetGetStatus")["members"]
+        states = sorted(member["stateStr"] for member in members)
+        return states == ["PRIMARY", "SECONDARY", "SECONDARY"]
+
+
+@pytest.fixture
+def three() -> Iterator[Three]:
+    """A replica set of three that the test may break."""
+    options = ("--replSet", "three", "--oplogSize", "64")
+    with or_skip(), ExitStack() as running, ThreadPoolExecutor(3) as pool:
+        servers = [MongoServer(options=options) for _ in range(3)]
+        found = Three(list(pool.map(running.enter_context, servers)))
+        found.set_up()
+        yield found
+
+
+@pytest.fixture
+def replica_set() -> Iterator[MongoServer]:
+    """A replica set that the test may break."""
+    with or_skip(), MongoServer(replica_set=True) as server:
+        yield server
+
+
+def step_down(server: MongoServer, seconds: int = 1) -> None:
+    """Has the primary be none for so long."""
+    with pymongo.MongoClient[dict[str, Any]](server.url) as client:
+        client.admin.command({"replSetStepDown": seconds, "force": True})
+
+
+def second_of(server: MongoServer) -> int:
+    """The second that the server's clock shows."""
+    with pymongo.MongoClient[dict[str, Any]](server.url) as client:
+        return int(client.admin.command("hello")["localTime"].timestamp())
+
+
+def test_what_was_written_is_there_after_a_crash(own_server: MongoServer) -> None:
+    """Documents, their order, marks and locks: whatever a call returned from."""
+    with oc.open_channel("orders", own_server.url, timeout=30) as channel:
+        lease = channel.lock("nightly", ttl=120)
+        for number in range(20):
+            channel.set(number, number, fence=lease.fence)
+        # A server alone counts anew within the second; see "Order" in the guide.
+        last = second_of(own_server)
+        own_server.kill()
+        own_server.start()
+        own_server.wait_until(lambda: second_of(own_server) > last, "let a second pass")
+        assert channel.get_all() == list(range(20))
+        channel.set(0, "again")
+        assert channel.get_keys() == [*range(1, 20), 0]
+        assert channel.try_lock("nightly", ttl=1) is None
+        with pytest.raises(oc.StaleFence):
+            channel.set(1, "late", fence=lease.fence - 1)
+        lease.extend()
+        lease.release()
+        with channel.lock("nightly", ttl=30) as later:
+            assert later.fence > lease.fence
+
+
+def test_calls_wait_for_a_server_that_restarts(
+    own_server: MongoServer, in_background: Background
+) -> None:
+    """Those that begin while it is away too; once it answers, they are done within a second."""
+    with oc.open_channel("orders", own_server.url, timeout=30) as channel:
+        channel.set("key", 0)
+        own_server.shut_down()
+        calls = [
+            in_background(channel.get, "key"),
+            in_background(channel.set, "other", 1),
+            in_background(channel.lock, "nightly", ttl=60),
+            in_background(channel.pop),
+        ]
+        own_server.start()
+        began = time.monotonic()
+        assert [call.exception(30) for call in calls] == [None] * 4
+        assert time.monotonic() - began < 5
+
+
+def test_a_primary_that_steps_down_is_waited_for(
+    replica_set: MongoServer, in_background: Background
+) -> None:
+    """Every operation, begun before or meanwhile, is done once; leases go on."""
+    with oc.open_channel("orders", replica_set.url, timeout=30) as channel:
+        channel.set_all({n: n for n in range(50)})
+        with channel.lock("nightly", ttl=30, keep_alive=True) as lease:
+            stepping = in_background(step_down, replica_set)
+            taken = []
+            while not stepping.done():
+                taken.append(channel.shift())
+                channel.set("key", len(taken), fence=lease.fence)
+                assert channel.get("key") == len(taken)
+            taken += [channel.shift() for _ in range(5)]
+            assert channel.add("added", 1)
+            assert channel.get_set(1, "added", 2) == 1
+            channel.set_all({"a": 1, "b": 2})
+            stepping.result()
+            lease.check()
+            assert channel.try_lock("nightly", ttl=1) is None
+        numbers = [value for value in taken if value is not None]
+        assert len(numbers) == len(set(map(str, numbers)))
+
+
+def test_waiters_are_woken_after_a_step_down(
+    replica_set: MongoServer, in_background: Background
+) -> None:
+    """The change stream is taken up again where it ended."""
+    other_url = f"{replica_set.url}&appName=other"
+    with (
+        oc.open_channel("orders", replica_set.url, timeout=30) as holder,
+        oc.open_channel("orders", other_url, timeout=30) as waiter,
+    ):
+        for _ in range(2):
+            lease = holder.lock("nightly", ttl=60)
+            waiting = in_background(waiter.lock, "nightly", ttl=30, wait=60)
+            step_down(replica_set)
+            released = time.monotonic()
+            lease.release()
+            waiting.result(30).release()
+            assert time.monotonic() - released < 15
+
+
+def test_a_batch_is_whole_whatever_happens_to_the_primary(
+    replica_set: MongoServer, in_background: Background
+) -> None:
+    """It is there or it is not, and its author knows which."""
+    with oc.open_channel("orders", replica_set.url, timeout=30) as channel:
+        channel.set_all(dict.fromkeys(range(10), -1))
+        stepping = in_background(step_down, replica_set)
+        turn = last = 0
+        while not stepping.done() or turn < last + 2:
+            turn += 1
+            channel.set_all(dict.fromkeys(range(10), turn))
+            assert channel.get_all() == [turn] * 10
+            if not stepping.done():
+                last = turn
+        stepping.result()
+
+
+def test_another_member_takes_over_when_the_primary_is_killed(
+    three: Three, announcer: Announcer, in_background: Background
+) -> None:
+    """Entries, marks, leases and waiters are there; each call is done once, and none is lost."""
+    with (
+        oc.open_channel("orders", three.url, timeout=PATIENT) as channel,
+        oc.open_channel("orders", three.url, timeout=PATIENT, extensions=[announcer]) as other,
+    ):
+        channel.set_all({n: n for n in range(200)})
+        held = channel.lock("nightly", ttl=PATIENT, keep_alive=True)
+        channel.set("guarded", "new", fence=held.fence)
+        waiting = in_background(other.lock, "nightly", ttl=30, wait=PATIENT)
+        assert announcer.waiting.acquire(timeout=10)
+        killing = in_background(three.kill_primary)
+        taken = []
+        while not killing.done():
+            taken.append(channel.shift())
+        taken += [channel.shift() for _ in range(5)]
+        assert taken == list(range(len(taken)))
+        assert channel.size() == 201 - len(taken)
+        held.check()
+        held.extend()
+        assert other.try_lock("nightly", ttl=30) is None
+        with pytest.raises(oc.StaleFence):
+            other.set("guarded", "old", fence=held.fence - 1)
+        channel.set_all({"a": 1, "b": 2})
+        held.release()
+        with waiting.result(PATIENT) as next_one:
+            assert next_one.fence > held.fence
+            assert other.get_all()[-2:] == [1, 2]
+
+
+def test_without_a_majority_calls_end_in_time_and_go_on_when_it_is_back(
+    three: Three, in_background: Background
+) -> None:
+    """Nothing is granted or written that the next primary would not know."""
+    with (
+        oc.open_channel("orders", three.url, timeout=PATIENT) as patient,
+        oc.open_channel("orders", three.url, timeout=1) as channel,
+        oc.open_channel("others", three.url, timeout=1) as others,
+    ):
+        patient.set("key", 1)
+        killed = [three.kill_primary()]
+        patient.set("key", 2)
+        killed.append(three.kill_primary())
+        began = time.monotonic()
+        calls = [
+            in_background(channel.lock, "nightly", ttl=30),
+            in_background(channel.set, "key", 3),
+            in_background(others.add, "key", 1),
+            in_background(others.pop),
+        ]
+        for call in calls:
+            failed = call.exception(20)
+            assert isinstance(failed, oc.ChannelUnavailable | oc.ChannelTimeout | oc.OutcomeUnknown)
+            assert failed.__cause__ is not None
+        assert time.monotonic() - began < 2 + 1.5  # a lock is given back too
+        for server in killed:
+            server.start()
+        assert patient.get("key") in (2, 3)
+        patient.lock("nightly", ttl=30, wait=PATIENT).release()

@@ -1,0 +1,26 @@
+"""The core's state machines, in real time, on a server alone and on a replica set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ojobchannels.testing.machines import prove_documents, prove_locks
+from ojobchannels.testing.subject import Subject
+
+
+@pytest.fixture
+def subject(storage: Any) -> Subject:
+    """Each in turn."""
+    return Subject("mongo", storage.config["args"])
+
+
+def test_documents_do_what_the_model_does(subject: Subject) -> None:
+    """Whatever the operations, every handle shows what the model holds."""
+    prove_documents(subject, examples=8)
+
+
+def test_locks_do_what_the_model_does(subject: Subject) -> None:
+    """Whatever the operations, a lock has one holder, and fences grow."""
+    prove_locks(subject, examples=15)

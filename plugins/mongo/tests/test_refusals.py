@@ -1,0 +1,170 @@
+"""What a server answers when it refuses or is interrupted, brought about on a real one."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pymongo
+import pytest
+
+import ojobchannels as oc
+from ojobchannels.testing.servers import MongoServer, or_skip
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+REFUSALS: dict[int, tuple[type[oc.ChannelError], str]] = {
+    13: (oc.ChannelUnavailable, "give the user the role readWrite"),
+    18: (oc.ChannelUnavailable, "check username and password"),
+    388: (oc.ChannelUnavailable, "a larger cache"),
+    14031: (oc.StorageFull, "make room"),
+    10334: (oc.InvalidValue, "16 MB"),
+    2: (oc.ChannelUnavailable, "the server does not do what we ask of it"),
+}
+NOT_BEGUN = {"no primary": 10107, "write conflict": 112, "busy for now": 365}
+CUT_OFF = {"stepped down": 189, "shut down": 91, "killed": 11601, "other state": 11602}
+
+
+class Faulty:
+    """A server of a replica set that fails on command, and a channel on it."""
+
+    def __init__(self, client: pymongo.MongoClient[dict[str, Any]], channel: oc.Channel) -> None:
+        self.channel = channel
+        self._client = client
+
+    @contextmanager
+    def failing(self, *commands: str, times: int = 1, **how: Any) -> Iterator[None]:
+        """Has the next commands of the channel end in an error, before or after they are done."""
+        point = {"failCommands": commands, "appName": "ojobchannels", **how}
+        self._set(mode={"times": times}, data=point)
+        try:
+            yield
+        finally:
+            self._set(mode="off")
+
+    def _set(self, **what: Any) -> None:
+        self._client.admin.command("configureFailPoint", "failCommand", **what)
+
+
+@pytest.fixture(scope="module")
+def faulty_server() -> Iterator[MongoServer]:
+    """A server that takes commands for tests."""
+    options = ("--setParameter", "enableTestCommands=1")
+    with or_skip(), MongoServer(replica_set=True, options=options) as server:
+        yield server
+
+
+@pytest.fixture
+def faulty(faulty_server: MongoServer) -> Iterator[Faulty]:
+    """The server, with an empty channel."""
+    with (
+        pymongo.MongoClient[dict[str, Any]](faulty_server.url) as client,
+        # A server that only says that it steps down is looked at again with the next heartbeat.
+        oc.open_channel(
+            f"orders-{secrets.token_hex(6)}", f"{faulty_server.url}&heartbeatFrequencyMS=500"
+        ) as channel,
+    ):
+        yield Faulty(client, channel)
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+@pytest.mark.parametrize(
+    ("command", "operation"),
+    [
+        ("update", lambda channel: channel.set("key", 1)),
+        ("find", lambda channel: channel.get("key")),
+        ("findAndModify", lambda channel: channel.pop()),
+        ("findAndModify", lambda channel: channel.try_lock("nightly", ttl=30)),
+    ],
+    ids=["set", "get", "pop", "lock"],
+)
+def test_a_refusal_tells_what_to_do(
+    faulty: Faulty, code: int, command: str, operation: Callable[[oc.Channel], Any]
+) -> None:
+    """At once, in an error of ours with the driver's as its cause."""
+    kind, advice = REFUSALS[code]
+    words = "authentication failed" if code == 18 else ""
+    with (
+        faulty.failing(command, errorCode=code, errmsg=words),
+        pytest.raises(kind, match=advice) as refused,
+    ):
+        operation(faulty.channel)
+    assert isinstance(refused.value.__cause__, pymongo.errors.PyMongoError)
+
+
+@pytest.mark.parametrize("code", NOT_BEGUN.values(), ids=NOT_BEGUN.keys())
+def test_what_was_not_begun_is_asked_again(faulty: Faulty, code: int) -> None:
+    """Whatever it is: that nothing was done is certain."""
+    channel = faulty.channel
+    channel.set("key", 1)
+    with faulty.failing("update", "findAndModify", "find", times=3, errorCode=code):
+        lease = channel.lock("nightly", ttl=30)
+        assert channel.get_set(1, "key", 2) == 1
+        assert channel.force_unlock("nightly") is not None
+        assert channel.pop() == 2
+    with pytest.raises(oc.LockLost):
+        lease.release()
+
+
+@pytest.mark.parametrize("code", CUT_OFF.values(), ids=CUT_OFF.keys())
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+def test_what_was_cut_off_is_asked_again_where_that_is_safe(
+    faulty: Faulty, code: int, done: bool
+) -> None:
+    """Before or after it was done; a forced unlock is of unknown outcome."""
+    channel = faulty.channel
+    how = (
+        {"writeConcernError": {"code": code, "errmsg": "cut off"}} if done else {"errorCode": code}
+    )
+    with faulty.failing("findAndModify", **how):
+        lease = channel.lock("nightly", ttl=30)
+    with faulty.failing("update", **how):
+        channel.set("key", 1, fence=lease.fence)
+    with faulty.failing("update", **how):
+        lease.extend()
+    with faulty.failing("update", **how):
+        lease.release()
+    channel.lock("nightly", ttl=30)
+    with faulty.failing("findAndModify", **how), pytest.raises(oc.OutcomeUnknown):
+        channel.force_unlock("nightly")
+    channel.force_unlock("nightly")
+
+
+@pytest.mark.parametrize("code", CUT_OFF.values(), ids=CUT_OFF.keys())
+def test_an_entry_that_was_taken_out_by_a_call_cut_off_is_not_lost_in_silence(
+    faulty: Faulty, code: int
+) -> None:
+    """The server tells again what it did, save where somebody killed the operation."""
+    channel = faulty.channel
+    channel.set("key", 1)
+    cut_off = {"code": code, "errmsg": "cut off"}
+    with faulty.failing("findAndModify", writeConcernError=cut_off):
+        if code == CUT_OFF["killed"]:
+            with pytest.raises(oc.OutcomeUnknown):
+                channel.pop()
+        else:
+            assert channel.pop() == 1
+    assert channel.size() == 0
+
+
+def test_a_batch_whose_commit_is_cut_off_is_committed_once(faulty: Faulty) -> None:
+    """The driver asks again with the number of the transaction."""
+    channel = faulty.channel
+    late = {"code": 91, "errmsg": "cut off"}
+    with faulty.failing("commitTransaction", writeConcernError=late):
+        channel.set_all({"a": 1, "b": 2})
+    assert channel.get_all() == [1, 2]
+    with faulty.failing("update", errorCode=112, errorLabels=["TransientTransactionError"]):
+        assert channel.unset_all(["a", "b", "c"]) == 2
+
+
+def test_a_snapshot_that_the_server_gave_up_is_taken_again(faulty: Faulty) -> None:
+    """And three times in a row is told."""
+    channel = faulty.channel
+    channel.set_all({"a": 1, "b": 2})
+    with faulty.failing("find", times=2, errorCode=239):
+        assert channel.get_all() == [1, 2]
+    with faulty.failing("find", times=3, errorCode=239), pytest.raises(oc.ChannelUnavailable):
+        channel.get_all()

@@ -1,0 +1,16 @@
+"""The core's state machines, in real time, on a real server."""
+
+from __future__ import annotations
+
+from ojobchannels.testing.machines import prove_documents, prove_locks
+from ojobchannels.testing.subject import Subject
+
+
+def test_documents_do_what_the_model_does(url: str) -> None:
+    """Whatever the operations, every handle shows what the model holds."""
+    prove_documents(Subject("redis", {"url": url}), examples=30)
+
+
+def test_locks_do_what_the_model_does(url: str) -> None:
+    """Whatever the operations, a lock has one holder, and fences grow."""
+    prove_locks(Subject("redis", {"url": url}), examples=30)
