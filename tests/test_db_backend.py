@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -428,3 +430,20 @@ def test_a_dead_holders_lease_that_was_taken_over_meanwhile_is_not_taken(
         channel.lock("nightly", ttl=60)
     assert busy.value.holder == {"by": "heir"}
     assert heir.hook.extend(name="nightly", token=token, ttl=60_000) is True
+
+
+def test_a_channel_that_nobody_closed_ends_in_silence_with_its_process(tmp_path: Path) -> None:
+    """From Python 3.13 on a database that is left open is warned of at the end."""
+    script = (
+        "import ojobchannels as oc\n"
+        "channel = oc.open_channel('orders', type='db', file='orders.db')\n"
+        "channel.set('a', channel.lock('nightly', ttl=60).fence)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

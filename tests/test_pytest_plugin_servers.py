@@ -307,6 +307,7 @@ def test_a_plugin_that_is_missing_is_told_with_the_command_that_gets_it(
 ) -> None:
     """In a skip, in the place of a server that nobody could reach."""
     monkeypatch.setenv("OJOBCHANNELS_DISABLE_PLUGINS", suite.kind)
+    monkeypatch.delenv("OJOBCHANNELS_REQUIRE_SERVERS", raising=False)
     suite.write("def test_it(ojob_KIND): pass\n")
     result = pytester.runpytest_subprocess(*suite.arguments, "-rs")
     result.assert_outcomes(skipped=1)

@@ -126,7 +126,7 @@ def test_ten_thousand_sections(type: str) -> None:
 @pytest.mark.parametrize("type", ["file", "db"])
 def test_kills_and_stops_together(type: str) -> None:
     """Holders killed and stopped, in any order, for long."""
-    result = run(type, Plan(sections=10**6, seconds=12, faults=("kill", "stop"), pause=0.15))
+    result = run(type, Plan(sections=10**6, seconds=8, faults=("kill", "stop"), pause=0.15))
     assert result.faults == [], result.lines()
     assert result.told > 0
     assert result.refused > 0

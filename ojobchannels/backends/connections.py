@@ -13,6 +13,7 @@ closed before a fork, and none is lent meanwhile.
 
 from __future__ import annotations
 
+import atexit
 import os
 import sqlite3
 import threading
@@ -20,6 +21,7 @@ from collections import deque
 from contextlib import suppress
 from types import TracebackType
 from typing import Literal
+from weakref import WeakSet
 
 from ojobchannels.errors import ChannelClosed, ChannelError, ChannelUnavailable
 from ojobchannels.host.clock import Clock, readings
@@ -37,6 +39,7 @@ _LOOK_EVERY = 64
 _LARGE_LOG = 4_000_000
 _SMALL_LOG = 1_000_000
 _abandoned: list[sqlite3.Connection] = []
+_lenders: WeakSet[Connections] = WeakSet()
 
 
 class StorageReplaced(ChannelUnavailable):
@@ -175,6 +178,7 @@ class Connections:
         self._path = str(place.path)
         self._identity: tuple[int, int] | None = None
         self._log = place.path.with_name(f"{place.path.name}-wal")
+        _lenders.add(self)
         forget_in_children(self)
         let_go_before_forks(self)
 
@@ -269,3 +273,10 @@ class Connections:
             connection.close()
             raise
         return connection
+
+
+@atexit.register
+def _close_what_is_idle() -> None:
+    """Nobody has to close a channel before the process ends; SQLite is to be told all the same."""
+    for lender in list(_lenders):
+        lender.let_go()

@@ -34,9 +34,9 @@ class DeathContract(Contract):
     def test_kill_9_of_a_holder_frees_its_lock_for_a_waiter(
         self, subject: Subject, children: Children
     ) -> None:
-        """Long before its ttl; in the median of five, on a clock that the processes share."""
+        """Long before its ttl; in the median of three, on a clock that the processes share."""
         waiter = children(WAIT, subject)
-        names = [f"lock {turn}" for turn in range(5)]
+        names = [f"lock {turn}" for turn in range(3)]
         holders = [children(HOLD, subject, lock=name) for name in names]
         lags = []
         for name, holder in zip(names, holders, strict=True):
