@@ -345,7 +345,8 @@ def _host() -> str:
 
 def this_holder() -> dict[str, Any]:
     """Returns what a holder tells of itself, for people: host, pid and thread."""
-    return {"host": _host(), "pid": os.getpid(), "thread": threading.current_thread().name}
+    thread = threading.current_thread().name[:100].encode("utf-8", "replace").decode()
+    return {"host": _host(), "pid": os.getpid(), "thread": thread}
 
 
 def new_token() -> str:

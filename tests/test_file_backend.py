@@ -7,6 +7,7 @@ import json
 import os
 import random
 import stat
+import struct
 import sys
 import threading
 from pathlib import Path
@@ -625,3 +626,85 @@ def test_a_write_that_fails_right_after_another_leaves_the_index_in_step(
     monkeypatch.setattr(os, "fsync", fsync)
     assert dict(channel.items()) == {"a": 2, "b": 1}
     assert (channel.get("a"), channel.get("b")) == (2, 1)
+
+
+@needs_root
+def test_a_refused_open_makes_nothing_beside_another_users_file(
+    common_folder: Path, start_worker: StartWorker
+) -> None:
+    """A side folder of a stranger's would keep the owner out."""
+    file = common_folder / "channel.json"
+    file.write_text("{}")
+    worker = start_worker(AS_NOBODY, type="file", file=str(file), user=NOBODY)
+    assert worker.hear()[0] == "ChannelUnavailable"
+    assert worker.end() == 0
+    assert list(common_folder.iterdir()) == [file]
+
+
+def test_a_mode_that_is_changed_while_the_file_is_open_stays(file_storage: Storage) -> None:
+    """What was made private is not opened to others again by the next write."""
+    channel = file_storage.open()
+    channel.set("a", 1)
+    file_storage.path.chmod(0o600)
+    channel.set("a", 2)
+    assert mode(file_storage.path) == 0o600
+
+
+@pytest.mark.parametrize("counters", [b"\xff" * 16, struct.pack("<QQ", 1, 2**63), b"?"])
+def test_counters_that_are_damaged_do_no_harm_to_the_file(
+    file_storage: Storage, counters: bytes
+) -> None:
+    """What is written after that can be read by all."""
+    channel = file_storage.open()
+    channel.set("a", 1)
+    file_storage.path.with_name(f"{file_storage.path.name}.ojob").joinpath("version").write_bytes(
+        counters
+    )
+    channel.set("b", 2)
+    assert file_storage.open().get_all() == channel.get_all() == [1, 2]
+
+
+def test_an_entry_whose_number_leaves_none_for_others_is_told(file_storage: Storage) -> None:
+    """No write makes a file that cannot be read any more."""
+    entry = {"key": "a", "value": 1}
+    content = json.dumps({file_storage.name: {str(2**63 - 1): entry}})
+    file_storage.path.write_text(content)
+    channel = file_storage.open()
+    with pytest.raises(oc.ChannelDamaged, match="leaves none for new ones"):
+        channel.set("b", 2)
+    assert file_storage.path.read_text() == content
+    assert file_storage.open().get_all() == [1]
+
+
+def test_a_strangers_file_among_the_locks_hides_none(file_storage: Storage) -> None:
+    """Nor does one whose name of a lock was cut off."""
+    channel = file_storage.open()
+    channel.lock("nightly", ttl=60)
+    locks = file_storage.path.with_name(f"{file_storage.path.name}.ojob") / "locks"
+    locks.joinpath("stray").write_bytes(b"x" * 5000)
+    assert [info.name for info in channel.locks()] == ["nightly"]
+
+
+@pytest.mark.parametrize("type", ["file", "db"])
+@pytest.mark.parametrize("file", ["~nobody-of-this-name/x", "a\0b", "loop"])
+def test_a_file_that_is_no_path_is_told(
+    type: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a wrong option, whatever the system calls it."""
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    with pytest.raises((oc.InvalidOption, oc.ChannelUnavailable)):
+        oc.open_channel("test", type=type, file=file)
+
+
+@pytest.mark.parametrize("name", ["\ud800", "x" * 5000])
+def test_a_threads_name_keeps_it_from_no_lock(file_storage: Storage, name: str) -> None:
+    """It is told to people, as far as it can be."""
+    channel = file_storage.open()
+    granted: list[oc.Lease | None] = []
+    thread = threading.Thread(
+        target=lambda: granted.append(channel.try_lock("nightly", ttl=60)), name=name
+    )
+    thread.start()
+    thread.join()
+    assert granted[0] is not None

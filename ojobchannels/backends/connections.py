@@ -13,15 +13,14 @@ closed before a fork, and none is lent meanwhile.
 
 from __future__ import annotations
 
-import atexit
 import os
 import sqlite3
 import threading
+import weakref
 from collections import deque
 from contextlib import suppress
 from types import TracebackType
 from typing import Literal
-from weakref import WeakSet
 
 from ojobchannels.errors import ChannelClosed, ChannelError, ChannelUnavailable
 from ojobchannels.host.clock import Clock, readings
@@ -39,7 +38,6 @@ _LOOK_EVERY = 64
 _LARGE_LOG = 4_000_000
 _SMALL_LOG = 1_000_000
 _abandoned: list[sqlite3.Connection] = []
-_lenders: WeakSet[Connections] = WeakSet()
 
 
 class StorageReplaced(ChannelUnavailable):
@@ -121,11 +119,11 @@ class Loan:
             if connection is not None:
                 _roll_back(connection)
                 if not self._is_sound:
-                    self._lender.dispose(connection)
+                    self._lender.idle.dispose(connection)
                     return
                 if self._timeout is not None:
                     connection.execute(f"PRAGMA busy_timeout={self._lender.patience}")
-                self._lender.idle[self._level].append(connection)
+                self._lender.idle.at[self._level].append(connection)
                 self._lender.let_go_if_closed()
         finally:
             end_work(self)
@@ -161,6 +159,32 @@ def _roll_back(connection: sqlite3.Connection) -> None:
         raise
 
 
+class _Idle:
+    """The connections of a handle that nobody has in hand."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.identity: tuple[int, int] | None = None
+        self.at: dict[Level, deque[sqlite3.Connection]] = {"FULL": deque(), "NORMAL": deque()}
+
+    def is_current(self) -> bool:
+        """Tells whether the path leads to what was opened, so that others find what is written."""
+        return self.identity is None or _identity(self.path) == self.identity
+
+    def close(self) -> None:
+        """Closes all of them."""
+        for idle in self.at.values():
+            while idle:
+                self.dispose(idle.popleft())
+
+    def dispose(self, connection: sqlite3.Connection) -> None:
+        """Closes a connection."""
+        if self.is_current():
+            connection.close()
+        else:
+            _never_close(connection)
+
+
 class Connections:
     """Lends connections; `level` is how far a commit is flushed (PRAGMA synchronous)."""
 
@@ -171,16 +195,15 @@ class Connections:
         self.patience = round(timeout * 1000)
         self._clock = clock
         self.gate = Gate(place.side / "gate", place.mode, timeout)
-        self.idle: dict[Level, deque[sqlite3.Connection]] = {"FULL": deque(), "NORMAL": deque()}
+        self.idle = _Idle(str(place.path))
         self.loans: dict[int, Loan] = {}
         self._closed = False
         self._writes = 0
-        self._path = str(place.path)
-        self._identity: tuple[int, int] | None = None
         self._log = place.path.with_name(f"{place.path.name}-wal")
-        _lenders.add(self)
         forget_in_children(self)
         let_go_before_forks(self)
+        # Nobody has to close a channel; SQLite is told of its end all the same.
+        weakref.finalize(self, self.idle.close)
 
     def reading(self) -> Loan:
         """Lends a connection for one statement that reads."""
@@ -208,20 +231,11 @@ class Connections:
 
     def let_go(self) -> None:
         """Closes those that are not lent."""
-        for idle in self.idle.values():
-            while idle:
-                self.dispose(idle.popleft())
-
-    def dispose(self, connection: sqlite3.Connection) -> None:
-        """Closes a connection."""
-        if self._is_current():
-            connection.close()
-        else:
-            _never_close(connection)
+        self.idle.close()
 
     def forget(self) -> None:
         """Leaves alone, in a forked child, what the parent could not close in time."""
-        for idle in self.idle.values():
+        for idle in self.idle.at.values():
             _abandoned.extend(idle)
             idle.clear()
         self.loans = {}
@@ -230,17 +244,13 @@ class Connections:
         """Returns a connection that nobody else has; the caller has begun its work."""
         if self._closed:
             raise ChannelClosed(self._channel)
-        if not self._is_current():
-            raise StorageReplaced(self._channel, self._path)
+        if not self.idle.is_current():
+            raise StorageReplaced(self._channel, self.idle.path)
         with suppress(IndexError):
-            return self.idle[level].pop()
+            return self.idle.at[level].pop()
         connection = self._connect(level)
-        self._identity = self._identity or _identity(self._path)
+        self.idle.identity = self.idle.identity or _identity(self.idle.path)
         return connection
-
-    def _is_current(self) -> bool:
-        """Tells whether the path leads to what was opened, so that others find what is written."""
-        return self._identity is None or _identity(self._path) == self._identity
 
     def let_go_if_closed(self) -> None:
         """Closes what came back too late; the caller's work is not over yet."""
@@ -273,10 +283,3 @@ class Connections:
             connection.close()
             raise
         return connection
-
-
-@atexit.register
-def _close_what_is_idle() -> None:
-    """Nobody has to close a channel before the process ends; SQLite is to be told all the same."""
-    for lender in list(_lenders):
-        lender.let_go()

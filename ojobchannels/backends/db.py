@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from typing import Any, Literal
 
@@ -42,7 +43,8 @@ def open_backend(
         ChannelDamaged: It is no database, another program's, or of a later version.
         ChannelUnavailable: It cannot be opened or written.
     """
-    backend = DatabaseBackend(channel, storage.prepare(channel, file), durable, timeout, clock)
+    place = storage.prepare(channel, storage.locate(file))
+    backend = DatabaseBackend(channel, place, durable, timeout, clock)
     try:
         backend.prepare()
     except BaseException:
@@ -302,6 +304,10 @@ class DatabaseBackend(OneHost):
 
     def translate(self, error: Exception) -> ChannelError | None:
         """Returns the error of ours for one of SQLite's, or of the system's."""
+        if isinstance(error, json.JSONDecodeError):
+            advice = "mend it with the sqlite3 shell, or restore the database from a copy"
+            path = str(self.place.path)
+            return ChannelDamaged(self.channel, path, f"{error.doc!r} is no JSON document", advice)
         if not isinstance(error, sqlite3.Error):
             return super().translate(error)
         if self.closed:
@@ -329,9 +335,9 @@ class DatabaseBackend(OneHost):
             raise StaleFence(self.channel, key.document, fence, mark)
 
     def _take(self, end: Literal["max", "min"]) -> Document:
-        with self._connections.writing(self._level) as connection:
+        with self._connections.transaction(self._level) as connection:
             rows = connection.execute(sql.TAKE.format(end=end), self._mine).fetchall()
-        return decode(rows[0][0]) if rows else MISSING
+            return decode(rows[0][0]) if rows else MISSING
 
     def _extend_all(self, leases: list[LeaseRequest], timeout: float | None) -> list[bool]:
         """Extends; a lease whose record went away with the database is lost."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 from ojobchannels.backends import records
@@ -51,9 +52,10 @@ def open_backend(channel: str, file: str, timeout: float, clock: Clock) -> FileB
         ChannelDamaged: It is not JSON of the kind that this backend writes.
         ChannelUnavailable: It cannot be read or replaced by this user.
     """
-    place = storage.prepare(channel, file)
-    if place.path.exists():
-        _check_owner(channel, place)
+    path = storage.locate(file)
+    if path.exists():
+        _check_owner(channel, path)
+    place = storage.prepare(channel, path)
     try:
         backend = FileBackend(channel, place, clock, timeout)
     except OSError as error:
@@ -328,14 +330,14 @@ class FileBackend(OneHost):
             return copy(rows[0]["value"])
 
 
-def _check_owner(channel: str, place: Place) -> None:
+def _check_owner(channel: str, path: Path) -> None:
     try:
-        owner = place.path.stat().st_uid
+        owner = path.stat().st_uid
     except OSError as error:
-        raise storage.explain(channel, place.path, error) from error
+        raise storage.explain(channel, path, error) from error
     if os.geteuid() not in (0, owner):
         raise ChannelUnavailable(
             channel,
-            f"{place.path} belongs to user id {owner}",
+            f"{path} belongs to user id {owner}",
             f"work as that user, or give the file to user id {os.geteuid()} with chown",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import struct
 import threading
 from contextlib import suppress
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from tinydb.storages import Storage
 
-from ojobchannels.backends.jsontext import Tables, Unreadable, parse, text_of
+from ojobchannels.backends.jsontext import LARGEST_NUMBER, Tables, Unreadable, parse, text_of
 from ojobchannels.errors import ChannelDamaged, ChannelUnavailable
 from ojobchannels.host.forks import forget_in_children
 from ojobchannels.host.gate import Gate, owned
@@ -84,6 +85,8 @@ class JsonFile(Storage):
     def next_numbers(self, count: int) -> range:
         """Returns numbers for new entries, such as no entry ever had; for use in a transaction."""
         first = max(self._highest, self._highest_read) + 1
+        if first + count > LARGEST_NUMBER:
+            raise self.damaged(f"the number {first - 1} of an entry leaves none for new ones")
         self._highest = first + count - 1
         return range(first, first + count)
 
@@ -117,7 +120,8 @@ class JsonFile(Storage):
         counters = os.pread(self._counters.open(), _COUNTERS.size, 0)
         if len(counters) < _COUNTERS.size:
             counters = bytes(_COUNTERS.size)
-        version, self._highest = _COUNTERS.unpack(counters)
+        version, highest = _COUNTERS.unpack(counters)
+        self._highest = highest if highest <= LARGEST_NUMBER else 0  # no entry ever had it
         try:
             status = self._place.path.stat()
         except FileNotFoundError:
@@ -146,23 +150,26 @@ class JsonFile(Storage):
         fresh.unlink(missing_ok=True)
         try:
             self._write_beside(fresh)
-            version = self._seen[0] + 1 if self._seen else 1
+            version = (self._seen[0] + 1) % 2**64 if self._seen else 1
             os.pwrite(self._counters.open(), _COUNTERS.pack(version, self._highest), 0)
             fresh.replace(path)
         except BaseException:
             fresh.unlink(missing_ok=True)
             raise
+        self._highest_read = max(self._highest_read, self._highest)
         self._seen = self._status()
         _flush(path.parent)
 
     def _write_beside(self, fresh: Path) -> None:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb") as file:  # noqa: PTH123  a descriptor has no path
+            mode = self._place.mode
             with suppress(FileNotFoundError):
                 kept = self._place.path.stat()
+                mode = stat.S_IMODE(kept.st_mode)
                 if kept.st_uid != os.geteuid() or kept.st_gid != os.getegid():
                     _give_to(self._channel, descriptor, kept)
-            os.fchmod(descriptor, self._place.mode)
+            os.fchmod(descriptor, mode)
             file.write(text_of(self._tables).encode())
             file.flush()
             os.fsync(descriptor)

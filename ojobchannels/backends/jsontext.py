@@ -11,7 +11,7 @@ from ojobchannels.errors import InvalidValue
 
 Tables: TypeAlias = dict[str, dict[str, Any]]
 
-_LARGEST_NUMBER: Final = 2**63 - 1
+LARGEST_NUMBER: Final = 2**63 - 1
 # What may be no document of ours although it is JSON, or nearly: numbers that are too large, lone
 # surrogates, NUL. All else was checked before it was written, or is checked with its key.
 _SUSPECT: Final = re.compile(rb"\d{19}|[eE]\+?\d{3}|\\u(?:[dD][89a-fA-F]|0000)|NaN|Infinity")
@@ -109,7 +109,7 @@ def _is_number(text: str) -> bool:
     """Tells whether a number is written as we write it; `01` would be lost in the place of `1`."""
     if not (text.isascii() and text.isdigit()) or len(text) > 19:
         return False
-    return str(int(text)) == text and int(text) <= _LARGEST_NUMBER
+    return str(int(text)) == text and int(text) <= LARGEST_NUMBER
 
 
 def _place(table: str, number: str) -> str:

@@ -15,6 +15,7 @@ import threading
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -175,9 +176,8 @@ class LockFiles:
         except FileNotFoundError:
             return
         for path in paths:
-            identity = path.read_bytes()[_PAGE:]
-            if identity:
-                channel, name = decode(identity.decode())
+            with suppress(ValueError):  # a stranger's file, or a name that was cut off
+                channel, name = decode(path.read_bytes()[_PAGE:].decode())
                 if channel == self._channel:
                     yield name
 

@@ -8,7 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from ojobchannels.errors import ChannelError, ChannelUnavailable, NotSupported, StorageFull
+from ojobchannels.errors import (
+    ChannelError,
+    ChannelUnavailable,
+    InvalidOption,
+    NotSupported,
+    StorageFull,
+)
 
 _NETWORK_FILESYSTEMS = frozenset(
     {
@@ -36,14 +42,25 @@ class Place(NamedTuple):
     mode: int
 
 
-def prepare(channel: str, file: str | os.PathLike[str]) -> Place:
+def locate(file: str | os.PathLike[str]) -> Path:
+    """Returns the path of a channel's file, with its links followed.
+
+    Raises:
+        InvalidOption: It is no path.
+    """
+    try:
+        return Path(file).expanduser().resolve()
+    except (RuntimeError, ValueError) as error:
+        raise InvalidOption("file", f"{file!r}: {error}", "name another path") from error
+
+
+def prepare(channel: str, path: Path) -> Place:
     """Finds the place of a channel's file, and makes its folders.
 
     Raises:
         NotSupported: It would lie on a network filesystem, where locks of one host do not hold.
         ChannelUnavailable: Its folder cannot be made or written.
     """
-    path = Path(file).expanduser().resolve()
     try:
         if path.is_dir():
             raise ChannelUnavailable(channel, f"{path} is a folder", "name a file")
@@ -86,7 +103,7 @@ def _refuse_second_names(channel: str, path: Path) -> None:
 
 def is_used(file: str | os.PathLike[str]) -> bool:
     """Tells whether a channel was opened on this file before; makes nothing."""
-    path = Path(file).expanduser().resolve()
+    path = locate(file)
     return path.exists() or _side(path).is_dir()
 
 
