@@ -126,10 +126,12 @@ def test_ten_thousand_sections(type: str) -> None:
 @pytest.mark.parametrize("type", ["file", "db"])
 def test_kills_and_stops_together(type: str) -> None:
     """Holders killed and stopped, in any order, for long."""
-    result = run(type, Plan(sections=10**6, seconds=8, faults=("kill", "stop"), pause=0.15))
-    assert result.faults == [], result.lines()
-    assert result.told > 0
-    assert result.refused > 0
+    told = refused = 0
+    while not (told and refused):  # it is chance where in a section a holder is stopped
+        result = run(type, Plan(sections=10**6, seconds=8, faults=("kill", "stop"), pause=0.15))
+        assert result.faults == [], result.lines()
+        told += result.told
+        refused += result.refused
 
 
 @pytest.fixture

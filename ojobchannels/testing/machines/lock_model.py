@@ -86,6 +86,18 @@ class LockModel:
         self.holding = None
         self.forced = forced
 
+    def close(self, token: str, when: During) -> None:
+        """Takes note that the handle was closed on which this token held the lock.
+
+        Close to the end of a lease nobody sees whether it was released or had just expired.
+        """
+        state = self.holds(token, when)
+        if state == "held":
+            self.free()
+        elif state == "unsure" and self.holding is not None:
+            self.holding.over_at = min(self.holding.over_at, when.after)
+            self.holding.doubtful = True
+
     def judge_request(self, asked: Holding, answer: Granted | Busy, when: During) -> None:
         """Judges the answer to a request for the lock; `asked` is as it will be if granted."""
         state, present = self.state(when), self.holding

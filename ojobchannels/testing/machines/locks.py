@@ -183,8 +183,8 @@ class LockMachine(LateRequests):
         for hand in self.hands:
             if hand.who == who and hand.lease is not None and hand.state != "over":
                 hand.state = "over"
-                if not hand.let_go and self.locks[hand.name].holds(hand.token, when) != "free":
-                    self.locks[hand.name].free()
+                if not hand.let_go:
+                    self.locks[hand.name].close(hand.token, when)
         for lock in self.locks.values():
             holding = lock.holding
             if holding and (holding.who == who or (who, holding.token) in self.requests):
