@@ -321,6 +321,18 @@ def test_who_waits_for_a_launch_lends_its_place_and_has_it_back_at_once(stop: St
     assert began.is_set()
 
 
+def test_what_a_launch_leaves_that_does_not_follow_is_there_when_it_is_over() -> None:
+    """Who waits for it may look at once; it is called with the one that stood in the way."""
+    launcher, seen = Launcher(1), []
+    failing = launcher.submit("extract", lambda _: 1 / 0)
+    after = launcher.submit(
+        "load", str, [failing], lambda launch, failed: seen.append((launch.done(), failed.name))
+    )
+    assert after.wait(30)
+    assert (after.state, seen) == ("depsfail", [(False, "extract")])
+    launcher.close()
+
+
 def test_threads_end_when_there_is_nothing_to_do(launcher: Launcher) -> None:
     """A pool that nobody closes leaves none behind, and is there again for the next launch."""
     for _ in range(2):

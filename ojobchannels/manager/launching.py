@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import uuid
@@ -13,6 +14,10 @@ from ojobchannels.errors import InvalidOption, JobError, JobMisuse
 from ojobchannels.manager.pool import Pool, aside
 
 LaunchState = Literal["waiting", "running", "completed", "failed", "skipped", "depsfail"]
+
+# A signal that comes between the last check of the interpreter and the beginning of a wait is
+# handled only after the wait: this many seconds later at most.
+_DEAF: Final = 0.25
 
 
 class Launch:
@@ -108,11 +113,16 @@ class Launcher:
         self._closed = False
 
     def submit(
-        self, name: str, work: Callable[[Launch], Any], after: Iterable[Launch] = ()
+        self,
+        name: str,
+        work: Callable[[Launch], Any],
+        after: Iterable[Launch] = (),
+        otherwise: Callable[[Launch, Launch], None] = lambda _, __: None,
     ) -> Launch:
         """Has `work(launch)` run on the pool when all of `after` have completed.
 
-        If one of them did not complete, the work is called off with state ``depsfail``.
+        If one of them did not complete, `otherwise(launch, that one)` is called, and then the
+        launch is settled with state ``depsfail``: who waits for it finds that done.
 
         Raises:
             JobMisuse: The launcher is closed.
@@ -123,7 +133,17 @@ class Launcher:
                 raise JobMisuse(name, "it was launched too late", "launch before the close")
             self._open.add(launch)
         launch.then(lambda: self._forget(launch))
-        _Gathering(list(after), lambda failed: self._proceed(launch, work, failed)).begin()
+
+        def proceed(failed: Launch | None) -> None:
+            if failed is None:
+                self._pool.submit(lambda: self._run(launch, work))
+                return
+            try:
+                otherwise(launch, failed)
+            finally:
+                launch.finish("depsfail")
+
+        _Gathering(list(after), proceed).begin()
         return launch
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -134,8 +154,8 @@ class Launcher:
                 launch = next(iter(self._open), None)
             if launch is None:
                 return True
-            left = None if deadline is None else max(deadline - time.monotonic(), 0)
-            if not launch.wait(left):
+            left = math.inf if deadline is None else deadline - time.monotonic()
+            if not launch.wait(max(min(left, _DEAF), 0)) and left <= 0:
                 return False
 
     def close(self) -> None:
@@ -145,14 +165,6 @@ class Launcher:
             with self._lock:
                 self._closed = not self._open
         self._pool.join()
-
-    def _proceed(
-        self, launch: Launch, work: Callable[[Launch], Any], failed: Launch | None
-    ) -> None:
-        if failed is not None:
-            launch.finish("depsfail")
-            return
-        self._pool.submit(lambda: self._run(launch, work))
 
     def _run(self, launch: Launch, work: Callable[[Launch], Any]) -> None:
         launch.state = "running"

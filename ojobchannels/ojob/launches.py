@@ -48,11 +48,9 @@ class Launches:
             elif became != "completed":
                 obstacle = waits_for(dependency, became)
         launched = _Launched(self._session, flow, obstacle)
-        launch = self._launcher.submit(name, launched.work, after)
+        launch = self._launcher.submit(name, launched.work, after, launched.does_not_follow)
         launched.launch = parent.launches[name] = launch
-        launched.after = after
         self._all.append(launched)
-        launch.then(launched.tell_if_not_run)
         if self._session.stopping.is_set():
             launched.call_off()
         return launch
@@ -66,8 +64,6 @@ class Launches:
     def wait(self) -> None:
         """Waits until all that was launched is over and told."""
         self._launcher.wait()
-        for launched in self._all:
-            launched.tell_if_not_run()
 
     def failed(self) -> bool:
         """Tells whether one of them failed."""
@@ -86,7 +82,6 @@ class _Launched:
     """One launched job; it is run or called off, whichever comes first."""
 
     launch: Launch
-    after: list[Launch]
 
     def __init__(self, session: Session, flow: Flow, obstacle: str | None) -> None:
         self.flow = flow
@@ -117,11 +112,10 @@ class _Launched:
         """Has the job not run any more, unless it has begun."""
         self._not_run("skipped", _INTERRUPTED)
 
-    def tell_if_not_run(self) -> None:
-        """Tells that the job did not run because of what it depends on, if that is so."""
-        failed = next((one for one in self.after if one.state in _BECAME), None)
-        if self.launch.state == "depsfail" and failed is not None:
-            self._not_run("depsfail", waits_for(failed.name, failed.state))
+    def does_not_follow(self, launch: Launch, failed: Launch) -> None:
+        """Tells that the job does not run because of one that it depends on."""
+        self.launch = launch
+        self._not_run("depsfail", waits_for(failed.name, failed.state))
 
     def _not_run(self, status: Literal["skipped", "depsfail"], reason: str) -> None:
         with self._lock:
