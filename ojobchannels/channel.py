@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, NoReturn, cast
@@ -37,6 +40,8 @@ from ojobchannels.leases import (
 from ojobchannels.plugins import channel_manager, checked_options, registry
 
 _PAGE = 1000
+_LOOKED_AT = 4
+_PATIENCE = 1.0  # seconds, after which one failure is enough for `close`
 _extensions: list[object] = []
 
 
@@ -76,7 +81,7 @@ class Channel:
         self.clock = clock
         self.hook: Any = manager.hook
         self._to_close: Any = manager.hook
-        self._leases: set[Lease] = set()
+        self._leases: OrderedDict[Lease, None] = OrderedDict()
         self._lock = threading.Lock()
         self._closed = False
         forget_in_children(self)
@@ -347,15 +352,14 @@ class Channel:
         self.hook.destroy()
 
     def close(self) -> None:
-        """Closes the handle: releases its leases, and wakes its waiters with ChannelClosed."""
+        """Closes the handle: releases its leases, and wakes its waiters with ChannelClosed.
+
+        Where the storage does not answer, leases are left to their ttl rather than waited for.
+        """
         with self._lock:
             self._closed = True
             leases = list(self._leases)
-        for lease in leases:
-            try:
-                lease.release()
-            except ChannelError:
-                continue
+        self._release_all(leases)
         self.hook = _ClosedHooks(self.name)
         # A signal may interrupt us anywhere: whoever calls again goes on with what is left.
         hook = self._to_close
@@ -370,13 +374,13 @@ class Channel:
 
     def forget(self) -> None:
         """Leaves the parent's leases to the parent, in a forked child."""
-        self._leases = set()
+        self._leases = OrderedDict()
         self._lock = threading.Lock()
 
     def forget_lease(self, lease: Lease) -> None:
         """Takes note that a lease needs no release at `close` any more."""
         with self._lock:
-            self._leases.discard(lease)
+            self._leases.pop(lease, None)
 
     def __enter__(self) -> Channel:
         return self
@@ -395,11 +399,25 @@ class Channel:
     def __repr__(self) -> str:
         return f"<Channel {self.name!r} type {self.type!r}{' closed' if self._closed else ''}>"
 
+    def _release_all(self, leases: list[Lease]) -> None:
+        patient_until = time.monotonic() + _PATIENCE
+        for lease in leases:
+            KEEPER.drop(lease)
+        for lease in leases:
+            try:
+                lease.release()
+            except LockLost:
+                continue
+            except ChannelError:
+                if time.monotonic() > patient_until:
+                    return
+
     def _keep(self, lease: Lease, keep_alive: bool) -> None:
         with self._lock:
             if self._closed:
                 raise ChannelClosed(self.name)
-            self._leases.add(lease)
+            self._forget_old_leases()
+            self._leases[lease] = None
         if keep_alive or lease.on_lost is not None:
             try:
                 KEEPER.watch(lease, keep_alive)
@@ -409,6 +427,14 @@ class Channel:
                     f"there is no thread to watch over lock {lease.name!r}: {error}",
                     "raise the limit of threads, or take the lock without keep_alive and on_lost",
                 ) from error
+
+    def _forget_old_leases(self) -> None:
+        """Forgets those that are over, a few at a time: not everybody releases what has ended."""
+        for lease in list(itertools.islice(self._leases, _LOOKED_AT)):
+            if lease.lost:
+                del self._leases[lease]
+            else:
+                self._leases.move_to_end(lease)
 
     def _drop(self, lease: Lease) -> None:
         KEEPER.drop(lease)

@@ -246,7 +246,7 @@ class Keeper:
             if held:
                 lease.renewed(sent, request.ttl)
             elif held is None:
-                _log.warning("%r could not be renewed yet: its record is in use for long", lease)
+                _log.warning("%r could not be renewed yet: its record cannot be reached", lease)
         return {one: held for one, held in zip(leases, answers, strict=True) if held is not None}
 
     def lose(self, lease: Lease, reason: str) -> None:

@@ -13,7 +13,13 @@ from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias
 
-from ojobchannels.errors import ChannelError, InvalidOption, LockBusy, LockLost
+from ojobchannels.errors import (
+    ChannelError,
+    InvalidOption,
+    LockBusy,
+    LockLost,
+    OutcomeUnknown,
+)
 from ojobchannels.hookspecs import Busy, Granted
 from ojobchannels.keepalive import KEEPER
 
@@ -74,6 +80,7 @@ class Lease:
         self._lock = threading.Lock()
         self._releasing = threading.RLock()
         self.extending = threading.Lock()
+        self._unlock_in_doubt = False
         self._process = os.getpid()
 
     @property
@@ -130,6 +137,8 @@ class Lease:
 
         Raises:
             LockLost: The lease was over before; what it protected may have been touched by others.
+            OutcomeUnknown: The lock is not held by this lease any more, or soon; whether it was to
+                the end is not known.
             ChannelError: The channel could not unlock; call again, or let the ttl end it.
         """
         if not self._is_mine():
@@ -161,7 +170,7 @@ class Lease:
                 return
             KEEPER.drop(self)
             was_lost = self.lost
-            held = self.channel.hook.unlock(name=self.name, token=self.token)
+            held = self._unlock(was_lost)
             with self._lock:
                 if self._state == "held" and (was_lost or not held):
                     self._state = "lost"
@@ -170,6 +179,24 @@ class Lease:
             if self._state == "lost":
                 raise self._loss()
             self._state = "released"
+
+    def _unlock(self, was_lost: bool) -> bool:
+        """Unlocks; where nothing is found after a reply was lost, the first may have done it."""
+        try:
+            held: bool = self.channel.hook.unlock(name=self.name, token=self.token)
+        except OutcomeUnknown:
+            self._unlock_in_doubt |= not was_lost
+            raise
+        if not held and self._unlock_in_doubt:
+            self.channel.forget_lease(self)
+            self._state = "released"
+            raise OutcomeUnknown(
+                self.channel.name,
+                "unlock",
+                "the lock is not held by this lease any more: whether it was to the end is not "
+                "known",
+            )
+        return held
 
     def to_document(self) -> dict[str, Any]:
         """Detaches the lease and returns a document by which another process can take it over.

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 from broken_backends import BrokenSimple
 
-from ojobchannels.backends.simple import _Entry
 from ojobchannels.documents import Document, Item, Key, check_key, decode, encode, matches, same
 from ojobchannels.errors import StaleFence
 from ojobchannels.hookspecs import ABSENT, MISSING, Compared
@@ -377,12 +376,12 @@ class OrderOfFirstWrite(BrokenSimple):
 
     caught_by = "test_every_write_moves_its_key_to_the_end"
 
-    def _put(self, key: Key, key_text: str, value_text: str) -> None:
+    def set(self, key: Key, value: Document, fence: int | None) -> bool:
         old = self._store.entries.get(key)
         if old is None:
-            super()._put(key, key_text, value_text)
-        else:
-            self._store.entries[key] = _Entry(key_text, value_text, old.position)
+            return bool(super().set(key, value, fence))
+        self._store.entries[key] = old._replace(key=encode(key.document), value=encode(value))
+        return True
 
 
 class EqualWritesStay(BrokenSimple):
@@ -390,10 +389,11 @@ class EqualWritesStay(BrokenSimple):
 
     caught_by = "test_every_write_moves_its_key_to_the_end"
 
-    def _put(self, key: Key, key_text: str, value_text: str) -> None:
+    def set(self, key: Key, value: Document, fence: int | None) -> bool:
         old = self._store.entries.get(key)
-        if old is None or old.value != value_text:
-            super()._put(key, key_text, value_text)
+        if old is None or old.value != encode(value):
+            super().set(key, value, fence)
+        return True
 
 
 class PagesRepeat(BrokenSimple):

@@ -344,6 +344,15 @@ class TtlInWholeSeconds(BrokenSimple):
         return super().lock(name, token, -(-ttl // 1000) * 1000, holder)
 
 
+class ExtendInWholeSeconds(BrokenSimple):
+    """`extend` rounds its ttl up to seconds."""
+
+    caught_by = "test_extend_keeps_its_ttl_to_the_millisecond"
+
+    def extend(self, name: str, token: str, ttl: int) -> bool:
+        return super().extend(name, token, -(-ttl // 1000) * 1000)
+
+
 class OneTooLate(BrokenSimple):
     """At the very end a lease still lives: `now > until` is taken for expired."""
 

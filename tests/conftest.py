@@ -21,37 +21,9 @@ from typing import Any
 import pytest
 
 import ojobchannels as oc
+from ojobchannels.testing.clock import ManualClock as ManualClock
 
 WORKER = Path(__file__).with_name("workers.py")
-
-
-class ManualClock:
-    """A clock that only the test moves; what `open_channel` takes as option ``clock``."""
-
-    def __init__(self) -> None:
-        self.epoch = "boot-1/1"
-        self._now = 5_000_000_000
-        self._wall = 1_900_000_000_000_000
-
-    def now(self) -> int:
-        return self._now
-
-    def wall(self) -> int:
-        return self._wall
-
-    def advance(self, seconds: float) -> None:
-        """Lets time pass."""
-        self._now += round(seconds * 1e6)
-        self._wall += round(seconds * 1e6)
-
-    def step_wall(self, seconds: float) -> None:
-        """Sets the wall clock forward or back, as a person or NTP does."""
-        self._wall += round(seconds * 1e6)
-
-    def reboot(self) -> None:
-        """Begins another epoch, in which `now` counts from nought."""
-        self.epoch = f"boot-{secrets.token_hex(4)}/1"
-        self._now = 0
 
 
 @dataclass
@@ -193,12 +165,6 @@ def common_folder() -> Iterator[Path]:
 def channel(storage: Storage) -> oc.Channel:
     """An open, empty channel of each embedded type in turn."""
     return storage.open()
-
-
-@pytest.fixture
-def shared_channel(shared_storage: Storage) -> oc.Channel:
-    """An open, empty channel of each type that several processes can share."""
-    return shared_storage.open()
 
 
 @pytest.fixture

@@ -313,6 +313,35 @@ def test_unlock_leaves_the_lock_unless_the_answer_is_yes(
     assert [lock["name"] for lock in jobs.records("locks")] == ["work"]
 
 
+def test_unlock_leaves_a_holder_that_it_did_not_show(jobs: Jobs) -> None:
+    """Between the question and the answer the lock may have gone to another run."""
+    with jobs.manager() as manager:
+        first = manager.start("work")
+        process = jobs.ojob.start("unlock", "work", *jobs.places)
+        asked = ""
+        while not asked.endswith("[y/N] "):
+            asked += process.stderr.read(1)
+        first.end()
+        second = manager.start("work")
+        out, err = process.communicate("y\n", timeout=60)
+        assert (process.returncode, out) == (1, "")
+        assert err.startswith("Left as it is: lock 'work' is held by another now, host ")
+        second.check()
+        second.end()
+
+
+def test_unlock_of_a_lock_that_is_freed_before_the_answer_does_nothing(jobs: Jobs) -> None:
+    """It is free, and that is said."""
+    with jobs.manager() as manager:
+        run = manager.start("work")
+        process = jobs.ojob.start("unlock", "work", *jobs.places)
+        while process.stderr.read(1) != "]":
+            pass
+        run.end()
+        out, _ = process.communicate("y\n", timeout=60)
+        assert (process.returncode, out) == (0, "Lock 'work' is free: nothing to unlock.\n")
+
+
 def test_unlock_of_a_free_lock_is_well_and_names_those_that_are_held(jobs: Jobs) -> None:
     jobs.hold()
     done = jobs.ojob("unlock", "wrok", *jobs.places)

@@ -1,7 +1,10 @@
 """Standard streams that are closed, full, or without a reader, and what ``ojob`` does then."""
 
+import fcntl
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -142,3 +145,59 @@ def test_a_question_on_a_closed_standard_input_has_no_answer(ojob: Any, folder: 
         done = ojob("unlock", "past", "--jobs", url, redirect="<&-")
         assert done.returncode == 2
         assert done.stderr.endswith("ojob: nobody answered; give --yes where nobody can\n")
+
+
+def test_an_answer_that_is_no_text_is_no_yes(ojob: Any, folder: Path) -> None:
+    """Bytes that are no UTF-8 are an answer like any other that is not yes."""
+    url = f"sqlite:////{folder}/past.db"
+    (folder / "answer").write_bytes(b"\xff\xfe\n")
+    with oc.open_channel("oJobManager-locks", url) as locks, locks.lock("past", ttl=60):
+        done = ojob(
+            *("unlock", "past", "--jobs", url), redirect="<answer", PYTHONIOENCODING="utf-8:strict"
+        )
+        assert done.returncode == 1
+        assert done.stderr.endswith("[y/N] Left as it is.\n")
+
+
+UNSET = ("PYTHONUNBUFFERED", "OJOB_FILE", "OJOB_JOBS", "OJOB_LOCKS")
+LONG = """
+jobs:
+- name: Talk
+  exec: |
+    for number in range(2000):
+        log(f"what the job says, {number}")
+        print("what it prints " * 5)
+todo: [Talk]
+"""
+
+
+@pytest.mark.parametrize("settings", [{}, {"PYTHONUNBUFFERED": "1"}])
+def test_all_is_told_to_a_pipe_that_does_not_block(folder: Path, settings: dict[str, str]) -> None:
+    """A slow reader gets every line, of a run as of a long table."""
+    (folder / "long.yaml").write_text(LONG, encoding="utf-8")
+    url = f"sqlite:////{folder}/past.db"
+    with oc.JobManager(url, url) as manager:
+        ((key, record),) = manager.jobs.items()
+        manager.jobs.set_all(
+            [(key | {"startTime": at}, record | {"startTime": at}) for at in range(999)]
+        )
+    for words, lines in (
+        (("run", "long.yaml"), 4002),
+        (("history", "--limit", "0", "--jobs", url), 1001),
+    ):
+        reader, writer = os.pipe()
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+        os.set_blocking(writer, False)
+        with (
+            subprocess.Popen(
+                [sys.executable, "-m", "ojobchannels", *words],
+                cwd=folder,
+                env={key: value for key, value in os.environ.items() if key not in UNSET}
+                | settings,
+                stdout=writer,
+            ) as process,
+            os.fdopen(reader, encoding="utf-8") as out,
+        ):
+            os.close(writer)
+            assert sum(1 for _ in out) == lines
+        assert process.returncode == 0

@@ -245,6 +245,33 @@ def ojobchannels_channel_types():
 """
 
 
+SECRETIVE = """
+from ojobchannels import ChannelType, Option, hookimpl
+
+@hookimpl
+def ojobchannels_channel_types():
+    options = (
+        Option("url", object, "where it is", "queue://localhost"),
+        Option("password", object, "password of the user"),
+        Option("clock", object, "the clock that judges leases", object()),
+    )
+    return [ChannelType("queue", "a queue", open, options)]
+"""
+
+
+def test_channels_shows_options_of_any_kind_that_a_file_can_give(
+    ojob: Any, install: Callable[..., dict[str, str]]
+) -> None:
+    """A URL, which may be a list elsewhere, and a password; but no object of Python's."""
+    settings = install("queue-channels", SECRETIVE)
+    shown = ojob("channels", **settings).stdout
+    assert re.search(r"^queue +url +any +queue://localhost +where it is$", shown, re.MULTILINE)
+    assert re.search(r"^queue +password +any +- +password of the user$", shown, re.MULTILINE)
+    types = json.loads(ojob("channels", "--json", **settings).stdout)["types"]
+    (queue,) = (type for type in types if type["type"] == "queue")
+    assert [option["name"] for option in queue["options"]] == ["url", "password"]
+
+
 def test_channels_tells_of_a_type_that_two_offer(
     ojob: Any, install: Callable[..., dict[str, str]]
 ) -> None:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import ojobchannels as oc
 from ojobchannels import testing
 from ojobchannels.testing import ChannelConformance
 from ojobchannels.testing.contracts.base import GUARD, Contract, guard, promises
+from ojobchannels.testing.story import Story
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -364,6 +366,18 @@ def test_a_failure_is_a_story(project: Project) -> None:
         assert part in story
     assert len(story.splitlines()) < 15
     assert "failed: test_unset_tells_whether_the_key_was_there" in told
+
+
+def test_a_story_tells_fields_in_their_order() -> None:
+    """As they were given and answered, since that may be what is wrong; long maps are cut."""
+    story = Story()
+    with oc.open_channel("told", extensions=[story.of_a_handle(None)]) as channel:
+        channel.set("key", {"b": {"d": 1, "c": {}}, "a": 2})
+        channel.set("key", {str(9 - n): n for n in range(9)})
+        channel.destroy()
+    few, many, _ = story.lines()[:3]
+    assert "value={'b': {'d': 1, 'c': {}}, 'a': 2}" in few
+    assert "value={'9': 0, '8': 1, '7': 2, '6': 3, '5': 4, '4': 5, ...}" in many
 
 
 def test_a_backend_without_a_capability_is_held_to_refuse(project: Project) -> None:

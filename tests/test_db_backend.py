@@ -412,24 +412,25 @@ def test_a_transaction_that_a_signal_interrupts_is_over(
     assert channel.get("a") == (2 if word == "COMMIT" else 1)
 
 
-def test_a_dead_holders_lease_that_was_taken_over_meanwhile_is_not_taken(
+def test_a_dead_holders_lock_that_was_taken_meanwhile_is_not_taken_twice(
     db_storage: Storage, meddling: type[Meddling], start_worker: StartWorker
 ) -> None:
-    """Between the look at a dead holder and the taking, another may have adopted its lease."""
+    """Between the look at a dead holder and the taking, another may have taken its lock."""
     holder = start_worker("say(channel.lock('nightly', ttl=60).token); hear()", db_storage)
-    token = holder.hear()
+    holder.hear()
     holder.kill()
     channel, heir = db_storage.open(), db_storage.open()
+    leases: list[oc.Lease] = []
 
-    def adopt(_: Any) -> None:
+    def take(_: Any) -> None:
         meddling.after.clear()
-        assert heir.hook.adopt(name="nightly", token=token, holder={"by": "heir"})
+        leases.append(heir.lock("nightly", ttl=60, holder={"by": "heir"}))
 
-    meddling.after["SELECT"] = adopt
+    meddling.after["SELECT"] = take
     with pytest.raises(oc.LockBusy) as busy:
         channel.lock("nightly", ttl=60)
-    assert busy.value.holder == {"by": "heir"}
-    assert heir.hook.extend(name="nightly", token=token, ttl=60_000) is True
+    assert busy.value.holder["by"] == "heir"
+    leases[0].extend()
 
 
 def test_a_channel_that_nobody_closed_ends_in_silence_with_its_process(tmp_path: Path) -> None:

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tinydb import TinyDB
+from tinydb.table import Document, Table
 
 import ojobchannels as oc
+from ojobchannels.hookspecs import LeaseRequest
 from ojobchannels.host import storage as places
 from ojobchannels.host.gate import Gate
 
@@ -136,6 +138,26 @@ def test_a_file_that_was_removed_begins_anew(file_storage: Storage) -> None:
     assert channel.size() == 0
     channel.set("b", 2)
     assert channel.get_keys() == ["b"]
+
+
+def test_a_page_of_many_entries_costs_no_more_than_its_own(
+    file_storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To read all, page by page, takes each entry in hand once, or the time grows as its square."""
+    channel = file_storage.open()
+    channel.set_all((n, n) for n in range(3000))
+    made: list[int] = []
+
+    class Counted(Document):
+        def __init__(self, value: dict[str, Any], doc_id: int) -> None:
+            super().__init__(value, doc_id)
+            made.append(doc_id)
+
+    monkeypatch.setattr(Table, "document_class", Counted)
+    assert len(list(channel.items())) == 3000
+    assert len(list(channel.items(newest_first=True))) == 3000
+    assert [item.position for item in channel.items(limit=1, newest_first=True)] == [3000]
+    assert len(made) < 2 * 3000 + 100
 
 
 ENTRY = '{"key": "a", "value": 1}'
@@ -515,6 +537,30 @@ def test_a_write_is_on_the_disk_before_the_file_is_replaced(
     assert steps == ["fsync file", "rename", "fsync folder"]
 
 
+def test_a_folder_that_cannot_be_flushed_is_not_told_as_nothing_changed(
+    file_storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is replaced by then: the change is there, and the message says so."""
+    channel = file_storage.open()
+    channel.set("a", 1)
+    fsync = os.fsync
+
+    def failing(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.ENOSPC, "no room")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(oc.ChannelUnavailable, match="the change is made") as told:
+        channel.set("a", 2)
+    assert not isinstance(told.value, oc.StorageFull)
+    assert "no room" in str(told.value)
+    monkeypatch.undo()
+    assert channel.get("a") == file_storage.open().get("a") == 2
+    channel.set("b", 3)
+    assert channel.get_all() == [2, 3]
+
+
 def test_a_write_that_changes_nothing_leaves_the_file_alone(file_storage: Storage) -> None:
     """Refused compares, removals of what is not there, and locks write no document file."""
     channel = file_storage.open()
@@ -546,6 +592,75 @@ def test_lock_files_are_never_unlinked(file_storage: Storage) -> None:
     channel.close()
     file_storage.open().lock("nightly", ttl=30).release()
     assert lock_files() == before
+
+
+def record_of_a_lock(storage: Storage) -> Path:
+    (path,) = storage.path.with_name(f"{storage.path.name}.ojob").joinpath("locks").iterdir()
+    return path
+
+
+def cut(content: bytes, at: int) -> bytes:
+    return content[:at]
+
+
+def spoilt(content: bytes, at: int) -> bytes:
+    return content[:at] + bytes([content[at] ^ 0x55]) + content[at + 1 :]
+
+
+@pytest.mark.parametrize("spoil", [cut, spoilt])
+def test_a_lock_record_that_is_not_whole_is_no_free_lock(
+    file_storage: Storage, spoil: Callable[[bytes, int], bytes]
+) -> None:
+    """Whatever byte it is: one error that names the file, for all who ask; then it goes on."""
+    channel, other = file_storage.open(), file_storage.open()
+    lease = channel.lock("nightly", ttl=60)
+    record = record_of_a_lock(file_storage)
+    whole = record.read_bytes()
+    end = whole.rindex(b"}", 0, 4096) + 1
+    for at in range(1, end):
+        record.write_bytes(spoil(whole, at))
+        with pytest.raises(oc.ChannelDamaged) as damaged:
+            other.try_lock("nightly", ttl=60)
+        assert damaged.value.path == str(record)
+        assert "'nightly' is not whole" in str(damaged.value)
+    for attempt in (
+        lambda: other.lock_info("nightly"),
+        lambda: other.force_unlock("nightly"),
+        lease.extend,
+        lease.share,
+        lease.release,
+    ):
+        with pytest.raises(oc.ChannelDamaged):
+            attempt()
+    record.write_bytes(whole)
+    lease.extend()
+    lease.release()
+    with other.lock("nightly", ttl=60) as later:
+        assert later.fence > lease.fence
+
+
+def test_a_lock_record_that_is_not_whole_holds_up_no_other_renewal(file_storage: Storage) -> None:
+    """It is to be asked for again, as one that somebody stays in."""
+    channel = file_storage.open()
+    damaged = channel.lock("damaged", ttl=60)
+    record = record_of_a_lock(file_storage)
+    well = channel.lock("well", ttl=60)
+    record.write_bytes(b"x")
+    requests = [LeaseRequest(one.name, one.token, 60_000) for one in (damaged, well)]
+    assert channel.hook.extend_all(leases=requests, timeout=1000) == [None, True]
+
+
+def test_a_damaged_lock_file_can_be_deleted(file_storage: Storage) -> None:
+    """As the error advises; fences go on growing."""
+    channel = file_storage.open()
+    fence = channel.lock("nightly", ttl=60).fence
+    record = record_of_a_lock(file_storage)
+    record.write_bytes(b"x")
+    with pytest.raises(oc.ChannelDamaged, match="delete that file"):
+        channel.try_lock("nightly", ttl=60)
+    record.unlink()
+    with channel.lock("nightly", ttl=60) as lease:
+        assert lease.fence > fence
 
 
 def test_more_locks_than_files_that_stay_open(file_storage: Storage) -> None:

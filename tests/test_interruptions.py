@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 import ojobchannels as oc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
     from conftest import Storage, Worker
 
@@ -171,3 +175,84 @@ hear()
     side = shared_storage.path.with_name(f"{shared_storage.path.name}.ojob")
     assert list(side.glob("waiting/*/*")) == []
     lease.release()
+
+
+class Struck(BaseException):
+    pass
+
+
+def strike_at(line: int, change: Callable[[], object]) -> bool:
+    """Raises at that line, counted as they run, of the module that keeps documents in memory."""
+    left = line
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal left
+        if not frame.f_code.co_filename.endswith("backends/memory.py"):
+            return None
+        if event == "line":
+            left -= 1
+            if left < 0:
+                sys.settrace(None)
+                raise Struck
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        change()
+    except Struck:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+CHANGES: dict[str, Callable[[oc.Channel], object]] = {
+    "set": lambda channel: channel.set("b", "new"),
+    "set_all": lambda channel: channel.set_all({"c": "new", "a": "new", "d": "new"}),
+    "get_set": lambda channel: channel.get_set(1, "a", "new"),
+    "unset_all": lambda channel: channel.unset_all(["a", "c", "none"]),
+    "pop": lambda channel: channel.pop(),
+    "shift": lambda channel: channel.shift(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_change_in_memory_that_is_interrupted_is_there_whole_or_not_at_all(
+    simple_storage: Storage, change: Callable[[oc.Channel], object]
+) -> None:
+    """At any line of it: no old value is gone without the new one, no batch is half done."""
+    before = {"a": 1, "b": 2, "c": 3}
+    with simple_storage.open() as changed:
+        changed.set_all(before)
+        change(changed)
+        after = list(changed.items())
+        line, struck = 0, True
+        while struck:
+            changed.destroy()
+            changed.set_all(before)
+            struck = strike_at(line, lambda: change(changed))
+            assert list(changed.items()) in (list(before.items()), after), line
+            line += 1
+    assert line > 3
+
+
+def test_a_second_signal_while_things_are_given_back_leaves_nothing_taken(
+    file_storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The giving back is begun anew, and other handles can write."""
+    channel, other = file_storage.open(), file_storage.open()
+    table = channel.hook.set.get_hookimpls()[0].plugin._table
+    give_back = table.give_back
+    signals = [KeyboardInterrupt("first"), KeyboardInterrupt("second")]
+
+    def struck() -> None:
+        if signals:
+            raise signals.pop(0)
+        give_back()
+
+    monkeypatch.setattr(table, "give_back", struck)
+    with pytest.raises(KeyboardInterrupt, match="second"):
+        channel.set("key", 1)
+    other.set("key", 2)
+    assert channel.get("key") == 2

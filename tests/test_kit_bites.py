@@ -31,7 +31,7 @@ finally:
 if TYPE_CHECKING:
     from broken_backends import Broken
 
-pytestmark = pytest.mark.kit
+pytestmark = [pytest.mark.kit, pytest.mark.timeout(600)]  # one fixture runs the whole kit
 
 MODULES = (broken_documents, broken_locks, broken_processes)
 BROKEN: list[Any] = broken_backends.BROKEN

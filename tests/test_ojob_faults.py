@@ -315,6 +315,13 @@ FAULTS = {  # what is in the file; what is told of it, after its name
         "jobs:\n- {name: A, from: B}\n- {name: B, to: A}",
         "2:19: jobs[0].from: these jobs are parts of each other: A -> B -> A; take one of them out",
     ),
+    "parts that name each other too often": (
+        "jobs:\n"
+        + "".join(f"- {{name: J{at}, from: [J{at + 1}, J{at + 1}]}}\n" for at in range(60))
+        + "- {name: J60}",
+        "49:20: jobs[47].from[0]: by its parts, and theirs, 'J47' has 16,383 steps; 10,000 are the "
+        "most: name each part less often",
+    ),
     "a dependency that is not in the todo": (
         "jobs:\n- name: A\n- {name: B, deps: A}\ntodo: [B]",
         "3:19: jobs[1].deps: 'B' is in the todo, but 'A', for which it waits, is not; add 'A' to "

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import traceback
 from textwrap import dedent, indent
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import ojobchannels as oc
 from ojobchannels.errors import InvalidJobArgs, JobMisuse, LockLost, RunNotStarted
 from ojobchannels.manager import JobManager, current_run
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from ojob_fixtures import Run
 
 pytest_plugins = ["tests.ojob_fixtures"]
@@ -265,6 +269,37 @@ def test_a_run_that_cannot_be_ended_is_told_beside_the_reason(
     assert "\nits run 'x' could not be ended: lost the lock 'x'" in told[0]
     assert isinstance(result.outcomes[0].error, JobMisuse)
     assert manager.runs()[0]["status"] == "lost"
+
+
+class Full:
+    """An extension by which there is no room for the end of any run."""
+
+    @oc.hookimpl(wrapper=True)
+    def set(self) -> Generator[None, Any, Any]:
+        self._refuse()
+        return (yield)
+
+    def _refuse(self) -> None:
+        raise oc.StorageFull("oJobManager-jobs", "no space left", "free some")
+
+
+def test_a_run_whose_end_finds_no_room_keeps_nobody_out(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job fails, its lock goes with it and not with the file, and what that means is told."""
+    monkeypatch.setattr("ojobchannels.channel._extensions", [Full()])
+    look = 'log([lock.name for lock in channel("oJobManager-locks").locks()])'
+    result, told = run(f"jobs:\n{managed()}- {{name: Other, exec: '{look}'}}\ntodo: [Job, Other]\n")
+    assert result.exit_status == 1
+    assert told[1:] == ["Other: []", "Other completed"]
+    for part in (
+        "Job failed (StorageFull: ",
+        " of job 'x' is over (completed), but its record still says that it is running\n",
+        " will be told as abandoned; its lock was given back",
+    ):
+        assert part in told[0]
+    (trace,) = (one.error.__traceback__ for one in result.outcomes if one.error is not None)
+    assert trace is None or "pluggy" not in "".join(traceback.format_tb(trace))
 
 
 def test_a_job_that_does_not_run_and_whose_args_cannot_be_rendered_has_no_record(

@@ -49,6 +49,7 @@ jobs:
     launch("Work")
     for _ in range(2):
         launch("Queued")
+    print("all launched", flush=True)
     threading.Event().wait()
 - name: Queued
   from: oJobManager Job Start
@@ -98,13 +99,13 @@ def start(tmp_path: Path, config: dict[str, Any]) -> Iterator[Callable[..., Star
         process.communicate()
 
 
-def heard(process: Started, word: str) -> str:
-    """Reads what a process says until it says `word`, or ends."""
+def heard(process: Started, *words: str) -> str:
+    """Reads what a process says until it has said all the words, or ends."""
     assert process.stdout is not None
     text = ""
     for line in process.stdout:
         text += line
-        if word in line:
+        if all(word in text for word in words):
             break
     return text
 
@@ -166,7 +167,7 @@ def test_an_interrupt_lets_launched_jobs_finish_and_starts_no_more(
     start: Callable[..., Started], manager: JobManager
 ) -> None:
     process = start("Launch Jobs")
-    heard(process, "at work")
+    heard(process, "at work", "all launched")
     process.terminate()
     said = heard(process, "interrupted: waiting for 'Work' (work); interrupt again to leave that\n")
     assert said.count("Queued | skipped: the run was interrupted before it began\n") == 2
@@ -199,7 +200,7 @@ def test_a_second_interrupt_leaves_launched_jobs_behind(
     What had not begun was told and recorded before.
     """
     process = start("Launch Jobs")
-    heard(process, "at work")
+    heard(process, "at work", "all launched")
     process.terminate()
     heard(process, "interrupted: waiting")
     process.terminate()

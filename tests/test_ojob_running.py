@@ -352,3 +352,13 @@ def test_the_default_output_is_lines_of_time_job_and_text(
     assert err.splitlines()[0].endswith(" | Job | error: bad")
     assert " | Bad | failed after 0.00 s: ZeroDivisionError: division by zero" in err
     assert f' | Bad |   File "{path}", line 9, in Bad' in err
+
+
+def test_parts_of_parts_may_go_as_deep_as_they_like(run: Run) -> None:
+    """Each is run before what it is part of; Python's recursion limit is none of theirs."""
+    chain = "".join(f"- {{name: J{at}, from: J{at + 1}}}\n" for at in range(1, 800))
+    _, told = run(
+        "jobs:\n- {name: J0, from: J1, exec: log('last')}\n"
+        f"{chain}- {{name: J800, exec: log('first')}}\ntodo: [J0]\n"
+    )
+    assert told == ["J0: first", "J0: last", "J0 completed"]

@@ -196,6 +196,17 @@ def test_handles(ojob_channel, ojob_channel_factory, seen_by_tests):
     assert [channel.closed for channel in suite.seen] == [True] * 6
 
 
+def test_the_name_that_a_channel_tells_opens_one_more_handle(suite: Suite) -> None:
+    """On every type alike, also in memory, where it is not the name that was asked for."""
+    text = """
+def test_it(ojob_channel, ojob_channel_factory):
+    for channel in (ojob_channel, ojob_channel_factory("stock")):
+        channel.set("apples", 3)
+        assert ojob_channel_factory(channel.name).get("apples") == 3
+"""
+    suite.run(text, EMBEDDED).assert_outcomes(passed=3)
+
+
 def test_the_factory_passes_options_on(suite: Suite) -> None:
     """Those of the type, and extensions."""
     result = suite.run(

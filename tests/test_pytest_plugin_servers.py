@@ -163,6 +163,11 @@ class Suite:
         self.write(text)
         return self._pytester.runpytest_inprocess(*self.arguments, *arguments, plugins=[self])
 
+    def prove(self, *arguments: str) -> pytest.RunResult:
+        """Runs the conformance kit."""
+        chosen = f"--ojob-conformance={self.kind}"
+        return self._pytester.runpytest_subprocess("-p", "no:cacheprovider", chosen, *arguments)
+
     def write(self, text: str) -> None:
         """Writes the file, and a conftest.py."""
         text = f"import time\nimport pytest\nimport ojobchannels as oc\n{text}"
@@ -291,6 +296,19 @@ def test_a_given_server_that_is_not_there_is_told_in_one_line(suite: Suite) -> N
     result.assert_outcomes(errors=2)
     told = f"the server at --ojob-{suite.kind}-url, or of the variable: channel 'test' is unavail*"
     result.stdout.fnmatch_lines([told, told])
+
+
+def test_the_kit_proves_on_the_server_that_is_given(
+    suite: Suite, given: Given, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The option counts before the variable; where nobody answers, one line says so, at once."""
+    nowhere = given.url.partition("://")[0] + "://127.0.0.1:1/"
+    monkeypatch.setenv(given.variable, nowhere)
+    suite.prove("-k", "a_free_lock_is_granted", given.option).assert_outcomes(passed=1)
+    refused = suite.prove("-k", "a_free_lock")
+    assert refused.ret == 4
+    refused.stdout.fnmatch_lines([f"*--ojob-conformance={suite.kind}: the server at*127.0.0.1:1*"])
+    assert "PROMISED" not in refused.stdout.str()
 
 
 def test_a_clock_cannot_be_turned_on_a_server(suite: Suite, given: Given) -> None:

@@ -214,12 +214,13 @@ class DatabaseBackend(OneHost):
     @hookimpl
     @operation
     def unlock(self, name: str, token: str) -> bool:
-        self.end_branch(token)
         try:
             with self._connections.writing("NORMAL") as connection:
-                row = connection.execute(sql.UNLOCK, self._named(name, token)).fetchone()
+                row = self._if_held(connection, sql.UNLOCK, self._named(name, token))
         except StorageReplaced:
             return False
+        finally:
+            self.end_branch(token)
         if row is None:
             return False
         self.ring(name)
@@ -248,7 +249,7 @@ class DatabaseBackend(OneHost):
     @hookimpl
     @operation
     def share(self, name: str, token: str) -> list[int] | bool:
-        descriptor, alive = self.branch(token)
+        descriptor, alive = self.branch(name, token, self._read_lock)
         if self._adopt(name, token, alive, None) is None:
             self.end_branch(token)
             return False
@@ -349,19 +350,30 @@ class DatabaseBackend(OneHost):
 
     def _extend(self, connection: sqlite3.Connection, name: str, token: str, ttl: int) -> bool:
         asked = {**self._named(name, token), "ttl": ttl * 1000}
-        return connection.execute(sql.EXTEND, asked).fetchone() is not None
+        return self._if_held(connection, sql.EXTEND, asked) is not None
 
     def _adopt(
         self, name: str, token: str, alive: int, holder: dict[str, Any] | None
     ) -> LockRecord | None:
-        asked = {
-            **self._named(name, token),
-            "alive": alive,
-            "holder": None if holder is None else encode(holder),
-        }
+        told = None if holder is None else encode(holder)
+        asked = {**self._named(name, token), "alive": alive, "holder": told}
         with self._connections.writing("NORMAL") as connection:
-            row = connection.execute(sql.ADOPT, asked).fetchone()
+            row = self._if_held(connection, sql.ADOPT, asked)
         return None if row is None else _record(row)
+
+    def _if_held(
+        self, connection: sqlite3.Connection, statement: str, asked: dict[str, Any]
+    ) -> tuple[Any, ...] | None:
+        """Changes the lock if the token holds it; of another handle's lease, if that one lives."""
+        token = asked["token"]
+        asked |= {"mine": self.liveness.offset(), "seen": self.branched(token)}
+        row: tuple[Any, ...] | None = connection.execute(statement, asked).fetchone()
+        if row is None:
+            record = self._read_row(connection, asked["name"])
+            if self.holds(record, token):
+                asked["seen"] = record.alive
+                row = connection.execute(statement, asked).fetchone()
+        return row
 
     @operation
     def _look_at(self, name: str) -> LockRecord:

@@ -25,7 +25,7 @@ from ojobchannels.documents import (
     check_key,
     matches,
 )
-from ojobchannels.errors import ChannelUnavailable
+from ojobchannels.errors import ChannelDamaged, ChannelUnavailable
 from ojobchannels.hookspecs import (
     ABSENT,
     MISSING,
@@ -111,14 +111,11 @@ class FileBackend(OneHost):
     ) -> list[Item]:
         page: list[Item] = []
         with self._table.reading:
-            for row in self._table.rows(newest_first):
-                number: int = row.doc_id
-                if after is not None and (number >= after if newest_first else number <= after):
-                    continue
+            for row in self._table.rows(newest_first, after):
                 if len(page) == limit:
                     break
                 if match is None or matches(match, row["value"]):
-                    page.append(Item(copy(row["key"]), copy(row["value"]), number))
+                    page.append(Item(copy(row["key"]), copy(row["value"]), row.doc_id))
         return page
 
     @hookimpl
@@ -192,12 +189,14 @@ class FileBackend(OneHost):
     @hookimpl
     @operation
     def unlock(self, name: str, token: str) -> bool:
-        self.end_branch(token)
-        with self._lock_files.of(name) as lock_file:
-            record = lock_file.read()
-            if not self.holds(record, token):
-                return False
-            lock_file.write(records.freed(record))
+        try:
+            with self._lock_files.of(name) as lock_file:
+                record = lock_file.read()
+                if not self.holds(record, token):
+                    return False
+                lock_file.write(records.freed(record))
+        finally:
+            self.end_branch(token)
         self.ring(name)
         return True
 
@@ -233,12 +232,15 @@ class FileBackend(OneHost):
     @hookimpl
     @operation
     def share(self, name: str, token: str) -> list[int] | bool:
+        descriptor, alive = self.branch(name, token, self._read_lock)
         with self._lock_files.of(name) as lock_file:
             record = lock_file.read()
-            if not self.holds(record, token):
-                return False
-            descriptor, alive = self.branch(token)
-            lock_file.write(record._replace(alive=alive))
+            held = self.holds(record, token)
+            if held:
+                lock_file.write(record._replace(alive=alive))
+        if not held:
+            self.end_branch(token)
+            return False
         return [descriptor] if alive else []
 
     @hookimpl
@@ -304,12 +306,12 @@ class FileBackend(OneHost):
             return lock_file.read()
 
     def _try_to_extend(self, lease: LeaseRequest, patience: float) -> bool | None:
-        """Extends, unless somebody stays in the file, or it cannot be used: None then."""
+        """Extends, unless somebody stays in the file, or it cannot be used or read: None then."""
         lock_file = self._lock_files.of(lease.name)
         try:
             lock_file.enter(patience)
             return self._extend(lock_file, lease.token, lease.ttl)
-        except OSError:
+        except (OSError, ChannelDamaged):
             return None
         finally:
             lock_file.leave()
@@ -323,11 +325,11 @@ class FileBackend(OneHost):
 
     def _take(self, newest_first: bool) -> Document:
         with self._table.writing:
-            rows = self._table.rows(newest_first)
-            if not rows:
+            row = next(self._table.rows(newest_first), None)
+            if row is None:
                 return MISSING
-            self._table.remove(check_key(rows[0]["key"]), rows[0].get("fence"))
-            return copy(rows[0]["value"])
+            self._table.remove(check_key(row["key"]), row.get("fence"))
+            return copy(row["value"])
 
 
 def _check_owner(channel: str, path: Path) -> None:

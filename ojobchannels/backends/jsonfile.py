@@ -158,7 +158,15 @@ class JsonFile(Storage):
             raise
         self._highest_read = max(self._highest_read, self._highest)
         self._seen = self._status()
-        _flush(path.parent)
+        try:
+            _flush(path.parent)
+        except OSError as error:
+            raise ChannelUnavailable(
+                self._channel,
+                f"{error.strerror or error} ({path.parent}), after {path.name} was replaced there",
+                "the change is made, but a power cut may undo it: check that disk, then write "
+                "again",
+            ) from error
 
     def _write_beside(self, fresh: Path) -> None:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -56,7 +56,7 @@ def text_of(tables: Tables) -> str:
 
 
 def _table_text(name: str, table: dict[str, Document]) -> str:
-    lines = (f"\n{encode(str(number))}: {encode(entry)}" for number, entry in table.items())
+    lines = (f'\n"{number}": {encode(entry)}' for number, entry in table.items())
     return f"\n{encode(name)}: {{{','.join(lines)}\n}}"
 
 

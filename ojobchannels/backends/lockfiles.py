@@ -3,6 +3,8 @@
 The first page holds the record: a packed head and the holder's document. It is written by one
 pwrite that stays within a page, so the death of a process leaves the old or the new record. The
 second page holds the channel's and the lock's name, for people who ask which locks there are.
+A page that was never written is that of a lock that nobody took; one that cannot be read is no
+free lock, since somebody may hold it.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from types import TracebackType
 
 from ojobchannels.backends.records import LockRecord
 from ojobchannels.documents import decode, encode
-from ojobchannels.errors import InvalidOption
+from ojobchannels.errors import ChannelDamaged, InvalidOption
 from ojobchannels.host.gate import Gate
 from ojobchannels.host.storage import make_folder
 
@@ -35,9 +37,10 @@ _KEPT_OPEN = 256
 class LockFile:
     """One lock's file; inside of ``with`` nobody else reads or writes it."""
 
-    def __init__(self, path: Path, identity: str, mode: int, timeout: float) -> None:
+    def __init__(self, path: Path, channel: str, name: str, mode: int, timeout: float) -> None:
         self._gate = Gate(path, mode, timeout)
-        self._identity = identity
+        self._channel = channel
+        self._name = name
         self._named = False
         self._page = b""
 
@@ -62,17 +65,23 @@ class LockFile:
         self._gate.leave()
 
     def read(self) -> LockRecord:
-        """Returns the record; a fresh one if there is none, or none that is whole."""
+        """Returns the record; a fresh one if none was ever written.
+
+        Raises:
+            ChannelDamaged: It is not whole.
+        """
         self._named = False
         page = self._page = os.pread(self._gate.descriptor, _PAGE, 0)
-        if len(page) < _HEAD.size:
+        if not page.strip(b"\0"):
             return LockRecord()
+        if len(page) < _HEAD.size:
+            raise self._damaged()
         magic, checksum, token, fence, ttl, until, wall_until, since, alive, length, epoch = (
             _HEAD.unpack_from(page)
         )
         end = _HEAD.size + length
         if magic != _MAGIC or zlib.crc32(page[_CHECKED_FROM:end]) != checksum:
-            return LockRecord()
+            raise self._damaged()
         self._named = True
         return LockRecord(
             fence,
@@ -116,12 +125,20 @@ class LockFile:
         struct.pack_into("<I", page, 4, zlib.crc32(memoryview(page)[_CHECKED_FROM:]))
         try:
             if not self._named:
-                self._put(self._identity.encode(), _PAGE)
+                self._put(encode([self._channel, self._name]).encode(), _PAGE)
                 self._named = True
             self._put(page, 0)
         except OSError:
             self._restore()
             raise
+
+    def _damaged(self) -> ChannelDamaged:
+        return ChannelDamaged(
+            self._channel,
+            str(self._gate.path),
+            f"the record of lock {self._name!r} is not whole",
+            "it was left as it is: delete that file when nobody holds the lock",
+        )
 
     def _put(self, content: bytes | bytearray, at: int) -> None:
         if os.pwrite(self._gate.descriptor, content, at) < len(content):
@@ -155,9 +172,10 @@ class LockFiles:
         """Returns the file of a lock name."""
         found = self._open.get(name)
         if found is None:
-            identity = encode([self._channel, name])
-            path = self._folder / hashlib.sha256(identity.encode()).hexdigest()[:40]
-            found = self._open.setdefault(name, LockFile(path, identity, self._mode, self._timeout))
+            identity = encode([self._channel, name]).encode()
+            path = self._folder / hashlib.sha256(identity).hexdigest()[:40]
+            fresh = LockFile(path, self._channel, name, self._mode, self._timeout)
+            found = self._open.setdefault(name, fresh)
             if len(self._open) > _KEPT_OPEN:
                 self._open.popitem(last=False)[1].close()
         self._last_used[threading.get_ident()] = found

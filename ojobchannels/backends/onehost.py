@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
-from typing import Concatenate, ParamSpec, TypeVar, cast
+from contextlib import suppress
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
 from ojobchannels.backends import records
 from ojobchannels.backends.records import LockRecord
@@ -21,6 +24,15 @@ from ojobchannels.host.waiting import WaitingRoom
 _Arguments = ParamSpec("_Arguments")
 _Answer = TypeVar("_Answer")
 _Self = TypeVar("_Self", bound="OneHost")
+_LOOKED_AT = 8
+
+
+class _Branch(NamedTuple):
+    """A sign of life of one lease's own, on the lock `name`."""
+
+    name: str
+    descriptor: int
+    offset: int
 
 
 class OneHost:
@@ -35,7 +47,7 @@ class OneHost:
         self.room = WaitingRoom(place.side / "waiting", place.mode)
         self.closed = False
         self.at_work: set[int] = set()
-        self._branches: dict[str, tuple[int, int]] = {}
+        self._branches: OrderedDict[str, _Branch] = OrderedDict()
         forget_in_children(self)
 
     def left(self, record: LockRecord) -> int:
@@ -46,39 +58,48 @@ class OneHost:
         return left
 
     def holds(self, record: LockRecord, token: str) -> bool:
-        """Tells whether the token still holds the lock; who asks with it is alive."""
-        return record.token == token and records.remaining(record, self.clock) > 0
+        """Tells whether the token still holds the lock; of a dead holder's nobody has it."""
+        return record.token == token and self.left(record) > 0
 
     def wait_for(
         self, name: str, seen_fence: int, timeout: int | None, read: Callable[[], LockRecord]
     ) -> None:
         """Waits until the lock is free, or was granted anew, or for `timeout` milliseconds."""
+        ends = None if timeout is None else self.clock.now() + timeout * 1000
 
-        def may_go() -> float | None:
+        def patience() -> float:
             if self.closed:
                 raise ChannelClosed(self.channel)
             record = read()
-            left = self.left(record)
-            return left / 1e6 if left and record.fence == seen_fence else None
+            left = self.left(record) if record.fence == seen_fence else 0
+            if ends is not None:
+                left = min(left, ends - self.clock.now())
+            return left / 1e6
 
-        self.room.wait(self._room_of(name), may_go, None if timeout is None else timeout / 1000)
+        self.room.wait(self._room_of(name), patience)
 
     def ring(self, name: str) -> None:
         """Wakes the longest waiting for the lock."""
         self.room.ring(self._room_of(name))
 
-    def branch(self, token: str) -> tuple[int, int]:
+    def branch(self, name: str, token: str, read: Callable[[str], LockRecord]) -> tuple[int, int]:
         """Returns a sign of life of the lease's own, to be given to child processes."""
         branch = self._branches.get(token)
         if branch is None:
-            branch = self._branches[token] = self.liveness.branch()
-        return branch
+            self._end_old_branches(read)
+            branch = self._branches[token] = _Branch(name, *self.liveness.branch())
+        return branch.descriptor, branch.offset
+
+    def branched(self, token: str) -> int:
+        """Where the lease's own sign of life is, or NOBODY."""
+        branch = self._branches.get(token)
+        return records.NOBODY if branch is None else branch.offset
 
     def end_branch(self, token: str) -> None:
         """Gives up this process's part in the lease's own sign of life."""
-        descriptor, _ = self._branches.pop(token, (-1, 0))
-        if descriptor >= 0:
-            os.close(descriptor)
+        branch = self._branches.pop(token, None)
+        if branch is not None and branch.descriptor >= 0:
+            os.close(branch.descriptor)
 
     def stop_waiting(self) -> None:
         """Marks the handle closed, wakes its waiters and gives up its signs of life."""
@@ -94,6 +115,15 @@ class OneHost:
         """Closes, in a forked child, the signs of life that are the parent's."""
         self.at_work = set()
         self._end_branches()
+
+    def _end_old_branches(self, read: Callable[[str], LockRecord]) -> None:
+        """Ends some of leases that are over: not everybody releases what was lost."""
+        for token, branch in list(itertools.islice(self._branches.items(), _LOOKED_AT)):
+            if not self.holds(read(branch.name), token):
+                self.end_branch(token)
+                continue
+            with suppress(KeyError):  # another thread may have ended it
+                self._branches.move_to_end(token)
 
     def _end_branches(self) -> None:
         for token in list(self._branches):
@@ -156,10 +186,14 @@ def operation(
         if self.closed:
             raise ChannelClosed(self.channel)
         try:
-            self.at_work.add(thread)
-            return method(self, *args, **kwargs)
+            try:
+                self.at_work.add(thread)
+                return method(self, *args, **kwargs)
+            except BaseException:
+                self.give_back()
+                raise
         except BaseException:
-            self.give_back()
+            self.give_back()  # begun anew: a second signal may have cut it off
             raise
         finally:
             self.at_work.discard(thread)

@@ -8,9 +8,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from ojobchannels.backends import records
+from ojobchannels.backends.memory import Entries, Entry
 from ojobchannels.backends.records import LockRecord
 from ojobchannels.documents import Document, Item, Key, decode, encode, matches
 from ojobchannels.errors import ChannelClosed, StaleFence
@@ -25,16 +26,11 @@ from ojobchannels.hookspecs import (
     LockInfo,
     hookimpl,
 )
-from ojobchannels.host.clock import Clock
+from ojobchannels.host.clock import Clock, HostClock
 from ojobchannels.host.forks import forget_in_children
 
 _PATIENCE = 1.0
-
-
-class _Entry(NamedTuple):
-    key: str
-    value: str
-    position: int
+_LOOK_AGAIN = 0.02
 
 
 class _Place:
@@ -67,9 +63,8 @@ class _Store:
 
     def __init__(self) -> None:
         self.mutex = threading.Lock()
-        self.entries: dict[Key, _Entry] = {}
+        self.entries = Entries()
         self.marks: dict[Key, int] = {}
-        self.position = 0
         self.locks: dict[str, LockRecord] = {}
         self.queues: dict[str, OrderedDict[str, _Place]] = {}
         forget_in_children(self)
@@ -108,10 +103,10 @@ class SimpleBackend:
 
     @hookimpl
     def set(self, key: Key, value: Document, fence: int | None) -> bool:
-        texts = encode(key.document), encode(value)
+        texts = {key: (encode(key.document), encode(value))}
         with self._store.mutex:
             self._mark(key, fence)
-            self._put(key, *texts)
+            self._store.entries.put(texts)
         return True
 
     @hookimpl
@@ -129,7 +124,7 @@ class SimpleBackend:
     def items(
         self, match: Document, limit: int, newest_first: bool, after: int | None
     ) -> list[Item]:
-        entries: Iterable[_Entry] = self._snapshot()
+        entries: Iterable[Entry] = self._snapshot()
         if newest_first:
             entries = reversed(self._snapshot())
         page: list[Item] = []
@@ -154,20 +149,22 @@ class SimpleBackend:
 
     @hookimpl
     def set_all(self, items: list[tuple[Key, Document]]) -> bool:
-        texts = [(key, encode(key.document), encode(value)) for key, value in items]
+        texts: dict[Key, tuple[str, str]] = {}
+        for key, value in items:
+            texts.pop(key, None)
+            texts[key] = encode(key.document), encode(value)
         with self._store.mutex:
-            for text in texts:
-                self._put(*text)
+            self._store.entries.put(texts)
         return True
 
     @hookimpl
     def unset_all(self, keys: list[Key]) -> int:
         with self._store.mutex:
-            return sum(self._store.entries.pop(key, None) is not None for key in keys)
+            return self._store.entries.drop(keys)
 
     @hookimpl
     def get_set(self, match: Document, key: Key, value: Document, fence: int | None) -> Compared:
-        texts = encode(key.document), encode(value)
+        texts = {key: (encode(key.document), encode(value))}
         with self._store.mutex:
             entry = self._store.entries.get(key)
             present = MISSING if entry is None else decode(entry.value)
@@ -176,20 +173,18 @@ class SimpleBackend:
             if match is not ABSENT and not matches(match, present):
                 return Compared(False, present)
             self._mark(key, fence)
-            self._put(key, *texts)
+            self._store.entries.put(texts)
         return Compared(True, present)
 
     @hookimpl
     def pop(self) -> Document:
         with self._store.mutex:
-            entries = self._store.entries
-            return decode(entries.popitem()[1].value) if entries else MISSING
+            return self._store.entries.take_last()
 
     @hookimpl
     def shift(self) -> Document:
         with self._store.mutex:
-            entries = self._store.entries
-            return decode(entries.pop(next(iter(entries))).value) if entries else MISSING
+            return self._store.entries.take_first()
 
     @hookimpl
     def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
@@ -285,6 +280,8 @@ class SimpleBackend:
                         place.called = time.monotonic()
                         return True
                 pause = lease_left / 1e6 if lease_left else _PATIENCE
+                if not isinstance(self._clock, HostClock):
+                    pause = min(pause, _LOOK_AGAIN)  # nobody tells when that clock goes on
                 if ends is not None:
                     pause = min(pause, (ends - self._clock.now()) / 1e6)
                     if pause <= 0:
@@ -321,15 +318,9 @@ class SimpleBackend:
             self._store.entries.clear()
         return True
 
-    def _snapshot(self) -> list[_Entry]:
+    def _snapshot(self) -> list[Entry]:
         with self._store.mutex:
             return list(self._store.entries.values())
-
-    def _put(self, key: Key, key_text: str, value_text: str) -> None:
-        store = self._store
-        store.position += 1
-        store.entries.pop(key, None)
-        store.entries[key] = _Entry(key_text, value_text, store.position)
 
     def _mark(self, key: Key, fence: int | None) -> None:
         if fence is None:

@@ -52,7 +52,10 @@ _LIVE: Final = f"""
     token <> '' AND CASE WHEN epoch = epoch() THEN until > {_NOW} ELSE wall_until > {_WALL}
     END
 """
-_HELD: Final = f"channel = :channel AND name = :name AND token = :token AND {_LIVE}"
+_HELD: Final = f"""
+    channel = :channel AND name = :name AND token = :token AND {_LIVE}
+    AND alive IN (0, :mine, :seen)
+"""
 _FREE_AGAIN: Final = "token = '', ttl = 0, until = 0, wall_until = 0, alive = 0"
 RECORD: Final = "fence, token, ttl, until, wall_until, epoch, since, alive, holder"
 

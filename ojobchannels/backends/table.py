@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 
 from tinydb import TinyDB
@@ -88,10 +89,17 @@ class Table:
         row = self.row(key)
         return row["value"] if row is not None and "value" in row else MISSING
 
-    def rows(self, newest_first: bool = False) -> list[Row]:
-        """Returns the rows that have a value, in the order of their last change."""
-        rows = [row for row in self._entries.all() if "value" in row]
-        return sorted(rows, key=_number, reverse=newest_first)
+    def rows(self, newest_first: bool = False, after: int | None = None) -> Iterator[Row]:
+        """Yields the rows that have a value and stand behind `after`, by their last change."""
+        numbers = list(self._numbers.values())  # these grow
+        if after is not None and newest_first:
+            del numbers[bisect_left(numbers, after) :]
+        elif after is not None:
+            del numbers[: bisect_right(numbers, after)]
+        for number in reversed(numbers) if newest_first else numbers:
+            row = self._entries.get(doc_id=number)
+            if isinstance(row, Row) and "value" in row:
+                yield row
 
     def mark(self, key: Key, fence: int | None) -> int | None:
         """Returns the mark that a write with this fence leaves on the key.

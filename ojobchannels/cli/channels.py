@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ojobchannels.hookspecs import Option
     from ojobchannels.plugins import Registry
 
-_KINDS: Final = {str: "text", int: "number", float: "number", bool: "true/false"}
+_KINDS: Final = {str: "text", int: "number", float: "number", bool: "true/false", object: "any"}
 
 TYPES: Final = (
     Column("type", lambda type: type["type"]),
@@ -77,7 +77,7 @@ def _described(registry: Registry) -> dict[str, list[dict[str, Any]]]:
                 "distribution": distribution,
                 "schemes": list(one.schemes),
                 "capabilities": sorted(one.capabilities),
-                "options": [_option(option) for option in one.options if option.type is not object],
+                "options": [_option(option) for option in one.options if _can_be_written(option)],
             }
             for one, distribution in registry.all()
         ],
@@ -94,6 +94,11 @@ def _described(registry: Registry) -> dict[str, list[dict[str, Any]]]:
             for name, distributions in registry.conflicts().items()
         ],
     }
+
+
+def _can_be_written(option: Option) -> bool:
+    """Tells whether an option can stand in a file; the clock, an object of Python's, cannot."""
+    return isinstance(option.default, str | int | float | None)
 
 
 def _option(option: Option) -> dict[str, Any]:

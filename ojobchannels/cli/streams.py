@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import select
 import sys
 from typing import TYPE_CHECKING, BinaryIO, Final, TextIO, cast
 
@@ -25,15 +26,23 @@ def settle() -> None:
     while (number := os.open(os.devnull, os.O_RDWR)) <= _ERR:
         os.set_inheritable(number, True)
     os.close(number)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors=_ERRORS)
-    sys.stdout = sys.stdout or _Closed()
-    sys.stderr = _heedless(sys.stderr, _ERR)
+    sys.stdout = _over(_Patient, _OUT, sys.stdout) if sys.stdout else _Closed()
+    sys.stderr = _over(_Heedless, _ERR, sys.stderr)
 
 
 def drop_what_nobody_reads() -> None:
     """Has writing to standard output go well whether or not anybody reads it."""
-    sys.stdout = _heedless(sys.stdout, _OUT)
+    sys.stdout = _over(_Heedless, _OUT, sys.stdout)
+
+
+def read_answer() -> str:
+    """Returns a line of standard input, whatever its bytes are; an empty text if there is none."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors=_ERRORS)
+    try:
+        return sys.stdin.readline() if sys.stdin else ""
+    except OSError:
+        return ""
 
 
 def give_up_output() -> None:
@@ -48,7 +57,20 @@ class _Closed(io.TextIOBase):
         raise OSError(errno.EBADF, "it is closed")
 
 
-class _Heedless(io.FileIO):
+class _Patient(io.FileIO):
+    """Writes all, and waits for room where writing does not block: a reader may set a pipe so."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        left = memoryview(data).cast("B")
+        while left:
+            written = cast("int | None", super().write(left))
+            if written is None:
+                select.select([], [self], [])
+            left = left[written or 0 :]
+        return memoryview(data).nbytes
+
+
+class _Heedless(_Patient):
     def write(self, data: ReadableBuffer, /) -> int:
         try:
             return super().write(data)
@@ -56,8 +78,8 @@ class _Heedless(io.FileIO):
             return memoryview(data).nbytes
 
 
-def _heedless(stream: TextIO | None, number: int) -> TextIO:
-    raw = _Heedless(number, "w", closefd=False)
+def _over(kind: type[io.FileIO], number: int, stream: TextIO | None) -> TextIO:
+    raw = kind(number, "w", closefd=False)
     if not isinstance(stream, io.TextIOWrapper):
         return io.TextIOWrapper(io.BufferedWriter(raw), "utf-8", _ERRORS)
     # With python -u the text goes straight to the file, as it does in the interpreter's own stream.

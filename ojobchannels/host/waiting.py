@@ -30,29 +30,21 @@ class WaitingRoom:
         self._mode = mode
         self._seated: set[_Seat] = set()
 
-    def wait(self, name: str, may_go: Callable[[], float | None], timeout: float | None) -> None:
-        """Waits for `timeout` seconds at most, or until `may_go` answers None.
+    def wait(self, name: str, patience: Callable[[], float]) -> None:
+        """Waits until `patience` is over.
 
         Args:
             name: The lock.
-            may_go: Asked after the bell is in place, at every ring and every 20 ms: None to go,
-                else how many seconds there is nothing to hope for but a ring.
-            timeout: None is for ever.
+            patience: Asked after the bell is in place, at every ring and every 20 ms: how many
+                seconds there is nothing to hope for but a ring; none to go.
         """
-        patience = may_go()
-        if patience is None or timeout == 0:
+        if patience() <= 0:
             return
-        deadline = None if timeout is None else time.monotonic() + timeout
         seat = _Seat(self._folder / _digest(name), self._mode, self._seated)
         try:
             with seat:
-                while (patience := may_go()) is not None:
-                    pause = min(patience, LOOK_AGAIN)
-                    if deadline is not None:
-                        pause = min(pause, deadline - time.monotonic())
-                        if pause <= 0:
-                            return
-                    seat.doze(pause)
+                while (seconds := patience()) > 0:
+                    seat.doze(min(seconds, LOOK_AGAIN))
         except BaseException:
             seat.leave()  # a signal handler may have raised at the door of `with`
             raise

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ojobchannels.manager.core import JobManager
+from ojobchannels.manager.current import current_run
 from ojobchannels.manager.jobs import Job
 from ojobchannels.manager.launching import Launch
-from ojobchannels.manager.run import JobRun, current_run
+from ojobchannels.manager.run import JobRun
 
 __all__ = ["Job", "JobManager", "JobRun", "Launch", "current_run"]

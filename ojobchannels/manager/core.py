@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import threading
 import uuid
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar
 
 from ojobchannels.channel import Channel, open_channel
 from ojobchannels.documents import check_name, check_value
-from ojobchannels.errors import InvalidOption, RunNotStarted, UnknownJob
+from ojobchannels.errors import ChannelError, InvalidOption, RunNotStarted, UnknownJob
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.keepalive import KEEPER
 from ojobchannels.leases import Duration, milliseconds
@@ -21,13 +22,15 @@ from ojobchannels.manager.history import Pruned
 from ojobchannels.manager.jobs import IfRunning, Job, Notice, check_notices, notify
 from ojobchannels.manager.launching import Launch, Launcher
 from ojobchannels.manager.records import STATUSES, Record
-from ojobchannels.manager.run import JobRun, OnTimeout, check_fields, check_on_timeout
+from ojobchannels.manager.run import JobRun, OnTimeout, check_on_timeout
 
 _Arguments = ParamSpec("_Arguments")
 _Answer = TypeVar("_Answer")
 
 ChannelConfig: TypeAlias = Mapping[str, Any] | str | Channel | None
 """``{"type": …, "args": {…}}``, a URL, or an open channel; ``simple`` for None."""
+
+_log = logging.getLogger("ojobchannels.jobs")
 
 JOBS = "oJobManager-jobs"
 LOCKS = "oJobManager-locks"
@@ -128,7 +131,7 @@ class JobManager:
         """
         check_name("job", name)
         check_value(dict(args or {}))
-        check_fields(extra or {})
+        records.check_fields(extra or {})
         check_on_timeout(on_timeout)
         seconds = milliseconds("timeout", timeout) / 1000
         waiting = None if wait is None else milliseconds("wait", wait, shortest=0) / 1000
@@ -206,9 +209,10 @@ class JobManager:
                 on_failure,
                 on_timeout,
             )
-            known: dict[str, Job[..., Any]] = {**self._known, name: job}
-            check_notices(name, known, self._on_failure)
-            self._known = known
+            with self._lock:
+                known: dict[str, Job[..., Any]] = {**self._known, name: job}
+                check_notices(name, known, self._on_failure)
+                self._known = known
             return job
 
         return decorate
@@ -283,19 +287,26 @@ class JobManager:
         start = max(self.locks.clock.wall() // 1000, records.start_of(held.fence) if held else 0)
         return records.add(self.jobs, {**record, "reason": reason}, start)
 
-    def force_unlock(self, name: str, note: str | None = None) -> LockInfo | None:
+    def force_unlock(
+        self, name: str, note: str | None = None, fence: int | None = None
+    ) -> LockInfo | None:
         """Frees a job's lock, with a note in the record of the run that held it; returns who did.
 
         That run learns at its next renewal, or at its end, that it has lost the lock.
+
+        Args:
+            name: The job's name.
+            note: What the record is to say of it, behind the time.
+            fence: The lease that is meant. If by now the lock is free, or another lease holds it,
+                nothing is done and None returned.
         """
+        if fence is not None:
+            held = self.locks.lock_info(name)
+            if held is None or held.fence != fence:
+                return None
         put_out = self.locks.force_unlock(name)
         if put_out is not None:
-            record = records.find(self.jobs, put_out.holder, put_out.fence)
-            if record is not None:
-                by = note or "its lock was freed by force"
-                noted = {**record, "note": f"{records.iso(records.now_ms())} {by}"}
-                mine = {"runId": record["runId"], "status": record["status"]}
-                self.jobs.get_set(mine, records.key_of(record), noted)
+            self._leave_note(put_out, note or "its lock was freed by force")
         return put_out
 
     def notify(self, notice: Notice | None, record: Record) -> None:
@@ -351,6 +362,16 @@ class JobManager:
     def _close_channels(self) -> None:
         while self._own:
             self._own.pop().close()
+
+    def _leave_note(self, put_out: LockInfo, by: str) -> None:
+        try:
+            record = records.find(self.jobs, put_out.holder, put_out.fence)
+            if record is not None:
+                note = f"{records.iso(records.now_ms())} {by}"
+                records.amend(self.jobs, record, {"note": note})
+        except ChannelError as trouble:
+            name = put_out.name
+            _log.warning("the lock of %r is free, but no record tells by whom: %s", name, trouble)
 
     def _find(self, what: str, run: JobRun | str) -> JobRun:
         with self._lock:

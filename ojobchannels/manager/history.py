@@ -96,7 +96,7 @@ class _Held:
 
 def _told(jobs: Channel, locks: Channel, name: str | None, status: str | None) -> Iterator[Record]:
     match: dict[str, Any] = {} if name is None else {"name": name}
-    if status not in (None, "running", "abandoned"):
+    if status not in (None, "abandoned"):  # as that may be told what stands there as running
         match["status"] = status
     held = _Held(locks)
     for _key, record in jobs.items(match=match, newest_first=True):  # noqa: PERF102  as above

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias
 
 from ojobchannels.channel import Channel
+from ojobchannels.errors import InvalidOption
 from ojobchannels.hookspecs import LockInfo
 
 Record: TypeAlias = dict[str, Any]
@@ -85,15 +86,13 @@ def add(jobs: Channel, record: Record, start: int) -> Record:
         start += 1
 
 
-def ended(record: Record, status: str, elapsed: int, error: BaseException | str | None) -> Record:
-    """Returns the record of a run that is over after `elapsed` milliseconds."""
+def ending(start: int, status: str, elapsed: int, error: BaseException | str | None) -> Record:
+    """Returns the fields that a run's record gets when it is over, after `elapsed` milliseconds."""
     elapsed = 0 if status == "skipped" else elapsed
-    end = record["startTime"] + elapsed
-    over = {
-        **record,
+    over: Record = {
         "status": status,
-        "endTime": end,
-        "endDate": iso(end),
+        "endTime": start + elapsed,
+        "endDate": iso(start + elapsed),
         "duration": elapsed,
         "inError": status not in ("completed", "skipped"),
     }
@@ -105,25 +104,58 @@ def ended(record: Record, status: str, elapsed: int, error: BaseException | str 
     return over
 
 
+def amend(
+    jobs: Channel,
+    seen: Record,
+    changes: Mapping[str, Any],
+    match: Mapping[str, Any] | None = None,
+    fence: int | None = None,
+) -> Record | None:
+    """Writes fields into the record of a run, and keeps what others wrote since it was `seen`.
+
+    A match compares parts of a record, so it cannot tell that a field was added meanwhile. What
+    stood there when ours was stored tells it; then that is put back beside ours.
+
+    Returns:
+        The record as it stands now, or None, with nothing written, if it is gone or does not match.
+    """
+    mine = {"runId": seen["runId"]}
+    wanted = {**mine, **(match or {})}
+    expected, amended = seen, {**seen, **changes}
+    while (before := jobs.get_set(wanted, key_of(seen), amended, fence=fence)) is not None:
+        if before == expected:
+            return amended
+        expected, amended = amended, {**amended, **before, **changes}
+        wanted = mine
+    return None
+
+
 def find(jobs: Channel, holder: Mapping[str, Any], fence: int) -> Record | None:
     """Finds the record of the run that held a lock, from what it told of itself and its fence.
 
-    A run's start time is the millisecond of its fence, or the next that was free; where others have
-    been removed from between, all records are searched.
+    Where others have been removed from between, all records are searched.
     """
     name, run_id = holder.get("job"), holder.get("run")
     if not (isinstance(name, str) and isinstance(run_id, str)):
         return None
+    there = look_up(jobs, name, run_id, fence)
+    if there is not None:
+        return there
+    mine = {"name": name, "runId": run_id}
+    for _key, found in jobs.items(mine, limit=1, newest_first=True):
+        return found if is_record(found) else None
+    return None
+
+
+def look_up(jobs: Channel, name: str, run_id: str, fence: int) -> Record | None:
+    """Returns the record of a run from where it was put: at its fence's millisecond, or behind."""
     first = start_of(fence)
     for start in range(first, first + _FAR):
         record: Record | None = jobs.get({"name": name, "startTime": start})
         if record is None:
             break
-        if record.get("runId") == run_id:
+        if is_record(record) and record.get("runId") == run_id:
             return record
-    mine = {"name": name, "runId": run_id}
-    for _key, found in jobs.items(mine, limit=1, newest_first=True):
-        return found if is_record(found) else None
     return None
 
 
@@ -138,11 +170,17 @@ def start_of(fence: int) -> int:
 
 def abandon(jobs: Channel, record: Record, fence: int | None) -> bool:
     """Marks a run as abandoned if it is still told as running; tells whether it was."""
-    elapsed = max(now_ms() - record["startTime"], 0)
+    start = record["startTime"]
     reason = "its lease is over and its owner was not heard of"
-    gone = ended(record, "abandoned", elapsed, reason)
-    running = {"runId": record["runId"], "status": "running"}
-    return jobs.get_set(running, key_of(record), gone, fence=fence) is not None
+    gone = ending(start, "abandoned", max(now_ms() - start, 0), reason)
+    return amend(jobs, record, gone, {"status": "running"}, fence) is not None
+
+
+def check_fields(fields: Mapping[str, Any]) -> None:
+    """Refuses fields that a record has of its own."""
+    reserved = next((one for one in FIELDS if one in fields), None)
+    if reserved is not None:
+        raise InvalidOption("field", f"{reserved!r} is the record's own", "use another name")
 
 
 def is_live(record: Mapping[str, Any], lock: LockInfo | None) -> bool:

@@ -9,7 +9,7 @@ import threading
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from contextvars import ContextVar, Token
+from contextvars import Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -25,6 +25,7 @@ from ojobchannels.errors import (
 from ojobchannels.keepalive import KEEPER
 from ojobchannels.leases import Lease
 from ojobchannels.manager import records
+from ojobchannels.manager.current import CURRENT
 from ojobchannels.manager.records import Record
 
 if TYPE_CHECKING:
@@ -34,21 +35,6 @@ OnTimeout: TypeAlias = Literal["warn", "fail", "continue"]
 
 _log = logging.getLogger("ojobchannels.jobs")
 _LONGEST_LEASE = 60.0
-_current: ContextVar[JobRun | None] = ContextVar("current_run", default=None)
-
-
-def current_run() -> JobRun | None:
-    """Returns the run that this code works for, or None.
-
-    It is the one whose ``with`` block or job function the code is in; in a job of a job file, the
-    one that it started last and that has not ended.
-    """
-    return _current.get()
-
-
-def make_current(run: JobRun | None) -> None:
-    """Has `current_run` answer `run` from now on, where no ``with`` stands around the code."""
-    _current.set(run)
 
 
 class JobRun:
@@ -123,26 +109,15 @@ class JobRun:
         """
         if self._state != "new":
             raise RunNotStarted("start", self.name)
-        self.lease = self._take_lock()
+        lease: Lease | None = None
         try:
-            self._clear_up_after(self.lease.previous)
-            running = {
-                **records.begun(self.name, self.run_id, "running", self._args),
-                **self._extra,
-                "fence": self.lease.fence,
-                "timeout": round(self.timeout * 1000),
-            }
-            self.record = records.add(
-                self.manager.jobs, running, records.start_of(self.lease.fence)
-            )
-        except BaseException:
-            with suppress(ChannelError):
-                self.lease.release()
+            lease = self.lease = self._take_lock()
+            self._clear_up_after(lease.previous)
+            self._open(lease)
+        except BaseException as error:
+            if lease is not None and not self._cut_off(error):
+                self._state = "new"
             raise
-        self._state = "open"
-        self._process = os.getpid()
-        self.manager.took_up(self)
-        self._set_alarm()
         return self
 
     def end(self) -> None:
@@ -186,14 +161,13 @@ class JobRun:
             LockLost: Its lease is over; the record is left as it is.
             InvalidOption: A field is the record's own.
         """
-        check_fields(fields)
+        records.check_fields(fields)
         with self._lock:
             self._check_open("update")
             self.lease.check()
-            jobs, key = self.manager.jobs, records.key_of(self.record)
-            changed = {**self.record, **(jobs.get(key) or {}), **copy.deepcopy(fields)}
-            running = {"runId": self.run_id, "status": "running"}
-            if jobs.get_set(running, key, changed, fence=self.fence) is None:
+            jobs, running = self.manager.jobs, {"status": "running"}
+            changed = records.amend(jobs, self.record, copy.deepcopy(fields), running, self.fence)
+            if changed is None:
                 raise self._lost_because("its record was closed or removed")
             self.record = changed
 
@@ -209,12 +183,32 @@ class JobRun:
         if self._is_overdue():
             raise JobTimeout(self.name, self.timeout)
 
+    def give_up(self, trouble: BaseException) -> None:
+        """Gives back the lock of a run whose end could not be recorded, and notes it on `trouble`.
+
+        Nothing happens if the run is not open.
+        """
+        if not self.open:
+            return
+        self._close()
+        try:
+            self.lease.release()
+            freed = "was given back"
+        except ChannelError:
+            freed = "is left to its ttl"
+        trouble.add_note(f"run {self.run_id} will be told as abandoned; its lock {freed}")
+
     def __enter__(self) -> JobRun:
-        if self.open:
-            self.lease.check()
-        elif self._state != "open":
-            self.start()
-        self._context = _current.set(self)
+        try:
+            if self.open:
+                self.lease.check()
+            elif self._state != "open":
+                self.start()
+            self._context = CURRENT.set(self)
+        except BaseException as error:
+            if self.open and not isinstance(error, ChannelError):
+                self._cut_off(error)
+            raise
         return self
 
     def __exit__(
@@ -223,18 +217,16 @@ class JobRun:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        context, self._context = self._context, None
-        if context is not None:
-            _current.reset(context)
-        if not self.open:
-            return
         try:
-            self.end() if error is None else self.fail(error)
-        except Exception as trouble:
-            self._let_go()
-            if error is None:
-                raise
-            error.add_note(f"and at the end of the run: {trouble}")
+            context, self._context = self._context, None
+            if context is not None:
+                CURRENT.reset(context)
+            if self.open:
+                self._end_after(error)
+        except BaseException as trouble:
+            if not isinstance(trouble, Exception) and self._process == os.getpid():
+                self._cut_off(error or trouble)
+            raise
 
     def __repr__(self) -> str:
         return f"<JobRun {self.name!r} {self.run_id} {self.status}>"
@@ -252,10 +244,58 @@ class JobRun:
             )
         except LockBusy as busy:
             self._state = "over"
-            self.record = self.manager.record_not_run(
-                self.name, "skipped", busy.told(), self._args, run_id=self.run_id
-            )
+            self.record = records.begun(self.name, self.run_id, "skipped", self._args)
+            try:
+                self.record = self.manager.record_not_run(
+                    self.name, "skipped", busy.told(), self._args, run_id=self.run_id
+                )
+            except ChannelError as trouble:
+                _log.warning("no record tells that job %r was skipped: %s", self.name, trouble)
             raise
+
+    def _open(self, lease: Lease) -> None:
+        self._began = lease.channel.clock.now()
+        running = {
+            **records.begun(self.name, self.run_id, "running", self._args),
+            **self._extra,
+            "fence": lease.fence,
+            "timeout": round(self.timeout * 1000),
+        }
+        self.record = records.add(self.manager.jobs, running, records.start_of(lease.fence))
+        self._state = "open"
+        self._process = os.getpid()
+        self.manager.took_up(self)
+        self._set_alarm()
+
+    def _end_after(self, error: BaseException | None) -> None:
+        try:
+            self.end() if error is None else self.fail(error)
+        except Exception as trouble:
+            self.give_up(trouble)
+            if error is None:
+                raise
+            notes = getattr(trouble, "__notes__", ())
+            error.add_note("\n".join((f"and at the end of the run: {trouble}", *notes)))
+
+    def _cut_off(self, error: BaseException) -> bool:
+        """Closes what an exception of a signal handler, or of the system, has left half done.
+
+        Returns:
+            Whether there is a record that tells of the run.
+        """
+        recorded = False
+        with suppress(Exception):
+            jobs, fence = self.manager.jobs, self.fence
+            there = records.look_up(jobs, self.name, self.run_id, fence)
+            if there is not None:
+                failed = records.ending(there["startTime"], "failed", self._elapsed(), error)
+                amended = records.amend(jobs, there, failed, {"status": "running"}, fence)
+                self.record = amended or there
+                recorded = True
+        self._close()
+        with suppress(Exception):
+            self.lease.release()
+        return recorded
 
     def _clear_up_after(self, previous: Mapping[str, Any] | None) -> None:
         if previous is None:
@@ -270,7 +310,6 @@ class JobRun:
 
     def _set_alarm(self) -> None:
         clock = self.lease.channel.clock
-        self._began = clock.now()
         if self._on_timeout != "continue":
             KEEPER.set_alarm(self, clock, self._began + round(self.timeout * 1e6), self._warn)
 
@@ -291,22 +330,35 @@ class JobRun:
     def _finish(self, status: str, error: BaseException | str | None, **more: Any) -> None:
         with self._lock:
             self._check_open("end")
-            elapsed = max(self.lease.channel.clock.now() - self._began, 0) // 1000
-            over = records.ended(self.record, status, elapsed, error) | more
-            lost = self._loss()
-            if lost is None:
-                try:
-                    self.manager.jobs.set(records.key_of(over), over, fence=self.fence)
-                except StaleFence:
-                    lost = self._lost_because("it was taken over")
-                else:
-                    self.record = over
-            if lost is not None:
-                self._record_loss(over, lost)
+            start = self.record["startTime"]
+            over = records.ending(start, status, self._elapsed(), error) | more
+            try:
+                lost = self._loss() or self._record_end(over)
+                if lost is not None:
+                    self._record_loss(over, lost)
+            except Exception as trouble:
+                said = f"run {self.run_id} of job {self.name!r} is over ({status})"
+                trouble.add_note(f"{said}, but its record still says that it is running")
+                raise
             self._close()
         if lost is not None:
             raise lost
-        self.lease.release()
+        try:
+            self.lease.release()
+        except LockLost as late:
+            _log.warning("job %r had ended (%s) when its lock went: %s", self.name, status, late)
+
+    def _elapsed(self) -> int:
+        return max(self.lease.channel.clock.now() - self._began, 0) // 1000
+
+    def _record_end(self, over: Record) -> LockLost | None:
+        ended = {**self.record, **over}
+        try:
+            self.manager.jobs.set(records.key_of(ended), ended, fence=self.fence)
+        except StaleFence:
+            return self._lost_because("it was taken over")
+        self.record = ended
+        return None
 
     def _loss(self) -> LockLost | None:
         try:
@@ -321,15 +373,13 @@ class JobRun:
         return LockLost(self.lease.channel.name, self.name, self.fence, reason)
 
     def _record_loss(self, over: Record, lost: LockLost) -> None:
-        jobs = self.manager.jobs
+        told = over | {"status": "lost", "inError": True, "error": over.get("error", str(lost))}
         for status in ("running", "abandoned"):
-            present = jobs.get(records.key_of(over)) or self.record
-            told = {**present, **over, "status": "lost", "inError": True}
-            told["error"] = over.get("error", str(lost))
-            mine = {"runId": self.run_id, "status": status}
-            if jobs.get_set(mine, records.key_of(over), told) is not None:
-                self.record = told
+            written = records.amend(self.manager.jobs, self.record, told, {"status": status})
+            if written is not None:
+                self.record = written
                 return
+        self.record = {**self.record, **told}
 
     def _check_open(self, what: str) -> None:
         if not self.open:
@@ -341,24 +391,9 @@ class JobRun:
         KEEPER.drop(self.lease)
         self.manager.let_go(self)
 
-    def _let_go(self) -> None:
-        if self._state == "open":
-            self._close()
-            try:
-                self.lease.release()
-            except ChannelError:
-                _log.warning("the lock of job %r is left to its ttl", self.name)
-
 
 def check_on_timeout(on_timeout: OnTimeout) -> OnTimeout:
     """Refuses what is none of the ways to treat a run beyond its timeout."""
     if on_timeout not in get_args(OnTimeout):
         raise InvalidOption("on_timeout", repr(on_timeout), "give warn, fail or continue")
     return on_timeout
-
-
-def check_fields(fields: Mapping[str, Any]) -> None:
-    """Refuses fields that a record has of its own."""
-    reserved = next((one for one in records.FIELDS if one in fields), None)
-    if reserved is not None:
-        raise InvalidOption("field", f"{reserved!r} is the record's own", "use another name")

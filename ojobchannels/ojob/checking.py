@@ -13,7 +13,7 @@ from ojobchannels.documents import check_value
 from ojobchannels.errors import InvalidValue, JobFileError, Problem
 from ojobchannels.ojob.code import Block, compile_block, names_nothing_to_do
 from ojobchannels.ojob.configs import config_faults, faults_in_args
-from ojobchannels.ojob.graphs import circles, reach
+from ojobchannels.ojob.graphs import circles, reach, unfolded
 from ojobchannels.ojob.includes import bundled_jobs
 from ojobchannels.ojob.managing import INIT
 from ojobchannels.ojob.places import DocumentPath
@@ -25,6 +25,8 @@ _JOINED: Final = {
     ",": "write several names as a list",
     " - ": "YAML has joined two lines; begin them in the same column, or write a list",
 }
+
+_MOST_STEPS: Final = 10_000
 
 
 class Mention(NamedTuple):
@@ -220,12 +222,28 @@ class Check:
                     by = "" if circle[1] in mentions else ", by one of its parts"
                     said, hint = f"{job.name!r} {alone}{by}", "take it out"
                 self.problems.append(job.source.problem(path, said, hint))
+        if next(circles(parts), None) is None:
+            self._check_sizes(parts)
         called = {mention.name for mention in todo}
         for name in sorted(called & self._jobs.keys()):
             for missing, source, path in self._deps(name, parts):
                 if missing in self._jobs and missing not in called:
                     said = f"{name!r} is in the todo, but {missing!r}, for which it waits, is not"
                     self.problems.append(source.problem(path, said, f"add {missing!r} to the todo"))
+
+    def _check_sizes(self, parts: Mapping[str, list[str]]) -> None:
+        """Refuses jobs whose parts name each other so often that they would hardly come to an end.
+
+        Told are the smallest of them, not those that they are part of.
+        """
+        sizes = unfolded(parts)
+        for name, job in self._jobs.items():
+            if sizes[name] > _MOST_STEPS >= max(sizes[one] for one in parts[name]):
+                mention = job.mentions("from", "to")[0]
+                count = f"{sizes[name]:,}" if sizes[name] < 10**12 else "over 10^12"
+                said = f"by its parts, and theirs, {name!r} has {count} steps"
+                hint = f"{_MOST_STEPS:,} are the most: name each part less often"
+                self.problems.append(job.source.problem(mention.path, said, hint))
 
     def _check_configs(self, sources: list[Source]) -> None:
         """Checks where the channels of the manager are to be, in the args of what opens them."""

@@ -103,8 +103,10 @@ class Flow(Steps):
                     run.fail(self.error)
                 elif skip is not None:
                     run.skip(skip.reason)
-            except ChannelError as trouble:
-                self._note(f"its run {run.name!r} could not be ended: {trouble}")
+            except Exception as trouble:  # noqa: BLE001  an extension may raise anything
+                run.give_up(trouble)
+                notes = "".join(f"; {note}" for note in getattr(trouble, "__notes__", ()))
+                self._note(f"its run {run.name!r} could not be ended: {trouble}{notes}")
         if skip is not None and not skip.recorded and not self.runs.started:
             self._record_not_run("skipped", skip.reason)
 

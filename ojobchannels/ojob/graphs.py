@@ -35,6 +35,21 @@ def circles(graph: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
                 waiting.append(iter(graph.get(name, ())))
 
 
+def unfolded(graph: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """Returns how many nodes each one of a graph without circles unfolds into as a tree."""
+    sizes: dict[str, int] = {}
+    for start in graph:
+        waiting = [start]
+        while waiting:
+            below = graph.get(waiting[-1], ())
+            unknown = [one for one in below if one not in sizes]
+            if unknown:
+                waiting += unknown
+            else:
+                sizes[waiting.pop()] = 1 + sum(sizes[one] for one in below)
+    return sizes
+
+
 def in_order(graph: Mapping[int, Sequence[int]]) -> list[int]:
     """Returns the nodes of a graph without circles, each behind all that it points to.
 

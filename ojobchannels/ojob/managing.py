@@ -19,7 +19,7 @@ from ojobchannels.errors import (
     shown,
 )
 from ojobchannels.manager import JobManager, JobRun, current_run
-from ojobchannels.manager.run import make_current
+from ojobchannels.manager.current import make_current
 
 if TYPE_CHECKING:
     from ojobchannels.ojob.steps import Steps

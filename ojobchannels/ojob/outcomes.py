@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, TypeAlias
 
+import pluggy
+
 from ojobchannels.errors import ChannelError
 
 Status: TypeAlias = Literal["completed", "failed", "skipped", "depsfail"]
@@ -16,6 +18,7 @@ BUNDLED: Final = "ojobchannels:"
 """How the names of files in bundled packs begin."""
 
 _HERE: Final = Path(__file__).parent
+_HOOKS: Final = str(Path(pluggy.__file__).parent)
 
 
 @dataclass(frozen=True)
@@ -71,11 +74,11 @@ def without_our_frames(error: BaseException) -> BaseException:
 
     Of an error that this package raised on purpose, where in it that was is taken out too.
     """
-    ours = str(_HERE.parent if isinstance(error, ChannelError) else _HERE)
+    ours = (str(_HERE.parent), _HOOKS) if isinstance(error, ChannelError) else (str(_HERE),)
     frames: TracebackType | None = None
     for at in reversed(list(_frames(error.__traceback__))):
         file = at.tb_frame.f_code.co_filename
-        if not file.startswith((ours, BUNDLED)):
+        if not file.startswith((*ours, BUNDLED)):
             frames = TracebackType(frames, at.tb_frame, at.tb_lasti, at.tb_lineno)
     return error.with_traceback(frames)
 

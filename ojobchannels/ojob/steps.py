@@ -34,16 +34,17 @@ class SkipJob(BaseException):
         super().__init__(reason)
 
 
-def parts(
-    jobs: Mapping[str, Job], job: Job, args: FlowArgs, above: frozenset[str] = frozenset()
-) -> Iterator[Job]:
+def parts(jobs: Mapping[str, Job], job: Job, args: FlowArgs) -> Iterator[Job]:
     """Yields the jobs whose code makes up a job, each when it has been lent its own args."""
-    above = args.lend(job.args, above, job.where)
-    for name in job.before:
-        yield from parts(jobs, jobs[name], args, above)
-    yield job
-    for name in job.after:
-        yield from parts(jobs, jobs[name], args, above)
+    waiting: list[tuple[Job, frozenset[str] | None]] = [(job, frozenset())]
+    while waiting:
+        step, above = waiting.pop()
+        if above is None:
+            yield step
+            continue
+        above = args.lend(step.args, above, step.where)
+        ahead = [*((jobs[name], above) for name in step.before), (step, None)]
+        waiting += reversed([*ahead, *((jobs[name], above) for name in step.after)])
 
 
 class Steps:

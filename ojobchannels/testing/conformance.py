@@ -7,6 +7,7 @@ for.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,20 +102,16 @@ def ojob_subject(request: pytest.FixtureRequest) -> Subject:
 
 @pytest.fixture(scope="session")
 def ojob_conformance_server(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of a server for --ojob-conformance=redis or mongo, started for the session."""
-    from ojobchannels.testing import servers
+    """The URL of a server for --ojob-conformance=redis or mongo, given or started."""
+    from ojobchannels.testing import fixtures
 
     type = request.config.getoption("ojob_conformance")
-    if given := request.config.getoption(f"ojob_{type}_url", None):
-        yield given
-        return
-    starting = servers.redis_url() if type == "redis" else servers.mongo_url(replica_set=True)
-    try:
-        url = starting.__enter__()
-    except servers.ServerMissing as missing:
-        pytest.exit(f"--ojob-conformance={type}: {missing}; or tell url=…", 4)
-    yield url
-    starting.__exit__(None, None, None)
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(fixtures.run_server(request.config, type))
+        except (pytest.fail.Exception, pytest.skip.Exception) as told:
+            pytest.exit(f"--ojob-conformance={type}: {told}; or tell url=…", 4)
+        yield server.url
 
 
 def _options(request: pytest.FixtureRequest, type: str) -> dict[str, Any]:

@@ -80,7 +80,8 @@ class Place:
         """Opens one more handle on the channel of that name.
 
         Args:
-            name: The channel; without a name it is that of `ojob_channel`.
+            name: The channel, as the caller calls it or as an open one tells; without a name it is
+                that of `ojob_channel`.
             extensions: As for `ojobchannels.open_channel`.
             options: Further options of the channel type.
         """
@@ -120,7 +121,8 @@ class Place:
     def _unique(self, name: str | None) -> str:
         if name is None:
             return f"test-{self._token}"
-        return f"{name}-{self._token}" if self.type == _IN_MEMORY else name
+        is_told = name.endswith(f"-{self._token}")  # by a channel that was opened here
+        return name if is_told or self.type != _IN_MEMORY else f"{name}-{self._token}"
 
     def __repr__(self) -> str:
         return f"<Place of type {self.type!r}>"

@@ -53,6 +53,7 @@ SHAPES: Final[list[Any]] = [
     *(None, True, False, [], {}, [[]], [{}], {"": None}, {"": {"": []}}, [None, [None]]),
     *({"a": []}, {"a": {}}, {"a.b": {"$c": ["/"]}}, {"b": 1, "a": 2, "B": 3}, {"$set": {"a": 1}}),
     *({"_id": 1}, {"id": {"_id": 2}}, {"__proto__": 1}, [1, "1", True, None, 1.5], nested(100)),
+    *([None, [None, {"a": None}]], list(range(1000))),
 ]
 
 NOT_JSON: Final[list[tuple[Any, str, str]]] = [

@@ -14,7 +14,22 @@ from ojobchannels.hookspecs import ChannelSpec, hookimpl
 
 _LONGEST: Final = 25
 _QUIET: Final = {"fence": None, "match": None, "after": None, "newest_first": False}
-_SHORT = reprlib.Repr()
+
+
+class _Short(reprlib.Repr):
+    """Tells the fields of a map in their order, which may be what is wrong."""
+
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        if x and level <= 0:
+            return "{...}"
+        fields = [
+            f"{self.repr1(name, level - 1)}: {self.repr1(value, level - 1)}"
+            for name, value in itertools.islice(x.items(), self.maxdict)
+        ]
+        return "{" + ", ".join(fields + ["..."] * (len(x) > self.maxdict)) + "}"
+
+
+_SHORT = _Short()
 _SHORT.maxlevel, _SHORT.maxdict, _SHORT.maxlist = 4, 6, 8
 _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 60, 90, 40
 

@@ -126,6 +126,18 @@ class ClockContract(Contract):
             )
             lease.release()
 
+    @requires("clock")
+    def test_extend_keeps_its_ttl_to_the_millisecond(
+        self, channel: Channel, clock: ManualClock
+    ) -> None:
+        """Also one that is shorter than a second."""
+        lease, granted = channel.lock("nightly", ttl=60), clock.wall() // 1000
+        for milliseconds in (100, 12_345, 10):
+            lease.extend(milliseconds / 1000)
+            info = channel.lock_info("nightly")
+            assert info is not None
+            assert info.until - granted == milliseconds
+
     def test_a_ttl_of_50_ms_is_over_after_50_ms(self, subject: Subject) -> None:
         """And not after a second, nor after a tick of some broom."""
         one, other = subject.open(), subject.open()

@@ -6,6 +6,9 @@ import os
 import signal
 import statistics
 
+import pytest
+
+from ojobchannels.errors import LockLost
 from ojobchannels.testing.background import Background
 from ojobchannels.testing.children import Children, boot_time
 from ojobchannels.testing.contracts.base import Contract, requires
@@ -64,6 +67,35 @@ class DeathContract(Contract):
         assert lease.fence > fence
         assert lease.previous is not None
         assert (lease.previous["pid"], lease.previous["fence"]) == (holder.pid, fence)
+
+    def test_a_dead_holders_lease_is_nobodys(self, subject: Subject, children: Children) -> None:
+        """Its token extends, adopts, shares and unlocks nothing: all agree that it is free."""
+        channel = subject.open()
+        holder = children("say(channel.lock('nightly', ttl=60).token); hear()", subject)
+        told = {"name": "nightly", "token": holder.hear()}
+        assert channel.hook.extend(**told, ttl=60_000) is True
+        holder.kill()
+        assert channel.hook.extend(**told, ttl=60_000) is False
+        assert channel.hook.adopt(**told, holder={"by": "heir"}) is False
+        assert channel.hook.share(**told) is False
+        assert channel.hook.unlock(**told) is False
+        assert channel.lock_info("nightly") is None
+
+    def test_who_took_a_lease_over_can_die_and_take_it_along(
+        self, subject: Subject, children: Children
+    ) -> None:
+        """One document given to two: when the second dies, the first has lost the lease."""
+        channel = subject.open()
+        document = channel.lock("nightly", ttl=60).to_document()
+        first = channel.lease_from(document)
+        second = children(
+            "channel.lease_from(facts['document']); say(); hear()", subject, document=document
+        )
+        second.hear()
+        second.kill()
+        with pytest.raises(LockLost):
+            first.extend()
+        subject.open().lock("nightly", ttl=60).release()
 
     def test_a_lease_that_was_handed_over_outlives_its_sender(
         self, subject: Subject, children: Children, background: Background

@@ -58,6 +58,7 @@ class Worker:
                 self.note("trouble", type(trouble).__name__)
         for ledger in self._ledgers:
             ledger.close()
+        os.close(self._history)
 
     def note(self, what: str, *facts: Any) -> None:
         """Appends a line."""

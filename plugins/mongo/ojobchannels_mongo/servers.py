@@ -172,7 +172,9 @@ def _connect(settings: Settings) -> Link:
         # The driver itself would only warn of an option that it does not know or cannot read, and
         # go on without it: without TLS, say.
         if query := settings.url.partition("?")[2]:
-            split_options(query, validate=True, warn=False)
+            told = split_options(query, validate=True, warn=False)
+            if "tlsCertificateKeyFile" in told and not told.get("tlsCertificateKeyFilePassword"):
+                given["tlsCertificateKeyFilePassword"] = ""  # else OpenSSL asks at the terminal
         client: MongoClient[Row] = MongoClient(
             settings.url,
             document_class=dict,
@@ -186,7 +188,7 @@ def _connect(settings: Settings) -> Link:
             **{name: value for name, value in given.items() if value is not None},
         )
         named = client.get_default_database(DEFAULT_DATABASE).name
-    except (PyMongoError, ValueError, TypeError) as error:
+    except (PyMongoError, ValueError, TypeError, OSError) as error:
         if is_of_dns(error) and settings.is_clear:
             raise
         raise _refusal(settings, error) from (None if settings.may_hide_secrets else error)

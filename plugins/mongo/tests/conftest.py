@@ -186,12 +186,6 @@ def channel(storage: Storage) -> oc.Channel:
     return storage.open()
 
 
-@pytest.fixture
-def shared_channel(channel: oc.Channel) -> oc.Channel:
-    """The same."""
-    return channel
-
-
 def _lend(storage: Storage) -> Iterator[Storage]:
     yield storage
     for channel in storage.opened:

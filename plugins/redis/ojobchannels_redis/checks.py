@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from typing import Any, Final
 
 from redis.exceptions import ResponseError
@@ -10,6 +11,7 @@ from redis.exceptions import ResponseError
 from ojobchannels.errors import ChannelUnavailable, InvalidOption
 from ojobchannels_redis.connections import Wire
 from ojobchannels_redis.faults import Operation
+from ojobchannels_redis.options import Tls
 from ojobchannels_redis.server import Line
 
 _OPEN: Final = Operation("open", patient=False)
@@ -22,17 +24,37 @@ def check(line: Line) -> None:
 
     Raises:
         ChannelUnavailable: It cannot be reached, refuses the login, or is too old.
-        InvalidOption: It is a node of a cluster, or is none, against what the options say.
+        InvalidOption: It is a node of a cluster, or is none, against what the options say; or files
+            for TLS cannot be used.
     """
     server = line.server
     if server.checked:
         return
+    if server.settings.tls:
+        _check_files(server.settings.tls)
     for info in line.call_each(_OPEN, _ask):
         if info:
             _check_version(line, info)
             _check_cluster(line, info)
             _check_eviction(line, info)
     server.checked = True
+
+
+def _check_files(tls: Tls) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if tls.ca is not None:
+            context.load_verify_locations(tls.ca)
+    except OSError as error:
+        advice = "give a file of certificates in PEM"
+        raise InvalidOption("option 'tls_ca'", f"{tls.ca}: {error}", advice) from error
+    try:
+        if tls.cert is not None:
+            context.load_cert_chain(tls.cert, tls.key, tls.word)
+    except OSError as error:
+        reason = f"{tls.cert} and {tls.key or 'the key in it'}: {error}"
+        advice = "give PEM files that belong together, and tls_key_password if the key has one"
+        raise InvalidOption("options 'tls_cert' and 'tls_key'", reason, advice) from error
 
 
 def _ask(wire: Wire, limit: float) -> dict[str, str]:

@@ -175,7 +175,7 @@ def open_connection(
             "ssl_ca_certs": settings.tls.ca,
             "ssl_certfile": settings.tls.cert,
             "ssl_keyfile": settings.tls.key,
-            "ssl_password": settings.tls.key_password,
+            "ssl_password": settings.tls.word,
             "ssl_cert_reqs": "required" if settings.tls.verify else "none",
             "ssl_check_hostname": settings.tls.verify,
         }

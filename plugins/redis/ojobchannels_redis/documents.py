@@ -11,7 +11,7 @@ from ojobchannels.errors import InvalidValue, NotSupported, OutcomeUnknown, Stal
 from ojobchannels.hookspecs import ABSENT, MISSING, Compared, hookimpl
 from ojobchannels_redis import scripts
 from ojobchannels_redis.connections import Command
-from ojobchannels_redis.faults import Operation, Rule
+from ojobchannels_redis.faults import Operation, Rule, damage
 from ojobchannels_redis.keys import Keys
 from ojobchannels_redis.scripts import Script
 from ojobchannels_redis.server import Line
@@ -19,6 +19,7 @@ from ojobchannels_redis.server import Line
 _SNAPSHOT: Final = 10_000
 _PAGE: Final = 2_000
 _LARGEST_BATCH: Final = 300_000
+_TIMED_BATCH: Final = 10_000  # entries for which one timeout is enough
 _LARGEST_VALUE: Final = 512 * 1024 * 1024
 
 _READ_IT: Final = "read what is there, then decide"
@@ -49,7 +50,7 @@ class Documents:
     @hookimpl
     def get(self, key: Key) -> Document:
         text = self._documents.call(_GET, self._values, ("HGET", self._values, key))
-        return MISSING if text is None else decode(text.decode())
+        return self._read(text)
 
     @hookimpl
     def set(self, key: Key, value: Document, fence: int | None) -> bool:
@@ -67,7 +68,7 @@ class Documents:
 
     @hookimpl
     def get_all(self, match: Document) -> list[Document]:
-        values = _decoded(self._all(_GET_ALL, "values"))
+        values = self._read_all(self._all(_GET_ALL, "values"))
         return values if match is None else [value for value in values if matches(match, value)]
 
     @hookimpl
@@ -81,9 +82,9 @@ class Documents:
             for at in range(0, len(rows), 3):
                 key, text, position = rows[at : at + 3]
                 after = int(position)
-                value = decode(text.decode())
+                value = self._read(text)
                 if match is None or matches(match, value):
-                    page.append(Item(decode(key.decode()), value, after))
+                    page.append(Item(self._read(key), value, after))
                     if len(page) == limit:
                         return page
             if len(rows) < 3 * size:
@@ -91,7 +92,7 @@ class Documents:
 
     @hookimpl
     def get_keys(self) -> list[Document]:
-        return _decoded(self._all(_GET_KEYS, "keys"))
+        return self._read_all(self._all(_GET_KEYS, "keys"))
 
     @hookimpl
     def size(self) -> int:
@@ -104,7 +105,8 @@ class Documents:
         for key, value in items:
             rows.pop(key, None)
             rows[key] = self._row(key, value)
-        self._run(_SET_ALL, scripts.SET_ALL, *(part for row in rows.values() for part in row))
+        parts = (part for row in rows.values() for part in row)
+        self._run(_SET_ALL, scripts.SET_ALL, *parts, timeout=self._time_for(len(rows)))
         return True
 
     @hookimpl
@@ -112,7 +114,8 @@ class Documents:
         self._check_batch(len(keys))
         names = set(keys)
         lost: list[RedisError] = []
-        removed = self._run(_UNSET_ALL, scripts.UNSET_ALL, *names, lost=lost)
+        timeout = self._time_for(len(names))
+        removed = self._run(_UNSET_ALL, scripts.UNSET_ALL, *names, lost=lost, timeout=timeout)
         return self._counted(_UNSET_ALL, removed, len(names), lost)
 
     @hookimpl
@@ -123,7 +126,7 @@ class Documents:
         else:
             text = self._documents.call(_GET, self._values, ("HGET", self._values, key))
         while True:
-            present = MISSING if text is None else decode(text.decode())
+            present = self._read(text)
             if (present is MISSING) != (match is ABSENT):
                 return Compared(False, present)
             if match is not ABSENT and not matches(match, present):
@@ -149,15 +152,31 @@ class Documents:
         self._run(_DESTROY, scripts.DESTROY)
         return True
 
+    def _read(self, text: bytes | None) -> Document:
+        if text is None:
+            return MISSING
+        try:
+            return decode(text.decode())
+        except ValueError as error:
+            raise damage(self._channel, self._documents.server.settings) from error
+
+    def _read_all(self, texts: list[bytes]) -> list[Document]:
+        documents: list[Document] = self._read(b"[%b]" % b",".join(texts))
+        return documents
+
     def _run(
         self,
         operation: Operation,
         script: Script,
         *arguments: Any,
         lost: list[RedisError] | None = None,
+        timeout: float | None = None,
     ) -> Any:
         command: Command = (script, len(self._keys), *self._keys, *arguments)
-        return self._documents.call(operation, self._values, command, lost)
+        return self._documents.call(operation, self._values, command, lost, timeout)
+
+    def _time_for(self, size: int) -> float:
+        return self._documents.server.settings.timeout * (1 + size // _TIMED_BATCH)
 
     def _row(self, key: Key, value: Document) -> tuple[str, str, str]:
         written, text = encode(key.document), encode(value)
@@ -186,7 +205,7 @@ class Documents:
 
     def _take(self, operation: Operation, command: str) -> Document:
         text = self._run(operation, scripts.TAKE, command)
-        return MISSING if text is None else decode(text.decode())
+        return self._read(text)
 
     def _all(self, operation: Operation, what: str) -> list[bytes]:
         position, *texts = self._page(operation, what, _SNAPSHOT, False, None)
@@ -209,8 +228,3 @@ class Documents:
 
 def _text(fence: int | None) -> str:
     return "" if fence is None else str(fence)
-
-
-def _decoded(texts: list[bytes]) -> list[Document]:
-    documents: list[Document] = decode(f"[{b','.join(texts).decode()}]")
-    return documents

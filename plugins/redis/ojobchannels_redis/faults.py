@@ -107,14 +107,20 @@ def is_nobody_there(error: BaseException | None) -> bool:
 
 
 def explain(
-    error: RedisError, lost: bool, operation: Operation, channel: str, settings: Settings
+    error: RedisError,
+    *,
+    lost: bool,
+    operation: Operation,
+    channel: str,
+    settings: Settings,
+    seconds: float,
 ) -> ChannelError:
     """Returns the error of ours for the driver's; `lost` tells that a reply was."""
     reason = f"{settings}: {settings.redact(str(error)).rstrip('.')}"
     if lost and operation.rule is not Rule.READ:
         return OutcomeUnknown(channel, operation.name, operation.advice)
     if isinstance(error, TimeoutError):
-        return ChannelTimeout(channel, f"{operation.name} at {settings}", settings.timeout)
+        return ChannelTimeout(channel, f"{operation.name} at {settings}", seconds)
     if isinstance(error, AuthenticationError):
         who = f"user {settings.username!r}" if settings.username else "the login"
         advice = f"the server refuses {who}: check the options username and password"
@@ -131,12 +137,7 @@ def explain(
         )
     text = str(error)
     if "OJOBDAMAGED" in text or "WRONGTYPE" in text:
-        return ChannelDamaged(
-            channel,
-            f"its keys at {settings}",
-            "another program wrote to one of them",
-            "give each program a prefix or a database of its own, and remove the foreign key",
-        )
+        return damage(channel, settings)
     if isinstance(error, OutOfMemoryError) or "OOM command" in text:
         advice = "raise its maxmemory, or remove what is not needed; nothing was changed"
         return StorageFull(channel, reason, advice)
@@ -145,6 +146,16 @@ def explain(
     if isinstance(error, ResponseError) and not is_refused_for_now(error):
         return ChannelUnavailable(channel, reason, "the server does not do what we ask of it")
     return ChannelUnavailable(channel, reason, _LOOK)
+
+
+def damage(channel: str, settings: Settings) -> ChannelDamaged:
+    """Returns the error for what none of ours can have written."""
+    return ChannelDamaged(
+        channel,
+        f"its keys at {settings}",
+        "another program wrote to one of them",
+        "give each program a prefix or a database of its own, and remove the foreign key",
+    )
 
 
 def cause(error: RedisError, settings: Settings) -> RedisError:

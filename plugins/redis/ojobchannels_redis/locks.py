@@ -85,10 +85,14 @@ class Locks:
         return bool(self._locks.call(_EXTEND, *self._extension(name, token, ttl)))
 
     @hookimpl
-    def extend_all(self, leases: list[LeaseRequest], timeout: int) -> list[bool]:
+    def extend_all(self, leases: list[LeaseRequest], timeout: int) -> list[bool | None]:
         seconds = min(timeout / 1000, self._locks.server.settings.timeout)
         commands = [self._extension(*lease) for lease in leases]
-        return [bool(answer) for answer in self._locks.call_all(_EXTEND, commands, seconds)]
+        answers = self._locks.call_all(_EXTEND, commands, seconds)
+        failures = _failures(answers)
+        if failures and len(failures) == len(answers):
+            raise failures[0]
+        return [None if isinstance(one, ChannelError) else bool(one) for one in answers]
 
     @hookimpl
     def adopt(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | bool:
@@ -111,6 +115,8 @@ class Locks:
         for keys in _batched(sorted(found), _BATCH):
             looks: list[tuple[str, Command]] = [(key, (scripts.LOOK, 1, key)) for key in keys]
             answers = self._locks.call_all(_LOCKS, looks, self._locks.server.settings.timeout)
+            for failure in _failures(answers):
+                raise failure
             names = map(self._names.lock_name, keys)
             infos += [_info(name, answer) for name, answer in zip(names, answers, strict=True)]
         return [info for info in infos if info]
@@ -149,9 +155,20 @@ class Locks:
             late, self._granted = self._granted, {}
         for seat in list(self._seats):
             seat.ring()
-        for token, name in late.items():
+        if late:
             with suppress(ChannelError):
-                self.unlock(name, token)
+                self._unlock_all(late)
+
+    def _unlock_all(self, names: dict[str, str]) -> None:
+        keys = {token: self._names.lock(name) for token, name in names.items()}
+        wakes = {token: self._names.wake(key) for token, key in keys.items()}
+        commands: list[tuple[str, Command]] = [
+            (key, (scripts.UNLOCK, 1, key, token, wakes[token])) for token, key in keys.items()
+        ]
+        timeout = self._locks.server.settings.timeout
+        answers = self._locks.call_all(_UNLOCK, commands, timeout)
+        for token, answer in zip(keys, answers, strict=True):
+            self._subscriber.leave(wakes[token], token, pass_on=answer != 1)
 
     def _remember(self, name: str, token: str) -> None:
         with self._mutex:
@@ -218,6 +235,10 @@ def _info(name: str, answer: list[bytes]) -> LockInfo | None:
     return LockInfo(
         name, int(fence), decode(holder.decode()), int(since) // 1000, int(until) // 1000
     )
+
+
+def _failures(answers: list[Any]) -> list[ChannelError]:
+    return [answer for answer in answers if isinstance(answer, ChannelError)]
 
 
 def _batched(things: list[str], size: int) -> Iterator[list[str]]:

@@ -66,6 +66,11 @@ class Tls(NamedTuple):
     key_password: str | None
     verify: bool
 
+    @property
+    def word(self) -> str:
+        """The password of the key; never None, for which OpenSSL would ask at the terminal."""
+        return self.key_password or ""
+
     def __repr__(self) -> str:
         return f"Tls(ca={self.ca!r}, cert={self.cert!r}, verify={self.verify})"
 
@@ -234,6 +239,8 @@ def _tls(told: Mapping[str, Any]) -> Tls | None:
             if told[name] != _DEFAULTS[name]:
                 _refuse(f"option {name!r}", "TLS is off", "write rediss://, or tls: true")
         return None
+    if told["tls_key"] is not None and told["tls_cert"] is None:
+        _refuse("option 'tls_cert'", "there is a tls_key without it", "give the certificate too")
     return Tls(*(told[name] for name in names))
 
 

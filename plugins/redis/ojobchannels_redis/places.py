@@ -138,6 +138,7 @@ class Cluster(Places):
         self._mutex = threading.Lock()
         self._pools: dict[Address, Pool] = {}
         self._slots: list[tuple[int, int, Address]] = []
+        self._teller: Address | None = None
         self._moved: dict[int, Address] = {}
 
     def pool(self, key: str, limit: float) -> Pool:
@@ -188,6 +189,7 @@ class Cluster(Places):
 
     def _map(self, limit: float) -> None:
         nodes = list(dict.fromkeys((*self.settings.addresses, *self._pools)))
+        nodes.sort(key=lambda one: one != self._teller)  # who knew is asked first
         troubles = []
         for node in nodes:
             try:
@@ -201,6 +203,7 @@ class Cluster(Places):
             ]
             self._moved = {}
             if self._slots:
+                self._teller = node
                 return
             troubles.append(f"{node}: it knows no node that has a hash slot")
         raise ConnectionError("no node tells of the cluster: " + "; ".join(troubles))

@@ -20,7 +20,8 @@ class Script:
 
 # A lock is one string, `token fence until since ttl holder`, or `- fence` if it is free. Times are
 # microseconds. It is kept for as long as its fence counts, until a day after the clock has passed
-# it; what a holder that never unlocked told is kept for a month, for the next one to clear up.
+# it; what a holder that never unlocked told is kept for a month, for the next one to clear up. That
+# one has it on a line of its own, `fence holder`, in case that it has to ask again.
 #
 # LOCK and UNLOCK are written out, since each function that a script defines costs a microsecond.
 
@@ -35,12 +36,12 @@ local last, left_behind
 if text then
   last = string.match(text, '^- (%d+)$')
   if not last then
-    local token, till, since, ttl, holder
-    token, last, till, since, ttl, holder =
-      string.match(text, '^(%S+) (%d+) (%d+) (%d+) (%d+) (.*)$')
+    local token, till, since, ttl, holder, before
+    token, last, till, since, ttl, holder, before =
+      string.match(text, '^(%S+) (%d+) (%d+) (%d+) (%d+) ([^\\n]*)\\n?(.*)$')
     if not token then error('OJOBDAMAGED') end
     if now < tonumber(till) then
-      if token == ARGV[1] then return {last} end
+      if token == ARGV[1] then return {last, string.match(before, '^(%d+) (.*)$')} end
       return {last, string.format('%.0f', till - now), holder, since, till, ttl}
     end
     left_behind = holder
@@ -49,8 +50,10 @@ if text then
 end
 local ttl = ARGV[2] * 1000
 local told = string.format('%.0f', fence)
-redis.call('SET', KEYS[1],
-  string.format('%s %s %.0f %.0f %.0f %s', ARGV[1], told, now + ttl, now, ttl, ARGV[3]),
+local record =
+  string.format('%s %s %.0f %.0f %.0f %s', ARGV[1], told, now + ttl, now, ttl, ARGV[3])
+if left_behind then record = record .. '\\n' .. last .. ' ' .. left_behind end
+redis.call('SET', KEYS[1], record,
   'PX', string.format('%.0f', ARGV[2] + (fence - now) / 1000 + 2592000000))
 if left_behind then return {told, last, left_behind} end
 return {told}
@@ -81,7 +84,7 @@ local text = redis.call('GET', KEYS[1])
 local token, fence, till, since, ttl, holder
 if text and not string.find(text, '^- %d+$') then
   token, fence, till, since, ttl, holder =
-    string.match(text, '^(%S+) (%d+) (%d+) (%d+) (%d+) (.*)$')
+    string.match(text, '^(%S+) (%d+) (%d+) (%d+) (%d+) ([^\\n]*)')
   if not token then error('OJOBDAMAGED') end
   if now >= tonumber(till) then token = nil end
 end

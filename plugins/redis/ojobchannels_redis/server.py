@@ -23,6 +23,7 @@ from redis.exceptions import (
     TimeoutError,
 )
 
+from ojobchannels.errors import ChannelError
 from ojobchannels.host.forks import forget_in_children
 from ojobchannels_redis.connections import Command, Pool, Wire
 from ojobchannels_redis.faults import (
@@ -111,6 +112,7 @@ class Line:
         key: str,
         command: Command,
         lost: list[RedisError] | None = None,
+        timeout: float | None = None,
     ) -> Any:
         """Asks the server that has the key, and returns its reply.
 
@@ -119,6 +121,7 @@ class Line:
             key: A key of the hash slot that it is about.
             command: The command.
             lost: Gets the errors by which replies were lost before this one came.
+            timeout: Seconds that it may take; the channel's own by default.
 
         Raises:
             ChannelError: The server did not do it, or nobody knows whether it did.
@@ -128,25 +131,34 @@ class Line:
             operation,
             lambda limit: places.pool(key, limit),
             lambda wire, limit: wire.ask(command, limit),
-            self.server.settings.timeout,
+            self.server.settings.timeout if timeout is None else timeout,
             [] if lost is None else lost,
         )
 
     def call_all(
         self, operation: Operation, commands: list[tuple[str, Command]], timeout: float
     ) -> list[Any]:
-        """Asks for each key its command, in one go for each server, and returns the replies."""
+        """Asks for each key its command, in one go for each server, and returns the replies.
+
+        An error of ours stands in the place of a reply that did not come, so that one node of a
+        cluster that is away holds up none of the others: each server has its share of the time.
+        """
         replies: list[Any] = [None] * len(commands)
         ends = time.monotonic() + timeout
-        for pool, positions in self._by_pool(operation, commands, timeout).items():
+        groups = self._by_pool(operation, commands, timeout)
+        share = timeout / max(len(list(self.server.places.known())), 1)
+        for pool, positions in groups.items():
             asked = [commands[position][1] for position in positions]
-            left = max(ends - time.monotonic(), 0.001)
-            answers = self._go(operation, _only(pool), _all_at_once(asked), left, [])
+            try:
+                answers = self._go(operation, _only(pool), _all_at_once(asked), share, [])
+            except ChannelError as error:
+                answers = [error] * len(positions)
             for position, answer in zip(positions, answers, strict=True):
                 replies[position] = answer
         for position, reply in enumerate(replies):
             if isinstance(reply, ResponseError):  # a script not known yet, or a key elsewhere
-                replies[position] = self.call(operation, *commands[position])
+                left = max(ends - time.monotonic(), 0.001)
+                replies[position] = self._call_or_error(operation, *commands[position], left)
         return replies
 
     def call_each(self, operation: Operation, ask: Callable[[Wire, float], Any]) -> list[Any]:
@@ -154,6 +166,14 @@ class Line:
         timeout = self.server.settings.timeout
         pools = self._told(operation, lambda: self.server.places.pools(timeout))
         return [self._go(operation, _only(pool), ask, timeout, []) for pool in pools]
+
+    def _call_or_error(
+        self, operation: Operation, key: str, command: Command, timeout: float
+    ) -> Any:
+        try:
+            return self.call(operation, key, command, timeout=timeout)
+        except ChannelError as error:
+            return error
 
     def _by_pool(
         self, operation: Operation, commands: list[tuple[str, Command]], timeout: float
@@ -173,9 +193,9 @@ class Line:
             return ask()
         except RedisError as error:
             trouble = error
-        settings = self.server.settings
-        ours = explain(trouble, False, operation, self.channel, settings)
-        raise ours from cause(trouble, settings)
+        raise self._explained(trouble, operation, False, self.server.settings.timeout) from (
+            cause(trouble, self.server.settings)
+        )
 
     def _go(
         self,
@@ -216,9 +236,21 @@ class Line:
                 break
             time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311  spreads those that come back
             pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
-        settings = self.server.settings
-        ours = explain(trouble, bool(lost), operation, self.channel, settings)
-        raise ours from cause(trouble, settings)
+        raise self._explained(trouble, operation, bool(lost), timeout) from (
+            cause(trouble, self.server.settings)
+        )
+
+    def _explained(
+        self, error: RedisError, operation: Operation, lost: bool, seconds: float
+    ) -> ChannelError:
+        return explain(
+            error,
+            lost=lost,
+            operation=operation,
+            channel=self.channel,
+            settings=self.server.settings,
+            seconds=round(seconds, 3),
+        )
 
     def _may_go_on(
         self, operation: Operation, trouble: RedisError, sent: bool, lost: list[RedisError]

@@ -102,12 +102,6 @@ def channel(storage: Storage) -> oc.Channel:
     return opened
 
 
-@pytest.fixture
-def shared_channel(channel: oc.Channel) -> oc.Channel:
-    """The same: processes can share it."""
-    return channel
-
-
 class ServerClock:
     """The clock of the server and of the clients, which only the test moves.
 

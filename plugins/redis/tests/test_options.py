@@ -6,17 +6,35 @@ import logging
 import pickle
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import ojobchannels as oc
 from ojobchannels.plugins import checked_options, registry
-from ojobchannels.testing.servers import RedisServer, or_skip
+from ojobchannels.testing.servers import Certificates, RedisServer, or_skip
 from ojobchannels_redis.options import Address, Settings, parse_url, settle
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SECRET = "p@ss:w/rd?é#%"
 ENCODED = "p%40ss%3Aw%2Frd%3F%C3%A9%23%25"
+LOCKED_KEY = """-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIGjMF8GCSqGSIb3DQEFDTBSMDEGCSqGSIb3DQEFDDAkBBDIA4UHG04ENyAiypni
+47iCAgIIADAMBggqhkiG9w0CCQUAMB0GCWCGSAFlAwQBKgQQG1CHK44GunicyFRn
+mSXXbwRAA9bb+yzaFMWWNaV4YMhhiaA+wYvZOxQth/j1LbmTkUlsbk7dKkYk4yqW
+fi5np6t8IHLcfEkO0Msf1p8vPmkdRA==
+-----END ENCRYPTED PRIVATE KEY-----
+"""
+OPEN = """
+import sys
+import ojobchannels as oc
+try:
+    oc.open_channel("orders", sys.argv[1], timeout=1)
+except oc.InvalidOption as error:
+    print(error)
+"""
 
 
 def everything_said(error: BaseException | None) -> str:
@@ -251,3 +269,45 @@ def test_keywords_mappings_and_urls_open_the_same_channel(url: str) -> None:
         one.set("key", 1)
         assert two.get("key") == three.get("key") == 1
         one.destroy()
+
+
+def certificates_in(folder: Path) -> Certificates:
+    """Makes them, or skips the test."""
+    with or_skip():
+        return Certificates.make(folder)
+    raise AssertionError
+
+
+def test_files_for_tls_that_cannot_be_used_are_told(tmp_path: Path) -> None:
+    """By name, before anything is connected to."""
+    client = str(certificates_in(tmp_path).client)
+    missing, text = str(tmp_path / "missing.pem"), tmp_path / "text.pem"
+    text.write_text("no certificate")
+    place: dict[str, Any] = {"type": "redis", "host": "127.0.0.1", "port": 1, "tls": True}
+    for wrong in (missing, str(text)):
+        with pytest.raises(oc.InvalidOption, match=rf"tls_ca': {wrong}: ") as failed:
+            oc.open_channel("orders", **place, tls_ca=wrong)
+        assert isinstance(failed.value.__cause__, OSError)
+        for pair in ({"tls_cert": wrong}, {"tls_cert": client, "tls_key": wrong}):
+            with pytest.raises(oc.InvalidOption, match=rf"'tls_cert' and 'tls_key': .*{wrong}"):
+                oc.open_channel("orders", **place, **pair)
+    with pytest.raises(oc.InvalidOption, match="there is a tls_key without it"):
+        oc.open_channel("orders", **place, tls_key=client)
+
+
+def test_the_password_of_a_key_is_asked_of_nobody(tmp_path: Path) -> None:
+    """A program may have no terminal, or nobody before it, so the key cannot be used."""
+    certificates = certificates_in(tmp_path)
+    locked = tmp_path / "locked.pem"
+    locked.write_text(LOCKED_KEY + certificates.client.read_text())
+    url = f"rediss://127.0.0.1:1?tls_cert={certificates.client}&tls_key={locked}"
+    done = subprocess.run(
+        [sys.executable, "-c", OPEN, url],
+        input="word\n",
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    assert "tls_key_password if the key has one" in done.stdout

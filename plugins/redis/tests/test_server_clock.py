@@ -10,6 +10,8 @@ import pytest
 import ojobchannels as oc
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import redis
     from conftest import ServerClock, Storage
 
@@ -60,6 +62,32 @@ def test_fences_are_the_servers_time_whoever_asks(storage: Storage, client: redi
     seconds, micros = client.time()
     with storage.open(clock=WrongClock(HOUR)).lock("nightly", ttl=30) as lease:
         assert 0 < lease.fence - (seconds * 1_000_000 + micros) < 10_000_000
+
+
+def test_the_last_microsecond_belongs_to_the_holder_and_the_next_to_nobody(
+    storage: Storage, clock: ServerClock
+) -> None:
+    """`now >= until` is expired, for whoever locks, extends, unlocks, adopts or looks."""
+    channel = storage.open(clock=clock)
+    held = {"name": "nightly", "token": "a" * 32}
+    attempts: list[Callable[[], object]] = [
+        lambda: channel.hook.extend(**held, ttl=10_000),
+        lambda: channel.hook.adopt(**held, holder={}),
+        lambda: channel.lock_info("nightly"),
+        lambda: channel.force_unlock("nightly"),
+        lambda: channel.hook.unlock(**held),
+    ]
+    for attempt in attempts:
+        for early in (0, 1):
+            channel.hook.lock(**held, ttl=10_000, holder={})
+            clock.advance(10 - early * 1e-6)
+            assert bool(attempt()) is bool(early)
+            clock.advance(20)
+    fence = channel.hook.lock(**held, ttl=10_000, holder={}).fence
+    clock.advance(10 - 1e-6)
+    assert channel.try_lock("nightly", ttl=1) is None
+    clock.advance(1e-6)
+    assert channel.lock("nightly", ttl=1).fence > fence
 
 
 def test_fences_grow_when_the_servers_clock_steps_back(
