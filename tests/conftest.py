@@ -257,8 +257,9 @@ def nothing_is_left_running() -> Iterator[None]:
     """After each test no thread of ours and no child process that it started may be left."""
     before = _children()
     yield
-    for thread in _our_threads():
-        thread.join(5)
+    ends = time.monotonic() + 10
+    while (threads := _our_threads()) and time.monotonic() < ends:
+        threads[0].join(10)  # it may begin another one before it ends
     assert _our_threads() == []
     assert _children() - before == set()
 

@@ -319,7 +319,7 @@ FAULTS = {  # what is in the file; what is told of it, after its name
         "jobs:\n"
         + "".join(f"- {{name: J{at}, from: [J{at + 1}, J{at + 1}]}}\n" for at in range(60))
         + "- {name: J60}",
-        "49:20: jobs[47].from[0]: by its parts, and theirs, 'J47' has 16,383 steps; 10,000 are the "
+        "49:22: jobs[47].from[0]: by its parts, and theirs, 'J47' has 16,383 steps; 10,000 are the "
         "most: name each part less often",
     ),
     "a dependency that is not in the todo": (

@@ -8,6 +8,7 @@ import secrets
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -306,8 +307,9 @@ def nothing_is_left_running() -> Iterator[None]:
     """After each test no thread of ours and no child process that it started may be left."""
     before = _children()
     yield
-    for thread in _our_threads():
-        thread.join(10)
+    ends = time.monotonic() + 20
+    while (threads := _our_threads()) and time.monotonic() < ends:
+        threads[0].join(20)  # it may begin another one before it ends
     assert _our_threads() == []
     assert _children() - before == set()
 
