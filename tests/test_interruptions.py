@@ -29,8 +29,11 @@ class Struck(BaseException):
 class StruckToo(Exception):
     pass
 
+armed = False
+
 def strike(*_):
-    raise random.choice((Struck, StruckToo))
+    if armed:  # another thread may have been sent the signal, and pass it on late
+        raise random.choice((Struck, StruckToo))
 
 def left_at_the_door(error):
     # Python itself may raise between the return of `lock` and the first step of `__enter__`, or
@@ -73,10 +76,12 @@ with oc.open_channel(given["name"], given["config"]) as other, ThreadPoolExecuto
         name = f"lock {turn % 7}"
         try:
             try:
+                armed = True
                 signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, longest))
                 work(name, turn)
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
+                armed = False
         except (Struck, StruckToo) as error:
             struck += 1
             lease = left_at_the_door(error)
@@ -153,17 +158,22 @@ import random, signal
 class Struck(BaseException):
     pass
 
+armed = False
+
 def strike(*_):
-    raise Struck
+    if armed:
+        raise Struck
 
 signal.signal(signal.SIGALRM, strike)
 for turn in range(300):
     try:
         try:
+            armed = True
             signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 1e-3))
             channel.lock("nightly", ttl=60, wait=0.002)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
+            armed = False
     except (Struck, oc.LockBusy):
         pass
 say()
