@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import click
 
-from ojobchannels.cli.options import lang_option
 from ojobchannels.cli.tables import json_option, print_json
 from ojobchannels.errors import JobFileError
 
 
 @click.command(short_help="Look for faults in a job file, without running it.")
 @click.argument("file")
-@lang_option
 @json_option
 @click.pass_context
-def check(ctx: click.Context, file: str, lang: str | None, as_json: bool) -> None:
+def check(ctx: click.Context, file: str, as_json: bool) -> None:
     """Looks for faults in a job file and all that it includes; nothing of it is run.
 
     Each fault is a line: file, line, column, the path in the document, what is wrong, what to do.
@@ -24,7 +22,7 @@ def check(ctx: click.Context, file: str, lang: str | None, as_json: bool) -> Non
     from ojobchannels.ojob import check_file
 
     try:
-        checked = check_file(file, lang=lang)
+        checked = check_file(file)
     except JobFileError as error:
         if not as_json:
             raise

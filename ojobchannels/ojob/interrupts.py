@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from types import FrameType, TracebackType
 from typing import Any, Final
@@ -16,29 +15,16 @@ _DEFAULTS: Final = {
 
 
 class Interrupted(KeyboardInterrupt):
-    """The process was asked to stop.
-
-    Attributes:
-        signal: By which signal.
-    """
-
-    def __init__(self, number: signal.Signals) -> None:
-        self.signal = number
-        super().__init__(f"stopped by {number.name}")
+    """The process was asked to stop."""
 
 
 class Interrupts:
     """Raises `Interrupted` in the main thread on SIGINT and SIGTERM, while entered.
 
     A signal that somebody else handles is left alone, and so are all of them in other threads.
-
-    Args:
-        hung_up: What to do on SIGHUP, which ends the process otherwise. It must be such that a
-            signal handler may do it.
     """
 
-    def __init__(self, hung_up: Callable[[], None] | None = None) -> None:
-        self._hung_up = hung_up
+    def __init__(self) -> None:
         self._shields = 0
         self._pending: Interrupted | None = None
         self._before: dict[signal.Signals, Any] = {}
@@ -48,13 +34,7 @@ class Interrupts:
             for number, default in _DEFAULTS.items():
                 if signal.getsignal(number) is default:
                     self._before[number] = signal.signal(number, self._arrived)
-            self._take_hang_ups()
         return self
-
-    def _take_hang_ups(self) -> None:
-        hung_up, number = self._hung_up, getattr(signal, "SIGHUP", None)  # Windows has none
-        if hung_up and number and signal.getsignal(number) is signal.SIG_DFL:
-            self._before[number] = signal.signal(number, lambda *_: hung_up())
 
     def __exit__(
         self,
@@ -83,7 +63,7 @@ class Interrupts:
             raise pending
 
     def _arrived(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  a handler's face
-        interrupted = Interrupted(signal.Signals(number))
+        interrupted = Interrupted(f"stopped by {signal.Signals(number).name}")
         if not self._shields:
             raise interrupted
         self._pending = interrupted

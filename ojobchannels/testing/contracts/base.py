@@ -28,10 +28,7 @@ _Marked = TypeVar("_Marked", bound=Callable[..., Any] | type)
 
 
 def requires(*capabilities: str) -> Callable[[_Marked], _Marked]:
-    """Marks a promise, or all of a contract, of backends that claim these capabilities only.
-
-    One written as ``this|that`` is there where either is.
-    """
+    """Marks a promise, or all of a contract, of backends that claim these capabilities only."""
     return promised(pytest.mark.ojob_requires(*capabilities))
 
 
@@ -221,9 +218,9 @@ def _place(node: pytest.Item) -> list[str]:
 
 def _lacking(node: pytest.Item, subject: Subject) -> str:
     for mark in node.iter_markers("ojob_requires"):
-        lacking = [one for one in mark.args if not subject.capabilities & set(one.split("|"))]
+        lacking = sorted(set(mark.args) - subject.capabilities)
         if lacking:
-            return f"does not claim {', '.join(sorted(lacking)).replace('|', ' or ')}"
+            return f"does not claim {', '.join(lacking)}"
     for mark in node.iter_markers("ojob_without"):
         claimed = sorted(set(mark.args) & subject.capabilities)
         if claimed:

@@ -73,12 +73,11 @@ assert not {"pymongo", "bson"} & set(sys.modules), "loaded"
 def test_capabilities_depend_on_the_server(
     storage_alone: Storage, replicated_storage: Storage
 ) -> None:
-    """The type promises what every server has; a replica set has batches and each change too."""
+    """The type promises what every server has; a replica set has batches too."""
     assert registry().find("mongo").capabilities == {"durable", "processes"}
     alone, replicated = storage_alone.open(), replicated_storage.open()
-    always = {"durable", "processes"}
-    assert alone.capabilities == always | {"events_coalesced"}
-    assert replicated.capabilities == always | {"atomic_batches", "events_every"}
+    assert alone.capabilities == {"durable", "processes"}
+    assert replicated.capabilities == {"durable", "processes", "atomic_batches"}
     with pytest.raises(oc.NotSupported, match="2 entries in one step"):
         alone.set_all({"a": 1, "b": 2})
     alone.set_all({"a": 1})

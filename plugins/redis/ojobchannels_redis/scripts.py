@@ -144,8 +144,7 @@ return describe()
 )
 
 # The keys of the documents: values, order of change, keys as written (where that is not the
-# canonical form), marks of fences, counter of changes. By the counter's name is published, without
-# a word of what, that something changed.
+# canonical form), marks of fences, counter of changes.
 _DOCUMENTS: Final = """
 local VALUES, ORDER, WRITTEN, MARKS, COUNT = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local function stale(key, fence)
@@ -185,7 +184,6 @@ SET: Final = Script(
 local mark = stale(ARGV[1], ARGV[4])
 if mark then return mark end
 put(ARGV[1], ARGV[2], ARGV[3])
-redis.pcall('PUBLISH', COUNT, '')
 return false
 """
 )
@@ -196,9 +194,7 @@ UNSET: Final = Script(
     + """
 local mark = stale(ARGV[1], ARGV[2])
 if mark then return mark end
-local removed = remove(ARGV[1])
-if removed > 0 then redis.pcall('PUBLISH', COUNT, '') end
-return removed
+return remove(ARGV[1])
 """
 )
 
@@ -215,7 +211,6 @@ elseif present ~= ARGV[6] then return {'present', present} end
 local mark = stale(ARGV[1], ARGV[4])
 if mark then return {'stale', mark} end
 put(ARGV[1], ARGV[2], ARGV[3])
-redis.pcall('PUBLISH', COUNT, '')
 return {'stored'}
 """
 )
@@ -225,7 +220,6 @@ SET_ALL: Final = Script(
     _DOCUMENTS
     + """
 for n = 1, #ARGV, 3 do put(ARGV[n], ARGV[n + 1], ARGV[n + 2]) end
-redis.pcall('PUBLISH', COUNT, '')
 return #ARGV / 3
 """
 )
@@ -236,7 +230,6 @@ UNSET_ALL: Final = Script(
     + """
 local removed = 0
 for n = 1, #ARGV do removed = removed + remove(ARGV[n]) end
-if removed > 0 then redis.pcall('PUBLISH', COUNT, '') end
 return removed
 """
 )
@@ -249,7 +242,6 @@ local taken = redis.call(ARGV[1], ORDER)
 if not taken[1] then return false end
 local value = redis.call('HGET', VALUES, taken[1])
 remove(taken[1])
-redis.pcall('PUBLISH', COUNT, '')
 return value
 """
 )
@@ -283,7 +275,6 @@ DESTROY: Final = Script(
     _DOCUMENTS
     + """
 redis.call('UNLINK', VALUES, ORDER, WRITTEN)
-redis.pcall('PUBLISH', COUNT, '')
 return 1
 """
 )
