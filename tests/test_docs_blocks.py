@@ -25,6 +25,8 @@ from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 from sybil.parsers.myst import SkipParser
 from sybil.typing import Evaluator
 
+pytestmark = pytest.mark.kit  # on one interpreter: most of its time goes into programs that start
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 LANGUAGES = ("python", "console")
 BLOCK = re.compile(rf"^[ \t]*`{{3,}}({'|'.join(LANGUAGES)})$", re.MULTILINE)
