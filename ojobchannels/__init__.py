@@ -18,7 +18,10 @@ if TYPE_CHECKING:
         ChannelError,
         ChannelTimeout,
         ChannelUnavailable,
+        CodeFailed,
+        CodeFault,
         DuplicateChannelType,
+        FireTimeTaken,
         InvalidKey,
         InvalidName,
         InvalidOption,
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
         JobTimeout,
         LockBusy,
         LockLost,
+        LogFileUnavailable,
         NotSupported,
         OutcomeUnknown,
         PluginFailed,
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
         UnknownChannelType,
         UnknownJob,
     )
+    from ojobchannels.feeds import Change
     from ojobchannels.hookspecs import (
         ABSENT,
         MISSING,
@@ -45,12 +50,15 @@ if TYPE_CHECKING:
         Option,
         hookimpl,
     )
+    from ojobchannels.languages import Code, Host, Language, Program
     from ojobchannels.leases import Lease
     from ojobchannels.manager import JobManager, JobRun, Launch
+    from ojobchannels.subscriptions import Subscription
 
 __all__ = [
     "ABSENT",
     "MISSING",
+    "Change",
     "Channel",
     "ChannelClosed",
     "ChannelDamaged",
@@ -58,8 +66,13 @@ __all__ = [
     "ChannelTimeout",
     "ChannelType",
     "ChannelUnavailable",
+    "Code",
+    "CodeFailed",
+    "CodeFault",
     "Document",
     "DuplicateChannelType",
+    "FireTimeTaken",
+    "Host",
     "InvalidKey",
     "InvalidName",
     "InvalidOption",
@@ -71,18 +84,22 @@ __all__ = [
     "JobRun",
     "JobTimeout",
     "Key",
+    "Language",
     "Launch",
     "Lease",
     "LockBusy",
     "LockInfo",
     "LockLost",
+    "LogFileUnavailable",
     "NotSupported",
     "Option",
     "OutcomeUnknown",
     "PluginFailed",
+    "Program",
     "RunNotStarted",
     "StaleFence",
     "StorageFull",
+    "Subscription",
     "UnknownChannelType",
     "UnknownJob",
     "add_extension",
@@ -93,7 +110,17 @@ __all__ = [
 ]
 
 # Where they are found, the cheapest first.
-_HOMES = ("errors", "documents", "hookspecs", "leases", "channel", "manager")
+_HOMES = (
+    "errors",
+    "documents",
+    "languages",
+    "feeds",
+    "hookspecs",
+    "leases",
+    "subscriptions",
+    "channel",
+    "manager",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -24,6 +24,7 @@ from ojobchannels.errors import (
     NotSupported,
     shown,
 )
+from ojobchannels.feeds import Change
 from ojobchannels.hookspecs import ABSENT, MISSING, Adopted, ChannelType, Compared, LockInfo
 from ojobchannels.host.clock import HOST_CLOCK, Clock
 from ojobchannels.host.forks import forget_in_children
@@ -38,6 +39,7 @@ from ojobchannels.leases import (
     unlock,
 )
 from ojobchannels.plugins import channel_manager, checked_options, registry
+from ojobchannels.subscriptions import Subscription
 
 _PAGE = 1000
 _LOOKED_AT = 4
@@ -82,6 +84,7 @@ class Channel:
         self.hook: Any = manager.hook
         self._to_close: Any = manager.hook
         self._leases: OrderedDict[Lease, None] = OrderedDict()
+        self._subscriptions: set[Subscription] = set()
         self._lock = threading.Lock()
         self._closed = False
         forget_in_children(self)
@@ -347,6 +350,42 @@ class Channel:
         info: LockInfo | None = self.hook.force_unlock(name=check_name("lock", name))
         return info
 
+    def subscribe(
+        self, callback: Callable[[Change], object], *, replay: bool = False
+    ) -> Subscription:
+        """Has a callback called with what changes from now on, per key and at least once.
+
+        Args:
+            callback: Called with each `Change`, on a thread of the subscription's own.
+            replay: Call it for the present entries first, oldest change first.
+
+        Raises:
+            NotSupported: The backend tells of no changes.
+
+        Example:
+            >>> import ojobchannels as oc
+            >>> with oc.open_channel("docs-events") as channel:
+            ...     channel.set("a", 1)
+            ...     changes = []
+            ...     with channel.subscribe(changes.append, replay=True) as subscription:
+            ...         subscription.close()
+        """
+        if not self.capabilities & {"events_every", "events_coalesced"}:
+            raise NotSupported(
+                self.name,
+                "subscribe: its type tells of no changes",
+                "read `items` behind the last position now and then, or use a type with the "
+                "capability events_every or events_coalesced",
+            )
+        subscription = Subscription(self, callback, replay)
+        with self._lock:
+            self._subscriptions.add(subscription)
+            closed = self._closed
+        if closed:
+            subscription.close()
+            raise ChannelClosed(self.name)
+        return subscription
+
     def destroy(self) -> None:
         """Removes all documents of the channel. Locks and fences stay."""
         self.hook.destroy()
@@ -354,11 +393,15 @@ class Channel:
     def close(self) -> None:
         """Closes the handle: releases its leases, and wakes its waiters with ChannelClosed.
 
-        Where the storage does not answer, leases are left to their ttl rather than waited for.
+        Its subscriptions end first; a callback that goes on is waited for. Where the storage does
+        not answer, leases are left to their ttl rather than waited for.
         """
         with self._lock:
             self._closed = True
             leases = list(self._leases)
+            subscriptions = list(self._subscriptions)
+        for subscription in subscriptions:
+            subscription.close()
         self._release_all(leases)
         self.hook = _ClosedHooks(self.name)
         # A signal may interrupt us anywhere: whoever calls again goes on with what is left.
@@ -375,7 +418,13 @@ class Channel:
     def forget(self) -> None:
         """Leaves the parent's leases to the parent, in a forked child."""
         self._leases = OrderedDict()
+        self._subscriptions = set()
         self._lock = threading.Lock()
+
+    def forget_subscription(self, subscription: Subscription) -> None:
+        """Takes note that a subscription has ended."""
+        with self._lock:
+            self._subscriptions.discard(subscription)
 
     def forget_lease(self, lease: Lease) -> None:
         """Takes note that a lease needs no release at `close` any more."""

@@ -1,8 +1,12 @@
-"""Every error of this package: one tree, each with its facts and a message that says what to do."""
+"""Every error of this package: one tree, each with its facts and a message that says what to do.
+
+One module, however long it grows: who handles errors looks here for all of them.
+"""
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 _USER_OF_URL = re.compile(r"(.*?//)?.*@", re.DOTALL)
@@ -281,6 +285,55 @@ class JobTimeout(JobError, TimeoutError):
         )
 
 
+class CodeFailed(JobError, RuntimeError):
+    """Code of a job in a language other than Python failed.
+
+    Attributes:
+        where: The file, and the line if that is known.
+        reason: What the code, or what runs it, has said.
+        advice: What to do; may be empty.
+    """
+
+    def __init__(self, where: str, reason: str, advice: str = "") -> None:
+        self.where = where
+        self.reason = reason
+        self.advice = advice
+        super().__init__(f"{where}: {reason}" + (f"; {advice}" if advice else ""))
+
+
+class CodeFault(JobError, ValueError):
+    """Code of a job that cannot run, found before anything does; a fault of its file.
+
+    Attributes:
+        reason: What is wrong.
+        line: Where, counted as `ojobchannels.Code` counts.
+        column: Where in that line of the code, counted from 1.
+    """
+
+    def __init__(self, reason: str, line: int, column: int = 1) -> None:
+        self.reason = reason
+        self.line = line
+        self.column = column
+        super().__init__(f"line {line}, column {column} of the code: {reason}; mend it there")
+
+
+class FireTimeTaken(JobError, RuntimeError):
+    """A run was to start for a fire time of its schedule that another run has taken.
+
+    Attributes:
+        fire_time: Milliseconds since 1970.
+    """
+
+    def __init__(self, name: str, fire_time: int) -> None:
+        self.name = name
+        self.fire_time = fire_time
+        when = datetime.fromtimestamp(fire_time / 1000, UTC).isoformat(timespec="milliseconds")
+        super().__init__(
+            f"the run of job {name!r} for {when.replace('+00:00', 'Z')} was taken by another "
+            "process; there is nothing to do"
+        )
+
+
 class Problem(NamedTuple):
     """One fault of a job file.
 
@@ -322,6 +375,18 @@ class InvalidJobArgs(JobError, ValueError):
         self.reason = reason
         self.advice = advice
         super().__init__(f"{where}: {reason}; {advice}")
+
+
+class LogFileUnavailable(JobError, OSError):
+    """A log file of a job file cannot be written."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(
+            f"cannot write the log file {path!r} ({reason}); make its folder writable, or name "
+            "another one in ojob.logToFile.logFolder"
+        )
 
 
 class JobMisuse(JobError, RuntimeError):

@@ -19,6 +19,8 @@ from typing import Any, Final, NamedTuple
 import pluggy
 
 from ojobchannels.documents import Document, Item, Key
+from ojobchannels.feeds import Feed
+from ojobchannels.languages import Language
 
 PROJECT: Final = "ojobchannels"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -113,7 +115,9 @@ class ChannelType:
         capabilities: What it promises beyond the core: ``durable``, ``processes`` (one storage is
             shared by processes), ``atomic_batches``, ``fifo`` (locks are granted in the order of
             asking), ``crash_release`` (the death of a holder frees its locks at once), ``clock``
-            (an option of that name judges its leases, so that a test can let time pass).
+            (an option of that name judges its leases, so that a test can let time pass),
+            ``events_every`` (a subscription gets each change, in order) or ``events_coalesced`` (it
+            gets the latest state of each key that changed).
             Where some depend on the server, the backend tells those in an attribute of the same
             name.
     """
@@ -133,6 +137,10 @@ class DiscoverySpec:
     @hookspec
     def ojobchannels_channel_types(self) -> Iterable[ChannelType]:
         """Returns the channel types that the plugin offers; called before the first open."""
+
+    @hookspec
+    def ojobchannels_languages(self) -> Iterable[Language]:
+        """Returns the languages of job files that the plugin offers; called at the same time."""
 
 
 class ChannelSpec:
@@ -241,6 +249,14 @@ class ChannelSpec:
 
         While any copy is open, the lease counts as held by a living process. Empty where the
         backend does not watch over the life of holders; False if the token does not hold the lock.
+        """
+
+    @hookspec(firstresult=True)
+    def subscribe(self, ring: Callable[[], None]) -> Feed:
+        """Returns a feed of what changes from now on; `ring` has somebody ask the feed soon.
+
+        `ring` may be called on any thread, under any lock, and more often than needed. Only
+        backends that claim ``events_every`` or ``events_coalesced`` are asked.
         """
 
     @hookspec(firstresult=True)

@@ -20,6 +20,7 @@ from ojobchannels.errors import (
     shown,
 )
 from ojobchannels.hookspecs import PROJECT, ChannelSpec, ChannelType, DiscoverySpec, Option
+from ojobchannels.languages import Language
 
 BUILT_IN = "ojobchannels"
 _CLOCK = "clock"
@@ -45,6 +46,13 @@ class Provided(NamedTuple):
     distribution: str
 
 
+class ProvidedLanguage(NamedTuple):
+    """A language of job files and the distribution that provides it."""
+
+    language: Language
+    distribution: str
+
+
 class Failure(NamedTuple):
     """A plugin that could not be loaded."""
 
@@ -54,13 +62,18 @@ class Failure(NamedTuple):
 
 
 class Registry:
-    """All channel types, found once through the entry points of the group ``ojobchannels``.
+    """All that plugins offer, found once through the entry points of the group ``ojobchannels``.
 
     Plugins named in ``OJOBCHANNELS_DISABLE_PLUGINS`` (separated by commas) are left out.
+
+    Attributes:
+        failures: The plugins that could not be loaded.
+        languages: The languages of job files that plugins offer.
     """
 
     def __init__(self) -> None:
         self.failures: list[Failure] = []
+        self.languages: list[ProvidedLanguage] = []
         self._providers: dict[str, list[Provided]] = {}
         self._load()
 
@@ -129,6 +142,10 @@ class Registry:
         offered = [one for answer in answers for one in answer]
         for one in offered:
             self._providers.setdefault(one.name, []).append(Provided(one, distribution))
+        languages = cast("list[list[Language]]", manager.hook.ojobchannels_languages())
+        self.languages += (
+            ProvidedLanguage(one, distribution) for answer in languages for one in answer
+        )
 
 
 _registry: Registry | None = None

@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 import time
 import unicodedata
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from broken_backends import BrokenSimple
 
+from ojobchannels.backends.simple import _stores
 from ojobchannels.documents import Document, Item, Key, check_key, decode, encode, matches, same
 from ojobchannels.errors import StaleFence
+from ojobchannels.feeds import Change, Versions
 from ojobchannels.hookspecs import ABSENT, MISSING, Compared
 
 
@@ -520,6 +523,45 @@ class SizeCountsMarks(BrokenSimple):
 
     def size(self) -> int:
         return len({*self._store.entries, *self._store.marks})
+
+
+class TellsTheLatestOnly(BrokenSimple):
+    """A subscription looks now and then, and does not get each change as claimed."""
+
+    caught_by = "test_each_change_is_told_in_its_order"
+
+    def subscribe(self, ring: Callable[[], None]) -> Any:
+        return Versions(lambda: self._store.entries.position, 0.001)
+
+
+class TellsOfOtherChannels(BrokenSimple):
+    """A subscription gets what changes in any channel."""
+
+    caught_by = "test_channels_are_told_apart"
+
+    def set(self, key: Key, value: Document, fence: int | None) -> bool:
+        stored = super().set(key, value, fence)
+        told = Change("set", encode(key.document), encode(value), self._store.entries.position)
+        for store in list(_stores.values()):
+            if store is not self._store:
+                for feed in store.entries.feeds:
+                    feed.add(told)
+        return bool(stored)
+
+
+class TellsOfWhatFailed(BrokenSimple):
+    """A compare-and-set that did not match is told as a change."""
+
+    caught_by = "test_what_changes_nothing_is_not_told"
+
+    def get_set(self, match: Document, key: Key, value: Document, fence: int | None) -> Compared:
+        compared = super().get_set(match, key, value, fence)
+        if not compared.stored:
+            self._store.entries.position += 1
+            told = encode(key.document), encode(value), self._store.entries.position
+            for feed in self._store.entries.feeds:
+                feed.add(Change("set", *told))
+        return compared
 
 
 def _as_doubles(document: Document) -> Document:

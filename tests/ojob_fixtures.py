@@ -25,7 +25,7 @@ class Told(Output):
     def log(self, job: str, level: str, text: str) -> None:
         self.lines.append(f"{job}: {text}" if level == "info" else f"{job}: {level}: {text}")
 
-    def started(self, job: str) -> None:
+    def started(self, job: str, place: str = "") -> None:
         pass
 
     def ended(self, outcome: Outcome) -> None:

@@ -45,10 +45,22 @@ SAMPLES: list[tuple[errors.ChannelError, type[Exception], list[str]]] = [
     (oc.UnknownJob("clean", ("cleanup",), "cleanup"), LookupError, ["'clean'", "did you mean"]),
     (oc.RunNotStarted("end", "report"), RuntimeError, ["end", "'report'"]),
     (oc.JobTimeout("report", 5), TimeoutError, ["'report'", "5 s"]),
+    (oc.CodeFailed("a.yaml:3", "x is 5", "mend x"), RuntimeError, ["a.yaml:3", "mend x"]),
+    (oc.CodeFault("no word", 3, 5), ValueError, ["line 3", "column 5", "no word"]),
+    (
+        oc.LogFileUnavailable("logs/a.log", "Permission denied"),
+        OSError,
+        ["logs/a.log", "Permission denied", "logFolder"],
+    ),
     (
         oc.JobFileError((Problem("a.yaml", 3, 5, "jobs[0]", "no name", "add one"),)),
         ValueError,
         ["a.yaml:3:5", "jobs[0]", "no name", "add one"],
+    ),
+    (
+        oc.FireTimeTaken("report", 1_795_411_764_275),
+        RuntimeError,
+        ["'report'", "2026-11-23T05:29:24.275Z"],
     ),
     (errors.InvalidJobArgs("job 'x'", "no y", "give y"), ValueError, ["job 'x'", "give y"]),
     (errors.JobMisuse("x", "no run", "start one"), RuntimeError, ["'x'", "start one"]),

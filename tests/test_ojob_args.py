@@ -17,7 +17,7 @@ from ojobchannels.ojob.templates import render
 class Silent(Output):
     """Tells nobody."""
 
-    def _write(self, *_: object) -> None:
+    def _tell(self, *_: object) -> None:
         pass
 
 

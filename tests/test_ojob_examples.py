@@ -12,10 +12,10 @@ import pytest
 from ojobchannels.ojob import check_file, run_file
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "docs" / "examples"
-# Those that need a server are run by the tests of the plugin that reaches it.
-NAMES = sorted(
-    path.name for path in EXAMPLES.glob("*.yaml") if not path.name.startswith("distributed-")
-)
+# Those that need a server are run by the tests of the plugin that reaches it, and those that run
+# until they are stopped by test_ojob_daemon_examples.py.
+ELSEWHERE = ("distributed-", "scheduled.", "monitoring.", "batch-system.")
+NAMES = sorted(path.name for path in EXAMPLES.glob("*.yaml") if not path.name.startswith(ELSEWHERE))
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +38,7 @@ def test_the_patterns_are_there() -> None:
         "dynamic-launching.yaml",
         "history-report.yaml",
         "query-status.yaml",
+        "timeout.yaml",
     }
 
 
@@ -130,3 +131,11 @@ def test_dependencies(capsys: pytest.CaptureFixture[str]) -> None:
     assert report == "region,amount\nharbour,249.90\nnorth,165.75\nsouth,92.75\n"
     assert run("dependencies", file="docs/examples/data/sales-with-a-fault.csv") == 1
     assert "Load | not run: it waits for 'Transform'" in capsys.readouterr().out
+
+
+def test_timeout(capsys: pytest.CaptureFixture[str]) -> None:
+    run("timeout")
+    assert "Count In Time | harbour.txt: 53 words" in capsys.readouterr().out
+    assert run("timeout", reserve=9_999_999) == 0
+    out = capsys.readouterr().out
+    assert "Count In Time | warning: the time is nearly over: 3 files are left" in out

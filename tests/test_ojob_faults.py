@@ -74,31 +74,91 @@ FAULTS = {  # what is in the file; what is told of it, after its name
         "6:8: todo[0].args[0].a: `${` opens a template that is not closed, or has braces inside; "
         "close it with `}`; a backslash before it takes it literally",
     ),
-    "cron": (
-        "jobs:\n- name: A\n  typeArgs:\n    cron: '* * * * *'",
-        "4:5: jobs[0].typeArgs.cron: this version does not support `cron`; take it out",
+    "a field of cron": (
+        "jobs:\n- name: A\n  typeArgs:\n    cron: '*/5 25 * * *'",
+        "4:16: jobs[0].typeArgs.cron: `25` is no hour; write 0 to 23, `*`, or lists, ranges and "
+        "steps of these",
     ),
-    "daemon": (
-        "ojob:\n  daemon: true",
-        "2:3: ojob.daemon: this version does not support `daemon`; take it out",
+    "a cron with too few fields": (
+        "jobs:\n- name: A\n  typeArgs:\n    cron: 5 4 * *",
+        "4:11: jobs[0].typeArgs.cron: '5 4 * *' has 4 fields, not five or six; write [second] "
+        "minute hour day-of-month month day-of-week",
     ),
-    "logToFile": (
-        "ojob: {logToFile: {logFolder: ./logs}}",
-        "1:8: ojob.logToFile: this version does not support `logToFile`; take it out",
+    "a cron that never fires": (
+        "jobs:\n- name: A\n  typeArgs:\n    cron: 0 0 31 4,6 *",
+        "4:11: jobs[0].typeArgs.cron: '0 0 31 4,6 *' never fires: there is no such date; write "
+        "another one",
+    ),
+    "a word that cron does not know": (
+        "jobs:\n- name: A\n  typeArgs:\n    cron: '@dayly'",
+        "4:12: jobs[0].typeArgs.cron: there is no `@dayly`; did you mean `@daily`?",
+    ),
+    "two times": (
+        "jobs:\n- name: A\n  typeArgs:\n    cron: '@daily'\n    timeInterval: 5000",
+        "5:5: jobs[0].typeArgs.timeInterval: `cron` and `timeInterval` both say when the job runs; "
+        "take one of them out",
+    ),
+    "an interval of nothing": (
+        "jobs:\n- name: A\n  typeArgs:\n    timeInterval: 0",
+        "4:19: jobs[0].typeArgs.timeInterval: 0 is out of range; write 1 or more milliseconds",
+    ),
+    "an interval in words": (
+        "jobs:\n- name: A\n  typeArgs:\n    timeInterval: 5s",
+        "4:19: jobs[0].typeArgs.timeInterval: expected a whole number, found text; write "
+        "milliseconds, such as 60000",
+    ),
+    "a misfire that nobody knows": (
+        "jobs:\n- name: A\n  typeArgs:\n    cron: '@daily'\n    misfire: last",
+        "5:14: jobs[0].typeArgs.misfire: unknown misfire 'last'; write `latest`, `all` or `none`",
+    ),
+    "once without times": (
+        "jobs:\n- name: A\n  typeArgs:\n    once: true",
+        "4:5: jobs[0].typeArgs.once: `once` is for jobs that run at times; write `cron` or "
+        "`timeInterval` beside it",
+    ),
+    "a faulty stopWhen": (
+        "jobs:\n- name: A\n  typeArgs:\n    cron: '@daily'\n    stopWhen: args[",
+        "5:19: jobs[0].typeArgs.stopWhen: this is not Python: '[' was never closed",
+    ),
+    "a daemon that is no truth value": (
+        "ojob:\n  daemon: yes",
+        "2:11: ojob.daemon: expected true or false, found text; write `true` or `false`",
+    ),
+    "a time zone": (
+        "ojob:\n  timezone: Europe/Lisbn",
+        "2:13: ojob.timezone: there is no time zone 'Europe/Lisbn'; did you mean `Europe/Lisbon`?",
+    ),
+    "logArgs": (
+        "ojob: {logArgs: true}",
+        "1:8: ojob.logArgs: this version does not support `logArgs`; take it out",
     ),
     "a periodic job": (
         "jobs:\n- name: A\n  type: periodic",
-        "3:9: jobs[0].type: this version does not support `type: periodic`; jobs run once for "
-        "each todo entry; leave `type` out",
+        "3:9: jobs[0].type: a periodic job needs a time; write `cron` or `timeInterval` in "
+        "`typeArgs`",
+    ),
+    "a simple job with a time": (
+        "jobs:\n- name: A\n  type: simple\n  typeArgs: {cron: '@daily'}",
+        "4:14: jobs[0].typeArgs.cron: a job of `type: simple` takes no `cron`; leave `type` out",
+    ),
+    "a job for changes of nothing": (
+        "jobs:\n- name: A\n  type: subscribe",
+        "3:9: jobs[0].type: a job of `type: subscribe` needs a channel; name it in `typeArgs`: "
+        "`chSubscribe: orders`",
+    ),
+    "a channel for a job that runs at times": (
+        "jobs:\n- name: A\n  typeArgs: {cron: '@daily', chSubscribe: orders}",
+        "3:30: jobs[0].typeArgs.chSubscribe: `chSubscribe` is for jobs of `type: subscribe`; write "
+        "`type: subscribe`, or take it out",
     ),
     "a type that nobody knows": (
         "jobs:\n- name: A\n  type: simpel",
-        "3:9: jobs[0].type: unknown type 'simpel'; leave `type` out",
+        "3:9: jobs[0].type: unknown type 'simpel'; write `simple`, `periodic`, `subscribe` or "
+        "`shutdown`",
     ),
     "another language": (
-        "jobs:\n- name: A\n  typeArgs: {lang: shell}",
-        "3:20: jobs[0].typeArgs.lang: this version does not support `lang: shell`; it runs "
-        "Python only",
+        "jobs:\n- name: A\n  typeArgs: {lang: shel}",
+        "3:20: jobs[0].typeArgs.lang: unknown language 'shel'; did you mean `shell`?",
     ),
     "each": (
         "jobs:\n- name: A\n  each: [A]",
@@ -211,7 +271,7 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "python in capitals": (
         "ojob: {lang: Python}",
-        "1:14: ojob.lang: this version does not support `lang: Python`; write `python`",
+        "1:14: ojob.lang: unknown language 'Python'; did you mean `python`?",
     ),
     "a key of args that cannot be stored": (
         'jobs:\n- name: A\n  args: {"a\\0": 1}',
@@ -333,8 +393,8 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "code that is JavaScript": (
         "jobs:\n- name: A\n  exec: |\n    var x = 1;",
-        "4:9: jobs[0].exec: this is not Python: invalid syntax; it looks like JavaScript; code is "
-        "Python here",
+        "4:9: jobs[0].exec: this is not Python: invalid syntax; it looks like JavaScript: write "
+        "`lang: js` below `typeArgs`, or run it with --lang js",
     ),
     "code with half a surrogate": (
         "jobs:\n- name: A\n  exec: \"x = '\\ud800'\"",

@@ -12,7 +12,9 @@ from ojobchannels.errors import InvalidOption, NotSupported, shown
 from ojobchannels.hookspecs import ChannelType, Option, hookimpl
 from ojobchannels.host.clock import HOST_CLOCK
 
-_ON_ONE_HOST = frozenset({"atomic_batches", "clock", "durable", "processes"}) | (
+_ON_ONE_HOST = frozenset(
+    {"atomic_batches", "clock", "durable", "events_coalesced", "processes"}
+) | (
     # Only Linux tells of the death of a holder, through open file description locks.
     frozenset({"crash_release"} if sys.platform == "linux" else ())
 )
@@ -31,7 +33,7 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             options=(_CLOCK,),
             schemes=("simple",),
             parse_url=_no_path,
-            capabilities=frozenset({"atomic_batches", "clock", "fifo"}),
+            capabilities=frozenset({"atomic_batches", "clock", "events_every", "fifo"}),
         ),
         ChannelType(
             name="file",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable
 from typing import Any, Literal
 
 from ojobchannels.backends import records, sql
 from ojobchannels.backends.connections import Connections, StorageReplaced
-from ojobchannels.backends.onehost import OneHost, operation, translated
+from ojobchannels.backends.onehost import LOOK_FOR_CHANGES, OneHost, operation, translated
 from ojobchannels.backends.records import LockRecord
 from ojobchannels.backends.sqlfaults import explain
 from ojobchannels.documents import Document, Item, Key, decode, encode, matches
@@ -18,6 +19,7 @@ from ojobchannels.errors import (
     ChannelError,
     StaleFence,
 )
+from ojobchannels.feeds import Versions
 from ojobchannels.hookspecs import (
     ABSENT,
     MISSING,
@@ -287,6 +289,10 @@ class DatabaseBackend(OneHost):
         return True
 
     @hookimpl
+    def subscribe(self, ring: Callable[[], None]) -> Versions:
+        return Versions(self._version, LOOK_FOR_CHANGES)
+
+    @hookimpl
     def close(self) -> bool:
         self.stop_waiting()
         self._connections.close()
@@ -378,6 +384,13 @@ class DatabaseBackend(OneHost):
     @operation
     def _look_at(self, name: str) -> LockRecord:
         return self._read_lock(name)
+
+    @operation
+    def _version(self) -> object:
+        """Returns what differs after any commit: of others on a connection, or by itself."""
+        with self._connections.reading() as connection:
+            others = connection.execute("PRAGMA data_version").fetchone()[0]
+            return connection, others, connection.total_changes
 
     def _info(self, name: str) -> LockInfo | None:
         record = self._read_lock(name)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ojobchannels.backends import records
 from ojobchannels.backends.jsonfile import JsonFile
 from ojobchannels.backends.lockfiles import LockFile, LockFiles
-from ojobchannels.backends.onehost import OneHost, operation, translated
+from ojobchannels.backends.onehost import LOOK_FOR_CHANGES, OneHost, operation, translated
 from ojobchannels.backends.records import LockRecord
 from ojobchannels.backends.table import Table, copy
 from ojobchannels.documents import (
@@ -26,6 +27,7 @@ from ojobchannels.documents import (
     matches,
 )
 from ojobchannels.errors import ChannelDamaged, ChannelUnavailable
+from ojobchannels.feeds import Versions
 from ojobchannels.hookspecs import (
     ABSENT,
     MISSING,
@@ -273,6 +275,10 @@ class FileBackend(OneHost):
         return True
 
     @hookimpl
+    def subscribe(self, ring: Callable[[], None]) -> Versions:
+        return Versions(self._version, LOOK_FOR_CHANGES)
+
+    @hookimpl
     def close(self) -> bool:
         self.stop_waiting()
         self._lock_files.close()
@@ -295,6 +301,11 @@ class FileBackend(OneHost):
     @operation
     def _look_at(self, name: str) -> LockRecord:
         return self._read_lock(name)
+
+    @operation
+    def _version(self) -> object:
+        with self._table.reading:
+            return self._file.seen
 
     def _info(self, name: str) -> LockInfo | None:
         record = self._read_lock(name)

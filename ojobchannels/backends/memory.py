@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from ojobchannels.documents import Document, Key, decode
+from ojobchannels.feeds import Backlog, Change
 from ojobchannels.hookspecs import MISSING
 
 
@@ -22,29 +23,45 @@ class Entry(NamedTuple):
 
 
 class Entries(dict[Key, Entry]):
-    """The entries of one store, oldest change first."""
+    """The entries of one store, oldest change first.
+
+    Attributes:
+        feeds: Told of each change, with texts in place of key and value.
+        position: That of the latest change.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._position = 0
+        self.feeds: list[Backlog] = []
+        self.position = 0
 
     def put(self, texts: Mapping[Key, tuple[str, str]]) -> None:
         """Stores the texts of keys and values, in this order, behind all others."""
         fresh = {}
         for key, (key_text, value_text) in texts.items():
-            self._position += 1
-            fresh[key] = Entry(key_text, value_text, self._position)
+            self.position += 1
+            fresh[key] = Entry(key_text, value_text, self.position)
 
         def put() -> None:
-            self._drop(fresh)
+            for key in fresh:
+                self.pop(key, None)
             self.update(fresh)
+            for entry in fresh.values():
+                self._tell(Change("set", entry.key, entry.value, entry.position))
 
         _wholly(put)
 
     def drop(self, keys: Iterable[Key]) -> int:
         """Removes entries, and returns how many were there."""
-        there = self.keys() & set(keys)
-        _wholly(lambda: self._drop(there))
+        there = {key: self[key] for key in keys if key in self}
+
+        def drop() -> None:
+            for key in there:
+                self.pop(key, None)
+            for entry in there.values():
+                self._tell_removed(entry)
+
+        _wholly(drop)
         return len(there)
 
     def take_last(self) -> Document:
@@ -59,13 +76,20 @@ class Entries(dict[Key, Entry]):
         key = next(keys, None)
         if key is None:
             return MISSING
-        value = decode(self[key].value)
+        entry = self[key]
+        value = decode(entry.value)
         del self[key]
+        _wholly(lambda: self._tell_removed(entry))
         return value
 
-    def _drop(self, keys: Iterable[Key]) -> None:
-        for key in keys:
-            self.pop(key, None)
+    def _tell_removed(self, entry: Entry) -> None:
+        if self.feeds:
+            self.position += 1
+            self._tell(Change("unset", entry.key, "null", self.position))
+
+    def _tell(self, change: Change) -> None:
+        for feed in self.feeds:
+            feed.add(change)
 
 
 def _wholly(change: Callable[[], None]) -> None:

@@ -9,7 +9,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Concatenate, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Concatenate, Final, NamedTuple, ParamSpec, TypeVar, cast
 
 from ojobchannels.backends import records
 from ojobchannels.backends.records import LockRecord
@@ -21,6 +21,7 @@ from ojobchannels.host.liveness import Liveness
 from ojobchannels.host.storage import Place, explain
 from ojobchannels.host.waiting import WaitingRoom
 
+LOOK_FOR_CHANGES: Final = 0.05
 _Arguments = ParamSpec("_Arguments")
 _Answer = TypeVar("_Answer")
 _Self = TypeVar("_Self", bound="OneHost")

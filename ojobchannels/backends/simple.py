@@ -6,7 +6,7 @@ import itertools
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -15,6 +15,7 @@ from ojobchannels.backends.memory import Entries, Entry
 from ojobchannels.backends.records import LockRecord
 from ojobchannels.documents import Document, Item, Key, decode, encode, matches
 from ojobchannels.errors import ChannelClosed, StaleFence
+from ojobchannels.feeds import Backlog, Change
 from ojobchannels.hookspecs import (
     ABSENT,
     MISSING,
@@ -26,6 +27,7 @@ from ojobchannels.hookspecs import (
     LockInfo,
     hookimpl,
 )
+from ojobchannels.host.bell import Bell
 from ojobchannels.host.clock import Clock, HostClock
 from ojobchannels.host.forks import forget_in_children
 
@@ -33,29 +35,14 @@ _PATIENCE = 1.0
 _LOOK_AGAIN = 0.02
 
 
-class _Place:
+class _Place(Bell):
     """A waiter's place in a queue, and since when it was told to come (seconds, or None)."""
 
-    __slots__ = ("_silent", "called")
+    __slots__ = ("called",)
 
     def __init__(self) -> None:
-        # A bare lock: an Event in which a signal handler raises can stay locked for ever.
-        self._silent = threading.Lock()
+        super().__init__()
         self.called: float | None = None
-        self.hush()
-
-    def hush(self) -> None:
-        """Forgets that it was rung."""
-        self._silent.acquire(blocking=False)
-
-    def ring(self) -> None:
-        """Wakes the waiter, or lets it not fall asleep."""
-        with suppress(RuntimeError):
-            self._silent.release()
-
-    def doze(self, seconds: float) -> None:
-        """Waits for a ring."""
-        self._silent.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
 
 
 class _Store:
@@ -73,6 +60,7 @@ class _Store:
         """Drops, in a forked child, what belongs to threads that exist only in the parent."""
         self.mutex = threading.Lock()
         self.queues = {}
+        self.entries.feeds.clear()
 
 
 _stores: dict[str, _Store] = {}
@@ -113,7 +101,7 @@ class SimpleBackend:
     def unset(self, key: Key, fence: int | None) -> bool:
         with self._store.mutex:
             self._mark(key, fence)
-            return self._store.entries.pop(key, None) is not None
+            return self._store.entries.drop([key]) > 0
 
     @hookimpl
     def get_all(self, match: Document) -> list[Document]:
@@ -300,6 +288,13 @@ class SimpleBackend:
             return [] if record is not None and self._holds(record, token) else False
 
     @hookimpl
+    def subscribe(self, ring: Callable[[], None]) -> Backlog:
+        feed = Backlog(ring, self._forget_feed, _decoded)
+        with self._store.mutex:
+            self._store.entries.feeds.append(feed)
+        return feed
+
+    @hookimpl
     def close(self) -> bool:
         store = self._store
         with store.mutex:
@@ -315,12 +310,16 @@ class SimpleBackend:
     @hookimpl
     def destroy(self) -> bool:
         with self._store.mutex:
-            self._store.entries.clear()
+            self._store.entries.drop(list(self._store.entries))
         return True
 
     def _snapshot(self) -> list[Entry]:
         with self._store.mutex:
             return list(self._store.entries.values())
+
+    def _forget_feed(self, feed: Backlog) -> None:
+        with self._store.mutex, suppress(ValueError):
+            self._store.entries.feeds.remove(feed)
 
     def _mark(self, key: Key, fence: int | None) -> None:
         if fence is None:
@@ -366,3 +365,8 @@ class SimpleBackend:
         for place in self._store.queues.get(name, {}).values():
             place.ring()
             return
+
+
+def _decoded(change: Change) -> Change:
+    """Returns a change as callbacks get it; the store tells of texts, which nobody can alter."""
+    return change._replace(key=decode(change.key), value=decode(change.value))

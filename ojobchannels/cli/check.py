@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import click
 
+from ojobchannels.cli.options import lang_option
 from ojobchannels.cli.tables import json_option, print_json
 from ojobchannels.errors import JobFileError
 
 
 @click.command(short_help="Look for faults in a job file, without running it.")
 @click.argument("file")
+@lang_option
 @json_option
 @click.pass_context
-def check(ctx: click.Context, file: str, as_json: bool) -> None:
+def check(ctx: click.Context, file: str, lang: str | None, as_json: bool) -> None:
     """Looks for faults in a job file and all that it includes; nothing of it is run.
 
     Each fault is a line: file, line, column, the path in the document, what is wrong, what to do.
@@ -22,7 +24,7 @@ def check(ctx: click.Context, file: str, as_json: bool) -> None:
     from ojobchannels.ojob import check_file
 
     try:
-        checked = check_file(file)
+        checked = check_file(file, lang=lang)
     except JobFileError as error:
         if not as_json:
             raise

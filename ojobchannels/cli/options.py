@@ -1,4 +1,4 @@
-"""How options that stand for times are read."""
+"""Options that several commands have, and how those that stand for times are read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from ojobchannels.cli.times import parse_moment, parse_span
+
+lang_option = click.option(
+    "--lang",
+    metavar="LANGUAGE",
+    help="The language of code for which the file says none; without it, python.",
+)
 
 
 def span(_: click.Context, __: click.Parameter, value: str) -> timedelta:

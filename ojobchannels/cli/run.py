@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from ojobchannels.cli.options import lang_option
 from ojobchannels.cli.places import find_places_of_run, jobs_option, locks_option
-from ojobchannels.cli.streams import drop_what_nobody_reads
+from ojobchannels.cli.streams import drop_what_nobody_reads, set_apart_stdout
 
 if TYPE_CHECKING:
     from ojobchannels.ojob import Output
-    from ojobchannels.ojob.output import Level
+    from ojobchannels.ojob.events import Level
 
 
 @click.command(short_help="Run a job file.")
@@ -23,9 +24,19 @@ if TYPE_CHECKING:
 @click.argument("args", nargs=-1, metavar="[KEY=VALUE]...")
 @jobs_option
 @locks_option
+@lang_option
+@click.option(
+    "--json", "as_json", is_flag=True, help="Tell what happens as a JSON object on each line."
+)
 @click.pass_context
 def run(
-    ctx: click.Context, file: str, args: tuple[str, ...], jobs: str | None, locks: str | None
+    ctx: click.Context,
+    file: str,
+    args: tuple[str, ...],
+    jobs: str | None,
+    locks: str | None,
+    lang: str | None,
+    as_json: bool,
 ) -> None:
     """Runs the todo of the job file FILE.
 
@@ -33,17 +44,21 @@ def run(
     a number, limit="'5'" a text. With --jobs and --locks, the managed jobs of the file use these
     places instead of those that the file names.
 
+    A file with `daemon: true` runs until SIGTERM or Ctrl-C, waits for the jobs at work, and ends
+    with status 0 after SIGTERM. At SIGHUP it reads the file again.
+
     Exit status: 0 if all went well, also if a job was skipped because it runs elsewhere; 1 if a job
     failed; 2 if the file or the call is wrong; 130 if it was interrupted.
     """
     from ojobchannels.ojob import Output, parse_args, run_file
+    from ojobchannels.ojob.output import JsonLines
 
     drop_what_nobody_reads()
     given = parse_args(args)
     places = find_places_of_run(file, given, jobs, locks, os.environ)
-    output = Output()
+    output = Output(*([JsonLines(set_apart_stdout())] if as_json else []))
     with _telling_the_log(output):
-        result = run_file(file, given, output, jobs=places.jobs, locks=places.locks)
+        result = run_file(file, given, output, places.jobs, places.locks, lang=lang)
     if result.unfinished:
         _leave(result.exit_status, result.unfinished)
     ctx.exit(result.exit_status)

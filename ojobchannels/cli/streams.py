@@ -45,6 +45,14 @@ def read_answer() -> str:
         return ""
 
 
+def set_apart_stdout() -> TextIO:
+    """Returns standard output, for programs; what else is printed goes to standard error."""
+    sys.stdout.flush()
+    alone = os.dup(_OUT)
+    os.dup2(_ERR, _OUT)
+    return io.TextIOWrapper(io.BufferedWriter(_Heedless(alone, "w")), "utf-8", _ERRORS)
+
+
 def give_up_output() -> None:
     """Lets the interpreter flush what is left of standard output into nothing."""
     nothing = os.open(os.devnull, os.O_WRONLY)

@@ -17,7 +17,7 @@ from ojobchannels.errors import ChannelError, InvalidOption, RunNotStarted, Unkn
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.keepalive import KEEPER
 from ojobchannels.leases import Duration, milliseconds
-from ojobchannels.manager import history, records
+from ojobchannels.manager import firing, history, records
 from ojobchannels.manager.history import Pruned
 from ojobchannels.manager.jobs import IfRunning, Job, Notice, check_notices, notify
 from ojobchannels.manager.launching import Launch, Launcher
@@ -112,6 +112,8 @@ class JobManager:
         keep_alive: bool = True,
         on_timeout: OnTimeout = "warn",
         extra: Mapping[str, Any] | None = None,
+        fire_time: int | None = None,
+        record_busy: bool = True,
     ) -> JobRun:
         """Returns a run of a job; ``with`` starts and ends it, and records an exception.
 
@@ -125,9 +127,14 @@ class JobManager:
             on_timeout: When the timeout is over: ``warn`` logs it; ``fail`` has `JobRun.check`
                 raise, and records the run as failed at its end; ``continue`` does nothing.
             extra: More fields for the record.
+            record_busy: Whether a record tells of a run that did not start because the job runs
+                elsewhere.
+            fire_time: When a schedule says that this run is due, in milliseconds since 1970: of all
+                who share the channels, one takes it. It stands in the record as ``fireTime``.
 
         Raises:
             LockBusy: At the start, if the job runs elsewhere.
+            FireTimeTaken: At the start, if another run has taken the fire time.
         """
         check_name("job", name)
         check_value(dict(args or {}))
@@ -135,7 +142,19 @@ class JobManager:
         check_on_timeout(on_timeout)
         seconds = milliseconds("timeout", timeout) / 1000
         waiting = None if wait is None else milliseconds("wait", wait, shortest=0) / 1000
-        return JobRun(self, name, seconds, args, waiting, keep_alive, on_timeout, extra or {})
+        fields = dict(extra or {})
+        return JobRun(
+            self,
+            name,
+            seconds,
+            args,
+            waiting,
+            keep_alive,
+            on_timeout,
+            fields,
+            fire_time,
+            record_busy,
+        )
 
     def start(self, name: str, **options: Any) -> JobRun:
         """Starts a run, with the options of `run`, for those who cannot use ``with``.
@@ -277,12 +296,19 @@ class JobManager:
         reason: str,
         args: Mapping[str, Any] | None = None,
         run_id: str | None = None,
+        fire_time: int | None = None,
     ) -> Record:
         """Writes, and returns, the record of a run that did not come about.
 
         It stands behind that of the run that holds the lock, whatever the wall clock says.
+
+        Raises:
+            FireTimeTaken: Another run has taken the fire time.
         """
         record = records.begun(name, run_id or uuid.uuid4().hex, status, args or {})
+        if fire_time is not None:
+            firing.take(self.state, name, fire_time, record["runId"])
+            record |= records.due(fire_time)
         held = self.locks.lock_info(name)
         start = max(self.locks.clock.wall() // 1000, records.start_of(held.fence) if held else 0)
         return records.add(self.jobs, {**record, "reason": reason}, start)

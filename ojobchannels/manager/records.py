@@ -17,7 +17,8 @@ from ojobchannels.hookspecs import LockInfo
 Record: TypeAlias = dict[str, Any]
 """A run's record: ``name, startTime, startDate, inError, runId, status, host, pid, fence, timeout,
 args``, and once it is over ``endTime, endDate, duration``, with ``error`` and ``traceback`` if it
-went wrong. Times and durations are milliseconds, dates ISO 8601 in UTC."""
+went wrong, and ``fireTime, fireDate`` if it was due by a schedule. Times and durations are
+milliseconds, dates ISO 8601 in UTC."""
 
 STATUSES: Final = (
     "running",
@@ -31,6 +32,7 @@ STATUSES: Final = (
 FIELDS: Final = (
     *("name", "startTime", "startDate", "endTime", "endDate", "inError", "error"),
     *("runId", "status", "host", "pid", "fence", "timeout", "args", "duration", "traceback"),
+    *("fireTime", "fireDate"),
 )
 _LONGEST_TRACEBACK = 20_000
 _FAR = 10_000
@@ -73,6 +75,11 @@ def begun(name: str, run_id: str, status: str, args: Mapping[str, Any]) -> Recor
         "pid": os.getpid(),
         "args": dict(args),
     }
+
+
+def due(fire_time: int) -> Record:
+    """Returns the fields that tell when a schedule said that a run was due."""
+    return {"fireTime": fire_time, "fireDate": iso(fire_time)}
 
 
 def add(jobs: Channel, record: Record, start: int) -> Record:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import logging
 import os
 import threading
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from ojobchannels.errors import (
     ChannelError,
+    FireTimeTaken,
     InvalidOption,
     JobTimeout,
     LockBusy,
@@ -24,7 +26,7 @@ from ojobchannels.errors import (
 )
 from ojobchannels.keepalive import KEEPER
 from ojobchannels.leases import Lease
-from ojobchannels.manager import records
+from ojobchannels.manager import firing, records
 from ojobchannels.manager.current import CURRENT
 from ojobchannels.manager.records import Record
 
@@ -35,6 +37,8 @@ OnTimeout: TypeAlias = Literal["warn", "fail", "continue"]
 
 _log = logging.getLogger("ojobchannels.jobs")
 _LONGEST_LEASE = 60.0
+_SETTLED = 0.25
+"""Seconds after which who holds a lock for a fire time has seen whether that is still free."""
 
 
 class JobRun:
@@ -70,6 +74,8 @@ class JobRun:
         keep_alive: bool,
         on_timeout: OnTimeout,
         extra: Mapping[str, Any],
+        fire_time: int | None = None,
+        record_busy: bool = True,
     ) -> None:
         self.manager = manager
         self.name = name
@@ -80,6 +86,8 @@ class JobRun:
         self._keep_alive = keep_alive
         self._on_timeout = on_timeout
         self._extra = dict(extra)
+        self._fire_time = fire_time
+        self._record_busy = record_busy
         self._began = 0
         self._state: Literal["new", "open", "over"] = "new"
         self._process = 0
@@ -106,9 +114,13 @@ class JobRun:
 
         Raises:
             LockBusy: The job runs elsewhere; a record says that this run was skipped.
+            FireTimeTaken: Another run has taken the fire time; no record is written.
         """
         if self._state != "new":
             raise RunNotStarted("start", self.name)
+        due = self._fire_time
+        if due is not None and not firing.is_free(self.manager.state, self.name, due):
+            raise FireTimeTaken(self.name, due)
         lease: Lease | None = None
         try:
             lease = self.lease = self._take_lock()
@@ -233,35 +245,56 @@ class JobRun:
 
     def _take_lock(self) -> Lease:
         ttl = min(self.timeout, _LONGEST_LEASE) if self._keep_alive else self.timeout
+        lock = functools.partial(
+            self.manager.locks.lock,
+            self.name,
+            ttl=ttl,
+            keep_alive=self._keep_alive,
+            on_lost=self._tell_lost,
+            holder={"job": self.name, "run": self.run_id, **self._due()},
+        )
         try:
-            return self.manager.locks.lock(
-                self.name,
-                ttl=ttl,
-                wait=self._wait,
-                keep_alive=self._keep_alive,
-                on_lost=self._tell_lost,
-                holder={"job": self.name, "run": self.run_id},
-            )
-        except LockBusy as busy:
-            self._state = "over"
-            self.record = records.begun(self.name, self.run_id, "skipped", self._args)
             try:
-                self.record = self.manager.record_not_run(
-                    self.name, "skipped", busy.told(), self._args, run_id=self.run_id
-                )
-            except ChannelError as trouble:
-                _log.warning("no record tells that job %r was skipped: %s", self.name, trouble)
+                return lock(wait=self._wait)
+            except LockBusy as busy:
+                if self._fire_time is None:
+                    raise
+                self._check_whether_it_is_this(busy)
+            return lock(wait=_SETTLED)
+        except LockBusy as busy:
+            self._check_whether_it_is_this(busy)
+            if self._record_busy:
+                self._state = "over"
+                self.record = records.begun(self.name, self.run_id, "skipped", self._args)
+                try:
+                    self.record = self.manager.record_not_run(
+                        self.name, "skipped", busy.told(), self._args, self.run_id, self._fire_time
+                    )
+                except FireTimeTaken:
+                    raise
+                except ChannelError as trouble:
+                    _log.warning("no record tells that job %r was skipped: %s", self.name, trouble)
             raise
+
+    def _check_whether_it_is_this(self, busy: LockBusy) -> None:
+        """Refuses to count a fire time as skipped that is the very one that the holder runs."""
+        if self._fire_time is not None and busy.holder.get("fireTime") == self._fire_time:
+            raise FireTimeTaken(self.name, self._fire_time) from busy
+
+    def _due(self) -> Record:
+        return {} if self._fire_time is None else records.due(self._fire_time)
 
     def _open(self, lease: Lease) -> None:
         self._began = lease.channel.clock.now()
         running = {
             **records.begun(self.name, self.run_id, "running", self._args),
             **self._extra,
+            **self._due(),
             "fence": lease.fence,
             "timeout": round(self.timeout * 1000),
         }
-        self.record = records.add(self.manager.jobs, running, records.start_of(lease.fence))
+        with firing.taking(self.manager, self.name, self._fire_time, self.run_id):
+            self.record = records.add(self.manager.jobs, running, records.start_of(lease.fence))
         self._state = "open"
         self._process = os.getpid()
         self.manager.took_up(self)
@@ -301,6 +334,8 @@ class JobRun:
         if previous is None:
             return
         record = records.find(self.manager.jobs, previous, previous["fence"])
+        if record is None and "fireTime" in previous:
+            record = firing.add_missing(self.manager, self.name, previous)
         if record is not None and records.abandon(self.manager.jobs, record, self.lease.fence):
             _log.warning(
                 "the last run of job %r was abandoned: its process ended without a word (run %s)",

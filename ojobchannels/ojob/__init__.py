@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from ojobchannels.ojob.arguments import parse_args
+    from ojobchannels.ojob.control import Control
     from ojobchannels.ojob.loading import JobFile
     from ojobchannels.ojob.loading import load as check_file
     from ojobchannels.ojob.managing import ManagerConfig
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ojobchannels.ojob.running import manager_config, run_file
 
 __all__ = [
+    "Control",
     "JobFile",
     "ManagerConfig",
     "Outcome",
@@ -30,6 +32,7 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "Control": "control.Control",
     "JobFile": "loading.JobFile",
     "ManagerConfig": "managing.ManagerConfig",
     "Outcome": "outcomes.Outcome",

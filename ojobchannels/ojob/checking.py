@@ -11,14 +11,16 @@ from typing import Any, Final, NamedTuple
 
 from ojobchannels.documents import check_value
 from ojobchannels.errors import InvalidValue, JobFileError, Problem
-from ojobchannels.ojob.code import Block, compile_block, names_nothing_to_do
+from ojobchannels.ojob.code import Block, names_nothing_to_do
 from ojobchannels.ojob.configs import config_faults, faults_in_args
 from ojobchannels.ojob.graphs import circles, reach, unfolded
-from ojobchannels.ojob.includes import bundled_jobs
+from ojobchannels.ojob.includes import NOT_BUNDLED, bundled_jobs
+from ojobchannels.ojob.languages import Languages
 from ojobchannels.ojob.managing import INIT
 from ojobchannels.ojob.places import DocumentPath
 from ojobchannels.ojob.source import Source
 from ojobchannels.ojob.templates import faulty_templates
+from ojobchannels.ojob.timing import timing_faults, watch_faults, zone_faults
 from ojobchannels.ojob.words import closest, did_you_mean
 
 _JOINED: Final = {
@@ -68,21 +70,26 @@ class Check:
     """Checks some files as one.
 
     `whole` tells whether all that they include is among them, and `places` whether it is they that
-    say where the manager keeps its channels.
+    say where the manager keeps its channels. Without `languages`, code is not looked at.
 
     Attributes:
         problems: All that is wrong.
         blocks: The compiled code, by file and path.
     """
 
-    def __init__(self, sources: list[Source], *, whole: bool, places: bool) -> None:
+    def __init__(
+        self, sources: list[Source], *, whole: bool, places: bool, languages: Languages | None
+    ) -> None:
         self.problems: list[Problem] = []
         self.blocks: dict[tuple[str, DocumentPath], Block] = {}
         self._whole = whole
+        self._languages = languages
         self._jobs: dict[str, RawJob] = {}
         self._all: list[RawJob] = []
         for source in sources:
             self._read_jobs(source)
+            self.problems += zone_faults(source)
+            self.problems += languages.faults(source) if languages else ()
         for job in self._all:
             self._check_job(job)
         todo = [mention for source in sources for mention in self._read_todo(source)]
@@ -92,9 +99,12 @@ class Check:
         if whole and places:
             self._check_configs(sources)
 
-    def is_handler(self, text: Any) -> bool:
+    def _is_handler(self, job: RawJob) -> bool:
         """Tells whether what stands under `catch` is code, rather than the name of a job."""
-        return isinstance(text, str) and text not in self._jobs and not names_nothing_to_do(text)
+        text = job.data.get("catch")
+        if not isinstance(text, str) or text in self._jobs:
+            return False
+        return self._languages is None or self._languages.is_code(job.source, job.data, text)
 
     def _read_jobs(self, source: Source) -> None:
         first: dict[str, RawJob] = {}
@@ -127,16 +137,28 @@ class Check:
     def _check_job(self, job: RawJob) -> None:
         self._check_args(job.source, (*job.path, "args"), job.data.get("args"))
         for key in ("exec", "catch"):
-            text = job.data.get(key)
-            if isinstance(text, str) and (key == "exec" or self.is_handler(text)):
-                self._compile(job, key, text)
+            if isinstance(job.data.get(key), str) and (key == "exec" or self._is_handler(job)):
+                self._compile(job, (*job.path, key))
+        self.problems += timing_faults(job.source, job.path, job.data)
+        self.problems += watch_faults(job.source, job.path, job.data)
+        if self._languages is not None:
+            self.problems += self._languages.timeout_faults(job.source, job.path, job.data)
+        given = job.data.get("typeArgs")
+        stop_when = given.get("stopWhen") if isinstance(given, dict) else None
+        if isinstance(stop_when, str):
+            path: DocumentPath = (*job.path, "typeArgs", "stopWhen")
+            self._compile(job, path, is_value=True)
 
-    def _compile(self, job: RawJob, key: str, text: str) -> None:
-        path = (*job.path, key)
+    def _compile(self, job: RawJob, path: DocumentPath, *, is_value: bool = False) -> None:
+        if self._languages is None:
+            return
+        title = job.name or str(path[-1])
         try:
-            block = compile_block(job.source, path, text, job.name or key)
+            block = self._languages.block(job.source, path, job.data, title, is_value=is_value)
         except JobFileError as error:
             self.problems += error.problems
+            return
+        if block is None:
             return
         self.blocks[job.source.name, path] = block
         for opening in block.openings:
@@ -176,10 +198,7 @@ class Check:
     def _check_names(self, todo: list[Mention]) -> None:
         mentions = [one for job in self._all for one in job.mentions("deps", "from", "to")]
         mentions += (
-            one
-            for job in self._all
-            for one in job.mentions("catch")
-            if not self.is_handler(job.data["catch"])
+            one for job in self._all for one in job.mentions("catch") if not self._is_handler(job)
         )
         for name, source, path in mentions + todo:
             if name in self._jobs:
@@ -193,6 +212,8 @@ class Check:
         """Says that there is no job of that name, and what to do: it may be a bundled one."""
         said = f"there is no job {name!r}"
         bundled = bundled_jobs()
+        if name in NOT_BUNDLED:
+            return f"this version has no job {name!r}", NOT_BUNDLED[name]
         if name in bundled:
             said += " in this file, but there is in a bundled pack"
             return said, f"add {_include(bundled[name], source)}"

@@ -5,21 +5,29 @@ from __future__ import annotations
 import ast
 import inspect
 import linecache
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import CodeType, FunctionType
-from typing import Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-from ojobchannels.errors import JobFileError
-from ojobchannels.ojob.lines import CodeLines
+from ojobchannels.errors import CodeFailed, JobFileError, JobMisuse, JobTimeout
+from ojobchannels.languages import Program
+from ojobchannels.ojob.lines import AS_JAVASCRIPT, CodeLines
 from ojobchannels.ojob.places import DocumentPath
 from ojobchannels.ojob.source import Source
+
+if TYPE_CHECKING:
+    from ojobchannels.ojob.helpers import JobHost
 
 HELPERS: Final = ("channel", "error", "job", "launch", "log", "log_err", "log_warn", "skip")
 """The names at hand in every block, besides `args`: parameters, so that a block may reuse them."""
 
 _SHELL: Final = f"def block({', '.join(HELPERS)}):\n    global args\n"
 _NO_PYTHON: Final = (SyntaxError, ValueError, RecursionError, MemoryError)
+_OF_JAVASCRIPT: Final = frozenset(
+    "af console false forEach getEnv indexOf isDef isUnDef length logErr logWarn nowUTC null push "
+    "sleep true undefined".split()
+)
 _NOT_PLAIN: Final = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
@@ -39,19 +47,48 @@ class Opening(NamedTuple):
     column: int
 
 
+class Python:
+    """A block of Python."""
+
+    def __init__(self, code: CodeType) -> None:
+        self._code = code
+
+    def run(self, host: JobHost) -> Any:
+        """Runs the block; returns what it returned."""
+        namespace = {"__name__": "__ojob__", "args": host.args, **host.bridges}
+        try:
+            answer = FunctionType(self._code, namespace)(**host.helpers())
+        except (NameError, AttributeError) as error:
+            if error.name in _OF_JAVASCRIPT:
+                error.add_note(f"`{error.name}` looks like JavaScript: {AS_JAVASCRIPT}")
+            raise
+        args = namespace["args"]
+        if not isinstance(args, dict):
+            reason = f"it put {args!r} in the place of `args`"
+            raise JobMisuse(host.job, reason, "`args` has to stay a map")
+        host.args = args
+        return answer
+
+
 @dataclass(frozen=True)
 class Block:
-    """One block of code, ready to run."""
+    """One block of code, ready to run, and what is known of it."""
 
-    code: CodeType = field(repr=False)
-    calls: tuple[Call, ...]
-    openings: tuple[Opening, ...]
+    program: Python | Program = field(repr=False)
+    calls: tuple[Call, ...] = ()
+    openings: tuple[Opening, ...] = ()
 
-    def run(self, args: dict[str, Any], helpers: Mapping[str, Any], **more: Any) -> tuple[Any, Any]:
-        """Runs the block; returns what it returned, and `args`, which it may have replaced."""
-        namespace = {"__name__": "__ojob__", "args": args, **more}
-        answer = FunctionType(self.code, namespace)(**helpers)
-        return answer, namespace["args"]
+    def run(self, host: JobHost) -> Any:
+        """Runs the block; returns what it returned.
+
+        How another language came to fail on purpose is no news to the author of the code.
+        """
+        if isinstance(self.program, Python):
+            return self.program.run(host)
+        try:
+            return self.program.run(host)
+        except (CodeFailed, JobTimeout) as error:
+            raise error.with_traceback(None) from error.__cause__
 
 
 def compile_block(source: Source, path: DocumentPath, text: str, title: str) -> Block:
@@ -84,7 +121,16 @@ def compile_block(source: Source, path: DocumentPath, text: str, title: str) -> 
         raise JobFileError((source.problem(path, reason, advice),))
     linecache.cache[lines.name] = lines.shown
     code = code.replace(co_name=title, co_qualname=title)
-    return Block(code, tuple(_calls(tree, lines)), tuple(_openings(tree, lines)))
+    return Block(Python(code), tuple(_calls(tree, lines)), tuple(_openings(tree, lines)))
+
+
+def as_body(text: str) -> str:
+    """Returns a block that answers with a value; a text that is one expression means its value."""
+    try:
+        ast.parse(text.strip(), mode="eval")
+    except _NO_PYTHON:
+        return text
+    return f"return ({text.strip()})"
 
 
 def names_nothing_to_do(text: str) -> bool:

@@ -9,7 +9,15 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ojobchannels.errors import Problem
-from ojobchannels.ojob.model import FileSpec, JobSpec, SettingsSpec, Spec, TodoSpec, TypeArgsSpec
+from ojobchannels.ojob.model import (
+    FileSpec,
+    JobSpec,
+    LogToFileSpec,
+    SettingsSpec,
+    Spec,
+    TodoSpec,
+    TypeArgsSpec,
+)
 from ojobchannels.ojob.places import DocumentPath
 from ojobchannels.ojob.source import Source
 from ojobchannels.ojob.words import did_you_mean
@@ -19,12 +27,14 @@ _MAPS: Final[dict[str, type[Spec]]] = {
     "ojob": SettingsSpec,
     "todo": TodoSpec,
     "typeArgs": TypeArgsSpec,
+    "logToFile": LogToFileSpec,
 }
 _HOMES: Final[dict[type[Spec], str]] = {
     FileSpec: "to the whole file: write it at the left edge",
     JobSpec: "to a job: write it below `jobs`, behind `- name: …`",
     TypeArgsSpec: "below `typeArgs`",
     SettingsSpec: "below `ojob`",
+    LogToFileSpec: "below `ojob.logToFile`",
 }
 _WRONG_SHAPES: Final = {
     "dict_type",
@@ -34,8 +44,15 @@ _WRONG_SHAPES: Final = {
     "string_type",
     "int_type",
     "int_from_float",
+    "bool_type",
 }
-_OTHER_TYPES: Final = ("jobs", "shutdown", "periodic", "subscribe")
+_OTHER_TYPES: Final = ("jobs",)
+_RANGES: Final = {
+    "numThreads": "write 1 to 1000",
+    "timeInterval": "write 1 or more milliseconds",
+    "timeout": "write 1 or more milliseconds",
+    "HKhowLongAgoInMinutes": "write 1 or more minutes",
+}
 
 
 class _Shape(NamedTuple):
@@ -47,6 +64,7 @@ class _Shape(NamedTuple):
 
 
 _PAIRS: Final = "write `key: value` below it"
+_YES_OR_NO: Final = _Shape("true or false", "", "write `true` or `false`")
 _NAMES: Final = _Shape("a name or a list of names", "a name")
 _SHAPES: Final = {
     "": _Shape("a map", "", "a job file has `jobs` and a `todo`"),
@@ -61,7 +79,19 @@ _SHAPES: Final = {
     "args": _Shape("a map", "a map", _PAIRS),
     "typeArgs": _Shape("a map", "", _PAIRS),
     "ojob": _Shape("a map", "", _PAIRS),
-    "numThreads": _Shape("a whole number", "", "write 1 to 1000"),
+    "numThreads": _Shape("a whole number", "", _RANGES["numThreads"]),
+    "timeInterval": _Shape("a whole number", "", "write milliseconds, such as 60000"),
+    "timeout": _Shape("a whole number", "", "write milliseconds, such as 60000"),
+    "daemon": _YES_OR_NO,
+    "once": _YES_OR_NO,
+    "logToConsole": _YES_OR_NO,
+    "dontCompress": _YES_OR_NO,
+    "setLogOff": _YES_OR_NO,
+    "HKhowLongAgoInMinutes": _Shape(
+        "a whole number", "", "write minutes, such as 10080 for a week"
+    ),
+    "logToFile": _Shape("a map", "", "write `logFolder: ./logs` below it"),
+    "stopWhen": _Shape("text", "", "write code"),
 }
 _TEXT: Final = _Shape("text", "text")
 
@@ -95,7 +125,8 @@ def _problem(source: Source, error: ErrorDetails) -> Problem:
         case "one_job":
             return source.problem(path, "expected either `name` or `job`", "write one of them")
         case "greater_than_equal" | "less_than_equal":
-            return source.problem(path, f"{found} is out of range", "write 1 to 1000")
+            hint = _RANGES.get(str(path[-1]), "")
+            return source.problem(path, f"{found} is out of range", hint)
         case kind if kind in _WRONG_SHAPES:
             return _wrong_shape(source, path, found)
         case _:
@@ -177,13 +208,12 @@ def _job_names(data: dict[str, Any]) -> list[Any]:
 
 def _unknown_choice(source: Source, path: DocumentPath, found: Any) -> Problem:
     key = path[-1]
-    if key == "lang":
-        hint = "write `python`" if str(found).lower() == "python" else "it runs Python only"
-        return source.problem(path, f"this version does not support `lang: {found}`", hint)
+    if key == "misfire":
+        return source.problem(path, f"unknown misfire {found!r}", "write `latest`, `all` or `none`")
+    hint = "write `simple`, `periodic`, `subscribe` or `shutdown`"
     if found in _OTHER_TYPES:
-        hint = "jobs run once for each todo entry; leave `type` out"
         return source.problem(path, f"this version does not support `type: {found}`", hint)
-    return source.problem(path, f"unknown type {found!r}", "leave `type` out")
+    return source.problem(path, f"unknown type {found!r}", hint)
 
 
 def _kind(thing: object) -> str:

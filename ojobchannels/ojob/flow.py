@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
-from ojobchannels.errors import ChannelError, JobMisuse
+from ojobchannels.errors import ChannelError, FireTimeTaken, JobMisuse
 from ojobchannels.ojob.arguments import FlowArgs
 from ojobchannels.ojob.code import Block
 from ojobchannels.ojob.loading import Job
@@ -55,9 +55,14 @@ class Flow(Steps):
             raise self.error
         return outcome
 
+    def fail(self, error: Exception) -> Outcome:
+        """Tells that the job cannot even be begun."""
+        self.error = without_our_frames(error)
+        return self._tell("failed", None, 0)
+
     def call_off(self, status: Literal["skipped", "depsfail"], reason: str) -> Outcome:
         """Tells that the job does not run, in the records too if it is a managed one."""
-        self._record_not_run(status, reason)
+        self.record_not_run(status, reason)
         return self._tell(status, reason, 0)
 
     def _work(self) -> SkipJob | None:
@@ -93,6 +98,7 @@ class Flow(Steps):
             self._note(f"its catch failed too: {describe(without_our_frames(trouble))}")
 
     def _settle(self, skip: SkipJob | None) -> None:
+        self.session.directing.give_up(self)
         for run in self.runs.open():
             if skip is None and self.error is None:
                 reason = f"it is over, but nobody ended its run {run.name!r}"
@@ -108,7 +114,7 @@ class Flow(Steps):
                 notes = "".join(f"; {note}" for note in getattr(trouble, "__notes__", ()))
                 self._note(f"its run {run.name!r} could not be ended: {trouble}{notes}")
         if skip is not None and not skip.recorded and not self.runs.started:
-            self._record_not_run("skipped", skip.reason)
+            self.record_not_run("skipped", skip.reason)
 
     def _note(self, trouble: str) -> None:
         """Tells of trouble beside the error, with it if there is one."""
@@ -117,21 +123,42 @@ class Flow(Steps):
         else:
             self.error.add_note(trouble)
 
-    def _record_not_run(self, status: Literal["skipped", "depsfail"], reason: str) -> None:
+    def managed(self) -> tuple[str, dict[str, Any]] | None:
+        """Returns the name and the args of the managed run that this call would start, if any.
+
+        Raises:
+            InvalidJobArgs: A template cannot be rendered.
+        """
+        if START not in self.session.file.parts_of(self.job.name):
+            return None
+        if self.phase == "args":
+            self.render_args()
+        args = FlowArgs(copied(self.args.values))
+        for part in parts(self.session.jobs, self.job, args):
+            name = args.values.get("name")
+            if part.bundled and part.name == START and isinstance(name, str):
+                return name, args.values
+        return None
+
+    def record_not_run(self, status: Literal["skipped", "depsfail"], reason: str) -> bool:
+        """Writes the record of a managed run that does not come about.
+
+        Returns:
+            Whether this is for us to tell: not if another process has taken the fire time.
+        """
         manager = self.session.managing.manager
-        if manager is None or START not in self.session.file.parts_of(self.job.name):
-            return
         try:
-            if self.phase == "args":
-                self.render_args()
-            args = FlowArgs(copied(self.args.values))
-            for part in parts(self.session.jobs, self.job, args):
-                name = args.values.get("name")
-                if part.bundled and part.name == START and isinstance(name, str):
-                    manager.record_not_run(name, status, reason, for_the_record(args.values))
-                    return
+            managed = self.managed() if manager else None
+            if manager is not None and managed is not None:
+                name, args = managed
+                manager.record_not_run(
+                    name, status, reason, for_the_record(args), fire_time=self.fire_time
+                )
+        except FireTimeTaken:
+            return False
         except ChannelError as trouble:
             self.log("warn", f"no record is written: {trouble}")
+        return True
 
     def _tell(self, status: Status, reason: str | None, seconds: float) -> Outcome:
         self.outcome = Outcome(

@@ -2,53 +2,78 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ojobchannels.channel import Channel
-from ojobchannels.errors import InvalidJobArgs, JobMisuse
+from ojobchannels.errors import InvalidJobArgs, JobMisuse, JobTimeout
+from ojobchannels.languages import Level
 from ojobchannels.manager import Launch
+from ojobchannels.ojob.managing import documents
 
 if TYPE_CHECKING:
     from ojobchannels.ojob.steps import Steps
 
 
-def helpers(steps: Steps) -> dict[str, Any]:
-    """Returns the values of `ojobchannels.ojob.code.HELPERS` for the steps of one job."""
-    at_hand = _Helpers(steps)
-    return {
-        "channel": at_hand.channel,
-        "error": steps.error,
-        "job": at_hand.job,
-        "launch": at_hand.launch,
-        "log": at_hand.log,
-        "log_err": at_hand.log_err,
-        "log_warn": at_hand.log_warn,
-        "skip": at_hand.skip,
-    }
+class JobHost:
+    """What a block of code may ask of its job, while it runs; a `ojobchannels.Host`.
 
+    Attributes:
+        job: The name of the job.
+        phase: The step that it is at.
+        args: The args, which the code may replace.
+        error: Why the job failed, for code under `catch`.
+        bridges: What else the Python of a bundled pack has at hand.
+    """
 
-class _Helpers:
-    def __init__(self, steps: Steps) -> None:
+    def __init__(self, steps: Steps, bridges: Mapping[str, Any]) -> None:
         self._steps = steps
+        self.job = steps.job.name
+        self.phase = steps.phase
+        self.args = steps.args.values
+        self.error = steps.error
+        self.bridges = bridges
+        self._began = time.monotonic()
+
+    def helpers(self) -> dict[str, Any]:
+        """Returns the values of `ojobchannels.ojob.code.HELPERS`."""
+        return {
+            "channel": self.channel,
+            "error": self.error,
+            "job": self.run,
+            "launch": self.launch,
+            "log": self.log,
+            "log_err": self.log_err,
+            "log_warn": self.log_warn,
+            "skip": self.skip,
+        }
+
+    def tell(self, level: Level, text: str) -> None:
+        """Has the run tell something."""
+        self._steps.log(level, text)
+
+    def print(self, text: str) -> None:
+        """Writes a line to standard output, as `print` does."""
+        print(text)  # noqa: T201  the code of a job asks for it
 
     def log(self, *words: object) -> None:
         """Tells something."""
-        self._steps.log("info", " ".join(map(str, words)))
+        self.tell("info", " ".join(map(str, words)))
 
     def log_warn(self, *words: object) -> None:
         """Warns of something."""
-        self._steps.log("warn", " ".join(map(str, words)))
+        self.tell("warn", " ".join(map(str, words)))
 
     def log_err(self, *words: object) -> None:
         """Tells of an error."""
-        self._steps.log("error", " ".join(map(str, words)))
+        self.tell("error", " ".join(map(str, words)))
 
     def channel(self, name: str, config: Any = None) -> Channel:
         """Returns a channel of the manager, or one that is opened by its name and configuration."""
         return self._steps.session.channel(self._steps.job.name, name, config)
 
-    def job(self, name: str, args: Mapping[str, Any] | None = None) -> Any:
+    def run(self, name: str, args: Mapping[str, Any] | None = None) -> Any:
         """Runs a job, now; returns what it returns, or its args, or None if it was skipped."""
         return self._steps.session.call(self._steps, name, self._checked(name, args))
 
@@ -60,10 +85,34 @@ class _Helpers:
         """Leaves out the body and the `to` of the job."""
         from ojobchannels.ojob.steps import SkipJob
 
-        if self._steps.phase == "from":
+        if self.phase == "from":
             raise SkipJob(str(reason))
         advice = "call it in a `from`; a body ends with `return`"
         raise JobMisuse(self._steps.job.name, "it called skip() too late", advice)
+
+    def documents(self) -> dict[str, Any]:
+        """Returns the args as JSON, with the `repr` of what is none."""
+        return documents(self.args)
+
+    def remaining(self) -> float | None:
+        """Returns the seconds after which code of another language is ended; None for no limit.
+
+        Code under `catch` gets the same time anew.
+        """
+        limit = self._steps.runs.limit()
+        if limit is None:
+            return None
+        due = self._began + limit.seconds if self.phase == "catch" else limit.due
+        return max(due - time.monotonic(), 0)
+
+    def overdue(self) -> JobTimeout:
+        """Returns the error for code that was ended."""
+        limit = self._steps.runs.limit()
+        return JobTimeout(self.job, limit.seconds if limit else 0)
+
+    def descriptors(self) -> list[int]:
+        """Returns file descriptors that keep the job's locks while a child has them open."""
+        return [one for run in self._steps.runs.open() for one in run.lease.share()]
 
     def _checked(self, name: str, args: object) -> Mapping[str, Any]:
         if args is None:

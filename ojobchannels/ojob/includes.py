@@ -20,6 +20,22 @@ def bundled_packs() -> list[str]:
     return sorted(path.name for path in PACKS.iterdir() if path.suffix in SUFFIXES)
 
 
+NOT_BUNDLED: Final = {
+    "oJob Exit": "let the job fail, or end the todo",
+    "oJob Set": "keep values with `oJob Keep result`: jobs share no variables",
+    "oJob Path Set": "keep values with `oJob Keep result`: jobs share no variables",
+    "oJob From global": "get values with `oJob Get kept result`: jobs share no variables",
+    "oJob Map": "pick values in code, or with `oJob Map Array`",
+    "oJob Process Launch": "launch a job that calls `oJob sh`",
+    "oJob Process Wait": "wait for the handles that `launch` returns",
+    "oJob Sec Get": "pass secrets in environment variables",
+    "oJob Get settings": "keep values with `oJob Keep result`",
+    "oJob Set settings": "keep values with `oJob Keep result`",
+    "oJob A2B": "copy from one channel to the other in code",
+}
+"""Jobs that packs of these names have elsewhere, and what to do instead."""
+
+
 @cache
 def bundled_jobs() -> dict[str, str]:
     """Returns the names of all bundled jobs, each with its pack."""
@@ -86,8 +102,8 @@ class _Gathering:
 
     def _hint(self, path: Path, entry: str) -> str:
         packs = bundled_packs()
-        if meant := closest(entry, packs):
-            return f"did you mean `{meant}`?"
         if meant := file_beside(path):
             return f"did you mean `{Path(entry).with_name(meant).as_posix()}`?"
+        if meant := closest(entry, packs):
+            return f"did you mean `{meant}`?"
         return f"bundled packs: {', '.join(f'`{pack}`' for pack in packs)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from types import FrameType, TracebackType
 from typing import Any, Final
@@ -15,16 +16,29 @@ _DEFAULTS: Final = {
 
 
 class Interrupted(KeyboardInterrupt):
-    """The process was asked to stop."""
+    """The process was asked to stop.
+
+    Attributes:
+        signal: By which signal.
+    """
+
+    def __init__(self, number: signal.Signals) -> None:
+        self.signal = number
+        super().__init__(f"stopped by {number.name}")
 
 
 class Interrupts:
     """Raises `Interrupted` in the main thread on SIGINT and SIGTERM, while entered.
 
     A signal that somebody else handles is left alone, and so are all of them in other threads.
+
+    Args:
+        hung_up: What to do on SIGHUP, which ends the process otherwise. It must be such that a
+            signal handler may do it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hung_up: Callable[[], None] | None = None) -> None:
+        self._hung_up = hung_up
         self._shields = 0
         self._pending: Interrupted | None = None
         self._before: dict[signal.Signals, Any] = {}
@@ -34,7 +48,13 @@ class Interrupts:
             for number, default in _DEFAULTS.items():
                 if signal.getsignal(number) is default:
                     self._before[number] = signal.signal(number, self._arrived)
+            self._take_hang_ups()
         return self
+
+    def _take_hang_ups(self) -> None:
+        hung_up, number = self._hung_up, getattr(signal, "SIGHUP", None)  # Windows has none
+        if hung_up and number and signal.getsignal(number) is signal.SIG_DFL:
+            self._before[number] = signal.signal(number, lambda *_: hung_up())
 
     def __exit__(
         self,
@@ -63,7 +83,7 @@ class Interrupts:
             raise pending
 
     def _arrived(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  a handler's face
-        interrupted = Interrupted(f"stopped by {signal.Signals(number).name}")
+        interrupted = Interrupted(signal.Signals(number))
         if not self._shields:
             raise interrupted
         self._pending = interrupted

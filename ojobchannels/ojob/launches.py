@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ojobchannels.manager import Launch
@@ -23,7 +25,9 @@ class Launches:
     def __init__(self, session: Session, threads: int) -> None:
         self._session = session
         self._launcher = Launcher(threads)
-        self._all: list[_Launched] = []
+        self._all: set[_Launched] = set()
+        self._at_work: set[Flow] = set()
+        self._failed = False
 
     def submit(self, parent: Steps, flow: Flow) -> Launch:
         """Has a job run when those that it depends on are over.
@@ -34,7 +38,7 @@ class Launches:
         name = flow.job.name
         after: list[Launch] = []
         obstacle: str | None = None
-        for dependency in self._session.file.deps_of(name):
+        for dependency in flow.session.file.deps_of(name):
             if dependency in parent.launches:
                 after.append(parent.launches[dependency])
                 continue
@@ -50,28 +54,50 @@ class Launches:
         launched = _Launched(self._session, flow, obstacle)
         launch = self._launcher.submit(name, launched.work, after, launched.does_not_follow)
         launched.launch = parent.launches[name] = launch
-        self._all.append(launched)
+        self._all.add(launched)
+        launch.then(lambda: self._over(launched))
         if self._session.stopping.is_set():
             launched.call_off()
         return launch
 
+    def fire(self, name: str, work: Callable[[Launch], None]) -> None:
+        """Has work of a schedule done on the pool."""
+        self._launcher.submit(name, work)
+
+    @contextmanager
+    def at_work(self, flow: Flow) -> Iterator[None]:
+        """Surrounds a call that a schedule makes."""
+        self._at_work.add(flow)
+        try:
+            yield
+        finally:
+            self._at_work.discard(flow)
+
     def call_off(self) -> None:
         """Calls off what has not begun."""
-        for launched in self._all:
+        for launched in tuple(self._all):
             with self._session.interrupts.shield():
                 launched.call_off()
 
     def wait(self) -> None:
         """Waits until all that was launched is over and told."""
         self._launcher.wait()
+        for launched in tuple(self._all):
+            self._over(launched)
 
     def failed(self) -> bool:
         """Tells whether one of them failed."""
-        return any(one.launch.state == "failed" for one in self._all)
+        return self._failed
 
     def unfinished(self) -> list[Flow]:
         """Returns those that are not over."""
-        return [one.flow for one in self._all if not one.launch.done() and not one.flow.outcome]
+        launched = [one.flow for one in tuple(self._all) if not one.launch.done()]
+        return [flow for flow in (*launched, *tuple(self._at_work)) if not flow.outcome]
+
+    def _over(self, launched: _Launched) -> None:
+        """Forgets a launch: a daemon makes any number of them."""
+        self._failed = self._failed or launched.launch.state == "failed"
+        self._all.discard(launched)
 
     def close(self) -> None:
         """Ends the threads, when nothing runs any more."""
@@ -101,7 +127,7 @@ class _Launched:
             raise NotRun("skipped", _INTERRUPTED)
         obstacle = self._session.obstacle() or self._obstacle
         outcome = self.flow.call_off("depsfail", obstacle) if obstacle else self.flow.run()
-        self._session.outcomes.append(outcome)
+        self._session.keep(outcome)
         if outcome.error is not None:
             raise outcome.error
         if outcome.status in ("skipped", "depsfail"):
@@ -122,7 +148,7 @@ class _Launched:
             if not self._settled:
                 self._settled = True
                 self.flow.launch = self.launch
-                self._session.outcomes.append(self.flow.call_off(status, reason))
+                self._session.keep(self.flow.call_off(status, reason))
 
 
 def waits_for(dependency: str, became: str) -> str:

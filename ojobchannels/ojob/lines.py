@@ -8,12 +8,19 @@ import re
 import tokenize
 from typing import Any, Final
 
-from ojobchannels.errors import Problem
-from ojobchannels.ojob.places import DocumentPath, Place, fault
+from ojobchannels.errors import CodeFault, Problem
+from ojobchannels.ojob.places import DocumentPath, Place
+from ojobchannels.ojob.places import fault as fault_at
 from ojobchannels.ojob.source import Source
 
 _BLOCKS: Final = ("|", ">")
-_JAVASCRIPT: Final = re.compile(r"^(var|let|const|function|new)\s|=>|===|//|`|[;{]$|^}")
+_JAVASCRIPT: Final = re.compile(
+    r"^(var|let|const|function|new|throw)\s|=>|===|//|`|[;{]$|^}|\$\w*\(|^(if|for|while)\s*\(.*\)$"
+)
+_SURELY_JAVASCRIPT: Final = re.compile(
+    r"^\s*((var|let|const)\s+\w+\s*=|//|.*=>\s*[\w{(]|(throw|return)\b.*;$|.*[;{]$)", re.MULTILINE
+)
+AS_JAVASCRIPT: Final = "write `lang: js` below `typeArgs`, or run it with --lang js"
 _UNFOLD: Final = "write `|` instead of `>`, which joins lines"
 _UNJOIN: Final = "write `|` behind the key and the code below it, or else YAML joins its lines"
 
@@ -89,7 +96,16 @@ class CodeLines:
         message = f"this is not Python: {reason}"
         if not self._exact:
             message += f" (line {line} of the code{self._quoted(line)})"
-        return fault(self._source.name, at, self._path, message, self._advice(line))
+        return fault_at(self._source.name, at, self._path, message, self._advice(line))
+
+    def foreign_problem(self, fault: CodeFault, language: str) -> Problem:
+        """Describes a fault that the checker of another language has found."""
+        moved = len(self._before) if self._exact else 0
+        at = (fault.line, fault.column + moved) if self._exact else self._place[:2]
+        message = f"this is not {language}: {fault.reason}"
+        if not self._exact:
+            message += f" (line {fault.line} of the code{self._quoted(fault.line)})"
+        return fault_at(self._source.name, at, self._path, message)
 
     def lost_in_a_comment(self) -> Problem | None:
         """Tells of code that folding has put behind a ``#``, so that it would never run."""
@@ -112,8 +128,8 @@ class CodeLines:
         return self._code[at].strip() if 0 <= at < len(self._code) else ""
 
     def _advice(self, line: int) -> str:
-        if _JAVASCRIPT.search(self._line(line)):
-            return "it looks like JavaScript; code is Python here"
+        if _JAVASCRIPT.search(self._line(line)) or _SURELY_JAVASCRIPT.search("\n".join(self._code)):
+            return f"it looks like JavaScript: {AS_JAVASCRIPT}"
         if self._exact or self._place.style not in (">", None):
             return ""
         return _UNFOLD if self._place.style == ">" else _UNJOIN

@@ -12,11 +12,13 @@ from ojobchannels.errors import JobFileError, Problem
 from ojobchannels.ojob.checking import Check
 from ojobchannels.ojob.code import Block
 from ojobchannels.ojob.faults import check_model
-from ojobchannels.ojob.graphs import reach
+from ojobchannels.ojob.graphs import in_order, reach
 from ojobchannels.ojob.includes import gather
-from ojobchannels.ojob.model import DEFAULT_THREADS, FileSpec, JobSpec, TodoSpec
+from ojobchannels.ojob.languages import Languages
+from ojobchannels.ojob.model import FileSpec, JobSpec, LogToFileSpec, SettingsSpec, TodoSpec
 from ojobchannels.ojob.places import DocumentPath
 from ojobchannels.ojob.source import Source
+from ojobchannels.ojob.timing import Timing, timing_of
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,10 @@ class Job:
         handler: The code under `catch`.
         where: The file and line that declare it.
         bundled: Whether it comes from a bundled pack.
+        timing: When it runs, if that is at times.
+        watched: The channel for whose changes it runs, if it does.
+        at_end: Whether it runs when the run ends.
+        timeout: Seconds after which its code is ended, where the language can be.
     """
 
     name: str
@@ -46,6 +52,15 @@ class Job:
     handler: Block | None = field(repr=False)
     where: str
     bundled: bool
+    timing: Timing | None
+    watched: str | None
+    at_end: bool
+    timeout: float | None
+
+    @property
+    def is_for_now(self) -> bool:
+        """Whether the todo runs it when it comes to it."""
+        return self.timing is None and self.watched is None and not self.at_end
 
 
 @dataclass(frozen=True)
@@ -67,6 +82,10 @@ class JobFile:
         jobs: The jobs by name.
         todo: What to run.
         threads: How many launched jobs run at the same time.
+        daemon: Whether the run goes on after the todo.
+        zone: The name of the time zone of its schedules.
+        log_files: The log files to which it also tells what happens.
+        on_console: Whether it tells on the console what happens.
     """
 
     name: str
@@ -74,6 +93,10 @@ class JobFile:
     jobs: Mapping[str, Job] = field(repr=False)
     todo: tuple[Todo, ...] = field(repr=False)
     threads: int
+    daemon: bool
+    zone: str
+    log_files: LogToFileSpec | None
+    on_console: bool
 
     def parts_of(self, name: str) -> list[str]:
         """Returns a job and all that are part of it, by the `from` and `to` of one another."""
@@ -88,19 +111,34 @@ class JobFile:
         found = (dep for part in self.parts_of(name) for dep in self.jobs[part].deps)
         return list(dict.fromkeys(found))
 
+    def ordered_todo(self) -> list[Todo]:
+        """Returns the todo in its order, but for entries that have to wait for others behind."""
+        deps = [set(self.deps_of(entry.job)) for entry in self.todo]
+        waits = {
+            at: [other for other, entry in enumerate(self.todo) if entry.job in deps[at]]
+            for at in range(len(self.todo))
+        }
+        return [self.todo[at] for at in in_order(waits)]
 
-def load(path: str | Path, *, places: bool = True) -> JobFile:
+
+def load(
+    path: str | Path, *, places: bool = True, lang: str | None = None, code: bool = True
+) -> JobFile:
     """Reads and checks a job file and all that it includes.
 
     Args:
         path: The job file.
         places: Whether what it says of the manager's channels counts, and is checked.
+        lang: The language of code for which no file says one.
+        code: Whether its code is needed, and checked.
 
     Raises:
         JobFileError: Something is wrong; the error tells all of it.
+        InvalidOption: There is no language `lang`.
     """
     sources, problems = gather(Path(path))
-    check = Check(sources, whole=not problems, places=places)
+    languages = Languages(sources, lang) if code else None
+    check = Check(sources, whole=not problems, places=places, languages=languages)
     problems += check.problems
     specs: list[tuple[Source, FileSpec]] = []
     for source in sources:
@@ -124,7 +162,11 @@ def load(path: str | Path, *, places: bool = True) -> JobFile:
             for source, file in specs
             for at, spec in enumerate(file.todo)
         ),
-        threads=_threads([file for _, file in specs]),
+        threads=_setting(specs, "num_threads"),
+        daemon=_setting(specs, "daemon"),
+        zone=_setting(specs, "timezone"),
+        log_files=(log_files := _setting(specs, "log_to_file")),
+        on_console=_setting(specs, "log_to_console") and not (log_files and log_files.set_log_off),
     )
 
 
@@ -149,6 +191,12 @@ def _job(spec: JobSpec, source: Source, path: DocumentPath, check: Check) -> Job
         handler=handler,
         where=_where(source, (*path, "name")),
         bundled=source.bundled,
+        timing=timing_of(
+            spec.type_args, check.blocks.get((source.name, (*path, "typeArgs", "stopWhen")))
+        ),
+        watched=spec.type_args.ch_subscribe,
+        at_end=spec.type == "shutdown",
+        timeout=spec.type_args.timeout and spec.type_args.timeout / 1000,
     )
 
 
@@ -156,9 +204,10 @@ def _todo(spec: TodoSpec, source: Source, path: DocumentPath) -> Todo:
     return Todo(spec.name or spec.job or "", tuple(spec.args), _where(source, path))
 
 
-def _threads(files: list[FileSpec]) -> int:
-    given = [file.ojob.num_threads for file in files if "num_threads" in file.ojob.model_fields_set]
-    return given[-1] if given else DEFAULT_THREADS
+def _setting(specs: list[tuple[Source, FileSpec]], name: str) -> Any:
+    """Returns a setting of the whole run: what the last file says that says something."""
+    given = [file.ojob for _, file in specs if name in file.ojob.model_fields_set]
+    return getattr(given[-1] if given else SettingsSpec(), name)
 
 
 def _where(source: Source, path: DocumentPath) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
@@ -14,12 +15,14 @@ from ojobchannels.errors import (
     InvalidJobArgs,
     InvalidValue,
     JobMisuse,
+    LockBusy,
     LockLost,
     RunNotStarted,
     shown,
 )
 from ojobchannels.manager import JobManager, JobRun, current_run
 from ojobchannels.manager.current import make_current
+from ojobchannels.manager.pool import aside
 
 if TYPE_CHECKING:
     from ojobchannels.ojob.steps import Steps
@@ -31,6 +34,7 @@ INIT: Final = "oJobManager Init"
 START: Final = "oJobManager Job Start"
 END: Final = "oJobManager Job End"
 ERROR: Final = "oJobManager Error"
+_PATIENCE: Final = 1.0
 _NOT_FOR_THE_RECORD: Final = frozenset({"name", "timeout", "chJobs", "chLocks"})
 
 
@@ -101,14 +105,32 @@ class Managing:
             self.manager.close()
 
 
+class Limit(NamedTuple):
+    """How long code may run: so many seconds, which are over at `due` on the monotonic clock."""
+
+    due: float
+    seconds: float
+
+    @classmethod
+    def of(cls, seconds: float) -> Limit:
+        """Returns a limit that counts from now."""
+        return cls(time.monotonic() + seconds, seconds)
+
+
 class Runs:
     """The managed runs that one flow has started.
 
     The latest that is open is the flow's `current_run`; while there is none, its caller's.
+
+    Attributes:
+        started: All of them.
+        own: How long the flow itself may take, if that has a limit.
     """
 
     def __init__(self) -> None:
         self.started: list[JobRun] = []
+        self.own: Limit | None = None
+        self._limits: dict[str, Limit] = {}
         self._of_the_caller: JobRun | None = None
 
     def __enter__(self) -> Runs:
@@ -121,6 +143,7 @@ class Runs:
     def add(self, run: JobRun) -> None:
         """Takes up a run that has just been started."""
         self.started.append(run)
+        self._limits[run.run_id] = Limit.of(run.timeout)
         make_current(run)
 
     @contextmanager
@@ -130,6 +153,11 @@ class Runs:
             yield
         finally:
             make_current(next(self.open(), self._of_the_caller))
+
+    def limit(self) -> Limit | None:
+        """Returns the limit that is over first: its own, or that of an open run."""
+        limits = [self._limits[run.run_id] for run in self.open()]
+        return min([*limits, *([self.own] if self.own else [])], default=None)
 
     def open(self) -> Iterator[JobRun]:
         """Yields those that are open, the latest first."""
@@ -182,8 +210,23 @@ class Bridge:
             raise JobMisuse(job, f"it has started {name!r} already", f"call {END!r} first")
         manager = self._session.managing.required(job, START)
         args = for_the_record(self._steps.args.values)
+        options: dict[str, Any] = {"timeout": timeout / 1000, "args": args}
+        if self._steps.phase == "from" and not self._steps.runs.started:
+            options["fire_time"] = self._steps.fire_time
         with self._session.interrupts.shield():
-            self._steps.started(manager.start(name, timeout=timeout / 1000, args=args))
+            self._steps.started(self._started(manager, name, options))
+
+    def _started(self, manager: JobManager, name: str, options: dict[str, Any]) -> JobRun:
+        """Starts a run; a patient one waits its turn, until nothing new may start any more."""
+        if not self._steps.patient:
+            return manager.start(name, **options)
+        while True:
+            try:
+                with aside():
+                    return manager.start(name, **options, wait=_PATIENCE, record_busy=False)
+            except LockBusy:
+                if self._session.stopping.is_set():
+                    raise
 
     def end(self, name: object) -> None:
         """Ends a run that was started here, as completed."""
@@ -216,8 +259,12 @@ def _fail(run: JobRun, error: BaseException | str) -> None:
 
 def for_the_record(args: Mapping[str, Any]) -> dict[str, Any]:
     """Returns args as a record keeps them: without the manager's own, objects by their repr."""
-    kept = ((key, value) for key, value in args.items() if key not in _NOT_FOR_THE_RECORD)
-    return {str(key): _document(value) for key, value in kept}
+    return documents({key: args[key] for key in args if key not in _NOT_FOR_THE_RECORD})
+
+
+def documents(args: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns args as JSON, with the `repr` of what is none."""
+    return {str(key): _document(value) for key, value in args.items()}
 
 
 def _document(value: Any) -> Any:

@@ -6,10 +6,13 @@ are refused by name instead of being taken for misspellings.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
+
+from ojobchannels.ojob.logformat import DateFormat, names_in
 
 DEFAULT_THREADS: Final = 4
 
@@ -53,16 +56,51 @@ class TypeArgsSpec(Spec):
 
     not_yet = dict.fromkeys(
         (
-            *("timeInterval", "cron", "waitForFinish", "cronCheck", "chSubscribe", "file", "url"),
+            *("waitForFinish", "cronCheck", "file", "url"),
             *("execJs", "execPy", "execRequire", "shell", "shellPrefix", "pwd", "pre", "pos"),
-            *("langFn", "returnFn", "returnRE", "noTemplate", "noTemplateArgs", "noLog", "timeout"),
-            *("stopWhen", "single", "async", "when", "lock", "lockCh", "eachThreads", "shortcut"),
-            *("once", "misfire"),
+            *("langFn", "returnFn", "returnRE", "noTemplate", "noTemplateArgs", "noLog"),
+            *("single", "async", "when", "lock", "lockCh", "eachThreads", "shortcut"),
         ),
         "",
     )
 
-    lang: Literal["python"] = Field(default="python", description="The language of `exec`.")
+    lang: Text | None = Field(default=None, description="The language of the job's code.")
+    timeout: int | None = Field(
+        default=None,
+        strict=True,
+        ge=1,
+        description="After so many milliseconds, code in a language other than Python is ended.",
+    )
+    cron: Text | None = Field(
+        default=None, description="When it runs, in five or six fields, seconds first."
+    )
+    time_interval: int | None = Field(
+        default=None,
+        alias="timeInterval",
+        strict=True,
+        ge=1,
+        description="Runs it at the multiples of so many milliseconds.",
+    )
+    misfire: Literal["latest", "all", "none"] = Field(
+        default="latest",
+        description="Which of the fire times that nobody was there for are run later.",
+    )
+    once: bool = Field(
+        default=False,
+        strict=True,
+        description="Whether it runs on one server only although it is not managed.",
+    )
+    ch_subscribe: Text | None = Field(
+        default=None,
+        alias="chSubscribe",
+        description="The channel for whose changes a job of `type: subscribe` is called.",
+    )
+    stop_when: str | None = Field(
+        default=None,
+        alias="stopWhen",
+        strict=True,
+        description="Code before each run; a true answer ends the schedule.",
+    )
 
 
 class JobSpec(Spec):
@@ -75,13 +113,16 @@ class JobSpec(Spec):
     }
 
     name: Text = Field(description="The name by which the todo and other jobs call it.")
-    type: Literal["simple"] = Field(
-        default="simple", description="`simple`: run once for each todo entry."
+    type: Literal["simple", "periodic", "subscribe", "shutdown"] | None = Field(
+        default=None,
+        description="`simple`: run once for each todo entry; `periodic`: at the times that "
+        "`typeArgs` tells, and so without a type; `subscribe`: for each change of a channel; "
+        "`shutdown`: when the run ends.",
     )
     type_args: TypeArgsSpec = Field(
         default_factory=TypeArgsSpec, alias="typeArgs", description="How the job is to be run."
     )
-    lang: Literal["python"] = Field(default="python", description="The language of `exec`.")
+    lang: Text | None = Field(default=None, description="The same as `typeArgs.lang`.")
     deps: Names = Field(
         default=[], description="Jobs that must have completed before this one starts."
     )
@@ -129,22 +170,135 @@ class TodoSpec(Spec):
         return self
 
 
+def _date_format(pattern: str) -> str:
+    try:
+        DateFormat(pattern)
+    except ValueError as error:
+        raise PydanticCustomError("date_format", "{told}", {"told": str(error)}) from error
+    return pattern
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        told = f"it is no regular expression: {error}"
+        raise PydanticCustomError("pattern", "{told}", {"told": told}) from error
+    return text
+
+
+def _template(*names: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if strange := sorted(names_in(text) - set(names)):
+            known = ", ".join(f"{{{{{name}}}}}" for name in names)
+            told = f"nothing fills in {{{{{strange[0]}}}}}: take {known}"
+            raise PydanticCustomError("template", "{told}", {"told": told})
+        return text
+
+    return AfterValidator(check)
+
+
+Dates = Annotated[Text, AfterValidator(_date_format)]
+
+
+class LogToFileSpec(Spec):
+    """Files by date to which the run also tells what happens."""
+
+    not_yet: ClassVar[dict[str, str]] = {
+        "numberOfEntriesToKeep": "nothing is kept in memory; take it out"
+    }
+
+    folder: Text = Field(
+        default=".", alias="logFolder", description="The folder of the present file; it is made."
+    )
+    name: Annotated[Text, _template("timedate")] = Field(
+        default="log-{{timedate}}.log",
+        alias="filenameTemplate",
+        description="The name of a file; `{{timedate}}` is the date.",
+    )
+    name_date: Dates = Field(
+        default="yyyy-MM-dd",
+        alias="fileDateFormat",
+        description="The date in that name; when it changes, the next file begins.",
+    )
+    line: Annotated[str, _template("timedate", "type", "job", "message")] = Field(
+        default="{{timedate}} | {{type}} | {{job}} | {{message}}\n",
+        alias="lineTemplate",
+        strict=True,
+        description="A line, of `{{timedate}}`, `{{type}}`, `{{job}}` and `{{message}}`.",
+    )
+    line_date: Dates = Field(
+        default="yyyy-MM-dd HH:mm:ss.SSS",
+        alias="lineDateFormat",
+        description="The date in a line.",
+    )
+    past: Annotated[Text, AfterValidator(_pattern)] | None = Field(
+        default=None,
+        alias="HKRegExPattern",
+        description="Matches the names of earlier files; by default those that "
+        "`filenameTemplate` makes.",
+    )
+    keep: int | None = Field(
+        default=None,
+        alias="HKhowLongAgoInMinutes",
+        strict=True,
+        ge=1,
+        description="So many minutes after their last line, earlier files are removed.",
+    )
+    dont_compress: bool = Field(
+        default=False,
+        alias="dontCompress",
+        strict=True,
+        description="Whether earlier files stay as they are; else gzip compresses them.",
+    )
+    backup: Text | None = Field(
+        default=None,
+        alias="backupFolder",
+        description="The folder to which earlier files are moved.",
+    )
+    set_log_off: bool = Field(
+        default=False,
+        alias="setLogOff",
+        strict=True,
+        description="Whether the console is told nothing more.",
+    )
+
+
 class SettingsSpec(Spec):
     """Settings of the whole run."""
 
     not_yet = dict.fromkeys(
         (
-            *("sequential", "async", "daemon", "timeInterval", "daemonFunc", "poolThreadFactor"),
+            *("sequential", "async", "timeInterval", "daemonFunc", "poolThreadFactor"),
             *("shareArgs", "catch", "onerror", "depsWait", "depsTimeout", "depsOnFail"),
-            *("templateArgs", "argsFromEnvs", "unique", "checkStall", "logToConsole", "logToFile"),
+            *("templateArgs", "argsFromEnvs", "unique", "checkStall"),
             *("log", "logJobs", "logArgs", "logOJob", "logLimit", "logHistory", "ignoreNoLog"),
             *("conAnsi", "conWidth", "showHelp", "id", "tags", "opacks", "owraps", "loads"),
-            *("loadLibs", "includeOJob", "langs", "integrity", "flags", "debug", "cronInLocalTime"),
+            *("loadLibs", "includeOJob", "langs", "integrity", "flags", "debug"),
             *("initTemplateEscape", "execRequire", "channels", "metrics"),
         ),
         "",
-    )
+    ) | {"cronInLocalTime": "write `timezone: local`"}
 
+    daemon: bool = Field(
+        default=False,
+        strict=True,
+        description="Whether the run goes on after the todo until it is told to stop.",
+    )
+    timezone: Text = Field(
+        default="UTC", description="The zone of `cron`: `UTC`, `local`, or a name like Europe/Rome."
+    )
+    log_to_file: LogToFileSpec | None = Field(
+        default=None,
+        alias="logToFile",
+        description="Log files by date, to which the run also tells what happens.",
+    )
+    log_to_console: bool = Field(
+        default=True,
+        alias="logToConsole",
+        strict=True,
+        description="Whether the run tells on the console what happens.",
+    )
     num_threads: int = Field(
         default=DEFAULT_THREADS,
         alias="numThreads",
@@ -153,8 +307,8 @@ class SettingsSpec(Spec):
         le=1000,
         description="How many launched jobs run at the same time.",
     )
-    lang: Literal["python"] = Field(
-        default="python", description="The language of every `exec` that does not name its own."
+    lang: Text | None = Field(
+        default=None, description="The language of all code of jobs that do not name their own."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Mapping
 from typing import Any, Final
@@ -11,6 +12,8 @@ from ojobchannels.documents import same
 from ojobchannels.errors import JobMisuse, UnknownJob, shown
 from ojobchannels.manager import Launch
 from ojobchannels.ojob.arguments import Layer
+from ojobchannels.ojob.control import Control
+from ojobchannels.ojob.directing import Directing
 from ojobchannels.ojob.flow import Flow
 from ojobchannels.ojob.interrupts import Interrupts
 from ojobchannels.ojob.launches import Launches
@@ -18,6 +21,7 @@ from ojobchannels.ojob.loading import Job, JobFile
 from ojobchannels.ojob.managing import INIT, Managing
 from ojobchannels.ojob.outcomes import Outcome, Status
 from ojobchannels.ojob.output import Output
+from ojobchannels.ojob.scheduler import Clock, Scheduler, WallClock
 from ojobchannels.ojob.steps import Steps
 from ojobchannels.ojob.words import closest
 
@@ -33,32 +37,58 @@ class Session:
 
     Attributes:
         file: The job file.
+        daemon: Whether the run goes on after its todo.
         jobs: Its jobs.
         given: The args of the command line.
         output: Told what happens.
         managing: The manager of the run.
+        directing: What the director of the run has begun.
+        kept: What jobs have kept for others, by name.
         interrupts: Keeps signals off where they would do harm.
         stopping: Set when nothing new may start.
         outcomes: What became of the jobs that the todo and launches called.
         launches: The jobs that were launched.
+        control: What stops a daemon from another thread, or has it read its file again.
+        scheduler: Wakes the schedules.
+        at_end: The calls that are made when the run ends.
         left_out: The calls of the todo that were not begun because of an interrupt.
     """
 
     def __init__(
-        self, file: JobFile, args: Mapping[str, Any], output: Output, managing: Managing
+        self,
+        file: JobFile,
+        args: Mapping[str, Any],
+        output: Output,
+        managing: Managing,
+        control: Control | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.file = file
+        self.daemon = file.daemon
         self.jobs = file.jobs
         self.given = Layer(args, False)
         self.output = output
         self.managing = managing
-        self.interrupts = Interrupts()
+        self.directing = Directing()
+        self.kept: dict[str, Any] = {}
+        self.control = control or Control()
+        self.interrupts = Interrupts(self.control.reload if file.daemon else None)
         self.stopping = threading.Event()
         self.outcomes: list[Outcome] = []
         self.launches = Launches(self, file.threads)
+        self.scheduler = Scheduler(clock or WallClock())
+        self.at_end: list[Flow] = []
         self.left_out: list[Flow] = []
         self._channels: dict[str, tuple[Channel, Any]] = {}
         self._lock = threading.Lock()
+
+    def todo(self) -> list[Flow]:
+        """Returns the calls of the todo, each after what it depends on."""
+        return [
+            Flow(self, self.jobs[entry.job], [self.given, Layer(call, True)])
+            for entry in self.file.ordered_todo()
+            for call in entry.calls
+        ]
 
     def find(self, name: str) -> Job:
         """Returns a job.
@@ -70,6 +100,17 @@ class Session:
         if job is None:
             raise UnknownJob(name, tuple(self.jobs), closest(name, self.jobs))
         return job
+
+    def renewed(self, file: JobFile) -> Session:
+        """Returns one for another state of the file; all but the jobs is shared with this one."""
+        other = copy.copy(self)
+        other.file, other.jobs, other.at_end = file, file.jobs, []
+        return other
+
+    def keep(self, outcome: Outcome) -> None:
+        """Keeps what became of a call; a daemon, which has no end, does so for its todo alone."""
+        if not (self.daemon and outcome.launched):
+            self.outcomes.append(outcome)
 
     def obstacle(self) -> str | None:
         """Returns why nothing more may run, if that is so."""
@@ -129,6 +170,7 @@ class Session:
 
     def close(self) -> None:
         """Closes what is open, when nothing runs any more."""
+        self.scheduler.stop()
         self.launches.close()
         self.managing.close()
         for channel, _ in self._channels.values():

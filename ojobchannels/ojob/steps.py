@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from ojobchannels.errors import JobMisuse, LockBusy, describe_holder
+from ojobchannels.errors import FireTimeTaken, LockBusy, describe_holder
 from ojobchannels.manager import JobRun, Launch
 from ojobchannels.ojob.arguments import FlowArgs, Layer, merge
+from ojobchannels.ojob.basics import BasicsBridge
 from ojobchannels.ojob.code import Block
-from ojobchannels.ojob.helpers import helpers
+from ojobchannels.ojob.directing import DirectorBridge
+from ojobchannels.ojob.events import Level
+from ojobchannels.ojob.helpers import JobHost
 from ojobchannels.ojob.loading import Job
-from ojobchannels.ojob.managing import Bridge, Runs
-from ojobchannels.ojob.output import Level
+from ojobchannels.ojob.managing import Bridge, Limit, Runs
+from ojobchannels.ojob.queueing import QueueBridge
 
 if TYPE_CHECKING:
     from ojobchannels.ojob.session import Session
@@ -62,6 +65,8 @@ class Steps:
         launches: The latest launch of each job that it has launched.
         error: Why it failed, once it has.
         answer: What its own code returned, or else the args that were left at the end.
+        fire_time: When a schedule says that it is due, in milliseconds since 1970.
+        patient: Whether a managed run waits while the job runs elsewhere.
     """
 
     def __init__(
@@ -78,6 +83,8 @@ class Steps:
         self.launches: dict[str, Launch] = {}
         self.error: BaseException | None = None
         self.answer: Any = None
+        self.fire_time: int | None = None
+        self.patient = False
 
     def perform(self) -> None:
         """Renders the args, then runs `from`, `exec` and `to`.
@@ -87,6 +94,8 @@ class Steps:
             BaseException: Whatever the code raises.
         """
         self.render_args()
+        if self.job.timeout is not None:
+            self.runs.own = Limit.of(self.job.timeout)
         self.phase = "from"
         for part in parts(self.session.jobs, self.job, self.args):
             if part is not self.job:
@@ -110,18 +119,28 @@ class Steps:
         """Runs one block of code, if there is one, and returns what it returns."""
         if block is None:
             return None
-        more = {"manager": Bridge(self)} if bundled else {}
+        host = JobHost(self, self._bridges() if bundled else {})
         try:
-            answer, args = block.run(self.args.values, helpers(self), **more)
+            answer = block.run(host)
         except LockBusy as busy:
             if bundled and self.phase == "from":
                 raise SkipJob(_told(busy), recorded=True) from busy
             raise
-        if not isinstance(args, dict):
-            reason = f"it put {args!r} in the place of `args`"
-            raise JobMisuse(self.job.name, reason, "`args` has to stay a map")
-        self.args.values = args
+        except FireTimeTaken as taken:
+            if bundled and self.phase == "from":
+                raise SkipJob("another process runs it this time", recorded=True) from taken
+            raise
+        self.args.values = host.args
         return answer
+
+    def _bridges(self) -> dict[str, Any]:
+        """What the code of bundled packs has at hand besides."""
+        return {
+            "basics": BasicsBridge(self),
+            "manager": Bridge(self),
+            "queue": QueueBridge(self),
+            "director": DirectorBridge(self),
+        }
 
     def started(self, run: JobRun) -> None:
         """Takes up a managed run."""

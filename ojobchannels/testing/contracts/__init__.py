@@ -22,6 +22,7 @@ from ojobchannels.testing.contracts.processes import ProcessContract
 from ojobchannels.testing.contracts.queueing import QueueContract
 from ojobchannels.testing.contracts.renewing import RenewContract
 from ojobchannels.testing.contracts.retries import RetryContract
+from ojobchannels.testing.contracts.subscribing import SubscribeContract
 from ojobchannels.testing.contracts.telling import TellContract
 from ojobchannels.testing.contracts.tokens import TokenContract
 from ojobchannels.testing.contracts.waiting import WaitContract
@@ -51,6 +52,7 @@ __all__ = [
     "QueueContract",
     "RenewContract",
     "RetryContract",
+    "SubscribeContract",
     "TellContract",
     "TokenContract",
     "WaitContract",
@@ -70,6 +72,7 @@ class ChannelConformance(
     BatchContract,
     FenceContract,
     IsolationContract,
+    SubscribeContract,
     # Locks
     LockContract,
     TokenContract,

@@ -28,7 +28,10 @@ _Marked = TypeVar("_Marked", bound=Callable[..., Any] | type)
 
 
 def requires(*capabilities: str) -> Callable[[_Marked], _Marked]:
-    """Marks a promise, or all of a contract, of backends that claim these capabilities only."""
+    """Marks a promise, or all of a contract, of backends that claim these capabilities only.
+
+    One written as ``this|that`` is there where either is.
+    """
     return promised(pytest.mark.ojob_requires(*capabilities))
 
 
@@ -218,9 +221,9 @@ def _place(node: pytest.Item) -> list[str]:
 
 def _lacking(node: pytest.Item, subject: Subject) -> str:
     for mark in node.iter_markers("ojob_requires"):
-        lacking = sorted(set(mark.args) - subject.capabilities)
+        lacking = [one for one in mark.args if not subject.capabilities & set(one.split("|"))]
         if lacking:
-            return f"does not claim {', '.join(lacking)}"
+            return f"does not claim {', '.join(sorted(lacking)).replace('|', ' or ')}"
     for mark in node.iter_markers("ojob_without"):
         claimed = sorted(set(mark.args) & subject.capabilities)
         if claimed:

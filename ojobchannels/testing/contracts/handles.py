@@ -28,6 +28,7 @@ class HandleContract(Contract):
     def test_all_claims_are_capabilities(self, subject: Subject) -> None:
         """A claim that nobody knows proves nothing."""
         known = {"atomic_batches", "clock", "crash_release", "durable", "fifo", "processes"}
+        known |= {"events_every", "events_coalesced"}
         assert subject.capabilities <= known
 
     def test_a_closed_channel_refuses_every_operation(self, subject: Subject) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from ojobchannels.feeds import Feed
 from ojobchannels.hookspecs import hookimpl
 from ojobchannels_mongo.calls import Line
+from ojobchannels_mongo.changes import feed_of
 from ojobchannels_mongo.checks import check
 from ojobchannels_mongo.documents import Documents
 from ojobchannels_mongo.locks import Locks
@@ -44,7 +46,13 @@ class MongoBackend(Documents, Locks):
         Documents.__init__(self, line)
         Locks.__init__(self, line)
         self.line = line
-        self.capabilities = frozenset({"atomic_batches"} if line.server.replicated else ())
+        self.capabilities = frozenset(
+            {"atomic_batches", "events_every"} if line.server.replicated else {"events_coalesced"}
+        )
+
+    @hookimpl
+    def subscribe(self, ring: Callable[[], None]) -> Feed:
+        return feed_of(self.line, ring)
 
     @hookimpl
     def close(self) -> bool:

@@ -92,8 +92,12 @@ def plain(value: Document) -> Document:
 
 def item_of(row: Mapping[str, Any]) -> Item:
     """Returns the entry in a row."""
-    order: Timestamp = row["o"]
-    return Item(decode(row["k"]), value_of(row), order.time << 32 | order.inc)
+    return Item(decode(row["k"]), value_of(row), position_of(row["o"]))
+
+
+def position_of(order: Timestamp) -> int:
+    """Returns the position that a place in the order is."""
+    return int(order.time << 32 | order.inc)
 
 
 def place(position: int) -> Timestamp:

@@ -73,11 +73,12 @@ assert not {"pymongo", "bson"} & set(sys.modules), "loaded"
 def test_capabilities_depend_on_the_server(
     storage_alone: Storage, replicated_storage: Storage
 ) -> None:
-    """The type promises what every server has; a replica set has batches too."""
+    """The type promises what every server has; a replica set has batches and each change too."""
     assert registry().find("mongo").capabilities == {"durable", "processes"}
     alone, replicated = storage_alone.open(), replicated_storage.open()
-    assert alone.capabilities == {"durable", "processes"}
-    assert replicated.capabilities == {"durable", "processes", "atomic_batches"}
+    always = {"durable", "processes"}
+    assert alone.capabilities == always | {"events_coalesced"}
+    assert replicated.capabilities == always | {"atomic_batches", "events_every"}
     with pytest.raises(oc.NotSupported, match="2 entries in one step"):
         alone.set_all({"a": 1, "b": 2})
     alone.set_all({"a": 1})

@@ -22,7 +22,7 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             options=OPTIONS,
             schemes=("redis", "rediss", "unix"),
             parse_url=parse_url,
-            capabilities=frozenset({"atomic_batches", "durable", "processes"}),
+            capabilities=frozenset({"atomic_batches", "durable", "events_coalesced", "processes"}),
         ),
     )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ojobchannels.hookspecs import hookimpl
 from ojobchannels_redis.checks import check
 from ojobchannels_redis.documents import Documents
+from ojobchannels_redis.hearing import Ear
 from ojobchannels_redis.keys import Keys
 from ojobchannels_redis.locks import Locks
 from ojobchannels_redis.options import settle
@@ -39,6 +40,11 @@ class RedisBackend(Documents, Locks):
         Documents.__init__(self, line, keys)
         Locks.__init__(self, line, keys)
         self._server = line.server
+        self._changes = keys.changes
+
+    @hookimpl
+    def subscribe(self, ring: Callable[[], None]) -> Ear:
+        return Ear(self._server.subscriber, self._changes, ring)
 
     @hookimpl
     def close(self) -> bool:

@@ -22,6 +22,7 @@ class Keys:
     Attributes:
         documents: Those of the documents, in the order in which the scripts take them: values,
             order of change, keys as written, marks of fences, counter of changes.
+        changes: The Pub/Sub channel that tells of their changes; databases of one server share it.
     """
 
     def __init__(self, prefix: str, channel: str, db: int) -> None:
@@ -30,6 +31,7 @@ class Keys:
         self.documents = tuple(f"{stem}:{part}" for part in "values order keys marks count".split())
         self.values = self.documents[0]
         self._lock_stem = f"{prefix}:{{{escaped}:"
+        self.changes = self.documents[4]
         self._db = db
         self.lock_pattern = f"{self._lock_stem.translate(_IN_PATTERN)}*}}:lock"
 

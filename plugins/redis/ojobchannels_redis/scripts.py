@@ -144,7 +144,8 @@ return describe()
 )
 
 # The keys of the documents: values, order of change, keys as written (where that is not the
-# canonical form), marks of fences, counter of changes.
+# canonical form), marks of fences, counter of changes. By the counter's name is published, without
+# a word of what, that something changed.
 _DOCUMENTS: Final = """
 local VALUES, ORDER, WRITTEN, MARKS, COUNT = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local function stale(key, fence)
@@ -184,6 +185,7 @@ SET: Final = Script(
 local mark = stale(ARGV[1], ARGV[4])
 if mark then return mark end
 put(ARGV[1], ARGV[2], ARGV[3])
+redis.pcall('PUBLISH', COUNT, '')
 return false
 """
 )
@@ -194,7 +196,9 @@ UNSET: Final = Script(
     + """
 local mark = stale(ARGV[1], ARGV[2])
 if mark then return mark end
-return remove(ARGV[1])
+local removed = remove(ARGV[1])
+if removed > 0 then redis.pcall('PUBLISH', COUNT, '') end
+return removed
 """
 )
 
@@ -211,6 +215,7 @@ elseif present ~= ARGV[6] then return {'present', present} end
 local mark = stale(ARGV[1], ARGV[4])
 if mark then return {'stale', mark} end
 put(ARGV[1], ARGV[2], ARGV[3])
+redis.pcall('PUBLISH', COUNT, '')
 return {'stored'}
 """
 )
@@ -220,6 +225,7 @@ SET_ALL: Final = Script(
     _DOCUMENTS
     + """
 for n = 1, #ARGV, 3 do put(ARGV[n], ARGV[n + 1], ARGV[n + 2]) end
+redis.pcall('PUBLISH', COUNT, '')
 return #ARGV / 3
 """
 )
@@ -230,6 +236,7 @@ UNSET_ALL: Final = Script(
     + """
 local removed = 0
 for n = 1, #ARGV do removed = removed + remove(ARGV[n]) end
+if removed > 0 then redis.pcall('PUBLISH', COUNT, '') end
 return removed
 """
 )
@@ -242,6 +249,7 @@ local taken = redis.call(ARGV[1], ORDER)
 if not taken[1] then return false end
 local value = redis.call('HGET', VALUES, taken[1])
 remove(taken[1])
+redis.pcall('PUBLISH', COUNT, '')
 return value
 """
 )
@@ -275,6 +283,7 @@ DESTROY: Final = Script(
     _DOCUMENTS
     + """
 redis.call('UNLINK', VALUES, ORDER, WRITTEN)
+redis.pcall('PUBLISH', COUNT, '')
 return 1
 """
 )

@@ -1,7 +1,8 @@
-"""Wakes those who wait for a lock: one subscriber connection and thread per process and server.
+"""Wakes those who wait for a lock, and those who listen to documents.
 
-The thread starts with the first waiter. It ends, and its connection with it, when nobody has waited
-for a moment, or when the last handle on the server is closed. Only this thread reads and writes the
+There is one subscriber connection and thread per process and server. The thread starts with the
+first waiter. It ends, and its connection with it, when nobody has waited or listened for a moment,
+or when the last handle on the server is closed. Only this thread reads and writes the
 connection; others ring its bell, a pipe.
 """
 
@@ -12,10 +13,12 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from redis.exceptions import NoPermissionError, RedisError
 
+from ojobchannels_redis.hearing import Ear
 from ojobchannels_redis.listening import Bell, Listener
 
 _LOOK_AGAIN: Final = 1.0
@@ -87,6 +90,7 @@ class Subscriber:
         self._timeout = timeout
         self._mutex = threading.Lock()
         self._rooms: dict[str, _Room] = {}
+        self._ears: list[Ear] = []
         self._bell: Bell | None = None
         self._thread: threading.Thread | None = None
         self._listener: Listener | None = None
@@ -124,6 +128,18 @@ class Subscriber:
                 if pass_on:
                     room.ring()
 
+    def attend(self, ear: Ear) -> None:
+        """Lets somebody who listens to documents hear."""
+        with self._mutex:
+            if ear not in self._ears:
+                self._ears.append(ear)
+            self._wake_thread()
+
+    def dismiss(self, ear: Ear) -> None:
+        """Lets them hear no more."""
+        with self._mutex, suppress(ValueError):
+            self._ears.remove(ear)
+
     def has_permission(self) -> bool:
         """Tells whether the server lets us subscribe, as far as is known."""
         return time.monotonic() >= self._refused_until
@@ -133,6 +149,7 @@ class Subscriber:
         with self._mutex:
             self._closed = True
             self._rooms = {}
+            self._ears = []
             if self._bell is not None:
                 self._bell.ring()
 
@@ -140,6 +157,7 @@ class Subscriber:
         """Leaves thread and connection to the parent, in a forked child."""
         self._mutex = threading.Lock()
         self._rooms = {}
+        self._ears = []
         self._thread = None
         if self._bell is not None:
             self._bell.close()
@@ -149,9 +167,9 @@ class Subscriber:
             self._listener = None
 
     def wanted(self) -> set[str]:
-        """Returns what to listen to: where somebody waits, or did a moment ago."""
+        """Returns what to listen to: where somebody waits or listens, or waited a moment ago."""
         with self._mutex:
-            return set(self._current())
+            return {*self._current(), *(ear.name for ear in self._ears)}
 
     def told(self, channel: str) -> None:
         """Takes note that messages arrive from now on."""
@@ -159,13 +177,20 @@ class Subscriber:
             room = self._rooms.get(channel)
             if room is not None:
                 room.told.set()
+            self._have_heard(channel)
 
     def ring(self, channel: str) -> None:
-        """Wakes the first waiter of a lock."""
+        """Wakes the first waiter of a lock, or all who listen to the documents."""
         with self._mutex:
             room = self._rooms.get(channel)
             if room is not None:
                 room.ring()
+            self._have_heard(channel)
+
+    def _have_heard(self, channel: str) -> None:
+        for ear in self._ears:
+            if ear.name == channel:
+                ear.hear()
 
     def _deaf(self) -> None:
         """Takes note that no message arrives, and has everybody look: some may have been missed."""
@@ -175,6 +200,8 @@ class Subscriber:
                     room.told.clear()
                     for seat in room.seats.values():
                         seat.ring()
+            for ear in self._ears:
+                ear.miss()
 
     def _current(self) -> dict[str, _Room]:
         until = time.monotonic() - _LINGER
@@ -224,7 +251,7 @@ class Subscriber:
 
     def _goes_on(self) -> bool:
         with self._mutex:
-            if self._current():
+            if self._current() or self._ears:
                 return True
             self._thread = None  # whoever comes from now on starts another
             if self._bell is not None:
@@ -235,7 +262,8 @@ class Subscriber:
     def _refused(self, error: NoPermissionError) -> None:
         _log.warning(
             "the server does not let us subscribe (%s): waiters look at their lock every %d ms "
-            "instead; give the user the permission &PREFIX:* for the option prefix",
+            "instead, subscriptions at the channel every second; give the user the permission "
+            "&PREFIX:* for the option prefix",
             error,
             _LOOK_UNTOLD * 1000,
         )

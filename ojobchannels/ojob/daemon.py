@@ -1,0 +1,102 @@
+"""What a job file with ``daemon: true`` does after its todo: waits, and reads its file again."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import NoReturn
+
+from ojobchannels.errors import ChannelError, JobFileError
+from ojobchannels.ojob.control import Wish
+from ojobchannels.ojob.flow import Flow
+from ojobchannels.ojob.interrupts import Interrupted
+from ojobchannels.ojob.loading import JobFile
+from ojobchannels.ojob.schedules import Schedule
+from ojobchannels.ojob.session import Session
+from ojobchannels.ojob.watching import Watch
+
+
+class Daemon:
+    """A run that goes on after its todo, until somebody tells it to stop.
+
+    Attributes:
+        session: The run, with its file as it was read last.
+    """
+
+    def __init__(self, session: Session, load: Callable[[], JobFile]) -> None:
+        self.session = session
+        self._load = load
+        self._schedules: list[Schedule] = []
+        self._watches: list[Watch] = []
+
+    def take_up(self, flow: Flow) -> bool:
+        """Puts off a call to the times of its job, or to the end; tells whether it has those."""
+        if flow.job.at_end:
+            self.session.at_end.append(flow)
+        elif flow.job.is_for_now:
+            return False
+        elif not self.session.daemon:
+            what = "times" if flow.job.timing else "changes"
+            said = f"its {what} come after the run has ended; write `daemon: true` below `ojob`"
+            self.session.output.log(flow.job.name, "warn", said)
+        elif flow.job.timing is not None:
+            schedule = Schedule(self.session, flow.job, flow.job.timing, flow.layers[1:])
+            self._schedules.append(schedule)
+            schedule.start()
+        elif flow.job.watched is not None:
+            self._watch(flow, flow.job.watched)
+        return True
+
+    def end_watches(self) -> None:
+        """Ends what is called for changes, and waits for the calls that are on."""
+        for watch in self._watches:
+            watch.end()
+        for watch in self._watches:
+            watch.join()
+
+    def _watch(self, flow: Flow, channel: str) -> None:
+        watch = Watch(self.session, flow, channel)
+        try:
+            watch.start()
+        except ChannelError as error:
+            flow.fail(error)
+        else:
+            self._watches.append(watch)
+
+    def serve(self) -> NoReturn:
+        """Waits until it is told to stop, and reads the file again when it is told so.
+
+        Raises:
+            Interrupted: It is to stop.
+        """
+        while self.session.control.next() is Wish.RELOAD:
+            self._reload()
+        raise Interrupted(signal.SIGTERM)
+
+    def _reload(self) -> None:
+        """Goes over to the file as it is now, if it checks out; runs that are on go on."""
+        output = self.session.output
+        try:
+            file = self._load()
+        except JobFileError as error:
+            for problem in error.problems:
+                output.log("ojob", "error", str(problem))
+            output.log("ojob", "error", "the file was not read again: it goes on as it was before")
+            return
+        with self.session.interrupts.shield():
+            self._go_over_to(file)
+        output.log("ojob", "info", f"{file.name} was read again: {len(self._schedules)} schedules")
+
+    def _go_over_to(self, file: JobFile) -> None:
+        scheduler = self.session.scheduler
+        scheduler.make_due_calls()  # these are still the old ones'
+        for schedule in self._schedules:
+            schedule.end()
+        for watch in self._watches:
+            watch.end()
+        self._watches = [watch for watch in self._watches if watch.is_at_work]
+        scheduler.clear()
+        self._schedules.clear()
+        self.session = self.session.renewed(file)
+        for flow in self.session.todo():
+            self.take_up(flow)

@@ -1,0 +1,87 @@
+"""What names and lines of log files are made of: dates like ``yyyy-MM-dd``, and ``{{names}}``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+_FIELDS: Final[dict[str, tuple[Callable[[datetime], str], str]]] = {
+    "yyyy": (lambda at: f"{at.year:04}", r"\d{4}"),
+    "yy": (lambda at: f"{at.year % 100:02}", r"\d{2}"),
+    "MM": (lambda at: f"{at.month:02}", r"\d{2}"),
+    "M": (lambda at: str(at.month), r"\d{1,2}"),
+    "dd": (lambda at: f"{at.day:02}", r"\d{2}"),
+    "d": (lambda at: str(at.day), r"\d{1,2}"),
+    "HH": (lambda at: f"{at.hour:02}", r"\d{2}"),
+    "H": (lambda at: str(at.hour), r"\d{1,2}"),
+    "mm": (lambda at: f"{at.minute:02}", r"\d{2}"),
+    "m": (lambda at: str(at.minute), r"\d{1,2}"),
+    "ss": (lambda at: f"{at.second:02}", r"\d{2}"),
+    "s": (lambda at: str(at.second), r"\d{1,2}"),
+    "SSS": (lambda at: f"{at.microsecond // 1000:03}", r"\d{3}"),
+    "Z": (lambda at: at.strftime("%z"), r"[+-]\d{4}"),
+    "XXX": (lambda at: at.isoformat()[-6:] if at.tzinfo else "", r"[+-]\d\d:\d\d"),
+}
+_PARTS: Final = re.compile(
+    r"'(?P<quoted>[^']*)'|(?P<field>(?P<letter>[A-Za-z])(?P=letter)*)|.", re.S
+)
+_NAMES: Final = re.compile(r"\{\{\{?\s*(\w+)\s*\}?\}\}")
+
+
+class DateFormat:
+    """Writes times by a pattern of letters; text among them may stand in single quotes.
+
+    Attributes:
+        pattern: The pattern.
+        matches: A regular expression of the texts that it writes.
+
+    Raises:
+        ValueError: The pattern has letters that stand for nothing.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        self.pattern = pattern
+        self._parts: list[str | Callable[[datetime], str]] = []
+        self.matches = ""
+        for part in _PARTS.finditer(pattern):
+            if (letters := part["field"]) is not None:
+                self._take_field(letters)
+            else:
+                text = (part["quoted"] or "'") if part["quoted"] is not None else part[0]
+                self._parts.append(text)
+                self.matches += re.escape(text)
+
+    def _take_field(self, letters: str) -> None:
+        if letters not in _FIELDS:
+            known = ", ".join(_FIELDS)
+            raise ValueError(
+                f"the date format {self.pattern!r} has {letters!r}, which stands for nothing: take "
+                f"{known}, and put other letters into single quotes"
+            )
+        write, matches = _FIELDS[letters]
+        self._parts.append(write)
+        self.matches += matches
+
+    def write(self, at: datetime) -> str:
+        """Returns the time as the pattern tells."""
+        return "".join(part if isinstance(part, str) else part(at) for part in self._parts)
+
+
+def names_in(template: str) -> set[str]:
+    """Returns the names that a template fills in."""
+    return set(_NAMES.findall(template))
+
+
+def filled(template: str, **values: str) -> str:
+    """Fills in a template."""
+    return _NAMES.sub(lambda found: values[found[1]], template)
+
+
+def matching(template: str, **patterns: str) -> re.Pattern[str]:
+    """Returns a regular expression of what a template may have become."""
+    parts = _NAMES.split(template)
+    return re.compile(
+        "".join(patterns[one] if at % 2 else re.escape(one) for at, one in enumerate(parts))
+    )

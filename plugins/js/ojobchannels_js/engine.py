@@ -1,0 +1,88 @@
+"""The child process in which a block of JavaScript runs, as its job sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from ojobchannels import Host
+
+_CHILD: Final = Path(__file__).with_name("child.py")
+
+
+class Engine:
+    """A child process; it is gone behind the block. Its messages are lines of JSON."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._rest = bytearray()
+
+    def __enter__(self) -> Engine:
+        self._process = subprocess.Popen(  # noqa: S603  our own program
+            [sys.executable, "-P", str(_CHILD)],
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # so that Ctrl-C reaches the job alone, which ends this
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._process.kill()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with suppress(BrokenPipeError):
+                    stream.close()
+        self._process.wait()
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Sends a message; a child that is gone does not get it, which `receive` tells."""
+        data = memoryview(json.dumps(message, default=repr).encode() + b"\n")
+        stdin = self._process.stdin
+        with suppress(BrokenPipeError):
+            while data and stdin is not None:
+                data = data[stdin.write(data) :]
+
+    def receive(self) -> dict[str, Any] | None:
+        """Returns the next message, or None if the child has ended.
+
+        Raises:
+            JobTimeout: The time of the job is over.
+        """
+        while b"\n" not in self._rest:
+            self._wait()
+            assert self._process.stdout is not None  # noqa: S101  a pipe was asked for
+            data = os.read(self._process.stdout.fileno(), 1 << 20)
+            if not data:
+                return None
+            self._rest += data
+        line, _, rest = self._rest.partition(b"\n")
+        self._rest = rest
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    def ending(self) -> str:
+        """Returns how the child has ended."""
+        status = self._process.wait()
+        return signal.Signals(-status).name if status < 0 else f"exit status {status}"
+
+    def _wait(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            assert self._process.stdout is not None  # noqa: S101  a pipe was asked for
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            while not selector.select(remaining := self._host.remaining()):
+                if remaining is not None and self._host.remaining() == 0:
+                    raise self._host.overdue()

@@ -1,0 +1,270 @@
+// What a block of JavaScript finds when it begins: the names of oJob, and how it reports its end.
+(function () {
+  "use strict";
+  const global = globalThis;
+  const callOut = global.__call;
+  delete global.__call;
+
+  // A failure in the job is thrown here as an Error of the same name.
+  function call(name, ...given) {
+    const answer = JSON.parse(callOut(name, JSON.stringify(given)));
+    if (answer.err === undefined) return answer.ok;
+    const error = new Error(answer.err.message);
+    Object.defineProperty(error, "name", { value: answer.err.name, configurable: true });
+    Object.defineProperty(error, "__raised", { value: answer.err.raised ?? null });
+    throw error;
+  }
+
+  function define(names) {
+    for (const name of Object.keys(names)) {
+      const it = { value: names[name], writable: true, configurable: true, enumerable: false };
+      Object.defineProperty(global, name, it);
+    }
+  }
+
+  // In JSON an Error is what it says, rather than an empty map.
+  Object.defineProperty(Error.prototype, "toJSON", {
+    value() { return String(this); }, writable: true, configurable: true
+  });
+
+  function text(thing) {
+    const isPlain = thing !== null && typeof thing === "object" && !(thing instanceof Error);
+    return isPlain && !(thing instanceof Date) ? JSON.stringify(thing) : String(thing);
+  }
+
+  const words = (things) => things.map(text).join(" ");
+  const isDef = (thing) => thing !== undefined;
+  const isUnDef = (thing) => thing === undefined;
+
+  class Channel {
+    constructor(name) { this._name = name; }
+    _do(operation, ...given) { return call("channel", this._name, operation, given); }
+    create(type, options) { call("open", this._name, type ?? "simple", options ?? {}); return this; }
+    get(key) { return this._do("get", key); }
+    getAll(match) { return this._do("getAll", ...(isDef(match) ? [match] : [])); }
+    getKeys() { return this._do("getKeys"); }
+    getSet(match, key, value) { return this._do("getSet", match, key, value); }
+    set(key, value) { this._do("set", key, value); return key; }
+    setAll(fields, values) {
+      this._do("setAll", values.map((value) => [pick(fields, value), value]));
+    }
+    unset(key) { this._do("unset", key); return key; }
+    unsetAll(fields, values) { this._do("unsetAll", values.map((value) => pick(fields, value))); }
+    push(key, value) { return this.set(key, value); }
+    pop() { return this._do("pop"); }
+    shift() { return this._do("shift"); }
+    size() { return this._do("size"); }
+    forEach(act) { this.getKeys().forEach((key) => act(key, this.get(key))); }
+  }
+
+  function pick(fields, value) {
+    return Object.fromEntries(fields.map((field) => [field, value[field]]));
+  }
+
+  // The value of an item under a path such as "owner.name", or by a function.
+  function reading(path) {
+    if (typeof path === "function") return path;
+    const steps = String(path).split(".");
+    return (item) => steps.reduce((found, step) => found?.[step], item);
+  }
+
+  function compare(one, other) { return one < other ? -1 : one > other ? 1 : 0; }
+
+  // A list and what is asked of it; each question gives another one, and leaves the list alone.
+  class Query {
+    constructor(items) { this._items = [...items]; }
+    _of(items) { return new Query(items); }
+    _keep(path, test) {
+      const read = reading(path);
+      return this._of(this._items.filter((item) => test(read(item))));
+    }
+    _numbers(path) {
+      const read = isDef(path) ? reading(path) : (item) => item;
+      return this._items.map(read).map(Number).filter((number) => !Number.isNaN(number));
+    }
+
+    filter(path) { return this._keep(path, Boolean); }
+    where(path, value) {
+      return arguments.length > 1 ? this.equals(path, value) : this.filter(path);
+    }
+    equals(path, value) { return this._keep(path, (it) => it == value); }
+    notEquals(path, value) { return this._keep(path, (it) => it != value); }
+    greater(path, value) { return this._keep(path, (it) => it > value); }
+    greaterEquals(path, value) { return this._keep(path, (it) => it >= value); }
+    less(path, value) { return this._keep(path, (it) => it < value); }
+    lessEquals(path, value) { return this._keep(path, (it) => it <= value); }
+    between(path, low, high) { return this._keep(path, (it) => it > low && it < high); }
+    starts(path, value) { return this._keep(path, (it) => String(it).startsWith(value)); }
+    ends(path, value) { return this._keep(path, (it) => String(it).endsWith(value)); }
+    contains(path, value) { return this._keep(path, (it) => isDef(it) && it.includes(value)); }
+    match(path, pattern) { return this._keep(path, (it) => new RegExp(pattern).test(it)); }
+
+    sort(...paths) {
+      const orders = paths.map((path) => {
+        const falls = typeof path === "string" && path.startsWith("-");
+        const read = reading(falls ? path.slice(1) : path);
+        return (one, other) => compare(read(one), read(other)) * (falls ? -1 : 1);
+      });
+      const by = (one, other) => orders.reduce((found, order) => found || order(one, other), 0);
+      return this._of([...this._items].sort(orders.length ? by : compare));
+    }
+    reverse() { return this._of([...this._items].reverse()); }
+    distinct(path) {
+      const values = new Set(this._items.map(reading(path)));
+      return [...values];
+    }
+    groupBy(path) {
+      const read = reading(path);
+      const groups = new Map();
+      for (const item of this._items) {
+        const key = read(item);
+        if (!groups.has(key)) groups.set(key, { key, items: [] });
+        groups.get(key).items.push(item);
+      }
+      return this._of(groups.values());
+    }
+    limit(number) {
+      return this._of(number < 0 ? this._items.slice(number) : this._items.slice(0, number));
+    }
+    head(number) { return this.limit(number ?? 1); }
+    tail(number) { return this.limit(-(number ?? 1)); }
+    skip(number) { return this._of(this._items.slice(number)); }
+
+    select(change) {
+      if (typeof change === "function") return this._items.map((item) => change(item));
+      return isDef(change) ? this.mapping(change) : [...this._items];
+    }
+    mapping(fields) {
+      const names = Object.keys(fields);
+      return this._items.map((item) => Object.fromEntries(
+        names.map((name) => [name, reading(name)(item) ?? fields[name]])
+      ));
+    }
+    first(fallback) { return this._items.length ? this._items[0] : fallback; }
+    last(fallback) { return this._items.length ? this._items.at(-1) : fallback; }
+    at(place) { return this._items.at(place); }
+    any() { return this._items.length > 0; }
+    none() { return this._items.length === 0; }
+    count() { return this._items.length; }
+    min(path) { return this.sort(path).first(); }
+    max(path) { return this.sort(path).last(); }
+    sum(path) { return this._numbers(path).reduce((total, number) => total + number, 0); }
+    // Of one field; or of the differences between two, such as ("endTime", "startTime").
+    average(path, less) {
+      const read = isDef(less)
+        ? (item) => reading(path)(item) - reading(less)(item)
+        : isDef(path) ? reading(path) : (item) => item;
+      const numbers = this._of(this._items.map(read))._numbers();
+      return numbers.length ? numbers.reduce((a, b) => a + b, 0) / numbers.length : undefined;
+    }
+  }
+
+  class Launch {
+    constructor(name, number) { this.name = name; this._number = number; }
+    state() { return call("launchState", this._number); }
+    done() { return call("launchDone", this._number); }
+    result(milliseconds) {
+      return call("launchResult", this._number, ...(isDef(milliseconds) ? [milliseconds] : []));
+    }
+    toJSON() { return { name: this.name, state: this.state() }; }
+  }
+
+  function launch(name, args) {
+    return new Launch(name, call("launch", name, ...(isDef(args) ? [args] : [])));
+  }
+
+  const manager = {
+    jobLocks: {
+      unlock(name) {
+        if (typeof name === "string" && name) return call("unlock", name);
+        throw new TypeError("unlock needs the name of a lock; give it, such as jobName=my-job");
+      }
+    }
+  };
+
+  define({
+    global,
+    isDef,
+    isUnDef,
+    log: (...things) => call("log", "info", words(things)),
+    logWarn: (...things) => call("log", "warn", words(things)),
+    logErr: (...things) => call("log", "error", words(things)),
+    print: (...things) => call("print", words(things)),
+    sleep: (milliseconds) => { call("sleep", milliseconds); },
+    now: () => Date.now(),
+    nowUTC: () => Date.now(),
+    getEnv: (name) => call("env", name),
+    skip: (reason) => call("skip", reason ?? "for no given reason"),
+    stringify: (thing, replacer, indent) => JSON.stringify(thing, replacer, indent ?? 2),
+    jsonParse: (text) => JSON.parse(text),
+    $ch: (name) => new Channel(name),
+    $from: (items) => new Query(items ?? []),
+    $job: (name, args) => call("job", name, ...(isDef(args) ? [args] : [])),
+    oJobRunJob: (name, args) => call("job", name, ...(isDef(args) ? [args] : [])),
+    oJobManagerLaunchJob: launch,
+    af: {
+      toYAML: (thing) => call("toYAML", thing),
+      fromYAML: (text) => call("fromYAML", text)
+    }
+  });
+  Object.defineProperty(global, "__oJobManager", {
+    get: () => (call("isManaged") ? manager : undefined), configurable: true
+  });
+
+  let above = 0;
+  let thrownAt = null;
+  let before = {};
+  let ending;
+
+  function place(thrown) {
+    const stack = thrown instanceof Error ? String(thrown.stack) : "";
+    const lines = [...stack.matchAll(/<input>:(\d+)/g)].map((found) => found[1] - above);
+    return lines.find((line) => line > 0) ?? thrownAt;
+  }
+
+  function failed(thrown) {
+    const raised = thrown instanceof Error ? thrown.__raised ?? null : null;
+    return JSON.stringify({ threw: { text: text(thrown), line: place(thrown), raised } });
+  }
+
+  // Only what the code has changed goes back: what JavaScript cannot tell apart stays as it was.
+  function completed(answer) {
+    const after = global.args;
+    if (after === null || typeof after !== "object" || Array.isArray(after)) {
+      return failed(new TypeError(`the code put ${text(after)} in the place of args, a map`));
+    }
+    const changed = {};
+    for (const name of Object.keys(after)) {
+      const value = JSON.stringify(after[name]);
+      if (value !== undefined && value !== before[name]) changed[name] = after[name];
+    }
+    const removed = Object.keys(before).filter((name) => after[name] === undefined);
+    return JSON.stringify({ answer, changed, removed });
+  }
+
+  function told(make, value) {
+    try { return make(value); } catch (thrown) { return failed(thrown); }
+  }
+
+  define({
+    __throwing: (line) => { thrownAt = line; },
+    __begin(given) {
+      const { args, job, error, linesAbove } = JSON.parse(given);
+      above = linesAbove;
+      for (const name of Object.keys(args)) before[name] = JSON.stringify(args[name]);
+      define({ args, job: { name: job }, id: job, error, exception: error });
+    },
+    // Answers what became of the code, or null while a promise that it returned is open.
+    __run() {
+      let answer;
+      try { answer = global.__body.call({}); } catch (thrown) { return failed(thrown); }
+      if (answer === null || typeof answer?.then !== "function") return told(completed, answer);
+      answer.then(
+        (value) => { ending = told(completed, value); },
+        (thrown) => { ending = failed(thrown); }
+      );
+      return null;
+    },
+    __ended: () => ending ?? null
+  });
+})();

@@ -1,0 +1,98 @@
+"""What the job does for a block of JavaScript that asks for it, by messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from ojobchannels import MISSING, Channel, Host, JobError, Launch
+
+_LOCKS: Final = "oJobManager-locks"
+
+
+class Service:
+    """Answers the calls of one block."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._raised: list[Exception] = []
+        self._launches: list[Launch] = []
+        self._calls: dict[str, Callable[..., Any]] = {
+            "channel": self._channel,
+            "isManaged": self._is_managed,
+            "job": host.run,
+            "launch": self._launch,
+            "launchDone": lambda number: self._launches[number].done(),
+            "launchResult": self._result,
+            "launchState": lambda number: self._launches[number].state,
+            "log": host.tell,
+            "open": self._open,
+            "print": host.print,
+            "skip": host.skip,
+            "unlock": self._unlock,
+        }
+
+    def answer(self, call: str, given: list[Any]) -> dict[str, Any]:
+        """Answers a call: a map with `ok`, with `err`, or with neither for undefined.
+
+        What is raised and derives from Exception is thrown in JavaScript, which may catch it.
+        """
+        try:
+            found = self._calls[call](*given)
+        except Exception as error:  # noqa: BLE001  it goes on in JavaScript
+            self._raised.append(error)
+            thrown = {"name": type(error).__name__, "message": str(error)}
+            return {"err": thrown | {"raised": len(self._raised) - 1}}
+        return {} if found is MISSING else {"ok": found}
+
+    def raised_as(self, number: int | None) -> Exception | None:
+        """Returns what was raised here and thrown in JavaScript."""
+        return None if number is None else self._raised[number]
+
+    def _open(self, name: str, type: str, options: dict[str, Any]) -> None:
+        self._host.channel(name, {"type": type, "args": options})
+
+    def _channel(self, name: str, operation: str, given: list[Any]) -> Any:
+        return _OPERATIONS[operation](self._host.channel(name), *given)
+
+    def _launch(self, name: str, args: dict[str, Any] | None = None) -> int:
+        self._launches.append(self._host.launch(name, args))
+        return len(self._launches) - 1
+
+    def _result(self, number: int, milliseconds: float | None = None) -> Any:
+        timeout = None if milliseconds is None else milliseconds / 1000
+        return self._launches[number].result(timeout)
+
+    def _is_managed(self) -> bool:
+        try:
+            self._host.channel(_LOCKS)
+        except JobError:
+            return False
+        return True
+
+    def _unlock(self, name: str) -> bool:
+        put_out = self._host.channel(_LOCKS).force_unlock(name)
+        if put_out is not None:
+            holder = ", ".join(f"{key} {value}" for key, value in put_out.holder.items())
+            self._host.tell("warn", f"the lock {name!r} was taken from its holder: {holder}")
+        return True
+
+
+def _get_set(channel: Channel, match: Any, key: Any, value: Any) -> Any:
+    found = channel.get_set(match, key, value)
+    return MISSING if found is None else found
+
+
+_OPERATIONS: Final[dict[str, Callable[..., Any]]] = {
+    "get": lambda channel, key: channel.get(key, default=MISSING),
+    "getAll": lambda channel, match=None: channel.get_all(match=match),
+    "getKeys": lambda channel: channel.get_keys(),
+    "getSet": _get_set,
+    "pop": lambda channel: channel.pop(default=MISSING),
+    "set": lambda channel, key, value: channel.set(key, value),
+    "setAll": lambda channel, items: channel.set_all([(key, value) for key, value in items]),
+    "shift": lambda channel: channel.shift(default=MISSING),
+    "size": lambda channel: channel.size(),
+    "unset": lambda channel, key: channel.unset(key),
+    "unsetAll": lambda channel, keys: channel.unset_all(keys),
+}

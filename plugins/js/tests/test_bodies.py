@@ -1,0 +1,345 @@
+"""How blocks of JavaScript are checked, run, and ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from ojobchannels import JobFileError, JobManager, LockBusy
+from ojobchannels.ojob import Control, Output, check_file, run_file
+from ojobchannels.ojob.events import Event
+
+THROWN = {
+    "throw new TypeError('no')": "TypeError: no",
+    "throw 'Job failed due to condition';": "Job failed due to condition",
+    "throw {code: 5};": '{"code":5}',
+    "nowhere();": "ReferenceError: nowhere is not defined",
+    "null.field": "TypeError: cannot read property 'field' of null",
+    "(function deeper() { return deeper() })();": "RangeError: Maximum call stack size exceeded",
+    "$ch('oJobManager-jobs').getAll();": "JobMisuse: job 'A': the channel 'oJobManager-jobs' "
+    "needs the manager; put 'oJobManager Init' before it in the todo",
+}
+
+
+@pytest.mark.parametrize("code", THROWN)
+def test_what_is_thrown_is_told_with_its_line(
+    run: Callable[..., Any], tmp_path: Path, code: str
+) -> None:
+    """The line is that of the YAML file, also for a text, which brings none with it."""
+    result, told = run(
+        f"""\
+        jobs:
+        - name: A
+          exec: |
+            // throw "a comment"
+            var text = "throw 'a text' " + `throw 1`;
+
+            {code}
+        todo: [A]
+        """
+    )
+    assert result.exit_status == 1
+    assert told == [f"A failed (CodeFailed: {tmp_path / 'f.yaml'}:7: {THROWN[code]})"]
+
+
+def test_code_in_one_line_is_told_with_its_line(run: Callable[..., Any], tmp_path: Path) -> None:
+    """Code that stands behind its key fails in the line of the key."""
+    _, told = run("jobs:\n- name: A\n  exec: throw 'x'\ntodo: [A]\n")
+    assert told == [f"A failed (CodeFailed: {tmp_path / 'f.yaml'}:3: x)"]
+
+
+def test_a_fault_of_the_code_is_found_before_anything_runs(tmp_path: Path) -> None:
+    """A file with code that is no JavaScript is refused with the line and column of the fault."""
+    path = tmp_path / "f.yaml"
+    path.write_text("jobs:\n- name: A\n  exec: |\n    var a = 1;\n    a b;\n")
+    with pytest.raises(JobFileError) as caught:
+        check_file(path, lang="js")
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.column) == (5, 7)
+    assert problem.message.startswith("this is not js: ")
+
+
+def test_code_cannot_leave_its_function(tmp_path: Path) -> None:
+    """Braces that do not match are a fault, whatever they enclose."""
+    path = tmp_path / "f.yaml"
+    path.write_text("jobs:\n- name: A\n  exec: |\n    }); (function () {\n")
+    with pytest.raises(JobFileError, match="this is not js"):
+        check_file(path, lang="js")
+
+
+def test_return_ends_the_body_alone(run: Callable[..., Any]) -> None:
+    """`return` gives the answer of the body, and `to` still runs."""
+    result, told = run(
+        """\
+        jobs:
+        - name: After
+          exec: log("after");
+        - name: A
+          to: After
+          exec: |
+            if (true) return;
+            log("never");
+        todo: [A]
+        """
+    )
+    assert (result.exit_status, told) == (0, ["A: after", "A completed"])
+
+
+def test_an_error_of_the_job_can_be_caught(run: Callable[..., Any]) -> None:
+    """What a called job raises is an Error with its name and message."""
+    result, told = run(
+        """\
+        jobs:
+        - name: Bad
+          typeArgs: {lang: python}
+          exec: raise KeyError("it")
+        - name: A
+          exec: |
+            try { $job("Bad") } catch (e) { log(e.name + "|" + e.message) }
+        todo: [A]
+        """
+    )
+    assert result.exit_status == 0
+    assert "A: KeyError|'it'" in told
+
+
+def test_code_under_catch_knows_the_error(run: Callable[..., Any]) -> None:
+    """Code under `catch` is of the same language, and has the error at hand."""
+    _, told = run(
+        """\
+        jobs:
+        - name: A
+          exec: throw "no";
+          catch: |
+            logErr("caught " + error);
+        todo: [A]
+        """
+    )
+    assert told[0].startswith("A: error: caught ")
+    assert told[0].endswith("f.yaml:3: no")
+
+
+def test_skip_leaves_out_the_rest(run: Callable[..., Any]) -> None:
+    """`skip` in a `from` ends the code, which cannot catch it, and the job is skipped."""
+    result, told = run(
+        """\
+        jobs:
+        - name: Look
+          exec: try { skip("nothing to do") } finally { log("never") }
+        - name: A
+          from: Look
+          exec: log("never");
+        todo: [A]
+        """
+    )
+    assert (result.exit_status, told) == (0, ["A skipped (nothing to do)"])
+
+
+def test_a_loop_is_ended_by_the_timeout_of_the_job(run: Callable[..., Any]) -> None:
+    """`typeArgs.timeout` ends a block that loops for ever."""
+    result, told = run(
+        """\
+        jobs:
+        - name: A
+          typeArgs: {timeout: 300}
+          exec: while (true) {}
+        todo: [A]
+        """
+    )
+    assert result.exit_status == 1
+    assert "JobTimeout: job 'A' ran longer than its timeout of 0.3 s" in told[0]
+
+
+def test_a_loop_is_ended_by_the_timeout_of_its_managed_run(
+    run: Callable[..., Any], manager: JobManager
+) -> None:
+    """The `timeout` of the managed run ends it too; the record tells, and the lock is free."""
+    result, _ = run(
+        """\
+        include: [oJobManager.yaml]
+        jobs:
+        - name: Init
+          to: oJobManager Init
+        - name: A
+          from: oJobManager Job Start
+          to: oJobManager Job End
+          catch: oJobManager Error
+          args: {name: looping, timeout: 500}
+          exec: |
+            for (;;) { nowUTC(); }
+        todo: [Init, A]
+        """
+    )
+    assert result.exit_status == 1
+    (record,) = manager.runs("looping")
+    assert record["status"] == "failed"
+    assert "timeout" in record["error"]
+    assert manager.locks.lock_info("looping") is None
+
+
+def test_code_under_catch_has_time_of_its_own(run: Callable[..., Any]) -> None:
+    """After a timeout, code under `catch` runs, and ends by the same time if it loops."""
+    _, told = run(
+        """\
+        jobs:
+        - name: A
+          typeArgs: {timeout: 1000}
+          exec: while (true) {}
+          catch: |
+            log("caught");
+            while (true) {}
+        todo: [A]
+        """
+    )
+    assert told[0] == "A: caught"
+    assert "its catch failed too: JobTimeout" in told[1]
+
+
+def test_memory_has_a_bound(run: Callable[..., Any]) -> None:
+    """A block that takes ever more memory fails, before the host does."""
+    result, told = run(
+        """\
+        jobs:
+        - name: A
+          exec: |
+            var all = [];
+            for (;;) all.push(new ArrayBuffer(64 << 20));
+        todo: [A]
+        """
+    )
+    assert result.exit_status == 1
+    assert "out of memory" in told[0]
+
+
+def test_a_crash_of_the_engine_is_told(run: Callable[..., Any]) -> None:
+    """A child process that dies fails its job, and says how it died."""
+    result, told = run(
+        """\
+        jobs:
+        - name: Kill
+          typeArgs: {lang: python}
+          exec: |
+            import os, signal
+            from pathlib import Path
+            for task in Path("/proc/self/task").iterdir():
+                for pid in (task / "children").read_text().split():
+                    if b"ojobchannels_js" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                        os.kill(int(pid), signal.SIGKILL)
+        - name: A
+          exec: |
+            $job("Kill");
+            for (;;) {}
+        todo: [A]
+        """
+    )
+    assert result.exit_status == 1
+    assert "f.yaml:13: the engine ended before the code did: SIGKILL" in told[-1]
+
+
+def test_a_promise_is_waited_for(run: Callable[..., Any]) -> None:
+    """A promise that the body returns is its answer; if it fails, the job does."""
+    result, told = run(
+        """\
+        jobs:
+        - name: Later
+          exec: |
+            async function later() { return await 5; }
+            return later();
+        - name: Never
+          exec: |
+            return (async () => { throw new Error("no") })();
+        - name: A
+          exec: |
+            log($job("Later"));
+            $job("Never");
+        todo: [A]
+        """
+    )
+    assert result.exit_status == 1
+    assert "A: 5" in told
+    assert told[-1].endswith("Error: no)")
+
+
+class Stopping:
+    """Keeps the lines of a daemon, and stops it at the first."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self.told: list[str] = []
+
+    def tell(self, event: Event) -> None:
+        if (event.kind, event.level) == ("log", "info"):  # not that it was late
+            self.told.append(event.told)
+            self._control.stop()
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("code", ["args.n > 1 // more", "var n = args.n; return n > 1;"])
+@pytest.mark.parametrize(("n", "told"), [(1, "ran"), (2, "its schedule ends")])
+def test_the_end_of_a_schedule_is_an_expression_or_a_body(
+    tmp_path: Path, code: str, n: int, told: str
+) -> None:
+    """`stopWhen` may be an expression alone, or return a value."""
+    path, control = tmp_path / "f.yaml", Control()
+    path.write_text(
+        "ojob: {daemon: true, lang: js}\njobs:\n- name: Tick\n  exec: log('ran')\n"
+        f"  typeArgs: {{timeInterval: 500, stopWhen: {json.dumps(code)}}}\n"
+        f"todo: [{{name: Tick, args: {{n: {n}}}}}]\n"
+    )
+    lines = Stopping(control)
+    run_file(path, output=Output(lines), control=control)
+    assert lines.told[0].startswith(told)
+
+
+def test_the_lock_goes_with_the_process_that_runs_the_file(
+    tmp_path: Path, config: dict[str, Any], manager: JobManager
+) -> None:
+    """When the process that runs a file is killed, its engine ends too, though its code loops."""
+    path = tmp_path / "f.yaml"
+    path.write_text(
+        dedent(
+            """\
+            include: [oJobManager.yaml]
+            jobs:
+            - name: Init
+              to: oJobManager Init
+            - name: A
+              from: oJobManager Job Start
+              to: oJobManager Job End
+              args: {name: a}
+              exec: |
+                log("at work");
+                for (;;) {}
+            todo: [Init, A]
+            """
+        )
+    )
+    places = f"sqlite:///{config['args']['file']}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ojobchannels", "run", path, "--lang", "js", "--jobs", places],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            while "at work" not in process.stdout.readline():
+                pass
+            with pytest.raises(LockBusy):
+                manager.start("a")
+            os.kill(process.pid, signal.SIGKILL)
+            manager.start("a", wait=60).end()
+            assert process.stdout.read() == ""  # the engine, which has it open as stderr, is gone
+        finally:
+            process.kill()

@@ -1,0 +1,56 @@
+"""Subscriptions on a replica set: change streams that end, and what they tell of each change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ojobchannels.testing.contracts.subscribing import Heard
+
+if TYPE_CHECKING:
+    from conftest import Storage
+
+
+def test_each_change_has_the_value_that_it_stored(replicated_storage: Storage) -> None:
+    """Also of maps and texts of which a change alters a small part only, and of ``$ref``."""
+    channel, heard = replicated_storage.open(), Heard()
+    values: list[Any] = [
+        {"state": "new", "tries": n, "list": list(range(n)), "text": "x" * 5000} for n in range(20)
+    ]
+    values += [{"$ref": 1}, {"$ref": 2}, {"plain": 1}, None, {"a.b": {"$c": 1}}]
+    with channel.subscribe(heard):
+        for value in values:
+            channel.set({"id": 1.0}, value)
+        heard.until(lambda: len(heard.changes) == len(values))
+    assert heard.values({"id": 1}) == values
+    assert repr(heard.changes[0].key) == repr(heard.changes[-1].key) == "{'id': 1.0}"
+
+
+def test_marks_that_stay_are_no_entries(replicated_storage: Storage) -> None:
+    """A fenced unset of nothing is not told, nor is what the server sweeps."""
+    channel, heard = replicated_storage.open(), Heard()
+    with channel.subscribe(heard):
+        channel.unset("nothing", fence=5)
+        channel.set("key", 1, fence=5)
+        channel.unset("key", fence=6)
+        channel.destroy()
+        channel.set("last", 1)
+        heard.until(lambda: heard.values("last") == [1])
+    assert [(one.op, one.key) for one in heard.changes] == [
+        ("set", "key"),
+        ("unset", "key"),
+        ("set", "last"),
+    ]
+
+
+def test_after_a_stream_has_ended_a_resync_is_told(replicated_storage: Storage) -> None:
+    """And what differs; what changes after it is told as before."""
+    channel, heard = replicated_storage.open(prefix="ends"), Heard()
+    channel.set("gone", 1)
+    with channel.subscribe(heard, replay=True):
+        heard.until_like(channel)
+        with replicated_storage.client() as client:
+            client[replicated_storage.config["args"]["database"]].drop_collection("ends_documents")
+        heard.until(lambda: any(one.op == "resync" for one in heard.changes))
+        heard.until_like(channel)
+        channel.set("key", 1)
+        heard.until_like(channel)

@@ -1,0 +1,129 @@
+"""`logToFile`, `logToConsole` and `--json`, as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+from typing import TypeAlias
+
+import pytest
+
+import ojobchannels as oc
+from ojobchannels.ojob import check_file, run_file
+
+Ojob: TypeAlias = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the job file is."""
+    return tmp_path / "f.yaml"
+
+
+@pytest.fixture
+def ojob(tmp_path: Path, path: Path) -> Ojob:
+    """Runs a job file by the command line, in its folder."""
+
+    def run(text: str, *options: str) -> subprocess.CompletedProcess[str]:
+        path.write_text(dedent(text))
+        return subprocess.run(
+            [sys.executable, "-m", "ojobchannels", "run", path.name, *options],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def test_a_run_tells_to_a_file_too(ojob: Ojob, tmp_path: Path) -> None:
+    """Lines of jobs, warnings and errors, each with its type."""
+    result = ojob(
+        """\
+        ojob: {logToFile: {logFolder: logs/here}}
+        jobs:
+        - {name: Work, exec: "log('one'); log_warn('two'); 1/0"}
+        todo: [Work]
+        """
+    )
+    assert result.returncode == 1
+    (file,) = (tmp_path / "logs" / "here").iterdir()
+    told = [line.split(" | ", 1)[1] for line in file.read_text().splitlines()]
+    assert told[:3] == ["INFO | Work | started", "INFO | Work | one", "WARN | Work | two"]
+    assert told[3].startswith("ERROR | Work | failed after ")
+    assert told[3].endswith("ZeroDivisionError: division by zero")
+    assert "Work | one" in result.stdout
+    assert "ZeroDivisionError" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "settings", ["logToFile: {logFolder: logs, setLogOff: true}", "logToConsole: false"]
+)
+def test_the_console_can_be_turned_off(ojob: Ojob, tmp_path: Path, settings: str) -> None:
+    """With or without a file in its place; the exit status still tells how it went."""
+    result = ojob(f"ojob: {{{settings}}}\njobs: [{{name: Work, exec: 1/0}}]\ntodo: [Work]\n")
+    assert (result.returncode, result.stdout, result.stderr) == (1, "", "")
+    assert (tmp_path / "logs").exists() is ("logToFile" in settings)
+
+
+def test_programs_get_json_and_nothing_else(ojob: Ojob) -> None:
+    """What jobs print goes to standard error, also by way of processes that they start."""
+    result = ojob(
+        """\
+        jobs:
+        - name: Work
+          exec: |
+            import subprocess
+            print("by hand", flush=True)
+            subprocess.run(["echo", "by a process"])
+            log("said")
+        todo: [Work]
+        """,
+        "--json",
+    )
+    assert result.returncode == 0
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(one["event"], one["job"]) for one in events] == [
+        ("started", "Work"),
+        ("log", "Work"),
+        ("completed", "Work"),
+    ]
+    assert result.stderr.splitlines() == ["by hand", "by a process"]
+
+
+def test_nothing_runs_without_the_log_that_was_asked_for(path: Path, tmp_path: Path) -> None:
+    """The error names the folder and the setting."""
+    (tmp_path / "logs").write_text("")
+    path.write_text(
+        f"ojob: {{logToFile: {{logFolder: '{tmp_path}/logs/here'}}}}\n"
+        "jobs: [{name: Work, exec: 'print(1)'}]\ntodo: [Work]\n"
+    )
+    with pytest.raises(oc.LogFileUnavailable, match=r"logs/here/.*ojob\.logToFile\.logFolder"):
+        run_file(path)
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("fileDateFormat: yyyy-ww", "'ww', which stands for nothing: take yyyy"),
+        ("lineTemplate: '{{time}}'", "nothing fills in {{time}}: take {{timedate}}, {{type}}"),
+        ("HKRegExPattern: 'a('", "no regular expression"),
+        ("HKhowLongAgoInMinutes: 0", "0 is out of range: write 1 or more minutes"),
+        ("numberOfEntriesToKeep: 10", "nothing is kept in memory; take it out"),
+        ("logfolder: logs", "did you mean `logFolder`?"),
+        ("dontCompress: 1", "expected true or false"),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything_runs(path: Path, written: str, told: str) -> None:
+    """With its line and what to write."""
+    path.write_text(f"ojob:\n  logToFile:\n    {written}\njobs: [{{name: A}}]\ntodo: [A]\n")
+    with pytest.raises(oc.JobFileError) as raised:
+        check_file(path)
+    (problem,) = raised.value.problems
+    assert told in f"{problem.message}: {problem.hint}"
+    assert problem.line == 3
