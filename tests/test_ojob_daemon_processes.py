@@ -168,13 +168,14 @@ def test_a_signal_ends_a_daemon_in_order(
     assert manager.locks.locks() == []
 
 
+@pytest.mark.parametrize("nohup", ["", "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"])
 def test_sighup_has_a_daemon_read_its_file_again(
-    start: Callable[..., Started], place: dict[str, Any], tmp_path: Path
+    start: Callable[..., Started], place: dict[str, Any], tmp_path: Path, nohup: str
 ) -> None:
-    """A file that no longer checks out leaves the old one running, with the fault told."""
+    """Under nohup too. A file that no longer checks out leaves the old one running, and is told."""
     text = JOBS.format(place=place).replace('print("at work", flush=True)', 'log("{word}")')
     text = text.replace("gate", "free")
-    daemon = start(RUN, text.replace("{word}", "old"))
+    daemon = start(f"import signal\n{nohup}{RUN}", text.replace("{word}", "old"))
     heard(daemon, "Work | old")
     (tmp_path / "0.yaml").write_text(text.replace("{word}", "new"))
     daemon.send_signal(signal.SIGHUP)

@@ -53,7 +53,10 @@ class Interrupts:
 
     def _take_hang_ups(self) -> None:
         hung_up, number = self._hung_up, getattr(signal, "SIGHUP", None)  # Windows has none
-        if hung_up and number and signal.getsignal(number) is signal.SIG_DFL:
+        # Whoever starts a daemon under nohup has its hang-ups ignored, and can still ask it to read
+        # the file again.
+        free = (signal.SIG_DFL, signal.SIG_IGN)
+        if hung_up and number and signal.getsignal(number) in free:
             self._before[number] = signal.signal(number, lambda *_: hung_up())
 
     def __exit__(
