@@ -14,9 +14,11 @@ import ojobchannels as oc
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Storage, Worker
+    from conftest import Storage
 
-    StartWorker = Callable[..., Worker]
+    from ojobchannels.testing.suite import Child
+
+    StartWorker = Callable[..., Child]
 
 
 def side(storage: Storage) -> Path:

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-    from conftest import Storage, Worker
+    from conftest import Storage
 
-    StartWorker = Callable[..., Worker]
+    from ojobchannels.testing.suite import Child
+
+    StartWorker = Callable[..., Child]
 
 # Lets a handler raise at random instants of `work`; after each, another thread and another handle
 # must find the lock free and be able to write, soon.

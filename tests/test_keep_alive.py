@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
-    from conftest import ManualClock, Storage, Worker
+    from conftest import ManualClock, Storage
+
+    from ojobchannels.testing.suite import Child
 
 
 TTL = 1.5
@@ -471,7 +473,7 @@ say("passed")
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux counts threads of a user")
 def test_where_no_thread_is_to_be_had_a_watched_lock_is_refused(
-    simple_storage: Storage, start_worker: Callable[..., Worker]
+    simple_storage: Storage, start_worker: Callable[..., Child]
 ) -> None:
     """One clear error, the lock is free, and the next attempt goes well once there are threads."""
     worker = start_worker(NO_THREADS + REFUSED, simple_storage)
@@ -484,7 +486,7 @@ def test_where_no_thread_is_to_be_had_a_watched_lock_is_refused(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux counts threads of a user")
 def test_keep_alive_outlives_a_shortage_of_threads(
-    simple_storage: Storage, start_worker: Callable[..., Worker]
+    simple_storage: Storage, start_worker: Callable[..., Child]
 ) -> None:
     """A renewal that got no thread is tried again, and a loss is told all the same."""
     worker = start_worker(NO_THREADS + TRIED_AGAIN, simple_storage)

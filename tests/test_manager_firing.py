@@ -15,7 +15,9 @@ from ojobchannels.manager import firing
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Storage, Worker
+    from conftest import Storage
+
+    from ojobchannels.testing.suite import Child
 
 NOON = 1_772_366_400_000
 
@@ -134,7 +136,7 @@ def test_a_schedule_begins_where_it_was_seen_last(one: oc.JobManager) -> None:
 def test_a_run_that_died_before_its_record_is_told_by_the_next(
     shared_storage: Storage,
     one: oc.JobManager,
-    start_worker: Callable[..., Worker],
+    start_worker: Callable[..., Child],
     taken: bool,
 ) -> None:
     """Killed between its lock and its record: the history has it as abandoned, with its time."""

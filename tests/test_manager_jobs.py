@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from conftest import Announcer
     from manager_fixtures import Log, Managers, Meddler
+
+    from ojobchannels.testing.suite import Announcer
 
 pytest_plugins = ["tests.manager_fixtures"]
 
@@ -190,7 +191,7 @@ def test_if_running_wait_waits_for_its_turn(
     job = here.job("x", if_running="wait")(Flaky(0))
     run = elsewhere.start("x")
     answer = in_background(job)
-    assert announcer.waiting.acquire(timeout=30)
+    announcer.await_waiter()
     run.end()
     assert answer.result(30) == "success 1"
     assert statuses(here, "x") == ["completed", "completed"]

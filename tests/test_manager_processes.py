@@ -14,9 +14,11 @@ import ojobchannels as oc
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from conftest import Storage, Worker
+    from conftest import Storage
 
-    StartWorker = Callable[..., Worker]
+    from ojobchannels.testing.suite import Child
+
+    StartWorker = Callable[..., Child]
 
 RUN = """
 with oc.JobManager(facts["config"], facts["config"]) as manager:
@@ -63,16 +65,16 @@ def manager(shared_storage: Storage) -> Iterator[oc.JobManager]:
 
 
 @pytest.fixture
-def ready_worker(start_worker: StartWorker, shared_storage: Storage) -> Callable[..., Worker]:
+def ready_worker(start_worker: StartWorker, shared_storage: Storage) -> Callable[..., Child]:
     """Starts a process that runs the job when it is told to, and once more to end it."""
 
-    def start(timeout: float = 60) -> Worker:
+    def start(timeout: float = 60) -> Child:
         return start_worker(RUN, config=shared_storage.config, timeout=timeout)
 
     return start
 
 
-def begin(worker: Worker) -> Any:
+def begin(worker: Child) -> Any:
     """Has the job of a ready worker begin; returns what came of it."""
     assert worker.hear() == "ready"
     worker.tell()
@@ -86,7 +88,7 @@ def written(manager: oc.JobManager, key: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_of_eight_processes_that_start_one_job_at_once_one_runs(
-    manager: oc.JobManager, ready_worker: Callable[..., Worker]
+    manager: oc.JobManager, ready_worker: Callable[..., Child]
 ) -> None:
     """Seven raise LockBusy that names the holder; the history shows one run and seven skipped."""
     workers = [ready_worker() for _ in range(8)]
@@ -117,7 +119,7 @@ def test_of_eight_processes_that_start_one_job_at_once_one_runs(
 
 
 def test_a_killed_run_is_told_as_abandoned_and_the_job_runs_again_at_once(
-    manager: oc.JobManager, ready_worker: Callable[..., Worker]
+    manager: oc.JobManager, ready_worker: Callable[..., Child]
 ) -> None:
     """kill -9 in the middle of a minute's lease: nobody waits for it, and the history tells."""
     worker = ready_worker()
@@ -137,7 +139,7 @@ def test_a_killed_run_is_told_as_abandoned_and_the_job_runs_again_at_once(
 
 
 def test_a_waiting_run_starts_when_the_one_before_it_is_killed(
-    manager: oc.JobManager, ready_worker: Callable[..., Worker], start_worker: StartWorker
+    manager: oc.JobManager, ready_worker: Callable[..., Child], start_worker: StartWorker
 ) -> None:
     """Well before the minute of the lease is over."""
     worker = ready_worker()
@@ -154,7 +156,7 @@ def test_a_waiting_run_starts_when_the_one_before_it_is_killed(
 
 
 def test_a_killed_run_is_marked_by_prune(
-    manager: oc.JobManager, ready_worker: Callable[..., Worker]
+    manager: oc.JobManager, ready_worker: Callable[..., Child]
 ) -> None:
     """Where the job is not started again, cleaning up writes what became of it."""
     worker = ready_worker()
@@ -166,7 +168,7 @@ def test_a_killed_run_is_marked_by_prune(
 
 
 def test_a_holder_that_was_stopped_beyond_its_lease_finds_its_run_lost(
-    manager: oc.JobManager, ready_worker: Callable[..., Worker]
+    manager: oc.JobManager, ready_worker: Callable[..., Child]
 ) -> None:
     """It says so in its own record, and leaves the new holder's lock and record alone."""
     worker = ready_worker(timeout=1)
@@ -195,7 +197,7 @@ def test_a_holder_that_was_stopped_beyond_its_lease_finds_its_run_lost(
 
 
 def test_a_stopped_holder_that_nobody_followed_is_lost_all_the_same(
-    manager: oc.JobManager, ready_worker: Callable[..., Worker]
+    manager: oc.JobManager, ready_worker: Callable[..., Child]
 ) -> None:
     """Its lease is over: what it did afterwards was not protected, also if nobody else ran."""
     worker = ready_worker(timeout=1)
@@ -224,7 +226,7 @@ def test_a_forked_child_has_no_part_in_the_run(
 
 
 def test_start_times_grow_from_process_to_process(
-    manager: oc.JobManager, ready_worker: Callable[..., Worker]
+    manager: oc.JobManager, ready_worker: Callable[..., Child]
 ) -> None:
     """Runs and refusals of many processes have their order in the history."""
     order = []

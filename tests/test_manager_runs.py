@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from concurrent.futures import Future
 
-    from conftest import Announcer, ManualClock
+    from conftest import ManualClock
     from manager_fixtures import Log, Managers, Meddler
+
+    from ojobchannels.testing.suite import Announcer
 
 pytest_plugins = ["tests.manager_fixtures"]
 
@@ -740,7 +742,7 @@ def test_a_run_waits_for_the_one_before_it(
     here, elsewhere = managers.open(), managers.open(on_locks=announcer)
     first = here.start("x")
     second = in_background(elsewhere.start, "x", wait=60)
-    assert announcer.waiting.acquire(timeout=30)
+    announcer.await_waiter()
     first.end()
     second.result(30).end()
     assert statuses(here) == ["completed", "completed"]

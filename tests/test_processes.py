@@ -16,9 +16,11 @@ import ojobchannels as oc
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Storage, Worker
+    from conftest import Storage
 
-    StartWorker = Callable[..., Worker]
+    from ojobchannels.testing.suite import Child
+
+    StartWorker = Callable[..., Child]
 
 
 WRITE = """
@@ -28,11 +30,9 @@ for number in range(facts["start"], facts["keys"]):
 """
 
 
-def acknowledged(worker: Worker, limit: int | None = None) -> int:
+def acknowledged(worker: Child, limit: int | None = None) -> int:
     """How many keys, counted from 0, the writer says are stored; read to its end or so far."""
-    assert worker.process.stdout is not None
-    lines = islice(worker.process.stdout, limit)
-    return max((int(line) + 1 for line in lines if line.endswith("\n")), default=0)
+    return max((number + 1 for number in islice(worker.rest(), limit)), default=0)
 
 
 @pytest.mark.torture
@@ -43,7 +43,7 @@ def test_two_processes_write_thousands_of_keys_while_they_are_killed(
     """Writers die by -9 at random and are started again: what was acknowledged is there."""
     channel, keys = shared_storage.open(), 2000
 
-    def start(by: str) -> Worker:
+    def start(by: str) -> Child:
         stored = [one["number"] for one in channel.get_all({"by": by})]
         assert stored == list(range(len(stored)))
         return start_worker(WRITE, shared_storage, by=by, start=len(stored), keys=keys)

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,35 +16,45 @@ from bson.datetime_ms import DatetimeMS
 import ojobchannels as oc
 from ojobchannels.testing.proxy import Proxy
 from ojobchannels.testing.servers import MongoServer, mongo_url, or_skip
+from ojobchannels.testing.subject import Subject
+from ojobchannels.testing.suite import (
+    announcer,
+    closing,
+    in_background,
+    nothing_is_left_running,
+    start_worker,
+)
 from ojobchannels_mongo.calls import Line
 from ojobchannels_mongo.faults import Operation
 from ojobchannels_mongo.servers import Link
 
-WORKER = Path(__file__).with_name("workers.py")
+__all__ = [
+    "ServerClock",
+    "Storage",
+    "announcer",
+    "in_background",
+    "nothing_is_left_running",
+    "start_worker",
+]
+
 DATABASE = f"ojobtest_{os.getpid()}_{secrets.token_hex(4)}"
 
 
-@dataclass
-class Storage:
+class Storage(Subject):
     """One place on a server, on which a test opens any number of handles."""
 
-    url: str
-    name: str
-    replicated: bool
-    opened: list[oc.Channel] = field(default_factory=list)
-
-    type = "mongo"
+    def __init__(self, url: str, replicated: bool, name: str | None = None) -> None:
+        super().__init__("mongo", {"url": url, "database": DATABASE}, name=name)
+        self.replicated = replicated
 
     @property
-    def config(self) -> dict[str, Any]:
-        """What another process opens it with."""
-        return {"type": "mongo", "args": {"url": self.url, "database": DATABASE}}
+    def url(self) -> str:
+        """Where the server is."""
+        return str(self.options["url"])
 
-    def open(self, name: str | None = None, **options: Any) -> oc.Channel:
-        """Opens a handle, which is closed at the end of the test."""
-        channel = oc.open_channel(name or self.name, self.config, **options)
-        self.opened.append(channel)
-        return channel
+    @url.setter
+    def url(self, url: str) -> None:
+        self.options["url"] = url
 
     def url_through(self, proxy: Proxy) -> str:
         """The URL by which a client reaches the server over the proxy, and stays there."""
@@ -65,65 +67,6 @@ class Storage:
     def client(self) -> pymongo.MongoClient[dict[str, Any]]:
         """The driver's client, to look past the channels."""
         return pymongo.MongoClient(self.url)
-
-
-class Worker:
-    """A process that runs a script with the names of workers.py, and talks in lines of JSON."""
-
-    def __init__(self, script: str, storage: Storage | None, facts: dict[str, Any]) -> None:
-        given: dict[str, Any] = {"facts": facts}
-        if storage is not None:
-            given |= {"name": storage.name, "config": storage.config}
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", WORKER, script, json.dumps(given)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def hear(self) -> Any:
-        """Returns what the script said next."""
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line, f"the worker ended with status {self.process.wait()}; its output is on stderr"
-        return json.loads(line)
-
-    def tell(self, thing: object = None) -> None:
-        """Gives the script what it waits to `hear`."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(thing) + "\n")
-        self.process.stdin.flush()
-
-    def kill(self) -> None:
-        """Kills the process with -9."""
-        self.process.kill()
-        self.process.wait()
-
-    def end(self) -> int:
-        """Waits for the process and returns its exit status."""
-        self.process.communicate()
-        return self.process.returncode
-
-    def clear_away(self) -> None:
-        self.kill()
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None and not pipe.closed:
-                try:
-                    pipe.close()
-                except BrokenPipeError:
-                    continue
-
-
-class Announcer:
-    """An extension that tells when somebody is about to wait for a lock."""
-
-    def __init__(self) -> None:
-        self.waiting = threading.Semaphore(0)
-
-    @oc.hookimpl(wrapper=True)
-    def wait(self) -> Iterator[None]:
-        self.waiting.release()
-        return (yield)
 
 
 def _url_of_one(replica_set: bool) -> Iterator[str]:
@@ -160,7 +103,7 @@ def storage(
     """A place on a server alone, then one on a replica set."""
     replicated = request.param == "replicated"
     url = url_replicated if replicated else url_alone
-    yield from _lend(Storage(url, f"test-{secrets.token_hex(6)}", replicated))
+    yield from closing(Storage(url, replicated))
 
 
 @pytest.fixture
@@ -172,25 +115,19 @@ def shared_storage(storage: Storage) -> Storage:
 @pytest.fixture
 def replicated_storage(url_replicated: str) -> Iterator[Storage]:
     """A place on a replica set."""
-    yield from _lend(Storage(url_replicated, f"test-{secrets.token_hex(6)}", True))
+    yield from closing(Storage(url_replicated, True))
 
 
 @pytest.fixture
 def storage_alone(url_alone: str) -> Iterator[Storage]:
     """A place on a server alone."""
-    yield from _lend(Storage(url_alone, f"test-{secrets.token_hex(6)}", False))
+    yield from closing(Storage(url_alone, False))
 
 
 @pytest.fixture
 def channel(storage: Storage) -> oc.Channel:
     """An open, empty channel on each in turn."""
     return storage.open()
-
-
-def _lend(storage: Storage) -> Iterator[Storage]:
-    yield storage
-    for channel in storage.opened:
-        channel.close()
 
 
 @pytest.fixture(params=["alone", "replicated"])
@@ -212,7 +149,7 @@ def proxy(storage: Storage) -> Iterator[Proxy]:
 def behind(storage: Storage, proxy: Proxy) -> Iterator[Storage]:
     """The storage as it is reached through the proxy."""
     url = f"{storage.url_through(proxy)}&heartbeatFrequencyMS=500"
-    yield from _lend(Storage(url, storage.name, storage.replicated))
+    yield from closing(Storage(url, storage.replicated, storage.name))
 
 
 class ServerClock:
@@ -272,59 +209,3 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> ServerClock:
 
     monkeypatch.setattr(Line, "call", tell)
     return clock
-
-
-@pytest.fixture
-def announcer() -> Announcer:
-    """An extension whose `waiting` counts those who went to wait for a lock."""
-    return Announcer()
-
-
-@pytest.fixture
-def start_worker() -> Iterator[Callable[..., Worker]]:
-    """Starts processes, ``start_worker(script, storage, fact=…)``, that do not outlive the test."""
-    workers: list[Worker] = []
-
-    def start(script: str, storage: Storage | None = None, **facts: Any) -> Worker:
-        worker = Worker(script, storage, facts)
-        workers.append(worker)
-        return worker
-
-    yield start
-    for worker in workers:
-        worker.clear_away()
-
-
-@pytest.fixture
-def in_background() -> Iterator[Callable[..., Future[Any]]]:
-    """Runs a function on another thread and answers its future."""
-    with ThreadPoolExecutor(16, "test") as pool:
-        yield pool.submit
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left_running() -> Iterator[None]:
-    """After each test no thread of ours and no child process that it started may be left."""
-    before = _children()
-    yield
-    ends = time.monotonic() + 20
-    while (threads := _our_threads()) and time.monotonic() < ends:
-        threads[0].join(20)  # it may begin another one before it ends
-    assert _our_threads() == []
-    assert _children() - before == set()
-
-
-def _our_threads() -> list[threading.Thread]:
-    return [one for one in threading.enumerate() if one.name.startswith("ojobchannels-")]
-
-
-def _children() -> set[int]:
-    lists = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    return {int(pid) for each in lists for pid in _text(each).split()}
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("ascii")
-    except OSError:
-        return ""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
-    from conftest import Announcer
+    from ojobchannels.testing.suite import Announcer
 
     Background = Callable[..., Future[Any]]
 
@@ -200,7 +200,7 @@ def test_another_member_takes_over_when_the_primary_is_killed(
         held = channel.lock("nightly", ttl=PATIENT, keep_alive=True)
         channel.set("guarded", "new", fence=held.fence)
         waiting = in_background(other.lock, "nightly", ttl=30, wait=PATIENT)
-        assert announcer.waiting.acquire(timeout=10)
+        announcer.await_waiter()
         killing = in_background(three.kill_primary)
         taken = []
         while not killing.done():

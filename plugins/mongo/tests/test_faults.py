@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -17,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
-    from conftest import Announcer, Storage
+    from conftest import Storage
+
+    from ojobchannels.testing.suite import Announcer
 
     Background = Callable[..., Future[Any]]
 
@@ -87,7 +88,8 @@ def open_each(storage: Storage, behind: Storage, timeout: float) -> dict[str, oc
         direct = storage.open(name)
         direct.set("key", 1)
         direct.set("end", "last")
-        client = replace(behind, url=f"{behind.url}&appName=client{number}", opened=behind.opened)
+        client = type(behind)(f"{behind.url}&appName=client{number}", behind.replicated)
+        client.opened = behind.opened
         client.open(name, timeout=PATIENT).size()
         opened[operation] = client.open(name, timeout=timeout)
     return opened
@@ -328,7 +330,7 @@ def test_a_waiter_that_cannot_reach_the_server_is_told(
     waiter = behind.open(timeout=TIMEOUT, extensions=[announcer])
     lease = storage.open().lock("nightly", ttl=60)
     waiting = in_background(waiter.lock, "nightly", ttl=30, wait=None)
-    assert announcer.waiting.acquire(timeout=10)
+    announcer.await_waiter()
     proxy.black_hole()
     with pytest.raises(oc.ChannelError):
         waiting.result(20)

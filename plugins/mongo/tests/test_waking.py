@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from conftest import Announcer, Storage
+    from conftest import Storage
+
+    from ojobchannels.testing.suite import Announcer
 
     Background = Callable[..., Future[Any]]
     StartWorker = Callable[..., Any]
@@ -70,7 +72,7 @@ for turn in range(8):
     for _ in range(8):
         assert holder.hear() == "held"
         waiting = in_background(wait_for_it)
-        assert announcer.waiting.acquire(timeout=10)
+        announcer.await_waiter()
         if storage.replicated:
             until(lambda: has_stream(storage.url))
         holder.tell()
@@ -93,7 +95,7 @@ def test_one_thread_listens_for_all_waiters_and_ends_with_the_last(
 
     waiting = [in_background(work, handle) for handle in handles for _ in "ab"]
     for _ in waiting:
-        assert announcer.waiting.acquire(timeout=10)
+        announcer.await_waiter()
     if storage.replicated:
         until(lambda: len(listeners()) == 1)
         until(lambda: has_stream(storage.url))
@@ -122,7 +124,7 @@ def test_a_release_wakes_one_of_many_waiters_of_a_process(
 
     workers = [in_background(work, number) for number in range(12)]
     for _ in workers:
-        assert announcer.waiting.acquire(timeout=10)
+        announcer.await_waiter()
     first.release()
     for worker in workers:
         worker.result(30)
@@ -138,7 +140,7 @@ def test_waiters_listen_on_after_the_collection_was_dropped(
     lease = channel.lock("nightly", ttl=60)
     waiting = [in_background(channel.lock, "nightly", ttl=60, wait=30) for _ in range(2)]
     for _ in waiting:
-        assert announcer.waiting.acquire(timeout=10)
+        announcer.await_waiter()
     until(lambda: has_stream(storage.url))
     dropped = time.monotonic()
     with storage.client() as client:
@@ -172,7 +174,7 @@ def test_a_waiter_goes_on_when_it_may_not_listen(
         with oc.open_channel("orders", url, extensions=[announcer]) as channel:
             lease = channel.lock("nightly", ttl=60)
             waiting = in_background(channel.lock, "nightly", ttl=30, wait=30)
-            assert announcer.waiting.acquire(timeout=10)
+            announcer.await_waiter()
             until(lambda: listeners() == [])
             with oc.open_channel("orders", f"{url}?appName=other") as other:
                 other.force_unlock("nightly")
@@ -195,7 +197,7 @@ def test_waiting_outlives_a_server_that_is_away_for_a_moment(
     ):
         lease = holder.lock("nightly", ttl=60)
         waiting = in_background(waiter.lock, "nightly", ttl=30, wait=60)
-        assert announcer.waiting.acquire(timeout=10)
+        announcer.await_waiter()
         own_server.kill()
         own_server.start()
         assert not waiting.done()

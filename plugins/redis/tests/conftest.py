@@ -1,18 +1,11 @@
-"""What the tests share: a real server, storages on it, and a clock of the server to turn.
-
-The fixtures that start processes and threads are those of the core's own tests, in this checkout.
-"""
+"""What the tests share: a real server, storages on it, and a clock of the server to turn."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import secrets
-import sys
 from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import redis
@@ -21,38 +14,25 @@ import ojobchannels as oc
 from ojobchannels.plugins import checked_options, registry
 from ojobchannels.testing.proxy import Proxy
 from ojobchannels.testing.servers import RedisServer, or_skip, redis_url
+from ojobchannels.testing.subject import Subject
+from ojobchannels.testing.suite import (
+    announcer,
+    closing,
+    in_background,
+    nothing_is_left_running,
+    start_worker,
+)
 from ojobchannels_redis import scripts
 from ojobchannels_redis.options import settle
 from ojobchannels_redis.scripts import Script
 
-CORE_TESTS = Path(__file__).parents[3] / "tests"
-
-
-def load_core(name: str) -> ModuleType:
-    """Imports a module of the core's tests."""
-    known = sys.modules.get(f"core_{name}")
-    if known is not None:
-        return known
-    specification = importlib.util.spec_from_file_location(
-        f"core_{name}", CORE_TESTS / f"{name}.py"
-    )
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[f"core_{name}"] = module
-    specification.loader.exec_module(module)
-    return module
-
-
-if TYPE_CHECKING:
-    Storage = Any
-else:
-    _core = load_core("conftest")
-    Storage = _core.Storage
-    announcer = _core.announcer
-    in_background = _core.in_background
-    nothing_is_left_running = _core.nothing_is_left_running
-    start_worker = _core.start_worker
+__all__ = [
+    "ServerClock",
+    "announcer",
+    "in_background",
+    "nothing_is_left_running",
+    "start_worker",
+]
 
 
 @pytest.fixture(scope="session")
@@ -84,22 +64,21 @@ def client(url: str) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def storage(url: str) -> Iterator[Storage]:
+def storage(url: str) -> Iterator[Subject]:
     """A channel on the server that no other test uses."""
     yield from lend({"url": url})
 
 
 @pytest.fixture
-def shared_storage(storage: Storage) -> Storage:
+def shared_storage(storage: Subject) -> Subject:
     """The same: processes can share it."""
     return storage
 
 
 @pytest.fixture
-def channel(storage: Storage) -> oc.Channel:
+def channel(storage: Subject) -> oc.Channel:
     """An open, empty channel."""
-    opened: oc.Channel = storage.open()
-    return opened
+    return storage.open()
 
 
 class ServerClock:
@@ -140,12 +119,9 @@ def clock(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serv
     client.delete(key)
 
 
-def lend(args: dict[str, Any]) -> Iterator[Storage]:
+def lend(args: dict[str, Any]) -> Iterator[Subject]:
     """Lends a storage of these options; what is opened on it is closed in the end."""
-    lent = Storage("redis", f"test-{secrets.token_hex(6)}", args)
-    yield lent
-    for opened in lent.opened:
-        opened.close()
+    yield from closing(Subject("redis", args))
 
 
 def address_of(url: str) -> tuple[str, int]:

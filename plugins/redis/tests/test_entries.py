@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     import redis
-    from conftest import Storage
+
+    from ojobchannels.testing.subject import Subject
 
     Background = Callable[..., Future[Any]]
 
@@ -110,7 +111,7 @@ def test_marks_compare_integers_of_any_size(channel: oc.Channel) -> None:
         assert channel.get(key) == "equal"
 
 
-def test_a_channel_of_200_000_entries_reads_whole(storage: Storage) -> None:
+def test_a_channel_of_200_000_entries_reads_whole(storage: Subject) -> None:
     """In pages, in order, each entry once; and nothing takes out of proportion long."""
     channel = storage.open(timeout=60)
     count = 200_000
@@ -134,7 +135,7 @@ def test_a_channel_of_200_000_entries_reads_whole(storage: Storage) -> None:
 
 
 def test_beyond_a_snapshot_what_did_not_change_appears_once(
-    storage: Storage, in_background: Background
+    storage: Subject, in_background: Background
 ) -> None:
     """While others write, remove and add all over the channel."""
     channel, other = storage.open(timeout=60), storage.open(timeout=60)

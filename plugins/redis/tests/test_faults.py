@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
-    from conftest import Storage
-
     from ojobchannels.testing.proxy import Proxy
+    from ojobchannels.testing.subject import Subject
 
     Background = Callable[..., Future[Any]]
 
@@ -49,7 +48,7 @@ EVERY = ASKED_AGAIN | ASKED_ONCE
 
 
 @pytest.fixture
-def through(storage: Storage, proxy: Proxy, url: str) -> Iterator[oc.Channel]:
+def through(storage: Subject, proxy: Proxy, url: str) -> Iterator[oc.Channel]:
     """The storage's channel, over the proxy; it has one key, and one lock is held.
 
     The server knows all scripts, so that the first request with EVAL in it is the one that counts.
@@ -145,7 +144,7 @@ def test_an_unset_whose_reply_was_lost_does_not_say_that_nothing_was_there(
 
 
 def test_an_unlock_whose_reply_was_lost_is_told_as_unknown(
-    through: oc.Channel, proxy: Proxy, storage: Storage
+    through: oc.Channel, proxy: Proxy, storage: Subject
 ) -> None:
     """Asked again it finds nothing, which does not mean that the lease was lost."""
     lease = through.lock("nightly", ttl=30)
@@ -156,7 +155,7 @@ def test_an_unlock_whose_reply_was_lost_is_told_as_unknown(
 
 
 def test_an_unlock_that_never_arrived_is_asked_again(
-    through: oc.Channel, proxy: Proxy, storage: Storage
+    through: oc.Channel, proxy: Proxy, storage: Subject
 ) -> None:
     """The second request finds the lease, and the caller does not notice."""
     lease = through.lock("nightly", ttl=30)
@@ -166,7 +165,7 @@ def test_an_unlock_that_never_arrived_is_asked_again(
 
 
 def test_a_lock_whose_reply_was_lost_is_granted_once(
-    through: oc.Channel, proxy: Proxy, storage: Storage
+    through: oc.Channel, proxy: Proxy, storage: Subject
 ) -> None:
     """The same token asked again gets the fence of the first time."""
     cut = proxy.cut_reply()
@@ -180,7 +179,7 @@ def test_a_lock_whose_reply_was_lost_is_granted_once(
 
 
 def test_whom_a_lock_followed_is_told_also_when_the_first_reply_was_lost(
-    through: oc.Channel, proxy: Proxy, storage: Storage
+    through: oc.Channel, proxy: Proxy, storage: Subject
 ) -> None:
     """Its holder never unlocked; who has the lock now has to clear up, and has not heard of it."""
     storage.open().force_unlock("held")
@@ -245,7 +244,7 @@ def test_a_read_that_got_no_reply_is_no_unknown_outcome(
         ASKED_AGAIN[name](through)
 
 
-def test_a_large_batch_has_time_for_its_size(proxy: Proxy, storage: Storage, url: str) -> None:
+def test_a_large_batch_has_time_for_its_size(proxy: Proxy, storage: Subject, url: str) -> None:
     """The timeout counts for each 10,000 entries; an answer that takes longer is waited for."""
     with oc.open_channel(storage.name, url_through(proxy, url), timeout=2) as patient:
         proxy.delay(replies=2.2)
@@ -265,7 +264,7 @@ def test_a_write_that_was_never_sent_is_no_unknown_outcome(
 
 
 def test_renewals_of_a_keep_alive_outlive_a_short_break(
-    through: oc.Channel, proxy: Proxy, storage: Storage
+    through: oc.Channel, proxy: Proxy, storage: Subject
 ) -> None:
     """Connections that end, and a network that is away for less than the ttl."""
     other = storage.open()
@@ -280,7 +279,7 @@ def test_renewals_of_a_keep_alive_outlive_a_short_break(
         lease.check()
 
 
-def test_a_renewal_takes_no_longer_than_it_may(proxy: Proxy, storage: Storage, url: str) -> None:
+def test_a_renewal_takes_no_longer_than_it_may(proxy: Proxy, storage: Subject, url: str) -> None:
     """`extend_all` ends by its own timeout, also where the channel's is longer."""
     with oc.open_channel(storage.name, url_through(proxy, url), timeout=60) as patient:
         lease = patient.lock("nightly", ttl=30)
@@ -303,7 +302,7 @@ def test_closing_does_not_wait_for_each_lease(through: oc.Channel, proxy: Proxy)
     assert time.monotonic() - began < 15  # one by one it would be 36
 
 
-def test_closing_gives_back_what_nobody_has_in_hand(through: oc.Channel, storage: Storage) -> None:
+def test_closing_gives_back_what_nobody_has_in_hand(through: oc.Channel, storage: Subject) -> None:
     """In one go, also what was granted to one who did not hear of it."""
     other = storage.open()
     for number in range(30):
@@ -315,7 +314,7 @@ def test_closing_gives_back_what_nobody_has_in_hand(through: oc.Channel, storage
 
 
 def test_a_waiter_whose_subscription_broke_is_woken_all_the_same(
-    through: oc.Channel, proxy: Proxy, storage: Storage, in_background: Background
+    through: oc.Channel, proxy: Proxy, storage: Subject, in_background: Background
 ) -> None:
     """Connections that are cut are made again, and nothing that was missed is waited for."""
     for turn in range(5):
@@ -329,7 +328,7 @@ def test_a_waiter_whose_subscription_broke_is_woken_all_the_same(
 
 
 def test_a_waiter_that_cannot_reach_the_server_is_told(
-    through: oc.Channel, proxy: Proxy, storage: Storage, in_background: Background
+    through: oc.Channel, proxy: Proxy, storage: Subject, in_background: Background
 ) -> None:
     """It does not wait for ever behind a dead network, and does not win later."""
     lease = storage.open().lock("nightly", ttl=60)
@@ -343,7 +342,7 @@ def test_a_waiter_that_cannot_reach_the_server_is_told(
 
 
 def test_a_request_that_arrives_late_costs_others_a_ttl_at_most(
-    through: oc.Channel, proxy: Proxy, storage: Storage
+    through: oc.Channel, proxy: Proxy, storage: Subject
 ) -> None:
     """A lock that was given up may still be granted when the network delivers; its ttl ends it."""
     proxy.black_hole()

@@ -9,9 +9,8 @@ import ojobchannels as oc
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Storage
-
     from ojobchannels.testing.servers import RedisServer
+    from ojobchannels.testing.subject import Subject
 
     StartWorker = Callable[..., Any]
 
@@ -70,7 +69,7 @@ say("done")
 
 
 def test_parent_and_children_use_one_channel_at_once(
-    storage: Storage, start_worker: StartWorker
+    storage: Subject, start_worker: StartWorker
 ) -> None:
     """Forked while other threads were working and waiting: no reply reaches another process."""
     worker = start_worker(USE_BOTH, storage)
@@ -80,10 +79,10 @@ def test_parent_and_children_use_one_channel_at_once(
 
 
 def test_a_child_that_ends_takes_no_connection_of_its_parent_along(
-    server: RedisServer, start_worker: StartWorker, storage: Storage
+    server: RedisServer, start_worker: StartWorker, storage: Subject
 ) -> None:
     """The parent's connection is as good after as before, and is the only one left."""
-    storage.args = {"url": server.url}
+    storage.options = {"url": server.url}
     worker = start_worker(
         """
 import os
@@ -108,7 +107,7 @@ hear()
 
 
 def test_a_child_goes_on_when_its_parent_is_gone(
-    storage: Storage, start_worker: StartWorker
+    storage: Subject, start_worker: StartWorker
 ) -> None:
     """What it writes is there, whether the parent closed the channel or died."""
     parent = start_worker(

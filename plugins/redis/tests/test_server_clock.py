@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import redis
-    from conftest import ServerClock, Storage
+    from conftest import ServerClock
 
     from ojobchannels.testing.servers import RedisServer
+    from ojobchannels.testing.subject import Subject
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -37,7 +38,7 @@ class WrongClock:
 
 @pytest.mark.parametrize("off", [HOUR, -HOUR], ids=["ahead", "behind"])
 def test_a_client_whose_clock_is_an_hour_off_neither_steals_nor_loses(
-    storage: Storage, off: int
+    storage: Subject, off: int
 ) -> None:
     """It sees what others see, and its own leases are worth what others' are."""
     right, wrong = storage.open(), storage.open(clock=WrongClock(off))
@@ -57,7 +58,7 @@ def test_a_client_whose_clock_is_an_hour_off_neither_steals_nor_loses(
         assert later.fence > lease.fence
 
 
-def test_fences_are_the_servers_time_whoever_asks(storage: Storage, client: redis.Redis) -> None:
+def test_fences_are_the_servers_time_whoever_asks(storage: Subject, client: redis.Redis) -> None:
     """A fence is microseconds of the server's clock."""
     seconds, micros = client.time()
     with storage.open(clock=WrongClock(HOUR)).lock("nightly", ttl=30) as lease:
@@ -65,7 +66,7 @@ def test_fences_are_the_servers_time_whoever_asks(storage: Storage, client: redi
 
 
 def test_the_last_microsecond_belongs_to_the_holder_and_the_next_to_nobody(
-    storage: Storage, clock: ServerClock
+    storage: Subject, clock: ServerClock
 ) -> None:
     """`now >= until` is expired, for whoever locks, extends, unlocks, adopts or looks."""
     channel = storage.open(clock=clock)
@@ -91,7 +92,7 @@ def test_the_last_microsecond_belongs_to_the_holder_and_the_next_to_nobody(
 
 
 def test_fences_grow_when_the_servers_clock_steps_back(
-    storage: Storage, clock: ServerClock
+    storage: Subject, clock: ServerClock
 ) -> None:
     """The last one is remembered until the clock has passed it."""
     channel = storage.open(clock=clock)
@@ -105,7 +106,7 @@ def test_fences_grow_when_the_servers_clock_steps_back(
 
 @pytest.mark.parametrize("end", ["unlocked", "forced", "expired"])
 def test_a_fence_is_kept_until_a_day_after_the_clock_passed_it(
-    storage: Storage, clock: ServerClock, client: redis.Redis, end: str
+    storage: Subject, clock: ServerClock, client: redis.Redis, end: str
 ) -> None:
     """Also one that is ahead of a clock that stepped back; and no lock is kept for ever."""
     channel = storage.open(clock=clock)
@@ -136,7 +137,7 @@ def test_fences_grow_over_flushall(server: RedisServer) -> None:
                     lease.extend()
 
 
-def test_what_a_holder_left_is_kept_for_a_month(storage: Storage, clock: ServerClock) -> None:
+def test_what_a_holder_left_is_kept_for_a_month(storage: Subject, clock: ServerClock) -> None:
     """A weekly job finds what its predecessor left when it died."""
     channel = storage.open(clock=clock)
     dead = channel.lock("weekly", ttl=60, holder={"job": "report"})

@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from conftest import Storage
-
     from ojobchannels.testing.servers import RedisServer
+    from ojobchannels.testing.subject import Subject
 
     Announcer = Any
     Background = Callable[..., Future[Any]]
@@ -59,7 +58,7 @@ def test_all_waiters_of_a_process_share_one_connection_and_thread(
 
     waiting = [in_background(work, lease) for lease in held for _ in range(2)]
     for _ in waiting:
-        assert announcer.waiting.acquire(timeout=10)
+        announcer.await_waiter()
     server.wait_until(lambda: subscribers(server) == 1, "had no subscriber")
     assert len(wakers()) == 1
     for lease in held:
@@ -82,7 +81,7 @@ def test_closing_the_last_channel_ends_the_thread(
     channel = oc.open_channel("orders", server.url, extensions=[announcer])
     lease = holder.lock("nightly", ttl=60)
     waiting = in_background(channel.lock, "nightly", ttl=30, wait=None)
-    assert announcer.waiting.acquire(timeout=10)
+    announcer.await_waiter()
     channel.close()
     with pytest.raises(oc.ChannelClosed):
         waiting.result(10)
@@ -94,7 +93,7 @@ def test_closing_the_last_channel_ends_the_thread(
 
 
 def test_a_release_is_heard_within_some_milliseconds(
-    storage: Storage, in_background: Background
+    storage: Subject, in_background: Background
 ) -> None:
     """Woken, not polled: the median of thirty."""
     holder, waiter = storage.open(), storage.open()
@@ -117,7 +116,7 @@ def acquire_and_tell(channel: oc.Channel) -> tuple[float, oc.Lease]:
 
 
 def test_a_release_wakes_one_waiter_of_a_process_and_each_gets_its_turn(
-    storage: Storage, in_background: Background
+    storage: Subject, in_background: Background
 ) -> None:
     """Twelve waiters and one lock: few requests are in vain, and nobody is forgotten."""
     lost: list[int] = []
@@ -150,7 +149,7 @@ def test_a_release_wakes_one_waiter_of_a_process_and_each_gets_its_turn(
 
 
 def test_a_waiter_that_was_woken_and_gives_up_wakes_the_next(
-    storage: Storage, in_background: Background
+    storage: Subject, in_background: Background
 ) -> None:
     """A message that reached the one who left is not lost on the others."""
 
@@ -180,7 +179,7 @@ def test_a_waiter_that_was_woken_and_gives_up_wakes_the_next(
 
 
 def test_a_lease_that_is_shortened_wakes_its_waiters(
-    storage: Storage, in_background: Background
+    storage: Subject, in_background: Background
 ) -> None:
     """They do not sleep until the end that they knew."""
     holder, waiter = storage.open(), storage.open()
@@ -204,7 +203,7 @@ def test_waiters_go_on_when_the_server_was_restarted(
     with oc.open_channel("orders", server.url, **options) as channel:
         lease = channel.lock("nightly", ttl=60)
         waiting = in_background(channel.lock, "nightly", ttl=30, wait=30)
-        assert announcer.waiting.acquire(timeout=10)
+        announcer.await_waiter()
         server.restart()
         server.wait_until(lambda: subscribers(server) == 1, "got no new subscriber")
         released = time.monotonic()
