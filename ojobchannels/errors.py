@@ -389,6 +389,23 @@ class LogFileUnavailable(JobError, OSError):
         )
 
 
+class RunsAlready(JobError, RuntimeError):
+    """A job file with ``ojob.unique`` runs in another process of this host; nothing was run.
+
+    Attributes:
+        pid: That process, or None if it has not told yet.
+    """
+
+    def __init__(self, file: str, pid_file: str, pid: int | None) -> None:
+        self.file = file
+        self.pid_file = pid_file
+        self.pid = pid
+        who, by = (f"process {pid}", f" by `kill {pid}`") if pid else ("another process", "")
+        super().__init__(
+            f"{file} runs already: {who} holds {pid_file!r}; wait for its end, or stop it{by}"
+        )
+
+
 class JobMisuse(JobError, RuntimeError):
     """A job did something that has no meaning at that point of its work."""
 

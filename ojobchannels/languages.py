@@ -32,6 +32,8 @@ class Code:
         job: The job that it belongs to.
         is_value: Whether what counts is the value that it answers with, so that an expression alone
             is enough.
+        folder: The folder in which it is to run, or None for the current one; only given to a
+            language that takes one.
     """
 
     text: str = field(repr=False)
@@ -39,6 +41,7 @@ class Code:
     line: int
     job: str
     is_value: bool = False
+    folder: str | None = None
 
 
 class Host(Protocol):
@@ -108,9 +111,11 @@ class Language:
         compile: Checks a block of code and returns it ready to run, or raises `CodeFault`. It loads
             what the language needs; the module of the descriptor does not.
         aliases: Other names for it.
+        takes_folder: Whether its code runs in the folder that `typeArgs.pwd` names.
     """
 
     name: str
     summary: str
     compile: Callable[[Code], Program] = field(repr=False)
     aliases: tuple[str, ...] = ()
+    takes_folder: bool = False

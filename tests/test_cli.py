@@ -329,3 +329,40 @@ def test_every_variable_is_in_the_reference() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert len(variables) == 5
     assert {name for name in variables if f"`{name}`" not in page} == set()
+
+
+HELP = """
+help:
+  text: Loads the orders of a day.
+  expects:
+  - {name: day, desc: the day to load, example: 2026-11-22, mandatory: true}
+  - {name: mode, options: [fast, careful]}
+jobs: [{name: A, exec: print(1)}]
+todo: [A]
+"""
+
+
+def test_run_with_help_tells_what_the_file_expects(ojob: Ojob, tmp_path: Path) -> None:
+    """And runs nothing; without a file it is the help of the command."""
+    (tmp_path / "orders.yaml").write_text(HELP)
+    told = ojob("run", "orders.yaml", "--help")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout == (
+        "Usage: ojob run orders.yaml [KEY=VALUE]...\n\n"
+        "  Loads the orders of a day.\n\n"
+        "Arguments:\n"
+        "  day   the day to load; such as 2026-11-22; required\n"
+        "  mode  one of fast, careful\n"
+    )
+    assert "Usage: ojob run [OPTIONS] FILE" in ojob("run", "--help").stdout
+
+
+def test_run_without_what_the_file_expects_ends_with_2(ojob: Ojob, tmp_path: Path) -> None:
+    """In one line; nothing is run."""
+    (tmp_path / "orders.yaml").write_text(HELP)
+    told = ojob("run", "orders.yaml", "mode=fast")
+    assert (told.returncode, told.stdout) == (2, "")
+    assert told.stderr == (
+        "ojob: orders.yaml: `day` (the day to load) is missing: pass day=2026-11-22; "
+        "`ojob run orders.yaml --help` tells what it expects\n"
+    )

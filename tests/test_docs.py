@@ -10,7 +10,6 @@ import pytest
 import ojobchannels
 from ojobchannels import errors, pytest_plugin
 from ojobchannels.hookspecs import ChannelSpec, DiscoverySpec
-from ojobchannels.ojob import model
 from ojobchannels.plugins import BUILT_IN, registry
 from ojobchannels.testing import conformance, fixtures
 from ojobchannels.testing.faults import Faults
@@ -81,28 +80,6 @@ def test_every_option_of_a_built_in_type_has_a_row() -> None:
         capabilities = set(re.findall(r"`(\w+)`", summary.rsplit("|", 2)[1]))
         assert capabilities == set(type.capabilities)
     assert missing({one for type in types for one in type.capabilities}, text) == []
-
-
-@pytest.mark.parametrize(
-    ("spec", "heading", "refused"),
-    [
-        (model.FileSpec, "## The file", "the file"),
-        (model.SettingsSpec, "## ojob", "`ojob`"),
-        (model.JobSpec, "## jobs", "a job"),
-        (model.TodoSpec, "## todo", "a todo entry"),
-        (model.TypeArgsSpec, "## jobs", "`typeArgs`"),
-    ],
-)
-def test_every_key_of_a_job_file_is_told(
-    spec: type[model.Spec], heading: str, refused: str
-) -> None:
-    text = page("job-files")
-    assert missing(set(spec.keys()), section(text, heading)) == []
-    lines = section(text, "## What is refused").splitlines()
-    row = next(line for line in lines if line.startswith(f"| {refused} |"))
-    told = set(re.findall(r"`(\w+)`", row.split("|")[2]))
-    advised = set(re.findall(r"`(\w+)`", " ".join(spec.not_yet.values())))
-    assert told - advised == set(spec.not_yet) - advised
 
 
 def test_every_public_name_is_in_the_reference() -> None:

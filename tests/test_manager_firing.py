@@ -33,6 +33,23 @@ say("locked")
 hear()
 """
 
+DYING_AS_IT_SKIPS = """\
+class Dying:
+    @oc.hookimpl(wrapper=True)
+    def get_set(self):
+        say("taken")
+        hear()
+        return (yield)
+
+def opened(name, **options):
+    return oc.open_channel(f"oJobManager-{name}", given["config"], **options)
+
+manager = oc.JobManager(
+    opened("jobs", extensions=(Dying(),)), opened("locks"), state=opened("state")
+)
+manager.record_not_run("report", "skipped", "nobody was there", fire_time=facts["noon"])
+"""
+
 
 @pytest.fixture
 def one(shared_storage: Storage) -> Any:
@@ -116,9 +133,9 @@ def test_what_is_forgotten_counts_as_taken(one: oc.JobManager) -> None:
     """The memory of a schedule stays small, and a clock that is far behind repeats nothing."""
     for at in range(100):
         firing.take(one.state, "report", NOON + at, f"run {at}")
-    assert not firing.is_free(one.state, "report", NOON)
-    assert not firing.is_free(one.state, "report", NOON - 1)
-    assert firing.is_free(one.state, "report", NOON + 100)
+    assert not firing.is_free(one, "report", NOON)
+    assert not firing.is_free(one, "report", NOON - 1)
+    assert firing.is_free(one, "report", NOON + 100)
     (document,) = one.state.get_all()
     assert len(document["taken"]) < 100
 
@@ -154,6 +171,48 @@ def test_a_run_that_died_before_its_record_is_told_by_the_next(
     gone = one.runs(status="abandoned")[0]
     assert (gone["runId"], gone["pid"]) == ("gone", worker.process.pid)
     assert gone["pid"] != os.getpid()
+
+
+def test_a_skipped_time_whose_process_died_before_its_record_is_told_by_the_next(
+    shared_storage: Storage, one: oc.JobManager, start_worker: Callable[..., Child]
+) -> None:
+    """Killed between taking the time and its record: the history has it as skipped, once."""
+    worker = start_worker(DYING_AS_IT_SKIPS, shared_storage, noon=NOON)
+    assert worker.hear() == "taken"
+    worker.kill()
+    assert told(one) == []
+    for at in (1, 2):
+        with one.run("report", fire_time=NOON + at):
+            pass
+    assert told(one) == [(0, "skipped"), (1, "completed"), (2, "completed")]
+    skipped = one.runs(status="skipped")[0]
+    assert (skipped["pid"], skipped["reason"]) == (worker.process.pid, "nobody was there")
+    assert [*one.state.get_all()[0]] == ["floor", "taken"]
+
+
+def test_a_skipped_time_whose_record_could_not_be_written_is_told_by_the_next(
+    shared_storage: Storage,
+) -> None:
+    """Whoever tries again finds the time taken, and the record of it."""
+
+    class Full:
+        @oc.hookimpl(wrapper=True)
+        def get_set(self) -> Any:
+            if full:
+                raise full.pop()
+            return (yield)
+
+    full: list[oc.StorageFull] = []
+    jobs = shared_storage.open("jobs", extensions=(Full(),))
+    locks, state = shared_storage.open("locks"), shared_storage.open("state")
+    with oc.JobManager(jobs, locks, state=state) as manager, manager.run("report"):
+        full.append(oc.StorageFull("jobs", "the disk is full", "free some space"))
+        with pytest.raises(oc.StorageFull):
+            manager.start("report", fire_time=NOON)
+        with pytest.raises(FireTimeTaken):
+            manager.start("report", fire_time=NOON)
+        (skipped,) = manager.runs(status="skipped")
+        assert skipped["fireTime"] == NOON
 
 
 def test_times_need_a_place_to_be_remembered(simple_storage: Storage) -> None:

@@ -34,7 +34,7 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     "a key like nothing known": (
         "jobs:\n- name: A\n  zzz: 1",
         "3:3: jobs[0].zzz: unknown key `zzz`; known here: `name`, `type`, `typeArgs`, `lang`, "
-        "`deps`, `args`, `from`, `exec`, `to`, `catch`",
+        "`deps`, `args`, `from`, `exec`, `to`, `each`, `check`, `catch`",
     ),
     "no name": (
         "jobs:\n- exec: pass",
@@ -130,7 +130,8 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "logArgs": (
         "ojob: {logArgs: true}",
-        "1:8: ojob.logArgs: this version does not support `logArgs`; take it out",
+        "1:8: ojob.logArgs: there is no `logArgs` here; log what matters in the code; "
+        "managed runs keep their args in their records",
     ),
     "a periodic job": (
         "jobs:\n- name: A\n  type: periodic",
@@ -153,29 +154,31 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a type that nobody knows": (
         "jobs:\n- name: A\n  type: simpel",
-        "3:9: jobs[0].type: unknown type 'simpel'; write `simple`, `periodic`, `subscribe` or "
-        "`shutdown`",
+        "3:9: jobs[0].type: unknown type 'simpel'; write `simple`, `periodic`, `subscribe`, "
+        "`shutdown` or `jobs`",
     ),
     "another language": (
         "jobs:\n- name: A\n  typeArgs: {lang: shel}",
         "3:20: jobs[0].typeArgs.lang: unknown language 'shel'; did you mean `shell`?",
     ),
-    "each": (
-        "jobs:\n- name: A\n  each: [A]",
-        "3:3: jobs[0].each: this version does not support `each`; take it out",
+    "a file of code": (
+        "jobs:\n- name: A\n  execFile: a.py",
+        "3:3: jobs[0].execFile: there is no `execFile` here; write the code under `exec`, or "
+        "import a module from it",
     ),
     "an old alias": (
         "jobs:\n- name: A\n  onerror: pass",
-        "3:3: jobs[0].onerror: this version does not support `onerror`; write `catch`",
+        "3:3: jobs[0].onerror: there is no `onerror` here; write `catch`",
     ),
-    "when": (
-        "jobs:\n- name: A\ntodo:\n- {name: A, when: init}",
-        "4:13: todo[0].when: this version does not support `when`; take it out",
+    "an id of a call": (
+        "jobs:\n- name: A\ntodo:\n- {name: A, id: x}",
+        "4:13: todo[0].id: there is no `id` here; take it out: each call has an id of its own, in "
+        "its record",
     ),
     "a todo shortcut": (
         "todo:\n- (if): 'x'",
-        "2:3: todo[0]['(if)']: this version does not support the shortcut `(if)`; write `name` "
-        "and `args`",
+        "2:3: todo[0]['(if)']: there are no shortcuts such as `(if)`; call a job by its `name`, "
+        "with `args`",
     ),
     "a todo entry with two jobs": (
         "jobs:\n- name: A\ntodo:\n- {name: A, job: A}",

@@ -114,7 +114,7 @@ def test_nothing_runs_without_the_log_that_was_asked_for(path: Path, tmp_path: P
         ("lineTemplate: '{{time}}'", "nothing fills in {{time}}: take {{timedate}}, {{type}}"),
         ("HKRegExPattern: 'a('", "no regular expression"),
         ("HKhowLongAgoInMinutes: 0", "0 is out of range: write 1 or more minutes"),
-        ("numberOfEntriesToKeep: 10", "nothing is kept in memory; take it out"),
+        ("numberOfEntriesToKeep: 10", "take it out: nothing is kept in memory"),
         ("logfolder: logs", "did you mean `logFolder`?"),
         ("dontCompress: 1", "expected true or false"),
     ],

@@ -25,7 +25,7 @@ os._exit(result.exit_status) if result.unfinished else sys.exit(result.exit_stat
 
 JOBS = """\
 include: oJobManager.yaml
-ojob: {{numThreads: 1}}
+ojob: {{numThreads: 1, {more}}}
 jobs:
 - name: Init
   to: oJobManager Init
@@ -80,9 +80,9 @@ def start(tmp_path: Path, config: dict[str, Any]) -> Iterator[Callable[..., Star
     """Starts the job file as a process, with a todo."""
     started: list[Started] = []
 
-    def start(todo: str = "Work") -> Started:
+    def start(todo: str = "Work", more: str = "daemon: false") -> Started:
         path = tmp_path / "f.yaml"
-        path.write_text(dedent(JOBS.format(config=config, todo=todo)))
+        path.write_text(dedent(JOBS.format(config=config, todo=todo, more=more)))
         process = subprocess.Popen(
             [sys.executable, "-W", "error", "-c", MAIN, path],
             stdin=subprocess.PIPE,
@@ -190,6 +190,43 @@ def test_an_interrupt_tells_in_a_line_what_of_the_todo_is_left_out(
     told = [line.partition(" | ")[2] for line in out.splitlines() if "left out" in line]
     left_out = f"interrupted: left out of the todo: '{todo}', 'After' (2 times)"
     assert told == [f"ojob | warning: {left_out}"]
+
+
+def test_an_interrupt_lets_calls_of_an_async_todo_finish_and_starts_no_more(
+    start: Callable[..., Started], manager: JobManager
+) -> None:
+    """They are on the pool like launched ones; what has not begun is left out."""
+    process = start("Work", "async: true")
+    heard(process, "at work")
+    process.terminate()
+    said = heard(process, "interrupted: waiting for 'Work' (work); interrupt again to leave that\n")
+    assert "interrupted: left out of the todo: 'After' (2 times)\n" in said
+    out, _ = process.communicate("go\n")
+    assert process.returncode == 130
+    assert "Work | completed" in out
+    assert "REST OF TODO" not in said + out
+    assert [record["status"] for record in manager.runs("work")] == ["completed"]
+
+
+def test_a_second_run_of_a_unique_file_ends_at_once(
+    start: Callable[..., Started], tmp_path: Path
+) -> None:
+    """It tells which process runs it; when that was killed, the next one runs."""
+    unique = f"unique: {{pidFile: {tmp_path / 'f.pid'}}}"
+    first = start("Work", unique)
+    heard(first, "at work")
+    second = start("Work", unique)
+    out, _ = second.communicate()
+    assert second.returncode == 1  # as of any program that raises
+    assert f"f.yaml runs already: process {first.pid} holds '{tmp_path / 'f.pid'}'; " in out
+    first.kill()
+    first.wait()
+    third = start("Work", unique)
+    heard(third, "at work")
+    assert (tmp_path / "f.pid").read_text() == f"{third.pid}\n"
+    third.communicate("go\n")
+    assert third.returncode == 0
+    assert not (tmp_path / "f.pid").exists()
 
 
 def test_a_second_interrupt_leaves_launched_jobs_behind(

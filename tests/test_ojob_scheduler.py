@@ -8,10 +8,11 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+import pytest
+
 from ojobchannels.ojob.scheduler import Scheduler, WallClock
 
 if TYPE_CHECKING:
-    import pytest
     from schedule_fixtures import HandClock
 
 pytest_plugins = ["tests.schedule_fixtures"]
@@ -89,3 +90,33 @@ def test_the_wall_clock_wakes_for_an_event() -> None:
     woken.set()
     clock.wait(woken, 10**9)
     assert clock.now() > 1_700_000_000_000
+
+
+@pytest.mark.parametrize("anew", [True, False])
+def test_calls_may_be_made_anew_when_the_clock_was_set_back(
+    hand_clock: HandClock, anew: bool
+) -> None:
+    """Those that look at the time themselves need not wait until the clock has caught up."""
+    scheduler, made = Scheduler(hand_clock, anew=anew), list[int]()
+    for after in (60_000, 30_000):
+        scheduler.call_at(hand_clock.now() + after, partial(made.append, after))
+    hand_clock.advance(-500)  # a clock is corrected like that every day
+    scheduler.make_due_calls()
+    assert made == []
+    hand_clock.advance(-3_600_000)
+    scheduler.make_due_calls()
+    assert sorted(made) == ([30_000, 60_000] if anew else [])
+
+
+def test_no_call_is_made_while_they_are_cleared(hand_clock: HandClock) -> None:
+    """One that was about to be made waits for the end of the block."""
+    scheduler, made = Scheduler(hand_clock), list[str]()
+    scheduler.call_at(hand_clock.now(), lambda: made.append("old"))
+    with scheduler.cleared() as moment:
+        assert moment == hand_clock.now()
+        scheduler.call_at(moment, lambda: made.append("new"))
+        other = threading.Thread(target=scheduler.make_due_calls)
+        other.start()
+        made.append("end")
+    other.join()
+    assert made == ["end", "new"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -178,6 +178,59 @@ def test_a_patient_schedule_gives_up_when_the_daemon_stops(
     assert books.fired() == [("tick-all", "12:01", "completed")]
 
 
+class Failing:
+    """Fails the next writing of records of runs, once for each error that it is given."""
+
+    def __init__(self) -> None:
+        self.errors: list[oc.ChannelError] = []
+
+    @oc.hookimpl(wrapper=True)
+    def get_set(self, key: object) -> Any:
+        if self.errors and "startTime" in str(key):
+            raise self.errors.pop()
+        return (yield)
+
+
+@pytest.mark.parametrize("error", [oc.ChannelUnavailable, oc.StorageFull])
+def test_a_missed_time_whose_record_could_not_be_written_is_told_later(
+    start_daemon: RunDaemon, hand_clock: HandClock, books: Books, error: type[oc.StorageFull]
+) -> None:
+    """The schedule stands by in the midst of what was missed, and leaves no gap in the history."""
+    failing = Failing()
+    oc.add_extension(failing)
+    try:
+        daemon = start_daemon(managed())
+        failing.errors = [error("jobs", "it is away", "wait for it")]
+        hand_clock.advance(3 * MINUTE)
+        daemon.hear("Tick: error: its schedule stands by until this is over: ")
+        hand_clock.settle()
+        hand_clock.advance(1000)
+        daemon.hear("Tick completed")
+    finally:
+        oc.remove_extension(failing)
+    times = [("12:01", "skipped"), ("12:02", "skipped"), ("12:03", "completed")]
+    assert books.fired() == [("tick-all", *one) for one in times]
+
+
+def test_a_clock_that_was_set_back_is_told_and_runs_no_time_again(
+    start_daemon: RunDaemon, hand_clock: HandClock, books: Books
+) -> None:
+    """Somebody learns why nothing runs; when the clock has caught up, all goes on."""
+    daemon = start_daemon(managed())
+    hand_clock.advance(MINUTE)
+    daemon.hear("Tick completed")
+    hand_clock.settle()
+    hand_clock.advance(-60 * MINUTE)
+    daemon.hear("Tick: warn: its times until 2026-03-01T12:01:00.000Z count as over: ")
+    for _ in range(61):
+        hand_clock.settle()
+        hand_clock.advance(MINUTE)
+    daemon.hear("Tick completed")
+    assert not [line for line in daemon.output.rest() if "count as over" in line]
+    runs = [("tick-all", "12:01", "completed"), ("tick-all", "12:02", "completed")]
+    assert books.fired() == runs
+
+
 PLAIN = """\
 jobs:
 - name: Tick
@@ -216,6 +269,19 @@ def test_an_unmanaged_job_with_once_runs_on_one_server(
         daemon.stop()
     assert not [line for line in first.output.rest() if "ran" in line]
     assert books.fired() == []
+
+
+def test_a_job_whose_own_server_is_away_fails_and_its_schedule_goes_on(
+    start_daemon: RunDaemon, hand_clock: HandClock
+) -> None:
+    """What the body of a job cannot reach is no trouble of its schedule."""
+    code = "channel('far', 'redis://127.0.0.1:1').size()"
+    daemon = start_daemon(plain("{cron: '* * * * *', once: true}", code))
+    for _ in range(2):
+        hand_clock.advance(MINUTE)
+        daemon.hear("Tick failed (ChannelUnavailable: ")
+    daemon.stop()
+    assert not [line for line in daemon.output.rest() if "stands by" in line]
 
 
 def test_once_needs_the_manager(start_daemon: RunDaemon) -> None:

@@ -129,6 +129,30 @@ def test_nul_in_an_arg_is_refused(shell: Shell) -> None:
     assert "the arg 'a' has NUL in it" in told[-1]
 
 
+def test_it_runs_in_the_folder_that_pwd_names(shell: Shell, tmp_path: Path) -> None:
+    """Only the script does; the run itself stays where it is."""
+    (tmp_path / "data").mkdir()
+    before = Path.cwd()
+    _, told = shell("pwd", f"{{pwd: {tmp_path / 'data'}}}")
+    assert told[0] == str(tmp_path / "data")
+    assert Path.cwd() == before
+
+
+def test_a_folder_that_is_not_there_fails_the_job(shell: Shell, tmp_path: Path) -> None:
+    """It says which, and what to do."""
+    folder = tmp_path / "none"
+    _, told = shell("pwd", f"{{pwd: {folder}}}")
+    assert f"it cannot run in the folder {str(folder)!r} (No such file or directory)" in told[-1]
+
+
+def test_a_folder_for_code_that_runs_in_this_process_is_a_fault(tmp_path: Path) -> None:
+    """All jobs share its folder, so one cannot change it."""
+    path = tmp_path / "f.yaml"
+    path.write_text("jobs:\n- name: A\n  typeArgs: {pwd: /tmp}\n  exec: log('a')\n")
+    with pytest.raises(JobFileError, match=r"3:14: .*`pwd` is for commands, as of `lang: shell`"):
+        check_file(path)
+
+
 class Stopping(Lines):
     """Stops the daemon at the first line of a job or of its schedule."""
 
@@ -137,7 +161,7 @@ class Stopping(Lines):
         self._control = control
 
     def tell(self, event: Event) -> None:
-        if (event.kind, event.level) == ("log", "info"):  # not that it was late
+        if (event.kind, event.level, event.job) == ("log", "info", "Tick"):  # not that it was late
             super().tell(event)
             self._control.stop()
 
@@ -156,15 +180,21 @@ def test_the_end_of_a_schedule_is_an_exit_status(tmp_path: Path, n: int, told: s
     assert lines.told[0].startswith(told)
 
 
-def test_the_lock_holds_as_long_as_the_script_works(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "parts",
+    [
+        "  from: oJobManager Job Start\n  to: oJobManager Job End\n",
+        "  typeArgs: {lock: a, lockCh: oJobManager-locks, single: true}\n",
+    ],
+)
+def test_the_lock_holds_as_long_as_the_script_works(tmp_path: Path, parts: str) -> None:
     """When the process that runs the file is killed, its script goes on, and keeps the lock."""
     place, pipe = f"sqlite:///{tmp_path / 'm.db'}", tmp_path / "pipe"
     os.mkfifo(pipe)
     path = tmp_path / "f.yaml"
     path.write_text(
         "include: [oJobManager.yaml]\njobs:\n- name: A\n  lang: shell\n"
-        "  from: oJobManager Job Start\n  to: oJobManager Job End\n"
-        f"  args: {{name: a}}\n  exec: |\n    echo at work\n    cat {pipe}\n"
+        f"{parts}  args: {{name: a}}\n  exec: |\n    echo at work\n    cat {pipe}\n"
         "todo: [oJobManager Init, A]\n"
     )
     with (

@@ -24,6 +24,7 @@ COMMANDS: Final = (
     "unlock",
     "prune",
     "channels",
+    "schema",
 )
 """In the order of the help; each is a function in the module of its name."""
 

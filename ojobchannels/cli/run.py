@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ojobchannels.ojob.events import Level
 
 
-@click.command(short_help="Run a job file.")
-@click.argument("file")
+@click.command(short_help="Run a job file.", add_help_option=False)
+@click.argument("file", required=False, metavar="FILE")
 @click.argument("args", nargs=-1, metavar="[KEY=VALUE]...")
 @jobs_option
 @locks_option
@@ -28,15 +28,19 @@ if TYPE_CHECKING:
 @click.option(
     "--json", "as_json", is_flag=True, help="Tell what happens as a JSON object on each line."
 )
+@click.option(
+    "--help", "tells", is_flag=True, help="Show this message, or what FILE says of itself."
+)
 @click.pass_context
 def run(
     ctx: click.Context,
-    file: str,
+    file: str | None,
     args: tuple[str, ...],
     jobs: str | None,
     locks: str | None,
     lang: str | None,
     as_json: bool,
+    tells: bool,
 ) -> None:
     """Runs the todo of the job file FILE.
 
@@ -54,6 +58,11 @@ def run(
     from ojobchannels.ojob.output import JsonLines
 
     drop_what_nobody_reads()
+    if tells:
+        click.echo(ctx.get_help() if file is None else _help_of(file))
+        return
+    if file is None:
+        raise click.MissingParameter(ctx=ctx, param=ctx.command.params[0])
     given = parse_args(args)
     places = find_places_of_run(file, given, jobs, locks, os.environ)
     output = Output(*([JsonLines(set_apart_stdout())] if as_json else []))
@@ -62,6 +71,25 @@ def run(
     if result.unfinished:
         _leave(result.exit_status, result.unfinished)
     ctx.exit(result.exit_status)
+
+
+def _help_of(file: str) -> str:
+    from ojobchannels.ojob import check_file
+    from ojobchannels.ojob.helping import described
+
+    help = check_file(file).help
+    formatter = click.HelpFormatter()
+    formatter.write_usage("ojob run", f"{file} [KEY=VALUE]...")
+    if help.text:
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(help.text)
+    with formatter.section("Arguments"):
+        if help.expects:
+            formatter.write_dl([(name, described(one)) for name, one in help.expects.items()])
+        else:
+            formatter.write_text("The file does not say which it expects.")
+    return formatter.getvalue().rstrip()
 
 
 @contextmanager

@@ -306,12 +306,12 @@ class JobManager:
             FireTimeTaken: Another run has taken the fire time.
         """
         record = records.begun(name, run_id or uuid.uuid4().hex, status, args or {})
-        if fire_time is not None:
-            firing.take(self.state, name, fire_time, record["runId"])
-            record |= records.due(fire_time)
+        record["reason"] = reason
         held = self.locks.lock_info(name)
         start = max(self.locks.clock.wall() // 1000, records.start_of(held.fence) if held else 0)
-        return records.add(self.jobs, {**record, "reason": reason}, start)
+        if fire_time is not None:
+            return firing.record_not_run(self, record, fire_time, start)
+        return records.add(self.jobs, record, start)
 
     def force_unlock(
         self, name: str, note: str | None = None, fence: int | None = None

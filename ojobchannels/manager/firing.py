@@ -2,6 +2,9 @@
 
 One document for each job remembers which were taken lately and by which run, so nothing has to be
 swept: what falls out of it moves a floor below which all count as taken. Times are milliseconds.
+
+A run that does not come about has no lock to tell of it if its process dies. So its record is owed
+in that document, from the moment in which the time is taken, until it stands among the others.
 """
 
 from __future__ import annotations
@@ -22,8 +25,10 @@ _REMEMBERED: Final = 64
 _Taken: TypeAlias = Mapping[str, Any]
 
 
-def take(state: Channel, name: str, fire_time: int, run_id: str) -> None:
-    """Takes a fire time of a job for a run.
+def take(
+    state: Channel, name: str, fire_time: int, run_id: str, owed: Mapping[str, Any] | None = None
+) -> None:
+    """Takes a fire time of a job for a run; what it owes is kept with that.
 
     Raises:
         FireTimeTaken: It was taken before.
@@ -37,9 +42,22 @@ def take(state: Channel, name: str, fire_time: int, run_id: str) -> None:
             raise FireTimeTaken(name, fire_time)
         taken = sorted([*present["taken"], [fire_time, run_id]])
         fallen, kept = taken[:-_REMEMBERED], taken[-_REMEMBERED:]
-        return {"floor": max([present["floor"], *(at for at, _ in fallen)]), "taken": kept}
+        floor = max([present["floor"], *(at for at, _ in fallen)])
+        owing = {} if owed is None else {"owed": [*present.get("owed", ()), owed]}
+        return {**present, "floor": floor, "taken": kept, **owing}
 
     _change(state, name, fire_time - 1, taking)
+
+
+def record_not_run(manager: JobManager, record: Record, fire_time: int, start: int) -> Record:
+    """Takes a fire time for a run that does not come about, and writes its record.
+
+    Raises:
+        FireTimeTaken: It was taken before; nothing is written.
+    """
+    owed = {"record": record | records.due(fire_time), "start": start}
+    take(manager.state, record["name"], fire_time, record["runId"], owed)
+    return _write(manager, owed)
 
 
 @contextmanager
@@ -52,19 +70,25 @@ def taking(manager: JobManager, name: str, fire_time: int | None, run_id: str) -
     if fire_time is None:
         yield
         return
-    take(manager.state, name, fire_time, run_id)
     try:
+        take(manager.state, name, fire_time, run_id)
         yield
+    except FireTimeTaken:
+        raise
     except BaseException:
         with suppress(ChannelError):
             _give_back(manager.state, name, fire_time, run_id)
         raise
 
 
-def is_free(state: Channel, name: str, fire_time: int) -> bool:
-    """Tells whether a fire time of a job is still to be taken."""
-    present = state.get(_key(name))
-    return present is None or _owner(present, fire_time) is None
+def is_free(manager: JobManager, name: str, fire_time: int) -> bool:
+    """Tells whether a fire time of a job is still to be taken; writes the records that are owed."""
+    present = manager.state.get(_key(name))
+    if present is None:
+        return True
+    for owed in present.get("owed", ()):
+        _write(manager, owed)
+    return _owner(present, fire_time) is None
 
 
 def begin(state: Channel, name: str, now: int, *, back: bool) -> int:
@@ -95,6 +119,23 @@ def add_missing(manager: JobManager, name: str, holder: Mapping[str, Any]) -> Re
     known = {key: holder[key] for key in ("host", "pid") if key in holder}
     begun = {**records.begun(name, run_id, "running", {}), **known, **records.due(fire_time)}
     return records.add(manager.jobs, begun | {"fence": fence}, records.start_of(fence))
+
+
+def _write(manager: JobManager, owed: Mapping[str, Any]) -> Record:
+    """Writes a record that is owed, unless somebody else has, and notes that it is paid."""
+    record: Record = owed["record"]
+
+    def paying(present: _Taken) -> _Taken:
+        if "owed" not in present:
+            return present
+        rest = [one for one in present.get("owed", ()) if one["record"]["runId"] != record["runId"]]
+        kept = {key: value for key, value in present.items() if key != "owed"}
+        return kept | {"owed": rest} if rest else kept
+
+    written = records.add(manager.jobs, record, owed["start"])
+    with suppress(ChannelError):  # whoever comes next finds it written
+        _change(manager.state, record["name"], record["fireTime"] - 1, paying)
+    return written
 
 
 def _give_back(state: Channel, name: str, fire_time: int, run_id: str) -> None:

@@ -15,9 +15,12 @@ from ojobchannels.manager.pool import Pool, aside
 
 LaunchState = Literal["waiting", "running", "completed", "failed", "skipped", "depsfail"]
 
-# A signal that comes between the last check of the interpreter and the beginning of a wait is
-# handled only after the wait: this many seconds later at most.
-_DEAF: Final = 0.25
+DEAF: Final = 0.25
+"""Seconds that the main thread waits at a time.
+
+A signal that comes between the last check of the interpreter and the beginning of a wait is
+handled only after the wait.
+"""
 
 
 class Launch:
@@ -37,6 +40,8 @@ class Launch:
         self.state: LaunchState = "waiting"
         self.run_id: str | None = None
         self._future: Future[Any] = Future()
+        self._settled = False
+        self._lock = threading.Lock()
 
     def done(self) -> bool:
         """Tells whether it is over, well or not."""
@@ -64,11 +69,21 @@ class Launch:
         """Returns what the job raised, or None; waits until it is over."""
         return self._await(None)
 
+    def begins(self) -> bool:
+        """Tells whether it is to run, or was settled before; the launcher asks this once."""
+        with self._lock:
+            if not self._settled:
+                self.state = "running"
+        return not self._settled
+
     def finish(
         self, state: LaunchState, result: Any = None, error: BaseException | None = None
     ) -> None:
-        """Settles the launch; the launcher calls this once."""
-        self.state = state
+        """Settles the launch; the first one to do so counts."""
+        with self._lock:
+            if self._settled:
+                return
+            self._settled, self.state = True, state
         if error is None:
             self._future.set_result(result)
         else:
@@ -135,6 +150,8 @@ class Launcher:
         launch.then(lambda: self._forget(launch))
 
         def proceed(failed: Launch | None) -> None:
+            if launch.done():
+                return
             if failed is None:
                 self._pool.submit(lambda: self._run(launch, work))
                 return
@@ -155,7 +172,7 @@ class Launcher:
             if launch is None:
                 return True
             left = math.inf if deadline is None else deadline - time.monotonic()
-            if not launch.wait(max(min(left, _DEAF), 0)) and left <= 0:
+            if not launch.wait(max(min(left, DEAF), 0)) and left <= 0:
                 return False
 
     def close(self) -> None:
@@ -167,7 +184,8 @@ class Launcher:
         self._pool.join()
 
     def _run(self, launch: Launch, work: Callable[[Launch], Any]) -> None:
-        launch.state = "running"
+        if not launch.begins():
+            return
         try:
             result = work(launch)
         except NotRun as reason:

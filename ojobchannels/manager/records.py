@@ -83,13 +83,19 @@ def due(fire_time: int) -> Record:
 
 
 def add(jobs: Channel, record: Record, start: int) -> Record:
-    """Stores a new record at the first free start time from `start` on, and returns it so."""
+    """Stores a new record at the first free start time from `start` on, and returns it so.
+
+    Asked again from the same `start`, it finds the record that it has stored.
+    """
     while True:
         dated = {"name": record["name"], "startTime": start, "startDate": iso(start)} | record
         if record["status"] != "running":
             dated |= {"endTime": start, "endDate": iso(start), "duration": 0}
         if jobs.add(key_of(dated), dated):
             return dated
+        there: Record | None = jobs.get(key_of(dated))
+        if there is not None and is_record(there) and there.get("runId") == record["runId"]:
+            return there
         start += 1
 
 

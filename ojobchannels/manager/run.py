@@ -119,7 +119,7 @@ class JobRun:
         if self._state != "new":
             raise RunNotStarted("start", self.name)
         due = self._fire_time
-        if due is not None and not firing.is_free(self.manager.state, self.name, due):
+        if due is not None and not firing.is_free(self.manager, self.name, due):
             raise FireTimeTaken(self.name, due)
         lease: Lease | None = None
         try:
@@ -270,9 +270,9 @@ class JobRun:
                     self.record = self.manager.record_not_run(
                         self.name, "skipped", busy.told(), self._args, self.run_id, self._fire_time
                     )
-                except FireTimeTaken:
-                    raise
                 except ChannelError as trouble:
+                    if self._fire_time is not None:  # it is there for whoever tries again
+                        raise
                     _log.warning("no record tells that job %r was skipped: %s", self.name, trouble)
             raise
 

@@ -48,6 +48,18 @@ def merge(layers: Iterable[Layer], where: str) -> dict[str, Any]:
     return render(written, given, where) | {key: copied(value) for key, value in given.items()}
 
 
+def merged(maps: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Puts maps over each other, the last on top, and likewise the maps in them."""
+    result: dict[str, Any] = {}
+    for one in maps:
+        for key, value in one.items():
+            below = result.get(key)
+            if isinstance(below, dict) and isinstance(value, dict):
+                value = merged([below, value])
+            result[key] = value
+    return result
+
+
 class FlowArgs:
     """The one map of args that all steps of a flow share.
 

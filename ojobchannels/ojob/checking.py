@@ -7,20 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import CodeType
 from typing import Any, Final, NamedTuple
 
 from ojobchannels.documents import check_value
 from ojobchannels.errors import InvalidValue, JobFileError, Problem
 from ojobchannels.ojob.code import Block, names_nothing_to_do
 from ojobchannels.ojob.configs import config_faults, faults_in_args
+from ojobchannels.ojob.exclusion import lock_faults
+from ojobchannels.ojob.expectations import Rule, RuleFault
 from ojobchannels.ojob.graphs import circles, reach, unfolded
 from ojobchannels.ojob.includes import NOT_BUNDLED, bundled_jobs
-from ojobchannels.ojob.languages import Languages
+from ojobchannels.ojob.languages import PYTHON, Languages
 from ojobchannels.ojob.managing import INIT
+from ojobchannels.ojob.modules import compile_module, module_name
 from ojobchannels.ojob.places import DocumentPath
 from ojobchannels.ojob.source import Source
 from ojobchannels.ojob.templates import faulty_templates
-from ojobchannels.ojob.timing import timing_faults, watch_faults, zone_faults
+from ojobchannels.ojob.timing import file_faults, timing_faults, watch_faults, zone_faults
 from ojobchannels.ojob.words import closest, did_you_mean
 
 _JOINED: Final = {
@@ -75,6 +79,8 @@ class Check:
     Attributes:
         problems: All that is wrong.
         blocks: The compiled code, by file and path.
+        other_files: The job files that jobs of `type: jobs` name, each with the file that does.
+        modules: The compiled modules under `code`, by the names by which they are imported.
     """
 
     def __init__(
@@ -82,16 +88,28 @@ class Check:
     ) -> None:
         self.problems: list[Problem] = []
         self.blocks: dict[tuple[str, DocumentPath], Block] = {}
+        self.other_files: list[tuple[Source, str]] = []
+        self.modules: dict[str, CodeType] = {}
         self._whole = whole
         self._languages = languages
         self._jobs: dict[str, RawJob] = {}
         self._all: list[RawJob] = []
+        self._common = [
+            RawJob("catch", source, ("ojob",), source.data["ojob"])
+            for source in sources
+            if isinstance(source.data, dict) and isinstance(source.data.get("ojob"), dict)
+        ]
         for source in sources:
             self._read_jobs(source)
             self.problems += zone_faults(source)
             self.problems += languages.faults(source) if languages else ()
+            self._read_modules(source)
+            self._check_args(source, ("init",), _map(source.data).get("init"))
         for job in self._all:
             self._check_job(job)
+        for settings in self._common:
+            if isinstance(settings.data.get("catch"), str) and self._is_handler(settings):
+                self._compile(settings, ("ojob", "catch"))
         todo = [mention for source in sources for mention in self._read_todo(source)]
         if whole:
             self._check_names(todo)
@@ -122,6 +140,20 @@ class Check:
                 first.setdefault(job.name, job)
                 self._jobs[job.name] = job
 
+    def _read_modules(self, source: Source) -> None:
+        given = _map(source.data).get("code")
+        for file, text in given.items() if isinstance(given, dict) else ():
+            name, path = module_name(file), ("code", file)
+            if name is None:
+                said = f"`{file}` is no module of Python"
+                hint = "name it like `helpers.py`, or put code of other languages under `exec`"
+                self.problems.append(source.problem(path, said, hint, at_key=True))
+            elif isinstance(text, str) and self._languages is not None:
+                try:
+                    self.modules[name] = compile_module(source, path, text)
+                except JobFileError as error:
+                    self.problems += error.problems
+
     def _read_todo(self, source: Source) -> Iterator[Mention]:
         entries = source.data.get("todo") if isinstance(source.data, dict) else None
         for at, entry in enumerate(entries if isinstance(entries, list) else []):
@@ -130,20 +162,70 @@ class Check:
                 yield Mention(entry, source, path)
             elif isinstance(entry, dict):
                 self._check_args(source, (*path, "args"), entry.get("args"))
+                self._check_manner(source, path, entry)
                 for key in ("name", "job"):
                     if isinstance(entry.get(key), str) and entry[key]:
                         yield Mention(entry[key], source, (*path, key))
 
+    def _check_manner(self, source: Source, path: DocumentPath, entry: Mapping[str, Any]) -> None:
+        """Checks how a todo entry has its job run, together with what the job says of that."""
+        given = _map(entry.get("typeArgs"))
+        if entry.get("type") is None and not given:
+            return
+        for key in ("lang", "pwd", "eachThreads", "file", "stopWhen"):
+            if given.get(key) is not None:
+                said = f"`{key}` is part of the job, and the same for all its calls"
+                where = (*path, "typeArgs", key)
+                hint = "write it in the job's own `typeArgs`"
+                self.problems.append(source.problem(where, said, hint, at_key=True))
+        job = self._jobs.get(str(entry.get("name") or entry.get("job")))
+        own = job.data if job is not None else {}
+        both = {
+            "type": entry.get("type") or own.get("type"),
+            "typeArgs": _map(own.get("typeArgs")) | given,
+        }
+        self.problems += timing_faults(source, path, both)
+        self.problems += watch_faults(source, path, both)
+
+    def _check_rules(self, job: RawJob) -> None:
+        for key in ("in", "out"):
+            for name, text in _map(_map(job.data.get("check")).get(key)).items():
+                if isinstance(text, str) and text:
+                    try:
+                        Rule.read(name, text)
+                    except RuleFault as fault:
+                        path: DocumentPath = (*job.path, "check", key, name)
+                        problem = job.source.problem(path, fault.reason, fault.advice)
+                        self.problems.append(problem)
+
+    def _check_each(self, job: RawJob) -> None:
+        if job.data.get("each") is None or self._languages is None:
+            return
+        if (name := self._languages.of(job.source, job.data)) != PYTHON:
+            said = f"`each` is for Python; the code of this job is {name}"
+            hint = "write the job in Python, or launch the jobs"
+            problem = job.source.problem((*job.path, "each"), said, hint, at_key=True)
+            self.problems.append(problem)
+
     def _check_job(self, job: RawJob) -> None:
+        self._check_rules(job)
+        self._check_each(job)
+        faults = list(file_faults(job.source, job.path, job.data))
+        self.problems += faults
+        if job.data.get("type") == "jobs" and not faults:
+            self.other_files.append((job.source, _map(job.data["typeArgs"])["file"]))
         self._check_args(job.source, (*job.path, "args"), job.data.get("args"))
         for key in ("exec", "catch"):
             if isinstance(job.data.get(key), str) and (key == "exec" or self._is_handler(job)):
                 self._compile(job, (*job.path, key))
         self.problems += timing_faults(job.source, job.path, job.data)
         self.problems += watch_faults(job.source, job.path, job.data)
+        self.problems += lock_faults(job.source, job.path, job.data)
         if self._languages is not None:
-            self.problems += self._languages.timeout_faults(job.source, job.path, job.data)
+            self.problems += self._languages.process_faults(job.source, job.path, job.data)
         given = job.data.get("typeArgs")
+        if isinstance(given, dict):
+            self._check_args(job.source, (*job.path, "typeArgs", "lock"), given.get("lock"))
         stop_when = given.get("stopWhen") if isinstance(given, dict) else None
         if isinstance(stop_when, str):
             path: DocumentPath = (*job.path, "typeArgs", "stopWhen")
@@ -196,9 +278,12 @@ class Check:
             self.problems.append(source.problem(path, error.reason, hint, at_key=at_key))
 
     def _check_names(self, todo: list[Mention]) -> None:
-        mentions = [one for job in self._all for one in job.mentions("deps", "from", "to")]
+        mentions = [one for job in self._all for one in job.mentions("deps", "from", "to", "each")]
         mentions += (
-            one for job in self._all for one in job.mentions("catch") if not self._is_handler(job)
+            one
+            for job in (*self._all, *self._common)
+            for one in job.mentions("catch")
+            if not self._is_handler(job)
         )
         for name, source, path in mentions + todo:
             if name in self._jobs:
@@ -297,6 +382,10 @@ def _about_template(template: str) -> tuple[str, str]:
         said = f"`{template}` opens a template that is not closed, or has braces inside"
         return said, f"close it with `{closing}`; {literally}"
     return f"`{template}` is no template", f"write {{{{name}}}} or ${{name:-default}}; {literally}"
+
+
+def _map(data: Any) -> dict[str, Any]:
+    return data if isinstance(data, dict) else {}
 
 
 def _maps(data: Any, key: str) -> list[dict[str, Any]]:

@@ -19,11 +19,16 @@ from ojobchannels.ojob.source import Source
 if TYPE_CHECKING:
     from ojobchannels.ojob.helpers import JobHost
 
-HELPERS: Final = ("channel", "error", "job", "launch", "log", "log_err", "log_warn", "skip")
+HELPERS: Final = (
+    *("channel", "each", "error", "job", "launch", "log", "log_err", "log_warn", "skip", "state"),
+)
 """The names at hand in every block, besides `args`: parameters, so that a block may reuse them."""
 
 _SHELL: Final = f"def block({', '.join(HELPERS)}):\n    global args\n"
-_NO_PYTHON: Final = (SyntaxError, ValueError, RecursionError, MemoryError)
+NO_PYTHON: Final = (SyntaxError, ValueError, RecursionError, MemoryError)
+"""What the compiler raises for a text that is no Python."""
+
+
 _OF_JAVASCRIPT: Final = frozenset(
     "af console false forEach getEnv indexOf isDef isUnDef length logErr logWarn nowUTC null push "
     "sleep true undefined".split()
@@ -55,7 +60,12 @@ class Python:
 
     def run(self, host: JobHost) -> Any:
         """Runs the block; returns what it returned."""
-        namespace = {"__name__": "__ojob__", "args": host.args, **host.bridges}
+        namespace = {
+            "__name__": "__ojob__",
+            "__builtins__": host.builtins,
+            "args": host.args,
+            **host.bridges,
+        }
         try:
             answer = FunctionType(self._code, namespace)(**host.helpers())
         except (NameError, AttributeError) as error:
@@ -103,7 +113,7 @@ def compile_block(source: Source, path: DocumentPath, text: str, title: str) -> 
     lines = CodeLines(source, path, text)
     try:
         tree = ast.parse(lines.padded, lines.name)
-    except _NO_PYTHON as error:
+    except NO_PYTHON as error:
         raise JobFileError((lines.problem(error),)) from None
     if lost := lines.lost_in_a_comment():
         raise JobFileError((lost,))
@@ -113,7 +123,7 @@ def compile_block(source: Source, path: DocumentPath, text: str, title: str) -> 
         ast.increment_lineno(shell, lines.first - 1)
         cast(ast.FunctionDef, shell.body[0]).body += tree.body
         module = compile(shell, lines.name, "exec", dont_inherit=True)
-    except _NO_PYTHON as error:
+    except NO_PYTHON as error:
         raise JobFileError((lines.problem(error, mended=True),)) from None
     code = next(part for part in module.co_consts if isinstance(part, CodeType))
     if code.co_flags & _NOT_PLAIN:
@@ -128,7 +138,7 @@ def as_body(text: str) -> str:
     """Returns a block that answers with a value; a text that is one expression means its value."""
     try:
         ast.parse(text.strip(), mode="eval")
-    except _NO_PYTHON:
+    except NO_PYTHON:
         return text
     return f"return ({text.strip()})"
 
@@ -139,7 +149,7 @@ def names_nothing_to_do(text: str) -> bool:
         return False
     try:
         tree = ast.parse(text.strip())
-    except _NO_PYTHON:
+    except NO_PYTHON:
         return True
     acts = (ast.Call, ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
     return all(isinstance(one, ast.Expr) for one in tree.body) and not any(

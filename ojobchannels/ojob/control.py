@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
+
+from ojobchannels.manager.launching import DEAF
 
 
 class Wish(Enum):
@@ -37,4 +39,8 @@ class Control:
 
     def next(self) -> Wish:
         """Waits for the next wish."""
-        return self._wishes.get()
+        while True:
+            try:
+                return self._wishes.get(timeout=DEAF)
+            except Empty:
+                continue

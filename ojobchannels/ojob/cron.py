@@ -36,6 +36,9 @@ _FIELDS: Final = (
     ("month", "1 to 12, or JAN to DEC"),
     ("day of week", "0 to 7 with Sunday as 0 and 7, SUN to SAT, 5#2 for the second Friday, or 5L"),
 )
+_OF_ONE: Final = re.compile(r"\b(\w+)-\1/\d+")
+"""A range of one value with a step; cronsim reads it as one without an end."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NONE: Final = timedelta(0)
 _SECOND: Final = timedelta(seconds=1)
@@ -178,7 +181,8 @@ def _fields(text: str) -> list[str]:
     names = _FIELDS[-len(places) :]
     fields = []
     for (field, offset), (name, takes) in zip(places, names, strict=True):
-        fields.append("*" if field == "?" and name.startswith("day") else field)
+        any_day = field == "?" and name.startswith("day")
+        fields.append("*" if any_day else _OF_ONE.sub(r"\1", field))
         if not _reads(name, fields[-1]):
             raise CronFault(
                 f"`{field}` is no {name}",

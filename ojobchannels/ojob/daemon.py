@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from datetime import datetime
 from typing import NoReturn
 
-from ojobchannels.errors import ChannelError, JobFileError
+from ojobchannels.errors import ChannelError, InvalidJobArgs, JobFileError
 from ojobchannels.ojob.control import Wish
 from ojobchannels.ojob.flow import Flow
 from ojobchannels.ojob.interrupts import Interrupted
 from ojobchannels.ojob.loading import JobFile
 from ojobchannels.ojob.schedules import Schedule
 from ojobchannels.ojob.session import Session
+from ojobchannels.ojob.timing import Timing
 from ojobchannels.ojob.watching import Watch
 
 
@@ -27,6 +29,8 @@ class Daemon:
         self.session = session
         self._load = load
         self._schedules: list[Schedule] = []
+        self._before: list[Schedule] = []
+        self._began: int | None = None
         self._watches: list[Watch] = []
 
     def take_up(self, flow: Flow) -> bool:
@@ -40,9 +44,7 @@ class Daemon:
             said = f"its {what} come after the run has ended; write `daemon: true` below `ojob`"
             self.session.output.log(flow.job.name, "warn", said)
         elif flow.job.timing is not None:
-            schedule = Schedule(self.session, flow.job, flow.job.timing, flow.layers[1:])
-            self._schedules.append(schedule)
-            schedule.start()
+            self._schedule(flow, flow.job.timing)
         elif flow.job.watched is not None:
             self._watch(flow, flow.job.watched)
         return True
@@ -53,6 +55,16 @@ class Daemon:
             watch.end()
         for watch in self._watches:
             watch.join()
+
+    def _schedule(self, flow: Flow, timing: Timing) -> None:
+        """Begins the schedule of a call, or goes on with that of an earlier state of the file."""
+        schedule = Schedule(self.session, flow.job, timing, flow.layers[1:], self._began)
+        before = next((one for one in self._before if one.name == flow.job.name), None)
+        if before is not None:
+            self._before.remove(before)
+            schedule.follow(before)
+        self._schedules.append(schedule)
+        schedule.start()
 
     def _watch(self, flow: Flow, channel: str) -> None:
         watch = Watch(self.session, flow, channel)
@@ -69,34 +81,50 @@ class Daemon:
         Raises:
             Interrupted: It is to stop.
         """
+        self.session.output.log("ojob", "info", f"goes on until it is stopped{self._tasks()}")
         while self.session.control.next() is Wish.RELOAD:
             self._reload()
         raise Interrupted(signal.SIGTERM)
+
+    def _tasks(self) -> str:
+        """Says what it has to do, behind a colon."""
+        kinds = ((self._schedules, "schedule"), (self._watches, "subscription"))
+        told = [f"{len(all)} {kind}{'s' * (len(all) > 1)}" for all, kind in kinds if all]
+        times = [(time, one.name) for one in self._schedules if (time := one.next_time())]
+        if times:
+            time, name = min(times)
+            at = datetime.fromtimestamp(time / 1000)  # noqa: DTZ006  local, as all that is told
+            told.append(f"next {name!r} at {at:%Y-%m-%d %H:%M:%S}")
+        return f": {', '.join(told)}" if told else ""
 
     def _reload(self) -> None:
         """Goes over to the file as it is now, if it checks out; runs that are on go on."""
         output = self.session.output
         try:
             file = self._load()
-        except JobFileError as error:
-            for problem in error.problems:
-                output.log("ojob", "error", str(problem))
+        except (JobFileError, InvalidJobArgs) as error:
+            faults = error.problems if isinstance(error, JobFileError) else (error,)
+            for fault in faults:
+                output.log("ojob", "error", str(fault))
             output.log("ojob", "error", "the file was not read again: it goes on as it was before")
             return
         with self.session.interrupts.shield():
             self._go_over_to(file)
-        output.log("ojob", "info", f"{file.name} was read again: {len(self._schedules)} schedules")
+        output.log("ojob", "info", f"{file.name} was read again{self._tasks()}")
 
     def _go_over_to(self, file: JobFile) -> None:
-        scheduler = self.session.scheduler
-        scheduler.make_due_calls()  # these are still the old ones'
-        for schedule in self._schedules:
-            schedule.end()
         for watch in self._watches:
             watch.end()
         self._watches = [watch for watch in self._watches if watch.is_at_work]
-        scheduler.clear()
-        self._schedules.clear()
-        self.session = self.session.renewed(file)
-        for flow in self.session.todo():
-            self.take_up(flow)
+        with self.session.scheduler.cleared() as moment:
+            for schedule in self._schedules:
+                schedule.end(moment)
+            self._before, self._schedules, self._began = self._schedules, [], moment
+            self.session = self.session.renewed(file)
+            for flow in self.session.todo():
+                obstacle = self.session.obstacle_in_todo(flow.job.name)
+                if obstacle is None:
+                    self.take_up(flow)
+                elif not flow.job.is_for_now:
+                    flow.call_off("depsfail", obstacle)
+        self._before = []

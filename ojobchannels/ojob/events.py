@@ -24,6 +24,7 @@ class Event(NamedTuple):
         level: How much it matters.
         text: What to tell a person; several lines for an error.
         outcome: How the job ended, for an end.
+        id: What the file calls its run, if it does.
     """
 
     at: datetime
@@ -32,6 +33,7 @@ class Event(NamedTuple):
     level: Level
     text: str
     outcome: Outcome | None = None
+    id: str | None = None
 
     @property
     def told(self) -> str:
@@ -47,6 +49,8 @@ class Event(NamedTuple):
             "level": self.level,
             "text": self.text,
         }
+        if self.id is not None:
+            found["id"] = self.id
         if self.outcome is not None:
             found |= _of_the_end(self.outcome)
         return found

@@ -10,16 +10,18 @@ from pydantic_core import ErrorDetails
 
 from ojobchannels.errors import Problem
 from ojobchannels.ojob.model import (
+    CheckSpec,
+    ExpectSpec,
     FileSpec,
+    HelpSpec,
     JobSpec,
-    LogToFileSpec,
-    SettingsSpec,
-    Spec,
     TodoSpec,
     TypeArgsSpec,
 )
 from ojobchannels.ojob.places import DocumentPath
+from ojobchannels.ojob.settings import LogToFileSpec, SettingsSpec, UniqueSpec
 from ojobchannels.ojob.source import Source
+from ojobchannels.ojob.specs import Spec
 from ojobchannels.ojob.words import did_you_mean
 
 _MAPS: Final[dict[str, type[Spec]]] = {
@@ -28,6 +30,10 @@ _MAPS: Final[dict[str, type[Spec]]] = {
     "todo": TodoSpec,
     "typeArgs": TypeArgsSpec,
     "logToFile": LogToFileSpec,
+    "unique": UniqueSpec,
+    "help": HelpSpec,
+    "expects": ExpectSpec,
+    "check": CheckSpec,
 }
 _HOMES: Final[dict[type[Spec], str]] = {
     FileSpec: "to the whole file: write it at the left edge",
@@ -35,6 +41,7 @@ _HOMES: Final[dict[type[Spec], str]] = {
     TypeArgsSpec: "below `typeArgs`",
     SettingsSpec: "below `ojob`",
     LogToFileSpec: "below `ojob.logToFile`",
+    UniqueSpec: "below `ojob.unique`",
 }
 _WRONG_SHAPES: Final = {
     "dict_type",
@@ -46,11 +53,12 @@ _WRONG_SHAPES: Final = {
     "int_from_float",
     "bool_type",
 }
-_OTHER_TYPES: Final = ("jobs",)
 _RANGES: Final = {
     "numThreads": "write 1 to 1000",
+    "eachThreads": "write 1 to 1000",
     "timeInterval": "write 1 or more milliseconds",
     "timeout": "write 1 or more milliseconds",
+    "depsTimeout": "write 1 or more milliseconds",
     "HKhowLongAgoInMinutes": "write 1 or more minutes",
 }
 
@@ -71,7 +79,21 @@ _SHAPES: Final = {
     "jobs": _Shape("a list", "a map", "write each job as `- name: …`"),
     "todo": _Shape("a list", "a name or a map", "write the name of each job behind a dash"),
     "include": _NAMES,
+    "jobsInclude": _NAMES,
+    "init": _Shape("a map", "", _PAIRS),
+    "code": _Shape("a map", "", "write `name.py: |` below it, and the module below that"),
+    "help": _Shape("a map", "", "write `text: …` and `expects` below it"),
+    "expects": _Shape("a list", "a map", "write each argument as `- name: …`"),
+    "mandatory": _YES_OR_NO,
+    "options": _Shape("a list", "a value"),
+    "moptions": _Shape("a list", "a value"),
     "deps": _NAMES,
+    "each": _NAMES,
+    "when": _NAMES,
+    "check": _Shape("a map", "", "write `in:` below it, and `name: isString` below that"),
+    "in": _Shape("a map", "", "write `name: isString` below it"),
+    "out": _Shape("a map", "", "write `name: isString` below it"),
+    "eachThreads": _Shape("a whole number", "", _RANGES["numThreads"]),
     "from": _NAMES,
     "to": _NAMES,
     "catch": _Shape("a job, a list of jobs, or code", "a name", "write code below `catch: |`"),
@@ -82,8 +104,17 @@ _SHAPES: Final = {
     "numThreads": _Shape("a whole number", "", _RANGES["numThreads"]),
     "timeInterval": _Shape("a whole number", "", "write milliseconds, such as 60000"),
     "timeout": _Shape("a whole number", "", "write milliseconds, such as 60000"),
+    "depsTimeout": _Shape("a whole number", "", "write milliseconds, such as 60000"),
     "daemon": _YES_OR_NO,
     "once": _YES_OR_NO,
+    "single": _YES_OR_NO,
+    "logJobs": _YES_OR_NO,
+    "ignoreNoLog": _YES_OR_NO,
+    "killPrevious": _YES_OR_NO,
+    "async": _YES_OR_NO,
+    "sequential": _YES_OR_NO,
+    "noLog": _YES_OR_NO,
+    "waitForFinish": _YES_OR_NO,
     "logToConsole": _YES_OR_NO,
     "dontCompress": _YES_OR_NO,
     "setLogOff": _YES_OR_NO,
@@ -91,6 +122,7 @@ _SHAPES: Final = {
         "a whole number", "", "write minutes, such as 10080 for a week"
     ),
     "logToFile": _Shape("a map", "", "write `logFolder: ./logs` below it"),
+    "unique": _Shape("a map", "", "write `pidFile: ojob.pid` below it"),
     "stopWhen": _Shape("text", "", "write code"),
 }
 _TEXT: Final = _Shape("text", "text")
@@ -184,10 +216,10 @@ def _unknown_key(source: Source, path: DocumentPath) -> Problem:
 def _about_key(key: str, spec: type[Spec]) -> tuple[str, str]:
     """What is wrong with a key, and what to do."""
     said = f"unknown key `{key}`"
-    if key in spec.not_yet:
-        return f"this version does not support `{key}`", spec.not_yet[key] or "take it out"
+    if key in spec.refused:
+        return f"there is no `{key}` here", spec.refused[key]
     if key.startswith("("):
-        return f"this version does not support the shortcut `{key}`", "write `name` and `args`"
+        return f"there are no shortcuts such as `{key}`", "call a job by its `name`, with `args`"
     if odd := next((one for one in key if not one.isprintable()), None):
         return f"the key has the character U+{ord(odd):04X} in it", "write it anew"
     if key.startswith("-"):
@@ -196,8 +228,8 @@ def _about_key(key: str, spec: type[Spec]) -> tuple[str, str]:
         known = other.keys()
         if key in known:
             return f"`{key}` does not belong here", f"it belongs {home}"
-    if any(key in other.not_yet for other in _HOMES):
-        return f"this version does not support `{key}`", "take it out"
+    if elsewhere := next((one for one in _HOMES if key in one.refused), None):
+        return f"there is no `{key}` here", elsewhere.refused[key]
     return said, did_you_mean(key, spec.keys())
 
 
@@ -210,9 +242,7 @@ def _unknown_choice(source: Source, path: DocumentPath, found: Any) -> Problem:
     key = path[-1]
     if key == "misfire":
         return source.problem(path, f"unknown misfire {found!r}", "write `latest`, `all` or `none`")
-    hint = "write `simple`, `periodic`, `subscribe` or `shutdown`"
-    if found in _OTHER_TYPES:
-        return source.problem(path, f"this version does not support `type: {found}`", hint)
+    hint = "write `simple`, `periodic`, `subscribe`, `shutdown` or `jobs`"
     return source.problem(path, f"unknown type {found!r}", hint)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, Literal
 
-from ojobchannels.errors import ChannelError, FireTimeTaken, JobMisuse
+from ojobchannels.errors import ChannelError, FireTimeTaken, InvalidJobArgs, JobMisuse
 from ojobchannels.ojob.arguments import FlowArgs
 from ojobchannels.ojob.code import Block
+from ojobchannels.ojob.holding import Alone
 from ojobchannels.ojob.loading import Job
 from ojobchannels.ojob.managing import END, START, for_the_record
 from ojobchannels.ojob.outcomes import Outcome, Status, describe, without_our_frames
@@ -26,9 +28,14 @@ class Flow(Steps):
 
     Attributes:
         outcome: What became of it, once it is over.
+        number: Which call of the todo it is.
+        place: The same in words, where somebody wants to see how far a long todo is.
     """
 
     outcome: Outcome | None = None
+    number = 0
+    place = ""
+    _began: float | None = None
 
     def __str__(self) -> str:
         locks = ", ".join(run.name for run in self.runs.open() if run.name != self.job.name)
@@ -40,7 +47,6 @@ class Flow(Steps):
         Raises:
             KeyboardInterrupt: It was interrupted; its runs are recorded as failed.
         """
-        began = time.monotonic()
         skip: SkipJob | None = None
         try:
             with self.runs:
@@ -50,7 +56,8 @@ class Flow(Steps):
                 self._settle(skip)
                 status: Status = "failed" if self.error else "skipped" if skip else "completed"
                 reason = skip.reason if skip else None
-                outcome = self._tell(status, reason, time.monotonic() - began)
+                seconds = time.monotonic() - self._began if self._began else 0
+                outcome = self._tell(status, reason, seconds)
         if isinstance(self.error, KeyboardInterrupt):
             raise self.error
         return outcome
@@ -67,16 +74,42 @@ class Flow(Steps):
 
     def _work(self) -> SkipJob | None:
         try:
-            if not self.job.bundled:
-                self.session.output.started(self.job.name)
+            with Alone(self):
+                return self._steps()
+        except SkipJob as skip:
+            return skip
+        except BaseException as error:  # its lock cannot be had, or was lost
+            if self.error is None:
+                self._failed(error)
+            elif isinstance(error, KeyboardInterrupt):
+                raise
+            else:
+                self._note(describe(error))
+        return None
+
+    def _steps(self) -> SkipJob | None:
+        self._began = time.monotonic()
+        try:
+            if not self.job.quiet:
+                self.session.output.started(self.job.name, self.place or self._which())
             self.perform()
         except SkipJob as skip:
             return skip
         except BaseException as error:  # noqa: BLE001  whatever the code raises fails its job
-            self.error = without_our_frames(error)
-            if self.phase != "args" and not isinstance(error, KeyboardInterrupt):
-                self._catch()
+            self._failed(error)
         return None
+
+    def _which(self) -> str:
+        """Returns what tells a launched call from others of its job, if it is a managed one."""
+        with suppress(InvalidJobArgs):
+            managed = self.managed() if self.launch is not None else None
+            return managed[0] if managed and managed[0] != self.job.name else ""
+        return ""
+
+    def _failed(self, error: BaseException) -> None:
+        self.error = without_our_frames(error)
+        if self.phase != "args" and not isinstance(error, KeyboardInterrupt):
+            self._catch()
 
     def _catch(self) -> None:
         self.phase = "catch"
@@ -140,8 +173,18 @@ class Flow(Steps):
                 return name, args.values
         return None
 
-    def record_not_run(self, status: Literal["skipped", "depsfail"], reason: str) -> bool:
+    def record_not_run(
+        self,
+        status: Literal["skipped", "depsfail"],
+        reason: str,
+        raising: tuple[type[ChannelError], ...] = (),
+    ) -> bool:
         """Writes the record of a managed run that does not come about.
+
+        Args:
+            status: What became of it.
+            reason: Why.
+            raising: The trouble with writing it that is raised; other trouble is told.
 
         Returns:
             Whether this is for us to tell: not if another process has taken the fire time.
@@ -157,6 +200,8 @@ class Flow(Steps):
         except FireTimeTaken:
             return False
         except ChannelError as trouble:
+            if isinstance(trouble, raising):
+                raise
             self.log("warn", f"no record is written: {trouble}")
         return True
 
@@ -171,7 +216,7 @@ class Flow(Steps):
             run_names=tuple(run.name for run in self.runs.started),
             run_ids=tuple(run.run_id for run in self.runs.started),
         )
-        if status != "completed" or not self.job.bundled:
+        if status != "completed" or not self.job.quiet:
             self.session.output.ended(self.outcome)
         return self.outcome
 

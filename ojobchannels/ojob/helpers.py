@@ -11,6 +11,7 @@ from ojobchannels.errors import InvalidJobArgs, JobMisuse, JobTimeout
 from ojobchannels.languages import Level
 from ojobchannels.manager import Launch
 from ojobchannels.ojob.managing import documents
+from ojobchannels.ojob.pooling import Each
 
 if TYPE_CHECKING:
     from ojobchannels.ojob.steps import Steps
@@ -25,6 +26,8 @@ class JobHost:
         args: The args, which the code may replace.
         error: Why the job failed, for code under `catch`.
         bridges: What else the Python of a bundled pack has at hand.
+        each: Calls the jobs under the job's `each` side by side.
+        builtins: The builtins of Python, whose `import` finds the modules of the file.
     """
 
     def __init__(self, steps: Steps, bridges: Mapping[str, Any]) -> None:
@@ -34,12 +37,15 @@ class JobHost:
         self.args = steps.args.values
         self.error = steps.error
         self.bridges = bridges
+        self.each = Each(steps)
+        self.builtins = steps.session.modules.builtins
         self._began = time.monotonic()
 
     def helpers(self) -> dict[str, Any]:
         """Returns the values of `ojobchannels.ojob.code.HELPERS`."""
         return {
             "channel": self.channel,
+            "each": self.each,
             "error": self.error,
             "job": self.run,
             "launch": self.launch,
@@ -47,6 +53,7 @@ class JobHost:
             "log_err": self.log_err,
             "log_warn": self.log_warn,
             "skip": self.skip,
+            "state": self.state,
         }
 
     def tell(self, level: Level, text: str) -> None:
@@ -90,6 +97,10 @@ class JobHost:
         advice = "call it in a `from`; a body ends with `return`"
         raise JobMisuse(self._steps.job.name, "it called skip() too late", advice)
 
+    def state(self, new: str | None = None) -> str:
+        """Returns the state of the run, by which `when` decides; with a name, that is the next."""
+        return self._steps.session.state.now(new)
+
     def documents(self) -> dict[str, Any]:
         """Returns the args as JSON, with the `repr` of what is none."""
         return documents(self.args)
@@ -112,7 +123,8 @@ class JobHost:
 
     def descriptors(self) -> list[int]:
         """Returns file descriptors that keep the job's locks while a child has them open."""
-        return [one for run in self._steps.runs.open() for one in run.lease.share()]
+        leases = [*self._steps.leases, *(run.lease for run in self._steps.runs.open())]
+        return [one for lease in leases for one in lease.share()]
 
     def _checked(self, name: str, args: object) -> Mapping[str, Any]:
         if args is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os.path
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from ojobchannels.errors import JobFileError, Problem
 from ojobchannels.ojob.outcomes import BUNDLED
@@ -50,40 +50,52 @@ def gather(path: Path) -> tuple[list[Source], list[Problem]]:
         The files that could be read, and what is wrong with the others.
     """
     gathering = _Gathering()
-    gathering.add(path, str(path), bundled=False)
-    return gathering.sources, gathering.problems
+    gathering.add(path, str(path), _Way())
+    return list(gathering.sources.values()), gathering.problems
+
+
+class _Way(NamedTuple):
+    """How a file comes in: whether with this package, and whether for its jobs alone."""
+
+    bundled: bool = False
+    jobs_only: bool = False
 
 
 class _Gathering:
     def __init__(self) -> None:
-        self.sources: list[Source] = []
+        self.sources: dict[str, Source] = {}
         self.problems: list[Problem] = []
-        self._seen: set[str] = set()
+        self._seen: dict[str, bool] = {}  # whether for its jobs alone
 
-    def add(self, path: Path, name: str, *, bundled: bool) -> None:
+    def add(self, path: Path, name: str, way: _Way) -> None:
         real = os.path.realpath(path)  # unlike resolve(), it takes links that lead in a circle
-        if real in self._seen:
+        if real in self._seen and (way.jobs_only or not self._seen[real]):
             return
-        self._seen.add(real)
+        self._seen[real] = way.jobs_only
         try:
-            source = read(path, name, bundled=bundled)
+            source = read(path, name, bundled=way.bundled)
         except JobFileError as error:
             self.problems += error.problems
             return
+        if way.jobs_only:
+            source = source.without("todo", "help")
         data = source.data if isinstance(source.data, dict) else {}
-        included = data.get("include")
-        for at, entry in enumerate(included if isinstance(included, list) else [included]):
-            if isinstance(entry, str) and entry:
-                self._include(source, ("include", at), entry)
-        self.sources.append(source)
+        for key in ("include", "jobsInclude"):
+            included = data.get(key)
+            for at, entry in enumerate(included if isinstance(included, list) else [included]):
+                if isinstance(entry, str) and entry:
+                    jobs_only = way.jobs_only or key == "jobsInclude"
+                    self._include(source, (key, at), entry, jobs_only)
+        self.sources[real] = source  # one that came for its jobs alone before keeps its place
 
-    def _include(self, source: Source, place: tuple[str, int], entry: str) -> None:
+    def _include(self, source: Source, place: tuple[str, int], entry: str, jobs_only: bool) -> None:
         if entry in bundled_packs():
-            self.add(PACKS / entry, f"{BUNDLED}{entry}", bundled=True)
+            self.add(PACKS / entry, f"{BUNDLED}{entry}", _Way(True, jobs_only))
             return
         path = source.path.parent / entry
         if os.path.isfile(path) and path.suffix in SUFFIXES:  # noqa: PTH113  answers for a name of any length, and of NULs
-            self.add(path, os.path.normpath(Path(source.name).parent / entry), bundled=False)
+            name = os.path.normpath(Path(source.name).parent / entry)
+            self.add(path, name, _Way(jobs_only=jobs_only))
             return
         at = os.path.normpath(path.absolute())
         if "://" in entry:

@@ -52,15 +52,21 @@ class Languages:
             if isinstance(found := find_language(name), Unknown):
                 yield source.problem(path, *found)
 
-    def timeout_faults(
+    def process_faults(
         self, source: Source, path: DocumentPath, job: Mapping[str, Any]
     ) -> Iterator[Problem]:
-        """Yields that a job has a timeout by which nothing of it can be ended."""
-        if _map(job.get("typeArgs")).get("timeout") is None or self.of(source, job) != PYTHON:
-            return
-        said = "`timeout` ends code of other languages; nothing can end Python from outside"
-        hint = "take it out, and have the code look at the time"
-        yield source.problem((*path, "typeArgs", "timeout"), said, hint, at_key=True)
+        """Yields what a job asks for that only code in a process of its own can have."""
+        given, name = _map(job.get("typeArgs")), self.of(source, job)
+        if given.get("timeout") is not None and name == PYTHON:
+            said = "`timeout` ends code of other languages; nothing can end Python from outside"
+            hint = "take it out, and have the code look at the time"
+            yield source.problem((*path, "typeArgs", "timeout"), said, hint, at_key=True)
+        language = find_language(name)
+        takes_folder = not isinstance(language, Language) or language.takes_folder
+        if given.get("pwd") is not None and (language is None or not takes_folder):
+            said = f"`pwd` is for commands, as of `lang: shell`; {name} has no folder of its own"
+            hint = "take it out, and write whole paths"
+            yield source.problem((*path, "typeArgs", "pwd"), said, hint, at_key=True)
 
     def of(self, source: Source, job: Mapping[str, Any]) -> str:
         """Returns the language of a job's code."""
@@ -89,14 +95,15 @@ class Languages:
         Raises:
             JobFileError: The code is faulty.
         """
-        text = _at(job, path[2:])
+        text = _at(source.data, path)
         language = find_language(self.of(source, job))
         if isinstance(language, Unknown):
             return None
         if language is None:
             return compile_block(source, path, as_body(text) if is_value else text, title)
         lines = CodeLines(source, path, text)
-        code = Code(text, lines.name, lines.first, title, is_value)
+        folder = _map(job.get("typeArgs")).get("pwd")
+        code = Code(text, lines.name, lines.first, title, is_value, folder)
         try:
             return Block(language.compile(code))
         except CodeFault as fault:
@@ -141,8 +148,8 @@ def _setting(source: Source) -> Any:
     return _map(_map(source.data).get("ojob")).get("lang")
 
 
-def _at(job: Mapping[str, Any], path: DocumentPath) -> str:
-    found: Any = job
+def _at(data: Any, path: DocumentPath) -> str:
+    found = data
     for step in path:
         found = found[step]
     return str(found)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ojobchannels.manager import Launch
 from ojobchannels.manager.launching import Launcher, NotRun
 from ojobchannels.ojob.flow import Flow
+from ojobchannels.ojob.holding import INTERRUPTED
 from ojobchannels.ojob.steps import Steps
 
 if TYPE_CHECKING:
     from ojobchannels.ojob.session import Session
 
-_INTERRUPTED: Final = "the run was interrupted before it began"
 _BECAME: Final = {"failed": "failed", "skipped": "was skipped", "depsfail": "did not run"}
 
 
@@ -36,11 +37,11 @@ class Launches:
         of the dependency in the todo decides.
         """
         name = flow.job.name
-        after: list[Launch] = []
+        after: dict[str, Launch] = {}
         obstacle: str | None = None
         for dependency in flow.session.file.deps_of(name):
             if dependency in parent.launches:
-                after.append(parent.launches[dependency])
+                after[dependency] = parent.launches[dependency]
                 continue
             became = self._session.result_in_todo(dependency)
             if became is None:
@@ -52,17 +53,31 @@ class Launches:
             elif became != "completed":
                 obstacle = waits_for(dependency, became)
         launched = _Launched(self._session, flow, obstacle)
-        launch = self._launcher.submit(name, launched.work, after, launched.does_not_follow)
+        launch = self._launcher.submit(
+            name, launched.work, after.values(), launched.does_not_follow
+        )
         launched.launch = parent.launches[name] = launch
         self._all.add(launched)
         launch.then(lambda: self._over(launched))
+        for dependency, other in after.items():
+            if not other.done():
+                self.in_time(dependency, launched.give_up)
         if self._session.stopping.is_set():
             launched.call_off()
         return launch
 
-    def fire(self, name: str, work: Callable[[Launch], None]) -> None:
-        """Has work of a schedule done on the pool."""
-        self._launcher.submit(name, work)
+    def beside(
+        self, name: str, work: Callable[[Launch], None], after: Iterable[Launch] = ()
+    ) -> Launch:
+        """Has work of the todo, or of a schedule, done on the pool when others are over."""
+        return self._launcher.submit(name, work, after)
+
+    def in_time(self, dependency: str, give_up: Callable[[str], None]) -> None:
+        """Has somebody give up, for a reason, who waits too long for a job, if that is limited."""
+        deadlines, limit = self._session.deadlines, self._session.file.deps_timeout
+        if limit is not None:
+            reason = f"it waited {limit} ms for {dependency!r}, which is not over"
+            deadlines.call_at(deadlines.clock.now() + limit, partial(give_up, reason))
 
     @contextmanager
     def at_work(self, flow: Flow) -> Iterator[None]:
@@ -114,6 +129,7 @@ class _Launched:
         self._session = session
         self._obstacle = obstacle
         self._settled = False
+        self._not: NotRun | None = None
         self._lock = threading.Lock()
 
     def work(self, launch: Launch) -> Any:
@@ -124,7 +140,7 @@ class _Launched:
         with self._lock:
             called_off, self._settled = self._settled, True
         if called_off:
-            raise NotRun("skipped", _INTERRUPTED)
+            raise self._not or NotRun("skipped", INTERRUPTED)
         obstacle = self._session.obstacle() or self._obstacle
         outcome = self.flow.call_off("depsfail", obstacle) if obstacle else self.flow.run()
         self._session.keep(outcome)
@@ -136,19 +152,26 @@ class _Launched:
 
     def call_off(self) -> None:
         """Has the job not run any more, unless it has begun."""
-        self._not_run("skipped", _INTERRUPTED)
+        self._not_run("skipped", INTERRUPTED)
 
     def does_not_follow(self, launch: Launch, failed: Launch) -> None:
         """Tells that the job does not run because of one that it depends on."""
         self.launch = launch
         self._not_run("depsfail", waits_for(failed.name, failed.state))
 
-    def _not_run(self, status: Literal["skipped", "depsfail"], reason: str) -> None:
+    def give_up(self, reason: str) -> None:
+        """Has the job not run any more, unless it has begun; who waits for it waits no longer."""
+        if self._not_run("depsfail", reason):
+            self.launch.finish("depsfail")
+
+    def _not_run(self, status: Literal["skipped", "depsfail"], reason: str) -> bool:
         with self._lock:
-            if not self._settled:
-                self._settled = True
+            called_off, self._settled = not self._settled, True
+            if called_off:
+                self._not = NotRun(status, reason)
                 self.flow.launch = self.launch
                 self._session.keep(self.flow.call_off(status, reason))
+        return called_off
 
 
 def waits_for(dependency: str, became: str) -> str:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from types import CodeType
+from typing import Any, NamedTuple
 
 from ojobchannels.errors import JobFileError, Problem
+from ojobchannels.ojob.arguments import Layer, merged
 from ojobchannels.ojob.checking import Check
 from ojobchannels.ojob.code import Block
+from ojobchannels.ojob.exclusion import Exclusion, exclusion_of
+from ojobchannels.ojob.expectations import Rule, rules_of
 from ojobchannels.ojob.faults import check_model
 from ojobchannels.ojob.graphs import in_order, reach
+from ojobchannels.ojob.helping import Help, help_of
 from ojobchannels.ojob.includes import gather
 from ojobchannels.ojob.languages import Languages
-from ojobchannels.ojob.model import FileSpec, JobSpec, LogToFileSpec, SettingsSpec, TodoSpec
+from ojobchannels.ojob.model import FileSpec, JobSpec, TodoSpec, TypeArgsSpec
 from ojobchannels.ojob.places import DocumentPath
+from ojobchannels.ojob.settings import LogToFileSpec, SettingsSpec
 from ojobchannels.ojob.source import Source
 from ojobchannels.ojob.timing import Timing, timing_of
 
@@ -40,6 +47,15 @@ class Job:
         watched: The channel for whose changes it runs, if it does.
         at_end: Whether it runs when the run ends.
         timeout: Seconds after which its code is ended, where the language can be.
+        exclusion: What it must have to itself while it works.
+        quiet: Whether its start and its end are not told, as long as all goes well.
+        beside: Whether the todo goes on while it is at work.
+        when: The states of the run in which it runs; none for all.
+        each: The jobs that its code may call side by side.
+        each_threads: How many of these calls run at the same time, if it says so.
+        rules_in: What its args have to be before its code.
+        rules_out: What they have to be after it.
+        file: The job file that it is, in place of code.
     """
 
     name: str
@@ -56,6 +72,15 @@ class Job:
     watched: str | None
     at_end: bool
     timeout: float | None
+    exclusion: Exclusion | None
+    quiet: bool
+    beside: bool
+    when: tuple[str, ...]
+    each: tuple[str, ...]
+    each_threads: int | None
+    rules_in: tuple[Rule, ...] = field(repr=False)
+    rules_out: tuple[Rule, ...] = field(repr=False)
+    file: str | None
 
     @property
     def is_for_now(self) -> bool:
@@ -65,9 +90,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Todo:
-    """One entry of the todo: a job, and one map of arguments for each call of it."""
+    """One entry of the todo: a job, and one map of arguments for each call of it.
+
+    Attributes:
+        job: The name of the job.
+        variant: The job as this entry has it run.
+        calls: The args of each call.
+        where: The file and line of the entry.
+    """
 
     job: str
+    variant: Job
     calls: tuple[Mapping[str, Any], ...]
     where: str
 
@@ -82,7 +115,14 @@ class JobFile:
         jobs: The jobs by name.
         todo: What to run.
         threads: How many launched jobs run at the same time.
+        init: What every job finds in `args.init`, templates and all.
+        modules: The modules that code can import, by name.
+        help: What it says of itself.
         daemon: Whether the run goes on after the todo.
+        id: What tells its runs from those of other files, or None.
+        unique: The file by which one run of it keeps others out, or None.
+        beside: Whether the calls of the todo are made side by side.
+        deps_timeout: How many milliseconds a call waits for those that it depends on.
         zone: The name of the time zone of its schedules.
         log_files: The log files to which it also tells what happens.
         on_console: Whether it tells on the console what happens.
@@ -92,11 +132,23 @@ class JobFile:
     files: tuple[str, ...]
     jobs: Mapping[str, Job] = field(repr=False)
     todo: tuple[Todo, ...] = field(repr=False)
+    init: Mapping[str, Any] = field(repr=False)
+    modules: Mapping[str, CodeType] = field(repr=False)
+    help: Help = field(repr=False)
     threads: int
     daemon: bool
+    id: str | None
+    unique: str | None
+    beside: bool
+    deps_timeout: int | None
     zone: str
     log_files: LogToFileSpec | None
     on_console: bool
+
+    @property
+    def base(self) -> list[Layer]:
+        """The args of every job, before all others."""
+        return [Layer({"init": self.init}, True)] if self.init else []
 
     def parts_of(self, name: str) -> list[str]:
         """Returns a job and all that are part of it, by the `from` and `to` of one another."""
@@ -121,8 +173,30 @@ class JobFile:
         return [self.todo[at] for at in in_order(waits)]
 
 
+class _Common(NamedTuple):
+    """What the settings of the files say of their jobs."""
+
+    catch: tuple[str, ...]
+    handler: Block | None
+    log_jobs: bool
+    ignore_no_log: bool
+
+    @classmethod
+    def of(cls, specs: list[tuple[Source, FileSpec]], check: Check) -> _Common:
+        last = next((one for one in reversed(specs) if one[1].ojob.catch), None)
+        handler = check.blocks.get((last[0].name, ("ojob", "catch"))) if last else None
+        catch = last[1].ojob.catch if last and handler is None else ()
+        told = _setting(specs, "log_jobs"), _setting(specs, "ignore_no_log")
+        return cls(tuple(catch), handler, *told)
+
+
 def load(
-    path: str | Path, *, places: bool = True, lang: str | None = None, code: bool = True
+    path: str | Path,
+    *,
+    places: bool = True,
+    lang: str | None = None,
+    code: bool = True,
+    above: frozenset[str] = frozenset(),
 ) -> JobFile:
     """Reads and checks a job file and all that it includes.
 
@@ -131,6 +205,7 @@ def load(
         places: Whether what it says of the manager's channels counts, and is checked.
         lang: The language of code for which no file says one.
         code: Whether its code is needed, and checked.
+        above: The files that are being read, of which it is a job.
 
     Raises:
         JobFileError: Something is wrong; the error tells all of it.
@@ -147,23 +222,41 @@ def load(
             problems += checked
         else:
             specs.append((source, checked))
+    above |= {os.path.realpath(path)}
+    for source, other in check.other_files:
+        name = _beside_file(source, other)
+        if code and os.path.realpath(name) not in above:
+            try:
+                load(name, lang=lang, above=above)
+            except JobFileError as error:
+                problems += error.problems
     if problems:
         raise JobFileError(_once_each(problems))
+    common = _Common.of(specs, check)
+    declared = {spec.name: spec for _, file in specs for spec in file.jobs}
+    jobs = {
+        spec.name: _job(spec, source, ("jobs", at), check, common)
+        for source, file in specs
+        for at, spec in enumerate(file.jobs)
+    }
     return JobFile(
         name=str(path),
         files=tuple(source.name for source in sources),
-        jobs={
-            spec.name: _job(spec, source, ("jobs", at), check)
-            for source, file in specs
-            for at, spec in enumerate(file.jobs)
-        },
+        jobs=jobs,
         todo=tuple(
-            _todo(spec, source, ("todo", at))
+            _todo(spec, source, ("todo", at), jobs, declared)
             for source, file in specs
             for at, spec in enumerate(file.todo)
         ),
+        init=merged(file.init for _, file in specs),
+        modules=check.modules,
+        help=help_of(file.help for _, file in specs),
         threads=_setting(specs, "num_threads"),
         daemon=_setting(specs, "daemon"),
+        id=_setting(specs, "id"),
+        unique=(unique := _setting(specs, "unique")) and unique.pid_file,
+        beside=_beside(specs),
+        deps_timeout=_setting(specs, "deps_timeout"),
         zone=_setting(specs, "timezone"),
         log_files=(log_files := _setting(specs, "log_to_file")),
         on_console=_setting(specs, "log_to_console") and not (log_files and log_files.set_log_off),
@@ -178,8 +271,12 @@ def _once_each(problems: list[Problem]) -> tuple[Problem, ...]:
     return tuple(told.values())
 
 
-def _job(spec: JobSpec, source: Source, path: DocumentPath, check: Check) -> Job:
+def _job(spec: JobSpec, source: Source, path: DocumentPath, check: Check, common: _Common) -> Job:
     handler = check.blocks.get((source.name, (*path, "catch")))
+    catch = () if handler else tuple(spec.catch)
+    if not (spec.catch or source.bundled or spec.name in common.catch):
+        catch, handler = common.catch, common.handler
+    loud = common.log_jobs and (common.ignore_no_log or not spec.type_args.no_log)
     return Job(
         name=spec.name,
         deps=tuple(spec.deps),
@@ -187,27 +284,77 @@ def _job(spec: JobSpec, source: Source, path: DocumentPath, check: Check) -> Job
         before=tuple(spec.from_),
         body=check.blocks.get((source.name, (*path, "exec"))),
         after=tuple(spec.to),
-        catch=() if handler else tuple(spec.catch),
+        catch=catch,
         handler=handler,
         where=_where(source, (*path, "name")),
         bundled=source.bundled,
-        timing=timing_of(
-            spec.type_args, check.blocks.get((source.name, (*path, "typeArgs", "stopWhen")))
+        quiet=source.bundled or not loud,
+        each=tuple(spec.each),
+        each_threads=spec.type_args.each_threads,
+        rules_in=rules_of(spec.check.in_),
+        rules_out=rules_of(spec.check.out),
+        file=spec.type_args.file and _beside_file(source, spec.type_args.file),
+        **_manner(
+            spec.type,
+            spec.type_args,
+            check.blocks.get((source.name, (*path, "typeArgs", "stopWhen"))),
         ),
-        watched=spec.type_args.ch_subscribe,
-        at_end=spec.type == "shutdown",
-        timeout=spec.type_args.timeout and spec.type_args.timeout / 1000,
     )
 
 
-def _todo(spec: TodoSpec, source: Source, path: DocumentPath) -> Todo:
-    return Todo(spec.name or spec.job or "", tuple(spec.args), _where(source, path))
+def _manner(kind: str | None, given: TypeArgsSpec, stop_when: Block | None) -> dict[str, Any]:
+    """Returns what a todo entry may have otherwise than its job."""
+    return {
+        "timing": timing_of(given, stop_when),
+        "watched": given.ch_subscribe,
+        "at_end": kind == "shutdown",
+        "timeout": given.timeout and given.timeout / 1000,
+        "exclusion": exclusion_of(given),
+        "beside": given.async_,
+        "when": tuple(given.when),
+    }
+
+
+def _beside_file(source: Source, name: str) -> str:
+    return os.path.normpath(Path(source.name).parent / name)
+
+
+def _todo(
+    spec: TodoSpec,
+    source: Source,
+    path: DocumentPath,
+    jobs: Mapping[str, Job],
+    declared: Mapping[str, JobSpec],
+) -> Todo:
+    name = spec.name or spec.job or ""
+    variant = _variant(spec, declared[name], jobs[name])
+    return Todo(name, variant, tuple(spec.args), _where(source, path))
+
+
+def _variant(entry: TodoSpec, own: JobSpec, job: Job) -> Job:
+    """Returns a job as an entry of the todo has it run."""
+    given = entry.type_args
+    said = {name: getattr(given, name) for name in given.model_fields_set}
+    if entry.when:
+        said["when"] = entry.when
+    if entry.type is None and not said:
+        return job
+    manner = own.type_args.model_copy(update=said)
+    stop_when = job.timing.stop_when if job.timing else None
+    quiet = job.bundled or given.no_log if "no_log" in said else job.quiet
+    return replace(job, quiet=quiet, **_manner(entry.type or own.type, manner, stop_when))
 
 
 def _setting(specs: list[tuple[Source, FileSpec]], name: str) -> Any:
     """Returns a setting of the whole run: what the last file says that says something."""
     given = [file.ojob for _, file in specs if name in file.ojob.model_fields_set]
     return getattr(given[-1] if given else SettingsSpec(), name)
+
+
+def _beside(specs: list[tuple[Source, FileSpec]]) -> bool:
+    """Tells whether the todo is gone through side by side, by whichever key says it last."""
+    said = [file.ojob for _, file in specs if {"sequential", "async_"} & file.ojob.model_fields_set]
+    return bool(said) and said[-1].is_async
 
 
 def _where(source: Source, path: DocumentPath) -> str:

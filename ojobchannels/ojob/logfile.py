@@ -19,8 +19,8 @@ from typing import Final
 from ojobchannels.errors import LogFileUnavailable
 from ojobchannels.ojob.events import Event, Sink, now
 from ojobchannels.ojob.logformat import DateFormat, filled, matching
-from ojobchannels.ojob.model import LogToFileSpec
 from ojobchannels.ojob.output import put
+from ojobchannels.ojob.settings import LogToFileSpec
 
 _TYPES: Final = {"info": "INFO", "warn": "WARN", "error": "ERROR"}
 
@@ -33,7 +33,7 @@ class LogFiles:
         folder: Where the present file is.
         name: Its name, with ``{{timedate}}`` for the date.
         name_date: The format of that date; when it changes, the next file begins.
-        line: One line, of ``{{timedate}}``, ``{{type}}``, ``{{job}}`` and ``{{message}}``.
+        line: A line, of ``{{timedate}}``, ``{{type}}``, ``{{job}}``, ``{{message}}``, ``{{id}}``.
         line_date: The format of the date in a line.
         past: Matches the names of earlier files; by default those that `name` makes.
         keep: How many minutes past files stay; None for ever.
@@ -58,10 +58,10 @@ class LogFiles:
     def written(self, event: Event) -> str:
         """Returns the lines of an event; each line of its text is one of its own."""
         when, type = self.line_date.write(event.at), _TYPES[event.level]
+        parts = {"timedate": when, "type": type, "job": event.job}
         texts = event.text.splitlines() or [""]
         return "".join(
-            filled(self.line, timedate=when, type=type, job=event.job, message=text)
-            for text in texts
+            filled(self.line, **parts, message=text, id=event.id or "") for text in texts
         )
 
     def is_ours(self, name: str) -> bool:

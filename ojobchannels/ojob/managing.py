@@ -50,13 +50,14 @@ class Managing:
 
     Attributes:
         manager: The manager, once it is open.
+        given: Where its channels are, in place of what the file says.
         failure: Why it could not be opened as asked; then nothing more may run.
     """
 
     def __init__(self, given: ManagerConfig) -> None:
         self.manager: JobManager | None = None
         self.failure: Exception | None = None
-        self._given = given
+        self.given = given
         self._asked: ManagerConfig | None = None
         self._lock = threading.Lock()
 
@@ -82,7 +83,7 @@ class Managing:
                 reason = f"the manager is open with {_told(self._asked)}, not with {_told(asked)}"
                 raise JobMisuse(job, reason, f"call {INIT!r} once, before all that needs it")
             return None
-        jobs, locks = self._given
+        jobs, locks = self.given
         self.manager = JobManager(
             asked.jobs if jobs is None else jobs, asked.locks if locks is None else locks, threads=1
         )

@@ -6,156 +6,228 @@ are refused by name instead of being taken for misspellings.
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, ClassVar, Final, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from ojobchannels.ojob.logformat import DateFormat, names_in
+from ojobchannels.ojob import refused
+from ojobchannels.ojob.settings import SettingsSpec
+from ojobchannels.ojob.specs import Names, Spec, Text, as_list
 
-DEFAULT_THREADS: Final = 4
-
-Text = Annotated[str, Field(min_length=1, strict=True)]
 Args = dict[str, Any]
-
-
-def _as_list(value: Any) -> Any:
-    return value if isinstance(value, list) else [value]
-
-
-Names = Annotated[list[Text], BeforeValidator(_as_list, json_schema_input_type=Text | list[Text])]
-
-
-class Spec(BaseModel):
-    """A map of the format. An empty value (``args:``) counts as if its key were not there.
-
-    Attributes:
-        not_yet: Published keys that this version refuses, each with advice of its own or with none.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False)
-    not_yet: ClassVar[dict[str, str]] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_empty_values(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        known = cls.keys()
-        return {key: value for key, value in data.items() if value is not None or key not in known}
-
-    @classmethod
-    def keys(cls) -> tuple[str, ...]:
-        """Returns the keys that this version knows, as they are written."""
-        return tuple(field.alias or name for name, field in cls.model_fields.items())
+Choice = list[str | int | float | bool]
+JobType = Literal["simple", "periodic", "subscribe", "shutdown", "jobs"]
 
 
 class TypeArgsSpec(Spec):
     """How a job is to be run."""
 
-    not_yet = dict.fromkeys(
-        (
-            *("waitForFinish", "cronCheck", "file", "url"),
-            *("execJs", "execPy", "execRequire", "shell", "shellPrefix", "pwd", "pre", "pos"),
-            *("langFn", "returnFn", "returnRE", "noTemplate", "noTemplateArgs", "noLog"),
-            *("single", "async", "when", "lock", "lockCh", "eachThreads", "shortcut"),
-        ),
-        "",
-    )
+    refused: ClassVar[Mapping[str, str]] = refused.TYPE_ARGS
 
-    lang: Text | None = Field(default=None, description="The language of the job's code.")
+    lang: Text | None = Field(
+        default=None, description="The [language](#languages) of the job's code."
+    )
     timeout: int | None = Field(
         default=None,
         strict=True,
         ge=1,
-        description="After so many milliseconds, code in a language other than Python is ended.",
+        description="After so many milliseconds, code in a language other than Python is "
+        "ended, and "
+        "the job fails.",
+    )
+    pwd: Text | None = Field(
+        default=None,
+        description="The folder in which shell code runs, seen from the current one.",
+    )
+    single: bool = Field(
+        default=False,
+        strict=True,
+        description="Whether calls of the job in this process take turns; see [Locks of "
+        "jobs](#locks-of-jobs).",
+    )
+    async_: bool = Field(
+        default=False,
+        alias="async",
+        strict=True,
+        description="Whether the todo goes on while the job is at work.",
+    )
+    lock: Text | None = Field(
+        default=None,
+        description="The name of a lock that the job holds while it works.",
+    )
+    lock_ch: Text | None = Field(
+        default=None,
+        alias="lockCh",
+        description="The channel of that lock: one that a job before it opened, or "
+        "`oJobManager-locks`; without it, one in the memory of this process.",
+    )
+    no_log: bool = Field(
+        default=False,
+        alias="noLog",
+        strict=True,
+        description="Whether the job's start and its end are not told; that it failed, or did not "
+        "run, always is.",
     )
     cron: Text | None = Field(
-        default=None, description="When it runs, in five or six fields, seconds first."
+        default=None, description="When it runs, in five fields or, with seconds first, in six."
     )
     time_interval: int | None = Field(
         default=None,
         alias="timeInterval",
         strict=True,
         ge=1,
-        description="Runs it at the multiples of so many milliseconds.",
+        description="Runs it at each multiple of so many milliseconds since 1970.",
     )
     misfire: Literal["latest", "all", "none"] = Field(
         default="latest",
-        description="Which of the fire times that nobody was there for are run later.",
+        description="Which of the times that nobody was there for are run later: `latest`, "
+        "`all` or "
+        "`none`.",
     )
     once: bool = Field(
         default=False,
         strict=True,
-        description="Whether it runs on one server only although it is not managed.",
+        description="Whether each time is run on one server only, although the job is not managed.",
+    )
+    wait_for_finish: bool = Field(
+        default=True,
+        alias="waitForFinish",
+        strict=True,
+        description="Whether a time is passed over while the last run is on; with `false`, "
+        "runs of an"
+        " unmanaged job may overlap.",
     )
     ch_subscribe: Text | None = Field(
         default=None,
         alias="chSubscribe",
         description="The channel for whose changes a job of `type: subscribe` is called.",
     )
+    when: Names = Field(
+        default=[],
+        description="The [states](#states) of the run in which the job runs, else it is skipped: a "
+        "name, or a list.",
+    )
+    each_threads: int | None = Field(
+        default=None,
+        alias="eachThreads",
+        strict=True,
+        ge=1,
+        le=1000,
+        description="How many calls of `each(args)` run at the same time; without it, "
+        "`numThreads`.",
+    )
+    file: Text | None = Field(
+        default=None,
+        description="The job file that a job of `type: jobs` runs, seen from this file.",
+    )
     stop_when: str | None = Field(
         default=None,
         alias="stopWhen",
         strict=True,
-        description="Code before each run; a true answer ends the schedule.",
+        description="An expression, or code that returns something: asked before each run, a true "
+        "answer ends the schedule.",
+    )
+
+
+class CheckSpec(Spec):
+    """What a job demands of its args."""
+
+    refused: ClassVar[Mapping[str, str]] = refused.CHECK
+
+    in_: dict[Text, Text] = Field(
+        default={}, alias="in", description="Rules for args before `exec`, by their names."
+    )
+    out: dict[Text, Text] = Field(
+        default={}, description="Rules for args after `exec`, by their names."
     )
 
 
 class JobSpec(Spec):
     """One job: what it does, and what is done before it, after it, and when it fails."""
 
-    not_yet = dict.fromkeys(("each", "check", "help", "file", "execFile", "execRequire"), "") | {
-        "earlier": "write `from`",
-        "then": "write `to`",
-        "onerror": "write `catch`",
-    }
+    refused: ClassVar[Mapping[str, str]] = refused.JOB
 
     name: Text = Field(description="The name by which the todo and other jobs call it.")
-    type: Literal["simple", "periodic", "subscribe", "shutdown"] | None = Field(
+    type: JobType | None = Field(
         default=None,
-        description="`simple`: run once for each todo entry; `periodic`: at the times that "
-        "`typeArgs` tells, and so without a type; `subscribe`: for each change of a channel; "
-        "`shutdown`: when the run ends.",
+        description="`simple`: it runs once for each todo entry; `periodic`: at the times that "
+        "`typeArgs` tells, which is meant without a type, too, if there are some; "
+        "`subscribe`: for each [change of a channel](#jobs-for-changes); `shutdown`: at "
+        "the end of the run; `jobs`: the job is [another job file](#job-files-as-jobs).",
     )
     type_args: TypeArgsSpec = Field(
-        default_factory=TypeArgsSpec, alias="typeArgs", description="How the job is to be run."
+        default_factory=TypeArgsSpec,
+        alias="typeArgs",
+        description="How the job is run; [keys](#typeargs).",
     )
-    lang: Text | None = Field(default=None, description="The same as `typeArgs.lang`.")
+    lang: Text | None = Field(
+        default=None,
+        description="The [language](#languages) of its code; the same as `typeArgs.lang`.",
+    )
     deps: Names = Field(
-        default=[], description="Jobs that must have completed before this one starts."
+        default=[],
+        description="Jobs that must have completed before this one starts: a name, or a list.",
     )
     args: Args = Field(
         default={},
-        description="Arguments; those of the command line, the todo and launches win over them.",
+        description="Its arguments: a map of JSON values, in which [templates](#templates) are "
+        "rendered.",
     )
     from_: Names = Field(
         default=[],
         alias="from",
-        description="Jobs whose code runs before `exec`, as its own steps.",
+        description="Jobs whose code runs before `exec`: a name, or a list.",
     )
-    exec: str = Field(default="", strict=True, description="The code of the job.")
+    exec: str = Field(default="", strict=True, description="Its code.")
     to: Names = Field(
-        default=[], description="Jobs whose code runs after `exec`, as its own steps."
+        default=[], description="Jobs whose code runs after `exec`: a name, or a list."
+    )
+    each: Names = Field(
+        default=[],
+        description="Jobs that its code calls [side by side](#jobs-side-by-side), by "
+        "`each(args)`: a "
+        "name, or a list.",
+    )
+    check: CheckSpec = Field(
+        default_factory=CheckSpec,
+        description="What its `args` have to be before and after `exec`; [keys](#rules-for-args).",
     )
     catch: Names = Field(
         default=[],
-        description="What to do when a step fails: a job, a list of jobs, or code.",
+        description="What to do when one of these steps fails: a job, a list of jobs, or code.",
     )
 
 
 class TodoSpec(Spec):
     """One entry of the todo: a job, and the arguments of this call. A bare name is one too."""
 
-    not_yet = dict.fromkeys(("when", "type", "typeArgs", "id"), "")
+    refused: ClassVar[Mapping[str, str]] = refused.TODO
 
-    name: Text | None = Field(default=None, description="The job to run.")
+    name: Text | None = Field(default=None, description="The job; either this or `job`.")
     job: Text | None = Field(default=None, description="The same as `name`.")
     args: Annotated[
-        list[Args], BeforeValidator(_as_list, json_schema_input_type=Args | list[Args])
+        list[Args], BeforeValidator(as_list, json_schema_input_type=Args | list[Args])
     ] = Field(
-        default=[{}], description="Arguments of this call; with a list of maps, one call for each."
+        default=[{}], description="Arguments of this call; a list of maps makes one call for each."
+    )
+
+    when: Names = Field(
+        default=[],
+        description="The [states](#states) of the run in which the call is made, else it is "
+        "skipped: "
+        "a name, or a list.",
+    )
+    type: JobType | None = Field(
+        default=None, description="The type of the job for this call, in place of its own."
+    )
+    type_args: TypeArgsSpec = Field(
+        default_factory=TypeArgsSpec,
+        alias="typeArgs",
+        description="How the job is run this time, key by key in place of its own "
+        "[keys](#typeargs); "
+        "`lang`, `pwd`, `eachThreads`, `file` and `stopWhen` stay those of the job.",
     )
 
     @model_validator(mode="before")
@@ -170,160 +242,66 @@ class TodoSpec(Spec):
         return self
 
 
-def _date_format(pattern: str) -> str:
-    try:
-        DateFormat(pattern)
-    except ValueError as error:
-        raise PydanticCustomError("date_format", "{told}", {"told": str(error)}) from error
-    return pattern
+class ExpectSpec(Spec):
+    """An argument that a job file expects."""
 
+    refused: ClassVar[Mapping[str, str]] = refused.EXPECT
 
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        told = f"it is no regular expression: {error}"
-        raise PydanticCustomError("pattern", "{told}", {"told": told}) from error
-    return text
-
-
-def _template(*names: str) -> AfterValidator:
-    def check(text: str) -> str:
-        if strange := sorted(names_in(text) - set(names)):
-            known = ", ".join(f"{{{{{name}}}}}" for name in names)
-            told = f"nothing fills in {{{{{strange[0]}}}}}: take {known}"
-            raise PydanticCustomError("template", "{told}", {"told": told})
-        return text
-
-    return AfterValidator(check)
-
-
-Dates = Annotated[Text, AfterValidator(_date_format)]
-
-
-class LogToFileSpec(Spec):
-    """Files by date to which the run also tells what happens."""
-
-    not_yet: ClassVar[dict[str, str]] = {
-        "numberOfEntriesToKeep": "nothing is kept in memory; take it out"
-    }
-
-    folder: Text = Field(
-        default=".", alias="logFolder", description="The folder of the present file; it is made."
+    name: Text = Field(description="Its name.")
+    desc: str = Field(default="", strict=True, description="What it means.")
+    example: str | int | float | bool | None = Field(
+        default=None, description="A value that it may have."
     )
-    name: Annotated[Text, _template("timedate")] = Field(
-        default="log-{{timedate}}.log",
-        alias="filenameTemplate",
-        description="The name of a file; `{{timedate}}` is the date.",
+    mandatory: bool = Field(
+        default=False, strict=True, description="Whether nothing runs without it."
     )
-    name_date: Dates = Field(
-        default="yyyy-MM-dd",
-        alias="fileDateFormat",
-        description="The date in that name; when it changes, the next file begins.",
-    )
-    line: Annotated[str, _template("timedate", "type", "job", "message")] = Field(
-        default="{{timedate}} | {{type}} | {{job}} | {{message}}\n",
-        alias="lineTemplate",
-        strict=True,
-        description="A line, of `{{timedate}}`, `{{type}}`, `{{job}}` and `{{message}}`.",
-    )
-    line_date: Dates = Field(
-        default="yyyy-MM-dd HH:mm:ss.SSS",
-        alias="lineDateFormat",
-        description="The date in a line.",
-    )
-    past: Annotated[Text, AfterValidator(_pattern)] | None = Field(
-        default=None,
-        alias="HKRegExPattern",
-        description="Matches the names of earlier files; by default those that "
-        "`filenameTemplate` makes.",
-    )
-    keep: int | None = Field(
-        default=None,
-        alias="HKhowLongAgoInMinutes",
-        strict=True,
-        ge=1,
-        description="So many minutes after their last line, earlier files are removed.",
-    )
-    dont_compress: bool = Field(
-        default=False,
-        alias="dontCompress",
-        strict=True,
-        description="Whether earlier files stay as they are; else gzip compresses them.",
-    )
-    backup: Text | None = Field(
-        default=None,
-        alias="backupFolder",
-        description="The folder to which earlier files are moved.",
-    )
-    set_log_off: bool = Field(
-        default=False,
-        alias="setLogOff",
-        strict=True,
-        description="Whether the console is told nothing more.",
+    options: Choice = Field(default=[], description="The values of which it has to be one.")
+    moptions: Choice = Field(
+        default=[],
+        description="The values of which it has to be some: a list, or a text with commas between.",
     )
 
 
-class SettingsSpec(Spec):
-    """Settings of the whole run."""
+class HelpSpec(Spec):
+    """What `ojob run FILE --help` tells of the file."""
 
-    not_yet = dict.fromkeys(
-        (
-            *("sequential", "async", "timeInterval", "daemonFunc", "poolThreadFactor"),
-            *("shareArgs", "catch", "onerror", "depsWait", "depsTimeout", "depsOnFail"),
-            *("templateArgs", "argsFromEnvs", "unique", "checkStall"),
-            *("log", "logJobs", "logArgs", "logOJob", "logLimit", "logHistory", "ignoreNoLog"),
-            *("conAnsi", "conWidth", "showHelp", "id", "tags", "opacks", "owraps", "loads"),
-            *("loadLibs", "includeOJob", "langs", "integrity", "flags", "debug"),
-            *("initTemplateEscape", "execRequire", "channels", "metrics"),
-        ),
-        "",
-    ) | {"cronInLocalTime": "write `timezone: local`"}
-
-    daemon: bool = Field(
-        default=False,
-        strict=True,
-        description="Whether the run goes on after the todo until it is told to stop.",
-    )
-    timezone: Text = Field(
-        default="UTC", description="The zone of `cron`: `UTC`, `local`, or a name like Europe/Rome."
-    )
-    log_to_file: LogToFileSpec | None = Field(
-        default=None,
-        alias="logToFile",
-        description="Log files by date, to which the run also tells what happens.",
-    )
-    log_to_console: bool = Field(
-        default=True,
-        alias="logToConsole",
-        strict=True,
-        description="Whether the run tells on the console what happens.",
-    )
-    num_threads: int = Field(
-        default=DEFAULT_THREADS,
-        alias="numThreads",
-        strict=True,
-        ge=1,
-        le=1000,
-        description="How many launched jobs run at the same time.",
-    )
-    lang: Text | None = Field(
-        default=None, description="The language of all code of jobs that do not name their own."
+    text: str = Field(default="", strict=True, description="What the file is for.")
+    expects: list[ExpectSpec] = Field(
+        default=[], description="A list of the arguments that it takes from the command line."
     )
 
 
 class FileSpec(Spec):
     """A job file."""
 
-    not_yet = dict.fromkeys(("help", "init", "jobsInclude", "code"), "")
+    help: HelpSpec | None = Field(
+        default=None, description="[what the file says of itself](#help)."
+    )
+    init: Args = Field(
+        default={},
+        description="A map of values that every job finds in `args.init`; "
+        "[templates](#templates) are"
+        " rendered.",
+    )
+    code: dict[Text, str] = Field(
+        default={}, description="[modules of Python](#modules) that code can import."
+    )
 
     include: Names = Field(
         default=[],
-        description="Files whose jobs and todo come before those of this one: a bundled pack by "
-        "its name, or a path relative to this file.",
+        description="Files whose jobs and todo come before those of this one: a name, or a list. A "
+        "bundled pack is found by its name, anything else by its path relative to this "
+        "file.",
+    )
+    jobs_include: Names = Field(
+        default=[],
+        alias="jobsInclude",
+        description="The same, but of these files, and of those that they include, neither "
+        "the todo "
+        "nor the `help` counts.",
     )
     ojob: SettingsSpec = Field(
         default_factory=SettingsSpec, description="Settings of the whole run."
     )
-    jobs: list[JobSpec] = Field(default=[], description="The jobs.")
+    jobs: list[JobSpec] = Field(default=[], description="The list of jobs.")
     todo: list[TodoSpec] = Field(default=[], description="What to run, in this order.")

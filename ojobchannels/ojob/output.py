@@ -13,7 +13,12 @@ from typing import Final, TextIO
 from ojobchannels.ojob.events import Event, Kind, Level, Sink, ended, now
 from ojobchannels.ojob.outcomes import Outcome
 
-_COLOURS: Final[dict[Kind, str]] = {"completed": "32", "failed": "31", "skipped": "33"}
+_COLOURS: Final[dict[Kind, str]] = {
+    "completed": "32",
+    "failed": "31",
+    "skipped": "33",
+    "depsfail": "33",
+}
 _OF_LEVELS: Final[dict[Level, str]] = {"warn": "33", "error": "31"}
 
 
@@ -26,6 +31,7 @@ class Output:
 
     def __init__(self, *sinks: Sink) -> None:
         self._sinks: Sequence[Sink] = sinks or (Console(),)
+        self._id: str | None = None
         self._lock = threading.Lock()
 
     @contextmanager
@@ -48,12 +54,23 @@ class Output:
             with self._lock:
                 self._sinks = before
 
+    @contextmanager
+    def marked(self, id: str | None) -> Iterator[None]:
+        """Has all that is told for a while carry what a file calls its run, if it does."""
+        with self._lock:
+            before, self._id = self._id, id or self._id
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._id = before
+
     def log(self, job: str, level: Level, text: str) -> None:
         """Tells what a job says."""
         self._tell(Event(now(), job, "log", level, text))
 
     def started(self, job: str, place: str = "") -> None:
-        """Tells that a job starts, and in a long todo the place of the call."""
+        """Tells that a job starts, and which call: its place in the todo, or what it manages."""
         text = f"started ({place})" if place else "started"
         self._tell(Event(now(), job, "started", "info", text))
 
@@ -63,6 +80,7 @@ class Output:
 
     def _tell(self, event: Event) -> None:
         with self._lock:
+            event = event._replace(id=self._id)
             for sink in self._sinks:
                 sink.tell(event)
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from ojobchannels.errors import CodeFailed, JobMisuse
+from ojobchannels.ojob.agenda import Agenda
 from ojobchannels.ojob.arguments import FlowArgs, Layer, merge
 from ojobchannels.ojob.control import Control
 from ojobchannels.ojob.daemon import Daemon
-from ojobchannels.ojob.flow import Flow, listed
+from ojobchannels.ojob.flow import listed
+from ojobchannels.ojob.helping import check_expected
 from ojobchannels.ojob.interrupts import Interrupted
-from ojobchannels.ojob.launches import waits_for
 from ojobchannels.ojob.loading import JobFile, load
 from ojobchannels.ojob.managing import INIT, Config, ManagerConfig, Managing
 from ojobchannels.ojob.outcomes import RunResult
@@ -55,16 +56,71 @@ def run_file(
 
     Raises:
         JobFileError: The file is faulty; nothing was run.
+        InvalidJobArgs: Arguments that the file expects are missing; nothing was run.
         LogFileUnavailable: Its log file cannot be written; nothing was run.
+        RunsAlready: Another run of it goes on, and it is to be the only one; nothing was run.
         InvalidOption: There is no language `lang`.
     """
-    load_again = partial(load, path, places=jobs is None or locks is None, lang=lang)
+
+    def load_again() -> JobFile:
+        file = load(path, places=jobs is None or locks is None, lang=lang)
+        check_expected(file.name, file.help, args or {})
+        return file
+
     file = load_again()
     managing = Managing(ManagerConfig(jobs, locks))
     output = output or Output()
-    with telling(file, output):
+    with _alone(file), telling(file, output):
         session = Session(file, args or {}, output, managing, control, clock)
         return _run(session, load_again)
+
+
+def _alone(file: JobFile) -> AbstractContextManager[None]:
+    """Keeps other runs of the file out, if it wants that."""
+    if file.unique is None:
+        return nullcontext()
+    from ojobchannels.ojob.unique import only_one
+
+    return only_one(file.name, file.unique)
+
+
+def run_other(session: Session, job: str, path: str, args: Mapping[str, Any]) -> None:
+    """Runs another job file as a job: with the args of the job, on the manager's channels.
+
+    Raises:
+        CodeFailed: Jobs of it have failed.
+        JobMisuse: It is a daemon.
+        JobFileError: The file is faulty.
+        InvalidJobArgs: Arguments that it expects are missing.
+    """
+    given = {name: value for name, value in args.items() if name != "init"}
+    file = load(path)
+    if file.daemon:
+        raise JobMisuse(job, f"{path} is a daemon, which has no end", "start it by itself")
+    check_expected(file.name, file.help, given)
+    with _alone(file), telling(file, session.output):
+        inner = Session(
+            file,
+            given,
+            session.output,
+            Managing(session.managing.given),
+            clock=session.scheduler.clock,
+        )
+        inner.interrupts = session.interrupts
+        try:
+            _work_on(Daemon(inner, lambda: file))
+            inner.launches.wait()
+            _run_at_end(inner)
+        except KeyboardInterrupt:
+            _wind_up(inner)
+            raise
+        finally:
+            inner.close()
+    if inner.managing.failure is not None:
+        raise inner.managing.failure
+    if failed := [one.job for one in inner.outcomes if one.status == "failed"]:
+        names = ", ".join(map(repr, dict.fromkeys(failed)))
+        raise CodeFailed(path, f"jobs of it have failed: {names}")
 
 
 @contextmanager
@@ -75,6 +131,7 @@ def telling(file: JobFile, output: Output) -> Iterator[None]:
         LogFileUnavailable: The log file cannot be written.
     """
     with ExitStack() as stack:
+        stack.enter_context(output.marked(file.id))
         if file.log_files is not None:
             from ojobchannels.ojob.logfile import LogFile, LogFiles
 
@@ -107,7 +164,9 @@ def manager_config(path: str | Path, args: Mapping[str, Any] | None = None) -> M
         if INIT not in file.parts_of(name):
             continue
         job = file.jobs[name]
-        flow_args = FlowArgs(merge([Layer(job.args, True), given, Layer(call, True)], job.where))
+        flow_args = FlowArgs(
+            merge([*file.base, Layer(job.args, True), given, Layer(call, True)], job.where)
+        )
         for part in parts(file.jobs, job, flow_args):
             if part.bundled and part.name == INIT:
                 return ManagerConfig(
@@ -131,7 +190,7 @@ def _run(session: Session, load_again: Callable[[], JobFile]) -> RunResult:
             _run_at_end(daemon.session)
     except KeyboardInterrupt as stopped:
         interrupt = stopped
-        session.scheduler.stop()
+        session.stop_clocks()
         if unfinished := session.launches.unfinished():
             left = tuple(flow.job.name for flow in unfinished)
             return RunResult(INTERRUPTED, tuple(session.outcomes), left)
@@ -155,42 +214,19 @@ def _work_on(daemon: Daemon) -> None:
     session = daemon.session
     if session.daemon:
         session.scheduler.start()
-    _run_todo(daemon)
+    if session.file.deps_timeout is not None:
+        session.deadlines.start()
+    if not session.file.todo:
+        session.output.log("ojob", "warn", f"{session.file.name} has no todo: nothing to do")
+    Agenda(daemon).run()
     if session.daemon and session.managing.failure is None:
         daemon.serve()
     session.scheduler.stop()
 
 
-def _run_todo(daemon: Daemon) -> None:
-    session = daemon.session
-    if not session.file.todo:
-        session.output.log("ojob", "warn", f"{session.file.name} has no todo: nothing to do")
-    flows = session.todo()
-    try:
-        for flow in flows:
-            _run_call(daemon, flow)
-    except KeyboardInterrupt:
-        session.left_out = [one for one in flows if one.outcome is None and one.job.is_for_now]
-        raise
-
-
-def _run_call(daemon: Daemon, flow: Flow) -> None:
-    session = daemon.session
-    deps = session.file.deps_of(flow.job.name)
-    became = {dep: session.result_in_todo(dep) for dep in deps}
-    failed = ((dep, one) for dep, one in became.items() if one and one != "completed")
-    obstacle = session.obstacle() or next((waits_for(*one) for one in failed), None)
-    try:
-        if obstacle is None and daemon.take_up(flow):
-            return
-        flow.run() if obstacle is None else flow.call_off("depsfail", obstacle)
-    finally:
-        if flow.outcome is not None:
-            session.outcomes.append(flow.outcome)
-
-
 def _run_at_end(session: Session) -> None:
     """Runs what was put off to the end, in reverse."""
+    session.at_end.sort(key=lambda flow: flow.number)
     while session.at_end:
         flow = session.at_end.pop()
         obstacle = session.obstacle()
@@ -202,6 +238,8 @@ def _wind_up(session: Session) -> None:
     """Sees to what was launched after a first interrupt: what has not begun is called off."""
     session.stopping.set()
     session.scheduler.stop()
+    if session.daemon:
+        session.output.log("ojob", "info", "stops; nothing new starts")
     if session.left_out:
         said = f"interrupted: left out of the todo: {listed(session.left_out)}"
         session.output.log("ojob", "warn", said)

@@ -7,7 +7,8 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol, TypeAlias
 
 Call: TypeAlias = Callable[[], None]
@@ -17,6 +18,8 @@ _LOOKS_UP_EVERY: Final = 10_000
 """Milliseconds of sleep at most: what the wall clock does meanwhile, the sleep does not notice."""
 
 _AFTER_TROUBLE: Final = 1_000
+_SET_BACK: Final = 1_000
+"""Milliseconds by which a clock is not set back, but corrected."""
 
 
 class Clock(Protocol):
@@ -45,10 +48,18 @@ class Scheduler:
     """Makes each of many calls when its time has come, on one thread, until it is stopped.
 
     The calls are to be short: they have others do what takes time.
+
+    Args:
+        clock: What tells the time.
+        anew: Whether all calls are made when the clock was set back: for those that look at the
+            time themselves, and would else be made only when the clock has caught up.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, anew: bool = False) -> None:
         self.clock = clock
+        self._anew = anew
+        self._looked_up = clock.now()
+        self._calls = threading.RLock()
         self._heap: list[tuple[int, int, Call]] = []
         self._numbers = itertools.count()
         self._lock = threading.Lock()
@@ -75,15 +86,18 @@ class Scheduler:
         if first:
             self._woken.set()
 
-    def clear(self) -> None:
-        """Forgets the calls that were to be made."""
-        with self._lock:
-            self._heap.clear()
+    @contextmanager
+    def cleared(self) -> Iterator[int]:
+        """Forgets the calls that were to be made, and makes none in the block; yields the time."""
+        with self._calls:
+            with self._lock:
+                self._heap.clear()
+            yield self.clock.now()
 
     def make_due_calls(self) -> int:
         """Makes the calls whose time has come; returns the time until the next one."""
         while not self._stopped:
-            now = self.clock.now()
+            now = self._look_up()
             with self._lock:
                 if not self._heap:
                     return _LOOKS_UP_EVERY
@@ -91,11 +105,21 @@ class Scheduler:
                     return min(self._heap[0][0] - now, _LOOKS_UP_EVERY)
                 _, _, call = heapq.heappop(self._heap)
             try:
-                call()
+                with self._calls:
+                    call()
             except Exception:  # noqa: BLE001  the others' times come all the same
                 _log.exception("a schedule could not be seen to; it is tried again")
                 self.call_at(now + _AFTER_TROUBLE, call)
         return 0
+
+    def _look_up(self) -> int:
+        now, before = self.clock.now(), self._looked_up
+        self._looked_up = now
+        if self._anew and now < before - _SET_BACK:
+            with self._lock:
+                self._heap = [(now, number, call) for _, number, call in self._heap]
+                heapq.heapify(self._heap)
+        return now
 
     def _work(self) -> None:
         while not self._stopped:

@@ -40,14 +40,48 @@ _PAUSES: Final = (1_000, 30_000)
 _LOST: Final = (ChannelUnavailable, ChannelTimeout, OutcomeUnknown)
 
 
+class Turns:
+    """Counts the runs of a schedule that are on."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._on = 0
+
+    def begin(self, *, alone: bool) -> bool:
+        """Counts a run that begins, unless it is to be alone and is not."""
+        with self._lock:
+            begins = not (alone and self._on)
+            self._on += begins
+            return begins
+
+    def end(self) -> None:
+        """Counts a run that ends."""
+        with self._lock:
+            self._on -= 1
+
+
 class Schedule:
     """Has a job run at its times.
 
     The scheduler's thread only notes what is due. A task on the pool does the rest: it sees to all
     that is due by then, so there is never more than one of them waiting for a place.
+
+    Args:
+        session: The run that it is part of.
+        job: The job.
+        timing: Its times.
+        layers: The args of each call.
+        began: Since when its times count; from now on by default.
     """
 
-    def __init__(self, session: Session, job: Job, timing: Timing, layers: list[Layer]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        job: Job,
+        timing: Timing,
+        layers: list[Layer],
+        began: int | None = None,
+    ) -> None:
         from ojobchannels.ojob.cron import zone_of
 
         self._session = session
@@ -59,21 +93,36 @@ class Schedule:
         self._scheduler = session.scheduler
         self._lock = threading.Lock()
         self._seen_to: int | None = None
-        self._began = self._scheduler.clock.now()
-        self._due = self._trigger.latest(self._began) or 0
+        self._began = self._scheduler.clock.now() if began is None else began
+        self._due = 0
         self._queued = False
-        self._at_work = 0
+        self._turns = Turns()
         self._ended = False
         self._pause = 0
         self._retries = False
+        self._is_ahead = False
+
+    @property
+    def name(self) -> str:
+        """The name of the job."""
+        return self._job.name
+
+    def next_time(self) -> int | None:
+        """Returns its next fire time, if it is not over."""
+        return None if self._ended else self._trigger.after(self._scheduler.clock.now())
+
+    def follow(self, before: Schedule) -> None:
+        """Takes over from the one that was there before its file was read again."""
+        self._turns = before._turns
 
     def start(self) -> None:
         """Begins: fire times from now on are seen to, and those missed before it."""
-        self._queue()
+        self._see_to_times_until(self._began)
         self._await_next()
 
-    def end(self) -> None:
-        """Ends; what is due already is still seen to."""
+    def end(self, moment: int) -> None:
+        """Ends; what is due until a moment is still seen to."""
+        self._see_to_times_until(moment)
         self._ended = True
 
     def _await_next(self) -> None:
@@ -82,11 +131,14 @@ class Schedule:
             self._scheduler.call_at(following, self._came_due)
 
     def _came_due(self) -> None:
-        latest = self._trigger.latest(self._scheduler.clock.now())
+        self._see_to_times_until(self._scheduler.clock.now())
+        self._await_next()
+
+    def _see_to_times_until(self, moment: int) -> None:
+        latest = self._trigger.latest(moment)
         with self._lock:
             self._due = max(self._due, latest or 0)
         self._queue()
-        self._await_next()
 
     def _queue(self) -> None:
         with self._lock:
@@ -94,7 +146,7 @@ class Schedule:
                 return
             self._queued = True
         try:
-            self._session.launches.fire(self._job.name, self._work)
+            self._session.launches.beside(self._job.name, self._work)
         except BaseException:
             self._queued = False  # there was no thread to be had; the next time may have one
             raise
@@ -104,6 +156,8 @@ class Schedule:
         try:
             if self._seen_to is None:
                 self._seen_to = self._begin()
+                self._go_on()
+            self._tell_if_ahead(self._seen_to)
             while (span := self._take()) is not None:
                 self._see_to(launch, *span)
                 self._go_on()
@@ -139,7 +193,7 @@ class Schedule:
         flow = self._flow()
         flow.launch, flow.fire_time, flow.patient = launch, until, self._every
         name = self._claimed(flow)
-        is_free = name is None or firing.is_free(self._manager().state, name, until)
+        is_free = name is None or firing.is_free(self._manager(), name, until)
         self._pass_over(self._missed(after, until), "nobody was there to run it in time")
         if not is_free:
             return
@@ -150,10 +204,7 @@ class Schedule:
 
     def _run(self, flow: Flow, name: str | None, launch_id: str) -> None:
         managed = self._managed_name(flow) is not None
-        with self._lock:
-            overlaps = self._at_work > 0 and not managed
-            self._at_work += not overlaps
-        if overlaps:
+        if not self._turns.begin(alone=not managed and not self._timing.overlaps):
             self._pass_over([flow.fire_time or 0], "its last run is not over")
             return
         try:
@@ -164,9 +215,8 @@ class Schedule:
         except FireTimeTaken:
             return
         finally:
-            with self._lock:
-                self._at_work -= 1
-        if name is not None and isinstance(outcome.error, _LOST) and not outcome.run_ids:
+            self._turns.end()
+        if managed and isinstance(outcome.error, _LOST) and not outcome.run_ids:
             raise outcome.error
 
     def _missed(self, after: int, until: int) -> list[int]:
@@ -181,14 +231,17 @@ class Schedule:
     def _pass_over(self, fire_times: list[int], reason: str) -> None:
         """Tells of fire times that are not run, in records if the job is managed."""
         told = []
-        for fire_time in fire_times:
-            flow = self._flow()
-            flow.fire_time = fire_time
-            if flow.record_not_run("skipped", reason):
-                told.append(iso(fire_time))
-        if told:
-            some = told[0] if len(told) == 1 else f"{len(told)} times from {told[0]} to {told[-1]}"
-            self._tell("warn", f"not run for {some}: {reason}")
+        try:
+            for fire_time in fire_times:
+                flow = self._flow()
+                flow.fire_time = fire_time
+                if flow.record_not_run("skipped", reason, raising=_LOST):
+                    told.append(iso(fire_time))
+        finally:
+            if told:
+                more = f"{len(told)} times from {told[0]} to {told[-1]}"
+                some = told[0] if len(told) == 1 else more
+                self._tell("warn", f"not run for {some}: {reason}")
 
     def _is_to_stop(self, flow: Flow) -> bool:
         block = self._timing.stop_when
@@ -197,7 +250,7 @@ class Schedule:
         flow.render_args()
         if not flow.execute(block, bundled=False):
             return False
-        self.end()
+        self._ended = True
         with self._lock:
             self._due = 0
         self._tell("info", "its schedule ends: `stopWhen` says so")
@@ -218,6 +271,14 @@ class Schedule:
     def _try_again(self) -> None:
         self._retries = False
         self._queue()
+
+    def _tell_if_ahead(self, seen_to: int) -> None:
+        """Tells once that the clock is behind what is seen to, for nothing runs until then."""
+        is_ahead = seen_to > self._scheduler.clock.now() + _LATE
+        if is_ahead and not self._is_ahead:
+            said = "a clock was ahead, here or on another server, or was set back"
+            self._tell("warn", f"its times until {iso(seen_to)} count as over: {said}")
+        self._is_ahead = is_ahead
 
     def _go_on(self) -> None:
         if self._pause:

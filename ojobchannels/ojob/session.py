@@ -14,11 +14,13 @@ from ojobchannels.manager import Launch
 from ojobchannels.ojob.arguments import Layer
 from ojobchannels.ojob.control import Control
 from ojobchannels.ojob.directing import Directing
+from ojobchannels.ojob.exclusion import LOCKS, TURNS
 from ojobchannels.ojob.flow import Flow
 from ojobchannels.ojob.interrupts import Interrupts
-from ojobchannels.ojob.launches import Launches
+from ojobchannels.ojob.launches import Launches, waits_for
 from ojobchannels.ojob.loading import Job, JobFile
 from ojobchannels.ojob.managing import INIT, Managing
+from ojobchannels.ojob.modules import Modules
 from ojobchannels.ojob.outcomes import Outcome, Status
 from ojobchannels.ojob.output import Output
 from ojobchannels.ojob.scheduler import Clock, Scheduler, WallClock
@@ -32,6 +34,19 @@ _OF_THE_MANAGER: Final = {
 }
 
 
+class State:
+    """In which state a run is: a name, by which the `when` of jobs decides."""
+
+    def __init__(self) -> None:
+        self._name = "init"
+
+    def now(self, new: str | None = None) -> str:
+        """Returns the state; with a name, goes over to that one first."""
+        if new is not None:
+            self._name = new
+        return self._name
+
+
 class Session:
     """One run of a job file.
 
@@ -40,6 +55,8 @@ class Session:
         daemon: Whether the run goes on after its todo.
         jobs: Its jobs.
         given: The args of the command line.
+        modules: The modules of the file.
+        state: In which state the run is.
         output: Told what happens.
         managing: The manager of the run.
         directing: What the director of the run has begun.
@@ -50,6 +67,7 @@ class Session:
         launches: The jobs that were launched.
         control: What stops a daemon from another thread, or has it read its file again.
         scheduler: Wakes the schedules.
+        deadlines: Wakes who has waited too long for a job.
         at_end: The calls that are made when the run ends.
         left_out: The calls of the todo that were not begun because of an interrupt.
     """
@@ -67,6 +85,8 @@ class Session:
         self.daemon = file.daemon
         self.jobs = file.jobs
         self.given = Layer(args, False)
+        self.modules = Modules(file.modules)
+        self.state = State()
         self.output = output
         self.managing = managing
         self.directing = Directing()
@@ -76,7 +96,8 @@ class Session:
         self.stopping = threading.Event()
         self.outcomes: list[Outcome] = []
         self.launches = Launches(self, file.threads)
-        self.scheduler = Scheduler(clock or WallClock())
+        self.scheduler = Scheduler(clock or WallClock(), anew=True)
+        self.deadlines = Scheduler(self.scheduler.clock)
         self.at_end: list[Flow] = []
         self.left_out: list[Flow] = []
         self._channels: dict[str, tuple[Channel, Any]] = {}
@@ -84,11 +105,14 @@ class Session:
 
     def todo(self) -> list[Flow]:
         """Returns the calls of the todo, each after what it depends on."""
-        return [
-            Flow(self, self.jobs[entry.job], [self.given, Layer(call, True)])
+        flows = [
+            Flow(self, entry.variant, [self.given, Layer(call, True)])
             for entry in self.file.ordered_todo()
             for call in entry.calls
         ]
+        for number, flow in enumerate(flows):
+            flow.number = number
+        return flows
 
     def find(self, name: str) -> Job:
         """Returns a job.
@@ -105,6 +129,7 @@ class Session:
         """Returns one for another state of the file; all but the jobs is shared with this one."""
         other = copy.copy(self)
         other.file, other.jobs, other.at_end = file, file.jobs, []
+        other.modules = Modules(file.modules)
         return other
 
     def keep(self, outcome: Outcome) -> None:
@@ -115,6 +140,12 @@ class Session:
     def obstacle(self) -> str | None:
         """Returns why nothing more may run, if that is so."""
         return "the manager could not be opened" if self.managing.failure else None
+
+    def obstacle_in_todo(self, name: str) -> str | None:
+        """Returns why a job may not run when the todo comes to it, if that is so."""
+        became = {dep: self.result_in_todo(dep) for dep in self.file.deps_of(name)}
+        failed = ((dep, one) for dep, one in became.items() if one and one != "completed")
+        return self.obstacle() or next((waits_for(*one) for one in failed), None)
 
     def result_in_todo(self, name: str) -> Status | None:
         """Returns what became of a job that the todo called; of several calls, the worst."""
@@ -131,6 +162,7 @@ class Session:
         if job.bundled:
             tool = Steps(self, job, [Layer(args, False)], caller.launch)
             tool.caller, tool.runs, tool.error = caller.caller, caller.runs, caller.error
+            tool.leases = caller.leases
             tool.perform()
             return tool.answer
         flow = Flow(self, job, [self.given, Layer(args, False)])
@@ -168,9 +200,25 @@ class Session:
             raise JobMisuse(job, reason, "give each channel a name of its own")
         return channel
 
+    def opened(self, job: str, name: str) -> Channel:
+        """Returns a channel for the locks of jobs, which must not be made by mistake.
+
+        Raises:
+            JobMisuse: It is not open yet.
+        """
+        if name not in (LOCKS, TURNS, *_OF_THE_MANAGER, *self._channels):
+            reason = f"the channel {name!r}, which has its lock, is not open"
+            raise JobMisuse(job, reason, f"have a job before it call channel({name!r}, …)")
+        return self.channel(job, name, None)
+
+    def stop_clocks(self) -> None:
+        """Wakes nobody any more."""
+        self.scheduler.stop()
+        self.deadlines.stop()
+
     def close(self) -> None:
         """Closes what is open, when nothing runs any more."""
-        self.scheduler.stop()
+        self.stop_clocks()
         self.launches.close()
         self.managing.close()
         for channel, _ in self._channels.values():

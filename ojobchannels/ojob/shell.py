@@ -36,7 +36,7 @@ class Script:
             JobTimeout: It was ended by its timeout.
         """
         given = host.documents()
-        with _started(self._code.text, _environment(given, host.job), given, host) as process:
+        with self._started(given, host) as process:
             told = _Telling(host)
             _follow(process, told, host)
             status = process.wait()
@@ -47,6 +47,42 @@ class Script:
         if told.answer is not None:
             host.args.update(told.answer)
         return told.answer
+
+    @contextmanager
+    def _started(self, given: Mapping[str, Any], host: Host) -> Iterator[subprocess.Popen[bytes]]:
+        """A shell at work, which is gone behind the block, with all that it has started."""
+        environment = _environment(given, host.job)
+        with tempfile.TemporaryFile() as stdin:
+            stdin.write(json.dumps(given).encode())
+            stdin.seek(0)
+            process = self._process(stdin, environment, host.descriptors())
+        with process:
+            try:
+                yield process
+            except BaseException:
+                _end(process)
+                raise
+
+    def _process(
+        self, stdin: IO[bytes], environment: Mapping[str, str], descriptors: list[int]
+    ) -> subprocess.Popen[bytes]:
+        folder = self._code.folder
+        try:
+            return subprocess.Popen(  # noqa: S603  a job file is code
+                [_SHELL, "-c", self._code.text],
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                cwd=folder,
+                start_new_session=True,
+                pass_fds=descriptors,
+            )
+        except OSError as error:
+            if folder is None or error.filename != folder:
+                raise
+            reason = f"it cannot run in the folder {folder!r} ({error.strerror})"
+            raise CodeFailed(self._where, reason, "make it, or change `typeArgs.pwd`") from error
 
 
 class _Telling:
@@ -94,31 +130,6 @@ def _map_in(line: str | None) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
-
-
-@contextmanager
-def _started(
-    text: str, environment: Mapping[str, str], given: Mapping[str, Any], host: Host
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A shell at work, which is gone behind the block, with all that it has started."""
-    with tempfile.TemporaryFile() as stdin:
-        stdin.write(json.dumps(given).encode())
-        stdin.seek(0)
-        process = subprocess.Popen(  # noqa: S603  a job file is code
-            [_SHELL, "-c", text],
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-            start_new_session=True,
-            pass_fds=host.descriptors(),
-        )
-    with process:
-        try:
-            yield process
-        except BaseException:
-            _end(process)
-            raise
 
 
 def _follow(process: subprocess.Popen[bytes], told: _Telling, host: Host) -> None:
@@ -207,4 +218,6 @@ def _compile(code: Code) -> Script:
     return Script(code)
 
 
-SHELL: Final = Language("shell", "POSIX shell, run by /bin/sh", _compile, ("sh",))
+SHELL: Final = Language(
+    "shell", "POSIX shell, run by /bin/sh", _compile, ("sh",), takes_folder=True
+)

@@ -6,7 +6,7 @@ import io
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -44,6 +44,12 @@ class Source:
     def lines(self) -> list[str]:
         """The lines of the text, each with its end."""
         return [f"{line}\n" for line in self.text.split("\n")]
+
+    def without(self, *keys: str) -> Source:
+        """Returns the file as if these keys of the whole were not there."""
+        if not isinstance(self.data, dict):
+            return self
+        return replace(self, data={key: one for key, one in self.data.items() if key not in keys})
 
     def place(self, path: DocumentPath) -> Place:
         """Returns where a part stands, or the closest part around it."""

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ojobchannels.errors import FireTimeTaken, LockBusy, describe_holder
+from ojobchannels.leases import Lease
 from ojobchannels.manager import JobRun, Launch
 from ojobchannels.ojob.arguments import FlowArgs, Layer, merge
 from ojobchannels.ojob.basics import BasicsBridge
 from ojobchannels.ojob.code import Block
 from ojobchannels.ojob.directing import DirectorBridge
 from ojobchannels.ojob.events import Level
+from ojobchannels.ojob.expectations import apply_rules
 from ojobchannels.ojob.helpers import JobHost
 from ojobchannels.ojob.loading import Job
 from ojobchannels.ojob.managing import Bridge, Limit, Runs
@@ -61,6 +63,7 @@ class Steps:
         args: The map of args, once they are rendered.
         phase: What it is at.
         runs: The managed runs that it has started.
+        leases: What it holds for `typeArgs.lock` and `typeArgs.single`.
         launch: The launch that it was started by, if it was.
         launches: The latest launch of each job that it has launched.
         error: Why it failed, once it has.
@@ -79,6 +82,7 @@ class Steps:
         self.args = FlowArgs({})
         self.phase: Phase = "args"
         self.runs = Runs()
+        self.leases: list[Lease] = []
         self.launch = launch
         self.launches: dict[str, Launch] = {}
         self.error: BaseException | None = None
@@ -93,6 +97,7 @@ class Steps:
             SkipJob: One of the first says that the rest is to be left out.
             BaseException: Whatever the code raises.
         """
+        self._admit()
         self.render_args()
         if self.job.timeout is not None:
             self.runs.own = Limit.of(self.job.timeout)
@@ -102,10 +107,25 @@ class Steps:
                 self.execute(part.body, part.bundled)
                 continue
             self.phase = "exec"
-            self.answer = self.execute(part.body, part.bundled)
+            apply_rules(self.job.rules_in, self.args.values, self.job.where)
+            self.answer = self._body()
+            apply_rules(self.job.rules_out, self.args.values, self.job.where)
             self.phase = "to"
         if self.answer is None:
             self.answer = self.args.values
+
+    def _admit(self) -> None:
+        state = self.session.state.now()
+        if self.job.when and state not in self.job.when:
+            states = " or ".join(map(repr, self.job.when))
+            raise SkipJob(f"the state of the run is {state!r}, not {states}")
+
+    def _body(self) -> Any:
+        if self.job.file is not None:
+            from ojobchannels.ojob.running import run_other
+
+            return run_other(self.session, self.job.name, self.job.file, self.args.values)
+        return self.execute(self.job.body, self.job.bundled)
 
     def render_args(self) -> None:
         """Makes the map of args.
@@ -113,7 +133,7 @@ class Steps:
         Raises:
             InvalidJobArgs: A template cannot be rendered.
         """
-        self.args = FlowArgs(merge(self.layers, self.job.where))
+        self.args = FlowArgs(merge([*self.session.file.base, *self.layers], self.job.where))
 
     def execute(self, block: Block | None, bundled: bool) -> Any:
         """Runs one block of code, if there is one, and returns what it returns."""
@@ -121,7 +141,8 @@ class Steps:
             return None
         host = JobHost(self, self._bridges() if bundled else {})
         try:
-            answer = block.run(host)
+            with host.each:
+                answer = block.run(host)
         except LockBusy as busy:
             if bundled and self.phase == "from":
                 raise SkipJob(_told(busy), recorded=True) from busy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
@@ -21,7 +22,7 @@ Misfire: TypeAlias = Literal["latest", "all", "none"]
 
 _TIMES: Final = ("cron", "timeInterval")
 _WATCHED: Final = "chSubscribe"
-_FOR_TIMES: Final = ("misfire", "once", "stopWhen")
+_FOR_TIMES: Final = ("misfire", "once", "stopWhen", "waitForFinish")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Timing:
         interval: So many milliseconds.
         misfire: What becomes of fire times at which nobody was there.
         once: Whether an unmanaged job, too, runs on one server only.
+        overlaps: Whether a call may begin while the last one is on.
         stop_when: The code that ends the schedule by a true answer.
     """
 
@@ -40,6 +42,7 @@ class Timing:
     interval: int
     misfire: Misfire
     once: bool
+    overlaps: bool
     stop_when: Block | None = field(repr=False)
 
     def trigger(self, zone: tzinfo) -> Trigger:
@@ -53,7 +56,8 @@ def timing_of(spec: TypeArgsSpec, stop_when: Block | None) -> Timing | None:
     """Returns when a job runs, if that is not once for each todo entry."""
     if spec.cron is None and spec.time_interval is None:
         return None
-    return Timing(spec.cron, spec.time_interval or 0, spec.misfire, spec.once, stop_when)
+    overlaps = not spec.wait_for_finish
+    return Timing(spec.cron, spec.time_interval or 0, spec.misfire, spec.once, overlaps, stop_when)
 
 
 def timing_faults(source: Source, path: DocumentPath, job: Mapping[str, Any]) -> Iterator[Problem]:
@@ -71,7 +75,7 @@ def timing_faults(source: Source, path: DocumentPath, job: Mapping[str, Any]) ->
     if kind == "periodic" and not times:
         said = "a periodic job needs a time"
         yield source.problem((*path, "type"), said, "write `cron` or `timeInterval` in `typeArgs`")
-    if kind in ("simple", "subscribe", "shutdown") and times:
+    if kind in ("simple", "subscribe", "shutdown", "jobs") and times:
         said = f"a job of `type: {kind}` takes no `{times[0]}`"
         yield source.problem((*within, times[0]), said, "leave `type` out", at_key=True)
     for key in _FOR_TIMES:
@@ -79,6 +83,10 @@ def timing_faults(source: Source, path: DocumentPath, job: Mapping[str, Any]) ->
             said = f"`{key}` is for jobs that run at times"
             hint = "write `cron` or `timeInterval` beside it"
             yield source.problem((*within, key), said, hint, at_key=True)
+    if given.get("waitForFinish") is False and given.get("misfire") == "all":
+        said = "`misfire: all` runs one time after the other, `waitForFinish: false` does not wait"
+        hint = "take one of them out"
+        yield source.problem((*within, "waitForFinish"), said, hint, at_key=True)
 
 
 def watch_faults(source: Source, path: DocumentPath, job: Mapping[str, Any]) -> Iterator[Problem]:
@@ -92,6 +100,29 @@ def watch_faults(source: Source, path: DocumentPath, job: Mapping[str, Any]) -> 
         said = f"`{_WATCHED}` is for jobs of `type: subscribe`"
         hint = "write `type: subscribe`, or take it out"
         yield source.problem((*path, "typeArgs", _WATCHED), said, hint, at_key=True)
+
+
+def file_faults(source: Source, path: DocumentPath, job: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yields what is wrong with what a job says of another job file, given as it was read."""
+    given = job.get("typeArgs")
+    name = given.get("file") if isinstance(given, dict) else None
+    within: DocumentPath = (*path, "typeArgs", "file")
+    if job.get("type") != "jobs":
+        if name is not None:
+            said = "`file` is for jobs of `type: jobs`"
+            yield source.problem(within, said, "write `type: jobs`, or take it out", at_key=True)
+        return
+    if name is None:
+        said = "a job of `type: jobs` needs a file"
+        yield source.problem((*path, "type"), said, "name it in `typeArgs`: `file: other.yaml`")
+    elif isinstance(name, str) and name and not os.path.isfile(source.path.parent / name):  # noqa: PTH113  answers for a name of any length, and of NULs
+        at = os.path.normpath((source.path.parent / name).absolute())
+        yield source.problem(within, f"there is no file {at}", "name a job file beside this one")
+    for key in ("exec", "each"):
+        if job.get(key) is not None:
+            said = f"a job of `type: jobs` has no `{key}`: it is a job file"
+            hint = "write it in a job under `from` or `to`"
+            yield source.problem((*path, key), said, hint, at_key=True)
 
 
 def zone_faults(source: Source) -> Iterator[Problem]:

@@ -277,7 +277,7 @@ class Stopping:
         self.told: list[str] = []
 
     def tell(self, event: Event) -> None:
-        if (event.kind, event.level) == ("log", "info"):  # not that it was late
+        if (event.kind, event.level, event.job) == ("log", "info", "Tick"):  # not that it was late
             self.told.append(event.told)
             self._control.stop()
 

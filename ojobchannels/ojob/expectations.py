@@ -1,0 +1,243 @@
+"""What a job demands of its args before its code and after it: the rules under `check`.
+
+A rule is a chain such as ``toNumber.between(1, 10).default(5)``: steps from left to right, of which
+some look at the value and some change it. An arg without a `default` must be there.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from ojobchannels.documents import encode
+from ojobchannels.errors import InvalidJobArgs
+from ojobchannels.ojob.words import did_you_mean
+
+_MISSING: Final = object()
+_WORDS: Final = {"true": True, "false": False, "null": None}
+_BOOLEANS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+class RuleFault(Exception):
+    """A rule that cannot be read: why, and what to do."""
+
+    def __init__(self, reason: str, advice: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.advice = advice
+
+
+class _Refused(Exception):
+    """What is wrong with a value, to go on behind its name."""
+
+
+class _Step(NamedTuple):
+    name: str
+    given: tuple[Any, ...]
+
+
+class Rule(NamedTuple):
+    """What one arg has to be.
+
+    Attributes:
+        path: The way to it, one name for each level.
+        steps: The steps of the chain, without `default`.
+        default: What it is when it is not there, or nothing.
+    """
+
+    path: tuple[str, ...]
+    steps: tuple[_Step, ...]
+    default: Any
+
+    @classmethod
+    def read(cls, name: str, text: str) -> Rule:
+        """Reads a rule.
+
+        Raises:
+            RuleFault: It is none.
+        """
+        steps = list(_steps(text))
+        defaults = [step.given[0] for step in steps if step.name == "default"]
+        rest = tuple(step for step in steps if step.name != "default")
+        return cls(tuple(name.split(".")), rest, defaults[-1] if defaults else _MISSING)
+
+    def apply(self, args: dict[str, Any]) -> None:
+        """Looks at an arg, and puts in its place what the steps make of it.
+
+        Raises:
+            _Refused: It is not as it has to be.
+        """
+        value = _look_up(args, self.path)
+        if value is None and self.default is _MISSING:
+            raise _Refused("is missing")
+        if value is None:
+            value = self.default
+        else:
+            for step in self.steps:
+                value = _STEPS[step.name].act(value, *step.given)
+        _put(args, self.path, value)
+
+
+def apply_rules(rules: tuple[Rule, ...], args: dict[str, Any], where: str) -> None:
+    """Applies rules to args.
+
+    Raises:
+        InvalidJobArgs: Some args are not as they have to be; all of them are told.
+    """
+    faults = []
+    for rule in rules:
+        try:
+            rule.apply(args)
+        except _Refused as refused:
+            faults.append(f"`{'.'.join(rule.path)}` {refused}")
+    if faults:
+        raise InvalidJobArgs(where, "; ".join(faults), "pass what the job's `check` asks for")
+
+
+def _steps(text: str) -> Iterator[_Step]:
+    try:
+        node = ast.parse(f"value.{text.strip()}", mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise RuleFault(
+            f"`{text}` is no rule", "write a chain such as `isString.default('none')`"
+        ) from None
+    found: list[_Step] = []
+    while not isinstance(node, ast.Name):
+        given: tuple[Any, ...] = ()
+        if isinstance(node, ast.Call):
+            given = tuple(_literal(one) for one in node.args)
+            node = node.func
+        if not isinstance(node, ast.Attribute):
+            raise RuleFault(f"`{text}` is no rule", "write a chain such as `isString`")
+        found.append(_checked(_Step(node.attr, given)))
+        node = node.value
+    yield from reversed(found)
+
+
+def _checked(step: _Step) -> _Step:
+    known = _STEPS.get(step.name)
+    if known is None:
+        raise RuleFault(f"there is no rule `{step.name}`", did_you_mean(step.name, _STEPS))
+    if len(step.given) != known.takes:
+        count = "nothing" if known.takes == 0 else f"{known.takes} value{'s' * (known.takes > 1)}"
+        raise RuleFault(f"`{step.name}` takes {count} in brackets", f"write `{known.example}`")
+    if step.name == "oneOf" and not isinstance(step.given[0], list):
+        raise RuleFault("`oneOf` takes a list", f"write `{known.example}`")
+    if step.name == "match":
+        try:
+            re.compile(str(step.given[0]))
+        except re.error as error:
+            raise RuleFault(f"`match` takes a regular expression: {error}", "mend it") from None
+    return step
+
+
+def _literal(node: ast.expr) -> Any:
+    if isinstance(node, ast.Name) and node.id in _WORDS:
+        return _WORDS[node.id]
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError):
+        said = f"`{ast.unparse(node)}` is no plain value"
+        raise RuleFault(said, "write a number, a list, or a text in quotes") from None
+
+
+def _look_up(args: Any, path: tuple[str, ...]) -> Any:
+    for step in path:
+        if not isinstance(args, dict) or step not in args:
+            return None
+        args = args[step]
+    return args
+
+
+def _put(args: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    *above, last = path
+    for step in above:
+        inner = args.get(step)
+        if not isinstance(inner, dict):
+            inner = args[step] = {}
+        args = inner
+    args[last] = value
+
+
+def _is(what: str, test: Callable[[Any], bool]) -> Callable[[Any], Any]:
+    def act(value: Any) -> Any:
+        if not test(value):
+            raise _Refused(f"is {encode(value)}, and not {what}")
+        return value
+
+    return act
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _to_number(value: Any) -> Any:
+    if _is_number(value):
+        return value
+    for kind in (int, float):
+        try:
+            return kind(str(value))
+        except ValueError:
+            continue
+    raise _Refused(f"is {encode(value)}, and no number")
+
+
+def _to_boolean(value: Any) -> bool:
+    try:
+        return _BOOLEANS[str(value).lower()]
+    except KeyError:
+        raise _Refused(f"is {encode(value)}, and not true or false") from None
+
+
+def _one_of(value: Any, choice: list[Any]) -> Any:
+    if value not in choice:
+        raise _Refused(f"is {encode(value)}, and not one of {', '.join(map(str, choice))}")
+    return value
+
+
+def _between(value: Any, least: Any, most: Any) -> Any:
+    if not _is_number(value) or not least <= value <= most:
+        raise _Refused(f"is {encode(value)}, and not between {least} and {most}")
+    return value
+
+
+def _match(value: Any, pattern: str) -> Any:
+    if not isinstance(value, str) or re.search(pattern, value) is None:
+        raise _Refused(f"is {encode(value)}, and does not match {pattern}")
+    return value
+
+
+class _Kind(NamedTuple):
+    """A kind of step: what it does, how many values it has in brackets, and how it is written."""
+
+    act: Callable[..., Any]
+    takes: int
+    example: str
+
+
+_STEPS: Final[Mapping[str, _Kind]] = {
+    "isString": _Kind(_is("a text", lambda value: isinstance(value, str)), 0, "isString"),
+    "isNumber": _Kind(_is("a number", _is_number), 0, "isNumber"),
+    "isBoolean": _Kind(_is("true or false", lambda value: isinstance(value, bool)), 0, "isBoolean"),
+    "isArray": _Kind(_is("a list", lambda value: isinstance(value, list)), 0, "isArray"),
+    "isMap": _Kind(_is("a map", lambda value: isinstance(value, dict)), 0, "isMap"),
+    "toNumber": _Kind(_to_number, 0, "toNumber"),
+    "toBoolean": _Kind(_to_boolean, 0, "toBoolean"),
+    "oneOf": _Kind(_one_of, 1, "oneOf(['a', 'b'])"),
+    "between": _Kind(_between, 2, "between(1, 10)"),
+    "match": _Kind(_match, 1, "match('^[a-z]+$')"),
+    "default": _Kind(lambda value, _: value, 1, "default('none')"),
+}
+
+
+def rules_of(given: Mapping[str, str]) -> tuple[Rule, ...]:
+    """Returns the rules that a checked file has under `check.in` or `check.out`."""
+    return tuple(Rule.read(name, text) for name, text in given.items())
+
+
+def rule_names() -> tuple[str, ...]:
+    """Returns the names of all steps, for the reference."""
+    return tuple(_STEPS)

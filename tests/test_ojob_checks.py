@@ -1,0 +1,123 @@
+"""Rules for args under `check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ojobchannels.errors import InvalidJobArgs, JobFileError
+from ojobchannels.ojob import check_file
+from ojobchannels.ojob.expectations import Rule, apply_rules
+
+if TYPE_CHECKING:
+    from ojob_fixtures import Run
+
+pytest_plugins = ["tests.ojob_fixtures"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "becomes"),
+    [
+        ("isString", "a", "a"),
+        ("isNumber", 1.5, 1.5),
+        ("isBoolean", False, False),
+        ("isArray", [1], [1]),
+        ("isMap", {"a": 1}, {"a": 1}),
+        ("toNumber", "5", 5),
+        ("toNumber", "0.5", 0.5),
+        ("toBoolean", "Yes", True),
+        ("toNumber.between(1, 10)", "10", 10),
+        ("oneOf(['a', 'b'])", "b", "b"),
+        ("match('^[a-z]+$')", "abc", "abc"),
+        ("isString().default(null)", None, None),
+        ("isNumber.default(-1)", None, -1),
+        ("isArray.default([1, 'x'])", None, [1, "x"]),
+    ],
+)
+def test_what_fits_passes_and_may_be_changed(rule: str, value: Any, becomes: Any) -> None:
+    """From left to right; a default stands in for what is not there."""
+    args = {"x": {"y": value}}
+    apply_rules((Rule.read("x.y", rule),), args, "here")
+    assert args == {"x": {"y": becomes}}
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "told"),
+    [
+        ("isString", 5, "is 5, and not a text"),
+        ("isNumber", True, "is true, and not a number"),
+        ("isArray", "a", 'is "a", and not a list'),
+        ("toNumber", "much", 'is "much", and no number'),
+        ("toBoolean", "perhaps", 'is "perhaps", and not true or false'),
+        ("toNumber.between(1, 10)", "11", "is 11, and not between 1 and 10"),
+        ("between(1, 10)", "a", 'is "a", and not between 1 and 10'),
+        ("oneOf(['a', 'b'])", "c", 'is "c", and not one of a, b'),
+        ("match('^[a-z]+$')", "A", 'is "A", and does not match ^[a-z]+$'),
+        ("isString", None, "is missing"),
+    ],
+)
+def test_what_does_not_fit_is_told(rule: str, value: Any, told: str) -> None:
+    """With its value, and what it should be."""
+    with pytest.raises(InvalidJobArgs, match=r"^here: `x` ") as caught:
+        apply_rules((Rule.read("x", rule),), {"x": value}, "here")
+    assert f"`x` {told}" in str(caught.value)
+
+
+def test_a_job_checks_its_args_before_and_after_its_code(run: Run) -> None:
+    """`in` comes after `from`, `out` before `to`; all that is wrong is told at once."""
+    result, told = run(
+        """
+        jobs:
+        - {name: First, exec: 'args["n"] = args.get("n", "5")'}
+        - {name: Last, exec: 'log("last", args["n"])'}
+        - name: Work
+          from: First
+          to: Last
+          check:
+            in: {n: "toNumber.between(1, 9)", to.host: isString.default("here")}
+            out: {sum: isNumber}
+          exec: |
+            log(args)
+            if args["n"] != 7:
+                args["sum"] = args["n"] + 1
+        todo:
+        - Work
+        - {name: Work, args: {n: 10, to: {host: 3}}}
+        - {name: Work, args: {n: 7}}
+        """
+    )
+    assert told[:3] == [
+        "Work: {'n': 5, 'to': {'host': 'here'}}",
+        "Work: last 5",
+        "Work completed",
+    ]
+    assert "`n` is 10, and not between 1 and 9; `to.host` is 3, and not a text" in told[3]
+    assert "`sum` is missing; pass what the job's `check` asks for" in told[5]
+    assert result.exit_status == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ("isStrin", "there is no rule `isStrin`; did you mean `isString`?"),
+        ("is a number", "`is a number` is no rule; write a chain such as"),
+        ("between(1)", "`between` takes 2 values in brackets; write `between(1, 10)`"),
+        ("isString(1)", "`isString` takes nothing in brackets; write `isString`"),
+        ("oneOf('ab')", "`oneOf` takes a list; write `oneOf(['a', 'b'])`"),
+        ("match('(')", "`match` takes a regular expression: missing ), unterminated subpattern"),
+        (
+            "default(x + 1)",
+            "`x + 1` is no plain value; write a number, a list, or a text in quotes",
+        ),
+    ],
+)
+def test_a_rule_that_is_none_is_told_with_the_file(tmp_path: Path, rule: str, told: str) -> None:
+    """At its place, before anything runs."""
+    path = tmp_path / "f.yaml"
+    path.write_text(f'jobs:\n- name: A\n  check:\n    in:\n      x: "{rule}"\ntodo: [A]\n')
+    with pytest.raises(JobFileError) as caught:
+        check_file(path)
+    assert str(caught.value).startswith(f"{path}:5:10: jobs[0].check.in.x: ")
+    assert told in str(caught.value)

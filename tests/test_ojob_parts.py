@@ -1,0 +1,161 @@
+"""Jobs that have others work for them: `each`, and job files as jobs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ojobchannels.errors import JobFileError
+from ojobchannels.ojob import check_file
+
+if TYPE_CHECKING:
+    from ojob_fixtures import Run
+
+    from ojobchannels.manager import JobManager
+
+pytest_plugins = ["tests.ojob_fixtures"]
+
+
+def test_each_runs_its_jobs_side_by_side_and_waits_for_them(run: Run) -> None:
+    """With the args of each call; a name chooses one of the jobs."""
+    result, told = run(
+        """
+        jobs:
+        - {name: Meet, exec: 'args["gate"].wait(30); log(args["n"])'}
+        - {name: Other, exec: 'log("other", args["n"])'}
+        - name: Work
+          each: [Meet, Other]
+          exec: |
+            import threading
+            gate = threading.Barrier(3)
+            for n in range(3):
+                each({"gate": gate, "n": n}, "Meet")
+            each({"n": 3}, "Other")
+        - {name: After, exec: log("after")}
+        todo: [Work, After]
+        """
+    )
+    assert result.exit_status == 0
+    assert sorted(told[:8]) == sorted(
+        [f"Meet: {n}" for n in range(3)]
+        + ["Other: other 3"]
+        + ["Meet completed"] * 3
+        + ["Other completed"]
+    )
+    assert told[8:] == ["Work completed", "After: after", "After completed"]
+
+
+def test_a_failure_of_each_fails_the_job_after_all_calls(run: Run) -> None:
+    """The first error counts, and says how many there were."""
+    result, told = run(
+        """
+        jobs:
+        - {name: Part, exec: 'if args["n"] % 2: raise ValueError(args["n"])'}
+        - name: Work
+          each: Part
+          typeArgs: {eachThreads: 1}
+          exec: |
+            for n in range(4):
+                each({"n": n})
+        todo: [Work]
+        """
+    )
+    assert result.exit_status == 1
+    error = result.outcomes[-1].error
+    assert repr(error) == "ValueError(1)"
+    assert getattr(error, "__notes__", [])[-1] == "2 of the 4 calls of each() failed"
+    assert [line for line in told if line == "Part completed"] == ["Part completed"] * 2
+
+
+@pytest.mark.parametrize(
+    ("job", "told"),
+    [
+        ("{name: A, exec: each()}", "it calls each(), but has no `each`; name the jobs below it"),
+        (
+            "{name: A, each: A, exec: 'each({}, \"B\")'}",
+            "it calls each() for 'B', which does not stand under its `each`; add it to A",
+        ),
+    ],
+)
+def test_each_calls_only_what_stands_under_the_key(run: Run, job: str, told: str) -> None:
+    """Since the file is checked before it runs."""
+    result, lines = run(f"jobs: [{job}]\ntodo: [A]\n")
+    assert result.exit_status == 1
+    assert told in lines[0]
+
+
+def test_each_is_checked_with_the_file(tmp_path: Path) -> None:
+    """The jobs are there, and the code is Python."""
+    path = tmp_path / "f.yaml"
+    path.write_text("jobs:\n- {name: A, each: [B]}\n- {name: C, each: A, lang: shell}\ntodo: [A]\n")
+    with pytest.raises(JobFileError) as caught:
+        check_file(path)
+    first, second = map(str, caught.value.problems)
+    assert "2:20: jobs[0].each[0]: there is no job 'B'" in first
+    assert "3:13: jobs[1].each: `each` is for Python; the code of this job is shell" in second
+
+
+OTHER = """
+include: [oJobManager.yaml]
+help: {expects: [{name: day, mandatory: true}]}
+jobs:
+- {name: Part, args: {name: part}, from: oJobManager Job Start, to: oJobManager Job End,
+   exec: 'log(args["day"])'}
+- {name: Open, from: oJobManager Init}
+todo: [Open, Part]
+"""
+
+
+def test_a_job_file_is_a_job_of_another(run: Run, tmp_path: Path, manager: JobManager) -> None:
+    """It gets the args of the job, and its managed jobs are on the same channels."""
+    (tmp_path / "other.yaml").write_text(OTHER)
+    result, told = run(
+        """
+        jobs:
+        - {name: All, type: jobs, typeArgs: {file: other.yaml}, args: {day: "{{when}}"}, to: Tell}
+        - {name: Tell, exec: log("told")}
+        todo: [{name: All, args: {when: Monday}}]
+        """
+    )
+    assert result.exit_status == 0
+    assert told == [
+        "Open completed",
+        "Part: Monday",
+        "Part completed",
+        "All: told",
+        "All completed",
+    ]
+    assert [record["name"] for record in manager.runs()] == ["part"]
+
+
+def test_a_job_file_with_a_failed_job_fails_as_a_job(run: Run, tmp_path: Path) -> None:
+    """Its name and that of the failed job are told."""
+    (tmp_path / "other.yaml").write_text("jobs: [{name: Bad, exec: 1 / 0}]\ntodo: [Bad]\n")
+    result, told = run(
+        "jobs: [{name: All, type: jobs, typeArgs: {file: other.yaml}}]\ntodo: [All]\n"
+    )
+    assert result.exit_status == 1
+    assert told[-1].endswith("other.yaml: jobs of it have failed: 'Bad')")
+
+
+def test_a_job_file_that_is_a_job_is_checked_with_the_file(tmp_path: Path) -> None:
+    """All faults of both, at their places; a circle does no harm, a missing file is told."""
+    main, other = tmp_path / "main.yaml", tmp_path / "other.yaml"
+    main.write_text(
+        "jobs:\n- {name: A, type: jobs, typeArgs: {file: other.yaml}}\n"
+        "- {name: B, type: jobs, typeArgs: {file: gone.yaml}}\n"
+        "- {name: C, type: jobs, exec: x}\n- {name: D, typeArgs: {file: other.yaml}}\n"
+        "todo: [A, E]\n"
+    )
+    other.write_text(
+        "jobs: [{name: A, type: jobs, typeArgs: {file: main.yaml}}]\nodd: 1\ntodo: [A]\n"
+    )
+    with pytest.raises(JobFileError) as caught:
+        check_file(main)
+    told = [str(one).removeprefix(f"{tmp_path}/") for one in caught.value.problems]
+    assert [one.split(": ")[0] for one in told] == [
+        *("main.yaml:3:42", "main.yaml:4:19", "main.yaml:4:25"),
+        *("main.yaml:5:24", "main.yaml:6:11", "other.yaml:2:1"),
+    ]

@@ -1,0 +1,108 @@
+"""The published JSON Schema, and what the reference says of keys: made of the model that checks."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from jsonschema import Draft7Validator
+
+from ojobchannels.ojob import model, settings
+from ojobchannels.ojob.includes import PACKS
+from ojobchannels.ojob.schema import json_schema
+from ojobchannels.ojob.source import read
+from ojobchannels.ojob.specs import Spec
+
+CHECKOUT = Path(__file__).parent.parent
+FILES = sorted([*(CHECKOUT / "docs" / "examples").glob("*.yaml"), *PACKS.glob("*.yaml")])
+SPECS = sorted(
+    {
+        one
+        for module in (model, settings)
+        for one in vars(module).values()
+        if isinstance(one, type) and issubclass(one, Spec) and one is not Spec
+    },
+    key=lambda one: one.__name__,
+)
+
+
+def keys() -> ModuleType:
+    """The program that writes the reference."""
+    spec = importlib.util.spec_from_file_location("keys", CHECKOUT / "docs" / "keys.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def faults(document: Any) -> list[str]:
+    """What the schema finds wrong, as paths."""
+    found = Draft7Validator(json_schema()).iter_errors(document)
+    return sorted({".".join(map(str, one.absolute_path)) for one in found})
+
+
+def test_the_reference_and_the_published_schema_are_in_step_with_the_model() -> None:
+    """`python docs/keys.py` writes both."""
+    made = keys()
+    assert made.filled(page := made.PAGE.read_text("utf-8")) == page
+    assert made.SCHEMA.read_text("utf-8") == made.schema_text()
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_every_map_has_its_keys_in_the_reference(spec: type[Spec]) -> None:
+    """With what each means; and what is refused, with what to do instead."""
+    page = (CHECKOUT / "docs" / "reference" / "job-files.md").read_text("utf-8")
+    assert f"<!-- keys: {spec.__name__} -->" in page
+    assert all(field.description for field in spec.model_fields.values())
+    assert not spec.refused or f"<!-- refused: {spec.__name__} -->" in page
+    assert all(spec.refused.values())
+    assert set(spec.refused).isdisjoint(spec.keys())
+
+
+def test_the_schema_is_one_of_draft_07() -> None:
+    """Which is what editors know best; what it says has no links of the reference in it."""
+    schema = json_schema()
+    Draft7Validator.check_schema(schema)
+    assert schema["$schema"] == "http://json-schema.org/draft-07/schema#"
+    assert "](#" not in str(schema)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_schema_takes_the_examples_and_the_packs(path: Path) -> None:
+    """All that is in order."""
+    assert faults(read(path, path.name).data) == []
+
+
+@pytest.mark.parametrize(
+    ("document", "where"),
+    [
+        ({"jobs": [{"nam": "A"}]}, ["jobs.0"]),
+        ({"jobs": {"A": {}}}, ["jobs"]),
+        ({"todo": [{"name": "A", "job": "B"}]}, ["todo.0"]),
+        ({"todo": [{}]}, ["todo.0"]),
+        ({"ojob": {"numThreads": 0}}, ["ojob.numThreads"]),
+        ({"jobs": [{"name": "A", "type": "sometimes"}]}, ["jobs.0.type"]),
+        ({"jobs": [{"name": "A", "typeArgs": {"misfire": "some"}}]}, ["jobs.0.typeArgs.misfire"]),
+        ({"help": {"expects": [{"desc": "no name"}]}}, ["help.expects.0"]),
+    ],
+)
+def test_the_schema_finds_faults_where_they_are(document: Any, where: list[str]) -> None:
+    """As the check does."""
+    assert faults(document) == where
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"jobs": None, "todo": None, "ojob": {"daemon": None}},
+        {"include": "a.yaml", "todo": ["A", {"name": "A", "args": [{}, {"a": 1}]}]},
+        {"jobs": [{"name": "A", "from": "B", "catch": ["C"], "deps": []}]},
+    ],
+)
+def test_the_schema_takes_short_forms(document: Any) -> None:
+    """Empty values, a name for a list of names, a name for a todo entry."""
+    assert faults(document) == []
