@@ -187,6 +187,7 @@ LAUNCHING = """\
   exec: |
     launch("Slow")
     after = launch("After")
+    log("waits")
     log(after.result(), after.state)
 - {name: Begin, exec: launch("Parent")}
 todo: [oJobManager Init, Begin]"""
@@ -203,11 +204,11 @@ def test_after_its_time_a_job_waits_no_longer_for_what_it_depends_on(
     start_daemon: RunDaemon, hand_clock: HandClock, books: Books, more: str, rest: str
 ) -> None:
     """In the todo and launched: it is told and recorded at once, though the other goes on."""
-    ready = "Slow: at work"
     with books.manager.locks.lock("go", ttl=60):
-        daemon = start_daemon(WAITING.format(more=more, rest=rest), ready=ready)
+        daemon = start_daemon(WAITING.format(more=more, rest=rest))
+        daemon.hear("Slow: at work")
         if not more:
-            daemon.hear("Ready completed")
+            daemon.hear("Parent: waits")
         hand_clock.advance(60_000)
         daemon.hear("After depsfail (it waited 60000 ms for 'Slow', which is not over)")
         if not more:

@@ -249,7 +249,7 @@ def test_no_time_is_lost_while_the_file_is_read_again(
             self.reads -= 1
             if self.reads == 0:
                 self._now += MINUTE
-            return super().now()
+            return int(super().now())
 
     clock = Leaping()
     text = """\
@@ -360,7 +360,9 @@ def test_a_file_that_is_read_again_brings_the_settings_of_its_jobs(
         todo: [Once, Tick]
         """
     daemon = start_daemon(text.replace("WORD", "first"))
+    daemon.hear("Once: once")
     daemon.hear("Once completed")
+    daemon.hear("goes on until it is stopped: 1 schedule")
     hand_clock.advance(MINUTE)
     daemon.hear("Tick: first")
     daemon.hear("Tick failed")

@@ -469,7 +469,8 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     "an include with NUL": (
         'include: "jobs\\0/other.yaml"',
         "1:10: include[0]: there is no `jobs\\x00/other.yaml`: no bundled pack has that name, nor "
-        "a file at {folder}/jobs\\x00/other.yaml; did you mean `oJobManager.yaml`?",
+        "a file at {folder}/jobs\\x00/other.yaml; bundled packs: `oJobBasics.yaml`, "
+        "`oJobDirector.yaml`, `oJobManager.yaml`, `oJobQueue.yaml`",
     ),
     "an include in a home folder": (
         "include: ~/jobs.yaml",
@@ -545,6 +546,15 @@ def test_a_file_with_includes_is_told_to_add_the_pack_to_them(tmp_path: Path) ->
     file.write_text("include: part.yaml\ntodo: [oJobManager Init]")
     with pytest.raises(JobFileError, match=r"2:8: .*; add `oJobManager\.yaml` to `include`$"):
         check_file(file)
+
+
+def test_a_misspelt_pack_is_told_of_the_pack_whatever_lies_beside(tmp_path: Path) -> None:
+    """Names are alike by what stands before their suffix."""
+    (tmp_path / "on-error.yaml").write_text("jobs: []")
+    path = tmp_path / "f.yaml"
+    path.write_text("include: oJobmanger.yaml")
+    with pytest.raises(JobFileError, match=r"did you mean `oJobManager\.yaml`\?"):
+        check_file(path)
 
 
 def test_a_misspelt_include_is_told_of_the_file_beside(tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def _advice(key: str, found: Any, *, in_list: bool) -> str:
             return "put quotes around it"
         case None:
             return "write one, or take the dash out"
-        case _ if in_list and key in ("jobs", "args"):
+        case _ if in_list and key in ("jobs", "args", "expects"):
             return "write `key: value` behind the dash"
         case _ if in_list or key == "name":
             return "write one name"

@@ -113,9 +113,10 @@ class _Gathering:
         self.problems.append(source.problem(place, said, hint))
 
     def _hint(self, path: Path, entry: str) -> str:
-        packs = bundled_packs()
-        if meant := file_beside(path):
-            return f"did you mean `{Path(entry).with_name(meant).as_posix()}`?"
-        if meant := closest(entry, packs):
-            return f"did you mean `{meant}`?"
-        return f"bundled packs: {', '.join(f'`{pack}`' for pack in packs)}"
+        packs = {pack.partition(".")[0]: pack for pack in bundled_packs()}
+        beside = file_beside(path)
+        near = {Path(beside).stem: Path(entry).with_name(beside).as_posix()} if beside else {}
+        known = packs | near
+        if meant := closest(path.stem, known):
+            return f"did you mean `{known[meant]}`?"
+        return f"bundled packs: {', '.join(f'`{pack}`' for pack in packs.values())}"

@@ -128,7 +128,9 @@ def _advice(path: Path, error: OSError) -> str:
 def file_beside(path: Path) -> str | None:
     """Returns the name of the job file that may be meant by one that is not there."""
     try:
-        names = [one.name for one in path.parent.iterdir() if one.suffix in SUFFIXES]
+        beside = {one.stem: one.name for one in path.parent.iterdir() if one.suffix in SUFFIXES}
     except (OSError, ValueError):  # the folder is not there, or has NUL in its name
         return None
-    return closest(path.name, names)
+    # By what stands before the suffix: that alone makes short names alike.
+    meant = closest(path.stem, beside)
+    return beside[meant] if meant else None
