@@ -243,3 +243,27 @@ def test_a_time_whose_record_could_not_be_written_is_given_back(shared_storage: 
         with manager.run("report", fire_time=NOON):
             pass
         assert told(manager) == [(0, "completed")]
+
+
+def test_a_time_whose_record_was_written_though_the_answer_was_lost_is_told_once(
+    shared_storage: Storage,
+) -> None:
+    """The run is told as failed, and whoever tries again finds its time taken."""
+
+    class Unheard:
+        @oc.hookimpl(wrapper=True)
+        def get_set(self) -> Any:
+            answer = yield
+            if lost:
+                raise lost.pop()
+            return answer
+
+    lost = [oc.OutcomeUnknown("jobs", "get_set", "look")]
+    jobs = shared_storage.open("jobs", extensions=(Unheard(),))
+    locks, state = shared_storage.open("locks"), shared_storage.open("state")
+    with oc.JobManager(jobs, locks, state=state) as manager:
+        with pytest.raises(oc.OutcomeUnknown):
+            manager.start("report", fire_time=NOON)
+        with pytest.raises(FireTimeTaken):
+            manager.start("report", fire_time=NOON)
+        assert told(manager) == [(0, "failed")]

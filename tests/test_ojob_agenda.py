@@ -123,6 +123,26 @@ def test_what_opens_the_manager_is_waited_for_by_all_behind_it(
     }
 
 
+def test_managed_jobs_are_made_side_by_side_too(run: Run) -> None:
+    """Who only uses the manager is not waited for."""
+    result, told = run(
+        """\
+        ojob: {async: true}
+        jobs:
+        - name: Managed
+          from: oJobManager Job Start
+          to: oJobManager Job End
+          args: {name: managed}
+          exec: args["meeting"].wait(60)
+        - {name: Other, exec: "args['meeting'].wait(60)"}
+        todo: [oJobManager Init, Managed, Other]
+        """,
+        meeting=Meeting(2),
+    )
+    assert sorted(told) == ["Managed completed", "Other completed"]
+    assert result.exit_status == 0
+
+
 def test_what_cannot_be_opened_stops_all_behind_it(tmp_path: Path) -> None:
     """As in a todo that is gone through one by one."""
     (tmp_path / "file").touch()
@@ -180,6 +200,7 @@ jobs:
   from: oJobManager Job Start
   to: oJobManager Job End
   args: {{name: after}}
+- {{name: Last, exec: log("all are made")}}
 {rest}
 """
 LAUNCHING = """\
@@ -196,7 +217,7 @@ todo: [oJobManager Init, Begin]"""
 @pytest.mark.parametrize(
     ("more", "rest"),
     [
-        (", async: true", "todo: [oJobManager Init, Slow, After]"),
+        (", async: true", "todo: [oJobManager Init, Slow, After, Last]"),
         ("", LAUNCHING),
     ],
 )
@@ -207,8 +228,7 @@ def test_after_its_time_a_job_waits_no_longer_for_what_it_depends_on(
     with books.manager.locks.lock("go", ttl=60):
         daemon = start_daemon(WAITING.format(more=more, rest=rest))
         daemon.hear("Slow: at work")
-        if not more:
-            daemon.hear("Parent: waits")
+        daemon.hear("Last: all are made" if more else "Parent: waits")
         hand_clock.advance(60_000)
         daemon.hear("After depsfail (it waited 60000 ms for 'Slow', which is not over)")
         if not more:

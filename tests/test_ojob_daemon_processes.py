@@ -235,6 +235,7 @@ def test_two_daemons_run_every_time_of_an_hour_once_though_one_is_killed(
         nonlocal up
         while not enough():
             line = everybody.readline()
+            assert "Traceback" not in line, everybody.readline()
             up += "| Init | completed" in line
             if line.startswith("ran "):
                 ran.append(int(line.split()[1]))

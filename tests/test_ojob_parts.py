@@ -86,6 +86,21 @@ def test_each_calls_only_what_stands_under_the_key(run: Run, job: str, told: str
     assert told in lines[0]
 
 
+def test_each_of_a_part_counts_for_the_code_of_the_part(run: Run) -> None:
+    """A job under `from` calls what stands under its own `each`."""
+    result, told = run(
+        """
+        jobs:
+        - {name: A, exec: log("a")}
+        - {name: First, each: A, exec: each()}
+        - {name: Work, from: First, exec: log("works")}
+        todo: [Work]
+        """
+    )
+    assert told == ["A: a", "A completed", "Work: works", "Work completed"]
+    assert result.exit_status == 0
+
+
 def test_each_is_checked_with_the_file(tmp_path: Path) -> None:
     """The jobs are there, and the code is Python."""
     path = tmp_path / "f.yaml"
@@ -130,6 +145,21 @@ def test_a_job_file_is_a_job_of_another(run: Run, tmp_path: Path, manager: JobMa
     assert [record["name"] for record in manager.runs()] == ["part"]
 
 
+def test_a_job_file_is_a_part_of_a_job(run: Run, tmp_path: Path) -> None:
+    """Under `from`, `to` or `catch`, as any other job is."""
+    (tmp_path / "other.yaml").write_text('jobs: [{name: In, exec: log("in")}]\ntodo: [In]\n')
+    result, told = run(
+        """
+        jobs:
+        - {name: All, type: jobs, typeArgs: {file: other.yaml}}
+        - {name: Work, from: All, exec: log("works")}
+        todo: [Work]
+        """
+    )
+    assert told == ["In: in", "In completed", "Work: works", "Work completed"]
+    assert result.exit_status == 0
+
+
 def test_a_job_file_with_a_failed_job_fails_as_a_job(run: Run, tmp_path: Path) -> None:
     """Its name and that of the failed job are told."""
     (tmp_path / "other.yaml").write_text("jobs: [{name: Bad, exec: 1 / 0}]\ntodo: [Bad]\n")
@@ -141,7 +171,7 @@ def test_a_job_file_with_a_failed_job_fails_as_a_job(run: Run, tmp_path: Path) -
 
 
 def test_a_job_file_that_is_a_job_is_checked_with_the_file(tmp_path: Path) -> None:
-    """All faults of both, at their places; a circle does no harm, a missing file is told."""
+    """All faults of both, at their places: circles and missing files are faults, too."""
     main, other = tmp_path / "main.yaml", tmp_path / "other.yaml"
     main.write_text(
         "jobs:\n- {name: A, type: jobs, typeArgs: {file: other.yaml}}\n"
@@ -157,5 +187,6 @@ def test_a_job_file_that_is_a_job_is_checked_with_the_file(tmp_path: Path) -> No
     told = [str(one).removeprefix(f"{tmp_path}/") for one in caught.value.problems]
     assert [one.split(": ")[0] for one in told] == [
         *("main.yaml:3:42", "main.yaml:4:19", "main.yaml:4:25"),
-        *("main.yaml:5:24", "main.yaml:6:11", "other.yaml:2:1"),
+        *("main.yaml:5:24", "main.yaml:6:11", "other.yaml:1:47", "other.yaml:2:1"),
     ]
+    assert "main.yaml would run itself, by this job, without end; name another file" in told[5]

@@ -232,6 +232,7 @@ help:
   - {name: day, desc: the day to load, example: 2026-11-22, mandatory: true}
   - {name: mode, options: [fast, careful]}
   - {name: parts, moptions: [a, b]}
+  - {name: port, options: ["80", 8080]}
 jobs: [{name: A, exec: 'log(args["day"])'}]
 todo: [A]
 """
@@ -258,8 +259,8 @@ def test_arguments_that_are_expected_are_asked_for_before_anything_runs(
 
 
 def test_a_run_with_all_that_it_expects_runs(lines: Lines) -> None:
-    """Several of `moptions` may be a list, too."""
-    assert lines(HELP, day="x", mode="fast", parts=["a", "b"]) == ["A: x", "A completed"]
+    """Several of `moptions` may be a list, too; choices are compared as they are written."""
+    assert lines(HELP, day="x", mode="fast", parts=["a", "b"], port=80) == ["A: x", "A completed"]
 
 
 def test_what_a_file_expects_goes_over_what_it_includes(tmp_path: Path) -> None:

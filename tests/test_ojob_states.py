@@ -73,6 +73,43 @@ def test_a_todo_entry_may_have_its_job_run_in_another_manner(run: Run) -> None:
     ]
 
 
+def test_what_depends_on_a_call_that_its_state_left_out_does_not_run(run: Run) -> None:
+    """It has been skipped, not done."""
+    result, told = run(
+        """
+        jobs: [{name: A}, {name: B, deps: A}]
+        todo: [{name: A, when: ready}, B]
+        """
+    )
+    assert [one.status for one in result.outcomes] == ["skipped", "depsfail"]
+    assert result.exit_status == 0
+    assert len(told) == 2
+
+
+def test_a_state_is_named_by_a_text(run: Run) -> None:
+    """Anything else is refused, and the state stays."""
+    _, told = run(
+        """
+        jobs: [{name: A, exec: state(5)}, {name: B, exec: log(state())}]
+        todo: [A, B]
+        """
+    )
+    assert "it called state() with 5, which is no name; name a state by a text" in told[0]
+    assert told[-2:] == ["B: init", "B completed"]
+
+
+def test_settings_of_the_file_count_for_what_a_todo_entry_says_too(run: Run) -> None:
+    """No start or end is told with `logJobs: false`."""
+    _, told = run(
+        """
+        ojob: {logJobs: false}
+        jobs: [{name: A, typeArgs: {noLog: true}, exec: log("a")}]
+        todo: [{name: A, typeArgs: {noLog: false}}]
+        """
+    )
+    assert told == ["A: a"]
+
+
 def test_the_manner_of_a_todo_entry_is_checked_together_with_its_job(tmp_path: Path) -> None:
     """At the place of the entry; what belongs to the code of the job is refused there."""
     found = faults(
@@ -83,6 +120,9 @@ def test_the_manner_of_a_todo_entry_is_checked_together_with_its_job(tmp_path: P
         - {name: A, typeArgs: {timeInterval: 5}}
         - {name: B, type: periodic}
         - {name: B, typeArgs: {misfire: all, lang: shell}}
+        - {name: B, type: jobs}
+        - {name: B, typeArgs: {timeout: 500, lockCh: x}}
+        - {name: B, typeArgs: {lock: "{{"}}
         """,
     )
     assert [one.split(": ", 2)[:2] for one in found] == [
@@ -90,5 +130,9 @@ def test_the_manner_of_a_todo_entry_is_checked_together_with_its_job(tmp_path: P
         ["4:19", "todo[1].type"],
         ["5:24", "todo[2].typeArgs.misfire"],
         ["5:38", "todo[2].typeArgs.lang"],
+        ["6:19", "todo[3].type"],
+        ["7:24", "todo[4].typeArgs.timeout"],
+        ["7:38", "todo[4].typeArgs.lockCh"],
+        ["8:30", "todo[5].typeArgs.lock"],
     ]
     assert found[3].endswith("the same for all its calls; write it in the job's own `typeArgs`")

@@ -9,8 +9,8 @@ in that document, from the moment in which the time is taken, until it stands am
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ojobchannels.channel import Channel
@@ -60,25 +60,15 @@ def record_not_run(manager: JobManager, record: Record, fire_time: int, start: i
     return _write(manager, owed)
 
 
-@contextmanager
-def taking(manager: JobManager, name: str, fire_time: int | None, run_id: str) -> Iterator[None]:
-    """Takes a fire time, if there is one, and gives it back if the block fails.
+def give_back(state: Channel, name: str, fire_time: int, run_id: str) -> None:
+    """Gives back a fire time that a run has, or may have, taken and that no record tells of."""
 
-    Raises:
-        FireTimeTaken: It was taken before.
-    """
-    if fire_time is None:
-        yield
-        return
-    try:
-        take(manager.state, name, fire_time, run_id)
-        yield
-    except FireTimeTaken:
-        raise
-    except BaseException:
-        with suppress(ChannelError):
-            _give_back(manager.state, name, fire_time, run_id)
-        raise
+    def giving(present: _Taken) -> _Taken:
+        kept = [one for one in present["taken"] if one != [fire_time, run_id]]
+        return present if kept == present["taken"] else {**present, "taken": kept}
+
+    with suppress(ChannelError):
+        _change(state, name, fire_time - 1, giving)
 
 
 def is_free(manager: JobManager, name: str, fire_time: int) -> bool:
@@ -136,14 +126,6 @@ def _write(manager: JobManager, owed: Mapping[str, Any]) -> Record:
     with suppress(ChannelError):  # whoever comes next finds it written
         _change(manager.state, record["name"], record["fireTime"] - 1, paying)
     return written
-
-
-def _give_back(state: Channel, name: str, fire_time: int, run_id: str) -> None:
-    def giving(present: _Taken) -> _Taken:
-        kept = [one for one in present["taken"] if one != [fire_time, run_id]]
-        return {**present, "taken": kept}
-
-    _change(state, name, fire_time - 1, giving)
 
 
 def _change(

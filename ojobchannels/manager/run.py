@@ -129,6 +129,8 @@ class JobRun:
         except BaseException as error:
             if lease is not None and not self._cut_off(error):
                 self._state = "new"
+                if due is not None:
+                    firing.give_back(self.manager.state, self.name, due, self.run_id)
             raise
         return self
 
@@ -293,8 +295,9 @@ class JobRun:
             "fence": lease.fence,
             "timeout": round(self.timeout * 1000),
         }
-        with firing.taking(self.manager, self.name, self._fire_time, self.run_id):
-            self.record = records.add(self.manager.jobs, running, records.start_of(lease.fence))
+        if self._fire_time is not None:
+            firing.take(self.manager.state, self.name, self._fire_time, self.run_id)
+        self.record = records.add(self.manager.jobs, running, records.start_of(lease.fence))
         self._state = "open"
         self._process = os.getpid()
         self.manager.took_up(self)

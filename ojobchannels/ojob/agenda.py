@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 from ojobchannels.manager import Launch
 from ojobchannels.manager.launching import DEAF
 from ojobchannels.ojob.flow import Flow
-from ojobchannels.ojob.managing import INIT
 
 if TYPE_CHECKING:
     from ojobchannels.ojob.daemon import Daemon
@@ -69,7 +68,7 @@ class Agenda:
         call = partial(self._call_beside, flow)
         launch = self._session.launches.beside(name, call, before)
         self._launches.setdefault(name, []).append(launch)
-        if INIT in file.parts_of(name):
+        if file.opens_manager(name):
             self._opening.append(launch)
 
     def _open(self, name: str) -> list[Launch]:

@@ -15,11 +15,12 @@ from ojobchannels.errors import InvalidValue, JobFileError, Problem
 from ojobchannels.ojob.code import Block, names_nothing_to_do
 from ojobchannels.ojob.configs import config_faults, faults_in_args
 from ojobchannels.ojob.exclusion import lock_faults
-from ojobchannels.ojob.expectations import Rule, RuleFault
+from ojobchannels.ojob.expectations import rule_faults
 from ojobchannels.ojob.graphs import circles, reach, unfolded
 from ojobchannels.ojob.includes import NOT_BUNDLED, bundled_jobs
-from ojobchannels.ojob.languages import PYTHON, Languages
+from ojobchannels.ojob.languages import NO_TIMEOUT, PYTHON, Languages
 from ojobchannels.ojob.managing import INIT
+from ojobchannels.ojob.manners import manner_faults
 from ojobchannels.ojob.modules import compile_module, module_name
 from ojobchannels.ojob.places import DocumentPath
 from ojobchannels.ojob.source import Source
@@ -36,7 +37,7 @@ _MOST_STEPS: Final = 10_000
 
 
 class Mention(NamedTuple):
-    """A place where one job names another."""
+    """A place where one job names another, or a job file."""
 
     name: str
     source: Source
@@ -79,7 +80,7 @@ class Check:
     Attributes:
         problems: All that is wrong.
         blocks: The compiled code, by file and path.
-        other_files: The job files that jobs of `type: jobs` name, each with the file that does.
+        other_files: The places of the job files that jobs of `type: jobs` name.
         modules: The compiled modules under `code`, by the names by which they are imported.
     """
 
@@ -88,7 +89,7 @@ class Check:
     ) -> None:
         self.problems: list[Problem] = []
         self.blocks: dict[tuple[str, DocumentPath], Block] = {}
-        self.other_files: list[tuple[Source, str]] = []
+        self.other_files: list[Mention] = []
         self.modules: dict[str, CodeType] = {}
         self._whole = whole
         self._languages = languages
@@ -170,33 +171,16 @@ class Check:
     def _check_manner(self, source: Source, path: DocumentPath, entry: Mapping[str, Any]) -> None:
         """Checks how a todo entry has its job run, together with what the job says of that."""
         given = _map(entry.get("typeArgs"))
-        if entry.get("type") is None and not given:
-            return
-        for key in ("lang", "pwd", "eachThreads", "file", "stopWhen"):
-            if given.get(key) is not None:
-                said = f"`{key}` is part of the job, and the same for all its calls"
-                where = (*path, "typeArgs", key)
-                hint = "write it in the job's own `typeArgs`"
-                self.problems.append(source.problem(where, said, hint, at_key=True))
+        self._check_args(source, (*path, "typeArgs", "lock"), given.get("lock"))
         job = self._jobs.get(str(entry.get("name") or entry.get("job")))
-        own = job.data if job is not None else {}
-        both = {
-            "type": entry.get("type") or own.get("type"),
-            "typeArgs": _map(own.get("typeArgs")) | given,
-        }
-        self.problems += timing_faults(source, path, both)
-        self.problems += watch_faults(source, path, both)
-
-    def _check_rules(self, job: RawJob) -> None:
-        for key in ("in", "out"):
-            for name, text in _map(_map(job.data.get("check")).get(key)).items():
-                if isinstance(text, str) and text:
-                    try:
-                        Rule.read(name, text)
-                    except RuleFault as fault:
-                        path: DocumentPath = (*job.path, "check", key, name)
-                        problem = job.source.problem(path, fault.reason, fault.advice)
-                        self.problems.append(problem)
+        if job is None or (entry.get("type") is None and not given):
+            return
+        self.problems += manner_faults(source, path, entry, job.data)
+        if self._languages is None or given.get("timeout") is None:
+            return
+        if self._languages.of(job.source, job.data) == PYTHON:
+            where = (*path, "typeArgs", "timeout")
+            self.problems.append(source.problem(where, *NO_TIMEOUT, at_key=True))
 
     def _check_each(self, job: RawJob) -> None:
         if job.data.get("each") is None or self._languages is None:
@@ -208,12 +192,13 @@ class Check:
             self.problems.append(problem)
 
     def _check_job(self, job: RawJob) -> None:
-        self._check_rules(job)
+        self.problems += rule_faults(job.source, job.path, job.data)
         self._check_each(job)
         faults = list(file_faults(job.source, job.path, job.data))
         self.problems += faults
         if job.data.get("type") == "jobs" and not faults:
-            self.other_files.append((job.source, _map(job.data["typeArgs"])["file"]))
+            path: DocumentPath = (*job.path, "typeArgs", "file")
+            self.other_files.append(Mention(_map(job.data["typeArgs"])["file"], job.source, path))
         self._check_args(job.source, (*job.path, "args"), job.data.get("args"))
         for key in ("exec", "catch"):
             if isinstance(job.data.get(key), str) and (key == "exec" or self._is_handler(job)):
@@ -228,7 +213,7 @@ class Check:
             self._check_args(job.source, (*job.path, "typeArgs", "lock"), given.get("lock"))
         stop_when = given.get("stopWhen") if isinstance(given, dict) else None
         if isinstance(stop_when, str):
-            path: DocumentPath = (*job.path, "typeArgs", "stopWhen")
+            path = (*job.path, "typeArgs", "stopWhen")
             self._compile(job, path, is_value=True)
 
     def _compile(self, job: RawJob, path: DocumentPath, *, is_value: bool = False) -> None:

@@ -7,15 +7,21 @@ some look at the value and some change it. An arg without a `default` must be th
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
-from ojobchannels.documents import encode
-from ojobchannels.errors import InvalidJobArgs
+from ojobchannels.documents import check_value, encode, same
+from ojobchannels.errors import InvalidJobArgs, InvalidValue, Problem
+from ojobchannels.ojob.places import DocumentPath
+from ojobchannels.ojob.source import Source
+from ojobchannels.ojob.templates import copied
 from ojobchannels.ojob.words import did_you_mean
 
 _MISSING: Final = object()
+_MOST_TOLD: Final = 120
 _WORDS: Final = {"true": True, "false": False, "null": None}
 _BOOLEANS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -73,11 +79,25 @@ class Rule(NamedTuple):
         if value is None and self.default is _MISSING:
             raise _Refused("is missing")
         if value is None:
-            value = self.default
+            value = copied(self.default)
         else:
             for step in self.steps:
                 value = _STEPS[step.name].act(value, *step.given)
         _put(args, self.path, value)
+
+
+def rule_faults(source: Source, path: DocumentPath, job: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yields what is wrong with the rules of a job, given as it was read."""
+    check = job.get("check")
+    for key in ("in", "out"):
+        rules = check.get(key) if isinstance(check, dict) else None
+        for name, text in rules.items() if isinstance(rules, dict) else ():
+            if isinstance(text, str) and text:
+                try:
+                    Rule.read(name, text)
+                except RuleFault as fault:
+                    place = (*path, "check", key, name)
+                    yield source.problem(place, fault.reason, fault.advice)
 
 
 def apply_rules(rules: tuple[Rule, ...], args: dict[str, Any], where: str) -> None:
@@ -125,30 +145,44 @@ def _checked(step: _Step) -> _Step:
         raise RuleFault(f"`{step.name}` takes {count} in brackets", f"write `{known.example}`")
     if step.name == "oneOf" and not isinstance(step.given[0], list):
         raise RuleFault("`oneOf` takes a list", f"write `{known.example}`")
+    if step.name == "between" and not all(map(_is_number, step.given)):
+        raise RuleFault("`between` takes numbers", f"write `{known.example}`")
+    if step.name == "match" and not isinstance(step.given[0], str):
+        raise RuleFault("`match` takes a text", f"write `{known.example}`")
     if step.name == "match":
         try:
-            re.compile(str(step.given[0]))
+            re.compile(step.given[0])
         except re.error as error:
             raise RuleFault(f"`match` takes a regular expression: {error}", "mend it") from None
     return step
 
 
+class _Words(ast.NodeTransformer):
+    """Puts the values of JSON in the place of their names."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.Constant(_WORDS[node.id]) if node.id in _WORDS else node
+
+
 def _literal(node: ast.expr) -> Any:
-    if isinstance(node, ast.Name) and node.id in _WORDS:
-        return _WORDS[node.id]
     try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError):
+        value = ast.literal_eval(_Words().visit(node))
+        check_value(value)
+    except (ValueError, TypeError, InvalidValue):
         said = f"`{ast.unparse(node)}` is no plain value"
         raise RuleFault(said, "write a number, a list, or a text in quotes") from None
+    return value
 
 
-def _look_up(args: Any, path: tuple[str, ...]) -> Any:
-    for step in path:
-        if not isinstance(args, dict) or step not in args:
+def _look_up(args: dict[str, Any], path: tuple[str, ...]) -> Any:
+    value: Any = args
+    for at, step in enumerate(path):
+        if value is None:
             return None
-        args = args[step]
-    return args
+        if not isinstance(value, dict):
+            raise _Refused(f"is not there: `{'.'.join(path[:at])}` is {_told(value)}, and no map")
+        value = value.get(step)
+    return value
 
 
 def _put(args: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
@@ -161,10 +195,20 @@ def _put(args: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     args[last] = value
 
 
+def _told(value: Any) -> str:
+    """Returns a value as JSON, or what Python calls it; of a long one the beginning."""
+    try:
+        check_value(value)
+        text = encode(value)
+    except InvalidValue:
+        text = repr(value)
+    return text if len(text) <= _MOST_TOLD else f"{text[: _MOST_TOLD - 3]}..."
+
+
 def _is(what: str, test: Callable[[Any], bool]) -> Callable[[Any], Any]:
     def act(value: Any) -> Any:
         if not test(value):
-            raise _Refused(f"is {encode(value)}, and not {what}")
+            raise _Refused(f"is {_told(value)}, and not {what}")
         return value
 
     return act
@@ -178,35 +222,35 @@ def _to_number(value: Any) -> Any:
     if _is_number(value):
         return value
     for kind in (int, float):
-        try:
-            return kind(str(value))
-        except ValueError:
-            continue
-    raise _Refused(f"is {encode(value)}, and no number")
+        with suppress(ValueError):
+            number = kind(str(value))
+            if math.isfinite(number):
+                return number
+    raise _Refused(f"is {_told(value)}, and no number")
 
 
 def _to_boolean(value: Any) -> bool:
     try:
         return _BOOLEANS[str(value).lower()]
     except KeyError:
-        raise _Refused(f"is {encode(value)}, and not true or false") from None
+        raise _Refused(f"is {_told(value)}, and not true or false") from None
 
 
 def _one_of(value: Any, choice: list[Any]) -> Any:
-    if value not in choice:
-        raise _Refused(f"is {encode(value)}, and not one of {', '.join(map(str, choice))}")
+    if not any(same(value, one) for one in choice):
+        raise _Refused(f"is {_told(value)}, and not one of {', '.join(map(_told, choice))}")
     return value
 
 
 def _between(value: Any, least: Any, most: Any) -> Any:
     if not _is_number(value) or not least <= value <= most:
-        raise _Refused(f"is {encode(value)}, and not between {least} and {most}")
+        raise _Refused(f"is {_told(value)}, and not between {least} and {most}")
     return value
 
 
 def _match(value: Any, pattern: str) -> Any:
     if not isinstance(value, str) or re.search(pattern, value) is None:
-        raise _Refused(f"is {encode(value)}, and does not match {pattern}")
+        raise _Refused(f"is {_told(value)}, and does not match {pattern}")
     return value
 
 

@@ -121,10 +121,10 @@ class Flow(Steps):
     def _handle(self, handler: Job | Block) -> None:
         try:
             if isinstance(handler, Block):
-                self.execute(handler, bundled=False)
+                self.execute(handler, self.job)
                 return
             for part in parts(self.session.jobs, handler, self.args):
-                self.execute(part.body, part.bundled)
+                self.take(part)
         except KeyboardInterrupt:
             raise
         except BaseException as trouble:  # noqa: BLE001  the job's own error is the one that counts

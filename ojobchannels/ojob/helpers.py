@@ -14,6 +14,7 @@ from ojobchannels.ojob.managing import documents
 from ojobchannels.ojob.pooling import Each
 
 if TYPE_CHECKING:
+    from ojobchannels.ojob.loading import Job
     from ojobchannels.ojob.steps import Steps
 
 
@@ -26,18 +27,18 @@ class JobHost:
         args: The args, which the code may replace.
         error: Why the job failed, for code under `catch`.
         bridges: What else the Python of a bundled pack has at hand.
-        each: Calls the jobs under the job's `each` side by side.
+        each: Calls the jobs under the `each` of the code's job side by side.
         builtins: The builtins of Python, whose `import` finds the modules of the file.
     """
 
-    def __init__(self, steps: Steps, bridges: Mapping[str, Any]) -> None:
+    def __init__(self, steps: Steps, part: Job, bridges: Mapping[str, Any]) -> None:
         self._steps = steps
         self.job = steps.job.name
         self.phase = steps.phase
         self.args = steps.args.values
         self.error = steps.error
         self.bridges = bridges
-        self.each = Each(steps)
+        self.each = Each(steps, part)
         self.builtins = steps.session.modules.builtins
         self._began = time.monotonic()
 
@@ -97,9 +98,12 @@ class JobHost:
         advice = "call it in a `from`; a body ends with `return`"
         raise JobMisuse(self._steps.job.name, "it called skip() too late", advice)
 
-    def state(self, new: str | None = None) -> str:
+    def state(self, new: object = None) -> str:
         """Returns the state of the run, by which `when` decides; with a name, that is the next."""
-        return self._steps.session.state.now(new)
+        if new is None or (isinstance(new, str) and new):
+            return self._steps.session.state.now(new)
+        reason = f"it called state() with {new!r}, which is no name"
+        raise JobMisuse(self._steps.job.name, reason, "name a state by a text")
 
     def documents(self) -> dict[str, Any]:
         """Returns the args as JSON, with the `repr` of what is none."""

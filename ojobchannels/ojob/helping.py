@@ -64,7 +64,7 @@ def _faults(expected: ExpectSpec, args: Mapping[str, Any]) -> Iterator[str]:
             example = "…" if expected.example is None else expected.example
             yield f"`{name}`{what} is missing: pass {name}={example}"
         return
-    if expected.options and given not in expected.options:
+    if expected.options and str(given) not in map(str, expected.options):
         yield f"`{name}` is {encode(given)}, and not one of {_listed(expected.options)}"
     if expected.moptions:
         several = given if isinstance(given, list) else str(given).split(",")

@@ -17,6 +17,10 @@ from ojobchannels.ojob.source import Source
 from ojobchannels.ojob.words import did_you_mean
 
 PYTHON: Final = "python"
+NO_TIMEOUT: Final = (
+    "`timeout` ends code of other languages; nothing can end Python from outside",
+    "take it out, and have the code look at the time",
+)
 _OURS: Final = "ojobchannels"
 _ELSEWHERE: Final = dict.fromkeys(("js", "javascript", "oaf"), "ojobchannels-js")
 _NAME: Final = re.compile(r"[^\n;(){}'\"`$|<>&]+")
@@ -58,9 +62,7 @@ class Languages:
         """Yields what a job asks for that only code in a process of its own can have."""
         given, name = _map(job.get("typeArgs")), self.of(source, job)
         if given.get("timeout") is not None and name == PYTHON:
-            said = "`timeout` ends code of other languages; nothing can end Python from outside"
-            hint = "take it out, and have the code look at the time"
-            yield source.problem((*path, "typeArgs", "timeout"), said, hint, at_key=True)
+            yield source.problem((*path, "typeArgs", "timeout"), *NO_TIMEOUT, at_key=True)
         language = find_language(name)
         takes_folder = not isinstance(language, Language) or language.takes_folder
         if given.get("pwd") is not None and (language is None or not takes_folder):

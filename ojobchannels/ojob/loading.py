@@ -21,6 +21,7 @@ from ojobchannels.ojob.graphs import in_order, reach
 from ojobchannels.ojob.helping import Help, help_of
 from ojobchannels.ojob.includes import gather
 from ojobchannels.ojob.languages import Languages
+from ojobchannels.ojob.managing import INIT, START
 from ojobchannels.ojob.model import FileSpec, JobSpec, TodoSpec, TypeArgsSpec
 from ojobchannels.ojob.places import DocumentPath
 from ojobchannels.ojob.settings import LogToFileSpec, SettingsSpec
@@ -154,6 +155,10 @@ class JobFile:
         """Returns a job and all that are part of it, by the `from` and `to` of one another."""
         return reach(self._parts, name)
 
+    def opens_manager(self, name: str) -> bool:
+        """Tells whether a job says where the manager's channels are, rather than only use them."""
+        return INIT in reach({**self._parts, START: ()}, name)
+
     @cached_property
     def _parts(self) -> dict[str, tuple[str, ...]]:
         return {job.name: (*job.before, *job.after) for job in self.jobs.values()}
@@ -189,6 +194,10 @@ class _Common(NamedTuple):
         told = _setting(specs, "log_jobs"), _setting(specs, "ignore_no_log")
         return cls(tuple(catch), handler, *told)
 
+    def is_quiet(self, spec: TypeArgsSpec) -> bool:
+        """Tells whether the start and the end of a job are not told."""
+        return not self.log_jobs or (spec.no_log and not self.ignore_no_log)
+
 
 def load(
     path: str | Path,
@@ -223,13 +232,16 @@ def load(
         else:
             specs.append((source, checked))
     above |= {os.path.realpath(path)}
-    for source, other in check.other_files:
+    for other, source, at_file in check.other_files if code else ():
         name = _beside_file(source, other)
-        if code and os.path.realpath(name) not in above:
-            try:
-                load(name, lang=lang, above=above)
-            except JobFileError as error:
-                problems += error.problems
+        if os.path.realpath(name) in above:
+            said = f"{name} would run itself, by this job, without end"
+            problems.append(source.problem(at_file, said, "name another file"))
+            continue
+        try:
+            load(name, lang=lang, above=above)
+        except JobFileError as error:
+            problems += error.problems
     if problems:
         raise JobFileError(_once_each(problems))
     common = _Common.of(specs, check)
@@ -244,7 +256,7 @@ def load(
         files=tuple(source.name for source in sources),
         jobs=jobs,
         todo=tuple(
-            _todo(spec, source, ("todo", at), jobs, declared)
+            _todo(spec, source, ("todo", at), jobs, declared, common)
             for source, file in specs
             for at, spec in enumerate(file.todo)
         ),
@@ -276,7 +288,6 @@ def _job(spec: JobSpec, source: Source, path: DocumentPath, check: Check, common
     catch = () if handler else tuple(spec.catch)
     if not (spec.catch or source.bundled or spec.name in common.catch):
         catch, handler = common.catch, common.handler
-    loud = common.log_jobs and (common.ignore_no_log or not spec.type_args.no_log)
     return Job(
         name=spec.name,
         deps=tuple(spec.deps),
@@ -288,7 +299,7 @@ def _job(spec: JobSpec, source: Source, path: DocumentPath, check: Check, common
         handler=handler,
         where=_where(source, (*path, "name")),
         bundled=source.bundled,
-        quiet=source.bundled or not loud,
+        quiet=source.bundled or common.is_quiet(spec.type_args),
         each=tuple(spec.each),
         each_threads=spec.type_args.each_threads,
         rules_in=rules_of(spec.check.in_),
@@ -325,13 +336,14 @@ def _todo(
     path: DocumentPath,
     jobs: Mapping[str, Job],
     declared: Mapping[str, JobSpec],
+    common: _Common,
 ) -> Todo:
     name = spec.name or spec.job or ""
-    variant = _variant(spec, declared[name], jobs[name])
+    variant = _variant(spec, declared[name], jobs[name], common)
     return Todo(name, variant, tuple(spec.args), _where(source, path))
 
 
-def _variant(entry: TodoSpec, own: JobSpec, job: Job) -> Job:
+def _variant(entry: TodoSpec, own: JobSpec, job: Job, common: _Common) -> Job:
     """Returns a job as an entry of the todo has it run."""
     given = entry.type_args
     said = {name: getattr(given, name) for name in given.model_fields_set}
@@ -341,7 +353,7 @@ def _variant(entry: TodoSpec, own: JobSpec, job: Job) -> Job:
         return job
     manner = own.type_args.model_copy(update=said)
     stop_when = job.timing.stop_when if job.timing else None
-    quiet = job.bundled or given.no_log if "no_log" in said else job.quiet
+    quiet = job.bundled or common.is_quiet(manner)
     return replace(job, quiet=quiet, **_manner(entry.type or own.type, manner, stop_when))
 
 

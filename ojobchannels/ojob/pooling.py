@@ -11,6 +11,7 @@ from ojobchannels.errors import JobMisuse
 from ojobchannels.manager.launching import DEAF
 
 if TYPE_CHECKING:
+    from ojobchannels.ojob.loading import Job
     from ojobchannels.ojob.steps import Steps
 
 
@@ -20,8 +21,9 @@ class Each:
     Entered around the block. Threads are begun by the first call.
     """
 
-    def __init__(self, steps: Steps) -> None:
+    def __init__(self, steps: Steps, job: Job) -> None:
         self._steps = steps
+        self._job = job
         self._pool: ThreadPoolExecutor | None = None
         self._calls: list[Future[Any]] = []
 
@@ -31,7 +33,7 @@ class Each:
         Raises:
             JobMisuse: The job has no `each`, or `name` does not stand there.
         """
-        job = self._steps.job
+        job = self._job
         if not job.each:
             advice = "name the jobs below it, as in `each: [Work]`"
             raise JobMisuse(job.name, "it calls each(), but has no `each`", advice)

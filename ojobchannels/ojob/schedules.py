@@ -248,7 +248,7 @@ class Schedule:
         if block is None:
             return False
         flow.render_args()
-        if not flow.execute(block, bundled=False):
+        if not flow.execute(block, flow.job):
             return False
         self._ended = True
         with self._lock:

@@ -104,12 +104,10 @@ class Steps:
         self.phase = "from"
         for part in parts(self.session.jobs, self.job, self.args):
             if part is not self.job:
-                self.execute(part.body, part.bundled)
+                self.take(part)
                 continue
             self.phase = "exec"
-            apply_rules(self.job.rules_in, self.args.values, self.job.where)
-            self.answer = self._body()
-            apply_rules(self.job.rules_out, self.args.values, self.job.where)
+            self.answer = self.take(part)
             self.phase = "to"
         if self.answer is None:
             self.answer = self.args.values
@@ -120,12 +118,16 @@ class Steps:
             states = " or ".join(map(repr, self.job.when))
             raise SkipJob(f"the state of the run is {state!r}, not {states}")
 
-    def _body(self) -> Any:
-        if self.job.file is not None:
+    def take(self, part: Job) -> Any:
+        """Takes one step: the code of a part, or its job file, between its rules for args."""
+        apply_rules(part.rules_in, self.args.values, part.where)
+        answer = self.execute(part.body, part)
+        if part.file is not None:
             from ojobchannels.ojob.running import run_other
 
-            return run_other(self.session, self.job.name, self.job.file, self.args.values)
-        return self.execute(self.job.body, self.job.bundled)
+            run_other(self.session, part.name, part.file, self.args.values)
+        apply_rules(part.rules_out, self.args.values, part.where)
+        return answer
 
     def render_args(self) -> None:
         """Makes the map of args.
@@ -135,20 +137,20 @@ class Steps:
         """
         self.args = FlowArgs(merge([*self.session.file.base, *self.layers], self.job.where))
 
-    def execute(self, block: Block | None, bundled: bool) -> Any:
-        """Runs one block of code, if there is one, and returns what it returns."""
+    def execute(self, block: Block | None, part: Job) -> Any:
+        """Runs one block of code of a part, if there is one, and returns what it returns."""
         if block is None:
             return None
-        host = JobHost(self, self._bridges() if bundled else {})
+        host = JobHost(self, part, self._bridges() if part.bundled else {})
         try:
             with host.each:
                 answer = block.run(host)
         except LockBusy as busy:
-            if bundled and self.phase == "from":
+            if part.bundled and self.phase == "from":
                 raise SkipJob(_told(busy), recorded=True) from busy
             raise
         except FireTimeTaken as taken:
-            if bundled and self.phase == "from":
+            if part.bundled and self.phase == "from":
                 raise SkipJob("another process runs it this time", recorded=True) from taken
             raise
         self.args.values = host.args

@@ -1,0 +1,46 @@
+"""How a todo entry has its job run: what is wrong with that, seen together with the job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from ojobchannels.errors import Problem
+from ojobchannels.ojob.exclusion import lock_faults
+from ojobchannels.ojob.places import DocumentPath
+from ojobchannels.ojob.source import Source
+from ojobchannels.ojob.timing import timing_faults, watch_faults
+
+OF_THE_JOB: Final = ("lang", "pwd", "eachThreads", "file", "stopWhen")
+"""What a todo entry cannot have otherwise than its job."""
+
+
+def manner_faults(
+    source: Source, path: DocumentPath, entry: Mapping[str, Any], job: Mapping[str, Any]
+) -> Iterator[Problem]:
+    """Yields what is wrong with the `type` and the `typeArgs` of a todo entry.
+
+    Args:
+        source: The file of the entry.
+        path: The place of the entry.
+        entry: The entry, as it was read.
+        job: Its job, as it was read.
+    """
+    given, own = _map(entry.get("typeArgs")), _map(job.get("typeArgs"))
+    for key in OF_THE_JOB:
+        if given.get(key) is not None:
+            said = f"`{key}` is part of the job, and the same for all its calls"
+            hint = "write it in the job's own `typeArgs`"
+            yield source.problem((*path, "typeArgs", key), said, hint, at_key=True)
+    if entry.get("type") == "jobs" and job.get("type") != "jobs":
+        said = f"{job.get('name')!r} is no job file, and a call cannot make it one"
+        hint = "write `type: jobs`, with `typeArgs.file`, in a job"
+        yield source.problem((*path, "type"), said, hint)
+    both = {"type": entry.get("type") or job.get("type"), "typeArgs": own | given}
+    yield from timing_faults(source, path, both)
+    yield from watch_faults(source, path, both)
+    yield from lock_faults(source, path, both)
+
+
+def _map(data: Any) -> dict[str, Any]:
+    return data if isinstance(data, dict) else {}
