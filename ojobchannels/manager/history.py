@@ -115,7 +115,7 @@ def _told(jobs: Channel, locks: Channel, name: str | None, status: str | None) -
     if status not in (None, "abandoned"):  # as that may be told what stands there as running
         match["status"] = status
     held = _Held(locks)
-    for _key, record in jobs.items(match=match, newest_first=True):  # noqa: PERF102  as above
+    for _key, record in jobs.items(match=match or None, newest_first=True):  # noqa: PERF102  as above
         if not records.is_record(record):
             continue
         if record["status"] == "running" and not records.is_live(record, held.by(record["name"])):
