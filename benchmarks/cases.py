@@ -75,7 +75,7 @@ def _locks() -> Iterator[Case]:
         ("db", 1.8, "two statements on one connection, same pragmas"),
         ("redis", 1.4, "the two scripts on a bare socket with hiredis"),
         ("mongo", 1.2, "two findAndModify through PyMongo, majority"),
-        ("mongo-w1", 1.3, "two findAndModify through PyMongo, w:1, no replica set"),
+        ("mongo-w1", 1.3, "two findAndModify, majority (w:1 is not offered), no replica set"),
     ):
         yield Case(
             "locks", type, "lock, unlock", floor, partial(entrants.pairs, type),

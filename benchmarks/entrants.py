@@ -47,7 +47,7 @@ def floor_locker(type: str, place: Place, name: str) -> Any:
             return floors.BlpopBaton(place.server(place.redis), name)
         case "mongo":
             return floors.MongoLock(place.server(place.mongo), name)
-    return floors.MongoLockW1(place.server(place.mongo_alone), name)
+    return floors.MongoLockAlone(place.server(place.mongo_alone), name)
 
 
 def lockers(type: str, floor: str = "") -> dict[str, OpenLocker]:

@@ -754,13 +754,13 @@ _LIVE: Final = {"$and": [{"$gt": ["$token", ""]}, {"$gt": ["$until", "$$NOW"]}]}
 class MongoLock:
     """Two findAndModify with a pipeline over $$NOW; who waits is woken by a change stream."""
 
-    def __init__(self, url: str, name: str, concern: str | int = "majority") -> None:
+    def __init__(self, url: str, name: str) -> None:
         from pymongo import MongoClient
 
         self._client: Any = MongoClient(url)
         self._database = self._client["floor"]
         self._name = name
-        self._concern = {"w": concern}
+        self._concern = {"w": "majority"}
         self._token = ""
         self._stream: Any = None
 
@@ -815,11 +815,12 @@ class MongoLock:
         self._client.close()
 
 
-class MongoLockW1(MongoLock):
-    """The same with w:1, on a server without a replica set; who waits asks again each 10 ms."""
+class MongoLockAlone(MongoLock):
+    """The same on a server without a replica set; who waits asks again each 10 ms.
 
-    def __init__(self, url: str, name: str) -> None:
-        super().__init__(url, name, 1)
+    A majority is the server itself then, once it has written its journal; w:1 would not wait for
+    that, and the channel does not offer it.
+    """
 
     def wait(self) -> int:
         """Asks again and again: such a server has no change streams."""

@@ -41,7 +41,8 @@ from ojobchannels.leases import (
 from ojobchannels.plugins import channel_manager, checked_options, registry
 from ojobchannels.subscriptions import Subscription
 
-_PAGE = 1000
+_FIRST_PAGE = 128
+_PAGE = 1024
 _LOOKED_AT = 4
 _PATIENCE = 1.0  # seconds, after which one failure is enough for `close`
 _extensions: list[object] = []
@@ -147,9 +148,9 @@ class Channel:
             after: Begin behind this position, the `position` of an item that was yielded before.
         """
         _check_match(match)
-        left = limit
+        left, size = limit, _FIRST_PAGE  # they grow: many who ask want the first few and stop
         while left is None or left > 0:
-            size = _PAGE if left is None else min(left, _PAGE)
+            size = size if left is None else min(left, size)
             page: list[Item] = self.hook.items(
                 match=match, limit=size, newest_first=newest_first, after=after
             )
@@ -158,6 +159,7 @@ class Channel:
                 return
             after = page[-1].position
             left = None if left is None else left - size
+            size = min(2 * size, _PAGE)
 
     def get_keys(self) -> list[Document]:
         """Returns the keys as they were last written, oldest change first."""
@@ -465,7 +467,8 @@ class Channel:
         with self._lock:
             if self._closed:
                 raise ChannelClosed(self.name)
-            self._forget_old_leases()
+            if self._leases:
+                self._forget_old_leases()
             self._leases[lease] = None
         if keep_alive or lease.on_lost is not None:
             try:

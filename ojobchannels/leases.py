@@ -317,11 +317,12 @@ def acquire(
         LockLost: Granting it took all of its ttl.
         ChannelClosed: The channel was closed before the lock was granted.
     """
-    told = {**this_holder(), **(holder or {})}
+    told = this_holder()
+    if holder:
+        told.update(holder)
     hook, clock = channel.hook, channel.clock
-    began = clock.now()
+    began = sent = clock.now()
     while True:
-        sent = clock.now()
         answer: Granted | Busy = hook.lock(name=name, token=token, ttl=ttl, holder=told)
         if isinstance(answer, Granted):
             deadline = own_deadline(sent, ttl)
@@ -344,6 +345,7 @@ def acquire(
                 waited / 1000 if wait else 0,
             )
         hook.wait(name=name, seen_fence=answer.fence, token=token, timeout=left)
+        sent = clock.now()
 
 
 def milliseconds(what: str, duration: Duration, shortest: int = _SHORTEST_TTL) -> int:
@@ -372,7 +374,9 @@ def _host() -> str:
 
 def this_holder() -> dict[str, Any]:
     """Returns what a holder tells of itself, for people: host, pid and thread."""
-    thread = threading.current_thread().name[:100].encode("utf-8", "replace").decode()
+    thread = threading.current_thread().name[:100]
+    if not thread.isascii():
+        thread = thread.encode("utf-8", "replace").decode()
     return {"host": _host(), "pid": os.getpid(), "thread": thread}
 
 

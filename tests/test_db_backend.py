@@ -456,9 +456,10 @@ def test_a_value_that_is_no_json_is_told_and_stays(db_storage: Storage) -> None:
     """Somebody wrote to the table by hand: no operation answers nonsense, or takes it away."""
     channel = db_storage.open()
     channel.set("a", 1)
-    with closing(sqlite3.connect(db_storage.path)) as connection, connection:
-        connection.execute("UPDATE documents SET value = 'oops'")
-    for attempt in (lambda: channel.get("a"), channel.get_all, channel.pop, channel.shift):
-        with pytest.raises(oc.ChannelDamaged, match="'oops' is no JSON document"):
-            attempt()
+    for text in ("oops", "1, 2"):
+        with closing(sqlite3.connect(db_storage.path)) as connection, connection:
+            connection.execute("UPDATE documents SET value = ?", (text,))
+        for attempt in (lambda: channel.get("a"), channel.get_all, channel.pop, channel.shift):
+            with pytest.raises(oc.ChannelDamaged, match=f"'{text}' is no JSON document"):
+                attempt()
     assert channel.size() == 1

@@ -173,3 +173,16 @@ def test_close_that_was_interrupted_can_be_called_again(storage: Storage) -> Non
     channel.close()
     assert closings == ["begun"] * 2
     assert storage.open().lock_info("nightly") is None
+
+
+def test_what_a_holder_tells_is_copied(storage: Storage) -> None:
+    """A later change of what went in, or of what came out, changes nothing."""
+    channel = storage.open()
+    told = {"steps": ["read"]}
+    channel.lock("nightly", ttl=30, holder=told)
+    told["steps"].append("write")
+    for _ in range(2):
+        info = channel.lock_info("nightly")
+        assert info is not None
+        assert info.holder["steps"] == ["read"]
+        info.holder["steps"].append("changed")

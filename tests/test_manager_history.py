@@ -189,14 +189,14 @@ def test_a_run_that_ends_while_somebody_looks_is_not_told_as_abandoned(
     managers: Managers, meddler: Meddler
 ) -> None:
     """Between the reading of the record and that of the lock it may have ended well."""
-    here, looks = managers.open(), managers.open(on_locks=meddler)
-    for question, answer in (
-        (lambda: [one["status"] for one in looks.runs("a")], ["completed"]),
-        (looks.running, []),
-        (lambda: looks.report()[0]["abandoned"], 0),
+    here, looks = managers.open(), managers.open(on_jobs=meddler, on_locks=meddler)
+    for question, answer, asks in (
+        (lambda: [one["status"] for one in looks.runs("a")], ["completed"], "lock_info"),
+        (looks.running, [], "get"),
+        (lambda: looks.report()[0]["abandoned"], 0, "lock_info"),
     ):
         run = here.start("a")
-        meddler.before["lock_info"] = run.end
+        meddler.before[asks] = run.end
         assert question() == answer
         assert run.status == "completed"
         looks.jobs.destroy()
@@ -213,6 +213,21 @@ def test_running_tells_only_what_holds_its_lock(managers: Managers, clock: Manua
             assert [record["name"] for record in here.running()] == ["b", "a"]
         assert [record["name"] for record in here.running()] == ["a"]
     assert here.running() == []
+
+
+def test_what_is_running_is_told_without_a_look_through_the_records(
+    managers: Managers, meddler: Meddler
+) -> None:
+    """The locks lead to them."""
+    here, looks = managers.open(), managers.open(on_jobs=meddler)
+    for _ in range(3):
+        complete(here, "done")
+    with here.run("a"):
+        assert [record["name"] for record in looks.running()] == ["a"]
+        assert [record["name"] for record in looks.runs("a", "running")] == ["a"]
+        assert looks.runs("done", "running") == []
+    assert meddler.calls["items"] == 0
+    assert looks.running() == []
 
 
 def test_what_others_put_into_the_channel_is_passed_over(managers: Managers) -> None:

@@ -47,7 +47,7 @@ class Peer:
 class FastenersInProcess(Peer):
     """Its lock for threads."""
 
-    name = "fasteners (threads)"
+    name = "fasteners (threads; a bare lock: no token, ttl or fence)"
     _locks: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, place: Place, name: str) -> None:

@@ -117,7 +117,8 @@ class Loan:
         connection, self._connection = self._connection, None
         try:
             if connection is not None:
-                _roll_back(connection)
+                if connection.in_transaction:
+                    _roll_back(connection)
                 if not self._is_sound:
                     self._lender.idle.dispose(connection)
                     return
@@ -152,8 +153,7 @@ def _never_close(connection: sqlite3.Connection) -> None:
 
 def _roll_back(connection: sqlite3.Connection) -> None:
     try:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+        connection.execute("ROLLBACK")
     except BaseException:
         connection.close()
         raise
@@ -246,9 +246,10 @@ class Connections:
             raise ChannelClosed(self._channel)
         if not self.idle.is_current():
             raise StorageReplaced(self._channel, self.idle.path)
-        with suppress(IndexError):
+        try:
             return self.idle.at[level].pop()
-        connection = self._connect(level)
+        except IndexError:
+            connection = self._connect(level)
         self.idle.identity = self.idle.identity or _identity(self.idle.path)
         return connection
 

@@ -12,7 +12,7 @@ from ojobchannels.backends.connections import Connections, StorageReplaced
 from ojobchannels.backends.onehost import LOOK_FOR_CHANGES, OneHost, operation, translated
 from ojobchannels.backends.records import LockRecord
 from ojobchannels.backends.sqlfaults import explain
-from ojobchannels.documents import Document, Item, Key, decode, encode, matches
+from ojobchannels.documents import Document, Item, Key, decode, decode_all, encode, matches, page_of
 from ojobchannels.errors import (
     ChannelClosed,
     ChannelDamaged,
@@ -34,6 +34,7 @@ from ojobchannels.hookspecs import (
 from ojobchannels.host import storage
 from ojobchannels.host.clock import Clock
 from ojobchannels.host.storage import Place
+from ojobchannels.host.waiting import number_of, take_away, waiter_at
 
 
 def open_backend(
@@ -109,7 +110,7 @@ class DatabaseBackend(OneHost):
     def get_all(self, match: Document) -> list[Document]:
         with self._connections.reading() as connection:
             rows = connection.execute(sql.VALUES_IN_ORDER, self._mine).fetchall()
-        values = [decode(row[0]) for row in rows]
+        values = decode_all(row[0] for row in rows)
         return values if match is None else [value for value in values if matches(match, value)]
 
     @hookimpl
@@ -119,26 +120,19 @@ class DatabaseBackend(OneHost):
     ) -> list[Item]:
         statement = sql.NEWEST_FIRST if newest_first else sql.OLDEST_FIRST
         start = after if after is not None else (2**63 - 1 if newest_first else 0)
-        page: list[Item] = []
         with self._connections.reading() as connection:
             rows = connection.execute(statement, {**self._mine, "after": start})
             try:
-                for key, text, position in rows:
-                    if len(page) == limit:
-                        break
-                    value = decode(text)
-                    if match is None or matches(match, value):
-                        page.append(Item(decode(key), value, position))
+                return page_of(rows, match, limit)
             finally:
                 rows.close()
-        return page
 
     @hookimpl
     @operation
     def get_keys(self) -> list[Document]:
         with self._connections.reading() as connection:
             rows = connection.execute(sql.KEYS_IN_ORDER, self._mine).fetchall()
-        return [decode(row[0]) for row in rows]
+        return decode_all(row[0] for row in rows)
 
     @hookimpl
     @operation
@@ -195,17 +189,23 @@ class DatabaseBackend(OneHost):
             "holder": encode(holder),
             "dead": None,
             "dead_alive": None,
+            "waiter": number_of(token),
         }
         while True:
+            asked["now"] = records.now()
             with self._connections.writing("NORMAL") as connection:
                 row = connection.execute(sql.LOCK, asked).fetchone()
             if row is not None:
+                self.room.leave(token)
                 fence, previous, previous_fence = row
                 if previous is None:
                     return Granted(fence, None)
                 return Granted(fence, {**decode(previous), "fence": previous_fence})
             record = self._read_lock(name)
             left = self.left(record)
+            kept = records.kept_from(record, asked["waiter"])
+            if kept:
+                return records.busy_with_calling(record, kept)
             if not left:
                 asked |= {"dead": record.token or None, "dead_alive": record.alive}
             elif record.token == token:
@@ -217,16 +217,12 @@ class DatabaseBackend(OneHost):
     @operation
     def unlock(self, name: str, token: str) -> bool:
         try:
-            with self._connections.writing("NORMAL") as connection:
-                row = self._if_held(connection, sql.UNLOCK, self._named(name, token))
+            return self._free(name, token)
         except StorageReplaced:
             return False
         finally:
+            self.room.leave(token)
             self.end_branch(token)
-        if row is None:
-            return False
-        self.ring(name)
-        return True
 
     @hookimpl
     @operation
@@ -279,13 +275,13 @@ class DatabaseBackend(OneHost):
             if not left:
                 return None
             connection.execute(sql.FORCE_UNLOCK, self._named(name))
-        self.ring(name)
+        take_away(self.room.call(name))
         return records.info(name, record, left, self.clock)
 
     @hookimpl
     @translated
     def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
-        self.wait_for(name, seen_fence, timeout, lambda: self._look_at(name))
+        self.wait_for(name, seen_fence, token, timeout, lambda: self._look_at(name))
         return True
 
     @hookimpl
@@ -294,7 +290,7 @@ class DatabaseBackend(OneHost):
 
     @hookimpl
     def close(self) -> bool:
-        self.stop_waiting()
+        self.stop_waiting(self._free)
         self._connections.close()
         return True
 
@@ -345,6 +341,19 @@ class DatabaseBackend(OneHost):
         with self._connections.transaction(self._level) as connection:
             rows = connection.execute(sql.TAKE.format(end=end), self._mine).fetchall()
             return decode(rows[0][0]) if rows else MISSING
+
+    def _free(self, name: str, token: str) -> bool:
+        asked = {**self._named(name, token), "waiter": number_of(token)}
+        with self._connections.writing("NORMAL") as connection:
+            bell = self.room.call(name)  # it comes to this gate later than we leave it
+            asked["called"] = waiter_at(bell)
+            asked["kept_until"] = records.kept_until() if bell else 0
+            held = self._if_held(connection, sql.UNLOCK, asked) is not None
+            freed = held or connection.execute(sql.CALL_NEXT, asked).rowcount > 0
+        bell = bell or (self.room.call(name) if freed else "")  # who came meanwhile saw it held
+        if bell:
+            take_away(bell)
+        return held
 
     def _extend_all(self, leases: list[LeaseRequest], timeout: float | None) -> list[bool]:
         """Extends; a lease whose record went away with the database is lost."""

@@ -43,6 +43,7 @@ from ojobchannels.host import storage
 from ojobchannels.host.clock import Clock
 from ojobchannels.host.gate import Gate
 from ojobchannels.host.storage import Place
+from ojobchannels.host.waiting import number_of, take_away, waiter_at
 
 _PATIENCE = 0.05
 
@@ -103,8 +104,11 @@ class FileBackend(OneHost):
     @operation
     def get_all(self, match: Document) -> list[Document]:
         with self._table.reading:
-            values = (row["value"] for row in self._table.rows())
-            return [copy(value) for value in values if match is None or matches(match, value)]
+            values = [row["value"] for row in self._table.rows()]
+            if match is not None:
+                values = [value for value in values if matches(match, value)]
+            copies: list[Document] = copy(values)
+            return copies
 
     @hookimpl
     @operation
@@ -176,7 +180,7 @@ class FileBackend(OneHost):
     @hookimpl
     @operation
     def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
-        alive = self.liveness.offset()
+        alive, told = self.liveness.offset(), records.own(holder)
         with self._lock_files.of(name) as lock_file:
             record = lock_file.read()
             left = self.left(record)
@@ -184,23 +188,22 @@ class FileBackend(OneHost):
                 if record.token == token:
                     return Granted(record.fence, None)
                 return records.busy(record, left)
-            taken, grant = records.granted(record, token, ttl * 1000, holder, self.clock, alive)
+            kept = records.kept_from(record, number_of(token))
+            if kept:
+                return records.busy_with_calling(record, kept)
+            taken, grant = records.granted(record, token, ttl * 1000, told, self.clock, alive)
             lock_file.write(taken)
-            return grant
+        self.room.leave(token)
+        return grant
 
     @hookimpl
     @operation
     def unlock(self, name: str, token: str) -> bool:
         try:
-            with self._lock_files.of(name) as lock_file:
-                record = lock_file.read()
-                if not self.holds(record, token):
-                    return False
-                lock_file.write(records.freed(record))
+            return self._free(name, token)
         finally:
+            self.room.leave(token)
             self.end_branch(token)
-        self.ring(name)
-        return True
 
     @hookimpl
     @operation
@@ -226,7 +229,8 @@ class FileBackend(OneHost):
             record = lock_file.read()
             if not self.holds(record, token):
                 return False
-            record = record._replace(alive=alive, holder=holder or record.holder)
+            told = records.own(holder) if holder else record.holder
+            record = record._replace(alive=alive, holder=told)
             lock_file.write(record)
         self.end_branch(token)
         return records.adopted(record, self.clock)
@@ -265,13 +269,13 @@ class FileBackend(OneHost):
             if not left:
                 return None
             lock_file.write(records.forced_open(record))
-        self.ring(name)
+        take_away(self.room.call(name))
         return records.info(name, record, left, self.clock)
 
     @hookimpl
     @translated
     def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
-        self.wait_for(name, seen_fence, timeout, lambda: self._look_at(name))
+        self.wait_for(name, seen_fence, token, timeout, lambda: self._look_at(name))
         return True
 
     @hookimpl
@@ -280,7 +284,7 @@ class FileBackend(OneHost):
 
     @hookimpl
     def close(self) -> bool:
-        self.stop_waiting()
+        self.stop_waiting(self._free)
         self._lock_files.close()
         self._file.close()
         self._gate.close()
@@ -306,6 +310,18 @@ class FileBackend(OneHost):
     def _version(self) -> object:
         with self._table.reading:
             return self._file.seen
+
+    def _free(self, name: str, token: str) -> bool:
+        with self._lock_files.of(name) as lock_file:
+            record = lock_file.read()
+            held = self.holds(record, token)
+            if not held and not records.called(record, number_of(token)):
+                return False
+            bell = self.room.call(name)  # it comes to this gate later than we leave it
+            lock_file.write(records.freed(record, waiter_at(bell)))
+        if bell:
+            take_away(bell)
+        return held
 
     def _info(self, name: str) -> LockInfo | None:
         record = self._read_lock(name)

@@ -19,7 +19,7 @@ from ojobchannels.host.forks import forget_in_children
 from ojobchannels.host.gate import GateTimeout
 from ojobchannels.host.liveness import Liveness
 from ojobchannels.host.storage import Place, explain
-from ojobchannels.host.waiting import WaitingRoom
+from ojobchannels.host.waiting import WaitingRoom, number_of
 
 LOOK_FOR_CHANGES: Final = 0.05
 _Arguments = ParamSpec("_Arguments")
@@ -45,7 +45,7 @@ class OneHost:
         self.clock = clock
         self.timeout = timeout
         self.liveness = Liveness(place.side / "alive", place.mode)
-        self.room = WaitingRoom(place.side / "waiting", place.mode)
+        self.room = WaitingRoom(channel, place.side / "waiting", place.mode)
         self.closed = False
         self.at_work: set[int] = set()
         self._branches: OrderedDict[str, _Branch] = OrderedDict()
@@ -54,8 +54,10 @@ class OneHost:
     def left(self, record: LockRecord) -> int:
         """Returns the microseconds that a lease has left; none if its holder is dead."""
         left = records.remaining(record, self.clock)
-        if left and record.alive and same_boot(record.epoch, self.clock.epoch):
-            return left if self.liveness.is_alive(record.alive) else 0
+        if not left or record.alive in (records.NOBODY, self.liveness.offset()):
+            return left
+        if same_boot(record.epoch, self.clock.epoch) and not self.liveness.is_alive(record.alive):
+            return 0
         return left
 
     def holds(self, record: LockRecord, token: str) -> bool:
@@ -63,25 +65,31 @@ class OneHost:
         return record.token == token and self.left(record) > 0
 
     def wait_for(
-        self, name: str, seen_fence: int, timeout: int | None, read: Callable[[], LockRecord]
+        self,
+        name: str,
+        seen_fence: int,
+        token: str,
+        timeout: int | None,
+        read: Callable[[], LockRecord],
     ) -> None:
         """Waits until the lock is free, or was granted anew, or for `timeout` milliseconds."""
         ends = None if timeout is None else self.clock.now() + timeout * 1000
+        waiter = number_of(token)
 
         def patience() -> float:
             if self.closed:
                 raise ChannelClosed(self.channel)
             record = read()
-            left = self.left(record) if record.fence == seen_fence else 0
+            left = 0
+            if record.fence == seen_fence:
+                left = self.left(record) or records.kept_from(record, waiter)
             if ends is not None:
                 left = min(left, ends - self.clock.now())
             return left / 1e6
 
-        self.room.wait(self._room_of(name), patience)
-
-    def ring(self, name: str) -> None:
-        """Wakes the longest waiting for the lock."""
-        self.room.ring(self._room_of(name))
+        self.room.wait(name, token, patience)
+        if self.closed:
+            raise ChannelClosed(self.channel)
 
     def branch(self, name: str, token: str, read: Callable[[str], LockRecord]) -> tuple[int, int]:
         """Returns a sign of life of the lease's own, to be given to child processes."""
@@ -102,10 +110,17 @@ class OneHost:
         if branch is not None and branch.descriptor >= 0:
             os.close(branch.descriptor)
 
-    def stop_waiting(self) -> None:
-        """Marks the handle closed, wakes its waiters and gives up its signs of life."""
+    def stop_waiting(self, free: Callable[[str, str], bool]) -> None:
+        """Marks the handle closed, wakes its waiters and gives up their claims and signs of life.
+
+        Args:
+            free: Unlocks, by name and token, or passes on the call that the token got.
+        """
         self.closed = True
-        self.room.ring_own()
+        with suppress(Exception):  # a claim that stays lapses by itself
+            for name, token in self.room.dismiss_own():
+                free(name, token)
+        self.room.close()
         self._end_branches()
         self.liveness.close()
 
@@ -115,6 +130,7 @@ class OneHost:
     def forget(self) -> None:
         """Closes, in a forked child, the signs of life that are the parent's."""
         self.at_work = set()
+        self.room.forget()
         self._end_branches()
 
     def _end_old_branches(self, read: Callable[[str], LockRecord]) -> None:
@@ -141,9 +157,6 @@ class OneHost:
         if isinstance(error, OSError):
             return explain(self.channel, self.place.path, error)
         return None
-
-    def _room_of(self, name: str) -> str:
-        return f"{self.channel}\0{name}"
 
 
 def translated(
@@ -193,10 +206,13 @@ def operation(
             except BaseException:
                 self.give_back()
                 raise
-        except BaseException:
+        except BaseException as error:
             self.give_back()  # begun anew: a second signal may have cut it off
-            raise
+            ours = self.translate(error) if isinstance(error, Exception) else None
+            if ours is None:
+                raise
+            raise ours from error
         finally:
             self.at_work.discard(thread)
 
-    return translated(cast("Callable[Concatenate[_Self, _Arguments], _Answer]", wrapped))
+    return cast("Callable[Concatenate[_Self, _Arguments], _Answer]", wrapped)

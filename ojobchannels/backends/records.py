@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import time
+from typing import Any, Final, NamedTuple
 
 from ojobchannels.documents import decode, encode
 from ojobchannels.hookspecs import Adopted, Busy, Granted, LockInfo
 from ojobchannels.host.clock import Clock
 
 NOBODY = 0
+FIRST_SAY: Final = 20_000
+"""For how long a lock that was freed is kept for the waiter that was called, in microseconds."""
 
 
 class LockRecord(NamedTuple):
@@ -18,11 +21,13 @@ class LockRecord(NamedTuple):
         fence: That of the newest lease; it outlives the lease.
         token: The holder's, or an empty text.
         ttl: The lease's full length.
-        until: When it ends, on the clock of `epoch`.
+        until: When it ends, on the clock of `epoch`; of a free lock, until when it is kept for the
+            waiter that was called, on the monotonic clock.
         wall_until: When it ends by the wall clock, for readers of another epoch.
         epoch: What `until` counts from.
         since: When it was granted, by the wall clock.
-        alive: Where the holder's sign of life is, or NOBODY.
+        alive: Where the holder's sign of life is, or NOBODY; of a free lock, the number of the
+            waiter that was called.
         holder: What the holder tells of itself; of a free lock, what the one told that was put out.
     """
 
@@ -76,15 +81,48 @@ def granted(
 
 def own(holder: dict[str, Any]) -> dict[str, Any]:
     """Returns a copy; what a holder tells is flat as a rule, and copied quickly then."""
-    if any(isinstance(told, dict | list) for told in holder.values()):
-        copied: dict[str, Any] = decode(encode(holder))
-        return copied
+    for told in holder.values():
+        if isinstance(told, dict | list):
+            copied: dict[str, Any] = decode(encode(holder))
+            return copied
     return dict(holder)
 
 
-def freed(record: LockRecord) -> LockRecord:
-    """Returns the record of the same lock, free; the fence stays."""
-    return LockRecord(fence=record.fence)
+def freed(record: LockRecord, called: int = NOBODY) -> LockRecord:
+    """Returns the record of the same lock, free; the fence stays.
+
+    It is kept for a waiter that is `called`, but not for long: that one may be dead, or stopped.
+    """
+    until = kept_until() if called else 0
+    return LockRecord(fence=record.fence, until=until, alive=called)
+
+
+def kept_until() -> int:
+    """Returns until when a lock that is freed now is kept for the waiter that is called."""
+    return now() + FIRST_SAY
+
+
+def now() -> int:
+    """Microseconds of a clock that goes on whatever clock judges the leases."""
+    return time.monotonic_ns() // 1000
+
+
+def kept_from(record: LockRecord, waiter: int) -> int:
+    """Returns for how many microseconds a free lock is kept from everybody but another waiter."""
+    if record.token or record.alive in (NOBODY, waiter):
+        return 0
+    left = record.until - now()
+    return left if 0 < left <= FIRST_SAY else 0
+
+
+def called(record: LockRecord, waiter: int) -> bool:
+    """Tells whether a free lock is kept for that waiter."""
+    return not record.token and record.alive == waiter and kept_from(record, NOBODY) > 0
+
+
+def busy_with_calling(record: LockRecord, left: int) -> Busy:
+    """Describes a lock that is kept for another waiter to one that was refused."""
+    return Busy(record.fence, {"next": "the longest waiting"}, -(-left // 1000))
 
 
 def forced_open(record: LockRecord) -> LockRecord:

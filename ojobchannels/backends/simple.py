@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import threading
 import time
 from collections import OrderedDict
@@ -13,7 +14,7 @@ from typing import Any
 from ojobchannels.backends import records
 from ojobchannels.backends.memory import Entries, Entry
 from ojobchannels.backends.records import LockRecord
-from ojobchannels.documents import Document, Item, Key, decode, encode, matches
+from ojobchannels.documents import Document, Item, Key, decode, decode_all, encode, matches, page_of
 from ojobchannels.errors import ChannelClosed, StaleFence
 from ojobchannels.feeds import Backlog, Change
 from ojobchannels.hookspecs import (
@@ -105,7 +106,7 @@ class SimpleBackend:
 
     @hookimpl
     def get_all(self, match: Document) -> list[Document]:
-        values = [decode(entry.value) for entry in self._snapshot()]
+        values = decode_all(entry.value for entry in self._snapshot())
         return values if match is None else [value for value in values if matches(match, value)]
 
     @hookimpl
@@ -115,20 +116,14 @@ class SimpleBackend:
         entries: Iterable[Entry] = self._snapshot()
         if newest_first:
             entries = reversed(self._snapshot())
-        page: list[Item] = []
-        for key, text, position in entries:
-            if after is not None and (position >= after if newest_first else position <= after):
-                continue
-            if len(page) == limit:
-                break
-            value = decode(text)
-            if match is None or matches(match, value):
-                page.append(Item(decode(key), value, position))
-        return page
+        if after is not None:
+            behind = operator.lt if newest_first else operator.gt
+            entries = (one for one in entries if behind(one.position, after))
+        return page_of(entries, match, limit)
 
     @hookimpl
     def get_keys(self) -> list[Document]:
-        return [decode(entry.key) for entry in self._snapshot()]
+        return decode_all(entry.key for entry in self._snapshot())
 
     @hookimpl
     def size(self) -> int:

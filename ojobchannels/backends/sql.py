@@ -9,6 +9,8 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
+from ojobchannels.backends.records import FIRST_SAY
+
 APPLICATION_ID: Final = 0x6F4A6F62
 VERSION: Final = 1
 
@@ -56,7 +58,9 @@ _HELD: Final = f"""
     channel = :channel AND name = :name AND token = :token AND {_LIVE}
     AND alive IN (0, :mine, :seen)
 """
-_FREE_AGAIN: Final = "token = '', ttl = 0, until = 0, wall_until = 0, alive = 0"
+_KEPT: Final = f"""
+    token = '' AND alive NOT IN (0, :waiter) AND until - :now BETWEEN 1 AND {FIRST_SAY}
+"""
 RECORD: Final = "fence, token, ttl, until, wall_until, epoch, since, alive, holder"
 
 PUT: Final = f"""
@@ -109,10 +113,18 @@ SET fence = max(fence + 1, excluded.fence), token = excluded.token, ttl = exclud
     since = excluded.since, alive = excluded.alive, holder = excluded.holder,
     previous = CASE WHEN token = '' AND holder = '{{}}' THEN NULL ELSE holder END,
     previous_fence = fence
-WHERE NOT ({_LIVE}) OR (token = :dead AND alive = :dead_alive)
+WHERE (NOT ({_LIVE}) OR (token = :dead AND alive = :dead_alive)) AND NOT ({_KEPT})
 RETURNING fence, previous, previous_fence
 """
-UNLOCK: Final = f"UPDATE locks SET {_FREE_AGAIN}, holder = '{{}}' WHERE {_HELD} RETURNING fence"
+UNLOCK: Final = f"""
+UPDATE locks
+SET token = '', ttl = 0, until = :kept_until, wall_until = 0, alive = :called, holder = '{{}}'
+WHERE {_HELD} RETURNING fence
+"""
+CALL_NEXT: Final = """
+UPDATE locks SET until = :kept_until, alive = :called
+WHERE channel = :channel AND name = :name AND token = '' AND alive = :waiter
+"""
 EXTEND: Final = f"""
 UPDATE locks
 SET ttl = :ttl, until = {_NOW} + :ttl, wall_until = {_WALL} + :ttl, epoch = epoch()
@@ -124,7 +136,10 @@ WHERE {_HELD} RETURNING {RECORD}
 """
 READ_LOCK: Final = f"SELECT {RECORD} FROM locks WHERE channel = :channel AND name = :name"
 HELD_LOCKS: Final = f"SELECT name FROM locks WHERE channel = :channel AND {_LIVE} ORDER BY name"
-FORCE_UNLOCK: Final = f"UPDATE locks SET {_FREE_AGAIN} WHERE channel = :channel AND name = :name"
+FORCE_UNLOCK: Final = """
+UPDATE locks SET token = '', ttl = 0, until = 0, wall_until = 0, alive = 0
+WHERE channel = :channel AND name = :name
+"""
 SWEEP_LOCKS: Final = f"DELETE FROM locks WHERE token = '' AND fence < {_WALL} - 86400000000"
 
 

@@ -30,15 +30,17 @@ class SideFile:
         if self.descriptor < 0:
             self._identity = None
             self.descriptor = open_side_file(self.path, self._mode)
-            self._identity = _identity(os.fstat(self.descriptor))
+            status = os.fstat(self.descriptor)
+            self._identity = status.st_dev, status.st_ino
         return self.descriptor
 
     def is_current(self) -> bool:
         """Tells whether the path still leads to the file that is open."""
         try:
-            return _identity(os.stat(self._name)) == self._identity  # noqa: PTH116  twice as fast
+            status = os.stat(self._name)  # noqa: PTH116  twice as fast
         except FileNotFoundError:
             return False
+        return (status.st_dev, status.st_ino) == self._identity
 
     def close(self) -> None:
         """Closes it; `open` opens it again."""
@@ -65,7 +67,3 @@ def open_side_file(path: Path, mode: int) -> int:
             os.fchmod(descriptor, mode)
             give_to_owner_of(path.parent, descriptor)
             return descriptor
-
-
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino

@@ -271,7 +271,7 @@ class JobManager:
 
     def running(self) -> list[Record]:
         """Returns the records of the runs that are on, latest first."""
-        return self.runs(status="running", limit=None)
+        return history.running(self.jobs, self.locks)
 
     def report(self) -> list[dict[str, Any]]:
         """Sums up the records by job.

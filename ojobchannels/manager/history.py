@@ -32,6 +32,9 @@ def runs(
 ) -> list[Record]:
     """Returns records, latest start first; a run whose lease is over is told as abandoned."""
     earliest = _ms(since)
+    if status == "running":
+        on = (one for one in running(jobs, locks) if name in (None, one["name"]))
+        return [one for one in on if one["startTime"] >= earliest][:limit]
     latest: list[tuple[int, int, Record]] = []
     for number, record in enumerate(_told(jobs, locks, name, status)):
         full = limit is not None and len(latest) >= limit
@@ -42,6 +45,19 @@ def runs(
                 latest, (record["startTime"], -number, record)
             )
     return [record for *_, record in sorted(latest, reverse=True)]
+
+
+def running(jobs: Channel, locks: Channel) -> list[Record]:
+    """Returns the records of the runs that are on, latest start first.
+
+    Such a run holds its lock, so the locks lead to these records, however many there are in all.
+    """
+    found = []
+    for held in locks.locks():
+        record = records.find(jobs, held.holder, held.fence)
+        if record is not None and record["status"] == "running" and records.is_live(record, held):
+            found.append(record)
+    return sorted(found, key=lambda record: record["startTime"], reverse=True)
 
 
 def report(jobs: Channel, locks: Channel) -> list[dict[str, Any]]:
@@ -99,7 +115,7 @@ def _told(jobs: Channel, locks: Channel, name: str | None, status: str | None) -
     if status not in (None, "abandoned"):  # as that may be told what stands there as running
         match["status"] = status
     held = _Held(locks)
-    for _key, record in jobs.items(match=match, newest_first=True):  # noqa: PERF102  as above
+    for _key, record in jobs.items(match=match or None, newest_first=True):  # noqa: PERF102  as above
         if not records.is_record(record):
             continue
         if record["status"] == "running" and not records.is_live(record, held.by(record["name"])):

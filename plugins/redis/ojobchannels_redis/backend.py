@@ -30,7 +30,7 @@ def open_backend(channel: str, options: Mapping[str, Any]) -> RedisBackend:
     except BaseException:
         SERVERS.give_back(server)
         raise
-    return RedisBackend(line, Keys(prefix, channel, settings.db))
+    return RedisBackend(line, Keys(prefix, channel))
 
 
 class RedisBackend(Documents, Locks):

@@ -25,14 +25,14 @@ class Keys:
         changes: The Pub/Sub channel that tells of their changes; databases of one server share it.
     """
 
-    def __init__(self, prefix: str, channel: str, db: int) -> None:
+    def __init__(self, prefix: str, channel: str) -> None:
         escaped = channel.translate(_IN_CHANNEL)
         stem = f"{prefix}:{{{escaped}}}"
         self.documents = tuple(f"{stem}:{part}" for part in "values order keys marks count".split())
         self.values = self.documents[0]
+        self._prefix = prefix
         self._lock_stem = f"{prefix}:{{{escaped}:"
         self.changes = self.documents[4]
-        self._db = db
         self.lock_pattern = f"{self._lock_stem.translate(_IN_PATTERN)}*}}:lock"
 
     def lock(self, name: str) -> str:
@@ -43,9 +43,13 @@ class Keys:
         """Returns the name of the lock that has that key."""
         return unquote(key[len(self._lock_stem) : -len("}:lock")])
 
-    def wake(self, lock_key: str) -> str:
-        """Returns the name of the Pub/Sub channel of a lock; those know no databases."""
-        return f"{lock_key}:{self._db}"
+    def queue(self, lock_key: str) -> str:
+        """Returns the key of those who wait for a lock."""
+        return f"{lock_key.removesuffix('lock')}queue"
+
+    def ear(self, subscriber: str) -> str:
+        """Returns the name of the Pub/Sub channel on which a process hears that it is called."""
+        return f"{self._prefix}:ear:{subscriber}"
 
 
 def slot(key: str) -> int:

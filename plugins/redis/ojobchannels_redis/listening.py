@@ -26,7 +26,7 @@ class Audience(Protocol):
     def told(self, channel: str) -> None:
         """Takes note that messages of a channel arrive from now on."""
 
-    def ring(self, channel: str) -> None:
+    def ring(self, channel: str, message: str) -> None:
         """Takes note of a message."""
 
 
@@ -91,7 +91,7 @@ class Listener:
             return
         kind, channel = message[0], message[1].decode()
         if kind == b"message":
-            self._audience.ring(channel)
+            self._audience.ring(channel, message[2].decode())
         elif kind == b"subscribe":
             left = self._unconfirmed[channel] = self._unconfirmed.get(channel, 1) - 1
             if not left:

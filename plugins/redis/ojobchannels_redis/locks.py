@@ -46,7 +46,7 @@ class Locks:
         self._locks = line
         self._names = keys
         self._subscriber = line.server.subscriber
-        self._seats: set[Seat] = set()
+        self._seats: dict[Seat, str] = {}
         self._mutex = threading.Lock()
         self._granted: dict[str, str] = {}
         self._closed = False
@@ -56,7 +56,7 @@ class Locks:
         """Leaves the parent's leases and waiters to the parent, in a forked child."""
         self._mutex = threading.Lock()
         self._granted = {}
-        self._seats = set()
+        self._seats = {}
 
     @hookimpl
     def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
@@ -68,14 +68,8 @@ class Locks:
     @hookimpl
     def unlock(self, name: str, token: str) -> bool:
         self._granted.pop(token, None)
-        key = self._names.lock(name)
-        wake = self._names.wake(key)
         lost: list[RedisError] = []
-        held = 0
-        try:
-            held = self._locks.call(_UNLOCK, key, (scripts.UNLOCK, 1, key, token, wake), lost)
-        finally:
-            self._subscriber.leave(wake, token, pass_on=not held)
+        held = self._locks.call(_UNLOCK, *self._release(name, token), lost)
         if not held and lost:
             raise OutcomeUnknown(self._locks.channel, "unlock", _UNLOCK.advice) from lost[0]
         return bool(held)
@@ -124,24 +118,18 @@ class Locks:
     @hookimpl
     def force_unlock(self, name: str) -> LockInfo | None:
         key = self._names.lock(name)
-        command = (scripts.FORCE_UNLOCK, 1, key, self._names.wake(key))
+        command = (scripts.FORCE_UNLOCK, 1, key, self._names.queue(key))
         return _info(name, self._locks.call(_FORCE, key, command))
 
     @hookimpl
     def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
-        key = self._names.lock(name)
-        wake = self._names.wake(key)
         ends = None if timeout is None else time.monotonic() + timeout / 1000
-        try:
-            with Seat(self._subscriber, wake, token) as seat:
-                self._seats.add(seat)
-                try:
-                    self._wait(seat, key, seen_fence, ends)
-                finally:
-                    self._seats.discard(seat)
-        except BaseException:
-            self._subscriber.leave(wake, token, pass_on=True)
-            raise
+        with Seat(self._subscriber, self._ear(), token) as seat:
+            self._seats[seat] = name
+            try:
+                self._wait(seat, self._names.lock(name), seen_fence, ends)
+            finally:
+                self._seats.pop(seat, None)
         return True
 
     @hookimpl
@@ -149,26 +137,29 @@ class Locks:
         return [] if self._adopt(name, token, None) else False
 
     def give_up(self) -> None:
-        """Wakes the waiters of this handle, and gives back what was granted to one of them late."""
+        """Wakes the waiters of this handle, gives up their places, and what was granted late."""
         with self._mutex:
             self._closed = True
             late, self._granted = self._granted, {}
-        for seat in list(self._seats):
+        for seat, name in list(self._seats.items()):
+            late[seat.token] = name
             seat.ring()
         if late:
             with suppress(ChannelError):
                 self._unlock_all(late)
 
     def _unlock_all(self, names: dict[str, str]) -> None:
-        keys = {token: self._names.lock(name) for token, name in names.items()}
-        wakes = {token: self._names.wake(key) for token, key in keys.items()}
-        commands: list[tuple[str, Command]] = [
-            (key, (scripts.UNLOCK, 1, key, token, wakes[token])) for token, key in keys.items()
-        ]
-        timeout = self._locks.server.settings.timeout
-        answers = self._locks.call_all(_UNLOCK, commands, timeout)
-        for token, answer in zip(keys, answers, strict=True):
-            self._subscriber.leave(wakes[token], token, pass_on=answer != 1)
+        commands = [self._release(name, token) for token, name in names.items()]
+        self._locks.call_all(_UNLOCK, commands, self._locks.server.settings.timeout)
+
+    def _release(self, name: str, token: str) -> tuple[str, Command]:
+        key = self._names.lock(name)
+        hearers = 0 if self._locks.server.settings.cluster else 1
+        queue = self._names.queue(key)
+        return key, (scripts.UNLOCK, 1, key, token, self._ear(), queue, hearers)
+
+    def _ear(self) -> str:
+        return self._names.ear(self._subscriber.name)
 
     def _remember(self, name: str, token: str) -> None:
         with self._mutex:
@@ -180,7 +171,9 @@ class Locks:
 
     def _lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
         key = self._names.lock(name)
-        answer = self._locks.call(_LOCK, key, (scripts.LOCK, 1, key, token, ttl, encode(holder)))
+        queue = self._names.queue(key)
+        command = (scripts.LOCK, 1, key, token, ttl, encode(holder), self._ear(), queue)
+        answer = self._locks.call(_LOCK, key, command)
         fence, *more = answer
         if len(more) > 2:
             return Busy(int(fence), decode(more[1].decode()), -(-int(more[0]) // 1000))
@@ -200,13 +193,15 @@ class Locks:
     def _wait(self, seat: Seat, key: str, seen_fence: int, ends: float | None) -> None:
         seat.settle(_left(ends))
         expected: int | None = seen_fence
+        queue = self._names.queue(key)
         while not self._closed:
-            patience = seat.patience()
-            answer = self._locks.call(_WAIT, key, (scripts.LOOK, 1, key))
-            if not answer or expected not in (None, int(answer[0])):
+            hears = seat.hears()
+            ear = self._ear() if hears else ""
+            answer = self._locks.call(_WAIT, key, (scripts.JOIN, 1, key, seat.token, ear, queue))
+            if not answer or (expected not in (None, int(answer[0])) and not answer[2]):
                 return
-            expected = None  # from now on whoever has it may change; a release is told
-            pause = min(patience, int(answer[1]) / 1e6, _left(ends))
+            expected = None  # from now on whoever has it may change; it is called
+            pause = min(seat.patience(hears), int(answer[1]) / 1e6, _left(ends))
             if pause <= 0 or seat.doze(pause):
                 break
         if self._closed:
@@ -214,7 +209,7 @@ class Locks:
 
     def _extension(self, name: str, token: str, ttl: int) -> tuple[str, Command]:
         key = self._names.lock(name)
-        return key, (scripts.EXTEND, 1, key, token, ttl, self._names.wake(key))
+        return key, (scripts.EXTEND, 1, key, token, ttl, self._names.queue(key))
 
     def _scan(self, wire: Wire, limit: float) -> set[str]:
         found: set[str] = set()

@@ -18,25 +18,39 @@ class Script:
         self.digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
-# A lock is one string, `token fence until since ttl holder`, or `- fence` if it is free. Times are
+# A lock is one string, `token fence until since ttl holder`, or `- fence` if it is free, or
+# `- fence token until` while it is kept free for the waiter that was called. Times are
 # microseconds. It is kept for as long as its fence counts, until a day after the clock has passed
 # it; what a holder that never unlocked told is kept for a month, for the next one to clear up. That
 # one has it on a line of its own, `fence holder`, in case that it has to ask again.
 #
+# Beside it is the queue of those who wait, a sorted set of `token ear`, by when they came; `ear` is
+# the Pub/Sub channel of their process. Who unlocks calls the first that hears, and has the lock
+# kept for it for a tenth of a second: one is woken, not all, newcomers do not pass, and nobody who
+# was stopped holds the others up. Nobody joins while the lock is free: beside a record `- fence`
+# there is no queue. Its key is an argument, and is asked with pcall, since a cluster refuses
+# scripts of two keys while it moves their slot; waiters then find the lock by looking.
+#
 # LOCK and UNLOCK are written out, since each function that a script defines costs a microsecond.
 
-# ARGV: token, ttl in milliseconds, holder. Answers fence, or fence and what a holder that never
-# unlocked left (its fence, what it told), or what `describe` below answers of another's lease.
+# ARGV: token, ttl in milliseconds, holder, ear, queue. Answers fence, or fence and what a holder
+# that never unlocked left (its fence, what it told), or what `describe` below answers of another's
+# lease, or as much of one who was called.
 LOCK: Final = Script("""
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local text = redis.call('GET', KEYS[1])
 local fence = now
 local last, left_behind
-if text then
-  last = string.match(text, '^- (%d+)$')
-  if not last then
-    local token, till, since, ttl, holder, before
+if text then last = string.match(text, '^- (%d+)$') end
+if text and not last then
+  local token, till, since, ttl, holder, before
+  last, token, till = string.match(text, '^- (%d+) (%S+) (%d+)$')
+  if last then
+    if token ~= ARGV[1] and now < tonumber(till) then
+      return {last, string.format('%.0f', till - now), '{"queue":1}', ''}
+    end
+  else
     token, last, till, since, ttl, holder, before =
       string.match(text, '^(%S+) (%d+) (%d+) (%d+) (%d+) ([^\\n]*)\\n?(.*)$')
     if not token then error('OJOBDAMAGED') end
@@ -46,8 +60,9 @@ if text then
     end
     left_behind = holder
   end
-  if last + 1 > fence then fence = last + 1 end
+  redis.pcall('ZREM', ARGV[5], ARGV[1] .. ' ' .. ARGV[4])
 end
+if last and last + 1 > fence then fence = last + 1 end
 local ttl = ARGV[2] * 1000
 local told = string.format('%.0f', fence)
 local record =
@@ -59,22 +74,38 @@ if left_behind then return {told, last, left_behind} end
 return {told}
 """)
 
-# ARGV: token, the channel to wake. A server that is out of memory refuses even to shorten the
-# record; then it goes, and the clock alone has fences grow.
+# ARGV: token, ear, queue, how many have to hear a call: one; none in a cluster, where a server
+# counts only those at itself. A token that has not the lock gives up its place, or passes the call
+# on. A server that is out of memory refuses even to shorten the record; then it goes, and the clock
+# alone has fences grow.
 UNLOCK: Final = Script("""
-local text = redis.call('GET', KEYS[1])
-if not text then return 0 end
+local text = redis.call('GET', KEYS[1]) or ''
 local token, fence, till = string.match(text, '^(%S+) (%d+) (%d+)')
-if token ~= ARGV[1] then return 0 end
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-if now >= tonumber(till) then return 0 end
+local held = 1
+if token ~= ARGV[1] or now >= tonumber(till) then
+  redis.pcall('ZREM', ARGV[3], ARGV[1] .. ' ' .. ARGV[2])
+  held = 0
+  fence, token = string.match(text, '^- (%d+) (%S+) %d+$')
+  if token ~= ARGV[1] then return 0 end
+end
+local record = '- ' .. fence
+local first = redis.pcall('ZPOPMIN', ARGV[3])[1]
+while first do
+  local called, ear = string.match(first, '^(%S+) (%S+)$')
+  local heard = redis.pcall('PUBLISH', ear, called)
+  if type(heard) == 'number' and heard >= tonumber(ARGV[4]) then
+    record = string.format('%s %s %.0f', record, called, now + 100000)
+    break
+  end
+  first = redis.pcall('ZPOPMIN', ARGV[3])[1]
+end
 local keep = string.format('%.0f', math.max(fence - now, 0) / 1000 + 86400000)
-if not pcall(redis.call, 'SET', KEYS[1], '- ' .. fence, 'PX', keep) then
+if not pcall(redis.call, 'SET', KEYS[1], record, 'PX', keep) then
   redis.call('DEL', KEYS[1])
 end
-redis.pcall('PUBLISH', ARGV[2], '')
-return 1
+return held
 """)
 
 _LIVE: Final = """
@@ -82,7 +113,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local text = redis.call('GET', KEYS[1])
 local token, fence, till, since, ttl, holder
-if text and not string.find(text, '^- %d+$') then
+if text and not string.find(text, '^- %d+') then
   token, fence, till, since, ttl, holder =
     string.match(text, '^(%S+) (%d+) (%d+) (%d+) (%d+) ([^\\n]*)')
   if not token then error('OJOBDAMAGED') end
@@ -91,9 +122,15 @@ end
 local function describe()
   return {fence, string.format('%.0f', till - now), holder, since, till, ttl}
 end
+local function tell_all(queue)
+  for _, waiter in ipairs(redis.pcall('ZRANGE', queue, 0, -1)) do
+    local token, ear = string.match(waiter, '^(%S+) (%S+)$')
+    redis.pcall('PUBLISH', ear, token)
+  end
+end
 """
 
-# ARGV: token, ttl in milliseconds, the channel to wake if the lease was shortened.
+# ARGV: token, ttl in milliseconds, queue. Who waits is told if the lease was shortened.
 EXTEND: Final = Script(
     _LIVE
     + """
@@ -102,7 +139,7 @@ local ends = now + ARGV[2] * 1000
 redis.call('SET', KEYS[1],
   string.format('%s %s %.0f %s %.0f %s', token, fence, ends, since, ARGV[2] * 1000, holder),
   'PX', string.format('%.0f', ARGV[2] + math.max(fence - now, 0) / 1000 + 2592000000))
-if ends < tonumber(till) then redis.pcall('PUBLISH', ARGV[3], '') end
+if ends < tonumber(till) then tell_all(ARGV[3]) end
 return 1
 """
 )
@@ -128,7 +165,25 @@ return describe()
 """
 )
 
-# ARGV: the channel to wake. The lease ends now; its holder is told to who takes the lock next.
+# ARGV: token, ear or nothing, queue. Answers nothing if the token may have the lock; else fence,
+# microseconds for which to wait, and 1 if it had its place in the queue before: it will be called,
+# whatever becomes of the fence. A queue that nobody looks at any more goes after a minute.
+JOIN: Final = Script(
+    _LIVE
+    + """
+if not token then
+  fence, token, till = string.match(text or '', '^- (%d+) (%S+) (%d+)$')
+  if not token or token == ARGV[1] or now >= tonumber(till) then return {} end
+end
+local left = string.format('%.0f', till - now)
+if ARGV[2] == '' then return {fence, left, 0} end
+local joined = redis.pcall('ZADD', ARGV[3], 'NX', now, ARGV[1] .. ' ' .. ARGV[2])
+redis.pcall('PEXPIRE', ARGV[3], 60000)
+return {fence, left, joined == 0 and 1 or 0}
+"""
+)
+
+# ARGV: queue. The lease ends now; its holder is told to who takes the lock next.
 FORCE_UNLOCK: Final = Script(
     _LIVE
     + """
@@ -138,7 +193,7 @@ if not pcall(redis.call, 'SET', KEYS[1],
     'PX', string.format('%.0f', math.max(fence - now, 0) / 1000 + 2592000000)) then
   redis.call('DEL', KEYS[1])
 end
-redis.pcall('PUBLISH', ARGV[1], '')
+tell_all(ARGV[1])
 return describe()
 """
 )

@@ -1,9 +1,10 @@
 """Wakes those who wait for a lock, and those who listen to documents.
 
-There is one subscriber connection and thread per process and server. The thread starts with the
-first waiter. It ends, and its connection with it, when nobody has waited or listened for a moment,
-or when the last handle on the server is closed. Only this thread reads and writes the
-connection; others ring its bell, a pipe.
+The server keeps the queue of a lock's waiters, and calls one at a time by its token, on the channel
+of its process. There is one subscriber connection and thread per process and server. The thread
+starts with the first waiter. It ends, and its connection with it, when nobody has waited or
+listened for a moment, or when the last handle on the server is closed. Only this thread reads and
+writes the connection; others ring its bell, a pipe.
 """
 
 from __future__ import annotations
@@ -11,17 +12,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
+from uuid import uuid4
 
 from redis.exceptions import NoPermissionError, RedisError
 
 from ojobchannels_redis.hearing import Ear
 from ojobchannels_redis.listening import Bell, Listener
 
-_LOOK_AGAIN: Final = 1.0
+_LOOK_AGAIN: Final = 0.5
 _LOOK_UNTOLD: Final = 0.05
 _LINGER: Final = 1.0
 _LONGEST_PAUSE: Final = 1.0
@@ -30,35 +31,26 @@ _log = logging.getLogger("ojobchannels.redis")
 
 
 class _Room:
-    """Those in this process who wait for one lock; `called` has who was woken and went to try."""
+    """Those in this process who wait to hear their token called."""
 
     def __init__(self) -> None:
-        self.seats: OrderedDict[str, Seat] = OrderedDict()
-        self.called: set[str] = set()
+        self.seats: dict[str, Seat] = {}
         self.left_at = 0.0
         self.told = threading.Event()
-
-    def ring(self) -> None:
-        for seat in self.seats.values():
-            if not seat.rung:
-                seat.ring()
-                return
 
 
 class Seat:
     """The place of one waiter; use it in ``with``."""
 
     def __init__(self, subscriber: Subscriber, channel: str, token: str) -> None:
-        self.rung = False
+        self.token = token
         self._subscriber = subscriber
         self._channel = channel
-        self._token = token
         self._bell = threading.Event()
         self._room = _Room()
 
     def ring(self) -> None:
         """Wakes the waiter."""
-        self.rung = True
         self._bell.set()
 
     def settle(self, seconds: float) -> None:
@@ -66,26 +58,35 @@ class Seat:
         if self._subscriber.has_permission():
             self._room.told.wait(min(seconds, _LOOK_UNTOLD))
 
-    def patience(self) -> float:
-        """Returns for how long a look at the lock is good that is made from now on."""
-        return _LOOK_AGAIN if self._room.told.is_set() else _LOOK_UNTOLD
+    def hears(self) -> bool:
+        """Tells whether it would be rung if it was called from now on."""
+        return self._room.told.is_set()
+
+    def patience(self, hears: bool) -> float:
+        """Returns for how long a look at the lock is good."""
+        return _LOOK_AGAIN if hears else _LOOK_UNTOLD
 
     def doze(self, seconds: float) -> bool:
         """Waits to be rung, for some time at most; answers whether it was."""
         return self._bell.wait(seconds)
 
     def __enter__(self) -> Seat:
-        self._room = self._subscriber.seat(self._channel, self._token, self)
+        self._room = self._subscriber.seat(self._channel, self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._subscriber.unseat(self._room, self._token)
+        self._subscriber.unseat(self._room, self)
 
 
 class Subscriber:
-    """Listens for what unlocking publishes, and wakes one waiter of each lock."""
+    """Listens for what is published, and wakes the waiter whose token it is.
+
+    Attributes:
+        name: Like no other's.
+    """
 
     def __init__(self, connect: Callable[[float], Any], timeout: float) -> None:
+        self.name = uuid4().hex
         self._connect = connect
         self._timeout = timeout
         self._mutex = threading.Lock()
@@ -97,36 +98,20 @@ class Subscriber:
         self._refused_until = 0.0
         self._closed = False
 
-    def seat(self, channel: str, token: str, seat: Seat) -> _Room:
-        """Gives a waiter a seat, the first one if it was woken in vain."""
+    def seat(self, channel: str, seat: Seat) -> _Room:
+        """Gives a waiter a seat."""
         with self._mutex:
             room = self._rooms.setdefault(channel, _Room())
-            room.seats[token] = seat
-            if token in room.called:
-                room.called.discard(token)
-                room.seats.move_to_end(token, last=False)
+            room.seats[seat.token] = seat
             if not room.told.is_set():
                 self._wake_thread()
             return room
 
-    def unseat(self, room: _Room, token: str) -> None:
-        """Takes the seat away; who was rung goes to try, and is remembered for `leave`."""
+    def unseat(self, room: _Room, seat: Seat) -> None:
+        """Takes the seat away."""
         with self._mutex:
-            seat = room.seats.pop(token, None)
-            if seat is not None and seat.rung:
-                room.called.add(token)
+            room.seats.pop(seat.token, None)
             room.left_at = time.monotonic()
-
-    def leave(self, channel: str, token: str, pass_on: bool) -> None:
-        """Forgets that a waiter was woken; wakes the next if this one did not take the lock."""
-        if not self._rooms:
-            return
-        with self._mutex:
-            room = self._rooms.get(channel)
-            if room is not None and token in room.called:
-                room.called.discard(token)
-                if pass_on:
-                    room.ring()
 
     def attend(self, ear: Ear) -> None:
         """Lets somebody who listens to documents hear."""
@@ -155,6 +140,7 @@ class Subscriber:
 
     def forget(self) -> None:
         """Leaves thread and connection to the parent, in a forked child."""
+        self.name = uuid4().hex
         self._mutex = threading.Lock()
         self._rooms = {}
         self._ears = []
@@ -179,12 +165,12 @@ class Subscriber:
                 room.told.set()
             self._have_heard(channel)
 
-    def ring(self, channel: str) -> None:
-        """Wakes the first waiter of a lock, or all who listen to the documents."""
+    def ring(self, channel: str, message: str) -> None:
+        """Wakes the waiter who is called, or all who listen to the documents."""
         with self._mutex:
             room = self._rooms.get(channel)
-            if room is not None:
-                room.ring()
+            if room is not None and message in room.seats:
+                room.seats[message].ring()
             self._have_heard(channel)
 
     def _have_heard(self, channel: str) -> None:

@@ -92,11 +92,11 @@ def test_odd_channel_and_lock_names_never_meet(url: str) -> None:
 def test_documents_share_a_slot_and_locks_do_not() -> None:
     """A cluster can do each script on one node, and spread the locks over all."""
     for name in ODD_NAMES:
-        keys = Keys("ojob", name, 0)
+        keys = Keys("ojob", name)
         assert len({slot(key) for key in keys.documents}) == 1
         assert [keys.lock_name(keys.lock(one)) for one in ODD_NAMES] == ODD_NAMES
         assert len({keys.lock(one) for one in ODD_NAMES}) == len(ODD_NAMES)
-    assert len({slot(Keys("ojob", "a", 0).lock(str(n))) for n in range(100)}) > 90
+    assert len({slot(Keys("ojob", "a").lock(str(n))) for n in range(100)}) > 90
 
 
 def test_marks_compare_integers_of_any_size(channel: oc.Channel) -> None:

@@ -8,11 +8,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis
 
 import ojobchannels as oc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
     from ojobchannels.testing.servers import RedisServer
@@ -218,3 +219,96 @@ def test_wait_zero_costs_no_subscription(server: RedisServer) -> None:
         assert channel.try_lock("nightly", ttl=30) is None
         assert wakers() == []
         assert subscribers(server) == 0
+
+
+LOCK = "ojob:{orders:nightly}:lock"
+QUEUE = "ojob:{orders:nightly}:queue"
+
+
+@pytest.fixture
+def ear(server: RedisServer) -> Iterator[Any]:
+    """Listens like a process that waits, on the channel `ear`."""
+    with (
+        redis.Redis.from_url(server.url, decode_responses=True) as client,
+        client.pubsub() as listener,
+    ):
+        listener.subscribe("ear")
+        assert listener.get_message(timeout=10)["type"] == "subscribe"
+        yield listener
+
+
+def stand(server: RedisServer, *waiters: str) -> None:
+    """Puts waiters into the queue of the lock "nightly", each a token and an ear."""
+    for number, waiter in enumerate(waiters):
+        server.command("ZADD", QUEUE, str(number), waiter)
+
+
+def record(server: RedisServer) -> list[str]:
+    """Returns the words of the lock's record."""
+    return str(server.command("GET", LOCK)).split()
+
+
+def hears(ear: Any) -> str:
+    message = None
+    while message is None:
+        message = ear.get_message(timeout=10)
+    return str(message["data"])
+
+
+def test_a_release_calls_the_longest_waiting_that_lives(server: RedisServer, ear: Any) -> None:
+    """It alone is told; one whose process is gone is passed over."""
+    with oc.open_channel("orders", server.url) as channel:
+        lease = channel.lock("nightly", ttl=60)
+        stand(server, "dead nobody", "first ear", "second ear")
+        lease.release()
+        assert record(server)[:3] == ["-", str(lease.fence), "first"]
+        assert hears(ear) == "first"
+        assert channel.hook.unlock(name="nightly", token="first") is False
+        assert record(server)[2] == "second", "the call was not passed on"
+        assert hears(ear) == "second"
+        channel.hook.unlock(name="nightly", token="second")
+        assert record(server) == ["-", str(lease.fence)]
+
+
+@pytest.mark.usefixtures("ear")
+def test_a_lock_is_kept_for_the_one_who_was_called(server: RedisServer) -> None:
+    """Nobody else gets it before its time is over, and somebody does then."""
+    with oc.open_channel("orders", server.url) as channel:
+        for _ in range(5):
+            lease = channel.lock("nightly", ttl=60)
+            stand(server, "stopped ear")
+            lease.release()
+            until = int(record(server)[3])
+            with channel.lock("nightly", ttl=60, wait=30) as other:
+                assert other.fence >= until  # a fence is the server's time
+
+
+@pytest.mark.usefixtures("ear")
+def test_the_one_who_was_called_gets_the_lock(server: RedisServer) -> None:
+    """At once, also if it comes late."""
+    with oc.open_channel("orders", server.url) as channel:
+        lease = channel.lock("nightly", ttl=60)
+        stand(server, "first ear")
+        lease.release()
+        answer = channel.hook.lock(name="nightly", token="first", ttl=60_000, holder={})
+        assert isinstance(answer, oc.hookspecs.Granted)
+        assert answer.fence > lease.fence
+        assert channel.hook.unlock(name="nightly", token="first")
+
+
+def test_who_gives_up_leaves_no_place_in_the_queue(
+    server: RedisServer, in_background: Background
+) -> None:
+    """Neither when its time is over, nor when its channel is closed."""
+    with oc.open_channel("orders", server.url) as holder:
+        holder.lock("nightly", ttl=60)
+        channel = oc.open_channel("orders", server.url)
+        with pytest.raises(oc.LockBusy):
+            channel.lock("nightly", ttl=30, wait=0.5)
+        assert server.command("EXISTS", QUEUE) == 0
+        waiting = in_background(channel.lock, "nightly", ttl=30, wait=None)
+        server.wait_until(lambda: server.command("EXISTS", QUEUE) == 1, "had nobody waiting")
+        channel.close()
+        with pytest.raises(oc.ChannelClosed):
+            waiting.result(10)
+        assert server.command("EXISTS", QUEUE) == 0
