@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.kit  # on one interpreter: most of its time goes into programs that start
+
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
 if not FOLDER.is_dir():
     pytest.skip("the benchmarks are not in the source archive", allow_module_level=True)

@@ -12,6 +12,8 @@ import pytest
 
 import ojobchannels as oc
 
+pytestmark = pytest.mark.kit  # on one interpreter: most of its time goes into programs that start
+
 TYPES = ("db", "file")
 URLS = {"db": "sqlite:///{}.db", "file": "file:{}.file"}
 JOB_FILE = """

@@ -12,6 +12,8 @@ import pytest
 
 import ojobchannels as oc
 
+pytestmark = pytest.mark.kit  # on one interpreter: most of its time goes into programs that start
+
 DEAF = [">/dev/full", ">&-", ">/dev/full 2>/dev/full", ">&- 2>&-", "<&- >&- 2>&-"]
 FILE = """
 include: [oJobManager.yaml]

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.kit  # on one interpreter: most of its time goes into programs that start
+
 pytest_plugins = ["pytester"]
 
 THREE_LINES = """
