@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import ojobchannels as oc
 from ojobchannels.errors import JobFileError
-from ojobchannels.ojob import check_file
+from ojobchannels.ojob import check_file, run_file
 
 if TYPE_CHECKING:
-    from ojob_fixtures import Run
+    from ojob_fixtures import Run, Told
 
     from ojobchannels.manager import JobManager
 
@@ -158,6 +159,58 @@ def test_a_job_file_is_a_part_of_a_job(run: Run, tmp_path: Path) -> None:
     )
     assert told == ["In: in", "In completed", "Work: works", "Work completed"]
     assert result.exit_status == 0
+
+
+def test_an_interrupt_leaves_out_the_rest_of_a_job_file_that_is_a_job(
+    tmp_path: Path, told: Told
+) -> None:
+    """Also where it is at work beside the main thread."""
+    (tmp_path / "other.yaml").write_text(
+        """
+jobs:
+- {name: First, exec: 'log("at work"); channel("gate").lock("go", ttl=60, wait=60).release()'}
+- {name: Second, exec: log("never")}
+todo: [First, Second]
+"""
+    )
+    path = tmp_path / "f.yaml"
+    path.write_text(
+        """
+ojob: {async: true}
+jobs:
+- {name: All, type: jobs, typeArgs: {file: other.yaml}}
+- name: Stop
+  exec: |
+    import signal
+    channel("gate").lock("stop", ttl=60, wait=60).release()
+    signal.raise_signal(signal.SIGINT)
+todo: [All, Stop]
+"""
+    )
+    with oc.open_channel("gate") as gate:
+        steps = {
+            "First: at work": gate.lock("stop", ttl=60),
+            "waiting for": gate.lock("go", ttl=60),
+        }
+
+        class Stepping(type(told)):  # type: ignore[misc]  # known to mypy as a value alone
+            """Goes on to the next step when it is told something."""
+
+            def log(self, job: str, level: str, text: str) -> None:
+                """As it does, then steps."""
+                super().log(job, level, text)
+                for word, lease in list(steps.items()):
+                    if word in self.lines[-1]:
+                        steps.pop(word)
+                        lease.release()
+
+        output = Stepping()
+        result = run_file(path, {}, output)
+        gate.destroy()
+    assert result.exit_status == 130
+    assert "First completed" in output.lines
+    assert not [line for line in output.lines if line.startswith("Second")]
+    assert [one.job for one in result.outcomes if one.status == "failed"] == ["All"]
 
 
 def test_a_job_file_with_a_failed_job_fails_as_a_job(run: Run, tmp_path: Path) -> None:

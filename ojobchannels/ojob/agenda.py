@@ -50,6 +50,8 @@ class Agenda:
                 _await(launch)
                 if error := launch.error():
                     raise error
+            if self._session.stopping.is_set():
+                self._leave_the_rest_out()
         except BaseException:
             self._leave_the_rest_out()
             raise

@@ -87,7 +87,10 @@ def _alone(file: JobFile) -> AbstractContextManager[None]:
 def run_other(session: Session, job: str, path: str, args: Mapping[str, Any]) -> None:
     """Runs another job file as a job: with the args of the job, on the manager's channels.
 
+    What it says of logs, and its `id`, is for runs of its own: the output is that of all jobs here.
+
     Raises:
+        KeyboardInterrupt: The run was interrupted before all of its todo was begun.
         CodeFailed: Jobs of it have failed.
         JobMisuse: It is a daemon.
         JobFileError: The file is faulty.
@@ -98,17 +101,14 @@ def run_other(session: Session, job: str, path: str, args: Mapping[str, Any]) ->
     if file.daemon:
         raise JobMisuse(job, f"{path} is a daemon, which has no end", "start it by itself")
     check_expected(file.name, file.help, given)
-    with _alone(file), telling(file, session.output):
-        inner = Session(
-            file,
-            given,
-            session.output,
-            Managing(session.managing.given),
-            clock=session.scheduler.clock,
-        )
-        inner.interrupts = session.interrupts
+    managing, clock = Managing(session.managing.given), session.scheduler.clock
+    inner = Session(file, given, session.output, managing, clock=clock)
+    inner.interrupts, inner.stopping = session.interrupts, session.stopping
+    with _alone(file):
         try:
             _work_on(Daemon(inner, lambda: file))
+            if inner.left_out:
+                raise KeyboardInterrupt
             inner.launches.wait()
             _run_at_end(inner)
         except KeyboardInterrupt:
