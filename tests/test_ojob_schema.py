@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
+import random
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft7Validator
+from pydantic import ValidationError
 
-from ojobchannels.ojob import model, settings
+from ojobchannels.ojob import model
+from ojobchannels.ojob import settings as settings_model
 from ojobchannels.ojob.includes import PACKS
 from ojobchannels.ojob.schema import json_schema
 from ojobchannels.ojob.source import read
@@ -21,7 +27,7 @@ FILES = sorted([*(CHECKOUT / "docs" / "examples").glob("*.yaml"), *PACKS.glob("*
 SPECS = sorted(
     {
         one
-        for module in (model, settings)
+        for module in (model, settings_model)
         for one in vars(module).values()
         if isinstance(one, type) and issubclass(one, Spec) and one is not Spec
     },
@@ -106,3 +112,58 @@ def test_the_schema_finds_faults_where_they_are(document: Any, where: list[str])
 def test_the_schema_takes_short_forms(document: Any) -> None:
     """Empty values, a name for a list of names, a name for a todo entry."""
     assert faults(document) == []
+
+
+GOOD: dict[str, Any] = {
+    "jobs": [
+        {
+            "name": "A",
+            "typeArgs": {"cron": "* * * * *"},
+            "check": {"in": {"a": "isString"}},
+            "deps": ["B"],
+            "args": {},
+        }
+    ],
+    "todo": ["A", {"name": "A", "args": [{}], "typeArgs": {}}],
+    "ojob": {"daemon": True, "logToFile": {"logFolder": "logs"}, "unique": {}},
+    "help": {"text": "x", "expects": [{"name": "a", "options": ["b"]}]},
+    "init": {"a": 1},
+    "code": {"a.py": "x"},
+    "include": "other.yaml",
+}
+KEYS = sorted({"odd"}.union(*(spec.keys() for spec in SPECS)))
+VALUES: list[Any] = [
+    *(None, "", "a", 1, 0, -5, True, False, 1.5, [], ["a"], [""], [None], {}, {"a": 1}, [{}]),
+    *([{"name": "a"}], {"name": "a"}, "latest", "simple", "jobs"),
+]
+FOR_CODE_TO_JUDGE = {"date_format", "template", "pattern", "no_id", "one_order"}
+
+
+def changed(node: Any, dice: random.Random) -> None:
+    """Changes one place somewhere in a document."""
+    places = list(node) if isinstance(node, dict) else range(len(node))
+    if not places:
+        return
+    at = dice.choice(places)
+    if isinstance(node[at], dict | list) and dice.random() < 0.7:
+        changed(node[at], dice)
+    elif isinstance(node, dict) and dice.random() < 0.5:
+        node[dice.choice(KEYS)] = copy.deepcopy(dice.choice(VALUES))
+    else:
+        node[at] = copy.deepcopy(dice.choice(VALUES))
+
+
+@settings(max_examples=150)
+@given(st.randoms(use_true_random=False), st.integers(1, 3))
+def test_the_schema_and_the_check_refuse_the_same(dice: random.Random, changes: int) -> None:
+    """But for values that take code to judge, which the schema lets pass."""
+    document = copy.deepcopy(GOOD)
+    for _ in range(changes):
+        changed(document, dice)
+    try:
+        model.FileSpec.model_validate(document)
+    except ValidationError as error:
+        kinds = {one["type"] for one in error.errors()}
+        assert faults(document) or kinds <= FOR_CODE_TO_JUDGE
+    else:
+        assert faults(document) == []
