@@ -420,6 +420,8 @@ def describe_holder(holder: dict[str, Any]) -> str:
     """Tells in a few words who holds a lock, from the document that the holder left."""
     if not holder:
         return "somebody that left no word of itself"
+    if holder.keys() == {"next"}:
+        return f"nobody, but kept for {holder['next']}"
     known = [
         f"{part} {holder[part]}" for part in ("host", "pid", "thread", "job") if part in holder
     ]

@@ -40,6 +40,11 @@ SAMPLES: list[tuple[errors.ChannelError, type[Exception], list[str]]] = [
         ["'nightly'", "'orders'", "host a, pid 1", "3.5 s", "waiting 2 s"],
     ),
     (oc.LockBusy("orders", "nightly", {}, 0, 0), TimeoutError, ["left no word of itself"]),
+    (
+        oc.LockBusy("orders", "nightly", {"next": "the longest waiting"}, 0.1, 0),
+        TimeoutError,
+        ["held by nobody, but kept for the longest waiting"],
+    ),
     (oc.LockLost("orders", "nightly", 7, "its time is over"), RuntimeError, ["'nightly'", "7"]),
     (oc.JobError("any"), Exception, ["any"]),
     (oc.UnknownJob("clean", ("cleanup",), "cleanup"), LookupError, ["'clean'", "did you mean"]),

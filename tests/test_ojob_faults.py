@@ -177,7 +177,7 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a todo shortcut": (
         "todo:\n- (if): 'x'",
-        "2:3: todo[0]['(if)']: there are no shortcuts such as `(if)`; call a job by its `name`, "
+        "2:3: todo[0]['(if)']: no job declares the shortcut `(if)`; call a job by its `name`, "
         "with `args`",
     ),
     "a todo entry with two jobs": (

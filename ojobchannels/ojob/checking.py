@@ -23,6 +23,7 @@ from ojobchannels.ojob.managing import INIT
 from ojobchannels.ojob.manners import manner_faults
 from ojobchannels.ojob.modules import compile_module, module_name
 from ojobchannels.ojob.places import DocumentPath
+from ojobchannels.ojob.shortcuts import shortcut_faults
 from ojobchannels.ojob.source import Source
 from ojobchannels.ojob.templates import faulty_templates
 from ojobchannels.ojob.timing import file_faults, timing_faults, watch_faults, zone_faults
@@ -194,6 +195,7 @@ class Check:
     def _check_job(self, job: RawJob) -> None:
         self.problems += rule_faults(job.source, job.path, job.data)
         self._check_each(job)
+        self.problems += shortcut_faults(job.source, job.path, job.data)
         faults = list(file_faults(job.source, job.path, job.data))
         self.problems += faults
         if job.data.get("type") == "jobs" and not faults:

@@ -15,6 +15,7 @@ from ojobchannels.ojob.model import (
     FileSpec,
     HelpSpec,
     JobSpec,
+    ShortcutSpec,
     TodoSpec,
     TypeArgsSpec,
 )
@@ -34,6 +35,7 @@ _MAPS: Final[dict[str, type[Spec]]] = {
     "help": HelpSpec,
     "expects": ExpectSpec,
     "check": CheckSpec,
+    "shortcut": ShortcutSpec,
 }
 _HOMES: Final[dict[type[Spec], str]] = {
     FileSpec: "to the whole file: write it at the left edge",
@@ -82,6 +84,7 @@ _SHAPES: Final = {
     "jobsInclude": _NAMES,
     "init": _Shape("a map", "", _PAIRS),
     "code": _Shape("a map", "", "write `name.py: |` below it, and the module below that"),
+    "shortcut": _Shape("a map", "", "write `name: …` and `keyArg: …` below it"),
     "help": _Shape("a map", "", "write `text: …` and `expects` below it"),
     "expects": _Shape("a list", "a map", "write each argument as `- name: …`"),
     "mandatory": _YES_OR_NO,
@@ -219,7 +222,7 @@ def _about_key(key: str, spec: type[Spec]) -> tuple[str, str]:
     if key in spec.refused:
         return f"there is no `{key}` here", spec.refused[key]
     if key.startswith("("):
-        return f"there are no shortcuts such as `{key}`", "call a job by its `name`, with `args`"
+        return f"no job declares the shortcut `{key}`", "call a job by its `name`, with `args`"
     if odd := next((one for one in key if not one.isprintable()), None):
         return f"the key has the character U+{ord(odd):04X} in it", "write it anew"
     if key.startswith("-"):

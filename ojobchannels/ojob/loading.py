@@ -25,6 +25,7 @@ from ojobchannels.ojob.managing import INIT, START
 from ojobchannels.ojob.model import FileSpec, JobSpec, TodoSpec, TypeArgsSpec
 from ojobchannels.ojob.places import DocumentPath
 from ojobchannels.ojob.settings import LogToFileSpec, SettingsSpec
+from ojobchannels.ojob.shortcuts import written_out
 from ojobchannels.ojob.source import Source
 from ojobchannels.ojob.timing import Timing, timing_of
 
@@ -220,7 +221,8 @@ def load(
         JobFileError: Something is wrong; the error tells all of it.
         InvalidOption: There is no language `lang`.
     """
-    sources, problems = gather(Path(path))
+    found, problems = gather(Path(path))
+    sources = written_out(found)
     languages = Languages(sources, lang) if code else None
     check = Check(sources, whole=not problems, places=places, languages=languages)
     problems += check.problems

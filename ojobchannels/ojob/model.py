@@ -21,6 +21,19 @@ Choice = list[str | int | float | bool]
 JobType = Literal["simple", "periodic", "subscribe", "shutdown", "jobs"]
 
 
+class ShortcutSpec(Spec):
+    """In which words a todo entry may call a job."""
+
+    refused: ClassVar[Mapping[str, str]] = refused.SHORTCUT
+
+    name: Text = Field(description="The word, which stands in brackets as the key of an entry.")
+    key_arg: Text = Field(alias="keyArg", description="The arg that the value of that key is.")
+    args: dict[Text, Text] = Field(
+        default={},
+        description="Further keys, in double brackets, each with the arg that its value is.",
+    )
+
+
 class TypeArgsSpec(Spec):
     """How a job is to be run."""
 
@@ -121,6 +134,9 @@ class TypeArgsSpec(Spec):
     file: Text | None = Field(
         default=None,
         description="The job file that a job of `type: jobs` runs, seen from this file.",
+    )
+    shortcut: ShortcutSpec | None = Field(
+        default=None, description="A short form of todo entries for the job; [keys](#shortcuts)."
     )
     stop_when: str | None = Field(
         default=None,

@@ -32,7 +32,6 @@ TYPE_ARGS: Final = {
     "returnRE": "have the code change `args`, or print a map as JSON where the language can",
     "noTemplate": "take it out: code is never a template",
     "noTemplateArgs": "write \\{{ where a template is not meant",
-    "shortcut": "call the job by its `name`, with `args`",
 }
 
 CHECK: Final = {
@@ -41,6 +40,8 @@ CHECK: Final = {
 }
 
 TODO: Final = {"id": "take it out: each call has an id of its own, in its record"}
+
+SHORTCUT: Final = {"nolog": "write `noLog: true` in `typeArgs`"}
 
 EXPECT: Final = {"secret": "nobody is asked for it; pass secrets in environment variables"}
 

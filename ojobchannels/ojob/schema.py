@@ -26,10 +26,12 @@ def json_schema() -> dict[str, Any]:
     for name in definitions.keys() - _IN_LISTS:
         definitions[name]["type"] = ["object", "null"]
     todo = definitions["TodoSpec"]
+    todo["patternProperties"] = {r"^\(": {"description": "A shortcut that a job declares."}}
+    shortcut = {"not": {"propertyNames": {"not": {"pattern": r"^\("}}}}
+    todo["oneOf"] = [{"required": ["name"]}, {"required": ["job"]}, shortcut]
     definitions["TodoSpec"] = {
         "anyOf": [{"type": "string", "minLength": 1, "description": "The job to run."}, todo]
     }
-    todo["oneOf"] = [{"required": ["name"]}, {"required": ["job"]}]
     return {"$schema": _DRAFT, "title": "oJob file"} | _map(found) | {"definitions": definitions}
 
 

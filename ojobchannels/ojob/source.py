@@ -45,6 +45,14 @@ class Source:
         """The lines of the text, each with its end."""
         return [f"{line}\n" for line in self.text.split("\n")]
 
+    def replaced(self, **parts: Any) -> Source:
+        """Returns the file as if these keys of the whole had these values, where it has them."""
+        if not isinstance(self.data, dict):
+            return self
+        return replace(
+            self, data=self.data | {key: parts[key] for key in parts if key in self.data}
+        )
+
     def without(self, *keys: str) -> Source:
         """Returns the file as if these keys of the whole were not there."""
         if not isinstance(self.data, dict):

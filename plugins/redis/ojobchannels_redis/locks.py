@@ -46,7 +46,8 @@ class Locks:
         self._locks = line
         self._names = keys
         self._subscriber = line.server.subscriber
-        self._seats: dict[Seat, str] = {}
+        self._seats: set[Seat] = set()
+        self._wanted: dict[str, str] = {}  # tokens that may have a place, or have been called
         self._mutex = threading.Lock()
         self._granted: dict[str, str] = {}
         self._closed = False
@@ -56,7 +57,8 @@ class Locks:
         """Leaves the parent's leases and waiters to the parent, in a forked child."""
         self._mutex = threading.Lock()
         self._granted = {}
-        self._seats = {}
+        self._wanted = {}
+        self._seats = set()
 
     @hookimpl
     def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
@@ -68,6 +70,7 @@ class Locks:
     @hookimpl
     def unlock(self, name: str, token: str) -> bool:
         self._granted.pop(token, None)
+        self._wanted.pop(token, None)
         lost: list[RedisError] = []
         held = self._locks.call(_UNLOCK, *self._release(name, token), lost)
         if not held and lost:
@@ -124,12 +127,17 @@ class Locks:
     @hookimpl
     def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
         ends = None if timeout is None else time.monotonic() + timeout / 1000
+        self._wanted[token] = name
         with Seat(self._subscriber, self._ear(), token) as seat:
-            self._seats[seat] = name
+            self._seats.add(seat)
             try:
                 self._wait(seat, self._names.lock(name), seen_fence, ends)
+            except ChannelClosed:
+                with suppress(ChannelError):  # it may have joined after all places were given up
+                    self._unlock_all({token: name})
+                raise
             finally:
-                self._seats.pop(seat, None)
+                self._seats.discard(seat)
         return True
 
     @hookimpl
@@ -140,9 +148,9 @@ class Locks:
         """Wakes the waiters of this handle, gives up their places, and what was granted late."""
         with self._mutex:
             self._closed = True
-            late, self._granted = self._granted, {}
-        for seat, name in list(self._seats.items()):
-            late[seat.token] = name
+            late = self._granted | self._wanted
+            self._granted, self._wanted = {}, {}
+        for seat in list(self._seats):
             seat.ring()
         if late:
             with suppress(ChannelError):
@@ -165,6 +173,7 @@ class Locks:
         with self._mutex:
             if not self._closed:
                 self._granted[token] = name
+                self._wanted.pop(token, None)
                 return
         self.unlock(name, token)
         raise ChannelClosed(self._locks.channel)

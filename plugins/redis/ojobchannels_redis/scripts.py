@@ -48,7 +48,7 @@ if text and not last then
   last, token, till = string.match(text, '^- (%d+) (%S+) (%d+)$')
   if last then
     if token ~= ARGV[1] and now < tonumber(till) then
-      return {last, string.format('%.0f', till - now), '{"queue":1}', ''}
+      return {last, string.format('%.0f', till - now), '{"next":"the longest waiting"}', ''}
     end
   else
     token, last, till, since, ttl, holder, before =

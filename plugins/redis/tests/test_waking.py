@@ -296,6 +296,24 @@ def test_the_one_who_was_called_gets_the_lock(server: RedisServer) -> None:
         assert channel.hook.unlock(name="nightly", token="first")
 
 
+def test_a_handle_that_closes_passes_on_the_call_that_it_got(
+    server: RedisServer, in_background: Background
+) -> None:
+    """Between the call and the asking for the lock, too: others get it at once."""
+    with oc.open_channel("orders", server.url) as other:
+        lease = other.lock("nightly", ttl=60)
+        handle = oc.open_channel("orders", server.url)
+        asked = {"name": "nightly", "seen_fence": lease.fence, "token": "waits", "timeout": 20_000}
+        waiting = in_background(handle.hook.wait, **asked)
+        server.wait_until(lambda: server.command("EXISTS", QUEUE) == 1, "had nobody waiting")
+        lease.release()
+        assert waiting.result(20) is True
+        handle.close()
+        following = other.try_lock("nightly", ttl=60)
+        assert following is not None
+        following.release()
+
+
 def test_who_gives_up_leaves_no_place_in_the_queue(
     server: RedisServer, in_background: Background
 ) -> None:
