@@ -206,17 +206,19 @@ def runs(type: str) -> list[Entrant]:
 @contextmanager
 def _floor_run(type: str, place: Place) -> Iterator[Turn]:
     name = fresh_name()
-    record_key = key(1)
+    numbers = itertools.count()
     with (
         closing(floor_locker(type, place, name)) as locker,
         closing(floor_store(type, place, name)) as store,
     ):
 
         def run() -> None:
+            record = ours.record(next(numbers))
+            record_key = key(record["startTime"])
             locker.lock()
-            store.set(record_key, value(1))
+            store.set(record_key, record | {"status": "running"})
             store.get(record_key)
-            store.set(record_key, value(2))
+            store.set(record_key, record)
             locker.unlock()
 
         yield repeated(run)

@@ -405,6 +405,7 @@ class Channel:
         for subscription in subscriptions:
             subscription.close()
         self._release_all(leases)
+        KEEPER.rest()
         self.hook = _ClosedHooks(self.name)
         # A signal may interrupt us anywhere: whoever calls again goes on with what is left.
         hook = self._to_close

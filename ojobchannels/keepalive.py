@@ -2,8 +2,9 @@
 
 The scheduler only keeps times. What can take long is done off it: each channel has one worker
 thread for its renewals, and each ``on_lost`` runs on a thread of its own. Threads exist only while
-there is something to do. Where the system gives no more of them, renewals are tried again while
-there is time, and what must be told is told by the scheduler itself.
+there is something to do, and the scheduler a second longer: who takes and releases leases in quick
+succession neither starts it each time nor wakes it. Where the system gives no more of them,
+renewals are tried again while there is time, and what must be told is told by the scheduler itself.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import _thread as _thread_api
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -66,6 +68,8 @@ class Keeper:
         self._workers: dict[Channel, SimpleQueue[list[_Watch] | None]] = {}
         self._owed: list[_Call] = []
         self._scheduler: threading.Thread | None = None
+        self._lingers = False
+        self._looks_at = 0.0
         forget_in_children(self)
 
     def watch(self, lease: Lease, renews: bool) -> None:
@@ -75,8 +79,8 @@ class Keeper:
             RuntimeError: The system gives no thread for it.
         """
         with self._lock:
-            self._watches[lease] = _Watch(lease, renews, _renew_at(lease))
-            self._wake()
+            watch = self._watches[lease] = _Watch(lease, renews, _renew_at(lease))
+            self._look_within(_due_at(watch) - lease.channel.clock.now())
 
     def follow(self, lease: Lease) -> None:
         """Keeps to the lease's new times, if it is watched: its owner extended it."""
@@ -84,26 +88,31 @@ class Keeper:
             watch = self._watches.get(lease)
             if watch is not None:
                 watch.renew_at = _renew_at(lease)
-                self._changed.notify()
+                self._look_within(_due_at(watch) - lease.channel.clock.now())
 
     def drop(self, lease: Lease) -> None:
         """Forgets the lease: it was released or handed over."""
         with self._lock:
-            if self._watches.pop(lease, None) is not None:
+            if self._watches.pop(lease, None) is not None and self._workers:
                 self._dismiss_idle_workers()
+
+    def rest(self) -> None:
+        """Ends the scheduler at once if nothing is left to do: a channel was closed."""
+        with self._lock:
+            if not (self._watches or self._alarms):
+                self._lingers = False
                 self._changed.notify()
 
     def set_alarm(self, owner: object, clock: Clock, at: int, call: Callable[[], None]) -> None:
         """Has `call` called, on a thread of its own, when the clock shows `at` microseconds."""
         with self._lock:
             self._alarms[owner] = _Alarm(clock, at, call)
-            self._wake_if_possible()
+            self._look_within_if_possible(at - clock.now())
 
     def drop_alarm(self, owner: object) -> None:
         """Forgets the alarm that was set for `owner`, if it has not gone off."""
         with self._lock:
-            if self._alarms.pop(owner, None) is not None:
-                self._changed.notify()
+            self._alarms.pop(owner, None)
 
     def forget(self) -> None:
         """Leaves the parent's leases to the parent, in a forked child."""
@@ -125,8 +134,12 @@ class Keeper:
             pause = min(self._sound_alarms(), self._see_to_leases())
             if self._owed:
                 return True
-            if self._watches or self._alarms:
-                self._changed.wait(max(pause, _SHORTEST_SLEEP) / 1e6)
+            busy = bool(self._watches or self._alarms)
+            if busy or self._lingers:
+                self._lingers = busy
+                seconds = max(pause, _SHORTEST_SLEEP) / 1e6
+                self._looks_at = time.monotonic() + seconds
+                self._changed.wait(seconds)
                 return True
             self._scheduler = None
             return False
@@ -142,21 +155,23 @@ class Keeper:
                 continue
             if watch.renews and not watch.asked and now >= watch.renew_at:
                 due.setdefault(lease.channel, []).append(watch)
-            next_at = _lose_at(lease) if not watch.renews or watch.asked else watch.renew_at
-            pause = min(pause, next_at - now)
+            pause = min(pause, _due_at(watch) - now)
         for channel, watches in due.items():
             self._hand_to_worker(channel, watches)
         return pause
 
-    def _wake(self) -> None:
+    def _look_within(self, pause: int) -> None:
+        """Has the scheduler look after so many microseconds at the latest."""
+        self._lingers = True
         if self._scheduler is None or not self._scheduler.is_alive():
             self._scheduler = _thread("keep-alive", self._schedule)
             _start(self._scheduler)
-        self._changed.notify()
+        elif time.monotonic() + pause / 1e6 < self._looks_at:
+            self._changed.notify()
 
-    def _wake_if_possible(self) -> None:
+    def _look_within_if_possible(self, pause: int) -> None:
         try:
-            self._wake()
+            self._look_within(pause)
         except RuntimeError as error:
             _log.warning("%s, so keep-alive waits until there is one", error)
 
@@ -254,8 +269,7 @@ class Keeper:
         with self._lock:
             self._lose(lease, reason)
             if self._owed:
-                self._wake_if_possible()
-            self._changed.notify()
+                self._look_within_if_possible(0)
 
     def _lose(self, lease: Lease, reason: str) -> None:
         self._watches.pop(lease, None)
@@ -271,6 +285,11 @@ class Keeper:
 
 def _renew_at(lease: Lease) -> int:
     return lease.deadline - round(lease.ttl * 1e6 * (0.99 - 1 / 3))
+
+
+def _due_at(watch: _Watch) -> int:
+    waits_for_the_end = watch.asked or not watch.renews
+    return _lose_at(watch.lease) if waits_for_the_end else watch.renew_at
 
 
 def _lose_at(lease: Lease) -> int:

@@ -368,7 +368,8 @@ def own_deadline(sent: int, ttl: int) -> int:
 
 
 @cache
-def _host() -> str:
+def this_host() -> str:
+    """Returns the name of this host, as it was when first asked for."""
     return socket.gethostname()
 
 
@@ -377,7 +378,7 @@ def this_holder() -> dict[str, Any]:
     thread = threading.current_thread().name[:100]
     if not thread.isascii():
         thread = thread.encode("utf-8", "replace").decode()
-    return {"host": _host(), "pid": os.getpid(), "thread": thread}
+    return {"host": this_host(), "pid": os.getpid(), "thread": thread}
 
 
 def new_token() -> str:

@@ -98,6 +98,36 @@ def test_a_lease_is_renewed_for_as_long_as_it_is_held(
     assert gone("keep-alive")
 
 
+def test_leases_in_quick_succession_share_one_thread(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One thread watches over all of them, and ends when the channel closes."""
+    monkeypatch.setattr("ojobchannels.keepalive._LONGEST_SLEEP", 3_600_000_000)
+    channel = storage.open()
+    watchers = set()
+    for _ in range(20):
+        with channel.lock("nightly", ttl=60, keep_alive=True):
+            watchers.update(threads("keep-alive"))
+    assert len(watchers) == 1
+    channel.close()
+    assert gone("keep-alive")
+
+
+def test_a_lease_that_ends_soon_is_watched_though_others_have_time(
+    storage: Storage, renewals: Renewals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short lease, and one that is cut short, are renewed in time beside a long one."""
+    monkeypatch.setattr("ojobchannels.keepalive._LONGEST_SLEEP", 3_600_000_000)
+    channel = storage.open(extensions=[renewals])
+    with channel.lock("weekly", ttl=9_000, keep_alive=True) as long:
+        with channel.lock("nightly", ttl=3, keep_alive=True) as short:
+            renewals.wait_for(1)
+            short.check()
+        long.extend(3)
+        renewals.wait_for(1)
+        long.check()
+
+
 def test_renewals_come_at_thirds_of_the_ttl(storage: Storage, renewals: Renewals) -> None:
     """By the host's own clock: not before, and before the second third is over."""
     channel = storage.open(extensions=[renewals])

@@ -242,6 +242,34 @@ def test_two_runs_in_one_millisecond_have_records_of_their_own(
     assert starts == [1_900_000_000_002, 1_900_000_000_001, 1_900_000_000_000]
 
 
+class Adds:
+    """An extension that counts how often it is asked to store where nothing stands."""
+
+    count = 0
+
+    @oc.hookimpl(wrapper=True)
+    def get_set(self, match: Any) -> Generator[None]:
+        self.count += match is oc.ABSENT
+        return (yield)
+
+
+def test_many_runs_in_one_millisecond_cost_no_more_than_others(clock: ManualClock) -> None:
+    """Each of a hundred finds its start time at once, although all before it are taken."""
+    adds = Adds()
+    with (
+        oc.open_channel("jobs", extensions=[adds]) as jobs,
+        oc.open_channel("locks", clock=clock) as locks,
+        oc.JobManager(jobs=jobs, locks=locks) as manager,
+    ):
+        for _ in range(100):
+            manager.start("nightly").end()
+        starts = [record["startTime"] for record in manager.runs("nightly", limit=None)]
+        jobs.destroy()
+    assert len(set(starts)) == 100
+    assert max(starts) - min(starts) == 99
+    assert adds.count <= 102
+
+
 @pytest.mark.parametrize("step", [-3600, 3600])
 def test_start_times_of_one_job_grow_when_the_wall_clock_steps(
     managers: Managers, clock: ManualClock, step: int

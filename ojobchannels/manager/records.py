@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 import traceback
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any, Final, TypeAlias
 from ojobchannels.channel import Channel
 from ojobchannels.errors import InvalidOption
 from ojobchannels.hookspecs import LockInfo
+from ojobchannels.leases import this_host
 
 Record: TypeAlias = dict[str, Any]
 """A run's record: ``name, startTime, startDate, inError, runId, status, host, pid, fence, timeout,
@@ -71,7 +71,7 @@ def begun(name: str, run_id: str, status: str, args: Mapping[str, Any]) -> Recor
         "inError": False,
         "runId": run_id,
         "status": status,
-        "host": socket.gethostname(),
+        "host": this_host(),
         "pid": os.getpid(),
         "args": dict(args),
     }

@@ -297,7 +297,7 @@ class JobRun:
         }
         if self._fire_time is not None:
             firing.take(self.manager.state, self.name, self._fire_time, self.run_id)
-        self.record = records.add(self.manager.jobs, running, records.start_of(lease.fence))
+        self.record = self.manager.record_start(running)
         self._state = "open"
         self._process = os.getpid()
         self.manager.took_up(self)
