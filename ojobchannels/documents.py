@@ -88,12 +88,40 @@ def page_of(rows: Iterable[tuple[str, str, int]], match: Document, limit: int) -
         taken = list(islice(rows, limit))
         keys, values = decode_all(row[0] for row in taken), decode_all(row[1] for row in taken)
         return list(map(Item, keys, values, (row[2] for row in taken)))
+    parts = parts_of_text(match)
     found = (
         Item(decode(key), value, position)
         for key, text, position in rows
-        if matches(match, value := decode(text))
+        if all(part in text for part in parts) and matches(match, value := decode(text))
     )
     return list(islice(found, limit))
+
+
+def values_of(texts: Iterable[str], match: Document) -> list[Document]:
+    """Returns the values of some texts, in their order, that match."""
+    if match is None:
+        return decode_all(texts)
+    parts = parts_of_text(match)
+    values = decode_all(text for text in texts if all(part in text for part in parts))
+    return [value for value in values if matches(match, value)]
+
+
+def parts_of_text(match: Document) -> list[str]:
+    """Returns what stands in the text of each value that matches, as `encode` writes it.
+
+    To look for it takes a tenth of the time of reading the text. A number has no one text.
+
+    Example:
+        >>> parts_of_text({"state": {"code": 1, "text": "new"}})
+        ['"text":"new"']
+    """
+    parts = []
+    for field, part in match.items() if isinstance(match, dict) else ():
+        if isinstance(part, dict):
+            parts += parts_of_text(part)
+        elif isinstance(part, str | bool):
+            parts.append(f"{_quote(field)}:{encode(part)}")
+    return parts
 
 
 class _Fault(Exception):

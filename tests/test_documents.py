@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ojobchannels as oc
-from ojobchannels.documents import check_key, check_value, same
+from ojobchannels.documents import check_key, check_value, encode, matches, parts_of_text, same
 from ojobchannels.testing.samples import MATCHES, nested
+from ojobchannels.testing.strategies import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,6 +135,18 @@ def test_another_way_to_write_a_document_is_the_same_document(document: Any) -> 
     assert same(document, shuffled(document))
     assert oc.matches(document, shuffled(document))
     assert check_key({"in": document}) == check_key({"in": shuffled(document)})
+
+
+@quick
+@given(value=documents, data=st.data())
+def test_the_text_of_what_matches_holds_the_parts_that_are_looked_for(
+    value: Any, data: st.DataObject
+) -> None:
+    """A backend that reads only texts with these parts passes over nothing that matches."""
+    for stored in (value, {"state": value}):
+        match = data.draw(parts_of(shuffled(stored)))
+        assert matches(match, stored)
+        assert all(part in encode(stored) for part in parts_of_text(match))
 
 
 @quick

@@ -12,7 +12,17 @@ from ojobchannels.backends.connections import Connections, StorageReplaced
 from ojobchannels.backends.onehost import LOOK_FOR_CHANGES, OneHost, operation, translated
 from ojobchannels.backends.records import LockRecord
 from ojobchannels.backends.sqlfaults import explain
-from ojobchannels.documents import Document, Item, Key, decode, decode_all, encode, matches, page_of
+from ojobchannels.documents import (
+    Document,
+    Item,
+    Key,
+    decode,
+    decode_all,
+    encode,
+    matches,
+    page_of,
+    values_of,
+)
 from ojobchannels.errors import (
     ChannelClosed,
     ChannelDamaged,
@@ -110,8 +120,7 @@ class DatabaseBackend(OneHost):
     def get_all(self, match: Document) -> list[Document]:
         with self._connections.reading() as connection:
             rows = connection.execute(sql.VALUES_IN_ORDER, self._mine).fetchall()
-        values = decode_all(row[0] for row in rows)
-        return values if match is None else [value for value in values if matches(match, value)]
+        return values_of((row[0] for row in rows), match)
 
     @hookimpl
     @operation

@@ -14,7 +14,17 @@ from typing import Any
 from ojobchannels.backends import records
 from ojobchannels.backends.memory import Entries, Entry
 from ojobchannels.backends.records import LockRecord
-from ojobchannels.documents import Document, Item, Key, decode, decode_all, encode, matches, page_of
+from ojobchannels.documents import (
+    Document,
+    Item,
+    Key,
+    decode,
+    decode_all,
+    encode,
+    matches,
+    page_of,
+    values_of,
+)
 from ojobchannels.errors import ChannelClosed, StaleFence
 from ojobchannels.feeds import Backlog, Change
 from ojobchannels.hookspecs import (
@@ -106,8 +116,7 @@ class SimpleBackend:
 
     @hookimpl
     def get_all(self, match: Document) -> list[Document]:
-        values = decode_all(entry.value for entry in self._snapshot())
-        return values if match is None else [value for value in values if matches(match, value)]
+        return values_of((entry.value for entry in self._snapshot()), match)
 
     @hookimpl
     def items(
