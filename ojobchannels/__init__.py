@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ojobchannels.channel import Channel, add_extension, open_channel, remove_extension
+    from ojobchannels.channel import Channel
     from ojobchannels.documents import Document, Item, Key, matches
     from ojobchannels.errors import (
         ChannelClosed,
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from ojobchannels.languages import Code, Host, Language, Program
     from ojobchannels.leases import Lease
     from ojobchannels.manager import JobManager, JobRun, Launch
+    from ojobchannels.opening import add_extension, open_channel, remove_extension
     from ojobchannels.subscriptions import Subscription
 
 __all__ = [
@@ -121,6 +122,7 @@ _HOMES = (
     "leases",
     "subscriptions",
     "channel",
+    "opening",
     "manager",
 )
 

@@ -287,7 +287,7 @@ def test_a_run_whose_end_finds_no_room_keeps_nobody_out(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The job fails, its lock goes with it and not with the file, and what that means is told."""
-    monkeypatch.setattr("ojobchannels.channel._extensions", [Full()])
+    monkeypatch.setattr("ojobchannels.opening._extensions", [Full()])
     look = 'log([lock.name for lock in channel("oJobManager-locks").locks()])'
     result, told = run(f"jobs:\n{managed()}- {{name: Other, exec: '{look}'}}\ntodo: [Job, Other]\n")
     assert result.exit_status == 1

@@ -36,8 +36,8 @@ class Places(NamedTuple):
 
     def lock_channel(self) -> Channel:
         """Opens the channel of the locks alone."""
-        from ojobchannels.channel import open_channel
         from ojobchannels.manager.core import LOCKS
+        from ojobchannels.opening import open_channel
 
         return open_channel(LOCKS, _existing("locks", self.locks))
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar
 
-from ojobchannels.channel import Channel, open_channel
+from ojobchannels.channel import Channel
 from ojobchannels.documents import check_name, check_value
 from ojobchannels.errors import ChannelError, InvalidOption, RunNotStarted, UnknownJob
 from ojobchannels.hookspecs import LockInfo
@@ -23,6 +23,7 @@ from ojobchannels.manager.jobs import IfRunning, Job, Notice, check_notices, not
 from ojobchannels.manager.launching import Launch, Launcher
 from ojobchannels.manager.records import STATUSES, Record
 from ojobchannels.manager.run import JobRun, OnTimeout, check_on_timeout
+from ojobchannels.opening import open_channel
 
 _Arguments = ParamSpec("_Arguments")
 _Answer = TypeVar("_Answer")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any, Final, NamedTuple
 
-from ojobchannels.channel import from_url
 from ojobchannels.errors import ChannelError, InvalidOption, Problem, UnknownChannelType
 from ojobchannels.hookspecs import ChannelType, Option
 from ojobchannels.ojob.places import DocumentPath
 from ojobchannels.ojob.source import Source
 from ojobchannels.ojob.templates import has_template
 from ojobchannels.ojob.words import closest, did_you_mean
+from ojobchannels.opening import from_url
 from ojobchannels.plugins import checked_options, converted, offered_options, registry
 
 _CHANNELS: Final = ("chJobs", "chLocks")

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ojobchannels.channel import Channel, open_channel
+from ojobchannels.channel import Channel
 from ojobchannels.documents import same
 from ojobchannels.errors import JobMisuse, UnknownJob, shown
 from ojobchannels.manager import Launch
@@ -26,6 +26,7 @@ from ojobchannels.ojob.output import Output
 from ojobchannels.ojob.scheduler import Clock, Scheduler, WallClock
 from ojobchannels.ojob.steps import Steps
 from ojobchannels.ojob.words import closest
+from ojobchannels.opening import open_channel
 
 _OF_THE_MANAGER: Final = {
     "oJobManager-jobs": "jobs",

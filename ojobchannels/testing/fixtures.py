@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias
 
 import pytest
 
-from ojobchannels.channel import open_channel
 from ojobchannels.errors import ChannelError, UnknownChannelType
 from ojobchannels.hookspecs import ChannelType
+from ojobchannels.opening import open_channel
 from ojobchannels.plugins import registry
 from ojobchannels.testing import selection
 from ojobchannels.testing.places import STEM, Place

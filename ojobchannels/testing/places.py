@@ -8,8 +8,9 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from ojobchannels.channel import Channel, open_channel
+from ojobchannels.channel import Channel
 from ojobchannels.errors import ChannelError, NotSupported
+from ojobchannels.opening import open_channel
 
 if TYPE_CHECKING:
     from ojobchannels.manager import JobManager

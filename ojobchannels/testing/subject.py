@@ -8,10 +8,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ojobchannels.channel import Channel, open_channel
+from ojobchannels.channel import Channel
 from ojobchannels.errors import ChannelError
 from ojobchannels.hookspecs import ChannelType
 from ojobchannels.host.clock import Clock
+from ojobchannels.opening import open_channel
 from ojobchannels.plugins import registry
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from ojobchannels.channel import Channel, open_channel
+from ojobchannels.channel import Channel
 from ojobchannels.errors import ChannelClosed, ChannelError, InvalidName, InvalidOption
+from ojobchannels.opening import open_channel
 from ojobchannels.testing.background import PATIENCE
 from ojobchannels.testing.contracts.base import Contract
 from ojobchannels.testing.subject import Subject
