@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import bson
@@ -10,7 +10,7 @@ from bson.int64 import Int64
 from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 
-from ojobchannels.documents import Document, Item, Key, decode, encode
+from ojobchannels.documents import Document, Item, Key, decode, decode_all, encode
 from ojobchannels.errors import InvalidOption, InvalidValue
 from ojobchannels.hookspecs import MISSING
 
@@ -90,9 +90,11 @@ def plain(value: Document) -> Document:
     return int(value) if isinstance(value, Int64) else value
 
 
-def item_of(row: Mapping[str, Any]) -> Item:
-    """Returns the entry in a row."""
-    return Item(decode(row["k"]), value_of(row), position_of(row["o"]))
+def items_of(rows: Sequence[Mapping[str, Any]]) -> list[Item]:
+    """Returns the entries in rows."""
+    keys = decode_all(row["k"] for row in rows)
+    places = (position_of(row["o"]) for row in rows)
+    return list(map(Item, keys, map(value_of, rows), places))
 
 
 def position_of(order: Timestamp) -> int:

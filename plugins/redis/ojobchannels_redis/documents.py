@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from redis.exceptions import RedisError
 
-from ojobchannels.documents import Document, Item, Key, decode, encode, matches
+from ojobchannels.documents import (
+    Document,
+    Item,
+    Key,
+    decode,
+    encode,
+    matches,
+    page_of,
+    values_of,
+)
 from ojobchannels.errors import InvalidValue, NotSupported, OutcomeUnknown, StaleFence
 from ojobchannels.hookspecs import ABSENT, MISSING, Compared, hookimpl
 from ojobchannels_redis import scripts
@@ -68,8 +79,11 @@ class Documents:
 
     @hookimpl
     def get_all(self, match: Document) -> list[Document]:
-        values = self._read_all(self._all(_GET_ALL, "values"))
-        return values if match is None else [value for value in values if matches(match, value)]
+        texts = self._all(_GET_ALL, "values")
+        if match is None:
+            return self._read_all(texts)
+        with self._damage_told():
+            return values_of(map(bytes.decode, texts), match)
 
     @hookimpl
     def items(
@@ -78,17 +92,16 @@ class Documents:
         page: list[Item] = []
         size = limit if match is None else max(limit, _PAGE)
         while True:
-            rows = self._page(_ITEMS, "both", size, newest_first, after)[1:]
-            for at in range(0, len(rows), 3):
-                key, text, position = rows[at : at + 3]
-                after = int(position)
-                value = self._read(text)
-                if match is None or matches(match, value):
-                    page.append(Item(self._read(key), value, after))
-                    if len(page) == limit:
-                        return page
-            if len(rows) < 3 * size:
+            parts = self._page(_ITEMS, "both", size, newest_first, after)[1:]
+            with self._damage_told():
+                rows = [
+                    (key.decode(), text.decode(), int(position))
+                    for key, text, position in zip(*[iter(parts)] * 3, strict=True)
+                ]
+                page += page_of(rows, match, limit - len(page))
+            if len(page) == limit or len(rows) < size:
                 return page
+            after = rows[-1][2]
 
     @hookimpl
     def get_keys(self) -> list[Document]:
@@ -155,8 +168,13 @@ class Documents:
     def _read(self, text: bytes | None) -> Document:
         if text is None:
             return MISSING
-        try:
+        with self._damage_told():
             return decode(text.decode())
+
+    @contextmanager
+    def _damage_told(self) -> Iterator[None]:
+        try:
+            yield
         except ValueError as error:
             raise damage(self._channel, self._documents.server.settings) from error
 
