@@ -88,7 +88,7 @@ class Keeper:
             watch = self._watches.get(lease)
             if watch is not None:
                 watch.renew_at = _renew_at(lease)
-                self._look_within(_due_at(watch) - lease.channel.clock.now())
+                self._look_within_if_possible(_due_at(watch) - lease.channel.clock.now())
 
     def drop(self, lease: Lease) -> None:
         """Forgets the lease: it was released or handed over."""
