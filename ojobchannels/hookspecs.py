@@ -197,8 +197,14 @@ class ChannelSpec:
         """Takes out the entry whose last change is the oldest and returns its value, or MISSING."""
 
     @hookspec(firstresult=True)
-    def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
-        """Grants the lock in one atomic step, or says who holds it."""
+    def lock(
+        self, name: str, token: str, ttl: int, holder: dict[str, Any], waits: bool
+    ) -> Granted | Busy:
+        """Grants the lock in one atomic step, or says who holds it.
+
+        Who `waits` will, if it is refused, `wait` or `unlock` next: a backend that keeps a queue
+        may give it its place at once. Others leave the argument out.
+        """
 
     @hookspec(firstresult=True)
     def unlock(self, name: str, token: str) -> bool:

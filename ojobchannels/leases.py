@@ -323,7 +323,9 @@ def acquire(
     hook, clock = channel.hook, channel.clock
     began = sent = clock.now()
     while True:
-        answer: Granted | Busy = hook.lock(name=name, token=token, ttl=ttl, holder=told)
+        answer: Granted | Busy = hook.lock(
+            name=name, token=token, ttl=ttl, holder=told, waits=wait != 0
+        )
         if isinstance(answer, Granted):
             deadline = own_deadline(sent, ttl)
             if clock.now() < deadline:

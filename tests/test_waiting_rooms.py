@@ -43,7 +43,9 @@ class Room:
     def ask(self, token: str, channel: oc.Channel | None = None) -> Granted | Busy:
         """Asks for the lock."""
         hook = (channel or self.channel).hook
-        answer: Granted | Busy = hook.lock(name="nightly", token=token, ttl=60_000, holder={})
+        answer: Granted | Busy = hook.lock(
+            name="nightly", token=token, ttl=60_000, holder={}, waits=True
+        )
         return answer
 
     def unlock(self, token: str) -> bool:

@@ -14,4 +14,6 @@ SOON = 2.0
 
 def ask(channel: Channel, token: str = TOKEN, ttl: float = 60, name: str = "nightly") -> Any:
     """Asks for a lock by a token of the test's own; answers Granted or Busy."""
-    return channel.hook.lock(name=name, token=token, ttl=round(ttl * 1000), holder={"n": 1})
+    return channel.hook.lock(
+        name=name, token=token, ttl=round(ttl * 1000), holder={"n": 1}, waits=False
+    )

@@ -172,7 +172,8 @@ class LeaseContract(Contract):
         ttls: list[tuple[Any, float]] = [(10, 10), (12.3456, 12.346), (century, 36500 * 86400)]
         for number, (ttl, seconds) in enumerate(ttls):
             assert channel.lock(f"{number}", ttl=ttl).ttl == seconds
-        answer = channel.hook.lock(name="nightly", token="c" * 32, ttl=10, holder={})
+        asked = {"name": "nightly", "token": "c" * 32, "ttl": 10, "holder": {}, "waits": False}
+        answer = channel.hook.lock(**asked)
         assert isinstance(answer, Granted)
 
     @pytest.mark.parametrize(

@@ -217,7 +217,7 @@ class LockTeller(Teller):
 
     def ask_late(self, who: str, call: dict[str, Any], label: str) -> None:
         """Has a request for a lock arrive, and judges the answer."""
-        answer, when = timed(self.times, lambda: self.handle(who).hook.lock(**call))
+        answer, when = timed(self.times, lambda: self.handle(who).hook.lock(**call, waits=False))
         self.tell(f" -> {f'fence {answer.fence}' if isinstance(answer, Granted) else 'busy'}")
         self.judge_request(who, label, when)
 

@@ -355,7 +355,7 @@ def test_the_same_token_gets_the_same_lease_over_a_new_connection(
     through: oc.Channel, proxy: Proxy
 ) -> None:
     """However often it is asked."""
-    asked = {"name": "nightly", "token": "a" * 32, "ttl": 30_000, "holder": {}}
+    asked = {"name": "nightly", "token": "a" * 32, "ttl": 30_000, "holder": {}, "waits": False}
     fences = set()
     for _ in range(3):
         answer = through.hook.lock(**asked)

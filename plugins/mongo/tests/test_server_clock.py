@@ -80,11 +80,11 @@ def test_the_last_millisecond_belongs_to_the_holder_and_the_next_to_nobody(
     ]
     for attempt in attempts:
         for early in (0, 1):
-            channel.hook.lock(**held, ttl=10_000, holder={})
+            channel.hook.lock(**held, ttl=10_000, holder={}, waits=False)
             clock.advance(10 - early * 1e-3)
             assert bool(attempt()) is bool(early)
             clock.advance(20)
-    fence = channel.hook.lock(**held, ttl=10_000, holder={}).fence
+    fence = channel.hook.lock(**held, ttl=10_000, holder={}, waits=False).fence
     clock.advance(10 - 1e-3)
     assert channel.try_lock("nightly", ttl=1) is None
     clock.advance(1e-3)
@@ -138,7 +138,7 @@ def test_many_leases_are_extended_at_once_each_for_itself(storage: Storage) -> N
 def test_the_same_token_gets_the_same_lease_and_no_more_time(storage: Storage) -> None:
     """And a new one with a higher fence when that is over."""
     channel, other = storage.open(), storage.open()
-    asked = {"name": "nightly", "token": "a" * 32, "ttl": 1000, "holder": {}}
+    asked = {"name": "nightly", "token": "a" * 32, "ttl": 1000, "holder": {}, "waits": False}
     first = channel.hook.lock(**asked)
     info = channel.lock_info("nightly")
     again = other.hook.lock(**asked | {"ttl": 60_000})

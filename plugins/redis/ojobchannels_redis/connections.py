@@ -190,7 +190,7 @@ def open_connection(
 def _called(command: Command) -> Command:
     script = command[0]
     if isinstance(script, Script):
-        return ("EVALSHA", script.digest, *command[1:])
+        return (b"EVALSHA", script.digest, *command[1:])  # as text, redis-py takes it apart
     return command
 
 

@@ -38,33 +38,59 @@ class Listener:
         self._bell = bell
         self._timeout = timeout
         self._connection: Any = None
+        self._selector = _Selector()
         self._channels: set[str] = set()
         self._unconfirmed: dict[str, int] = {}
         self._heard = 0.0
         self._pinged = False
 
     def listen(self, connect: Callable[[float], Any]) -> None:
-        """Subscribes to what is wanted, then handles what arrives until something changes."""
+        """Subscribes to what is wanted, then handles what arrives for a while.
+
+        It returns when the bell rings: then something else may be wanted.
+        """
         if self._connection is None:
             self._connection = connect(self._timeout)
+            self._selector.register(self._bell, selectors.EVENT_READ)
+            self._selector.register(self._connection._sock, selectors.EVENT_READ)
             self._heard = time.monotonic()
         wanted = self._audience.wanted()
         self._send("SUBSCRIBE", wanted - self._channels)
         self._send("UNSUBSCRIBE", self._channels - wanted)
         self._channels = wanted
         self._ping()
-        self._bell.wait(min(_LONGEST_SLEEP, self._timeout), self._connection._sock)
-        while self._connection.can_read(0):
-            self._handle(self._connection.read_response())
+        left = min(_LONGEST_SLEEP, self._timeout)
+        ends = time.monotonic() + left
+        rung = False
+        while left > 0 and not rung:
+            rung = any(key.fileobj is self._bell for key, _ in self._selector.select(left))
+            messages = self._read_all()
+            left = ends - time.monotonic()
+            # Last of all, as who is called can go on only when this thread sleeps again.
+            for message in messages:
+                self._handle(message)
+        if rung:
+            self._bell.hush()
 
     def close(self) -> None:
         """Closes the connection."""
         if self._connection is not None:
             self._connection.disconnect()
             self._connection = None
+            self._selector.close()
+            self._selector = _Selector()
         self._channels = set()
         self._unconfirmed = {}
         self._pinged = False
+
+    def _read_all(self) -> list[Any]:
+        messages = []
+        while self._connection.can_read(0):
+            messages.append(self._connection.read_response())
+        if messages:
+            self._heard = time.monotonic()
+            self._pinged = False
+        return messages
 
     def _send(self, command: str, channels: set[str]) -> None:
         if not channels:
@@ -85,8 +111,6 @@ class Listener:
             self._connection.send_command("PING", check_health=False)
 
     def _handle(self, message: Any) -> None:
-        self._heard = time.monotonic()
-        self._pinged = False
         if not isinstance(message, list):
             return
         kind, channel = message[0], message[1].decode()
@@ -112,15 +136,21 @@ class Bell:
         with suppress(OSError):  # it rings already, or is no more
             self._write.send(b"!")
 
-    def wait(self, seconds: float, other: Any = None) -> None:
-        """Waits to be rung, or until something can be read from `other`."""
+    def wait(self, seconds: float) -> None:
+        """Waits to be rung."""
         with _Selector() as selector:
-            selector.register(self._read, selectors.EVENT_READ)
-            if other is not None:
-                selector.register(other, selectors.EVENT_READ)
+            selector.register(self, selectors.EVENT_READ)
             selector.select(seconds)
+        self.hush()
+
+    def hush(self) -> None:
+        """Ends the ringing."""
         with suppress(BlockingIOError):
             self._read.recv(4096)
+
+    def fileno(self) -> int:
+        """Returns what can be read while it rings."""
+        return self._read.fileno()
 
     def close(self) -> None:
         """Gives back its descriptors; ringing it then does nothing."""

@@ -46,8 +46,7 @@ class Locks:
         self._locks = line
         self._names = keys
         self._subscriber = line.server.subscriber
-        self._seats: set[Seat] = set()
-        self._wanted: dict[str, str] = {}  # tokens that may have a place, or have been called
+        self._seats: dict[str, Seat] = {}  # by tokens that may have a place, or have been called
         self._mutex = threading.Lock()
         self._granted: dict[str, str] = {}
         self._closed = False
@@ -57,12 +56,13 @@ class Locks:
         """Leaves the parent's leases and waiters to the parent, in a forked child."""
         self._mutex = threading.Lock()
         self._granted = {}
-        self._wanted = {}
-        self._seats = set()
+        self._seats = {}
 
     @hookimpl
-    def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
-        answer = self._lock(name, token, ttl, holder)
+    def lock(
+        self, name: str, token: str, ttl: int, holder: dict[str, Any], waits: bool
+    ) -> Granted | Busy:
+        answer = self._lock(name, token, ttl, holder, waits)
         if isinstance(answer, Granted):
             self._remember(name, token)
         return answer
@@ -70,7 +70,7 @@ class Locks:
     @hookimpl
     def unlock(self, name: str, token: str) -> bool:
         self._granted.pop(token, None)
-        self._wanted.pop(token, None)
+        self._leave(token)
         lost: list[RedisError] = []
         held = self._locks.call(_UNLOCK, *self._release(name, token), lost)
         if not held and lost:
@@ -127,17 +127,13 @@ class Locks:
     @hookimpl
     def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
         ends = None if timeout is None else time.monotonic() + timeout / 1000
-        self._wanted[token] = name
-        with Seat(self._subscriber, self._ear(), token) as seat:
-            self._seats.add(seat)
-            try:
-                self._wait(seat, self._names.lock(name), seen_fence, ends)
-            except ChannelClosed:
-                with suppress(ChannelError):  # it may have joined after all places were given up
-                    self._unlock_all({token: name})
-                raise
-            finally:
-                self._seats.discard(seat)
+        try:
+            self._wait(self._seat(name, token), self._names.lock(name), seen_fence, ends)
+        except ChannelClosed:
+            self._leave(token)
+            with suppress(ChannelError):  # it may have joined after all places were given up
+                self._unlock_all({token: name})
+            raise
         return True
 
     @hookimpl
@@ -148,10 +144,12 @@ class Locks:
         """Wakes the waiters of this handle, gives up their places, and what was granted late."""
         with self._mutex:
             self._closed = True
-            late = self._granted | self._wanted
-            self._granted, self._wanted = {}, {}
-        for seat in list(self._seats):
+            seats, self._seats = list(self._seats.values()), {}
+            late = self._granted | {seat.token: seat.lock for seat in seats}
+            self._granted = {}
+        for seat in seats:
             seat.ring()
+            seat.leave()
         if late:
             with suppress(ChannelError):
                 self._unlock_all(late)
@@ -169,22 +167,40 @@ class Locks:
     def _ear(self) -> str:
         return self._names.ear(self._subscriber.name)
 
+    def _seat(self, name: str, token: str) -> Seat:
+        seat = self._seats.get(token)
+        if seat is None:
+            seat = self._seats[token] = Seat(self._subscriber, self._ear(), token, name)
+        return seat
+
+    def _leave(self, token: str) -> None:
+        seat = self._seats.pop(token, None)
+        if seat is not None:
+            seat.leave()
+
     def _remember(self, name: str, token: str) -> None:
         with self._mutex:
             if not self._closed:
                 self._granted[token] = name
-                self._wanted.pop(token, None)
+                self._leave(token)
                 return
         self.unlock(name, token)
         raise ChannelClosed(self._locks.channel)
 
-    def _lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
-        key = self._names.lock(name)
+    def _lock(
+        self, name: str, token: str, ttl: int, holder: dict[str, Any], waits: bool
+    ) -> Granted | Busy:
+        key, ear = self._names.lock(name), self._ear()
+        # Seated before it is placed, or a call could be missed; but nobody listens for its sake.
+        seat = self._seat(name, token) if waits and self._subscriber.hears(ear) else None
+        joins = 1 if seat and seat.hears() else 0
         queue = self._names.queue(key)
-        command = (scripts.LOCK, 1, key, token, ttl, encode(holder), self._ear(), queue)
+        command = (scripts.LOCK, 1, key, token, ttl, encode(holder), ear, queue, joins)
         answer = self._locks.call(_LOCK, key, command)
         fence, *more = answer
         if len(more) > 2:
+            if seat and more[2]:
+                seat.placed_for = int(more[0]) / 1e6
             return Busy(int(fence), decode(more[1].decode()), -(-int(more[0]) // 1000))
         if not more:
             return Granted(int(fence), None)
@@ -200,19 +216,24 @@ class Locks:
         return Adopted(int(fence), int(ttl) // 1000, int(left) // 1000)
 
     def _wait(self, seat: Seat, key: str, seen_fence: int, ends: float | None) -> None:
-        seat.settle(_left(ends))
+        hears, left, seat.placed_for = True, seat.placed_for, None
+        if left is None:
+            seat.settle(_left(ends))
         expected: int | None = seen_fence
         queue = self._names.queue(key)
         while not self._closed:
-            hears = seat.hears()
-            ear = self._ear() if hears else ""
-            answer = self._locks.call(_WAIT, key, (scripts.JOIN, 1, key, seat.token, ear, queue))
-            if not answer or (expected not in (None, int(answer[0])) and not answer[2]):
-                return
+            if left is None:
+                hears = seat.hears()
+                command = (scripts.JOIN, 1, key, seat.token, self._ear() if hears else "", queue)
+                answer = self._locks.call(_WAIT, key, command)
+                if not answer or (expected not in (None, int(answer[0])) and not answer[2]):
+                    return
+                left = int(answer[1]) / 1e6
             expected = None  # from now on whoever has it may change; it is called
-            pause = min(seat.patience(hears), int(answer[1]) / 1e6, _left(ends))
+            pause = min(seat.patience(hears), left, _left(ends))
             if pause <= 0 or seat.doze(pause):
                 break
+            left = None
         if self._closed:
             raise ChannelClosed(self._locks.channel)
 

@@ -33,32 +33,38 @@ class Script:
 #
 # LOCK and UNLOCK are written out, since each function that a script defines costs a microsecond.
 
-# ARGV: token, ttl in milliseconds, holder, ear, queue. Answers fence, or fence and what a holder
-# that never unlocked left (its fence, what it told), or what `describe` below answers of another's
-# lease, or as much of one who was called.
+# ARGV: token, ttl in milliseconds, holder, ear, queue, and 1 if it wants a place in the queue where
+# it is refused: who waits need not ask for one then. Answers fence, or fence and what a holder that
+# never unlocked left (its fence, what it told); or of another's lease, or of who was called, the
+# fence, for how many microseconds yet, the holder, and 1 if it has a place.
 LOCK: Final = Script("""
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local text = redis.call('GET', KEYS[1])
 local fence = now
-local last, left_behind
+local last, left_behind, till, holder
 if text then last = string.match(text, '^- (%d+)$') end
 if text and not last then
-  local token, till, since, ttl, holder, before
+  local token, before
   last, token, till = string.match(text, '^- (%d+) (%S+) (%d+)$')
   if last then
-    if token ~= ARGV[1] and now < tonumber(till) then
-      return {last, string.format('%.0f', till - now), '{"next":"the longest waiting"}', ''}
-    end
+    holder = '{"next":"the longest waiting"}'
   else
-    token, last, till, since, ttl, holder, before =
-      string.match(text, '^(%S+) (%d+) (%d+) (%d+) (%d+) ([^\\n]*)\\n?(.*)$')
+    token, last, till, holder, before =
+      string.match(text, '^(%S+) (%d+) (%d+) %d+ %d+ ([^\\n]*)\\n?(.*)$')
     if not token then error('OJOBDAMAGED') end
-    if now < tonumber(till) then
-      if token == ARGV[1] then return {last, string.match(before, '^(%d+) (.*)$')} end
-      return {last, string.format('%.0f', till - now), holder, since, till, ttl}
+    if token == ARGV[1] and now < tonumber(till) then
+      return {last, string.match(before, '^(%d+) (.*)$')}
     end
     left_behind = holder
+  end
+  if token ~= ARGV[1] and now < tonumber(till) then
+    local joined
+    if ARGV[6] == '1' then
+      joined = redis.pcall('ZADD', ARGV[5], 'NX', now, ARGV[1] .. ' ' .. ARGV[4])
+      redis.pcall('PEXPIRE', ARGV[5], 60000)
+    end
+    return {last, string.format('%.0f', till - now), holder, type(joined) == 'number' and 1 or 0}
   end
   redis.pcall('ZREM', ARGV[5], ARGV[1] .. ' ' .. ARGV[4])
 end

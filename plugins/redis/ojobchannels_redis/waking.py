@@ -40,22 +40,34 @@ class _Room:
 
 
 class Seat:
-    """The place of one waiter; use it in ``with``."""
+    """The place of one waiter, from when it may be called until it leaves.
 
-    def __init__(self, subscriber: Subscriber, channel: str, token: str) -> None:
+    Attributes:
+        token: By which it is called.
+        lock: The name of the lock.
+        placed_for: Seconds for which it need not look, since the refusal gave it its place in the
+            queue; None if it did not.
+    """
+
+    def __init__(self, subscriber: Subscriber, channel: str, token: str, lock: str) -> None:
         self.token = token
+        self.lock = lock
+        self.placed_for: float | None = None
         self._subscriber = subscriber
         self._channel = channel
-        self._bell = threading.Event()
-        self._room = _Room()
+        self._bell = threading.Lock()  # released is rung; an Event costs three times as much
+        self._bell.acquire()
+        self._room = subscriber.seat(channel, self)
 
     def ring(self) -> None:
-        """Wakes the waiter."""
-        self._bell.set()
+        """Wakes the waiter, or has it not fall asleep."""
+        with suppress(RuntimeError):  # it rings already
+            self._bell.release()
 
     def settle(self, seconds: float) -> None:
-        """Gives the subscriber a moment to subscribe."""
+        """Has the subscriber listen, and gives it a moment to subscribe."""
         if self._subscriber.has_permission():
+            self._room = self._subscriber.seat(self._channel, self)
             self._room.told.wait(min(seconds, _LOOK_UNTOLD))
 
     def hears(self) -> bool:
@@ -68,13 +80,10 @@ class Seat:
 
     def doze(self, seconds: float) -> bool:
         """Waits to be rung, for some time at most; answers whether it was."""
-        return self._bell.wait(seconds)
+        return self._bell.acquire(timeout=seconds)
 
-    def __enter__(self) -> Seat:
-        self._room = self._subscriber.seat(self._channel, self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def leave(self) -> None:
+        """Makes room: it will not wait any more."""
         self._subscriber.unseat(self._room, self)
 
 
@@ -106,6 +115,11 @@ class Subscriber:
             if not room.told.is_set():
                 self._wake_thread()
             return room
+
+    def hears(self, channel: str) -> bool:
+        """Tells whether who takes a seat now would most likely be rung if it was called."""
+        room = self._rooms.get(channel)
+        return room is not None and room.told.is_set()
 
     def unseat(self, room: _Room, seat: Seat) -> None:
         """Takes the seat away."""

@@ -190,7 +190,8 @@ def test_whom_a_lock_followed_is_told_also_when_the_first_reply_was_lost(
         assert lease.previous["fence"] < lease.fence
         assert lease.previous["pid"] == os.getpid()
         lease.extend()
-        again = through.hook.lock(name="held", token=lease.token, ttl=30_000, holder={})
+        asked = {"name": "held", "token": lease.token, "ttl": 30_000, "holder": {}, "waits": False}
+        again = through.hook.lock(**asked)
         assert again == Granted(lease.fence, None)  # it knows by now
 
 
@@ -306,7 +307,7 @@ def test_closing_gives_back_what_nobody_has_in_hand(through: oc.Channel, storage
     """In one go, also what was granted to one who did not hear of it."""
     other = storage.open()
     for number in range(30):
-        asked = {"token": f"{number:032}", "ttl": 600_000, "holder": {}}
+        asked = {"token": f"{number:032}", "ttl": 600_000, "holder": {}, "waits": False}
         through.hook.lock(name=f"lock {number}", **asked)
     assert len(other.locks()) == 31
     through.close()
@@ -357,7 +358,7 @@ def test_the_same_token_gets_the_same_lease_over_a_new_connection(
     through: oc.Channel, proxy: Proxy
 ) -> None:
     """However often it is asked."""
-    asked = {"name": "nightly", "token": "a" * 32, "ttl": 30_000, "holder": {}}
+    asked = {"name": "nightly", "token": "a" * 32, "ttl": 30_000, "holder": {}, "waits": False}
     fences = set()
     for _ in range(3):
         answer = through.hook.lock(**asked)

@@ -80,11 +80,11 @@ def test_the_last_microsecond_belongs_to_the_holder_and_the_next_to_nobody(
     ]
     for attempt in attempts:
         for early in (0, 1):
-            channel.hook.lock(**held, ttl=10_000, holder={})
+            channel.hook.lock(**held, ttl=10_000, holder={}, waits=False)
             clock.advance(10 - early * 1e-6)
             assert bool(attempt()) is bool(early)
             clock.advance(20)
-    fence = channel.hook.lock(**held, ttl=10_000, holder={}).fence
+    fence = channel.hook.lock(**held, ttl=10_000, holder={}, waits=False).fence
     clock.advance(10 - 1e-6)
     assert channel.try_lock("nightly", ttl=1) is None
     clock.advance(1e-6)

@@ -12,8 +12,11 @@ import ojobchannels as oc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
 
     from ojobchannels.testing.servers import RedisServer
+
+    Background = Callable[..., Future[Any]]
 
 BLOCKING = {"keys", "flushall", "flushdb", "hgetall", "smembers", "sort", "debug", "save"}
 
@@ -32,8 +35,8 @@ class Monitor:
         heard, _ = self.heard(call)
         return heard
 
-    def heard(self, call: Callable[[], Any]) -> tuple[list[str], list[str]]:
-        """Returns what clients sent, and what scripts did."""
+    def heard(self, call: Callable[[], Any], about: str = "") -> tuple[list[str], list[str]]:
+        """Returns what clients sent, and what scripts did, where the text `about` stands in it."""
         self._turn += 1
         self._server.command("ECHO", f"begin {self._turn}")
         call()
@@ -46,9 +49,15 @@ class Monitor:
                 clients, scripts = [], []
             elif told["command"] == f"ECHO end {self._turn}":
                 return clients, scripts
-            else:
+            elif about in told["command"]:
                 by_script = told["client_type"] == "lua"
                 (scripts if by_script else clients).append(told["command"].split()[0].lower())
+
+    def wait_for(self, key: str) -> None:
+        """Returns when the server has the key."""
+        self._server.wait_until(
+            lambda: self._server.command("EXISTS", key) == 1, f"never had {key!r}"
+        )
 
     def close(self) -> None:
         self._monitor.__exit__(None, None, None)
@@ -117,6 +126,31 @@ def test_each_operation_costs_one_request(busy: oc.Channel, monitor: Monitor) ->
     assert monitor.requests(lambda: busy.size()) == ["hlen"]
     busy.set("key", 1)
     assert monitor.requests(lambda: busy.get_set(1, "key", 2)) == ["hget", "evalsha"]
+
+
+def test_a_lock_that_is_waited_for_costs_one_request_more(
+    busy: oc.Channel, monitor: Monitor, in_background: Background
+) -> None:
+    """The refused one gives the place in the queue; so it is once the process listens."""
+    kept = busy.lock("kept", ttl=60)
+    listening = in_background(busy.lock, "kept", ttl=30, wait=None)
+    monitor.wait_for("ojob:{orders:kept}:queue")
+
+    def pass_on() -> None:
+        lease = busy.lock("nightly", ttl=30)
+        waiting = in_background(busy.lock, "nightly", ttl=30, wait=None)
+        monitor.wait_for("ojob:{orders:nightly}:queue")
+        lease.release()
+        waiting.result(30).release()
+
+    costs: list[int] = []
+    while 5 not in costs:  # who waits for half a second looks once more
+        assert len(costs) < 10
+        clients, _ = monitor.heard(pass_on, "orders:nightly")
+        costs.append(clients.count("evalsha"))
+    assert min(costs) == 5
+    kept.release()
+    listening.result(30).release()
 
 
 def test_many_leases_are_extended_in_one_go(busy: oc.Channel, monitor: Monitor) -> None:

@@ -290,7 +290,8 @@ def test_the_one_who_was_called_gets_the_lock(server: RedisServer) -> None:
         lease = channel.lock("nightly", ttl=60)
         stand(server, "first ear")
         lease.release()
-        answer = channel.hook.lock(name="nightly", token="first", ttl=60_000, holder={})
+        asked = {"name": "nightly", "token": "first", "ttl": 60_000, "holder": {}, "waits": True}
+        answer = channel.hook.lock(**asked)
         assert isinstance(answer, oc.hookspecs.Granted)
         assert answer.fence > lease.fence
         assert channel.hook.unlock(name="nightly", token="first")
@@ -310,6 +311,85 @@ def test_a_handle_that_closes_passes_on_the_call_that_it_got(
         assert waiting.result(20) is True
         handle.close()
         following = other.try_lock("nightly", ttl=60)
+        assert following is not None
+        following.release()
+
+
+@pytest.fixture
+def listening(server: RedisServer, in_background: Background) -> Iterator[oc.Channel]:
+    """A handle of a process that listens, since somebody in it waits for another lock."""
+    with oc.open_channel("orders", server.url) as holder, holder.lock("other", ttl=600):
+        channel = oc.open_channel("orders", server.url)
+        waiting = in_background(channel.lock, "other", ttl=30, wait=None)
+        other = QUEUE.replace("nightly", "other")
+        server.wait_until(lambda: server.command("EXISTS", other) == 1, "had nobody waiting")
+        yield channel
+        channel.close()
+        with pytest.raises(oc.ChannelClosed):
+            waiting.result(10)
+
+
+def refuse(channel: oc.Channel, token: str, waits: bool = True) -> int:
+    """Asks for the lock, which somebody holds; returns the fence of that one."""
+    asked = {"name": "nightly", "token": token, "ttl": 60_000, "holder": {}}
+    answer = channel.hook.lock(**asked, waits=waits)
+    assert isinstance(answer, oc.hookspecs.Busy)
+    return answer.fence
+
+
+def queue(server: RedisServer) -> list[str]:
+    """Returns the tokens in the queue of the lock "nightly", in their order."""
+    told = server.command("ZRANGE", QUEUE, "0", "-1")
+    assert isinstance(told, list)
+    return [str(entry).split()[0] for entry in told]
+
+
+def test_who_will_wait_has_its_place_from_the_refusal(
+    server: RedisServer, listening: oc.Channel
+) -> None:
+    """In the order of asking; who asked before does not fall back, and who will not has none."""
+    lease = listening.lock("nightly", ttl=60)
+    refuse(listening, "first")
+    refuse(listening, "passes-by", waits=False)
+    refuse(listening, "second")
+    refuse(listening, "first")
+    assert queue(server) == ["first", "second"]
+    assert listening.hook.unlock(name="nightly", token="first") is False
+    assert queue(server) == ["second"]
+    lease.release()
+    assert record(server)[2] == "second"
+
+
+def test_a_call_between_the_refusal_and_the_wait_is_heard(listening: oc.Channel) -> None:
+    """The wait returns at once, and the lock is kept for who was called."""
+    lags = []
+    for turn in range(5):
+        lease = listening.lock("nightly", ttl=60)
+        asked = {"name": "nightly", "token": f"waits-{turn}"}
+        fence = refuse(listening, asked["token"])
+        lease.release()
+        began = time.monotonic()
+        listening.hook.wait(**asked, seen_fence=fence, timeout=30_000)
+        lags.append(time.monotonic() - began)
+        answer = listening.hook.lock(**asked, ttl=60_000, holder={}, waits=True)
+        assert isinstance(answer, oc.hookspecs.Granted)
+        listening.hook.unlock(**asked)
+    assert min(lags) < 0.4, lags  # who was not woken looks after half a second
+
+
+def test_a_handle_that_closes_gives_up_the_places_of_those_refused(
+    server: RedisServer, listening: oc.Channel
+) -> None:
+    """Of those, too, who had no time to wait; and what they were called for goes to the next."""
+    with oc.open_channel("orders", server.url) as holder:
+        lease = holder.lock("nightly", ttl=60)
+        refuse(listening, "called")
+        refuse(listening, "placed")
+        lease.release()
+        assert record(server)[2] == "called"
+        listening.close()
+        assert queue(server) == []
+        following = holder.try_lock("nightly", ttl=60)
         assert following is not None
         following.release()
 
