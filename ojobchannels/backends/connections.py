@@ -87,15 +87,11 @@ class Loan:
 
     def __enter__(self) -> sqlite3.Connection:
         self._lender.loans[threading.get_ident()] = self
-        if self._gate is not None:
-            self._gate.enter(self._timeout)
-        begin_work(self)
-        connection = self._connection = self._lender.take(self._level)
-        if self._timeout is not None:
-            connection.execute(f"PRAGMA busy_timeout={max(round(self._timeout * 1000), 1)}")
-        if self._in_transaction:
-            connection.execute("BEGIN IMMEDIATE")
-        return connection
+        try:
+            return self._begin()
+        except BaseException:  # there is nobody else to end it where the error is caught
+            self.end()
+            raise
 
     def __exit__(
         self,
@@ -111,6 +107,17 @@ class Loan:
                 self._lender.fold_in_log(connection)
         self._is_sound = kind is None or issubclass(kind, ChannelError | sqlite3.Error)
         self.end()
+
+    def _begin(self) -> sqlite3.Connection:
+        if self._gate is not None:
+            self._gate.enter(self._timeout)
+        begin_work(self)
+        connection = self._connection = self._lender.take(self._level)
+        if self._timeout is not None:
+            connection.execute(f"PRAGMA busy_timeout={max(round(self._timeout * 1000), 1)}")
+        if self._in_transaction:
+            connection.execute("BEGIN IMMEDIATE")
+        return connection
 
     def end(self) -> None:
         """Rolls back what was not committed, and gives all back."""
@@ -169,7 +176,13 @@ class _Idle:
 
     def is_current(self) -> bool:
         """Tells whether the path leads to what was opened, so that others find what is written."""
-        return self.identity is None or _identity(self.path) == self.identity
+        if self.identity is None:
+            return True
+        try:
+            status = os.stat(self.path)  # noqa: PTH116  twice as fast; every operation asks
+        except FileNotFoundError:
+            return False
+        return (status.st_dev, status.st_ino) == self.identity
 
     def close(self) -> None:
         """Closes all of them."""

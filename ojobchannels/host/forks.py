@@ -25,26 +25,42 @@ class LetsGo(Protocol):
 
 
 class _Turnstile:
-    """Work that a fork must not cut in two goes through here; a fork waits for its end."""
+    """Work that a fork must not cut in two goes through here; a fork waits for its end.
+
+    Who works is entered first and looks for forks then, who forks does it the other way round: one
+    of them sees the other. So work takes the lock only while there is a fork.
+    """
 
     def __init__(self) -> None:
-        # `with` on the lock itself: entering a Condition runs Python code, which a signal may cut.
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._working: set[object] = set()
         self._forking = 0
 
     def begin_work(self, work: object) -> None:
+        """Begins what no fork may cut in two; waits if one is under way. Keep it short."""
+        self._working.add(work)
+        if self._forking:
+            self._give_way(work)
+
+    def end_work(self, work: object) -> None:
+        """Ends what `begin_work` began with the same object; a second time does nothing."""
+        self._working.discard(work)
+        if self._forking:
+            with self._lock:
+                self._changed.notify_all()
+
+    def _give_way(self, work: object) -> None:
+        # `with` on the lock itself: entering a Condition runs Python code, which a signal may cut.
         with self._lock:
+            self._working.discard(work)
+            self._changed.notify_all()
             while self._forking:
                 self._changed.wait()
             self._working.add(work)
-
-    def end_work(self, work: object) -> None:
-        with self._lock:
-            self._working.discard(work)
-            if self._forking:
-                self._changed.notify_all()
 
     def begin_fork(self) -> None:
         with self._lock:
@@ -58,6 +74,8 @@ class _Turnstile:
 
 
 _turnstile = _Turnstile()
+begin_work = _turnstile.begin_work
+end_work = _turnstile.end_work
 _forgetting: WeakSet[Forgets] = WeakSet()
 _letting_go: WeakSet[LetsGo] = WeakSet()
 
@@ -72,16 +90,6 @@ def let_go_before_forks(thing: LetsGo) -> None:
     _letting_go.add(thing)
 
 
-def begin_work(work: object) -> None:
-    """Begins what no fork may cut in two; waits if one is under way. Keep it short."""
-    _turnstile.begin_work(work)
-
-
-def end_work(work: object) -> None:
-    """Ends what `begin_work` began with the same object; a second time does nothing."""
-    _turnstile.end_work(work)
-
-
 def _before_fork() -> None:
     _turnstile.begin_fork()
     for thing in list(_letting_go):
@@ -93,8 +101,7 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _turnstile
-    _turnstile = _Turnstile()
+    _turnstile.begin_anew()
     for thing in list(_forgetting):
         thing.forget()
 
