@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ojobchannels as oc
-from ojobchannels.documents import check_key, check_value, encode, matches, parts_of_text, same
+from ojobchannels.documents import (
+    check_key,
+    check_value,
+    decode,
+    encode,
+    matches,
+    parts_of_text,
+    same,
+)
 from ojobchannels.testing.samples import MATCHES, nested
 from ojobchannels.testing.strategies import parts_of
 
@@ -187,3 +196,19 @@ def test_bad_names_of_locks_and_channels_are_refused(
             attempt()
         assert "1 to 4096 bytes of UTF-8 without NUL" in str(refused.value)
     assert channel.locks() == []
+
+
+@pytest.mark.parametrize("text", ['{"a":[1,"b",null]}', ' {"a" : 1.5}\n', "\t1", "1 ", '"a"\n'])
+def test_text_is_read_with_blanks_around_it_or_without(text: str) -> None:
+    """A person who mends a document with another program may leave some."""
+    assert decode(text) == json.loads(text)
+
+
+@pytest.mark.parametrize("text", ["", " ", "{", "1 2", '{"a":1}}', '{"a":1} x', "x", "[1,]"])
+def test_text_that_is_no_document_is_an_error_that_names_the_place(text: str) -> None:
+    """Half of it, or more than one document, is never taken for one."""
+    with pytest.raises(json.JSONDecodeError) as expected:
+        json.loads(text)
+    with pytest.raises(json.JSONDecodeError) as error:
+        decode(text)
+    assert str(error.value) == str(expected.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -52,3 +53,46 @@ def test_a_backend_without_atomic_batches_refuses_more_than_one(
             attempt()
     assert channel.get_keys() == ["a"]
     assert channel.unset_all(["a"]) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda channel: channel.set("b", 0),
+        lambda channel: channel.set_all({"d": 4, "a": 5}),
+        lambda channel: channel.unset("b"),
+        lambda channel: channel.unset("b", fence=7),
+        lambda channel: channel.unset_all(["a", "c"]),
+        lambda channel: channel.get_set(2, "b", 6),
+        lambda channel: channel.pop(),
+        lambda channel: channel.shift(),
+        lambda channel: channel.destroy(),
+    ],
+    ids=["set", "set_all", "unset", "fenced", "unset_all", "get_set", "pop", "shift", "destroy"],
+)
+def test_what_was_read_before_a_change_does_not_stand_for_what_is_there_now(
+    storage: Storage, change: Callable[[oc.Channel], object]
+) -> None:
+    """All ways to read tell the same after any change, by the handle that made it and by others."""
+    handles = storage.open(), storage.open()
+    handles[0].set_all({"a": 1, "b": 2, "c": 3})
+    before = [_read(handle) for handle in handles]
+    change(handles[0])
+    after = [_read(handle) for handle in handles]
+    assert after[0] == after[1] != before[0] == before[1]
+
+
+def _read(channel: oc.Channel) -> list[tuple[object, object]]:
+    """Returns all pairs; fails if two ways to read them differ."""
+    pairs = [(key, value) for key, value in channel.items()]
+    pages = []
+    position = None
+    while page := list(channel.items(limit=1, newest_first=True, after=position)):
+        pages += [(key, value) for key, value in page]
+        position = page[0].position
+    assert pages == pairs[::-1]
+    assert [channel.get(key) for key, _ in pairs] == [value for _, value in pairs]
+    assert channel.get_all() == [value for _, value in pairs]
+    assert channel.get_keys() == [key for key, _ in pairs]
+    assert channel.size() == len(pairs)
+    return pairs

@@ -15,7 +15,8 @@ from benchmarks.measure import Place
 Key = dict[str, Any]
 Value = dict[str, Any]
 NOT_DURABLE = "not durable"
-"""Stands in the name of a store that does not flush to the disk and cannot be told to."""
+"""Stands in the name of a store of which a crash may take what it wrote: it cannot be told to flush
+that to the disk, or only half of it, or it writes anew over what was flushed before."""
 
 
 def text(key: Key) -> str:
@@ -41,7 +42,7 @@ class Peer:
 
 
 class Cachelib(Peer):
-    """Pickles values, all but the one in memory."""
+    """Pickles values; keeps no order of change, and checks nothing."""
 
     lacks = frozenset({"get_all"})
     _cache: Any
@@ -64,7 +65,7 @@ class Cachelib(Peer):
 
 
 class CachelibSimple(Cachelib):
-    """In memory, pickled."""
+    """In memory."""
 
     name = "cachelib (SimpleCache)"
 
@@ -120,12 +121,13 @@ class CachelibMongo(Cachelib):
 
 
 class Tinydb(Peer):
-    """One JSON file, written in place and flushed to the disk; documents are found by a query.
+    """One JSON file; documents are found by a query.
 
-    It cannot replace several documents at once.
+    It is flushed to the disk, but written over in place, without a lock: who is killed in the
+    middle of a write leaves a file that cannot be read. It cannot replace several at once.
     """
 
-    name = "TinyDB"
+    name = f"TinyDB, {NOT_DURABLE}"
     lacks = frozenset({"set_all"})
 
     def __init__(self, place: Place, name: str) -> None:
@@ -160,7 +162,10 @@ class Tinydb(Peer):
 
 
 class Diskcache(Peer):
-    """SQLite, with values as JSON, flushed at commit as ours are."""
+    """SQLite, with values as JSON, flushed at commit as ours are; it keeps no order of change.
+
+    A write touches two pages of the database and not four: no entry moves.
+    """
 
     name = "diskcache"
 
@@ -287,9 +292,9 @@ class KeyValueMemory(KeyValue):
 
 
 class KeyValueFiles(KeyValue):
-    """A file for each entry, flushed to the disk."""
+    """A file for each entry. It is flushed to the disk, its name is not, nor is a removal."""
 
-    name = "py-key-value-aio (filetree)"
+    name = f"py-key-value-aio (filetree), {NOT_DURABLE}"
 
     def __init__(self, place: Place, name: str) -> None:
         from key_value.aio.stores.filetree import FileTreeStore

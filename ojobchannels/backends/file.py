@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -115,26 +116,25 @@ class FileBackend(OneHost):
     def items(
         self, match: Document, limit: int, newest_first: bool, after: int | None
     ) -> list[Item]:
-        page: list[Item] = []
         with self._table.reading:
-            for row in self._table.rows(newest_first, after):
-                if len(page) == limit:
-                    break
-                if match is None or matches(match, row["value"]):
-                    page.append(Item(copy(row["key"]), copy(row["value"]), row.doc_id))
-        return page
+            rows = self._table.rows(newest_first, after)
+            found = (row for row in rows if match is None or matches(match, row["value"]))
+            page = list(islice(found, limit))
+            keys, values = copy([row["key"] for row in page]), copy([row["value"] for row in page])
+        return list(map(Item, keys, values, (row.doc_id for row in page)))
 
     @hookimpl
     @operation
     def get_keys(self) -> list[Document]:
         with self._table.reading:
-            return [copy(row["key"]) for row in self._table.rows()]
+            keys: list[Document] = copy([row["key"] for row in self._table.rows()])
+            return keys
 
     @hookimpl
     @operation
     def size(self) -> int:
         with self._table.reading:
-            return sum(1 for _ in self._table.rows())
+            return self._table.size()
 
     @hookimpl
     @operation

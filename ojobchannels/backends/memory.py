@@ -6,7 +6,10 @@ handler struck within. The callers keep other threads out.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from operator import attrgetter
 from typing import NamedTuple
 
 from ojobchannels.documents import Document, Key, decode
@@ -34,6 +37,24 @@ class Entries(dict[Key, Entry]):
         super().__init__()
         self.feeds: list[Backlog] = []
         self.position = 0
+        self._in_order: list[Entry] | None = None
+
+    def in_order(self) -> list[Entry]:
+        """Returns all; the list is kept until the next change, for those who read in pages."""
+        if self._in_order is None:
+            self._in_order = list(self.values())
+        return self._in_order
+
+    def page(self, newest_first: bool, after: int | None, limit: int | None) -> Iterable[Entry]:
+        """Returns those behind a position, `limit` of them at least, if there are so many."""
+        if newest_first and after is None and limit is not None:
+            return list(islice(reversed(self.values()), limit))  # of many, a few are wanted most
+        entries, position = self.in_order(), attrgetter("position")
+        if not newest_first:
+            first = bisect_right(entries, after or 0, key=position)
+            return map(entries.__getitem__, range(first, len(entries)))
+        end = len(entries) if after is None else bisect_left(entries, after, key=position)
+        return map(entries.__getitem__, range(end - 1, -1, -1))
 
     def put(self, texts: Mapping[Key, tuple[str, str]]) -> None:
         """Stores the texts of keys and values, in this order, behind all others."""
@@ -43,10 +64,11 @@ class Entries(dict[Key, Entry]):
             fresh[key] = Entry(key_text, value_text, self.position)
 
         def put() -> None:
+            self._in_order = None
             for key in fresh:
                 self.pop(key, None)
             self.update(fresh)
-            for entry in fresh.values():
+            for entry in fresh.values() if self.feeds else ():  # as a rule nobody listens
                 self._tell(Change("set", entry.key, entry.value, entry.position))
 
         _wholly(put)
@@ -56,6 +78,7 @@ class Entries(dict[Key, Entry]):
         there = {key: self[key] for key in keys if key in self}
 
         def drop() -> None:
+            self._in_order = None
             for key in there:
                 self.pop(key, None)
             for entry in there.values():
@@ -78,6 +101,7 @@ class Entries(dict[Key, Entry]):
             return MISSING
         entry = self[key]
         value = decode(entry.value)
+        self._in_order = None
         del self[key]
         _wholly(lambda: self._tell_removed(entry))
         return value

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import operator
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -122,12 +121,9 @@ class SimpleBackend:
     def items(
         self, match: Document, limit: int, newest_first: bool, after: int | None
     ) -> list[Item]:
-        entries: Iterable[Entry] = self._snapshot()
-        if newest_first:
-            entries = reversed(self._snapshot())
-        if after is not None:
-            behind = operator.lt if newest_first else operator.gt
-            entries = (one for one in entries if behind(one.position, after))
+        with self._store.mutex:
+            enough = limit if match is None else None
+            entries = self._store.entries.page(newest_first, after, enough)
         return page_of(entries, match, limit)
 
     @hookimpl
@@ -319,7 +315,7 @@ class SimpleBackend:
 
     def _snapshot(self) -> list[Entry]:
         with self._store.mutex:
-            return list(self._store.entries.values())
+            return self._store.entries.in_order()
 
     def _forget_feed(self, feed: Backlog) -> None:
         with self._store.mutex, suppress(ValueError):

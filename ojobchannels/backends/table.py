@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Reversible
 from types import TracebackType
 
 from tinydb import TinyDB
@@ -55,6 +55,7 @@ class Table:
         self._file = file
         self._entries = TinyDB(storage=lambda: file).table(channel)
         self._numbers: dict[Key, int] = {}
+        self._bare: set[Key] = set()  # those where only a mark is left
         self._keys: dict[str, Key] = {}
         self._indexed: tuple[int, ...] | None = None
 
@@ -91,15 +92,19 @@ class Table:
 
     def rows(self, newest_first: bool = False, after: int | None = None) -> Iterator[Row]:
         """Yields the rows that have a value and stand behind `after`, by their last change."""
-        numbers = list(self._numbers.values())  # these grow
-        if after is not None and newest_first:
-            del numbers[bisect_left(numbers, after) :]
-        elif after is not None:
-            del numbers[: bisect_right(numbers, after)]
+        numbers: Reversible[int] = self._numbers.values()  # these grow
+        if after is not None:
+            grown = list(numbers)
+            here = bisect_left(grown, after) if newest_first else bisect_right(grown, after)
+            numbers = grown[:here] if newest_first else grown[here:]
         for number in reversed(numbers) if newest_first else numbers:
             row = self._entries.get(doc_id=number)
             if isinstance(row, Row) and "value" in row:
                 yield row
+
+    def size(self) -> int:
+        """Returns how many rows have a value."""
+        return len(self._numbers) - len(self._bare)
 
     def mark(self, key: Key, fence: int | None) -> int | None:
         """Returns the mark that a write with this fence leaves on the key.
@@ -129,7 +134,9 @@ class Table:
         ):
             self._numbers[key] = number
             row = {"key": copy(key.document)}
-            if value is not MISSING:
+            if value is MISSING:
+                self._bare.add(key)
+            else:
                 row["value"] = copy(value)
             if mark is not None:
                 row["fence"] = mark
@@ -158,6 +165,7 @@ class Table:
         if self._indexed == self._file.seen:
             return
         numbers: dict[Key, int] = {}
+        bare: set[Key] = set()
         keys: dict[str, Key] = {}
         for row in sorted(self._entries.all(), key=_number):
             text = encode(row["key"])
@@ -167,7 +175,10 @@ class Table:
                 reason = f"the entries {both} have the same key"
                 raise self._file.damaged(reason)
             numbers[key], keys[text] = row.doc_id, key
+            if "value" not in row:
+                bare.add(key)
         self._numbers = numbers
+        self._bare = bare
         self._keys = keys
         self._indexed = self._file.seen
 
@@ -180,9 +191,10 @@ class Table:
             raise self._file.damaged(reason) from error
 
     def _drop(self, keys: Iterable[Key]) -> None:
-        numbers = [number for key in keys if (number := self._numbers.pop(key, None)) is not None]
-        if numbers:
-            self._entries.remove(doc_ids=numbers)
+        dropped = [key for key in keys if key in self._numbers]
+        if dropped:
+            self._bare.difference_update(dropped)
+            self._entries.remove(doc_ids=[self._numbers.pop(key) for key in dropped])
 
 
 def _number(row: Row) -> int:
