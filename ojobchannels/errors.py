@@ -5,6 +5,7 @@ One module, however long it grows: who handles errors looks here for all of them
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -390,20 +391,23 @@ class LogFileUnavailable(JobError, OSError):
 
 
 class RunsAlready(JobError, RuntimeError):
-    """A job file with ``ojob.unique`` runs in another process of this host; nothing was run.
+    """A job file with ``ojob.unique`` runs already on this host; nothing was run.
 
     Attributes:
-        pid: That process, or None if it has not told yet.
+        pid: The process that runs it, which may be this one, or None if it has not told yet.
     """
 
     def __init__(self, file: str, pid_file: str, pid: int | None) -> None:
         self.file = file
         self.pid_file = pid_file
         self.pid = pid
-        who, by = (f"process {pid}", f" by `kill {pid}`") if pid else ("another process", "")
-        super().__init__(
-            f"{file} runs already: {who} holds {pid_file!r}; wait for its end, or stop it{by}"
-        )
+        who, advice = "another process", "wait for its end, or stop it"
+        if pid == os.getpid():
+            who = "this very process"
+            advice = "call it when that run is over, or name another file in `ojob.unique.pidFile`"
+        elif pid:
+            who, advice = f"process {pid}", f"{advice} by `kill {pid}`"
+        super().__init__(f"{file} runs already: {who} holds {pid_file!r}; {advice}")
 
 
 class JobMisuse(JobError, RuntimeError):

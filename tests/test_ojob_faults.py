@@ -390,6 +390,49 @@ FAULTS = {  # what is in the file; what is told of it, after its name
         "3:19: jobs[1].deps: 'B' is in the todo, but 'A', for which it waits, is not; add 'A' to "
         "the todo",
     ),
+    "a dependency that runs at times": (
+        "jobs:\n- {name: A, typeArgs: {timeInterval: 9}}\n- {name: B, deps: A}\ntodo: [A, B]",
+        "3:19: jobs[1].deps: 'B' waits for 'A', which is not run by the todo, but at its times; "
+        "take it out",
+    ),
+    "a dependency that runs for changes": (
+        "jobs:\n- {name: A, type: subscribe, typeArgs: {chSubscribe: c}}\n- {name: B, deps: A}\n"
+        "todo: [A, B]",
+        "3:19: jobs[1].deps: 'B' waits for 'A', which is not run by the todo, but for changes; "
+        "take it out",
+    ),
+    "a dependency that runs at the end in this todo": (
+        "jobs:\n- name: A\n- {name: B, deps: A}\ntodo:\n- {job: A, type: shutdown}\n- B",
+        "3:19: jobs[1].deps: 'B' waits for 'A', which is not run by the todo, but at the end of "
+        "the run; take it out",
+    ),
+    "an expected argument that is told of twice": (
+        "help:\n  expects:\n  - name: a\n  - {name: a, mandatory: true}",
+        "4:12: help.expects[1].name: there is another argument 'a' in line 3; take one of them out",
+    ),
+    "a choice that is nothing": (
+        "help:\n  expects:\n  - name: a\n    options:\n    - 1\n    -",
+        "6:6: help.expects[0].options[1]: expected text, a number, true or false, found nothing; "
+        "write one, or take the dash out",
+    ),
+    "an example that is a list": (
+        "help: {expects: [{name: a, example: [1]}]}",
+        "1:37: help.expects[0].example: expected text, a number, true or false, found a list; "
+        "write one of these",
+    ),
+    "a list where one text is meant": (
+        "jobs:\n- name: A\n  typeArgs: {lock: [a, b]}",
+        "3:20: jobs[0].typeArgs.lock: expected text, found a list; write `lock: …`, with quotes "
+        "around what YAML would take for more",
+    ),
+    "a job with two languages": (
+        "jobs:\n- name: A\n  lang: shell\n  typeArgs: {lang: python}",
+        "3:9: jobs[0].lang: `lang` and `typeArgs.lang` name two languages; take one of them out",
+    ),
+    "a rule that is nothing": (
+        "jobs:\n- name: A\n  check: {in: {a: }}",
+        "3:18: jobs[0].check.in.a: expected text, found nothing; write one, or take the key out",
+    ),
     "code that is no Python": (
         "jobs:\n- name: A\n  exec: |\n    x = 1\n    if x\n      y = 2",
         "5:9: jobs[0].exec: this is not Python: expected ':'",
@@ -495,6 +538,16 @@ def test_a_fault_is_told_with_its_place_and_what_to_do(
         check_file("f.yaml")
     told = told.replace("{folder}", str(tmp_path)).replace("{parent}", str(tmp_path.parent))
     assert str(caught.value) == f"f.yaml:{told}"
+
+
+def test_a_dependency_may_run_at_times_too_if_the_todo_also_runs_it(tmp_path: Path) -> None:
+    """One entry that runs when the todo comes to it is enough."""
+    file = tmp_path / "f.yaml"
+    file.write_text(
+        "jobs:\n- name: A\n- {name: B, deps: A}\n"
+        "todo:\n- A\n- {name: A, typeArgs: {timeInterval: 9}}\n- {name: A, type: shutdown}\n- B\n"
+    )
+    assert [entry.job for entry in check_file(file).todo] == ["A", "A", "A", "B"]
 
 
 def test_all_faults_of_all_files_are_told_at_once_in_the_order_of_their_places(

@@ -208,8 +208,8 @@ def test_a_file_that_is_to_run_once_keeps_a_second_run_out(tmp_path: Path, told:
         assert not pid_file.exists()
     assert told.lines[:3] == [
         f"Look: {os.getpid()}\n",
-        f"Look: {path} runs already: process {os.getpid()} holds '{pid_file}'; wait for its end, "
-        f"or stop it by `kill {os.getpid()}`",
+        f"Look: {path} runs already: this very process holds '{pid_file}'; call it when that run "
+        "is over, or name another file in `ojob.unique.pidFile`",
         "Look completed",
     ]
 

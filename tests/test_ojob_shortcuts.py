@@ -92,3 +92,33 @@ def test_a_faulty_shortcut_is_told(tmp_path: Path, shortcut: str, told: str) -> 
     with pytest.raises(JobFileError) as caught:
         check_file(path)
     assert told in str(caught.value)
+
+
+def test_a_shortcut_belongs_to_one_job_of_a_file(tmp_path: Path) -> None:
+    """Else it would not be clear which of them an entry calls."""
+    path = tmp_path / "f.yaml"
+    path.write_text(
+        "jobs:\n"
+        "- {name: A, typeArgs: {shortcut: {name: a, keyArg: x}}}\n"
+        "- {name: B, typeArgs: {shortcut: {name: a, keyArg: x}}}\n"
+        "todo:\n- (a): 1\n"
+    )
+    with pytest.raises(JobFileError) as caught:
+        check_file(path)
+    place = "3:41: jobs[1].typeArgs.shortcut.name"
+    said = "another job has the shortcut 'a', in line 2; rename one of them"
+    assert str(caught.value) == f"{path}:{place}: {said}"
+
+
+def test_the_shortcut_of_a_later_file_counts(tmp_path: Path) -> None:
+    """As its jobs do."""
+    (tmp_path / "base.yaml").write_text(
+        "jobs: [{name: A, typeArgs: {shortcut: {name: a, keyArg: x}}}]\n"
+    )
+    path = tmp_path / "f.yaml"
+    path.write_text(
+        "include: base.yaml\n"
+        "jobs: [{name: B, typeArgs: {shortcut: {name: a, keyArg: x}}}]\n"
+        "todo:\n- (a): 1\n"
+    )
+    assert [entry.job for entry in check_file(path).todo] == ["B"]

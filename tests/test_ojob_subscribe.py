@@ -105,6 +105,43 @@ def test_a_file_that_is_read_again_replaces_the_job(
     assert not any("old" in line for line in daemon.output.rest())
 
 
+def test_a_call_that_is_on_when_the_file_is_read_again_ends_before_the_next_one(
+    start_daemon: RunDaemon, tmp_path: Path
+) -> None:
+    """Calls are made one after the other all the same; what has ended counts no more."""
+    file, go_on = str(tmp_path / "orders.db"), tmp_path / "go on"
+    text = f"""\
+        jobs:
+        - name: Open
+          exec: |
+            channel("orders", {{"type": "db", "args": {{"file": {file!r}}}}})
+        - name: Slow
+          type: subscribe
+          typeArgs: {{chSubscribe: orders}}
+          exec: |
+            import os, time
+            log("begins", args["k"])
+            while not os.path.exists({str(go_on)!r}):
+                time.sleep(0.01)
+            log("ends", args["k"])
+        todo: [Open, Slow]
+        """
+    daemon = start_daemon(text)
+    daemon.hear("Ready completed")
+    with oc.open_channel("orders", type="db", file=file) as orders:
+        orders.set("first", 1)
+        daemon.hear("Slow: begins first")
+        daemon.reread(text)
+        daemon.hear("was read again: 1 subscription")
+        orders.set("second", 1)
+        assert not daemon.output.hears("Slow: begins second", 0.2)
+        go_on.touch()
+        daemon.hear("Slow: ends first")
+        daemon.hear("Slow: begins second")
+        daemon.hear("Slow: ends second")
+    assert daemon.stop().exit_status == 0
+
+
 def test_run_records_can_be_watched(start_daemon: RunDaemon) -> None:
     """The channels of the manager are channels too."""
     daemon = start_daemon(

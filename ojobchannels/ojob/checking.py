@@ -17,10 +17,11 @@ from ojobchannels.ojob.configs import config_faults, faults_in_args
 from ojobchannels.ojob.exclusion import lock_faults
 from ojobchannels.ojob.expectations import rule_faults
 from ojobchannels.ojob.graphs import circles, reach, unfolded
+from ojobchannels.ojob.helping import help_faults
 from ojobchannels.ojob.includes import NOT_BUNDLED, bundled_jobs
 from ojobchannels.ojob.languages import NO_TIMEOUT, PYTHON, Languages
 from ojobchannels.ojob.managing import INIT
-from ojobchannels.ojob.manners import manner_faults
+from ojobchannels.ojob.manners import manner_faults, put_off_to
 from ojobchannels.ojob.modules import compile_module, module_name
 from ojobchannels.ojob.places import DocumentPath
 from ojobchannels.ojob.shortcuts import shortcut_faults
@@ -104,6 +105,8 @@ class Check:
         for source in sources:
             self._read_jobs(source)
             self.problems += zone_faults(source)
+            self.problems += shortcut_faults(source)
+            self.problems += help_faults(source)
             self.problems += languages.faults(source) if languages else ()
             self._read_modules(source)
             self._check_args(source, ("init",), _map(source.data).get("init"))
@@ -195,7 +198,6 @@ class Check:
     def _check_job(self, job: RawJob) -> None:
         self.problems += rule_faults(job.source, job.path, job.data)
         self._check_each(job)
-        self.problems += shortcut_faults(job.source, job.path, job.data)
         faults = list(file_faults(job.source, job.path, job.data))
         self.problems += faults
         if job.data.get("type") == "jobs" and not faults:
@@ -317,12 +319,21 @@ class Check:
                 self.problems.append(job.source.problem(path, said, hint))
         if next(circles(parts), None) is None:
             self._check_sizes(parts)
-        called = {mention.name for mention in todo}
-        for name in sorted(called & self._jobs.keys()):
-            for missing, source, path in self._deps(name, parts):
-                if missing in self._jobs and missing not in called:
-                    said = f"{name!r} is in the todo, but {missing!r}, for which it waits, is not"
-                    self.problems.append(source.problem(path, said, f"add {missing!r} to the todo"))
+        called = {one.name: self._put_off_to(one) for one in todo if one.name in self._jobs}
+        called |= {one.name: None for one in todo if self._put_off_to(one) is None}
+        for name in sorted(called.keys() & self._jobs.keys()):
+            for dep, source, path in self._deps(name, parts):
+                if dep in self._jobs and dep not in called:
+                    said = f"{name!r} is in the todo, but {dep!r}, for which it waits, is not"
+                    self.problems.append(source.problem(path, said, f"add {dep!r} to the todo"))
+                elif when := called.get(dep):
+                    said = f"{name!r} waits for {dep!r}, which is not run by the todo, but {when}"
+                    self.problems.append(source.problem(path, said, "take it out"))
+
+    def _put_off_to(self, call: Mention) -> str | None:
+        if call.name not in self._jobs:
+            return None
+        return put_off_to(call.source.data["todo"][call.path[1]], self._jobs[call.name].data)
 
     def _check_sizes(self, parts: Mapping[str, list[str]]) -> None:
         """Refuses jobs whose parts name each other so often that they would hardly come to an end.

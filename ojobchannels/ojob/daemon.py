@@ -67,7 +67,8 @@ class Daemon:
         schedule.start()
 
     def _watch(self, flow: Flow, channel: str) -> None:
-        watch = Watch(self.session, flow, channel)
+        ended = [one for one in self._watches if one.ended]
+        watch = Watch(self.session, flow, channel, ended)
         try:
             watch.start()
         except ChannelError as error:
@@ -88,7 +89,8 @@ class Daemon:
 
     def _tasks(self) -> str:
         """Says what it has to do, behind a colon."""
-        kinds = ((self._schedules, "schedule"), (self._watches, "subscription"))
+        watches = [one for one in self._watches if not one.ended]
+        kinds = ((self._schedules, "schedule"), (watches, "subscription"))
         told = [f"{len(all)} {kind}{'s' * (len(all) > 1)}" for all, kind in kinds if all]
         times = [(time, one.name) for one in self._schedules if (time := one.next_time())]
         if times:

@@ -53,6 +53,7 @@ _WRONG_SHAPES: Final = {
     "string_type",
     "int_type",
     "int_from_float",
+    "float_type",
     "bool_type",
 }
 _RANGES: Final = {
@@ -76,6 +77,7 @@ class _Shape(NamedTuple):
 _PAIRS: Final = "write `key: value` below it"
 _YES_OR_NO: Final = _Shape("true or false", "", "write `true` or `false`")
 _NAMES: Final = _Shape("a name or a list of names", "a name")
+_PLAIN: Final = "text, a number, true or false"
 _SHAPES: Final = {
     "": _Shape("a map", "", "a job file has `jobs` and a `todo`"),
     "jobs": _Shape("a list", "a map", "write each job as `- name: …`"),
@@ -88,8 +90,9 @@ _SHAPES: Final = {
     "help": _Shape("a map", "", "write `text: …` and `expects` below it"),
     "expects": _Shape("a list", "a map", "write each argument as `- name: …`"),
     "mandatory": _YES_OR_NO,
-    "options": _Shape("a list", "a value"),
-    "moptions": _Shape("a list", "a value"),
+    "example": _Shape(_PLAIN, "", "write one of these"),
+    "options": _Shape("a list", _PLAIN),
+    "moptions": _Shape("a list", _PLAIN),
     "deps": _NAMES,
     "each": _NAMES,
     "when": _NAMES,
@@ -188,18 +191,22 @@ def _wrong_shape(source: Source, path: DocumentPath, found: Any) -> Problem:
     if expected == "a map" and isinstance(found, str) and re.search(r"\w:\S", found):
         hint = "put a space behind the colon"
     elif not hint:
-        hint = _advice(key, found, in_list=isinstance(path[-1], int))
+        hint = _advice(key, expected, found, in_list=isinstance(path[-1], int))
     return source.problem(path, f"expected {expected}, found {_kind(found)}", hint)
 
 
-def _advice(key: str, found: Any, *, in_list: bool) -> str:
+def _advice(key: str, expected: str, found: Any, *, in_list: bool) -> str:
     match found:
         case int() | float():
             return "put quotes around it"
         case None:
-            return "write one, or take the dash out"
+            return f"write one, or take the {'dash' if in_list else 'key'} out"
         case _ if in_list and key in ("jobs", "args", "expects"):
             return "write `key: value` behind the dash"
+        case _ if expected == _TEXT.whole and key != "name":
+            return f"write `{key}: …`, with quotes around what YAML would take for more"
+        case _ if expected == _PLAIN:
+            return "write one of these"
         case _ if in_list or key == "name":
             return "write one name"
         case _:

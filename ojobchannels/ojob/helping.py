@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ojobchannels.documents import encode
-from ojobchannels.errors import InvalidJobArgs
+from ojobchannels.errors import InvalidJobArgs, Problem
 from ojobchannels.ojob.model import ExpectSpec, HelpSpec
+from ojobchannels.ojob.places import DocumentPath
+from ojobchannels.ojob.source import Source
 
 
 class Help(NamedTuple):
@@ -30,6 +32,20 @@ def help_of(specs: Iterable[HelpSpec | None]) -> Help:
             text = spec.text or text
             expects |= {one.name: one for one in spec.expects}
     return Help(text, expects)
+
+
+def help_faults(source: Source) -> Iterator[Problem]:
+    """Yields the arguments of which one file tells twice."""
+    match source.data:
+        case {"help": {"expects": list(expects)}}:
+            first: dict[str, DocumentPath] = {}
+            for at, one in enumerate(expects):
+                path: DocumentPath = ("help", "expects", at, "name")
+                name = one.get("name") if isinstance(one, dict) else None
+                if isinstance(name, str) and first.setdefault(name, path) != path:
+                    line = source.place(first[name]).line
+                    said = f"there is another argument {name!r} in line {line}"
+                    yield source.problem(path, said, "take one of them out")
 
 
 def check_expected(name: str, help: Help, args: Mapping[str, Any]) -> None:

@@ -59,8 +59,11 @@ class Languages:
     def process_faults(
         self, source: Source, path: DocumentPath, job: Mapping[str, Any]
     ) -> Iterator[Problem]:
-        """Yields what a job asks for that only code in a process of its own can have."""
+        """Yields two languages for one job, and what only code in a process of its own can have."""
         given, name = _map(job.get("typeArgs")), self.of(source, job)
+        if job.get("lang") and given.get("lang") and job["lang"] != given["lang"]:
+            said = "`lang` and `typeArgs.lang` name two languages"
+            yield source.problem((*path, "lang"), said, "take one of them out")
         if given.get("timeout") is not None and name == PYTHON:
             yield source.problem((*path, "typeArgs", "timeout"), *NO_TIMEOUT, at_key=True)
         language = find_language(name)

@@ -42,5 +42,23 @@ def manner_faults(
     yield from lock_faults(source, path, both)
 
 
+def put_off_to(entry: Any, job: Mapping[str, Any]) -> str | None:
+    """Returns when a call runs that does not when the todo comes to it, else None.
+
+    Args:
+        entry: The entry of the todo, as it was read.
+        job: Its job, as it was read.
+    """
+    said = _map(entry)
+    given = _map(job.get("typeArgs")) | _map(said.get("typeArgs"))
+    if (said.get("type") or job.get("type")) == "shutdown":
+        return "at the end of the run"
+    if given.get("chSubscribe") is not None:
+        return "for changes"
+    if given.get("cron") is not None or given.get("timeInterval") is not None:
+        return "at its times"
+    return None
+
+
 def _map(data: Any) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}

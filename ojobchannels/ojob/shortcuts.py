@@ -34,17 +34,22 @@ def written_out(sources: list[Source]) -> list[Source]:
     return [source.replaced(todo=_todo(source, known)) if known else source for source in sources]
 
 
-def shortcut_faults(
-    source: Source, path: DocumentPath, job: Mapping[str, Any]
-) -> Iterator[Problem]:
-    """Yields what is wrong with the name of a shortcut that a job declares."""
-    given = job.get("typeArgs")
-    found = given.get("shortcut") if isinstance(given, dict) else None
-    name = found.get("name") if isinstance(found, dict) else None
-    if isinstance(name, str) and name and re.search(r"[()]|^\s|\s$", name):
-        said = f"{name!r} cannot stand in brackets"
-        hint = "write a name without brackets and blanks around it"
-        yield source.problem((*path, "typeArgs", "shortcut", "name"), said, hint)
+def shortcut_faults(source: Source) -> Iterator[Problem]:
+    """Yields what is wrong with the names of the shortcuts that the jobs of a file declare."""
+    first: dict[str, DocumentPath] = {}
+    jobs = source.data.get("jobs") if isinstance(source.data, dict) else None
+    for at, job in enumerate(jobs if isinstance(jobs, list) else []):
+        match job:
+            case {"typeArgs": {"shortcut": {"name": str(name)}}} if name:
+                path: DocumentPath = ("jobs", at, "typeArgs", "shortcut", "name")
+                if re.search(r"[()]|^\s|\s$", name):
+                    hint = "write a name without brackets and blanks around it"
+                    yield source.problem(path, f"{name!r} cannot stand in brackets", hint)
+                elif name in first:
+                    line = source.place(first[name]).line
+                    said = f"another job has the shortcut {name!r}, in line {line}"
+                    yield source.problem(path, said, "rename one of them")
+                first.setdefault(name, path)
 
 
 def _declared(source: Source) -> Iterator[tuple[str, _Shortcut]]:

@@ -6,6 +6,7 @@ slow job holds up its own changes only.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ojobchannels.feeds import Change
@@ -18,14 +19,21 @@ if TYPE_CHECKING:
 
 
 class Watch:
-    """Has a job called for each change of a channel, until it ends."""
+    """Has a job called for each change of a channel, until it ends.
 
-    def __init__(self, session: Session, flow: Flow, channel: str) -> None:
+    Attributes:
+        ended: Whether it has; a call may still be on.
+    """
+
+    def __init__(
+        self, session: Session, flow: Flow, channel: str, ended: Iterable[Watch] = ()
+    ) -> None:
+        self.ended = False
         self._session = session
         self._job = flow.job
+        self._before = [one for one in ended if one._job.name == flow.job.name]
         self._layers = flow.layers[1:]
         self._channel = channel
-        self._ended = False
         self._subscription: Subscription | None = None
 
     @property
@@ -45,7 +53,7 @@ class Watch:
 
     def end(self) -> None:
         """Ends; a call that is on goes on."""
-        self._ended = True
+        self.ended = True
         if self._subscription is not None:
             self._subscription.close(wait=False)
 
@@ -55,7 +63,10 @@ class Watch:
             self._subscription.close()
 
     def _call(self, change: Change) -> None:
-        if self._ended or self._session.stopping.is_set():
+        while self._before:  # those of an earlier state of the file, on a call of this job
+            self._before[-1].join()
+            self._before.pop()
+        if self.ended or self._session.stopping.is_set():
             return
         told = {"ch": self._channel, "op": change.op, "k": change.key, "v": change.value}
         flow = Flow(self._session, self._job, [*self._layers, Layer(told, False)])
