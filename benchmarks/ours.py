@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import ojobchannels as oc
 from benchmarks.measure import Place
-from ojobchannels.leases import Lease
+from ojobchannels.channels.lease import Lease
 
 NAME = "ojobchannels"
 Key = dict[str, Any]

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ojobchannels.ojob import model, settings
-from ojobchannels.ojob.schema import json_schema
-from ojobchannels.ojob.specs import Spec
+from ojobchannels.ojob.schema import model, settings
+from ojobchannels.ojob.schema.base import Spec
+from ojobchannels.ojob.schema.json_schema import json_schema
 
 REFERENCE: Final = Path(__file__).parent / "reference"
 PAGE: Final = REFERENCE / "job-files.md"

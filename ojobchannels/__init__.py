@@ -9,8 +9,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ojobchannels import moved
+
 if TYPE_CHECKING:
-    from ojobchannels.channel import Channel
+    from ojobchannels.changes import Change
+    from ojobchannels.channels.channel import Channel
+    from ojobchannels.channels.lease import Lease
+    from ojobchannels.channels.opening import add_extension, open_channel, remove_extension
+    from ojobchannels.channels.subscription import Subscription
     from ojobchannels.documents import Document, Item, Key, matches
     from ojobchannels.errors import (
         ChannelClosed,
@@ -42,7 +48,6 @@ if TYPE_CHECKING:
         UnknownChannelType,
         UnknownJob,
     )
-    from ojobchannels.feeds import Change
     from ojobchannels.hookspecs import (
         ABSENT,
         MISSING,
@@ -51,11 +56,8 @@ if TYPE_CHECKING:
         Option,
         hookimpl,
     )
-    from ojobchannels.languages import Code, Host, Language, Program
-    from ojobchannels.leases import Lease
     from ojobchannels.manager import JobManager, JobRun, Launch
-    from ojobchannels.opening import add_extension, open_channel, remove_extension
-    from ojobchannels.subscriptions import Subscription
+    from ojobchannels.ojob.languages import Code, Host, Language, Program
 
 __all__ = [
     "ABSENT",
@@ -112,17 +114,19 @@ __all__ = [
     "remove_extension",
 ]
 
+moved.install()
+
 # Where they are found, the cheapest first.
 _HOMES = (
     "errors",
     "documents",
-    "languages",
-    "feeds",
+    "ojob.languages",
+    "changes",
     "hookspecs",
-    "leases",
-    "subscriptions",
-    "channel",
-    "opening",
+    "channels.lease",
+    "channels.subscription",
+    "channels.channel",
+    "channels.opening",
     "manager",
 )
 

@@ -18,9 +18,8 @@ from typing import Any, Final, NamedTuple
 
 import pluggy
 
+from ojobchannels.changes import Feed
 from ojobchannels.documents import Document, Item, Key
-from ojobchannels.feeds import Feed
-from ojobchannels.languages import Language
 
 PROJECT: Final = "ojobchannels"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -120,6 +119,8 @@ class ChannelType:
             gets the latest state of each key that changed).
             Where some depend on the server, the backend tells those in an attribute of the same
             name.
+        exists: Called as ``exists(options)``; returns whether a channel was opened there before,
+            and creates nothing. Without it, a channel is taken to exist.
     """
 
     name: str
@@ -129,6 +130,7 @@ class ChannelType:
     schemes: tuple[str, ...] = ()
     parse_url: Callable[[str], Mapping[str, Any]] | None = field(default=None, repr=False)
     capabilities: frozenset[str] = frozenset()
+    exists: Callable[[Mapping[str, Any]], bool] | None = field(default=None, repr=False)
 
 
 class DiscoverySpec:
@@ -138,9 +140,9 @@ class DiscoverySpec:
     def ojobchannels_channel_types(self) -> Iterable[ChannelType]:
         """Returns the channel types that the plugin offers; called before the first open."""
 
-    @hookspec
-    def ojobchannels_languages(self) -> Iterable[Language]:
-        """Returns the languages of job files that the plugin offers; called at the same time."""
+
+HOOKS_ELSEWHERE: Final = {"ojobchannels_languages": "ojobchannels.ojob.languages.LanguageSpec"}
+"""Hooks of plugins whose spec stands with the part of the package that calls them."""
 
 
 class ChannelSpec:

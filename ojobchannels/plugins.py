@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from importlib.metadata import Distribution, EntryPoint, distributions
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import pluggy
 
@@ -19,8 +19,15 @@ from ojobchannels.errors import (
     UnknownChannelType,
     shown,
 )
-from ojobchannels.hookspecs import PROJECT, ChannelSpec, ChannelType, DiscoverySpec, Option
-from ojobchannels.languages import Language
+from ojobchannels.hookspecs import (
+    HOOKS_ELSEWHERE,
+    PROJECT,
+    ChannelSpec,
+    ChannelType,
+    DiscoverySpec,
+    Option,
+)
+from ojobchannels.suggestions import did_you_mean
 
 BUILT_IN = "ojobchannels"
 _CLOCK = "clock"
@@ -46,10 +53,11 @@ class Provided(NamedTuple):
     distribution: str
 
 
-class ProvidedLanguage(NamedTuple):
-    """A language of job files and the distribution that provides it."""
+class Loaded(NamedTuple):
+    """A plugin that was loaded, and the distribution that it came with."""
 
-    language: Language
+    plugin: object
+    name: str
     distribution: str
 
 
@@ -68,12 +76,11 @@ class Registry:
 
     Attributes:
         failures: The plugins that could not be loaded.
-        languages: The languages of job files that plugins offer.
     """
 
     def __init__(self) -> None:
         self.failures: list[Failure] = []
-        self.languages: list[ProvidedLanguage] = []
+        self._loaded: list[Loaded] = []
         self._providers: dict[str, list[Provided]] = {}
         self._load()
 
@@ -121,31 +128,47 @@ class Registry:
             return self.find(_SCHEMES_ELSEWHERE[scheme])
         raise UnknownChannelType(f"{scheme}://", tuple(known), None)
 
+    def results(self, spec: type, hook: str) -> Iterator[tuple[Any, str]]:
+        """Yields each item that plugins return from a discovery hook, and its distribution.
+
+        A plugin whose hook raises is noted in `failures`.
+
+        Args:
+            spec: The class that specifies the hook.
+            hook: The hook's name; it takes no arguments and returns an iterable.
+        """
+        for loaded in self._loaded:
+            try:
+                items = _call(loaded, spec, hook)
+            except (Exception, SystemExit) as error:  # noqa: BLE001  one must not break all
+                self.failures.append(Failure(loaded.name, loaded.distribution, error))
+                continue
+            yield from ((item, loaded.distribution) for item in items)
+
     def _load(self) -> None:
-        self._ask(backends, BUILT_IN, BUILT_IN)
+        self._loaded.append(Loaded(backends, BUILT_IN, BUILT_IN))
         disabled = os.environ.get("OJOBCHANNELS_DISABLE_PLUGINS", "").replace(" ", "").split(",")
         for entry_point, distribution in _entry_points():
             if entry_point.name in disabled or distribution in disabled:
                 continue
             try:
-                plugin = entry_point.load()
-                self._ask(plugin, entry_point.name, distribution)
+                self._loaded.append(Loaded(entry_point.load(), entry_point.name, distribution))
             except (Exception, SystemExit) as error:  # noqa: BLE001  one must not break all
                 self.failures.append(Failure(entry_point.name, distribution, error))
+        for type, distribution in self.results(DiscoverySpec, "ojobchannels_channel_types"):
+            self._providers.setdefault(type.name, []).append(Provided(type, distribution))
 
-    def _ask(self, plugin: object, name: str, distribution: str) -> None:
-        manager = pluggy.PluginManager(PROJECT)
-        manager.add_hookspecs(DiscoverySpec)
-        manager.register(plugin, name)
-        manager.check_pending()
-        answers = cast("list[list[ChannelType]]", manager.hook.ojobchannels_channel_types())
-        offered = [one for answer in answers for one in answer]
-        for one in offered:
-            self._providers.setdefault(one.name, []).append(Provided(one, distribution))
-        languages = cast("list[list[Language]]", manager.hook.ojobchannels_languages())
-        self.languages += (
-            ProvidedLanguage(one, distribution) for answer in languages for one in answer
-        )
+
+def _call(loaded: Loaded, spec: type, hook: str) -> list[Any]:
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(spec)
+    manager.register(loaded.plugin, loaded.name)
+    known = {*HOOKS_ELSEWHERE, *(name for name in vars(DiscoverySpec) if name[0] != "_")}
+    for caller in manager.get_hookcallers(loaded.plugin) or ():
+        if caller.name not in known:
+            reason = f"there is no hook {caller.name!r}; {did_you_mean(caller.name, known)}"
+            raise pluggy.PluginValidationError(loaded.plugin, reason)
+    return [item for returned in getattr(manager.hook, hook)() for item in returned]
 
 
 _registry: Registry | None = None

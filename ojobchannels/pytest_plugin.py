@@ -1,6 +1,6 @@
 """The pytest plugin, in every test run of an environment that has this package: thin and lazy.
 
-What the fixtures do is in `ojobchannels.testing.fixtures`, which loads with the first that is used.
+The fixtures are in `ojobchannels.testing.fixtures.factories`, which loads when the first is used.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from ojobchannels.channel import Channel
+    from ojobchannels.channels.channel import Channel
     from ojobchannels.manager import JobManager
     from ojobchannels.testing.clock import ManualClock
-    from ojobchannels.testing.faults import Faults
-    from ojobchannels.testing.places import Place
-    from ojobchannels.testing.shared import SharedServer
+    from ojobchannels.testing.fixtures.faults import Faults
+    from ojobchannels.testing.fixtures.shared_servers import SharedServer
+    from ojobchannels.testing.fixtures.storage import Place
 
-pytest_plugins = ("ojobchannels.testing.conformance",)
+pytest_plugins = ("ojobchannels.testing.kit.pytest_plugin",)
 
 _TYPES = "simple, file, db, redis, mongo, or whatever plugins offer"
 
@@ -66,17 +66,17 @@ def pytest_configure(config: pytest.Config) -> None:
         "--ojob-backends says",
     )
     if config.getoption("ojob_backends"):
-        from ojobchannels.testing import selection
+        from ojobchannels.testing.fixtures import backend_choice
 
-        selection.check_option(config)
+        backend_choice.check_option(config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Runs a test once on each channel type that was chosen for it."""
     if "_ojob_type" in metafunc.fixturenames:
-        from ojobchannels.testing import selection
+        from ojobchannels.testing.fixtures import backend_choice
 
-        selection.run_on_each_type(metafunc)
+        backend_choice.run_on_each_type(metafunc)
 
 
 @pytest.fixture
@@ -88,9 +88,9 @@ def ojob_channel(ojob_channel_factory: Place) -> Channel:
 @pytest.fixture
 def ojob_channel_factory(request: pytest.FixtureRequest, ojob_backend: str) -> Iterator[Place]:
     """Opens more handles and channels beside ojob_channel, and closes them: call it with a name."""
-    from ojobchannels.testing import fixtures
+    from ojobchannels.testing.fixtures import factories
 
-    with fixtures.lend(request, ojob_backend) as place:
+    with factories.lend(request, ojob_backend) as place:
         yield place
 
 
@@ -103,26 +103,26 @@ def ojob_manager(ojob_channel_factory: Place) -> JobManager:
 @pytest.fixture
 def ojob_backend(request: pytest.FixtureRequest, _ojob_type: str | None) -> str:
     """The channel type that this test runs on, such as `db`."""
-    from ojobchannels.testing import selection
+    from ojobchannels.testing.fixtures import backend_choice
 
-    return _ojob_type or selection.only_type(request)
+    return _ojob_type or backend_choice.only_type(request)
 
 
 @pytest.fixture
 def ojob_redis(request: pytest.FixtureRequest) -> Iterator[Place]:
     """A real Redis server with keys of the test's own: `.url`, `.open_channel(name)`."""
-    from ojobchannels.testing import fixtures
+    from ojobchannels.testing.fixtures import factories
 
-    with fixtures.lend(request, "redis") as place:
+    with factories.lend(request, "redis") as place:
         yield place
 
 
 @pytest.fixture
 def ojob_mongo(request: pytest.FixtureRequest) -> Iterator[Place]:
     """A real MongoDB server with a database of the test's own: `.url`, `.open_channel(name)`."""
-    from ojobchannels.testing import fixtures
+    from ojobchannels.testing.fixtures import factories
 
-    with fixtures.lend(request, "mongo") as place:
+    with factories.lend(request, "mongo") as place:
         yield place
 
 
@@ -137,7 +137,7 @@ def ojob_clock() -> ManualClock:
 @pytest.fixture
 def ojob_faults() -> Iterator[Faults]:
     """Loses leases; takes the test's server down and up, cuts and delays what goes to and fro."""
-    from ojobchannels.testing.faults import Faults
+    from ojobchannels.testing.fixtures.faults import Faults
 
     with Faults() as faults:
         yield faults
@@ -157,15 +157,15 @@ def _ojob_wide() -> None:
 
 @pytest.fixture(scope="session")
 def _ojob_redis_server(request: pytest.FixtureRequest) -> Iterator[SharedServer]:
-    from ojobchannels.testing import fixtures
+    from ojobchannels.testing.fixtures import factories
 
-    with fixtures.run_server(request.config, "redis") as running:
+    with factories.run_server(request.config, "redis") as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def _ojob_mongo_server(request: pytest.FixtureRequest) -> Iterator[SharedServer]:
-    from ojobchannels.testing import fixtures
+    from ojobchannels.testing.fixtures import factories
 
-    with fixtures.run_server(request.config, "mongo") as running:
+    with factories.run_server(request.config, "mongo") as running:
         yield running

@@ -16,14 +16,14 @@ import pytest
 
 import ojobchannels as oc
 from ojobchannels.testing.clock import ManualClock
-from ojobchannels.testing.subject import Subject
-from ojobchannels.testing.suite import (
+from ojobchannels.testing.kit.pytest_fixtures import (
     announcer,
     closing,
     in_background,
     nothing_is_left_running,
     start_worker,
 )
+from ojobchannels.testing.kit.subject import Subject
 
 __all__ = [
     "CommandLine",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -47,6 +48,7 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             schemes=("file",),
             parse_url=_file_path,
             capabilities=_ON_ONE_HOST,
+            exists=_file_exists,
         ),
         ChannelType(
             name="db",
@@ -63,6 +65,7 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             schemes=("sqlite",),
             parse_url=_sqlite_path,
             capabilities=_ON_ONE_HOST,
+            exists=_file_exists,
         ),
     )
 
@@ -71,11 +74,18 @@ def _opener(type: str) -> Callable[[str, Mapping[str, Any]], object]:
     def open(channel: str, options: Mapping[str, Any]) -> object:
         if type != "simple" and sys.platform == "win32":
             raise NotSupported(channel, f"type {type!r} on Windows", "use type simple there")
-        module = importlib.import_module(f"ojobchannels.backends.{type}")
+        module = importlib.import_module(f"ojobchannels.backends.{type}.backend")
         backend: object = module.open_backend(channel, **options)
         return backend
 
     return open
+
+
+def _file_exists(options: Mapping[str, Any]) -> bool:
+    from ojobchannels.backends.local import paths
+
+    file = options.get("file")
+    return not isinstance(file, str | os.PathLike) or paths.exists(file)
 
 
 def _no_path(url: str) -> Mapping[str, Any]:

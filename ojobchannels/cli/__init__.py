@@ -12,7 +12,7 @@ from typing import Any, Final
 import click
 
 from ojobchannels.cli import streams
-from ojobchannels.cli.failures import WRONG, Refused, no_such, told
+from ojobchannels.cli.errors import WRONG, Refused, no_such, told
 
 COMMANDS: Final = (
     "run",
@@ -44,7 +44,7 @@ class Commands(click.Group):
         """Loads the module of one command."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"ojobchannels.cli.{cmd_name}")
+        module = importlib.import_module(f"ojobchannels.cli.commands.{cmd_name}")
         command: click.Command = getattr(module, cmd_name)
         return command
 

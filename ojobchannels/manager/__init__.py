@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ojobchannels.manager.core import JobManager
 from ojobchannels.manager.current import current_run
 from ojobchannels.manager.jobs import Job
-from ojobchannels.manager.launching import Launch
+from ojobchannels.manager.launcher import Launch
+from ojobchannels.manager.manager import JobManager
 from ojobchannels.manager.run import JobRun
 
 __all__ = ["Job", "JobManager", "JobRun", "Launch", "current_run"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from ojobchannels.channel import Channel
+from ojobchannels.channels.channel import Channel
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.manager import records
 from ojobchannels.manager.records import STATUSES, Record

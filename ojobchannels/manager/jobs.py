@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeAlias, T
 
 from ojobchannels.documents import check_value
 from ojobchannels.errors import ChannelError, InvalidOption, InvalidValue, LockBusy
-from ojobchannels.manager.launching import Launch, NotRun
+from ojobchannels.manager.launcher import Launch, NotRun
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.run import JobRun, OnTimeout, check_on_timeout
 
 if TYPE_CHECKING:
-    from ojobchannels.manager.core import JobManager
+    from ojobchannels.manager.manager import JobManager
 
 _Arguments = ParamSpec("_Arguments")
 _Answer = TypeVar("_Answer")

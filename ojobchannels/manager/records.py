@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias
 
-from ojobchannels.channel import Channel
+from ojobchannels.channels.channel import Channel
+from ojobchannels.channels.lease import this_host
 from ojobchannels.errors import InvalidOption
 from ojobchannels.hookspecs import LockInfo
-from ojobchannels.leases import this_host
 
 Record: TypeAlias = dict[str, Any]
 """A run's record: ``name, startTime, startDate, inError, runId, status, host, pid, fence, timeout,

@@ -14,6 +14,8 @@ from contextvars import Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
+from ojobchannels.channels.keepalive import KEEPER
+from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import (
     ChannelError,
     FireTimeTaken,
@@ -24,14 +26,12 @@ from ojobchannels.errors import (
     RunNotStarted,
     StaleFence,
 )
-from ojobchannels.keepalive import KEEPER
-from ojobchannels.leases import Lease
-from ojobchannels.manager import firing, records
+from ojobchannels.manager import fire_times, records
 from ojobchannels.manager.current import CURRENT
 from ojobchannels.manager.records import Record
 
 if TYPE_CHECKING:
-    from ojobchannels.manager.core import JobManager
+    from ojobchannels.manager.manager import JobManager
 
 OnTimeout: TypeAlias = Literal["warn", "fail", "continue"]
 
@@ -119,7 +119,7 @@ class JobRun:
         if self._state != "new":
             raise RunNotStarted("start", self.name)
         due = self._fire_time
-        if due is not None and not firing.is_free(self.manager, self.name, due):
+        if due is not None and not fire_times.is_free(self.manager, self.name, due):
             raise FireTimeTaken(self.name, due)
         lease: Lease | None = None
         try:
@@ -130,7 +130,7 @@ class JobRun:
             if lease is not None and not self._cut_off(error):
                 self._state = "new"
                 if due is not None:
-                    firing.give_back(self.manager.state, self.name, due, self.run_id)
+                    fire_times.give_back(self.manager.state, self.name, due, self.run_id)
             raise
         return self
 
@@ -296,7 +296,7 @@ class JobRun:
             "timeout": round(self.timeout * 1000),
         }
         if self._fire_time is not None:
-            firing.take(self.manager.state, self.name, self._fire_time, self.run_id)
+            fire_times.take(self.manager.state, self.name, self._fire_time, self.run_id)
         self.record = self.manager.record_start(running)
         self._state = "open"
         self._process = os.getpid()
@@ -338,7 +338,7 @@ class JobRun:
             return
         record = records.find(self.manager.jobs, previous, previous["fence"])
         if record is None and "fireTime" in previous:
-            record = firing.add_missing(self.manager, self.name, previous)
+            record = fire_times.add_missing(self.manager, self.name, previous)
         if record is not None and records.abandon(self.manager.jobs, record, self.lease.fence):
             _log.warning(
                 "the last run of job %r was abandoned: its process ended without a word (run %s)",

@@ -9,14 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from ojobchannels.ojob.arguments import parse_args
-    from ojobchannels.ojob.control import Control
-    from ojobchannels.ojob.loading import JobFile
-    from ojobchannels.ojob.loading import load as check_file
-    from ojobchannels.ojob.managing import ManagerConfig
-    from ojobchannels.ojob.outcomes import Outcome, RunResult
-    from ojobchannels.ojob.output import Output
-    from ojobchannels.ojob.running import manager_config, run_file
+    from ojobchannels.ojob.args.layers import parse_args
+    from ojobchannels.ojob.load.job_file import JobFile
+    from ojobchannels.ojob.load.loader import load as check_file
+    from ojobchannels.ojob.process.control import Control
+    from ojobchannels.ojob.report.console import Output
+    from ojobchannels.ojob.report.outcomes import Outcome, RunResult
+    from ojobchannels.ojob.run.manager_binding import ManagerConfig
+    from ojobchannels.ojob.runner import manager_config, run_file
 
 __all__ = [
     "Control",
@@ -32,16 +32,16 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "Control": "control.Control",
-    "JobFile": "loading.JobFile",
-    "ManagerConfig": "managing.ManagerConfig",
-    "Outcome": "outcomes.Outcome",
-    "Output": "output.Output",
-    "RunResult": "outcomes.RunResult",
-    "check_file": "loading.load",
-    "manager_config": "running.manager_config",
-    "parse_args": "arguments.parse_args",
-    "run_file": "running.run_file",
+    "Control": "process.control.Control",
+    "JobFile": "load.job_file.JobFile",
+    "ManagerConfig": "run.manager_binding.ManagerConfig",
+    "Outcome": "report.outcomes.Outcome",
+    "Output": "report.console.Output",
+    "RunResult": "report.outcomes.RunResult",
+    "check_file": "load.loader.load",
+    "manager_config": "runner.manager_config",
+    "parse_args": "args.layers.parse_args",
+    "run_file": "runner.run_file",
 }
 
 
@@ -49,5 +49,5 @@ def __getattr__(name: str) -> Any:
     # pydantic and ruamel.yaml are loaded by the first use of a job file, not by this import.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, _, inside = _HOMES[name].partition(".")
+    module, _, inside = _HOMES[name].rpartition(".")
     return getattr(import_module(f"{__name__}.{module}"), inside)

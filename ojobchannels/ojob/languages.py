@@ -1,164 +1,145 @@
-"""The languages of the code in job files: which there are, and which one a block is written in."""
+"""What a language of `exec` is: how its code is checked, and what the code may ask of its job.
+
+A plugin offers languages by the hook ``ojobchannels_languages``. Code runs where the language
+likes, such as in a process of its own; what it asks for is done by the `Host`, in the process of
+the job, where channels and leases are.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
-from functools import cache
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
-from ojobchannels.errors import CodeFault, InvalidOption, JobFileError, Problem
-from ojobchannels.languages import Code, Language
-from ojobchannels.ojob.code import Block, as_body, compile_block, names_nothing_to_do
-from ojobchannels.ojob.lines import CodeLines
-from ojobchannels.ojob.places import DocumentPath
-from ojobchannels.ojob.shell import SHELL
-from ojobchannels.ojob.source import Source
-from ojobchannels.ojob.words import did_you_mean
+from ojobchannels.errors import JobTimeout
+from ojobchannels.hookspecs import hookspec
+from ojobchannels.plugins import registry
 
-PYTHON: Final = "python"
-NO_TIMEOUT: Final = (
-    "`timeout` ends code of other languages; nothing can end Python from outside",
-    "take it out, and have the code look at the time",
-)
-_OURS: Final = "ojobchannels"
-_ELSEWHERE: Final = dict.fromkeys(("js", "javascript", "oaf"), "ojobchannels-js")
-_NAME: Final = re.compile(r"[^\n;(){}'\"`$|<>&]+")
-"""What stands under `catch` and has none of the signs that languages are made of."""
+if TYPE_CHECKING:
+    from ojobchannels.channels.channel import Channel
+    from ojobchannels.manager import Launch
+
+Level: TypeAlias = Literal["info", "warn", "error"]
+Phase: TypeAlias = Literal["args", "from", "exec", "to", "catch"]
 
 
-class Unknown(NamedTuple):
-    """Why there is no such language, and what to do."""
+@dataclass(frozen=True)
+class Code:
+    """A block of code in a job file.
 
-    said: str
-    hint: str
-
-
-class Languages:
-    """Tells the language of each block of code in some files.
-
-    What the job says counts, else what its file says, else the `default` of the whole run, else
-    what another of the files says.
-
-    Raises:
-        InvalidOption: There is no such language as the default.
+    Attributes:
+        text: The code.
+        file: The name under which its lines are told.
+        line: The number there of its first line.
+        job: The job that it belongs to.
+        is_value: Whether what counts is the value that it answers with, so that an expression alone
+            is enough.
+        folder: The folder in which it is to run, or None for the current one; only given to a
+            language that takes one.
     """
 
-    def __init__(self, sources: list[Source], default: str | None = None) -> None:
-        if default is not None and isinstance(unknown := find_language(default), Unknown):
-            raise InvalidOption(f"language {default!r}", unknown.said, unknown.hint)
-        said = [one for source in sources if (one := _setting(source)) and not source.bundled]
-        self._default = default or (said[-1] if said else PYTHON)
+    text: str = field(repr=False)
+    file: str
+    line: int
+    job: str
+    is_value: bool = False
+    folder: str | None = None
 
-    def faults(self, source: Source) -> Iterator[Problem]:
-        """Yields what is wrong with the languages that a file names."""
-        for path, name in _named(source):
-            if isinstance(found := find_language(name), Unknown):
-                yield source.problem(path, *found)
 
-    def process_faults(
-        self, source: Source, path: DocumentPath, job: Mapping[str, Any]
-    ) -> Iterator[Problem]:
-        """Yields two languages for one job, and what only code in a process of its own can have."""
-        given, name = _map(job.get("typeArgs")), self.of(source, job)
-        if job.get("lang") and given.get("lang") and job["lang"] != given["lang"]:
-            said = "`lang` and `typeArgs.lang` name two languages"
-            yield source.problem((*path, "lang"), said, "take one of them out")
-        if given.get("timeout") is not None and name == PYTHON:
-            yield source.problem((*path, "typeArgs", "timeout"), *NO_TIMEOUT, at_key=True)
-        language = find_language(name)
-        takes_folder = not isinstance(language, Language) or language.takes_folder
-        if given.get("pwd") is not None and (language is None or not takes_folder):
-            said = f"`pwd` is for commands, as of `lang: shell`; {name} has no folder of its own"
-            hint = "take it out, and write whole paths"
-            yield source.problem((*path, "typeArgs", "pwd"), said, hint, at_key=True)
+class Host(Protocol):
+    """The job that code works for.
 
-    def of(self, source: Source, job: Mapping[str, Any]) -> str:
-        """Returns the language of a job's code."""
-        if source.bundled:
-            return PYTHON
-        given = (_map(job.get("typeArgs")).get("lang"), job.get("lang"), _setting(source))
-        return next((one for one in given if isinstance(one, str) and one), self._default)
+    Attributes:
+        job: The name of the job.
+        phase: The step that it is at.
+        args: The args; code changes them, or puts another map in their place.
+        error: Why the job failed, for code under `catch`.
+    """
 
-    def is_code(self, source: Source, job: Mapping[str, Any], text: str) -> bool:
-        """Tells whether a text cannot be meant as the name of a job."""
-        if self.of(source, job) == PYTHON:
-            return not names_nothing_to_do(text)
-        return _NAME.fullmatch(text.strip()) is None
+    job: str
+    phase: Phase
+    args: dict[str, Any]
+    error: BaseException | None
 
-    def block(
-        self,
-        source: Source,
-        path: DocumentPath,
-        job: Mapping[str, Any],
-        title: str,
-        *,
-        is_value: bool = False,
-    ) -> Block | None:
-        """Checks the code at `path`; None if there is no such language, which `faults` tells.
+    def tell(self, level: Level, text: str) -> None:
+        """Has the run tell something."""
 
-        Raises:
-            JobFileError: The code is faulty.
+    def print(self, text: str) -> None:
+        """Writes a line to standard output, as `print` in Python does."""
+
+    def channel(self, name: str, config: Any = None) -> Channel:
+        """Returns a channel of the manager, or one that is opened by its name and configuration."""
+
+    def run(self, name: str, args: Mapping[str, Any] | None = None) -> Any:
+        """Runs a job, now; returns what it returns, or its args, or None if it was skipped."""
+
+    def launch(self, name: str, args: Mapping[str, Any] | None = None) -> Launch:
+        """Has a job run on the pool, and returns a handle at once."""
+
+    def skip(self, reason: str) -> None:
+        """Leaves out the body and the `to` of the job, by an exception that ends the code."""
+
+    def documents(self) -> dict[str, Any]:
+        """Returns the args as JSON, with the `repr` of what is none."""
+
+    def remaining(self) -> float | None:
+        """Returns the seconds after which the code must be ended; None for no limit."""
+
+    def overdue(self) -> JobTimeout:
+        """Returns the error to raise when these seconds are over and the code has been ended."""
+
+    def descriptors(self) -> list[int]:
+        """Returns file descriptors that keep the job's locks while a child has them open."""
+
+
+class Program(Protocol):
+    """A block of code that was checked."""
+
+    def run(self, host: Host) -> Any:
+        """Runs the code once; returns what it answers with.
+
+        Any number of threads may do so at a time. Whatever is raised fails the job; an exception
+        that the host raised has to pass, at least if it is none that derives from Exception.
         """
-        text = _at(source.data, path)
-        language = find_language(self.of(source, job))
-        if isinstance(language, Unknown):
-            return None
-        if language is None:
-            return compile_block(source, path, as_body(text) if is_value else text, title)
-        lines = CodeLines(source, path, text)
-        folder = _map(job.get("typeArgs")).get("pwd")
-        code = Code(text, lines.name, lines.first, title, is_value, folder)
-        try:
-            return Block(language.compile(code))
-        except CodeFault as fault:
-            raise JobFileError((lines.foreign_problem(fault, language.name),)) from None
 
 
-@cache
-def find_language(name: str) -> Language | Unknown | None:
-    """Returns a language by one of its names; None stands for Python, which runs in the process."""
-    if name == PYTHON:
-        return None
-    from ojobchannels.plugins import ProvidedLanguage, registry
+@dataclass(frozen=True, slots=True)
+class Language:
+    """A language that a plugin offers for the code of job files.
 
-    offered = [ProvidedLanguage(SHELL, _OURS), *registry().languages]
-    found = [one for one in offered if name in (one.language.name, *one.language.aliases)]
-    if len(found) == 1:
-        return found[0].language
-    if found:
-        by = " and by ".join(one.distribution for one in found)
-        return Unknown(f"the language {name!r} is offered by {by}", "uninstall one of them")
-    for failure in registry().failures:
-        if failure.name == name:
-            said = f"the plugin of {failure.distribution} could not be loaded: {failure.error!r}"
-            return Unknown(said, f"pip install --upgrade {failure.distribution}")
-    if name in _ELSEWHERE:
-        return Unknown(f"the language {name!r} is not installed", f"pip install {_ELSEWHERE[name]}")
-    known = (PYTHON, *(one.language.name for one in offered))
-    return Unknown(f"unknown language {name!r}", did_you_mean(name.lower(), known))
+    Attributes:
+        name: The name by which job files choose it, in lower case.
+        summary: A line about it.
+        compile: Checks a block of code and returns it ready to run, or raises `CodeFault`. It loads
+            what the language needs; the module of the descriptor does not.
+        aliases: Other names for it.
+        takes_folder: Whether its code runs in the folder that `typeArgs.pwd` names.
+    """
+
+    name: str
+    summary: str
+    compile: Callable[[Code], Program] = field(repr=False)
+    aliases: tuple[str, ...] = ()
+    takes_folder: bool = False
 
 
-def _named(source: Source) -> Iterator[tuple[DocumentPath, str]]:
-    found: list[tuple[DocumentPath, Any]] = [(("ojob", "lang"), _setting(source))]
-    jobs = _map(source.data).get("jobs")
-    for at, job in enumerate(jobs if isinstance(jobs, list) else []):
-        found.append((("jobs", at, "lang"), _map(job).get("lang")))
-        type_args = _map(_map(job).get("typeArgs"))
-        found.append((("jobs", at, "typeArgs", "lang"), type_args.get("lang")))
-    yield from ((path, name) for path, name in found if isinstance(name, str) and name)
+class LanguageSpec:
+    """The hook by which a plugin offers languages."""
+
+    @hookspec
+    def ojobchannels_languages(self) -> Iterable[Language]:
+        """Return the languages that the plugin offers; called when a job file first needs one."""
+        return ()
 
 
-def _setting(source: Source) -> Any:
-    return _map(_map(source.data).get("ojob")).get("lang")
+class ProvidedLanguage(NamedTuple):
+    """A language and the distribution that provides it."""
+
+    language: Language
+    distribution: str
 
 
-def _at(data: Any, path: DocumentPath) -> str:
-    found = data
-    for step in path:
-        found = found[step]
-    return str(found)
-
-
-def _map(data: Any) -> Mapping[str, Any]:
-    return data if isinstance(data, dict) else {}
+def plugin_languages() -> list[ProvidedLanguage]:
+    """Return the languages that installed plugins offer."""
+    found = registry().results(LanguageSpec, "ojobchannels_languages")
+    return [ProvidedLanguage(language, distribution) for language, distribution in found]

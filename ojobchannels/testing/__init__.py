@@ -43,32 +43,33 @@ if TYPE_CHECKING:
         requires,
         without,
     )
-    from ojobchannels.testing.faults import FaultNotPossible, Faults
-    from ojobchannels.testing.fixtures import (
+    from ojobchannels.testing.fixtures.errors import FaultNotPossible
+    from ojobchannels.testing.fixtures.factories import (
         channel_fixture,
         manager_fixture,
         mongo_fixture,
         redis_fixture,
     )
-    from ojobchannels.testing.places import Place
-    from ojobchannels.testing.subject import Subject
+    from ojobchannels.testing.fixtures.faults import Faults
+    from ojobchannels.testing.fixtures.storage import Place
+    from ojobchannels.testing.kit.subject import Subject
 
 _CONTRACTS = "contracts"
 _HOME = {
     "ChannelConformance": _CONTRACTS,
-    "FaultNotPossible": "faults",
-    "Faults": "faults",
+    "FaultNotPossible": "fixtures.errors",
+    "Faults": "fixtures.faults",
     "ManualClock": "clock",
-    "Place": "places",
-    "Subject": "subject",
-    "channel_fixture": "fixtures",
+    "Place": "fixtures.storage",
+    "Subject": "kit.subject",
+    "channel_fixture": "fixtures.factories",
     "document_machine": "machines",
     "lock_machine": "machines",
-    "manager_fixture": "fixtures",
-    "mongo_fixture": "fixtures",
+    "manager_fixture": "fixtures.factories",
+    "mongo_fixture": "fixtures.factories",
     "prove_documents": "machines",
     "prove_locks": "machines",
-    "redis_fixture": "fixtures",
+    "redis_fixture": "fixtures.factories",
     "requires": "contracts.base",
     "without": "contracts.base",
 }

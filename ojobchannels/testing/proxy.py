@@ -10,8 +10,8 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
-from ojobchannels.testing.ports import HOST, ReservedPort
-from ojobchannels.testing.relay import Counters, Cut, Relay
+from ojobchannels.testing.proxy_relay import Counters, Cut, Relay
+from ojobchannels.testing.servers.ports import HOST, ReservedPort
 
 __all__ = ["Counters", "Proxy"]
 

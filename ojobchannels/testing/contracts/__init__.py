@@ -1,32 +1,32 @@
 """The contracts: what a channel and its locks promise, one module a subject."""
 
 from ojobchannels.testing.contracts.base import Contract, requires, without
-from ojobchannels.testing.contracts.batches import BatchContract
-from ojobchannels.testing.contracts.clocks import ClockContract
-from ojobchannels.testing.contracts.comparing import CompareContract
-from ojobchannels.testing.contracts.deaths import DeathContract
-from ojobchannels.testing.contracts.documents import DocumentContract
-from ojobchannels.testing.contracts.fences import FenceContract
-from ojobchannels.testing.contracts.forks import ForkContract
-from ojobchannels.testing.contracts.growing import GrowingContract
-from ojobchannels.testing.contracts.handles import HandleContract
-from ojobchannels.testing.contracts.handover import HandoverContract
-from ojobchannels.testing.contracts.isolation import IsolationContract
-from ojobchannels.testing.contracts.keys import KeyContract
-from ojobchannels.testing.contracts.kills import KillContract
-from ojobchannels.testing.contracts.leases import LeaseContract
-from ojobchannels.testing.contracts.locks import LockContract
-from ojobchannels.testing.contracts.matching import MatchContract
-from ojobchannels.testing.contracts.ordering import OrderContract
-from ojobchannels.testing.contracts.processes import ProcessContract
-from ojobchannels.testing.contracts.queueing import QueueContract
-from ojobchannels.testing.contracts.renewing import RenewContract
-from ojobchannels.testing.contracts.retries import RetryContract
-from ojobchannels.testing.contracts.subscribing import SubscribeContract
-from ojobchannels.testing.contracts.telling import TellContract
-from ojobchannels.testing.contracts.tokens import TokenContract
-from ojobchannels.testing.contracts.waiting import WaitContract
-from ojobchannels.testing.contracts.waking import WakeContract
+from ojobchannels.testing.contracts.documents.batches import BatchContract
+from ojobchannels.testing.contracts.documents.comparing import CompareContract
+from ojobchannels.testing.contracts.documents.fence_marks import FenceContract
+from ojobchannels.testing.contracts.documents.isolation import IsolationContract
+from ojobchannels.testing.contracts.documents.keys import KeyContract
+from ojobchannels.testing.contracts.documents.matching import MatchContract
+from ojobchannels.testing.contracts.documents.ordering import OrderContract
+from ojobchannels.testing.contracts.documents.subscribing import SubscribeContract
+from ojobchannels.testing.contracts.documents.values import DocumentContract
+from ojobchannels.testing.contracts.locks.clocks import ClockContract
+from ojobchannels.testing.contracts.locks.exclusion import LockContract
+from ojobchannels.testing.contracts.locks.fences import GrowingContract
+from ojobchannels.testing.contracts.locks.fifo import QueueContract
+from ojobchannels.testing.contracts.locks.handover import HandoverContract
+from ojobchannels.testing.contracts.locks.keep_alive import RenewContract
+from ojobchannels.testing.contracts.locks.leases import LeaseContract
+from ojobchannels.testing.contracts.locks.lock_info import TellContract
+from ojobchannels.testing.contracts.locks.retries import RetryContract
+from ojobchannels.testing.contracts.locks.tokens import TokenContract
+from ojobchannels.testing.contracts.locks.waiting import WaitContract
+from ojobchannels.testing.contracts.locks.waking import WakeContract
+from ojobchannels.testing.contracts.processes.crowds import ProcessContract
+from ojobchannels.testing.contracts.processes.deaths import DeathContract
+from ojobchannels.testing.contracts.processes.forks import ForkContract
+from ojobchannels.testing.contracts.processes.handles import HandleContract
+from ojobchannels.testing.contracts.processes.kills import KillContract
 
 __all__ = [
     "BatchContract",

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import pytest
 
-from ojobchannels.channel import Channel
+from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import Document
-from ojobchannels.testing.background import Announcer, Background
-from ojobchannels.testing.children import Children
 from ojobchannels.testing.clock import ManualClock
-from ojobchannels.testing.hourglass import Hourglass
-from ojobchannels.testing.report import NOT_CLAIMED, PROMISE, STORY
-from ojobchannels.testing.story import Story
-from ojobchannels.testing.subject import Subject
+from ojobchannels.testing.kit.background import Announcer, Background
+from ojobchannels.testing.kit.children import Children
+from ojobchannels.testing.kit.report import NOT_CLAIMED, PROMISE, STORY
+from ojobchannels.testing.kit.subject import Subject
+from ojobchannels.testing.kit.time_control import Hourglass
+from ojobchannels.testing.kit.trace import Story
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

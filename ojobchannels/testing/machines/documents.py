@@ -8,11 +8,11 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize
 
-from ojobchannels.channel import Channel
+from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import Document, Item
 from ojobchannels.errors import InvalidKey, InvalidValue, NotSupported, StaleFence
 from ojobchannels.hookspecs import ABSENT, MISSING
-from ojobchannels.testing import strategies
+from ojobchannels.testing.kit import strategies
 from ojobchannels.testing.machines.document_model import DocumentModel, fits, spoil, unchanged
 from ojobchannels.testing.machines.teller import (
     Teller,

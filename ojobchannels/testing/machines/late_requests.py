@@ -6,9 +6,9 @@ from contextlib import suppress
 
 from hypothesis import strategies as st
 
+from ojobchannels.channels.lease import new_token
 from ojobchannels.errors import ChannelError, LockLost, OutcomeUnknown
 from ojobchannels.hookspecs import Granted, LeaseRequest
-from ojobchannels.leases import new_token
 from ojobchannels.testing.machines.lock_teller import (
     Hand,
     LockTeller,

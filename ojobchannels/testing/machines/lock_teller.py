@@ -10,11 +10,11 @@ from typing import Any, Literal, TypeVar, cast
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize
 
-from ojobchannels.channel import Channel
+from ojobchannels.channels.channel import Channel
+from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import LockBusy, LockLost
 from ojobchannels.hookspecs import MISSING, Granted
-from ojobchannels.leases import Lease
-from ojobchannels.testing import strategies
+from ojobchannels.testing.kit import strategies
 from ojobchannels.testing.machines.document_model import DocumentModel
 from ojobchannels.testing.machines.lock_model import Holding, LockModel
 from ojobchannels.testing.machines.losses import Loss, Losses

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, Phase
 from hypothesis.errors import HypothesisException
 from hypothesis.stateful import run_state_machine_as_test
 
+from ojobchannels.testing.kit.subject import Subject
 from ojobchannels.testing.machines.documents import DocumentMachine
 from ojobchannels.testing.machines.locks import LockMachine
 from ojobchannels.testing.machines.teller import Enough, Failure, Teller
-from ojobchannels.testing.subject import Subject
 
 EXAMPLES: Final = "OJOBCHANNELS_TEST_EXAMPLES"
 SEED: Final = "OJOBCHANNELS_TEST_SEED"

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from hypothesis.strategies import SearchStrategy
 
-from ojobchannels.channel import Channel
-from ojobchannels.testing.subject import Subject
+from ojobchannels.channels.channel import Channel
+from ojobchannels.testing.kit.subject import Subject
 
 SHRINKING = 25.0  # seconds
 _PEOPLE = ("alice", "bob", "carol")

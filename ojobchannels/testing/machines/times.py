@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from ojobchannels.host.clock import HOST_CLOCK
 from ojobchannels.testing.clock import ManualClock
-from ojobchannels.testing.subject import Subject
+from ojobchannels.testing.kit.subject import Subject
 
 _T = TypeVar("_T")
 

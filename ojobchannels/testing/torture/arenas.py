@@ -13,10 +13,9 @@ from urllib.parse import urlsplit
 
 from ojobchannels.errors import NotSupported
 from ojobchannels.plugins import registry
-from ojobchannels.testing import mongo_wire
+from ojobchannels.testing.kit.subject import Subject
 from ojobchannels.testing.proxy import Proxy
-from ojobchannels.testing.servers import MongoServer, RedisServer, Server
-from ojobchannels.testing.subject import Subject
+from ojobchannels.testing.servers import MongoServer, RedisServer, Server, mongo_wire
 
 _SERVERS: Final = ("redis", "mongo", "mongo-replicas")
 _TIMEOUT: Final = 5

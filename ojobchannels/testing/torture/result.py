@@ -11,7 +11,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from ojobchannels.testing.histories import Held, faults
+from ojobchannels.testing.kit.histories import Held, faults
 from ojobchannels.testing.torture.plan import Plan
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from ojobchannels import JobManager
 from ojobchannels.ojob import Output, RunResult, run_file
-from ojobchannels.ojob.events import Event
+from ojobchannels.ojob.report.events import Event
 
 Run: TypeAlias = Callable[..., tuple[RunResult, list[str]]]
 

@@ -16,7 +16,7 @@ import pytest
 
 from ojobchannels import JobFileError, JobManager, LockBusy
 from ojobchannels.ojob import Control, Output, check_file, run_file
-from ojobchannels.ojob.events import Event
+from ojobchannels.ojob.report.events import Event
 
 THROWN = {
     "throw new TypeError('no')": "TypeError: no",

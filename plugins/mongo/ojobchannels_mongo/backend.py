@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ojobchannels.feeds import Feed
+from ojobchannels.changes import Feed
 from ojobchannels.hookspecs import hookimpl
-from ojobchannels_mongo.calls import Line
-from ojobchannels_mongo.changes import feed_of
-from ojobchannels_mongo.checks import check
+from ojobchannels_mongo.change_feed import feed_of
+from ojobchannels_mongo.connection import Line
 from ojobchannels_mongo.documents import Documents
 from ojobchannels_mongo.locks import Locks
 from ojobchannels_mongo.options import settle
+from ojobchannels_mongo.server_checks import check
 from ojobchannels_mongo.servers import SERVERS
 
 

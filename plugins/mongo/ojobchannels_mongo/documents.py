@@ -15,11 +15,7 @@ from pymongo.errors import DuplicateKeyError
 from ojobchannels.documents import Document, Item, Key, decode, matches
 from ojobchannels.errors import StaleFence
 from ojobchannels.hookspecs import ABSENT, MISSING, Compared, hookimpl
-from ojobchannels_mongo.calls import Line
-from ojobchannels_mongo.faults import Operation, Rule
-from ojobchannels_mongo.narrowing import narrowed
-from ojobchannels_mongo.reading import Reader
-from ojobchannels_mongo.rows import (
+from ojobchannels_mongo.codec import (
     FIRST,
     VALUE,
     items_of,
@@ -30,6 +26,10 @@ from ojobchannels_mongo.rows import (
     stored,
     value_of,
 )
+from ojobchannels_mongo.connection import Line
+from ojobchannels_mongo.errors import Operation, Rule
+from ojobchannels_mongo.match_filter import narrowed
+from ojobchannels_mongo.reader import Reader
 from ojobchannels_mongo.servers import Link, Row
 from ojobchannels_mongo.statements import (
     NOT_THERE,

@@ -13,9 +13,10 @@ from ojobchannels.documents import decode, encode
 from ojobchannels.errors import ChannelClosed, ChannelError, OutcomeUnknown
 from ojobchannels.hookspecs import Adopted, Busy, Granted, LeaseRequest, LockInfo, hookimpl
 from ojobchannels.host.forks import forget_in_children
-from ojobchannels_mongo.calls import Line
-from ojobchannels_mongo.faults import Operation, Rule
-from ojobchannels_mongo.rows import lock_id
+from ojobchannels_mongo.change_stream import Seat
+from ojobchannels_mongo.codec import lock_id
+from ojobchannels_mongo.connection import Line
+from ojobchannels_mongo.errors import Operation, Rule
 from ojobchannels_mongo.servers import Link, Row
 from ojobchannels_mongo.statements import (
     ANSWER,
@@ -30,7 +31,6 @@ from ojobchannels_mongo.statements import (
     put_out,
     take_lock,
 )
-from ojobchannels_mongo.waking import Seat
 
 _LOCK: Final = Operation(
     "lock", Rule.REPEATABLE, "if it was granted, its ttl ends it; ask again to get a new lease"

@@ -23,9 +23,9 @@ from pymongo.write_concern import WriteConcern
 
 from ojobchannels.errors import InvalidOption
 from ojobchannels.host.forks import forget_in_children
-from ojobchannels_mongo.faults import is_of_dns
+from ojobchannels_mongo.change_stream import Bells
+from ojobchannels_mongo.errors import is_of_dns
 from ojobchannels_mongo.options import DEFAULT_DATABASE, URL_ADVICE, Settings
-from ojobchannels_mongo.waking import Bells
 
 Row = dict[str, Any]
 

@@ -14,18 +14,18 @@ import pytest
 from bson.datetime_ms import DatetimeMS
 
 import ojobchannels as oc
-from ojobchannels.testing.proxy import Proxy
-from ojobchannels.testing.servers import MongoServer, mongo_url, or_skip
-from ojobchannels.testing.subject import Subject
-from ojobchannels.testing.suite import (
+from ojobchannels.testing.kit.pytest_fixtures import (
     announcer,
     closing,
     in_background,
     nothing_is_left_running,
     start_worker,
 )
-from ojobchannels_mongo.calls import Line
-from ojobchannels_mongo.faults import Operation
+from ojobchannels.testing.kit.subject import Subject
+from ojobchannels.testing.proxy import Proxy
+from ojobchannels.testing.servers import MongoServer, mongo_url, or_skip
+from ojobchannels_mongo.connection import Line
+from ojobchannels_mongo.errors import Operation
 from ojobchannels_mongo.servers import Link
 
 __all__ = [

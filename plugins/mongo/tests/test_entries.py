@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import ojobchannels as oc
 from ojobchannels.documents import check_key
-from ojobchannels_mongo.narrowing import narrowed
-from ojobchannels_mongo.rows import place, row_id, stored
+from ojobchannels_mongo.codec import place, row_id, stored
+from ojobchannels_mongo.match_filter import narrowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

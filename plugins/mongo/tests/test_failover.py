@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
-    from ojobchannels.testing.suite import Announcer
+    from ojobchannels.testing.kit.pytest_fixtures import Announcer
 
     Background = Callable[..., Future[Any]]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from conftest import Storage
 
-    from ojobchannels.testing.suite import Announcer
+    from ojobchannels.testing.kit.pytest_fixtures import Announcer
 
     Background = Callable[..., Future[Any]]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from conftest import Storage
 
-    from ojobchannels.testing.suite import StartWorker
+    from ojobchannels.testing.kit.pytest_fixtures import StartWorker
 
 
 def test_a_child_that_ends_takes_nothing_of_its_parent_along(

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from ojobchannels.testing.kit.subject import Subject
 from ojobchannels.testing.machines import prove_documents, prove_locks
-from ojobchannels.testing.subject import Subject
 
 
 @pytest.fixture

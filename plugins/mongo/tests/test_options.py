@@ -20,7 +20,7 @@ import ojobchannels as oc
 from ojobchannels.plugins import registry
 from ojobchannels.testing.servers import Certificates, MongoServer, or_skip
 from ojobchannels_mongo import servers
-from ojobchannels_mongo.checks import refuse_old
+from ojobchannels_mongo.server_checks import refuse_old
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ojobchannels.testing.contracts.subscribing import Heard
+from ojobchannels.testing.contracts.documents.subscribing import Heard
 
 if TYPE_CHECKING:
     from conftest import Storage

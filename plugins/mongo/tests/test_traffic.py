@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ojobchannels as oc
-from ojobchannels_mongo.rows import FIRST
+from ojobchannels_mongo.codec import FIRST
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ojobchannels.hookspecs import hookimpl
-from ojobchannels_redis.checks import check
+from ojobchannels_redis.change_feed import Ear
 from ojobchannels_redis.documents import Documents
-from ojobchannels_redis.hearing import Ear
 from ojobchannels_redis.keys import Keys
 from ojobchannels_redis.locks import Locks
 from ojobchannels_redis.options import settle
 from ojobchannels_redis.server import SERVERS, Line
+from ojobchannels_redis.server_checks import check
 
 
 def open_backend(channel: str, options: Mapping[str, Any]) -> RedisBackend:

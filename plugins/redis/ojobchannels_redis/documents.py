@@ -22,7 +22,7 @@ from ojobchannels.errors import InvalidValue, NotSupported, OutcomeUnknown, Stal
 from ojobchannels.hookspecs import ABSENT, MISSING, Compared, hookimpl
 from ojobchannels_redis import scripts
 from ojobchannels_redis.connections import Command
-from ojobchannels_redis.faults import Operation, Rule, damage
+from ojobchannels_redis.errors import Operation, Rule, damage
 from ojobchannels_redis.keys import Keys
 from ojobchannels_redis.scripts import Script
 from ojobchannels_redis.server import Line

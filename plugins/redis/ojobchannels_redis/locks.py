@@ -16,10 +16,10 @@ from ojobchannels.hookspecs import Adopted, Busy, Granted, LeaseRequest, LockInf
 from ojobchannels.host.forks import forget_in_children
 from ojobchannels_redis import scripts
 from ojobchannels_redis.connections import Command, Wire
-from ojobchannels_redis.faults import Operation, Rule
+from ojobchannels_redis.errors import Operation, Rule
 from ojobchannels_redis.keys import Keys
 from ojobchannels_redis.server import Line
-from ojobchannels_redis.waking import Seat
+from ojobchannels_redis.subscriber import Seat
 
 _BATCH: Final = 1000
 

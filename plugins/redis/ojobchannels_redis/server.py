@@ -26,7 +26,7 @@ from redis.exceptions import (
 from ojobchannels.errors import ChannelError
 from ojobchannels.host.forks import forget_in_children
 from ojobchannels_redis.connections import Command, Pool, Wire
-from ojobchannels_redis.faults import (
+from ojobchannels_redis.errors import (
     Operation,
     Rule,
     cause,
@@ -36,8 +36,8 @@ from ojobchannels_redis.faults import (
     recognised,
 )
 from ojobchannels_redis.options import Settings
-from ojobchannels_redis.places import places_of
-from ojobchannels_redis.waking import Subscriber
+from ojobchannels_redis.subscriber import Subscriber
+from ojobchannels_redis.topology import places_of
 
 _FIRST_PAUSE: Final = 0.005
 _LONGEST_PAUSE: Final = 0.2

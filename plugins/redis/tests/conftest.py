@@ -12,16 +12,16 @@ import redis
 
 import ojobchannels as oc
 from ojobchannels.plugins import checked_options, registry
-from ojobchannels.testing.proxy import Proxy
-from ojobchannels.testing.servers import RedisServer, or_skip, redis_url
-from ojobchannels.testing.subject import Subject
-from ojobchannels.testing.suite import (
+from ojobchannels.testing.kit.pytest_fixtures import (
     announcer,
     closing,
     in_background,
     nothing_is_left_running,
     start_worker,
 )
+from ojobchannels.testing.kit.subject import Subject
+from ojobchannels.testing.proxy import Proxy
+from ojobchannels.testing.servers import RedisServer, or_skip, redis_url
 from ojobchannels_redis import scripts
 from ojobchannels_redis.options import settle
 from ojobchannels_redis.scripts import Script

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import redis
 
-    from ojobchannels.testing.subject import Subject
+    from ojobchannels.testing.kit.subject import Subject
 
     Background = Callable[..., Future[Any]]
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
+    from ojobchannels.testing.kit.subject import Subject
     from ojobchannels.testing.proxy import Proxy
-    from ojobchannels.testing.subject import Subject
 
     Background = Callable[..., Future[Any]]
 

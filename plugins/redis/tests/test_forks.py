@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ojobchannels.testing.kit.pytest_fixtures import StartWorker
+    from ojobchannels.testing.kit.subject import Subject
     from ojobchannels.testing.servers import RedisServer
-    from ojobchannels.testing.subject import Subject
-    from ojobchannels.testing.suite import StartWorker
 
 
 def test_a_child_that_ends_takes_no_connection_of_its_parent_along(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ojobchannels.testing.kit.subject import Subject
 from ojobchannels.testing.machines import prove_documents, prove_locks
-from ojobchannels.testing.subject import Subject
 
 
 def test_documents_do_what_the_model_does(url: str) -> None:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import redis
     from conftest import ServerClock
 
+    from ojobchannels.testing.kit.subject import Subject
     from ojobchannels.testing.servers import RedisServer
-    from ojobchannels.testing.subject import Subject
 
 HOUR = 3600
 DAY = 24 * HOUR

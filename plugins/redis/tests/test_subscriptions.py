@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import ojobchannels as oc
-from ojobchannels.testing.contracts.subscribing import Heard
+from ojobchannels.testing.contracts.documents.subscribing import Heard
 
 if TYPE_CHECKING:
     from ojobchannels.testing.servers import RedisServer

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
+    from ojobchannels.testing.kit.subject import Subject
     from ojobchannels.testing.servers import RedisServer
-    from ojobchannels.testing.subject import Subject
 
     Announcer = Any
     Background = Callable[..., Future[Any]]

@@ -1,0 +1,1 @@
+"""`db`: a SQLite database, shared by the processes of one host."""

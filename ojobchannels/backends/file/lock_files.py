@@ -1,0 +1,211 @@
+"""Lock records in files: one file per lock name, never unlinked, changed behind its own gate.
+
+The first page holds the record: a packed head and the holder's document. It is written by one
+pwrite that stays within a page, so the death of a process leaves the old or the new record. The
+second page holds the channel's and the lock's name, for people who ask which locks there are.
+A page that was never written is that of a lock that nobody took; one that cannot be read is no
+free lock, since somebody may hold it.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import struct
+import threading
+import zlib
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from ojobchannels.backends.local.file_lock import Gate
+from ojobchannels.backends.lock_record import LockRecord
+from ojobchannels.documents import decode, encode
+from ojobchannels.errors import ChannelDamaged, InvalidOption
+from ojobchannels.host.files import make_folder
+
+_PAGE = 4096
+_SEAL = struct.Struct("<4sI")
+_BODY = struct.Struct("<32sqqqqqqH64p")
+_HEAD_SIZE = _SEAL.size + _BODY.size
+_MAGIC = b"oJL1"
+_KEPT_OPEN = 256
+
+
+class LockFile:
+    """One lock's file; inside of ``with`` nobody else reads or writes it."""
+
+    def __init__(self, path: Path, channel: str, name: str, mode: int, timeout: float) -> None:
+        self._gate = Gate(path, mode, timeout)
+        self._channel = channel
+        self._name = name
+        self._named = False
+        self._page = b""
+        # One attribute: a signal must not come between the bytes and what they say.
+        self._known: tuple[bytes, LockRecord] | None = None
+
+    def __enter__(self) -> LockFile:
+        self._gate.enter()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._gate.leave()
+
+    def enter(self, timeout: float) -> None:
+        """Enters, within `timeout` seconds instead of the usual."""
+        self._gate.enter(timeout)
+
+    def leave(self) -> None:
+        """Lets the next in; does nothing for a thread that is not inside."""
+        self._gate.leave()
+
+    def read(self) -> LockRecord:
+        """Returns the record; a fresh one if none was ever written.
+
+        Raises:
+            ChannelDamaged: It is not whole.
+        """
+        page = self._page = os.pread(self._gate.descriptor, _PAGE, 0)
+        if self._known and page.startswith(self._known[0]):
+            return self._known[1]  # what this handle wrote or read last needs no second reading
+        self._named = False
+        if not page.startswith(_MAGIC) and not page.strip(b"\0"):
+            return LockRecord()
+        if len(page) < _HEAD_SIZE:
+            raise self._damaged()
+        magic, checksum = _SEAL.unpack_from(page)
+        token, fence, ttl, until, wall_until, since, alive, length, epoch = _BODY.unpack_from(
+            page, _SEAL.size
+        )
+        end = _HEAD_SIZE + length
+        if magic != _MAGIC or zlib.crc32(page[_SEAL.size : end]) != checksum:
+            raise self._damaged()
+        self._named = True
+        record = LockRecord(
+            fence,
+            token.rstrip(b"\0").decode(),
+            ttl,
+            until,
+            wall_until,
+            epoch.decode(),
+            since,
+            alive,
+            decode(page[_HEAD_SIZE:end].decode()) if length else {},
+        )
+        self._known = page[:end], record
+        return record
+
+    def write(self, record: LockRecord) -> None:
+        """Writes the record.
+
+        Raises:
+            InvalidOption: The holder's document is too large for the page.
+        """
+        holder = encode(record.holder).encode() if record.holder else b""
+        if _HEAD_SIZE + len(holder) > _PAGE:
+            reason = f"it takes {len(holder)} bytes, and there is room for {_PAGE - _HEAD_SIZE}"
+            raise InvalidOption("holder", reason, "tell less of the holder")
+        body = (
+            _BODY.pack(
+                record.token.encode(),
+                record.fence,
+                record.ttl,
+                record.until,
+                record.wall_until,
+                record.since,
+                record.alive,
+                len(holder),
+                record.epoch.encode(),
+            )
+            + holder
+        )
+        page = _SEAL.pack(_MAGIC, zlib.crc32(body)) + body
+        try:
+            if not self._named:
+                self._put(encode([self._channel, self._name]).encode(), _PAGE)
+                self._named = True
+            self._put(page, 0)
+            self._known = page, record
+        except OSError:
+            self._restore()
+            raise
+
+    def _damaged(self) -> ChannelDamaged:
+        return ChannelDamaged(
+            self._channel,
+            str(self._gate.path),
+            f"the record of lock {self._name!r} is not whole",
+            "it was left as it is: delete that file when nobody holds the lock",
+        )
+
+    def _put(self, content: bytes, at: int) -> None:
+        if os.pwrite(self._gate.descriptor, content, at) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._gate.path))
+
+    def _restore(self) -> None:
+        """Puts back what was read: a disk that was full for the new has room for the old."""
+        if self._page:
+            os.pwrite(self._gate.descriptor, self._page[:_PAGE], 0)
+        else:
+            os.ftruncate(self._gate.descriptor, 0)
+
+    def close(self) -> None:
+        """Closes the file; entering opens it again."""
+        self._gate.close()
+
+
+class LockFiles:
+    """The lock files of one channel; the most recently used stay open."""
+
+    def __init__(self, channel: str, folder: Path, mode: int, timeout: float) -> None:
+        self._channel = channel
+        self._folder = folder
+        self._mode = mode
+        self._timeout = timeout
+        self._open: OrderedDict[str, LockFile] = OrderedDict()
+        self._last_used: dict[int, LockFile] = {}
+        make_folder(folder, mode)
+
+    def of(self, name: str) -> LockFile:
+        """Returns the file of a lock name."""
+        found = self._open.get(name)
+        if found is None:
+            identity = encode([self._channel, name]).encode()
+            path = self._folder / hashlib.sha256(identity).hexdigest()[:40]
+            fresh = LockFile(path, self._channel, name, self._mode, self._timeout)
+            found = self._open.setdefault(name, fresh)
+            if len(self._open) > _KEPT_OPEN:
+                self._open.popitem(last=False)[1].close()
+        self._last_used[threading.get_ident()] = found
+        return found
+
+    def give_back(self) -> None:
+        """Leaves the file that this thread is in, if a signal kept it from doing so itself."""
+        used = self._last_used.pop(threading.get_ident(), None)
+        if used is not None:
+            used.leave()
+
+    def names(self) -> Iterator[str]:
+        """Tells the names of all locks that were ever taken on this channel."""
+        try:
+            paths = sorted(self._folder.iterdir())
+        except FileNotFoundError:
+            return
+        for path in paths:
+            with suppress(ValueError):  # a stranger's file, or a name that was cut off
+                channel, name = decode(path.read_bytes()[_PAGE:].decode())
+                if channel == self._channel:
+                    yield name
+
+    def close(self) -> None:
+        """Closes all files."""
+        while self._open:
+            self._open.popitem()[1].close()

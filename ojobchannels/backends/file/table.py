@@ -1,0 +1,207 @@
+"""The documents of one channel in a JSON file: a TinyDB table, and an index of its keys."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Reversible
+from types import TracebackType
+
+from tinydb import TinyDB
+from tinydb.table import Document as Row
+
+from ojobchannels.backends.file.storage import JsonFile
+from ojobchannels.documents import Document, Key, check_key, check_value, decode, encode
+from ojobchannels.errors import InvalidKey, InvalidValue, StaleFence
+from ojobchannels.hookspecs import MISSING
+
+
+class Access:
+    """What one thread at a time does with the table, inside of ``with``.
+
+    A signal handler may raise at the very door of ``with``, so that neither its entry nor its end
+    comes about; `Table.give_back` is there for that.
+    """
+
+    def __init__(self, table: Table, writes: bool) -> None:
+        self._table = table
+        self._writes = writes
+
+    def __enter__(self) -> None:
+        self._table.begin(self._writes)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        if self._writes and kind is None:
+            self._table.store()
+        self._table.give_back()
+
+
+class Table:
+    """The rows of one channel; use it inside of ``with table.reading`` or ``table.writing``.
+
+    Attributes:
+        reading: Lets the body read the present content.
+        writing: Lets the body read and write; at its end all is stored, at an error nothing.
+    """
+
+    def __init__(self, channel: str, file: JsonFile) -> None:
+        self.reading = Access(self, writes=False)
+        self.writing = Access(self, writes=True)
+        self._channel = channel
+        self._file = file
+        self._entries = TinyDB(storage=lambda: file).table(channel)
+        self._numbers: dict[Key, int] = {}
+        self._bare: set[Key] = set()  # those where only a mark is left
+        self._keys: dict[str, Key] = {}
+        self._indexed: tuple[int, ...] | None = None
+
+    def begin(self, writes: bool) -> None:
+        """Begins an access."""
+        self._file.begin(writes)
+        self._index()
+        if writes:
+            self._indexed = None
+
+    def store(self) -> None:
+        """Stores what was written, while the access goes on."""
+        self._file.store()
+        self._indexed = self._file.seen
+
+    def give_back(self) -> None:
+        """Ends the access of this thread, if it has one."""
+        self._file.give_back()
+
+    def keys(self) -> list[Key]:
+        """Returns the keys of all rows, also of those where only a mark is left."""
+        return list(self._numbers)
+
+    def row(self, key: Key) -> Row | None:
+        """Returns the row of a key."""
+        number = self._numbers.get(key)
+        row = None if number is None else self._entries.get(doc_id=number)
+        return row if isinstance(row, Row) else None
+
+    def value(self, key: Key) -> Document:
+        """Returns the value of a key, the table's own, or MISSING."""
+        row = self.row(key)
+        return row["value"] if row is not None and "value" in row else MISSING
+
+    def rows(self, newest_first: bool = False, after: int | None = None) -> Iterator[Row]:
+        """Yields the rows that have a value and stand behind `after`, by their last change."""
+        numbers: Reversible[int] = self._numbers.values()  # these grow
+        if after is not None:
+            grown = list(numbers)
+            here = bisect_left(grown, after) if newest_first else bisect_right(grown, after)
+            numbers = grown[:here] if newest_first else grown[here:]
+        for number in reversed(numbers) if newest_first else numbers:
+            row = self._entries.get(doc_id=number)
+            if isinstance(row, Row) and "value" in row:
+                yield row
+
+    def size(self) -> int:
+        """Returns how many rows have a value."""
+        return len(self._numbers) - len(self._bare)
+
+    def mark(self, key: Key, fence: int | None) -> int | None:
+        """Returns the mark that a write with this fence leaves on the key.
+
+        Raises:
+            StaleFence: The key's mark is higher.
+        """
+        row = self.row(key)
+        mark: int | None = None if row is None else row.get("fence")
+        if fence is None:
+            return mark
+        if mark is not None and fence < mark:
+            raise StaleFence(self._channel, key.document, fence, mark)
+        return fence
+
+    def put(self, key: Key, value: Document, mark: int | None) -> None:
+        """Stores one row."""
+        self.put_all([(key, value, mark)])
+
+    def put_all(self, entries: Iterable[tuple[Key, Document, int | None]]) -> None:
+        """Stores rows, of one key each; with MISSING for a value only the mark is kept."""
+        added = list(entries)
+        self._drop(key for key, _, _ in added)
+        rows = []
+        for number, (key, value, mark) in zip(
+            self._file.next_numbers(len(added)), added, strict=True
+        ):
+            self._numbers[key] = number
+            row = {"key": copy(key.document)}
+            if value is MISSING:
+                self._bare.add(key)
+            else:
+                row["value"] = copy(value)
+            if mark is not None:
+                row["fence"] = mark
+            rows.append(Row(row, number))
+        self._entries.insert_multiple(rows)
+
+    def remove(self, key: Key, mark: int | None) -> bool:
+        """Removes a row, all but its mark; returns whether it had a value."""
+        there = self.value(key) is not MISSING
+        if mark is None:
+            self._drop([key])
+        else:
+            self.put(key, MISSING, mark)
+        return there
+
+    def remove_all(self, keys: Iterable[Key]) -> int:
+        """Removes rows, all but their marks; returns how many had a value."""
+        rows = {key: row for key in keys if (row := self.row(key)) is not None}
+        self._drop(rows)
+        marked = [(key, MISSING, row["fence"]) for key, row in rows.items() if "fence" in row]
+        if marked:
+            self.put_all(marked)
+        return sum("value" in row for row in rows.values())
+
+    def _index(self) -> None:
+        if self._indexed == self._file.seen:
+            return
+        numbers: dict[Key, int] = {}
+        bare: set[Key] = set()
+        keys: dict[str, Key] = {}
+        for row in sorted(self._entries.all(), key=_number):
+            text = encode(row["key"])
+            key = self._keys.get(text) or self._checked_key(row)
+            if key in numbers:
+                both = f"{numbers[key]} and {row.doc_id} of the table {self._channel!r}"
+                reason = f"the entries {both} have the same key"
+                raise self._file.damaged(reason)
+            numbers[key], keys[text] = row.doc_id, key
+            if "value" not in row:
+                bare.add(key)
+        self._numbers = numbers
+        self._bare = bare
+        self._keys = keys
+        self._indexed = self._file.seen
+
+    def _checked_key(self, row: Row) -> Key:
+        try:
+            check_value(row.get("value"))
+            return check_key(row["key"])
+        except (InvalidKey, InvalidValue) as error:
+            reason = f"entry {row.doc_id} of the table {self._channel!r}: {error}"
+            raise self._file.damaged(reason) from error
+
+    def _drop(self, keys: Iterable[Key]) -> None:
+        dropped = [key for key in keys if key in self._numbers]
+        if dropped:
+            self._bare.difference_update(dropped)
+            self._entries.remove(doc_ids=[self._numbers.pop(key) for key in dropped])
+
+
+def _number(row: Row) -> int:
+    number: int = row.doc_id
+    return number
+
+
+def copy(document: Document) -> Document:
+    """Returns a document of the caller's own, or MISSING."""
+    return document if document is MISSING else decode(encode(document))

@@ -1,0 +1,1 @@
+"""`simple`: a store in the memory of one process."""

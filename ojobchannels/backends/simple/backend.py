@@ -1,0 +1,372 @@
+"""`simple`: documents and locks in memory, one store per name and process."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from ojobchannels.backends import lock_record
+from ojobchannels.backends.lock_record import LockRecord
+from ojobchannels.backends.simple.entries import Entries, Entry
+from ojobchannels.changes import Backlog, Change
+from ojobchannels.documents import (
+    Document,
+    Item,
+    Key,
+    decode,
+    decode_all,
+    encode,
+    matches,
+    page_of,
+    values_of,
+)
+from ojobchannels.errors import ChannelClosed, StaleFence
+from ojobchannels.hookspecs import (
+    ABSENT,
+    MISSING,
+    Adopted,
+    Busy,
+    Compared,
+    Granted,
+    LeaseRequest,
+    LockInfo,
+    hookimpl,
+)
+from ojobchannels.host.clock import Clock, HostClock
+from ojobchannels.host.forks import forget_in_children
+from ojobchannels.host.wakeup import Bell
+
+_PATIENCE = 1.0
+_LOOK_AGAIN = 0.02
+
+
+class _Place(Bell):
+    """A waiter's place in a queue, and since when it was told to come (seconds, or None)."""
+
+    __slots__ = ("called",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called: float | None = None
+
+
+class _Store:
+    """What all channels of one name share."""
+
+    def __init__(self) -> None:
+        self.mutex = threading.Lock()
+        self.entries = Entries()
+        self.marks: dict[Key, int] = {}
+        self.locks: dict[str, LockRecord] = {}
+        self.queues: dict[str, OrderedDict[str, _Place]] = {}
+        forget_in_children(self)
+
+    def forget(self) -> None:
+        """Drops, in a forked child, what belongs to threads that exist only in the parent."""
+        self.mutex = threading.Lock()
+        self.queues = {}
+        self.entries.feeds.clear()
+
+
+_stores: dict[str, _Store] = {}
+_numbers = itertools.count(1)
+
+
+def open_backend(channel: str, clock: Clock) -> SimpleBackend:
+    """Opens the store of that name; the first to open it makes it."""
+    return SimpleBackend(channel, _stores.setdefault(channel, _Store()), clock)
+
+
+class SimpleBackend:
+    """One handle on a store; what changes it happens under the store's mutex."""
+
+    def __init__(self, channel: str, store: _Store, clock: Clock) -> None:
+        self._channel = channel
+        self._store = store
+        self._clock = clock
+        self._number = next(_numbers)
+        self._waiting: set[_Place] = set()
+        self._closed = False
+
+    @hookimpl
+    def get(self, key: Key) -> Document:
+        with self._store.mutex:
+            entry = self._store.entries.get(key)
+        return MISSING if entry is None else decode(entry.value)
+
+    @hookimpl
+    def set(self, key: Key, value: Document, fence: int | None) -> bool:
+        texts = {key: (encode(key.document), encode(value))}
+        with self._store.mutex:
+            self._mark(key, fence)
+            self._store.entries.put(texts)
+        return True
+
+    @hookimpl
+    def unset(self, key: Key, fence: int | None) -> bool:
+        with self._store.mutex:
+            self._mark(key, fence)
+            return self._store.entries.drop([key]) > 0
+
+    @hookimpl
+    def get_all(self, match: Document) -> list[Document]:
+        return values_of((entry.value for entry in self._snapshot()), match)
+
+    @hookimpl
+    def items(
+        self, match: Document, limit: int, newest_first: bool, after: int | None
+    ) -> list[Item]:
+        with self._store.mutex:
+            enough = limit if match is None else None
+            entries = self._store.entries.page(newest_first, after, enough)
+        return page_of(entries, match, limit)
+
+    @hookimpl
+    def get_keys(self) -> list[Document]:
+        return decode_all(entry.key for entry in self._snapshot())
+
+    @hookimpl
+    def size(self) -> int:
+        with self._store.mutex:
+            return len(self._store.entries)
+
+    @hookimpl
+    def set_all(self, items: list[tuple[Key, Document]]) -> bool:
+        texts: dict[Key, tuple[str, str]] = {}
+        for key, value in items:
+            texts.pop(key, None)
+            texts[key] = encode(key.document), encode(value)
+        with self._store.mutex:
+            self._store.entries.put(texts)
+        return True
+
+    @hookimpl
+    def unset_all(self, keys: list[Key]) -> int:
+        with self._store.mutex:
+            return self._store.entries.drop(keys)
+
+    @hookimpl
+    def get_set(self, match: Document, key: Key, value: Document, fence: int | None) -> Compared:
+        texts = {key: (encode(key.document), encode(value))}
+        with self._store.mutex:
+            entry = self._store.entries.get(key)
+            present = MISSING if entry is None else decode(entry.value)
+            if (present is MISSING) != (match is ABSENT):
+                return Compared(False, present)
+            if match is not ABSENT and not matches(match, present):
+                return Compared(False, present)
+            self._mark(key, fence)
+            self._store.entries.put(texts)
+        return Compared(True, present)
+
+    @hookimpl
+    def pop(self) -> Document:
+        with self._store.mutex:
+            return self._store.entries.take_last()
+
+    @hookimpl
+    def shift(self) -> Document:
+        with self._store.mutex:
+            return self._store.entries.take_first()
+
+    @hookimpl
+    def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
+        store = self._store
+        with store.mutex:
+            if self._closed:
+                raise ChannelClosed(self._channel)
+            record = store.locks.get(name) or LockRecord()
+            left = lock_record.remaining(record, self._clock)
+            if left:
+                if record.token == token:
+                    return Granted(record.fence, None)
+                return lock_record.busy(record, left)
+            if not self._is_next(name, token):
+                return Busy(record.fence, {"queue": len(store.queues[name])}, 0)
+            store.locks[name], grant = lock_record.granted(
+                record, token, ttl * 1000, lock_record.own(holder), self._clock, self._number
+            )
+            self._leave_queue(name, token)
+            self._wake_next(name)
+            return grant
+
+    @hookimpl
+    def unlock(self, name: str, token: str) -> bool:
+        with self._store.mutex:
+            record = self._store.locks.get(name)
+            held = record is not None and self._holds(record, token)
+            if held and record:
+                self._store.locks[name] = lock_record.freed(record)
+            self._leave_queue(name, token)
+            self._wake_next(name)
+            return held
+
+    @hookimpl
+    def extend(self, name: str, token: str, ttl: int) -> bool:
+        with self._store.mutex:
+            record = self._store.locks.get(name)
+            if record is None or not self._holds(record, token):
+                return False
+            self._store.locks[name] = lock_record.renewed(record, ttl * 1000, self._clock)
+            self._wake_next(name)
+            return True
+
+    @hookimpl
+    def extend_all(self, leases: list[LeaseRequest], timeout: int) -> list[bool]:
+        return [self.extend(*lease) for lease in leases]
+
+    @hookimpl
+    def adopt(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | bool:
+        with self._store.mutex:
+            record = self._store.locks.get(name)
+            if record is None or not self._holds(record, token):
+                return False
+            alive = lock_record.NOBODY if holder is None else self._number
+            self._store.locks[name] = record._replace(alive=alive, holder=holder or record.holder)
+            return lock_record.adopted(record, self._clock)
+
+    @hookimpl
+    def lock_info(self, name: str) -> LockInfo | None:
+        with self._store.mutex:
+            return self._info(name)
+
+    @hookimpl
+    def locks(self) -> list[LockInfo]:
+        with self._store.mutex:
+            return [info for name in self._store.locks if (info := self._info(name))]
+
+    @hookimpl
+    def force_unlock(self, name: str) -> LockInfo | None:
+        with self._store.mutex:
+            put_out = self._info(name)
+            if put_out:
+                self._store.locks[name] = lock_record.forced_open(self._store.locks[name])
+                self._wake_next(name)
+            return put_out
+
+    @hookimpl
+    def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
+        store = self._store
+        with store.mutex:
+            place = store.queues.setdefault(name, OrderedDict()).setdefault(token, _Place())
+            place.called = None
+            self._waiting.add(place)
+        ends = None if timeout is None else self._clock.now() + timeout * 1000
+        try:
+            while not self._closed:
+                with store.mutex:
+                    place.hush()
+                    record = store.locks.get(name) or LockRecord()
+                    lease_left = lock_record.remaining(record, self._clock)
+                    anew = lease_left and record.fence != seen_fence
+                    if anew or (not lease_left and self._is_next(name, token)):
+                        place.called = time.monotonic()
+                        return True
+                pause = lease_left / 1e6 if lease_left else _PATIENCE
+                if not isinstance(self._clock, HostClock):
+                    pause = min(pause, _LOOK_AGAIN)  # nobody tells when that clock goes on
+                if ends is not None:
+                    pause = min(pause, (ends - self._clock.now()) / 1e6)
+                    if pause <= 0:
+                        self._give_way(name, token)
+                        return True
+                place.doze(pause)
+            self._give_way(name, token)
+            raise ChannelClosed(self._channel)
+        finally:
+            self._waiting.discard(place)
+
+    @hookimpl
+    def share(self, name: str, token: str) -> list[int] | bool:
+        with self._store.mutex:
+            record = self._store.locks.get(name)
+            return [] if record is not None and self._holds(record, token) else False
+
+    @hookimpl
+    def subscribe(self, ring: Callable[[], None]) -> Backlog:
+        feed = Backlog(ring, self._forget_feed, _decoded)
+        with self._store.mutex:
+            self._store.entries.feeds.append(feed)
+        return feed
+
+    @hookimpl
+    def close(self) -> bool:
+        store = self._store
+        with store.mutex:
+            self._closed = True
+            for name, record in store.locks.items():
+                if record.alive == self._number:
+                    store.locks[name] = lock_record.freed(record)
+                    self._wake_next(name)
+            for place in list(self._waiting):
+                place.ring()
+        return True
+
+    @hookimpl
+    def destroy(self) -> bool:
+        with self._store.mutex:
+            self._store.entries.drop(list(self._store.entries))
+        return True
+
+    def _snapshot(self) -> list[Entry]:
+        with self._store.mutex:
+            return self._store.entries.in_order()
+
+    def _forget_feed(self, feed: Backlog) -> None:
+        with self._store.mutex, suppress(ValueError):
+            self._store.entries.feeds.remove(feed)
+
+    def _mark(self, key: Key, fence: int | None) -> None:
+        if fence is None:
+            return
+        mark = self._store.marks.get(key, 0)
+        if fence < mark:
+            raise StaleFence(self._channel, key.document, fence, mark)
+        self._store.marks[key] = fence
+
+    def _holds(self, record: LockRecord, token: str) -> bool:
+        return record.token == token and lock_record.remaining(record, self._clock) > 0
+
+    def _info(self, name: str) -> LockInfo | None:
+        record = self._store.locks.get(name)
+        left = lock_record.remaining(record, self._clock) if record else 0
+        return lock_record.info(name, record, left, self._clock) if record and left else None
+
+    def _is_next(self, name: str, token: str) -> bool:
+        """Tells whether it is the token's turn; who was called and stays away is passed over."""
+        queue = self._store.queues.get(name)
+        while queue:
+            first, place = next(iter(queue.items()))
+            if first == token:
+                return True
+            if place.called is None or time.monotonic() < place.called + _PATIENCE:
+                return False
+            self._leave_queue(name, first)
+        return True
+
+    def _give_way(self, name: str, token: str) -> None:
+        with self._store.mutex:
+            self._leave_queue(name, token)
+            self._wake_next(name)
+
+    def _leave_queue(self, name: str, token: str) -> None:
+        queue = self._store.queues.get(name)
+        if queue is not None:
+            queue.pop(token, None)
+            if not queue:
+                del self._store.queues[name]
+
+    def _wake_next(self, name: str) -> None:
+        for place in self._store.queues.get(name, {}).values():
+            place.ring()
+            return
+
+
+def _decoded(change: Change) -> Change:
+    """Returns a change as callbacks get it; the store tells of texts, which nobody can alter."""
+    return change._replace(key=decode(change.key), value=decode(change.value))

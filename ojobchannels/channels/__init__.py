@@ -1,0 +1,1 @@
+"""Open channels: operations, leases and their renewal, subscriptions."""

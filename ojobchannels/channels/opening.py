@@ -1,0 +1,124 @@
+"""How channels are opened: by keywords, by a mapping as job files write it, or by a URL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from ojobchannels.channels.channel import Channel
+from ojobchannels.documents import check_name
+from ojobchannels.errors import InvalidOption, shown
+from ojobchannels.hookspecs import ChannelType
+from ojobchannels.host.clock import HOST_CLOCK, Clock
+from ojobchannels.plugins import channel_manager, checked_options, registry
+
+_extensions: list[object] = []
+
+
+def open_channel(
+    name: str,
+    config: Mapping[str, Any] | str | None = None,
+    *,
+    extensions: Iterable[object] = (),
+    **options: Any,
+) -> Channel:
+    """Opens a channel.
+
+    Args:
+        name: The channel's name.
+        config: ``{"type": "db", "args": {"file": …}}`` as job files write it, or a URL such as
+            ``sqlite:///data/orders.db``; by default the keywords count.
+        extensions: Objects whose hook wrappers wrap this channel's operations.
+        options: ``type`` (``simple`` by default) and the type's own options; ``ojob channels``
+            lists them.
+
+    Raises:
+        UnknownChannelType: No plugin offers the type; the message names what to install.
+        InvalidOption: An option is unknown, missing or wrong.
+        ChannelUnavailable: The storage cannot be opened.
+        ChannelDamaged: What is stored there cannot be read; it is left as it is.
+
+    Example:
+        >>> import ojobchannels as oc
+        >>> with oc.open_channel("docs", type="simple") as channel:
+        ...     channel.size()
+        0
+    """
+    check_name("channel", name)
+    if isinstance(config, str):
+        type, told = from_url(config)
+        given = {**told, **options}
+    else:
+        type_name, given = _from_mapping(config, options)
+        type = registry().find(type_name)
+    checked = checked_options(type, given)
+    manager = channel_manager((*_extensions, *extensions))
+    backend = type.open(name, checked)
+    manager.register(backend)
+    capabilities = type.capabilities | getattr(backend, "capabilities", frozenset())
+    clock = cast("Clock", checked.get("clock", HOST_CLOCK))
+    return Channel(name, type.name, capabilities, manager, clock)
+
+
+def from_url(url: str) -> tuple[ChannelType, Mapping[str, Any]]:
+    """Returns the type that a URL means, and the options that it tells.
+
+    Raises:
+        UnknownChannelType: No plugin offers the scheme; the message names what to install.
+        InvalidOption: It is no URL of that type.
+    """
+    type = registry().find_scheme(_scheme(url))
+    return type, type.parse_url(url) if type.parse_url else {}
+
+
+def _scheme(url: str) -> str:
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError as error:
+        raise InvalidOption(
+            "channel URL", f"{shown(url)} cannot be read: {error}", "see the channel type's URLs"
+        ) from error
+    if not scheme:
+        raise InvalidOption(
+            "channel URL",
+            f"{shown(url)} has no scheme",
+            f'write one such as sqlite:///data.db, or {{"type": {shown(url)}, "args": {{…}}}}',
+        )
+    return scheme
+
+
+def add_extension(extension: object) -> None:
+    """Has an extension wrap the operations of every channel that is opened later."""
+    _extensions.append(extension)
+
+
+def remove_extension(extension: object) -> None:
+    """Ends what `add_extension` began, for channels that are opened later."""
+    _extensions.remove(extension)
+
+
+def _from_mapping(
+    config: Mapping[str, Any] | None, options: dict[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    if config is None:
+        return options.pop("type", None) or "simple", options
+    if not isinstance(config, Mapping):
+        raise InvalidOption(
+            "channel configuration",
+            f"{shown(config)} is neither a map nor a URL",
+            'write {"type": "db", "args": {"file": "data.db"}}, or a URL',
+        )
+    unknown = sorted(set(config) - {"type", "args"})
+    if unknown:
+        raise InvalidOption(
+            "channel configuration",
+            f"{shown(unknown[0])} is no part of it",
+            "it has a type and args; a type's own options belong into args",
+        )
+    args = config.get("args")
+    if args is None:
+        args = {}
+    if not isinstance(args, Mapping):
+        raise InvalidOption("args of a channel", f"{shown(args)} is no map", "write option: value")
+    return config.get("type") or "simple", {**args, **options}

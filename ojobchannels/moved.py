@@ -1,0 +1,77 @@
+"""Module paths of version 0.1 that the documentation named, kept working for one release."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Final
+
+NEW_PATHS: Final = {
+    f"ojobchannels.{old}": f"ojobchannels.{new}"
+    for old, new in {
+        "channel": "channels.channel",
+        "feeds": "changes",
+        "languages": "ojob.languages",
+        "leases": "channels.lease",
+        "manager.director": "recipes.director",
+        "manager.queue": "recipes.queue",
+        "ojob.events": "ojob.report.events",
+        "ojob.loading": "ojob.load.job_file",
+        "ojob.scheduler": "ojob.triggers.timer",
+        "opening": "channels.opening",
+        "subscriptions": "channels.subscription",
+        "testing.faults": "testing.fixtures.faults",
+        "testing.histories": "testing.kit.histories",
+        "testing.places": "testing.fixtures.storage",
+        "testing.strategies": "testing.kit.strategies",
+        "testing.subject": "testing.kit.subject",
+    }.items()
+}
+
+
+class MovedModules(MetaPathFinder, Loader):
+    """Finds a module under its old path, with a `DeprecationWarning` that names the new one.
+
+    It is asked only for modules that nothing else finds, so imports of today's paths pay nothing.
+    """
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None = None,  # noqa: ARG002  the signature of a finder
+        target: ModuleType | None = None,  # noqa: ARG002  likewise
+    ) -> ModuleSpec | None:
+        """Returns a spec for a module that has moved, and None for any other."""
+        return ModuleSpec(fullname, self) if fullname in NEW_PATHS else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Returns the module at its new path."""
+        new = NEW_PATHS[spec.name]
+        warnings.warn(
+            f"the module {spec.name} is now {new}; the old path goes with version 0.3",
+            DeprecationWarning,
+            stacklevel=_frames_to_the_import(),
+        )
+        return import_module(new)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Leaves the module alone: it has been executed under its new path."""
+
+
+def _frames_to_the_import() -> int:
+    """Counts the frames of the import system between `create_module` and the import statement."""
+    depth, frame = 2, sys._getframe(2)
+    while frame.f_back is not None and "importlib" in frame.f_code.co_filename:
+        depth, frame = depth + 1, frame.f_back
+    return depth
+
+
+def install() -> None:
+    """Registers the finder, once for each process."""
+    if not any(isinstance(finder, MovedModules) for finder in sys.meta_path):
+        sys.meta_path.append(MovedModules())

@@ -1,0 +1,1 @@
+"""Args of jobs: their layers, templates in them, rules for them."""

@@ -1,0 +1,287 @@
+"""What a job demands of its args before its code and after it: the rules under `check`.
+
+A rule is a chain such as ``toNumber.between(1, 10).default(5)``: steps from left to right, of which
+some look at the value and some change it. An arg without a `default` must be there.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
+
+from ojobchannels.documents import check_value, encode, same
+from ojobchannels.errors import InvalidJobArgs, InvalidValue, Problem
+from ojobchannels.ojob.args.templates import copied
+from ojobchannels.ojob.yaml.positions import DocumentPath
+from ojobchannels.ojob.yaml.source import Source
+from ojobchannels.suggestions import did_you_mean
+
+_MISSING: Final = object()
+_MOST_TOLD: Final = 120
+_WORDS: Final = {"true": True, "false": False, "null": None}
+_BOOLEANS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+class RuleFault(Exception):
+    """A rule that cannot be read: why, and what to do."""
+
+    def __init__(self, reason: str, advice: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.advice = advice
+
+
+class _Refused(Exception):
+    """What is wrong with a value, to go on behind its name."""
+
+
+class _Step(NamedTuple):
+    name: str
+    given: tuple[Any, ...]
+
+
+class Rule(NamedTuple):
+    """What one arg has to be.
+
+    Attributes:
+        path: The way to it, one name for each level.
+        steps: The steps of the chain, without `default`.
+        default: What it is when it is not there, or nothing.
+    """
+
+    path: tuple[str, ...]
+    steps: tuple[_Step, ...]
+    default: Any
+
+    @classmethod
+    def read(cls, name: str, text: str) -> Rule:
+        """Reads a rule.
+
+        Raises:
+            RuleFault: It is none.
+        """
+        steps = list(_steps(text))
+        defaults = [step.given[0] for step in steps if step.name == "default"]
+        rest = tuple(step for step in steps if step.name != "default")
+        return cls(tuple(name.split(".")), rest, defaults[-1] if defaults else _MISSING)
+
+    def apply(self, args: dict[str, Any]) -> None:
+        """Looks at an arg, and puts in its place what the steps make of it.
+
+        Raises:
+            _Refused: It is not as it has to be.
+        """
+        value = _look_up(args, self.path)
+        if value is None and self.default is _MISSING:
+            raise _Refused("is missing")
+        if value is None:
+            value = copied(self.default)
+        else:
+            for step in self.steps:
+                value = _STEPS[step.name].act(value, *step.given)
+        _put(args, self.path, value)
+
+
+def rule_faults(source: Source, path: DocumentPath, job: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yields what is wrong with the rules of a job, given as it was read."""
+    check = job.get("check")
+    for key in ("in", "out"):
+        rules = check.get(key) if isinstance(check, dict) else None
+        for name, text in rules.items() if isinstance(rules, dict) else ():
+            if isinstance(text, str) and text:
+                try:
+                    Rule.read(name, text)
+                except RuleFault as fault:
+                    place = (*path, "check", key, name)
+                    yield source.problem(place, fault.reason, fault.advice)
+
+
+def apply_rules(rules: tuple[Rule, ...], args: dict[str, Any], where: str) -> None:
+    """Applies rules to args.
+
+    Raises:
+        InvalidJobArgs: Some args are not as they have to be; all of them are told.
+    """
+    faults = []
+    for rule in rules:
+        try:
+            rule.apply(args)
+        except _Refused as refused:
+            faults.append(f"`{'.'.join(rule.path)}` {refused}")
+    if faults:
+        raise InvalidJobArgs(where, "; ".join(faults), "pass what the job's `check` asks for")
+
+
+def _steps(text: str) -> Iterator[_Step]:
+    try:
+        node = ast.parse(f"value.{text.strip()}", mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise RuleFault(
+            f"`{text}` is no rule", "write a chain such as `isString.default('none')`"
+        ) from None
+    found: list[_Step] = []
+    while not isinstance(node, ast.Name):
+        given: tuple[Any, ...] = ()
+        if isinstance(node, ast.Call):
+            given = tuple(_literal(one) for one in node.args)
+            node = node.func
+        if not isinstance(node, ast.Attribute):
+            raise RuleFault(f"`{text}` is no rule", "write a chain such as `isString`")
+        found.append(_checked(_Step(node.attr, given)))
+        node = node.value
+    yield from reversed(found)
+
+
+def _checked(step: _Step) -> _Step:
+    known = _STEPS.get(step.name)
+    if known is None:
+        raise RuleFault(f"there is no rule `{step.name}`", did_you_mean(step.name, _STEPS))
+    if len(step.given) != known.takes:
+        count = "nothing" if known.takes == 0 else f"{known.takes} value{'s' * (known.takes > 1)}"
+        raise RuleFault(f"`{step.name}` takes {count} in brackets", f"write `{known.example}`")
+    if step.name == "oneOf" and not isinstance(step.given[0], list):
+        raise RuleFault("`oneOf` takes a list", f"write `{known.example}`")
+    if step.name == "between" and not all(map(_is_number, step.given)):
+        raise RuleFault("`between` takes numbers", f"write `{known.example}`")
+    if step.name == "match" and not isinstance(step.given[0], str):
+        raise RuleFault("`match` takes a text", f"write `{known.example}`")
+    if step.name == "match":
+        try:
+            re.compile(step.given[0])
+        except re.error as error:
+            raise RuleFault(f"`match` takes a regular expression: {error}", "mend it") from None
+    return step
+
+
+class _Words(ast.NodeTransformer):
+    """Puts the values of JSON in the place of their names."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.Constant(_WORDS[node.id]) if node.id in _WORDS else node
+
+
+def _literal(node: ast.expr) -> Any:
+    try:
+        value = ast.literal_eval(_Words().visit(node))
+        check_value(value)
+    except (ValueError, TypeError, InvalidValue):
+        said = f"`{ast.unparse(node)}` is no plain value"
+        raise RuleFault(said, "write a number, a list, or a text in quotes") from None
+    return value
+
+
+def _look_up(args: dict[str, Any], path: tuple[str, ...]) -> Any:
+    value: Any = args
+    for at, step in enumerate(path):
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise _Refused(f"is not there: `{'.'.join(path[:at])}` is {_told(value)}, and no map")
+        value = value.get(step)
+    return value
+
+
+def _put(args: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    *above, last = path
+    for step in above:
+        inner = args.get(step)
+        if not isinstance(inner, dict):
+            inner = args[step] = {}
+        args = inner
+    args[last] = value
+
+
+def _told(value: Any) -> str:
+    """Returns a value as JSON, or what Python calls it; of a long one the beginning."""
+    try:
+        check_value(value)
+        text = encode(value)
+    except InvalidValue:
+        text = repr(value)
+    return text if len(text) <= _MOST_TOLD else f"{text[: _MOST_TOLD - 3]}..."
+
+
+def _is(what: str, test: Callable[[Any], bool]) -> Callable[[Any], Any]:
+    def act(value: Any) -> Any:
+        if not test(value):
+            raise _Refused(f"is {_told(value)}, and not {what}")
+        return value
+
+    return act
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _to_number(value: Any) -> Any:
+    if _is_number(value):
+        return value
+    for kind in (int, float):
+        with suppress(ValueError):
+            number = kind(str(value))
+            if math.isfinite(number):
+                return number
+    raise _Refused(f"is {_told(value)}, and no number")
+
+
+def _to_boolean(value: Any) -> bool:
+    try:
+        return _BOOLEANS[str(value).lower()]
+    except KeyError:
+        raise _Refused(f"is {_told(value)}, and not true or false") from None
+
+
+def _one_of(value: Any, choice: list[Any]) -> Any:
+    if not any(same(value, one) for one in choice):
+        raise _Refused(f"is {_told(value)}, and not one of {', '.join(map(_told, choice))}")
+    return value
+
+
+def _between(value: Any, least: Any, most: Any) -> Any:
+    if not _is_number(value) or not least <= value <= most:
+        raise _Refused(f"is {_told(value)}, and not between {least} and {most}")
+    return value
+
+
+def _match(value: Any, pattern: str) -> Any:
+    if not isinstance(value, str) or re.search(pattern, value) is None:
+        raise _Refused(f"is {_told(value)}, and does not match {pattern}")
+    return value
+
+
+class _Kind(NamedTuple):
+    """A kind of step: what it does, how many values it has in brackets, and how it is written."""
+
+    act: Callable[..., Any]
+    takes: int
+    example: str
+
+
+_STEPS: Final[Mapping[str, _Kind]] = {
+    "isString": _Kind(_is("a text", lambda value: isinstance(value, str)), 0, "isString"),
+    "isNumber": _Kind(_is("a number", _is_number), 0, "isNumber"),
+    "isBoolean": _Kind(_is("true or false", lambda value: isinstance(value, bool)), 0, "isBoolean"),
+    "isArray": _Kind(_is("a list", lambda value: isinstance(value, list)), 0, "isArray"),
+    "isMap": _Kind(_is("a map", lambda value: isinstance(value, dict)), 0, "isMap"),
+    "toNumber": _Kind(_to_number, 0, "toNumber"),
+    "toBoolean": _Kind(_to_boolean, 0, "toBoolean"),
+    "oneOf": _Kind(_one_of, 1, "oneOf(['a', 'b'])"),
+    "between": _Kind(_between, 2, "between(1, 10)"),
+    "match": _Kind(_match, 1, "match('^[a-z]+$')"),
+    "default": _Kind(lambda value, _: value, 1, "default('none')"),
+}
+
+
+def rules_of(given: Mapping[str, str]) -> tuple[Rule, ...]:
+    """Returns the rules that a checked file has under `check.in` or `check.out`."""
+    return tuple(Rule.read(name, text) for name, text in given.items())
+
+
+def rule_names() -> tuple[str, ...]:
+    """Returns the names of all steps, for the reference."""
+    return tuple(_STEPS)

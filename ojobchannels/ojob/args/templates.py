@@ -1,0 +1,158 @@
+"""Templates in args: ``{{name}}``, ``${name}`` and ``${name:-default}``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from ojobchannels.documents import encode
+from ojobchannels.errors import InvalidJobArgs
+from ojobchannels.ojob.yaml.reader import scalar
+
+_TEMPLATE: Final = re.compile(
+    r"\\(?P<literal>\$\{|\{\{)|\$\{(?P<name>[^{}]*)\}|\{\{(?P<braced>[^{}]*)\}\}"
+)
+_OPENING: Final = re.compile(r"\$\{|\{\{")
+_NAME: Final = re.compile(r"[^\s.:#/!>&^][^.:]*(\.[^.:]+)*")
+_MISSING: Final = object()
+_MAX_PARTS: Final = 100_000
+_MAX_DEPTH: Final = 100
+
+
+def faulty_templates(text: str) -> Iterator[str]:
+    """Yields what looks like a template but names nothing: ``{{#if x}}``, or an open ``${``."""
+    rest = 0
+    for match in _TEMPLATE.finditer(text):
+        yield from _OPENING.findall(text, rest, match.start())
+        if not match["literal"] and not _NAME.fullmatch(_parts(match)[0]):
+            yield match.group()
+        rest = match.end()
+    yield from _OPENING.findall(text, rest)
+
+
+def has_template(text: str) -> bool:
+    """Tells whether rendering may change a text."""
+    return _OPENING.search(text) is not None
+
+
+def render(written: Mapping[str, Any], given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Renders the templates in `written`.
+
+    Names are looked up in `written` and in `given`, which wins. What was given is data: never is a
+    template looked for in it. A text that is one template and nothing else becomes the value
+    itself, of whatever type.
+
+    Raises:
+        InvalidJobArgs: A template names something unknown and has no default, or templates that
+            name each other stand for too much.
+    """
+    renderer = _Renderer(written, given, where)
+    return {key: renderer.render(value, (key,)) for key, value in written.items()}
+
+
+def copied(value: Any) -> Any:
+    """Copies the maps and lists of a value; what else is in them is shared."""
+    match value:
+        case dict():
+            return {key: copied(part) for key, part in value.items()}
+        case list():
+            return [copied(part) for part in value]
+        case _:
+            return value
+
+
+class _Renderer:
+    def __init__(self, written: Mapping[str, Any], given: Mapping[str, Any], where: str) -> None:
+        self._written = written
+        self._given = given
+        self._where = where
+        self._open: list[tuple[str, ...]] = []  # what is being rendered: a name in it is no answer
+        self._parts = 0  # what templates brought in
+
+    def render(self, value: Any, path: tuple[str, ...]) -> Any:
+        if self._open:
+            self._count()
+        match value:
+            case str():
+                return self._text(value, path)
+            case dict():
+                return {key: self.render(part, (*path, key)) for key, part in value.items()}
+            case list():
+                return [self.render(part, (*path, str(at))) for at, part in enumerate(value)]
+            case _:
+                return value
+
+    def _text(self, text: str, path: tuple[str, ...]) -> Any:
+        self._open.append(path)
+        try:
+            whole = _TEMPLATE.fullmatch(text)
+            if whole and not whole["literal"]:
+                return self._value(whole, exact=True)
+            return _TEMPLATE.sub(self._embedded, text)
+        finally:
+            self._open.pop()
+
+    def _embedded(self, match: re.Match[str]) -> str:
+        if match["literal"]:
+            return match["literal"]
+        value = self._value(match, exact=False)
+        return (
+            encode(value) if value is None or isinstance(value, bool | dict | list) else str(value)
+        )
+
+    def _value(self, match: re.Match[str], *, exact: bool) -> Any:
+        name, default = _parts(match)
+        found = self._look_up(tuple(name.split(".")))
+        if found is not _MISSING:
+            return found
+        if default is None:
+            raise self._unknown(name)
+        return scalar(default) if exact and default else default
+
+    def _look_up(self, path: tuple[str, ...]) -> Any:
+        if self._is_open(path):
+            return _MISSING
+        is_data = path[0] in self._given
+        value: Any = self._given if is_data else self._written
+        for at, step in enumerate(path):
+            if isinstance(value, str) and not is_data:
+                value, is_data = self.render(value, path[:at]), True
+            if isinstance(value, Mapping) and step in value:
+                value = value[step]
+            elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+                value = value[int(step)]
+            else:
+                return _MISSING
+        return copied(value) if is_data else self.render(value, path)
+
+    def _is_open(self, path: tuple[str, ...]) -> bool:
+        return any(one[: len(path)] == path for one in self._open)
+
+    def _unknown(self, name: str) -> InvalidJobArgs:
+        itself = self._is_open(tuple(name.split(".")))
+        known = ", ".join(f"`{one}`" for one in sorted({*self._written, *self._given}))
+        return self._error(
+            self._open[-1],
+            f"`{name}` refers to itself" if itself else f"nothing is named `{name}`",
+            f"pass it, or write `${{{name}:-default}}`; at hand: {known}",
+        )
+
+    def _count(self) -> None:
+        self._parts += 1
+        if self._parts > _MAX_PARTS:
+            reason = f"its templates stand for more than {_MAX_PARTS} parts"
+            raise self._error(self._open[0], reason, "repeat less, or make the value in code")
+        if len(self._open) > _MAX_DEPTH:
+            reason = f"its templates lead to each other over more than {_MAX_DEPTH} steps"
+            raise self._error(self._open[0], reason, "name the last of them")
+
+    def _error(self, path: tuple[str, ...], reason: str, advice: str) -> InvalidJobArgs:
+        return InvalidJobArgs(f"{self._where}, args.{'.'.join(path)}", reason, advice)
+
+
+def _parts(match: re.Match[str]) -> tuple[str, str | None]:
+    if match["braced"] is not None:
+        return match["braced"].strip(), None
+    name, has_default, default = match["name"].partition(":-")
+    return name.strip(), default if has_default else None

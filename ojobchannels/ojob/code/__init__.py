@@ -1,0 +1,1 @@
+"""The code of jobs: its language, how Python and shell run it, where its lines are."""

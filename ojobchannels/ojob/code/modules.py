@@ -1,0 +1,88 @@
+"""The modules of Python under `code` in job files, which the blocks of the files may import."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import linecache
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from types import CodeType, ModuleType
+from typing import Any, Final
+
+from ojobchannels.errors import JobFileError
+from ojobchannels.ojob.code.python import NO_PYTHON
+from ojobchannels.ojob.code.source_map import CodeLines
+from ojobchannels.ojob.yaml.positions import DocumentPath
+from ojobchannels.ojob.yaml.source import Source
+
+SUFFIX: Final = ".py"
+
+
+def module_name(file: str) -> str | None:
+    """Returns the name by which a file such as ``helpers.py`` is imported; None for no module."""
+    path = PurePosixPath(file)
+    return path.stem if path.suffix == SUFFIX and file.isascii() and _is_name(path) else None
+
+
+def _is_name(path: PurePosixPath) -> bool:
+    return path.stem.isidentifier() and len(path.parts) == 1
+
+
+def compile_module(source: Source, path: DocumentPath, text: str) -> CodeType:
+    """Compiles the module at `path`, so that tracebacks show its lines.
+
+    Raises:
+        JobFileError: It is no Python.
+    """
+    lines = CodeLines(source, path, text)
+    try:
+        tree = ast.parse(lines.padded, lines.name)
+        lines.mend(tree)
+        code: CodeType = compile(tree, lines.name, "exec", dont_inherit=True)
+    except NO_PYTHON as error:
+        raise JobFileError((lines.problem(error),)) from None
+    linecache.cache[lines.name] = lines.shown
+    return code
+
+
+class Modules:
+    """The modules of one run: each is executed at its first import, once.
+
+    They are found by the `import` of the run's own blocks only, so that two runs in one process,
+    or a file that was read again, do not get each other's.
+
+    Attributes:
+        builtins: What a block that may import them has for builtins.
+    """
+
+    def __init__(self, codes: Mapping[str, CodeType]) -> None:
+        self._codes = codes
+        self._loaded: dict[str, ModuleType] = {}
+        self._lock = threading.RLock()
+        self.builtins: dict[str, Any] = vars(builtins) | {"__import__": self._import}
+
+    def _import(
+        self,
+        name: str,
+        globals: Mapping[str, object] | None = None,
+        locals: Mapping[str, object] | None = None,
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> ModuleType:
+        if level == 0 and name in self._codes:
+            return self._load(name)
+        return builtins.__import__(name, globals, locals, fromlist or (), level)
+
+    def _load(self, name: str) -> ModuleType:
+        with self._lock:
+            if name not in self._loaded:
+                module = self._loaded[name] = ModuleType(name)
+                vars(module)["__builtins__"] = self.builtins
+                try:
+                    exec(self._codes[name], vars(module))  # noqa: S102  a job file is code
+                except BaseException:
+                    del self._loaded[name]
+                    raise
+            return self._loaded[name]

@@ -1,0 +1,194 @@
+"""Blocks of Python in a job file: checked with it, run as functions, traced back into its lines."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import linecache
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+
+from ojobchannels.errors import CodeFailed, JobFileError, JobMisuse, JobTimeout
+from ojobchannels.ojob.code.source_map import AS_JAVASCRIPT, CodeLines
+from ojobchannels.ojob.languages import Program
+from ojobchannels.ojob.yaml.positions import DocumentPath
+from ojobchannels.ojob.yaml.source import Source
+
+if TYPE_CHECKING:
+    from ojobchannels.ojob.run.host import JobHost
+
+HELPERS: Final = (
+    *("channel", "each", "error", "job", "launch", "log", "log_err", "log_warn", "skip", "state"),
+)
+"""The names at hand in every block, besides `args`: parameters, so that a block may reuse them."""
+
+_SHELL: Final = f"def block({', '.join(HELPERS)}):\n    global args\n"
+NO_PYTHON: Final = (SyntaxError, ValueError, RecursionError, MemoryError)
+"""What the compiler raises for a text that is no Python."""
+
+
+_OF_JAVASCRIPT: Final = frozenset(
+    "af console false forEach getEnv indexOf isDef isUnDef length logErr logWarn nowUTC null push "
+    "sleep true undefined".split()
+)
+_NOT_PLAIN: Final = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+
+
+class Call(NamedTuple):
+    """A call of ``job("…")`` or ``launch("…")`` whose job is written out."""
+
+    job: str
+    line: int
+    column: int
+
+
+class Opening(NamedTuple):
+    """A call of ``channel("…", {…})`` whose configuration is written out."""
+
+    config: Any
+    line: int
+    column: int
+
+
+class Python:
+    """A block of Python."""
+
+    def __init__(self, code: CodeType) -> None:
+        self._code = code
+
+    def run(self, host: JobHost) -> Any:
+        """Runs the block; returns what it returned."""
+        namespace = {
+            "__name__": "__ojob__",
+            "__builtins__": host.builtins,
+            "args": host.args,
+            **host.bridges,
+        }
+        try:
+            answer = FunctionType(self._code, namespace)(**host.helpers())
+        except (NameError, AttributeError) as error:
+            if error.name in _OF_JAVASCRIPT:
+                error.add_note(f"`{error.name}` looks like JavaScript: {AS_JAVASCRIPT}")
+            raise
+        args = namespace["args"]
+        if not isinstance(args, dict):
+            reason = f"it put {args!r} in the place of `args`"
+            raise JobMisuse(host.job, reason, "`args` has to stay a map")
+        host.args = args
+        return answer
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of code, ready to run, and what is known of it."""
+
+    program: Python | Program = field(repr=False)
+    calls: tuple[Call, ...] = ()
+    openings: tuple[Opening, ...] = ()
+
+    def run(self, host: JobHost) -> Any:
+        """Runs the block; returns what it returned.
+
+        How another language came to fail on purpose is no news to the author of the code.
+        """
+        if isinstance(self.program, Python):
+            return self.program.run(host)
+        try:
+            return self.program.run(host)
+        except (CodeFailed, JobTimeout) as error:
+            raise error.with_traceback(None) from error.__cause__
+
+
+def compile_block(source: Source, path: DocumentPath, text: str, title: str) -> Block:
+    """Compiles the text at `path`, so that tracebacks show its lines.
+
+    The statements are put into a function as they are parsed. Indenting the text instead would
+    change the string literals that go over several lines.
+
+    Raises:
+        JobFileError: It is no Python that can stand in a function.
+    """
+    lines = CodeLines(source, path, text)
+    try:
+        tree = ast.parse(lines.padded, lines.name)
+    except NO_PYTHON as error:
+        raise JobFileError((lines.problem(error),)) from None
+    if lost := lines.lost_in_a_comment():
+        raise JobFileError((lost,))
+    lines.mend(tree)
+    try:
+        shell = ast.parse(_SHELL, lines.name)
+        ast.increment_lineno(shell, lines.first - 1)
+        cast(ast.FunctionDef, shell.body[0]).body += tree.body
+        module = compile(shell, lines.name, "exec", dont_inherit=True)
+    except NO_PYTHON as error:
+        raise JobFileError((lines.problem(error, mended=True),)) from None
+    code = next(part for part in module.co_consts if isinstance(part, CodeType))
+    if code.co_flags & _NOT_PLAIN:
+        reason, advice = "it yields, but is no generator", "put the `yield` into a function"
+        raise JobFileError((source.problem(path, reason, advice),))
+    linecache.cache[lines.name] = lines.shown
+    code = code.replace(co_name=title, co_qualname=title)
+    return Block(Python(code), tuple(_calls(tree, lines)), tuple(_openings(tree, lines)))
+
+
+def as_body(text: str) -> str:
+    """Returns a block that answers with a value; a text that is one expression means its value."""
+    try:
+        ast.parse(text.strip(), mode="eval")
+    except NO_PYTHON:
+        return text
+    return f"return ({text.strip()})"
+
+
+def names_nothing_to_do(text: str) -> bool:
+    """Tells whether a text must be meant as a name: one line that is no code, or does nothing."""
+    if "\n" in text.strip():
+        return False
+    try:
+        tree = ast.parse(text.strip())
+    except NO_PYTHON:
+        return True
+    acts = (ast.Call, ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
+    return all(isinstance(one, ast.Expr) for one in tree.body) and not any(
+        isinstance(node, acts) for node in ast.walk(tree)
+    )
+
+
+def _calls(tree: ast.Module, lines: CodeLines) -> Iterator[Call]:
+    bound = set(_bound(tree))
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(
+                func=ast.Name(id="job" | "launch" as called),
+                args=[ast.Constant(value=str(name)), *_],
+                lineno=line,
+                col_offset=offset,
+            ) if called not in bound:
+                yield Call(name, *lines.place_of(line, offset))
+
+
+def _openings(tree: ast.Module, lines: CodeLines) -> Iterator[Opening]:
+    bound = set(_bound(tree))
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id="channel"), args=[_, config]) if "channel" not in bound:
+                try:
+                    value = ast.literal_eval(config)
+                except ValueError:
+                    continue  # only a run can tell
+                yield Opening(value, *lines.place_of(config.lineno, config.col_offset))
+
+
+def _bound(tree: ast.Module) -> Iterator[str | None]:
+    """The names that a block gives a meaning of its own."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
+                yield name
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name
+            case ast.alias(name=name, asname=other):
+                yield other or name

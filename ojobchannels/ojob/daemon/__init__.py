@@ -1,0 +1,1 @@
+"""Job files that run until stopped: schedules, channel watches, reloading."""

@@ -1,0 +1,1 @@
+"""The bundled packs: YAML files, and the Python that their code calls."""

@@ -1,0 +1,207 @@
+"""``ojob.logToFile``: log files by date, the past ones compressed, moved and at last removed."""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import os
+import re
+import shutil
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from ojobchannels.errors import LogFileUnavailable
+from ojobchannels.ojob.report.console import put
+from ojobchannels.ojob.report.events import Event, Sink, now
+from ojobchannels.ojob.schema.date_format import DateFormat, filled, matching
+from ojobchannels.ojob.schema.settings import LogToFileSpec
+
+_TYPES: Final = {"info": "INFO", "warn": "WARN", "error": "ERROR"}
+
+
+@dataclass(frozen=True)
+class LogFiles:
+    """Where log files are, how they are named and written, and how long they stay.
+
+    Attributes:
+        folder: Where the present file is.
+        name: Its name, with ``{{timedate}}`` for the date.
+        name_date: The format of that date; when it changes, the next file begins.
+        line: A line, of ``{{timedate}}``, ``{{type}}``, ``{{job}}``, ``{{message}}``, ``{{id}}``.
+        line_date: The format of the date in a line.
+        past: Matches the names of earlier files; by default those that `name` makes.
+        keep: How many minutes past files stay; None for ever.
+        compress: Whether they are compressed with gzip.
+        backup: The folder that they are moved to; None for the same one.
+    """
+
+    folder: Path = Path()
+    name: str = "log-{{timedate}}.log"
+    name_date: DateFormat = field(default_factory=lambda: DateFormat("yyyy-MM-dd"))
+    line: str = "{{timedate}} | {{type}} | {{job}} | {{message}}\n"
+    line_date: DateFormat = field(default_factory=lambda: DateFormat("yyyy-MM-dd HH:mm:ss.SSS"))
+    past: re.Pattern[str] | None = None
+    keep: float | None = None
+    compress: bool = True
+    backup: Path | None = None
+
+    def path(self, at: datetime) -> Path:
+        """Returns the file of a time."""
+        return self.folder / filled(self.name, timedate=self.name_date.write(at))
+
+    def written(self, event: Event) -> str:
+        """Returns the lines of an event; each line of its text is one of its own."""
+        when, type = self.line_date.write(event.at), _TYPES[event.level]
+        parts = {"timedate": when, "type": type, "job": event.job}
+        texts = event.text.splitlines() or [""]
+        return "".join(
+            filled(self.line, **parts, message=text, id=event.id or "") for text in texts
+        )
+
+    def is_ours(self, name: str) -> bool:
+        """Tells whether that is the name of a log file, compressed or not."""
+        past = self.past or matching(self.name, timedate=self.name_date.matches)
+        return past.fullmatch(name.removesuffix(".gz")) is not None
+
+    @classmethod
+    def of(cls, spec: LogToFileSpec) -> LogFiles:
+        """Returns what a job file says under ``ojob.logToFile``."""
+        return cls(
+            folder=Path(spec.folder),
+            name=spec.name,
+            name_date=DateFormat(spec.name_date),
+            line=spec.line,
+            line_date=DateFormat(spec.line_date),
+            past=re.compile(spec.past) if spec.past else None,
+            keep=spec.keep,
+            compress=not spec.dont_compress,
+            backup=Path(spec.backup) if spec.backup else None,
+        )
+
+
+class LogFile(Sink):
+    """Writes events to the file of their date.
+
+    Several processes may write to one folder: each line is one write to the end of the file, and a
+    file that somebody has open is not compressed, moved or removed.
+
+    Raises:
+        LogFileUnavailable: The first file cannot be opened.
+    """
+
+    def __init__(self, files: LogFiles) -> None:
+        self._files = files
+        self._failed = False
+        self._tidier: threading.Thread | None = None
+        self._path = files.path(now())
+        self._number = _opened(self._path)
+        self._tidy()
+
+    def tell(self, event: Event) -> None:
+        """Writes one event; what cannot be written is told once on stderr, and dropped."""
+        try:
+            path = self._files.path(event.at)
+            if path != self._path or os.fstat(self._number).st_nlink == 0:
+                self._turn(path)
+            text = self._files.written(event).encode("utf-8", "backslashreplace")
+            while text:
+                text = text[os.write(self._number, text) :]
+            self._failed = False
+        except OSError as error:
+            self._complain(error)
+
+    def close(self) -> None:
+        """Closes the file, when the past ones are tidied."""
+        if self._tidier is not None:
+            self._tidier.join()
+        os.close(self._number)
+
+    def _turn(self, path: Path) -> None:
+        """Goes on in another file."""
+        number, before = _opened(path), self._number
+        self._number, self._path = number, path
+        os.close(before)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        if self._tidier is not None:
+            self._tidier.join()
+        self._tidier = threading.Thread(
+            target=tidy, args=(self._files, self._path), name="ojobchannels-log-files"
+        )
+        self._tidier.start()
+
+    def _complain(self, error: OSError) -> None:
+        if not self._failed:
+            self._failed = True
+            put(f"ojob: lines are lost: {_unavailable(self._path, error)}\n", sys.stderr)
+
+
+def tidy(files: LogFiles, present: Path) -> None:
+    """Compresses, moves and removes past files; those in use or out of reach wait for next time."""
+    for folder in {files.folder, files.backup or files.folder}:
+        for path in _listed(folder):
+            if path.name != present.name and files.is_ours(path.name):
+                with suppress(OSError):
+                    _tidy_one(files, path)
+
+
+def _tidy_one(files: LogFiles, path: Path) -> None:
+    with path.open("rb") as source:
+        fcntl.flock(source, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if files.keep is not None and path.stat().st_mtime < time.time() - files.keep * 60:
+            path.unlink()
+            return
+        folder = files.backup or path.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        if files.compress and path.suffix != ".gz":
+            target = folder / f"{path.name}.gz"
+            _compress(path, target)
+            path.unlink()
+        elif folder != path.parent:
+            shutil.move(path, folder / path.name)
+
+
+def _compress(path: Path, target: Path) -> None:
+    """Adds a file to a compressed one, which is there whole or not at all."""
+    half_done = target.with_name(f"{target.name}.{os.getpid()}")
+    try:
+        with half_done.open("xb") as raw:
+            if target.exists():  # lines that came late: gzip files may be joined
+                raw.write(target.read_bytes())
+            with path.open("rb") as source, gzip.GzipFile(path.name, "wb", fileobj=raw) as packed:
+                shutil.copyfileobj(source, packed)
+        shutil.copystat(path, half_done)
+        half_done.replace(target)
+    finally:
+        half_done.unlink(missing_ok=True)
+
+
+def _opened(path: Path) -> int:
+    """Opens a file so that nobody tidies it away meanwhile."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            number = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            fcntl.flock(number, fcntl.LOCK_SH)
+            if os.fstat(number).st_nlink:
+                return number
+            os.close(number)
+    except OSError as error:
+        raise _unavailable(path, error) from error
+
+
+def _listed(folder: Path) -> list[Path]:
+    with suppress(OSError):
+        return sorted(folder.iterdir())
+    return []
+
+
+def _unavailable(path: Path, error: OSError) -> LogFileUnavailable:
+    return LogFileUnavailable(str(path), error.strerror or str(error))

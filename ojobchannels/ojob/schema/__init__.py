@@ -1,0 +1,1 @@
+"""The job file format: its model, validation by it, and its JSON Schema."""

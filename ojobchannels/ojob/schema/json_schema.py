@@ -1,0 +1,78 @@
+"""The JSON Schema of job files, made of the model that checks them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from ojobchannels.ojob.schema.model import FileSpec
+
+_DRAFT: Final = "http://json-schema.org/draft-07/schema#"
+_IN_LISTS: Final = {"JobSpec", "TodoSpec", "ExpectSpec"}
+"""Maps that stand in lists, where an empty element is none."""
+
+_EMPTY: Final = {"type": "null"}
+_LINK: Final = re.compile(r"\[([^\]]+)\]\([^)]+\)")
+
+
+def json_schema() -> dict[str, Any]:
+    """Returns the schema of a job file, in the dialect that editors know best (draft-07).
+
+    It says what the model says of one file by itself. What only the whole run tells, such as
+    whether a job is there, is for `ojob check`.
+    """
+    found = FileSpec.model_json_schema(by_alias=True, ref_template="#/definitions/{model}")
+    definitions = {name: _map(one) for name, one in found.pop("$defs").items()}
+    for name in definitions.keys() - _IN_LISTS:
+        definitions[name]["type"] = ["object", "null"]
+    todo = definitions["TodoSpec"]
+    todo["patternProperties"] = {r"^\(": {"description": "A shortcut that a job declares."}}
+    shortcut = {"not": {"propertyNames": {"not": {"pattern": r"^\("}}}}
+    todo["oneOf"] = [{"required": ["name"]}, {"required": ["job"]}, shortcut]
+    definitions["TodoSpec"] = {
+        "anyOf": [{"type": "string", "minLength": 1, "description": "The job to run."}, todo]
+    }
+    return {"$schema": _DRAFT, "title": "oJob file"} | _map(found) | {"definitions": definitions}
+
+
+def _map(schema: dict[str, Any]) -> dict[str, Any]:
+    """Has an empty value in a map count as if its key was not there, as the model does."""
+    properties = {
+        key: _or_empty(one, required=key in schema.get("required", ()))
+        for key, one in schema.get("properties", {}).items()
+    }
+    rest = {key: one for key, one in schema.items() if key not in ("title", "properties")}
+    plain: dict[str, Any] = _plain(rest | {"properties": properties})
+    return plain
+
+
+def _or_empty(schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
+    described = {key: schema[key] for key in ("description", "default") if key in schema}
+    rest = {key: one for key, one in schema.items() if key not in (*described, "title")}
+    match rest:
+        case _ if required:
+            return described | rest
+        case {"$ref": to} | {"anyOf": [{"$ref": to}, *_]}:
+            return described | {"allOf": [{"$ref": to}]}  # beside a reference nothing counts
+        case {"anyOf": [*ways]}:
+            return described | {"anyOf": [*(one for one in ways if one != _EMPTY), _EMPTY]}
+        case {"enum": [*choice]}:
+            return described | {"enum": [*choice, None]}
+    # Not by anyOf: what is wrong inside would be told of the whole.
+    return described | rest | {"type": [rest["type"], "null"]}
+
+
+def _plain(schema: Any) -> Any:
+    """Takes the links of the reference out of descriptions."""
+    match schema:
+        case dict():
+            return {
+                key: _LINK.sub(r"\1", one)
+                if key == "description" and isinstance(one, str)
+                else _plain(one)
+                for key, one in schema.items()
+            }
+        case list():
+            return [_plain(one) for one in schema]
+        case _:
+            return schema

@@ -1,0 +1,1 @@
+"""When schedules fire, and the thread that waits for it."""

@@ -1,0 +1,1 @@
+"""Job files as text: reading YAML and JSON with the position of every node."""

@@ -1,0 +1,131 @@
+"""A director: has each (name, uuid) executed once, whoever asks and how many at the same time.
+
+What was executed is an entry of a channel, ``{"name": …, "uuid": …}`` to a map with the times of
+its starts and ends, ``start`` and ``end``; who is at it holds the channel's lock of that pair. An
+execution that died in the middle has a start without an end, and is begun again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from ojobchannels.channels.channel import Channel
+from ojobchannels.channels.lease import Lease
+from ojobchannels.documents import Document
+from ojobchannels.errors import InvalidOption
+
+_LONGEST_PAUSE: Final = 1.0
+
+
+class Director:
+    """Keeps count of what was executed.
+
+    Example:
+        >>> import ojobchannels as oc
+        >>> with oc.open_channel("docs-director") as channel:
+        ...     director = Director(channel)
+        ...     lease = director.check_in("load", "2026-03-01", ttl=60)
+        ...     director.check_out(lease, "load", "2026-03-01")
+        ...     director.check_in("load", "2026-03-01", ttl=60) is None
+        True
+
+    Args:
+        channel: Where it is noted.
+        stamp: Fields that are added to each key and value, so that several directors can share a
+            channel.
+        now: The clock of the notes, in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        stamp: Mapping[str, Document] | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.channel = channel
+        self._stamp = dict(stamp or {})
+        if taken := {"name", "uuid", "start", "end"} & self._stamp.keys():
+            raise InvalidOption("stamp", f"it has {sorted(taken)}", "take other names of fields")
+        self._now = now
+
+    def executed(self, name: str, uuid: str) -> bool:
+        """Tells whether it was executed to its end."""
+        return _is_over(self._entry(name, uuid))
+
+    def check_in(self, name: str, uuid: str, *, ttl: float, wait: float | None = 0) -> Lease | None:
+        """Begins an execution; None if there is nothing to do, because there was one.
+
+        Args:
+            name: What is executed.
+            uuid: Which one of that name.
+            ttl: Seconds after which somebody else may begin it, if this process dies.
+            wait: Seconds to wait while somebody else is at it; None for ever.
+
+        Raises:
+            LockBusy: Somebody else is at it.
+        """
+        if self.executed(name, uuid):
+            return None
+        lease = self.channel.lock(self._lock(name, uuid), ttl=ttl, wait=wait, keep_alive=True)
+        try:
+            entry = self._entry(name, uuid)
+            if not _is_over(entry):
+                entry["start"] = [*entry["start"], self._time()]
+                self.channel.set(self._key(name, uuid), entry, fence=lease.fence)
+                return lease
+        except BaseException:
+            lease.release()
+            raise
+        lease.release()
+        return None
+
+    def check_out(self, lease: Lease, name: str, uuid: str) -> None:
+        """Notes that it was executed, and releases the lease of `check_in`.
+
+        Raises:
+            LockLost: The lease was lost meanwhile; nothing was noted.
+            StaleFence: Somebody else has begun it since.
+        """
+        with lease:
+            entry = self._entry(name, uuid)
+            entry["end"] = [*entry["end"], self._time()]
+            self.channel.set(self._key(name, uuid), entry, fence=lease.fence)
+
+    def wait(
+        self,
+        name: str,
+        uuid: str,
+        timeout: float,
+        rest: Callable[[float], object] = time.sleep,
+    ) -> bool:
+        """Waits until it was executed; tells whether it was, after `timeout` seconds at most."""
+        deadline, pause = time.monotonic() + timeout, 0.02
+        while not self.executed(name, uuid):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            rest(min(pause, left))
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+        return True
+
+    def _entry(self, name: str, uuid: str) -> dict[str, Any]:
+        found = self.channel.get(self._key(name, uuid))
+        return (
+            found if isinstance(found, dict) else self._key(name, uuid) | {"start": [], "end": []}
+        )
+
+    def _key(self, name: str, uuid: str) -> dict[str, Any]:
+        return self._stamp | {"name": name, "uuid": uuid}
+
+    def _lock(self, name: str, uuid: str) -> str:
+        return json.dumps(self._key(name, uuid), sort_keys=True)
+
+    def _time(self) -> int:
+        return round(self._now() * 1000)
+
+
+def _is_over(entry: dict[str, Any]) -> bool:
+    return bool(entry["end"])

@@ -1,0 +1,189 @@
+"""Marks: a key remembers the highest fence that wrote it, and refuses lower ones (rule 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ojobchannels.channels.channel import Channel
+from ojobchannels.errors import InvalidOption, StaleFence
+from ojobchannels.hookspecs import ABSENT
+from ojobchannels.testing.contracts.base import Contract
+from ojobchannels.testing.kit.subject import Subject
+from ojobchannels.testing.kit.time_control import Hourglass
+
+_ENDS: dict[str, Callable[[Channel], object]] = {
+    "unset": lambda channel: channel.unset("key"),
+    "unset with the fence": lambda channel: channel.unset("key", fence=7),
+    "unset_all": lambda channel: channel.unset_all(["key"]),
+    "pop": lambda channel: channel.pop(),
+    "shift": lambda channel: channel.shift(),
+    "destroy": lambda channel: channel.destroy(),
+    "set": lambda channel: channel.set("key", "without a fence"),
+    "set_all": lambda channel: channel.set_all({"key": "in a batch"}),
+    "get_set": lambda channel: channel.get_set({}, "key", {}),
+}
+
+
+class FenceContract(Contract):
+    """A write with a fence lower than the key's mark is refused; everything else passes."""
+
+    def test_a_higher_fence_passes(self, channel: Channel) -> None:
+        """By `set`, `unset`, `get_set` and `add`."""
+        channel.set("key", 1, fence=1)
+        channel.set("key", 2, fence=2)
+        assert channel.get_set(2, "key", 3, fence=3) == 2
+        assert channel.unset("key", fence=4) is True
+        assert channel.add("key", 5, fence=5) is True
+        assert channel.get("key") == 5
+
+    def test_an_equal_fence_passes(self, channel: Channel) -> None:
+        """One holder writes its key as often as it likes."""
+        for turn in range(3):
+            channel.set("key", turn, fence=5)
+        assert channel.get_set(2, "key", 3, fence=5) == 2
+        assert channel.unset("key", fence=5) is True
+        assert channel.add("key", 4, fence=5) is True
+
+    def test_a_lower_fence_is_refused(self, channel: Channel) -> None:
+        """By every fenced write, which changes neither value nor order."""
+        channel.set("key", "by 7", fence=7)
+        channel.set("other", 1)
+        for attempt in _fenced_writes(channel, "by 7", 6):
+            with pytest.raises(StaleFence):
+                attempt()
+        assert list(channel.items()) == [("key", "by 7"), ("other", 1)]
+
+    def test_a_refusal_names_key_fence_and_mark(self, channel: Channel) -> None:
+        """As attributes of StaleFence."""
+        channel.set({"id": 1}, 1, fence=7)
+        with pytest.raises(StaleFence) as refused:
+            channel.set({"id": 1}, 2, fence=6)
+        error = refused.value
+        assert (error.channel, error.key) == (channel.name, {"id": 1})
+        assert (error.fence, error.mark) == (6, 7)
+
+    def test_a_refused_write_leaves_the_mark(self, channel: Channel) -> None:
+        """It is neither lowered nor raised by who came too late."""
+        channel.set("key", 1, fence=7)
+        for fence in (6, 1, 0, -5, 6):
+            with pytest.raises(StaleFence):
+                channel.set("key", 2, fence=fence)
+        channel.set("key", 3, fence=7)
+        with pytest.raises(StaleFence) as refused:
+            channel.set("key", 4, fence=6)
+        assert refused.value.mark == 7
+
+    def test_a_write_without_a_fence_passes(self, channel: Channel) -> None:
+        """Fences guard against stale holders, not against those who take no lock."""
+        channel.set("key", 1, fence=7)
+        channel.set("key", 2)
+        assert channel.get_set(2, "key", 3) == 2
+        assert channel.unset("key") is True
+        assert channel.add("key", 4) is True
+        assert channel.get("key") == 4
+
+    @pytest.mark.parametrize("end", _ENDS.values(), ids=_ENDS)
+    def test_a_mark_outlives_what_is_done_without_a_higher_fence(
+        self, subject: Subject, end: Callable[[Channel], object]
+    ) -> None:
+        """Whatever removes or overwrites the value, a stale holder is refused, on every handle."""
+        channel, other = subject.open(), subject.open()
+        channel.set("key", {}, fence=7)
+        end(channel)
+        for handle in (channel, other):
+            present = handle.get("key", default=ABSENT)
+            for attempt in _fenced_writes(handle, present, 6):
+                with pytest.raises(StaleFence):
+                    attempt()
+        other.set("key", "in time", fence=7)
+        assert channel.get("key") == "in time"
+
+    def test_a_fenced_unset_raises_the_mark(self, channel: Channel) -> None:
+        """As a write does."""
+        channel.set("key", 1, fence=5)
+        assert channel.unset("key", fence=8) is True
+        for fence in (5, 7):
+            with pytest.raises(StaleFence):
+                channel.add("key", 2, fence=fence)
+        assert channel.add("key", 2, fence=8) is True
+
+    def test_a_fenced_unset_leaves_its_mark_where_nothing_stood(self, channel: Channel) -> None:
+        """A holder can close a key against its predecessors before it was ever written."""
+        assert channel.unset("key", fence=5) is False
+        assert (channel.size(), channel.get_all(), channel.get_keys()) == (0, [], [])
+        assert list(channel.items()) == []
+        assert channel.pop(default="nothing") == "nothing"
+        assert channel.shift(default="nothing") == "nothing"
+        with pytest.raises(StaleFence):
+            channel.set("key", 1, fence=4)
+        assert channel.add("key", 1, fence=5) is True
+
+    def test_marks_go_by_canonical_keys(self, channel: Channel) -> None:
+        """Another notation of the key does not get round its mark."""
+        channel.set({"a": 1, "b": 2}, 1, fence=5)
+        channel.set(1, 1, fence=5)
+        for key in ({"b": 2.0, "a": 1.0}, 1.0):
+            with pytest.raises(StaleFence):
+                channel.set(key, 2, fence=4)
+
+    def test_each_key_has_a_mark_of_its_own(self, channel: Channel) -> None:
+        """A high fence on one key closes no other."""
+        channel.set("a", 1, fence=9)
+        for key in ("b", "A", "1", 1, True, {"a": 1}):
+            channel.set(key, 1, fence=2)
+        assert channel.size() == 7
+
+    def test_marks_are_per_channel(self, subject: Subject) -> None:
+        """The same key in a channel of another name has another mark."""
+        one, other = subject.open(), subject.open(f"{subject.name}-other")
+        one.set("key", 1, fence=9)
+        other.set("key", 2, fence=2)
+        with pytest.raises(StaleFence):
+            one.set("key", 3, fence=8)
+
+    def test_fences_of_microseconds_are_compared_exactly(self, channel: Channel) -> None:
+        """They are as large as a clock in µs, and differ by one."""
+        now = 1_900_000_000_000_000
+        for fence in (now, 2**53 + 2, 2**62):
+            channel.set("key", fence, fence=fence)
+            with pytest.raises(StaleFence) as refused:
+                channel.set("key", "late", fence=fence - 1)
+            assert refused.value.mark == fence
+            channel.set("key", "in time", fence=fence)
+
+    @pytest.mark.parametrize("fence", [True, "5", 5.0, [5]], ids=repr)
+    def test_a_fence_is_an_integer(self, channel: Channel, fence: Any) -> None:
+        """Anything else is refused before something is written."""
+        channel.set("key", 1)
+        for attempt in _fenced_writes(channel, 1, fence):
+            with pytest.raises(InvalidOption, match="fence"):
+                attempt()
+        assert list(channel.items()) == [("key", 1)]
+
+    def test_a_holder_that_was_overtaken_cannot_write(
+        self, subject: Subject, hourglass: Hourglass
+    ) -> None:
+        """One that slept through its deadline does not overwrite what the next one wrote."""
+        one, other = subject.open(), subject.open()
+        slept = one.lock("nightly", ttl=hourglass.short)
+        one.set("result", "begun", fence=slept.fence)
+        hourglass.run_out(slept)
+        with other.lock("nightly", ttl=60) as current:
+            other.set("result", "new", fence=current.fence)
+            for attempt in _fenced_writes(one, "new", slept.fence, key="result"):
+                with pytest.raises(StaleFence):
+                    attempt()
+        assert one.get("result") == "new"
+
+
+def _fenced_writes(
+    channel: Channel, present: Any, fence: Any, key: str = "key"
+) -> list[Callable[[], object]]:
+    return [
+        lambda: channel.set(key, "late", fence=fence),
+        lambda: channel.unset(key, fence=fence),
+        lambda: channel.get_set(present, key, "late", fence=fence),
+    ]

@@ -1,0 +1,179 @@
+"""Fences of locks: they grow with every lease of a name, for ever (rule 5)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from ojobchannels.channels.channel import Channel
+from ojobchannels.channels.lease import Lease
+from ojobchannels.testing.clock import ManualClock
+from ojobchannels.testing.contracts.base import Contract, requires
+from ojobchannels.testing.contracts.locks.requests import TOKEN, ask
+from ojobchannels.testing.kit.subject import Subject
+from ojobchannels.testing.kit.time_control import Hourglass
+
+_DAY = 86_400
+
+
+class GrowingContract(Contract):
+    """The fence is the last one plus one, or the judging clock in µs, whichever is higher."""
+
+    @pytest.mark.usefixtures("hourglass")
+    def test_fences_grow_over_unlock(self, channel: Channel) -> None:
+        """Two hundred times over."""
+        self._assert_growing(channel.lock, 200, Lease.release)
+
+    def test_fences_grow_over_expiry(self, subject: Subject, hourglass: Hourglass) -> None:
+        """A lease that nobody ended is succeeded by a higher one."""
+        channel = subject.open()
+        fences = []
+        for _ in range(20 if hourglass.clock else 3):
+            fences.append(ask(channel, ttl=hourglass.short).fence)
+            hourglass.pass_by(hourglass.short)
+        assert fences == sorted(set(fences))
+
+    @pytest.mark.usefixtures("hourglass")
+    def test_fences_grow_over_force_unlock(self, channel: Channel) -> None:
+        """Whom it put out is behind the next one."""
+        self._assert_growing(channel.lock, 20, lambda lease: channel.force_unlock(lease.name))
+
+    @pytest.mark.usefixtures("hourglass")
+    def test_fences_grow_over_destroy(self, channel: Channel) -> None:
+        """It removes documents, no fences; while a lock is held, and while it is free."""
+
+        def end(lease: Lease) -> None:
+            channel.destroy()
+            lease.release()
+            channel.destroy()
+
+        self._assert_growing(channel.lock, 20, end)
+
+    @pytest.mark.usefixtures("hourglass")
+    def test_fences_grow_over_handles(self, subject: Subject) -> None:
+        """Each lease on a handle of its own, closed before the next is opened."""
+        fences = []
+        for _ in range(10):
+            with subject.open() as channel:
+                fences.append(channel.lock("nightly", ttl=60).fence)
+        assert fences == sorted(set(fences))
+
+    @pytest.mark.usefixtures("hourglass")
+    def test_fences_grow_between_handles(self, subject: Subject) -> None:
+        """Whichever of them takes the lock."""
+        handles = [subject.open() for _ in range(3)]
+        fences = []
+        for turn in range(30):
+            with handles[turn % 3].lock("nightly", ttl=60) as lease:
+                fences.append(lease.fence)
+        assert fences == sorted(set(fences))
+
+    @pytest.mark.usefixtures("hourglass")
+    def test_a_refusal_tells_the_fence_of_the_lease(self, channel: Channel) -> None:
+        """And does not use one up that a later lease would lack in order."""
+        first = ask(channel).fence
+        for _ in range(5):
+            assert ask(channel, token="b" * 32).fence == first
+        channel.hook.unlock(name="nightly", token=TOKEN)
+        assert ask(channel).fence > first
+
+    @pytest.mark.usefixtures("hourglass")
+    def test_extend_keeps_the_fence(self, channel: Channel) -> None:
+        """A renewal is no new lease."""
+        fence = ask(channel).fence
+        for _ in range(3):
+            channel.hook.extend(name="nightly", token=TOKEN, ttl=90_000)
+        info = channel.lock_info("nightly")
+        assert info is not None
+        assert info.fence == fence == ask(channel).fence
+
+    def test_a_fence_is_as_high_as_the_clock(self, channel: Channel, hourglass: Hourglass) -> None:
+        """In microseconds since 1970: so it grows even where the last one was lost."""
+        fence = ask(channel, name="never taken before").fence
+        seconds = abs(fence / 1e6 - hourglass.wall())
+        assert seconds < _DAY, f"fence {fence} is {seconds:.0f} s off the clock in µs"
+
+    def test_fences_follow_the_clock(self, channel: Channel, hourglass: Hourglass) -> None:
+        """A lease that is granted later by the clock has at least the µs between."""
+        before = ask(channel, name="one").fence
+        hourglass.pass_by(0.2)
+        assert ask(channel, name="another").fence - before >= 200_000
+
+    @requires("clock")
+    def test_a_fence_is_the_clock_or_one_more(self, subject: Subject, hourglass: Hourglass) -> None:
+        """`max(last + 1, wall clock in µs)`, exactly."""
+        channel, clock = subject.open(), hourglass.clock
+        assert clock is not None
+        with channel.lock("nightly", ttl=30) as first:
+            assert first.fence == clock.wall()
+        with channel.lock("nightly", ttl=30) as second:
+            assert second.fence == first.fence + 1
+        clock.advance(1)
+        with channel.lock("nightly", ttl=30) as third:
+            assert third.fence == clock.wall() > second.fence
+
+    @requires("clock")
+    @pytest.mark.parametrize("end", ["unlock", "expiry", "force_unlock", "destroy", "close"])
+    def test_fences_grow_when_the_wall_clock_steps_back(
+        self, subject: Subject, clock: ManualClock, end: str
+    ) -> None:
+        """The last one is remembered, and one more than it is higher than the clock."""
+        fences = []
+        for _ in range(10):
+            channel = subject.open()
+            lease = channel.lock("nightly", ttl=60)
+            fences.append(lease.fence)
+            if end == "unlock":
+                lease.release()
+            elif end == "expiry":
+                clock.advance(60)
+            elif end == "force_unlock":
+                channel.force_unlock("nightly")
+            elif end == "destroy":
+                lease.release()
+                channel.destroy()
+            else:
+                channel.close()
+            clock.step_wall(-3600)
+        assert fences == sorted(set(fences))
+
+    @requires("clock")
+    def test_a_fence_is_kept_until_a_day_after_the_clock_passed_it(
+        self, subject: Subject, clock: ManualClock
+    ) -> None:
+        """A wall clock that was ahead for a while left high fences: they are not swept early."""
+        clock.step_wall(30 * _DAY)
+        with subject.open() as channel:
+            ahead = channel.lock("nightly", ttl=60)
+            ahead.release()
+        clock.step_wall(-30 * _DAY)
+        for days in (1, 28, 1, 0.9):
+            clock.advance(days * _DAY)
+            with subject.open() as channel, channel.lock("nightly", ttl=60) as lease:
+                assert lease.fence > ahead.fence
+
+    def test_a_client_whose_clock_is_behind_gets_a_higher_fence(
+        self, subject: Subject, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An hour back or ahead, of the wall clock of this process alone."""
+        fences = []
+        real = time.time, time.time_ns
+        for hours in (0, 1, -1, 0, -1):
+            monkeypatch.setattr(time, "time", lambda h=hours: real[0]() + h * 3600)
+            monkeypatch.setattr(time, "time_ns", lambda h=hours: real[1]() + h * 3600 * 10**9)
+            with subject.open() as channel, channel.lock("nightly", ttl=60) as lease:
+                fences.append(lease.fence)
+        monkeypatch.undo()
+        assert fences == sorted(set(fences))
+
+    def _assert_growing(
+        self, lock: Callable[..., Lease], count: int, end: Callable[[Lease], object]
+    ) -> None:
+        fences = []
+        for _ in range(count):
+            lease = lock("nightly", ttl=60)
+            fences.append(lease.fence)
+            end(lease)
+        assert fences == sorted(set(fences)), "a fence was not higher than the one before"

@@ -1,0 +1,69 @@
+"""Queueing: locks are granted in the order of asking, where the backend claims `fifo`."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from ojobchannels.errors import LockBusy
+from ojobchannels.testing.contracts.base import Contract, requires
+from ojobchannels.testing.contracts.locks.requests import SOON
+from ojobchannels.testing.kit.background import Announcer, Background
+from ojobchannels.testing.kit.subject import Subject
+
+
+@requires("fifo")
+class QueueContract(Contract):
+    """First come, first served."""
+
+    def test_locks_are_granted_in_the_order_of_asking(
+        self, subject: Subject, announcer: Announcer, background: Background
+    ) -> None:
+        """First come, first served."""
+        channel = subject.open(extensions=[announcer])
+        first = channel.lock("nightly", ttl=60)
+        order: list[int] = []
+
+        def work(number: int) -> None:
+            with channel.lock("nightly", ttl=60, wait=30):
+                order.append(number)
+
+        workers = []
+        for number in range(6):
+            workers.append(background(work, number))
+            announcer.await_waiter()
+        first.release()
+        for worker in workers:
+            worker.result()
+        assert order == list(range(6))
+
+    def test_a_newcomer_does_not_pass_the_queue(
+        self, subject: Subject, announcer: Announcer, background: Background
+    ) -> None:
+        """Also at the moment at which the lock is free and nobody has it yet."""
+        channel, newcomer = subject.open(extensions=[announcer]), subject.open()
+        for _ in range(10):
+            first = channel.lock("nightly", ttl=60)
+            waiting = background(channel.lock, "nightly", ttl=60, wait=30)
+            announcer.await_waiter()
+            first.release()
+            assert newcomer.try_lock("nightly", ttl=60) is None, "a newcomer passed the queue"
+            waiting.result().release()
+
+    def test_a_place_in_the_queue_ends_with_the_wait(
+        self, subject: Subject, announcer: Announcer, background: Background
+    ) -> None:
+        """Who gave up is passed over by those behind."""
+        channel = subject.open(extensions=[announcer])
+        first = channel.lock("nightly", ttl=60)
+        gives_up = background(channel.lock, "nightly", ttl=60, wait=0.1)
+        announcer.await_waiter()
+        stays = background(channel.lock, "nightly", ttl=60, wait=30)
+        announcer.await_waiter()
+        with pytest.raises(LockBusy):
+            gives_up.result()
+        began = time.monotonic()
+        first.release()
+        stays.result().release()
+        assert time.monotonic() - began < SOON

@@ -1,0 +1,77 @@
+"""Retries: the same token asks for the same lease (rule 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ojobchannels.channels.channel import Channel
+from ojobchannels.errors import OutcomeUnknown
+from ojobchannels.hookspecs import Granted, hookimpl
+from ojobchannels.testing.contracts.base import Contract
+from ojobchannels.testing.contracts.locks.requests import TOKEN, ask
+from ojobchannels.testing.kit.subject import Subject
+from ojobchannels.testing.kit.time_control import Hourglass
+
+
+class RetryContract(Contract):
+    """A request that was sent twice makes no second lease."""
+
+    def test_asking_again_answers_the_same_fence(self, subject: Subject) -> None:
+        """A request that was sent twice, on whatever handle, makes no second lease."""
+        one, other = subject.open(), subject.open()
+        first = ask(one)
+        for handle in (one, other, one):
+            assert ask(handle).fence == first.fence
+        assert one.hook.unlock(name="nightly", token=TOKEN) is True
+        assert one.lock_info("nightly") is None
+
+    def test_asking_again_leaves_the_deadline(self, channel: Channel, hourglass: Hourglass) -> None:
+        """A longer or shorter ttl in it changes nothing."""
+        ask(channel, ttl=60)
+        before = channel.lock_info("nightly")
+        for ttl in (600, 1):
+            assert isinstance(ask(channel, ttl=ttl), Granted)
+        after = channel.lock_info("nightly")
+        assert before is not None
+        assert after is not None
+        assert abs(after.until - before.until) <= hourglass.slack * 1000
+
+    def test_after_unlock_the_same_token_gets_a_new_lease(self, channel: Channel) -> None:
+        """With a higher fence."""
+        first = ask(channel)
+        channel.hook.unlock(name="nightly", token=TOKEN)
+        assert ask(channel).fence > first.fence
+
+    def test_after_expiry_the_same_token_gets_a_new_lease(
+        self, channel: Channel, hourglass: Hourglass
+    ) -> None:
+        """With a higher fence."""
+        first = ask(channel, ttl=hourglass.short)
+        hourglass.pass_by(hourglass.short)
+        assert ask(channel).fence > first.fence
+
+    def test_an_acquisition_of_unknown_outcome_is_unlocked(self, subject: Subject) -> None:
+        """When the answer is lost on its way, nobody is left holding the lock."""
+
+        class LosesTheAnswer:
+            @hookimpl(wrapper=True)
+            def lock(self) -> Iterator[None]:
+                yield
+                raise OutcomeUnknown("test", "lock", "ask again")
+
+        channel, other = subject.open(extensions=[LosesTheAnswer()]), subject.open()
+        with pytest.raises(OutcomeUnknown):
+            channel.lock("nightly", ttl=60)
+        with other.lock("nightly", ttl=60):
+            pass
+
+    def test_tokens_are_random_and_new_for_every_lease(self, channel: Channel) -> None:
+        """128 bits each, never twice."""
+        tokens = set()
+        for _ in range(20):
+            with channel.lock("nightly", ttl=30) as lease:
+                tokens.add(lease.token)
+                assert 0 <= int(lease.token, 16) < 2**128
+        assert len(tokens) == 20

@@ -1,0 +1,163 @@
+"""Tokens: only the token unlocks or extends, and only while the lease lives (rule 2)."""
+
+from __future__ import annotations
+
+import pytest
+
+from ojobchannels.channels.channel import Channel
+from ojobchannels.errors import LockLost
+from ojobchannels.hookspecs import Busy, Granted, LeaseRequest
+from ojobchannels.testing.contracts.base import Contract
+from ojobchannels.testing.contracts.locks.requests import OTHER, TOKEN, ask
+from ojobchannels.testing.kit.subject import Subject
+from ojobchannels.testing.kit.time_control import Hourglass
+
+
+class TokenContract(Contract):
+    """What comes late, or with another token, changes nothing and is told so."""
+
+    def test_unlock_by_the_token_frees_theask(self, channel: Channel) -> None:
+        """And says that it did; a second time it says that there was nothing to free."""
+        ask(channel)
+        assert channel.hook.unlock(name="nightly", token=TOKEN) is True
+        assert channel.lock_info("nightly") is None
+        assert channel.hook.unlock(name="nightly", token=TOKEN) is False
+
+    def test_unlock_by_another_token_changes_nothing(self, subject: Subject) -> None:
+        """Not by an empty one, one in capitals, one of another lock; it is told so."""
+        one, other = subject.open(), subject.open()
+        granted = ask(one)
+        for token in ("", OTHER, TOKEN.upper(), TOKEN[:-1], TOKEN + "a", "*", "%"):
+            for handle in (one, other):
+                assert handle.hook.unlock(name="nightly", token=token) is False
+        assert other.hook.unlock(name="other", token=TOKEN) is False
+        info = other.lock_info("nightly")
+        assert info is not None
+        assert info.fence == granted.fence
+
+    def test_extend_by_another_token_changes_nothing(
+        self, subject: Subject, hourglass: Hourglass
+    ) -> None:
+        """It does not prolong, nor shorten, nor take over."""
+        one, other = subject.open(), subject.open()
+        ask(one, ttl=60)
+        before = one.lock_info("nightly")
+        for token in ("", OTHER, TOKEN.upper(), TOKEN[:-1]):
+            for handle in (one, other):
+                assert handle.hook.extend(name="nightly", token=token, ttl=600_000) is False
+                assert handle.hook.extend(name="nightly", token=token, ttl=10) is False
+        after = one.lock_info("nightly")
+        assert before is not None
+        assert after is not None
+        assert abs(after.until - before.until) <= hourglass.slack * 1000
+
+    def test_any_handle_may_unlock_by_the_token(self, subject: Subject) -> None:
+        """The token is the proof of ownership, not the connection."""
+        one, other = subject.open(), subject.open()
+        ask(one)
+        assert other.hook.extend(name="nightly", token=TOKEN, ttl=60_000) is True
+        assert other.hook.unlock(name="nightly", token=TOKEN) is True
+        assert one.lock_info("nightly") is None
+
+    def test_an_expired_lock_is_free(self, subject: Subject, hourglass: Hourglass) -> None:
+        """For everybody, without anyone's doing."""
+        one, other = subject.open(), subject.open()
+        ask(one, ttl=hourglass.short)
+        hourglass.pass_by(hourglass.short)
+        assert other.lock_info("nightly") is None
+        assert one.locks() == []
+        assert isinstance(ask(other, token=OTHER), Granted)
+
+    def test_a_late_unlock_changes_nothing_and_says_so(
+        self, subject: Subject, hourglass: Hourglass
+    ) -> None:
+        """After its time the holder cannot put out the next one, and learns that it was late."""
+        one, other = subject.open(), subject.open()
+        late = one.lock("nightly", ttl=hourglass.short)
+        hourglass.run_out(late)
+        current = other.lock("nightly", ttl=60)
+        assert one.hook.unlock(name="nightly", token=late.token) is False
+        with pytest.raises(LockLost):
+            late.release()
+        info = one.lock_info("nightly")
+        assert info is not None
+        assert info.fence == current.fence
+        current.release()
+
+    def test_a_late_unlock_of_a_free_lock_says_so_too(
+        self, channel: Channel, hourglass: Hourglass
+    ) -> None:
+        """Nobody took it meanwhile, and still the lease was over."""
+        ask(channel, ttl=hourglass.short)
+        hourglass.pass_by(hourglass.short)
+        assert channel.hook.unlock(name="nightly", token=TOKEN) is False
+
+    def test_a_late_extend_never_revives(self, subject: Subject, hourglass: Hourglass) -> None:
+        """Whether the lock is free by then or taken."""
+        one, other = subject.open(), subject.open()
+        ask(one, ttl=hourglass.short)
+        hourglass.pass_by(hourglass.short)
+        assert one.hook.extend(name="nightly", token=TOKEN, ttl=60_000) is False
+        assert other.lock_info("nightly") is None
+        with other.lock("nightly", ttl=60) as current:
+            assert one.hook.extend(name="nightly", token=TOKEN, ttl=60_000) is False
+            current.extend()
+
+    def test_extend_of_an_unlocked_lease_is_refused(self, channel: Channel) -> None:
+        """Nor does it take the lock anew."""
+        ask(channel)
+        channel.hook.unlock(name="nightly", token=TOKEN)
+        assert channel.hook.extend(name="nightly", token=TOKEN, ttl=60_000) is False
+        assert channel.hook.extend(name="never taken", token=TOKEN, ttl=60_000) is False
+        assert channel.locks() == []
+
+    def test_extend_sets_the_remaining_time(self, channel: Channel, hourglass: Hourglass) -> None:
+        """To its ttl from now: it adds nothing, it lengthens and it shortens."""
+        ask(channel, ttl=60)
+        for ttl in (600, 30, 90):
+            assert channel.hook.extend(name="nightly", token=TOKEN, ttl=ttl * 1000) is True
+            info = channel.lock_info("nightly")
+            assert info is not None
+            assert abs(info.until / 1000 - hourglass.wall() - ttl) <= hourglass.slack
+
+    def test_a_lease_that_was_shortened_ends_early(
+        self, subject: Subject, hourglass: Hourglass
+    ) -> None:
+        """By the new end, and not by the one that it was granted with."""
+        one, other = subject.open(), subject.open()
+        ask(one, ttl=3600)
+        short = round(hourglass.short * 1000)
+        assert one.hook.extend(name="nightly", token=TOKEN, ttl=short) is True
+        hourglass.pass_by(hourglass.short)
+        assert isinstance(ask(other, token=OTHER), Granted)
+
+    def test_extend_keeps_the_lease_beyond_its_first_end(
+        self, subject: Subject, hourglass: Hourglass
+    ) -> None:
+        """With the same fence, for the same holder."""
+        one, other = subject.open(), subject.open()
+        granted = ask(one, ttl=hourglass.short)
+        assert one.hook.extend(name="nightly", token=TOKEN, ttl=60_000) is True
+        hourglass.pass_by(hourglass.short)
+        refused = ask(other, token=OTHER)
+        assert isinstance(refused, Busy)
+        assert refused.fence == granted.fence
+
+    def test_many_leases_are_extended_at_once_each_for_itself(
+        self, channel: Channel, hourglass: Hourglass
+    ) -> None:
+        """`extend_all` answers for each lease, and one that is over hinders no other."""
+        leases = [channel.lock(f"lock {n}", ttl=60) for n in range(5)]
+        leases[1].release()
+        channel.force_unlock("lock 3")
+        requests = [LeaseRequest(one.name, one.token, 600_000) for one in leases]
+        requests.append(LeaseRequest("lock 0", OTHER, 10))
+        answers = channel.hook.extend_all(leases=requests, timeout=5000)
+        assert answers == [True, False, True, False, True, False]
+        left = {info.name: info.until / 1000 - hourglass.wall() for info in channel.locks()}
+        assert left.keys() == {"lock 0", "lock 2", "lock 4"}
+        assert all(abs(seconds - 600) <= hourglass.slack for seconds in left.values()), left
+
+    def test_none_extended_is_none_answered(self, channel: Channel) -> None:
+        """`extend_all` of nothing is the empty list."""
+        assert channel.hook.extend_all(leases=[], timeout=1000) == []

@@ -1,0 +1,1 @@
+"""Contracts about several processes and handles."""

@@ -1,0 +1,219 @@
+"""Processes: what several of them do to one storage at once."""
+
+from __future__ import annotations
+
+import statistics
+
+from ojobchannels.testing.contracts.base import Contract, requires
+from ojobchannels.testing.kit.children import Child, Children, boot_time
+from ojobchannels.testing.kit.subject import Subject
+
+# Takes the locks that it is told, one after the other; says when it went to wait, and when it won.
+WAIT = """
+with oc.open_channel(given["name"], given["config"], extensions=[Announcer()]) as waiting:
+    while name := hear():
+        with waiting.lock(name, ttl=60, wait=60):
+            say(boot_time())
+"""
+COUNT = """
+say()
+hear()
+for _ in range(facts["turns"]):
+    while True:
+        seen = channel.get("counter")
+        if channel.get_set(seen, "counter", {"n": seen["n"] + 1}) is not None:
+            break
+"""
+TRY = """
+say()
+for turn in range(facts["turns"]):
+    hear()
+    say(channel.try_lock(f"lock {turn}", ttl=60) is not None)
+hear()
+"""
+TAKE = """
+taken = []
+say()
+hear()
+operation = channel.pop if facts["pops"] else channel.shift
+while (value := operation(default=oc.MISSING)) is not oc.MISSING:
+    taken.append(value)
+say(taken)
+"""
+
+
+@requires("processes")
+class ProcessContract(Contract):
+    """Processes that share a storage see, exclude and wake each other."""
+
+    def test_a_process_sees_what_another_wrote_as_soon_as_it_is_told(
+        self, subject: Subject, children: Children
+    ) -> None:
+        """Nothing is cached beyond the other's next write."""
+        child = children(
+            """
+while (value := hear()) is not None:
+    say([channel.get("key"), channel.get_all(match={"n": value}), channel.size()])
+    channel.set("answer", value)
+    say()
+""",
+            subject,
+        )
+        channel = subject.open()
+        for turn in range(20):
+            channel.set("key", {"n": turn})
+            child.tell(turn)
+            assert child.hear() == [{"n": turn}, [{"n": turn}], 1 + (turn > 0)]
+            child.hear()
+            assert channel.get("answer") == turn
+
+    def test_a_lock_of_another_process_is_held(self, subject: Subject, children: Children) -> None:
+        """By the pid that people are told; it is free when that one released it."""
+        holder = children(
+            """
+lease = channel.lock("nightly", ttl=60)
+say(lease.fence)
+hear()
+lease.release()
+say()
+""",
+            subject,
+        )
+        fence = holder.hear()
+        channel = subject.open()
+        assert channel.try_lock("nightly", ttl=60) is None
+        info = channel.lock_info("nightly")
+        assert info is not None
+        assert (info.fence, info.holder["pid"]) == (fence, holder.pid)
+        holder.tell()
+        holder.hear()
+        with channel.lock("nightly", ttl=60) as lease:
+            assert lease.fence > fence
+
+    def test_of_several_processes_one_gets_the_lock(
+        self, subject: Subject, children: Children
+    ) -> None:
+        """Three that try at once, ten times over."""
+        workers = [children(TRY, subject, turns=10) for _ in range(3)]
+        for worker in workers:
+            worker.hear()
+        for turn in range(10):
+            for worker in workers:
+                worker.tell()
+            granted = [worker.hear() for worker in workers]
+            assert granted.count(True) == 1, f"turn {turn}: {granted.count(True)} got the lock"
+
+    def test_a_client_of_another_clock_neither_steals_nor_loses(
+        self, subject: Subject, children: Children
+    ) -> None:
+        """A process whose wall clock is an hour off, ahead or back, from its start."""
+        channel = subject.open()
+        lease = channel.lock("ours", ttl=60)
+        script = """
+import time
+wall, wall_ns, by = time.time, time.time_ns, facts["by"]
+time.time, time.time_ns = lambda: wall() + by, lambda: wall_ns() + by * 10**9
+with oc.open_channel(given["name"], given["config"]) as other:
+    stolen = other.try_lock("ours", ttl=60) is not None
+    own = other.lock(f"theirs {by}", ttl=60)
+    say([stolen, own.fence])
+    hear()
+    own.extend()
+    own.release()
+    say("kept")
+"""
+        for by in (3600, -3600):
+            child = children(script, subject, by=by)
+            stolen, fence = child.hear()
+            assert stolen is False, "a client whose clock is off stole the lock"
+            assert channel.try_lock(f"theirs {by}", ttl=60) is None
+            info = channel.lock_info(f"theirs {by}")
+            assert info is not None
+            assert info.fence == fence
+            child.tell()
+            assert child.hear() == "kept"
+        lease.release()
+
+    def test_no_update_is_lost_between_processes(
+        self, subject: Subject, children: Children
+    ) -> None:
+        """Three of them count one document up by compare and set."""
+        channel = subject.open()
+        channel.set("counter", {"n": 0})
+        workers = [children(COUNT, subject, turns=40) for _ in range(3)]
+        for worker in workers:
+            worker.hear()
+        for worker in workers:
+            worker.tell()
+        assert [worker.end() for worker in workers] == [0] * 3
+        assert channel.get("counter") == {"n": 120}
+
+    def test_no_entry_is_taken_by_two_processes(self, subject: Subject, children: Children) -> None:
+        """They share out what they pop and shift."""
+        channel = subject.open()
+        for number in range(90):
+            channel.set(number, number)
+        workers = [children(TAKE, subject, pops=bool(number % 2)) for number in range(3)]
+        for worker in workers:
+            worker.hear()
+        for worker in workers:
+            worker.tell()
+        taken = [value for worker in workers for value in worker.hear()]
+        assert sorted(taken) == list(range(90))
+        assert channel.size() == 0
+
+    def test_a_release_wakes_a_waiter_in_another_process(
+        self, subject: Subject, children: Children
+    ) -> None:
+        """Within 50 ms and two round trips, in the median of ten."""
+        waiter = children(WAIT, subject)
+        channel = subject.open()
+        lags = []
+        for turn in range(10):
+            lease = channel.lock(f"lock {turn}", ttl=60)
+            waiter.tell(lease.name)
+            assert waiter.hear() == "waiting"
+            released = boot_time()
+            lease.release()
+            lags.append(_time(waiter) - released)
+        assert statistics.median(lags) < 0.06, f"woken after {sorted(lags)} s"
+
+    def test_a_lease_comes_back_from_a_process_that_ended_in_order(
+        self, subject: Subject, children: Children
+    ) -> None:
+        """What it handed over is not its own any more when it closes its channel."""
+        sender = children("say(channel.lock('nightly', ttl=60).to_document())", subject)
+        document = sender.hear()
+        assert sender.end() == 0
+        with subject.open().lease_from(document) as lease:
+            assert lease.fence == document["fence"]
+
+    def test_a_lease_goes_on_to_another_process(self, subject: Subject, children: Children) -> None:
+        """Which keeps it alive, writes under its fence, and is whom people are told of."""
+        channel = subject.open()
+        document = channel.lock("nightly", ttl=60).to_document()
+        receiver = children(
+            """
+lease = channel.lease_from(facts["document"], keep_alive=True)
+channel.set("result", "done", fence=lease.fence)
+say(lease.fence)
+hear()
+lease.release()
+say()
+""",
+            subject,
+            document=document,
+        )
+        assert receiver.hear() == document["fence"]
+        assert channel.get("result") == "done"
+        info = channel.lock_info("nightly")
+        assert info is not None
+        assert info.holder["pid"] == receiver.pid
+        receiver.tell()
+        receiver.hear()
+        assert channel.lock_info("nightly") is None
+
+
+def _time(child: Child) -> float:
+    """When the child says that it won."""
+    return float(child.hear())

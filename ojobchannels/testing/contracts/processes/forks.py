@@ -1,0 +1,235 @@
+"""Forks: a child works on, but holds nothing of its parent's (rule 9)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import pytest
+
+from ojobchannels.testing.contracts.base import Contract, promised, requires
+from ojobchannels.testing.kit.children import Children
+from ojobchannels.testing.kit.subject import Subject
+
+FORK = """
+import os, traceback, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+lease = channel.lock("nightly", ttl=60)
+say(lease.fence)
+hear()
+child = os.fork()
+if child == 0:
+    try:
+        lease.release()
+        lease.release()
+        with lease:
+            pass
+        assert not lease.held
+        assert lease.remaining() == 0
+        for attempt in (lease.check, lease.extend, lease.to_document, lease.share):
+            try:
+                attempt()
+            except oc.LockLost as error:
+                assert "parent" in str(error)
+            else:
+                raise AssertionError(attempt)
+        channel.set("written by", os.getpid())
+        assert channel.get("parent's") == "value"
+        assert channel.try_lock("nightly", ttl=1) is None
+        own = channel.lock("child's", ttl=60)
+        say("child")
+        hear()
+        own.release()
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+say(child)
+say(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+lease.check()
+hear()
+lease.release()
+say("released")
+"""
+RENEW = """
+import os, threading, time, traceback, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+told = threading.Event()
+lease = channel.lock("nightly", ttl=0.8, keep_alive=True, on_lost=lambda _: told.set())
+child = os.fork()
+if child == 0:
+    try:
+        lease.release()
+        with channel.lock("child's", ttl=0.8, keep_alive=True) as own:
+            time.sleep(0.85)
+            own.check()
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+lease.check()
+assert not told.is_set()
+lease.release()
+say("fine")
+"""
+BUSY = """
+import os, threading, traceback, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+held = channel.lock("held", ttl=60)
+stop = threading.Event()
+def work(number):
+    turn = 0
+    while not stop.is_set():
+        turn += 1
+        channel.set({"by": number}, turn)
+        with channel.lock(f"lock {number}", ttl=60):
+            channel.get({"by": number})
+def wait():
+    try:
+        channel.lock("held", ttl=60, wait=60)
+    except oc.ChannelClosed:
+        pass
+threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+threads.append(threading.Thread(target=wait))
+for thread in threads:
+    thread.start()
+def in_child(number):
+    for turn in range(20):
+        channel.set(f"child {number}", turn)
+        assert channel.get(f"child {number}") == turn
+    with channel.lock(f"child's {number}", ttl=60, wait=10):
+        assert not facts["shared"] or channel.try_lock("held", ttl=60) is None
+    assert held.remaining() == 0
+    channel.close()
+children = []
+try:
+    for number in range(5):
+        child = os.fork()
+        if child == 0:
+            try:
+                in_child(number)
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+        children.append(child)
+    for turn in range(50):
+        channel.set("parent", turn)
+        assert channel.get("parent") == turn
+    say([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])
+    stop.set()
+    held.extend()
+    held.release()
+finally:
+    stop.set()
+    channel.close()
+    for thread in threads:
+        thread.join()
+"""
+ORPHAN = """
+import os, traceback, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+channel.set("parent", 1)
+ready, begun = os.pipe()
+child = os.fork()
+if child == 0:
+    try:
+        for n in range(20):
+            channel.set(n, n)
+        os.write(begun, b"!")
+        hear()
+        for n in range(20, 40):
+            channel.set(n, n)
+        say(channel.size())
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+os.read(ready, 1)
+channel.close()
+say("closed")
+os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@promised(pytest.mark.skipif(not hasattr(os, "fork"), reason=f"{sys.platform} has no fork"))
+class ForkContract(Contract):
+    """What a forked child of a process with open channels may do, and may not."""
+
+    @requires("processes")
+    def test_a_fork_does_not_inherit_a_lease(self, subject: Subject, children: Children) -> None:
+        """In the child release, `with` and extend do nothing; the parent's lease lives on."""
+        channel = subject.open()
+        channel.set("parent's", "value")
+        worker = children(FORK, subject)
+        worker.hear()
+        worker.tell()
+        child, word = sorted([worker.hear(), worker.hear()], key=str)
+        assert word == "child"
+        assert channel.get("written by") == child
+        assert channel.lock_info("nightly") is not None
+        info = channel.lock_info("child's")
+        assert info is not None
+        assert info.holder["pid"] == child
+        worker.tell()
+        assert worker.hear() == 0
+        assert channel.lock_info("child's") is None
+        assert channel.lock_info("nightly") is not None
+        worker.tell()
+        assert worker.hear() == "released"
+        assert channel.lock_info("nightly") is None
+        assert worker.end() == 0
+
+    @requires("processes", "crash_release")
+    def test_a_forked_child_does_not_keep_the_dead_parents_lock(
+        self, subject: Subject, children: Children
+    ) -> None:
+        """The parent's life alone counts, although the child inherited its open files."""
+        channel = subject.open()
+        channel.set("parent's", "value")
+        worker = children(FORK, subject)
+        worker.hear()
+        worker.tell()
+        child = next(word for word in (worker.hear(), worker.hear()) if word != "child")
+        worker.kill()
+        try:
+            assert channel.lock_info("nightly") is None
+            with channel.lock("nightly", ttl=1):
+                pass
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+    def test_a_fork_leaves_the_renewals_to_the_parent(
+        self, subject: Subject, children: Children
+    ) -> None:
+        """The parent's lease lives on, and so does one that the child takes for itself."""
+        worker = children(RENEW, subject)
+        assert worker.hear() == "fine"
+        assert worker.end() == 0
+
+    def test_a_child_that_forked_while_others_worked_is_not_stuck(
+        self, subject: Subject, children: Children
+    ) -> None:
+        """No lock of the parent's threads is carried over closed, no reply reaches another one."""
+        worker = children(BUSY, subject, shared="processes" in subject.capabilities)
+        assert worker.hear() == [0] * 5
+        assert worker.end() == 0
+
+    @requires("processes")
+    def test_a_forked_child_goes_on_when_its_parent_closed_the_channel(
+        self, subject: Subject, children: Children
+    ) -> None:
+        """What the child writes is there, before and after."""
+        parent = children(ORPHAN, subject)
+        assert parent.hear() == "closed"
+        with subject.open() as channel:
+            assert channel.size() == 21
+            channel.set("other", 1)
+        parent.tell()
+        assert parent.hear() == 42
+        assert parent.end() == 0
+        channel = subject.open()
+        assert channel.size() == 42
+        assert {*range(40)} < set(channel.get_keys())

@@ -1,0 +1,1 @@
+"""The conformance kit: what it runs promises with, and how it reports them."""

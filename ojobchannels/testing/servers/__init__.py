@@ -1,0 +1,64 @@
+"""Real servers for tests, started on free ports of the loopback address, gone with the tests.
+
+A test that any server will do for takes `redis_url()` or `mongo_url()`: the server named in the
+environment variable OJOBCHANNELS_TEST_REDIS or OJOBCHANNELS_TEST_MONGO, else one of its own. A test
+that breaks servers starts them itself: `RedisServer`, `RedisSentinel`, `RedisCluster`,
+`MongoServer`. Programs are looked for in installed wheels, then on PATH.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from ojobchannels.testing.servers.certificates import Certificates
+from ojobchannels.testing.servers.mongo import FLAVOURS as MONGO_FLAVOURS
+from ojobchannels.testing.servers.mongo import MongoServer, mongo_url
+from ojobchannels.testing.servers.process import Server, ServerFailed
+from ojobchannels.testing.servers.programs import Flavour, ServerMissing, installed
+from ojobchannels.testing.servers.redis import FLAVOURS as REDIS_FLAVOURS
+from ojobchannels.testing.servers.redis import (
+    RedisCluster,
+    RedisSentinel,
+    RedisServer,
+    redis_url,
+)
+
+__all__ = [
+    "MONGO_FLAVOURS",
+    "REDIS_FLAVOURS",
+    "REQUIRE",
+    "Certificates",
+    "Flavour",
+    "MongoServer",
+    "RedisCluster",
+    "RedisSentinel",
+    "RedisServer",
+    "Server",
+    "ServerFailed",
+    "ServerMissing",
+    "installed",
+    "mongo_url",
+    "or_skip",
+    "redis_url",
+]
+
+REQUIRE: Final = "OJOBCHANNELS_REQUIRE_SERVERS"
+
+
+@contextmanager
+def or_skip() -> Iterator[None]:
+    """Skips the test where a server is missing, and tells the command that gets it.
+
+    With the environment variable OJOBCHANNELS_REQUIRE_SERVERS the test fails instead.
+    """
+    import pytest  # nobody but tests has it
+
+    try:
+        yield
+    except ServerMissing as missing:
+        if os.environ.get(REQUIRE):
+            raise
+        pytest.skip(str(missing))

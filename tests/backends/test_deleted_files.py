@@ -1,0 +1,155 @@
+"""Files that are deleted, moved or linked while channels use them: never two holders in silence."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+import pytest
+
+import ojobchannels as oc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ojobchannels.testing.kit.pytest_fixtures import Child
+    from tests.conftest import Storage
+
+    StartWorker = Callable[..., Child]
+
+
+def side(storage: Storage) -> Path:
+    return storage.path.with_name(f"{storage.path.name}.ojob")
+
+
+def test_a_second_name_of_the_file_is_refused(shared_storage: Storage, tmp_path: Path) -> None:
+    """Each hard link would have locks of its own; the error says how to go on."""
+    with shared_storage.open() as channel:
+        channel.set("a", 1)
+    second = tmp_path / "second"
+    second.hardlink_to(shared_storage.path)
+    before = sorted(tmp_path.iterdir())
+    for path in (second, shared_storage.path):
+        with pytest.raises(oc.ChannelUnavailable, match="hard link") as refused:
+            oc.open_channel(shared_storage.name, type=shared_storage.type, file=path)
+        assert str(path) in str(refused.value)
+        assert "symbolic" in str(refused.value)
+    assert sorted(tmp_path.iterdir()) == before
+    second.unlink()
+    assert shared_storage.open().get("a") == 1
+
+
+@pytest.mark.parametrize("gone", ["deleted", "moved"])
+def test_handles_of_before_and_after_exclude_each_other(
+    shared_storage: Storage, tmp_path: Path, gone: str
+) -> None:
+    """Once the folder beside the file is gone, all meet again in the new one."""
+    before = shared_storage.open()
+    before.lock("nightly", ttl=60).release()
+    before.set("a", 1)
+    if gone == "deleted":
+        shutil.rmtree(side(shared_storage))
+    else:
+        side(shared_storage).rename(tmp_path / "elsewhere")
+    after = shared_storage.open()
+    for one, other in ((before, after), (after, before)):
+        with one.lock("nightly", ttl=60) as lease:
+            assert other.try_lock("nightly", ttl=60) is None
+            assert other.lock_info("nightly").fence == lease.fence  # type: ignore[union-attr]
+            assert [info.name for info in other.locks()] == ["nightly"]
+            one.set("a", lease.fence)
+            assert other.get("a") == lease.fence
+
+
+def test_a_holder_learns_that_its_record_was_deleted(file_storage: Storage) -> None:
+    """At the next renewal the lease is lost, once; at extend and release LockLost is raised."""
+    told: SimpleQueue[oc.Lease] = SimpleQueue()
+    channel = file_storage.open()
+    renewed = channel.lock("renewed", ttl=0.6, keep_alive=True, on_lost=told.put)
+    extended, released = channel.lock("extended", ttl=60), channel.lock("released", ttl=60)
+    shutil.rmtree(side(file_storage))
+    with file_storage.open().lock("released", ttl=60) as current:
+        assert told.get(timeout=20) is renewed
+        for attempt in (extended.extend, released.release):
+            with pytest.raises(oc.LockLost):
+                attempt()
+        current.check()
+    assert told.empty()
+
+
+def test_locks_of_db_outlive_the_folder_beside_it(
+    db_storage: Storage, start_worker: StartWorker
+) -> None:
+    """They are in the database: whoever comes later finds them held, and their holder alive."""
+    worker = start_worker(
+        "lease = channel.lock('nightly', ttl=60)\nsay()\nhear()\nlease.extend()\nsay('fine')",
+        db_storage,
+    )
+    worker.hear()
+    shutil.rmtree(side(db_storage))
+    assert db_storage.open().try_lock("nightly", ttl=60) is None
+    worker.tell()
+    assert worker.hear() == "fine"
+
+
+def test_without_the_sign_of_life_a_holder_counts_as_alive(
+    shared_storage: Storage, start_worker: StartWorker
+) -> None:
+    """Nobody takes a lock from a living holder because the file that tells of it was deleted."""
+    worker = start_worker("channel.lock('nightly', ttl=60)\nsay()\nhear()", shared_storage)
+    worker.hear()
+    (side(shared_storage) / "alive").unlink()
+    channel = shared_storage.open()
+    assert channel.try_lock("nightly", ttl=60) is None
+    with channel.lock("other", ttl=60):
+        assert shared_storage.open().try_lock("other", ttl=60) is None
+
+
+@pytest.mark.parametrize("gone", ["deleted", "replaced"])
+def test_a_database_that_went_away_gets_one_clear_error(db_storage: Storage, gone: str) -> None:
+    """Nothing is written where nobody would find it; leases are lost; the new one is left alone."""
+    old = db_storage.open()
+    old.set("a", "old")
+    lease = old.lock("nightly", ttl=60)
+    put_away = db_storage.path.with_name("put away")
+    db_storage.path.rename(put_away)
+    for end in ("-wal", "-shm"):
+        Path(f"{db_storage.path}{end}").unlink()
+    new = db_storage.open() if gone == "replaced" else None
+    if new is not None:
+        new.set("a", "new")
+    for attempt in (
+        lambda: old.get("a"),
+        lambda: old.set("a", "void"),
+        lambda: old.set_all({"a": "void"}),
+        lambda: old.lock("other", ttl=60),
+        old.locks,
+    ):
+        with pytest.raises(oc.ChannelUnavailable, match="deleted, moved or replaced") as told:
+            attempt()
+        assert str(db_storage.path) in str(told.value)
+    for end_of_lease in (lease.extend, lease.release):
+        with pytest.raises(oc.LockLost):
+            end_of_lease()
+    old.close()
+    if new is None:
+        assert not db_storage.path.exists()
+        new = db_storage.open()
+    new.set("b", "new")
+    assert Path(f"{db_storage.path}-wal").exists()
+    assert db_storage.open().get("b") == "new"
+
+
+def test_a_database_that_is_put_back_is_used_again(db_storage: Storage) -> None:
+    """A file that was away for a moment costs errors, no restart."""
+    channel = db_storage.open()
+    channel.set("a", 1)
+    away = db_storage.path.with_name("away")
+    db_storage.path.rename(away)
+    with pytest.raises(oc.ChannelUnavailable):
+        channel.get("a")
+    assert not db_storage.path.exists()
+    away.rename(db_storage.path)
+    assert channel.get("a") == 1

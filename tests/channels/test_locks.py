@@ -1,0 +1,188 @@
+"""What the channel itself does about locks; the kit proves the rules on every backend."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections import Counter
+from concurrent.futures import wait
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import ojobchannels as oc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
+
+    from tests.conftest import ManualClock, Storage
+
+    Background = Callable[..., Future[Any]]
+
+
+class Counting:
+    """An extension that counts calls."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+
+    @oc.hookimpl(wrapper=True)
+    def lock(self) -> Iterator[None]:
+        self.calls["lock"] += 1
+        return (yield)
+
+    @oc.hookimpl(wrapper=True)
+    def unlock(self) -> Iterator[None]:
+        self.calls["unlock"] += 1
+        return (yield)
+
+
+def test_rule_1_lock_and_unlock_are_one_call_each(storage: Storage) -> None:
+    """An uncontended lock costs one operation to take and one to give back."""
+    counting = Counting()
+    channel = storage.open(extensions=[counting])
+    with channel.lock("nightly", ttl=30, wait=5):
+        pass
+    assert counting.calls == {"lock": 1, "unlock": 1}
+
+
+def test_rule_7_a_wait_follows_the_channels_own_clock(
+    storage: Storage, clock: ManualClock, in_background: Background
+) -> None:
+    """Where a test turns the clock, the end of a lease and that of a wait come with it."""
+    with storage.open(clock=clock) as channel:
+        for name, ttl in (("freed", 3600), ("held", 10**9)):
+            channel.lock(name, ttl=ttl)
+        freed = in_background(channel.lock, "freed", ttl=10**9, wait=None)
+        held = in_background(channel.lock, "held", ttl=30, wait=3600)
+        for _ in range(400):
+            clock.advance(600)
+            if not wait((freed, held), 0.05).not_done:
+                break
+        assert freed.result(0).held
+        assert isinstance(held.exception(0), oc.LockBusy)
+
+
+class LosesTheReply:
+    """An extension that loses the replies to so many unlocks, and lets the requests through."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    @oc.hookimpl(wrapper=True)
+    def unlock(self) -> Iterator[None]:
+        answer = yield
+        if self.times:
+            self.times -= 1
+            raise oc.OutcomeUnknown("test", "unlock", "look")
+        return answer
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_release_after_a_lost_reply_is_no_loss(
+    storage: Storage, clock: ManualClock, times: int
+) -> None:
+    """The first request may have unlocked in time: unknown, however late; then it is done."""
+    channel = storage.open(clock=clock, extensions=[LosesTheReply(times)])
+    lease = channel.lock("nightly", ttl=30)
+    for _ in range(times):
+        with pytest.raises(oc.OutcomeUnknown):
+            lease.release()
+        clock.advance(31)
+    with storage.open(clock=clock).lock("nightly", ttl=60) as other:
+        with pytest.raises(oc.OutcomeUnknown, match="not held by this lease any more"):
+            lease.release()
+        lease.release()
+        other.check()
+
+
+def test_release_after_a_lost_reply_still_tells_of_a_loss_from_before(
+    storage: Storage, clock: ManualClock
+) -> None:
+    """Where the time was over at the first request already, nothing is in doubt."""
+    channel = storage.open(clock=clock, extensions=[LosesTheReply(1)])
+    lease = channel.lock("nightly", ttl=30)
+    clock.advance(31)
+    with pytest.raises(oc.OutcomeUnknown):
+        lease.release()
+    with pytest.raises(oc.LockLost):
+        lease.release()
+
+
+def test_leases_that_nobody_released_are_not_kept(storage: Storage, clock: ManualClock) -> None:
+    """A channel that is open for years remembers those that live, and frees them at its end."""
+    channel = storage.open(clock=clock)
+    kept = [channel.lock(f"kept {n}", ttl=600) for n in range(20)]
+    forgotten = []
+    for _ in range(100):
+        forgotten.append(weakref.ref(channel.lock("nightly", ttl=1)))
+        clock.advance(1)
+    gc.collect()
+    assert sum(lease() is not None for lease in forgotten) < 50
+    channel.close()
+    assert storage.open(clock=clock).locks() == []
+    assert not any(lease.held for lease in kept)
+
+
+def test_a_channel_that_closes_while_a_lock_is_granted_gives_it_back(storage: Storage) -> None:
+    """It is unlocked by its token, not left to its ttl, and the caller gets ChannelClosed."""
+    unlocked: list[str] = []
+
+    class ClosesMeanwhile:
+        @oc.hookimpl(wrapper=True)
+        def lock(self, token: str) -> Iterator[None]:
+            answer = yield
+            self.token = token
+            channel.close()
+            return answer
+
+        @oc.hookimpl(wrapper=True)
+        def unlock(self, token: str) -> Iterator[None]:
+            unlocked.append(token)
+            return (yield)
+
+    meddler = ClosesMeanwhile()
+    channel = storage.open(extensions=[meddler])
+    with pytest.raises(oc.ChannelClosed):
+        channel.lock("nightly", ttl=600)
+    assert unlocked == [meddler.token]
+    with storage.open().lock("nightly", ttl=60):
+        pass
+
+
+def test_close_that_was_interrupted_can_be_called_again(storage: Storage) -> None:
+    """An exception from elsewhere in the middle of it leaves no handle half open for good."""
+    closings: list[str] = []
+
+    class Interrupts:
+        @oc.hookimpl(wrapper=True)
+        def close(self) -> Iterator[None]:
+            closings.append("begun")
+            if len(closings) == 1:
+                raise KeyboardInterrupt
+            return (yield)
+
+    channel = storage.open(extensions=[Interrupts()])
+    channel.lock("nightly", ttl=60)
+    with pytest.raises(KeyboardInterrupt):
+        channel.close()
+    with pytest.raises(oc.ChannelClosed):
+        channel.size()
+    channel.close()
+    channel.close()
+    assert closings == ["begun"] * 2
+    assert storage.open().lock_info("nightly") is None
+
+
+def test_what_a_holder_tells_is_copied(storage: Storage) -> None:
+    """A later change of what went in, or of what came out, changes nothing."""
+    channel = storage.open()
+    told = {"steps": ["read"]}
+    channel.lock("nightly", ttl=30, holder=told)
+    told["steps"].append("write")
+    for _ in range(2):
+        info = channel.lock_info("nightly")
+        assert info is not None
+        assert info.holder["steps"] == ["read"]
+        info.holder["steps"].append("changed")

@@ -1,0 +1,201 @@
+"""Subscriptions, beyond what the conformance kit proves of each backend: gaps, trouble, ends."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import ojobchannels as oc
+from ojobchannels import changes
+from ojobchannels.plugins import Registry, registry
+from ojobchannels.testing.contracts.documents.subscribing import Heard
+
+if TYPE_CHECKING:
+    from tests.conftest import Storage
+
+    StartWorker = Callable[..., Any]
+
+LONG_ENOUGH = 30.0
+
+
+class Troubles:
+    """An extension of a handle whose storage cannot be read for a while."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self.met = threading.Event()
+
+    @oc.hookimpl(wrapper=True)
+    def items(self) -> Iterator[None]:
+        if self.on:
+            self.met.set()
+            raise oc.ChannelUnavailable("orders", "the disk is away", "bring it back")
+        return (yield)
+
+
+def test_more_changes_than_are_kept_for_a_slow_callback_are_told_as_a_resync(
+    simple_storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then what differs from what was told, once for each key, and each change again."""
+    monkeypatch.setattr(changes, "LONGEST_BACKLOG", 10)
+    channel, heard = simple_storage.open(), Heard()
+    called, go_on = threading.Event(), threading.Event()
+
+    def stay(change: oc.Change) -> None:
+        heard(change)
+        called.set()
+        go_on.wait(LONG_ENOUGH)
+
+    channel.set("gone", 0)
+    with channel.subscribe(stay, replay=True):
+        assert called.wait(LONG_ENOUGH)
+        channel.unset("gone")
+        for n in range(100):
+            channel.set(n % 4, n)
+        go_on.set()
+        heard.until_like(channel)
+        told = [(one.op, one.key, one.value) for one in heard.changes]
+        assert told == [
+            ("set", "gone", 0),
+            ("resync", None, None),
+            ("unset", "gone", None),
+            *(("set", n % 4, n) for n in range(96, 100)),
+        ]
+        channel.set("after", 1)
+        channel.set("after", 2)
+        heard.until_like(channel)
+        assert heard.values("after") == [1, 2]
+
+
+def test_changes_while_the_storage_cannot_be_read_are_told_afterwards(
+    shared_storage: Storage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a `resync`; the trouble is logged once."""
+    troubles, heard = Troubles(), Heard()
+    listening = shared_storage.open(extensions=[troubles])
+    writing = shared_storage.open()
+    writing.set("gone", 1)
+    with caplog.at_level(logging.WARNING, "ojobchannels"), listening.subscribe(heard, replay=True):
+        heard.until_like(writing)
+        troubles.on = True
+        writing.set("key", 1)
+        assert troubles.met.wait(LONG_ENOUGH)
+        writing.set("key", 2)
+        writing.unset("gone")
+        troubles.on = False
+        heard.until_like(writing)
+    assert [one.op for one in heard.changes] == ["set", "resync", "unset", "set"]
+    assert caplog.text.count("the disk is away") == 1
+
+
+def test_a_file_that_a_person_mends_tells_of_it(tmp_path: Path) -> None:
+    """The callback gets what the editor saved."""
+    file, heard = tmp_path / "orders.json", Heard()
+    with oc.open_channel("orders", type="file", file=file) as channel:
+        channel.set("key", "old")
+        with channel.subscribe(heard):
+            text = json.loads(file.read_text("utf-8"))
+            text["orders"]["7"] = {"key": "by hand", "value": "new"}
+            file.write_text(json.dumps(text), "utf-8")
+            heard.until(lambda: heard.values("by hand") == ["new"])
+
+
+def test_a_key_that_is_taken_out_and_stored_again_is_told_once_at_least(
+    shared_storage: Storage,
+) -> None:
+    """With its latest value, however often it came and went between two looks."""
+    channel, heard = shared_storage.open(), Heard()
+    with channel.subscribe(heard):
+        for n in range(20):
+            channel.set("key", n)
+            channel.pop()
+            channel.set("other", n)
+            channel.set("key", n)
+        heard.until_like(channel)
+    assert heard.values("key")[-1] == 19
+
+
+def test_a_forked_child_has_no_subscription(storage: Storage, start_worker: StartWorker) -> None:
+    """It may close it all the same; the parent's goes on."""
+    worker = start_worker(
+        """
+import os, threading, traceback, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+told = threading.Semaphore(0)
+subscription = channel.subscribe(lambda change: told.release())
+channel.set("key", 1)
+assert told.acquire(timeout=30)
+child = os.fork()
+if child == 0:
+    try:
+        assert subscription.closed
+        channel.set("key", 2)
+        subscription.close()
+        own = threading.Event()
+        with channel.subscribe(lambda change: own.set()):
+            channel.set("key", 3)
+            assert own.wait(30)
+        channel.close()
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+say(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+while told.acquire(blocking=False):
+    pass
+channel.set("key", 4)
+say(told.acquire(timeout=30))
+subscription.close()
+""",
+        storage,
+    )
+    assert worker.hear() == 0
+    assert worker.hear() is True
+    assert worker.end() == 0
+
+
+def test_without_a_thread_there_is_no_subscription(
+    simple_storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so, and leaves nothing behind that would collect changes."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    channel = simple_storage.open()
+    backend: Any = channel.hook.get.get_hookimpls()[0].plugin
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(oc.ChannelUnavailable, match="no thread for a subscription"):
+            channel.subscribe(print)
+    assert backend._store.entries.feeds == []
+    with channel.subscribe(print):
+        assert len(backend._store.entries.feeds) == 1
+    assert backend._store.entries.feeds == []
+
+
+def test_a_backend_that_tells_of_no_changes_refuses(
+    simple_storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says what to do instead."""
+    poor = replace(registry().find("simple"), capabilities=frozenset())
+    monkeypatch.setattr(Registry, "find", lambda *_: poor)
+    with pytest.raises(oc.NotSupported, match="events_every or events_coalesced"):
+        simple_storage.open().subscribe(print)
+
+
+def test_a_subscription_tells_whether_it_has_ended(channel: oc.Channel) -> None:
+    """Also in what people see of it; closing twice is nothing."""
+    with channel.subscribe(print) as subscription:
+        told = [(subscription.closed, repr(subscription))]
+    subscription.close()
+    told.append((subscription.closed, repr(subscription)))
+    name = f"<Subscription of {channel!r}"
+    assert told == [(False, f"{name}>"), (True, f"{name} closed>")]

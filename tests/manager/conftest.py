@@ -1,0 +1,176 @@
+"""Fixtures of the job manager's tests: managers on every embedded backend, and ways to meddle."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pytest
+
+import ojobchannels as oc
+
+if TYPE_CHECKING:
+    from tests.conftest import Storage
+
+_Wrapper: TypeAlias = Generator[None, Any, Any]
+
+
+class Meddler:
+    """An extension that counts operations, and does something, once, before one of a kind."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+        self.before: dict[str, Callable[[], object]] = {}
+        self.failing: dict[str, Exception] = {}
+
+    @oc.hookimpl(wrapper=True)
+    def get(self) -> _Wrapper:
+        self._meddle("get")
+        return (yield)
+
+    @oc.hookimpl(wrapper=True)
+    def set(self) -> _Wrapper:
+        self._meddle("set")
+        return (yield)
+
+    @oc.hookimpl(wrapper=True)
+    def get_set(self) -> _Wrapper:
+        self._meddle("get_set")
+        return (yield)
+
+    @oc.hookimpl(wrapper=True)
+    def items(self) -> _Wrapper:
+        self._meddle("items")
+        return (yield)
+
+    @oc.hookimpl(wrapper=True)
+    def lock(self) -> _Wrapper:
+        self._meddle("lock")
+        return (yield)
+
+    @oc.hookimpl(wrapper=True)
+    def unlock(self) -> _Wrapper:
+        self._meddle("unlock")
+        return (yield)
+
+    @oc.hookimpl(wrapper=True)
+    def lock_info(self) -> _Wrapper:
+        self._meddle("lock_info")
+        return (yield)
+
+    @oc.hookimpl(wrapper=True)
+    def wait(self) -> _Wrapper:
+        self._meddle("wait")
+        return (yield)
+
+    def _meddle(self, operation: str) -> None:
+        self.calls[operation] += 1
+        self.before.pop(operation, lambda: None)()
+        if operation in self.failing:
+            raise self.failing[operation]
+
+
+class Managers:
+    """Opens managers that share one storage, as processes would; closed at the end of the test."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self.opened: list[oc.JobManager] = []
+
+    def open(
+        self,
+        *,
+        clock: object = None,
+        on_jobs: object = None,
+        on_locks: object = None,
+        **options: Any,
+    ) -> oc.JobManager:
+        """Opens a manager, with an extension for each of its channels."""
+        jobs, locks = (
+            self.storage.open(
+                f"{self.storage.name}-{kind}",
+                extensions=() if extension is None else (extension,),
+                **({} if clock is None else {"clock": clock}),
+            )
+            for kind, extension in (("jobs", on_jobs), ("locks", on_locks))
+        )
+        manager = oc.JobManager(jobs, locks, **options)
+        self.opened.append(manager)
+        return manager
+
+    def close(self) -> None:
+        """Closes them all."""
+        for manager in self.opened:
+            manager.close()
+
+
+class Log(logging.Handler):
+    """What was logged, to wait for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: SimpleQueue[str] = SimpleQueue()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.put(f"{record.levelname} {record.getMessage()}")
+
+    def wait_for(self, part: str) -> str:
+        """Returns the next line that holds the part."""
+        while True:
+            line = self._lines.get(timeout=30)
+            if part in line:
+                return line
+
+    def read(self) -> list[str]:
+        """Returns what was logged so far and not read yet."""
+        return [self._lines.get() for _ in range(self._lines.qsize())]
+
+
+@pytest.fixture
+def managers(storage: Storage) -> Iterator[Managers]:
+    """Managers on each embedded backend in turn."""
+    opened = Managers(storage)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def manager(managers: Managers) -> oc.JobManager:
+    """A manager on each embedded backend in turn."""
+    return managers.open()
+
+
+@pytest.fixture
+def simple_managers(simple_storage: Storage) -> Iterator[Managers]:
+    """Managers in memory, for what does not depend on the backend."""
+    opened = Managers(simple_storage)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def simple_manager(simple_managers: Managers) -> oc.JobManager:
+    """A manager in memory."""
+    return simple_managers.open()
+
+
+@pytest.fixture
+def meddler() -> Meddler:
+    """An extension to pass as `on_jobs` or `on_locks`."""
+    return Meddler()
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    """What the manager logs."""
+    handler = Log()
+    logger = logging.getLogger("ojobchannels.jobs")
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
+    logger.setLevel(before)

@@ -1,0 +1,268 @@
+"""Runs that are due at times: each time is taken once, by one of all who share the channels."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import ojobchannels as oc
+from ojobchannels.errors import FireTimeTaken, InvalidOption, LockBusy
+from ojobchannels.manager import fire_times
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ojobchannels.testing.kit.pytest_fixtures import Child
+    from tests.conftest import Storage
+
+NOON = 1_772_366_400_000
+
+DYING = """\
+from ojobchannels.manager import firing, records
+
+manager = oc.JobManager(given["config"], given["config"])
+due = records.due(facts["noon"])
+manager.locks.lock("report", ttl=60, holder={"job": "report", "run": "gone", **due})
+if facts["taken"]:
+    firing.take(manager.state, "report", facts["noon"], "gone")
+say("locked")
+hear()
+"""
+
+DYING_AS_IT_SKIPS = """\
+class Dying:
+    @oc.hookimpl(wrapper=True)
+    def get_set(self):
+        say("taken")
+        hear()
+        return (yield)
+
+def opened(name, **options):
+    return oc.open_channel(f"oJobManager-{name}", given["config"], **options)
+
+manager = oc.JobManager(
+    opened("jobs", extensions=(Dying(),)), opened("locks"), state=opened("state")
+)
+manager.record_not_run("report", "skipped", "nobody was there", fire_time=facts["noon"])
+"""
+
+
+@pytest.fixture
+def one(shared_storage: Storage) -> Any:
+    """A manager, on each embedded backend that processes share."""
+    with oc.JobManager(shared_storage.config, shared_storage.config) as manager:
+        yield manager
+
+
+@pytest.fixture
+def other(shared_storage: Storage) -> Any:
+    """Another one on the same storage."""
+    with oc.JobManager(shared_storage.config, shared_storage.config) as manager:
+        yield manager
+
+
+def told(manager: oc.JobManager) -> list[tuple[int, str]]:
+    return sorted((run["fireTime"] - NOON, run["status"]) for run in manager.runs(limit=None))
+
+
+def test_a_time_is_run_once_and_stands_in_the_record(
+    one: oc.JobManager, other: oc.JobManager
+) -> None:
+    """Who comes later, when the first run has long ended, runs nothing and records nothing."""
+    with one.run("report", fire_time=NOON):
+        pass
+    with pytest.raises(FireTimeTaken) as caught:
+        other.start("report", fire_time=NOON)
+    assert (caught.value.name, caught.value.fire_time) == ("report", NOON)
+    (record,) = one.runs()
+    assert (record["fireTime"], record["fireDate"]) == (NOON, "2026-03-01T12:00:00.000Z")
+    assert one.locks.locks() == []
+
+
+def test_a_time_that_another_runs_at_this_moment_is_not_skipped(
+    one: oc.JobManager, other: oc.JobManager
+) -> None:
+    """The lock is held for that very time: no record says that it did not run."""
+    with one.run("report", fire_time=NOON), pytest.raises(FireTimeTaken):
+        other.start("report", fire_time=NOON)
+    assert told(one) == [(0, "completed")]
+
+
+def test_a_time_at_which_the_job_still_runs_is_skipped_once(
+    one: oc.JobManager, other: oc.JobManager
+) -> None:
+    """Of all who find the lock held for another time, one records that."""
+    with one.run("report", fire_time=NOON):
+        with pytest.raises(LockBusy):
+            one.start("report", fire_time=NOON + 1)
+        with pytest.raises(FireTimeTaken):
+            other.start("report", fire_time=NOON + 1)
+    assert told(one) == [(0, "completed"), (1, "skipped")]
+
+
+def test_whoever_waits_leaves_the_time_free(one: oc.JobManager, other: oc.JobManager) -> None:
+    """With `record_busy=False`, a run that finds no lock takes no time: it is there for later."""
+    with one.run("report"), pytest.raises(LockBusy):
+        other.start("report", fire_time=NOON, record_busy=False)
+    with other.run("report", fire_time=NOON):
+        pass
+    assert [run["status"] for run in one.runs()] == ["completed", "completed"]
+
+
+def test_of_many_at_once_one_runs_each_time(one: oc.JobManager, other: oc.JobManager) -> None:
+    """Eight threads of two managers go for the same ten times."""
+
+    def work(manager: oc.JobManager) -> None:
+        for at in range(10):
+            try:
+                with manager.run("report", wait=30, fire_time=NOON + at):
+                    pass
+            except FireTimeTaken:
+                pass
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, [one, other] * 4))
+    assert told(one) == [(at, "completed") for at in range(10)]
+
+
+def test_what_is_forgotten_counts_as_taken(one: oc.JobManager) -> None:
+    """The memory of a schedule stays small, and a clock that is far behind repeats nothing."""
+    for at in range(100):
+        fire_times.take(one.state, "report", NOON + at, f"run {at}")
+    assert not fire_times.is_free(one, "report", NOON)
+    assert not fire_times.is_free(one, "report", NOON - 1)
+    assert fire_times.is_free(one, "report", NOON + 100)
+    (document,) = one.state.get_all()
+    assert len(document["taken"]) < 100
+
+
+def test_a_schedule_begins_where_it_was_seen_last(one: oc.JobManager) -> None:
+    """A new one begins now; a known one after its last time, or after the first that is left."""
+    assert fire_times.begin(one.state, "report", NOON, back=False) == NOON
+    assert fire_times.begin(one.state, "report", NOON + 5, back=False) == NOON
+    fire_times.take(one.state, "report", NOON + 3, "run 3")
+    assert fire_times.begin(one.state, "report", NOON + 5, back=False) == NOON + 3
+    assert fire_times.begin(one.state, "report", NOON + 5, back=True) == NOON
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["before it took the time", "after it"])
+def test_a_run_that_died_before_its_record_is_told_by_the_next(
+    shared_storage: Storage,
+    one: oc.JobManager,
+    start_worker: Callable[..., Child],
+    taken: bool,
+) -> None:
+    """Killed between its lock and its record: the history has it as abandoned, with its time."""
+    worker = start_worker(
+        DYING,
+        shared_storage,
+        noon=NOON,
+        taken=taken,
+    )
+    assert worker.hear() == "locked"
+    worker.kill()
+    with one.run("report", fire_time=NOON + 1, wait=10):
+        pass
+    assert told(one) == [(0, "abandoned"), (1, "completed")]
+    gone = one.runs(status="abandoned")[0]
+    assert (gone["runId"], gone["pid"]) == ("gone", worker.process.pid)
+    assert gone["pid"] != os.getpid()
+
+
+def test_a_skipped_time_whose_process_died_before_its_record_is_told_by_the_next(
+    shared_storage: Storage, one: oc.JobManager, start_worker: Callable[..., Child]
+) -> None:
+    """Killed between taking the time and its record: the history has it as skipped, once."""
+    worker = start_worker(DYING_AS_IT_SKIPS, shared_storage, noon=NOON)
+    assert worker.hear() == "taken"
+    worker.kill()
+    assert told(one) == []
+    for at in (1, 2):
+        with one.run("report", fire_time=NOON + at):
+            pass
+    assert told(one) == [(0, "skipped"), (1, "completed"), (2, "completed")]
+    skipped = one.runs(status="skipped")[0]
+    assert (skipped["pid"], skipped["reason"]) == (worker.process.pid, "nobody was there")
+    assert [*one.state.get_all()[0]] == ["floor", "taken"]
+
+
+def test_a_skipped_time_whose_record_could_not_be_written_is_told_by_the_next(
+    shared_storage: Storage,
+) -> None:
+    """Whoever tries again finds the time taken, and the record of it."""
+
+    class Full:
+        @oc.hookimpl(wrapper=True)
+        def get_set(self) -> Any:
+            if full:
+                raise full.pop()
+            return (yield)
+
+    full: list[oc.StorageFull] = []
+    jobs = shared_storage.open("jobs", extensions=(Full(),))
+    locks, state = shared_storage.open("locks"), shared_storage.open("state")
+    with oc.JobManager(jobs, locks, state=state) as manager, manager.run("report"):
+        full.append(oc.StorageFull("jobs", "the disk is full", "free some space"))
+        with pytest.raises(oc.StorageFull):
+            manager.start("report", fire_time=NOON)
+        with pytest.raises(FireTimeTaken):
+            manager.start("report", fire_time=NOON)
+        (skipped,) = manager.runs(status="skipped")
+        assert skipped["fireTime"] == NOON
+
+
+def test_times_need_a_place_to_be_remembered(simple_storage: Storage) -> None:
+    """A jobs channel that was given open holds records alone; the error says what to give."""
+    jobs, locks = simple_storage.open("jobs"), simple_storage.open("locks")
+    with oc.JobManager(jobs, locks) as manager, pytest.raises(InvalidOption, match="state"):
+        manager.start("report", fire_time=NOON)
+    assert locks.locks() == []
+
+
+def test_a_time_whose_record_could_not_be_written_is_given_back(shared_storage: Storage) -> None:
+    """It is there for whoever tries again."""
+
+    class Full:
+        @oc.hookimpl(wrapper=True)
+        def get_set(self) -> Any:
+            if full:
+                raise full.pop()
+            return (yield)
+
+    full = [oc.StorageFull("jobs", "the disk is full", "free some space")]
+    jobs = shared_storage.open("jobs", extensions=(Full(),))
+    locks, state = shared_storage.open("locks"), shared_storage.open("state")
+    with oc.JobManager(jobs, locks, state=state) as manager:
+        with pytest.raises(oc.StorageFull):
+            manager.start("report", fire_time=NOON)
+        assert locks.locks() == []
+        with manager.run("report", fire_time=NOON):
+            pass
+        assert told(manager) == [(0, "completed")]
+
+
+def test_a_time_whose_record_was_written_though_the_answer_was_lost_is_told_once(
+    shared_storage: Storage,
+) -> None:
+    """The run is told as failed, and whoever tries again finds its time taken."""
+
+    class Unheard:
+        @oc.hookimpl(wrapper=True)
+        def get_set(self) -> Any:
+            answer = yield
+            if lost:
+                raise lost.pop()
+            return answer
+
+    lost = [oc.OutcomeUnknown("jobs", "get_set", "look")]
+    jobs = shared_storage.open("jobs", extensions=(Unheard(),))
+    locks, state = shared_storage.open("locks"), shared_storage.open("state")
+    with oc.JobManager(jobs, locks, state=state) as manager:
+        with pytest.raises(oc.OutcomeUnknown):
+            manager.start("report", fire_time=NOON)
+        with pytest.raises(FireTimeTaken):
+            manager.start("report", fire_time=NOON)
+        assert told(manager) == [(0, "failed")]

@@ -1,0 +1,406 @@
+"""Questions about the runs, and the cleaning up of their records."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import ojobchannels as oc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
+    from tests.conftest import ManualClock
+    from tests.manager.conftest import Managers, Meddler
+
+
+UNRENEWED: dict[str, Any] = {"timeout": 60, "keep_alive": False, "on_timeout": "continue"}
+LONG_AGO = -10 * 365 * 86_400
+
+
+def complete(manager: oc.JobManager, name: str) -> str:
+    with manager.run(name) as run:
+        return run.run_id
+
+
+def fail(manager: oc.JobManager, name: str) -> str:
+    run = manager.start(name)
+    run.fail("broken")
+    return run.run_id
+
+
+def die(manager: oc.JobManager, clock: ManualClock, name: str) -> str:
+    """A run of which nothing more is heard: its lease ends."""
+    run = manager.start(name, **UNRENEWED)
+    clock.advance(60)
+    return run.run_id
+
+
+def raw_statuses(manager: oc.JobManager) -> list[str]:
+    """What is written, oldest change first."""
+    return [record["status"] for record in manager.jobs.get_all() if isinstance(record, dict)]
+
+
+@pytest.fixture
+def manager(managers: Managers, clock: ManualClock) -> oc.JobManager:
+    """A manager whose clock stands still, on each embedded backend in turn."""
+    return managers.open(clock=clock)
+
+
+# ------------------------------------------------------------------------------ runs and running
+
+
+def test_runs_are_told_latest_start_first(manager: oc.JobManager, clock: ManualClock) -> None:
+    """By their start, whatever changed last."""
+    early = manager.start("early", timeout=60)
+    clock.advance(1)
+    later = [complete(manager, "a"), complete(manager, "b")]
+    clock.advance(1)
+    early.update(progress=1)
+    told = [record["runId"] for record in manager.runs()]
+    assert sorted(told[:2]) == sorted(later)
+    assert told[2] == early.run_id
+    early.end()
+    assert manager.runs()[2]["runId"] == early.run_id
+
+
+def test_a_limit_keeps_the_runs_that_started_last(
+    manager: oc.JobManager, clock: ManualClock
+) -> None:
+    """A long run that ended just now does not push out those that started after it."""
+    long = manager.start("long", timeout=60)
+    ids = []
+    for number in range(3):
+        clock.advance(1)
+        ids.append(complete(manager, f"short-{number}"))
+    clock.advance(1)
+    long.end()
+    assert [one["runId"] for one in manager.runs(limit=2)] == [ids[2], ids[1]]
+    assert [one["runId"] for one in manager.runs(limit=4)] == [ids[2], ids[1], ids[0], long.run_id]
+    assert manager.runs(limit=0) == []
+    assert len(manager.runs(limit=None)) == 4
+
+
+def test_a_hundred_runs_are_told_unless_a_limit_is_given(
+    simple_managers: Managers, clock: ManualClock
+) -> None:
+    """A long history does not flood who asks in passing."""
+    manager = simple_managers.open(clock=clock)
+    for _ in range(103):
+        complete(manager, "x")
+    assert len(manager.runs()) == 100
+    assert len(manager.runs(limit=None)) == 103
+    starts = [record["startTime"] for record in manager.runs(limit=3)]
+    assert starts == [record["startTime"] for record in manager.runs(limit=None)[:3]]
+
+
+def test_runs_are_narrowed_by_name_and_status(manager: oc.JobManager, clock: ManualClock) -> None:
+    """Alone and together; a limit counts only what fits."""
+    ids = [
+        complete(manager, "a"),
+        fail(manager, "a"),
+        complete(manager, "b"),
+        complete(manager, "a"),
+    ]
+    clock.advance(1)
+    with manager.run("b"):
+        assert [one["runId"] for one in manager.runs("a")] == [ids[3], ids[1], ids[0]]
+        assert [one["runId"] for one in manager.runs("a", "completed")] == [ids[3], ids[0]]
+        assert [one["runId"] for one in manager.runs(status="failed")] == [ids[1]]
+        assert [one["runId"] for one in manager.runs("a", "completed", limit=1)] == [ids[3]]
+        assert [one["name"] for one in manager.runs(status="running")] == ["b"]
+        assert manager.runs("c") == []
+
+
+def test_a_status_that_there_is_not_is_refused(simple_manager: oc.JobManager) -> None:
+    """A misspelt status is no empty answer."""
+    with pytest.raises(oc.InvalidOption, match="give running, completed, failed"):
+        simple_manager.runs(status="complete")
+
+
+def test_runs_since_a_moment_include_that_moment(
+    manager: oc.JobManager, clock: ManualClock
+) -> None:
+    """A datetime, or seconds since 1970; by the start of the run."""
+    ids = []
+    for _ in range(3):
+        ids.append(complete(manager, "x"))
+        clock.advance(10)
+    middle = 1_900_000_010
+    for since in (middle, float(middle), datetime.fromtimestamp(middle, UTC)):
+        assert [one["runId"] for one in manager.runs(since=since)] == [ids[2], ids[1]]
+    assert [one["runId"] for one in manager.runs(since=middle + 0.001)] == [ids[2]]
+    assert [one["runId"] for one in manager.runs(since=middle, limit=1)] == [ids[2]]
+    assert manager.runs(since=middle + 3600) == []
+
+
+def test_a_run_whose_lease_is_over_is_told_as_abandoned_and_nothing_is_written(
+    managers: Managers, clock: ManualClock
+) -> None:
+    """Who only looks changes nothing; its key fields stand as they were."""
+    here, elsewhere = managers.open(clock=clock), managers.open(clock=clock)
+    dead = die(here, clock, "x")
+    [told] = elsewhere.runs()
+    assert (told["runId"], told["status"]) == (dead, "abandoned")
+    assert elsewhere.running() == []
+    assert elsewhere.runs(status="running") == []
+    assert [one["runId"] for one in elsewhere.runs(status="abandoned")] == [dead]
+    assert elsewhere.report()[0]["abandoned"] == 1
+    assert raw_statuses(elsewhere) == ["running"]
+
+
+def test_the_next_start_writes_that_a_run_was_abandoned(
+    managers: Managers, clock: ManualClock
+) -> None:
+    """With an end and a reason, before the new run's body begins."""
+    here, elsewhere = managers.open(clock=clock), managers.open(clock=clock)
+    dead = die(here, clock, "x")
+    with elsewhere.run("x") as run:
+        assert raw_statuses(elsewhere) == ["abandoned", "running"]
+        assert [one["runId"] for one in elsewhere.running()] == [run.run_id]
+    [found] = elsewhere.runs(status="abandoned")
+    assert found["runId"] == dead
+    assert found["endTime"] >= found["startTime"]
+    assert "lease is over" in found["error"]
+    assert [one["status"] for one in elsewhere.runs()] == ["completed", "abandoned"]
+
+
+def test_the_abandoned_run_is_found_where_its_neighbours_were_removed(
+    managers: Managers, clock: ManualClock
+) -> None:
+    """Others may have taken the millisecond of its fence, and be gone since."""
+    manager = managers.open(clock=clock)
+    complete(manager, "x")
+    dead = die(manager, clock, "x")
+    for record in manager.runs(status="completed"):
+        manager.jobs.unset({"name": "x", "startTime": record["startTime"]})
+    with manager.run("x"):
+        pass
+    assert [one["runId"] for one in manager.runs(status="abandoned")] == [dead]
+    assert raw_statuses(manager) == ["abandoned", "completed"]
+
+
+def test_a_run_that_ends_while_somebody_looks_is_not_told_as_abandoned(
+    managers: Managers, meddler: Meddler
+) -> None:
+    """Between the reading of the record and that of the lock it may have ended well."""
+    here, looks = managers.open(), managers.open(on_jobs=meddler, on_locks=meddler)
+    for question, answer, asks in (
+        (lambda: [one["status"] for one in looks.runs("a")], ["completed"], "lock_info"),
+        (looks.running, [], "get"),
+        (lambda: looks.report()[0]["abandoned"], 0, "lock_info"),
+    ):
+        run = here.start("a")
+        meddler.before[asks] = run.end
+        assert question() == answer
+        assert run.status == "completed"
+        looks.jobs.destroy()
+
+
+def test_running_tells_only_what_holds_its_lock(managers: Managers, clock: ManualClock) -> None:
+    """Latest first, whoever runs it."""
+    here, elsewhere = managers.open(clock=clock), managers.open(clock=clock)
+    die(here, clock, "dead")
+    complete(here, "done")
+    with here.run("a"):
+        clock.advance(1)
+        with elsewhere.run("b"):
+            assert [record["name"] for record in here.running()] == ["b", "a"]
+        assert [record["name"] for record in here.running()] == ["a"]
+    assert here.running() == []
+
+
+def test_what_is_running_is_told_without_a_look_through_the_records(
+    managers: Managers, meddler: Meddler
+) -> None:
+    """The locks lead to them."""
+    here, looks = managers.open(), managers.open(on_jobs=meddler)
+    for _ in range(3):
+        complete(here, "done")
+    with here.run("a"):
+        assert [record["name"] for record in looks.running()] == ["a"]
+        assert [record["name"] for record in looks.runs("a", "running")] == ["a"]
+        assert looks.runs("done", "running") == []
+    assert meddler.calls["items"] == 0
+    assert looks.running() == []
+
+
+def test_what_others_put_into_the_channel_is_passed_over(managers: Managers) -> None:
+    """A document that tells of no run is none, and stays."""
+    manager = managers.open()
+    complete(manager, "x")
+    for key, value in (
+        ("note", "buy paper"),
+        (1, None),
+        ({"name": "y"}, {"name": "y", "startTime": 1}),
+    ):
+        manager.jobs.set(key, value)
+    assert [record["name"] for record in manager.runs()] == ["x"]
+    assert [row["name"] for row in manager.report()] == ["x"]
+    manager.prune(older_than=0)
+    assert manager.jobs.get("note") == "buy paper"
+    assert manager.jobs.get({"name": "y"}) == {"name": "y", "startTime": 1}
+
+
+# --------------------------------------------------------------------------------------- report
+
+
+def test_the_report_counts_each_status_and_averages_what_ran(
+    managers: Managers, clock: ManualClock
+) -> None:
+    """One row for each job, by name; skipped runs have no part in the average."""
+    manager = managers.open(clock=clock)
+    for seconds, ends in ((1, True), (2, True), (6, False)):
+        run = manager.start("b", timeout=30)
+        clock.advance(seconds)
+        run.end() if ends else run.fail("broken")
+    with manager.run("b", timeout=30), pytest.raises(oc.LockBusy):
+        manager.start("b")
+    clock.advance(1)
+    die(manager, clock, "a")
+    manager.record_not_run("a", "depsfail", "b failed")
+    rows = manager.report()
+    assert [row["name"] for row in rows] == ["a", "b"]
+    assert rows[1] == {
+        "name": "b",
+        "runs": 5,
+        "running": 0,
+        "completed": 3,
+        "failed": 1,
+        "skipped": 1,
+        "depsfail": 0,
+        "abandoned": 0,
+        "lost": 0,
+        "averageDuration": 2250,
+        "lastStart": 1_900_000_009_001,
+        "lastStatus": "skipped",
+    }
+    assert (rows[0]["runs"], rows[0]["abandoned"], rows[0]["depsfail"]) == (2, 1, 1)
+    assert rows[0]["lastStatus"] == "depsfail"
+    assert rows[0]["averageDuration"] is None
+
+
+def test_the_report_of_nothing_is_empty(manager: oc.JobManager) -> None:
+    """No runs, no rows."""
+    assert manager.report() == []
+
+
+def test_a_run_that_did_not_come_about_is_recorded_with_its_reason(manager: oc.JobManager) -> None:
+    """depsfail and skipped end as they start, and are no errors."""
+    record = manager.record_not_run("x", "depsfail", "extract failed", {"day": "monday"})
+    assert manager.runs() == [record]
+    assert record["endTime"] == record["startTime"]
+    assert (record["status"], record["reason"]) == ("depsfail", "extract failed")
+    assert (record["inError"], record["args"]) == (False, {"day": "monday"})
+
+
+# ---------------------------------------------------------------------------------------- prune
+
+
+def test_prune_removes_what_ended_long_ago_and_nothing_else(
+    managers: Managers, clock: ManualClock
+) -> None:
+    """By the end of the run, not by its start; running ones stay however old they are."""
+    now = managers.open()
+    clock.step_wall(LONG_AGO)
+    then = managers.open(clock=clock)
+    complete(then, "x")
+    fail(then, "x")
+    with then.run("busy"), pytest.raises(oc.LockBusy):
+        then.start("busy")
+    young = complete(now, "young")
+    running = then.start("still", timeout=60)
+    assert now.jobs.size() == 6
+    assert then.prune(older_than=365 * 86_400) == (4, 0)
+    assert {record["runId"] for record in then.runs()} == {running.run_id, young}
+    assert then.prune(older_than=timedelta(days=365)) == (0, 0)
+    running.end()
+    assert then.prune(older_than=timedelta(days=365)).removed == 1
+
+
+def test_prune_marks_runs_whose_lease_is_over_as_abandoned(
+    managers: Managers, clock: ManualClock
+) -> None:
+    """They are removed when they are old enough as such; a second prune finds nothing to mark."""
+    manager = managers.open(clock=clock)
+    dead = die(manager, clock, "x")
+    with manager.run("y"):
+        assert manager.prune(older_than=3600) == (0, 1)
+        assert manager.prune(older_than=3600) == (0, 0)
+    [found] = manager.runs(status="abandoned")
+    assert (found["runId"], found["inError"]) == (dead, True)
+    assert sorted(raw_statuses(manager)) == ["abandoned", "completed"]
+
+
+def test_prune_leaves_a_run_that_ends_meanwhile_as_it_ended(
+    managers: Managers, meddler: Meddler
+) -> None:
+    """Marking is compare-and-set: a run that has completed is never told as abandoned."""
+    here, cleans = managers.open(), managers.open(on_locks=meddler)
+    run = here.start("x")
+    meddler.before["lock_info"] = run.end
+    assert cleans.prune(older_than=3600) == (0, 0)
+    assert raw_statuses(cleans) == ["completed"]
+
+
+def test_prune_leaves_a_run_that_began_meanwhile_alone(
+    simple_managers: Managers, clock: ManualClock, meddler: Meddler
+) -> None:
+    """Also if an earlier run of that job was found dead in the same sweep."""
+    here = simple_managers.open(clock=clock)
+    cleans = simple_managers.open(clock=clock, on_jobs=meddler)
+    die(here, clock, "x")
+    here.jobs.set_all((number, "fills a page") for number in range(1000))
+    began: list[oc.JobRun] = []
+
+    def start_before_the_second_page() -> None:
+        meddler.before["items"] = lambda: began.append(here.start("x"))
+
+    meddler.before["items"] = start_before_the_second_page
+    cleans.prune(older_than=86_400)
+    [run] = began
+    assert [one["runId"] for one in here.running()] == [run.run_id]
+    assert raw_statuses(here)[-1] == "running"
+    run.end()
+    assert run.status == "completed"
+
+
+def test_a_start_and_a_prune_at_once_mark_a_dead_run_once(
+    managers: Managers, clock: ManualClock, in_background: Callable[..., Future[Any]]
+) -> None:
+    """Whoever comes first writes it; nobody fails."""
+    managers_at_once = [managers.open(clock=clock) for _ in range(4)]
+    die(managers_at_once[0], clock, "x")
+    ready = threading.Barrier(4)
+
+    def prune(manager: oc.JobManager) -> int:
+        ready.wait(30)
+        return manager.prune(older_than=3600).abandoned
+
+    def start(manager: oc.JobManager) -> int:
+        ready.wait(30)
+        with manager.run("x"):
+            return 0
+
+    work = [prune, prune, prune, start]
+    marked = [in_background(*both) for both in zip(work, managers_at_once, strict=True)]
+    assert sum(future.result(30) for future in marked) <= 1
+    assert sorted(raw_statuses(managers_at_once[0])) == ["abandoned", "completed"]
+
+
+def test_pruning_a_job_s_records_does_not_set_back_its_fences(
+    managers: Managers, clock: ManualClock
+) -> None:
+    """Records go, locks and their fences stay."""
+    clock.step_wall(LONG_AGO)
+    manager = managers.open(clock=clock)
+    with manager.run("x") as before:
+        pass
+    assert manager.prune(older_than=3600).removed == 1
+    with manager.run("x") as after:
+        pass
+    assert after.fence > before.fence

@@ -1,0 +1,294 @@
+"""Trouble around the record of a run: writes that cross, ends that fail, signals in between."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import ojobchannels as oc
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from tests.manager.conftest import Log, Managers, Meddler
+
+
+def full() -> oc.StorageFull:
+    return oc.StorageFull("jobs", "no space", "free some")
+
+
+class Strikes:
+    """An extension that raises what a signal handler may raise, behind one operation."""
+
+    def __init__(self) -> None:
+        self.armed = ""
+
+    @oc.hookimpl(wrapper=True)
+    def get_set(self) -> Generator[None, Any, Any]:
+        answer = yield
+        self._strike("get_set")
+        return answer
+
+    @oc.hookimpl(wrapper=True)
+    def set(self) -> Generator[None, Any, Any]:
+        answer = yield
+        self._strike("set")
+        return answer
+
+    @oc.hookimpl(wrapper=True)
+    def lock_info(self) -> Generator[None, Any, Any]:
+        answer = yield
+        self._strike("lock_info")
+        return answer
+
+    def _strike(self, operation: str) -> None:
+        if operation == self.armed:
+            self.armed = ""
+            raise KeyboardInterrupt(operation)
+
+
+def stored(run: oc.JobRun) -> dict[str, Any]:
+    record = run.manager.jobs.get({"name": run.name, "startTime": run.record["startTime"]})
+    assert isinstance(record, dict)
+    return record
+
+
+def statuses(manager: oc.JobManager) -> list[str]:
+    return [record["status"] for record in manager.jobs.get_all()]
+
+
+# --------------------------------------------------------------------------- writes that cross
+
+
+def test_a_note_keeps_what_the_run_writes_meanwhile(managers: Managers, meddler: Meddler) -> None:
+    """Progress that is recorded between the reading and the writing of the note stays."""
+    here, elsewhere = managers.open(), managers.open(on_jobs=meddler)
+    run = here.start("x")
+    meddler.before["get_set"] = lambda: run.update(progress=0.5)
+    elsewhere.force_unlock("x", "ann: the host is gone")
+    assert stored(run)["progress"] == 0.5
+    assert stored(run)["note"].endswith("ann: the host is gone")
+
+
+def test_an_update_keeps_a_note_that_is_left_meanwhile(
+    managers: Managers, meddler: Meddler
+) -> None:
+    """Also before the run has noticed that it was put out."""
+    here, elsewhere = managers.open(on_jobs=meddler), managers.open()
+    run = here.start("x")
+    meddler.before["get_set"] = lambda: elsewhere.force_unlock("x", "ann: gone")
+    run.update(progress=0.5)
+    assert stored(run)["progress"] == 0.5
+    assert stored(run)["note"].endswith("ann: gone")
+    assert run.record == stored(run)
+
+
+def test_a_note_does_not_open_the_record_of_a_run_that_ends_meanwhile(
+    managers: Managers, meddler: Meddler
+) -> None:
+    """The end stands, and the note beside it."""
+    here, elsewhere = managers.open(), managers.open(on_jobs=meddler)
+    run = here.start("x")
+
+    def end() -> None:
+        with pytest.raises(oc.LockLost):
+            run.end()
+
+    meddler.before["get_set"] = end
+    elsewhere.force_unlock("x", "ann: gone")
+    assert stored(run)["status"] == "lost"
+    assert "endTime" in stored(run)
+    assert stored(run)["note"].endswith("ann: gone")
+
+
+def test_a_note_that_cannot_be_written_does_not_hide_that_the_lock_is_free(
+    managers: Managers, meddler: Meddler, log: Log
+) -> None:
+    """Who was put out is answered, and the trouble is logged."""
+    here, elsewhere = managers.open(), managers.open(on_jobs=meddler)
+    run = here.start("x")
+    meddler.failing["get_set"] = full()
+    put_out = elsewhere.force_unlock("x")
+    assert put_out is not None
+    assert put_out.fence == run.fence
+    assert "the lock of 'x' is free" in log.wait_for("no record tells by whom")
+
+
+def test_force_unlock_puts_out_the_lease_that_is_meant_and_no_other(managers: Managers) -> None:
+    """A fence that does not hold the lock any more frees nothing."""
+    here, elsewhere = managers.open(), managers.open()
+    with here.run("x") as first:
+        pass
+    assert elsewhere.force_unlock("x", fence=first.fence) is None
+    with here.run("x") as second:
+        assert elsewhere.force_unlock("x", fence=first.fence) is None
+        second.check()
+    third = here.start("x")
+    put_out = elsewhere.force_unlock("x", fence=third.fence)
+    assert put_out is not None
+    assert put_out.fence == third.fence
+
+
+def test_jobs_that_threads_declare_at_once_are_all_known(simple_manager: oc.JobManager) -> None:
+    """None of them is lost, however the threads take turns."""
+    each = 150
+
+    def declare(thread: int) -> None:
+        for number in range(each):
+            simple_manager.job(f"{thread}-{number}")(lambda: None)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=declare, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    with pytest.raises(oc.UnknownJob) as raised:
+        simple_manager.launch("nosuch")
+    assert len(raised.value.known) == 4 * each
+
+
+# ------------------------------------------------------------------------------ ends that fail
+
+
+def test_a_run_whose_end_cannot_be_recorded_says_what_becomes_of_it(
+    managers: Managers, meddler: Meddler
+) -> None:
+    """The error tells that the work was done, what the record says, and what of the lock."""
+    manager = managers.open(on_jobs=meddler)
+    with pytest.raises(oc.StorageFull) as raised, manager.run("x") as run:
+        meddler.failing["set"] = full()
+    meddler.failing.clear()
+    assert raised.value.__notes__ == [
+        f"run {run.run_id} of job 'x' is over (completed), but its record still says that it is "
+        "running",
+        f"run {run.run_id} will be told as abandoned; its lock was given back",
+    ]
+    assert manager.locks.lock_info("x") is None
+    assert [record["status"] for record in manager.runs()] == ["abandoned"]
+
+
+def test_the_error_of_the_body_gets_the_same_words(managers: Managers, meddler: Meddler) -> None:
+    """They are in one note, behind the trouble itself."""
+    manager = managers.open(on_jobs=meddler)
+
+    @manager.job("x")
+    def work() -> None:
+        meddler.failing["set"] = full()
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine") as raised:
+        work()
+    meddler.failing.clear()
+    (note,) = raised.value.__notes__
+    for part in ("no space", "is over (failed)", "told as abandoned; its lock was given back"):
+        assert part in note
+
+
+def test_a_lock_that_goes_after_the_end_was_recorded_leaves_the_run_completed(
+    managers: Managers, meddler: Meddler, log: Log
+) -> None:
+    """The work was done under the lock; the record and the caller are told the same."""
+    here, elsewhere = managers.open(on_locks=meddler), managers.open()
+
+    @here.job("x")
+    def work() -> str:
+        meddler.before["unlock"] = lambda: elsewhere.force_unlock("x")
+        return "done"
+
+    assert work() == "done"
+    (record,) = here.runs()
+    assert record["status"] == "completed"
+    assert "had ended (completed)" in log.wait_for("its lock went")
+
+
+def test_a_lost_run_whose_record_was_removed_is_lost_all_the_same(
+    managers: Managers,
+) -> None:
+    """What the run says of itself, and what notice is given, does not stay at running."""
+    manager = managers.open()
+    told: list[dict[str, Any]] = []
+
+    @manager.job("x", on_failure=told.append)
+    def work() -> None:
+        manager.force_unlock("x")
+        manager.jobs.destroy()
+
+    with pytest.raises(oc.LockLost):
+        work()
+    assert [record["status"] for record in told] == ["lost"]
+    assert manager.jobs.size() == 0
+
+
+def test_a_refused_run_is_busy_although_no_record_can_tell_of_it(
+    managers: Managers, meddler: Meddler, log: Log
+) -> None:
+    """The refusal is what counts; a job that skips then goes on."""
+    here, elsewhere = managers.open(), managers.open(on_jobs=meddler)
+    skips = elsewhere.job("x", if_running="skip")(lambda: "ran")
+    with here.run("x"):
+        meddler.failing["get_set"] = full()
+        with pytest.raises(oc.LockBusy):
+            elsewhere.start("x")
+        assert skips() is None
+        meddler.failing.clear()
+    assert "no space" in log.wait_for("no record tells that job 'x' was skipped")
+
+
+# -------------------------------------------------------------------------- signals in between
+
+
+def test_an_interrupt_behind_the_new_record_leaves_neither_lock_nor_running_record(
+    managers: Managers,
+) -> None:
+    """What was begun is closed as failed, and the job can run again."""
+    strikes = Strikes()
+    manager = managers.open(on_jobs=strikes)
+    strikes.armed = "get_set"
+    with pytest.raises(KeyboardInterrupt), manager.run("x") as run:
+        pytest.fail("ran after the interrupt")
+    assert manager.locks.locks() == []
+    assert statuses(manager) == ["failed"]
+    with manager.run("x") as run:
+        pass
+    assert stored(run)["status"] == "completed"
+
+
+def test_trouble_with_the_alarm_of_the_timeout_leaves_nothing_half_done(
+    managers: Managers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run is closed as failed; neither the lock nor the run is kept."""
+    manager = managers.open()
+
+    def no_memory(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("ojobchannels.manager.run.KEEPER.set_alarm", no_memory)
+    with pytest.raises(MemoryError):
+        manager.start("x")
+    monkeypatch.undo()
+    assert manager.locks.locks() == []
+    assert statuses(manager) == ["failed"]
+    with pytest.raises(oc.RunNotStarted):
+        manager.end("x")
+
+
+@pytest.mark.parametrize(("operation", "status"), [("lock_info", "failed"), ("set", "completed")])
+def test_an_interrupt_at_the_end_of_a_run_leaves_neither_lock_nor_running_record(
+    managers: Managers, operation: str, status: str
+) -> None:
+    """An end that was recorded stands; else the run is recorded as failed."""
+    strikes = Strikes()
+    manager = managers.open(on_jobs=strikes, on_locks=strikes)
+    with pytest.raises(KeyboardInterrupt), manager.run("x") as run:
+        strikes.armed = operation
+    assert manager.locks.locks() == []
+    assert statuses(manager) == [status]
+    assert (run.open, run.status) == (False, status)

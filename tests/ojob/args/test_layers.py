@@ -1,0 +1,320 @@
+"""Args: what wins over what, and templates in what the file says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from ojobchannels.errors import InvalidJobArgs
+from ojobchannels.ojob import Output, RunResult, run_file
+from ojobchannels.ojob.args.templates import render
+
+
+class Silent(Output):
+    """Tells nobody."""
+
+    def _tell(self, *_: object) -> None:
+        pass
+
+
+def run(folder: Path, text: str, **args: Any) -> RunResult:
+    path = folder / "f.yaml"
+    path.write_text(dedent(text))
+    return run_file(path, args, Silent())
+
+
+SHOW = """\
+jobs:
+- name: First
+  args: {who: from, only: from}
+  exec: print(args)
+- name: Job
+  from: First
+  args: {who: job}
+  exec: print(args)
+- name: Caller
+  exec: "job('Job', {'who': 'call'})"
+- name: Launcher
+  exec: "launch('Job', {'who': 'launch'})"
+"""
+
+
+@pytest.mark.parametrize(
+    ("todo", "given", "winner"),
+    [
+        ("[First]", {}, "from"),
+        ("[Job]", {}, "job"),
+        ("[Job]", {"who": "command line"}, "command line"),
+        ("[{name: Job, args: {who: todo}}]", {"who": "command line"}, "todo"),
+        ("[Caller]", {"who": "command line"}, "call"),
+        ("[Launcher]", {"who": "command line"}, "launch"),
+    ],
+)
+def test_args_rank_from_the_steps_own_to_the_call(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    todo: str,
+    given: dict[str, str],
+    winner: str,
+) -> None:
+    assert run(tmp_path, f"{SHOW}todo: {todo}\n", **given).exit_status == 0
+    for line in capsys.readouterr().out.splitlines():
+        assert f"'who': '{winner}'" in line
+        assert "'only': 'from'" in line
+
+
+def test_args_are_replaced_key_by_key_not_merged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(
+        tmp_path,
+        """\
+        jobs:
+        - name: A
+          args: {place: {type: db, file: a.db}, more: 1}
+          exec: print(args)
+        todo:
+        - {name: A, args: {place: {type: simple}}}
+        """,
+    )
+    assert capsys.readouterr().out == "{'place': {'type': 'simple'}, 'more': 1}\n"
+
+
+def test_two_to_jobs_do_not_take_each_others_args(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(
+        tmp_path,
+        """\
+        jobs:
+        - {name: Tell A, args: {whom: a}, exec: "print(args['whom'])"}
+        - {name: Tell B, args: {whom: b}, exec: "print(args['whom'])"}
+        - {name: Job, to: [Tell A, Tell B]}
+        todo: [Job, {name: Job, args: {whom: c}}]
+        """,
+    )
+    assert capsys.readouterr().out.split() == ["a", "b", "c", "c"]
+
+
+def test_the_args_of_an_outer_step_win_over_those_of_its_parts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(
+        tmp_path,
+        """\
+        jobs:
+        - {name: Inner, args: {where: inner}, exec: "print(args['where'])"}
+        - {name: Outer, args: {where: outer}, to: Inner}
+        - {name: Job, from: [Inner, Outer, Inner]}
+        todo: [Job]
+        """,
+    )
+    assert capsys.readouterr().out.split() == ["inner", "outer", "inner"]
+
+
+def test_one_map_of_args_goes_through_all_steps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(
+        tmp_path,
+        """\
+        jobs:
+        - {name: Load, exec: "args['rows'] = [1, 2]"}
+        - {name: Save, exec: "print(args)"}
+        - name: Job
+          from: Load
+          to: Save
+          exec: |
+            args = {"sum": sum(args["rows"])}
+        todo: [Job]
+        """,
+    )
+    assert capsys.readouterr().out == "{'sum': 3}\n"
+
+
+def test_calls_do_not_share_args(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(
+        tmp_path,
+        """\
+        jobs:
+        - name: Job
+          args: {seen: []}
+          exec: |
+            args["seen"].append(1)
+            args["given"].append(1)
+            print(args)
+        - name: Twice
+          exec: |
+            mine = {"given": []}
+            job("Job", mine)
+            job("Job", mine)
+            print(mine)
+        todo: [Twice]
+        """,
+    )
+    assert capsys.readouterr().out.splitlines() == [
+        "{'seen': [1], 'given': [1]}",
+        "{'seen': [1], 'given': [1]}",
+        "{'given': []}",
+    ]
+
+
+def test_a_list_of_args_runs_the_job_once_for_each_in_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = run(
+        tmp_path,
+        """\
+        jobs:
+        - {name: Job, exec: "print(10 // args['n'])"}
+        - {name: After, deps: Job}
+        todo:
+        - {name: Job, args: [{n: 5}, {n: 0}, {n: 2}]}
+        - After
+        """,
+    )
+    assert capsys.readouterr().out.split() == ["2", "5"]
+    statuses = [outcome.status for outcome in result.outcomes]
+    assert statuses == ["completed", "failed", "completed", "depsfail"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{{n}}", 5),
+        ("{{ n }}", 5),
+        ("${n}", 5),
+        ("batch-{{n}}", "batch-5"),
+        ("${yes} and ${none}", "true and null"),
+        ("{{map}}", {"a": [1, {"b": "deep"}]}),
+        ("<{{map.a}}>", '<[1,{"b":"deep"}]>'),
+        ("{{map.a.1.b}}", "deep"),
+        ("${gone:-x}", "x"),
+        ("${gone:-42}", 42),
+        ("n=${gone:-42}", "n=42"),
+        ("${gone:-}", ""),
+        ("${n:-x}", 5),
+        ("${none:-x}", None),
+        ("${map.z:-x}", "x"),
+        (r"\${n} \{{n}}", "${n} {{n}}"),
+        ("$n {n} $(n)", "$n {n} $(n)"),
+        ("{{over}}", 5),
+        ("{{chosen.x}}", 1),
+        ("{{data}}", "{{n}} ${gone}"),
+    ],
+)
+def test_templates(text: str, value: object) -> None:
+    """One template alone keeps the type of what it names; in a text it becomes text."""
+    written = {
+        "text": text,
+        "over": "{{n}}",
+        "options": {"first": {"x": 1}},
+        "chosen": "{{options.first}}",
+    }
+    given = {
+        "n": 5,
+        "yes": True,
+        "none": None,
+        "map": {"a": [1, {"b": "deep"}]},
+        "data": "{{n}} ${gone}",
+    }
+    assert render(written, given, "here")["text"] == value
+
+
+def test_templates_are_rendered_inside_maps_and_lists() -> None:
+    written = {"a": {"b": ["{{n}}", "x{{n}}"]}, "{{n}}": 1}
+    assert render(written, {"n": 5}, "here") == {"a": {"b": [5, "x5"]}, "{{n}}": 1}
+
+
+def test_a_name_that_leads_back_to_itself_counts_as_unknown() -> None:
+    assert render({"a": "${a:-x}"}, {}, "here") == {"a": "x"}
+    for written in ({"a": "{{a}}"}, {"a": "{{b}}", "b": "{{a}}"}, {"a": {"b": "{{a}}"}}):
+        with pytest.raises(InvalidJobArgs, match="`a` refers to itself"):
+            render(written, {}, "here")
+
+
+def test_an_unknown_name_is_an_error_that_tells_what_is_there() -> None:
+    with pytest.raises(InvalidJobArgs) as caught:
+        render({"name": "batch-{{batchId}}"}, {"batch": 1, "items": []}, "f.yaml:7")
+    assert str(caught.value) == (
+        "f.yaml:7, args.name: nothing is named `batchId`; pass it, or write `${batchId:-default}`; "
+        "at hand: `batch`, `items`, `name`"
+    )
+
+
+def test_an_unknown_name_fails_the_job_before_its_first_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = run(
+        tmp_path,
+        """\
+        jobs:
+        - {name: First, exec: print("first")}
+        - {name: Job, from: First, args: {a: "{{b}}"}, catch: print("caught")}
+        todo: [Job]
+        """,
+    )
+    assert result.exit_status == 1
+    assert isinstance(result.outcomes[0].error, InvalidJobArgs)
+    assert capsys.readouterr().out == ""
+
+
+def test_templates_in_the_own_args_of_a_to_job_see_what_came_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(
+        tmp_path,
+        """\
+        jobs:
+        - {name: Report, args: {text: "{{count}} rows"}, exec: "print(args['text'])"}
+        - {name: Job, to: Report, exec: "args['count'] = 3"}
+        todo: [Job]
+        """,
+    )
+    assert capsys.readouterr().out == "3 rows\n"
+
+
+def test_what_the_command_line_and_code_give_is_never_a_template(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(
+        tmp_path,
+        """\
+        jobs:
+        - {name: Show, args: {copy: "{{given}}"}, exec: "print(args)"}
+        - {name: Call, exec: "job('Show', {'given': '${nothing}'})"}
+        todo: [Show, Call]
+        """,
+        given="{{nothing}}",
+    )
+    assert capsys.readouterr().out.splitlines() == [
+        "{'copy': '{{nothing}}', 'given': '{{nothing}}'}",
+        "{'copy': '${nothing}', 'given': '${nothing}'}",
+    ]
+
+
+def chain_of_args(of: Any, count: int) -> dict[str, Any]:
+    """Args of which each one names the one before, in the form of `of`."""
+    template = json.dumps(of).replace("BEFORE", "{{x%d}}")
+    before = template.count("%d")
+    return {"x0": "ha"} | {
+        f"x{at}": json.loads(template % ((at - 1,) * before)) for at in range(1, count)
+    }
+
+
+@pytest.mark.parametrize("of", ["BEFORE" * 9, ["BEFORE"] * 9, {"a": "BEFORE", "b": ["-BEFORE"]}])
+def test_templates_that_stand_for_too_much_are_refused_quickly(of: Any) -> None:
+    """Args that multiply by naming each other end in an error, and not in a hang."""
+    with pytest.raises(InvalidJobArgs, match=r"f\.yaml:7, args\.x\d+.*: its templates stand for"):
+        render(chain_of_args(of, 30), {}, "f.yaml:7")
+
+
+def test_templates_that_lead_to_each_other_over_many_steps_are_refused() -> None:
+    """A long way from template to template ends in an error about the args, not the stack."""
+    assert render(chain_of_args("BEFORE", 90), {}, "here")["x89"] == "ha"
+    with pytest.raises(InvalidJobArgs, match="over more than 100 steps; name the"):
+        render({"all": "{{x1999}}"} | chain_of_args("BEFORE", 2000), {}, "here")

@@ -1,0 +1,166 @@
+"""Rules for args under `check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ojobchannels.errors import InvalidJobArgs, JobFileError
+from ojobchannels.ojob import check_file
+from ojobchannels.ojob.args.rules import Rule, apply_rules
+
+if TYPE_CHECKING:
+    from tests.ojob.conftest import Run
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "becomes"),
+    [
+        ("isString", "a", "a"),
+        ("isNumber", 1.5, 1.5),
+        ("isBoolean", False, False),
+        ("isArray", [1], [1]),
+        ("isMap", {"a": 1}, {"a": 1}),
+        ("toNumber", "5", 5),
+        ("toNumber", "0.5", 0.5),
+        ("toBoolean", "Yes", True),
+        ("toNumber.between(1, 10)", "10", 10),
+        ("oneOf(['a', 'b'])", "b", "b"),
+        ("oneOf([1, true])", True, True),
+        ("match('^[a-z]+$')", "abc", "abc"),
+        ("isString().default(null)", None, None),
+        ("isNumber.default(-1)", None, -1),
+        ("isArray.default([1, 'x', null])", None, [1, "x", None]),
+        ("isMap.default({'a': [true]})", None, {"a": [True]}),
+    ],
+)
+def test_what_fits_passes_and_may_be_changed(rule: str, value: Any, becomes: Any) -> None:
+    """From left to right; a default stands in for what is not there."""
+    args = {"x": {"y": value}}
+    apply_rules((Rule.read("x.y", rule),), args, "here")
+    assert args == {"x": {"y": becomes}}
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "told"),
+    [
+        ("isString", 5, "is 5, and not a text"),
+        ("isNumber", True, "is true, and not a number"),
+        ("isArray", "a", 'is "a", and not a list'),
+        ("toNumber", "much", 'is "much", and no number'),
+        ("toNumber", "nan", 'is "nan", and no number'),
+        ("isString", {1}, "is {1}, and not a text"),
+        ("isNumber", "x" * 500, f'is "{"x" * 116}..., and not a number'),
+        ("toBoolean", "perhaps", 'is "perhaps", and not true or false'),
+        ("toNumber.between(1, 10)", "11", "is 11, and not between 1 and 10"),
+        ("between(1, 10)", "a", 'is "a", and not between 1 and 10'),
+        ("oneOf(['a', 'b'])", "c", 'is "c", and not one of "a", "b"'),
+        ("oneOf([1, null])", True, "is true, and not one of 1, null"),
+        ("match('^[a-z]+$')", "A", 'is "A", and does not match ^[a-z]+$'),
+        ("isString", None, "is missing"),
+    ],
+)
+def test_what_does_not_fit_is_told(rule: str, value: Any, told: str) -> None:
+    """With its value, and what it should be."""
+    with pytest.raises(InvalidJobArgs, match=r"^here: `x` ") as caught:
+        apply_rules((Rule.read("x", rule),), {"x": value}, "here")
+    assert f"`x` {told}" in str(caught.value)
+
+
+def test_a_job_checks_its_args_before_and_after_its_code(run: Run) -> None:
+    """`in` comes after `from`, `out` before `to`; all that is wrong is told at once."""
+    result, told = run(
+        """
+        jobs:
+        - {name: First, exec: 'args["n"] = args.get("n", "5")'}
+        - {name: Last, exec: 'log("last", args["n"])'}
+        - name: Work
+          from: First
+          to: Last
+          check:
+            in: {n: "toNumber.between(1, 9)", to.host: isString.default("here")}
+            out: {sum: isNumber}
+          exec: |
+            log(args)
+            if args["n"] != 7:
+                args["sum"] = args["n"] + 1
+        todo:
+        - Work
+        - {name: Work, args: {n: 10, to: {host: 3}}}
+        - {name: Work, args: {n: 7}}
+        """
+    )
+    assert told[:3] == [
+        "Work: {'n': 5, 'to': {'host': 'here'}}",
+        "Work: last 5",
+        "Work completed",
+    ]
+    assert "`n` is 10, and not between 1 and 9; `to.host` is 3, and not a text" in told[3]
+    assert "`sum` is missing; pass what the job's `check` asks for" in told[5]
+    assert result.exit_status == 1
+
+
+def test_no_arg_is_overwritten_on_the_way_to_one_within_it() -> None:
+    """What is no map has no parts, whatever the default."""
+    args = {"host": "here"}
+    with pytest.raises(InvalidJobArgs, match='`host` is "here", and no map'):
+        apply_rules((Rule.read("host.name", "isString.default('x')"),), args, "here")
+    assert args == {"host": "here"}
+
+
+def test_each_call_has_a_default_of_its_own() -> None:
+    """What one changes in it, the next does not see."""
+    rule, first, second = Rule.read("x", "default([1])"), dict[str, Any](), dict[str, Any]()
+    apply_rules((rule,), first, "here")
+    first["x"].append(2)
+    apply_rules((rule,), second, "here")
+    assert second == {"x": [1]}
+
+
+def test_the_rules_of_a_part_count_around_its_own_code(run: Run) -> None:
+    """Under `from`, `to` and `catch`, at the place of the part."""
+    _, told = run(
+        """
+        jobs:
+        - name: Count
+          check: {in: {n: toNumber.default(1)}, out: {n: "between(1, 5)"}}
+          exec: args["n"] += 1
+        - {name: First, from: Count, exec: 'log(args["n"])'}
+        - {name: Bad, exec: "1 / 0", catch: Count}
+        todo: [First, {name: First, args: {n: "5"}}, {name: Bad, args: {n: x}}]
+        """
+    )
+    assert told[:2] == ["First: 2", "First completed"]
+    assert "f.yaml:4: `n` is 6, and not between 1 and 5;" in told[2]
+    assert any("its catch failed too: InvalidJobArgs: " in one for one in told[3:])
+    assert any('`n` is "x", and no number' in one for one in told[3:])
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ("isStrin", "there is no rule `isStrin`; did you mean `isString`?"),
+        ("is a number", "`is a number` is no rule; write a chain such as"),
+        ("between(1)", "`between` takes 2 values in brackets; write `between(1, 10)`"),
+        ("between('a', 10)", "`between` takes numbers; write `between(1, 10)`"),
+        ("match(5)", "`match` takes a text; write `match('^[a-z]+$')`"),
+        ("default({1})", "`{1}` is no plain value; write a number"),
+        ("isString(1)", "`isString` takes nothing in brackets; write `isString`"),
+        ("oneOf('ab')", "`oneOf` takes a list; write `oneOf(['a', 'b'])`"),
+        ("match('(')", "`match` takes a regular expression: missing ), unterminated subpattern"),
+        (
+            "default(x + 1)",
+            "`x + 1` is no plain value; write a number, a list, or a text in quotes",
+        ),
+    ],
+)
+def test_a_rule_that_is_none_is_told_with_the_file(tmp_path: Path, rule: str, told: str) -> None:
+    """At its place, before anything runs."""
+    path = tmp_path / "f.yaml"
+    path.write_text(f'jobs:\n- name: A\n  check:\n    in:\n      x: "{rule}"\ntodo: [A]\n')
+    with pytest.raises(JobFileError) as caught:
+        check_file(path)
+    assert str(caught.value).startswith(f"{path}:5:10: jobs[0].check.in.x: ")
+    assert told in str(caught.value)

@@ -1,0 +1,216 @@
+"""The language `shell`: args in the environment and on standard input, output told line by line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from ojobchannels import JobFileError, JobManager, LockBusy
+from ojobchannels.ojob import Control, Output, RunResult, check_file, run_file
+from ojobchannels.ojob.report.events import Event
+
+Shell = Callable[..., tuple[RunResult, list[str]]]
+
+
+class Lines:
+    """Keeps what jobs log, and how they fail."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def tell(self, event: Event) -> None:
+        if event.kind in ("log", "failed"):
+            self.told.append(event.told)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """Runs a script as the body of a job, then logs its args."""
+
+    def shell(script: str, type_args: str = "{}", **args: Any) -> tuple[RunResult, list[str]]:
+        code = "".join(f"    {line}\n" for line in dedent(script).splitlines())
+        path = tmp_path / "f.yaml"
+        path.write_text(
+            "jobs:\n- name: Args\n  lang: python\n  exec: log(sorted(args.items()))\n"
+            f"- name: A\n  lang: shell\n  typeArgs: {type_args}\n  to: Args\n  exec: |\n{code}"
+            "todo: [A]\n"
+        )
+        lines = Lines()
+        return run_file(path, args, Output(lines)), lines.told
+
+    return shell
+
+
+def test_args_are_variables(shell: Shell) -> None:
+    """Scalars as they are, true and false in words, null empty, maps by underscores, lists JSON."""
+    _, told = shell(
+        'echo "$name|$on|$none|$user_first_name|$list"',
+        name="a b; echo c",
+        on=True,
+        none=None,
+        user={"first-name": "Ö"},
+        list=[1, "x"],
+    )
+    assert told[0] == 'a b; echo c|true||Ö|[1, "x"]'
+
+
+def test_args_are_json_on_standard_input(shell: Shell) -> None:
+    """All of them, also more than a pipe holds."""
+    _, told = shell("wc -c; echo", text="x" * 100_000)
+    assert int(told[0]) == len('{"text": ""}') + 100_000
+
+
+def test_output_is_told_line_by_line(shell: Shell) -> None:
+    """Standard output as it is, standard error as warnings, also without an end of line."""
+    result, told = shell("echo one; echo; printf two; printf three >&2")
+    assert result.exit_status == 0
+    assert sorted(told[:-1]) == ["", "one", "two", "warning: three"]
+
+
+def test_a_map_in_the_last_line_goes_into_args(shell: Shell) -> None:
+    """It is not told; a map in another line is."""
+    _, told = shell("""echo '{"a": 1}'; echo '{"b": [2], "n": "new"}'""", n="old")
+    assert told == ['{"a": 1}', "[('b', [2]), ('n', 'new')]"]
+
+
+def test_another_exit_status_fails_the_job(shell: Shell, tmp_path: Path) -> None:
+    """With the last line that was written to standard error; `to` does not run."""
+    result, told = shell("echo first >&2\necho 'no such table' >&2\nexit 3")
+    assert result.exit_status == 1
+    where = f"{tmp_path / 'f.yaml'}:10"
+    assert f"CodeFailed: {where}: it ended with the exit status 3: no such table" in told[-1]
+
+
+def test_a_signal_fails_the_job(shell: Shell) -> None:
+    """Told by its name."""
+    _, told = shell("kill -KILL $$")
+    assert "it was ended by SIGKILL" in told[-1]
+
+
+def test_a_fault_is_found_before_anything_runs(tmp_path: Path) -> None:
+    """The shell reads the script when the file is checked."""
+    path = tmp_path / "f.yaml"
+    path.write_text("jobs:\n- name: A\n  lang: sh\n  exec: |\n    echo a\n    if true; then )\n")
+    with pytest.raises(JobFileError) as caught:
+        check_file(path)
+    (problem,) = caught.value.problems
+    assert problem.line == 6
+    assert problem.message.startswith("this is not shell: ")
+
+
+def test_the_timeout_ends_all_that_it_started(shell: Shell, tmp_path: Path) -> None:
+    """The script gets SIGTERM first; what it started goes with it, before the job is over."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    script = f"exec 9>{pipe}\ntrap 'echo ended; exit 1' TERM\nsleep 1000 & sleep 1000"
+    result, told = shell(script, "{timeout: 500}")
+    os.set_blocking(reader, True)
+    assert os.read(reader, 1) == b""  # nobody has the other end open any more
+    os.close(reader)
+    assert result.exit_status == 1
+    assert "JobTimeout: job 'A' ran longer than its timeout of 0.5 s" in told[-1]
+
+
+def test_nul_in_an_arg_is_refused(shell: Shell) -> None:
+    """No variable can hold it."""
+    _, told = shell("echo", a="\0")
+    assert "the arg 'a' has NUL in it" in told[-1]
+
+
+def test_it_runs_in_the_folder_that_pwd_names(shell: Shell, tmp_path: Path) -> None:
+    """Only the script does; the run itself stays where it is."""
+    (tmp_path / "data").mkdir()
+    before = Path.cwd()
+    _, told = shell("pwd", f"{{pwd: {tmp_path / 'data'}}}")
+    assert told[0] == str(tmp_path / "data")
+    assert Path.cwd() == before
+
+
+def test_a_folder_that_is_not_there_fails_the_job(shell: Shell, tmp_path: Path) -> None:
+    """It says which, and what to do."""
+    folder = tmp_path / "none"
+    _, told = shell("pwd", f"{{pwd: {folder}}}")
+    assert f"it cannot run in the folder {str(folder)!r} (No such file or directory)" in told[-1]
+
+
+def test_a_folder_for_code_that_runs_in_this_process_is_a_fault(tmp_path: Path) -> None:
+    """All jobs share its folder, so one cannot change it."""
+    path = tmp_path / "f.yaml"
+    path.write_text("jobs:\n- name: A\n  typeArgs: {pwd: /tmp}\n  exec: log('a')\n")
+    with pytest.raises(JobFileError, match=r"3:14: .*`pwd` is for commands, as of `lang: shell`"):
+        check_file(path)
+
+
+class Stopping(Lines):
+    """Stops the daemon at the first line of a job or of its schedule."""
+
+    def __init__(self, control: Control) -> None:
+        super().__init__()
+        self._control = control
+
+    def tell(self, event: Event) -> None:
+        if (event.kind, event.level, event.job) == ("log", "info", "Tick"):  # not that it was late
+            super().tell(event)
+            self._control.stop()
+
+
+@pytest.mark.parametrize(("n", "told"), [(1, "ran"), (2, "its schedule ends")])
+def test_the_end_of_a_schedule_is_an_exit_status(tmp_path: Path, n: int, told: str) -> None:
+    """In `stopWhen`, the exit status 0 is a true answer, and any other one a false one."""
+    path, control = tmp_path / "f.yaml", Control()
+    path.write_text(
+        "ojob: {daemon: true, lang: shell}\njobs:\n- name: Tick\n  exec: echo ran\n"
+        "  typeArgs: {timeInterval: 500, stopWhen: 'test $n -gt 1'}\n"
+        f"todo: [{{name: Tick, args: {{n: {n}}}}}]\n"
+    )
+    lines = Stopping(control)
+    run_file(path, output=Output(lines), control=control)
+    assert lines.told[0].startswith(told)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        "  from: oJobManager Job Start\n  to: oJobManager Job End\n",
+        "  typeArgs: {lock: a, lockCh: oJobManager-locks, single: true}\n",
+    ],
+)
+def test_the_lock_holds_as_long_as_the_script_works(tmp_path: Path, parts: str) -> None:
+    """When the process that runs the file is killed, its script goes on, and keeps the lock."""
+    place, pipe = f"sqlite:///{tmp_path / 'm.db'}", tmp_path / "pipe"
+    os.mkfifo(pipe)
+    path = tmp_path / "f.yaml"
+    path.write_text(
+        "include: [oJobManager.yaml]\njobs:\n- name: A\n  lang: shell\n"
+        f"{parts}  args: {{name: a}}\n  exec: |\n    echo at work\n    cat {pipe}\n"
+        "todo: [oJobManager Init, A]\n"
+    )
+    with (
+        JobManager(place, place) as manager,
+        subprocess.Popen(
+            [sys.executable, "-m", "ojobchannels", "run", path, "--jobs", place],
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdout is not None
+        while "at work" not in process.stdout.readline():
+            pass
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        with pytest.raises(LockBusy):
+            manager.start("a")
+        pipe.write_text("")  # the script comes to its end
+        manager.start("a", wait=50).end()

@@ -1,0 +1,264 @@
+"""Daemons as processes: told to stop by signals, killed, two of them at once on every backend."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, TypeAlias
+
+import pytest
+
+from ojobchannels.manager import JobManager
+from ojobchannels.testing.servers import or_skip
+from ojobchannels.testing.servers.mongo import mongo_url
+from ojobchannels.testing.servers.redis import redis_url
+
+MINUTE = 60_000
+BEGIN = 1_772_366_400_000  # noon
+
+RUN = """\
+import sys
+from ojobchannels.ojob import run_file
+sys.exit(run_file(sys.argv[1]).exit_status)
+"""
+
+HURRY = """\
+import sys, time
+from ojobchannels.ojob import run_file
+
+class Hurry:
+    '''Begins at noon when the first process starts, and makes an hour of some seconds.'''
+
+    def __init__(self, origin, begin, factor):
+        self.origin, self.begin, self.factor = origin, begin, factor
+
+    def now(self):
+        return self.begin + round((time.time() * 1000 - self.origin) * self.factor)
+
+    def wait(self, woken, milliseconds):
+        woken.wait(milliseconds / self.factor / 1000)
+
+clock = Hurry(float(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
+sys.exit(run_file(sys.argv[1], clock=clock).exit_status)
+"""
+
+JOBS = """\
+include: oJobManager.yaml
+ojob: {{daemon: true}}
+jobs:
+- name: Init
+  to: oJobManager Init
+  args:
+    chJobs: {place}
+    chLocks: {place}
+- name: Work
+  typeArgs: {{timeInterval: 100}}
+  from: oJobManager Job Start
+  to: oJobManager Job End
+  catch: oJobManager Error
+  args: {{name: work}}
+  exec: |
+    print("at work", flush=True)
+    channel("oJobManager-locks").lock("gate", ttl=60, wait=60).release()
+- {{name: Bye, type: shutdown, exec: "print('bye', flush=True)"}}
+todo: [Init, Bye, Work]
+"""
+
+BATCH = """\
+include: oJobManager.yaml
+ojob: {{daemon: true}}
+jobs:
+- name: Init
+  to: oJobManager Init
+  args:
+    chJobs: {place}
+    chLocks: {place}
+- name: Work
+  typeArgs: {{cron: "*/3 * * * *", misfire: all}}
+  from: oJobManager Job Start
+  to: oJobManager Job End
+  catch: oJobManager Error
+  args: {{name: "{name}", timeout: 5000}}
+  exec: |
+    from ojobchannels.manager import current_run
+    print("ran", current_run().record["fireTime"], flush=True)
+todo: [Init, Work]
+"""
+
+Started: TypeAlias = "subprocess.Popen[str]"
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
+    """Starts a program with a job file and more arguments."""
+    started: list[Started] = []
+
+    def start(program: str, text: str, *words: object, to: int = subprocess.PIPE) -> Started:
+        path = tmp_path / f"{len(started)}.yaml"
+        path.write_text(text)
+        process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", program, path, *map(str, words)],
+            stdout=to,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> dict[str, Any]:
+    """Where the daemon of a test keeps its channels."""
+    return {"type": "db", "args": {"file": str(tmp_path / "m.db")}}
+
+
+@pytest.fixture
+def manager(place: dict[str, Any]) -> Iterator[JobManager]:
+    """A look at them, from outside."""
+    with JobManager(place, place) as manager:
+        yield manager
+
+
+def heard(process: Started, word: str) -> str:
+    """Reads what a process says until it says `word`."""
+    assert process.stdout is not None
+    text = ""
+    for line in process.stdout:
+        text += line
+        if word in line:
+            return text
+    raise AssertionError(f"it never said {word!r}: {text}")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_signal_ends_a_daemon_in_order(
+    start: Callable[..., Started],
+    place: dict[str, Any],
+    manager: JobManager,
+    number: signal.Signals,
+    status: int,
+) -> None:
+    """The job at work ends and is recorded, nothing new starts, and no lock is left."""
+    with manager.locks.lock("gate", ttl=600):
+        daemon = start(RUN, JOBS.format(place=place))
+        heard(daemon, "at work")
+        daemon.send_signal(number)
+        heard(daemon, "interrupted: waiting for 'Work' (work); interrupt again to leave that")
+    rest, _ = daemon.communicate()
+    assert "Work | completed" in rest
+    assert rest.index("Work | completed") < rest.index("bye")
+    assert "at work" not in rest
+    assert daemon.returncode == status
+    assert Counter(record["status"] for record in manager.runs())["completed"] == 1
+    assert manager.locks.locks() == []
+
+
+@pytest.mark.parametrize("nohup", ["", "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"])
+def test_sighup_has_a_daemon_read_its_file_again(
+    start: Callable[..., Started], place: dict[str, Any], tmp_path: Path, nohup: str
+) -> None:
+    """Under nohup too. A file that no longer checks out leaves the old one running, and is told."""
+    text = JOBS.format(place=place).replace('print("at work", flush=True)', 'log("{word}")')
+    text = text.replace("gate", "free")
+    daemon = start(f"import signal\n{nohup}{RUN}", text.replace("{word}", "old"))
+    heard(daemon, "Work | old")
+    (tmp_path / "0.yaml").write_text(text.replace("{word}", "new"))
+    daemon.send_signal(signal.SIGHUP)
+    heard(daemon, "Work | new")
+    (tmp_path / "0.yaml").write_text(text.replace("timeInterval", "interval"))
+    daemon.send_signal(signal.SIGHUP)
+    heard(daemon, "typeArgs.interval: unknown key `interval`; did you mean `timeInterval`?")
+    heard(daemon, "the file was not read again")
+    heard(daemon, "Work | new")
+    daemon.terminate()
+    daemon.communicate()
+    assert daemon.returncode == 0
+
+
+@pytest.fixture(params=["file", "db", "redis", "mongo"])
+def shared_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """Where two daemons keep their channels, of each type in turn."""
+    match request.param:
+        case "redis":
+            with or_skip(), redis_url() as url:
+                yield {"type": "redis", "args": {"url": url}}
+        case "mongo":
+            with or_skip(), mongo_url() as url:
+                yield {"type": "mongo", "args": {"url": url}}
+        case type_name:
+            file = str(tmp_path / f"shared.{type_name}")
+            yield {"type": type_name, "args": {"file": file}}
+
+
+@pytest.fixture
+def together() -> Iterator[tuple[IO[str], int]]:
+    """A pipe into which all daemons of a test speak: its two ends."""
+    read, write = os.pipe()
+    with open(read, encoding="utf-8") as heard:  # noqa: PTH123  no path
+        yield heard, write
+        os.close(write)
+
+
+def test_two_daemons_run_every_time_of_an_hour_once_though_one_is_killed(
+    start: Callable[..., Started], shared_place: dict[str, Any], together: tuple[IO[str], int]
+) -> None:
+    """On each backend, an hour in a few seconds: the history is complete, and nothing ran twice.
+
+    The time at which the kill came may be told as abandoned.
+    """
+    everybody, mouth = together
+    name = f"work-{secrets.token_hex(4)}"
+    batch = BATCH.format(place=json.dumps(shared_place), name=name)
+    origin = time.time() * 1000
+    ran: list[int] = []
+    up = 0
+
+    def begin() -> Started:
+        return start(HURRY, batch, origin, BEGIN, 1200, to=mouth)
+
+    def hear(enough: Callable[[], bool]) -> None:
+        nonlocal up
+        while not enough():
+            line = everybody.readline()
+            assert "Traceback" not in line, everybody.readline()
+            up += "| Init | completed" in line
+            if line.startswith("ran "):
+                ran.append(int(line.split()[1]))
+
+    first, second = begin(), begin()
+    hear(lambda: up == 2 and len(ran) >= 6)
+    first.kill()
+    first.wait()
+    so_far = len(ran)
+    hear(lambda: len(ran) >= so_far + 3)
+    third = begin()
+    hear(lambda: up == 3)
+    so_far = len(ran)
+    hear(lambda: len(ran) >= so_far + 3 and max(ran) >= min(ran) + 60 * MINUTE)
+    last = max(ran)
+    for daemon in (second, third):
+        daemon.terminate()
+        assert daemon.wait() == 0
+    with JobManager(shared_place, shared_place) as manager:
+        records = manager.runs(name, limit=None)
+    times = sorted(one["fireTime"] for one in records if one["fireTime"] <= last)
+    assert times == list(range(times[0], last + 1, 3 * MINUTE))
+    assert Counter(ran).most_common(1)[0][1] == 1
+    statuses = Counter(one["status"] for one in records)
+    assert statuses.keys() <= {"completed", "abandoned"}
+    assert statuses["abandoned"] <= 1

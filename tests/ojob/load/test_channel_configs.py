@@ -1,0 +1,190 @@
+"""Channels that a job file configures: what is wrong with them is told before anything runs."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ojobchannels import ChannelUnavailable, InvalidOption, open_channel
+from ojobchannels.backends.local.paths import explain
+from ojobchannels.errors import JobFileError
+from ojobchannels.ojob import check_file, run_file
+
+CONFIGS = {  # what stands under `chJobs`; the column, the path behind it, and what is told
+    "{type: dbb, args: {file: x.db}}": (
+        "20: {}.type: no plugin offers the channel type 'dbb'; did you mean `db`?"
+    ),
+    "{type: ignite}": (
+        "20: {}.type: no plugin offers the channel type 'ignite'; install it with: pip install "
+        "ojobchannels-ignite"
+    ),
+    "ignite://user:secret@h": (
+        "13: {}: no plugin offers the channel type 'ignite'; install it with: pip install "
+        "ojobchannels-ignite"
+    ),
+    "{type: [db]}": "20: {}.type: the type of a channel is text; write one such as `db`",
+    "{typ: db}": "14: {}.typ: unknown key `typ` of a channel; did you mean `type`?",
+    "{type: db, file: x}": "24: {}.file: unknown key `file` of a channel; it belongs into `args`",
+    "{type: db, args: {fil: x.db}}": (
+        "31: {}.args.fil: type 'db' takes no option `fil`; did you mean `file`?"
+    ),
+    "{type: db, args: {}}": (
+        "13: {}: type 'db' needs the option `file`; give the path of the database below `args`"
+    ),
+    "{type: db, args: {file: ''}}": (
+        "37: {}.args.file: the option `file` is empty; give the path of the database"
+    ),
+    "{type: db, args: {file: 5}}": (
+        "37: {}.args.file: the option `file` of type 'db' takes text; it means: path of the "
+        "database"
+    ),
+    "{type: db, args: {file: x.db, durable: maybe}}": (
+        "52: {}.args.durable: the option `durable` of type 'db' takes true or false; it means: "
+        "documents survive a power cut from the moment of return"
+    ),
+    "{type: db, args: [x.db]}": (
+        "30: {}.args: the args of a channel are a map; write `option: value`"
+    ),
+    "{args: {clok: 5}}": (
+        "21: {}.args.clok: type 'simple' takes no option `clok`; it takes none at all"
+    ),
+    "{args: {clock: 5}}": (
+        "21: {}.args.clock: type 'simple' takes no option `clock`; it takes none at all"
+    ),
+    "5": (
+        "13: {}: a channel is described by a map or a URL; write `{{type: db, args: {{file: "
+        "data.db}}}}`, or a URL"
+    ),
+    "sqlite://x.db": (
+        "13: {}: invalid URL: 'sqlite://x.db' names no file; write sqlite:///relative/path or "
+        "sqlite:////absolute/path"
+    ),
+    "sqlite:///x.db?durabel=1": (
+        "13: {}: invalid option 'durabel': type 'db' does not take it; did you mean 'durable'? it "
+        "takes durable, file, timeout"
+    ),
+}
+
+
+def init(config: str) -> str:
+    """A job file whose Init is given that configuration."""
+    return (
+        "include: oJobManager.yaml\n"
+        "todo:\n"
+        "- name: oJobManager Init\n"
+        "  args:\n"
+        f"    chJobs: {config}\n"
+    )
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_a_wrong_configuration_is_a_fault_with_its_place(config: str, tmp_path: Path) -> None:
+    """The check knows the types that are installed, their options, and what those take."""
+    file = tmp_path / "f.yaml"
+    file.write_text(init(config))
+    with pytest.raises(JobFileError) as caught:
+        check_file(file)
+    assert str(caught.value) == f"{file}:5:{CONFIGS[config].format('todo[0].args.chJobs')}"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "",
+        "{{url}}",
+        "{type: '{{type}}', args: {any: 1}}",
+        "{type: db, args: {file: '{{file}}', durable: '${durable:-false}'}}",
+        "{type: db, args: {file: x.db, durable: false, timeout: 5}}",
+        "sqlite:///x.db?durable=false",
+    ],
+)
+def test_what_is_right_or_known_at_run_time_only_is_no_fault(config: str, tmp_path: Path) -> None:
+    """A template may become anything, so that the check leaves it to the run."""
+    file = tmp_path / "f.yaml"
+    file.write_text(init(f"'{config}'" if config.startswith("{{") else config))
+    check_file(file)
+
+
+def test_configurations_are_found_wherever_the_manager_is_opened(tmp_path: Path) -> None:
+    """They are checked in jobs, in each call of the todo, and in code; not where they are data."""
+    file = tmp_path / "f.yaml"
+    file.write_text(
+        "include: oJobManager.yaml\n"
+        "jobs:\n"
+        "- name: Job\n"
+        "  from: oJobManager Job Start\n"
+        "  args: {chLocks: {type: dbb}}\n"
+        "- name: Data\n"
+        "  args: {chLocks: {type: dbb}}\n"
+        "- name: Code\n"
+        "  exec: |\n"
+        "    channel('ä', {'type': 'dbb'}).size()\n"
+        "    channel('a', {'type': 'ignite'})\n"
+        "    channel('a', args['config'])\n"
+        "todo:\n"
+        "- name: Job\n"
+        "  args: [{}, {chJobs: {type: dbb}}]\n"
+    )
+    with pytest.raises(JobFileError) as caught:
+        check_file(file)
+    assert [(one.line, one.column, one.path) for one in caught.value.problems] == [
+        (5, 26, "jobs[0].args.chLocks.type"),
+        (10, 18, "jobs[2].exec"),
+        (15, 30, "todo[0].args[1].chJobs.type"),
+    ]
+
+
+def test_places_that_the_caller_gives_take_the_place_of_those_in_the_file(tmp_path: Path) -> None:
+    """A file made for a server that this host lacks can be run with channels that it has."""
+    file = tmp_path / "f.yaml"
+    file.write_text(init("{type: ignite}"))
+    simple = {"type": "simple"}
+    assert run_file(file, jobs=simple, locks=simple).exit_status == 0
+    with pytest.raises(JobFileError):
+        run_file(file, jobs=None, locks=simple)
+
+
+def test_the_check_opens_nothing_and_imports_no_driver(tmp_path: Path) -> None:
+    """The descriptors of the channel types are enough."""
+    file = tmp_path / "f.yaml"
+    file.write_text(init(f"{{type: db, args: {{file: {tmp_path}/x.db}}}}"))
+    code = (
+        "import sys; from ojobchannels.ojob import check_file; check_file(sys.argv[1]);"
+        "print(sorted({'sqlite3', 'tinydb', 'redis', 'pymongo'} & sys.modules.keys()))"
+    )
+    command = [sys.executable, "-c", code, str(file)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert told.stdout == "[]\n"
+    assert [one.name for one in tmp_path.iterdir()] == ["f.yaml"]
+
+
+@pytest.mark.parametrize("name", ["clok", "clock"])
+def test_the_clock_of_tests_is_no_option_that_people_are_told_of(name: str) -> None:
+    """A message about options names only those that a person can give."""
+    with pytest.raises(InvalidOption) as caught:
+        open_channel("a", {"type": "simple", "args": {name: 5}})
+    assert str(caught.value).endswith("type 'simple' does not take it; it takes none")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
+def test_a_folder_that_cannot_be_made_is_told_with_the_one_above_it() -> None:
+    """The advice names a folder that exists, and not one that would have to be made first."""
+    with pytest.raises(ChannelUnavailable) as caught:
+        open_channel("a", type="db", file="/proc/ojob/data/x.db")
+    assert str(caught.value).endswith("; no folder can be made in /proc: name another place")
+
+
+def test_a_folder_that_may_not_be_made_is_told_with_the_permission_that_lacks(
+    tmp_path: Path,
+) -> None:
+    """What has to be permitted is told for the folder that is there."""
+    refused = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "data"))
+    told = str(explain("a", tmp_path / "data" / "more" / "x.db", refused))
+    assert told.endswith(
+        f"; user id {os.geteuid()} needs write permission on {tmp_path}, to make a folder there"
+    )

@@ -1,0 +1,67 @@
+"""Signals during a run: held back while a run is started or ended, never taken from others."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from ojobchannels.ojob.process.interrupts import Interrupted, Interrupts
+
+
+@pytest.fixture(autouse=True)
+def _default_handler() -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_a_signal_is_raised_where_it_arrives() -> None:
+    with Interrupts(), pytest.raises(Interrupted, match="stopped by SIGTERM"):
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_shield_holds_a_signal_back_until_its_block_is_done() -> None:
+    def shielded() -> None:
+        with interrupts.shield():
+            with interrupts.shield():
+                signal.raise_signal(signal.SIGTERM)
+                done.append("inner")
+            done.append("outer")
+
+    done: list[str] = []
+    with Interrupts() as interrupts:
+        with pytest.raises(Interrupted):
+            shielded()
+        with interrupts.shield():
+            done.append("nothing is pending any more")
+    assert done == ["inner", "outer", "nothing is pending any more"]
+
+
+def test_a_signal_that_somebody_else_handles_is_left_alone() -> None:
+    arrived = []
+    signal.signal(signal.SIGTERM, lambda number, _: arrived.append(number))
+    with Interrupts():
+        signal.raise_signal(signal.SIGTERM)
+    assert arrived == [signal.SIGTERM]
+
+
+def test_afterwards_the_handlers_are_as_before() -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with Interrupts():
+        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_in_other_threads_nothing_is_touched() -> None:
+    def in_thread() -> None:
+        with Interrupts() as interrupts, interrupts.shield():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    seen: list[object] = []
+    thread = threading.Thread(target=in_thread)
+    thread.start()
+    thread.join()
+    assert seen == [signal.SIG_DFL]

@@ -1,0 +1,161 @@
+"""Opening the manager of a job file: once, as it was asked for, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pytest
+
+from ojobchannels.manager import JobManager
+from ojobchannels.ojob import RunResult, run_file
+
+if TYPE_CHECKING:
+    from tests.ojob.conftest import Run, Told
+
+
+JOBS = """\
+include: oJobManager.yaml
+jobs:
+- name: Init
+  to: oJobManager Init
+  args: {{chJobs: {config}, chLocks: {config}}}
+- name: Try
+  exec: |
+    try:
+        job("Init")
+    except Exception as e:
+        log(type(e).__name__)
+- name: Job
+  from: oJobManager Job Start
+  to: oJobManager Job End
+  args: {{name: x}}
+  exec: log("ran")
+- {{name: Launcher, exec: launch("Job")}}
+todo: [{todo}]
+"""
+Open: TypeAlias = Callable[..., RunResult]
+
+
+@pytest.fixture
+def open_with(tmp_path: Path, told: Told) -> Open:
+    """Runs a todo of these jobs, with the channels that its `Init` says, and args for the run."""
+
+    def open_with(config: Any, todo: str, **args: Any) -> RunResult:
+        path = tmp_path / "f.yaml"
+        path.write_text(JOBS.format(config=config, todo=todo))
+        return run_file(path, args, told)
+
+    return open_with
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"type": "db", "args": {"file": "/proc/nowhere/jobs.db"}},
+        {"type": "db", "args": {}},
+        {"type": "nosuch"},
+        {"type": "ignite", "args": {"gridName": "g"}},
+        [1],
+    ],
+)
+@pytest.mark.parametrize("init", ["Init", "Try"])
+def test_a_manager_that_cannot_be_opened_ends_the_run(
+    open_with: Open, told: Told, config: Any, init: str
+) -> None:
+    """Nothing runs on memory instead, not even where somebody swallows the error."""
+    result = open_with("'{{where}}'", f"{init}, Job, Launcher", where=config)
+    assert result.exit_status == 1
+    assert told.lines[-2:] == [
+        "Job depsfail (the manager could not be opened)",
+        "Launcher depsfail (the manager could not be opened)",
+    ]
+    assert "Job: ran" not in told.lines
+
+
+def test_init_again_with_the_same_channels_is_harmless(open_with: Open, config: Any) -> None:
+    assert open_with(config, "Init, Init, oJobManager Init, Job, Init").exit_status == 0
+
+
+def test_init_again_with_other_channels_is_an_error(open_with: Open, config: Any) -> None:
+    result = open_with(config, "Init, {name: Init, args: {chJobs: {type: simple}}}, Job")
+    assert [one.status for one in result.outcomes] == ["completed", "failed", "depsfail"]
+    assert "the manager is open with chJobs db" in str(result.outcomes[1].error)
+
+
+def test_a_start_without_init_opens_simple_channels(open_with: Open, told: Told) -> None:
+    assert open_with("{}", "Job, Launcher").exit_status == 0
+    assert told.lines.count("Job: ran") == 2
+
+
+def test_records_on_disk_with_locks_in_memory_are_warned_of(
+    open_with: Open, told: Told, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/j.db"
+    assert (
+        open_with("{}", f"{{name: oJobManager Init, args: {{chJobs: '{url}'}}}}").exit_status == 0
+    )
+    assert told.lines == [
+        "oJobManager Init: warn: the records of runs are kept in 'db', but locks only in the "
+        "memory of this process, where no other one sees them: give chLocks too"
+    ]
+
+
+def test_channels_given_by_the_caller_win_over_those_of_the_file(
+    run: Run, manager: JobManager, tmp_path: Path
+) -> None:
+    file = tmp_path / "never.db"
+    result, _ = run(
+        f"""\
+        jobs:
+        - name: Job
+          from: oJobManager Job Start
+          to: oJobManager Job End
+          args: {{name: x, chJobs: {{type: db, args: {{file: '{file}'}}}}}}
+        todo: [Job]
+        """
+    )
+    assert result.exit_status == 0
+    assert manager.runs()[0]["status"] == "completed"
+    assert not file.exists()
+
+
+def test_the_managers_channels_are_not_there_before_init(run: Run) -> None:
+    result, _ = run("jobs: [{name: Job, exec: channel('oJobManager-jobs')}]\ntodo: [Job]\n")
+    assert "put 'oJobManager Init' before it in the todo" in str(result.outcomes[0].error)
+
+
+def test_the_managers_channels_take_no_configuration(run: Run) -> None:
+    code = "channel('oJobManager-jobs', {'type': 'simple'})"
+    result, _ = run(f'jobs: [{{name: Job, exec: "{code}"}}]\ntodo: [oJobManager Init, Job]\n')
+    assert "leave its configuration to 'oJobManager Init'" in str(result.outcomes[1].error)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        '"redis://:pa,55@localhost"',
+        '"redis://localhost?password=pa,55&db=1"',
+        '{type: redis, args: {username: job, password: "pa,55}"}}',
+    ],
+)
+def test_no_error_about_a_configuration_tells_a_password(run: Run, place: str) -> None:
+    """Neither that of the manager nor that of a job's own channel, wherever the password stands."""
+    result, told = run(
+        f"""\
+        jobs:
+        - {{name: Init, to: oJobManager Init, args: {{chJobs: {place}}}}}
+        - {{name: Other, to: oJobManager Init, args: {{chJobs: other}}}}
+        - name: Open
+          args: {{config: {place}}}
+          exec: |
+            channel("mine")
+            channel("mine", args["config"])
+        todo: [Open, Init, Other]
+        """
+    )
+    assert [outcome.status for outcome in result.outcomes] == ["failed", "completed", "failed"]
+    assert "the channel 'mine' is open with None, not" in told[0]
+    assert "the manager is open with chJobs" in told[2]
+    assert "55" not in "".join(told)

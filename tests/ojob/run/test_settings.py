@@ -1,0 +1,256 @@
+"""Settings of a whole run: `catch`, `unique`, `id`, `logJobs` and `ignoreNoLog`."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import os
+from pathlib import Path
+from textwrap import dedent
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import ojobchannels as oc
+from ojobchannels.errors import JobFileError
+from ojobchannels.ojob import Output, RunResult, check_file, run_file
+from ojobchannels.ojob.report.console import JsonLines
+
+if TYPE_CHECKING:
+    from tests.ojob.conftest import Run, Told
+
+
+FAILING = """\
+ojob: {{catch: {catch}}}
+jobs:
+- {{name: Alarm, exec: "log('alarm', type(error).__name__)"}}
+- {{name: Fails, exec: raise ValueError, args: {{n: 5}}}}
+- {{name: Catches, exec: raise ValueError, catch: log("own")}}
+todo: [Fails, Catches]
+"""
+
+
+@pytest.mark.parametrize(
+    ("catch", "told_by_it"),
+    [
+        ("Alarm", "Fails: alarm ValueError"),
+        ("[Alarm]", "Fails: alarm ValueError"),
+        ("\"log(args['n'], type(error).__name__)\"", "Fails: 5 ValueError"),
+    ],
+)
+def test_the_catch_of_the_file_is_for_jobs_without_their_own(
+    run: Run, catch: str, told_by_it: str
+) -> None:
+    """The job has failed all the same."""
+    result, told = run(FAILING.format(catch=catch))
+    assert told == [
+        told_by_it,
+        "Fails failed (ValueError)",
+        "Catches: own",
+        "Catches failed (ValueError)",
+    ]
+    assert result.exit_status == 1
+
+
+def test_the_catch_of_the_file_that_fails_does_not_call_itself(run: Run) -> None:
+    """Called by the todo, its job is one like others, but for its own catch."""
+    _, told = run(
+        """\
+        ojob: {catch: Alarm}
+        jobs: [{name: Alarm, exec: raise ValueError}]
+        todo: [Alarm]
+        """
+    )
+    assert told == ["Alarm failed (ValueError)"]
+
+
+def test_a_file_may_replace_the_catch_of_one_that_it_includes(tmp_path: Path, told: Told) -> None:
+    """It counts for the jobs of both."""
+    (tmp_path / "base.yaml").write_text(
+        "ojob: {catch: log('base')}\njobs: [{name: A, exec: raise ValueError}]\n"
+    )
+    path = tmp_path / "f.yaml"
+    path.write_text("include: base.yaml\nojob: {catch: log('mine')}\ntodo: [A]\n")
+    run_file(path, output=told)
+    assert told.lines == ["A: mine", "A failed (ValueError)"]
+
+
+@pytest.mark.parametrize(
+    ("catch", "fault"),
+    [
+        ("Alrm", "1:15: ojob.catch: there is no job 'Alrm'; did you mean `Alarm`?"),
+        ("[Alarm, Bell]", "1:23: ojob.catch[1]: there is no job 'Bell'"),
+        (r'"log(1,\n2"', "1:15: ojob.catch: this is not Python: '(' was never closed"),
+        ("job('Alrm')", "1:15: ojob.catch: there is no job 'Alrm'; did you mean `Alarm`?"),
+        ("5", "1:15: ojob.catch: expected a job, a list of jobs, or code, found the number 5"),
+    ],
+)
+def test_a_faulty_catch_is_told_before_anything_runs(
+    tmp_path: Path, catch: str, fault: str
+) -> None:
+    """Like that of a job, with its place in the file."""
+    path = tmp_path / "f.yaml"
+    path.write_text(f"ojob: {{catch: {catch}}}\njobs: [{{name: Alarm}}]\n")
+    with pytest.raises(JobFileError) as caught:
+        check_file(path)
+    assert str(caught.value).startswith(f"{path}:{fault}")
+
+
+def events(tmp_path: Path, text: str, **args: Any) -> list[dict[str, Any]]:
+    """What programs are told of a run."""
+    path = tmp_path / "f.yaml"
+    path.write_text(dedent(text))
+    stream = io.StringIO()
+    run_file(path, args, Output(JsonLines(stream)))
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+QUIET = """\
+ojob: {settings}
+jobs:
+- {{name: Loud, exec: log("loud")}}
+- {{name: Quiet, typeArgs: {{noLog: true}}, exec: "log('quiet'); 1 / args['n']"}}
+- {{name: After, typeArgs: {{noLog: true}}, deps: Quiet}}
+todo: [Loud, Quiet, After]
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "loud", "quiet"),
+    [
+        ("{}", ["started", "log", "completed"], ["log"]),
+        ("{logJobs: false}", ["log"], ["log"]),
+        ("{ignoreNoLog: true}", ["started", "log", "completed"], ["started", "log", "completed"]),
+        ("{logJobs: false, ignoreNoLog: true}", ["log"], ["log"]),
+    ],
+)
+def test_starts_and_ends_are_told_of_jobs_that_are_to_be_logged(
+    tmp_path: Path, settings: str, loud: list[str], quiet: list[str]
+) -> None:
+    """What jobs say themselves is told always."""
+    told = events(tmp_path, QUIET.format(settings=settings), n=1)
+    assert [one["event"] for one in told if one["job"] == "Loud"] == loud
+    assert [one["event"] for one in told if one["job"] == "Quiet"] == quiet
+
+
+@pytest.mark.parametrize("settings", ["{}", "{logJobs: false}"])
+def test_that_a_job_failed_or_did_not_run_is_told_always(tmp_path: Path, settings: str) -> None:
+    """Nobody wants silence for that."""
+    told = events(tmp_path, QUIET.format(settings=settings), n=0)
+    assert [one["event"] for one in told if one["job"] == "Quiet"] == ["log", "failed"]
+    assert [one["event"] for one in told if one["job"] == "After"] == ["depsfail"]
+
+
+def test_the_id_of_a_run_is_with_all_that_it_tells(tmp_path: Path) -> None:
+    """For programs, and in the lines of log files that want it."""
+    text = """\
+        ojob:
+          id: eu-1
+          logToFile: {logFolder: "%s", filenameTemplate: a.log, lineTemplate: "{{id}} {{job}}\\n"}
+        jobs: [{name: A, exec: log("a")}]
+        todo: [A]
+        """
+    told = events(tmp_path, text % tmp_path)
+    assert [one["id"] for one in told] == ["eu-1"] * 3
+    assert (tmp_path / "a.log").read_text() == "eu-1 A\n" * 3
+    assert "id" not in events(tmp_path, "jobs: [{name: A}]\ntodo: [A]")[0]
+
+
+def test_a_part_of_a_run_without_an_id_has_that_of_the_whole() -> None:
+    """Such as another job file that one of its jobs runs."""
+    stream = io.StringIO()
+    output = Output(JsonLines(stream))
+    with output.marked("eu-1"), output.marked(None):
+        output.log("A", "info", "a")
+    output.log("A", "info", "b")
+    inner, outer = map(json.loads, stream.getvalue().splitlines())
+    assert inner["id"] == "eu-1"
+    assert "id" not in outer
+
+
+def test_lines_with_an_id_need_one(tmp_path: Path) -> None:
+    """Rather than being empty there."""
+    path = tmp_path / "f.yaml"
+    path.write_text("ojob: {logToFile: {lineTemplate: '{{id}} {{message}}'}}\n")
+    with pytest.raises(JobFileError, match=r"`lineTemplate` has {{id}}, but there is no `id`"):
+        check_file(path)
+
+
+UNIQUE = """\
+ojob: {unique: {pidFile: "%s"}}
+jobs:
+- name: Look
+  exec: |
+    from pathlib import Path
+    log(Path(args["pid_file"]).read_text())
+    try:
+        args["again"]()
+    except Exception as error:
+        log(error)
+todo: [Look]
+"""
+
+
+def test_a_file_that_is_to_run_once_keeps_a_second_run_out(tmp_path: Path, told: Told) -> None:
+    """The second one is told which process it is; afterwards the file is gone."""
+    pid_file = tmp_path / "run" / "f.pid"
+    path = tmp_path / "f.yaml"
+    path.write_text(UNIQUE % pid_file)
+
+    def again() -> RunResult:
+        return run_file(path, {}, told)
+
+    for _ in range(2):
+        result = run_file(path, {"pid_file": str(pid_file), "again": again}, told)
+        assert result.exit_status == 0
+        assert not pid_file.exists()
+    assert told.lines[:3] == [
+        f"Look: {os.getpid()}\n",
+        f"Look: {path} runs already: this very process holds '{pid_file}'; call it when that run "
+        "is over, or name another file in `ojob.unique.pidFile`",
+        "Look completed",
+    ]
+
+
+def test_the_number_of_a_process_that_was_killed_keeps_nobody_out(
+    tmp_path: Path, told: Told
+) -> None:
+    """It is the lock that counts, and not what a file says that was left behind."""
+    pid_file = tmp_path / "f.pid"
+    pid_file.write_text(f"{os.getppid()}\n")
+    path = tmp_path / "f.yaml"
+    path.write_text(UNIQUE % pid_file)
+    run_file(path, {"pid_file": str(pid_file), "again": print}, told)
+    assert told.lines[0] == f"Look: {os.getpid()}\n"
+
+
+def test_a_second_run_knows_nothing_of_the_first_until_it_has_told(tmp_path: Path) -> None:
+    """In the moment between its lock and its number, it is another process."""
+    pid_file = tmp_path / "f.pid"
+    path = tmp_path / "f.yaml"
+    path.write_text(UNIQUE % pid_file)
+    with pid_file.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(oc.RunsAlready, match="another process holds") as caught:
+            run_file(path)
+    assert caught.value.pid is None
+    assert pid_file.exists()
+
+
+def test_a_file_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    """Nothing runs without it."""
+    path = tmp_path / "f.yaml"
+    path.write_text(UNIQUE % tmp_path)
+    with pytest.raises(oc.InvalidOption, match=r"ojob\.unique\.pidFile.*cannot be used"):
+        run_file(path)
+
+
+def test_nobody_is_killed(tmp_path: Path) -> None:
+    """`killPrevious` is refused, with what to do."""
+    path = tmp_path / "f.yaml"
+    path.write_text("ojob:\n  unique: {killPrevious: true}\n")
+    with pytest.raises(JobFileError, match=r"2:26: ojob\.unique\.killPrevious: .* with `kill`"):
+        check_file(path)
+    path.write_text("ojob:\n  unique: {killPrevious: false}\n")
+    assert check_file(path).unique == "ojob.pid"

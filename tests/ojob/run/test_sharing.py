@@ -1,0 +1,275 @@
+"""What the files and jobs of a run share: jobs of other files, `init`, modules under `code`."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ojobchannels.errors import InvalidJobArgs, JobFileError
+from ojobchannels.ojob import check_file, run_file
+
+if TYPE_CHECKING:
+    from ojobchannels.ojob import JobFile
+    from tests.ojob.conftest import Told
+
+
+Lines = Callable[..., list[str]]
+
+
+@pytest.fixture
+def lines(tmp_path: Path, told: Told) -> Lines:
+    """Runs a job file, written beside others, and answers what it told."""
+
+    def run(main: str, others: dict[str, str] | None = None, **args: Any) -> list[str]:
+        for name, text in {"main": main, **(others or {})}.items():
+            (tmp_path / f"{name}.yaml").write_text(dedent(text))
+        run_file(tmp_path / "main.yaml", args, told)
+        return told.lines
+
+    return run
+
+
+def checked(tmp_path: Path, **files: str) -> JobFile:
+    for name, text in files.items():
+        (tmp_path / f"{name}.yaml").write_text(dedent(text))
+    return check_file(tmp_path / "main.yaml")
+
+
+def faults(tmp_path: Path, text: str) -> list[str]:
+    with pytest.raises(JobFileError) as caught:
+        checked(tmp_path, main=text)
+    return [str(one).removeprefix(str(tmp_path) + "/") for one in caught.value.problems]
+
+
+PARTS = """
+help: {text: Not told}
+jobs: [{name: Part, exec: log("part")}]
+todo: [Part]
+"""
+
+
+def test_jobs_include_takes_the_jobs_and_leaves_the_todo_and_the_help(tmp_path: Path) -> None:
+    """Also of what that file includes."""
+    file = checked(
+        tmp_path,
+        main="jobsInclude: whole.yaml\njobs: [{name: Main}]\ntodo: [Main]",
+        whole="include: [parts.yaml]\njobs: [{name: Whole}]\ntodo: [Whole]",
+        parts=PARTS,
+    )
+    assert set(file.jobs) == {"Part", "Whole", "Main"}
+    assert [entry.job for entry in file.todo] == ["Main"]
+    assert file.help.text == ""
+
+
+@pytest.mark.parametrize("keys", [("include", "jobsInclude"), ("jobsInclude", "include")])
+def test_a_file_that_is_included_both_ways_counts_whole(
+    tmp_path: Path, keys: tuple[str, str]
+) -> None:
+    """In whichever order, and by whichever way."""
+    by, other = keys
+    file = checked(
+        tmp_path,
+        main="include: [one.yaml, two.yaml]\njobs: [{name: Main}]\ntodo: [Main]",
+        one=f"{by}: parts.yaml",
+        two=f"{other}: parts.yaml",
+        parts=PARTS,
+    )
+    assert [entry.job for entry in file.todo] == ["Part", "Main"]
+    assert len(file.files) == 4
+
+
+def test_a_missing_file_is_told_at_its_place_under_jobs_include(tmp_path: Path) -> None:
+    """As one under `include` is."""
+    (fault,) = faults(tmp_path, "jobsInclude:\n- oJobManager.yaml\n- gone.yaml\ntodo: []\n")
+    assert fault.startswith("main.yaml:3:3: jobsInclude[1]: there is no `gone.yaml`")
+
+
+def test_every_job_finds_init_in_its_args(lines: Lines) -> None:
+    """Merged over what is included, with templates of the command line's args."""
+    told = lines(
+        """
+        include: other.yaml
+        init: {place: {host: here}, day: "${day:-today}"}
+        jobs:
+        - {name: A, exec: 'log(args["init"]["place"], args["init"]["day"])'}
+        - {name: B, args: {where: "{{init.place.host}}"}, exec: 'log(args["where"]); job("A")'}
+        todo: [A, B]
+        """,
+        {"other": "init: {place: {host: there, port: 80}, day: never}"},
+        day="Monday",
+    )
+    assert told == [
+        "A: {'host': 'here', 'port': 80} Monday",
+        "A completed",
+        "B: here",
+        "A: {'host': 'here', 'port': 80} Monday",
+        "A completed",
+        "B completed",
+    ]
+
+
+def test_what_a_job_does_to_init_is_seen_by_no_other(lines: Lines) -> None:
+    """Each call has a copy."""
+    told = lines(
+        """
+        init: {list: [1]}
+        jobs:
+        - {name: A, exec: 'args["init"]["list"].append(2); log(args["init"]["list"])'}
+        todo: [A, A]
+        """
+    )
+    assert told == ["A: [1, 2]", "A completed"] * 2
+
+
+def test_the_templates_of_init_are_checked_with_the_file(tmp_path: Path) -> None:
+    """At their places."""
+    assert faults(tmp_path, "init:\n  day: '{{#if x}}'\ntodo: []\n") == [
+        "main.yaml:2:8: init.day: `{{#if x}}` is no template; write {{name}} or ${name:-default}; "
+        "a backslash before it takes it literally"
+    ]
+
+
+MODULES = """
+code:
+  helpers.py: |
+    import constants
+    count = 0
+
+    def label(order):
+        global count
+        count += 1
+        return f"{constants.WORD} {order}, {count}"
+
+    def fail():
+        raise ValueError("so it is")
+  constants.py: WORD = "order"
+jobs:
+- name: A
+  exec: |
+    from helpers import label
+    log(label(1))
+- name: B
+  exec: |
+    import helpers, json
+    log(helpers.label(2), json.dumps(3))
+todo: [A, B]
+"""
+
+
+def test_code_imports_the_modules_of_its_file(lines: Lines) -> None:
+    """Each is executed once in a run, for all jobs; others are found as always."""
+    assert lines(MODULES) == ["A: order 1, 1", "A completed", "B: order 2, 2 3", "B completed"]
+    assert "helpers" not in sys.modules
+
+
+def test_each_run_has_modules_of_its_own(lines: Lines, told: Told) -> None:
+    """What one run left in them is not there in the next."""
+    lines(MODULES)
+    told.lines.clear()
+    assert lines(MODULES)[0] == "A: order 1, 1"
+
+
+def test_a_module_of_the_file_comes_before_an_installed_one(lines: Lines) -> None:
+    """In the file's own code only."""
+    text = (
+        "code: {json.py: 'dumps = len'}\njobs:\n- name: A\n  exec: |\n    import json\n"
+        "    log(json.dumps('four'))\ntodo: [A]"
+    )
+    assert lines(text) == ["A: 4", "A completed"]
+
+
+def test_a_traceback_leads_into_the_module(tmp_path: Path, told: Told) -> None:
+    """To its line in the job file."""
+    text = MODULES.replace("log(label(1))", "import helpers; helpers.fail()")
+    path = tmp_path / "main.yaml"
+    path.write_text(text)
+    result = run_file(path, {}, told)
+    error = result.outcomes[0].error
+    assert isinstance(error, ValueError)
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    assert (last.filename, last.line) == (str(path), 'raise ValueError("so it is")')
+
+
+def test_a_module_that_fails_is_executed_again_at_the_next_import(lines: Lines) -> None:
+    """It is not left half done."""
+    told = lines(
+        """
+        code: {broken.py: 'import gone_for_good'}
+        jobs:
+        - {name: A, exec: import broken}
+        - {name: B, exec: import broken}
+        todo: [A, B]
+        """
+    )
+    assert [line for line in told if "gone_for_good" in line] == told
+    assert len(told) == 2
+
+
+def test_faults_of_modules_are_told_with_their_places(tmp_path: Path) -> None:
+    """One that is no Python, one of another language, one that is no text."""
+    found = faults(tmp_path, "code:\n  a.py: |\n    x = 1\n    y = = 2\n  b.js: x\n  c.py: 3\n")
+    assert [one.split(": ")[0] for one in found] == [
+        "main.yaml:4:9",
+        "main.yaml:5:3",
+        "main.yaml:6:9",
+    ]
+    assert "`b.js` is no module of Python; name it like `helpers.py`" in found[1]
+    assert "expected text, found the number 3" in found[2]
+
+
+HELP = """
+help:
+  text: Loads the orders of a day.
+  expects:
+  - {name: day, desc: the day to load, example: 2026-11-22, mandatory: true}
+  - {name: mode, options: [fast, careful]}
+  - {name: parts, moptions: [a, b]}
+  - {name: port, options: ["80", 8080]}
+jobs: [{name: A, exec: 'log(args["day"])'}]
+todo: [A]
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "`day` (the day to load) is missing: pass day=2026-11-22"),
+        ({"day": 1, "mode": "slow"}, '`mode` is "slow", and not one of fast, careful'),
+        ({"day": 1, "parts": "a, c"}, '`parts` has " c", which is none of a, b'),
+        ({"mode": 1}, "is missing: pass day=2026-11-22; `mode` is 1, and not one of fast"),
+    ],
+)
+def test_arguments_that_are_expected_are_asked_for_before_anything_runs(
+    lines: Lines, told: Told, given: dict[str, Any], expected: str
+) -> None:
+    """All that is missing or wrong at once, and where to read more."""
+    with pytest.raises(InvalidJobArgs) as caught:
+        lines(HELP, **given)
+    assert expected in str(caught.value)
+    assert str(caught.value).endswith("main.yaml --help` tells what it expects")
+    assert told.lines == []
+
+
+def test_a_run_with_all_that_it_expects_runs(lines: Lines) -> None:
+    """Several of `moptions` may be a list, too; choices are compared as they are written."""
+    assert lines(HELP, day="x", mode="fast", parts=["a", "b"], port=80) == ["A: x", "A completed"]
+
+
+def test_what_a_file_expects_goes_over_what_it_includes(tmp_path: Path) -> None:
+    """Argument by argument; its text counts if it has one."""
+    file = checked(
+        tmp_path,
+        main="include: other.yaml\nhelp: {expects: [{name: b, desc: ours}]}\ntodo: []",
+        other="help: {text: Theirs, expects: [{name: a}, {name: b, desc: theirs}]}",
+    )
+    assert file.help.text == "Theirs"
+    assert [(one.name, one.desc) for one in file.help.expects.values()] == [
+        ("a", ""),
+        ("b", "ours"),
+    ]

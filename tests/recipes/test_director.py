@@ -1,0 +1,114 @@
+"""The director: each (name, uuid) is executed once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import ojobchannels as oc
+from ojobchannels.recipes.director import Director
+
+
+@pytest.fixture(params=["simple", "file", "sqlite"])
+def director(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Director]:
+    """One on each embedded type."""
+    url = "simple:" if request.param == "simple" else f"{request.param}:///{tmp_path}/done"
+    with oc.open_channel("done", url) as channel:
+        yield Director(channel)
+        channel.destroy()
+
+
+def test_what_was_executed_is_not_begun_again(director: Director) -> None:
+    """Another uuid of the same name is another thing."""
+    lease = director.check_in("load", "monday", ttl=60)
+    assert lease is not None
+    assert not director.executed("load", "monday")
+    director.check_out(lease, "load", "monday")
+    assert director.executed("load", "monday")
+    assert director.check_in("load", "monday", ttl=60) is None
+    assert not director.executed("load", "tuesday")
+    entry = director.channel.get({"name": "load", "uuid": "monday"})
+    assert [len(entry[part]) for part in ("start", "end")] == [1, 1]
+    assert director.channel.locks() == []
+
+
+def test_of_two_that_ask_at_once_one_is_let_in(director: Director) -> None:
+    """The other is told who is at it; one that waits finds it executed."""
+    lease = director.check_in("load", "monday", ttl=60)
+    assert lease is not None
+    with pytest.raises(oc.LockBusy):
+        director.check_in("load", "monday", ttl=60)
+    answers: list[object] = []
+    waiter = threading.Thread(
+        target=lambda: answers.append(director.check_in("load", "monday", ttl=60, wait=30))
+    )
+    waiter.start()
+    director.check_out(lease, "load", "monday")
+    waiter.join()
+    assert answers == [None]
+
+
+def test_what_died_in_the_middle_is_begun_again(director: Director) -> None:
+    """It has a start without an end."""
+    lease = director.check_in("load", "monday", ttl=60)
+    assert lease is not None
+    lease.release()
+    again = director.check_in("load", "monday", ttl=60)
+    assert again is not None
+    director.check_out(again, "load", "monday")
+    entry = director.channel.get({"name": "load", "uuid": "monday"})
+    assert [len(entry[part]) for part in ("start", "end")] == [2, 1]
+
+
+def test_who_lost_its_lease_notes_nothing(director: Director) -> None:
+    """Another may be at it."""
+    lease = director.check_in("load", "monday", ttl=60)
+    assert lease is not None
+    director.channel.force_unlock(lease.name)
+    other = director.check_in("load", "monday", ttl=60)
+    assert other is not None
+    with pytest.raises((oc.LockLost, oc.StaleFence)):
+        director.check_out(lease, "load", "monday")
+    assert not director.executed("load", "monday")
+    director.check_out(other, "load", "monday")
+
+
+def test_one_may_wait_until_it_is_executed(director: Director) -> None:
+    """Or until its patience is over."""
+    lease = director.check_in("load", "monday", ttl=60)
+    assert lease is not None
+    assert not director.wait("load", "monday", timeout=0.01)
+    looked = threading.Event()
+
+    def rest(_: float) -> None:
+        looked.set()
+        ended.wait(30)
+
+    ended = threading.Event()
+    answers: list[bool] = []
+    waiter = threading.Thread(
+        target=lambda: answers.append(director.wait("load", "monday", 60, rest))
+    )
+    waiter.start()
+    assert looked.wait(30)
+    director.check_out(lease, "load", "monday")
+    ended.set()
+    waiter.join()
+    assert answers == [True]
+
+
+def test_directors_with_other_stamps_share_a_channel(director: Director) -> None:
+    """Neither sees what the other has executed; fields that it needs itself are refused."""
+    other = Director(director.channel, {"type": "other"})
+    lease = director.check_in("load", "monday", ttl=60)
+    second = other.check_in("load", "monday", ttl=60)
+    assert lease is not None
+    assert second is not None
+    other.check_out(second, "load", "monday")
+    assert not director.executed("load", "monday")
+    lease.release()
+    with pytest.raises(oc.InvalidOption, match="take other names"):
+        Director(director.channel, {"name": 1})

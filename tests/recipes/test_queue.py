@@ -1,0 +1,239 @@
+"""The queue on a channel: each message once at a time, until it is done."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ojobchannels as oc
+from ojobchannels.errors import InvalidOption
+from ojobchannels.recipes.queue import Queue, Retries
+
+WORKER = """\
+import sys
+import ojobchannels as oc
+from ojobchannels.manager.queue import Queue
+queue = Queue(oc.open_channel("queue", sys.argv[1]))
+while (message := queue.take(ttl=60)) is not None:
+    print(message.data, flush=True)
+    if sys.argv[2:] == ["stays"]:
+        sys.stdin.readline()
+    message.done()
+"""
+TYPES = {"file": "file", "db": "sqlite"}
+
+
+class Time:
+    """A clock to set."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def now() -> Time:
+    """The clock of the queue."""
+    return Time()
+
+
+def url_of(type: str, folder: Path) -> str:
+    """A channel of that type."""
+    return "simple:" if type == "simple" else f"{TYPES[type]}:///{folder}/queue"
+
+
+@pytest.fixture(params=["simple", *TYPES])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where the messages are."""
+    return url_of(request.param, tmp_path)
+
+
+@pytest.fixture
+def channel(url: str) -> Iterator[oc.Channel]:
+    """The channel of the queue."""
+    with oc.open_channel("queue", url) as channel:
+        yield channel
+        channel.destroy()
+
+
+@pytest.fixture
+def queue(channel: oc.Channel, now: Time) -> Queue:
+    """A queue that tries three times, after 10 and 20 seconds."""
+    return Queue(channel, Retries(attempts=3, pause=10), now)
+
+
+def taken(queue: Queue) -> str | None:
+    """Takes a message, works on it, and tells its job."""
+    message = queue.take(ttl=60)
+    if message is not None:
+        message.done()
+    return message.job if message else None
+
+
+def test_messages_come_by_priority_then_age(queue: Queue, now: Time) -> None:
+    """The lowest first; a number is a number."""
+    for job, priority in (("old", 10), ("young", 10), ("first", 9)):
+        queue.add(job, priority=priority)
+        now.seconds += 1
+    assert [taken(queue) for _ in range(4)] == ["first", "old", "young", None]
+
+
+def test_one_that_is_at_work_is_handed_to_nobody_else(queue: Queue) -> None:
+    """And is seen with its worker."""
+    queue.add("Send", {"to": "Ada"})
+    message = queue.take(ttl=60)
+    assert message is not None
+    assert queue.take(ttl=60) is None
+    (listed,) = queue.listed()
+    assert f"pid {os.getpid()}" in listed["worker"]
+    message.done()
+    assert queue.listed() == []
+
+
+def test_what_fails_rests_longer_each_time_and_is_kept_at_last(queue: Queue, now: Time) -> None:
+    """In view with its error, until somebody has it tried again."""
+    name = queue.add("Send")
+    for rest in (10, 20):
+        message = queue.take(ttl=60)
+        assert message is not None
+        assert message.failed(ValueError("no route"))
+        assert queue.next_due() == rest
+        assert queue.take(ttl=60) is None
+        now.seconds += rest
+    last = queue.take(ttl=60)
+    assert last is not None
+    assert last.attempts == 3
+    assert not last.failed("no route")
+    now.seconds += 1000
+    assert queue.take(ttl=60) is None
+    (kept,) = queue.listed()
+    assert (kept["status"], kept["error"]) == ("failed", "no route")
+    assert queue.retry(name)
+    assert not queue.retry(name)
+    assert taken(queue) == "Send"
+
+
+def test_rests_double_up_to_the_longest() -> None:
+    """However often it was tried."""
+    retries = Retries(pause=2, longest_pause=50)
+    assert [retries.rest(each) for each in (1, 2, 3, 6, 10_000)] == [2, 4, 8, 50, 50]
+
+
+@pytest.mark.parametrize("wrong", [{"attempts": 0}, {"pause": -1}])
+def test_impossible_retries_are_refused(wrong: dict[str, int]) -> None:
+    """With what to give."""
+    with pytest.raises(InvalidOption, match="give"):
+        Retries(**wrong)
+
+
+def test_one_with_a_delay_comes_later_and_one_whose_time_is_over_never(
+    queue: Queue, now: Time
+) -> None:
+    """The one is kept back, the other dropped."""
+    queue.add("later", delay=5)
+    queue.add("soon", ttl=3)
+    now.seconds += 4
+    assert taken(queue) is None
+    now.seconds += 1
+    assert taken(queue) == "later"
+    assert queue.listed() == []
+
+
+def test_one_that_is_given_back_has_not_been_tried(queue: Queue) -> None:
+    """As when a worker is told to stop."""
+    queue.add("Send")
+    message = queue.take(ttl=60)
+    assert message is not None
+    message.give_back()
+    again = queue.take(ttl=60)
+    assert again is not None
+    assert again.attempts == 1
+    again.done()
+
+
+def test_a_message_can_be_deleted_while_somebody_is_at_it(queue: Queue) -> None:
+    """It does not come back when its worker fails."""
+    name = queue.add("Send")
+    message = queue.take(ttl=60)
+    assert message is not None
+    assert queue.delete(name)
+    message.failed("no route")
+    assert queue.listed() == []
+
+
+def test_a_worker_that_comes_late_does_not_undo_what_another_has_begun(queue: Queue) -> None:
+    """Its lease was taken from it; what it says of its attempt no longer counts."""
+    queue.add("Send")
+    late = queue.take(ttl=60)
+    assert late is not None
+    queue.channel.force_unlock(queue.channel.locks()[0].name)
+    second = queue.take(ttl=60)
+    assert second is not None
+    with pytest.raises(oc.LockLost):
+        late.failed("no route")
+    assert [one["attempts"] for one in queue.listed()] == [2]
+    assert "error" not in queue.listed()[0]
+    second.done()
+
+
+def test_threads_share_the_work(queue: Queue) -> None:
+    """Each message is worked on once, whoever is quicker."""
+    for number in range(40):
+        queue.add("Send", number)
+    seen: list[Any] = []
+
+    def work() -> None:
+        while (message := queue.take(ttl=60)) is not None:
+            seen.append(message.data)
+            message.done()
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(seen) == list(range(40))
+
+
+@pytest.mark.parametrize("url", TYPES, indirect=True)
+def test_what_a_killed_worker_had_is_done_by_another(queue: Queue, url: str) -> None:
+    """At once, since its lock goes with it; a message that kills its workers is kept at last."""
+    queue.add("Send", "deadly")
+    for _ in range(3):
+        worker = subprocess.Popen(
+            [sys.executable, "-c", WORKER, url, "stays"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        with worker:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == "deadly\n"
+            worker.send_signal(signal.SIGKILL)
+    assert queue.take(ttl=60) is None
+    (kept,) = queue.listed()
+    assert (kept["status"], kept["error"]) == ("failed", "its worker did not live to tell")
+
+
+@pytest.mark.parametrize("url", TYPES, indirect=True)
+def test_processes_share_the_work(queue: Queue, url: str) -> None:
+    """And the queue outlives whoever filled it."""
+    for number in range(30):
+        queue.add("Send", number)
+    workers = [
+        subprocess.Popen([sys.executable, "-c", WORKER, url], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    seen = [line for worker in workers for line in worker.communicate()[0].split()]
+    assert sorted(map(int, seen)) == list(range(30))
+    assert queue.listed() == []

@@ -1,0 +1,199 @@
+"""The state machines: on every embedded type, and on backends that they must find out."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ojobchannels.backends import lock_record
+from ojobchannels.backends.lock_record import LockRecord
+from ojobchannels.backends.simple.backend import SimpleBackend
+from ojobchannels.documents import Key
+from ojobchannels.errors import ChannelError
+from ojobchannels.hookspecs import Busy, Granted, hookimpl
+from ojobchannels.host.clock import Clock
+from ojobchannels.testing.kit.subject import Subject
+from ojobchannels.testing.machines import (
+    document_machine,
+    lock_machine,
+    prove_documents,
+    prove_locks,
+    teller,
+)
+
+pytestmark = pytest.mark.kit
+
+Break = Callable[[pytest.MonkeyPatch], None]
+
+# What an author of a backend writes:
+TestDocuments = document_machine(lambda: Subject("simple"), examples=40)
+TestLocks = lock_machine(lambda: Subject("simple"), examples=80)
+
+
+@pytest.fixture(params=["file", "db"])
+def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Subject:
+    """The embedded types that keep files."""
+    return Subject(request.param, {"file": str(tmp_path / "channel")})
+
+
+def test_documents_do_what_the_model_does(subject: Subject) -> None:
+    """Whatever the operations, every handle shows what the model holds."""
+    prove_documents(subject, examples=30)
+
+
+def test_locks_do_what_the_model_does(subject: Subject) -> None:
+    """Whatever the operations, a lock has one holder, and fences grow."""
+    prove_locks(subject, examples=60)
+
+
+def _unlocks_for_anybody(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SimpleBackend, "_holds", lambda self, record, token: bool(record.token))
+
+
+def _revives(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SimpleBackend, "_holds", lambda self, record, token: record.token == token)
+
+
+def _forgets_the_fence(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(lock_record, "freed", lambda record: LockRecord())
+
+
+def _ends_too_late(patch: pytest.MonkeyPatch) -> None:
+    real = lock_record.remaining
+
+    def remaining(record: LockRecord, clock: Clock) -> int:
+        return real(record, clock) or int(bool(record.token) and record.until == clock.now())
+
+    patch.setattr(lock_record, "remaining", remaining)
+
+
+def _lets_two_in(patch: pytest.MonkeyPatch) -> None:
+    real = SimpleBackend.lock
+
+    @hookimpl
+    def lock(
+        self: SimpleBackend, name: str, token: str, ttl: int, holder: dict[str, Any]
+    ) -> Granted | Busy:
+        answer: Granted | Busy = real(self, name, token, ttl, holder)
+        return Granted(answer.fence + 1, None) if isinstance(answer, Busy) else answer
+
+    patch.setattr(SimpleBackend, "lock", lock)
+
+
+def _pops_the_first(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SimpleBackend, "pop", SimpleBackend.shift)
+
+
+def _takes_true_for_one(patch: pytest.MonkeyPatch) -> None:
+    real = Key.__hash__
+    patch.setattr(Key, "__hash__", lambda key: hash("1") if key == "true" else real(key), False)
+    patch.setattr(
+        Key,
+        "__eq__",
+        lambda one, two: str(one).replace("true", "1") == str(two).replace("true", "1"),
+    )
+
+
+def _forgets_marks(patch: pytest.MonkeyPatch) -> None:
+    real = SimpleBackend.destroy
+
+    @hookimpl
+    def destroy(self: SimpleBackend) -> bool:
+        self._store.marks.clear()
+        return bool(real(self))
+
+    patch.setattr(SimpleBackend, "destroy", destroy)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "prove", "wrong"),
+    [
+        (_unlocks_for_anybody, prove_locks, "should be False|does not hold the lock"),
+        (_revives, prove_locks, "does not hold the lock"),
+        (_forgets_the_fence, prove_locks, "does not grow"),
+        (_ends_too_late, prove_locks, "nobody holds"),
+        (_lets_two_in, prove_locks, r"although lease_\d|its fence is told"),
+        (_pops_the_first, prove_documents, "what is taken out|the items that"),
+        (_takes_true_for_one, prove_documents, "should be|a later lease .* has written it"),
+        (_forgets_marks, prove_documents, "should raise StaleFence"),
+    ],
+)
+def test_a_broken_backend_is_found(
+    break_it: Break, prove: Callable[..., None], wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of these defects fails the proof, with words that say what is wrong."""
+    monkeypatch.setattr(teller, "SHRINKING", 0.0)
+    break_it(monkeypatch)
+    with pytest.raises((AssertionError, ChannelError), match=wrong):
+        prove(Subject("simple"), examples=300)
+
+
+def test_a_failure_tells_a_story(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails is shrunk to a few sentences: who did what, and what came of it; and the seed."""
+    _forgets_the_fence(monkeypatch)
+    with pytest.raises(AssertionError) as caught:
+        prove_locks(Subject("simple"), seed=5)
+    story = "\n".join(caught.value.__notes__)
+    assert re.search(r"an empty channel of type 'simple', and locks 'a'", story)
+    assert re.search(r"(alice|bob|carol) (locks|tries) 'a' for \d+ s", story)
+    assert "fence 1900000000000000" in story
+    assert "seed 5: set OJOBCHANNELS_TEST_SEED=5 to run the same again" in story
+    assert "SearchStrategy" not in story
+    assert len(story.splitlines()) < 12
+
+
+def test_what_fails_only_sometimes_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure that does not come again is no riddle of Hypothesis, but the story of that once."""
+    failed: list[bool] = []
+    real = SimpleBackend.size
+
+    @hookimpl
+    def size(self: SimpleBackend) -> int:
+        number: int = real(self)
+        if number == 2 and not failed:
+            failed.append(True)
+            return 3
+        return number
+
+    monkeypatch.setattr(SimpleBackend, "size", size)
+    with pytest.raises(AssertionError, match=r"the size that .* sees: got 3") as caught:
+        prove_documents(Subject("simple"))
+    assert "It failed, though not each time:" in "\n".join(caught.value.__notes__)
+
+
+def test_shrinking_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow backend that fails gets the shortest story so far, not the test runner's timeout."""
+    monkeypatch.setattr(teller, "SHRINKING", 0.3)
+    _pops_the_first(monkeypatch)
+    began = time.monotonic()
+    with pytest.raises(AssertionError) as caught:
+        prove_documents(Subject("simple"), examples=1000)
+    assert time.monotonic() < began + 30
+    assert any("pops the last" in note for note in caught.value.__notes__)
+
+
+def test_the_environment_scales_the_examples(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """OJOBCHANNELS_TEST_EXAMPLES multiplies; OJOBCHANNELS_TEST_SEED is where chance begins."""
+    monkeypatch.setenv("OJOBCHANNELS_TEST_EXAMPLES", "0.1")
+    monkeypatch.setenv("OJOBCHANNELS_TEST_SEED", "7")
+    prove_locks(Subject("simple"), examples=30)
+    assert capsys.readouterr().out.startswith("LockMachine on simple, 3 examples, seed 7: ")
+
+
+def test_one_seed_makes_one_story(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seed that a failure tells finds the same failure again."""
+    monkeypatch.setattr(teller, "SHRINKING", 0.0)
+    _forgets_the_fence(monkeypatch)
+    stories = []
+    for _ in range(2):
+        with pytest.raises(AssertionError) as caught:
+            prove_locks(Subject("simple"), seed=11)
+        stories.append((str(caught.value), caught.value.__notes__))
+    assert stories[0] == stories[1]
