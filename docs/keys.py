@@ -41,7 +41,7 @@ def schema_text() -> str:
 
 def _region(found: re.Match[str]) -> str:
     spec: type[Spec] = getattr(model, found[3], None) or getattr(settings, found[3])
-    table = _keys(spec) if found[2] == "keys" else _refused(spec.refused)
+    table = _keys(spec) if found[2] == "keys" else _refused(spec.unsupported)
     return found[1] + table + found[4]
 
 

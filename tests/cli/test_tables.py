@@ -137,7 +137,7 @@ def test_the_report_counts_every_status(capsys: pytest.CaptureFixture[str]) -> N
 def on_terminal(columns: int, **settings: str) -> str:
     """Returns what a terminal gets when it is shown the rows."""
     script = (
-        "import sys; sys.path[:0] = [sys.argv[1]]; import test_cli_tables as t; "
+        "import sys; sys.path[:0] = [sys.argv[1]]; import test_tables as t; "
         "t.show(t.ROWS, t.WIDE, as_json=False, nothing='')"
     )
     mine, its = pty.openpty()

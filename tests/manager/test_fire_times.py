@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 NOON = 1_772_366_400_000
 
 DYING = """\
-from ojobchannels.manager import firing, records
+from ojobchannels.manager import fire_times, records
 
 manager = oc.JobManager(given["config"], given["config"])
 due = records.due(facts["noon"])
 manager.locks.lock("report", ttl=60, holder={"job": "report", "run": "gone", **due})
 if facts["taken"]:
-    firing.take(manager.state, "report", facts["noon"], "gone")
+    fire_times.take(manager.state, "report", facts["noon"], "gone")
 say("locked")
 hear()
 """

@@ -10,6 +10,7 @@ import pytest
 import ojobchannels
 from ojobchannels import errors, pytest_plugin
 from ojobchannels.hookspecs import ChannelSpec, DiscoverySpec
+from ojobchannels.ojob.languages import LanguageSpec
 from ojobchannels.plugins import BUILT_IN, registry
 from ojobchannels.testing.fixtures import factories
 from ojobchannels.testing.fixtures.faults import Faults
@@ -45,7 +46,7 @@ def hooks(spec: type) -> dict[str, list[str]]:
 
 def test_every_hook_is_told_with_its_arguments() -> None:
     written = dict(re.findall(r"^`(\w+)\((.*)\)`$", page("hooks"), re.MULTILINE))
-    expected = {**hooks(DiscoverySpec), **hooks(ChannelSpec)}
+    expected = {**hooks(DiscoverySpec), **hooks(ChannelSpec), **hooks(LanguageSpec)}
     assert len(expected) > 20
     assert written == {name: ", ".join(arguments) for name, arguments in expected.items()}
 
@@ -121,7 +122,7 @@ def test_every_fault_and_factory_is_told() -> None:
     public = {name for name in vars(Faults) if not name.startswith("_")} - {"stand_before"}
     shown = section(text, "## Faults").replace(",", " ").split()
     assert public - set(shown) == set()
-    assert [name for name in factories.__all__ if f"fixtures.{name}" not in text] == []
+    assert [name for name in factories.__all__ if f"fixtures.factories.{name}" not in text] == []
 
 
 def variables(path: Path) -> set[str]:

@@ -20,7 +20,7 @@ from ojobchannels.recipes.queue import Queue, Retries
 WORKER = """\
 import sys
 import ojobchannels as oc
-from ojobchannels.manager.queue import Queue
+from ojobchannels.recipes.queue import Queue
 queue = Queue(oc.open_channel("queue", sys.argv[1]))
 while (message := queue.take(ttl=60)) is not None:
     print(message.data, flush=True)

@@ -22,11 +22,11 @@ class Spec(BaseModel):
     """A map of the format. An empty value (``args:``) counts as if its key were not there.
 
     Attributes:
-        refused: Keys of the published format that are refused, each with what to do instead.
+        unsupported: Keys of the published format that are refused, each with what to do instead.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False)
-    refused: ClassVar[Mapping[str, str]] = {}
+    unsupported: ClassVar[Mapping[str, str]] = {}
 
     @model_validator(mode="before")
     @classmethod

@@ -226,8 +226,8 @@ def _unknown_key(source: Source, path: DocumentPath) -> Problem:
 def _about_key(key: str, spec: type[Spec]) -> tuple[str, str]:
     """What is wrong with a key, and what to do."""
     said = f"unknown key `{key}`"
-    if key in spec.refused:
-        return f"there is no `{key}` here", spec.refused[key]
+    if key in spec.unsupported:
+        return f"there is no `{key}` here", spec.unsupported[key]
     if key.startswith("("):
         return f"no job declares the shortcut `{key}`", "call a job by its `name`, with `args`"
     if odd := next((one for one in key if not one.isprintable()), None):
@@ -238,8 +238,8 @@ def _about_key(key: str, spec: type[Spec]) -> tuple[str, str]:
         known = other.keys()
         if key in known:
             return f"`{key}` does not belong here", f"it belongs {home}"
-    if elsewhere := next((one for one in _HOMES if key in one.refused), None):
-        return f"there is no `{key}` here", elsewhere.refused[key]
+    if elsewhere := next((one for one in _HOMES if key in one.unsupported), None):
+        return f"there is no `{key}` here", elsewhere.unsupported[key]
     return said, did_you_mean(key, spec.keys())
 
 

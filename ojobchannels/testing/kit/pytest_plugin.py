@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Before anything imports them, so that their assertions tell what they saw.
 pytest.register_assert_rewrite("ojobchannels.testing.contracts")
 
-_SUITE = Path(__file__).parents[1] / "contracts" / "default_suite.py"
+_SUITE = Path(__file__).with_name("default_suite.py")
 _PLACES = ("file", "path", "folder", "directory")
 _MARKERS = (
     "ojob_requires(*capabilities): a promise of backends that claim these capabilities",

@@ -274,4 +274,4 @@ def test_the_error_of_a_job_is_told_with_where_it_was_raised() -> None:
     except ValueError as error:
         told = ended(Outcome("Extract", "failed", error=error)).text
     assert told.startswith("failed after 0.00 s: ValueError: no such column\n")
-    assert "test_ojob_output.py" in told
+    assert "test_console.py" in told

@@ -64,9 +64,9 @@ def test_every_map_has_its_keys_in_the_reference(spec: type[Spec]) -> None:
     page = (CHECKOUT / "docs" / "reference" / "job-files.md").read_text("utf-8")
     assert f"<!-- keys: {spec.__name__} -->" in page
     assert all(field.description for field in spec.model_fields.values())
-    assert not spec.refused or f"<!-- refused: {spec.__name__} -->" in page
-    assert all(spec.refused.values())
-    assert set(spec.refused).isdisjoint(spec.keys())
+    assert not spec.unsupported or f"<!-- refused: {spec.__name__} -->" in page
+    assert all(spec.unsupported.values())
+    assert set(spec.unsupported).isdisjoint(spec.keys())
 
 
 def test_the_schema_is_one_of_draft_07() -> None:

@@ -32,7 +32,7 @@ class Mine(CompareContract):
 # A backend with a defect, offered by an entry point as an author's own is.
 SLOPPY = """
 import ojobchannels as oc
-from ojobchannels.backends import simple
+from ojobchannels.backends.simple import backend as simple
 
 class Sloppy(simple.SimpleBackend):
     @oc.hookimpl

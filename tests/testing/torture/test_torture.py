@@ -27,7 +27,7 @@ BROKEN = """
 import random
 import ojobchannels as oc
 from ojobchannels import backends
-from ojobchannels.backends.file import FileBackend, open_backend
+from ojobchannels.backends.file.backend import FileBackend, open_backend
 from ojobchannels.hookspecs import Busy, Granted, hookimpl
 
 class TwoIn(FileBackend):
