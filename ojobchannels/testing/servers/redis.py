@@ -35,7 +35,7 @@ class RedisServer(Server):
         flavour: One of the names in `FLAVOURS`; by default the first that is installed.
         options: Directives of redis.conf, such as ``{"maxmemory-policy": "allkeys-lru"}``.
         password: Password of the default user.
-        users: Further users: name to (password, ACL rules), as ``{"job": ("secret", "~* &* +@all")}``.
+        users: Further users: name to (password, rules), as ``{"job": ("secret", "~* &* +@all")}``.
 
     Raises:
         ServerMissing: It is not installed.
