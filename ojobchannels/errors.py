@@ -334,7 +334,7 @@ class FireTimeTaken(JobError, RuntimeError):
         )
 
 
-class Problem(NamedTuple):
+class Diagnostic(NamedTuple):
     """One fault of a job file.
 
     Attributes:
@@ -362,9 +362,9 @@ class Problem(NamedTuple):
 class JobFileError(JobError, ValueError):
     """A job file, or a file that it includes, is not valid; no job was run."""
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
-        self.problems = problems
-        super().__init__("\n".join(map(str, problems)))
+    def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
+        self.diagnostics = diagnostics
+        super().__init__("\n".join(map(str, diagnostics)))
 
 
 class InvalidJobArgs(JobError, ValueError):
