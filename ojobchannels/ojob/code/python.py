@@ -114,7 +114,7 @@ def compile_block(source: Source, path: DocumentPath, text: str, title: str) -> 
     try:
         tree = ast.parse(lines.padded, lines.name)
     except NO_PYTHON as error:
-        raise JobFileError((lines.problem(error),)) from None
+        raise JobFileError((lines.diagnostic(error),)) from None
     if lost := lines.lost_in_a_comment():
         raise JobFileError((lost,))
     lines.mend(tree)
@@ -124,11 +124,11 @@ def compile_block(source: Source, path: DocumentPath, text: str, title: str) -> 
         cast(ast.FunctionDef, shell.body[0]).body += tree.body
         module = compile(shell, lines.name, "exec", dont_inherit=True)
     except NO_PYTHON as error:
-        raise JobFileError((lines.problem(error, mended=True),)) from None
+        raise JobFileError((lines.diagnostic(error, mended=True),)) from None
     code = next(part for part in module.co_consts if isinstance(part, CodeType))
     if code.co_flags & _NOT_PLAIN:
         reason, advice = "it yields, but is no generator", "put the `yield` into a function"
-        raise JobFileError((source.problem(path, reason, advice),))
+        raise JobFileError((source.diagnostic(path, reason, advice),))
     linecache.cache[lines.name] = lines.shown
     code = code.replace(co_name=title, co_qualname=title)
     return Block(Python(code), tuple(_calls(tree, lines)), tuple(_openings(tree, lines)))
@@ -167,7 +167,7 @@ def _calls(tree: ast.Module, lines: CodeLines) -> Iterator[Call]:
                 lineno=line,
                 col_offset=offset,
             ) if called not in bound:
-                yield Call(name, *lines.place_of(line, offset))
+                yield Call(name, *lines.position_of(line, offset))
 
 
 def _openings(tree: ast.Module, lines: CodeLines) -> Iterator[Opening]:
@@ -179,7 +179,7 @@ def _openings(tree: ast.Module, lines: CodeLines) -> Iterator[Opening]:
                     value = ast.literal_eval(config)
                 except ValueError:
                     continue  # only a run can tell
-                yield Opening(value, *lines.place_of(config.lineno, config.col_offset))
+                yield Opening(value, *lines.position_of(config.lineno, config.col_offset))
 
 
 def _bound(tree: ast.Module) -> Iterator[str | None]:

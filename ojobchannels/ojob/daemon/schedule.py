@@ -27,7 +27,7 @@ from ojobchannels.ojob.run.manager_binding import ManagerConfig
 
 if TYPE_CHECKING:
     from ojobchannels.ojob.args.layers import Layer
-    from ojobchannels.ojob.load.schedule_spec import Timing
+    from ojobchannels.ojob.load.schedule_spec import ScheduleSpec
     from ojobchannels.ojob.run.session import Session
 
 _LATE: Final = 60_000
@@ -69,7 +69,7 @@ class Schedule:
     Args:
         session: The run that it is part of.
         job: The job.
-        timing: Its times.
+        schedule: Its times.
         layers: The args of each call.
         began: Since when its times count; from now on by default.
     """
@@ -78,7 +78,7 @@ class Schedule:
         self,
         session: Session,
         job: Job,
-        timing: Timing,
+        schedule: ScheduleSpec,
         layers: list[Layer],
         began: int | None = None,
     ) -> None:
@@ -86,10 +86,10 @@ class Schedule:
 
         self._session = session
         self._job = job
-        self._timing = timing
+        self._timing = schedule
         self._layers = layers
-        self._every = timing.misfire == "all"
-        self._trigger = timing.trigger(zone_of(session.file.zone))
+        self._every = schedule.misfire == "all"
+        self._trigger = schedule.trigger(zone_of(session.file.timezone))
         self._scheduler = session.scheduler
         self._lock = threading.Lock()
         self._seen_to: int | None = None

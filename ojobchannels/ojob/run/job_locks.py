@@ -81,19 +81,19 @@ class Alone(AbstractContextManager[None]):
 
 
 def _locks(flow: Flow) -> Iterator[_Lock]:
-    exclusion, job = flow.job.exclusion, flow.job.name
-    if exclusion is None:
+    locks, job = flow.job.locks, flow.job.name
+    if locks is None:
         return
-    if exclusion.single:
+    if locks.single:
         yield _Lock(TURNS, f"{flow.session.file.name}: {job}", "its turn")
-    if exclusion.lock is not None:
+    if locks.lock is not None:
         flow.render_args()
         key = "typeArgs.lock"
-        name = render({key: exclusion.lock}, flow.args.values, flow.job.where)[key]
+        name = render({key: locks.lock}, flow.args.values, flow.job.where)[key]
         if not isinstance(name, str) or not name:
-            reason = f"the name of its lock, {exclusion.lock!r}, becomes {name!r}"
+            reason = f"the name of its lock, {locks.lock!r}, becomes {name!r}"
             raise InvalidJobArgs(f"job {job!r}", reason, "name it by a text")
-        yield _Lock(exclusion.channel, name, f"the lock {name!r}")
+        yield _Lock(locks.channel, name, f"the lock {name!r}")
 
 
 def _lease(flow: Flow, lock: _Lock) -> Lease:

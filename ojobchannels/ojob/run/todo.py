@@ -64,7 +64,7 @@ class Agenda:
             if launches:
                 self._session.launches.in_time(dep, partial(self._give_up, flow))
         before = [one for launches in (self._opening, *missing.values()) for one in launches]
-        if not (file.beside or flow.job.beside):
+        if not (file.is_async or flow.job.is_async):
             self._call_after(before, flow)
             return
         call = partial(self._call_beside, flow)
