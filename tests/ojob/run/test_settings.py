@@ -161,7 +161,7 @@ def test_a_part_of_a_run_without_an_id_has_that_of_the_whole() -> None:
     """Such as another job file that one of its jobs runs."""
     stream = io.StringIO()
     output = Output(JsonLines(stream))
-    with output.marked("eu-1"), output.marked(None):
+    with output.with_run_id("eu-1"), output.with_run_id(None):
         output.log("A", "info", "a")
     output.log("A", "info", "b")
     inner, outer = map(json.loads, stream.getvalue().splitlines())
