@@ -14,7 +14,7 @@ from contextvars import Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-from ojobchannels.channels.keepalive import KEEPER
+from ojobchannels.channels.keepalive import KEEP_ALIVE, TAKEN_OVER
 from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import (
     ChannelError,
@@ -270,7 +270,12 @@ class JobRun:
                 self.record = records.begun(self.name, self.run_id, "skipped", self._args)
                 try:
                     self.record = self.manager.record_not_run(
-                        self.name, "skipped", busy.told(), self._args, self.run_id, self._fire_time
+                        self.name,
+                        "skipped",
+                        busy.summary(),
+                        self._args,
+                        self.run_id,
+                        self._fire_time,
                     )
                 except ChannelError as trouble:
                     if self._fire_time is not None:  # it is there for whoever tries again
@@ -349,7 +354,7 @@ class JobRun:
     def _set_alarm(self) -> None:
         clock = self.lease.channel.clock
         if self._on_timeout != "continue":
-            KEEPER.set_alarm(self, clock, self._began + round(self.timeout * 1e6), self._warn)
+            KEEP_ALIVE.set_alarm(self, clock, self._began + round(self.timeout * 1e6), self._warn)
 
     def _is_overdue(self) -> bool:
         ran = self.lease.channel.clock.now() - self._began
@@ -405,7 +410,7 @@ class JobRun:
             return lost
         if records.is_live(self.record, self.manager.locks.lock_info(self.name)):
             return None
-        return self._lost_because("somebody else holds the lock, or unlocked it")
+        return self._lost_because(TAKEN_OVER)
 
     def _lost_because(self, reason: str) -> LockLost:
         return LockLost(self.lease.channel.name, self.name, self.fence, reason)
@@ -425,8 +430,8 @@ class JobRun:
 
     def _close(self) -> None:
         self._state = "over"
-        KEEPER.drop_alarm(self)
-        KEEPER.drop(self.lease)
+        KEEP_ALIVE.drop_alarm(self)
+        KEEP_ALIVE.drop(self.lease)
         self.manager.remove_open_run(self)
 
 
