@@ -62,6 +62,8 @@ class CodeLines:
     @property
     def shown(self) -> tuple[int, None, list[str], str]:
         """What the module linecache has to know to show them."""
+        if self._exact:
+            return self._source.shown
         return sum(map(len, self._lines)), None, self._lines, self.name
 
     def mend(self, tree: ast.AST) -> None:

@@ -47,6 +47,11 @@ class Source:
         """The lines of the text, each with its end."""
         return [f"{line}\n" for line in self.text.split("\n")]
 
+    @cached_property
+    def shown(self) -> tuple[int, None, list[str], str]:
+        """The entry of the module linecache for this file."""
+        return len(self.text) + 1, None, self.lines, self.name
+
     def replaced(self, **parts: Any) -> Source:
         """Returns the file as if these keys of the whole had these values, where it has them."""
         if not isinstance(self.data, dict):

@@ -485,7 +485,8 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "code that yields": (
         "jobs:\n- name: A\n  exec: |\n    yield 1",
-        "3:9: jobs[0].exec: it yields, but is no generator; put the `yield` into a function",
+        "3:9: jobs[0].exec: `yield` is not allowed at the top level of a block; put it into a "
+        "function",
     ),
     "code that awaits": (
         "jobs:\n- name: A\n  exec: |\n    await x",
