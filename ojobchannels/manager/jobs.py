@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeAlias, T
 
 from ojobchannels.documents import json_or_repr
 from ojobchannels.errors import ChannelError, InvalidOption, LockBusy
-from ojobchannels.manager.launcher import Launch, NotRun
+from ojobchannels.manager.launcher import DidNotRun, Launch
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.run import JobRun, OnTimeout, check_on_timeout
 
@@ -65,7 +65,7 @@ class Job(Generic[_Arguments, _Answer]):
         """
         try:
             return self._run(None, args, kwargs)
-        except NotRun:
+        except DidNotRun:
             return None
 
     def launched(self, launch: Launch, args: Mapping[str, Any]) -> _Answer:
@@ -107,7 +107,7 @@ class Job(Generic[_Arguments, _Answer]):
     def _tell_skipped(self, busy: Exception) -> None:
         if self._if_running == "skip":
             _log.info("job %r was skipped: %s", self.name, busy)
-            raise NotRun("skipped", str(busy)) from busy
+            raise DidNotRun("skipped", str(busy)) from busy
 
     def _may_try_again(self, run: JobRun, attempt: int) -> bool:
         """Waits for the next attempt, if there is to be one: a lost run is another's by now."""

@@ -361,12 +361,12 @@ class JobManager:
             self._free_from.pop(name, None)
         return stored
 
-    def took_up(self, run: JobRun) -> None:
+    def add_open_run(self, run: JobRun) -> None:
         """Takes note of a run that started."""
         with self._lock:
             self._running[run.run_id] = run
 
-    def let_go(self, run: JobRun) -> None:
+    def remove_open_run(self, run: JobRun) -> None:
         """Takes note of a run that is over."""
         with self._lock:
             self._running.pop(run.run_id, None)

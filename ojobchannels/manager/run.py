@@ -119,7 +119,7 @@ class JobRun:
         if self._state != "new":
             raise RunNotStarted("start", self.name)
         due = self._fire_time
-        if due is not None and not fire_times.is_free(self.manager, self.name, due):
+        if due is not None and not fire_times.is_unclaimed(self.manager, self.name, due):
             raise FireTimeTaken(self.name, due)
         lease: Lease | None = None
         try:
@@ -130,7 +130,7 @@ class JobRun:
             if lease is not None and not self._cut_off(error):
                 self._state = "new"
                 if due is not None:
-                    fire_times.give_back(self.manager.state, self.name, due, self.run_id)
+                    fire_times.release(self.manager.state, self.name, due, self.run_id)
             raise
         return self
 
@@ -301,11 +301,11 @@ class JobRun:
             "timeout": round(self.timeout * 1000),
         }
         if self._fire_time is not None:
-            fire_times.take(self.manager.state, self.name, self._fire_time, self.run_id)
+            fire_times.claim(self.manager.state, self.name, self._fire_time, self.run_id)
         self.record = self.manager.record_start(running)
         self._state = "open"
         self._process = os.getpid()
-        self.manager.took_up(self)
+        self.manager.add_open_run(self)
         self._set_alarm()
 
     def _end_after(self, error: BaseException | None) -> None:
@@ -432,7 +432,7 @@ class JobRun:
         self._state = "over"
         KEEP_ALIVE.drop_alarm(self)
         KEEP_ALIVE.drop(self.lease)
-        self.manager.let_go(self)
+        self.manager.remove_open_run(self)
 
 
 def check_on_timeout(on_timeout: OnTimeout) -> OnTimeout:

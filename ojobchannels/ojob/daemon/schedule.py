@@ -173,7 +173,7 @@ class Schedule:
         name = self._claimed(self._flow())
         if name is None:
             return self._began
-        return fire_times.begin(self._manager().state, name, self._began, back=self._every)
+        return fire_times.last_claimed(self._manager().state, name, self._began, back=self._every)
 
     def _take(self) -> tuple[int, int] | None:
         """Takes what is due: after which time, and until when; one by one if all are to be run."""
@@ -193,7 +193,7 @@ class Schedule:
         flow = self._flow()
         flow.launch, flow.fire_time, flow.patient = launch, until, self._every
         name = self._claimed(flow)
-        is_free = name is None or fire_times.is_free(self._manager(), name, until)
+        is_free = name is None or fire_times.is_unclaimed(self._manager(), name, until)
         self._pass_over(self._missed(after, until), "nobody was there to run it in time")
         if not is_free:
             return
@@ -209,7 +209,7 @@ class Schedule:
             return
         try:
             if name is not None and not managed:
-                fire_times.take(self._manager().state, name, flow.fire_time or 0, launch_id)
+                fire_times.claim(self._manager().state, name, flow.fire_time or 0, launch_id)
             with self._session.launches.at_work(flow):
                 outcome = flow.run()
         except FireTimeTaken:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import InvalidJobArgs, JobMisuse, LockBusy, describe_holder
-from ojobchannels.manager.pool import aside
+from ojobchannels.manager.pool import release_slot
 from ojobchannels.ojob.args.templates import render
 from ojobchannels.ojob.load.lock_spec import TURNS
 from ojobchannels.ojob.process.interrupts import SkipJob
@@ -108,7 +108,7 @@ def _lease(flow: Flow, lock: _Lock) -> Lease:
         flow.log("info", f"waits for {lock.told}: {held}")
     while True:
         try:
-            with aside():
+            with release_slot():
                 return _taken(flow, lock, channel, wait=_PATIENCE)
         except LockBusy as busy:
             if flow.session.stopping.is_set():

@@ -276,9 +276,9 @@ class Stopping:
         self._control = control
         self.told: list[str] = []
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         if (event.kind, event.level, event.job) == ("log", "info", "Tick"):  # not that it was late
-            self.told.append(event.told)
+            self.told.append(event.message)
             self._control.stop()
 
     def close(self) -> None:

@@ -22,9 +22,9 @@ class Lines:
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         if event.kind in ("log", "failed", "skipped"):
-            self.told.append(event.told)
+            self.told.append(event.message)
 
     def close(self) -> None:
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -26,9 +27,9 @@ class Lines:
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         if event.kind in ("log", "failed"):
-            self.told.append(event.told)
+            self.told.append(event.message)
 
     def close(self) -> None:
         pass
@@ -142,7 +143,7 @@ def test_a_folder_that_is_not_there_fails_the_job(shell: Shell, tmp_path: Path) 
     """It says which, and what to do."""
     folder = tmp_path / "none"
     _, told = shell("pwd", f"{{pwd: {folder}}}")
-    assert f"it cannot run in the folder {str(folder)!r} (No such file or directory)" in told[-1]
+    assert f"it cannot run in the folder {str(folder)!r} ({os.strerror(errno.ENOENT)})" in told[-1]
 
 
 def test_a_folder_for_code_that_runs_in_this_process_is_a_fault(tmp_path: Path) -> None:
@@ -160,9 +161,9 @@ class Stopping(Lines):
         super().__init__()
         self._control = control
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         if (event.kind, event.level, event.job) == ("log", "info", "Tick"):  # not that it was late
-            super().tell(event)
+            super().emit(event)
             self._control.stop()
 
 
