@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -26,9 +27,9 @@ class Lines:
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         if event.kind in ("log", "failed"):
-            self.told.append(event.told)
+            self.told.append(event.message)
 
     def close(self) -> None:
         pass
@@ -104,9 +105,9 @@ def test_a_fault_is_found_before_anything_runs(tmp_path: Path) -> None:
     path.write_text("jobs:\n- name: A\n  lang: sh\n  exec: |\n    echo a\n    if true; then )\n")
     with pytest.raises(JobFileError) as caught:
         check_file(path)
-    (problem,) = caught.value.problems
-    assert problem.line == 6
-    assert problem.message.startswith("this is not shell: ")
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.line == 6
+    assert diagnostic.message.startswith("this is not shell: ")
 
 
 def test_the_timeout_ends_all_that_it_started(shell: Shell, tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_a_folder_that_is_not_there_fails_the_job(shell: Shell, tmp_path: Path) 
     """It says which, and what to do."""
     folder = tmp_path / "none"
     _, told = shell("pwd", f"{{pwd: {folder}}}")
-    assert f"it cannot run in the folder {str(folder)!r} (No such file or directory)" in told[-1]
+    assert f"it cannot run in the folder {str(folder)!r} ({os.strerror(errno.ENOENT)})" in told[-1]
 
 
 def test_a_folder_for_code_that_runs_in_this_process_is_a_fault(tmp_path: Path) -> None:
@@ -160,9 +161,9 @@ class Stopping(Lines):
         super().__init__()
         self._control = control
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         if (event.kind, event.level, event.job) == ("log", "info", "Tick"):  # not that it was late
-            super().tell(event)
+            super().emit(event)
             self._control.stop()
 
 

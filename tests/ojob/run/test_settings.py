@@ -81,7 +81,7 @@ def test_a_file_may_replace_the_catch_of_one_that_it_includes(tmp_path: Path, to
     [
         ("Alrm", "1:15: ojob.catch: there is no job 'Alrm'; did you mean `Alarm`?"),
         ("[Alarm, Bell]", "1:23: ojob.catch[1]: there is no job 'Bell'"),
-        (r'"log(1,\n2"', "1:15: ojob.catch: this is not Python: '(' was never closed"),
+        (r'"log(1,\n2"', "1:15: ojob.catch: this is not Python: "),
         ("job('Alrm')", "1:15: ojob.catch: there is no job 'Alrm'; did you mean `Alarm`?"),
         ("5", "1:15: ojob.catch: expected a job, a list of jobs, or code, found the number 5"),
     ],
@@ -161,7 +161,7 @@ def test_a_part_of_a_run_without_an_id_has_that_of_the_whole() -> None:
     """Such as another job file that one of its jobs runs."""
     stream = io.StringIO()
     output = Output(JsonLines(stream))
-    with output.marked("eu-1"), output.marked(None):
+    with output.with_run_id("eu-1"), output.with_run_id(None):
         output.log("A", "info", "a")
     output.log("A", "info", "b")
     inner, outer = map(json.loads, stream.getvalue().splitlines())
@@ -207,8 +207,8 @@ def test_a_file_that_is_to_run_once_keeps_a_second_run_out(tmp_path: Path, told:
         assert not pid_file.exists()
     assert told.lines[:3] == [
         f"Look: {os.getpid()}\n",
-        f"Look: {path} runs already: this very process holds '{pid_file}'; call it when that run "
-        "is over, or name another file in `ojob.unique.pidFile`",
+        f"Look: {path} is already running: this process holds '{pid_file}'; call it after that run "
+        "has ended, or set another `ojob.unique.pidFile`",
         "Look completed",
     ]
 
