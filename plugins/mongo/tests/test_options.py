@@ -284,7 +284,12 @@ def test_a_login_works_and_its_password_is_told_by_nothing(
                 channel.set("key", 1)
                 channel.lock("nightly", ttl=30).release()
                 backend = channel.hook.get.get_hookimpls()[0].plugin
-                for thing in (channel, backend, backend.line, backend.line.server.settings):
+                for thing in (
+                    channel,
+                    backend,
+                    backend.connection,
+                    backend.connection.server.settings,
+                ):
                     assert SECRET not in repr(thing)
                     assert WRITTEN not in repr(thing)
         for url in (f"mongodb://{host}", f"mongodb://me:{WRITTEN}x@{host}"):
