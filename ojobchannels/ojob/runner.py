@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ojobchannels.errors import CodeFailed, JobMisuse
-from ojobchannels.ojob.args.layers import FlowArgs, Layer, merge
+from ojobchannels.ojob.args.layers import CallArgs, Layer, merge
 from ojobchannels.ojob.daemon.daemon import Daemon
 from ojobchannels.ojob.load.file_help import check_expected
 from ojobchannels.ojob.load.job_file import JobFile
@@ -133,14 +133,14 @@ def telling(file: JobFile, output: Output) -> Iterator[None]:
         LogFileUnavailable: The log file cannot be written.
     """
     with ExitStack() as stack:
-        stack.enter_context(output.marked(file.id))
+        stack.enter_context(output.with_run_id(file.id))
         if file.log_files is not None:
             from ojobchannels.ojob.report.log_file import LogFile, LogFiles
 
             files = LogFile(LogFiles.of(file.log_files))
-            stack.enter_context(output.also(files, instead=not file.on_console))
-        elif not file.on_console:
-            stack.enter_context(output.only())
+            stack.enter_context(output.with_sink(files, replace=not file.log_to_console))
+        elif not file.log_to_console:
+            stack.enter_context(output.with_sinks())
         yield
 
 
@@ -166,7 +166,7 @@ def manager_config(path: str | Path, args: Mapping[str, Any] | None = None) -> M
         if INIT not in file.parts_of(name):
             continue
         job = file.jobs[name]
-        flow_args = FlowArgs(
+        flow_args = CallArgs(
             merge([*file.base, Layer(job.args, True), given, Layer(call, True)], job.where)
         )
         for part in parts(file.jobs, job, flow_args):

@@ -42,7 +42,7 @@ def compile_module(source: Source, path: DocumentPath, text: str) -> CodeType:
         lines.mend(tree)
         code: CodeType = compile(tree, lines.name, "exec", dont_inherit=True)
     except NO_PYTHON as error:
-        raise JobFileError((lines.problem(error),)) from None
+        raise JobFileError((lines.diagnostic(error),)) from None
     linecache.cache[lines.name] = lines.shown
     return code
 

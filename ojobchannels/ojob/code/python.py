@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import inspect
 import linecache
-from collections.abc import Iterator
+import re
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
@@ -24,7 +27,8 @@ HELPERS: Final = (
 )
 """The names at hand in every block, besides `args`: parameters, so that a block may reuse them."""
 
-_SHELL: Final = f"def block({', '.join(HELPERS)}):\n    global args\n"
+_INDENT: Final = "    "
+_SHELL: Final = f"def block({', '.join(HELPERS)}):\n{_INDENT}global args\n"
 NO_PYTHON: Final = (SyntaxError, ValueError, RecursionError, MemoryError)
 """What the compiler raises for a text that is no Python."""
 
@@ -34,6 +38,10 @@ _OF_JAVASCRIPT: Final = frozenset(
     "sleep true undefined".split()
 )
 _NOT_PLAIN: Final = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+_MENTIONS: Final = re.compile(r"\b(job|launch|channel)\b")
+"""What may name a job or a channel, which is checked too."""
+_CHECKED: Final = "<checked block>"
+"""Stands for the file while a block is only checked."""
 
 
 class Call(NamedTuple):
@@ -53,10 +61,14 @@ class Opening(NamedTuple):
 
 
 class Python:
-    """A block of Python."""
+    """A block of Python, compiled at its first run."""
 
-    def __init__(self, code: CodeType) -> None:
-        self._code = code
+    def __init__(self, compile: Callable[[], CodeType]) -> None:
+        self._compile = compile
+
+    @cached_property
+    def _code(self) -> CodeType:
+        return self._compile()
 
     def run(self, host: JobHost) -> Any:
         """Runs the block; returns what it returned."""
@@ -102,19 +114,58 @@ class Block:
 
 
 def compile_block(source: Source, path: DocumentPath, text: str, title: str) -> Block:
-    """Compiles the text at `path`, so that tracebacks show its lines.
+    """Check the text at `path`, and return a block that is compiled at its first run.
 
-    The statements are put into a function as they are parsed. Indenting the text instead would
-    change the string literals that go over several lines.
+    Most blocks are sound and name no job: one call of the compiler settles that. Only for the
+    others, and for a run, the syntax tree is made, with the positions of its nodes in the file.
 
     Raises:
-        JobFileError: It is no Python that can stand in a function.
+        JobFileError: It is not valid Python for the body of a function.
+    """
+    folded = source.position(path).style == ">"
+    if not folded and not _MENTIONS.search(text) and _is_sound(text):
+        return Block(Python(lambda: _compiled(source, path, text, title)[0]))
+    code, tree, lines = _compiled(source, path, text, title)
+    return Block(Python(lambda: code), tuple(_calls(tree, lines)), tuple(_openings(tree, lines)))
+
+
+def _is_sound(text: str) -> bool:
+    """Whether a text certainly compiles as the body of a function, without a warning.
+
+    The indentation may change string literals, which makes no difference here.
+    """
+    if "\r" in text:
+        return False
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", module=_CHECKED)
+        try:
+            body = text.replace("\n", f"\n{_INDENT}")
+            module = compile(f"{_SHELL}{_INDENT}{body}\n", _CHECKED, "exec", dont_inherit=True)
+        except NO_PYTHON:
+            return False
+    return not _function_in(module).co_flags & _NOT_PLAIN
+
+
+def _function_in(module: CodeType) -> CodeType:
+    return next(part for part in module.co_consts if isinstance(part, CodeType))
+
+
+def _compiled(
+    source: Source, path: DocumentPath, text: str, title: str
+) -> tuple[CodeType, ast.Module, CodeLines]:
+    """Compile a block so that tracebacks show its lines in the file.
+
+    The statements are put into a function as they are parsed. Indenting the text instead would
+    change string literals of several lines.
+
+    Raises:
+        JobFileError: It is not valid Python for the body of a function.
     """
     lines = CodeLines(source, path, text)
     try:
         tree = ast.parse(lines.padded, lines.name)
     except NO_PYTHON as error:
-        raise JobFileError((lines.problem(error),)) from None
+        raise JobFileError((lines.diagnostic(error),)) from None
     if lost := lines.lost_in_a_comment():
         raise JobFileError((lost,))
     lines.mend(tree)
@@ -124,14 +175,13 @@ def compile_block(source: Source, path: DocumentPath, text: str, title: str) -> 
         cast(ast.FunctionDef, shell.body[0]).body += tree.body
         module = compile(shell, lines.name, "exec", dont_inherit=True)
     except NO_PYTHON as error:
-        raise JobFileError((lines.problem(error, mended=True),)) from None
-    code = next(part for part in module.co_consts if isinstance(part, CodeType))
+        raise JobFileError((lines.diagnostic(error, mended=True),)) from None
+    code = _function_in(module)
     if code.co_flags & _NOT_PLAIN:
-        reason, advice = "it yields, but is no generator", "put the `yield` into a function"
-        raise JobFileError((source.problem(path, reason, advice),))
+        reason = "`yield` is not allowed at the top level of a block"
+        raise JobFileError((source.diagnostic(path, reason, "put it into a function"),))
     linecache.cache[lines.name] = lines.shown
-    code = code.replace(co_name=title, co_qualname=title)
-    return Block(Python(code), tuple(_calls(tree, lines)), tuple(_openings(tree, lines)))
+    return code.replace(co_name=title, co_qualname=title), tree, lines
 
 
 def as_body(text: str) -> str:
@@ -167,7 +217,7 @@ def _calls(tree: ast.Module, lines: CodeLines) -> Iterator[Call]:
                 lineno=line,
                 col_offset=offset,
             ) if called not in bound:
-                yield Call(name, *lines.place_of(line, offset))
+                yield Call(name, *lines.position_of(line, offset))
 
 
 def _openings(tree: ast.Module, lines: CodeLines) -> Iterator[Opening]:
@@ -179,7 +229,7 @@ def _openings(tree: ast.Module, lines: CodeLines) -> Iterator[Opening]:
                     value = ast.literal_eval(config)
                 except ValueError:
                     continue  # only a run can tell
-                yield Opening(value, *lines.place_of(config.lineno, config.col_offset))
+                yield Opening(value, *lines.position_of(config.lineno, config.col_offset))
 
 
 def _bound(tree: ast.Module) -> Iterator[str | None]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from ojobchannels.errors import CodeFault, InvalidOption, JobFileError, Problem
+from ojobchannels.errors import CodeFault, Diagnostic, InvalidOption, JobFileError
 from ojobchannels.ojob.code.python import Block, as_body, compile_block, names_nothing_to_do
 from ojobchannels.ojob.code.shell import SHELL
 from ojobchannels.ojob.code.source_map import CodeLines
@@ -51,28 +51,28 @@ class Languages:
         said = [one for source in sources if (one := _setting(source)) and not source.bundled]
         self._default = default or (said[-1] if said else PYTHON)
 
-    def faults(self, source: Source) -> Iterator[Problem]:
+    def faults(self, source: Source) -> Iterator[Diagnostic]:
         """Yields what is wrong with the languages that a file names."""
         for path, name in _named(source):
             if isinstance(found := find_language(name), Unknown):
-                yield source.problem(path, *found)
+                yield source.diagnostic(path, *found)
 
     def process_faults(
         self, source: Source, path: DocumentPath, job: Mapping[str, Any]
-    ) -> Iterator[Problem]:
+    ) -> Iterator[Diagnostic]:
         """Yields two languages for one job, and what only code in a process of its own can have."""
         given, name = _map(job.get("typeArgs")), self.of(source, job)
         if job.get("lang") and given.get("lang") and job["lang"] != given["lang"]:
             said = "`lang` and `typeArgs.lang` name two languages"
-            yield source.problem((*path, "lang"), said, "take one of them out")
+            yield source.diagnostic((*path, "lang"), said, "take one of them out")
         if given.get("timeout") is not None and name == PYTHON:
-            yield source.problem((*path, "typeArgs", "timeout"), *NO_TIMEOUT, at_key=True)
+            yield source.diagnostic((*path, "typeArgs", "timeout"), *NO_TIMEOUT, at_key=True)
         language = find_language(name)
         takes_folder = not isinstance(language, Language) or language.takes_folder
         if given.get("pwd") is not None and (language is None or not takes_folder):
             said = f"`pwd` is for commands, as of `lang: shell`; {name} has no folder of its own"
             hint = "take it out, and write whole paths"
-            yield source.problem((*path, "typeArgs", "pwd"), said, hint, at_key=True)
+            yield source.diagnostic((*path, "typeArgs", "pwd"), said, hint, at_key=True)
 
     def of(self, source: Source, job: Mapping[str, Any]) -> str:
         """Returns the language of a job's code."""
@@ -113,7 +113,7 @@ class Languages:
         try:
             return Block(language.compile(code))
         except CodeFault as fault:
-            raise JobFileError((lines.foreign_problem(fault, language.name),)) from None
+            raise JobFileError((lines.foreign_diagnostic(fault, language.name),)) from None
 
 
 @cache

@@ -8,9 +8,8 @@ import re
 import tokenize
 from typing import Any, Final
 
-from ojobchannels.errors import CodeFault, Problem
-from ojobchannels.ojob.yaml.positions import DocumentPath, Place
-from ojobchannels.ojob.yaml.positions import fault as fault_at
+from ojobchannels.errors import CodeFault, Diagnostic
+from ojobchannels.ojob.yaml.positions import DocumentPath, Position, diagnostic_at
 from ojobchannels.ojob.yaml.source import Source
 
 _BLOCKS: Final = ("|", ">")
@@ -40,7 +39,7 @@ class CodeLines:
     def __init__(self, source: Source, path: DocumentPath, text: str) -> None:
         self._source = source
         self._path = path
-        self._place = source.place(path)
+        self._place = source.position(path)
         self._code = re.split(r"\r\n?|\n", text.rstrip("\n"))
         before = _before(source, self._place, self._code)
         self._exact = before is not None
@@ -63,6 +62,8 @@ class CodeLines:
     @property
     def shown(self) -> tuple[int, None, list[str], str]:
         """What the module linecache has to know to show them."""
+        if self._exact:
+            return self._source.shown
         return sum(map(len, self._lines)), None, self._lines, self.name
 
     def mend(self, tree: ast.AST) -> None:
@@ -74,14 +75,14 @@ class CodeLines:
                 here.col_offset += moved
                 here.end_col_offset += moved
 
-    def place_of(self, line: int, offset: int) -> tuple[int, int]:
+    def position_of(self, line: int, offset: int) -> tuple[int, int]:
         """Returns the line and column in the file of a mended node, whose offset is in bytes."""
         if not self._exact:
             return self._place[:2]
         text = self._lines[line - 1].encode() if line <= len(self._lines) else b""
         return line, len(text[:offset].decode(errors="ignore")) + 1
 
-    def problem(self, error: Exception, *, mended: bool = False) -> Problem:
+    def diagnostic(self, error: Exception, *, mended: bool = False) -> Diagnostic:
         """Describes an error of the parser, or one of the compiler, which knows mended nodes."""
         line, column, reason = self.first, 1, str(error)
         if isinstance(error, SyntaxError):
@@ -90,24 +91,24 @@ class CodeLines:
             reason = "it is nested too deeply"
         elif isinstance(error, UnicodeError):
             reason = "it contains a lone surrogate"
-        at = self.place_of(line, column - 1)
+        at = self.position_of(line, column - 1)
         if self._exact and not mended:
             at = line, column + len(self._before)
         message = f"this is not Python: {reason}"
         if not self._exact:
             message += f" (line {line} of the code{self._quoted(line)})"
-        return fault_at(self._source.name, at, self._path, message, self._advice(line))
+        return diagnostic_at(self._source.name, at, self._path, message, self._advice(line))
 
-    def foreign_problem(self, fault: CodeFault, language: str) -> Problem:
+    def foreign_diagnostic(self, fault: CodeFault, language: str) -> Diagnostic:
         """Describes a fault that the checker of another language has found."""
         moved = len(self._before) if self._exact else 0
         at = (fault.line, fault.column + moved) if self._exact else self._place[:2]
         message = f"this is not {language}: {fault.reason}"
         if not self._exact:
             message += f" (line {fault.line} of the code{self._quoted(fault.line)})"
-        return fault_at(self._source.name, at, self._path, message)
+        return diagnostic_at(self._source.name, at, self._path, message)
 
-    def lost_in_a_comment(self) -> Problem | None:
+    def lost_in_a_comment(self) -> Diagnostic | None:
         """Tells of code that folding has put behind a ``#``, so that it would never run."""
         if self._exact or self._place.style != ">":
             return None
@@ -116,7 +117,7 @@ class CodeLines:
             comment = token.string.rstrip()
             if token.type == tokenize.COMMENT and not any(end.endswith(comment) for end in ends):
                 said = f"what follows the `#` in line {token.start[0]} of the code is lost"
-                return self._source.problem(self._path, said, _UNFOLD)
+                return self._source.diagnostic(self._path, said, _UNFOLD)
         return None
 
     def _quoted(self, line: int) -> str:
@@ -135,7 +136,7 @@ class CodeLines:
         return _UNFOLD if self._place.style == ">" else _UNJOIN
 
 
-def _before(source: Source, place: Place, code: list[str]) -> str | None:
+def _before(source: Source, place: Position, code: list[str]) -> str | None:
     """What stands in the file before each line of code; None if the lines do not correspond."""
     if place.style not in _BLOCKS:
         line = source.lines[place.line - 1]

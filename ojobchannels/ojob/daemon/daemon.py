@@ -11,7 +11,7 @@ from ojobchannels.errors import ChannelError, InvalidJobArgs, JobFileError
 from ojobchannels.ojob.daemon.channel_watch import Watch
 from ojobchannels.ojob.daemon.schedule import Schedule
 from ojobchannels.ojob.load.job_file import JobFile
-from ojobchannels.ojob.load.schedule_spec import Timing
+from ojobchannels.ojob.load.schedule_spec import ScheduleSpec
 from ojobchannels.ojob.process.control import Wish
 from ojobchannels.ojob.process.interrupts import Interrupted
 from ojobchannels.ojob.run.job_call import Flow
@@ -40,11 +40,11 @@ class Daemon:
         elif flow.job.is_for_now:
             return False
         elif not self.session.daemon:
-            what = "times" if flow.job.timing else "changes"
+            what = "times" if flow.job.schedule else "changes"
             said = f"its {what} come after the run has ended; write `daemon: true` below `ojob`"
             self.session.output.log(flow.job.name, "warn", said)
-        elif flow.job.timing is not None:
-            self._schedule(flow, flow.job.timing)
+        elif flow.job.schedule is not None:
+            self._schedule(flow, flow.job.schedule)
         elif flow.job.watched is not None:
             self._watch(flow, flow.job.watched)
         return True
@@ -56,9 +56,9 @@ class Daemon:
         for watch in self._watches:
             watch.join()
 
-    def _schedule(self, flow: Flow, timing: Timing) -> None:
+    def _schedule(self, flow: Flow, spec: ScheduleSpec) -> None:
         """Begins the schedule of a call, or goes on with that of an earlier state of the file."""
-        schedule = Schedule(self.session, flow.job, timing, flow.layers[1:], self._began)
+        schedule = Schedule(self.session, flow.job, spec, flow.layers[1:], self._began)
         before = next((one for one in self._before if one.name == flow.job.name), None)
         if before is not None:
             self._before.remove(before)
@@ -105,7 +105,7 @@ class Daemon:
         try:
             file = self._load()
         except (JobFileError, InvalidJobArgs) as error:
-            faults = error.problems if isinstance(error, JobFileError) else (error,)
+            faults = error.diagnostics if isinstance(error, JobFileError) else (error,)
             for fault in faults:
                 output.log("ojob", "error", str(fault))
             output.log("ojob", "error", "the file was not read again: it goes on as it was before")

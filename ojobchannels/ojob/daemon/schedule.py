@@ -27,7 +27,7 @@ from ojobchannels.ojob.run.manager_binding import ManagerConfig
 
 if TYPE_CHECKING:
     from ojobchannels.ojob.args.layers import Layer
-    from ojobchannels.ojob.load.schedule_spec import Timing
+    from ojobchannels.ojob.load.schedule_spec import ScheduleSpec
     from ojobchannels.ojob.run.session import Session
 
 _LATE: Final = 60_000
@@ -69,7 +69,7 @@ class Schedule:
     Args:
         session: The run that it is part of.
         job: The job.
-        timing: Its times.
+        schedule: Its times.
         layers: The args of each call.
         began: Since when its times count; from now on by default.
     """
@@ -78,7 +78,7 @@ class Schedule:
         self,
         session: Session,
         job: Job,
-        timing: Timing,
+        schedule: ScheduleSpec,
         layers: list[Layer],
         began: int | None = None,
     ) -> None:
@@ -86,10 +86,10 @@ class Schedule:
 
         self._session = session
         self._job = job
-        self._timing = timing
+        self._timing = schedule
         self._layers = layers
-        self._every = timing.misfire == "all"
-        self._trigger = timing.trigger(zone_of(session.file.zone))
+        self._every = schedule.misfire == "all"
+        self._trigger = schedule.trigger(zone_of(session.file.timezone))
         self._scheduler = session.scheduler
         self._lock = threading.Lock()
         self._seen_to: int | None = None
@@ -173,7 +173,7 @@ class Schedule:
         name = self._claimed(self._flow())
         if name is None:
             return self._began
-        return fire_times.begin(self._manager().state, name, self._began, back=self._every)
+        return fire_times.last_claimed(self._manager().state, name, self._began, back=self._every)
 
     def _take(self) -> tuple[int, int] | None:
         """Takes what is due: after which time, and until when; one by one if all are to be run."""
@@ -193,7 +193,7 @@ class Schedule:
         flow = self._flow()
         flow.launch, flow.fire_time, flow.patient = launch, until, self._every
         name = self._claimed(flow)
-        is_free = name is None or fire_times.is_free(self._manager(), name, until)
+        is_free = name is None or fire_times.is_unclaimed(self._manager(), name, until)
         self._pass_over(self._missed(after, until), "nobody was there to run it in time")
         if not is_free:
             return
@@ -209,7 +209,7 @@ class Schedule:
             return
         try:
             if name is not None and not managed:
-                fire_times.take(self._manager().state, name, flow.fire_time or 0, launch_id)
+                fire_times.claim(self._manager().state, name, flow.fire_time or 0, launch_id)
             with self._session.launches.at_work(flow):
                 outcome = flow.run()
         except FireTimeTaken:

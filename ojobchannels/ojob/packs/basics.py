@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ojobchannels.errors import InvalidJobArgs
-from ojobchannels.manager.pool import aside
+from ojobchannels.manager.pool import release_slot
 from ojobchannels.ojob.packs.args import Asked
 from ojobchannels.ojob.yaml.source import read
 
@@ -29,7 +29,7 @@ class BasicsBridge:
 
     def sleep(self, seconds: float) -> None:
         """Waits, or until the run is to stop."""
-        with aside():
+        with release_slot():
             self._session.stopping.wait(seconds)
 
     def sh(self, args: dict[str, Any]) -> None:

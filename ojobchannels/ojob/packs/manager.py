@@ -12,7 +12,7 @@ from ojobchannels.errors import (
     LockLost,
 )
 from ojobchannels.manager import JobManager, JobRun
-from ojobchannels.manager.pool import aside
+from ojobchannels.manager.pool import release_slot
 from ojobchannels.ojob.load.manager_jobs import END, ERROR, START
 from ojobchannels.ojob.run.managed_runs import for_the_record
 from ojobchannels.ojob.run.manager_binding import Config, ManagerConfig
@@ -70,7 +70,7 @@ class Bridge:
             return manager.start(name, **options)
         while True:
             try:
-                with aside():
+                with release_slot():
                     return manager.start(name, **options, wait=_PATIENCE, record_busy=False)
             except LockBusy:
                 if self._session.stopping.is_set():

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from ojobchannels.errors import InvalidJobArgs, UnknownJob
-from ojobchannels.manager.pool import aside
+from ojobchannels.manager.pool import release_slot
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.packs.args import Asked
-from ojobchannels.recipes.queue import Message, Queue, Retries
+from ojobchannels.recipes.queue import Message, Queue, RetryPolicy
 
 if TYPE_CHECKING:
     from ojobchannels.ojob.run.job_steps import Steps
@@ -29,7 +29,7 @@ class QueueBridge:
         """Returns the queue; the first call opens its channel."""
         channel = self._session.channel(self._steps.caller, CHANNEL, args.get("chQueue"))
         asked = Asked(self._steps.caller, args)
-        retries = Retries(
+        retries = RetryPolicy(
             asked.number("queueAttempts", 5, 1),
             asked.seconds("queuePause", 1_000),
             asked.seconds("queueLongestPause", 300_000),
@@ -52,7 +52,7 @@ class QueueBridge:
                 self._see_to(message, keeps)
             elif opened.lasting:
                 due = queue.next_due()
-                with aside():
+                with release_slot():
                     stopping.wait(period if due is None else min(due, period))
             else:
                 return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from queue import Empty, SimpleQueue
 
-from ojobchannels.manager.launcher import DEAF
+from ojobchannels.manager.launcher import SIGNAL_POLL_SECONDS
 
 
 class Wish(Enum):
@@ -41,6 +41,6 @@ class Control:
         """Waits for the next wish."""
         while True:
             try:
-                return self._wishes.get(timeout=DEAF)
+                return self._wishes.get(timeout=SIGNAL_POLL_SECONDS)
             except Empty:
                 continue

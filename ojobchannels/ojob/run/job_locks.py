@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import InvalidJobArgs, JobMisuse, LockBusy, describe_holder
-from ojobchannels.manager.pool import aside
+from ojobchannels.manager.pool import release_slot
 from ojobchannels.ojob.args.templates import render
 from ojobchannels.ojob.load.lock_spec import TURNS
 from ojobchannels.ojob.process.interrupts import SkipJob
@@ -81,19 +81,19 @@ class Alone(AbstractContextManager[None]):
 
 
 def _locks(flow: Flow) -> Iterator[_Lock]:
-    exclusion, job = flow.job.exclusion, flow.job.name
-    if exclusion is None:
+    locks, job = flow.job.locks, flow.job.name
+    if locks is None:
         return
-    if exclusion.single:
+    if locks.single:
         yield _Lock(TURNS, f"{flow.session.file.name}: {job}", "its turn")
-    if exclusion.lock is not None:
+    if locks.lock is not None:
         flow.render_args()
         key = "typeArgs.lock"
-        name = render({key: exclusion.lock}, flow.args.values, flow.job.where)[key]
+        name = render({key: locks.lock}, flow.args.values, flow.job.where)[key]
         if not isinstance(name, str) or not name:
-            reason = f"the name of its lock, {exclusion.lock!r}, becomes {name!r}"
+            reason = f"the name of its lock, {locks.lock!r}, becomes {name!r}"
             raise InvalidJobArgs(f"job {job!r}", reason, "name it by a text")
-        yield _Lock(exclusion.channel, name, f"the lock {name!r}")
+        yield _Lock(locks.channel, name, f"the lock {name!r}")
 
 
 def _lease(flow: Flow, lock: _Lock) -> Lease:
@@ -108,7 +108,7 @@ def _lease(flow: Flow, lock: _Lock) -> Lease:
         flow.log("info", f"waits for {lock.told}: {held}")
     while True:
         try:
-            with aside():
+            with release_slot():
                 return _taken(flow, lock, channel, wait=_PATIENCE)
         except LockBusy as busy:
             if flow.session.stopping.is_set():

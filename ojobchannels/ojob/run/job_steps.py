@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import FireTimeTaken, LockBusy, describe_holder
 from ojobchannels.manager import JobRun, Launch
-from ojobchannels.ojob.args.layers import FlowArgs, Layer, merge
+from ojobchannels.ojob.args.layers import CallArgs, Layer, merge
 from ojobchannels.ojob.args.rules import apply_rules
 from ojobchannels.ojob.code.python import Block
 from ojobchannels.ojob.load.job_file import Job
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Phase: TypeAlias = Literal["args", "from", "exec", "to", "catch"]
 
 
-def parts(jobs: Mapping[str, Job], job: Job, args: FlowArgs) -> Iterator[Job]:
+def parts(jobs: Mapping[str, Job], job: Job, args: CallArgs) -> Iterator[Job]:
     """Yields the jobs whose code makes up a job, each when it has been lent its own args."""
     waiting: list[tuple[Job, frozenset[str] | None]] = [(job, frozenset())]
     while waiting:
@@ -35,7 +35,7 @@ def parts(jobs: Mapping[str, Job], job: Job, args: FlowArgs) -> Iterator[Job]:
         if above is None:
             yield step
             continue
-        above = args.lend(step.args, above, step.where)
+        above = args.add_defaults(step.args, above, step.where)
         ahead = [*((jobs[name], above) for name in step.before), (step, None)]
         waiting += reversed([*ahead, *((jobs[name], above) for name in step.after)])
 
@@ -67,7 +67,7 @@ class Steps:
         self.job = job
         self.caller = job.name
         self.layers = [Layer(job.args, True), *layers]
-        self.args = FlowArgs({})
+        self.args = CallArgs({})
         self.phase: Phase = "args"
         self.runs = Runs()
         self.leases: list[Lease] = []
@@ -123,7 +123,7 @@ class Steps:
         Raises:
             InvalidJobArgs: A template cannot be rendered.
         """
-        self.args = FlowArgs(merge([*self.session.file.base, *self.layers], self.job.where))
+        self.args = CallArgs(merge([*self.session.file.base, *self.layers], self.job.where))
 
     def execute(self, block: Block | None, part: Job) -> Any:
         """Runs one block of code of a part, if there is one, and returns what it returns."""

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ojobchannels.manager import Launch
-from ojobchannels.manager.launcher import Launcher, NotRun
+from ojobchannels.manager.launcher import DidNotRun, Launcher
 from ojobchannels.ojob.run.job_call import Flow
 from ojobchannels.ojob.run.job_locks import INTERRUPTED
 from ojobchannels.ojob.run.job_steps import Steps
@@ -129,7 +129,7 @@ class _Launched:
         self._session = session
         self._obstacle = obstacle
         self._settled = False
-        self._not: NotRun | None = None
+        self._not: DidNotRun | None = None
         self._lock = threading.Lock()
 
     def work(self, launch: Launch) -> Any:
@@ -140,14 +140,14 @@ class _Launched:
         with self._lock:
             called_off, self._settled = self._settled, True
         if called_off:
-            raise self._not or NotRun("skipped", INTERRUPTED)
+            raise self._not or DidNotRun("skipped", INTERRUPTED)
         obstacle = self._session.obstacle() or self._obstacle
         outcome = self.flow.call_off("depsfail", obstacle) if obstacle else self.flow.run()
         self._session.keep(outcome)
         if outcome.error is not None:
             raise outcome.error
         if outcome.status in ("skipped", "depsfail"):
-            raise NotRun(outcome.status, outcome.reason or "")
+            raise DidNotRun(outcome.status, outcome.reason or "")
         return self.flow.answer
 
     def call_off(self) -> None:
@@ -168,7 +168,7 @@ class _Launched:
         with self._lock:
             called_off, self._settled = not self._settled, True
             if called_off:
-                self._not = NotRun(status, reason)
+                self._not = DidNotRun(status, reason)
                 self.flow.launch = self.launch
                 self._session.keep(self.flow.call_off(status, reason))
         return called_off

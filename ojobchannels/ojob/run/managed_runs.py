@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ojobchannels.documents import check_value
+from ojobchannels.documents import json_or_repr
 from ojobchannels.errors import (
-    InvalidValue,
     RunNotStarted,
 )
 from ojobchannels.manager import JobRun, current_run
@@ -98,12 +97,4 @@ def for_the_record(args: Mapping[str, Any]) -> dict[str, Any]:
 
 def documents(args: Mapping[str, Any]) -> dict[str, Any]:
     """Returns args as JSON, with the `repr` of what is none."""
-    return {str(key): _document(value) for key, value in args.items()}
-
-
-def _document(value: Any) -> Any:
-    try:
-        check_value(value)
-    except InvalidValue:
-        return repr(value)
-    return value
+    return {str(key): json_or_repr(value) for key, value in args.items()}

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ojobchannels.manager import Launch
-from ojobchannels.manager.launcher import DEAF
+from ojobchannels.manager.launcher import SIGNAL_POLL_SECONDS
 from ojobchannels.ojob.run.job_call import Flow
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Agenda:
             if launches:
                 self._session.launches.in_time(dep, partial(self._give_up, flow))
         before = [one for launches in (self._opening, *missing.values()) for one in launches]
-        if not (file.beside or flow.job.beside):
+        if not (file.is_async or flow.job.is_async):
             self._call_after(before, flow)
             return
         call = partial(self._call_beside, flow)
@@ -125,5 +125,5 @@ class Agenda:
 
 def _await(launch: Launch, unless: Callable[[], bool] = lambda: False) -> None:
     """Waits for a launch, open to signals."""
-    while not launch.wait(DEAF) and not unless():
+    while not launch.wait(SIGNAL_POLL_SECONDS) and not unless():
         pass

@@ -26,9 +26,9 @@ class Lines:
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         if event.kind in ("log", "failed"):
-            self.told.append(event.told)
+            self.told.append(event.message)
 
     def close(self) -> None:
         pass
@@ -104,9 +104,9 @@ def test_a_fault_is_found_before_anything_runs(tmp_path: Path) -> None:
     path.write_text("jobs:\n- name: A\n  lang: sh\n  exec: |\n    echo a\n    if true; then )\n")
     with pytest.raises(JobFileError) as caught:
         check_file(path)
-    (problem,) = caught.value.problems
-    assert problem.line == 6
-    assert problem.message.startswith("this is not shell: ")
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.line == 6
+    assert diagnostic.message.startswith("this is not shell: ")
 
 
 def test_the_timeout_ends_all_that_it_started(shell: Shell, tmp_path: Path) -> None:
@@ -160,9 +160,9 @@ class Stopping(Lines):
         super().__init__()
         self._control = control
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         if (event.kind, event.level, event.job) == ("log", "info", "Tick"):  # not that it was late
-            super().tell(event)
+            super().emit(event)
             self._control.stop()
 
 

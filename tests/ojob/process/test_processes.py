@@ -220,7 +220,7 @@ def test_a_second_run_of_a_unique_file_ends_at_once(
     second = start("Work", unique)
     out, _ = second.communicate()
     assert second.returncode == 1  # as of any program that raises
-    assert f"f.yaml runs already: process {first.pid} holds '{tmp_path / 'f.pid'}'; " in out
+    assert f"f.yaml is already running: process {first.pid} holds '{tmp_path / 'f.pid'}'; " in out
     first.kill()
     first.wait()
     third = start("Work", unique)
