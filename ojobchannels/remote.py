@@ -246,11 +246,10 @@ class Servers(Generic[_Settings, _Server]):
     def release(self, server: _Server) -> None:
         """Count one handle less; close the server after the last."""
         with self._mutex:
-            for settings, shared in self._shared.items():
-                if shared.server is server:
-                    break
-            else:
-                return  # `close` has closed it
+            settings = next((key for key, at in self._shared.items() if at.server is server), None)
+            if settings is None:  # `close` has closed it
+                return
+            shared = self._shared[settings]
             shared.users -= 1
             if shared.users:
                 return
