@@ -431,7 +431,7 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a rule that is nothing": (
         "jobs:\n- name: A\n  check: {in: {a: }}",
-        "3:18: jobs[0].check.in.a: expected text, found nothing; write one, or take the key out",
+        "3:16: jobs[0].check.in.a: expected text, found nothing; write one, or take the key out",
     ),
     "code that is no Python": (
         "jobs:\n- name: A\n  exec: |\n    x = 1\n    if x\n      y = 2",
@@ -642,7 +642,7 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         "folder.yaml": "folder.yaml: cannot read it: Is a directory; name a file in it",
         "latin.yaml": "latin.yaml:1:7: the byte 0xE4 is not UTF-8; save the file as UTF-8",
         "jobs.txt": "jobs.txt: this is no job file by its name; a job file ends in .yaml, ",
-        "broken.json": "broken.json:2:9: this is not JSON: no ':' stands before this; put",
+        "broken.json": "broken.json:2:9: this is not JSON: a comma or a colon is missing",
     }.items():
         with pytest.raises(JobFileError) as caught:
             check_file(tmp_path / name)
