@@ -6,8 +6,10 @@ A forked child does not touch the parent's client, and makes its own when it fir
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 from typing import Any, Final, NamedTuple
+from urllib.parse import parse_qsl
 
 import pymongo
 from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
@@ -33,6 +35,7 @@ Row = dict[str, Any]
 # within half a second, and the DNS.
 _SOCKET_TIMEOUT_MS: Final = 5_000
 _CLOSING: Final = 0.5
+_FILES: Final = {"tlscafile", "tlscertificatekeyfile", "tlscrlfile"}
 
 
 class _PlainIntegers(TypeDecoder):
@@ -176,6 +179,11 @@ def _refusal(settings: Settings, error: Exception) -> InvalidOption:
             "mongodb+srv:// needs the package dnspython",
             "install it with: pip install 'ojobchannels-mongo[srv]'",
         )
+    for name, path in parse_qsl(settings.url.partition("?")[2]) if settings.is_clear else ():
+        if name.lower() in _FILES and not os.access(path, os.R_OK):
+            return InvalidOption(
+                "option 'url'", f"{name}: cannot read the file {path!r}", URL_ADVICE
+            )
     if settings.may_hide_secrets:
         reason = f"the driver does not accept it ({type(error).__name__})"
     else:

@@ -124,7 +124,7 @@ def test_the_largest_value_goes_in_and_a_larger_one_is_refused_before_it_is_sent
             lambda: channel.get_set(largest, "key", {"$ref": "x" * LIMIT}),
             lambda: channel.add("other", ["x" * LIMIT]),
         ):
-            with pytest.raises(oc.InvalidValue, match="MongoDB takes 16777216"):
+            with pytest.raises(oc.InvalidValue, match="MongoDB accepts 16777216"):
                 attempt()
         assert channel.size() == 1
 

@@ -445,7 +445,7 @@ class Move:
 
 def test_a_server_that_is_no_cluster_is_not_taken_for_one(server: RedisServer) -> None:
     """The option says so, and the server does not."""
-    with pytest.raises((oc.InvalidOption, oc.ChannelUnavailable), match="luster"):
+    with pytest.raises((oc.InvalidOption, oc.ChannelUnavailable), match="cluster"):
         oc.open_channel("orders", server.url, cluster=True)
 
 
