@@ -335,7 +335,7 @@ class FireTimeTaken(JobError, RuntimeError):
         )
 
 
-class Problem(NamedTuple):
+class Diagnostic(NamedTuple):
     """One fault of a job file.
 
     Attributes:
@@ -363,9 +363,9 @@ class Problem(NamedTuple):
 class JobFileError(JobError, ValueError):
     """A job file, or one that it includes, is faulty; nothing of it was run."""
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
-        self.problems = problems
-        super().__init__("\n".join(map(str, problems)))
+    def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
+        self.diagnostics = diagnostics
+        super().__init__("\n".join(map(str, diagnostics)))
 
 
 class InvalidJobArgs(JobError, ValueError):

@@ -34,8 +34,8 @@ def told() -> Iterator[None]:
     except click.UsageError as error:
         raise Refused(_wrong_call(error)) from error
     except JobFileError as error:
-        for problem in error.problems:
-            click.echo(str(problem), err=True)
+        for diagnostic in error.diagnostics:
+            click.echo(str(diagnostic), err=True)
         raise click.exceptions.Exit(WRONG) from error
     except ChannelError as error:
         raise Refused(" ".join(str(error).splitlines())) from error

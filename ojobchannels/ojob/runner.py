@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ojobchannels.errors import CodeFailed, JobMisuse
-from ojobchannels.ojob.args.layers import FlowArgs, Layer, merge
+from ojobchannels.ojob.args.layers import CallArgs, Layer, merge
 from ojobchannels.ojob.daemon.control import Control
 from ojobchannels.ojob.daemon.daemon import Daemon
 from ojobchannels.ojob.load.file_help import check_expected
@@ -163,8 +163,8 @@ def _output_configured(file: JobFile, output: Output) -> Iterator[None]:
             from ojobchannels.ojob.report.log_file import LogFile, LogFiles  # fcntl, likewise
 
             files = LogFile(LogFiles.of(file.log_files))
-            stack.enter_context(output.also(files, instead=not file.on_console))
-        elif not file.on_console:
+            stack.enter_context(output.also(files, instead=not file.log_to_console))
+        elif not file.log_to_console:
             stack.enter_context(output.only())
         yield
 
@@ -190,11 +190,11 @@ def manager_config(path: str | Path, args: Mapping[str, Any] | None = None) -> M
             continue
         job = file.jobs[name]
         layers = [*file.base, Layer(job.args, True), command_line, Layer(call, True)]
-        flow_args = FlowArgs(merge(layers, job.where))
-        for part in parts(file.jobs, job, flow_args):
+        call_args = CallArgs(merge(layers, job.where))
+        for part in parts(file.jobs, job, call_args):
             if part.bundled and part.name == INIT:
                 return ManagerConfig(
-                    flow_args.values.get("chJobs"), flow_args.values.get("chLocks")
+                    call_args.values.get("chJobs"), call_args.values.get("chLocks")
                 )
     return None
 

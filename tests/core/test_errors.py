@@ -11,7 +11,7 @@ import pytest
 
 import ojobchannels as oc
 from ojobchannels import errors
-from ojobchannels.errors import Problem
+from ojobchannels.errors import Diagnostic
 
 SAMPLES: list[tuple[errors.ChannelError, type[Exception], list[str]]] = [
     (oc.InvalidKey("$.a[1]", "nan is not JSON"), ValueError, ["$.a[1]", "nan is not JSON"]),
@@ -58,7 +58,7 @@ SAMPLES: list[tuple[errors.ChannelError, type[Exception], list[str]]] = [
         ["logs/a.log", "Permission denied", "logFolder"],
     ),
     (
-        oc.JobFileError((Problem("a.yaml", 3, 5, "jobs[0]", "no name", "add one"),)),
+        oc.JobFileError((Diagnostic("a.yaml", 3, 5, "jobs[0]", "no name", "add one"),)),
         ValueError,
         ["a.yaml:3:5", "jobs[0]", "no name", "add one"],
     ),

@@ -28,7 +28,7 @@ def check(ctx: click.Context, file: str, lang: str | None, as_json: bool) -> Non
     except JobFileError as error:
         if not as_json:
             raise
-        print_json([problem._asdict() for problem in error.problems])
+        print_json([diagnostic._asdict() for diagnostic in error.diagnostics])
         ctx.exit(2)
     if as_json:
         print_json([])

@@ -60,7 +60,7 @@ def merged(maps: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return result
 
 
-class FlowArgs:
+class CallArgs:
     """The one map of args that all steps of a flow share.
 
     The own args of a `from` or `to` job are lent to the map when its turn comes. They rank below
@@ -75,7 +75,9 @@ class FlowArgs:
         self.values = values
         self._lent: dict[str, Any] = {}
 
-    def lend(self, own: Mapping[str, Any], above: frozenset[str], where: str) -> frozenset[str]:
+    def add_defaults(
+        self, own: Mapping[str, Any], above: frozenset[str], where: str
+    ) -> frozenset[str]:
         """Lends the own args of a step; `above` are those of the steps that it is part of.
 
         Returns:

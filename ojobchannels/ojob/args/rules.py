@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from ojobchannels.documents import check_value, encode, same
-from ojobchannels.errors import InvalidJobArgs, InvalidValue, Problem
+from ojobchannels.errors import Diagnostic, InvalidJobArgs, InvalidValue
 from ojobchannels.ojob.args.templates import copied
 from ojobchannels.ojob.yaml.positions import DocumentPath
 from ojobchannels.ojob.yaml.source import Source
@@ -26,7 +26,7 @@ _WORDS: Final = {"true": True, "false": False, "null": None}
 _BOOLEANS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
-class RuleFault(Exception):
+class InvalidRule(Exception):
     """A rule that cannot be read: why, and what to do."""
 
     def __init__(self, reason: str, advice: str) -> None:
@@ -62,7 +62,7 @@ class Rule(NamedTuple):
         """Reads a rule.
 
         Raises:
-            RuleFault: It is none.
+            InvalidRule: It is none.
         """
         steps = list(_steps(text))
         defaults = [step.given[0] for step in steps if step.name == "default"]
@@ -86,7 +86,7 @@ class Rule(NamedTuple):
         _put(args, self.path, value)
 
 
-def rule_faults(source: Source, path: DocumentPath, job: Mapping[str, Any]) -> Iterator[Problem]:
+def rule_faults(source: Source, path: DocumentPath, job: Mapping[str, Any]) -> Iterator[Diagnostic]:
     """Yields what is wrong with the rules of a job, given as it was read."""
     check = job.get("check")
     for key in ("in", "out"):
@@ -95,9 +95,9 @@ def rule_faults(source: Source, path: DocumentPath, job: Mapping[str, Any]) -> I
             if isinstance(text, str) and text:
                 try:
                     Rule.read(name, text)
-                except RuleFault as fault:
+                except InvalidRule as fault:
                     place = (*path, "check", key, name)
-                    yield source.problem(place, fault.reason, fault.advice)
+                    yield source.diagnostic(place, fault.reason, fault.advice)
 
 
 def apply_rules(rules: tuple[Rule, ...], args: dict[str, Any], where: str) -> None:
@@ -120,7 +120,7 @@ def _steps(text: str) -> Iterator[_Step]:
     try:
         node = ast.parse(f"value.{text.strip()}", mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise RuleFault(
+        raise InvalidRule(
             f"`{text}` is no rule", "write a chain such as `isString.default('none')`"
         ) from None
     found: list[_Step] = []
@@ -130,7 +130,7 @@ def _steps(text: str) -> Iterator[_Step]:
             given = tuple(_literal(one) for one in node.args)
             node = node.func
         if not isinstance(node, ast.Attribute):
-            raise RuleFault(f"`{text}` is no rule", "write a chain such as `isString`")
+            raise InvalidRule(f"`{text}` is no rule", "write a chain such as `isString`")
         found.append(_checked(_Step(node.attr, given)))
         node = node.value
     yield from reversed(found)
@@ -139,21 +139,21 @@ def _steps(text: str) -> Iterator[_Step]:
 def _checked(step: _Step) -> _Step:
     known = _STEPS.get(step.name)
     if known is None:
-        raise RuleFault(f"there is no rule `{step.name}`", did_you_mean(step.name, _STEPS))
+        raise InvalidRule(f"there is no rule `{step.name}`", did_you_mean(step.name, _STEPS))
     if len(step.given) != known.takes:
         count = "nothing" if known.takes == 0 else f"{known.takes} value{'s' * (known.takes > 1)}"
-        raise RuleFault(f"`{step.name}` takes {count} in brackets", f"write `{known.example}`")
+        raise InvalidRule(f"`{step.name}` takes {count} in brackets", f"write `{known.example}`")
     if step.name == "oneOf" and not isinstance(step.given[0], list):
-        raise RuleFault("`oneOf` takes a list", f"write `{known.example}`")
+        raise InvalidRule("`oneOf` takes a list", f"write `{known.example}`")
     if step.name == "between" and not all(map(_is_number, step.given)):
-        raise RuleFault("`between` takes numbers", f"write `{known.example}`")
+        raise InvalidRule("`between` takes numbers", f"write `{known.example}`")
     if step.name == "match" and not isinstance(step.given[0], str):
-        raise RuleFault("`match` takes a text", f"write `{known.example}`")
+        raise InvalidRule("`match` takes a text", f"write `{known.example}`")
     if step.name == "match":
         try:
             re.compile(step.given[0])
         except re.error as error:
-            raise RuleFault(f"`match` takes a regular expression: {error}", "mend it") from None
+            raise InvalidRule(f"`match` takes a regular expression: {error}", "mend it") from None
     return step
 
 
@@ -170,7 +170,7 @@ def _literal(node: ast.expr) -> Any:
         check_value(value)
     except (ValueError, TypeError, InvalidValue):
         said = f"`{ast.unparse(node)}` is no plain value"
-        raise RuleFault(said, "write a number, a list, or a text in quotes") from None
+        raise InvalidRule(said, "write a number, a list, or a text in quotes") from None
     return value
 
 

@@ -42,7 +42,7 @@ def compile_module(source: Source, path: DocumentPath, text: str) -> CodeType:
         lines.shift_columns(tree)
         code: CodeType = compile(tree, lines.name, "exec", dont_inherit=True)
     except SYNTAX_ERRORS as error:
-        raise JobFileError((lines.problem(error),)) from None
+        raise JobFileError((lines.diagnostic(error),)) from None
     linecache.cache[lines.name] = lines.linecache_entry
     return code
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import inspect
 import linecache
-from collections.abc import Iterator, Mapping
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import CodeType, FunctionType
 from typing import Any, Final, NamedTuple, Protocol, cast
 
@@ -21,7 +24,8 @@ HELPERS: Final = (
 )
 """The names that every block has besides `args`: parameters, so that a block may reassign them."""
 
-_WRAPPER: Final = f"def block({', '.join(HELPERS)}):\n    global args\n"
+_INDENT: Final = "    "
+_WRAPPER: Final = f"def block({', '.join(HELPERS)}):\n{_INDENT}global args\n"
 SYNTAX_ERRORS: Final = (SyntaxError, ValueError, RecursionError, MemoryError)
 """What the compiler raises for a text that is not valid Python."""
 
@@ -30,6 +34,11 @@ _JAVASCRIPT_NAMES: Final = frozenset(
     "sleep true undefined".split()
 )
 _GENERATOR_FLAGS: Final = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+_MENTIONS: Final = re.compile(r"\b(job|launch|channel)\b")
+"""Matches a block that may name a job or a channel, which is checked too."""
+
+_CHECKED: Final = "<checked block>"
+"""The file name of a block that is only checked."""
 
 
 class Call(NamedTuple):
@@ -64,10 +73,14 @@ class PythonHost(Host, Protocol):
 
 
 class Python:
-    """A block of Python."""
+    """A block of Python, compiled at its first run."""
 
-    def __init__(self, code: CodeType) -> None:
-        self._code = code
+    def __init__(self, compile: Callable[[], CodeType]) -> None:
+        self._compile = compile
+
+    @cached_property
+    def _code(self) -> CodeType:
+        return self._compile()
 
     def run(self, host: PythonHost) -> Any:
         """Run the block, and return its result."""
@@ -114,19 +127,58 @@ class Block:
 
 
 def compile_block(source: Source, path: DocumentPath, text: str, title: str) -> Block:
-    """Compile the text at `path`, so that tracebacks show its lines.
+    """Check the text at `path`, and return a block that is compiled at its first run.
 
-    The parsed statements become the body of a function. Indenting the text instead would change
-    string literals of several lines.
+    Most blocks are valid and call no job: one call of the compiler proves that. Only for the
+    others, and for a run, the syntax tree is built, with the positions of its nodes in the file.
 
     Raises:
-        JobFileError: It is not Python that is valid in a function.
+        JobFileError: It is not valid Python for the body of a function.
+    """
+    folded = source.position(path).style == ">"
+    if not folded and not _MENTIONS.search(text) and _is_valid(text):
+        return Block(Python(lambda: _compiled(source, path, text, title)[0]))
+    code, tree, lines = _compiled(source, path, text, title)
+    return Block(Python(lambda: code), tuple(_calls(tree, lines)), tuple(_openings(tree, lines)))
+
+
+def _is_valid(text: str) -> bool:
+    """Return whether a text certainly compiles as the body of a function, without a warning.
+
+    The indentation may change string literals, which makes no difference here.
+    """
+    if "\r" in text:
+        return False
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", module=_CHECKED)
+        try:
+            body = text.replace("\n", f"\n{_INDENT}")
+            module = compile(f"{_WRAPPER}{_INDENT}{body}\n", _CHECKED, "exec", dont_inherit=True)
+        except SYNTAX_ERRORS:
+            return False
+    return not _function_in(module).co_flags & _GENERATOR_FLAGS
+
+
+def _function_in(module: CodeType) -> CodeType:
+    return next(part for part in module.co_consts if isinstance(part, CodeType))
+
+
+def _compiled(
+    source: Source, path: DocumentPath, text: str, title: str
+) -> tuple[CodeType, ast.Module, CodeLines]:
+    """Compile a block so that tracebacks show its lines in the file.
+
+    The statements are put into a function as they are parsed. Indenting the text instead would
+    change string literals of several lines.
+
+    Raises:
+        JobFileError: It is not valid Python for the body of a function.
     """
     lines = CodeLines(source, path, text)
     try:
         tree = ast.parse(lines.padded, lines.name)
     except SYNTAX_ERRORS as error:
-        raise JobFileError((lines.problem(error),)) from None
+        raise JobFileError((lines.diagnostic(error),)) from None
     if lost := lines.lost_in_comment():
         raise JobFileError((lost,))
     lines.shift_columns(tree)
@@ -136,15 +188,13 @@ def compile_block(source: Source, path: DocumentPath, text: str, title: str) -> 
         cast(ast.FunctionDef, wrapper.body[0]).body += tree.body
         module = compile(wrapper, lines.name, "exec", dont_inherit=True)
     except SYNTAX_ERRORS as error:
-        raise JobFileError((lines.problem(error, shifted=True),)) from None
-    code = next(part for part in module.co_consts if isinstance(part, CodeType))
+        raise JobFileError((lines.diagnostic(error, shifted=True),)) from None
+    code = _function_in(module)
     if code.co_flags & _GENERATOR_FLAGS:
-        reason = "`yield` and `await` are not allowed at the top level of a block"
-        advice = "put them into a function"
-        raise JobFileError((source.problem(path, reason, advice),))
+        reason = "`yield` is not allowed at the top level of a block"
+        raise JobFileError((source.diagnostic(path, reason, "put it into a function"),))
     linecache.cache[lines.name] = lines.linecache_entry
-    code = code.replace(co_name=title, co_qualname=title)
-    return Block(Python(code), tuple(_calls(tree, lines)), tuple(_openings(tree, lines)))
+    return code.replace(co_name=title, co_qualname=title), tree, lines
 
 
 def as_body(text: str) -> str:
@@ -157,7 +207,7 @@ def as_body(text: str) -> str:
 
 
 def has_no_effect(text: str) -> bool:
-    """Return whether a text must be meant as a name: one line that is not code, or does nothing."""
+    """Return whether a text must be meant as a name: one line that is not code or does nothing."""
     if "\n" in text.strip():
         return False
     try:
@@ -180,7 +230,7 @@ def _calls(tree: ast.Module, lines: CodeLines) -> Iterator[Call]:
                 lineno=line,
                 col_offset=offset,
             ) if called not in bound:
-                yield Call(name, *lines.position(line, offset))
+                yield Call(name, *lines.position_of(line, offset))
 
 
 def _openings(tree: ast.Module, lines: CodeLines) -> Iterator[Opening]:
@@ -192,7 +242,7 @@ def _openings(tree: ast.Module, lines: CodeLines) -> Iterator[Opening]:
                     value = ast.literal_eval(config)
                 except ValueError:
                     continue  # known only when it runs
-                yield Opening(value, *lines.position(config.lineno, config.col_offset))
+                yield Opening(value, *lines.position_of(config.lineno, config.col_offset))
 
 
 def _bound(tree: ast.Module) -> Iterator[str | None]:

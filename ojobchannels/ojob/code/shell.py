@@ -135,7 +135,7 @@ def _map_in(line: str | None) -> dict[str, Any] | None:
 
 
 def _follow(process: subprocess.Popen[bytes], report: _OutputReport, host: Host) -> None:
-    """Report what a script writes until it, and all that it has started, have closed their output."""
+    """Report what a script and the processes it has started write, until all close their output."""
     with selectors.DefaultSelector() as selector:
         for name, stream in (("out", process.stdout), ("err", process.stderr)):
             if stream is not None:

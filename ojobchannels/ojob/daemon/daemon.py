@@ -12,7 +12,7 @@ from ojobchannels.ojob.daemon.channel_watch import ChannelWatch
 from ojobchannels.ojob.daemon.control import Control, Request
 from ojobchannels.ojob.daemon.schedule import Schedule
 from ojobchannels.ojob.load.job_file import JobFile
-from ojobchannels.ojob.load.schedule_spec import Timing
+from ojobchannels.ojob.load.schedule_spec import ScheduleSpec
 from ojobchannels.ojob.process.interrupts import Interrupted
 from ojobchannels.ojob.run.job_call import JobCall
 from ojobchannels.ojob.run.session import Session
@@ -52,11 +52,11 @@ class Daemon:
         elif call.job.is_for_now:
             return False
         elif not self.session.daemon:
-            what = "fire times" if call.job.timing else "changes"
+            what = "fire times" if call.job.schedule else "changes"
             text = f"its {what} come after the run has ended; write `daemon: true` under `ojob`"
             self.session.output.log(call.job.name, "warn", text)
-        elif call.job.timing is not None:
-            self._schedule(call, call.job.timing)
+        elif call.job.schedule is not None:
+            self._schedule(call, call.job.schedule)
         elif call.job.watched is not None:
             self._watch(call, call.job.watched)
         return True
@@ -68,9 +68,9 @@ class Daemon:
         for watch in self._watches:
             watch.join()
 
-    def _schedule(self, call: JobCall, timing: Timing) -> None:
+    def _schedule(self, call: JobCall, spec: ScheduleSpec) -> None:
         """Start the schedule of a call, or continue that of an earlier version of the file."""
-        schedule = Schedule(self.session, call.job, timing, call.layers[1:], self._began)
+        schedule = Schedule(self.session, call.job, spec, call.layers[1:], self._began)
         previous = next((one for one in self._previous if one.name == call.job.name), None)
         if previous is not None:
             self._previous.remove(previous)
@@ -117,7 +117,7 @@ class Daemon:
         try:
             file = self._load()
         except (JobFileError, InvalidJobArgs) as error:
-            for each in error.problems if isinstance(error, JobFileError) else (error,):
+            for each in error.diagnostics if isinstance(error, JobFileError) else (error,):
                 output.log("ojob", "error", str(each))
             output.log("ojob", "error", "reload failed; still running the previous version")
             return

@@ -22,7 +22,7 @@ from ojobchannels.manager.records import iso
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.languages import Level
 from ojobchannels.ojob.load.job_file import Job
-from ojobchannels.ojob.load.schedule_spec import Timing
+from ojobchannels.ojob.load.schedule_spec import ScheduleSpec
 from ojobchannels.ojob.report.outcomes import describe
 from ojobchannels.ojob.run.job_call import JobCall
 from ojobchannels.ojob.run.manager_binding import ManagerConfig
@@ -68,7 +68,7 @@ class Schedule:
     Args:
         session: The run of the job file.
         job: The job.
-        timing: Its fire times.
+        spec: Its fire times and what happens when one is missed.
         layers: The args of each call.
         began: The moment from which its fire times count; by default now.
     """
@@ -77,16 +77,16 @@ class Schedule:
         self,
         session: Session,
         job: Job,
-        timing: Timing,
+        spec: ScheduleSpec,
         layers: list[Layer],
         began: int | None = None,
     ) -> None:
         self._session = session
         self._job = job
-        self._timing = timing
+        self._spec = spec
         self._layers = layers
-        self._runs_all = timing.misfire == "all"
-        self._trigger = timing.trigger(zone_of(session.file.zone))
+        self._runs_all = spec.misfire == "all"
+        self._trigger = spec.trigger(zone_of(session.file.timezone))
         self._scheduler = session.scheduler
         self._lock = threading.Lock()
         self._handled_until: int | None = None
@@ -194,14 +194,14 @@ class Schedule:
         self._skip(self._missed(after, until), "missed: no process was running")
         if not is_free:
             return
-        if self._timing.misfire == "none" and self._scheduler.clock.now() - until > MAX_DELAY_MS:
+        if self._spec.misfire == "none" and self._scheduler.clock.now() - until > MAX_DELAY_MS:
             self._skip([until], f"missed: more than {MAX_DELAY_MS // 1000} s late")
         elif not self._stops(call):
             self._run(call, name, launch.launch_id)
 
     def _run(self, call: JobCall, name: str | None, launch_id: str) -> None:
         managed = self._run_name(call) is not None
-        if not self._active.begin(alone=not managed and not self._timing.overlaps):
+        if not self._active.begin(alone=not managed and not self._spec.overlaps):
             self._skip([call.fire_time or 0], "the previous run is still active")
             return
         try:
@@ -241,7 +241,7 @@ class Schedule:
                 self._log("warn", f"not run for {times}: {reason}")
 
     def _stops(self, call: JobCall) -> bool:
-        block = self._timing.stop_when
+        block = self._spec.stop_when
         if block is None:
             return False
         call.render_args()
@@ -285,7 +285,7 @@ class Schedule:
 
     def _claim_name(self, call: JobCall) -> str | None:
         """Return the name under which servers share the fire times; None if they do not."""
-        once = f"job {self._job.name}" if self._timing.once else None
+        once = f"job {self._job.name}" if self._spec.once else None
         return self._run_name(call) or once
 
     def _run_name(self, call: JobCall) -> str | None:
@@ -300,7 +300,7 @@ class Schedule:
 
     def _manager(self) -> JobManager:
         binding = self._session.binding
-        if self._timing.once:
+        if self._spec.once:
             return binding.required(self._job.name, "`once`")
         binding.init(self._job.name, ManagerConfig(None, None))
         return binding.required(self._job.name, "a schedule")

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import Any, Final, NamedTuple
 
 from ojobchannels.channels.opening import from_url
-from ojobchannels.errors import ChannelError, InvalidOption, Problem, UnknownChannelType
+from ojobchannels.errors import ChannelError, Diagnostic, InvalidOption, UnknownChannelType
 from ojobchannels.hookspecs import ChannelType, Option
 from ojobchannels.ojob.args.templates import has_template
 from ojobchannels.ojob.yaml.positions import DocumentPath
@@ -37,7 +37,7 @@ class ConfigFault(NamedTuple):
     here: bool = False
 
 
-def faults_in_args(source: Source, path: DocumentPath, args: Any) -> Iterator[Problem]:
+def faults_in_args(source: Source, path: DocumentPath, args: Any) -> Iterator[Diagnostic]:
     """Yields what is wrong with the channels of the manager in args, or in a list of args."""
     if isinstance(args, list):
         for at, one in enumerate(args):
@@ -45,7 +45,7 @@ def faults_in_args(source: Source, path: DocumentPath, args: Any) -> Iterator[Pr
     for key in _CHANNELS if isinstance(args, dict) else ():
         for fault in config_faults(args.get(key)):
             where = (*path, key, *fault.path)
-            yield source.problem(where, fault.message, fault.hint, at_key=fault.at_key)
+            yield source.diagnostic(where, fault.message, fault.hint, at_key=fault.at_key)
 
 
 def config_faults(config: Any) -> Iterator[ConfigFault]:

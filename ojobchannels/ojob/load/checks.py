@@ -11,11 +11,11 @@ from types import CodeType
 from typing import Any, Final, NamedTuple
 
 from ojobchannels.documents import check_value
-from ojobchannels.errors import InvalidValue, JobFileError, Problem
+from ojobchannels.errors import Diagnostic, InvalidValue, JobFileError
 from ojobchannels.ojob.args.rules import rule_faults
 from ojobchannels.ojob.args.templates import faulty_templates
 from ojobchannels.ojob.code.modules import compile_module, module_name
-from ojobchannels.ojob.code.python import Block, names_nothing_to_do
+from ojobchannels.ojob.code.python import Block, has_no_effect
 from ojobchannels.ojob.code.resolver import NO_TIMEOUT, PYTHON, Languages
 from ojobchannels.ojob.load.channel_configs import config_faults, faults_in_args
 from ojobchannels.ojob.load.file_help import help_faults
@@ -85,7 +85,7 @@ class Check:
     say where the manager keeps its channels. Without `languages`, code is not looked at.
 
     Attributes:
-        problems: All that is wrong.
+        diagnostics: All that is wrong.
         blocks: The compiled code, by file and path.
         other_files: The places of the job files that jobs of `type: jobs` name.
         modules: The compiled modules under `code`, by the names by which they are imported.
@@ -94,7 +94,7 @@ class Check:
     def __init__(
         self, sources: list[Source], *, whole: bool, places: bool, languages: Languages | None
     ) -> None:
-        self.problems: list[Problem] = []
+        self.diagnostics: list[Diagnostic] = []
         self.blocks: dict[tuple[str, DocumentPath], Block] = {}
         self.other_files: list[Mention] = []
         self.modules: dict[str, CodeType] = {}
@@ -109,10 +109,10 @@ class Check:
         ]
         for source in sources:
             self._read_jobs(source)
-            self.problems += zone_faults(source)
-            self.problems += shortcut_faults(source)
-            self.problems += help_faults(source)
-            self.problems += languages.faults(source) if languages else ()
+            self.diagnostics += zone_faults(source)
+            self.diagnostics += shortcut_faults(source)
+            self.diagnostics += help_faults(source)
+            self.diagnostics += languages.faults(source) if languages else ()
             self._read_modules(source)
             self._check_args(source, ("init",), _map(source.data).get("init"))
         for job in self._all:
@@ -140,10 +140,10 @@ class Check:
             name = data.get("name")
             job = RawJob(name if isinstance(name, str) else "", source, ("jobs", at), data)
             if job.name in first:
-                line = source.place(first[job.name].path).line
+                line = source.position(first[job.name].path).line
                 said = f"there is another job {job.name!r} in line {line}"
-                self.problems.append(
-                    source.problem((*job.path, "name"), said, "rename one of them")
+                self.diagnostics.append(
+                    source.diagnostic((*job.path, "name"), said, "rename one of them")
                 )
             self._all.append(job)
             if job.name:
@@ -157,12 +157,12 @@ class Check:
             if name is None:
                 said = f"`{file}` is no module of Python"
                 hint = "name it like `helpers.py`, or put code of other languages under `exec`"
-                self.problems.append(source.problem(path, said, hint, at_key=True))
+                self.diagnostics.append(source.diagnostic(path, said, hint, at_key=True))
             elif isinstance(text, str) and self._languages is not None:
                 try:
                     self.modules[name] = compile_module(source, path, text)
                 except JobFileError as error:
-                    self.problems += error.problems
+                    self.diagnostics += error.diagnostics
 
     def _read_todo(self, source: Source) -> Iterator[Mention]:
         entries = source.data.get("todo") if isinstance(source.data, dict) else None
@@ -184,12 +184,12 @@ class Check:
         job = self._jobs.get(str(entry.get("name") or entry.get("job")))
         if job is None or (entry.get("type") is None and not given):
             return
-        self.problems += manner_faults(source, path, entry, job.data)
+        self.diagnostics += manner_faults(source, path, entry, job.data)
         if self._languages is None or given.get("timeout") is None:
             return
         if self._languages.of(job.source, job.data) == PYTHON:
             where = (*path, "typeArgs", "timeout")
-            self.problems.append(source.problem(where, *NO_TIMEOUT, at_key=True))
+            self.diagnostics.append(source.diagnostic(where, *NO_TIMEOUT, at_key=True))
 
     def _check_each(self, job: RawJob) -> None:
         if job.data.get("each") is None or self._languages is None:
@@ -197,14 +197,14 @@ class Check:
         if (name := self._languages.of(job.source, job.data)) != PYTHON:
             said = f"`each` is for Python; the code of this job is {name}"
             hint = "write the job in Python, or launch the jobs"
-            problem = job.source.problem((*job.path, "each"), said, hint, at_key=True)
-            self.problems.append(problem)
+            diagnostic = job.source.diagnostic((*job.path, "each"), said, hint, at_key=True)
+            self.diagnostics.append(diagnostic)
 
     def _check_job(self, job: RawJob) -> None:
-        self.problems += rule_faults(job.source, job.path, job.data)
+        self.diagnostics += rule_faults(job.source, job.path, job.data)
         self._check_each(job)
         faults = list(file_faults(job.source, job.path, job.data))
-        self.problems += faults
+        self.diagnostics += faults
         if job.data.get("type") == "jobs" and not faults:
             path: DocumentPath = (*job.path, "typeArgs", "file")
             self.other_files.append(Mention(_map(job.data["typeArgs"])["file"], job.source, path))
@@ -212,11 +212,11 @@ class Check:
         for key in ("exec", "catch"):
             if isinstance(job.data.get(key), str) and (key == "exec" or self._is_handler(job)):
                 self._compile(job, (*job.path, key))
-        self.problems += timing_faults(job.source, job.path, job.data)
-        self.problems += watch_faults(job.source, job.path, job.data)
-        self.problems += lock_faults(job.source, job.path, job.data)
+        self.diagnostics += timing_faults(job.source, job.path, job.data)
+        self.diagnostics += watch_faults(job.source, job.path, job.data)
+        self.diagnostics += lock_faults(job.source, job.path, job.data)
         if self._languages is not None:
-            self.problems += self._languages.process_faults(job.source, job.path, job.data)
+            self.diagnostics += self._languages.process_faults(job.source, job.path, job.data)
         given = job.data.get("typeArgs")
         if isinstance(given, dict):
             self._check_args(job.source, (*job.path, "typeArgs", "lock"), given.get("lock"))
@@ -232,7 +232,7 @@ class Check:
         try:
             block = self._languages.block(job.source, path, job.data, title, is_value=is_value)
         except JobFileError as error:
-            self.problems += error.problems
+            self.diagnostics += error.diagnostics
             return
         if block is None:
             return
@@ -241,12 +241,14 @@ class Check:
             for fault in config_faults(opening.config):
                 if fault.here:
                     continue  # code may be prepared for it
-                problem = job.source.problem(path, fault.message, fault.hint)
-                self.problems.append(problem._replace(line=opening.line, column=opening.column))
+                diagnostic = job.source.diagnostic(path, fault.message, fault.hint)
+                self.diagnostics.append(
+                    diagnostic._replace(line=opening.line, column=opening.column)
+                )
         for call in block.calls if self._whole else ():
             if call.job not in self._jobs:
-                problem = job.source.problem(path, *self._unknown(call.job, job.source))
-                self.problems.append(problem._replace(line=call.line, column=call.column))
+                diagnostic = job.source.diagnostic(path, *self._unknown(call.job, job.source))
+                self.diagnostics.append(diagnostic._replace(line=call.line, column=call.column))
 
     def _check_args(self, source: Source, path: DocumentPath, value: Any) -> None:
         if isinstance(value, dict):
@@ -259,7 +261,7 @@ class Check:
         else:
             self._check_scalar(source, path, value)
             for template in faulty_templates(value) if isinstance(value, str) else ():
-                self.problems.append(source.problem(path, *_about_template(template)))
+                self.diagnostics.append(source.diagnostic(path, *_about_template(template)))
 
     def _check_scalar(
         self, source: Source, path: DocumentPath, value: Any, *, at_key: bool = False
@@ -269,7 +271,7 @@ class Check:
         except InvalidValue as error:
             number = isinstance(value, int | float)
             hint = "put quotes around it" if number else "args are JSON documents: write it without"
-            self.problems.append(source.problem(path, error.reason, hint, at_key=at_key))
+            self.diagnostics.append(source.diagnostic(path, error.reason, hint, at_key=at_key))
 
     def _check_names(self, todo: list[Mention]) -> None:
         mentions = [one for job in self._all for one in job.mentions("deps", "from", "to", "each")]
@@ -283,9 +285,9 @@ class Check:
             if name in self._jobs:
                 continue
             said, hint = self._unknown(name, source)
-            if "catch" in path and not names_nothing_to_do(name):
+            if "catch" in path and not has_no_effect(name):
                 hint = "code under `catch` stands alone, not in a list"
-            self.problems.append(source.problem(path, said, hint))
+            self.diagnostics.append(source.diagnostic(path, said, hint))
 
     def _unknown(self, name: str, source: Source) -> tuple[str, str]:
         """Says that there is no job of that name, and what to do: it may be a bundled one."""
@@ -321,7 +323,7 @@ class Check:
                 if len(circle) == 2:
                     by = "" if circle[1] in mentions else ", by one of its parts"
                     said, hint = f"{job.name!r} {alone}{by}", "take it out"
-                self.problems.append(job.source.problem(path, said, hint))
+                self.diagnostics.append(job.source.diagnostic(path, said, hint))
         if next(circles(parts), None) is None:
             self._check_sizes(parts)
         called = {one.name: self._put_off_to(one) for one in todo if one.name in self._jobs}
@@ -330,10 +332,12 @@ class Check:
             for dep, source, path in self._deps(name, parts):
                 if dep in self._jobs and dep not in called:
                     said = f"{name!r} is in the todo, but {dep!r}, for which it waits, is not"
-                    self.problems.append(source.problem(path, said, f"add {dep!r} to the todo"))
+                    self.diagnostics.append(
+                        source.diagnostic(path, said, f"add {dep!r} to the todo")
+                    )
                 elif when := called.get(dep):
                     said = f"{name!r} waits for {dep!r}, which is not run by the todo, but {when}"
-                    self.problems.append(source.problem(path, said, "take it out"))
+                    self.diagnostics.append(source.diagnostic(path, said, "take it out"))
 
     def _put_off_to(self, call: Mention) -> str | None:
         if call.name not in self._jobs:
@@ -352,7 +356,7 @@ class Check:
                 count = f"{sizes[name]:,}" if sizes[name] < 10**12 else "over 10^12"
                 said = f"by its parts, and theirs, {name!r} has {count} steps"
                 hint = f"{_MOST_STEPS:,} are the most: name each part less often"
-                self.problems.append(job.source.problem(mention.path, said, hint))
+                self.diagnostics.append(job.source.diagnostic(mention.path, said, hint))
 
     def _check_configs(self, sources: list[Source]) -> None:
         """Checks where the channels of the manager are to be, in the args of what opens them."""
@@ -361,12 +365,12 @@ class Check:
         for job in self._all:
             if job.name in opening:
                 path = (*job.path, "args")
-                self.problems += faults_in_args(job.source, path, job.data.get("args"))
+                self.diagnostics += faults_in_args(job.source, path, job.data.get("args"))
         for source in sources:
             for at, entry in enumerate(_maps(source.data, "todo")):
                 if entry.get("name") in opening or entry.get("job") in opening:
                     path = ("todo", at, "args")
-                    self.problems += faults_in_args(source, path, entry.get("args"))
+                    self.diagnostics += faults_in_args(source, path, entry.get("args"))
 
     def _deps(self, name: str, parts: Mapping[str, list[str]]) -> list[Mention]:
         """What a job waits for, itself or by one of the jobs that are parts of it."""

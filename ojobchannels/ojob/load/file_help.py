@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ojobchannels.documents import encode
-from ojobchannels.errors import InvalidJobArgs, Problem
+from ojobchannels.errors import Diagnostic, InvalidJobArgs
 from ojobchannels.ojob.schema.model import ExpectSpec, HelpSpec
 from ojobchannels.ojob.yaml.positions import DocumentPath
 from ojobchannels.ojob.yaml.source import Source
@@ -34,7 +34,7 @@ def help_of(specs: Iterable[HelpSpec | None]) -> Help:
     return Help(text, expects)
 
 
-def help_faults(source: Source) -> Iterator[Problem]:
+def help_faults(source: Source) -> Iterator[Diagnostic]:
     """Yields the arguments of which one file tells twice."""
     match source.data:
         case {"help": {"expects": list(expects)}}:
@@ -43,9 +43,9 @@ def help_faults(source: Source) -> Iterator[Problem]:
                 path: DocumentPath = ("help", "expects", at, "name")
                 name = one.get("name") if isinstance(one, dict) else None
                 if isinstance(name, str) and first.setdefault(name, path) != path:
-                    line = source.place(first[name]).line
+                    line = source.position(first[name]).line
                     said = f"there is another argument {name!r} in line {line}"
-                    yield source.problem(path, said, "take one of them out")
+                    yield source.diagnostic(path, said, "take one of them out")
 
 
 def check_expected(name: str, help: Help, args: Mapping[str, Any]) -> None:

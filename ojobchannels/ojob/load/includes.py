@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ojobchannels.errors import JobFileError, Problem
+from ojobchannels.errors import Diagnostic, JobFileError
 from ojobchannels.ojob.yaml.source import BUNDLED, SUFFIXES, Source, file_beside, read
 from ojobchannels.suggestions import closest
 
@@ -42,7 +42,7 @@ def bundled_jobs() -> dict[str, str]:
     return {job["name"]: source.name for source in sources for job in source.data["jobs"]}
 
 
-def gather(path: Path) -> tuple[list[Source], list[Problem]]:
+def gather(path: Path) -> tuple[list[Source], list[Diagnostic]]:
     """Reads a job file and all that it includes, each once, and what is included first.
 
     Returns:
@@ -50,7 +50,7 @@ def gather(path: Path) -> tuple[list[Source], list[Problem]]:
     """
     gathering = _Gathering()
     gathering.add(path, str(path), _Way())
-    return list(gathering.sources.values()), gathering.problems
+    return list(gathering.sources.values()), gathering.diagnostics
 
 
 class _Way(NamedTuple):
@@ -63,7 +63,7 @@ class _Way(NamedTuple):
 class _Gathering:
     def __init__(self) -> None:
         self.sources: dict[str, Source] = {}
-        self.problems: list[Problem] = []
+        self.diagnostics: list[Diagnostic] = []
         self._seen: dict[str, bool] = {}  # whether for its jobs alone
 
     def add(self, path: Path, name: str, way: _Way) -> None:
@@ -74,7 +74,7 @@ class _Gathering:
         try:
             source = read(path, name, bundled=way.bundled)
         except JobFileError as error:
-            self.problems += error.problems
+            self.diagnostics += error.diagnostics
             return
         if way.jobs_only:
             source = source.without("todo", "help")
@@ -109,7 +109,7 @@ class _Gathering:
         else:
             said = f"there is no `{entry}`: no bundled pack has that name, nor a file at {at}"
             hint = self._hint(path, entry)
-        self.problems.append(source.problem(place, said, hint))
+        self.diagnostics.append(source.diagnostic(place, said, hint))
 
     def _hint(self, path: Path, entry: str) -> str:
         packs = {pack.partition(".")[0]: pack for pack in bundled_packs()}

@@ -13,9 +13,9 @@ from ojobchannels.ojob.args.rules import Rule
 from ojobchannels.ojob.code.python import Block
 from ojobchannels.ojob.load.file_help import Help
 from ojobchannels.ojob.load.graph import in_order, reach
-from ojobchannels.ojob.load.lock_spec import Exclusion
+from ojobchannels.ojob.load.lock_spec import LockSpec
 from ojobchannels.ojob.load.manager_jobs import INIT, START
-from ojobchannels.ojob.load.schedule_spec import Timing
+from ojobchannels.ojob.load.schedule_spec import ScheduleSpec
 from ojobchannels.ojob.schema.settings import LogToFileSpec
 
 
@@ -34,13 +34,13 @@ class Job:
         handler: The code under `catch`.
         where: The file and line that declare it.
         bundled: Whether it comes from a bundled pack.
-        timing: When it runs, if that is at times.
+        schedule: When it runs, if that is at times.
         watched: The channel for whose changes it runs, if it does.
         at_end: Whether it runs when the run ends.
         timeout: Seconds after which its code is ended, where the language can be.
-        exclusion: What it must have to itself while it works.
+        locks: What it must have to itself while it works.
         quiet: Whether its start and its end are not told, as long as all goes well.
-        beside: Whether the todo goes on while it is at work.
+        is_async: Whether the todo goes on while it is at work.
         when: The states of the run in which it runs; none for all.
         each: The jobs that its code may call side by side.
         each_threads: How many of these calls run at the same time, if it says so.
@@ -59,13 +59,13 @@ class Job:
     handler: Block | None = field(repr=False)
     where: str
     bundled: bool
-    timing: Timing | None
+    schedule: ScheduleSpec | None
     watched: str | None
     at_end: bool
     timeout: float | None
-    exclusion: Exclusion | None
+    locks: LockSpec | None
     quiet: bool
-    beside: bool
+    is_async: bool
     when: tuple[str, ...]
     each: tuple[str, ...]
     each_threads: int | None
@@ -76,7 +76,7 @@ class Job:
     @property
     def is_for_now(self) -> bool:
         """Whether the todo runs it when it comes to it."""
-        return self.timing is None and self.watched is None and not self.at_end
+        return self.schedule is None and self.watched is None and not self.at_end
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,11 @@ class JobFile:
         daemon: Whether the run goes on after the todo.
         id: What tells its runs from those of other files, or None.
         unique: The file by which one run of it keeps others out, or None.
-        beside: Whether the calls of the todo are made side by side.
+        is_async: Whether the calls of the todo are made side by side.
         deps_timeout: How many milliseconds a call waits for those that it depends on.
-        zone: The name of the time zone of its schedules.
+        timezone: The name of the time zone of its schedules.
         log_files: The log files to which it also tells what happens.
-        on_console: Whether it tells on the console what happens.
+        log_to_console: Whether it tells on the console what happens.
     """
 
     name: str
@@ -130,11 +130,11 @@ class JobFile:
     daemon: bool
     id: str | None
     unique: str | None
-    beside: bool
+    is_async: bool
     deps_timeout: int | None
-    zone: str
+    timezone: str
     log_files: LogToFileSpec | None
-    on_console: bool
+    log_to_console: bool
 
     @property
     def base(self) -> list[Layer]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ojobchannels.errors import JobFileError, Problem
+from ojobchannels.errors import Diagnostic, JobFileError
 from ojobchannels.ojob.args.layers import merged
 from ojobchannels.ojob.args.rules import rules_of
 from ojobchannels.ojob.code.python import Block
@@ -17,8 +17,8 @@ from ojobchannels.ojob.load.checks import Check
 from ojobchannels.ojob.load.file_help import help_of
 from ojobchannels.ojob.load.includes import gather
 from ojobchannels.ojob.load.job_file import Job, JobFile, Todo
-from ojobchannels.ojob.load.lock_spec import exclusion_of
-from ojobchannels.ojob.load.schedule_spec import timing_of
+from ojobchannels.ojob.load.lock_spec import locks_of
+from ojobchannels.ojob.load.schedule_spec import schedule_of
 from ojobchannels.ojob.load.shortcuts import written_out
 from ojobchannels.ojob.schema.model import FileSpec, JobSpec, TodoSpec, TypeArgsSpec
 from ojobchannels.ojob.schema.settings import SettingsSpec
@@ -69,16 +69,16 @@ def load(
         JobFileError: Something is wrong; the error tells all of it.
         InvalidOption: There is no language `lang`.
     """
-    found, problems = gather(Path(path))
+    found, diagnostics = gather(Path(path))
     sources = written_out(found)
     languages = Languages(sources, lang) if code else None
-    check = Check(sources, whole=not problems, places=places, languages=languages)
-    problems += check.problems
+    check = Check(sources, whole=not diagnostics, places=places, languages=languages)
+    diagnostics += check.diagnostics
     specs: list[tuple[Source, FileSpec]] = []
     for source in sources:
         checked = check_model(source)
         if isinstance(checked, list):
-            problems += checked
+            diagnostics += checked
         else:
             specs.append((source, checked))
     above |= {os.path.realpath(path)}
@@ -86,14 +86,14 @@ def load(
         name = _beside_file(source, other)
         if os.path.realpath(name) in above:
             said = f"{name} would run itself, by this job, without end"
-            problems.append(source.problem(at_file, said, "name another file"))
+            diagnostics.append(source.diagnostic(at_file, said, "name another file"))
             continue
         try:
             load(name, lang=lang, above=above)
         except JobFileError as error:
-            problems += error.problems
-    if problems:
-        raise JobFileError(_once_each(problems))
+            diagnostics += error.diagnostics
+    if diagnostics:
+        raise JobFileError(_once_each(diagnostics))
     common = _Common.of(specs, check)
     declared = {spec.name: spec for _, file in specs for spec in file.jobs}
     jobs = {
@@ -117,18 +117,19 @@ def load(
         daemon=_setting(specs, "daemon"),
         id=_setting(specs, "id"),
         unique=(unique := _setting(specs, "unique")) and unique.pid_file,
-        beside=_beside(specs),
+        is_async=_beside(specs),
         deps_timeout=_setting(specs, "deps_timeout"),
-        zone=_setting(specs, "timezone"),
+        timezone=_setting(specs, "timezone"),
         log_files=(log_files := _setting(specs, "log_to_file")),
-        on_console=_setting(specs, "log_to_console") and not (log_files and log_files.set_log_off),
+        log_to_console=_setting(specs, "log_to_console")
+        and not (log_files and log_files.set_log_off),
     )
 
 
-def _once_each(problems: list[Problem]) -> tuple[Problem, ...]:
+def _once_each(diagnostics: list[Diagnostic]) -> tuple[Diagnostic, ...]:
     """Sorts faults by their places; one behind an anchor is not told again for each alias."""
-    told: dict[tuple[object, ...], Problem] = {}
-    for one in sorted(problems):
+    told: dict[tuple[object, ...], Diagnostic] = {}
+    for one in sorted(diagnostics):
         told.setdefault((one.file, one.line, one.column, one.message), one)
     return tuple(told.values())
 
@@ -166,12 +167,12 @@ def _job(spec: JobSpec, source: Source, path: DocumentPath, check: Check, common
 def _manner(kind: str | None, given: TypeArgsSpec, stop_when: Block | None) -> dict[str, Any]:
     """Returns what a todo entry may have otherwise than its job."""
     return {
-        "timing": timing_of(given, stop_when),
+        "schedule": schedule_of(given, stop_when),
         "watched": given.ch_subscribe,
         "at_end": kind == "shutdown",
         "timeout": given.timeout and given.timeout / 1000,
-        "exclusion": exclusion_of(given),
-        "beside": given.async_,
+        "locks": locks_of(given),
+        "is_async": given.async_,
         "when": tuple(given.when),
     }
 
@@ -202,7 +203,7 @@ def _variant(entry: TodoSpec, own: JobSpec, job: Job, common: _Common) -> Job:
     if entry.type is None and not said:
         return job
     manner = own.type_args.model_copy(update=said)
-    stop_when = job.timing.stop_when if job.timing else None
+    stop_when = job.schedule.stop_when if job.schedule else None
     quiet = job.bundled or common.is_quiet(manner)
     return replace(job, quiet=quiet, **_manner(entry.type or own.type, manner, stop_when))
 
@@ -220,4 +221,4 @@ def _beside(specs: list[tuple[Source, FileSpec]]) -> bool:
 
 
 def _where(source: Source, path: DocumentPath) -> str:
-    return f"{source.name}:{source.place(path).line}"
+    return f"{source.name}:{source.position(path).line}"

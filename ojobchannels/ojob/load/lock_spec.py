@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ojobchannels.errors import Problem
+from ojobchannels.errors import Diagnostic
 from ojobchannels.ojob.schema.model import TypeArgsSpec
 from ojobchannels.ojob.yaml.positions import DocumentPath
 from ojobchannels.ojob.yaml.source import Source
@@ -19,7 +19,7 @@ TURNS: Final = "oJob::single"
 
 
 @dataclass(frozen=True)
-class Exclusion:
+class LockSpec:
     """What a call of a job holds while it works.
 
     Attributes:
@@ -33,18 +33,18 @@ class Exclusion:
     channel: str
 
 
-def exclusion_of(spec: TypeArgsSpec) -> Exclusion | None:
+def locks_of(spec: TypeArgsSpec) -> LockSpec | None:
     """Returns what a job must have to itself, if there is something."""
     if not spec.single and spec.lock is None:
         return None
-    return Exclusion(spec.single, spec.lock, spec.lock_ch or LOCKS)
+    return LockSpec(spec.single, spec.lock, spec.lock_ch or LOCKS)
 
 
-def lock_faults(source: Source, path: DocumentPath, job: Mapping[str, Any]) -> Iterator[Problem]:
+def lock_faults(source: Source, path: DocumentPath, job: Mapping[str, Any]) -> Iterator[Diagnostic]:
     """Yields what is wrong with what a job says of its lock, given as it was read."""
     given = job.get("typeArgs")
     given = given if isinstance(given, dict) else {}
     if given.get("lockCh") is not None and given.get("lock") is None:
         said = "`lockCh` is the channel of a lock, and there is none"
         hint = "write `lock: name` beside it, or take it out"
-        yield source.problem((*path, "typeArgs", "lockCh"), said, hint, at_key=True)
+        yield source.diagnostic((*path, "typeArgs", "lockCh"), said, hint, at_key=True)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from ojobchannels.errors import Problem
+from ojobchannels.errors import Diagnostic
 from ojobchannels.ojob.yaml.positions import DocumentPath
 from ojobchannels.ojob.yaml.source import Source
 
@@ -34,7 +34,7 @@ def written_out(sources: list[Source]) -> list[Source]:
     return [source.replaced(todo=_todo(source, known)) if known else source for source in sources]
 
 
-def shortcut_faults(source: Source) -> Iterator[Problem]:
+def shortcut_faults(source: Source) -> Iterator[Diagnostic]:
     """Yields what is wrong with the names of the shortcuts that the jobs of a file declare."""
     first: dict[str, DocumentPath] = {}
     jobs = source.data.get("jobs") if isinstance(source.data, dict) else None
@@ -44,11 +44,11 @@ def shortcut_faults(source: Source) -> Iterator[Problem]:
                 path: DocumentPath = ("jobs", at, "typeArgs", "shortcut", "name")
                 if re.search(r"[()]|^\s|\s$", name):
                     hint = "write a name without brackets and blanks around it"
-                    yield source.problem(path, f"{name!r} cannot stand in brackets", hint)
+                    yield source.diagnostic(path, f"{name!r} cannot stand in brackets", hint)
                 elif name in first:
-                    line = source.place(first[name]).line
+                    line = source.position(first[name]).line
                     said = f"another job has the shortcut {name!r}, in line {line}"
-                    yield source.problem(path, said, "rename one of them")
+                    yield source.diagnostic(path, said, "rename one of them")
                 first.setdefault(name, path)
 
 

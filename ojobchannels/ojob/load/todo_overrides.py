@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from ojobchannels.errors import Problem
+from ojobchannels.errors import Diagnostic
 from ojobchannels.ojob.load.lock_spec import lock_faults
 from ojobchannels.ojob.load.schedule_spec import timing_faults, watch_faults
 from ojobchannels.ojob.yaml.positions import DocumentPath
@@ -17,7 +17,7 @@ OF_THE_JOB: Final = ("lang", "pwd", "eachThreads", "file", "stopWhen")
 
 def manner_faults(
     source: Source, path: DocumentPath, entry: Mapping[str, Any], job: Mapping[str, Any]
-) -> Iterator[Problem]:
+) -> Iterator[Diagnostic]:
     """Yields what is wrong with the `type` and the `typeArgs` of a todo entry.
 
     Args:
@@ -31,11 +31,11 @@ def manner_faults(
         if given.get(key) is not None:
             said = f"`{key}` is part of the job, and the same for all its calls"
             hint = "write it in the job's own `typeArgs`"
-            yield source.problem((*path, "typeArgs", key), said, hint, at_key=True)
+            yield source.diagnostic((*path, "typeArgs", key), said, hint, at_key=True)
     if entry.get("type") == "jobs" and job.get("type") != "jobs":
         said = f"{job.get('name')!r} is no job file, and a call cannot make it one"
         hint = "write `type: jobs`, with `typeArgs.file`, in a job"
-        yield source.problem((*path, "type"), said, hint)
+        yield source.diagnostic((*path, "type"), said, hint)
     both = {"type": entry.get("type") or job.get("type"), "typeArgs": own | given}
     yield from timing_faults(source, path, both)
     yield from watch_faults(source, path, both)

@@ -39,7 +39,7 @@ class JobHost:
         self.args = context.args.values
         self.error = context.error
         bridges = context.session.bridges if part.bundled else {}
-        self.bridges = {name: make(context) for name, make in bridges.items()}
+        self.bridges: Mapping[str, Any] = {name: make(context) for name, make in bridges.items()}
         self.each = EachCalls(context, part)
         self.builtins = context.session.modules.builtins
         self._began = time.monotonic()

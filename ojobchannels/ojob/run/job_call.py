@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from ojobchannels.errors import ChannelError, FireTimeTaken, InvalidJobArgs, JobMisuse
 from ojobchannels.manager import Launch
-from ojobchannels.ojob.args.layers import FlowArgs, Layer
+from ojobchannels.ojob.args.layers import CallArgs, Layer
 from ojobchannels.ojob.args.templates import copied
 from ojobchannels.ojob.code.python import Block
 from ojobchannels.ojob.load.job_file import Job
@@ -194,7 +194,7 @@ class JobCall(CallableJob):
             return None
         if self.phase == "args":
             self.render_args()
-        args = FlowArgs(copied(self.args.values))
+        args = CallArgs(copied(self.args.values))
         for part in parts(self.session.jobs, self.job, args):
             name = args.values.get("name")
             if part.bundled and part.name == START and isinstance(name, str):

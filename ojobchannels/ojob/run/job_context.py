@@ -8,7 +8,7 @@ from typing import Any
 
 from ojobchannels.channels.lease import Lease
 from ojobchannels.manager import JobRun, Launch
-from ojobchannels.ojob.args.layers import FlowArgs, Layer, merge
+from ojobchannels.ojob.args.layers import CallArgs, Layer, merge
 from ojobchannels.ojob.languages import Level, Phase
 from ojobchannels.ojob.load.job_file import Job
 from ojobchannels.ojob.run.managed_runs import ManagedRuns
@@ -43,7 +43,7 @@ class JobContext(ABC):
         self.job = job
         self.caller = job.name
         self.layers = [Layer(job.args, True), *layers]
-        self.args = FlowArgs({})
+        self.args = CallArgs({})
         self.phase: Phase = "args"
         self.runs = ManagedRuns()
         self.leases: list[Lease] = []
@@ -72,7 +72,7 @@ class JobContext(ABC):
         Raises:
             InvalidJobArgs: A template cannot be rendered.
         """
-        self.args = FlowArgs(merge([*self.session.file.base, *self.layers], self.job.where))
+        self.args = CallArgs(merge([*self.session.file.base, *self.layers], self.job.where))
 
     def add_run(self, run: JobRun) -> None:
         """Register a managed run that has just started."""

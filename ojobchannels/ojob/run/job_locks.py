@@ -80,19 +80,19 @@ class JobLocks(AbstractContextManager[None]):
 
 
 def _locks(context: JobContext) -> Iterator[_Lock]:
-    exclusion, job = context.job.exclusion, context.job.name
-    if exclusion is None:
+    locks, job = context.job.locks, context.job.name
+    if locks is None:
         return
-    if exclusion.single:
+    if locks.single:
         yield _Lock(TURNS, f"{context.session.file.name}: {job}", "the `single` lock of the job")
-    if exclusion.lock is not None:
+    if locks.lock is not None:
         context.render_args()
         key = "typeArgs.lock"
-        name = render({key: exclusion.lock}, context.args.values, context.job.where)[key]
+        name = render({key: locks.lock}, context.args.values, context.job.where)[key]
         if not isinstance(name, str) or not name:
-            reason = f"the lock name {exclusion.lock!r} becomes {name!r}"
+            reason = f"the lock name {locks.lock!r} becomes {name!r}"
             raise InvalidJobArgs(f"job {job!r}", reason, "it must become a non-empty string")
-        yield _Lock(exclusion.channel, name, f"the lock {name!r}")
+        yield _Lock(locks.channel, name, f"the lock {name!r}")
 
 
 def _lease(context: JobContext, lock: _Lock) -> Lease:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ojobchannels.errors import FireTimeTaken, LockBusy, describe_holder
-from ojobchannels.ojob.args.layers import FlowArgs
+from ojobchannels.ojob.args.layers import CallArgs
 from ojobchannels.ojob.args.rules import apply_rules
 from ojobchannels.ojob.code.python import Block
 from ojobchannels.ojob.load.job_file import Job
@@ -16,15 +16,15 @@ from ojobchannels.ojob.run.managed_runs import Limit
 from ojobchannels.ojob.skip_job import SkipJob
 
 
-def parts(jobs: Mapping[str, Job], job: Job, args: FlowArgs) -> Iterator[Job]:
-    """Yield the jobs whose code makes up a job, each after its own args were lent to `args`."""
+def parts(jobs: Mapping[str, Job], job: Job, args: CallArgs) -> Iterator[Job]:
+    """Yield the jobs whose code makes up a job, each after its own args were added to `args`."""
     waiting: list[tuple[Job, frozenset[str] | None]] = [(job, frozenset())]
     while waiting:
         step, above = waiting.pop()
         if above is None:
             yield step
             continue
-        above = args.lend(step.args, above, step.where)
+        above = args.add_defaults(step.args, above, step.where)
         ahead = [*((jobs[name], above) for name in step.before), (step, None)]
         waiting += reversed([*ahead, *((jobs[name], above) for name in step.after)])
 

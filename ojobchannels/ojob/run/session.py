@@ -90,7 +90,7 @@ class Session:
         self.interrupts = interrupts
         self.progress = RunProgress(binding, file.daemon, stopping)
         self.stopping = self.progress.stopping
-        self.scheduler = Scheduler(clock or WallClock(), anew=True)
+        self.scheduler = Scheduler(clock or WallClock(), call_all_if_set_back=True)
         self.deadlines = Scheduler(self.scheduler.clock)
         self.launches = Launches(
             file.threads, self.progress, interrupts, self.deadlines, file.deps_timeout

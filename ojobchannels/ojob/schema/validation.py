@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from ojobchannels.errors import Problem
+from ojobchannels.errors import Diagnostic
 from ojobchannels.ojob.schema.base import Spec
 from ojobchannels.ojob.schema.model import (
     CheckSpec,
@@ -134,17 +134,17 @@ _SHAPES: Final = {
 _TEXT: Final = _Shape("text", "text")
 
 
-def check_model(source: Source) -> FileSpec | list[Problem]:
+def check_model(source: Source) -> FileSpec | list[Diagnostic]:
     """Checks a document against the model; returns the checked one, or all its faults."""
     if source.data is None:
-        return [source.problem((), "the file is empty", "write `jobs` and a `todo`")]
+        return [source.diagnostic((), "the file is empty", "write `jobs` and a `todo`")]
     try:
         return FileSpec.model_validate(source.data)
     except ValidationError as error:
-        return [_problem(source, one) for one in error.errors(include_url=False)]
+        return [_diagnostic(source, one) for one in error.errors(include_url=False)]
 
 
-def _problem(source: Source, error: ErrorDetails) -> Problem:
+def _diagnostic(source: Source, error: ErrorDetails) -> Diagnostic:
     path, found = _in_the_file(source.data, error["loc"]), error["input"]
     match error["type"]:
         case "extra_forbidden":
@@ -152,23 +152,23 @@ def _problem(source: Source, error: ErrorDetails) -> Problem:
         case "missing":
             key = error["loc"][-1]
             hint = f"write `{key}: …`"
-            return source.problem(path, f"`{key}` is missing", hint, at_key=True)
+            return source.diagnostic(path, f"`{key}` is missing", hint, at_key=True)
         case "literal_error":
             return _unknown_choice(source, path, found)
         case "string_too_short":
-            return source.problem(path, "it is empty", "write a name")
+            return source.diagnostic(path, "it is empty", "write a name")
         case "string_unicode":
             said = "the text contains a lone surrogate"
-            return source.problem(path, said, "write the character itself")
+            return source.diagnostic(path, said, "write the character itself")
         case "one_job":
-            return source.problem(path, "expected either `name` or `job`", "write one of them")
+            return source.diagnostic(path, "expected either `name` or `job`", "write one of them")
         case "greater_than_equal" | "less_than_equal":
             hint = _RANGES.get(str(path[-1]), "")
-            return source.problem(path, f"{found} is out of range", hint)
+            return source.diagnostic(path, f"{found} is out of range", hint)
         case kind if kind in _WRONG_SHAPES:
             return _wrong_shape(source, path, found)
         case _:
-            return source.problem(path, error["msg"])
+            return source.diagnostic(path, error["msg"])
 
 
 def _in_the_file(data: Any, path: DocumentPath) -> DocumentPath:
@@ -181,7 +181,7 @@ def _in_the_file(data: Any, path: DocumentPath) -> DocumentPath:
     return path
 
 
-def _wrong_shape(source: Source, path: DocumentPath, found: Any) -> Problem:
+def _wrong_shape(source: Source, path: DocumentPath, found: Any) -> Diagnostic:
     key = next((step for step in reversed(path) if isinstance(step, str)), "")
     shape = _SHAPES.get(key, _TEXT)
     expected = shape.element if path and isinstance(path[-1], int) else shape.whole
@@ -192,7 +192,7 @@ def _wrong_shape(source: Source, path: DocumentPath, found: Any) -> Problem:
         hint = "put a space behind the colon"
     elif not hint:
         hint = _advice(key, expected, found, in_list=isinstance(path[-1], int))
-    return source.problem(path, f"expected {expected}, found {_kind(found)}", hint)
+    return source.diagnostic(path, f"expected {expected}, found {_kind(found)}", hint)
 
 
 def _advice(key: str, expected: str, found: Any, *, in_list: bool) -> str:
@@ -213,14 +213,14 @@ def _advice(key: str, expected: str, found: Any, *, in_list: bool) -> str:
             return f"write `{key}: [one, another]`"
 
 
-def _unknown_key(source: Source, path: DocumentPath) -> Problem:
+def _unknown_key(source: Source, path: DocumentPath) -> Diagnostic:
     key = str(path[-1])
     around = [step for step in path[:-1] if isinstance(step, str)]
     spec = _MAPS[around[-1]] if around else FileSpec
     said, hint = _about_key(key, spec)
     if spec is TodoSpec and key in _job_names(source.data):
         hint = f"write `- name: {key}`, and below it `args` and what belongs to them"
-    return source.problem(path, said, hint, at_key=True)
+    return source.diagnostic(path, said, hint, at_key=True)
 
 
 def _about_key(key: str, spec: type[Spec]) -> tuple[str, str]:
@@ -248,12 +248,14 @@ def _job_names(data: dict[str, Any]) -> list[Any]:
     return [one.get("name") for one in jobs if isinstance(one, dict)] if jobs else []
 
 
-def _unknown_choice(source: Source, path: DocumentPath, found: Any) -> Problem:
+def _unknown_choice(source: Source, path: DocumentPath, found: Any) -> Diagnostic:
     key = path[-1]
     if key == "misfire":
-        return source.problem(path, f"unknown misfire {found!r}", "write `latest`, `all` or `none`")
+        return source.diagnostic(
+            path, f"unknown misfire {found!r}", "write `latest`, `all` or `none`"
+        )
     hint = "write `simple`, `periodic`, `subscribe`, `shutdown` or `jobs`"
-    return source.problem(path, f"unknown type {found!r}", hint)
+    return source.diagnostic(path, f"unknown type {found!r}", hint)
 
 
 def _kind(thing: object) -> str:

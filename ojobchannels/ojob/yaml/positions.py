@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple, TypeAlias
 
-from ojobchannels.errors import Problem
+from ojobchannels.errors import Diagnostic
 
 DocumentPath: TypeAlias = tuple[str | int, ...]
 
 _LONGEST: Final = 400
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """Where a value stands. Lines and columns count from 1.
 
     Attributes:
@@ -41,11 +41,11 @@ def _step(step: str | int) -> str:
     return f".{step}" if re.fullmatch(r"[\w-]+", step) else f"[{step!r}]"
 
 
-def fault(
+def diagnostic_at(
     file: str, at: tuple[int, int], path: DocumentPath, message: str, hint: str = ""
-) -> Problem:
+) -> Diagnostic:
     """Describes a fault in one line, whatever names and values its words quote."""
-    return Problem(file, *at, _short(written(path)), _short(message), _short(hint))
+    return Diagnostic(file, *at, _short(written(path)), _short(message), _short(hint))
 
 
 def _short(text: str) -> str:

@@ -11,9 +11,9 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
-from ojobchannels.errors import Problem
+from ojobchannels.errors import Diagnostic
 from ojobchannels.ojob.yaml.composer import Unbounded, compose
-from ojobchannels.ojob.yaml.positions import DocumentPath, Place, fault
+from ojobchannels.ojob.yaml.positions import DocumentPath, Position, diagnostic_at
 from ojobchannels.ojob.yaml.syntax_errors import (
     QUOTE_TEMPLATES,
     SyntaxFault,
@@ -55,13 +55,13 @@ class Reader:
     those stop at the first fault, and keep no place for a scalar.
 
     Attributes:
-        problems: What is wrong with the text.
+        diagnostics: What is wrong with the text.
         places: Where each part stands.
     """
 
     def __init__(self, name: str) -> None:
-        self.problems: list[Problem] = []
-        self.places: dict[DocumentPath, Place] = {}
+        self.diagnostics: list[Diagnostic] = []
+        self.places: dict[DocumentPath, Position] = {}
         self._name = name
         self._yaml = _yaml()
 
@@ -85,7 +85,7 @@ class Reader:
 
     def _build(self, node: Node, path: DocumentPath, key: Node | None) -> Any:
         style = node.style if isinstance(node, ScalarNode) else None
-        self.places[path] = Place(*_mark(node), *_mark(key or node), style)
+        self.places[path] = Position(*_mark(node), *_mark(key or node), style)
         if isinstance(node, ScalarNode):
             return self._scalar(node, path)
         if isinstance(node, MappingNode) and node.tag == f"{_TAG}map":
@@ -160,7 +160,7 @@ class Reader:
         self._fault(found[:2], (), found.message, found.hint)
 
     def _fault(self, at: tuple[int, int], path: DocumentPath, message: str, hint: str) -> None:
-        self.problems.append(fault(self._name, at, path, message, hint))
+        self.diagnostics.append(diagnostic_at(self._name, at, path, message, hint))
 
 
 def _lacks_a_space(key: Node, value: Node) -> bool:

@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from ojobchannels.errors import JobFileError, Problem
-from ojobchannels.ojob.yaml.positions import DocumentPath, Place, fault
+from ojobchannels.errors import Diagnostic, JobFileError
+from ojobchannels.ojob.yaml.positions import DocumentPath, Position, diagnostic_at
 from ojobchannels.suggestions import closest
 
 BUNDLED: Final = "ojobchannels:"
@@ -40,12 +40,17 @@ class Source:
     bundled: bool
     text: str = field(repr=False)
     data: Any = field(repr=False)
-    places: Mapping[DocumentPath, Place] = field(repr=False)
+    places: Mapping[DocumentPath, Position] = field(repr=False)
 
     @cached_property
     def lines(self) -> list[str]:
         """The lines of the text, each with its end."""
         return [f"{line}\n" for line in self.text.split("\n")]
+
+    @cached_property
+    def shown(self) -> tuple[int, None, list[str], str]:
+        """The entry of the module linecache for this file."""
+        return len(self.text) + 1, None, self.lines, self.name
 
     def replaced(self, **parts: Any) -> Source:
         """Returns the file as if these keys of the whole had these values, where it has them."""
@@ -61,18 +66,18 @@ class Source:
             return self
         return replace(self, data={key: one for key, one in self.data.items() if key not in keys})
 
-    def place(self, path: DocumentPath) -> Place:
+    def position(self, path: DocumentPath) -> Position:
         """Returns where a part stands, or the closest part around it."""
         while path not in self.places and path:
             path = path[:-1]
-        return self.places.get(path, Place(1, 1, 1, 1))
+        return self.places.get(path, Position(1, 1, 1, 1))
 
-    def problem(
+    def diagnostic(
         self, path: DocumentPath, message: str, hint: str = "", *, at_key: bool = False
-    ) -> Problem:
+    ) -> Diagnostic:
         """Describes a fault of the part at `path`, pointing at its value or its key."""
-        place = self.place(path)
-        return fault(self.name, place[2:4] if at_key else place[:2], path, message, hint)
+        place = self.position(path)
+        return diagnostic_at(self.name, place[2:4] if at_key else place[:2], path, message, hint)
 
 
 def read(path: Path, name: str, *, bundled: bool = False) -> Source:
@@ -86,16 +91,18 @@ def read(path: Path, name: str, *, bundled: bool = False) -> Source:
 
     if path.suffix not in SUFFIXES:
         advice = f"a job file ends in {', '.join(SUFFIXES)}"
-        raise JobFileError((fault(name, (0, 0), (), "this is no job file by its name", advice),))
+        raise JobFileError(
+            (diagnostic_at(name, (0, 0), (), "this is no job file by its name", advice),)
+        )
     text = _text(path, name)
     if path.suffix == ".json":
         if found := no_json(text):
-            raise JobFileError((fault(name, found[:2], (), found.message, found.hint),))
+            raise JobFileError((diagnostic_at(name, found[:2], (), found.message, found.hint),))
         text = _NOT_FOR_YAML.sub(_escaped, text.replace("\t", " "))
     reader = Reader(name)
     data = reader.read(text)
-    if reader.problems:
-        raise JobFileError(tuple(reader.problems))
+    if reader.diagnostics:
+        raise JobFileError(tuple(reader.diagnostics))
     return Source(name, path, bundled, text, data, reader.places)
 
 
@@ -108,7 +115,9 @@ def _text(path: Path, name: str) -> str:
         raw = path.read_bytes()
     except OSError as error:
         said = f"cannot read it: {error.strerror or error}"
-        raise JobFileError((fault(name, (0, 0), (), said, _advice(path, error)),)) from error
+        raise JobFileError(
+            (diagnostic_at(name, (0, 0), (), said, _advice(path, error)),)
+        ) from error
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -116,7 +125,9 @@ def _text(path: Path, name: str) -> str:
         at = before.count("\n") + 1, len(before) - before.rfind("\n")
         utf16 = raw[:2] in (b"\xff\xfe", b"\xfe\xff")
         said = "this is UTF-16" if utf16 else f"the byte 0x{raw[error.start]:02X} is not UTF-8"
-        raise JobFileError((fault(name, at, (), said, "save the file as UTF-8"),)) from error
+        raise JobFileError(
+            (diagnostic_at(name, at, (), said, "save the file as UTF-8"),)
+        ) from error
     return io.StringIO(text, newline=None).read()
 
 

@@ -63,9 +63,9 @@ def test_a_fault_of_the_code_is_found_before_anything_runs(tmp_path: Path) -> No
     path.write_text("jobs:\n- name: A\n  exec: |\n    var a = 1;\n    a b;\n")
     with pytest.raises(JobFileError) as caught:
         check_file(path, lang="js")
-    (problem,) = caught.value.problems
-    assert (problem.line, problem.column) == (5, 7)
-    assert problem.message.startswith("this is not js: ")
+    (diagnostic,) = caught.value.diagnostics
+    assert (diagnostic.line, diagnostic.column) == (5, 7)
+    assert diagnostic.message.startswith("this is not js: ")
 
 
 def test_code_cannot_leave_its_function(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def faults(folder: Path, text: str) -> list[str]:
     path.write_text(dedent(text))
     with pytest.raises(oc.JobFileError) as caught:
         check_file(path)
-    return [str(problem).removeprefix(f"{path}:") for problem in caught.value.problems]
+    return [str(diagnostic).removeprefix(f"{path}:") for diagnostic in caught.value.diagnostics]
 
 
 @pytest.mark.usefixtures("_shout")

@@ -104,9 +104,9 @@ def test_a_fault_is_found_before_anything_runs(tmp_path: Path) -> None:
     path.write_text("jobs:\n- name: A\n  lang: sh\n  exec: |\n    echo a\n    if true; then )\n")
     with pytest.raises(JobFileError) as caught:
         check_file(path)
-    (problem,) = caught.value.problems
-    assert problem.line == 6
-    assert problem.message.startswith("this is not shell: ")
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.line == 6
+    assert diagnostic.message.startswith("this is not shell: ")
 
 
 def test_the_timeout_ends_all_that_it_started(shell: Shell, tmp_path: Path) -> None:

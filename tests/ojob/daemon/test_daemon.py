@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ojobchannels.ojob import Control
-from ojobchannels.ojob.process.control import Wish
+from ojobchannels.ojob.daemon.control import Request
 from ojobchannels.testing.servers import or_skip
 from ojobchannels.testing.servers.redis import RedisServer
 
@@ -281,7 +281,7 @@ def test_a_signal_that_nobody_is_woken_by_is_heard_all_the_same() -> None:
     other = threading.Thread(target=hang_up)
     other.start()
     try:
-        assert control.next() is Wish.RELOAD
+        assert control.next() is Request.RELOAD
     finally:
         other.join()
         signal.signal(signal.SIGUSR1, before)

@@ -132,7 +132,7 @@ def test_configurations_are_found_wherever_the_manager_is_opened(tmp_path: Path)
     )
     with pytest.raises(JobFileError) as caught:
         check_file(file)
-    assert [(one.line, one.column, one.path) for one in caught.value.problems] == [
+    assert [(one.line, one.column, one.path) for one in caught.value.diagnostics] == [
         (5, 26, "jobs[0].args.chLocks.type"),
         (10, 18, "jobs[2].exec"),
         (15, 30, "todo[0].args[1].chJobs.type"),

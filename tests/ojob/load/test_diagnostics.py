@@ -485,7 +485,8 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "code that yields": (
         "jobs:\n- name: A\n  exec: |\n    yield 1",
-        "3:9: jobs[0].exec: it yields, but is no generator; put the `yield` into a function",
+        "3:9: jobs[0].exec: `yield` is not allowed at the top level of a block; put it into a "
+        "function",
     ),
     "code that awaits": (
         "jobs:\n- name: A\n  exec: |\n    await x",
@@ -571,7 +572,7 @@ def test_all_faults_of_all_files_are_told_at_once_in_the_order_of_their_places(
     )
     with pytest.raises(JobFileError) as caught:
         check_file(file)
-    places = [(Path(one.file).name, one.line, one.path) for one in caught.value.problems]
+    places = [(Path(one.file).name, one.line, one.path) for one in caught.value.diagnostics]
     assert places == [
         ("part.yaml", 4, "jobs[0].exec"),
         ("whole.yaml", 2, "ojob.numThreds"),
@@ -589,7 +590,7 @@ def test_a_missing_include_does_not_make_its_jobs_faults_too(tmp_path: Path) -> 
     file.write_text("include: gone.yaml\njobs:\n- {name: A, from: Of Gone}\ntodo: [Of Gone, A]\n")
     with pytest.raises(JobFileError) as caught:
         check_file(file)
-    assert [problem.path for problem in caught.value.problems] == ["include[0]"]
+    assert [diagnostic.path for diagnostic in caught.value.diagnostics] == ["include[0]"]
 
 
 def test_a_file_with_includes_is_told_to_add_the_pack_to_them(tmp_path: Path) -> None:
@@ -654,6 +655,6 @@ def test_the_error_survives_pickling(tmp_path: Path) -> None:
     with pytest.raises(JobFileError) as caught:
         check_file(file)
     again = pickle.loads(pickle.dumps(caught.value))
-    assert again.problems == caught.value.problems
+    assert again.diagnostics == caught.value.diagnostics
     assert str(again) == str(caught.value)
     assert isinstance(again, ValueError)

@@ -397,7 +397,7 @@ def test_a_job_that_no_pack_has_here_is_refused_by_name(tmp_path: Path, name: st
     path.write_text(f"include: oJobBasics.yaml\njobs: []\ntodo: [{name}]\n")
     with pytest.raises(oc.JobFileError) as raised:
         check_file(path)
-    (problem,) = raised.value.problems
-    assert problem.message == f"this version has no job {name!r}"
-    assert problem.hint
-    assert problem.line == 3
+    (diagnostic,) = raised.value.diagnostics
+    assert diagnostic.message == f"this version has no job {name!r}"
+    assert diagnostic.hint
+    assert diagnostic.line == 3

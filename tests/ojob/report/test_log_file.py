@@ -124,6 +124,6 @@ def test_what_cannot_be_is_told_before_anything_runs(path: Path, written: str, t
     path.write_text(f"ojob:\n  logToFile:\n    {written}\njobs: [{{name: A}}]\ntodo: [A]\n")
     with pytest.raises(oc.JobFileError) as raised:
         check_file(path)
-    (problem,) = raised.value.problems
-    assert told in f"{problem.message}: {problem.hint}"
-    assert problem.line == 3
+    (diagnostic,) = raised.value.diagnostics
+    assert told in f"{diagnostic.message}: {diagnostic.hint}"
+    assert diagnostic.line == 3

@@ -105,7 +105,7 @@ def test_each_is_checked_with_the_file(tmp_path: Path) -> None:
     path.write_text("jobs:\n- {name: A, each: [B]}\n- {name: C, each: A, lang: shell}\ntodo: [A]\n")
     with pytest.raises(JobFileError) as caught:
         check_file(path)
-    first, second = map(str, caught.value.problems)
+    first, second = map(str, caught.value.diagnostics)
     assert "2:20: jobs[0].each[0]: there is no job 'B'" in first
     assert "3:13: jobs[1].each: `each` is for Python; the code of this job is shell" in second
 
@@ -234,7 +234,7 @@ def test_a_job_file_that_is_a_job_is_checked_with_the_file(tmp_path: Path) -> No
     )
     with pytest.raises(JobFileError) as caught:
         check_file(main)
-    told = [str(one).removeprefix(f"{tmp_path}/") for one in caught.value.problems]
+    told = [str(one).removeprefix(f"{tmp_path}/") for one in caught.value.diagnostics]
     assert [one.split(": ")[0] for one in told] == [
         *("main.yaml:3:42", "main.yaml:4:19", "main.yaml:4:25"),
         *("main.yaml:5:24", "main.yaml:6:11", "other.yaml:1:47", "other.yaml:2:1"),

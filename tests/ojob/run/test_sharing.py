@@ -44,7 +44,7 @@ def checked(tmp_path: Path, **files: str) -> JobFile:
 def faults(tmp_path: Path, text: str) -> list[str]:
     with pytest.raises(JobFileError) as caught:
         checked(tmp_path, main=text)
-    return [str(one).removeprefix(str(tmp_path) + "/") for one in caught.value.problems]
+    return [str(one).removeprefix(str(tmp_path) + "/") for one in caught.value.diagnostics]
 
 
 PARTS = """

@@ -20,7 +20,7 @@ def faults(tmp_path: Path, text: str) -> list[str]:
     path.write_text(dedent(text).lstrip())
     with pytest.raises(JobFileError) as caught:
         check_file(path)
-    return [str(one).removeprefix(f"{path}:") for one in caught.value.problems]
+    return [str(one).removeprefix(f"{path}:") for one in caught.value.diagnostics]
 
 
 def test_a_call_is_made_in_the_states_that_its_when_names(run: Run) -> None:

@@ -287,9 +287,9 @@ def test_the_last_file_that_says_so_decides_on_the_order(tmp_path: Path) -> None
     (tmp_path / "base.yaml").write_text("ojob: {async: true}\n")
     path = tmp_path / "f.yaml"
     path.write_text("include: base.yaml\n")
-    assert check_file(path).beside
+    assert check_file(path).is_async
     path.write_text("include: base.yaml\nojob: {sequential: true}\n")
-    assert not check_file(path).beside
+    assert not check_file(path).is_async
 
 
 def test_launched_jobs_are_told_apart_by_what_they_manage(tmp_path: Path) -> None:

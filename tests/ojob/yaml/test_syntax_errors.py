@@ -361,9 +361,9 @@ def test_aliases_that_multiply_are_refused_before_they_are_followed(
     file.write_text(doubling(form))
     with pytest.raises(JobFileError) as caught:
         check_file(file)
-    (problem,) = caught.value.problems
-    assert problem.message == "up to here, aliases stand for more than 100000 parts"
-    assert file.read_text().splitlines()[problem.line - 1][problem.column - 1] == "*"
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.message == "up to here, aliases stand for more than 100000 parts"
+    assert file.read_text().splitlines()[diagnostic.line - 1][diagnostic.column - 1] == "*"
 
 
 def test_many_honest_aliases_are_no_fault(tmp_path: Path) -> None:
