@@ -176,6 +176,15 @@ def check_value(document: Document) -> None:
         raise InvalidValue(f"${fault.path}", fault.reason) from None
 
 
+def json_or_repr(value: Any) -> Document:
+    """Return the value if it is a JSON document, otherwise its `repr`."""
+    try:
+        check_value(value)
+    except InvalidValue:
+        return repr(value)
+    return value
+
+
 def check_name(what: str, name: object) -> str:
     """Checks the name of a channel or lock: 1 to 4096 bytes of UTF-8 without NUL."""
     if not isinstance(name, str):

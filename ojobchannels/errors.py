@@ -1,7 +1,4 @@
-"""Every error of this package: one tree, each with its facts and a message that says what to do.
-
-One module, however long it grows: who handles errors looks here for all of them.
-"""
+"""All errors of this package: one tree; every message says what happened and what to do."""
 
 from __future__ import annotations
 
@@ -21,8 +18,8 @@ _SECRET_FIELD = re.compile(
 class ChannelError(Exception):
     """Root of all errors that this package raises on purpose.
 
-    Every subclass keeps its facts as attributes, derives from the builtin that fits it best, and
-    survives pickling.
+    Every subclass stores the facts as attributes, also derives from the closest builtin exception,
+    and can be pickled.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -37,7 +34,7 @@ def _revive(kind: type[ChannelError], args: tuple[Any, ...], facts: dict[str, An
 
 
 class InvalidKey(ChannelError, ValueError):
-    """A key that is no string, integer, float, boolean or map, or holds what is not JSON."""
+    """A key is not a string, integer, float, boolean or map, or contains something not JSON."""
 
     def __init__(self, path: str, reason: str) -> None:
         self.path = path
@@ -49,16 +46,16 @@ class InvalidKey(ChannelError, ValueError):
 
 
 class InvalidValue(ChannelError, ValueError):
-    """A value that is not a JSON document, or larger than the backend takes."""
+    """A value is not a JSON document, or is larger than the backend accepts."""
 
     def __init__(self, path: str, reason: str) -> None:
         self.path = path
         self.reason = reason
-        super().__init__(f"invalid value at {path}: {reason}; store plain JSON documents")
+        super().__init__(f"invalid value at {path}: {reason}; store JSON documents only")
 
 
 class InvalidName(ChannelError, ValueError):
-    """A name of a channel or lock that is empty, too long or not plain text."""
+    """The name of a channel or lock is empty, too long or not valid UTF-8 text."""
 
     def __init__(self, what: str, name: object, reason: str) -> None:
         self.what = what
@@ -71,7 +68,7 @@ class InvalidName(ChannelError, ValueError):
 
 
 class InvalidOption(ChannelError, ValueError):
-    """An option, argument or URL that a channel, lock or job does not take."""
+    """An option, argument or URL is not valid for this channel, lock or job."""
 
     def __init__(self, option: str, reason: str, advice: str) -> None:
         self.option = option
@@ -81,7 +78,7 @@ class InvalidOption(ChannelError, ValueError):
 
 
 class UnknownChannelType(ChannelError, LookupError):
-    """No installed plugin offers the channel type that was asked for."""
+    """No installed plugin provides the requested channel type."""
 
     def __init__(self, type: str, known: tuple[str, ...], distribution: str | None) -> None:
         self.type = type
@@ -96,19 +93,19 @@ class UnknownChannelType(ChannelError, LookupError):
 
 
 class DuplicateChannelType(ChannelError, LookupError):
-    """Two installed distributions offer the same channel type."""
+    """Two installed distributions provide the same channel type."""
 
     def __init__(self, type: str, providers: tuple[str, ...]) -> None:
         self.type = type
         self.providers = providers
         super().__init__(
-            f"the channel type {type!r} is offered by {' and by '.join(providers)}; uninstall "
-            "one of them, or leave it out with OJOBCHANNELS_DISABLE_PLUGINS"
+            f"the channel type {type!r} is provided by {' and by '.join(providers)}; uninstall "
+            "one of them, or disable one with OJOBCHANNELS_DISABLE_PLUGINS"
         )
 
 
 class PluginFailed(ChannelError, ImportError):
-    """The plugin that offers a channel type could not be loaded."""
+    """The plugin that provides a channel type could not be loaded."""
 
     def __init__(self, type: str, distribution: str, reason: str) -> None:
         self.type = type
@@ -121,7 +118,7 @@ class PluginFailed(ChannelError, ImportError):
 
 
 class NotSupported(ChannelError, NotImplementedError):
-    """The backend, or this platform, does not offer what was asked for."""
+    """The backend or this platform does not support the requested operation."""
 
     def __init__(self, channel: str, what: str, advice: str) -> None:
         self.channel = channel
@@ -141,11 +138,11 @@ class ChannelUnavailable(ChannelError, ConnectionError):
 
 
 class StorageFull(ChannelUnavailable):
-    """The disk, quota or limit behind a channel is used up; nothing was changed."""
+    """The disk is full, or a quota or size limit is reached; nothing was changed."""
 
 
 class ChannelDamaged(ChannelError, ValueError):
-    """The stored data is not what this package writes; it was left as it is."""
+    """The stored data is not in the format that this package writes; it was left unchanged."""
 
     def __init__(self, channel: str, path: str, reason: str, advice: str) -> None:
         self.channel = channel
@@ -156,15 +153,15 @@ class ChannelDamaged(ChannelError, ValueError):
 
 
 class ChannelTimeout(ChannelError, TimeoutError):
-    """The storage did not answer in time; nothing was changed."""
+    """The storage could not be accessed in time; nothing was changed."""
 
     def __init__(self, channel: str, what: str, seconds: float) -> None:
         self.channel = channel
         self.what = what
         self.seconds = seconds
         super().__init__(
-            f"channel {channel!r} got no answer within {seconds:g} s while it tried to {what}; "
-            "look for a stopped process that works on the same storage, then try again"
+            f"channel {channel!r} timed out after {seconds:g} s while trying to {what}; look for a "
+            "stopped process that uses the same storage, then try again"
         )
 
 
@@ -177,7 +174,7 @@ class ChannelClosed(ChannelError, RuntimeError):
 
 
 class OutcomeUnknown(ChannelError, ConnectionError):
-    """The reply was lost: the operation may have happened, or not."""
+    """The server's reply was lost: the operation may or may not have happened."""
 
     def __init__(self, channel: str, operation: str, advice: str) -> None:
         self.channel = channel
@@ -190,7 +187,7 @@ class OutcomeUnknown(ChannelError, ConnectionError):
 
 
 class StaleFence(ChannelError, PermissionError):
-    """A write was refused because a later holder has already written that key."""
+    """A write was refused because the key was already written with a higher fence."""
 
     def __init__(self, channel: str, key: object, fence: int, mark: int) -> None:
         self.channel = channel
@@ -198,18 +195,19 @@ class StaleFence(ChannelError, PermissionError):
         self.fence = fence
         self.mark = mark
         super().__init__(
-            f"channel {channel!r} refused to write key {_short(key)} with fence {fence}: a later "
-            f"lease (fence {mark}) has written it; stop working, the lock is lost"
+            f"channel {channel!r} refused to write key {_short(key)} with fence {fence}: the "
+            f"holder of a later lease (fence {mark}) has already written it; stop working, this "
+            "lease has lost its lock"
         )
 
 
 class LockBusy(ChannelError, TimeoutError):
-    """Somebody else holds the lock.
+    """Another holder has the lock.
 
     Attributes:
-        holder: What the holder told of itself: host, pid, thread and more.
-        remaining: Seconds until its lease ends, if it is not renewed.
-        waited: Seconds that were spent waiting.
+        holder: The holder info stored with the lease: host, pid, thread and more.
+        remaining: Seconds until that lease expires, if it is not renewed.
+        waited: Seconds spent waiting for the lock.
     """
 
     def __init__(
@@ -223,17 +221,18 @@ class LockBusy(ChannelError, TimeoutError):
         after = f" after waiting {waited:.3g} s" if waited else ""
         super().__init__(
             f"lock {_short(name)} on channel {channel!r} is held by {describe_holder(holder)}"
-            f"{after}; its lease lasts another {remaining:.3g} s unless renewed: try later, pass "
-            "a longer wait, or force_unlock it if that holder is known to be gone"
+            f"{after}; the lease expires in {remaining:.3g} s unless renewed: try again later, "
+            "pass a longer wait, or force-release the lock with force_unlock if that holder is "
+            "known to be dead"
         )
 
-    def told(self) -> str:
-        """Says who holds it, without advice."""
+    def summary(self) -> str:
+        """Return "held by …" with the holder info, without advice."""
         return f"held by {describe_holder(self.holder)}"
 
 
 class LockLost(ChannelError, RuntimeError):
-    """A lease is over although its holder did not release it."""
+    """A lease ended although its holder did not release it."""
 
     def __init__(self, channel: str, name: str, fence: int, reason: str) -> None:
         self.channel = channel
@@ -242,35 +241,35 @@ class LockLost(ChannelError, RuntimeError):
         self.reason = reason
         super().__init__(
             f"lost the lock {_short(name)} on channel {channel!r} (fence {fence}): {reason}; stop "
-            "working on what it protects, and take it again"
+            "the work that it protects, then acquire the lock again"
         )
 
 
 class JobError(ChannelError):
-    """Root of the job manager's and job files' own errors."""
+    """Root of the errors of the job manager and of job files."""
 
 
 class UnknownJob(JobError, LookupError):
-    """No job of that name is known."""
+    """No job with that name is known."""
 
     def __init__(self, name: str, known: tuple[str, ...], hint: str | None = None) -> None:
         self.name = name
         self.known = known
         self.hint = hint
-        listed = ", ".join(repr(one) for one in known) or "none"
+        listed = ", ".join(map(repr, known)) or "none"
         meant = f"did you mean {hint!r}? " if hint else ""
         super().__init__(f"unknown job {name!r}; {meant}known jobs: {listed}")
 
 
 class RunNotStarted(JobError, RuntimeError):
-    """A run was to be ended that was not started here, or has already ended."""
+    """The run to end was not started in this context, or has already ended."""
 
     def __init__(self, what: str, name: str | None) -> None:
         self.what = what
         self.name = name
         of = f" of {name!r}" if name else ""
         super().__init__(
-            f"{what}: there is no open run{of} here; start one first, and end it only once"
+            f"{what}: there is no open run{of} here; start a run first, and end it only once"
         )
 
 
@@ -290,8 +289,8 @@ class CodeFailed(JobError, RuntimeError):
     """Code of a job in a language other than Python failed.
 
     Attributes:
-        where: The file, and the line if that is known.
-        reason: What the code, or what runs it, has said.
+        where: The file, and the line if it is known.
+        reason: The error text of the code, or of the program that runs it.
         advice: What to do; may be empty.
     """
 
@@ -303,23 +302,23 @@ class CodeFailed(JobError, RuntimeError):
 
 
 class CodeFault(JobError, ValueError):
-    """Code of a job that cannot run, found before anything does; a fault of its file.
+    """Code of a job cannot run; raised by a check before any job runs.
 
     Attributes:
         reason: What is wrong.
-        line: Where, counted as `ojobchannels.Code` counts.
-        column: Where in that line of the code, counted from 1.
+        line: The line, counted as in `ojobchannels.Code`.
+        column: The column in that line of the code, counted from 1.
     """
 
     def __init__(self, reason: str, line: int, column: int = 1) -> None:
         self.reason = reason
         self.line = line
         self.column = column
-        super().__init__(f"line {line}, column {column} of the code: {reason}; mend it there")
+        super().__init__(f"line {line}, column {column} of the code: {reason}; fix it there")
 
 
 class FireTimeTaken(JobError, RuntimeError):
-    """A run was to start for a fire time of its schedule that another run has taken.
+    """The fire time for which a run was to start is already claimed by another run.
 
     Attributes:
         fire_time: Milliseconds since 1970.
@@ -330,8 +329,8 @@ class FireTimeTaken(JobError, RuntimeError):
         self.fire_time = fire_time
         when = datetime.fromtimestamp(fire_time / 1000, UTC).isoformat(timespec="milliseconds")
         super().__init__(
-            f"the run of job {name!r} for {when.replace('+00:00', 'Z')} was taken by another "
-            "process; there is nothing to do"
+            f"the run of job {name!r} for {when.replace('+00:00', 'Z')} was already claimed by "
+            "another process; there is nothing to do"
         )
 
 
@@ -355,13 +354,13 @@ class Diagnostic(NamedTuple):
     hint: str
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        said = "; ".join(part for part in (self.message, self.hint) if part)
-        return ": ".join(part for part in (place, self.path, said) if part)
+        position = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        text = "; ".join(part for part in (self.message, self.hint) if part)
+        return ": ".join(part for part in (position, self.path, text) if part)
 
 
 class JobFileError(JobError, ValueError):
-    """A job file, or one that it includes, is faulty; nothing of it was run."""
+    """A job file, or a file that it includes, is not valid; no job was run."""
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
         self.diagnostics = diagnostics
@@ -369,7 +368,7 @@ class JobFileError(JobError, ValueError):
 
 
 class InvalidJobArgs(JobError, ValueError):
-    """Arguments of a job that cannot be read, are missing, or name something unknown."""
+    """Arguments of a job are missing, cannot be read, or refer to an unknown name."""
 
     def __init__(self, where: str, reason: str, advice: str) -> None:
         self.where = where
@@ -385,33 +384,33 @@ class LogFileUnavailable(JobError, OSError):
         self.path = path
         self.reason = reason
         super().__init__(
-            f"cannot write the log file {path!r} ({reason}); make its folder writable, or name "
-            "another one in ojob.logToFile.logFolder"
+            f"cannot write the log file {path!r} ({reason}); make its folder writable, or set "
+            "another folder in ojob.logToFile.logFolder"
         )
 
 
 class RunsAlready(JobError, RuntimeError):
-    """A job file with ``ojob.unique`` runs already on this host; nothing was run.
+    """A job file with ``ojob.unique`` is already running on this host; no job was run.
 
     Attributes:
-        pid: The process that runs it, which may be this one, or None if it has not told yet.
+        pid: The process that runs it, which may be this process; None if it is not known yet.
     """
 
     def __init__(self, file: str, pid_file: str, pid: int | None) -> None:
         self.file = file
         self.pid_file = pid_file
         self.pid = pid
-        who, advice = "another process", "wait for its end, or stop it"
+        runner, advice = "another process", "wait for it to end, or stop it"
         if pid == os.getpid():
-            who = "this very process"
-            advice = "call it when that run is over, or name another file in `ojob.unique.pidFile`"
+            runner = "this process"
+            advice = "call it after that run has ended, or set another `ojob.unique.pidFile`"
         elif pid:
-            who, advice = f"process {pid}", f"{advice} by `kill {pid}`"
-        super().__init__(f"{file} runs already: {who} holds {pid_file!r}; {advice}")
+            runner, advice = f"process {pid}", f"{advice} with `kill {pid}`"
+        super().__init__(f"{file} is already running: {runner} holds {pid_file!r}; {advice}")
 
 
 class JobMisuse(JobError, RuntimeError):
-    """A job did something that has no meaning at that point of its work."""
+    """A job called a function that is not allowed at that point of its work."""
 
     def __init__(self, job: str, reason: str, advice: str) -> None:
         self.job = job
@@ -421,11 +420,11 @@ class JobMisuse(JobError, RuntimeError):
 
 
 def describe_holder(holder: dict[str, Any]) -> str:
-    """Tells in a few words who holds a lock, from the document that the holder left."""
+    """Return a short description of the holder of a lock, made from its holder info."""
     if not holder:
-        return "somebody that left no word of itself"
+        return "an unknown holder"
     if holder.keys() == {"next"}:
-        return f"nobody, but kept for {holder['next']}"
+        return f"no process, but reserved for {holder['next']}"
     known = [
         f"{part} {holder[part]}" for part in ("host", "pid", "thread", "job") if part in holder
     ]
@@ -433,11 +432,12 @@ def describe_holder(holder: dict[str, Any]) -> str:
 
 
 def shown(value: object, secret: bool = False) -> str:
-    """Returns how a message may quote an option's value: without what may be a password.
+    """Return the text by which a message quotes an option's value, with passwords hidden.
 
     Args:
-        value: The value. Of a URL, user and password are hidden, and what is named like a secret.
-        secret: Whether all of it is to be hidden.
+        value: The value. In a URL, the user, the password and all fields named like a secret are
+            replaced by ``***``.
+        secret: Whether to hide the whole value, and name only its type.
 
     Example:
         >>> print(shown("redis://job:pa55@example.org/0"))
@@ -449,10 +449,10 @@ def shown(value: object, secret: bool = False) -> str:
     return _USER_OF_URL.sub(_without_user, _SECRET_FIELD.sub(r"\1***", text))
 
 
-def _without_user(found: re.Match[str]) -> str:
-    return f"{found[1] or found[0][0]}***@"
+def _without_user(match: re.Match[str]) -> str:
+    return f"{match[1] or match[0][0]}***@"
 
 
-def _short(thing: object) -> str:
-    text = repr(thing)
+def _short(value: object) -> str:
+    text = repr(value)
     return text if len(text) <= 120 else f"{text[:117]}..."

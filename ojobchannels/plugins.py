@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -27,7 +26,7 @@ from ojobchannels.hookspecs import (
     DiscoverySpec,
     Option,
 )
-from ojobchannels.suggestions import did_you_mean
+from ojobchannels.suggestions import closest, did_you_mean
 
 BUILT_IN = "ojobchannels"
 _CLOCK = "clock"
@@ -212,8 +211,8 @@ def checked_options(type: ChannelType, given: Mapping[str, Any]) -> dict[str, An
     known = offered_options(type)
     for name, value in given.items():
         if name not in known and not _is_clock(name, value, type):
-            near = difflib.get_close_matches(name, known, 1)
-            meant = f"did you mean {near[0]!r}? " if near else ""
+            near = closest(name, known)
+            meant = f"did you mean {near!r}? " if near else ""
             raise InvalidOption(
                 f"option {shown(name, secret='@' in name)}",
                 f"type {type.name!r} does not take it",

@@ -122,7 +122,7 @@ def called(record: LockRecord, waiter: int) -> bool:
 
 def busy_with_calling(record: LockRecord, left: int) -> Busy:
     """Describes a lock that is kept for another waiter to one that was refused."""
-    return Busy(record.fence, {"next": "the longest waiting"}, -(-left // 1000))
+    return Busy(record.fence, {"next": "the longest-waiting process"}, -(-left // 1000))
 
 
 def forced_open(record: LockRecord) -> LockRecord:

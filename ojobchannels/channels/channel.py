@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import pluggy
 
 from ojobchannels.changes import Change
-from ojobchannels.channels.keepalive import KEEPER
+from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.channels.lease import (
     Duration,
     Lease,
@@ -319,7 +319,7 @@ class Channel:
         sent = self.clock.now()
         adopted: Adopted | bool = self.hook.adopt(name=name, token=token, holder=this_holder())
         if not isinstance(adopted, Adopted):
-            raise LockLost(self.name, name, fence, "its time is over, or somebody unlocked it")
+            raise LockLost(self.name, name, fence, "the lease expired, or the lock was released")
         deadline = sent + adopted.remaining * 1000 - adopted.ttl * 10
         lease = Lease(self, name, token, adopted.fence, adopted.ttl, deadline, None, on_lost)
         try:
@@ -401,7 +401,7 @@ class Channel:
         for subscription in subscriptions:
             subscription.close()
         self._release_all(leases)
-        KEEPER.rest()
+        KEEP_ALIVE.rest()
         self.hook = _ClosedHooks(self.name)
         # A signal may interrupt us anywhere: whoever calls again goes on with what is left.
         hook = self._to_close
@@ -450,7 +450,7 @@ class Channel:
     def _release_all(self, leases: list[Lease]) -> None:
         patient_until = time.monotonic() + _PATIENCE
         for lease in leases:
-            KEEPER.drop(lease)
+            KEEP_ALIVE.drop(lease)
         for lease in leases:
             try:
                 lease.release()
@@ -469,7 +469,7 @@ class Channel:
             self._leases[lease] = None
         if keep_alive or lease.on_lost is not None:
             try:
-                KEEPER.watch(lease, keep_alive)
+                KEEP_ALIVE.watch(lease, keep_alive)
             except RuntimeError as error:
                 raise ChannelUnavailable(
                     self.name,
@@ -486,7 +486,7 @@ class Channel:
                 self._leases.move_to_end(lease)
 
     def _drop(self, lease: Lease) -> None:
-        KEEPER.drop(lease)
+        KEEP_ALIVE.drop(lease)
         self.forget_lease(lease)
 
     def _compare_and_set(

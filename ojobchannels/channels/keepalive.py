@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ojobchannels.errors import ChannelError
 from ojobchannels.hookspecs import LeaseRequest
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ojobchannels.channels.channel import Channel
     from ojobchannels.channels.lease import Lease
 
+TAKEN_OVER: Final = "the lock was released or taken over by another holder"
 _log = logging.getLogger("ojobchannels.leases")
 _LONGEST_SLEEP = 1_000_000
 _SHORTEST_SLEEP = 2_000
@@ -56,7 +57,7 @@ class _Call(NamedTuple):
     target: Callable[[], None]
 
 
-class Keeper:
+class KeepAlive:
     """Watches over leases and alarms, all channels of the process together."""
 
     def __init__(self) -> None:
@@ -240,7 +241,7 @@ class Keeper:
                 if watch.lease in answers:
                     watch.renew_at = _renew_at(watch.lease)
                     if not answers[watch.lease] and watch.lease in self._watches:
-                        self._lose(watch.lease, "somebody else holds the lock, or unlocked it")
+                        self._lose(watch.lease, TAKEN_OVER)
             self._try_later(channel, [one for one in watches if one.lease not in answers])
             self._changed.notify()
 
@@ -339,4 +340,4 @@ def _start(thread: threading.Thread) -> None:
         raise failures[0]
 
 
-KEEPER = Keeper()
+KEEP_ALIVE = KeepAlive()

@@ -13,7 +13,7 @@ from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias
 
-from ojobchannels.channels.keepalive import KEEPER
+from ojobchannels.channels.keepalive import KEEP_ALIVE, TAKEN_OVER
 from ojobchannels.errors import (
     ChannelError,
     InvalidOption,
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 Duration: TypeAlias = float | timedelta
 """Seconds, or a timedelta."""
 
-_TAKEN: Final = "somebody else holds the lock, or unlocked it"
 _SHORTEST_TTL: Final = 10
 _LONGEST_TTL: Final = 100 * 365 * 86_400_000
 
@@ -76,7 +75,7 @@ class Lease:
         self._ttl = ttl
         self.deadline = deadline
         self._state: Literal["held", "lost", "released", "detached"] = "held"
-        self._reason = "its time is over"
+        self._reason = "the lease expired"
         self._lock = threading.Lock()
         self._releasing = threading.RLock()
         self.extending = threading.Lock()
@@ -127,10 +126,10 @@ class Lease:
             self.check()
             sent = self.channel.clock.now()
             if not self.channel.hook.extend(name=self.name, token=self.token, ttl=wanted):
-                KEEPER.lose(self, _TAKEN)
+                KEEP_ALIVE.lose(self, TAKEN_OVER)
                 raise self._loss()
             self.renewed(sent, wanted)
-        KEEPER.follow(self)
+        KEEP_ALIVE.follow(self)
 
     def release(self) -> None:
         """Unlocks. A second call does nothing, nor does a call in a forked child.
@@ -159,7 +158,7 @@ class Lease:
         with self._releasing:
             if not self._is_mine() or self._state in ("released", "detached"):
                 return
-            KEEPER.drop(self)
+            KEEP_ALIVE.drop(self)
             unlock(self.channel.hook, self.name, self.token)
             self.channel.forget_lease(self)
             self._state = "released"
@@ -168,13 +167,13 @@ class Lease:
         with self._releasing:
             if self._state in ("released", "detached"):
                 return
-            KEEPER.drop(self)
+            KEEP_ALIVE.drop(self)
             was_lost = self.lost
             held = self._unlock(was_lost)
             with self._lock:
                 if self._state == "held" and (was_lost or not held):
                     self._state = "lost"
-                    self._reason = self._reason if was_lost else _TAKEN
+                    self._reason = self._reason if was_lost else TAKEN_OVER
             self.channel.forget_lease(self)
             if self._state == "lost":
                 raise self._loss()
@@ -208,9 +207,9 @@ class Lease:
             LockLost: The lease is over.
         """
         self.check()
-        KEEPER.drop(self)
+        KEEP_ALIVE.drop(self)
         if not self.channel.hook.adopt(name=self.name, token=self.token, holder=None):
-            KEEPER.lose(self, _TAKEN)
+            KEEP_ALIVE.lose(self, TAKEN_OVER)
             raise self._loss()
         self._state = "detached"
         self.channel.forget_lease(self)
@@ -234,7 +233,7 @@ class Lease:
         self.check()
         descriptors: list[int] | bool = self.channel.hook.share(name=self.name, token=self.token)
         if isinstance(descriptors, bool):
-            KEEPER.lose(self, _TAKEN)
+            KEEP_ALIVE.lose(self, TAKEN_OVER)
             raise self._loss()
         return descriptors
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from ojobchannels.changes import Change, Feed, News, started
 from ojobchannels.documents import Item, Key, check_key
 from ojobchannels.errors import ChannelClosed
-from ojobchannels.host.wakeup import Bell
+from ojobchannels.host.wakeup import Wakeup
 
 if TYPE_CHECKING:
     from ojobchannels.channels.channel import Channel
@@ -34,12 +34,12 @@ class Subscription:
     ) -> None:
         self._channel = channel
         self._callback = callback
-        self._bell = Bell()
-        self._end = Bell()
+        self._wakeup = Wakeup()
+        self._end = Wakeup()
         self._over = False
         self._known = _Known(channel)
         # The feed first: what changes while the present entries are read, it tells.
-        self._feed: Feed = channel.hook.subscribe(ring=self._bell.ring)
+        self._feed: Feed = channel.hook.subscribe(ring=self._wakeup.set)
         try:
             entries = self._known.begin()
             self._thread = started(
@@ -61,8 +61,8 @@ class Subscription:
             wait: Whether to wait for a call that goes on.
         """
         self._over = True
-        self._end.ring()
-        self._bell.ring()
+        self._end.set()
+        self._wakeup.set()
         if wait and threading.current_thread() is not self._thread:
             self._thread.join()
             self._channel.forget_subscription(self)
@@ -102,9 +102,9 @@ class Subscription:
                 if not trouble:
                     _log.warning("a subscription cannot read its channel for now: %s", error)
                 trouble = True
-            self._end.doze(_TRY_AGAIN if trouble else rest)
+            self._end.wait(_TRY_AGAIN if trouble else rest)
             if not trouble:
-                self._bell.doze(self._feed.pause)
+                self._wakeup.wait(self._feed.pause)
 
     def _go_on(self, trouble: bool) -> float:
         """Tells what is new; returns for how long to leave the storage alone afterwards."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
 from ojobchannels.cli.tables import Column, Row, first_line
 from ojobchannels.cli.times import local, relative, span
+from ojobchannels.host.clock import now_ms
 
 STATUS_COLOURS: Final = {
     "running": "cyan",
@@ -15,11 +15,6 @@ STATUS_COLOURS: Final = {
     "abandoned": "yellow",
     "lost": "yellow",
 }
-
-
-def now_ms() -> int:
-    """Returns the wall clock in milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 def took(record: Row) -> str:

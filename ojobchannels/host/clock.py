@@ -52,6 +52,11 @@ def same_boot(one: str, other: str) -> bool:
     return bool(one) and one.partition("/")[0] == other.partition("/")[0]
 
 
+def now_ms() -> int:
+    """Return the wall clock in milliseconds since 1970, UTC."""
+    return time.time_ns() // 1_000_000
+
+
 class Readings(NamedTuple):
     """A clock as three functions; times are nanoseconds."""
 

@@ -1,4 +1,4 @@
-"""A bell that one thread sleeps by and any other may ring, also from under a signal handler."""
+"""An event that one thread waits for, and that any thread may set, also in a signal handler."""
 
 from __future__ import annotations
 
@@ -6,26 +6,28 @@ import threading
 from contextlib import suppress
 
 
-class Bell:
-    """Rung once or often, it wakes its sleeper once, or keeps it from falling asleep."""
+class Wakeup:
+    """A one-thread event: `set` wakes the waiting thread, or makes its next `wait` return at once.
 
-    __slots__ = ("_silent",)
+    It is a bare lock, because a `threading.Event` in which a signal handler raises can stay locked.
+    """
+
+    __slots__ = ("_unset",)
 
     def __init__(self) -> None:
-        # A bare lock: an Event in which a signal handler raises can stay locked for ever.
-        self._silent = threading.Lock()
-        self.hush()
+        self._unset = threading.Lock()
+        self.clear()
 
-    def hush(self) -> None:
-        """Forgets that it was rung."""
-        self._silent.acquire(blocking=False)
+    def clear(self) -> None:
+        """Reset the event, so that the next `wait` blocks."""
+        self._unset.acquire(blocking=False)
 
-    def ring(self) -> None:
-        """Wakes the sleeper, or lets it not fall asleep."""
+    def set(self) -> None:
+        """Wake the waiting thread, or make its next `wait` return at once."""
         with suppress(RuntimeError):
-            self._silent.release()
+            self._unset.release()
 
-    def doze(self, seconds: float | None) -> None:
-        """Sleeps until it rings, or for so long; None is for ever."""
+    def wait(self, seconds: float | None) -> None:
+        """Block until the event is set, at most for `seconds`; None waits without a limit."""
         longest = threading.TIMEOUT_MAX
-        self._silent.acquire(timeout=longest if seconds is None else min(seconds, longest))
+        self._unset.acquire(timeout=longest if seconds is None else min(seconds, longest))

@@ -25,7 +25,7 @@ _REMEMBERED: Final = 64
 _Taken: TypeAlias = Mapping[str, Any]
 
 
-def take(
+def claim(
     state: Channel, name: str, fire_time: int, run_id: str, owed: Mapping[str, Any] | None = None
 ) -> None:
     """Takes a fire time of a job for a run; what it owes is kept with that.
@@ -56,11 +56,11 @@ def record_not_run(manager: JobManager, record: Record, fire_time: int, start: i
         FireTimeTaken: It was taken before; nothing is written.
     """
     owed = {"record": record | records.due(fire_time), "start": start}
-    take(manager.state, record["name"], fire_time, record["runId"], owed)
+    claim(manager.state, record["name"], fire_time, record["runId"], owed)
     return _write(manager, owed)
 
 
-def give_back(state: Channel, name: str, fire_time: int, run_id: str) -> None:
+def release(state: Channel, name: str, fire_time: int, run_id: str) -> None:
     """Gives back a fire time that a run has, or may have, taken and that no record tells of."""
 
     def giving(present: _Taken) -> _Taken:
@@ -71,7 +71,7 @@ def give_back(state: Channel, name: str, fire_time: int, run_id: str) -> None:
         _change(state, name, fire_time - 1, giving)
 
 
-def is_free(manager: JobManager, name: str, fire_time: int) -> bool:
+def is_unclaimed(manager: JobManager, name: str, fire_time: int) -> bool:
     """Tells whether a fire time of a job is still to be taken; writes the records that are owed."""
     present = manager.state.get(_key(name))
     if present is None:
@@ -81,7 +81,7 @@ def is_free(manager: JobManager, name: str, fire_time: int) -> bool:
     return _owner(present, fire_time) is None
 
 
-def begin(state: Channel, name: str, now: int, *, back: bool) -> int:
+def last_claimed(state: Channel, name: str, now: int, *, back: bool) -> int:
     """Returns the last fire time of a job that was taken; a job that is new here begins now.
 
     Args:
@@ -103,7 +103,7 @@ def add_missing(manager: JobManager, name: str, holder: Mapping[str, Any]) -> Re
     """
     run_id, fire_time, fence = str(holder["run"]), int(holder["fireTime"]), int(holder["fence"])
     try:
-        take(manager.state, name, fire_time, run_id)
+        claim(manager.state, name, fire_time, run_id)
     except FireTimeTaken:
         return None
     known = {key: holder[key] for key in ("host", "pid") if key in holder}

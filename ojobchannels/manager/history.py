@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.hookspecs import LockInfo
+from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import records
 from ojobchannels.manager.records import STATUSES, Record
 
@@ -83,7 +84,7 @@ def report(jobs: Channel, locks: Channel) -> list[dict[str, Any]]:
 
 def prune(jobs: Channel, locks: Channel, older_than: float) -> Pruned:
     """Removes what ended more than `older_than` seconds ago, and marks abandoned runs."""
-    cutoff = records.now_ms() - round(older_than * 1000)
+    cutoff = now_ms() - round(older_than * 1000)
     abandoned = 0
     old: list[dict[str, Any]] = []
     for _key, record in jobs.items():  # noqa: PERF102  a channel has no values()

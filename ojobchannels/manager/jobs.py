@@ -8,9 +8,9 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar
 
-from ojobchannels.documents import check_value
-from ojobchannels.errors import ChannelError, InvalidOption, InvalidValue, LockBusy
-from ojobchannels.manager.launcher import Launch, NotRun
+from ojobchannels.documents import json_or_repr
+from ojobchannels.errors import ChannelError, InvalidOption, LockBusy
+from ojobchannels.manager.launcher import DidNotRun, Launch
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.run import JobRun, OnTimeout, check_on_timeout
 
@@ -65,7 +65,7 @@ class Job(Generic[_Arguments, _Answer]):
         """
         try:
             return self._run(None, args, kwargs)
-        except NotRun:
+        except DidNotRun:
             return None
 
     def launched(self, launch: Launch, args: Mapping[str, Any]) -> _Answer:
@@ -107,7 +107,7 @@ class Job(Generic[_Arguments, _Answer]):
     def _tell_skipped(self, busy: Exception) -> None:
         if self._if_running == "skip":
             _log.info("job %r was skipped: %s", self.name, busy)
-            raise NotRun("skipped", str(busy)) from busy
+            raise DidNotRun("skipped", str(busy)) from busy
 
     def _may_try_again(self, run: JobRun, attempt: int) -> bool:
         """Waits for the next attempt, if there is to be one: a lost run is another's by now."""
@@ -127,15 +127,7 @@ def _told(
 ) -> dict[str, Any]:
     """Returns the arguments as a document for the record; what is not JSON is told by its repr."""
     bound = inspect.signature(function).bind(*args, **kwargs).arguments
-    return {name: _json_or_repr(value) for name, value in bound.items()}
-
-
-def _json_or_repr(value: Any) -> Any:
-    try:
-        check_value(value)
-    except InvalidValue:
-        return repr(value)
-    return value
+    return {name: json_or_repr(value) for name, value in bound.items()}
 
 
 def check_notices(name: str, known: Mapping[str, Job[..., Any]], default: Notice | None) -> None:

@@ -11,11 +11,11 @@ from concurrent.futures import Future
 from typing import Any, Final, Literal
 
 from ojobchannels.errors import InvalidOption, JobError, JobMisuse
-from ojobchannels.manager.pool import Pool, aside
+from ojobchannels.manager.pool import Pool, release_slot
 
 LaunchState = Literal["waiting", "running", "completed", "failed", "skipped", "depsfail"]
 
-DEAF: Final = 0.25
+SIGNAL_POLL_SECONDS: Final = 0.25
 """Seconds that the main thread waits at a time.
 
 A signal that comes between the last check of the interpreter and the beginning of a wait is
@@ -69,7 +69,7 @@ class Launch:
         """Returns what the job raised, or None; waits until it is over."""
         return self._await(None)
 
-    def begins(self) -> bool:
+    def begin(self) -> bool:
         """Tells whether it is to run, or was settled before; the launcher asks this once."""
         with self._lock:
             if not self._settled:
@@ -96,14 +96,14 @@ class Launch:
     def _await(self, timeout: float | None) -> BaseException | None:
         if self._future.done():
             return self._future.exception()
-        with aside():
+        with release_slot():
             return self._future.exception(timeout)
 
     def __repr__(self) -> str:
         return f"<Launch {self.name!r} {self.state}>"
 
 
-class NotRun(JobError):
+class DidNotRun(JobError):
     """Raised by launched work that did not run; settles its launch without an error."""
 
     def __init__(self, state: Literal["skipped", "depsfail"], reason: str) -> None:
@@ -160,7 +160,7 @@ class Launcher:
             finally:
                 launch.finish("depsfail")
 
-        _Gathering(list(after), proceed).begin()
+        _Completion(list(after), proceed).begin()
         return launch
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -172,7 +172,7 @@ class Launcher:
             if launch is None:
                 return True
             left = math.inf if deadline is None else deadline - time.monotonic()
-            if not launch.wait(max(min(left, DEAF), 0)) and left <= 0:
+            if not launch.wait(max(min(left, SIGNAL_POLL_SECONDS), 0)) and left <= 0:
                 return False
 
     def close(self) -> None:
@@ -184,11 +184,11 @@ class Launcher:
         self._pool.join()
 
     def _run(self, launch: Launch, work: Callable[[Launch], Any]) -> None:
-        if not launch.begins():
+        if not launch.begin():
             return
         try:
             result = work(launch)
-        except NotRun as reason:
+        except DidNotRun as reason:
             launch.finish(reason.state)
         except BaseException as error:  # noqa: BLE001  it belongs to the launch
             launch.finish("failed", error=error)
@@ -200,7 +200,7 @@ class Launcher:
             self._open.discard(launch)
 
 
-class _Gathering:
+class _Completion:
     """Calls back once when all launches are over, with one that did not complete, if any."""
 
     def __init__(self, launches: list[Launch], call: Callable[[Launch | None], None]) -> None:

@@ -12,12 +12,13 @@ from types import TracebackType
 from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar
 
 from ojobchannels.channels.channel import Channel
-from ojobchannels.channels.keepalive import KEEPER
+from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.channels.lease import Duration, milliseconds
 from ojobchannels.channels.opening import open_channel
 from ojobchannels.documents import check_name, check_value
 from ojobchannels.errors import ChannelError, InvalidOption, RunNotStarted, UnknownJob
 from ojobchannels.hookspecs import LockInfo
+from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import fire_times, history, records
 from ojobchannels.manager.history import Pruned
 from ojobchannels.manager.jobs import IfRunning, Job, Notice, check_notices, notify
@@ -360,12 +361,12 @@ class JobManager:
             self._free_from.pop(name, None)
         return stored
 
-    def took_up(self, run: JobRun) -> None:
+    def add_open_run(self, run: JobRun) -> None:
         """Takes note of a run that started."""
         with self._lock:
             self._running[run.run_id] = run
 
-    def let_go(self, run: JobRun) -> None:
+    def remove_open_run(self, run: JobRun) -> None:
         """Takes note of a run that is over."""
         with self._lock:
             self._running.pop(run.run_id, None)
@@ -377,7 +378,7 @@ class JobManager:
         with self._lock:
             left_open = list(self._running.values())
         for run in left_open:
-            KEEPER.drop_alarm(run)
+            KEEP_ALIVE.drop_alarm(run)
         self._close_channels()
 
     def __enter__(self) -> JobManager:
@@ -409,7 +410,7 @@ class JobManager:
         try:
             record = records.find(self.jobs, put_out.holder, put_out.fence)
             if record is not None:
-                note = f"{records.iso(records.now_ms())} {by}"
+                note = f"{records.iso(now_ms())} {by}"
                 records.amend(self.jobs, record, {"note": note})
         except ChannelError as trouble:
             name = put_out.name

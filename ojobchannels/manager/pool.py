@@ -1,4 +1,4 @@
-"""A bounded pool of threads, whose work may wait for other work of the pool."""
+"""A bounded pool of threads whose tasks may wait for other tasks of the pool."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import TypeAlias
 
 Task: TypeAlias = Callable[[], None]
 
-_here = threading.local()
+_worker = threading.local()
 
 
 class Pool:
-    """Runs tasks in the order in which they come, so many at a time; no thread lives idle.
+    """Runs at most `size` tasks at a time, in the order of submission; idle threads end.
 
-    A task that waits `aside` does not count: its place goes to another one, so tasks that wait for
-    each other's tasks come to an end on a pool of any size. When its waiting is over it goes on at
-    once, and for that time there is one more at work.
+    A task that waits inside `release_slot` does not count. Its slot goes to another task, so tasks
+    that wait for each other finish on a pool of any size. When its wait is over, it continues at
+    once, and until the next task ends one more than `size` are running.
     """
 
     def __init__(self, size: int) -> None:
@@ -30,21 +30,21 @@ class Pool:
         self._lock = threading.Lock()
 
     def submit(self, task: Task) -> None:
-        """Has a task run, in a context of its own; it must not raise."""
+        """Queue a task; it runs in a context of its own and must not raise."""
         with self._lock:
             self._tasks.append(task)
             self._fill()
 
     def join(self) -> None:
-        """Waits until the threads have ended; they do when there is nothing left to run."""
+        """Wait until the threads have ended, which they do when no task is left."""
         with self._lock:
             threads = list(self._threads)
         for thread in threads:
             thread.join()
 
     @contextmanager
-    def without_this_thread(self) -> Iterator[None]:
-        """Lends the place of the calling thread to others."""
+    def slot_released(self) -> Iterator[None]:
+        """Let another task use the slot of the calling thread."""
         with self._lock:
             self._busy -= 1
             self._fill()
@@ -62,7 +62,7 @@ class Pool:
             self._busy += 1
 
     def _work(self) -> None:
-        _here.pool = self
+        _worker.pool = self
         while (task := self._next()) is not None:
             Context().run(task)
 
@@ -76,11 +76,11 @@ class Pool:
 
 
 @contextmanager
-def aside() -> Iterator[None]:
-    """Surrounds a wait: on a thread of a pool, others may work there meanwhile."""
-    pool: Pool | None = getattr(_here, "pool", None)
+def release_slot() -> Iterator[None]:
+    """Surround a wait: on a thread of a pool, another task may run meanwhile."""
+    pool: Pool | None = getattr(_worker, "pool", None)
     if pool is None:
         yield
         return
-    with pool.without_this_thread():
+    with pool.slot_released():
         yield

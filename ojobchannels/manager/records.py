@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -13,6 +12,7 @@ from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import this_host
 from ojobchannels.errors import InvalidOption
 from ojobchannels.hookspecs import LockInfo
+from ojobchannels.host.clock import now_ms
 
 Record: TypeAlias = dict[str, Any]
 """A run's record: ``name, startTime, startDate, inError, runId, status, host, pid, fence, timeout,
@@ -36,11 +36,6 @@ FIELDS: Final = (
 )
 _LONGEST_TRACEBACK = 20_000
 _FAR = 10_000
-
-
-def now_ms() -> int:
-    """Returns the wall clock in milliseconds, UTC."""
-    return time.time_ns() // 1_000_000
 
 
 def iso(ms: int) -> str:

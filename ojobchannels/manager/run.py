@@ -14,7 +14,7 @@ from contextvars import Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-from ojobchannels.channels.keepalive import KEEPER
+from ojobchannels.channels.keepalive import KEEP_ALIVE, TAKEN_OVER
 from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import (
     ChannelError,
@@ -119,7 +119,7 @@ class JobRun:
         if self._state != "new":
             raise RunNotStarted("start", self.name)
         due = self._fire_time
-        if due is not None and not fire_times.is_free(self.manager, self.name, due):
+        if due is not None and not fire_times.is_unclaimed(self.manager, self.name, due):
             raise FireTimeTaken(self.name, due)
         lease: Lease | None = None
         try:
@@ -130,7 +130,7 @@ class JobRun:
             if lease is not None and not self._cut_off(error):
                 self._state = "new"
                 if due is not None:
-                    fire_times.give_back(self.manager.state, self.name, due, self.run_id)
+                    fire_times.release(self.manager.state, self.name, due, self.run_id)
             raise
         return self
 
@@ -270,7 +270,12 @@ class JobRun:
                 self.record = records.begun(self.name, self.run_id, "skipped", self._args)
                 try:
                     self.record = self.manager.record_not_run(
-                        self.name, "skipped", busy.told(), self._args, self.run_id, self._fire_time
+                        self.name,
+                        "skipped",
+                        busy.summary(),
+                        self._args,
+                        self.run_id,
+                        self._fire_time,
                     )
                 except ChannelError as trouble:
                     if self._fire_time is not None:  # it is there for whoever tries again
@@ -296,11 +301,11 @@ class JobRun:
             "timeout": round(self.timeout * 1000),
         }
         if self._fire_time is not None:
-            fire_times.take(self.manager.state, self.name, self._fire_time, self.run_id)
+            fire_times.claim(self.manager.state, self.name, self._fire_time, self.run_id)
         self.record = self.manager.record_start(running)
         self._state = "open"
         self._process = os.getpid()
-        self.manager.took_up(self)
+        self.manager.add_open_run(self)
         self._set_alarm()
 
     def _end_after(self, error: BaseException | None) -> None:
@@ -349,7 +354,7 @@ class JobRun:
     def _set_alarm(self) -> None:
         clock = self.lease.channel.clock
         if self._on_timeout != "continue":
-            KEEPER.set_alarm(self, clock, self._began + round(self.timeout * 1e6), self._warn)
+            KEEP_ALIVE.set_alarm(self, clock, self._began + round(self.timeout * 1e6), self._warn)
 
     def _is_overdue(self) -> bool:
         ran = self.lease.channel.clock.now() - self._began
@@ -405,7 +410,7 @@ class JobRun:
             return lost
         if records.is_live(self.record, self.manager.locks.lock_info(self.name)):
             return None
-        return self._lost_because("somebody else holds the lock, or unlocked it")
+        return self._lost_because(TAKEN_OVER)
 
     def _lost_because(self, reason: str) -> LockLost:
         return LockLost(self.lease.channel.name, self.name, self.fence, reason)
@@ -425,9 +430,9 @@ class JobRun:
 
     def _close(self) -> None:
         self._state = "over"
-        KEEPER.drop_alarm(self)
-        KEEPER.drop(self.lease)
-        self.manager.let_go(self)
+        KEEP_ALIVE.drop_alarm(self)
+        KEEP_ALIVE.drop(self.lease)
+        self.manager.remove_open_run(self)
 
 
 def check_on_timeout(on_timeout: OnTimeout) -> OnTimeout:

@@ -158,14 +158,14 @@ def _output_configured(file: JobFile, output: Output) -> Iterator[None]:
         LogFileUnavailable: The log file cannot be written.
     """
     with ExitStack() as stack:
-        stack.enter_context(output.marked(file.id))
+        stack.enter_context(output.with_run_id(file.id))
         if file.log_files is not None:
             from ojobchannels.ojob.report.log_file import LogFile, LogFiles  # fcntl, likewise
 
             files = LogFile(LogFiles.of(file.log_files))
-            stack.enter_context(output.also(files, instead=not file.log_to_console))
+            stack.enter_context(output.with_sink(files, replace=not file.log_to_console))
         elif not file.log_to_console:
-            stack.enter_context(output.only())
+            stack.enter_context(output.with_sinks())
         yield
 
 

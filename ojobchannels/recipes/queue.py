@@ -24,7 +24,7 @@ FAILED: Final = "failed"
 
 
 @dataclass(frozen=True)
-class Retries:
+class RetryPolicy:
     """How often a message is tried, and how long it rests in between.
 
     Attributes:
@@ -120,11 +120,11 @@ class Queue:
     def __init__(
         self,
         channel: Channel,
-        retries: Retries | None = None,
+        retries: RetryPolicy | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.channel = channel
-        self._retries = retries or Retries()
+        self._retries = retries or RetryPolicy()
         self._now = now
 
     def add(

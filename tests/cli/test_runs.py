@@ -146,7 +146,7 @@ def test_of_eight_at_once_one_runs_and_seven_say_why_not(each: Jobs) -> None:
     assert "completed" in told
     assert [one.returncode for one in (winner, *losers)] == [0] * 8
     for loser in losers:
-        assert "skipped: 'work' runs already, by host" in loser.stdout.read()
+        assert "skipped: 'work' is already running, by host" in loser.stdout.read()
     statuses = [record["status"] for record in each.records()]
     assert sorted(statuses) == ["completed"] + ["skipped"] * 7
     assert [row[3] for row in rows(each.look("history", "--status", "completed"))] == ["completed"]

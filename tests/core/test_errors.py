@@ -39,13 +39,13 @@ SAMPLES: list[tuple[errors.ChannelError, type[Exception], list[str]]] = [
         TimeoutError,
         ["'nightly'", "'orders'", "host a, pid 1", "3.5 s", "waiting 2 s"],
     ),
-    (oc.LockBusy("orders", "nightly", {}, 0, 0), TimeoutError, ["left no word of itself"]),
+    (oc.LockBusy("orders", "nightly", {}, 0, 0), TimeoutError, ["an unknown holder"]),
     (
-        oc.LockBusy("orders", "nightly", {"next": "the longest waiting"}, 0.1, 0),
+        oc.LockBusy("orders", "nightly", {"next": "the longest-waiting process"}, 0.1, 0),
         TimeoutError,
-        ["held by nobody, but kept for the longest waiting"],
+        ["held by no process, but reserved for the longest-waiting process"],
     ),
-    (oc.LockLost("orders", "nightly", 7, "its time is over"), RuntimeError, ["'nightly'", "7"]),
+    (oc.LockLost("orders", "nightly", 7, "the lease expired"), RuntimeError, ["'nightly'", "7"]),
     (oc.JobError("any"), Exception, ["any"]),
     (oc.UnknownJob("clean", ("cleanup",), "cleanup"), LookupError, ["'clean'", "did you mean"]),
     (oc.RunNotStarted("end", "report"), RuntimeError, ["end", "'report'"]),
@@ -151,7 +151,7 @@ def test_facts_are_attributes(error: errors.ChannelError) -> None:
 
 def test_long_names_are_cut_in_messages() -> None:
     """A lock name of 4 KiB does not fill the terminal; the attribute has it whole."""
-    error = oc.LockLost("orders", "n" * 4096, 7, "its time is over")
+    error = oc.LockLost("orders", "n" * 4096, 7, "the lease expired")
     assert len(str(error)) < 400
     assert error.name == "n" * 4096
 

@@ -27,7 +27,7 @@ manager = oc.JobManager(given["config"], given["config"])
 due = records.due(facts["noon"])
 manager.locks.lock("report", ttl=60, holder={"job": "report", "run": "gone", **due})
 if facts["taken"]:
-    fire_times.take(manager.state, "report", facts["noon"], "gone")
+    fire_times.claim(manager.state, "report", facts["noon"], "gone")
 say("locked")
 hear()
 """
@@ -131,21 +131,21 @@ def test_of_many_at_once_one_runs_each_time(one: oc.JobManager, other: oc.JobMan
 def test_what_is_forgotten_counts_as_taken(one: oc.JobManager) -> None:
     """The memory of a schedule stays small, and a clock that is far behind repeats nothing."""
     for at in range(100):
-        fire_times.take(one.state, "report", NOON + at, f"run {at}")
-    assert not fire_times.is_free(one, "report", NOON)
-    assert not fire_times.is_free(one, "report", NOON - 1)
-    assert fire_times.is_free(one, "report", NOON + 100)
+        fire_times.claim(one.state, "report", NOON + at, f"run {at}")
+    assert not fire_times.is_unclaimed(one, "report", NOON)
+    assert not fire_times.is_unclaimed(one, "report", NOON - 1)
+    assert fire_times.is_unclaimed(one, "report", NOON + 100)
     (document,) = one.state.get_all()
     assert len(document["taken"]) < 100
 
 
 def test_a_schedule_begins_where_it_was_seen_last(one: oc.JobManager) -> None:
     """A new one begins now; a known one after its last time, or after the first that is left."""
-    assert fire_times.begin(one.state, "report", NOON, back=False) == NOON
-    assert fire_times.begin(one.state, "report", NOON + 5, back=False) == NOON
-    fire_times.take(one.state, "report", NOON + 3, "run 3")
-    assert fire_times.begin(one.state, "report", NOON + 5, back=False) == NOON + 3
-    assert fire_times.begin(one.state, "report", NOON + 5, back=True) == NOON
+    assert fire_times.last_claimed(one.state, "report", NOON, back=False) == NOON
+    assert fire_times.last_claimed(one.state, "report", NOON + 5, back=False) == NOON
+    fire_times.claim(one.state, "report", NOON + 3, "run 3")
+    assert fire_times.last_claimed(one.state, "report", NOON + 5, back=False) == NOON + 3
+    assert fire_times.last_claimed(one.state, "report", NOON + 5, back=True) == NOON
 
 
 @pytest.mark.parametrize("taken", [False, True], ids=["before it took the time", "after it"])

@@ -270,7 +270,7 @@ def test_trouble_with_the_alarm_of_the_timeout_leaves_nothing_half_done(
     def no_memory(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("ojobchannels.manager.run.KEEPER.set_alarm", no_memory)
+    monkeypatch.setattr("ojobchannels.manager.run.KEEP_ALIVE.set_alarm", no_memory)
     with pytest.raises(MemoryError):
         manager.start("x")
     monkeypatch.undo()

@@ -15,7 +15,7 @@ import pytest
 
 import ojobchannels as oc
 from ojobchannels.errors import InvalidOption
-from ojobchannels.recipes.queue import Queue, Retries
+from ojobchannels.recipes.queue import Queue, RetryPolicy
 
 WORKER = """\
 import sys
@@ -69,7 +69,7 @@ def channel(url: str) -> Iterator[oc.Channel]:
 @pytest.fixture
 def queue(channel: oc.Channel, now: Time) -> Queue:
     """A queue that tries three times, after 10 and 20 seconds."""
-    return Queue(channel, Retries(attempts=3, pause=10), now)
+    return Queue(channel, RetryPolicy(attempts=3, pause=10), now)
 
 
 def taken(queue: Queue) -> str | None:
@@ -125,7 +125,7 @@ def test_what_fails_rests_longer_each_time_and_is_kept_at_last(queue: Queue, now
 
 def test_rests_double_up_to_the_longest() -> None:
     """However often it was tried."""
-    retries = Retries(pause=2, longest_pause=50)
+    retries = RetryPolicy(pause=2, longest_pause=50)
     assert [retries.rest(each) for each in (1, 2, 3, 6, 10_000)] == [2, 4, 8, 50, 50]
 
 
@@ -133,7 +133,7 @@ def test_rests_double_up_to_the_longest() -> None:
 def test_impossible_retries_are_refused(wrong: dict[str, int]) -> None:
     """With what to give."""
     with pytest.raises(InvalidOption, match="give"):
-        Retries(**wrong)
+        RetryPolicy(**wrong)
 
 
 def test_one_with_a_delay_comes_later_and_one_whose_time_is_over_never(

@@ -27,7 +27,7 @@ def explain(channel: str, path: Path, timeout: float, error: sqlite3.Error) -> C
         return StorageFull(channel, f"{error} ({path})", advice)
     match code & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return ChannelTimeout(channel, f"work on {path}", timeout)
+            return ChannelTimeout(channel, f"access {path}", timeout)
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
             advice = "the file was left as it was: restore it from a copy, or name another file"
             return ChannelDamaged(channel, str(path), str(error), advice)

@@ -153,7 +153,7 @@ class OneHost:
         if self.closed and isinstance(error, OSError):
             return ChannelClosed(self.channel)
         if isinstance(error, GateTimeout):
-            return ChannelTimeout(self.channel, f"work on {self.place.path}", self.timeout)
+            return ChannelTimeout(self.channel, f"access {self.place.path}", self.timeout)
         if isinstance(error, OSError):
             return explain(self.channel, self.place.path, error)
         return None

@@ -39,14 +39,14 @@ from ojobchannels.hookspecs import (
 )
 from ojobchannels.host.clock import Clock, HostClock
 from ojobchannels.host.forks import forget_in_children
-from ojobchannels.host.wakeup import Bell
+from ojobchannels.host.wakeup import Wakeup
 
 _PATIENCE = 1.0
 _LOOK_AGAIN = 0.02
 
 
-class _Place(Bell):
-    """A waiter's place in a queue, and since when it was told to come (seconds, or None)."""
+class _Waiter(Wakeup):
+    """A waiter in the queue of a lock, and when it was called (monotonic seconds, or None)."""
 
     __slots__ = ("called",)
 
@@ -63,7 +63,7 @@ class _Store:
         self.entries = Entries()
         self.marks: dict[Key, int] = {}
         self.locks: dict[str, LockRecord] = {}
-        self.queues: dict[str, OrderedDict[str, _Place]] = {}
+        self.queues: dict[str, OrderedDict[str, _Waiter]] = {}
         forget_in_children(self)
 
     def forget(self) -> None:
@@ -90,7 +90,7 @@ class SimpleBackend:
         self._store = store
         self._clock = clock
         self._number = next(_numbers)
-        self._waiting: set[_Place] = set()
+        self._waiting: set[_Waiter] = set()
         self._closed = False
 
     @hookimpl
@@ -253,19 +253,19 @@ class SimpleBackend:
     def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
         store = self._store
         with store.mutex:
-            place = store.queues.setdefault(name, OrderedDict()).setdefault(token, _Place())
-            place.called = None
-            self._waiting.add(place)
+            waiter = store.queues.setdefault(name, OrderedDict()).setdefault(token, _Waiter())
+            waiter.called = None
+            self._waiting.add(waiter)
         ends = None if timeout is None else self._clock.now() + timeout * 1000
         try:
             while not self._closed:
                 with store.mutex:
-                    place.hush()
+                    waiter.clear()
                     record = store.locks.get(name) or LockRecord()
                     lease_left = lock_record.remaining(record, self._clock)
                     anew = lease_left and record.fence != seen_fence
                     if anew or (not lease_left and self._is_next(name, token)):
-                        place.called = time.monotonic()
+                        waiter.called = time.monotonic()
                         return True
                 pause = lease_left / 1e6 if lease_left else _PATIENCE
                 if not isinstance(self._clock, HostClock):
@@ -275,11 +275,11 @@ class SimpleBackend:
                     if pause <= 0:
                         self._give_way(name, token)
                         return True
-                place.doze(pause)
+                waiter.wait(pause)
             self._give_way(name, token)
             raise ChannelClosed(self._channel)
         finally:
-            self._waiting.discard(place)
+            self._waiting.discard(waiter)
 
     @hookimpl
     def share(self, name: str, token: str) -> list[int] | bool:
@@ -303,8 +303,8 @@ class SimpleBackend:
                 if record.alive == self._number:
                     store.locks[name] = lock_record.freed(record)
                     self._wake_next(name)
-            for place in list(self._waiting):
-                place.ring()
+            for waiter in list(self._waiting):
+                waiter.set()
         return True
 
     @hookimpl
@@ -341,10 +341,10 @@ class SimpleBackend:
         """Tells whether it is the token's turn; who was called and stays away is passed over."""
         queue = self._store.queues.get(name)
         while queue:
-            first, place = next(iter(queue.items()))
+            first, waiter = next(iter(queue.items()))
             if first == token:
                 return True
-            if place.called is None or time.monotonic() < place.called + _PATIENCE:
+            if waiter.called is None or time.monotonic() < waiter.called + _PATIENCE:
                 return False
             self._leave_queue(name, first)
         return True
@@ -362,8 +362,8 @@ class SimpleBackend:
                 del self._store.queues[name]
 
     def _wake_next(self, name: str) -> None:
-        for place in self._store.queues.get(name, {}).values():
-            place.ring()
+        for waiter in self._store.queues.get(name, {}).values():
+            waiter.set()
             return
 
 

@@ -7,9 +7,10 @@ from typing import Final
 import click
 
 from ojobchannels.cli.locations import Places, place_options
-from ojobchannels.cli.runs import now_ms, where
+from ojobchannels.cli.runs import where
 from ojobchannels.cli.tables import Column, json_option, show
 from ojobchannels.cli.times import relative
+from ojobchannels.host.clock import now_ms
 
 COLUMNS: Final = (
     Column("lock", lambda lock: lock["name"]),

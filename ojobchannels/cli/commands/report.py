@@ -7,9 +7,10 @@ from typing import Final
 import click
 
 from ojobchannels.cli.locations import Places, place_options
-from ojobchannels.cli.runs import JOB, STATUS_COLOURS, now_ms
+from ojobchannels.cli.runs import JOB, STATUS_COLOURS
 from ojobchannels.cli.tables import Column, Row, json_option, show
 from ojobchannels.cli.times import relative, span
+from ojobchannels.host.clock import now_ms
 
 
 def _otherwise(row: Row) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from queue import Empty, SimpleQueue
 
-from ojobchannels.manager.launcher import DEAF
+from ojobchannels.manager.launcher import SIGNAL_POLL_SECONDS
 
 
 class Request(Enum):
@@ -41,6 +41,6 @@ class Control:
         """Wait for the next request."""
         while True:
             try:
-                return self._requests.get(timeout=DEAF)
+                return self._requests.get(timeout=SIGNAL_POLL_SECONDS)
             except Empty:
                 continue

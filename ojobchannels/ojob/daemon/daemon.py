@@ -123,7 +123,7 @@ class Daemon:
             return
         with self.session.interrupts.shield():
             self._switch_to(file)
-        output.log("ojob", "info", f"reloaded {file.name}{self._summary()}")
+        output.log("ojob", "info", f"{file.name} reloaded{self._summary()}")
 
     def _switch_to(self, file: JobFile) -> None:
         for watch in self._watches:

@@ -170,7 +170,9 @@ class Schedule:
         name = self._claim_name(self._call())
         if name is None:
             return self._began
-        return fire_times.begin(self._manager().state, name, self._began, back=self._runs_all)
+        return fire_times.last_claimed(
+            self._manager().state, name, self._began, back=self._runs_all
+        )
 
     def _next_span(self) -> tuple[int, int] | None:
         """Take what is due, as (after, until): one time at a time if all are to be run."""
@@ -190,7 +192,7 @@ class Schedule:
         call = self._call()
         call.launch, call.fire_time, call.waits_for_lock = launch, until, self._runs_all
         name = self._claim_name(call)
-        is_free = name is None or fire_times.is_free(self._manager(), name, until)
+        is_free = name is None or fire_times.is_unclaimed(self._manager(), name, until)
         self._skip(self._missed(after, until), "missed: no process was running")
         if not is_free:
             return
@@ -206,7 +208,7 @@ class Schedule:
             return
         try:
             if name is not None and not managed:
-                fire_times.take(self._manager().state, name, call.fire_time or 0, launch_id)
+                fire_times.claim(self._manager().state, name, call.fire_time or 0, launch_id)
             with self._session.launches.running(call):
                 outcome = call.run()
         except FireTimeTaken:

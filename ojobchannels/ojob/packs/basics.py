@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ojobchannels.errors import InvalidJobArgs
-from ojobchannels.manager.pool import aside
+from ojobchannels.manager.pool import release_slot
 from ojobchannels.ojob.packs.args import PackArgs
 from ojobchannels.ojob.run.job_context import JobContext
 from ojobchannels.ojob.yaml.source import read
@@ -27,7 +27,7 @@ class BasicsBridge:
 
     def sleep(self, seconds: float) -> None:
         """Sleep, at most until the run shuts down."""
-        with aside():
+        with release_slot():
             self._session.stopping.wait(seconds)
 
     def sh(self, args: dict[str, Any]) -> None:

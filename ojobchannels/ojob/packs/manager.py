@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ojobchannels.errors import InvalidJobArgs, JobMisuse, LockBusy, LockLost
 from ojobchannels.manager import JobManager, JobRun
-from ojobchannels.manager.pool import aside
+from ojobchannels.manager.pool import release_slot
 from ojobchannels.ojob.load.manager_jobs import END, ERROR, START
 from ojobchannels.ojob.run.job_context import JobContext
 from ojobchannels.ojob.run.managed_runs import record_args
@@ -61,7 +61,7 @@ class ManagerBridge:
             return manager.start(name, **options)
         while True:
             try:
-                with aside():
+                with release_slot():
                     return manager.start(name, **options, wait=_WAIT_SECONDS, record_busy=False)
             except LockBusy:
                 if self._session.stopping.is_set():

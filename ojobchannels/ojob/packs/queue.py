@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ojobchannels.errors import InvalidJobArgs, UnknownJob
-from ojobchannels.manager.pool import aside
+from ojobchannels.manager.pool import release_slot
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.packs.args import PackArgs
 from ojobchannels.ojob.run.job_call import JobCall
 from ojobchannels.ojob.run.job_context import JobContext
-from ojobchannels.recipes.queue import Message, Queue, Retries
+from ojobchannels.recipes.queue import Message, Queue, RetryPolicy
 
 CHANNEL: Final = "oJobQueue"
 """The name of the channel that holds the messages."""
@@ -28,7 +28,7 @@ class QueueBridge:
         """Return the queue; the first call opens its channel."""
         channel = self._session.channel(self._context.caller, CHANNEL, args.get("chQueue"))
         pack_args = PackArgs(self._context.caller, args)
-        retries = Retries(
+        retries = RetryPolicy(
             pack_args.number("queueAttempts", 5, 1),
             pack_args.seconds("queuePause", 1_000),
             pack_args.seconds("queueLongestPause", 300_000),
@@ -51,7 +51,7 @@ class QueueBridge:
                 self._process(message, keeps)
             elif opened.lasting:
                 due = queue.next_due()
-                with aside():
+                with release_slot():
                     stopping.wait(period if due is None else min(due, period))
             else:
                 return

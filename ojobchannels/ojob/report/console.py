@@ -35,16 +35,16 @@ class Output:
         self._lock = threading.Lock()
 
     @contextmanager
-    def also(self, sink: Sink, instead: bool = False) -> Iterator[None]:
+    def with_sink(self, sink: Sink, replace: bool = False) -> Iterator[None]:
         """Tells one more for a while, or `instead` of the others, and closes it."""
         try:
-            with self.only(*(() if instead else self._sinks), sink):
+            with self.with_sinks(*(() if replace else self._sinks), sink):
                 yield
         finally:
             sink.close()
 
     @contextmanager
-    def only(self, *sinks: Sink) -> Iterator[None]:
+    def with_sinks(self, *sinks: Sink) -> Iterator[None]:
         """Tells these alone for a while; without any, nobody."""
         with self._lock:
             before, self._sinks = self._sinks, sinks
@@ -55,7 +55,7 @@ class Output:
                 self._sinks = before
 
     @contextmanager
-    def marked(self, id: str | None) -> Iterator[None]:
+    def with_run_id(self, id: str | None) -> Iterator[None]:
         """Has all that is told for a while carry what a file calls its run, if it does."""
         with self._lock:
             before, self._id = self._id, id or self._id
@@ -67,22 +67,22 @@ class Output:
 
     def log(self, job: str, level: Level, text: str) -> None:
         """Tells what a job says."""
-        self._tell(Event(now(), job, "log", level, text))
+        self._emit(Event(now(), job, "log", level, text))
 
     def started(self, job: str, place: str = "") -> None:
         """Tells that a job starts, and which call: its place in the todo, or what it manages."""
         text = f"started ({place})" if place else "started"
-        self._tell(Event(now(), job, "started", "info", text))
+        self._emit(Event(now(), job, "started", "info", text))
 
     def ended(self, outcome: Outcome) -> None:
         """Tells what became of a job."""
-        self._tell(ended(outcome))
+        self._emit(ended(outcome))
 
-    def _tell(self, event: Event) -> None:
+    def _emit(self, event: Event) -> None:
         with self._lock:
             event = event._replace(id=self._id)
             for sink in self._sinks:
-                sink.tell(event)
+                sink.emit(event)
 
 
 class Console(Sink):
@@ -92,14 +92,14 @@ class Console(Sink):
     a job ended is coloured, unless ``NO_COLOR`` is set.
     """
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Writes each line of the text as one of its own."""
         put("", sys.stdout)  # what a job itself has printed comes first
         stream = sys.stderr if event.level == "error" else sys.stdout
         colour = _COLOURS.get(event.kind) or _OF_LEVELS.get(event.level)
         paint = f"\x1b[{colour}m{{}}\x1b[0m" if colour and _coloured(stream) else "{}"
         head = f"{event.at:%H:%M:%S} | {event.job} | "
-        lines = (head + paint.format(line) for line in event.told.splitlines() or [""])
+        lines = (head + paint.format(line) for line in event.message.splitlines() or [""])
         put("".join(f"{line}\n" for line in lines), stream)
 
     def close(self) -> None:
@@ -112,7 +112,7 @@ class JsonLines(Sink):
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Writes one line."""
         put(json.dumps(event.document()) + "\n", self._stream)
 

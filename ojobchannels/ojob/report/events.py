@@ -36,7 +36,7 @@ class Event(NamedTuple):
     id: str | None = None
 
     @property
-    def told(self) -> str:
+    def message(self) -> str:
         """The text with its level in words."""
         return _PREFIX[self.level] + self.text if self.kind == "log" else self.text
 
@@ -59,7 +59,7 @@ class Event(NamedTuple):
 class Sink(Protocol):
     """Somebody who is told, one event after the other."""
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Takes an event; it must not raise."""
 
     def close(self) -> None:

@@ -103,7 +103,7 @@ class LogFile(Sink):
         self._number = _opened(self._path)
         self._tidy()
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Writes one event; what cannot be written is told once on stderr, and dropped."""
         try:
             path = self._files.path(event.at)

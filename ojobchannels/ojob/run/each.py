@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from ojobchannels.errors import JobMisuse
-from ojobchannels.manager.launcher import DEAF
+from ojobchannels.manager.launcher import SIGNAL_POLL_SECONDS
 from ojobchannels.ojob.load.job_file import Job
 from ojobchannels.ojob.run.job_context import JobContext
 
@@ -59,7 +59,7 @@ class EachCalls:
             for call in self._calls:
                 call.cancel()
         try:
-            while wait(self._calls, DEAF).not_done:
+            while wait(self._calls, SIGNAL_POLL_SECONDS).not_done:
                 pass
         finally:
             self._pool.shutdown(cancel_futures=True)

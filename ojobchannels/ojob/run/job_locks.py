@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import InvalidJobArgs, JobMisuse, LockBusy, describe_holder
-from ojobchannels.manager.pool import aside
+from ojobchannels.manager.pool import release_slot
 from ojobchannels.ojob.args.templates import render
 from ojobchannels.ojob.load.lock_spec import TURNS
 from ojobchannels.ojob.run.job_context import JobContext
@@ -107,7 +107,7 @@ def _lease(context: JobContext, lock: _Lock) -> Lease:
         context.log("info", f"waiting for {lock.label}, held by {holder}")
     while True:
         try:
-            with aside():
+            with release_slot():
                 return _acquired(context, lock, channel, wait=_WAIT_SECONDS)
         except LockBusy as busy:
             if context.session.stopping.is_set():

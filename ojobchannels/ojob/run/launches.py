@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final, Literal, Protocol
 
 from ojobchannels.manager import Launch
-from ojobchannels.manager.launcher import Launcher, NotRun
+from ojobchannels.manager.launcher import DidNotRun, Launcher
 from ojobchannels.ojob.languages import Level
 from ojobchannels.ojob.load.job_file import Job
 from ojobchannels.ojob.process.interrupts import Interrupts
@@ -179,7 +179,7 @@ class _Launched:
         self._progress = progress
         self._failed_dep = failed_dep
         self._decided = False
-        self._not_run: NotRun | None = None
+        self._not_run: DidNotRun | None = None
         self._lock = threading.Lock()
 
     def work(self, launch: Launch) -> Any:
@@ -190,14 +190,14 @@ class _Launched:
         with self._lock:
             cancelled, self._decided = self._decided, True
         if cancelled:
-            raise self._not_run or NotRun("skipped", INTERRUPTED)
+            raise self._not_run or DidNotRun("skipped", INTERRUPTED)
         blocked = self._progress.blocked_reason() or self._failed_dep
         outcome = self.call.cancel("depsfail", blocked) if blocked else self.call.run()
         self._progress.record(outcome)
         if outcome.error is not None:
             raise outcome.error
         if outcome.status in ("skipped", "depsfail"):
-            raise NotRun(outcome.status, outcome.reason or "")
+            raise DidNotRun(outcome.status, outcome.reason or "")
         return self.call.result
 
     def cancel(self) -> None:
@@ -218,7 +218,7 @@ class _Launched:
         with self._lock:
             cancelled, self._decided = not self._decided, True
             if cancelled:
-                self._not_run = NotRun(status, reason)
+                self._not_run = DidNotRun(status, reason)
                 self.call.launch = self.launch
                 self._progress.record(self.call.cancel(status, reason))
         return cancelled

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
-from ojobchannels.documents import check_value
-from ojobchannels.errors import InvalidValue, RunNotStarted
+from ojobchannels.documents import json_or_repr
+from ojobchannels.errors import RunNotStarted
 from ojobchannels.manager import JobRun, current_run
 from ojobchannels.manager.current import make_current
 
@@ -92,12 +92,4 @@ def record_args(args: Mapping[str, Any]) -> dict[str, Any]:
 
 def json_args(args: Mapping[str, Any]) -> dict[str, Any]:
     """Return args as JSON, with the `repr` of a value that is not JSON."""
-    return {str(key): _json_value(value) for key, value in args.items()}
-
-
-def _json_value(value: Any) -> Any:
-    try:
-        check_value(value)
-    except InvalidValue:
-        return repr(value)
-    return value
+    return {str(key): json_or_repr(value) for key, value in args.items()}

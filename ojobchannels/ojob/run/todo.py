@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from ojobchannels.manager import Launch
-from ojobchannels.manager.launcher import DEAF
+from ojobchannels.manager.launcher import SIGNAL_POLL_SECONDS
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.run.job_call import JobCall
 from ojobchannels.ojob.run.session import Session
@@ -145,5 +145,5 @@ class TodoRunner:
 
 def _wait(launch: Launch, unless: Callable[[], bool] = lambda: False) -> None:
     """Wait for a launch, interruptible by signals."""
-    while not launch.wait(DEAF) and not unless():
+    while not launch.wait(SIGNAL_POLL_SECONDS) and not unless():
         pass

@@ -6,10 +6,11 @@ import heapq
 import itertools
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol, TypeAlias
+
+from ojobchannels.host.clock import now_ms
 
 Call: TypeAlias = Callable[[], None]
 
@@ -37,7 +38,7 @@ class WallClock:
 
     def now(self) -> int:
         """Return the milliseconds since 1970, UTC."""
-        return time.time_ns() // 1_000_000
+        return now_ms()
 
     def wait(self, woken: threading.Event, milliseconds: int) -> None:
         """Wait until `woken` is set, at most for some milliseconds."""

@@ -22,12 +22,12 @@ class Told:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         if event.outcome is not None:
             reason = f" ({event.outcome.reason})" if event.outcome.reason else ""
             self.lines.append(f"{event.job} {event.outcome.status}{reason}")
         elif event.kind == "log":
-            self.lines.append(f"{event.job}: {event.told}")
+            self.lines.append(f"{event.job}: {event.message}")
 
     def close(self) -> None:
         pass

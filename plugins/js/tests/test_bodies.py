@@ -201,7 +201,7 @@ def test_code_under_catch_has_time_of_its_own(run: Callable[..., Any]) -> None:
         """
     )
     assert told[0] == "A: caught"
-    assert "its catch failed too: JobTimeout" in told[1]
+    assert "its `catch` failed too: JobTimeout" in told[1]
 
 
 def test_memory_has_a_bound(run: Callable[..., Any]) -> None:
@@ -276,9 +276,9 @@ class Stopping:
         self._control = control
         self.told: list[str] = []
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         if (event.kind, event.level, event.job) == ("log", "info", "Tick"):  # not that it was late
-            self.told.append(event.told)
+            self.told.append(event.message)
             self._control.stop()
 
     def close(self) -> None:

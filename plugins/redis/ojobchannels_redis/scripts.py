@@ -48,7 +48,7 @@ if text and not last then
   local token, before
   last, token, till = string.match(text, '^- (%d+) (%S+) (%d+)$')
   if last then
-    holder = '{"next":"the longest waiting"}'
+    holder = '{"next":"the longest-waiting process"}'
   else
     token, last, till, holder, before =
       string.match(text, '^(%S+) (%d+) (%d+) %d+ %d+ ([^\\n]*)\\n?(.*)$')

@@ -26,9 +26,9 @@ class Lines:
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         if event.kind in ("log", "failed"):
-            self.told.append(event.told)
+            self.told.append(event.message)
 
     def close(self) -> None:
         pass
@@ -160,9 +160,9 @@ class Stopping(Lines):
         super().__init__()
         self._control = control
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         if (event.kind, event.level, event.job) == ("log", "info", "Tick"):  # not that it was late
-            super().tell(event)
+            super().emit(event)
             self._control.stop()
 
 

@@ -76,7 +76,7 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a field of cron": (
         "jobs:\n- name: A\n  typeArgs:\n    cron: '*/5 25 * * *'",
-        "4:16: jobs[0].typeArgs.cron: `25` is no hour; write 0 to 23, `*`, or lists, ranges and "
+        "4:16: jobs[0].typeArgs.cron: `25` is not a valid hour; write 0 to 23, `*`, or lists, ranges and "
         "steps of these",
     ),
     "a cron with too few fields": (
@@ -91,7 +91,7 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a word that cron does not know": (
         "jobs:\n- name: A\n  typeArgs:\n    cron: '@dayly'",
-        "4:12: jobs[0].typeArgs.cron: there is no `@dayly`; did you mean `@daily`?",
+        "4:12: jobs[0].typeArgs.cron: unknown shorthand `@dayly`; did you mean `@daily`?",
     ),
     "two times": (
         "jobs:\n- name: A\n  typeArgs:\n    cron: '@daily'\n    timeInterval: 5000",
@@ -431,7 +431,7 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a rule that is nothing": (
         "jobs:\n- name: A\n  check: {in: {a: }}",
-        "3:18: jobs[0].check.in.a: expected text, found nothing; write one, or take the key out",
+        "3:16: jobs[0].check.in.a: expected text, found nothing; write one, or take the key out",
     ),
     "code that is no Python": (
         "jobs:\n- name: A\n  exec: |\n    x = 1\n    if x\n      y = 2",
@@ -458,7 +458,7 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "code that folding hides in a comment": (
         "jobs:\n- name: A\n  exec: >\n    pass\n\n    # first\n    print(1)\n",
-        "3:9: jobs[0].exec: what follows the `#` in line 2 of the code is lost; write `|` instead "
+        "3:9: jobs[0].exec: the code after the `#` in line 2 of the code is lost; write `|` instead "
         "of `>`, which joins lines",
     ),
     "folded code that is wrong by itself": (
@@ -468,7 +468,7 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     "code over several lines without a bar": (
         "jobs:\n- name: A\n  exec:\n    x = 1\n    y = 2",
         "4:5: jobs[0].exec: this is not Python: invalid syntax (line 1 of the code, `x = 1 y = "
-        "2`); write `|` behind the key and the code below it, or else YAML joins its lines",
+        "2`); write `|` after the key and the code below it; otherwise YAML joins its lines",
     ),
     "code in quotes that no function can hold": (
         'jobs:\n- name: A\n  exec: "x = 1\\nawait x"',
@@ -642,7 +642,7 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         "folder.yaml": "folder.yaml: cannot read it: Is a directory; name a file in it",
         "latin.yaml": "latin.yaml:1:7: the byte 0xE4 is not UTF-8; save the file as UTF-8",
         "jobs.txt": "jobs.txt: this is no job file by its name; a job file ends in .yaml, ",
-        "broken.json": "broken.json:2:9: this is not JSON: no ':' stands before this; put",
+        "broken.json": "broken.json:2:9: this is not JSON: a comma or a colon is missing",
     }.items():
         with pytest.raises(JobFileError) as caught:
             check_file(tmp_path / name)

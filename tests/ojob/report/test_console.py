@@ -46,7 +46,7 @@ def on_terminal(monkeypatch: pytest.MonkeyPatch, told: Iterable[Event]) -> list[
         patch.setattr(sys, "stderr", stream)
         console = Console()
         for each in told:
-            console.tell(each)
+            console.emit(each)
     return stream.getvalue().splitlines()
 
 
@@ -100,7 +100,7 @@ def test_a_sink_may_take_the_place_of_the_others_for_a_while() -> None:
     """And is closed afterwards."""
     usual, instead = io.StringIO(), io.StringIO()
     output = Output(JsonLines(usual))
-    with output.also(JsonLines(instead), instead=True):
+    with output.with_sink(JsonLines(instead), replace=True):
         output.log("Extract", "info", "one")
     output.log("Extract", "info", "two")
     assert json.loads(instead.getvalue())["text"] == "one"
@@ -139,8 +139,8 @@ def test_lines_of_a_day_go_to_the_file_of_that_day(tmp_path: Path) -> None:
     """In folders that are made, each line of a text for itself; the day before is compressed."""
     folder = tmp_path / "logs" / "batch"
     file = LogFile(LogFiles(folder))
-    file.tell(event("one\ntwo", AT))
-    file.tell(event("three", AT + timedelta(days=1), level="error"))
+    file.emit(event("one\ntwo", AT))
+    file.emit(event("three", AT + timedelta(days=1), level="error"))
     file.close()
     tidy(LogFiles(folder), folder / "log-2026-03-02.log")
     assert lines(folder / "log-2026-03-02.log") == [
@@ -162,7 +162,7 @@ def test_names_and_lines_are_made_by_templates(tmp_path: Path) -> None:
         "{{{message}}} ({{ job }})\n",
     )
     file = LogFile(files)
-    file.tell(event("one"))
+    file.emit(event("one"))
     file.close()
     assert lines(tmp_path / "batch_2026030102.txt") == ["one (Extract)"]
     assert files.is_ours("batch_2026030102.txt.gz")
@@ -204,7 +204,7 @@ def test_late_lines_are_added_to_what_is_compressed(tmp_path: Path) -> None:
 def test_a_file_that_somebody_writes_to_is_left_alone(tmp_path: Path) -> None:
     """Its lines would be lost; it is compressed when its writer has gone on."""
     file = LogFile(LogFiles(tmp_path))
-    file.tell(event("one"))
+    file.emit(event("one"))
     tidy(LogFiles(tmp_path), tmp_path / "another")
     assert (tmp_path / "log-2026-03-01.log").exists()
     file.close()
@@ -215,9 +215,9 @@ def test_a_file_that_somebody_writes_to_is_left_alone(tmp_path: Path) -> None:
 def test_a_file_that_was_taken_away_is_begun_anew(tmp_path: Path) -> None:
     """As programs do that rotate logs."""
     file = LogFile(LogFiles(tmp_path))
-    file.tell(event("one"))
+    file.emit(event("one"))
     (tmp_path / "log-2026-03-01.log").unlink()
-    file.tell(event("two"))
+    file.emit(event("two"))
     file.close()
     assert lines(tmp_path / "log-2026-03-01.log")[0].endswith("two")
 
@@ -236,10 +236,10 @@ def test_lines_that_cannot_be_written_are_told_once(
     file = LogFile(LogFiles(tmp_path / "logs"))
     (tmp_path / "logs").rename(tmp_path / "away")
     (tmp_path / "logs").write_text("in the way")
-    file.tell(event("one", AT))
-    file.tell(event("two", AT))
+    file.emit(event("one", AT))
+    file.emit(event("two", AT))
     (tmp_path / "logs").unlink()
-    file.tell(event("three", AT))
+    file.emit(event("three", AT))
     file.close()
     assert capsys.readouterr().err.count("ojob: lines are lost: cannot write") == 1
     assert lines(tmp_path / "logs" / "log-2026-03-01.log")[0].endswith("three")
@@ -254,7 +254,7 @@ def test_processes_share_a_file(tmp_path: Path) -> None:
         "file = LogFile(LogFiles(Path(sys.argv[1]), name='all.log'))\n"
         "at = datetime(2026, 3, 1, tzinfo=UTC)\n"
         "for number in range(500):\n"
-        "    file.tell(Event(at, sys.argv[2], 'log', 'info', f'{number} ' + 'x' * 200))\n"
+        "    file.emit(Event(at, sys.argv[2], 'log', 'info', f'{number} ' + 'x' * 200))\n"
         "file.close()\n"
     )
     processes = [

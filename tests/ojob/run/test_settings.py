@@ -161,7 +161,7 @@ def test_a_part_of_a_run_without_an_id_has_that_of_the_whole() -> None:
     """Such as another job file that one of its jobs runs."""
     stream = io.StringIO()
     output = Output(JsonLines(stream))
-    with output.marked("eu-1"), output.marked(None):
+    with output.with_run_id("eu-1"), output.with_run_id(None):
         output.log("A", "info", "a")
     output.log("A", "info", "b")
     inner, outer = map(json.loads, stream.getvalue().splitlines())
@@ -207,8 +207,8 @@ def test_a_file_that_is_to_run_once_keeps_a_second_run_out(tmp_path: Path, told:
         assert not pid_file.exists()
     assert told.lines[:3] == [
         f"Look: {os.getpid()}\n",
-        f"Look: {path} runs already: this very process holds '{pid_file}'; call it when that run "
-        "is over, or name another file in `ojob.unique.pidFile`",
+        f"Look: {path} is already running: this process holds '{pid_file}'; call it after that run "
+        "has ended, or set another `ojob.unique.pidFile`",
         "Look completed",
     ]
 
