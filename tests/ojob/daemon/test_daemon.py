@@ -229,7 +229,7 @@ def test_an_unmanaged_job_at_work_is_not_begun_again_when_the_file_is_read_again
         daemon.reread(text)
         daemon.hear("reloaded")
         hand_clock.advance(MINUTE)
-        daemon.hear("Say: warn: not run for 2026-03-01T12:02:00.000Z: the previous run is still active")
+        daemon.hear("not run for 2026-03-01T12:02:00.000Z: the previous run is still active")
     daemon.hear("Say completed")
     hand_clock.advance(MINUTE)
     daemon.hear("Say: at work")
@@ -341,8 +341,7 @@ def test_a_daemon_tells_what_it_waits_for_and_that_it_stops(
     told = daemon.hear("goes on")
     next_time = datetime.fromtimestamp(hand_clock.now() / 1000 + 60)  # noqa: DTZ006  as it is told
     assert told == (
-        "ojob: running until stopped: 1 schedule, "
-        f"next 'Say' at {next_time:%Y-%m-%d %H:%M:%S}"
+        f"ojob: running until stopped: 1 schedule, next 'Say' at {next_time:%Y-%m-%d %H:%M:%S}"
     )
     daemon.stop()
     daemon.hear("ojob: shutting down; no new jobs will start")

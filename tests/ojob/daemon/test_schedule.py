@@ -310,7 +310,7 @@ def test_an_unmanaged_job_does_not_overlap_itself(
         hand_clock.advance(MINUTE)
         daemon.hear("Tick: at work")
         hand_clock.advance(MINUTE)
-        daemon.hear("Tick: warn: not run for 2026-03-01T12:02:00.000Z: the previous run is still active")
+        daemon.hear("not run for 2026-03-01T12:02:00.000Z: the previous run is still active")
         lease.release()
         daemon.hear("Tick completed")
         gate.destroy()

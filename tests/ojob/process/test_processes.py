@@ -14,6 +14,8 @@ import pytest
 
 from ojobchannels.manager import JobManager
 
+WAITING = "interrupted: waiting for 'Work' (work); interrupt again to abandon them\n"
+
 MAIN = """\
 import os, sys
 from ojobchannels.ojob import run_file
@@ -171,7 +173,7 @@ def test_an_interrupt_lets_launched_jobs_finish_and_starts_no_more(
     process = start("Launch Jobs")
     heard(process, "at work", "all launched")
     process.terminate()
-    said = heard(process, "interrupted: waiting for 'Work' (work); interrupt again to abandon them\n")
+    said = heard(process, WAITING)
     assert said.count("Queued | skipped: the run was interrupted before this job started\n") == 2
     out, _ = process.communicate("go\n")
     assert process.returncode == 130
@@ -201,7 +203,7 @@ def test_an_interrupt_lets_calls_of_an_async_todo_finish_and_starts_no_more(
     process = start("Work", "async: true")
     heard(process, "at work")
     process.terminate()
-    said = heard(process, "interrupted: waiting for 'Work' (work); interrupt again to abandon them\n")
+    said = heard(process, WAITING)
     assert "interrupted: not started: 'After' (2 times)\n" in said
     out, _ = process.communicate("go\n")
     assert process.returncode == 130

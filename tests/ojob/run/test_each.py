@@ -70,7 +70,7 @@ def test_a_failure_of_each_fails_the_job_after_all_calls(run: Run) -> None:
 @pytest.mark.parametrize(
     ("job", "told"),
     [
-        ("{name: A, exec: each()}", "each() was called, but the job has no `each`; list the jobs to"),
+        ("{name: A, exec: each()}", "each() was called, but the job has no `each`; list the jobs"),
         (
             "{name: A, each: A, exec: 'each({}, \"B\")'}",
             "each() was called for 'B', which is not listed under `each`; add it to A",

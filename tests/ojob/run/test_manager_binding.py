@@ -129,7 +129,7 @@ def test_the_managers_channels_are_not_there_before_init(run: Run) -> None:
 def test_the_managers_channels_take_no_configuration(run: Run) -> None:
     code = "channel('oJobManager-jobs', {'type': 'simple'})"
     result, _ = run(f'jobs: [{{name: Job, exec: "{code}"}}]\ntodo: [oJobManager Init, Job]\n')
-    assert "leave its configuration to 'oJobManager Init'" in str(result.outcomes[1].error)
+    assert "configure it in 'oJobManager Init'" in str(result.outcomes[1].error)
 
 
 @pytest.mark.parametrize(
