@@ -221,7 +221,7 @@ def test_a_clock_that_was_set_back_is_told_and_runs_no_time_again(
     daemon.hear("Tick completed")
     hand_clock.settle()
     hand_clock.advance(-60 * MINUTE)
-    daemon.hear("Tick: warn: its times until 2026-03-01T12:01:00.000Z count as handled: ")
+    daemon.hear("Tick: warn: its fire times until 2026-03-01T12:01:00.000Z count as handled: ")
     for _ in range(61):
         hand_clock.settle()
         hand_clock.advance(MINUTE)
@@ -281,7 +281,7 @@ def test_a_job_whose_own_server_is_away_fails_and_its_schedule_goes_on(
         hand_clock.advance(MINUTE)
         daemon.hear("Tick failed (ChannelUnavailable: ")
     daemon.stop()
-    assert not [line for line in daemon.output.rest() if "stands by" in line]
+    assert not [line for line in daemon.output.rest() if "schedule paused" in line]
 
 
 def test_once_needs_the_manager(start_daemon: RunDaemon) -> None:
