@@ -89,8 +89,8 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a cron that never fires": (
         "jobs:\n- name: A\n  typeArgs:\n    cron: 0 0 31 4,6 *",
-        "4:11: jobs[0].typeArgs.cron: '0 0 31 4,6 *' never fires: there is no such date; write "
-        "another one",
+        "4:11: jobs[0].typeArgs.cron: '0 0 31 4,6 *' never fires: there is no such date; change "
+        "the fields",
     ),
     "a word that cron does not know": (
         "jobs:\n- name: A\n  typeArgs:\n    cron: '@dayly'",
@@ -430,7 +430,8 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a job with two languages": (
         "jobs:\n- name: A\n  lang: shell\n  typeArgs: {lang: python}",
-        "3:9: jobs[0].lang: `lang` and `typeArgs.lang` name two languages; take one of them out",
+        "3:9: jobs[0].lang: `lang` and `typeArgs.lang` name different languages; remove "
+        "one of them",
     ),
     "a rule that is nothing": (
         "jobs:\n- name: A\n  check: {in: {a: }}",
