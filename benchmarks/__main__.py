@@ -12,71 +12,75 @@ from pathlib import Path
 
 from benchmarks import report
 from benchmarks.cases import MILLION, PARTS, TYPES, Case, cases
-from benchmarks.measure import Place, contest
+from benchmarks.measure import Workspace, contest
 from benchmarks.report import Row
 from ojobchannels.testing.servers import MongoServer, RedisServer, ServerMissing
 
 _SLOW = {"contention", "history", "start-up", "sizes"}
 _FEW = 3  # rounds of a slow part
-_FIELDS = {"redis": "redis", "mongo": "mongo", "mongo-w1": "mongo_alone"}
+_FIELDS = {"redis": "redis", "mongo": "mongo", "mongo-w1": "mongo_standalone"}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measures, tells, and returns the exit status."""
-    asked = _parser().parse_args(arguments)
-    rounds = asked.rounds or (3 if asked.quick else 15)
-    seconds = asked.seconds or (0.02 if asked.quick else 0.1)
-    chosen = [case for case in cases(asked.records or (10_000 if asked.quick else MILLION))
-              if _is_chosen(case, asked)]  # fmt: skip
-    if asked.list:
+    """Measure, print the tables, and return the exit status."""
+    options = _parser().parse_args(arguments)
+    rounds = options.rounds or (3 if options.quick else 15)
+    seconds = options.seconds or (0.02 if options.quick else 0.1)
+    chosen = [case for case in cases(options.records or (10_000 if options.quick else MILLION))
+              if _is_chosen(case, options)]  # fmt: skip
+    if options.list:
         print("\n".join(case.title for case in chosen))
         return 0
     missed: list[str] = []
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(_temporary_folder(asked.folder)))
-        place, servers = stack.enter_context(_servers(folder, chosen))
+        folder = Path(stack.enter_context(_temporary_folder(options.folder)))
+        workspace, servers = stack.enter_context(_servers(folder, chosen))
         for part in PARTS:
             here = min(rounds, _FEW) if part in _SLOW else rounds
             about = report.machine(folder, here, seconds, servers)
-            rows = [_measured(one, place, here, seconds) for one in chosen if one.part == part]
+            rows = [
+                _measured(case, workspace, here, seconds) for case in chosen if case.part == part
+            ]
             if rows:
-                _tell(part, rows, about, asked.out)
-            missed += [words for row in rows for words in report.missed(row)]
-    print(f"\n{len(missed)} targets missed" + "".join(f"\n  {one}" for one in missed))
-    return 1 if missed and asked.check else 0
+                _report(part, rows, about, options.out)
+            missed += [message for row in rows for message in report.missed(row)]
+    print(f"\n{len(missed)} targets missed" + "".join(f"\n  {message}" for message in missed))
+    return 1 if missed and options.check else 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure ojobchannels beside its peers and the floor, in one run.",
+        description="Measure ojobchannels, its peers and the floor in one run.",
     )
     parser.add_argument("--part", action="append", choices=PARTS, help="only this part")
     parser.add_argument("--type", action="append", choices=TYPES, help="only this channel type")
-    parser.add_argument("--case", default="", help="only cases whose name holds this text")
-    parser.add_argument("--rounds", type=int, help="how many rounds (15; of a slow part, 3)")
-    parser.add_argument("--seconds", type=float, help="how long a turn lasts (0.1)")
-    parser.add_argument("--records", type=int, help="length of the long history (1,000,000)")
-    parser.add_argument("--quick", action="store_true", help="few and short rounds, 10,000 records")
-    parser.add_argument("--folder", type=Path, help="where to work: on the disk that counts")
+    parser.add_argument("--case", default="", help="only cases whose name contains this text")
+    parser.add_argument("--rounds", type=int, help="number of rounds (15; 3 for slow parts)")
+    parser.add_argument("--seconds", type=float, help="length of a turn in seconds (0.1)")
     parser.add_argument(
-        "--out", type=Path, help="write PART.md, .json, .png and .svg here; only print without it"
+        "--records", type=int, help="number of records in the long history (1,000,000)"
+    )
+    parser.add_argument("--quick", action="store_true", help="few and short rounds, 10,000 records")
+    parser.add_argument("--folder", type=Path, help="where to keep files, on the disk to measure")
+    parser.add_argument(
+        "--out", type=Path, help="write PART.md, .png and .json here; without it, only print"
     )
     parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
-    parser.add_argument("--list", action="store_true", help="only tell what would be measured")
+    parser.add_argument("--list", action="store_true", help="only list what would be measured")
     return parser
 
 
-def _is_chosen(case: Case, asked: argparse.Namespace) -> bool:
+def _is_chosen(case: Case, options: argparse.Namespace) -> bool:
     return (
-        (not asked.part or case.part in asked.part)
-        and (not asked.type or case.type in asked.type)
-        and asked.case in case.name
+        (not options.part or case.part in options.part)
+        and (not options.type or case.type in options.type)
+        and options.case in case.name
     )
 
 
 def _temporary_folder(inside: Path | None) -> tempfile.TemporaryDirectory[str]:
-    # Some peers' threads write to the very end.
+    # Threads of some peers still write while the folder is removed.
     return tempfile.TemporaryDirectory(prefix="bench-", dir=inside, ignore_cleanup_errors=True)
 
 
@@ -85,11 +89,11 @@ def _server(type: str) -> RedisServer | MongoServer:
 
 
 @contextmanager
-def _servers(folder: Path, chosen: list[Case]) -> Iterator[tuple[Place, dict[str, str]]]:
-    """Starts the servers that the cases need, and tells what they are."""
+def _servers(folder: Path, chosen: list[Case]) -> Iterator[tuple[Workspace, dict[str, str]]]:
+    """Start the servers that the cases need; yield the workspace and their versions."""
     types = {case.type for case in chosen}
     with ExitStack() as running:
-        urls, told = {}, {}
+        urls, versions = {}, {}
         for type, field in _FIELDS.items():
             if type not in types:
                 continue
@@ -100,8 +104,8 @@ def _servers(folder: Path, chosen: list[Case]) -> Iterator[tuple[Place, dict[str
                 continue
             running.enter_context(server)
             urls[field] = server.url
-            told[type] = _version(server)
-        yield Place(folder, **urls), told
+            versions[type] = _version(server)
+        yield Workspace(folder, **urls), versions
 
 
 def _version(server: RedisServer | MongoServer) -> str:
@@ -116,12 +120,12 @@ def _version(server: RedisServer | MongoServer) -> str:
         return f"MongoDB {client.server_info()['version']}"
 
 
-def _measured(case: Case, place: Place, rounds: int, seconds: float) -> Row:
+def _measured(case: Case, workspace: Workspace, rounds: int, seconds: float) -> Row:
     print(f"… {case.title}", file=sys.stderr, flush=True)
-    return Row(case, contest(case.entrants(), place, rounds, seconds))
+    return Row(case, contest(case.entrants(), workspace, rounds, seconds))
 
 
-def _tell(part: str, rows: list[Row], about: dict[str, object], out: Path | None) -> None:
+def _report(part: str, rows: list[Row], about: dict[str, object], out: Path | None) -> None:
     text = report.markdown(part, rows, about)
     print(f"\n## {part}\n\n{text}")
     if out is not None:

@@ -1,4 +1,4 @@
-"""What is measured, and how near to the floor it has to be: the targets, as data."""
+"""What is measured, and the targets, as data: how close to the floor each case must be."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ class Case:
 
     Attributes:
         part: The part of the run that it belongs to.
-        type: The channel type, or an empty text.
-        name: What is done.
-        floor: What the floor does, in a word.
-        entrants: Makes those who take part; the floor and ours have fixed names.
-        limits: What is measured, and ours at most as a multiple of the floor (None: only told).
-        at_most: Limits of ours that need no floor.
-        ahead: Ours at most as a multiple of a peer; 1 where nothing is said.
-        peers: What is compared with peers.
-        size: Where cost by size is shown: how many.
-        of: Of what there are so many.
+        type: The channel type, or an empty string.
+        name: The operation.
+        floor: A short description of the floor.
+        entrants: Returns the contestants; the floor and ours have fixed names.
+        limits: The measures, each with the limit of ours as a multiple of the floor (None: only
+            reported).
+        at_most: Absolute limits of ours.
+        ahead: Limits of ours as a multiple of a peer; the default is 1.
+        peers: The measures that are compared with peers.
+        size: For cost by size: the number of things.
+        of: For cost by size: the kind of things.
     """
 
     part: str
@@ -46,13 +47,13 @@ class Case:
 
     @property
     def title(self) -> str:
-        """What it is called in messages."""
-        words = [self.part, self.type, self.name, f"{self.size:,}" if self.size else ""]
-        return " ".join(word for word in words if word)
+        """The name of the case in messages."""
+        parts = [self.part, self.type, self.name, f"{self.size:,}" if self.size else ""]
+        return " ".join(part for part in parts if part)
 
 
 def cases(records: int = MILLION) -> Iterator[Case]:
-    """Tells all cases; `records` is the length of the long history."""
+    """Yield all cases; `records` is the length of the long history."""
     yield from _locks()
     yield from _several()
     yield from _documents()
@@ -140,16 +141,16 @@ def _runs(records: int) -> Iterator[Case]:
             "runs", type, "a managed run", "its lock pair, two writes, one read",
             partial(entrants.runs, type), {"wall": 1.3},
         )  # fmt: skip
-    asked = ("runs", "running", "start")
+    measures = ("runs", "running", "start")
     for type in ("simple", "file", "db", "redis", "mongo"):
         yield Case(
             "history", type, "at 1,000 records", "an indexed query of 100 rows",
-            partial(entrants.histories, type, 1_000), dict.fromkeys(asked, 3.0),
+            partial(entrants.histories, type, 1_000), dict.fromkeys(measures, 3.0),
         )  # fmt: skip
     for type in ("db", "redis", "mongo"):
         yield Case(
             "history", type, f"at {records:,} records", "ours at 1,000 records",
-            partial(entrants.histories, type, records, 1_000), dict.fromkeys(asked, 2.0),
+            partial(entrants.histories, type, records, 1_000), dict.fromkeys(measures, 2.0),
         )  # fmt: skip
 
 

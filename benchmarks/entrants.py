@@ -1,4 +1,4 @@
-"""How each kind of contestant gets ready, and what it does in its turn."""
+"""How each kind of contestant is set up, and what it does in its turn."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import floors, ours
-from benchmarks.measure import Entrant, Numbers, Place, Turn, repeated, repeated_in_loop
+from benchmarks import ours
+from benchmarks.floors import files, memory, mongo, redis, sqlite
+from benchmarks.floors import programs as floor_programs
+from benchmarks.measure import Entrant, Numbers, Turn, Workspace, repeated, repeated_in_loop
 from benchmarks.peers import jobs as peer_jobs
 from benchmarks.peers import locks as peer_locks
 from benchmarks.peers import stores as peer_stores
@@ -30,28 +32,28 @@ _NO_BYTECODE = {"PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"}
 # --- locks ---------------------------------------------------------------------------------------
 
 
-def floor_locker(type: str, place: Place, name: str) -> Any:
-    """Opens the floor of a lock."""
+def floor_locker(type: str, workspace: Workspace, name: str) -> Any:
+    """Open the floor of a lock."""
     match type:
         case "simple":
-            return floors.Memory(place.folder, name)
+            return memory.Memory(workspace.folder, name)
         case "file":
-            return floors.FileLock(place.folder, name)
+            return files.FileLock(workspace.folder, name)
         case "flock":
-            return floors.BlockingFlock(place.folder, name)
+            return files.BlockingFlock(workspace.folder, name)
         case "db":
-            return floors.DatabaseLock(place.folder, name)
+            return sqlite.DatabaseLock(workspace.folder, name)
         case "redis":
-            return floors.RedisLock(place.server(place.redis), name)
+            return redis.RedisLock(workspace.server(workspace.redis), name)
         case "blpop":
-            return floors.BlpopBaton(place.server(place.redis), name)
+            return redis.BlpopBaton(workspace.server(workspace.redis), name)
         case "mongo":
-            return floors.MongoLock(place.server(place.mongo), name)
-    return floors.MongoLockAlone(place.server(place.mongo_alone), name)
+            return mongo.MongoLock(workspace.server(workspace.mongo), name)
+    return mongo.MongoLockStandalone(workspace.server(workspace.mongo_standalone), name)
 
 
 def lockers(type: str, floor: str = "") -> dict[str, OpenLocker]:
-    """Returns all who lock in that kind of storage: the floor, ours, the peers."""
+    """Return all lockers of that kind of storage: the floor, ours, the peers."""
     floor = floor or type
     open_floor = {} if floor == "none" else {FLOOR: partial(floor_locker, floor)}
     peers = {peer.name: peer for peer in peer_locks.LOCKERS[type]}
@@ -59,13 +61,13 @@ def lockers(type: str, floor: str = "") -> dict[str, OpenLocker]:
 
 
 def pairs(type: str) -> list[Entrant]:
-    """Lock and unlock of a free lock."""
+    """Return the contestants that lock and unlock a free lock."""
     return [Entrant(name, partial(_pair, open)) for name, open in lockers(type).items()]
 
 
 @contextmanager
-def _pair(open_locker: OpenLocker, place: Place) -> Iterator[Turn]:
-    with closing(open_locker(place, fresh_name())) as locker:
+def _pair(open_locker: OpenLocker, workspace: Workspace) -> Iterator[Turn]:
+    with closing(open_locker(workspace, fresh_name())) as locker:
         lock, unlock = locker.lock, locker.unlock
 
         def pair() -> None:
@@ -76,7 +78,7 @@ def _pair(open_locker: OpenLocker, place: Place) -> Iterator[Turn]:
 
 
 def hand_overs(type: str) -> list[Entrant]:
-    """From the unlock of one to the lock of another, who was blocked."""
+    """Return the contestants of the hand-over to a blocked waiter."""
     return [
         Entrant(name, partial(hand_over, open, threads=type == "simple"))
         for name, open in lockers(type).items()
@@ -85,7 +87,7 @@ def hand_overs(type: str) -> list[Entrant]:
 
 
 def contentions(type: str, floor: str) -> list[Entrant]:
-    """Eight at one lock."""
+    """Return the contestants that compete for one lock with eight members each."""
     return [
         Entrant(name, partial(contention, open, threads=type == "simple"))
         for name, open in lockers(type, floor).items()
@@ -97,12 +99,12 @@ def contentions(type: str, floor: str) -> list[Entrant]:
 
 
 def key(number: int) -> dict[str, Any]:
-    """Returns the key of the entry of that number."""
+    """Return the key of the entry with that number."""
     return {"id": number}
 
 
 def value(number: int) -> dict[str, Any]:
-    """Returns a value as programs write them."""
+    """Return a value as programs write them."""
     return {
         "id": number,
         "state": "new",
@@ -114,22 +116,22 @@ def value(number: int) -> dict[str, Any]:
     }
 
 
-def floor_store(type: str, place: Place, name: str) -> Any:
-    """Opens the floor of a store."""
+def floor_store(type: str, workspace: Workspace, name: str) -> Any:
+    """Open the floor of a store."""
     match type:
         case "simple":
-            return floors.Memory(place.folder, name)
+            return memory.Memory(workspace.folder, name)
         case "file":
-            return floors.JsonFile(place.folder, name)
+            return files.JsonFile(workspace.folder, name)
         case "db":
-            return floors.Database(place.folder, name)
+            return sqlite.Database(workspace.folder, name)
         case "redis":
-            return floors.RedisStore(place.server(place.redis), name)
-    return floors.MongoStore(place.server(place.mongo), name)
+            return redis.RedisStore(workspace.server(workspace.redis), name)
+    return mongo.MongoStore(workspace.server(workspace.mongo), name)
 
 
 def stores(type: str, operation: str, size: int = _ENTRIES) -> list[Entrant]:
-    """One operation on a store that holds some entries."""
+    """Return the contestants of one operation on a store with `size` entries."""
     entrants = [
         Entrant(FLOOR, partial(_store, partial(floor_store, type), operation, size)),
         Entrant(ours.NAME, partial(_store, partial(ours.ChannelStore, type), operation, size)),
@@ -143,9 +145,9 @@ def stores(type: str, operation: str, size: int = _ENTRIES) -> list[Entrant]:
 
 @contextmanager
 def _store(
-    open_store: Callable[[Place, str], Any], operation: str, size: int, place: Place
+    open_store: Callable[[Workspace, str], Any], operation: str, size: int, workspace: Workspace
 ) -> Iterator[Turn]:
-    with closing(open_store(place, fresh_name())) as store:
+    with closing(open_store(workspace, fresh_name())) as store:
         for number in range(0, size, _BATCH):
             store.set_all([(key(n), value(n)) for n in range(number, min(number + _BATCH, size))])
         yield repeated(*_steps(store, operation, size))
@@ -153,12 +155,12 @@ def _store(
 
 @contextmanager
 def _store_in_loop(
-    open_store: Callable[[Place, str], Any], operation: str, size: int, place: Place
+    open_store: Callable[[Workspace, str], Any], operation: str, size: int, workspace: Workspace
 ) -> Iterator[Turn]:
     loop = asyncio.new_event_loop()
 
     async def opened() -> Any:
-        store = open_store(place, fresh_name())
+        store = open_store(workspace, fresh_name())
         for number in range(size):
             await store.set(key(number), value(number))
         return store
@@ -172,7 +174,7 @@ def _store_in_loop(
 
 
 def _steps(store: Any, operation: str, size: int) -> tuple[Callable[[], Any], ...]:
-    """Returns the step, and where there is one what comes before it."""
+    """Return the step, and the preparation that runs before it, if any."""
     entries = itertools.cycle([(key(number), value(number)) for number in range(size)])
     match operation:
         case "get":
@@ -192,7 +194,7 @@ def _steps(store: Any, operation: str, size: int) -> tuple[Callable[[], Any], ..
 
 
 def runs(type: str) -> list[Entrant]:
-    """A managed run, from start to end."""
+    """Return the contestants of a managed run, from start to end."""
     return [
         Entrant(FLOOR, partial(_floor_run, type)),
         Entrant(ours.NAME, partial(_run, type)),
@@ -204,12 +206,12 @@ def runs(type: str) -> list[Entrant]:
 
 
 @contextmanager
-def _floor_run(type: str, place: Place) -> Iterator[Turn]:
+def _floor_run(type: str, workspace: Workspace) -> Iterator[Turn]:
     name = fresh_name()
     numbers = itertools.count()
     with (
-        closing(floor_locker(type, place, name)) as locker,
-        closing(floor_store(type, place, name)) as store,
+        closing(floor_locker(type, workspace, name)) as locker,
+        closing(floor_store(type, workspace, name)) as store,
     ):
 
         def run() -> None:
@@ -225,8 +227,8 @@ def _floor_run(type: str, place: Place) -> Iterator[Turn]:
 
 
 @contextmanager
-def _run(type: str, place: Place) -> Iterator[Turn]:
-    with ours.open_manager(type, place, "-runs") as manager:
+def _run(type: str, workspace: Workspace) -> Iterator[Turn]:
+    with ours.open_manager(type, workspace, "-runs") as manager:
 
         def run() -> None:
             with manager.run("job", timeout=60):
@@ -239,16 +241,19 @@ def _run(type: str, place: Place) -> Iterator[Turn]:
 
 
 def histories(type: str, records: int, beside: int | None = None) -> list[Entrant]:
-    """Questions about a history of so many records, beside a bare query or a shorter history."""
-    mine = Entrant(ours.NAME, partial(history, type, records))
+    """Return the contestants of queries over a history of `records` runs.
+
+    The floor is a bare query, or ours over a history of `beside` runs.
+    """
+    own = Entrant(ours.NAME, partial(history, type, records))
     if beside is None:
-        return [Entrant(FLOOR, partial(_floor_history, type, records)), mine]
-    return [Entrant(FLOOR, partial(history, type, beside)), mine]
+        return [Entrant(FLOOR, partial(_floor_history, type, records)), own]
+    return [Entrant(FLOOR, partial(history, type, beside)), own]
 
 
 @contextmanager
-def _floor_history(type: str, records: int, place: Place) -> Iterator[Turn]:
-    with closing(floor_store(type, place, fresh_name())) as store:
+def _floor_history(type: str, records: int, workspace: Workspace) -> Iterator[Turn]:
+    with closing(floor_store(type, workspace, fresh_name())) as store:
         for start in range(0, records, _BATCH):
             batch = [ours.record(number) for number in range(start, start + _BATCH)]
             store.set_all([(key(document["startTime"]), document) for document in batch])
@@ -262,9 +267,9 @@ def _floor_history(type: str, records: int, place: Place) -> Iterator[Turn]:
 
 
 @contextmanager
-def history(type: str, records: int, place: Place) -> Iterator[Turn]:
-    """Opens a manager with a history, and asks it for runs, for those that run, for a start."""
-    with ours.filled_manager(type, place, records) as manager:
+def history(type: str, records: int, workspace: Workspace) -> Iterator[Turn]:
+    """Open a manager with a history; each turn calls `runs`, `running` and `start`."""
+    with ours.filled_manager(type, workspace, records) as manager:
         started: list[Any] = []
 
         def end() -> None:
@@ -278,9 +283,9 @@ def history(type: str, records: int, place: Place) -> Iterator[Turn]:
         }
 
         def turn(seconds: float) -> Numbers:
-            found = {name: ask(seconds / 3)["wall"] for name, ask in turns.items()}
+            numbers = {name: query(seconds / 3)["wall"] for name, query in turns.items()}
             end()
-            return found
+            return numbers
 
         yield turn
 
@@ -289,10 +294,10 @@ def history(type: str, records: int, place: Place) -> Iterator[Turn]:
 
 
 def programs(what: str) -> list[Entrant]:
-    """A program from start to end, in a process of its own."""
+    """Return the contestants that run a program from start to end, in a separate process."""
     if what == "import":
         return [
-            Entrant(FLOOR, partial(_program, lambda _: ["-c", floors.IMPORT])),
+            Entrant(FLOOR, partial(_program, lambda _: ["-c", floor_programs.IMPORT])),
             Entrant(ours.NAME, partial(_program, lambda _: ["-c", "import ojobchannels"])),
         ]
     return [
@@ -301,21 +306,21 @@ def programs(what: str) -> list[Entrant]:
     ]
 
 
-def _hello(place: Place) -> list[str]:
-    script = place.folder / "hello.py"
-    script.write_text(floors.CLICK_HELLO, encoding="utf-8")
+def _hello(workspace: Workspace) -> list[str]:
+    script = workspace.folder / "hello.py"
+    script.write_text(floor_programs.CLICK_HELLO, encoding="utf-8")
     return [str(script), "--help"]
 
 
 def _ojob() -> list[str]:
-    found = shutil.which("ojob", path=str(Path(sys.executable).parent))
-    return [found] if found else ["-m", "ojobchannels"]
+    script = shutil.which("ojob", path=str(Path(sys.executable).parent))
+    return [script] if script else ["-m", "ojobchannels"]
 
 
 @contextmanager
-def _program(arguments: Callable[[Place], list[str]], place: Place) -> Iterator[Turn]:
-    command = [sys.executable, *arguments(place)]
-    # Installed programs have their bytecode: the first round writes it.
+def _program(arguments: Callable[[Workspace], list[str]], workspace: Workspace) -> Iterator[Turn]:
+    command = [sys.executable, *arguments(workspace)]
+    # Installed programs have their bytecode compiled; here the first round writes it.
     environment = {name: text for name, text in os.environ.items() if name not in _NO_BYTECODE}
 
     def run() -> None:

@@ -1,7 +1,7 @@
-"""Rounds: all contestants of a case work in turn, so that what disturbs one disturbs all.
+"""Rounds: all contestants of a case run in turn, so that a disturbance affects all of them.
 
-The garbage collector stays on, since garbage is a cost; before each turn it is emptied, so that
-nobody pays for another's.
+The garbage collector stays enabled, since garbage is a cost. It runs before each turn, so that no
+contestant pays for the garbage of another.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ from pathlib import Path
 from time import perf_counter, process_time
 
 Numbers = Mapping[str, float]
-"""What one turn found: seconds by the name of what they measure, less is better."""
+"""The result of one turn: seconds, by the name of what was measured; less is better."""
 
 Turn = Callable[[float], Numbers]
-"""Works for about so many seconds."""
+"""Works for about the given number of seconds."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where contestants keep their things, and the servers that were started for them.
+class Workspace:
+    """The folder and the servers that contestants use.
 
     Attributes:
-        folder: Emptied at the end; on the disk that is measured.
-        redis: URL of a Redis server, or why there is none.
-        mongo: URL of a replica set of one, or why there is none.
-        mongo_alone: URL of a server without a replica set, or why there is none.
+        folder: On the disk that is measured; removed at the end.
+        redis: URL of a Redis server, or the reason why it is missing.
+        mongo: URL of a replica set with one member, or the reason why it is missing.
+        mongo_standalone: URL of a server without a replica set, or the reason why it is missing.
     """
 
     folder: Path
     redis: str = "not started"
     mongo: str = "not started"
-    mongo_alone: str = "not started"
+    mongo_standalone: str = "not started"
 
     def server(self, url: str) -> str:
-        """Returns the URL.
+        """Return the URL.
 
         Raises:
-            CannotRun: There is no such server.
+            CannotRun: The server is missing.
         """
         if "://" not in url:
             raise CannotRun(url)
@@ -57,28 +57,28 @@ class CannotRun(Exception):
 
 @dataclass(frozen=True)
 class Entrant:
-    """Somebody who takes part in a case: a name, and how to get ready to work."""
+    """A contestant of a case: its name, and a function that prepares its turn."""
 
     name: str
-    open: Callable[[Place], AbstractContextManager[Turn]]
+    open: Callable[[Workspace], AbstractContextManager[Turn]]
 
 
 @dataclass
 class Result:
-    """What one entrant achieved: the numbers of each round, or why there are none."""
+    """The results of one contestant: the numbers of each round, or the error that ended it."""
 
     name: str
     rounds: list[Numbers] = field(default_factory=list)
-    trouble: str = ""
+    error: str = ""
 
     def median(self, what: str) -> float:
-        """Returns the median over the rounds."""
+        """Return the median over the rounds."""
         return statistics.median(numbers[what] for numbers in self.rounds)
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """One entrant's time over another's: the median over the rounds, and the middle half."""
+    """Time of one contestant divided by that of another: the median, and the middle half."""
 
     median: float
     low: float
@@ -86,7 +86,7 @@ class Ratio:
 
 
 def ratio(one: Result, other: Result, what: str) -> Ratio:
-    """Compares two entrants round by round, so that slow rounds of the machine cancel out."""
+    """Compare two contestants round by round, so that slow rounds of the machine cancel out."""
     pairs = zip(one.rounds, other.rounds, strict=True)
     ratios = [mine[what] / theirs[what] for mine, theirs in pairs if theirs[what]]
     if len(ratios) == 1:
@@ -95,23 +95,27 @@ def ratio(one: Result, other: Result, what: str) -> Ratio:
     return Ratio(middle, low, high)
 
 
-def contest(entrants: list[Entrant], place: Place, rounds: int, seconds: float) -> list[Result]:
-    """Lets all entrants work in every round, in an order that changes from round to round."""
+def contest(
+    entrants: list[Entrant], workspace: Workspace, rounds: int, seconds: float
+) -> list[Result]:
+    """Run all contestants in every round, in an order that changes from round to round."""
     results = {entrant.name: Result(entrant.name) for entrant in entrants}
     turns: dict[str, Turn] = {}
     with ExitStack() as opened:
         for entrant in entrants:
             try:
-                turns[entrant.name] = opened.enter_context(_forgiving(entrant.open(place)))
+                turns[entrant.name] = opened.enter_context(
+                    _ignoring_errors_at_close(entrant.open(workspace))
+                )
             except Exception as error:  # noqa: BLE001  peers fail in ways of their own
-                results[entrant.name].trouble = _told(error)
+                results[entrant.name].error = _message(error)
         for number in range(rounds + 1):
             for name in random.sample(sorted(turns), len(turns)):
                 gc.collect()
                 try:
                     numbers = turns[name](seconds)
                 except Exception as error:  # noqa: BLE001  as above
-                    results[name] = Result(name, trouble=_told(error))
+                    results[name] = Result(name, error=_message(error))
                     del turns[name]
                     continue
                 if number:  # the first round warms up
@@ -120,8 +124,8 @@ def contest(entrants: list[Entrant], place: Place, rounds: int, seconds: float) 
 
 
 @contextmanager
-def _forgiving(opening: AbstractContextManager[Turn]) -> Iterator[Turn]:
-    """Overlooks trouble at the end: what was measured before stands."""
+def _ignoring_errors_at_close(opening: AbstractContextManager[Turn]) -> Iterator[Turn]:
+    """Ignore errors while closing: what was measured before remains valid."""
     turn = opening.__enter__()
     try:
         yield turn
@@ -130,7 +134,7 @@ def _forgiving(opening: AbstractContextManager[Turn]) -> Iterator[Turn]:
             opening.__exit__(None, None, None)
 
 
-def _told(error: Exception) -> str:
+def _message(error: Exception) -> str:
     text = " ".join(str(error).split()) or "no message"
     if isinstance(error, ModuleNotFoundError | CannotRun):
         return text[:160]
@@ -138,9 +142,9 @@ def _told(error: Exception) -> str:
 
 
 def repeated(step: Callable[[], object], before: Callable[[], object] | None = None) -> Turn:
-    """Returns a turn that repeats a step; ``before`` comes before each and is not timed.
+    """Return a turn that repeats a step; ``before`` runs before each step and is not timed.
 
-    It finds `wall`, the time of a step, and `cpu`, what of that this process computed.
+    The turn measures `wall`, the time of a step, and `cpu`, the CPU time of this process in it.
     """
     if before is not None:
         return _one_by_one(step, before)
@@ -181,7 +185,7 @@ def repeated_in_loop(
     step: Callable[[], Awaitable[object]],
     before: Callable[[], Awaitable[object]] | None = None,
 ) -> Turn:
-    """Returns a turn that repeats an asynchronous step, all in one task of the loop."""
+    """Return a turn that repeats an asynchronous step in one task of the loop."""
 
     async def work(seconds: float) -> Numbers:
         wall, count = 0.0, 0
@@ -199,6 +203,6 @@ def repeated_in_loop(
 
 
 def percentiles(samples: list[float]) -> Numbers:
-    """Returns p50, p90 and p99 of single times."""
+    """Return p50, p90 and p99 of single times."""
     cuts = statistics.quantiles(samples, n=100, method="inclusive")
     return {"p50": cuts[49], "p90": cuts[89], "p99": cuts[98]}

@@ -1,4 +1,4 @@
-"""The project's own contestants: what users write, with the defaults that they get."""
+"""The contestants of this project: what users write, with the default settings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import ojobchannels as oc
-from benchmarks.measure import Place
+from benchmarks.measure import Workspace
 from ojobchannels.channels.lease import Lease
 
 NAME = "ojobchannels"
@@ -16,47 +16,47 @@ Value = dict[str, Any]
 _BATCH = 1000
 
 
-def config(type: str, place: Place) -> dict[str, Any]:
-    """Returns how a channel of that type is configured."""
+def config(type: str, workspace: Workspace) -> dict[str, Any]:
+    """Return the configuration of a channel of that type."""
     args: dict[str, Any] = {}
     match type:
         case "file":
-            args = {"file": str(place.folder / "ours.json")}
+            args = {"file": str(workspace.folder / "ours.json")}
         case "db":
-            args = {"file": str(place.folder / "ours.db")}
+            args = {"file": str(workspace.folder / "ours.db")}
         case "redis":
-            args = {"url": place.server(place.redis)}
+            args = {"url": workspace.server(workspace.redis)}
         case "mongo":
-            args = {"url": place.server(place.mongo)}
+            args = {"url": workspace.server(workspace.mongo)}
         case "mongo-w1":
-            args = {"url": place.server(place.mongo_alone)}
+            args = {"url": workspace.server(workspace.mongo_standalone)}
     return {"type": type.partition("-")[0], "args": args}
 
 
 class ChannelLock:
-    """A lock of a channel; the class of each type says which."""
+    """A lock of a channel; each channel type has a subclass."""
 
     type: ClassVar[str]
     lease: Lease
 
-    def __init__(self, place: Place, name: str) -> None:
-        self._channel = oc.open_channel("locks", config(self.type, place))
+    def __init__(self, workspace: Workspace, name: str) -> None:
+        self._channel = oc.open_channel("locks", config(self.type, workspace))
         self._name = name
 
     def lock(self) -> None:
-        """Takes it, free."""
+        """Acquire the free lock."""
         self.lease = self._channel.lock(self._name, ttl=30)
 
     def wait(self) -> None:
-        """Waits for it."""
+        """Wait for the lock."""
         self.lease = self._channel.lock(self._name, ttl=30, wait=None)
 
     def unlock(self) -> None:
-        """Gives it back."""
+        """Release the lock."""
         self.lease.release()
 
     def close(self) -> None:
-        """Closes the channel."""
+        """Close the channel."""
         self._channel.close()
 
 
@@ -105,48 +105,48 @@ LOCKERS: dict[str, type[ChannelLock]] = {
 class ChannelStore:
     """The documents of a channel."""
 
-    def __init__(self, type: str, place: Place, name: str) -> None:
-        configuration = config(type, place)
-        if type == "file":  # its cost is that of the whole file
-            configuration["args"]["file"] = str(place.folder / f"ours-{name}.json")
+    def __init__(self, type: str, workspace: Workspace, name: str) -> None:
+        configuration = config(type, workspace)
+        if type == "file":  # an operation costs as much as its file is long
+            configuration["args"]["file"] = str(workspace.folder / f"ours-{name}.json")
         self._channel = oc.open_channel(name, configuration)
 
     def get(self, key: Key) -> Any:
-        """Reads an entry."""
+        """Read an entry."""
         return self._channel.get(key)
 
     def set(self, key: Key, value: Value) -> None:
-        """Writes an entry."""
+        """Write an entry."""
         self._channel.set(key, value)
 
     def unset(self, key: Key) -> None:
-        """Removes an entry."""
+        """Remove an entry."""
         self._channel.unset(key)
 
     def get_all(self) -> Any:
-        """Reads all."""
+        """Read all entries."""
         return self._channel.get_all()
 
     def set_all(self, items: Iterable[tuple[Key, Value]]) -> None:
-        """Writes several in one step."""
+        """Write several entries in one step."""
         self._channel.set_all(items)
 
     def close(self) -> None:
-        """Removes and closes."""
+        """Remove the entries and close the channel."""
         self._channel.destroy()
         self._channel.close()
 
 
-def open_manager(type: str, place: Place, suffix: str = "") -> oc.JobManager:
-    """Returns a job manager whose three channels are of that type.
+def open_manager(type: str, workspace: Workspace, suffix: str = "") -> oc.JobManager:
+    """Return a job manager whose three channels are of that type.
 
     Managers with different suffixes share nothing.
     """
-    jobs, locks, state = (config(type, place) for _ in range(3))
+    jobs, locks, state = (config(type, workspace) for _ in range(3))
     match type:
         case "file" | "db":
             for part, configuration in (("jobs", jobs), ("locks", locks), ("state", state)):
-                configuration["args"]["file"] = str(place.folder / f"{part}{suffix}.{type}")
+                configuration["args"]["file"] = str(workspace.folder / f"{part}{suffix}.{type}")
         case "redis" | "mongo":
             for configuration in (jobs, locks, state):
                 configuration["args"]["prefix"] = f"bench{suffix}"
@@ -160,7 +160,7 @@ _LONG_AGO = 1_700_000_000_000
 
 
 def record(number: int) -> dict[str, Any]:
-    """Returns the record of a run that ended long ago, one of twenty jobs'."""
+    """Return the record of a past run of one of twenty jobs."""
     start = _LONG_AGO + number * 1000
     return {
         "name": f"job-{number % 20}",
@@ -181,13 +181,13 @@ def record(number: int) -> dict[str, Any]:
 
 
 @contextmanager
-def filled_manager(type: str, place: Place, records: int) -> Iterator[oc.JobManager]:
-    """Opens a manager whose jobs channel holds so many records, and three jobs that run."""
-    with open_manager(type, place, f"-{records}") as manager:
+def filled_manager(type: str, workspace: Workspace, records: int) -> Iterator[oc.JobManager]:
+    """Open a manager with that many records, while three jobs are running."""
+    with open_manager(type, workspace, f"-{records}") as manager:
         for start in range(0, records, _BATCH):
             batch = [record(number) for number in range(start, min(start + _BATCH, records))]
             manager.jobs.set_all(
-                ({"name": one["name"], "startTime": one["startTime"]}, one) for one in batch
+                ({"name": r["name"], "startTime": r["startTime"]}, r) for r in batch
             )
         running = [manager.start(f"long-{number}", timeout=3600) for number in range(3)]
         yield manager

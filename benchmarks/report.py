@@ -1,4 +1,4 @@
-"""The verdicts, and the tables that tell them: Markdown for people, JSON with every round."""
+"""The verdicts and the tables that show them: Markdown for people, JSON with every round."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ _PACKAGES = (
 
 @dataclass(frozen=True)
 class Row:
-    """A case and what came out of it."""
+    """A case and its results."""
 
     case: Case
     results: list[Result]
 
     def result(self, name: str) -> Result | None:
-        """Returns what that one achieved, if it took part to the end."""
-        return next((one for one in self.results if one.name == name and one.rounds), None)
+        """Return the result of a contestant that completed the case, or None."""
+        return next((r for r in self.results if r.name == name and r.rounds), None)
 
     @property
     def missing(self) -> dict[str, str]:
-        """Who could not take part, and why."""
-        return {one.name: one.trouble for one in self.results if one.trouble}
+        """The contestants that failed, each with its error."""
+        return {result.name: result.error for result in self.results if result.error}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Ours beside another, or beside a number; `limit` None means that it is only told."""
+    """Ours compared with another contestant or a number; without a `limit` it is only reported."""
 
     measure: str
     beside: str
@@ -55,12 +55,12 @@ class Verdict:
 
     @property
     def reached(self) -> bool:
-        """Whether the limit is kept, if there is one."""
+        """Whether the limit is met; true without a limit."""
         return self.limit is None or self.ratio.median <= self.limit
 
 
 def verdicts(row: Row) -> Iterator[Verdict]:
-    """Compares ours with the floor, with fixed numbers and with the peers."""
+    """Compare ours with the floor, with fixed numbers and with the peers."""
     mine = row.result(NAME)
     if mine is None:
         return
@@ -69,22 +69,22 @@ def verdicts(row: Row) -> Iterator[Verdict]:
         if floor is not None and measure in floor.rounds[0]:
             yield Verdict(measure, FLOOR, ratio(mine, floor, measure), limit)
     for measure, number in row.case.at_most.items():
-        found = mine.median(measure)
-        yield Verdict(measure, "", Ratio(found, found, found), number)
+        median = mine.median(measure)
+        yield Verdict(measure, "", Ratio(median, median, median), number)
     for peer in row.results:
         if peer.name in (NAME, FLOOR) or not peer.rounds:
             continue
         for measure in row.case.peers:
-            # Ahead of equals: who does not make writes durable is told, and no rival.
+            # A peer whose writes are not durable is reported, but sets no target.
             limit = None if NOT_DURABLE in peer.name else row.case.ahead.get(peer.name, 1.0)
             yield Verdict(measure, peer.name, ratio(mine, peer, measure), limit)
 
 
 def missed(row: Row) -> Iterator[str]:
-    """Tells the targets that were not reached, and those that nobody could measure."""
-    mine = next((one for one in row.results if one.name == NAME), None)
-    if mine is None or mine.trouble:
-        yield f"{row.case.title}: not measured: {mine.trouble if mine else 'nobody tried'}"
+    """Yield a message for each target that was missed or could not be measured."""
+    mine = next((result for result in row.results if result.name == NAME), None)
+    if mine is None or mine.error:
+        yield f"{row.case.title}: not measured: {mine.error if mine else 'no contestant'}"
     for verdict in verdicts(row):
         if not verdict.reached and verdict.limit is not None:
             beside = f" of {verdict.beside}" if verdict.beside else ""
@@ -95,19 +95,19 @@ def missed(row: Row) -> Iterator[str]:
 
 
 def markdown(part: str, rows: list[Row], about: dict[str, Any]) -> str:
-    """Returns the table of a part, with what it comes from."""
+    """Return the table of a part, followed by the conditions of the measurement."""
     table = _sizes_table(rows) if part == "sizes" else _table(rows)
     lines = [*table, "", *_absent(rows), _about(about)]
     return "\n".join(lines) + "\n"
 
 
 def as_json(rows: list[Row], about: dict[str, Any]) -> dict[str, Any]:
-    """Returns everything that was measured."""
+    """Return every measured number."""
     return {"about": about, "rows": [_row_as_json(row) for row in rows]}
 
 
 def machine(folder: Path, rounds: int, seconds: float, servers: dict[str, str]) -> dict[str, Any]:
-    """Tells where the numbers come from."""
+    """Return the conditions of the measurement: the machine, the versions, the number of rounds."""
     return {
         "when": datetime.now(UTC).isoformat(timespec="minutes"),
         "rounds": rounds,
@@ -132,9 +132,9 @@ def _table(rows: list[Row]) -> list[str]:
         found = list(verdicts(row))
         for number, measure in enumerate(row.case.limits):
             named = row.case.name if measure == "wall" else f"{row.case.name}, {measure}"
-            cells = _floor_cells([one for one in found if one.measure == measure])
-            beside = [one for one in found if one.beside not in ("", FLOOR)]
-            peers = _peers([one for one in beside if one.measure == measure])
+            cells = _floor_cells([v for v in found if v.measure == measure])
+            beside = [v for v in found if v.beside not in ("", FLOOR)]
+            peers = _peers([v for v in beside if v.measure == measure])
             if number == 0 and row.result(NAME) is None:
                 cells = f"not measured: {row.missing.get(NAME, '')} | | ✗"
             lines.append(f"| {_code(row.case.type)} | {named} | {cells} | {peers} |")
@@ -149,24 +149,23 @@ def _floor_cells(found: list[Verdict]) -> str:
     for verdict in found:
         if verdict.beside == FLOOR:
             share = verdict.ratio
-            told = f"{_number(share.median)} ({_number(share.low)}–{_number(share.high)})"
+            text = f"{_number(share.median)} ({_number(share.low)}–{_number(share.high)})"
             if verdict.limit is None:
-                return f"{told} | | "
-            return f"{told} | {verdict.limit:g} | {_mark(verdict)}"
+                return f"{text} | | "
+            return f"{text} | {verdict.limit:g} | {_mark(verdict)}"
     return "– | | "
 
 
 def _peers(found: list[Verdict]) -> str:
-    told = (
-        f"{_number(one.ratio.median)} {one.beside}{'' if one.reached else f' {_mark(one)}'}"
-        for one in found
+    cells = (
+        f"{_number(v.ratio.median)} {v.beside}{'' if v.reached else f' {_mark(v)}'}" for v in found
     )
-    return " · ".join(told)
+    return " · ".join(cells)
 
 
 def _sizes_table(rows: list[Row]) -> list[str]:
     lines = [
-        "Each cell is the cost at that size, as a multiple of the cost at the smallest.",
+        "Each cell is the cost at that size, as a multiple of the cost at the smallest size.",
         "",
         "| growing | type | what | cost by size |",
         "| --- | --- | --- | --- |",
@@ -186,11 +185,11 @@ def _sizes_table(rows: list[Row]) -> list[str]:
 
 
 def _absent(rows: list[Row]) -> list[str]:
-    told: dict[str, None] = {}
+    absent: dict[str, None] = {}
     for row in rows:
         for name, why in row.missing.items():
-            told[f"- {name}, {row.case.type or row.case.name}: {why.replace('|', '/')}"] = None
-    return ["Did not take part:", "", *told, ""] if told else []
+            absent[f"- {name}, {row.case.type or row.case.name}: {why.replace('|', '/')}"] = None
+    return ["Did not take part:", "", *absent, ""] if absent else []
 
 
 def _about(about: dict[str, Any]) -> str:
@@ -213,12 +212,12 @@ def _row_as_json(row: Row) -> dict[str, Any]:
         "of": case.of or None,
         "floor": case.floor,
         "results": {
-            one.name: {"rounds": [dict(numbers) for numbers in one.rounds]}
-            if one.rounds
-            else {"trouble": one.trouble}
-            for one in row.results
+            result.name: {"rounds": [dict(numbers) for numbers in result.rounds]}
+            if result.rounds
+            else {"error": result.error}
+            for result in row.results
         },
-        "verdicts": [asdict(one) | {"reached": one.reached} for one in verdicts(row)],
+        "verdicts": [asdict(v) | {"reached": v.reached} for v in verdicts(row)],
     }
 
 
@@ -252,7 +251,7 @@ def _processor() -> str:
 
 
 def _filesystem(folder: Path) -> str:
-    """Returns the kind of the filesystem; on one in memory flushing costs nothing."""
+    """Return the type of the filesystem; on one in memory flushing costs nothing."""
     try:
         lines = Path("/proc/mounts").read_text(encoding="utf-8").splitlines()
     except OSError:

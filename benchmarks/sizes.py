@@ -1,4 +1,4 @@
-"""Cost by size: ours alone, with more and more entries, waiters, leases and records."""
+"""Cost by size: ours, with growing numbers of entries, waiters, leases and records."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import partial
 
 import ojobchannels as oc
 from benchmarks import entrants, ours
-from benchmarks.measure import Entrant, Numbers, Place, Turn, repeated
+from benchmarks.measure import Entrant, Numbers, Turn, Workspace, repeated
 from benchmarks.together import fresh_name
 from ojobchannels.hookspecs import LeaseRequest
 
@@ -20,24 +20,24 @@ _BATCH = 1000
 
 @dataclass(frozen=True)
 class Sizes:
-    """One picture: what is done, at which sizes, and what is measured."""
+    """One plot: the operation, the sizes, and what is measured."""
 
     name: str
     sizes: tuple[int, ...]
     types: tuple[str, ...]
     measures: tuple[str, ...]
-    open: Callable[[str, int, Place], Iterator[Turn]]
+    open: Callable[[str, int, Workspace], Iterator[Turn]]
 
     def entrants(self, type: str, size: int) -> list[Entrant]:
-        """Returns ours."""
+        """Return our contestant."""
         opened = contextmanager(self.open)
         return [Entrant(ours.NAME, partial(opened, type, size))]
 
 
-def _entries(type: str, size: int, place: Place) -> Iterator[Turn]:
-    configuration = ours.config(type, place)
+def _entries(type: str, size: int, workspace: Workspace) -> Iterator[Turn]:
+    configuration = ours.config(type, workspace)
     if type == "file":
-        configuration["args"]["file"] = str(place.folder / f"entries-{size}.json")
+        configuration["args"]["file"] = str(workspace.folder / f"entries-{size}.json")
     with oc.open_channel(fresh_name(), configuration) as channel:
         for start in range(0, size, _BATCH):
             numbers = range(start, min(start + _BATCH, size))
@@ -53,10 +53,10 @@ def _entries(type: str, size: int, place: Place) -> Iterator[Turn]:
         channel.destroy()
 
 
-def _waiters(type: str, size: int, place: Place) -> Iterator[Turn]:
-    """Releases a lock for which so many wait, and times until all have had it, for each."""
+def _waiters(type: str, size: int, workspace: Workspace) -> Iterator[Turn]:
+    """Release a lock with `size` waiters; measure the time per waiter until all have had it."""
     name = fresh_name()
-    with oc.open_channel("waiters", ours.config(type, place)) as channel:
+    with oc.open_channel("waiters", ours.config(type, workspace)) as channel:
 
         def take_and_give() -> None:
             channel.lock(name, ttl=60, wait=60).release()
@@ -76,17 +76,17 @@ def _waiters(type: str, size: int, place: Place) -> Iterator[Turn]:
         yield turn
 
 
-def _leases(type: str, size: int, place: Place) -> Iterator[Turn]:
-    """Renews so many leases as the keep-alive does."""
-    with oc.open_channel("leases", ours.config(type, place)) as channel:
+def _leases(type: str, size: int, workspace: Workspace) -> Iterator[Turn]:
+    """Renew `size` leases as the keep-alive does."""
+    with oc.open_channel("leases", ours.config(type, workspace)) as channel:
         leases = [channel.lock(f"{fresh_name()}-{n}", ttl=600) for n in range(size)]
-        asked = [LeaseRequest(lease.name, lease.token, 600_000) for lease in leases]
-        renewal = repeated(lambda: channel.hook.extend_all(leases=asked, timeout=10_000))
+        requests = [LeaseRequest(lease.name, lease.token, 600_000) for lease in leases]
+        renewal = repeated(lambda: channel.hook.extend_all(leases=requests, timeout=10_000))
         yield lambda seconds: {"renewal": renewal(seconds)["wall"]}
 
 
-def _records(type: str, size: int, place: Place) -> Iterator[Turn]:
-    with entrants.history(type, size, place) as turn:
+def _records(type: str, size: int, workspace: Workspace) -> Iterator[Turn]:
+    with entrants.history(type, size, workspace) as turn:
         yield turn
 
 

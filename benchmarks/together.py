@@ -1,4 +1,4 @@
-"""Several at one lock: the hand-over to a blocked waiter, and eight who want it all the time."""
+"""Several users of one lock: the hand-over to a blocked waiter, and contention by eight."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmarks.measure import CannotRun, Numbers, Place, Turn, percentiles
+from benchmarks.measure import CannotRun, Numbers, Turn, Workspace, percentiles
 
 MEMBERS = 8
 _PATIENCE = 60.0
@@ -25,48 +25,48 @@ _numbers = itertools.count(1)
 
 
 class Locker(Protocol):
-    """One program's way to one lock."""
+    """One lock, as one program uses it."""
 
     def lock(self) -> object:
-        """Takes the lock, which is free."""
+        """Acquire the lock, which is free."""
 
     def wait(self) -> object:
-        """Takes the lock, waiting for it as long as it takes."""
+        """Acquire the lock, waiting for it without a timeout."""
 
     def unlock(self) -> object:
-        """Gives it back."""
+        """Release the lock."""
 
     def close(self) -> object:
-        """Gives back connections and files."""
+        """Close connections and files."""
 
 
-OpenLocker = Callable[[Place, str], Locker]
-"""How a program opens its way to the lock of that name; a class, so that processes can share it."""
+OpenLocker = Callable[[Workspace, str], Locker]
+"""Opens the lock of a name; picklable, so that it can be passed to processes."""
 
 
 def fresh_name() -> str:
-    """Returns the name of a lock that nobody has used."""
+    """Return a lock name that has not been used before."""
     return f"lock-{next(_numbers)}"
 
 
 @contextmanager
-def hand_over(open_locker: OpenLocker, place: Place, threads: bool) -> Iterator[Turn]:
-    """Times from the call of unlock to when the other one, who was blocked, has the lock."""
+def hand_over(open_locker: OpenLocker, workspace: Workspace, threads: bool) -> Iterator[Turn]:
+    """Measure the time from the call of unlock until a blocked waiter has the lock."""
     name = fresh_name()
     ours, theirs = _PROCESSES.Pipe()
-    holder = open_locker(place, name)
+    holder = open_locker(workspace, name)
     worker: Any = threading.Thread if threads else _PROCESSES.Process
-    waiter = worker(target=_wait_again_and_again, args=(open_locker, place, name, theirs))
+    waiter = worker(target=_wait_again_and_again, args=(open_locker, workspace, name, theirs))
     waiter.daemon = True
     waiter.start()
 
-    def answer() -> float:
+    def reply() -> float:
         if not ours.poll(_PATIENCE):
             raise CannotRun(f"the waiter did not get the lock within {_PATIENCE:g} s")
-        told = ours.recv()
-        if isinstance(told, str):
-            raise CannotRun(told)
-        return float(told)
+        received = ours.recv()
+        if isinstance(received, str):
+            raise CannotRun(received)
+        return float(received)
 
     def once() -> float:
         holder.wait()
@@ -74,7 +74,7 @@ def hand_over(open_locker: OpenLocker, place: Place, threads: bool) -> Iterator[
         time.sleep(random.uniform(0.005, 0.015))  # noqa: S311  long enough to be blocked
         released = time.monotonic()
         holder.unlock()
-        return answer() - released
+        return reply() - released
 
     def turn(seconds: float) -> Numbers:
         samples = [once(), once()]
@@ -84,7 +84,7 @@ def hand_over(open_locker: OpenLocker, place: Place, threads: bool) -> Iterator[
         return percentiles(samples)
 
     try:
-        answer()
+        reply()
         yield turn
     finally:
         ours.send(False)
@@ -95,10 +95,10 @@ def hand_over(open_locker: OpenLocker, place: Place, threads: bool) -> Iterator[
 
 
 def _wait_again_and_again(
-    open_locker: OpenLocker, place: Place, name: str, pipe: Connection
+    open_locker: OpenLocker, workspace: Workspace, name: str, pipe: Connection
 ) -> None:
     try:
-        locker = open_locker(place, name)
+        locker = open_locker(workspace, name)
         pipe.send(0.0)
         while pipe.recv():
             locker.wait()
@@ -106,12 +106,12 @@ def _wait_again_and_again(
             locker.unlock()
             pipe.send(granted)
         locker.close()
-    except Exception as error:  # noqa: BLE001  told to the one who measures
+    except Exception as error:  # noqa: BLE001  sent to the measuring process
         pipe.send(f"{type(error).__name__}: {error}")
 
 
 class Board:
-    """What members of a contention write down, in memory that they share."""
+    """Counters that the members of a contention update in shared memory."""
 
     def __init__(self, path: Path, seconds: int) -> None:
         self._seconds = seconds
@@ -123,7 +123,7 @@ class Board:
         self._cells = memoryview(self._memory).cast("q")
 
     def note(self, member: int, second: int) -> None:
-        """Writes down a grant, by the one who holds the lock."""
+        """Count a grant; called by the member that holds the lock."""
         cells = self._cells
         if cells[0] != member + 1:
             cells[0] = member + 1
@@ -132,19 +132,19 @@ class Board:
             cells[self._at(member) + 1 + second] += 1
 
     def changes(self) -> int:
-        """Returns how often the owner changed."""
+        """Return how often the owner changed."""
         return sum(self._cells[self._at(member)] for member in range(MEMBERS))
 
     def unfairness(self) -> float:
-        """Returns the most that one got over the least, in the worst second."""
+        """Return the most grants of a member divided by the least, in the worst second."""
         worst = 1.0
         for second in range(self._seconds):
-            grants = [self._cells[self._at(one) + 1 + second] for one in range(MEMBERS)]
+            grants = [self._cells[self._at(member) + 1 + second] for member in range(MEMBERS)]
             worst = max(worst, max(grants) / max(min(grants), 0.1))
         return worst
 
     def close(self) -> None:
-        """Gives back the memory."""
+        """Close the shared memory."""
         self._cells.release()
         self._memory.close()
         self._file.close()
@@ -154,23 +154,23 @@ class Board:
 
 
 @contextmanager
-def contention(open_locker: OpenLocker, place: Place, threads: bool) -> Iterator[Turn]:
-    """Has eight take and release one lock without a pause; counts changes of owner.
+def contention(open_locker: OpenLocker, workspace: Workspace, threads: bool) -> Iterator[Turn]:
+    """Let eight members acquire and release one lock without a pause; count changes of owner.
 
-    It finds `change`, the time of a change of owner, and `unfair`, the grants of the luckiest over
-    those of the unluckiest in the worst second.
+    The turn measures `change`, the time of a change of owner, and `unfair`, the most grants of a
+    member divided by the least, in the worst second.
     """
 
     def turn(seconds: float) -> Numbers:
         whole = max(round(20 * seconds), 1)
         name = fresh_name()
-        path = place.folder / f"board-{name}"
+        path = workspace.folder / f"board-{name}"
         board = Board(path, whole)
         worker: Any = threading.Thread if threads else _PROCESSES.Process
         barrier: Any = threading.Barrier(MEMBERS) if threads else _PROCESSES.Barrier(MEMBERS)
-        told = (open_locker, place, name, path, whole)
+        shared = (open_locker, workspace, name, path, whole)
         members = [
-            worker(target=_take_part, args=(*told, number, barrier), daemon=True)
+            worker(target=_take_part, args=(*shared, number, barrier), daemon=True)
             for number in range(MEMBERS)
         ]
         for member in members:
@@ -179,7 +179,7 @@ def contention(open_locker: OpenLocker, place: Place, threads: bool) -> Iterator
             member.join(whole + _PATIENCE)
         try:
             if not threads:
-                _end_those_that_hang(members)
+                _kill_hanging(members)
             changes = board.changes()
             if not changes:
                 raise CannotRun("it failed with eight at one lock")
@@ -188,13 +188,13 @@ def contention(open_locker: OpenLocker, place: Place, threads: bool) -> Iterator
             board.close()
             path.unlink()
 
-    open_locker(place, fresh_name()).close()  # tells at once if it cannot take part
+    open_locker(workspace, fresh_name()).close()  # raises at once if it cannot take part
     yield turn
 
 
 def _take_part(
     open_locker: OpenLocker,
-    place: Place,
+    workspace: Workspace,
     name: str,
     path: Path,
     seconds: int,
@@ -202,12 +202,12 @@ def _take_part(
     barrier: Any,
 ) -> None:
     try:
-        locker = open_locker(place, name)
+        locker = open_locker(workspace, name)
         board = Board(path, seconds)
         locker.wait()
         locker.unlock()
         barrier.wait(_PATIENCE)
-    except Exception:  # noqa: BLE001  nobody waits for one who cannot begin
+    except Exception:  # noqa: BLE001  the others must not wait for a member that cannot begin
         barrier.abort()
         return
     began = time.monotonic()
@@ -219,7 +219,7 @@ def _take_part(
     locker.close()
 
 
-def _end_those_that_hang(members: list[Any]) -> None:
+def _kill_hanging(members: list[Any]) -> None:
     hung = [member for member in members if member.is_alive()]
     for member in hung:
         member.kill()

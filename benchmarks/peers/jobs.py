@@ -9,21 +9,21 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.measure import Place, Turn, repeated
+from benchmarks.measure import Turn, Workspace, repeated
 
 
 @contextmanager
-def huey(type: str, place: Place) -> Iterator[Turn]:
+def huey(type: str, workspace: Workspace) -> Iterator[Turn]:
     """The lock of huey that a task takes: no ttl, no record of the run."""
     import huey as library
 
     queue: Any
     if type == "redis":
-        queue = library.RedisHuey("bench", url=place.server(place.redis))
+        queue = library.RedisHuey("bench", url=workspace.server(workspace.redis))
     elif type == "db":
-        queue = library.SqliteHuey("bench", filename=str(place.folder / "huey.db"), fsync=True)
+        queue = library.SqliteHuey("bench", filename=str(workspace.folder / "huey.db"), fsync=True)
     elif type == "file":
-        queue = library.FileHuey("bench", path=str(place.folder / "huey"))
+        queue = library.FileHuey("bench", path=str(workspace.folder / "huey"))
     else:
         queue = library.MemoryHuey("bench")
 
@@ -37,17 +37,17 @@ def huey(type: str, place: Place) -> Iterator[Turn]:
 
 
 @contextmanager
-def celery_once(type: str, place: Place) -> Iterator[Turn]:
+def celery_once(type: str, workspace: Workspace) -> Iterator[Turn]:
     """The lock of celery-once that a task takes: a ttl, no owner, no record of the run."""
     backend: Any
     if type == "redis":
         from celery_once.backends.redis import Redis
 
-        backend = Redis({"url": place.server(place.redis), "default_timeout": 30})
+        backend = Redis({"url": workspace.server(workspace.redis), "default_timeout": 30})
     else:
         from celery_once.backends.file import File
 
-        backend = File({"location": str(place.folder / "celery-once"), "default_timeout": 30})
+        backend = File({"location": str(workspace.folder / "celery-once"), "default_timeout": 30})
 
     def run() -> None:
         backend.raise_or_lock("job", 30)
@@ -57,7 +57,7 @@ def celery_once(type: str, place: Place) -> Iterator[Turn]:
 
 
 @contextmanager
-def apscheduler(type: str, place: Place) -> Iterator[Turn]:
+def apscheduler(type: str, workspace: Workspace) -> Iterator[Turn]:
     """A job of APScheduler: added, run by a thread of its pool, removed; no lock, no record."""
     from apscheduler.events import EVENT_JOB_EXECUTED
     from apscheduler.schedulers.background import BackgroundScheduler
@@ -65,12 +65,12 @@ def apscheduler(type: str, place: Place) -> Iterator[Turn]:
     logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
     scheduler: Any = BackgroundScheduler(timezone="UTC")
     if type == "db":
-        scheduler.add_jobstore("sqlalchemy", url=f"sqlite:///{place.folder / 'apscheduler.db'}")
+        scheduler.add_jobstore("sqlalchemy", url=f"sqlite:///{workspace.folder / 'apscheduler.db'}")
     elif type == "redis":
-        server = urlsplit(place.server(place.redis))
+        server = urlsplit(workspace.server(workspace.redis))
         scheduler.add_jobstore("redis", host=server.hostname, port=server.port)
     elif type == "mongo":
-        scheduler.add_jobstore("mongodb", host=place.server(place.mongo))
+        scheduler.add_jobstore("mongodb", host=workspace.server(workspace.mongo))
     done = threading.Event()
     scheduler.add_listener(lambda _: done.set(), EVENT_JOB_EXECUTED)
     scheduler.start()

@@ -1,47 +1,57 @@
 """Locks of other libraries, each set up for the speed that its documentation promises.
 
-A class opens one program's way to one lock. `wait` is the library's own way of waiting, with its
-own pauses.
+An instance is one program's access to one lock. `wait` is the library's own way of waiting, with
+its own pauses.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from benchmarks.measure import CannotRun, Place
+from benchmarks.measure import CannotRun, Workspace
 
 TTL = 30
 _LONG = 3600
 
 
 class Peer:
-    """A lock of another library that has `acquire` and `release`, as most do."""
+    """A lock of another library with `acquire(blocking)` and `release`, as most have."""
 
     name: ClassVar[str]
     _lock: Any
+    _on_close: Callable[[], object] = staticmethod(lambda: None)
 
     def lock(self) -> None:
-        """Takes it, free."""
+        """Acquire the free lock."""
         if self._lock.acquire(blocking=False) is False:
             raise CannotRun("a free lock was refused")
 
     def wait(self) -> None:
-        """Waits for it."""
+        """Wait for the lock."""
         if self._lock.acquire(blocking=True) is False:
-            raise CannotRun("it gave up waiting")
+            raise CannotRun("it stopped waiting")
 
     def unlock(self) -> None:
-        """Gives it back."""
+        """Release the lock."""
         self._lock.release()
 
     def close(self) -> None:
-        """Has nothing to close."""
+        """Close what the lock was made with."""
+        self._on_close()
 
 
-# --- in one process ------------------------------------------------------------------------------
+class Blocking(Peer):
+    """A lock whose `acquire` always waits."""
+
+    def lock(self) -> None:
+        """Acquire the lock."""
+        self._lock.acquire()
+
+    wait = lock
 
 
 class FastenersInProcess(Peer):
@@ -50,76 +60,60 @@ class FastenersInProcess(Peer):
     name = "fasteners (threads; a bare lock: no token, ttl or fence)"
     _locks: ClassVar[dict[str, Any]] = {}
 
-    def __init__(self, place: Place, name: str) -> None:
+    def __init__(self, workspace: Workspace, name: str) -> None:
         import fasteners
 
         made = fasteners.ReaderWriterLock()
-        self._lock = self._locks.setdefault(f"{place.folder} {name}", made)
+        self._lock = self._locks.setdefault(f"{workspace.folder} {name}", made)
 
     def lock(self) -> None:
-        """Takes it."""
+        """Acquire the lock."""
         self._lock.acquire_write_lock()
 
     wait = lock
 
     def unlock(self) -> None:
-        """Gives it back."""
+        """Release the lock."""
         self._lock.release_write_lock()
 
 
-class FilelockInProcess(Peer):
-    """Its way in when this process holds the file already: no call of the system."""
+class FilelockInProcess(Blocking):
+    """Acquired again by a process that already holds the file: no system call."""
 
     name = "filelock (held again)"
 
-    def __init__(self, place: Place, name: str) -> None:
+    def __init__(self, workspace: Workspace, name: str) -> None:
         import filelock
 
-        self._lock = filelock.FileLock(place.folder / f"{name}.held")
+        self._lock = filelock.FileLock(workspace.folder / f"{name}.held")
         self._lock.acquire()
-
-    def lock(self) -> None:
-        """Counts up."""
-        self._lock.acquire()
+        self._on_close = self._lock.release
 
     def wait(self) -> None:
-        """Cannot be waited for."""
-        raise CannotRun("who holds it already does not wait")
-
-    def close(self) -> None:
-        """Gives back the file."""
-        self._lock.release()
-
-
-# --- in files ------------------------------------------------------------------------------------
+        """Not supported."""
+        raise CannotRun("a process that already holds it does not wait")
 
 
 class Filelock(Peer):
-    """flock by way of a file that is opened each time."""
+    """flock on a file that is opened each time."""
 
     name = "filelock"
 
-    def __init__(self, place: Place, name: str) -> None:
+    def __init__(self, workspace: Workspace, name: str) -> None:
         import filelock
 
-        self._lock = filelock.FileLock(place.folder / f"{name}.filelock")
+        self._lock = filelock.FileLock(workspace.folder / f"{name}.filelock")
 
 
-class Portalocker(Peer):
-    """flock by way of a file that is opened each time."""
+class Portalocker(Blocking):
+    """flock on a file that is opened each time."""
 
     name = "portalocker"
 
-    def __init__(self, place: Place, name: str) -> None:
+    def __init__(self, workspace: Workspace, name: str) -> None:
         import portalocker
 
-        self._lock = portalocker.Lock(str(place.folder / f"{name}.portalocker"), timeout=_LONG)
-
-    def lock(self) -> None:
-        """Takes it."""
-        self._lock.acquire()
-
-    wait = lock
+        self._lock = portalocker.Lock(str(workspace.folder / f"{name}.portalocker"), timeout=_LONG)
 
 
 class Fasteners(Peer):
@@ -127,39 +121,36 @@ class Fasteners(Peer):
 
     name = "fasteners"
 
-    def __init__(self, place: Place, name: str) -> None:
+    def __init__(self, workspace: Workspace, name: str) -> None:
         import fasteners
 
-        self._lock = fasteners.InterProcessLock(str(place.folder / f"{name}.fasteners"))
+        self._lock = fasteners.InterProcessLock(str(workspace.folder / f"{name}.fasteners"))
 
 
 class ToozFile(Peer):
-    """Fasteners, by way of a coordinator."""
+    """Fasteners, through a coordinator."""
 
     name = "tooz (file)"
 
-    def __init__(self, place: Place, name: str) -> None:
-        self._coordinator = _coordinator(f"file://{place.folder / 'tooz'}")
-        self._lock = self._coordinator.get_lock(name.encode())
-
-    def close(self) -> None:
-        """Leaves the coordinator."""
-        self._coordinator.stop()
+    def __init__(self, workspace: Workspace, name: str) -> None:
+        coordinator = _coordinator(f"file://{workspace.folder / 'tooz'}")
+        self._lock = coordinator.get_lock(name.encode())
+        self._on_close = coordinator.stop
 
 
 class Mithril(Peer):
-    """A lease with a fencing token; a lock can be used once, so that each pair makes one."""
+    """A lease with a fencing token; a lock can be used once, so each pair makes a new one."""
 
     _backend: Any
     _name: str
 
     def lock(self) -> None:
-        """Makes a lock, and takes it."""
+        """Make a lock and acquire it."""
         self._make()
         super().lock()
 
     def wait(self) -> None:
-        """Makes a lock, and waits for it."""
+        """Make a lock and wait for it."""
         self._make()
         super().wait()
 
@@ -176,99 +167,73 @@ class MithrilFile(Mithril):
 
     name = "mithril-locks (file)"
 
-    def __init__(self, place: Place, name: str) -> None:
+    def __init__(self, workspace: Workspace, name: str) -> None:
         _quiet_mithril()
         from mithril.backends import FileBackend
 
-        self._backend, self._name = FileBackend(place.folder / "mithril"), name
+        self._backend, self._name = FileBackend(workspace.folder / "mithril"), name
 
 
-# --- in SQLite -----------------------------------------------------------------------------------
-
-
-class Diskcache(Peer):
-    """A key that is added to a cache; no owner, no ttl; waiting is asking again each ms."""
+class Diskcache(Blocking):
+    """A key that is added to a cache; no owner, no ttl; waiting polls every ms."""
 
     name = "diskcache.Lock"
 
-    def __init__(self, place: Place, name: str) -> None:
+    def __init__(self, workspace: Workspace, name: str) -> None:
         import diskcache
 
-        self._cache = diskcache.Cache(str(place.folder / "diskcache-locks"))
-        self._lock = diskcache.Lock(self._cache, name)
-
-    def lock(self) -> None:
-        """Takes it."""
-        self._lock.acquire()
-
-    wait = lock
-
-    def close(self) -> None:
-        """Closes the cache."""
-        self._cache.close()
+        cache = diskcache.Cache(str(workspace.folder / "diskcache-locks"))
+        self._lock = diskcache.Lock(cache, name)
+        self._on_close = cache.close
 
 
 class MithrilSqlite(Mithril):
-    """A row by way of SQLAlchemy."""
+    """A row through SQLAlchemy."""
 
     name = "mithril-locks (SQLite)"
 
-    def __init__(self, place: Place, name: str) -> None:
+    def __init__(self, workspace: Workspace, name: str) -> None:
         _quiet_mithril()
         from mithril.backends import SQLiteBackend
         from sqlalchemy import create_engine
 
-        self._engine = create_engine(f"sqlite:///{place.folder / 'mithril.db'}")
-        self._backend, self._name = SQLiteBackend(self._engine), name
-
-    def close(self) -> None:
-        """Ends the engine."""
-        self._engine.dispose()
+        engine = create_engine(f"sqlite:///{workspace.folder / 'mithril.db'}")
+        self._backend, self._name = SQLiteBackend(engine), name
+        self._on_close = engine.dispose
 
 
 class SqlalchemyDlock(Peer):
-    """Locks that a database has built in."""
+    """The locks that a database provides."""
 
     name = "sqlalchemy-dlock"
 
-    def __init__(self, place: Place, name: str) -> None:
+    def __init__(self, workspace: Workspace, name: str) -> None:
         from sqlalchemy import create_engine
         from sqlalchemy_dlock import create_sadlock
 
-        self._engine = create_engine(f"sqlite:///{place.folder / 'dlock.db'}")
-        self._connection = self._engine.connect()
-        if self._engine.dialect.name == "sqlite":
+        engine = create_engine(f"sqlite:///{workspace.folder / 'dlock.db'}")
+        self._on_close = engine.dispose
+        if engine.dialect.name == "sqlite":
             raise CannotRun("it has no locks for SQLite, only for MySQL, MSSQL, Oracle, PostgreSQL")
-        self._lock = create_sadlock(self._connection, name)
-
-    def close(self) -> None:
-        """Ends the engine."""
-        self._connection.close()
-        self._engine.dispose()
-
-
-# --- in Redis ------------------------------------------------------------------------------------
+        self._lock = create_sadlock(engine.connect(), name)
 
 
 class OnRedis(Peer):
-    """Closes the client that the lock was made with."""
+    """A lock that is made with a client of redis-py."""
 
-    def __init__(self, place: Place, name: str) -> None:
+    def __init__(self, workspace: Workspace, name: str) -> None:
         import redis
 
-        self._client: Any = redis.Redis.from_url(place.server(place.redis))
+        self._client: Any = redis.Redis.from_url(workspace.server(workspace.redis))
         self._lock = self._made(name)
+        self._on_close = self._client.close
 
     def _made(self, name: str) -> Any:
         raise NotImplementedError
 
-    def close(self) -> None:
-        """Closes the client."""
-        self._client.close()
-
 
 class RedisPy(OnRedis):
-    """SET NX PX and a script; waiting is asking again each 0.1 s."""
+    """SET NX PX and a script; waiting polls every 0.1 s."""
 
     name = "redis-py"
 
@@ -288,7 +253,7 @@ class PythonRedisLock(OnRedis):
 
 
 class Sherlock(OnRedis):
-    """Scripts; waiting is asking again each 0.1 s."""
+    """Scripts; waiting polls every 0.1 s."""
 
     name = "sherlock"
 
@@ -299,18 +264,15 @@ class Sherlock(OnRedis):
 
 
 class ToozRedis(Peer):
-    """redis-py's lock, by way of a coordinator."""
+    """redis-py's lock, through a coordinator."""
 
     name = "tooz (redis)"
 
-    def __init__(self, place: Place, name: str) -> None:
-        server = urlsplit(place.server(place.redis))
-        self._coordinator = _coordinator(f"redis://{server.netloc}")
-        self._lock = self._coordinator.get_lock(name.encode())
-
-    def close(self) -> None:
-        """Leaves the coordinator."""
-        self._coordinator.stop()
+    def __init__(self, workspace: Workspace, name: str) -> None:
+        server = urlsplit(workspace.server(workspace.redis))
+        coordinator = _coordinator(f"redis://{server.netloc}")
+        self._lock = coordinator.get_lock(name.encode())
+        self._on_close = coordinator.stop
 
 
 class Pottery(OnRedis):
@@ -329,44 +291,35 @@ class MithrilRedis(Mithril):
 
     name = "mithril-locks (redis)"
 
-    def __init__(self, place: Place, name: str) -> None:
+    def __init__(self, workspace: Workspace, name: str) -> None:
         _quiet_mithril()
         import redis
         from mithril.backends import RedisBackend
 
-        self._client: Any = redis.Redis.from_url(place.server(place.redis))
+        self._client: Any = redis.Redis.from_url(workspace.server(workspace.redis))
         self._backend, self._name = RedisBackend(self._client), name
-
-    def close(self) -> None:
-        """Closes the client."""
-        self._client.close()
-
-
-# --- in MongoDB ----------------------------------------------------------------------------------
+        self._on_close = self._client.close
 
 
 class OnMongo(Peer):
-    """Ends the client that the lock was made with."""
+    """A lock that is made with a client of PyMongo."""
 
-    def __init__(self, place: Place, name: str) -> None:
+    def __init__(self, workspace: Workspace, name: str) -> None:
         from pymongo import MongoClient
 
-        self._client: Any = MongoClient(place.server(self._url(place)))
+        self._client: Any = MongoClient(workspace.server(self._url(workspace)))
         self._lock = self._made(name)
+        self._on_close = self._client.close
 
-    def _url(self, place: Place) -> str:
-        return place.mongo
+    def _url(self, workspace: Workspace) -> str:
+        return workspace.mongo
 
     def _made(self, name: str) -> Any:
         raise NotImplementedError
 
-    def close(self) -> None:
-        """Ends the client."""
-        self._client.close()
-
 
 class Mongoelector(OnMongo):
-    """An insert; waiting is asking again each 0.25 s. The clock is the client's."""
+    """An insert; waiting polls every 0.25 s. The clock is the client's."""
 
     name = "mongoelector"
 
@@ -376,15 +329,15 @@ class Mongoelector(OnMongo):
         return MongoLocker(name, self._client["mongoelector"], ttl=TTL)
 
 
-class MongoelectorAlone(Mongoelector):
+class MongoelectorStandalone(Mongoelector):
     """The same on a server without a replica set."""
 
-    def _url(self, place: Place) -> str:
-        return place.mongo_alone
+    def _url(self, workspace: Workspace) -> str:
+        return workspace.mongo_standalone
 
 
 class Mongolock(OnMongo):
-    """An insert; waiting is asking again each 0.1 s. The clock is the client's."""
+    """An insert; waiting polls every 0.1 s. The clock is the client's."""
 
     name = "mongolock"
 
@@ -397,29 +350,29 @@ class Mongolock(OnMongo):
         return MongoLock(client=self._client)
 
     def lock(self) -> None:
-        """Takes it."""
+        """Acquire the lock."""
         self._lock.lock(self._name, self._owner, timeout=_LONG, expire=TTL)
 
     wait = lock
 
     def unlock(self) -> None:
-        """Gives it back."""
+        """Release the lock."""
         self._lock.release(self._name, self._owner)
 
 
 def _coordinator(url: str) -> Any:
     from tooz import coordination
 
-    folder = urlsplit(url)
-    if folder.scheme == "file":
-        Path(folder.path).mkdir(exist_ok=True)
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        Path(parts.path).mkdir(exist_ok=True)
     coordinator = coordination.get_coordinator(url, secrets.token_hex(4).encode())
     coordinator.start()
     return coordinator
 
 
 def _quiet_mithril() -> None:
-    """Turns off its log, which it writes to standard output by default."""
+    """Turn off its log, which goes to standard output by default."""
     import structlog
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
@@ -431,5 +384,5 @@ LOCKERS: dict[str, tuple[type[Peer], ...]] = {
     "db": (Diskcache, MithrilSqlite, SqlalchemyDlock),
     "redis": (RedisPy, PythonRedisLock, Sherlock, ToozRedis, Pottery, MithrilRedis),
     "mongo": (Mongoelector, Mongolock),
-    "mongo-w1": (MongoelectorAlone,),
+    "mongo-w1": (MongoelectorStandalone,),
 }

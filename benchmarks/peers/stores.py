@@ -1,7 +1,7 @@
 """Stores of other libraries, set to the durability of ours where that can be set.
 
-Keys are texts here: none of them takes a document for a key. A value is a document, which goes in
-and out as JSON where the library leaves the choice.
+Keys are strings, since none of these libraries accepts a document as a key. A value is a document,
+encoded as JSON where the library leaves the choice.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ import json
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from benchmarks.measure import Place
+from benchmarks.measure import Workspace
 
 Key = dict[str, Any]
 Value = dict[str, Any]
 NOT_DURABLE = "not durable"
-"""Stands in the name of a store of which a crash may take what it wrote: it cannot be told to flush
-that to the disk, or only half of it, or it writes anew over what was flushed before."""
+"""Part of the name of a store that can lose writes in a crash: it cannot be made to flush them to
+the disk, flushes only a part of them, or overwrites flushed data in place."""
 
 
 def text(key: Key) -> str:
-    """Returns the key as a text."""
+    """Return the key as a string."""
     return f"id-{key['id']}"
 
 
 class Peer:
-    """What a store of another library can do; what it lacks is not measured.
+    """A store of another library; operations that it lacks are not measured.
 
     Attributes:
         name: The library.
@@ -38,7 +38,7 @@ class Peer:
     asynchronous: ClassVar[bool] = False
 
     def close(self) -> Any:
-        """Has nothing to close."""
+        """Nothing to close."""
 
 
 class Cachelib(Peer):
@@ -48,19 +48,19 @@ class Cachelib(Peer):
     _cache: Any
 
     def get(self, key: Key) -> Any:
-        """Reads an entry."""
+        """Read an entry."""
         return self._cache.get(text(key))
 
     def set(self, key: Key, value: Value) -> None:
-        """Writes an entry."""
+        """Write an entry."""
         self._cache.set(text(key), value, timeout=0)
 
     def unset(self, key: Key) -> None:
-        """Removes an entry."""
+        """Remove an entry."""
         self._cache.delete(text(key))
 
     def set_all(self, items: Iterable[tuple[Key, Value]]) -> None:
-        """Writes several, one after the other."""
+        """Write several, one after the other."""
         self._cache.set_many({text(key): value for key, value in items}, timeout=0)
 
 
@@ -69,7 +69,7 @@ class CachelibSimple(Cachelib):
 
     name = "cachelib (SimpleCache)"
 
-    def __init__(self, place: Place, name: str) -> None:  # noqa: ARG002  as the others
+    def __init__(self, workspace: Workspace, name: str) -> None:  # noqa: ARG002  as the others
         from cachelib import SimpleCache
 
         self._cache = SimpleCache(threshold=1_000_000)
@@ -80,10 +80,12 @@ class CachelibFile(Cachelib):
 
     name = f"cachelib (FileSystemCache), {NOT_DURABLE}"
 
-    def __init__(self, place: Place, name: str) -> None:
+    def __init__(self, workspace: Workspace, name: str) -> None:
         from cachelib import FileSystemCache
 
-        self._cache = FileSystemCache(str(place.folder / f"cachelib-{name}"), threshold=1_000_000)
+        self._cache = FileSystemCache(
+            str(workspace.folder / f"cachelib-{name}"), threshold=1_000_000
+        )
 
 
 class CachelibRedis(Cachelib):
@@ -91,15 +93,15 @@ class CachelibRedis(Cachelib):
 
     name = "cachelib (RedisCache)"
 
-    def __init__(self, place: Place, name: str) -> None:
+    def __init__(self, workspace: Workspace, name: str) -> None:
         import redis
         from cachelib import RedisCache
 
-        self._client: Any = redis.Redis.from_url(place.server(place.redis))
+        self._client: Any = redis.Redis.from_url(workspace.server(workspace.redis))
         self._cache = RedisCache(host=self._client, key_prefix=f"cachelib-{name}-")
 
     def close(self) -> None:
-        """Closes the client."""
+        """Close the client."""
         self._client.close()
 
 
@@ -108,56 +110,56 @@ class CachelibMongo(Cachelib):
 
     name = "cachelib (MongoDbCache)"
 
-    def __init__(self, place: Place, name: str) -> None:
+    def __init__(self, workspace: Workspace, name: str) -> None:
         from cachelib import MongoDbCache
         from pymongo import MongoClient
 
-        self._client: Any = MongoClient(place.server(place.mongo), w="majority")
+        self._client: Any = MongoClient(workspace.server(workspace.mongo), w="majority")
         self._cache = MongoDbCache(client=self._client, collection=f"cachelib-{name}")
 
     def close(self) -> None:
-        """Ends the client."""
+        """Close the client."""
         self._client.close()
 
 
 class Tinydb(Peer):
     """One JSON file; documents are found by a query.
 
-    It is flushed to the disk, but written over in place, without a lock: who is killed in the
-    middle of a write leaves a file that cannot be read. It cannot replace several at once.
+    It is flushed to the disk, but overwritten in place, without a lock: a process killed in the
+    middle of a write leaves an unreadable file. It cannot replace several entries at once.
     """
 
     name = f"TinyDB, {NOT_DURABLE}"
     lacks = frozenset({"set_all"})
 
-    def __init__(self, place: Place, name: str) -> None:
+    def __init__(self, workspace: Workspace, name: str) -> None:
         from tinydb import TinyDB, where
 
-        self._database = TinyDB(place.folder / f"tinydb-{name}.json")
+        self._database = TinyDB(workspace.folder / f"tinydb-{name}.json")
         self._where = where("key")
 
     def get(self, key: Key) -> Any:
-        """Searches."""
+        """Search."""
         return self._database.get(self._where == text(key))
 
     def set(self, key: Key, value: Value) -> None:
-        """Searches, and writes the file."""
+        """Search, and write the file."""
         self._database.upsert({"key": text(key), **value}, self._where == text(key))
 
     def unset(self, key: Key) -> None:
-        """Searches, and writes the file."""
+        """Search, and write the file."""
         self._database.remove(self._where == text(key))
 
     def get_all(self) -> Any:
-        """Reads the file."""
+        """Read the file."""
         return self._database.all()
 
     def set_all(self, items: Iterable[tuple[Key, Value]]) -> None:
-        """Adds rows."""
+        """Add rows."""
         self._database.insert_multiple({"key": text(key), **value} for key, value in items)
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self._database.close()
 
 
@@ -169,40 +171,40 @@ class Diskcache(Peer):
 
     name = "diskcache"
 
-    def __init__(self, place: Place, name: str) -> None:
+    def __init__(self, workspace: Workspace, name: str) -> None:
         import diskcache
 
         self._cache: Any = diskcache.Cache(
-            str(place.folder / f"diskcache-{name}"),
+            str(workspace.folder / f"diskcache-{name}"),
             sqlite_synchronous=2,
             eviction_policy="none",
             size_limit=2**40,
         )
 
     def get(self, key: Key) -> Any:
-        """Reads an entry."""
+        """Read an entry."""
         return json.loads(self._cache[text(key)])
 
     def set(self, key: Key, value: Value) -> None:
-        """Writes an entry."""
+        """Write an entry."""
         self._cache[text(key)] = json.dumps(value)
 
     def unset(self, key: Key) -> None:
-        """Removes an entry."""
+        """Remove an entry."""
         del self._cache[text(key)]
 
     def get_all(self) -> Any:
-        """Reads one after the other: it has nothing else."""
+        """Read one after the other: there is no other way."""
         return [json.loads(self._cache[key]) for key in self._cache]
 
     def set_all(self, items: Iterable[tuple[Key, Value]]) -> None:
-        """Writes in one transaction."""
+        """Write in one transaction."""
         with self._cache.transact():
             for key, value in items:
                 self._cache[text(key)] = json.dumps(value)
 
     def close(self) -> None:
-        """Closes the database."""
+        """Close the database."""
         self._cache.close()
 
 
@@ -211,41 +213,41 @@ class Sqlitedict(Peer):
 
     name = f"sqlitedict, {NOT_DURABLE}"
 
-    def __init__(self, place: Place, name: str) -> None:
+    def __init__(self, workspace: Workspace, name: str) -> None:
         from sqlitedict import SqliteDict
 
         self._dict: Any = SqliteDict(
-            str(place.folder / f"sqlitedict-{name}.db"),
+            str(workspace.folder / f"sqlitedict-{name}.db"),
             encode=json.dumps,
             decode=json.loads,
             journal_mode="WAL",
         )
 
     def get(self, key: Key) -> Any:
-        """Reads an entry."""
+        """Read an entry."""
         return self._dict[text(key)]
 
     def set(self, key: Key, value: Value) -> None:
-        """Writes an entry and commits."""
+        """Write an entry and commits."""
         self._dict[text(key)] = value
         self._dict.commit()
 
     def unset(self, key: Key) -> None:
-        """Removes an entry and commits."""
+        """Remove an entry and commits."""
         del self._dict[text(key)]
         self._dict.commit()
 
     def get_all(self) -> Any:
-        """Reads all."""
+        """Read all."""
         return list(self._dict.values())
 
     def set_all(self, items: Iterable[tuple[Key, Value]]) -> None:
-        """Writes several and commits."""
+        """Write several and commits."""
         self._dict.update((text(key), value) for key, value in items)
         self._dict.commit()
 
     def close(self) -> None:
-        """Closes the database."""
+        """Close the database."""
         self._dict.close()
 
 
@@ -257,25 +259,25 @@ class KeyValue(Peer):
     _store: Any
 
     async def get(self, key: Key) -> Any:
-        """Reads an entry."""
+        """Read an entry."""
         return await self._store.get(text(key), collection="bench")
 
     async def set(self, key: Key, value: Value) -> None:
-        """Writes an entry."""
+        """Write an entry."""
         await self._store.put(text(key), value, collection="bench")
 
     async def unset(self, key: Key) -> None:
-        """Removes an entry."""
+        """Remove an entry."""
         await self._store.delete(text(key), collection="bench")
 
     async def set_all(self, items: Iterable[tuple[Key, Value]]) -> None:
-        """Writes several."""
+        """Write several."""
         pairs = [(text(key), value) for key, value in items]
         keys, values = [key for key, _ in pairs], [value for _, value in pairs]
         await self._store.put_many(keys, values, collection="bench")
 
     async def close(self) -> None:
-        """Closes the store."""
+        """Close the store."""
         if hasattr(self._store, "close"):
             await self._store.close()
 
@@ -285,7 +287,7 @@ class KeyValueMemory(KeyValue):
 
     name = "py-key-value-aio (memory)"
 
-    def __init__(self, place: Place, name: str) -> None:  # noqa: ARG002  as the others
+    def __init__(self, workspace: Workspace, name: str) -> None:  # noqa: ARG002  as the others
         from key_value.aio.stores.memory import MemoryStore
 
         self._store = MemoryStore()
@@ -296,10 +298,10 @@ class KeyValueFiles(KeyValue):
 
     name = f"py-key-value-aio (filetree), {NOT_DURABLE}"
 
-    def __init__(self, place: Place, name: str) -> None:
+    def __init__(self, workspace: Workspace, name: str) -> None:
         from key_value.aio.stores.filetree import FileTreeStore
 
-        folder = place.folder / f"filetree-{name}"
+        folder = workspace.folder / f"filetree-{name}"
         folder.mkdir()
         self._store = FileTreeStore(data_directory=folder)
 
@@ -309,10 +311,10 @@ class KeyValueDisk(KeyValue):
 
     name = f"py-key-value-aio (disk), {NOT_DURABLE}"
 
-    def __init__(self, place: Place, name: str) -> None:
+    def __init__(self, workspace: Workspace, name: str) -> None:
         from key_value.aio.stores.disk import DiskStore
 
-        self._store = DiskStore(directory=place.folder / f"kvdisk-{name}")
+        self._store = DiskStore(directory=workspace.folder / f"kvdisk-{name}")
 
 
 class KeyValueRedis(KeyValue):
@@ -320,10 +322,10 @@ class KeyValueRedis(KeyValue):
 
     name = "py-key-value-aio (redis)"
 
-    def __init__(self, place: Place, name: str) -> None:  # noqa: ARG002  as the others
+    def __init__(self, workspace: Workspace, name: str) -> None:  # noqa: ARG002  as the others
         from key_value.aio.stores.redis import RedisStore
 
-        self._store = RedisStore(url=place.server(place.redis))
+        self._store = RedisStore(url=workspace.server(workspace.redis))
 
 
 class KeyValueMongo(KeyValue):
@@ -331,10 +333,10 @@ class KeyValueMongo(KeyValue):
 
     name = "py-key-value-aio (mongodb)"
 
-    def __init__(self, place: Place, name: str) -> None:
+    def __init__(self, workspace: Workspace, name: str) -> None:
         from key_value.aio.stores.mongodb import MongoDBStore
 
-        self._store = MongoDBStore(url=place.server(place.mongo), db_name=f"kv-{name}")
+        self._store = MongoDBStore(url=workspace.server(workspace.mongo), db_name=f"kv-{name}")
 
 
 STORES: dict[str, tuple[type[Peer], ...]] = {

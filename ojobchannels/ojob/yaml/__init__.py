@@ -1,1 +1,1 @@
-"""Job files as text: reading YAML and JSON with the position of every node."""
+"""Job files as text: read YAML and JSON with the position of every node."""

@@ -1,99 +1,192 @@
-"""Nodes from YAML text, with bounds on what a short text can stand for.
+"""Nodes from YAML text, with limits on what aliases may expand to.
 
-An alias stands for all that is below its anchor, aliases too, so that a few lines can stand for
-more than fits into memory. Whoever walks the nodes made here walks no more than the text shows and
-what its aliases may add, and never in a circle.
+An alias stands for everything below its anchor, including other aliases, so that a few lines can
+expand to more than fits into memory. A walk over the nodes made here visits no more than the text
+contains plus what its aliases may add, and never runs in a circle.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
-from ruamel.yaml import YAML
-from ruamel.yaml.composer import Composer
-from ruamel.yaml.events import AliasEvent
-from ruamel.yaml.nodes import Node
+from ojobchannels.ojob.yaml.events import Refused, exact_events, fast_events
+from ojobchannels.ojob.yaml.scalars import TAG, plain_tag
+from ojobchannels.ojob.yaml.syntax_errors import InvalidText
 
 MAX_DEPTH: Final = 100
 MAX_ADDED: Final = 100_000
-"""How many parts all aliases of a text may add to it."""
+"""The number of nodes that all aliases of a text may add to it."""
+_NULL: Final = f"{TAG}null"
 
 
-class Unbounded(Exception):
-    """A text stands for more than it may; the message tells how.
+class Node:
+    """A scalar, a sequence or a mapping in a text.
 
     Attributes:
-        line: Of what is too much, counted from 1.
-        column: Likewise.
-        advice: What to do about it.
+        tag: What it is.
+        value: The text of a scalar, the nodes of a sequence, or the pairs of nodes of a mapping.
+        line: Line of its beginning, counted from 1.
+        column: Column of its beginning, counted from 1.
+        style: How a text is written: ``|``, ``>``, a quote, or None for a plain one.
+        in_flow: Whether a sequence or mapping is written in brackets.
     """
 
-    def __init__(self, mark: Any, reason: str, advice: str) -> None:
-        super().__init__(reason)
-        self.line: int = mark.line + 1
-        self.column: int = mark.column + 1
-        self.advice = advice
+    __slots__ = ("column", "in_flow", "line", "style", "tag", "value")
+
+    def __init__(self, event: Any, tag: str, value: Any) -> None:
+        self.tag = tag
+        self.value = value
+        self.line = event.start_mark.line + 1
+        self.column = event.start_mark.column + 1
+        self.style: str | None = None
+        self.in_flow = False
+
+
+class Scalar(Node):
+    """A node whose value is a text."""
+
+    __slots__ = ()
+
+
+class Sequence(Node):
+    """A node whose value is a list of nodes."""
+
+    __slots__ = ()
+
+
+class Mapping(Node):
+    """A node whose value is a list of pairs of nodes."""
+
+    __slots__ = ()
 
 
 def compose(text: str) -> Node | None:
-    """Returns the root node of a text, None for an empty one.
+    """Return the root node of a text, None for an empty one.
 
     Raises:
-        Unbounded: It is nested too deeply, or stands for too much.
-        YAMLError: It is no YAML.
+        InvalidText: It is not YAML, or is nested too deeply, or its aliases expand to too much.
     """
-    yaml = YAML(typ="safe", pure=True)
-    yaml.Composer = _Composer
-    node: Node | None = yaml.compose(text)
-    return node
+    try:
+        return _Composer(fast_events(text)).document()
+    except (Refused, InvalidText):
+        return _Composer(exact_events(text)).document()
 
 
 class _Extent(NamedTuple):
-    """How much a node stands for: how many parts, on how many levels."""
+    """The size of a node with all that is below it: the number of nodes, and of levels."""
 
-    parts: int
+    nodes: int
     levels: int
 
 
-class _Composer(Composer):
-    def __init__(self, loader: Any = None) -> None:
-        super().__init__(loader)
-        self.warn_double_anchors = False  # YAML allows to use the name of an anchor again
-        self._parts = 0
+class _Composer:
+    def __init__(self, events: Iterator[Any]) -> None:
+        self._next: Callable[[], Any] = events.__next__
+        self._anchors: dict[str, Node | None] = {}  # None while the node is being composed
+        self._nodes = 0
         self._added = 0
         self._depth = 0
-        self._levels = 0  # below the node that is being composed, as far as it goes by now
-        self._extents: dict[int, _Extent] = {}  # of the nodes with an anchor, once they are whole
+        self._levels = 0  # below the node that is being composed, as far as it is known
+        self._extents: dict[int, _Extent] = {}  # of nodes with an anchor, once they are complete
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        event = self.parser.peek_event()
-        if isinstance(event, AliasEvent):
-            if event.anchor in self.anchors:
-                self._add(self.anchors[event.anchor], event.start_mark)
-            return super().compose_node(parent, index)
-        self._check_depth(1, event.start_mark)
-        before, beside = self._parts, self._levels
-        self._parts, self._levels, self._depth = before + 1, 0, self._depth + 1
-        node = super().compose_node(parent, index)
-        extent = _Extent(self._parts - before, self._levels + 1)
-        self._levels, self._depth = max(beside, extent.levels), self._depth - 1
-        if event.anchor is not None:
-            self._extents[id(node)] = extent
+    def document(self) -> Node | None:
+        self._next()  # the start of the stream
+        if _name(self._next()) != "DocumentStartEvent":
+            return None
+        node = self._node(self._next())
+        self._next()  # the end of the document
+        if _name(event := self._next()) == "DocumentStartEvent":
+            raise _error(event, "a second document begins here", "a job file is one document")
         return node
 
-    def _add(self, node: Node, mark: Any) -> None:
-        extent = self._extents.get(id(node))
-        if extent is None:
-            raise Unbounded(mark, "the alias stands inside its own anchor", "take the alias out")
-        self._check_depth(extent.levels, mark)
-        self._levels = max(self._levels, extent.levels)
-        self._parts += extent.parts
-        self._added += extent.parts
-        if self._added > MAX_ADDED:
-            reason = f"up to here, aliases stand for more than {MAX_ADDED} parts"
-            raise Unbounded(mark, reason, "alias less, or make the data in code")
+    def _node(self, event: Any) -> Node:
+        name = _name(event)
+        if name == "AliasEvent":
+            return self._alias(event)
+        self._check_depth(1, event)
+        before, beside = self._nodes, self._levels
+        self._nodes, self._levels = before + 1, 0
+        self._depth += 1
+        anchor = event.anchor
+        if anchor is not None:
+            self._anchors[anchor] = None
+        node = _COMPOSE[name](self, event)
+        self._depth -= 1
+        levels = self._levels + 1
+        if anchor is not None:
+            self._anchors[anchor] = node
+            self._extents[id(node)] = _Extent(self._nodes - before, levels)
+        self._levels = max(beside, levels)
+        return node
 
-    def _check_depth(self, more: int, mark: Any) -> None:
+    def _scalar(self, event: Any) -> Node:
+        tag = event.tag
+        if tag is None or tag == "!":
+            tag = plain_tag(event.value) if event.implicit[0] else f"{TAG}str"
+        node = Scalar(event, str(tag), event.value)
+        node.style = event.style or None
+        return node
+
+    def _sequence(self, event: Any) -> Node:
+        node = Sequence(event, _collection_tag(event, "seq"), [])
+        node.in_flow = bool(event.flow_style)
+        while _name(part := self._next()) != "SequenceEndEvent":
+            node.value.append(self._node(part))
+        return node
+
+    def _mapping(self, event: Any) -> Node:
+        node = Mapping(event, _collection_tag(event, "map"), [])
+        node.in_flow = bool(event.flow_style)
+        while _name(part := self._next()) != "MappingEndEvent":
+            key = self._node(part)
+            value = self._node(self._next())
+            if value.tag == _NULL and not value.value:  # nothing to point at
+                value.line, value.column = key.line, key.column
+            node.value.append((key, value))
+        return node
+
+    def _alias(self, event: Any) -> Node:
+        if event.anchor not in self._anchors:
+            hint = (
+                f"write `&{event.anchor}` before what it stands for, or quote a text that begins "
+                "with `*`"
+            )
+            raise _error(event, f"undefined alias: no anchor `&{event.anchor}` above", hint)
+        node = self._anchors[event.anchor]
+        if node is None:
+            raise _error(event, "the alias is inside its own anchor", "remove the alias")
+        extent = self._extents[id(node)]
+        self._check_depth(extent.levels, event)
+        self._levels = max(self._levels, extent.levels)
+        self._nodes += extent.nodes
+        self._added += extent.nodes
+        if self._added > MAX_ADDED:
+            message = f"the aliases up to here expand to more than {MAX_ADDED} nodes"
+            raise _error(event, message, "use fewer aliases, or make the data in code")
+        return node
+
+    def _check_depth(self, more: int, event: Any) -> None:
         if self._depth + more > MAX_DEPTH:
-            reason = f"from here on it is nested deeper than {MAX_DEPTH} levels"
-            raise Unbounded(mark, reason, "write it flatter")
+            message = f"nested deeper than {MAX_DEPTH} levels from here on"
+            raise _error(event, message, "use fewer levels")
+
+
+_COMPOSE: Final[dict[str, Callable[[_Composer, Any], Node]]] = {
+    "ScalarEvent": _Composer._scalar,
+    "SequenceStartEvent": _Composer._sequence,
+    "MappingStartEvent": _Composer._mapping,
+}
+
+
+def _name(event: Any) -> str:
+    return type(event).__name__  # the two parsers have classes of the same names
+
+
+def _collection_tag(event: Any, kind: str) -> str:
+    return f"{TAG}{kind}" if event.tag in (None, "!") else str(event.tag)
+
+
+def _error(event: Any, message: str, hint: str) -> InvalidText:
+    mark = event.start_mark
+    return InvalidText((mark.line + 1, mark.column + 1), message, hint)

@@ -1,4 +1,4 @@
-"""Paths inside a document, and the places in the text that they lead to."""
+"""Paths inside a document, and positions in its text."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from ojobchannels.errors import Diagnostic
 
 DocumentPath: TypeAlias = tuple[str | int, ...]
 
-_LONGEST: Final = 400
+_MAX_LENGTH: Final = 400
 
 
 class Position(NamedTuple):
-    """Where a value stands. Lines and columns count from 1.
+    """Where a value is in the text. Lines and columns count from 1.
 
     Attributes:
-        line: Of the value.
-        column: Of the value.
-        key_line: Of the key that it belongs to, or of the value itself.
-        key_column: Likewise.
+        line: Line of the value.
+        column: Column of the value.
+        key_line: Line of its key; of the value itself if it has no key.
+        key_column: Column of its key, likewise.
         style: How a text is written: ``|``, ``>``, a quote, or None for a plain one.
     """
 
@@ -30,8 +30,8 @@ class Position(NamedTuple):
     style: str | None = None
 
 
-def written(path: DocumentPath) -> str:
-    """Writes a path as people do: ``jobs[2].args.timeout``."""
+def path_text(path: DocumentPath) -> str:
+    """Return a path in the usual notation: ``jobs[2].args.timeout``."""
     return "".join(map(_step, path)).removeprefix(".")
 
 
@@ -44,13 +44,16 @@ def _step(step: str | int) -> str:
 def diagnostic_at(
     file: str, at: tuple[int, int], path: DocumentPath, message: str, hint: str = ""
 ) -> Diagnostic:
-    """Describes a fault in one line, whatever names and values its words quote."""
-    return Diagnostic(file, *at, _short(written(path)), _short(message), _short(hint))
+    """Return a diagnostic of one line, whatever names and values it quotes."""
+    return Diagnostic(file, *at, _one_line(path_text(path)), _one_line(message), _one_line(hint))
 
 
-def _short(text: str) -> str:
-    """Cuts what is too long to read, and writes what a terminal does not show as escapes."""
-    cut = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+def _one_line(text: str) -> str:
+    """Shorten a text that is too long to read, and escape what a terminal does not show."""
+    cut = text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 3]}..."
+    if cut.isprintable():
+        return cut
     return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode() for one in cut
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in cut
     )

@@ -1,4 +1,4 @@
-"""YAML 1.2 text to plain data, with the place of every part and all faults of single parts."""
+"""YAML 1.2 text to plain data, with the position of every part and all errors of single parts."""
 
 from __future__ import annotations
 
@@ -6,193 +6,154 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
-from ruamel.yaml.reader import ReaderError
-
 from ojobchannels.errors import Diagnostic
-from ojobchannels.ojob.yaml.composer import Unbounded, compose
+from ojobchannels.ojob.yaml.composer import Mapping, Node, Scalar, Sequence, compose
 from ojobchannels.ojob.yaml.positions import DocumentPath, Position, diagnostic_at
-from ojobchannels.ojob.yaml.syntax_errors import (
-    QUOTE_TEMPLATES,
-    SyntaxFault,
-    no_yaml,
-    unknown_version,
-    unreadable,
-)
+from ojobchannels.ojob.yaml.scalars import KINDS, TAG, TEXTS, plain_tag, scalar_value
+from ojobchannels.ojob.yaml.syntax_errors import QUOTE_TEMPLATES, InvalidText
 
-_TAG: Final = "tag:yaml.org,2002:"
-_TEXT: Final = {f"{_TAG}{kind}" for kind in ("str", "timestamp", "value")}
-_SCALARS: Final = {f"{_TAG}{kind}" for kind in ("int", "float", "bool", "null")}
-_KINDS: Final = {"int": "whole number", "float": "number", "bool": "boolean", "null": "null"}
+_MAP: Final = f"{TAG}map"
+_LIST: Final = f"{TAG}seq"
+_MERGE: Final = f"{TAG}merge"
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_NO_SPACE: Final = re.compile(r"[\w-]+:\S")
 
 
 def scalar(text: str) -> Any:
-    """Reads a text as YAML reads a scalar: a number, a boolean, null, or text.
+    """Read a text as a YAML scalar: a number, a boolean, null, or text.
 
     Example:
         >>> [scalar(text) for text in ("5", "true", "", "2026-11-22", "'5'", "a: b")]
         [5, True, None, '2026-11-22', '5', 'a: b']
     """
     stripped = text.strip()
-    yaml = _yaml()
     if stripped[:1] in ("'", '"'):
         try:
-            node = yaml.compose(stripped)
-        except YAMLError:
+            node = compose(stripped)
+        except InvalidText:
             return text
-        return node.value if isinstance(node, ScalarNode) else text
-    node = ScalarNode(yaml.resolver.resolve(ScalarNode, stripped, (True, False)), stripped)
-    return _value(yaml, node) if node.tag in _SCALARS else text
+        return node.value if isinstance(node, Scalar) else text
+    tag = plain_tag(stripped)
+    return scalar_value(tag, stripped) if tag in KINDS else text
 
 
 class Reader:
     """Reads one text.
 
-    The nodes that ruamel.yaml composes are turned into data here, and not by its constructors:
-    those stop at the first fault, and keep no place for a scalar.
-
     Attributes:
         diagnostics: What is wrong with the text.
-        places: Where each part stands.
+        positions: Where each part is in the text.
     """
 
     def __init__(self, name: str) -> None:
         self.diagnostics: list[Diagnostic] = []
-        self.places: dict[DocumentPath, Position] = {}
+        self.positions: dict[DocumentPath, Position] = {}
         self._name = name
-        self._yaml = _yaml()
 
     def read(self, text: str) -> Any:
-        """Returns the document, None for an empty one or where it is no YAML at all."""
+        """Return the document; None for an empty one, and for a text that is not YAML."""
         try:
             node = compose(text)
-        except MarkedYAMLError as error:
-            self._tell(no_yaml(error, text))
+        except InvalidText as error:
+            self._report(error.at, (), str(error), error.hint)
             return None
-        except ReaderError as error:
-            self._tell(unreadable(error, text))
-            return None
-        except AssertionError:
-            self._tell(unknown_version(text))
-            return None
-        except Unbounded as error:
-            self._tell(SyntaxFault(error.line, error.column, str(error), error.advice))
-            return None
-        return None if node is None else self._build(node, (), None)
+        return None if node is None else self._build(node, (), node)
 
-    def _build(self, node: Node, path: DocumentPath, key: Node | None) -> Any:
-        style = node.style if isinstance(node, ScalarNode) else None
-        self.places[path] = Position(*_mark(node), *_mark(key or node), style)
-        if isinstance(node, ScalarNode):
-            return self._scalar(node, path)
-        if isinstance(node, MappingNode) and node.tag == f"{_TAG}map":
+    def _build(self, node: Node, path: DocumentPath, key: Node) -> Any:
+        self.positions[path] = Position(node.line, node.column, key.line, key.column, node.style)
+        if type(node) is Scalar:
+            return _text(node) if node.tag in TEXTS else self._scalar(node, path)
+        if node.tag == _MAP and type(node) is Mapping:
             return self._map(node, path)
-        if isinstance(node, SequenceNode) and node.tag == f"{_TAG}seq":
-            return [self._build(part, (*path, at), None) for at, part in enumerate(node.value)]
+        if node.tag == _LIST and type(node) is Sequence:
+            return [self._build(part, (*path, at), part) for at, part in enumerate(node.value)]
         return self._unknown_tag(node, path)
 
-    def _scalar(self, node: ScalarNode, path: DocumentPath) -> Any:
-        if node.tag in _TEXT:
-            return _text(node)
-        if node.tag not in _SCALARS:
+    def _scalar(self, node: Scalar, path: DocumentPath) -> Any:
+        if node.tag not in KINDS:
             return self._unknown_tag(node, path)
         try:
-            return _value(self._yaml, node)
-        except (ValueError, LookupError):
-            kind = _KINDS[node.tag.removeprefix(_TAG)]
-            said = f"`{node.value[:40]}` is no {kind} that can be read"
-            return self._fault(_mark(node), path, said, "put quotes around it, without a tag")
+            return scalar_value(node.tag, node.value)
+        except ValueError:
+            message = f"`{node.value[:40]}` is not a valid {KINDS[node.tag]}"
+            return self._report(_at(node), path, message, "quote it, and write no tag")
 
-    def _map(self, node: MappingNode, path: DocumentPath) -> dict[str, Any]:
+    def _map(self, node: Mapping, path: DocumentPath) -> dict[str, Any]:
         built: dict[str, Any] = {}
         merged: list[tuple[Node, Node]] = []
         for key, value in node.value:
-            if _merges(key):
+            if key.tag == _MERGE:
                 merged += self._pairs(value, path)
-            elif node.flow_style and _lacks_a_space(key, value):
-                hint = "put a space behind the colon, or quotes around the key"
-                self._fault(_mark(key), path, f"the key `{key.value}` has no value", hint)
-            elif (name := self._name_of(key, path)) in built:
-                hint = f"keep one of them; the first is in line {self.places[*path, name].key_line}"
-                self._fault(_mark(key), (*path, name), f"the key `{name}` is here twice", hint)
+                continue
+            if node.in_flow and _lacks_a_space(key, value):
+                hint = "put a space after the colon, or quote the key"
+                self._report(_at(key), path, f"the key `{key.value}` has no value", hint)
+                continue
+            name = self._name_of(key, path)
+            inner = (*path, name)
+            if name in built:
+                hint = f"remove one of them; the first is in line {self.positions[inner].key_line}"
+                self._report(_at(key), inner, f"duplicate key `{name}`", hint)
             else:
-                built[name] = self._build(value, (*path, name), key)
+                built[name] = self._build(value, inner, key)
         for key, value in merged:
             if (name := self._name_of(key, path)) not in built:
                 built[name] = self._build(value, (*path, name), key)
         return built
 
     def _pairs(self, node: Node, path: DocumentPath) -> Iterator[tuple[Node, Node]]:
-        """The pairs that a merge key (``<<``) brings in, of one map or of a list of maps."""
-        for part in node.value if isinstance(node, SequenceNode) else [node]:
-            if not isinstance(part, MappingNode):
+        """Yield the pairs that a merge key (``<<``) adds, from one map or from a list of maps."""
+        for part in node.value if isinstance(node, Sequence) else [node]:
+            if not isinstance(part, Mapping):
                 hint = "name the anchor of one: `<<: *anchor`"
-                self._fault(_mark(part), path, "`<<` takes a map or a list of maps", hint)
+                self._report(_at(part), path, "`<<` takes a map or a list of maps", hint)
                 continue
-            yield from (pair for pair in part.value if not _merges(pair[0]))
+            yield from (pair for pair in part.value if pair[0].tag != _MERGE)
             for key, value in part.value:
-                if _merges(key):
+                if key.tag == _MERGE:
                     yield from self._pairs(value, path)
 
     def _name_of(self, key: Node, path: DocumentPath) -> str:
-        if isinstance(key, ScalarNode) and key.tag in _TEXT:
-            return _text(key)
-        if not isinstance(key, ScalarNode):
-            is_map = isinstance(key, MappingNode)
-            said = f"{'a map' if is_map else 'a list'} cannot be a key"
-            self._fault(_mark(key), path, said, QUOTE_TEMPLATES if is_map else "write text")
-        elif key.value:
-            said = f"the key `{key.value}` is not text"
-            self._fault(_mark(key), path, said, "put quotes around it")
+        if isinstance(key, Scalar):
+            if key.tag in TEXTS:
+                return _text(key)
+            if key.value:
+                self._report(_at(key), path, f"the key `{key.value}` is not text", "quote it")
+            else:
+                self._report(_at(key), path, "a key is missing before the colon", "write one")
+        elif isinstance(key, Mapping):
+            self._report(_at(key), path, "a map cannot be a key", QUOTE_TEMPLATES)
         else:
-            self._fault(_mark(key), path, "no key stands before the colon", "write one")
+            self._report(_at(key), path, "a list cannot be a key", "write text")
         return str(key.value)
 
     def _unknown_tag(self, node: Node, path: DocumentPath) -> None:
-        tag = str(node.tag).replace(_TAG, "!!")
-        hint = "take it out" if tag.startswith("!!") else "take it out, or put quotes around it"
-        self._fault(_mark(node), path, f"the tag `{tag}` means nothing here", hint)
+        tag = node.tag.replace(TAG, "!!")
+        hint = "remove it" if tag.startswith("!!") else "remove it, or quote the text"
+        self._report(_at(node), path, f"the tag `{tag}` is not supported", hint)
 
-    def _tell(self, found: SyntaxFault) -> None:
-        self._fault(found[:2], (), found.message, found.hint)
-
-    def _fault(self, at: tuple[int, int], path: DocumentPath, message: str, hint: str) -> None:
+    def _report(self, at: tuple[int, int], path: DocumentPath, message: str, hint: str) -> None:
         self.diagnostics.append(diagnostic_at(self._name, at, path, message, hint))
 
 
 def _lacks_a_space(key: Node, value: Node) -> bool:
-    """Tells whether a pair was written as ``{name:value}``, which is a key alone."""
+    """Whether a pair was written as ``{name:value}``, which is only a key."""
     return (
-        isinstance(key, ScalarNode)
-        and key.style is None
-        and re.match(r"[\w-]+:\S", str(key.value)) is not None
-        and isinstance(value, ScalarNode)
-        and value.style is None
+        isinstance(value, Scalar)
         and value.value == ""
+        and value.style is None
+        and isinstance(key, Scalar)
+        and key.style is None
+        and _NO_SPACE.match(key.value) is not None
     )
 
 
-def _merges(key: Node) -> bool:
-    return str(key.tag) == f"{_TAG}merge"
-
-
-def _text(node: ScalarNode) -> str:
-    text = str(node.value)
-    if _SURROGATE.search(text):  # JSON writes what is beyond U+FFFF as two escapes
+def _text(node: Scalar) -> str:
+    text: str = node.value
+    if not text.isascii() and _SURROGATE.search(text):  # JSON escapes characters above U+FFFF twice
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
     return text
 
 
-def _mark(node: Node) -> tuple[int, int]:
-    return node.start_mark.line + 1, node.start_mark.column + 1
-
-
-def _yaml() -> YAML:
-    return YAML(typ="safe", pure=True)
-
-
-def _value(yaml: YAML, node: ScalarNode) -> Any:
-    return yaml.constructor.construct_object(node)
+def _at(node: Node) -> tuple[int, int]:
+    return node.line, node.column

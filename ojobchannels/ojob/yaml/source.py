@@ -32,7 +32,7 @@ class Source:
         bundled: Whether it came with this package.
         text: What it holds.
         data: The same as plain data.
-        places: Where each part of the data stands.
+        positions: Where each part of the data is in the text.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Source:
     bundled: bool
     text: str = field(repr=False)
     data: Any = field(repr=False)
-    places: Mapping[DocumentPath, Position] = field(repr=False)
+    positions: Mapping[DocumentPath, Position] = field(repr=False)
 
     @cached_property
     def lines(self) -> list[str]:
@@ -68,9 +68,9 @@ class Source:
 
     def position(self, path: DocumentPath) -> Position:
         """Returns where a part stands, or the closest part around it."""
-        while path not in self.places and path:
+        while path not in self.positions and path:
             path = path[:-1]
-        return self.places.get(path, Position(1, 1, 1, 1))
+        return self.positions.get(path, Position(1, 1, 1, 1))
 
     def diagnostic(
         self, path: DocumentPath, message: str, hint: str = "", *, at_key: bool = False
@@ -87,7 +87,7 @@ def read(path: Path, name: str, *, bundled: bool = False) -> Source:
         JobFileError: It cannot be read, or is not what its name says.
     """
     from ojobchannels.ojob.yaml.reader import Reader
-    from ojobchannels.ojob.yaml.syntax_errors import no_json
+    from ojobchannels.ojob.yaml.syntax_errors import invalid_json
 
     if path.suffix not in SUFFIXES:
         advice = f"a job file ends in {', '.join(SUFFIXES)}"
@@ -96,14 +96,14 @@ def read(path: Path, name: str, *, bundled: bool = False) -> Source:
         )
     text = _text(path, name)
     if path.suffix == ".json":
-        if found := no_json(text):
-            raise JobFileError((diagnostic_at(name, found[:2], (), found.message, found.hint),))
+        if error := invalid_json(text):
+            raise JobFileError((diagnostic_at(name, error.at, (), str(error), error.hint),))
         text = _NOT_FOR_YAML.sub(_escaped, text.replace("\t", " "))
     reader = Reader(name)
     data = reader.read(text)
     if reader.diagnostics:
         raise JobFileError(tuple(reader.diagnostics))
-    return Source(name, path, bundled, text, data, reader.places)
+    return Source(name, path, bundled, text, data, reader.positions)
 
 
 def _escaped(found: re.Match[str]) -> str:

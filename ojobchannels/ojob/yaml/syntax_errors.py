@@ -1,4 +1,4 @@
-"""What is wrong with a text that is no YAML, or no JSON, in the words of a job file's author."""
+"""Why a text is not YAML or JSON: hints for frequent mistakes, else the parser's own words."""
 
 from __future__ import annotations
 
@@ -6,178 +6,204 @@ import json
 import re
 from typing import Any, Final, NamedTuple
 
-from ruamel.yaml.error import MarkedYAMLError
-from ruamel.yaml.reader import ReaderError
+QUOTE_TEMPLATES: Final = 'quote a text that contains a template: "{{name}}"'
+_MAX_KEY: Final = 1024
+_OTHER_VERSION: Final = re.compile(
+    r"(?:[ \t]*(?:#.*)?\n)*(%YAML(?![ \t]+1\.2[ \t]*(?:#.*)?$).*)", re.M
+)
+_LOOK_AROUND: Final = "check the indentation and the quotes here and in the lines above"
 
-QUOTE_TEMPLATES: Final = 'put quotes around a text with a template: "{{name}}"'
-_LOOK_AROUND: Final = "look at the indentation and the quotes here and in the lines above"
+
+class InvalidText(Exception):
+    """A text cannot be read; the message says why.
+
+    Attributes:
+        at: Line and column, counted from 1.
+        hint: What to do about it.
+    """
+
+    def __init__(self, at: tuple[int, int], message: str, hint: str) -> None:
+        super().__init__(message)
+        self.at = at
+        self.hint = hint
 
 
-class SyntaxFault(NamedTuple):
-    """Where a text is wrong, why, and what to do about it."""
+class Offset(NamedTuple):
+    """A position in a text as parsers count it: line and column from 0."""
 
     line: int
     column: int
-    message: str
-    hint: str
 
 
-def unreadable(error: ReaderError, text: str) -> SyntaxFault:
-    """Describes a character that YAML does not take."""
-    number = ord(text[error.position])
-    said = f"the character U+{number:04X} is not allowed here"
-    hint = "take it out" if number else "save the file as UTF-8 text"
-    return SyntaxFault(*_place(text, error.position), said, hint)
+def forbidden_character(text: str, at: int) -> InvalidText:
+    """Return the error for a character that YAML does not allow."""
+    number = ord(text[at])
+    hint = "remove it" if number else "save the file as UTF-8 text"
+    return InvalidText(_position(text, at), f"the character U+{number:04X} is not allowed", hint)
 
 
-def unknown_version(text: str) -> SyntaxFault:
-    """Describes a line such as ``%YAML 1.22``, at which ruamel.yaml stumbles."""
-    at = max(text.find("%YAML"), 0)
-    return SyntaxFault(*_place(text, at), "this version of YAML is unknown", "take the line out")
+def unsupported_version(text: str) -> InvalidText | None:
+    """Return the error for a directive such as ``%YAML 1.1``, or None if there is no such one."""
+    found = _OTHER_VERSION.match(text)
+    if found is None:
+        return None
+    message, hint = (
+        "this version of YAML is not supported",
+        "remove the line; job files are YAML 1.2",
+    )
+    return InvalidText(_position(text, found.start(1)), message, hint)
 
 
-def no_yaml(error: MarkedYAMLError, text: str) -> SyntaxFault:
-    """Describes what the parser of ruamel.yaml did not understand."""
-    mark = error.problem_mark or error.context_mark
-    opened = error.context_mark or mark
+def invalid_yaml(text: str, words: str, at: Offset, opening: Offset | None) -> InvalidText:
+    """Return the error for a text that a YAML parser could not read.
+
+    A frequent mistake is recognised by the text at the position; anything else is described in the
+    words of the parser.
+
+    Args:
+        text: The text.
+        words: The message of the parser.
+        at: Where it stopped.
+        opening: Where the part begins that it was reading, if it reports that.
+    """
     lines = [*text.split("\n"), ""]
-    line = lines[mark.line]
-    fault = _quoting(error, line) or _structure(error, line)
-    if fault is None:
-        words = ", ".join(part for part in (error.context, error.problem) if part)
-        fault = False, f"this is not YAML: {words}", _LOOK_AROUND
-    at_opening, said, hint = fault
-    at = opened if at_opening else mark
+    place, message, hint = _Mistake(lines, at, opening).find() or (
+        at,
+        f"this is not YAML: {words}",
+        _LOOK_AROUND,
+    )
+    line = lines[at.line]
     if "{%" in line:
-        hint = "take it out: there are templates in args, such as {{name}}, and no statements"
+        hint = "remove it: args may contain templates such as {{name}}, but no statements"
     elif "{{" in line or "${" in line:
         hint = QUOTE_TEMPLATES
-    elif re.match(r"\s*-[^\s-]", lines[at.line]):
-        hint = "put a space behind the dash"
-    return SyntaxFault(at.line + 1, at.column + 1, said, hint)
+    elif re.match(r"\s*-[^\s-]", lines[place.line]):
+        hint = "put a space after the dash"
+    return InvalidText((place.line + 1, place.column + 1), message, hint)
 
 
-def no_json(text: str) -> SyntaxFault | None:
-    """Describes why a text is no JSON; None if it is, or is too deep or too large to tell."""
+_Found = tuple[Offset, str, str]
+"""Where to point, what is wrong, and what to do."""
+
+
+class _Mistake:
+    """Recognises a frequent mistake by the text where a parser stopped, and where a part began."""
+
+    def __init__(self, lines: list[str], at: Offset, opening: Offset | None) -> None:
+        self._lines = lines
+        self._at, self._opening = at, opening or at
+        line = lines[at.line]
+        self._before, self._here = line[: at.column], line[at.column : at.column + 1]
+        self._part = lines[opening.line][opening.column :] if opening and opening != at else ""
+
+    def find(self) -> _Found | None:
+        """Return the mistake, or None if it is not one of the frequent ones."""
+        return (
+            self._in_quotes()
+            or self._in_brackets()
+            or self._in_another_part()
+            or self._at_a_sign()
+            or self._at_a_colon()
+            or self._around_the_document()
+            or self._in_a_block()
+        )
+
+    def _in_quotes(self) -> _Found | None:
+        if not self._part.startswith(("'", '"')):
+            return None
+        advice = "write two backslashes, or put the text in single quotes"
+        if self._before.endswith("\\"):
+            return self._at, f"unknown escape `\\{self._here}` in double quotes", advice
+        if re.search(r"\\[xuU]$", self._before):
+            return self._at, "incomplete escape in double quotes", advice
+        return self._opening, "the quote that opens here is never closed", "close it"
+
+    def _in_brackets(self) -> _Found | None:
+        if not self._part.startswith(("[", "{")):
+            return None
+        closing = "]" if self._part.startswith("[") else "}"
+        if self._at.line > self._opening.line:
+            message = f"the bracket that opens here is not closed by `{closing}`"
+            return self._opening, message, "close it, or separate its parts by commas"
+        hint = "add it, or quote a text that contains brackets"
+        return self._at, f"expected a comma or `{closing}`", hint
+
+    def _in_another_part(self) -> _Found | None:
+        sign = self._part[:1]
+        if sign in ("*", "&"):
+            message = f"`{sign}` must be followed by a name"
+            return self._opening, message, f"quote a text that begins with `{sign}`"
+        if sign == "!":
+            return self._opening, "invalid tag", "quote a text that begins with `!`"
+        if sign == "%":
+            message = "this line begins with `%`, but is not a YAML directive"
+            return self._opening, message, "remove it"
+        if sign in ("|", ">"):
+            message = f"unexpected text on the line of `{sign}`"
+            return self._at, message, "begin the text on the next line"
+        return None
+
+    def _at_a_sign(self) -> _Found | None:
+        here = self._here
+        if here == "\t":
+            return self._at, "unexpected tab", "indent with spaces; YAML does not allow tabs"
+        if here in ("@", "`", "%"):
+            name = "a backtick" if here == "`" else f"`{here}`"
+            return self._at, f"a text cannot begin with {name}", "quote it"
+        if here == "-" and self._before.rstrip().endswith(":"):
+            hint = "begin the list on the next line, or quote a text that begins with a dash"
+            return self._at, "unexpected dash", hint
+        if here == ",":
+            return self._at, "a value is missing before this", "write one, or remove the comma"
+        if here and here in "]}" and not self._part:
+            message = f"a value cannot begin with `{here}`"
+            return self._at, message, "remove it, or quote the text"
+        if here and here in "]}":
+            return self._at, f"`{here}` closes nothing", "remove it, or quote the text"
+        return None
+
+    def _at_a_colon(self) -> _Found | None:
+        if self._here != ":" or self._part:
+            return None
+        if self._at.column > _MAX_KEY:
+            return self._at, "the key is too long", f"a key may have {_MAX_KEY} characters"
+        if ": " in self._before:
+            return self._at, "second colon and space in this line", "quote the text"
+        return self._at, "a key is not allowed here", _LOOK_AROUND
+
+    def _around_the_document(self) -> _Found | None:
+        if self._before.startswith("..."):
+            return self._at, "a second document begins here", "a job file is one document"
+        if self._at.line and self._lines[self._at.line - 1].startswith("%"):
+            message = "a directive must be followed by a line `---`"
+            return self._at, message, "add it, or remove the line with `%`"
+        return None
+
+    def _in_a_block(self) -> _Found | None:
+        if not self._part:
+            return None
+        if not re.search(r":(\s|$)", self._part):
+            hint = "write `key: value`; or indent the line if it continues the one above"
+            return self._opening, "expected a key followed by a colon and a space", hint
+        if not self._before.strip():
+            hint = "align it with the lines that it belongs to"
+            return self._at, "the indentation of this line matches no line above", hint
+        return self._at, "unexpected text after the end of a value", "quote the whole text"
+
+
+def invalid_json(text: str) -> InvalidText | None:
+    """Return why a text is not JSON; None if it is, or is nested too deeply to judge."""
     try:
-        # Numbers stay text: how large they may be is judged later, where their places are known.
+        # Numbers stay text: their size is checked later, where their positions are known.
         json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse)
     except json.JSONDecodeError as error:
-        return _json_fault(error, text)
+        return _json_error(error, text)
     except _Constant as error:
-        said, hint = f"this is not JSON: {error}", "put quotes around it, or write null"
         found = next(one for one in _STRING_OR_CONSTANT.finditer(text) if one[1])
-        return SyntaxFault(*_place(text, found.start()), said, hint)
+        message = f"this is not JSON: {error} is not a JSON number"
+        return InvalidText(_position(text, found.start()), message, "quote it, or write null")
     except RecursionError:
         pass
-    return None
-
-
-_Fault = tuple[bool, str, str]
-"""Whether to point at where it began, what is wrong, and what to do."""
-
-
-def _quoting(error: MarkedYAMLError, line: str) -> _Fault | None:
-    """Faults of a single text, most of which quotes would mend."""
-    context, problem = error.context or "", error.problem or ""
-    if found := re.search("undefined alias ['\"](.+)['\"]", problem):
-        return (
-            False,
-            f"no anchor `&{found[1]}` stands above this alias",
-            (
-                f"put `&{found[1]}` before what it stands for, or quotes around a text that begins "
-                "with `*`"
-            ),
-        )
-    if found := re.search("scanning an (alias|anchor)", context):
-        sign = "*" if found[1] == "alias" else "&"
-        return (
-            True,
-            f"no name stands behind `{sign}`",
-            (f"put quotes around a text that begins with `{sign}`"),
-        )
-    if "'\\t'" in problem:
-        return False, "a tab stands here", "indent with spaces, YAML takes no tabs"
-    if "mapping keys" in problem:
-        return False, "a text cannot begin with `?` and a space", "put quotes around it"
-    if found := re.search("character '(.+)' that cannot start", problem):
-        sign = "a backtick" if found[1] == "`" else f"`{found[1]}`"
-        return False, f"a text cannot begin with {sign}", "put quotes around it"
-    if "quoted scalar" in context and "unexpected" in problem:
-        return True, "the quote that opens here is never closed", "close it"
-    if found := re.search("unknown escape character ['\"](.+)['\"]", problem):
-        return (
-            False,
-            f"`\\{found[1]}` means nothing in double quotes",
-            ("write two backslashes, or put single quotes around the text"),
-        )
-    if "escape sequence" in problem:
-        return (
-            False,
-            "the escape is not finished",
-            ("write two backslashes, or put single quotes around the text"),
-        )
-    if " tag" in context or "tag handle" in problem:
-        return True, "no tag can be read here", "put quotes around a text with `!`"
-    if "directive" in context:
-        return True, "this line begins with `%`, but is no directive of YAML", "take it out"
-    if "block scalar" in context:
-        sign = "|" if "|" in line else ">"
-        return False, f"text stands in the line of the `{sign}`", "begin it in the next line"
-    if "a single document" in context or "document end marker" in problem:
-        return False, "a second document begins here", "a job file is one document"
-    if "<document start>" in problem:
-        return (
-            False,
-            "the document has ended before this",
-            ("look at the brackets above; and behind a line with % there must be a line with ---"),
-        )
-    if "incompatible YAML" in problem:
-        return False, "this version of YAML is unknown", "take the line out"
-    return None
-
-
-def _structure(error: MarkedYAMLError, line: str) -> _Fault | None:
-    """Faults of indentation, brackets and colons."""
-    context, problem, mark = error.context or "", error.problem or "", error.problem_mark
-    first = not line[: mark.column].strip()
-    if "expected ':'" in problem:
-        return (
-            True,
-            "no colon and space stand behind this key",
-            ("write `key: value`; or indent the line, if it goes on with what stands above"),
-        )
-    if "mapping values" in problem and ": " in line.partition(": ")[2]:
-        return False, "a second colon and space stand in this line", "put quotes around the text"
-    if "mapping values" in problem:
-        long = len(line.strip()) > 1024
-        hint = "a key has 1024 characters at most" if long else _LOOK_AROUND
-        return False, "no key can stand here", hint
-    if "<block end>" in problem and (found := re.search(r"found '([]}])'", problem)):
-        said = f"this `{found[1]}` closes nothing"
-        return False, said, "take it out, or put quotes around the text"
-    if "<block end>" in problem and first:
-        return False, "the indentation of this line fits to none above", "indent it as its equals"
-    if "<block end>" in problem:
-        said = "text stands behind a value that has ended"
-        return False, said, "put quotes around the whole text"
-    if "sequence entries" in problem:
-        return (
-            False,
-            "no dash can stand here",
-            ("begin it in the next line, or put quotes around a text that begins with it"),
-        )
-    if "flow node" in context:
-        return False, "a value is missing before this", "write one, or take the comma out"
-    if found := re.search("expected the node content, but found '(.)'", problem):
-        said = f"a value cannot begin with `{found[1]}`"
-        return False, said, "take it out, or put quotes around the text"
-    if found := re.search(r"expected ',' or '(.)'", problem):
-        if mark.line > error.context_mark.line:
-            said = f"the bracket that opens here is not closed by `{found[1]}`"
-            return True, said, "close it, or put a comma between its parts"
-        said = f"a comma or `{found[1]}` must stand before this"
-        return False, said, "put it there, or quotes around a text with brackets"
     return None
 
 
@@ -185,44 +211,54 @@ _STRING_OR_CONSTANT: Final = re.compile(r'"(?:[^"\\]|\\.)*"|(-?Infinity|NaN)')
 
 
 class _Constant(Exception):
-    """A number of JavaScript that is none of JSON."""
+    """A number of JavaScript that JSON does not have."""
 
 
 def _refuse(constant: str) -> Any:
-    raise _Constant(f"{constant} is no number of it")
+    raise _Constant(constant)
 
 
-def _json_fault(error: json.JSONDecodeError, text: str) -> SyntaxFault:
-    at, said = error.pos, error.msg[:1].lower() + error.msg[1:]
+def _json_error(error: json.JSONDecodeError, text: str) -> InvalidText:
+    at = error.pos
     before, here = text[:at].rstrip(), text[at : at + 1]
+    message, hint = f"unexpected `{here}`", "check the commas, quotes and brackets before it"
     if not text.strip():
-        return SyntaxFault(1, 1, "the file is empty", "write `jobs` and a `todo`")
+        return InvalidText((1, 1), "the file is empty", "write `jobs` and a `todo`")
     if "," in (here, before[-1:]) and re.match(r",?\s*[]}]", text[at:]):
         at = at if here == "," else len(before) - 1
-        said, hint = "a comma stands before the closing bracket", "take it out"
+        message, hint = "unexpected comma before the closing bracket", "remove it"
     elif here == "'":
-        said, hint = "a text stands in single quotes", "put double quotes around it"
+        message, hint = "unexpected single quote", "put the text in double quotes"
     elif here in ("/", "#"):
-        said, hint = "a comment stands here", "take it out"
-    elif "unterminated string" in said:
-        said, hint = "the quote that opens here is never closed", "close it"
+        message, hint = "unexpected comment", "remove it"
+    elif here == '"' and text.count('"', at) == 1:
+        message, hint = "the quote that opens here is never closed", "close it"
     elif not here:
-        said, hint = "the text ends before its brackets are closed", "close them"
-    elif found := re.search("expecting ('.') delimiter", said):
-        said, hint = f"no {found[1]} stands before this", f"put {found[1]} there"
-    elif "control character" in said:
-        said, hint = "a line break or a tab stands in a text", "write \\n or \\t for it"
-    elif "escape" in said:
-        said, hint = "this escape is unknown", "write two backslashes for one"
-    elif said == "extra data":
-        said, hint = "more stands behind the end of the document", "a job file is one document"
+        message, hint = "the text ends before its brackets are closed", "close them"
+    elif here in "\n\t":
+        message, hint = "unexpected line break or tab in a text", "write \\n or \\t"
+    elif here == "\\" or before[-1:] == "\\":
+        message, hint = "unknown escape", "write two backslashes for one"
+    elif before[:1] in ("{", "[") and _is_whole(before):
+        message, hint = (
+            "unexpected text after the end of the document",
+            "a job file is one document",
+        )
     elif re.match(r"[A-Za-z_]", here):
-        said, hint = "a text stands here without quotes", "put double quotes around it"
-    else:
-        hint = "look at the commas, quotes and brackets here and before"
-    return SyntaxFault(*_place(text, at), f"this is not JSON: {said}", hint)
+        message, hint = "unexpected text without quotes", "put it in double quotes"
+    elif re.search(r"[\w\]}\"]$", before):
+        message, hint = "a comma or a colon is missing before this", "add it"
+    return InvalidText(_position(text, at), f"this is not JSON: {message}", hint)
 
 
-def _place(text: str, at: int) -> tuple[int, int]:
+def _is_whole(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _position(text: str, at: int) -> tuple[int, int]:
     before = text[:at]
     return before.count("\n") + 1, len(before) - before.rfind("\n")

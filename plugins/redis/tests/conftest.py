@@ -13,24 +13,24 @@ import redis
 import ojobchannels as oc
 from ojobchannels.plugins import checked_options, registry
 from ojobchannels.testing.kit.pytest_fixtures import (
-    announcer,
     closing,
     in_background,
     nothing_is_left_running,
+    observer,
     start_worker,
 )
 from ojobchannels.testing.kit.subject import Subject
 from ojobchannels.testing.proxy import Proxy
 from ojobchannels.testing.servers import RedisServer, or_skip, redis_url
 from ojobchannels_redis import scripts
-from ojobchannels_redis.options import settle
+from ojobchannels_redis.options import settings_of
 from ojobchannels_redis.scripts import Script
 
 __all__ = [
     "ServerClock",
-    "announcer",
     "in_background",
     "nothing_is_left_running",
+    "observer",
     "start_worker",
 ]
 
@@ -126,5 +126,5 @@ def lend(args: dict[str, Any]) -> Iterator[Subject]:
 
 def address_of(url: str) -> tuple[str, int]:
     """Returns host and port of a URL."""
-    settings, _ = settle(checked_options(registry().find("redis"), {"url": url}))
+    settings, _ = settings_of(checked_options(registry().find("redis"), {"url": url}))
     return settings.addresses[0]

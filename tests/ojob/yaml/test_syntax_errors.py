@@ -13,16 +13,16 @@ from ojobchannels.ojob import check_file
 FAULTS = {  # what is in the file; what is told of it, after its name
     "broken flow": (
         "jobs: [1\ntodo: 2",
-        "1:7: the bracket that opens here is not closed by `]`; close it, or put a comma between "
-        "its parts",
+        "1:7: the bracket that opens here is not closed by `]`; close it, or separate its parts "
+        "by commas",
     ),
     "a tab": (
         "jobs:\n\t- name: A",
-        "2:1: a tab stands here; indent with spaces, YAML takes no tabs",
+        "2:1: unexpected tab; indent with spaces; YAML does not allow tabs",
     ),
     "a colon in a text": (
         "todo:\n- a: b: c",
-        "2:7: a second colon and space stand in this line; put quotes around the text",
+        "2:7: second colon and space in this line; quote the text",
     ),
     "two documents": (
         "jobs: []\n---\ntodo: []",
@@ -30,24 +30,23 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a control character": (
         "jobs:\n- name: a\x07",
-        "2:10: the character U+0007 is not allowed here; take it out",
+        "2:10: the character U+0007 is not allowed; remove it",
     ),
     "a key twice": (
         "jobs:\n- name: A\n  exec: pass\n  exec: pass",
-        "4:3: jobs[0].exec: the key `exec` is here twice; keep one of them; the first is in line 3",
+        "4:3: jobs[0].exec: duplicate key `exec`; remove one of them; the first is in line 3",
     ),
     "a key that is no text": (
         "jobs:\n- name: A\n  args: {1: x}",
-        "3:10: jobs[0].args: the key `1` is not text; put quotes around it",
+        "3:10: jobs[0].args: the key `1` is not text; quote it",
     ),
     "a tag": (
         "jobs:\n- name: !!binary A",
-        "2:9: jobs[0].name: the tag `!!binary` means nothing here; take it out",
+        "2:9: jobs[0].name: the tag `!!binary` is not supported; remove it",
     ),
     "a number that is none": (
         "jobs:\n- name: A\n  args: {a: !!int x}",
-        "3:13: jobs[0].args.a: `x` is no whole number that can be read; put quotes around it, "
-        "without a tag",
+        "3:13: jobs[0].args.a: `x` is not a valid whole number; quote it, and write no tag",
     ),
     "a merge of something else": (
         "jobs:\n- name: A\n  <<: 5",
@@ -55,28 +54,28 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "too many brackets": (
         "[" * 500,
-        "1:101: from here on it is nested deeper than 100 levels; write it flatter",
+        "1:101: nested deeper than 100 levels from here on; use fewer levels",
     ),
     "an alias to itself": (
         "jobs: &a [*a]",
-        "1:11: the alias stands inside its own anchor; take the alias out",
+        "1:11: the alias is inside its own anchor; remove the alias",
     ),
     "an alias to what it is part of, in a merge": (
         "jobs:\n- name: A\n  args: &a\n    b: {<<: [{c: 1}, *a]}",
-        "4:22: the alias stands inside its own anchor; take the alias out",
+        "4:22: the alias is inside its own anchor; remove the alias",
     ),
     "aliases that lead deeper and deeper": (
         "- &x0 [1]\n" + "".join(f"- &x{at} [*x{at - 1}]\n" for at in range(1, 200)),
-        "99:9: from here on it is nested deeper than 100 levels; write it flatter",
+        "99:9: nested deeper than 100 levels from here on; use fewer levels",
     ),
     "an alias without an anchor": (
         "jobs:\n- name: A\n  args: {a: *b}",
-        "3:13: no anchor `&b` stands above this alias; put `&b` before what it stands for, or "
-        "quotes around a text that begins with `*`",
+        "3:13: undefined alias: no anchor `&b` above; write `&b` before what it stands for, or "
+        "quote a text that begins with `*`",
     ),
     "a text that begins with a star": (
         "jobs:\n- name: A\n  args: {a: * 5}",
-        "3:13: no name stands behind `*`; put quotes around a text that begins with `*`",
+        "3:13: `*` must be followed by a name; quote a text that begins with `*`",
     ),
     "a fault behind an anchor": (
         "jobs:\n- {name: A, args: {a: &a ['{{}}'], b: *a, c: *a}}",
@@ -89,20 +88,19 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a directive without its document": (
         "%YAML 1.2\njobs: []",
-        "2:1: the document has ended before this; look at the brackets above; and behind a line "
-        "with % there must be a line with ---",
+        "2:1: a directive must be followed by a line `---`; add it, or remove the line with `%`",
     ),
     "another YAML": (
         "%YAML 3.0\n---\njobs: []",
-        "1:1: this version of YAML is unknown; take the line out",
+        "1:1: this version of YAML is not supported; remove the line; job files are YAML 1.2",
     ),
     "one more YAML": (
         "# jobs\n%YAML 1.22\n---\njobs: []",
-        "2:1: this version of YAML is unknown; take the line out",
+        "2:1: this version of YAML is not supported; remove the line; job files are YAML 1.2",
     ),
     "text that looks like a directive": (
         "% jobs\n---\njobs: []",
-        "1:1: this line begins with `%`, but is no directive of YAML; take it out",
+        "1:1: this line begins with `%`, but is not a YAML directive; remove it",
     ),
     "text behind the end of the document": (
         "jobs: []\n... todo\n",
@@ -110,43 +108,44 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a dash behind a key": (
         "todo: - A\n",
-        "1:7: no dash can stand here; begin it in the next line, or put quotes around a text that "
-        "begins with it",
+        "1:7: unexpected dash; begin the list on the next line, or quote a text that begins with "
+        "a dash",
     ),
     "a bracket in the place of a value": (
         "jobs: ]\n",
-        "1:7: a value cannot begin with `]`; take it out, or put quotes around the text",
+        "1:7: a value cannot begin with `]`; remove it, or quote the text",
     ),
     "an escape that is not finished": (
         'todo: ["\\u12"]\n',
-        "1:11: the escape is not finished; write two backslashes, or put single quotes around the "
-        "text",
+        "1:11: incomplete escape in double quotes; write two backslashes, or put the text in "
+        "single quotes",
     ),
     "an exclamation mark before a bracket": (
         "todo: [!<A]\n",
-        "1:8: no tag can be read here; put quotes around a text with `!`",
+        "1:8: invalid tag; quote a text that begins with `!`",
     ),
     "a wrong indentation": (
         "jobs:\n  - name: A\n exec: pass",
-        "3:2: the indentation of this line fits to none above; indent it as its equals",
+        "3:2: the indentation of this line matches no line above; align it with the lines that "
+        "it belongs to",
     ),
     "a key that is indented too far": (
         "jobs:\n- name: A\n   exec: pass",
-        "3:8: no key can stand here; look at the indentation and the quotes here and in the lines "
-        "above",
+        "3:8: a key is not allowed here; check the indentation and the quotes here and in the "
+        "lines above",
     ),
     "code that is not indented": (
         "jobs:\n- name: A\n  exec: |\n  print(1)\n",
-        "4:3: no colon and space stand behind this key; write `key: value`; or indent the line, "
-        "if it goes on with what stands above",
+        "4:3: expected a key followed by a colon and a space; write `key: value`; or indent the "
+        "line if it continues the one above",
     ),
     "code in the line of the bar": (
         "jobs:\n- name: A\n  exec: | pass",
-        "3:11: text stands in the line of the `|`; begin it in the next line",
+        "3:11: unexpected text on the line of `|`; begin the text on the next line",
     ),
     "a dash without its space": (
         "todo:\n- A\n-B\n",
-        "3:1: no colon and space stand behind this key; put a space behind the dash",
+        "3:1: expected a key followed by a colon and a space; put a space after the dash",
     ),
     "an open quote": (
         "jobs:\n- name: 'A\ntodo: [A]",
@@ -154,48 +153,47 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "an unknown escape": (
         'jobs:\n- name: "C:\\path"',
-        "2:13: `\\p` means nothing in double quotes; write two backslashes, or put single quotes "
-        "around the text",
+        "2:13: unknown escape `\\p` in double quotes; write two backslashes, or put the text in "
+        "single quotes",
     ),
     "text behind quotes": (
         "jobs:\n- name: A\n  exec: 'x' + 'y'",
-        "3:13: text stands behind a value that has ended; put quotes around the whole text",
+        "3:13: unexpected text after the end of a value; quote the whole text",
     ),
     "a character that begins nothing": (
         "jobs:\n- name: @A",
-        "2:9: a text cannot begin with `@`; put quotes around it",
+        "2:9: a text cannot begin with `@`; quote it",
     ),
     "a backtick": (
         "jobs:\n- name: `A`",
-        "2:9: a text cannot begin with a backtick; put quotes around it",
+        "2:9: a text cannot begin with a backtick; quote it",
     ),
     "a bracket too many": (
         "jobs:\n- name: A\n  args: {x: }}}",
-        "3:14: this `}` closes nothing; take it out, or put quotes around the text",
+        "3:14: `}` closes nothing; remove it, or quote the text",
     ),
     "an open bracket": (
         "todo: [A",
-        "1:9: a comma or `]` must stand before this; put it there, or quotes around a text with "
-        "brackets",
+        "1:9: expected a comma or `]`; add it, or quote a text that contains brackets",
     ),
     "two commas": (
         "todo: [A,,B]",
-        "1:10: a value is missing before this; write one, or take the comma out",
+        "1:10: a value is missing before this; write one, or remove the comma",
     ),
     "a template without quotes": (
         "jobs:\n- name: A\n  args:\n    a: {{b}}",
-        "4:9: jobs[0].args.a: a map cannot be a key; put quotes around a text with a template: "
+        "4:9: jobs[0].args.a: a map cannot be a key; quote a text that contains a template: "
         '"{{name}}"',
     ),
     "a template without quotes, before text": (
         "jobs:\n- name: A\n  args:\n    a: {{b}}/c",
-        "4:13: text stands behind a value that has ended; put quotes around a text with a "
-        'template: "{{name}}"',
+        "4:13: unexpected text after the end of a value; quote a text that contains a template: "
+        '"{{name}}"',
     ),
     "a statement of a template language": (
         "jobs:\n{% for x in y %}\n- name: A",
-        "2:2: a text cannot begin with `%`; take it out: there are templates in args, such as "
-        "{{name}}, and no statements",
+        "2:2: a text cannot begin with `%`; remove it: args may contain templates such as "
+        "{{name}}, but no statements",
     ),
     "a list as a key": (
         "jobs:\n- name: A\n  args: {? [a, b] : 1}",
@@ -203,43 +201,41 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a colon without a key": (
         "jobs:\n- : A",
-        "2:3: jobs[0]: no key stands before the colon; write one",
+        "2:3: jobs[0]: a key is missing before the colon; write one",
     ),
     "a key that is too long": (
         f"jobs:\n- name: A\n  args:\n    {'k' * 1100}: 1",
-        "4:1105: no key can stand here; a key has 1024 characters at most",
+        "4:1105: the key is too long; a key may have 1024 characters",
     ),
     "a map without its spaces": (
         "jobs:\n- name: A\n  args: {a:1}",
-        "3:10: jobs[0].args: the key `a:1` has no value; put a space behind the colon, or quotes "
-        "around the key",
+        "3:10: jobs[0].args: the key `a:1` has no value; put a space after the colon, or quote "
+        "the key",
     ),
     "a tag of Python": (
         "jobs:\n- name: !!python/name:os.system x",
-        "2:9: jobs[0].name: the tag `!!python/name:os.system` means nothing here; take it out",
+        "2:9: jobs[0].name: the tag `!!python/name:os.system` is not supported; remove it",
     ),
     "an exclamation mark": (
         "jobs:\n- name: !A",
-        "2:9: jobs[0].name: the tag `!A` means nothing here; take it out, or put quotes around it",
+        "2:9: jobs[0].name: the tag `!A` is not supported; remove it, or quote the text",
     ),
     "a number that is empty": (
         "jobs:\n- name: A\n  args: {a: !!int ''}",
-        "3:13: jobs[0].args.a: `` is no whole number that can be read; put quotes around it, "
-        "without a tag",
+        "3:13: jobs[0].args.a: `` is not a valid whole number; quote it, and write no tag",
     ),
     "a boolean that is none": (
         "jobs:\n- name: A\n  args: {a: !!bool maybe}",
-        "3:13: jobs[0].args.a: `maybe` is no boolean that can be read; put quotes around it, "
-        "without a tag",
+        "3:13: jobs[0].args.a: `maybe` is not a valid boolean; quote it, and write no tag",
     ),
     "a number with too many digits": (
         f"jobs:\n- name: A\n  args: {{a: {'1' * 5000}}}",
-        f"3:13: jobs[0].args.a: `{'1' * 40}` is no whole number that can be read; put quotes "
-        "around it, without a tag",
+        "3:13: jobs[0].args.a: `1111111111111111111111111111111111111111` is not a valid whole "
+        "number; quote it, and write no tag",
     ),
     "text of UTF-16 without a mark": (
         "j\0o\0b\0s\0:\0",
-        "1:2: the character U+0000 is not allowed here; save the file as UTF-8 text",
+        "1:2: the character U+0000 is not allowed; save the file as UTF-8 text",
     ),
 }
 
@@ -265,31 +261,40 @@ def test_a_fault_of_yaml_is_told_with_its_place_and_what_to_do(case: str, tmp_pa
         ("", "1:1: the file is empty; write `jobs` and a `todo`"),
         (
             '{"jobs": [],\n}',
-            "1:12: this is not JSON: a comma stands before the closing bracket; take",
+            "1:12: this is not JSON: unexpected comma before the closing bracket; rem",
         ),
-        ('{"todo": ["A", ]}', "1:14: this is not JSON: a comma stands before the closing bracket"),
+        (
+            '{"todo": ["A", ]}',
+            "1:14: this is not JSON: unexpected comma before the closing bracket",
+        ),
         (
             "{'jobs': []}",
-            "1:2: this is not JSON: a text stands in single quotes; put double quotes",
+            "1:2: this is not JSON: unexpected single quote; put the text in double",
         ),
-        ('{"jobs": []} // x', "1:14: this is not JSON: a comment stands here; take it out"),
-        ('{"a": "b" "c": 1}', "1:11: this is not JSON: no ',' stands before this; put ',' there"),
-        ('{\n\t"jobs" []}', "2:9: this is not JSON: no ':' stands before this; put ':' there"),
+        ('{"jobs": []} // x', "1:14: this is not JSON: unexpected comment; remove it"),
+        (
+            '{"a": "b" "c": 1}',
+            "1:11: this is not JSON: a comma or a colon is missing before",
+        ),
+        (
+            '{\n\t"jobs" []}',
+            "2:9: this is not JSON: a comma or a colon is missing before",
+        ),
         ('{"jobs": [', "1:11: this is not JSON: the text ends before its brackets are closed"),
         ('{"jobs": "', "1:10: this is not JSON: the quote that opens here is never closed; close"),
         (
             '{"a": "b\nc"}',
-            "1:9: this is not JSON: a line break or a tab stands in a text; write \\n",
+            "1:9: this is not JSON: unexpected line break or tab in a text; write \\n",
         ),
-        ('{"a": "C:\\x"}', "1:10: this is not JSON: this escape is unknown; write two backslashes"),
-        ('{"a": True}', "1:7: this is not JSON: a text stands here without quotes; put double"),
-        ('{"a": "NaN", "b": NaN}', "1:19: this is not JSON: NaN is no number of it; put quotes"),
-        ("{} {}", "1:4: this is not JSON: more stands behind the end of the document; a job file"),
+        ('{"a": "C:\\x"}', "1:10: this is not JSON: unknown escape; write two backslashes"),
+        ('{"a": True}', "1:7: this is not JSON: unexpected text without quotes; put it in"),
+        ('{"a": "NaN", "b": NaN}', "1:19: this is not JSON: NaN is not a JSON number; quote it"),
+        ("{} {}", "1:4: this is not JSON: unexpected text after the end of the document; a"),
         (
             "[" * 100_000,
-            "1:101: from here on it is nested deeper than 100 levels; write it flatter",
+            "1:101: nested deeper than 100 levels from here on; use fewer",
         ),
-        ('{"a": %s}' % ("1" * 5000), "1:7: a: `1111111111111111111111111111111111111111` is no"),
+        ('{"a": %s}' % ("1" * 5000), "1:7: a: `1111111111111111111111111111111111111111` is not"),
     ],
     ids=lambda one: one[:20],
 )
@@ -362,7 +367,7 @@ def test_aliases_that_multiply_are_refused_before_they_are_followed(
     with pytest.raises(JobFileError) as caught:
         check_file(file)
     (diagnostic,) = caught.value.diagnostics
-    assert diagnostic.message == "up to here, aliases stand for more than 100000 parts"
+    assert diagnostic.message == "the aliases up to here expand to more than 100000 nodes"
     assert file.read_text().splitlines()[diagnostic.line - 1][diagnostic.column - 1] == "*"
 
 

@@ -1,0 +1,61 @@
+"""The YAML 1.2 rules by which a plain scalar is a number, a boolean, null, or text."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any, Final
+
+TAG: Final = "tag:yaml.org,2002:"
+TEXTS: Final = frozenset(f"{TAG}{kind}" for kind in ("str", "timestamp", "value"))
+KINDS: Final = {
+    f"{TAG}int": "whole number",
+    f"{TAG}float": "number",
+    f"{TAG}bool": "boolean",
+    f"{TAG}null": "null",
+}
+"""The scalars other than text, each with its name in messages."""
+_RULES: Final = {
+    "bool": r"true|True|TRUE|false|False|FALSE",
+    "float": r"[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?"
+    r"|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+|[-+]?\.[0-9_]+(?:[eE][-+][0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+    "int": r"[-+]?0b[01_]+|[-+]?0o[0-7_]+|[-+]?[0-9][0-9_]*|[-+][0-9_]+|[-+]?0x[0-9a-fA-F_]+",
+    "merge": r"<<",
+    "null": r"~|null|Null|NULL|",
+}
+_NOT_TEXT: Final = re.compile(
+    "|".join(f"(?P<{tag.rpartition(':')[2]}>{rule})" for tag, rule in _RULES.items())
+)
+_BOOLEANS: Final = {
+    **dict.fromkeys(("true", "yes", "on", "y"), True),
+    **dict.fromkeys(("false", "no", "off", "n"), False),
+}
+_BASES: Final = {"0b": 2, "0o": 8, "0x": 16}
+
+
+@lru_cache(4096)
+def plain_tag(text: str) -> str:
+    """Return the tag of a plain scalar."""
+    match = _NOT_TEXT.fullmatch(text)
+    return f"{TAG}{match.lastgroup}" if match else f"{TAG}str"
+
+
+def scalar_value(tag: str, text: str) -> Any:
+    """Return the value of a scalar of one of `KINDS`.
+
+    Raises:
+        ValueError: The text is not such a value.
+    """
+    if tag == f"{TAG}null":
+        return None
+    if tag == f"{TAG}bool":
+        if text.lower() not in _BOOLEANS:
+            raise ValueError(text)
+        return _BOOLEANS[text.lower()]
+    digits = text.replace("_", "").lower()
+    sign = -1 if digits.startswith("-") else 1
+    digits = digits.removeprefix("-" if sign < 0 else "+")
+    if tag == f"{TAG}int":
+        base = _BASES.get(digits[:2])
+        return sign * (int(digits[2:], base) if base else int(digits))
+    return sign * float(digits.removeprefix(".") if digits in (".inf", ".nan") else digits)

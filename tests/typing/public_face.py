@@ -1,0 +1,116 @@
+"""The public names as type checkers see them in a user's program; checked, never run."""
+
+from collections.abc import Generator, Iterable
+from datetime import timedelta
+from typing import Any, assert_type
+
+import ojobchannels as oc
+
+
+def channels() -> None:
+    by_options = oc.open_channel("orders", type="db", file="orders.db")
+    by_mapping = oc.open_channel("orders", {"type": "db", "args": {"file": "orders.db"}})
+    by_url = oc.open_channel("orders", "redis://localhost")
+    assert_type(by_options, oc.Channel)
+    assert_type(by_mapping, oc.Channel)
+    assert_type(by_url, oc.Channel)
+    with oc.open_channel("orders") as channel:
+        assert_type(channel, oc.Channel)
+
+
+def operations(channel: oc.Channel) -> None:
+    channel.set({"id": 1}, {"id": 1, "state": "new"})
+    channel.set("counter", 1, fence=7)
+    assert_type(channel.get("counter"), Any)
+    assert_type(channel.get("counter", default=0), Any)
+    assert_type(channel.get_all(match={"state": "new"}), list[Any])
+    assert_type(channel.get_keys(), list[Any])
+    assert_type(channel.size(), int)
+    channel.set_all({"a": 1, "b": 2})
+    channel.set_all([({"id": 1}, None), ({"id": 2}, None)])
+    assert_type(channel.unset("counter"), bool)
+    assert_type(channel.unset_all(["a", "b"]), int)
+    assert_type(channel.add({"id": 2}, {"id": 2}), bool)
+    assert_type(channel.get_set({"state": "new"}, {"id": 1}, {"state": "taken"}), Any)
+    assert_type(channel.pop(), Any)
+    for key, value in channel.items(limit=10, newest_first=True):
+        print(key, value)
+    for item in channel.items():
+        assert_type(item, oc.Item)
+
+
+def locks(channel: oc.Channel) -> None:
+    with channel.lock("nightly", ttl=30, wait=5, keep_alive=True) as lease:
+        assert_type(lease, oc.Lease)
+        assert_type(lease.fence, int)
+        assert_type(lease.remaining(), float)
+        assert_type(lease.lost, bool)
+        lease.extend(timedelta(minutes=1))
+    if (attempt := channel.try_lock("nightly", ttl=timedelta(seconds=30))) is not None:
+        assert_type(attempt, oc.Lease)
+        moved = channel.lease_from(attempt.to_document())
+        assert_type(moved, oc.Lease)
+    assert_type(channel.lock_info("nightly"), oc.LockInfo | None)
+    assert_type(channel.locks(), list[oc.LockInfo])
+    assert_type(channel.force_unlock("nightly"), oc.LockInfo | None)
+
+
+def subscriptions(channel: oc.Channel) -> None:
+    def on_change(change: oc.Change) -> None:
+        print(change)
+
+    with channel.subscribe(on_change, replay=True) as subscription:
+        assert_type(subscription, oc.Subscription)
+
+
+def errors() -> None:
+    try:
+        channels()
+    except oc.LockBusy as busy:
+        late: TimeoutError = busy
+        print(late)
+    except oc.InvalidKey as invalid:
+        wrong: ValueError = invalid
+        print(wrong)
+    except oc.ChannelError as error:
+        print(error)
+
+
+def jobs() -> None:
+    manager = oc.JobManager(jobs="sqlite:///jobs.db", locks={"type": "simple"})
+
+    @manager.job("cleanup", timeout=600, if_running="skip")
+    def cleanup(days: int) -> str:
+        return f"{days} days"
+
+    # A job takes the arguments of its function; it returns None where the run was skipped.
+    assert_type(cleanup(days=3), str | None)
+
+    with manager.run("daily-report", timeout=3600) as run:
+        assert_type(run, oc.JobRun)
+        assert_type(run.fence, int)
+        run.update(progress=0.5)
+    launch = manager.launch("cleanup", {"days": 3})
+    assert_type(launch, oc.Launch)
+    assert_type(launch.done(), bool)
+    assert_type(launch.wait(timeout=1), bool)
+    for record in manager.runs(status="failed", limit=10):
+        print(record["name"])
+
+
+class Audit:
+    """An extension, as in the how-to."""
+
+    @oc.hookimpl(wrapper=True)
+    def get(self, key: Any) -> Generator[None, Any, Any]:
+        result = yield
+        print(key)
+        return result
+
+
+def extensions(types: Iterable[oc.ChannelType]) -> None:
+    audit = Audit()
+    oc.add_extension(audit)
+    oc.remove_extension(audit)
+    for type in types:
+        assert_type(type.name, str)
