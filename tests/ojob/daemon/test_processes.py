@@ -145,6 +145,7 @@ def heard(process: Started, word: str) -> str:
     raise AssertionError(f"it never said {word!r}: {text}")
 
 
+@pytest.mark.usefixtures("sigint")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_signal_ends_a_daemon_in_order(
     start: Callable[..., Started],
