@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias
 
+from ojobchannels.channels.acquire import this_host
 from ojobchannels.channels.channel import Channel
-from ojobchannels.channels.lease import this_host
 from ojobchannels.errors import InvalidOption
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms
