@@ -194,6 +194,8 @@ def test_sighup_has_a_daemon_read_its_file_again(
 @pytest.fixture(params=["file", "db", "redis", "mongo"])
 def shared_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Any]]:
     """Where two daemons keep their channels, of each type in turn."""
+    if request.param in ("redis", "mongo"):
+        pytest.importorskip(f"ojobchannels_{request.param}")
     match request.param:
         case "redis":
             with or_skip(), redis_url() as url:
