@@ -15,7 +15,7 @@ from ojobchannels.errors import Diagnostic, InvalidValue, JobFileError
 from ojobchannels.ojob.args.rules import rule_faults
 from ojobchannels.ojob.args.templates import faulty_templates
 from ojobchannels.ojob.code.modules import compile_module, module_name
-from ojobchannels.ojob.code.python import Block, names_nothing_to_do
+from ojobchannels.ojob.code.python import Block, has_no_effect
 from ojobchannels.ojob.code.resolver import NO_TIMEOUT, PYTHON, Languages
 from ojobchannels.ojob.load.channel_configs import config_faults, faults_in_args
 from ojobchannels.ojob.load.file_help import help_faults
@@ -285,7 +285,7 @@ class Check:
             if name in self._jobs:
                 continue
             said, hint = self._unknown(name, source)
-            if "catch" in path and not names_nothing_to_do(name):
+            if "catch" in path and not has_no_effect(name):
                 hint = "code under `catch` stands alone, not in a list"
             self.diagnostics.append(source.diagnostic(path, said, hint))
 

@@ -152,11 +152,11 @@ def zone_faults(source: Source) -> Iterator[Diagnostic]:
 
 
 def _cron_faults(source: Source, path: DocumentPath, text: str) -> Iterator[Diagnostic]:
-    from ojobchannels.ojob.triggers.cron import Cron, CronFault
+    from ojobchannels.ojob.triggers.cron import Cron, CronError
 
     try:
         Cron(text)
-    except CronFault as fault:
+    except CronError as fault:
         diagnostic = source.diagnostic(path, fault.reason, fault.advice)
         line = source.lines[diagnostic.line - 1] if diagnostic.line <= len(source.lines) else ""
         written = line[diagnostic.column - 1 :]

@@ -15,9 +15,9 @@ from ojobchannels.ojob.args.templates import render
 
 
 class Silent(Output):
-    """Tells nobody."""
+    """Prints nothing."""
 
-    def _tell(self, *_: object) -> None:
+    def _emit(self, *_: object) -> None:
         pass
 
 
