@@ -1,8 +1,8 @@
 """The two hook specs: the discovery of channel types, and the operations of an open channel.
 
 A backend is an object whose methods have the names of `ChannelSpec` and are marked ``@hookimpl``.
-It gets checked arguments: keys as `ojobchannels.documents.Key`, values as JSON documents, lock names
-as strings, times as whole milliseconds. It raises only errors of `ojobchannels.errors`. An
+It gets checked arguments: keys as `ojobchannels.documents.Key`, values as JSON documents, names of
+locks as strings, times as whole milliseconds. It raises only errors of `ojobchannels.errors`. An
 extension is an object whose methods are marked ``@hookimpl(wrapper=True)``.
 """
 
@@ -41,7 +41,7 @@ ABSENT: Final = Sentinel.ABSENT
 
 
 class Granted(NamedTuple):
-    """The lock was granted; `previous` is the info of a holder that never unlocked, and its fence."""
+    """The lock was granted; `previous` is the holder info and fence of one that never unlocked."""
 
     fence: int
     previous: dict[str, Any] | None

@@ -451,6 +451,6 @@ def test_the_value_of_a_secret_option_is_never_quoted(value: object) -> None:
     """The message tells its type alone."""
     options = (oc.Option("password", bytes, "password of the user", secret=True),)
     type = oc.ChannelType("test", "for the test", lambda *_: object(), options)
-    with pytest.raises(oc.InvalidOption, match="takes bytes for it, not a value of type") as told:
+    with pytest.raises(oc.InvalidOption, match="expects bytes, not a value of type") as told:
         plugins.checked_options(type, {"password": value})
     assert repr(value) not in str(told.value)
