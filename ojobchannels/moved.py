@@ -56,7 +56,7 @@ class MovedModules(MetaPathFinder, Loader):
         warnings.warn(
             f"the module {spec.name} is now {new}; the old path will be removed in version 0.3",
             DeprecationWarning,
-            stacklevel=_frames_to_the_import(),
+            stacklevel=2,  # frames of the import system do not count
         )
         return import_module(new)
 
@@ -78,14 +78,6 @@ def renamed(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
         return getattr(import_module(module), names[name])
 
     return resolve
-
-
-def _frames_to_the_import() -> int:
-    """Return the number of frames of the import system above the import statement."""
-    depth, frame = 2, sys._getframe(2)
-    while frame.f_back is not None and "importlib" in frame.f_code.co_filename:
-        depth, frame = depth + 1, frame.f_back
-    return depth
 
 
 def install() -> None:
