@@ -1,4 +1,4 @@
-"""The embedded channel types, described; their modules load at the first open."""
+"""The descriptions of the embedded channel types; their modules load at the first open."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from ojobchannels.host.clock import HOST_CLOCK
 _ON_ONE_HOST = frozenset(
     {"atomic_batches", "clock", "durable", "events_coalesced", "processes"}
 ) | (
-    # Only Linux tells of the death of a holder, through open file description locks.
+    # Detecting the death of a holder needs the open file description locks of Linux.
     frozenset({"crash_release"} if sys.platform == "linux" else ())
 )
 _CLOCK = Option("clock", object, "the clock that judges leases", HOST_CLOCK)
-_TIMEOUT = Option("timeout", float, "seconds to wait for other processes at the storage", 10.0)
+_TIMEOUT = Option(
+    "timeout", float, "seconds to wait for other processes that use the storage", 10.0
+)
 
 
 @hookimpl
 def ojobchannels_channel_types() -> Iterable[ChannelType]:
-    """Offers ``simple``, ``file`` and ``db``."""
+    """Return the types ``simple``, ``file`` and ``db``."""
     return (
         ChannelType(
             name="simple",
@@ -38,7 +40,7 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
         ),
         ChannelType(
             name="file",
-            summary="one JSON file that people can read and mend",
+            summary="one JSON file that people can read and edit",
             open=_opener("file"),
             options=(
                 Option("file", str, "path of the JSON file", required=True),
@@ -57,7 +59,10 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             options=(
                 Option("file", str, "path of the database", required=True),
                 Option(
-                    "durable", bool, "documents survive a power cut from the moment of return", True
+                    "durable",
+                    bool,
+                    "documents survive a power cut once the call has returned",
+                    True,
                 ),
                 _TIMEOUT,
                 _CLOCK,
@@ -91,7 +96,7 @@ def _file_exists(options: Mapping[str, Any]) -> bool:
 def _no_path(url: str) -> Mapping[str, Any]:
     parts = urlsplit(url)
     if parts.netloc or parts.path.strip("/"):
-        raise InvalidOption("URL", f"{shown(url)} names a place", "write simple:// alone")
+        raise InvalidOption("URL", f"{shown(url)} has a host or a path", "write just simple://")
     return dict(parse_qsl(parts.query))
 
 
@@ -109,5 +114,5 @@ def _file_path(url: str) -> Mapping[str, Any]:
 def _file_options(url: str, path: str, advice: str) -> Mapping[str, Any]:
     parts = urlsplit(url)
     if parts.netloc or not path.strip("/"):
-        raise InvalidOption("URL", f"{shown(url)} names no file", advice)
+        raise InvalidOption("URL", f"{shown(url)} does not name a file", advice)
     return {"file": unquote(path), **dict(parse_qsl(parts.query))}

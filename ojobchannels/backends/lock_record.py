@@ -1,4 +1,4 @@
-"""The rules of a lock, on a record that the caller reads and writes as one atomic step."""
+"""The rules of a lock, applied to a record that the caller reads and writes in one atomic step."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from ojobchannels.documents import decode, encode
 from ojobchannels.hookspecs import Adopted, Busy, Granted, LockInfo
 from ojobchannels.host.clock import Clock
 
-NOBODY = 0
-FIRST_SAY: Final = 20_000
-"""For how long a lock that was freed is kept for the waiter that was called, in microseconds."""
+NO_PROCESS: Final = 0
+RESERVED: Final = 20_000
+"""For how many microseconds a released lock is reserved for the waiter that was woken."""
 
 
 class LockRecord(NamedTuple):
-    """What is stored of one lock name. Times are microseconds.
+    """The stored state of one lock name. Times are microseconds.
 
     Attributes:
-        fence: That of the newest lease; it outlives the lease.
-        token: The holder's, or an empty text.
-        ttl: The lease's full length.
-        until: When it ends, on the clock of `epoch`; of a free lock, until when it is kept for the
-            waiter that was called, on the monotonic clock.
-        wall_until: When it ends by the wall clock, for readers of another epoch.
+        fence: The fence of the newest lease; it outlives the lease.
+        token: The holder's token, or an empty string if the lock is free.
+        ttl: The full length of the lease.
+        until: When the lease expires, on the clock of `epoch`; for a free lock, until when it is
+            reserved for the waiter that was woken, on the monotonic clock.
+        wall_until: When the lease expires by the wall clock, for readers of another epoch.
         epoch: What `until` counts from.
-        since: When it was granted, by the wall clock.
-        alive: Where the holder's sign of life is, or NOBODY; of a free lock, the number of the
-            waiter that was called.
-        holder: What the holder tells of itself; of a free lock, what the one told that was put out.
+        since: When the lease was granted, by the wall clock.
+        alive: The offset of the holder's liveness byte, or NO_PROCESS; for a free lock, the number
+            of the waiter that it is reserved for.
+        holder: The holder info; for a free lock, the info of a holder that was force-released.
     """
 
     fence: int = 0
@@ -38,12 +38,12 @@ class LockRecord(NamedTuple):
     wall_until: int = 0
     epoch: str = ""
     since: int = 0
-    alive: int = NOBODY
+    alive: int = NO_PROCESS
     holder: dict[str, Any] = {}  # noqa: RUF012  shared, never changed
 
 
 def remaining(record: LockRecord, clock: Clock) -> int:
-    """Returns how many microseconds the lease has left; none for a free lock."""
+    """Return the microseconds until the lease expires; 0 for a free lock."""
     if not record.token:
         return 0
     if record.epoch == clock.epoch:
@@ -52,7 +52,7 @@ def remaining(record: LockRecord, clock: Clock) -> int:
 
 
 def renewed(record: LockRecord, ttl: int, clock: Clock) -> LockRecord:
-    """Returns the record with `ttl` microseconds to live."""
+    """Return the record with `ttl` microseconds remaining."""
     return record._replace(
         ttl=ttl, until=clock.now() + ttl, wall_until=clock.wall() + ttl, epoch=clock.epoch
     )
@@ -61,9 +61,9 @@ def renewed(record: LockRecord, ttl: int, clock: Clock) -> LockRecord:
 def granted(
     record: LockRecord, token: str, ttl: int, holder: dict[str, Any], clock: Clock, alive: int
 ) -> tuple[LockRecord, Granted]:
-    """Returns the record of a new lease on a free lock, and its grant."""
+    """Return the record of a new lease on a free lock, and the result for the caller."""
     wall = clock.wall()
-    taken = LockRecord(
+    lease = LockRecord(
         fence=max(record.fence + 1, wall),
         token=token,
         ttl=ttl,
@@ -76,76 +76,78 @@ def granted(
     )
     unlocked = not record.token and not record.holder
     previous = None if unlocked else {**record.holder, "fence": record.fence}
-    return taken, Granted(taken.fence, previous)
+    return lease, Granted(lease.fence, previous)
 
 
-def own(holder: dict[str, Any]) -> dict[str, Any]:
-    """Returns a copy; what a holder tells is flat as a rule, and copied quickly then."""
-    for told in holder.values():
-        if isinstance(told, dict | list):
-            copied: dict[str, Any] = decode(encode(holder))
-            return copied
+def copied(holder: dict[str, Any]) -> dict[str, Any]:
+    """Return a deep copy of holder info; the usual flat one is copied quickly."""
+    for part in holder.values():
+        if isinstance(part, dict | list):
+            copy: dict[str, Any] = decode(encode(holder))
+            return copy
     return dict(holder)
 
 
-def freed(record: LockRecord, called: int = NOBODY) -> LockRecord:
-    """Returns the record of the same lock, free; the fence stays.
+def freed(record: LockRecord, waiter: int = NO_PROCESS) -> LockRecord:
+    """Return the record of the same lock, free; the fence is kept.
 
-    It is kept for a waiter that is `called`, but not for long: that one may be dead, or stopped.
+    The lock is reserved for the waiter that was woken, for 20 ms only: it may be dead or stopped.
     """
-    until = kept_until() if called else 0
-    return LockRecord(fence=record.fence, until=until, alive=called)
+    until = reserved_until() if waiter else 0
+    return LockRecord(fence=record.fence, until=until, alive=waiter)
 
 
-def kept_until() -> int:
-    """Returns until when a lock that is freed now is kept for the waiter that is called."""
-    return now() + FIRST_SAY
+def reserved_until() -> int:
+    """Return until when a lock that is released now is reserved for the waiter that was woken."""
+    return now() + RESERVED
 
 
 def now() -> int:
-    """Microseconds of a clock that goes on whatever clock judges the leases."""
+    """Return the microseconds of the monotonic clock, whichever clock judges the leases."""
     return time.monotonic_ns() // 1000
 
 
-def kept_from(record: LockRecord, waiter: int) -> int:
-    """Returns for how many microseconds a free lock is kept from everybody but another waiter."""
-    if record.token or record.alive in (NOBODY, waiter):
+def reserved_for_other(record: LockRecord, waiter: int) -> int:
+    """Return for how many microseconds a free lock is still reserved for another waiter."""
+    if record.token or record.alive in (NO_PROCESS, waiter):
         return 0
     left = record.until - now()
-    return left if 0 < left <= FIRST_SAY else 0
+    return left if 0 < left <= RESERVED else 0
 
 
-def called(record: LockRecord, waiter: int) -> bool:
-    """Tells whether a free lock is kept for that waiter."""
-    return not record.token and record.alive == waiter and kept_from(record, NOBODY) > 0
+def is_reserved_for(record: LockRecord, waiter: int) -> bool:
+    """Return whether a free lock is reserved for this waiter."""
+    return (
+        not record.token and record.alive == waiter and reserved_for_other(record, NO_PROCESS) > 0
+    )
 
 
-def busy_with_calling(record: LockRecord, left: int) -> Busy:
-    """Describes a lock that is kept for another waiter to one that was refused."""
+def busy_reserved(record: LockRecord, left: int) -> Busy:
+    """Return the refusal of a lock that is reserved for another waiter."""
     return Busy(record.fence, {"next": "the longest-waiting process"}, -(-left // 1000))
 
 
-def forced_open(record: LockRecord) -> LockRecord:
-    """Returns the record of the same lock, free, that still tells of the holder put out."""
+def force_released(record: LockRecord) -> LockRecord:
+    """Return the record of the same lock, free, with the info of the evicted holder."""
     return LockRecord(fence=record.fence, holder=record.holder)
 
 
 def adopted(record: LockRecord, clock: Clock) -> Adopted:
-    """Describes a live lease to the one that takes it over."""
+    """Return the description of a live lease for the process that takes it over."""
     return Adopted(record.fence, record.ttl // 1000, remaining(record, clock) // 1000)
 
 
 def busy(record: LockRecord, left: int) -> Busy:
-    """Describes the holder to one that was refused."""
-    return Busy(record.fence, own(record.holder), -(-left // 1000))
+    """Return the refusal of a held lock, with `left` microseconds remaining."""
+    return Busy(record.fence, copied(record.holder), -(-left // 1000))
 
 
 def info(name: str, record: LockRecord, left: int, clock: Clock) -> LockInfo:
-    """Describes a held lock to people."""
+    """Return the description of a held lock, with `left` microseconds remaining."""
     return LockInfo(
         name,
         record.fence,
-        own(record.holder),
+        copied(record.holder),
         record.since // 1000,
         (clock.wall() + left) // 1000,
     )

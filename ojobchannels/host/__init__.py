@@ -1,1 +1,1 @@
-"""What backends on one host share: clock, gates between processes, liveness, waiting rooms."""
+"""Clock, forks, wakeups and helper files of this process and its host."""

@@ -1,4 +1,4 @@
-"""The clock that judges leases on one host, and the identity of the boot that it counts from."""
+"""The clock that leases are judged by on one host, and the identity of the current boot."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ _CLOCK_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 class Clock(Protocol):
-    """Tells the time, in whole microseconds."""
+    """A clock for leases, in whole microseconds."""
 
     @property
     def epoch(self) -> str:
-        """What `now` counts from; readings are comparable only within one epoch."""
+        """Identifies what `now` counts from; only values of one epoch can be compared."""
 
     def now(self) -> int:
-        """Time that a step of the wall clock does not move and that runs through suspend."""
+        """Return a time that is independent of the wall clock and continues during suspend."""
 
     def wall(self) -> int:
-        """Time since 1970 in UTC, as the host believes."""
+        """Return the wall clock: the time since 1970, UTC."""
 
 
 class HostClock:
     """The host's own clock: CLOCK_BOOTTIME on Linux, the monotonic clock elsewhere.
 
     Attributes:
-        epoch: The boot id and the time namespace, or an empty text where the host tells neither.
+        epoch: The boot id and the time namespace, or an empty string if they are not known.
     """
 
     def __init__(self) -> None:
         self.epoch = _EPOCH
 
     def now(self) -> int:
-        """Microseconds since the boot, suspend included."""
+        """Return the microseconds since the boot, including suspend."""
         if _CLOCK_BOOTTIME is None:
             return time.monotonic_ns() // 1000
         return time.clock_gettime_ns(_CLOCK_BOOTTIME) // 1000
 
     def wall(self) -> int:
-        """Microseconds since 1970, UTC."""
+        """Return the microseconds since 1970, UTC."""
         return time.time_ns() // 1000
 
 
 def same_boot(one: str, other: str) -> bool:
-    """Tells whether two epochs belong to one boot of one host."""
+    """Return whether two epochs belong to one boot of one host."""
     return bool(one) and one.partition("/")[0] == other.partition("/")[0]
 
 
@@ -66,10 +66,10 @@ class Readings(NamedTuple):
 
 
 def readings(clock: Clock) -> Readings:
-    """Returns what SQLite may call.
+    """Return the clock as functions that SQLite can call.
 
-    Of the host's clock they run no Python code: an exception that a signal handler raised in there
-    would be swallowed by SQLite.
+    For the host's clock they execute no Python code: SQLite would swallow the exception of a signal
+    handler that interrupts it.
     """
     epoch: Callable[[], str] = partial(attrgetter("epoch"), clock)
     if not isinstance(clock, HostClock):
@@ -89,6 +89,6 @@ def _epoch() -> str:
     return f"{boot}/{namespace}"
 
 
-# Read at once: a forked child of a threaded process must not begin with what takes locks.
+# Read at import: a forked child of a threaded process must not start with code that takes locks.
 _EPOCH = _epoch()
 HOST_CLOCK = HostClock()

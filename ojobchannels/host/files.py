@@ -1,4 +1,4 @@
-"""Files beside the data, kept open, and opened anew when somebody deleted or replaced them."""
+"""Helper files beside the data, kept open, and reopened after they were deleted or replaced."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 class SideFile:
-    """A file that is open for reading and writing; it is made with exactly `mode`.
+    """A file that is kept open for reading and writing; it is created with exactly `mode`.
 
     Attributes:
-        path: Where it is.
+        path: Its path.
         descriptor: The open file, or -1.
     """
 
@@ -24,7 +24,7 @@ class SideFile:
         self._identity: tuple[int, int] | None = None
 
     def open(self) -> int:
-        """Opens it, unless it is open, and returns the descriptor."""
+        """Open the file unless it is open, and return the descriptor."""
         if self.descriptor < 0:
             self._identity = None
             self.descriptor = open_side_file(self.path, self._mode)
@@ -33,7 +33,7 @@ class SideFile:
         return self.descriptor
 
     def is_current(self) -> bool:
-        """Tells whether the path still leads to the file that is open."""
+        """Return whether the path still leads to the open file."""
         try:
             status = os.stat(self._name)  # noqa: PTH116  twice as fast
         except FileNotFoundError:
@@ -41,7 +41,7 @@ class SideFile:
         return (status.st_dev, status.st_ino) == self._identity
 
     def close(self) -> None:
-        """Closes it; `open` opens it again."""
+        """Close the file; `open` opens it again."""
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
@@ -51,10 +51,10 @@ class SideFile:
 
 
 def open_side_file(path: Path, mode: int) -> int:
-    """Opens a file for reading and writing, and makes it, and our folders on the way, if need be.
+    """Open a file for reading and writing; create it, and our folders above it, if needed.
 
     Raises:
-        OSError: It cannot be opened or made.
+        OSError: The file cannot be opened or created.
     """
     while True:
         with suppress(FileNotFoundError):
@@ -71,13 +71,13 @@ SIDE_SUFFIX = ".ojob"
 
 
 def make_folder(folder: Path, mode: int, like: Path | None = None) -> None:
-    """Makes a folder that those who may read a file of `mode` may also enter."""
+    """Create a folder that users who may read a file of `mode` may also enter."""
     with suppress(FileExistsError):
         try:
             folder.mkdir()
         except FileNotFoundError:
             if folder.suffix == SIDE_SUFFIX:
-                raise  # what lies above it is not ours
+                raise  # the folders above it are not ours
             make_folder(folder.parent, mode)
             folder.mkdir()
         folder.chmod(mode | (mode & 0o444) >> 2)
@@ -85,7 +85,7 @@ def make_folder(folder: Path, mode: int, like: Path | None = None) -> None:
 
 
 def give_to_owner_of(owned: Path, made: Path | int) -> None:
-    """Has what root made belong to those whose place it is: they could not use it else."""
+    """Give a file that root created to the owner of the folder, who could not use it otherwise."""
     if os.geteuid() == 0:
         owner = owned.stat()
         os.chown(made, owner.st_uid, owner.st_gid)

@@ -1,4 +1,4 @@
-"""Keeps what must not cross a fork from crossing it."""
+"""Fork safety: what must not be inherited by a child, and work that a fork must not interrupt."""
 
 from __future__ import annotations
 
@@ -10,50 +10,53 @@ from weakref import WeakSet
 _LONGEST_DELAY = 10.0
 
 
-class Forgets(Protocol):
-    """Something that a forked child must let go of."""
+class ForgetsInChild(Protocol):
+    """An object that a forked child must not share with its parent."""
 
     def forget(self) -> None:
-        """Called in the child, right after the fork."""
+        """Reset the object; called in the child, right after the fork."""
 
 
-class LetsGo(Protocol):
-    """Something that must not even be there when a process forks."""
+class ReleasedBeforeFork(Protocol):
+    """An object with resources that must not be open when the process forks."""
 
-    def let_go(self) -> None:
-        """Called in the parent, right before the fork."""
+    def release_for_fork(self) -> None:
+        """Close the resources; called in the parent, right before the fork."""
 
 
 class _Turnstile:
-    """Work that a fork must not cut in two goes through here; a fork waits for its end.
+    """Lets short pieces of work finish before a fork, and makes new work wait for the fork.
 
-    Who works is entered first and looks for forks then, who forks does it the other way round: one
-    of them sees the other. So work takes the lock only while there is a fork.
+    A child that is forked in the middle of such work would inherit half of it, such as SQLite's
+    locks. A worker registers first, then checks for a fork; a fork sets its flag first, then waits
+    for the workers. So at least one of them sees the other, whatever the order of the two threads,
+    and the workers need the lock only while a fork is pending. A fork waits 10 s at most: forking
+    with some risk is better than never forking.
     """
 
     def __init__(self) -> None:
-        self.begin_anew()
+        self.reset()
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._working: set[object] = set()
         self._forking = 0
 
     def begin_work(self, work: object) -> None:
-        """Begins what no fork may cut in two; waits if one is under way. Keep it short."""
+        """Register short work that a fork must not interrupt; wait if a fork is pending."""
         self._working.add(work)
         if self._forking:
-            self._give_way(work)
+            self._wait_for_fork(work)
 
     def end_work(self, work: object) -> None:
-        """Ends what `begin_work` began with the same object; a second time does nothing."""
+        """Unregister the work; a second call does nothing."""
         self._working.discard(work)
         if self._forking:
             with self._lock:
                 self._changed.notify_all()
 
-    def _give_way(self, work: object) -> None:
+    def _wait_for_fork(self, work: object) -> None:
         # `with` on the lock itself: entering a Condition runs Python code, which a signal may cut.
         with self._lock:
             self._working.discard(work)
@@ -76,24 +79,24 @@ class _Turnstile:
 _turnstile = _Turnstile()
 begin_work = _turnstile.begin_work
 end_work = _turnstile.end_work
-_forgetting: WeakSet[Forgets] = WeakSet()
-_letting_go: WeakSet[LetsGo] = WeakSet()
+_forgetting: WeakSet[ForgetsInChild] = WeakSet()
+_released: WeakSet[ReleasedBeforeFork] = WeakSet()
 
 
-def forget_in_children(thing: Forgets) -> None:
-    """Has `thing.forget()` called in every forked child, for as long as `thing` lives."""
+def forget_in_children(thing: ForgetsInChild) -> None:
+    """Call `thing.forget()` in every forked child, for as long as `thing` exists."""
     _forgetting.add(thing)
 
 
-def let_go_before_forks(thing: LetsGo) -> None:
-    """Has `thing.let_go()` called before every fork, between two pieces of work."""
-    _letting_go.add(thing)
+def release_before_forks(thing: ReleasedBeforeFork) -> None:
+    """Call `thing.release_for_fork()` before every fork, while no work is registered."""
+    _released.add(thing)
 
 
 def _before_fork() -> None:
     _turnstile.begin_fork()
-    for thing in list(_letting_go):
-        thing.let_go()
+    for thing in list(_released):
+        thing.release_for_fork()
 
 
 def _after_fork_in_parent() -> None:
@@ -101,7 +104,7 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    _turnstile.begin_anew()
+    _turnstile.reset()
     for thing in list(_forgetting):
         thing.forget()
 

@@ -76,7 +76,7 @@ def test_a_file_that_is_no_database_is_left_alone(db_storage: Storage, text: byt
     with pytest.raises(oc.ChannelDamaged) as damaged:
         db_storage.open()
     assert damaged.value.path == str(db_storage.path)
-    assert "left as it was" in str(damaged.value)
+    assert "left unchanged" in str(damaged.value)
     assert content(db_storage.path.parent) == {db_storage.path.name: text}
 
 
@@ -459,6 +459,6 @@ def test_a_value_that_is_no_json_is_told_and_stays(db_storage: Storage) -> None:
         with closing(sqlite3.connect(db_storage.path)) as connection, connection:
             connection.execute("UPDATE documents SET value = ?", (text,))
         for attempt in (lambda: channel.get("a"), channel.get_all, channel.pop, channel.shift):
-            with pytest.raises(oc.ChannelDamaged, match=f"'{text}' is no JSON document"):
+            with pytest.raises(oc.ChannelDamaged, match=f"'{text}' is not a JSON document"):
                 attempt()
     assert channel.size() == 1

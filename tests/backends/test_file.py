@@ -19,7 +19,7 @@ from tinydb.table import Document, Table
 
 import ojobchannels as oc
 from ojobchannels.backends.local import paths as places
-from ojobchannels.backends.local.file_lock import Gate
+from ojobchannels.backends.local.file_lock import FileLock
 from ojobchannels.hookspecs import LeaseRequest
 
 if TYPE_CHECKING:
@@ -172,8 +172,8 @@ DAMAGED = {
     "binary": (b"\x00\x01\x02", "line 1"),
     "two documents": (b"{}\n{}", "line 2, column 1"),
     "NaN": (b'{"name": {"1": {"key": "a", "value": NaN}}}', "$.value: nan is not JSON"),
-    "no tables": (b"[]", "no JSON object of tables"),
-    "no entries": (b'{"name": []}', "'name' is no JSON object"),
+    "no tables": (b"[]", "not a JSON object of tables"),
+    "no entries": (b'{"name": []}', "'name' is not a JSON object"),
     "no number": (b'{"name": {"first": %s}}' % ENTRY.encode(), "'first'"),
     "negative": (b'{"name": {"-1": %s}}' % ENTRY.encode(), "'-1'"),
     "no entry": (b'{"name": {"1": 7}}', "entry 1"),
@@ -244,7 +244,7 @@ def test_a_damaged_file_gets_one_clear_error_and_is_left_as_it_was(
             attempt()
         assert damaged.value.path == str(file_storage.path)
         assert reason in damaged.value.reason
-        assert "left as it is" in str(damaged.value)
+        assert "left unchanged" in str(damaged.value)
         assert file_storage.path.read_bytes() == content
     file_storage.path.write_bytes(whole)
     assert channel.get("a") == 1
@@ -550,7 +550,7 @@ def test_a_folder_that_cannot_be_flushed_is_not_told_as_nothing_changed(
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", failing)
-    with pytest.raises(oc.ChannelUnavailable, match="the change is made") as told:
+    with pytest.raises(oc.ChannelUnavailable, match="the change is stored") as told:
         channel.set("a", 2)
     assert not isinstance(told.value, oc.StorageFull)
     assert "no room" in str(told.value)
@@ -621,7 +621,7 @@ def test_a_lock_record_that_is_not_whole_is_no_free_lock(
         with pytest.raises(oc.ChannelDamaged) as damaged:
             other.try_lock("nightly", ttl=60)
         assert damaged.value.path == str(record)
-        assert "'nightly' is not whole" in str(damaged.value)
+        assert "'nightly' is damaged" in str(damaged.value)
     for attempt in (
         lambda: other.lock_info("nightly"),
         lambda: other.force_unlock("nightly"),
@@ -717,7 +717,7 @@ def test_a_write_that_fails_right_after_another_leaves_the_index_in_step(
     """What one thread began to change in vain is not taken for what another has just stored."""
     channel = file_storage.open()
     channel.set_all({"a": 1, "b": 1})
-    leave, fsync = Gate.leave, os.fsync
+    leave, fsync = FileLock.release, os.fsync
     failing: list[Future[Any]] = []
     reached, may_fail = threading.Event(), threading.Event()
 
@@ -726,14 +726,14 @@ def test_a_write_that_fails_right_after_another_leaves_the_index_in_step(
         assert may_fail.wait(20)
         raise OSError(errno.ENOSPC, "no room")
 
-    def leaving(gate: Gate) -> None:
-        leave(gate)
-        if not failing and gate.path.name == "gate":
+    def leaving(lock: FileLock) -> None:
+        leave(lock)
+        if not failing and lock.path.name == "gate":
             monkeypatch.setattr(os, "fsync", full)
             failing.append(in_background(channel.set, "b", 2))
             assert reached.wait(20)
 
-    monkeypatch.setattr(Gate, "leave", leaving)
+    monkeypatch.setattr(FileLock, "release", leaving)
     channel.set("a", 2)
     may_fail.set()
     assert isinstance(failing[0].exception(20), oc.StorageFull)
@@ -784,7 +784,7 @@ def test_an_entry_whose_number_leaves_none_for_others_is_told(file_storage: Stor
     content = json.dumps({file_storage.name: {str(2**63 - 1): entry}})
     file_storage.path.write_text(content)
     channel = file_storage.open()
-    with pytest.raises(oc.ChannelDamaged, match="leaves none for new ones"):
+    with pytest.raises(oc.ChannelDamaged, match="is too large to add another entry"):
         channel.set("b", 2)
     assert file_storage.path.read_text() == content
     assert file_storage.open().get_all() == [1]

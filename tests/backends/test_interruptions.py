@@ -1,4 +1,4 @@
-"""Exceptions of signal handlers: wherever they strike, no lock, gate or connection stays taken."""
+"""Exceptions of signal handlers: wherever they strike, no lock or connection stays in use."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def strike(*_):
     if armed:  # another thread may have been sent the signal, and pass it on late
         raise random.choice((Struck, StruckToo))
 
-def left_at_the_door(error):
+def left_to_the_caller(error):
     # Python itself may raise between the return of `lock` and the first step of `__enter__`, or
-    # before the first step of `__exit__`: then the lease is whole, in the hands of its caller.
+    # before the first step of `__exit__`: then the lease is whole, and belongs to its caller.
     frames = []
     at = error.__traceback__
     while at is not None:
@@ -65,7 +65,7 @@ def look(turn, name):
 
 faulthandler.dump_traceback_later(facts["turns"] / 10, exit=True)
 signal.signal(signal.SIGALRM, strike)
-struck, doors, where = 0, 0, None
+struck, left, where = 0, 0, None
 with oc.open_channel(given["name"], given["config"]) as other, ThreadPoolExecutor(1) as pool:
     took = []
     for turn in range(20):
@@ -85,9 +85,9 @@ with oc.open_channel(given["name"], given["config"]) as other, ThreadPoolExecuto
                 armed = False
         except (Struck, StruckToo) as error:
             struck += 1
-            lease = left_at_the_door(error)
+            lease = left_to_the_caller(error)
             if lease is not None:
-                doors += 1
+                left += 1
                 lease.release()
             where = error
         try:
@@ -95,23 +95,23 @@ with oc.open_channel(given["name"], given["config"]) as other, ThreadPoolExecuto
         except BaseException:
             traceback.print_exception(where)
             raise
-say([struck, doors])
+say([struck, left])
 """
 
 
-def test_an_exception_of_a_signal_handler_leaves_nothing_taken(
+def test_an_exception_of_a_signal_handler_leaves_nothing_in_use(
     storage: Storage, start_worker: StartWorker
 ) -> None:
     """At random instants of lock, set, get and release, hundreds of times."""
     worker = start_worker(STRIKE, storage, turns=600)
-    struck, doors = worker.hear()
+    struck, left = worker.hear()
     assert struck > 50
-    assert doors < struck / 10
+    assert left < struck / 10
     assert worker.end() == 0
 
 
-class Meddler:
-    """A clock that calls the channel whose operation asks for the time, as a handler might."""
+class CallingClock:
+    """A clock that calls the channel whose operation reads it, as a signal handler might."""
 
     epoch = "boot-1/1"
 
@@ -133,8 +133,8 @@ class Meddler:
 
 
 def test_a_call_in_the_middle_of_another_is_refused_at_once(file_storage: Storage) -> None:
-    """A handler that uses the interrupted handle neither hangs nor spoils the work under way."""
-    clock = Meddler()
+    """A handler that uses the interrupted handle neither hangs nor damages that call."""
+    clock = CallingClock()
     channel = file_storage.open(clock=clock)
     lease = channel.lock("nightly", ttl=60)
     clock.call = lambda: channel.lock("nightly", ttl=60)
@@ -146,10 +146,10 @@ def test_a_call_in_the_middle_of_another_is_refused_at_once(file_storage: Storag
     lease.release()
 
 
-def test_an_interrupted_wait_leaves_no_bell(
+def test_an_interrupted_wait_leaves_no_fifo(
     shared_storage: Storage, start_worker: StartWorker
 ) -> None:
-    """Nothing of a waiter that was struck stays in the waiting room."""
+    """Nothing of an interrupted waiter stays in the folder of waiters."""
     channel = shared_storage.open()
     lease = channel.lock("nightly", ttl=60)
     worker = start_worker(
@@ -193,7 +193,7 @@ class Struck(BaseException):
 
 
 def strike_at(line: int, change: Callable[[], object]) -> bool:
-    """Raises at that line, counted as they run, of the module that keeps documents in memory."""
+    """Raise at the given executed line of the module that keeps documents in memory."""
     left = line
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
@@ -229,10 +229,10 @@ CHANGES: dict[str, Callable[[oc.Channel], object]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_change_in_memory_that_is_interrupted_is_there_whole_or_not_at_all(
+def test_an_interrupted_change_in_memory_is_complete_or_absent(
     simple_storage: Storage, change: Callable[[oc.Channel], object]
 ) -> None:
-    """At any line of it: no old value is gone without the new one, no batch is half done."""
+    """At any line: no old value is lost without the new one, no batch is half done."""
     before = {"a": 1, "b": 2, "c": 3}
     with simple_storage.open() as changed:
         changed.set_all(before)
@@ -248,21 +248,21 @@ def test_a_change_in_memory_that_is_interrupted_is_there_whole_or_not_at_all(
     assert line > 3
 
 
-def test_a_second_signal_while_things_are_given_back_leaves_nothing_taken(
+def test_a_second_signal_during_the_clean_up_leaves_nothing_in_use(
     file_storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The giving back is begun anew, and other handles can write."""
+    """The clean-up is repeated, and other handles can write."""
     channel, other = file_storage.open(), file_storage.open()
     table = channel.hook.set.get_hookimpls()[0].plugin._table
-    give_back = table.give_back
+    clean_up = table.clean_up
     signals = [KeyboardInterrupt("first"), KeyboardInterrupt("second")]
 
     def struck() -> None:
         if signals:
             raise signals.pop(0)
-        give_back()
+        clean_up()
 
-    monkeypatch.setattr(table, "give_back", struck)
+    monkeypatch.setattr(table, "clean_up", struck)
     with pytest.raises(KeyboardInterrupt, match="second"):
         channel.set("key", 1)
     other.set("key", 2)

@@ -1,4 +1,4 @@
-"""Waiting rooms of `file` and `db`: who is called when a lock is freed, and who may pass it by."""
+"""The waiters of `file` and `db`: which one is woken by an unlock, and for how long it is first."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _LONG = 30
 
 
-class Room:
-    """A lock that a holder has, and its waiters; for how long they are awaited, the test says."""
+class Queue:
+    """A held lock and its waiters."""
 
     def __init__(
         self, storage: Storage, in_background: Background, asleep: threading.Semaphore
@@ -35,12 +35,12 @@ class Room:
         self._asleep = asleep
         self.storage = storage
         self.channel = storage.open()
-        granted = self.ask("holder")
+        granted = self.request("holder")
         assert isinstance(granted, Granted)
         self.fence = granted.fence
 
-    def ask(self, token: str, channel: oc.Channel | None = None) -> Granted | Busy:
-        """Asks for the lock."""
+    def request(self, token: str, channel: oc.Channel | None = None) -> Granted | Busy:
+        """Request the lock."""
         hook = (channel or self.channel).hook
         answer: Granted | Busy = hook.lock(
             name="nightly", token=token, ttl=60_000, holder={}, waits=True
@@ -48,17 +48,17 @@ class Room:
         return answer
 
     def unlock(self, token: str) -> bool:
-        """Gives up the lock, or a place among its waiters."""
+        """Release the lock, or leave the queue."""
         answer: bool = self.channel.hook.unlock(name="nightly", token=token)
         return answer
 
-    def look(self, token: str) -> None:
-        """Has somebody wait who returns at once: the lease that it was refused under is over."""
+    def check(self, token: str) -> None:
+        """Wait with an outdated fence, which returns at once."""
         self.channel.hook.wait(name="nightly", seen_fence=0, token=token, timeout=_LONG * 1000)
 
-    def seat(self, token: str, channel: oc.Channel | None = None) -> Future[Any]:
-        """Has somebody wait; returns when that one sleeps."""
-        waits = self._in_background(
+    def wait(self, token: str, channel: oc.Channel | None = None) -> Future[Any]:
+        """Wait in the background; return once the waiter sleeps."""
+        waiting = self._in_background(
             (channel or self.channel).hook.wait,
             name="nightly",
             seen_fence=self.fence,
@@ -66,121 +66,121 @@ class Room:
             timeout=_LONG * 1000,
         )
         assert self._asleep.acquire(timeout=_LONG)
-        return waits
+        return waiting
 
 
 @pytest.fixture(autouse=True)
 def now(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The time in which a called waiter has to come; it stands still until the test sets it."""
+    """The clock of reservations; it does not move until the test sets it."""
     times = [lock_record.now()]
     monkeypatch.setattr(lock_record, "now", lambda: times[-1])
     return times
 
 
 @pytest.fixture
-def room(
+def queue(
     shared_storage: Storage, in_background: Background, monkeypatch: pytest.MonkeyPatch
-) -> Room:
+) -> Queue:
     """A held lock on each type in turn."""
     asleep = threading.Semaphore(0)
     known: set[object] = set()
-    doze = waiters._Seat.doze
+    wait = waiters._Waiter.wait
 
-    def counted(seat: waiters._Seat, seconds: float) -> bool:
-        if seat not in known:
-            known.add(seat)
+    def counted(waiter: waiters._Waiter, seconds: float) -> bool:
+        if waiter not in known:
+            known.add(waiter)
             asleep.release()
-        return doze(seat, seconds)
+        return wait(waiter, seconds)
 
-    monkeypatch.setattr(waiters._Seat, "doze", counted)
-    return Room(shared_storage, in_background, asleep)
+    monkeypatch.setattr(waiters._Waiter, "wait", counted)
+    return Queue(shared_storage, in_background, asleep)
 
 
-def test_the_longest_waiting_is_called_and_nobody_passes_it(room: Room) -> None:
-    """Neither one that waits for less long, nor a newcomer on another handle."""
-    first = room.seat("first")
-    room.seat("second")
-    assert room.unlock("holder") is True
+def test_the_longest_waiting_waiter_is_woken_and_nothing_overtakes_it(queue: Queue) -> None:
+    """Neither a later waiter, nor a newcomer on another handle."""
+    first = queue.wait("first")
+    queue.wait("second")
+    assert queue.unlock("holder") is True
     first.result(_LONG)
-    for other, channel in (("second", None), ("newcomer", room.storage.open())):
-        assert isinstance(room.ask(other, channel), Busy)
-    assert room.channel.lock_info("nightly") is None
-    assert isinstance(room.ask("first"), Granted)
-    room.unlock("first")
+    for other, channel in (("second", None), ("newcomer", queue.storage.open())):
+        assert isinstance(queue.request(other, channel), Busy)
+    assert queue.channel.lock_info("nightly") is None
+    assert isinstance(queue.request("first"), Granted)
+    queue.unlock("first")
 
 
-def test_a_waiter_keeps_its_place_from_one_wait_to_the_next(room: Room) -> None:
-    """Who looked at the lock in between is no newcomer."""
-    room.look("first")
-    room.seat("second")
-    room.seat("first")
-    room.unlock("holder")
-    assert isinstance(room.ask("second"), Busy)
-    assert isinstance(room.ask("first"), Granted)
-    room.unlock("first")
+def test_a_waiter_keeps_its_position_from_one_wait_to_the_next(queue: Queue) -> None:
+    """A waiter that returned in between is not a newcomer."""
+    queue.check("first")
+    queue.wait("second")
+    queue.wait("first")
+    queue.unlock("holder")
+    assert isinstance(queue.request("second"), Busy)
+    assert isinstance(queue.request("first"), Granted)
+    queue.unlock("first")
 
 
-def test_who_is_called_and_stays_away_is_passed_over(room: Room, now: list[int]) -> None:
-    """After 20 ms, since it may be stopped or dead."""
-    room.seat("first")
-    room.unlock("holder")
-    now.append(now[-1] + lock_record.FIRST_SAY - 1)
-    refused = room.ask("newcomer")
+def test_a_woken_waiter_that_does_not_come_is_passed_over(queue: Queue, now: list[int]) -> None:
+    """After 20 ms, because it may be stopped or dead."""
+    queue.wait("first")
+    queue.unlock("holder")
+    now.append(now[-1] + lock_record.RESERVED - 1)
+    refused = queue.request("newcomer")
     assert isinstance(refused, Busy)
     assert refused.remaining == 1
     now.append(now[-1] + 1)
-    assert isinstance(room.ask("newcomer"), Granted)
+    assert isinstance(queue.request("newcomer"), Granted)
 
 
-def test_a_clock_that_began_anew_keeps_no_lock_from_anybody(room: Room, now: list[int]) -> None:
-    """A record from before a reboot tells of a time that this boot has not seen."""
-    room.seat("first")
-    room.unlock("holder")
+def test_a_reservation_from_before_a_reboot_blocks_nobody(queue: Queue, now: list[int]) -> None:
+    """Its time is one that the clock of this boot has not reached."""
+    queue.wait("first")
+    queue.unlock("holder")
     now.append(1)
-    assert isinstance(room.ask("newcomer"), Granted)
+    assert isinstance(queue.request("newcomer"), Granted)
 
 
-def test_who_is_called_and_gives_up_passes_the_call_on(room: Room) -> None:
-    """To the next that waits, and at last to anybody."""
-    first, second = room.seat("first"), room.seat("second")
-    room.unlock("holder")
+def test_a_woken_waiter_that_gives_up_wakes_the_next(queue: Queue) -> None:
+    """After the last waiter, the lock is free for any process."""
+    first, second = queue.wait("first"), queue.wait("second")
+    queue.unlock("holder")
     first.result(_LONG)
-    assert room.unlock("first") is False
+    assert queue.unlock("first") is False
     second.result(_LONG)
-    assert isinstance(room.ask("newcomer"), Busy)
-    assert room.unlock("second") is False
-    assert isinstance(room.ask("newcomer"), Granted)
+    assert isinstance(queue.request("newcomer"), Busy)
+    assert queue.unlock("second") is False
+    assert isinstance(queue.request("newcomer"), Granted)
 
 
-def test_closing_a_handle_gives_up_the_calls_that_its_waiters_got(room: Room) -> None:
-    """Whether they woke already or not."""
-    closing = room.storage.open()
-    called = room.seat("first", closing)
-    room.seat("second", closing)
-    room.unlock("holder")
-    called.result(_LONG)
+def test_closing_a_handle_gives_up_the_reservations_of_its_waiters(queue: Queue) -> None:
+    """Whether they returned already or not."""
+    closing = queue.storage.open()
+    woken = queue.wait("first", closing)
+    queue.wait("second", closing)
+    queue.unlock("holder")
+    woken.result(_LONG)
     closing.close()
-    assert isinstance(room.ask("newcomer"), Granted)
+    assert isinstance(queue.request("newcomer"), Granted)
 
 
-def test_the_bell_of_a_dead_waiter_holds_nobody_up(room: Room, tmp_path: Path) -> None:
-    """It is taken away, and the next is called."""
-    waits = room.seat("first")
-    (bell,) = tmp_path.glob("*.ojob/waiting/*/*")
-    dead = bell.with_name(f"{0:020d}-7-1-1")
+def test_the_fifo_of_a_dead_waiter_delays_nobody(queue: Queue, tmp_path: Path) -> None:
+    """It is removed, and the next waiter is woken."""
+    waiting = queue.wait("first")
+    (fifo,) = tmp_path.glob("*.ojob/waiting/*/*")
+    dead = fifo.with_name(f"{0:020d}-7-1-1")
     os.mkfifo(dead)
-    room.unlock("holder")
-    waits.result(_LONG)
-    assert isinstance(room.ask("newcomer"), Busy)
-    assert isinstance(room.ask("first"), Granted)
+    queue.unlock("holder")
+    waiting.result(_LONG)
+    assert isinstance(queue.request("newcomer"), Busy)
+    assert isinstance(queue.request("first"), Granted)
     assert list(tmp_path.glob("*.ojob/waiting/*/*")) == []
 
 
-def test_nothing_is_left_of_a_waiting_room(room: Room, tmp_path: Path) -> None:
-    """The folder of a lock goes with the last handle that waited there."""
-    waits = room.seat("first")
-    room.unlock("holder")
-    waits.result(_LONG)
-    room.ask("first")
-    room.channel.close()
+def test_nothing_is_left_of_the_waiters_of_a_lock(queue: Queue, tmp_path: Path) -> None:
+    """The folder of a lock is removed with the last handle that waited there."""
+    waiting = queue.wait("first")
+    queue.unlock("holder")
+    waiting.result(_LONG)
+    queue.request("first")
+    queue.channel.close()
     assert list(tmp_path.glob("*.ojob/waiting/*")) == []

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 
 import click
@@ -108,11 +109,11 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
         ),
         (
             "history --limit",
-            "option '--limit' requires an argument (ojob history --help tells more)",
+            "*'--limit'* (ojob history --help tells more)",
         ),
-        ("run", "missing argument 'FILE' (ojob run --help tells more)"),
-        ("prune", "missing option '--older-than' (ojob prune --help tells more)"),
-        ("check a b", "got unexpected extra argument (b) (ojob check --help tells more)"),
+        ("run", "*'FILE'* (ojob run --help tells more)"),
+        ("prune", "*'--older-than'* (ojob prune --help tells more)"),
+        ("check a b", "*(b)* (ojob check --help tells more)"),
         ("run f.yaml day", "command line: 'day' is no argument; write key=value"),
     ],
 )
@@ -121,7 +122,8 @@ def test_a_wrong_call_exits_with_2_and_a_line_that_says_what_to_do(
 ) -> None:
     """The line names what was probably meant, and the help that tells more."""
     done = ojob(*call.split())
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"ojob: {said}\n")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert fnmatch(done.stderr, f"ojob: {said}\n"), done.stderr
 
 
 def test_without_a_command_the_help_is_printed_on_stderr(ojob: Ojob) -> None:

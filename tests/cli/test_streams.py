@@ -1,5 +1,6 @@
 """Standard streams that are closed, full, or without a reader, and what ``ojob`` does then."""
 
+import errno
 import fcntl
 import json
 import os
@@ -109,7 +110,7 @@ LOOKING = (
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
     ("redirect", "reason"),
-    [(">/dev/full", "No space left on device"), (">&-", "it is closed")],
+    [(">/dev/full", os.strerror(errno.ENOSPC)), (">&-", "it is closed")],
 )
 @pytest.mark.parametrize("words", LOOKING, ids=" ".join)
 def test_an_answer_that_cannot_be_written_is_one_line_on_stderr_and_status_2(

@@ -1,4 +1,4 @@
-"""What must not be cut in two by a fork: each waits for the other."""
+"""Forks wait for short work, and new work waits for a fork."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import ojobchannels as oc
-from ojobchannels.host.forks import begin_work, end_work, let_go_before_forks
+from ojobchannels.host.forks import begin_work, end_work, release_before_forks
 
 if TYPE_CHECKING:
     from tests.conftest import Storage
@@ -27,7 +27,7 @@ def _fork() -> None:
 
 
 def test_work_that_begins_during_a_fork_waits_for_its_end() -> None:
-    """No connection is taken between the moment when all are let go and the fork itself."""
+    """No connection is opened between the closing of all connections and the fork itself."""
     work, began = object(), threading.Event()
     early: list[bool] = []
 
@@ -37,13 +37,13 @@ def test_work_that_begins_during_a_fork_waits_for_its_end() -> None:
         end_work(work)
 
     class Forking:
-        def let_go(self) -> None:
+        def release_for_fork(self) -> None:
             worker.start()
             early.append(began.wait(_A_MOMENT))
 
     worker = threading.Thread(target=do)
     forking = Forking()
-    let_go_before_forks(forking)
+    release_before_forks(forking)
     _fork()
     worker.join(10)
     assert (early, began.is_set()) == ([False], True)
@@ -51,7 +51,7 @@ def test_work_that_begins_during_a_fork_waits_for_its_end() -> None:
 
 
 def test_a_fork_waits_for_the_end_of_work() -> None:
-    """A connection in somebody's hands comes back before the process forks."""
+    """A connection in use is returned before the process forks."""
     work, forked = object(), threading.Event()
 
     def fork() -> None:
@@ -65,13 +65,15 @@ def test_a_fork_waits_for_the_end_of_work() -> None:
         early = forked.wait(_A_MOMENT)
     finally:
         end_work(work)
-        end_work(work)  # a second time does nothing
+        end_work(work)  # a second call does nothing
     forker.join(10)
     assert (early, forked.is_set()) == (False, True)
 
 
-def test_a_fork_does_not_wait_for_what_failed_as_its_database_is_gone(db_storage: Storage) -> None:
-    """Also where the loss of a lease is all that is told of it."""
+def test_a_fork_does_not_wait_for_work_that_failed(
+    db_storage: Storage,
+) -> None:
+    """Its database is gone; also where the only error is the loss of a lease."""
     with db_storage.open() as channel:
         leases = [channel.lock(name, ttl=60) for name in ("a", "b")]
         db_storage.path.rename(db_storage.path.with_name("away"))
@@ -82,11 +84,11 @@ def test_a_fork_does_not_wait_for_what_failed_as_its_database_is_gone(db_storage
                 end()
     began = time.monotonic()
     _fork()
-    assert time.monotonic() - began < 8  # it waits for ten seconds, and goes on then
+    assert time.monotonic() - began < 8  # it would wait ten seconds, then continue
 
 
-def test_many_at_work_and_a_fork_now_and_then_never_wait_for_each_other_for_ever() -> None:
-    """Whoever comes first goes on, and who waits is told when it may."""
+def test_many_workers_and_forks_never_deadlock() -> None:
+    """The first to come continues, and the other is woken."""
     over = threading.Event()
     done: list[bool] = []
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
 from typing import Any, Literal
 
 from ojobchannels.backends import lock_record
@@ -12,11 +11,10 @@ from ojobchannels.backends.db import statements
 from ojobchannels.backends.db.connections import Connections, StorageReplaced
 from ojobchannels.backends.db.errors import explain
 from ojobchannels.backends.local import paths
-from ojobchannels.backends.local.base import LOOK_FOR_CHANGES, OneHost, operation, translated
-from ojobchannels.backends.local.paths import Place
-from ojobchannels.backends.local.waiters import number_of, take_away, waiter_at
+from ojobchannels.backends.local.base import LocalBackend, operation
+from ojobchannels.backends.local.paths import StoragePath
+from ojobchannels.backends.local.waiters import number_of, remove_fifo, waiter_of
 from ojobchannels.backends.lock_record import LockRecord
-from ojobchannels.changes import Versions
 from ojobchannels.documents import (
     Document,
     Item,
@@ -37,12 +35,10 @@ from ojobchannels.errors import (
 from ojobchannels.hookspecs import (
     ABSENT,
     MISSING,
-    Adopted,
     Busy,
     Compared,
     Granted,
     LeaseRequest,
-    LockInfo,
     hookimpl,
 )
 from ojobchannels.host.clock import Clock
@@ -51,14 +47,15 @@ from ojobchannels.host.clock import Clock
 def open_backend(
     channel: str, file: str, durable: bool, timeout: float, clock: Clock
 ) -> DatabaseBackend:
-    """Opens the database, or makes a new one.
+    """Open the database, or create it.
 
     Raises:
-        ChannelDamaged: It is no database, another program's, or of a later version.
-        ChannelUnavailable: It cannot be opened or written.
+        ChannelDamaged: The file is not a database, or belongs to another program or a later
+            version.
+        ChannelUnavailable: The database cannot be opened or written.
     """
-    place = paths.prepare(channel, paths.locate(file))
-    backend = DatabaseBackend(channel, place, durable, timeout, clock)
+    storage = paths.prepare(channel, paths.locate(file))
+    backend = DatabaseBackend(channel, storage, durable, timeout, clock)
     try:
         backend.prepare()
     except BaseException:
@@ -67,27 +64,27 @@ def open_backend(
     return backend
 
 
-class DatabaseBackend(OneHost):
+class DatabaseBackend(LocalBackend):
     """One handle on the database.
 
-    Document writes are flushed to the disk at commit, lock rows are not: a power cut ends their
-    holder as well, and fences follow the wall clock.
+    Document writes are flushed to the disk at commit; lock rows are not, because a power cut ends
+    their holders as well, and fences follow the wall clock.
     """
 
     def __init__(
-        self, channel: str, place: Place, durable: bool, timeout: float, clock: Clock
+        self, channel: str, storage: StoragePath, durable: bool, timeout: float, clock: Clock
     ) -> None:
-        super().__init__(channel, place, clock, timeout)
-        self._connections = Connections(channel, place, timeout, clock)
+        super().__init__(channel, storage, clock, timeout)
+        self._connections = Connections(channel, storage, timeout, clock)
         self._level: Literal["FULL", "NORMAL"] = "FULL" if durable else "NORMAL"
 
     @operation
     def prepare(self) -> None:
-        """Checks the database, makes what is missing, and sweeps fences that time has overtaken."""
+        """Check the database, create its tables, and delete lock rows that are a day old."""
         with self._connections.writing("NORMAL") as connection:
-            fault = statements.prepare(connection)
-            if fault:
-                raise ChannelDamaged(self.channel, str(self.place.path), *fault)
+            mismatch = statements.prepare(connection)
+            if mismatch:
+                raise ChannelDamaged(self.channel, str(self.storage.path), *mismatch)
             connection.execute(statements.SWEEP_LOCKS)
 
     @hookimpl
@@ -183,18 +180,8 @@ class DatabaseBackend(OneHost):
 
     @hookimpl
     @operation
-    def pop(self) -> Document:
-        return self._take("max")
-
-    @hookimpl
-    @operation
-    def shift(self) -> Document:
-        return self._take("min")
-
-    @hookimpl
-    @operation
     def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
-        asked = {
+        parameters = {
             **self._named(name, token),
             "ttl": ttl * 1000,
             "alive": self.liveness.offset(),
@@ -204,37 +191,26 @@ class DatabaseBackend(OneHost):
             "waiter": number_of(token),
         }
         while True:
-            asked["now"] = lock_record.now()
+            parameters["now"] = lock_record.now()
             with self._connections.writing("NORMAL") as connection:
-                row = connection.execute(statements.LOCK, asked).fetchone()
+                row = connection.execute(statements.LOCK, parameters).fetchone()
             if row is not None:
-                self.room.leave(token)
+                self.waiters.withdraw(token)
                 fence, previous, previous_fence = row
                 if previous is None:
                     return Granted(fence, None)
                 return Granted(fence, {**decode(previous), "fence": previous_fence})
             record = self._read_lock(name)
             left = self.left(record)
-            kept = lock_record.kept_from(record, asked["waiter"])
-            if kept:
-                return lock_record.busy_with_calling(record, kept)
+            reserved = lock_record.reserved_for_other(record, parameters["waiter"])
+            if reserved:
+                return lock_record.busy_reserved(record, reserved)
             if not left:
-                asked |= {"dead": record.token or None, "dead_alive": record.alive}
+                parameters |= {"dead": record.token or None, "dead_alive": record.alive}
             elif record.token == token:
                 return Granted(record.fence, None)
             else:
                 return lock_record.busy(record, left)
-
-    @hookimpl
-    @operation
-    def unlock(self, name: str, token: str) -> bool:
-        try:
-            return self._free(name, token)
-        except StorageReplaced:
-            return False
-        finally:
-            self.room.leave(token)
-            self.end_branch(token)
 
     @hookimpl
     @operation
@@ -248,86 +224,26 @@ class DatabaseBackend(OneHost):
 
     @hookimpl
     @operation
-    def adopt(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | bool:
-        alive = lock_record.NOBODY if holder is None else self.liveness.offset()
-        record = self._adopt(name, token, alive, holder)
-        if record is None:
-            return False
-        self.end_branch(token)
-        return lock_record.adopted(record, self.clock)
-
-    @hookimpl
-    @operation
-    def share(self, name: str, token: str) -> list[int] | bool:
-        descriptor, alive = self.branch(name, token, self._read_lock)
-        if self._adopt(name, token, alive, None) is None:
-            self.end_branch(token)
-            return False
-        return [descriptor] if alive else []
-
-    @hookimpl
-    @operation
-    def lock_info(self, name: str) -> LockInfo | None:
-        return self._info(name)
-
-    @hookimpl
-    @operation
-    def locks(self) -> list[LockInfo]:
-        with self._connections.reading() as connection:
-            rows = connection.execute(statements.HELD_LOCKS, self._mine).fetchall()
-        infos = (self._info(row[0]) for row in rows)
-        return [info for info in infos if info]
-
-    @hookimpl
-    @operation
-    def force_unlock(self, name: str) -> LockInfo | None:
-        with self._connections.transaction("NORMAL") as connection:
-            record = self._read_row(connection, name)
-            left = self.left(record)
-            if not left:
-                return None
-            connection.execute(statements.FORCE_UNLOCK, self._named(name))
-        take_away(self.room.call(name))
-        return lock_record.info(name, record, left, self.clock)
-
-    @hookimpl
-    @translated
-    def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
-        self.wait_for(name, seen_fence, token, timeout, lambda: self._look_at(name))
-        return True
-
-    @hookimpl
-    def subscribe(self, ring: Callable[[], None]) -> Versions:
-        return Versions(self._version, LOOK_FOR_CHANGES)
-
-    @hookimpl
-    def close(self) -> bool:
-        self.stop_waiting(self._free)
-        self._connections.close()
-        return True
-
-    @hookimpl
-    @operation
     def destroy(self) -> bool:
         with self._connections.writing(self._level) as connection:
             connection.execute(statements.DESTROY, self._mine)
         return True
 
-    def give_back(self) -> None:
-        """Ends a loan that the present operation did not end."""
-        self._connections.give_back()
+    def clean_up(self) -> None:
+        """Return the connection that the current operation of this thread still holds."""
+        self._connections.clean_up()
 
     def translate(self, error: Exception) -> ChannelError | None:
-        """Returns the error of ours for one of SQLite's, or of the system's."""
+        """Return our error for an error of SQLite or of the system."""
         if isinstance(error, json.JSONDecodeError):
-            advice = "mend it with the sqlite3 shell, or restore the database from a copy"
-            path = str(self.place.path)
-            return ChannelDamaged(self.channel, path, f"{error.doc!r} is no JSON document", advice)
+            advice = "repair it with the sqlite3 shell, or restore the database from a copy"
+            path, reason = str(self.storage.path), f"{error.doc!r} is not a JSON document"
+            return ChannelDamaged(self.channel, path, reason, advice)
         if not isinstance(error, sqlite3.Error):
             return super().translate(error)
         if self.closed:
             return ChannelClosed(self.channel)
-        return explain(self.channel, self.place.path, self.timeout, error)
+        return explain(self.channel, self.storage.path, self.timeout, error)
 
     @property
     def _mine(self) -> dict[str, Any]:
@@ -352,26 +268,42 @@ class DatabaseBackend(OneHost):
             mark = connection.execute(statements.READ_MARK, self._keyed(key)).fetchone()[0]
             raise StaleFence(self.channel, key.document, fence, mark)
 
-    def _take(self, end: Literal["max", "min"]) -> Document:
+    def _take(self, newest_first: bool) -> Document:
+        end = "max" if newest_first else "min"
         with self._connections.transaction(self._level) as connection:
             rows = connection.execute(statements.TAKE.format(end=end), self._mine).fetchall()
             return decode(rows[0][0]) if rows else MISSING
 
     def _free(self, name: str, token: str) -> bool:
-        asked = {**self._named(name, token), "waiter": number_of(token)}
+        try:
+            return self._unlock_row(name, token)
+        except StorageReplaced:
+            return False
+
+    def _unlock_row(self, name: str, token: str) -> bool:
+        parameters = {**self._named(name, token), "waiter": number_of(token)}
         with self._connections.writing("NORMAL") as connection:
-            bell = self.room.call(name)  # it comes to this gate later than we leave it
-            asked["called"] = waiter_at(bell)
-            asked["kept_until"] = lock_record.kept_until() if bell else 0
-            held = self._if_held(connection, statements.UNLOCK, asked) is not None
-            freed = held or connection.execute(statements.CALL_NEXT, asked).rowcount > 0
-        bell = bell or (self.room.call(name) if freed else "")  # who came meanwhile saw it held
-        if bell:
-            take_away(bell)
+            fifo = self.waiters.wake_next(name)  # it waits for the file lock until we release it
+            parameters["woken"] = waiter_of(fifo)
+            parameters["reserved_until"] = lock_record.reserved_until() if fifo else 0
+            held = self._if_held(connection, statements.UNLOCK, parameters) is not None
+            freed = held or connection.execute(statements.WAKE_NEXT, parameters).rowcount > 0
+        if freed and not fifo:
+            fifo = self.waiters.wake_next(name)  # a waiter that came meanwhile saw the lock held
+        if fifo:
+            remove_fifo(fifo)
         return held
 
+    def _force_free(self, name: str) -> tuple[LockRecord, int]:
+        with self._connections.transaction("NORMAL") as connection:
+            record = self._read_row(connection, name)
+            left = self.left(record)
+            if left:
+                connection.execute(statements.FORCE_UNLOCK, self._named(name))
+            return record, left
+
     def _extend_all(self, leases: list[LeaseRequest], timeout: float | None) -> list[bool]:
-        """Extends; a lease whose record went away with the database is lost."""
+        """Extend leases; a lease whose record was deleted with the database is lost."""
         try:
             with self._connections.transaction("NORMAL", timeout) as connection:
                 return [self._extend(connection, *lease) for lease in leases]
@@ -379,47 +311,49 @@ class DatabaseBackend(OneHost):
             return [False] * len(leases)
 
     def _extend(self, connection: sqlite3.Connection, name: str, token: str, ttl: int) -> bool:
-        asked = {**self._named(name, token), "ttl": ttl * 1000}
-        return self._if_held(connection, statements.EXTEND, asked) is not None
+        parameters = {**self._named(name, token), "ttl": ttl * 1000}
+        return self._if_held(connection, statements.EXTEND, parameters) is not None
 
     def _adopt(
         self, name: str, token: str, alive: int, holder: dict[str, Any] | None
     ) -> LockRecord | None:
-        told = None if holder is None else encode(holder)
-        asked = {**self._named(name, token), "alive": alive, "holder": told}
+        info = None if holder is None else encode(holder)
+        parameters = {**self._named(name, token), "alive": alive, "holder": info}
         with self._connections.writing("NORMAL") as connection:
-            row = self._if_held(connection, statements.ADOPT, asked)
+            row = self._if_held(connection, statements.ADOPT, parameters)
         return None if row is None else _record(row)
 
     def _if_held(
-        self, connection: sqlite3.Connection, statement: str, asked: dict[str, Any]
+        self, connection: sqlite3.Connection, statement: str, parameters: dict[str, Any]
     ) -> tuple[Any, ...] | None:
-        """Changes the lock if the token holds it; of another handle's lease, if that one lives."""
-        token = asked["token"]
-        asked |= {"mine": self.liveness.offset(), "seen": self.branched(token)}
-        row: tuple[Any, ...] | None = connection.execute(statement, asked).fetchone()
+        """Change the lock if the token holds it, and return its row.
+
+        The statement knows the liveness bytes of this handle only. If the lease belongs to another
+        handle, it is executed again once that handle's process is known to be alive.
+        """
+        token = parameters["token"]
+        parameters |= {"mine": self.liveness.offset(), "seen": self.shared_offset(token)}
+        row: tuple[Any, ...] | None = connection.execute(statement, parameters).fetchone()
         if row is None:
-            record = self._read_row(connection, asked["name"])
+            record = self._read_row(connection, parameters["name"])
             if self.holds(record, token):
-                asked["seen"] = record.alive
-                row = connection.execute(statement, asked).fetchone()
+                parameters["seen"] = record.alive
+                row = connection.execute(statement, parameters).fetchone()
         return row
 
     @operation
-    def _look_at(self, name: str) -> LockRecord:
-        return self._read_lock(name)
-
-    @operation
     def _version(self) -> object:
-        """Returns what differs after any commit: of others on a connection, or by itself."""
         with self._connections.reading() as connection:
-            others = connection.execute("PRAGMA data_version").fetchone()[0]
-            return connection, others, connection.total_changes
+            by_others = connection.execute("PRAGMA data_version").fetchone()[0]
+            return connection, by_others, connection.total_changes
 
-    def _info(self, name: str) -> LockInfo | None:
-        record = self._read_lock(name)
-        left = self.left(record)
-        return lock_record.info(name, record, left, self.clock) if left else None
+    def _close_storage(self) -> None:
+        self._connections.close()
+
+    def _lock_names(self) -> list[str]:
+        with self._connections.reading() as connection:
+            rows = connection.execute(statements.HELD_LOCKS, self._mine).fetchall()
+        return [row[0] for row in rows]
 
     def _read_lock(self, name: str) -> LockRecord:
         with self._connections.reading() as connection:

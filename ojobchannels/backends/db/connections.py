@@ -1,14 +1,14 @@
-"""SQLite connections of one handle: pooled, one user at a time, never carried across a fork.
+"""SQLite connections of one handle: pooled, used by one thread at a time, closed before a fork.
 
 Every SQLite before 3.51.3 can corrupt a database in WAL mode when a checkpoint races with another
-and with a writer that starts the log anew (sqlite.org/wal.html, "The WAL-Reset Bug"). So no
-connection checkpoints on its own: one does, now and then, behind the gate that all our writers
-pass. The gate also spares them the busy handler, whose sleeps grow to 100 ms and let some writers
-starve.
+checkpoint and with a writer that restarts the log (sqlite.org/wal.html, "The WAL-Reset Bug"). So
+automatic checkpoints are off: a connection makes one now and then, under the file lock that all our
+writers acquire. The file lock also replaces the busy handler, whose sleeps grow to 100 ms and let
+some writers starve.
 
-A child process that opens a database which its parent had open when it forked takes over, within
-SQLite, locks that it does not have (sqlite.org/howtocorrupt.html, 2.6). So all connections are
-closed before a fork, and none is lent meanwhile.
+A child process that opens a database which its parent had open at the fork inherits, within SQLite,
+locks that it does not have (sqlite.org/howtocorrupt.html, 2.6). So all connections are closed
+before a fork, and none is checked out meanwhile.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Literal
 
-from ojobchannels.backends.local.file_lock import Gate
-from ojobchannels.backends.local.paths import Place
+from ojobchannels.backends.local.file_lock import FileLock
+from ojobchannels.backends.local.paths import StoragePath
 from ojobchannels.errors import ChannelClosed, ChannelError, ChannelUnavailable
 from ojobchannels.host.clock import Clock, readings
 from ojobchannels.host.forks import (
     begin_work,
     end_work,
     forget_in_children,
-    let_go_before_forks,
+    release_before_forks,
 )
 
 Level = Literal["FULL", "NORMAL"]
-_LOOK_EVERY = 64
+_CHECK_EVERY = 64
 _LARGE_LOG = 4_000_000
 _SMALL_LOG = 1_000_000
 _abandoned: list[sqlite3.Connection] = []
@@ -47,49 +47,50 @@ class StorageReplaced(ChannelUnavailable):
         super().__init__(
             channel,
             f"{path} was deleted, moved or replaced while it was open here",
-            "put it back, or close the channel and open it again to work with what is there now",
+            "put it back, or close the channel and open it again to use the current file",
         )
 
 
-class Loan:
-    """A connection in the hands of one thread; ``with`` gives it out and takes it back.
+class Checkout:
+    """A connection in use by one thread: ``with`` takes it from the pool and returns it.
 
-    A signal handler may raise at the very door of ``with``, so that neither its entry nor its end
-    comes about: the loan is known by its thread before anything is taken, and may be ended twice.
-    After an exception from elsewhere, whose traceback may hold a cursor, its connection is closed.
+    A signal handler may raise just before ``with`` enters or exits, so that neither happens. So the
+    checkout is registered under its thread before anything is taken, and `end` may be called twice.
+    After an exception that is not ours or SQLite's, whose traceback may keep a cursor open, the
+    connection is closed instead of returned.
     """
 
     __slots__ = (
         "_connection",
-        "_gate",
         "_in_transaction",
-        "_is_sound",
-        "_lender",
         "_level",
+        "_lock",
+        "_pool",
+        "_reusable",
         "_timeout",
     )
 
     def __init__(
         self,
-        lender: Connections,
+        pool: Connections,
         level: Level,
-        gate: Gate | None,
+        lock: FileLock | None,
         timeout: float | None = None,
         in_transaction: bool = False,
     ) -> None:
-        self._lender = lender
+        self._pool = pool
         self._level = level
-        self._gate = gate
+        self._lock = lock
         self._timeout = timeout
         self._in_transaction = in_transaction
         self._connection: sqlite3.Connection | None = None
-        self._is_sound = False
+        self._reusable = False
 
     def __enter__(self) -> sqlite3.Connection:
-        self._lender.loans[threading.get_ident()] = self
+        self._pool.checkouts[threading.get_ident()] = self
         try:
             return self._begin()
-        except BaseException:  # there is nobody else to end it where the error is caught
+        except BaseException:  # `__exit__` is not called then
             self.end()
             raise
 
@@ -103,16 +104,16 @@ class Loan:
         if kind is None and connection is not None:
             if self._in_transaction:
                 connection.execute("COMMIT")
-            if self._gate is not None:
-                self._lender.fold_in_log(connection)
-        self._is_sound = kind is None or issubclass(kind, ChannelError | sqlite3.Error)
+            if self._lock is not None:
+                self._pool.checkpoint_large_log(connection)
+        self._reusable = kind is None or issubclass(kind, ChannelError | sqlite3.Error)
         self.end()
 
     def _begin(self) -> sqlite3.Connection:
-        if self._gate is not None:
-            self._gate.enter(self._timeout)
+        if self._lock is not None:
+            self._lock.acquire(self._timeout)
         begin_work(self)
-        connection = self._connection = self._lender.take(self._level)
+        connection = self._connection = self._pool.take(self._level)
         if self._timeout is not None:
             connection.execute(f"PRAGMA busy_timeout={max(round(self._timeout * 1000), 1)}")
         if self._in_transaction:
@@ -120,24 +121,24 @@ class Loan:
         return connection
 
     def end(self) -> None:
-        """Rolls back what was not committed, and gives all back."""
+        """Roll back an open transaction, return the connection and release the file lock."""
         connection, self._connection = self._connection, None
         try:
             if connection is not None:
                 if connection.in_transaction:
                     _roll_back(connection)
-                if not self._is_sound:
-                    self._lender.idle.dispose(connection)
+                if not self._reusable:
+                    self._pool.idle.dispose(connection)
                     return
                 if self._timeout is not None:
-                    connection.execute(f"PRAGMA busy_timeout={self._lender.patience}")
-                self._lender.idle.at[self._level].append(connection)
-                self._lender.let_go_if_closed()
+                    connection.execute(f"PRAGMA busy_timeout={self._pool.busy_timeout}")
+                self._pool.idle.at[self._level].append(connection)
+                self._pool.close_idle_if_closed()
         finally:
             end_work(self)
-            if self._gate is not None:
-                self._gate.leave()
-            self._lender.loans.pop(threading.get_ident(), None)
+            if self._lock is not None:
+                self._lock.release()
+            self._pool.checkouts.pop(threading.get_ident(), None)
 
 
 def _identity(path: str) -> tuple[int, int] | None:
@@ -149,9 +150,9 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def _never_close(connection: sqlite3.Connection) -> None:
-    """Keeps open, to the end of the process, what belongs to a database that is not there any more.
+    """Keep the connection open until the process ends, because its database was replaced.
 
-    In closing it SQLite would delete the log at its path, be it the log of another database by now.
+    Closing it would make SQLite delete the log at that path, which may belong to the new database.
     """
     import ctypes
 
@@ -166,8 +167,8 @@ def _roll_back(connection: sqlite3.Connection) -> None:
         raise
 
 
-class _Idle:
-    """The connections of a handle that nobody has in hand."""
+class _IdleConnections:
+    """The connections of a handle that are not in use."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -175,23 +176,23 @@ class _Idle:
         self.at: dict[Level, deque[sqlite3.Connection]] = {"FULL": deque(), "NORMAL": deque()}
 
     def is_current(self) -> bool:
-        """Tells whether the path leads to what was opened, so that others find what is written."""
+        """Return whether the path still leads to the database that was opened."""
         if self.identity is None:
             return True
         try:
-            status = os.stat(self.path)  # noqa: PTH116  twice as fast; every operation asks
+            status = os.stat(self.path)  # noqa: PTH116  twice as fast, in every operation
         except FileNotFoundError:
             return False
         return (status.st_dev, status.st_ino) == self.identity
 
     def close(self) -> None:
-        """Closes all of them."""
+        """Close all of them."""
         for idle in self.at.values():
             while idle:
                 self.dispose(idle.popleft())
 
     def dispose(self, connection: sqlite3.Connection) -> None:
-        """Closes a connection."""
+        """Close a connection."""
         if self.is_current():
             connection.close()
         else:
@@ -199,62 +200,62 @@ class _Idle:
 
 
 class Connections:
-    """Lends connections; `level` is how far a commit is flushed (PRAGMA synchronous)."""
+    """A pool of connections; `level` is how a commit is flushed (PRAGMA synchronous)."""
 
-    def __init__(self, channel: str, place: Place, timeout: float, clock: Clock) -> None:
+    def __init__(self, channel: str, storage: StoragePath, timeout: float, clock: Clock) -> None:
         self._channel = channel
-        self._place = place
+        self._storage = storage
         self._timeout = timeout
-        self.patience = round(timeout * 1000)
+        self.busy_timeout = round(timeout * 1000)
         self._clock = clock
-        self.gate = Gate(place.side / "gate", place.mode, timeout)
-        self.idle = _Idle(str(place.path))
-        self.loans: dict[int, Loan] = {}
+        self.lock = FileLock(storage.side / "gate", storage.mode, timeout)
+        self.idle = _IdleConnections(str(storage.path))
+        self.checkouts: dict[int, Checkout] = {}
         self._closed = False
         self._writes = 0
-        self._log = place.path.with_name(f"{place.path.name}-wal")
+        self._log = storage.path.with_name(f"{storage.path.name}-wal")
         forget_in_children(self)
-        let_go_before_forks(self)
-        # Nobody has to close a channel; SQLite is told of its end all the same.
+        release_before_forks(self)
+        # A channel need not be closed; the connections of a collected one are closed here.
         weakref.finalize(self, self.idle.close)
 
-    def reading(self) -> Loan:
-        """Lends a connection for one statement that reads."""
-        return Loan(self, "NORMAL", None)
+    def reading(self) -> Checkout:
+        """Check out a connection for one statement that reads."""
+        return Checkout(self, "NORMAL", None)
 
-    def writing(self, level: Level, timeout: float | None = None) -> Loan:
-        """Lends a connection, behind the gate, for one statement that writes."""
-        return Loan(self, level, self.gate, timeout)
+    def writing(self, level: Level, timeout: float | None = None) -> Checkout:
+        """Check out a connection, under the file lock, for one statement that writes."""
+        return Checkout(self, level, self.lock, timeout)
 
-    def transaction(self, level: Level, timeout: float | None = None) -> Loan:
-        """Lends a connection, behind the gate, for a transaction: all of it or nothing."""
-        return Loan(self, level, self.gate, timeout, in_transaction=True)
+    def transaction(self, level: Level, timeout: float | None = None) -> Checkout:
+        """Check out a connection, under the file lock, for a transaction: all of it or nothing."""
+        return Checkout(self, level, self.lock, timeout, in_transaction=True)
 
-    def give_back(self) -> None:
-        """Ends the loan of this thread, if a signal kept it from doing so itself."""
-        loan = self.loans.get(threading.get_ident())
-        if loan is not None:
-            loan.end()
+    def clean_up(self) -> None:
+        """End the checkout that this thread still has after a signal interrupted it."""
+        checkout = self.checkouts.get(threading.get_ident())
+        if checkout is not None:
+            checkout.end()
 
     def close(self) -> None:
-        """Closes all; a connection that is lent is closed when it comes back."""
+        """Close all connections; one that is checked out is closed when it is returned."""
         self._closed = True
-        self.let_go()
-        self.gate.close()
+        self.idle.close()
+        self.lock.close()
 
-    def let_go(self) -> None:
-        """Closes those that are not lent."""
+    def release_for_fork(self) -> None:
+        """Close the connections that are not in use."""
         self.idle.close()
 
     def forget(self) -> None:
-        """Leaves alone, in a forked child, what the parent could not close in time."""
+        """Keep untouched, in a forked child, the connections that the parent could not close."""
         for idle in self.idle.at.values():
             _abandoned.extend(idle)
             idle.clear()
-        self.loans = {}
+        self.checkouts = {}
 
     def take(self, level: Level) -> sqlite3.Connection:
-        """Returns a connection that nobody else has; the caller has begun its work."""
+        """Return a connection that no other thread has; the caller has called `begin_work`."""
         if self._closed:
             raise ChannelClosed(self._channel)
         if not self.idle.is_current():
@@ -266,21 +267,21 @@ class Connections:
         self.idle.identity = self.idle.identity or _identity(self.idle.path)
         return connection
 
-    def let_go_if_closed(self) -> None:
-        """Closes what came back too late; the caller's work is not over yet."""
+    def close_idle_if_closed(self) -> None:
+        """Close a connection that was returned after `close`."""
         if self._closed:
-            self.let_go()
+            self.idle.close()
 
-    def fold_in_log(self, connection: sqlite3.Connection) -> None:
-        """Checkpoints a log that has grown; what was written is safe without it, so it may fail."""
-        if self._writes % _LOOK_EVERY == 0 and self._log.stat().st_size > _LARGE_LOG:
+    def checkpoint_large_log(self, connection: sqlite3.Connection) -> None:
+        """Checkpoint a log that has grown; it may fail, since commits are safe without it."""
+        if self._writes % _CHECK_EVERY == 0 and self._log.stat().st_size > _LARGE_LOG:
             with suppress(sqlite3.Error):
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         self._writes += 1
 
     def _connect(self, level: Level) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self._place.path,
+            self._storage.path,
             timeout=self._timeout,
             isolation_level=None,
             check_same_thread=False,

@@ -1,4 +1,4 @@
-"""What SQLite's errors mean for a channel, and what to do about them."""
+"""Translates the errors of SQLite into ours."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WRITE_FAILED = frozenset(
 
 
 def explain(channel: str, path: Path, timeout: float, error: sqlite3.Error) -> ChannelError:
-    """Returns the error of ours for one of SQLite's."""
+    """Return our error for an error of SQLite."""
     code = getattr(error, "sqlite_errorcode", None) or 0
     if code & 0xFF == sqlite3.SQLITE_FULL or code in _WRITE_FAILED:
         advice = "free some space or raise the limit; nothing was changed, so try again"
@@ -29,7 +29,7 @@ def explain(channel: str, path: Path, timeout: float, error: sqlite3.Error) -> C
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return ChannelTimeout(channel, f"access {path}", timeout)
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
-            advice = "the file was left as it was: restore it from a copy, or name another file"
+            advice = "the file was left unchanged: restore it from a copy, or use another file"
             return ChannelDamaged(channel, str(path), str(error), advice)
         case sqlite3.SQLITE_TOOBIG:
             return InvalidValue("$", str(error))

@@ -1,7 +1,7 @@
 """The database's schema and the statements of `db`.
 
-``boot_nanos()``, ``wall_nanos()`` and ``epoch()`` are functions of ours: SQLite calls them while it
-holds the write lock, so that time is read inside the atomic step. What is stored are microseconds.
+``boot_nanos()``, ``wall_nanos()`` and ``epoch()`` are our functions: SQLite calls them while it
+holds the write lock, so that the time is read inside the atomic step. Times are stored in µs.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-from ojobchannels.backends.lock_record import FIRST_SAY
+from ojobchannels.backends.lock_record import RESERVED
 
 APPLICATION_ID: Final = 0x6F4A6F62
 VERSION: Final = 1
@@ -58,8 +58,8 @@ _HELD: Final = f"""
     channel = :channel AND name = :name AND token = :token AND {_LIVE}
     AND alive IN (0, :mine, :seen)
 """
-_KEPT: Final = f"""
-    token = '' AND alive NOT IN (0, :waiter) AND until - :now BETWEEN 1 AND {FIRST_SAY}
+_RESERVED: Final = f"""
+    token = '' AND alive NOT IN (0, :waiter) AND until - :now BETWEEN 1 AND {RESERVED}
 """
 RECORD: Final = "fence, token, ttl, until, wall_until, epoch, since, alive, holder"
 
@@ -113,16 +113,16 @@ SET fence = max(fence + 1, excluded.fence), token = excluded.token, ttl = exclud
     since = excluded.since, alive = excluded.alive, holder = excluded.holder,
     previous = CASE WHEN token = '' AND holder = '{{}}' THEN NULL ELSE holder END,
     previous_fence = fence
-WHERE (NOT ({_LIVE}) OR (token = :dead AND alive = :dead_alive)) AND NOT ({_KEPT})
+WHERE (NOT ({_LIVE}) OR (token = :dead AND alive = :dead_alive)) AND NOT ({_RESERVED})
 RETURNING fence, previous, previous_fence
 """
 UNLOCK: Final = f"""
 UPDATE locks
-SET token = '', ttl = 0, until = :kept_until, wall_until = 0, alive = :called, holder = '{{}}'
+SET token = '', ttl = 0, until = :reserved_until, wall_until = 0, alive = :woken, holder = '{{}}'
 WHERE {_HELD} RETURNING fence
 """
-CALL_NEXT: Final = """
-UPDATE locks SET until = :kept_until, alive = :called
+WAKE_NEXT: Final = """
+UPDATE locks SET until = :reserved_until, alive = :woken
 WHERE channel = :channel AND name = :name AND token = '' AND alive = :waiter
 """
 EXTEND: Final = f"""
@@ -144,20 +144,20 @@ SWEEP_LOCKS: Final = f"DELETE FROM locks WHERE token = '' AND fence < {_WALL} - 
 
 
 def prepare(connection: sqlite3.Connection) -> tuple[str, str] | None:
-    """Makes an empty database ours; of a foreign one, returns what is wrong and what to do.
+    """Create the tables in an empty database; for a foreign one, return reason and advice.
 
-    The caller holds the gate: two first openers at once would fail in spite of every timeout.
+    The caller holds the file lock: two processes that create tables at once fail despite timeouts.
     """
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application == APPLICATION_ID:
         if version > VERSION:
             return (
-                f"its schema has version {version}, this program knows {VERSION}",
-                "upgrade ojobchannels; the file was left as it was",
+                f"its schema has version {version}, but this program supports up to {VERSION}",
+                "upgrade ojobchannels; the file was left unchanged",
             )
     elif connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-        return "it is the database of another program", "name another file"
+        return "it is the database of another program", "use another file"
     else:
         _create(connection)
     if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":

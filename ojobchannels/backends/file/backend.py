@@ -1,15 +1,15 @@
-"""`file`: documents in one JSON file that people can read and mend, locks in files beside it.
+"""`file`: documents in one JSON file that people can read and edit, locks in files beside it.
 
-The file holds one TinyDB table per channel. An entry is ``{"key": …, "value": …}``, with
-``"fence"`` where one was written, and without ``"value"`` where only the fence's mark is left.
-Entries stand in the order of their last change; their numbers grow.
+The file contains one TinyDB table per channel. An entry is ``{"key": …, "value": …}``, with
+``"fence"`` if the key has a mark, and without ``"value"`` if only the mark is left of a removed
+key. Entries are in the order of their last change; their numbers grow.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,11 @@ from ojobchannels.backends.file.lock_files import LockFile, LockFiles
 from ojobchannels.backends.file.storage import JsonFile
 from ojobchannels.backends.file.table import Table, copy
 from ojobchannels.backends.local import paths
-from ojobchannels.backends.local.base import LOOK_FOR_CHANGES, OneHost, operation, translated
-from ojobchannels.backends.local.file_lock import Gate
-from ojobchannels.backends.local.paths import Place
-from ojobchannels.backends.local.waiters import number_of, take_away, waiter_at
+from ojobchannels.backends.local.base import LocalBackend, operation
+from ojobchannels.backends.local.file_lock import FileLock
+from ojobchannels.backends.local.paths import StoragePath
+from ojobchannels.backends.local.waiters import number_of, remove_fifo, waiter_of
 from ojobchannels.backends.lock_record import LockRecord
-from ojobchannels.changes import Versions
 from ojobchannels.documents import (
     Document,
     Item,
@@ -36,34 +35,32 @@ from ojobchannels.errors import ChannelDamaged, ChannelUnavailable
 from ojobchannels.hookspecs import (
     ABSENT,
     MISSING,
-    Adopted,
     Busy,
     Compared,
     Granted,
     LeaseRequest,
-    LockInfo,
     hookimpl,
 )
 from ojobchannels.host.clock import Clock
 
-_PATIENCE = 0.05
+_RETRY_SECONDS = 0.05
 
 
 def open_backend(channel: str, file: str, timeout: float, clock: Clock) -> FileBackend:
-    """Opens the file, or begins a new one; what is there is read and checked.
+    """Open the file, or prepare to create it; existing content is read and checked.
 
     Raises:
-        ChannelDamaged: It is not JSON of the kind that this backend writes.
-        ChannelUnavailable: It cannot be read or replaced by this user.
+        ChannelDamaged: The file is not JSON in the format of this backend.
+        ChannelUnavailable: The file cannot be read or replaced by this user.
     """
     path = paths.locate(file)
     if path.exists():
         _check_owner(channel, path)
-    place = paths.prepare(channel, path)
+    storage = paths.prepare(channel, path)
     try:
-        backend = FileBackend(channel, place, clock, timeout)
+        backend = FileBackend(channel, storage, clock, timeout)
     except OSError as error:
-        raise paths.explain(channel, place.path, error) from error
+        raise paths.explain(channel, storage.path, error) from error
     try:
         backend.size()
     except BaseException:
@@ -72,15 +69,15 @@ def open_backend(channel: str, file: str, timeout: float, clock: Clock) -> FileB
     return backend
 
 
-class FileBackend(OneHost):
+class FileBackend(LocalBackend):
     """One handle on the file."""
 
-    def __init__(self, channel: str, place: Place, clock: Clock, timeout: float) -> None:
-        super().__init__(channel, place, clock, timeout)
-        self._gate = Gate(place.side / "gate", place.mode, timeout)
-        self._file = JsonFile(channel, place, self._gate)
+    def __init__(self, channel: str, storage: StoragePath, clock: Clock, timeout: float) -> None:
+        super().__init__(channel, storage, clock, timeout)
+        self._lock = FileLock(storage.side / "gate", storage.mode, timeout)
+        self._file = JsonFile(channel, storage, self._lock)
         self._table = Table(channel, self._file)
-        self._lock_files = LockFiles(channel, place.side / "locks", place.mode, timeout)
+        self._lock_files = LockFiles(channel, storage.side / "locks", storage.mode, timeout)
 
     @hookimpl
     @operation
@@ -118,8 +115,8 @@ class FileBackend(OneHost):
     ) -> list[Item]:
         with self._table.reading:
             rows = self._table.rows(newest_first, after)
-            found = (row for row in rows if match is None or matches(match, row["value"]))
-            page = list(islice(found, limit))
+            matching = (row for row in rows if match is None or matches(match, row["value"]))
+            page = list(islice(matching, limit))
             keys, values = copy([row["key"] for row in page]), copy([row["value"] for row in page])
         return list(map(Item, keys, values, (row.doc_id for row in page)))
 
@@ -169,18 +166,8 @@ class FileBackend(OneHost):
 
     @hookimpl
     @operation
-    def pop(self) -> Document:
-        return self._take(newest_first=True)
-
-    @hookimpl
-    @operation
-    def shift(self) -> Document:
-        return self._take(newest_first=False)
-
-    @hookimpl
-    @operation
     def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
-        alive, told = self.liveness.offset(), lock_record.own(holder)
+        alive, info = self.liveness.offset(), lock_record.copied(holder)
         with self._lock_files.of(name) as lock_file:
             record = lock_file.read()
             left = self.left(record)
@@ -188,22 +175,13 @@ class FileBackend(OneHost):
                 if record.token == token:
                     return Granted(record.fence, None)
                 return lock_record.busy(record, left)
-            kept = lock_record.kept_from(record, number_of(token))
-            if kept:
-                return lock_record.busy_with_calling(record, kept)
-            taken, grant = lock_record.granted(record, token, ttl * 1000, told, self.clock, alive)
-            lock_file.write(taken)
-        self.room.leave(token)
+            reserved = lock_record.reserved_for_other(record, number_of(token))
+            if reserved:
+                return lock_record.busy_reserved(record, reserved)
+            lease, grant = lock_record.granted(record, token, ttl * 1000, info, self.clock, alive)
+            lock_file.write(lease)
+        self.waiters.withdraw(token)
         return grant
-
-    @hookimpl
-    @operation
-    def unlock(self, name: str, token: str) -> bool:
-        try:
-            return self._free(name, token)
-        finally:
-            self.room.leave(token)
-            self.end_branch(token)
 
     @hookimpl
     @operation
@@ -214,81 +192,12 @@ class FileBackend(OneHost):
     @hookimpl
     @operation
     def extend_all(self, leases: list[LeaseRequest], timeout: int) -> list[bool | None]:
-        answers = [self._try_to_extend(lease, 0) for lease in leases]
-        ends = time.monotonic() + min(timeout / 1000, _PATIENCE)
+        results = [self._try_to_extend(lease, 0) for lease in leases]
+        ends = time.monotonic() + min(timeout / 1000, _RETRY_SECONDS)
         return [
-            self._try_to_extend(lease, ends - time.monotonic()) if answer is None else answer
-            for lease, answer in zip(leases, answers, strict=True)
+            self._try_to_extend(lease, ends - time.monotonic()) if result is None else result
+            for lease, result in zip(leases, results, strict=True)
         ]
-
-    @hookimpl
-    @operation
-    def adopt(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | bool:
-        alive = lock_record.NOBODY if holder is None else self.liveness.offset()
-        with self._lock_files.of(name) as lock_file:
-            record = lock_file.read()
-            if not self.holds(record, token):
-                return False
-            told = lock_record.own(holder) if holder else record.holder
-            record = record._replace(alive=alive, holder=told)
-            lock_file.write(record)
-        self.end_branch(token)
-        return lock_record.adopted(record, self.clock)
-
-    @hookimpl
-    @operation
-    def share(self, name: str, token: str) -> list[int] | bool:
-        descriptor, alive = self.branch(name, token, self._read_lock)
-        with self._lock_files.of(name) as lock_file:
-            record = lock_file.read()
-            held = self.holds(record, token)
-            if held:
-                lock_file.write(record._replace(alive=alive))
-        if not held:
-            self.end_branch(token)
-            return False
-        return [descriptor] if alive else []
-
-    @hookimpl
-    @operation
-    def lock_info(self, name: str) -> LockInfo | None:
-        return self._info(name)
-
-    @hookimpl
-    @operation
-    def locks(self) -> list[LockInfo]:
-        infos = (self._info(name) for name in self._lock_files.names())
-        return [info for info in infos if info]
-
-    @hookimpl
-    @operation
-    def force_unlock(self, name: str) -> LockInfo | None:
-        with self._lock_files.of(name) as lock_file:
-            record = lock_file.read()
-            left = self.left(record)
-            if not left:
-                return None
-            lock_file.write(lock_record.forced_open(record))
-        take_away(self.room.call(name))
-        return lock_record.info(name, record, left, self.clock)
-
-    @hookimpl
-    @translated
-    def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
-        self.wait_for(name, seen_fence, token, timeout, lambda: self._look_at(name))
-        return True
-
-    @hookimpl
-    def subscribe(self, ring: Callable[[], None]) -> Versions:
-        return Versions(self._version, LOOK_FOR_CHANGES)
-
-    @hookimpl
-    def close(self) -> bool:
-        self.stop_waiting(self._free)
-        self._lock_files.close()
-        self._file.close()
-        self._gate.close()
-        return True
 
     @hookimpl
     @operation
@@ -297,14 +206,15 @@ class FileBackend(OneHost):
             self._table.remove_all(self._table.keys())
         return True
 
-    def give_back(self) -> None:
-        """Ends what the present operation began and did not end."""
-        self._table.give_back()
-        self._lock_files.give_back()
+    def clean_up(self) -> None:
+        """Release what the current operation of this thread still holds."""
+        self._table.clean_up()
+        self._lock_files.clean_up()
 
-    @operation
-    def _look_at(self, name: str) -> LockRecord:
-        return self._read_lock(name)
+    def _close_storage(self) -> None:
+        self._lock_files.close()
+        self._file.close()
+        self._lock.close()
 
     @operation
     def _version(self) -> object:
@@ -315,33 +225,51 @@ class FileBackend(OneHost):
         with self._lock_files.of(name) as lock_file:
             record = lock_file.read()
             held = self.holds(record, token)
-            if not held and not lock_record.called(record, number_of(token)):
+            if not held and not lock_record.is_reserved_for(record, number_of(token)):
                 return False
-            bell = self.room.call(name)  # it comes to this gate later than we leave it
-            lock_file.write(lock_record.freed(record, waiter_at(bell)))
-        if bell:
-            take_away(bell)
+            fifo = self.waiters.wake_next(name)  # it waits for this file lock until we release it
+            lock_file.write(lock_record.freed(record, waiter_of(fifo)))
+        if fifo:
+            remove_fifo(fifo)
         return held
 
-    def _info(self, name: str) -> LockInfo | None:
-        record = self._read_lock(name)
-        left = self.left(record)
-        return lock_record.info(name, record, left, self.clock) if left else None
+    def _force_free(self, name: str) -> tuple[LockRecord, int]:
+        with self._lock_files.of(name) as lock_file:
+            record = lock_file.read()
+            left = self.left(record)
+            if left:
+                lock_file.write(lock_record.force_released(record))
+            return record, left
+
+    def _adopt(
+        self, name: str, token: str, alive: int, holder: dict[str, Any] | None
+    ) -> LockRecord | None:
+        with self._lock_files.of(name) as lock_file:
+            record = lock_file.read()
+            if not self.holds(record, token):
+                return None
+            info = lock_record.copied(holder) if holder else record.holder
+            adopted = record._replace(alive=alive, holder=info)
+            lock_file.write(adopted)
+            return adopted
 
     def _read_lock(self, name: str) -> LockRecord:
         with self._lock_files.of(name) as lock_file:
             return lock_file.read()
 
-    def _try_to_extend(self, lease: LeaseRequest, patience: float) -> bool | None:
-        """Extends, unless somebody stays in the file, or it cannot be used or read: None then."""
+    def _lock_names(self) -> Iterator[str]:
+        return self._lock_files.names()
+
+    def _try_to_extend(self, lease: LeaseRequest, seconds: float) -> bool | None:
+        """Extend; return None if the record is locked for long, or cannot be read or written."""
         lock_file = self._lock_files.of(lease.name)
         try:
-            lock_file.enter(patience)
+            lock_file.acquire(seconds)
             return self._extend(lock_file, lease.token, lease.ttl)
         except (OSError, ChannelDamaged):
             return None
         finally:
-            lock_file.leave()
+            lock_file.release()
 
     def _extend(self, lock_file: LockFile, token: str, ttl: int) -> bool:
         record = lock_file.read()
@@ -368,5 +296,5 @@ def _check_owner(channel: str, path: Path) -> None:
         raise ChannelUnavailable(
             channel,
             f"{path} belongs to user id {owner}",
-            f"work as that user, or give the file to user id {os.geteuid()} with chown",
+            f"run as that user, or give the file to user id {os.geteuid()} with chown",
         )

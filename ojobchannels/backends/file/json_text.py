@@ -1,4 +1,4 @@
-"""The text of a JSON file of tables: one entry a line, as people may read it, and edit it."""
+"""The text of a JSON file of tables: one entry per line, so that people can read and edit it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ojobchannels.errors import InvalidValue
 Tables: TypeAlias = dict[str, dict[str, Any]]
 
 LARGEST_NUMBER: Final = 2**63 - 1
-# What may be no document of ours although it is JSON, or nearly: numbers that are too large, lone
-# surrogates, NUL. All else was checked before it was written, or is checked with its key.
+# Text that may parse as JSON but not be a valid document: numbers that are too large, lone
+# surrogates, NUL. Everything else was checked before it was written, or is checked with its key.
 _SUSPECT: Final = re.compile(rb"\d{19}|[eE]\+?\d{3}|\\u(?:[dD][89a-fA-F]|0000)|NaN|Infinity")
 
 
 class Unreadable(ValueError):
-    """Why the text cannot be read."""
+    """The text cannot be read; the message says why."""
 
 
 def parse(content: bytes) -> Tables:
-    """Returns the tables.
+    """Return the tables.
 
     Raises:
-        Unreadable: They are none that we could have written; the message names the place.
+        Unreadable: The text is not valid; the message gives the position.
     """
     suspect = _SUSPECT.search(content) is not None
     try:
@@ -33,14 +33,14 @@ def parse(content: bytes) -> Tables:
             content.decode(),
             parse_int=_integer if suspect else None,
             parse_constant=float,
-            object_pairs_hook=_once,
+            object_pairs_hook=_unique_fields,
         )
     except UnicodeDecodeError as error:
         raise Unreadable(f"byte {error.start} is not UTF-8") from error
     except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
+        position = f"line {error.lineno}, column {error.colno}"
         empty = not content.strip()
-        raise Unreadable("it is empty" if empty else f"{error.msg} at {place}") from error
+        raise Unreadable("it is empty" if empty else f"{error.msg} at {position}") from error
     except RecursionError as error:
         raise Unreadable(str(error)) from error
     _check_shape(tables)
@@ -51,7 +51,7 @@ def parse(content: bytes) -> Tables:
 
 
 def text_of(tables: Tables) -> str:
-    """Returns the text of the tables."""
+    """Return the text of the tables."""
     return f"{{{','.join(_table_text(name, table) for name, table in tables.items())}\n}}\n"
 
 
@@ -64,28 +64,28 @@ def _integer(digits: str) -> int:
     return int(digits) if len(digits) < 30 else 2**99  # Python refuses to read very long ones
 
 
-def _once(fields: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(fields)
-    if len(found) < len(fields):
+def _unique_fields(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(fields)
+    if len(mapping) < len(fields):
         names = [name for name, _ in fields]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise Unreadable(f"{twice!r} stands twice in one object")
-    return found
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise Unreadable(f"{repeated!r} appears twice in one object")
+    return mapping
 
 
 def _check_shape(tables: object) -> None:
     if not isinstance(tables, dict):
-        raise Unreadable("it is no JSON object of tables")
+        raise Unreadable("it is not a JSON object of tables")
     for name, table in tables.items():
         if not isinstance(table, dict):
-            raise Unreadable(f"the table {name!r} is no JSON object")
+            raise Unreadable(f"the table {name!r} is not a JSON object")
         for number, entry in table.items():
             if not _is_number(number):
-                raise Unreadable(f"{number!r} in the table {name!r} is no number of an entry")
+                raise Unreadable(f"{number!r} in the table {name!r} is not a valid entry number")
             if not isinstance(entry, dict) or "key" not in entry:
-                raise Unreadable(f"{_place(name, number)} is no object with a key")
+                raise Unreadable(f"{_entry(name, number)} is not an object with a key")
             if type(entry.get("fence", 0)) is not int:
-                raise Unreadable(f"the fence of {_place(name, number)} is no integer")
+                raise Unreadable(f"the fence of {_entry(name, number)} is not an integer")
 
 
 def _check_documents(tables: Tables) -> None:
@@ -101,16 +101,16 @@ def _check_documents(tables: Tables) -> None:
                     check_value(part)
                 except InvalidValue as error:
                     path = error.path.replace("$", f"$.{field}", 1)
-                    reason = f"{_place(name, number)}, at {path}: {error.reason}"
+                    reason = f"{_entry(name, number)}, at {path}: {error.reason}"
                     raise Unreadable(reason) from error
 
 
 def _is_number(text: str) -> bool:
-    """Tells whether a number is written as we write it; `01` would be lost in the place of `1`."""
+    """Return whether a number is written as we write it: `01` would be a second key for `1`."""
     if not (text.isascii() and text.isdigit()) or len(text) > 19:
         return False
     return str(int(text)) == text and int(text) <= LARGEST_NUMBER
 
 
-def _place(table: str, number: str) -> str:
+def _entry(table: str, number: str) -> str:
     return f"entry {number} of the table {table!r}"

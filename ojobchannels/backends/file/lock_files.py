@@ -1,10 +1,10 @@
-"""Lock records in files: one file per lock name, never unlinked, changed behind its own gate.
+"""Lock records in files: one file per lock name, never unlinked, changed under its own file lock.
 
-The first page holds the record: a packed head and the holder's document. It is written by one
-pwrite that stays within a page, so the death of a process leaves the old or the new record. The
-second page holds the channel's and the lock's name, for people who ask which locks there are.
-A page that was never written is that of a lock that nobody took; one that cannot be read is no
-free lock, since somebody may hold it.
+The first page contains the record: a packed head and the holder info. It is written by one pwrite
+that stays within a page, so the death of a process leaves the old or the new record. The second
+page contains the names of the channel and the lock, for listing the locks. A page that was never
+written belongs to a lock that was never taken; a damaged page does not count as a free lock, since
+the lock may be held.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from ojobchannels.backends.local.file_lock import Gate
+from ojobchannels.backends.local.file_lock import FileLock
 from ojobchannels.backends.lock_record import LockRecord
 from ojobchannels.documents import decode, encode
 from ojobchannels.errors import ChannelDamaged, InvalidOption
@@ -36,19 +36,19 @@ _KEPT_OPEN = 256
 
 
 class LockFile:
-    """One lock's file; inside of ``with`` nobody else reads or writes it."""
+    """The file of one lock; inside ``with`` no other thread or process reads or writes it."""
 
     def __init__(self, path: Path, channel: str, name: str, mode: int, timeout: float) -> None:
-        self._gate = Gate(path, mode, timeout)
+        self._lock = FileLock(path, mode, timeout)
         self._channel = channel
         self._name = name
         self._named = False
         self._page = b""
-        # One attribute: a signal must not come between the bytes and what they say.
+        # One attribute: a signal must not come between the bytes and the record read from them.
         self._known: tuple[bytes, LockRecord] | None = None
 
     def __enter__(self) -> LockFile:
-        self._gate.enter()
+        self._lock.acquire()
         return self
 
     def __exit__(
@@ -57,25 +57,25 @@ class LockFile:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        self._gate.leave()
+        self._lock.release()
 
-    def enter(self, timeout: float) -> None:
-        """Enters, within `timeout` seconds instead of the usual."""
-        self._gate.enter(timeout)
+    def acquire(self, timeout: float) -> None:
+        """Acquire the file lock within `timeout` seconds, instead of the usual timeout."""
+        self._lock.acquire(timeout)
 
-    def leave(self) -> None:
-        """Lets the next in; does nothing for a thread that is not inside."""
-        self._gate.leave()
+    def release(self) -> None:
+        """Release the file lock; does nothing in a thread that does not hold it."""
+        self._lock.release()
 
     def read(self) -> LockRecord:
-        """Returns the record; a fresh one if none was ever written.
+        """Return the record; a new one if none was ever written.
 
         Raises:
-            ChannelDamaged: It is not whole.
+            ChannelDamaged: The stored record is incomplete or damaged.
         """
-        page = self._page = os.pread(self._gate.descriptor, _PAGE, 0)
+        page = self._page = os.pread(self._lock.descriptor, _PAGE, 0)
         if self._known and page.startswith(self._known[0]):
-            return self._known[1]  # what this handle wrote or read last needs no second reading
+            return self._known[1]  # unchanged since this handle last read or wrote it
         self._named = False
         if not page.startswith(_MAGIC) and not page.strip(b"\0"):
             return LockRecord()
@@ -104,15 +104,15 @@ class LockFile:
         return record
 
     def write(self, record: LockRecord) -> None:
-        """Writes the record.
+        """Write the record.
 
         Raises:
-            InvalidOption: The holder's document is too large for the page.
+            InvalidOption: The holder info is too large for the page.
         """
         holder = encode(record.holder).encode() if record.holder else b""
         if _HEAD_SIZE + len(holder) > _PAGE:
-            reason = f"it takes {len(holder)} bytes, and there is room for {_PAGE - _HEAD_SIZE}"
-            raise InvalidOption("holder", reason, "tell less of the holder")
+            reason = f"it takes {len(holder)} bytes; the limit is {_PAGE - _HEAD_SIZE}"
+            raise InvalidOption("holder", reason, "store less information about the holder")
         body = (
             _BODY.pack(
                 record.token.encode(),
@@ -141,25 +141,25 @@ class LockFile:
     def _damaged(self) -> ChannelDamaged:
         return ChannelDamaged(
             self._channel,
-            str(self._gate.path),
-            f"the record of lock {self._name!r} is not whole",
-            "it was left as it is: delete that file when nobody holds the lock",
+            str(self._lock.path),
+            f"the record of lock {self._name!r} is damaged",
+            "it was left unchanged: delete that file when no process holds the lock",
         )
 
     def _put(self, content: bytes, at: int) -> None:
-        if os.pwrite(self._gate.descriptor, content, at) < len(content):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._gate.path))
+        if os.pwrite(self._lock.descriptor, content, at) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._lock.path))
 
     def _restore(self) -> None:
-        """Puts back what was read: a disk that was full for the new has room for the old."""
+        """Write the old record back: a disk that is full for the new one still has its space."""
         if self._page:
-            os.pwrite(self._gate.descriptor, self._page[:_PAGE], 0)
+            os.pwrite(self._lock.descriptor, self._page[:_PAGE], 0)
         else:
-            os.ftruncate(self._gate.descriptor, 0)
+            os.ftruncate(self._lock.descriptor, 0)
 
     def close(self) -> None:
-        """Closes the file; entering opens it again."""
-        self._gate.close()
+        """Close the file; `acquire` opens it again."""
+        self._lock.close()
 
 
 class LockFiles:
@@ -175,37 +175,37 @@ class LockFiles:
         make_folder(folder, mode)
 
     def of(self, name: str) -> LockFile:
-        """Returns the file of a lock name."""
-        found = self._open.get(name)
-        if found is None:
+        """Return the file of a lock name."""
+        file = self._open.get(name)
+        if file is None:
             identity = encode([self._channel, name]).encode()
             path = self._folder / hashlib.sha256(identity).hexdigest()[:40]
-            fresh = LockFile(path, self._channel, name, self._mode, self._timeout)
-            found = self._open.setdefault(name, fresh)
+            new = LockFile(path, self._channel, name, self._mode, self._timeout)
+            file = self._open.setdefault(name, new)
             if len(self._open) > _KEPT_OPEN:
                 self._open.popitem(last=False)[1].close()
-        self._last_used[threading.get_ident()] = found
-        return found
+        self._last_used[threading.get_ident()] = file
+        return file
 
-    def give_back(self) -> None:
-        """Leaves the file that this thread is in, if a signal kept it from doing so itself."""
+    def clean_up(self) -> None:
+        """Release the file lock that this thread still holds after a signal interrupted it."""
         used = self._last_used.pop(threading.get_ident(), None)
         if used is not None:
-            used.leave()
+            used.release()
 
     def names(self) -> Iterator[str]:
-        """Tells the names of all locks that were ever taken on this channel."""
+        """Yield the names of all locks that were ever taken on this channel."""
         try:
             paths = sorted(self._folder.iterdir())
         except FileNotFoundError:
             return
         for path in paths:
-            with suppress(ValueError):  # a stranger's file, or a name that was cut off
+            with suppress(ValueError):  # not one of our files, or a name that was cut off
                 channel, name = decode(path.read_bytes()[_PAGE:].decode())
                 if channel == self._channel:
                     yield name
 
     def close(self) -> None:
-        """Closes all files."""
+        """Close all files."""
         while self._open:
             self._open.popitem()[1].close()

@@ -16,10 +16,10 @@ from ojobchannels.hookspecs import MISSING
 
 
 class Access:
-    """What one thread at a time does with the table, inside of ``with``.
+    """The access of one thread at a time to the table, for ``with``.
 
-    A signal handler may raise at the very door of ``with``, so that neither its entry nor its end
-    comes about; `Table.give_back` is there for that.
+    A signal handler may raise just before ``with`` enters or exits, so that neither happens;
+    `Table.clean_up` ends the access in that case.
     """
 
     def __init__(self, table: Table, writes: bool) -> None:
@@ -37,15 +37,15 @@ class Access:
     ) -> None:
         if self._writes and kind is None:
             self._table.store()
-        self._table.give_back()
+        self._table.clean_up()
 
 
 class Table:
-    """The rows of one channel; use it inside of ``with table.reading`` or ``table.writing``.
+    """The rows of one channel; use it inside ``with table.reading`` or ``with table.writing``.
 
     Attributes:
-        reading: Lets the body read the present content.
-        writing: Lets the body read and write; at its end all is stored, at an error nothing.
+        reading: The block may read the current content.
+        writing: The block may read and write; at its end all changes are stored, on an error none.
     """
 
     def __init__(self, channel: str, file: JsonFile) -> None:
@@ -55,43 +55,43 @@ class Table:
         self._file = file
         self._entries = TinyDB(storage=lambda: file).table(channel)
         self._numbers: dict[Key, int] = {}
-        self._bare: set[Key] = set()  # those where only a mark is left
+        self._bare: set[Key] = set()  # keys that have only a mark
         self._keys: dict[str, Key] = {}
         self._indexed: tuple[int, ...] | None = None
 
     def begin(self, writes: bool) -> None:
-        """Begins an access."""
+        """Begin an access."""
         self._file.begin(writes)
         self._index()
         if writes:
             self._indexed = None
 
     def store(self) -> None:
-        """Stores what was written, while the access goes on."""
+        """Store the changes; the access continues."""
         self._file.store()
         self._indexed = self._file.seen
 
-    def give_back(self) -> None:
-        """Ends the access of this thread, if it has one."""
-        self._file.give_back()
+    def clean_up(self) -> None:
+        """End the access of this thread, if it has one."""
+        self._file.clean_up()
 
     def keys(self) -> list[Key]:
-        """Returns the keys of all rows, also of those where only a mark is left."""
+        """Return the keys of all rows, also of rows that have only a mark."""
         return list(self._numbers)
 
     def row(self, key: Key) -> Row | None:
-        """Returns the row of a key."""
+        """Return the row of a key."""
         number = self._numbers.get(key)
         row = None if number is None else self._entries.get(doc_id=number)
         return row if isinstance(row, Row) else None
 
     def value(self, key: Key) -> Document:
-        """Returns the value of a key, the table's own, or MISSING."""
+        """Return the value of a key, not copied, or MISSING."""
         row = self.row(key)
         return row["value"] if row is not None and "value" in row else MISSING
 
     def rows(self, newest_first: bool = False, after: int | None = None) -> Iterator[Row]:
-        """Yields the rows that have a value and stand behind `after`, by their last change."""
+        """Yield the rows that have a value and come after `after`, in the order of change."""
         numbers: Reversible[int] = self._numbers.values()  # these grow
         if after is not None:
             grown = list(numbers)
@@ -103,14 +103,14 @@ class Table:
                 yield row
 
     def size(self) -> int:
-        """Returns how many rows have a value."""
+        """Return the number of rows that have a value."""
         return len(self._numbers) - len(self._bare)
 
     def mark(self, key: Key, fence: int | None) -> int | None:
-        """Returns the mark that a write with this fence leaves on the key.
+        """Return the mark that the key has after a write with this fence.
 
         Raises:
-            StaleFence: The key's mark is higher.
+            StaleFence: The key's mark is higher than the fence.
         """
         row = self.row(key)
         mark: int | None = None if row is None else row.get("fence")
@@ -121,11 +121,11 @@ class Table:
         return fence
 
     def put(self, key: Key, value: Document, mark: int | None) -> None:
-        """Stores one row."""
+        """Store one row."""
         self.put_all([(key, value, mark)])
 
     def put_all(self, entries: Iterable[tuple[Key, Document, int | None]]) -> None:
-        """Stores rows, of one key each; with MISSING for a value only the mark is kept."""
+        """Store one row per key; a row with the value MISSING keeps only the mark."""
         added = list(entries)
         self._drop(key for key, _, _ in added)
         rows = []
@@ -144,16 +144,16 @@ class Table:
         self._entries.insert_multiple(rows)
 
     def remove(self, key: Key, mark: int | None) -> bool:
-        """Removes a row, all but its mark; returns whether it had a value."""
-        there = self.value(key) is not MISSING
+        """Remove a row except for its mark; return whether it had a value."""
+        had_value = self.value(key) is not MISSING
         if mark is None:
             self._drop([key])
         else:
             self.put(key, MISSING, mark)
-        return there
+        return had_value
 
     def remove_all(self, keys: Iterable[Key]) -> int:
-        """Removes rows, all but their marks; returns how many had a value."""
+        """Remove rows except for their marks; return how many had a value."""
         rows = {key: row for key in keys if (row := self.row(key)) is not None}
         self._drop(rows)
         marked = [(key, MISSING, row["fence"]) for key, row in rows.items() if "fence" in row]
@@ -203,5 +203,5 @@ def _number(row: Row) -> int:
 
 
 def copy(document: Document) -> Document:
-    """Returns a document of the caller's own, or MISSING."""
+    """Return a copy of a document, or MISSING."""
     return document if document is MISSING else decode(encode(document))

@@ -1,1 +1,1 @@
-"""What `file` and `db` share: locks and waiting between the processes of one host."""
+"""Shared by `file` and `db`: locks, liveness and waiting between the processes of one host."""

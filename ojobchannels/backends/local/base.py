@@ -1,4 +1,4 @@
-"""What `file` and `db` share: locks judged on one host, signs of life, and waiting rooms."""
+"""The part that `file` and `db` share: locks of one host, liveness of holders, and waiting."""
 
 from __future__ import annotations
 
@@ -6,166 +6,39 @@ import functools
 import itertools
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Concatenate, Final, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar, cast
 
 from ojobchannels.backends import lock_record
-from ojobchannels.backends.local.file_lock import GateTimeout
+from ojobchannels.backends.local.file_lock import FileLockTimeout
 from ojobchannels.backends.local.liveness import Liveness
-from ojobchannels.backends.local.paths import Place, explain
-from ojobchannels.backends.local.waiters import WaitingRoom, number_of
+from ojobchannels.backends.local.paths import StoragePath, explain
+from ojobchannels.backends.local.waiters import Waiters, number_of, remove_fifo
 from ojobchannels.backends.lock_record import LockRecord
+from ojobchannels.changes import Versions
+from ojobchannels.documents import Document
 from ojobchannels.errors import ChannelClosed, ChannelError, ChannelTimeout, NotSupported
+from ojobchannels.hookspecs import Adopted, LockInfo, hookimpl
 from ojobchannels.host.clock import Clock, same_boot
 from ojobchannels.host.forks import forget_in_children
 
-LOOK_FOR_CHANGES: Final = 0.05
+_CHANGE_CHECK_SECONDS: Final = 0.05
+_ENDED_PER_SHARE: Final = 8
 _Arguments = ParamSpec("_Arguments")
-_Answer = TypeVar("_Answer")
-_Self = TypeVar("_Self", bound="OneHost")
-_LOOKED_AT = 8
-
-
-class _Branch(NamedTuple):
-    """A sign of life of one lease's own, on the lock `name`."""
-
-    name: str
-    descriptor: int
-    offset: int
-
-
-class OneHost:
-    """Base of a backend whose processes all run on one host."""
-
-    def __init__(self, channel: str, place: Place, clock: Clock, timeout: float) -> None:
-        self.channel = channel
-        self.place = place
-        self.clock = clock
-        self.timeout = timeout
-        self.liveness = Liveness(place.side / "alive", place.mode)
-        self.room = WaitingRoom(channel, place.side / "waiting", place.mode)
-        self.closed = False
-        self.at_work: set[int] = set()
-        self._branches: OrderedDict[str, _Branch] = OrderedDict()
-        forget_in_children(self)
-
-    def left(self, record: LockRecord) -> int:
-        """Returns the microseconds that a lease has left; none if its holder is dead."""
-        left = lock_record.remaining(record, self.clock)
-        if not left or record.alive in (lock_record.NOBODY, self.liveness.offset()):
-            return left
-        if same_boot(record.epoch, self.clock.epoch) and not self.liveness.is_alive(record.alive):
-            return 0
-        return left
-
-    def holds(self, record: LockRecord, token: str) -> bool:
-        """Tells whether the token still holds the lock; of a dead holder's nobody has it."""
-        return record.token == token and self.left(record) > 0
-
-    def wait_for(
-        self,
-        name: str,
-        seen_fence: int,
-        token: str,
-        timeout: int | None,
-        read: Callable[[], LockRecord],
-    ) -> None:
-        """Waits until the lock is free, or was granted anew, or for `timeout` milliseconds."""
-        ends = None if timeout is None else self.clock.now() + timeout * 1000
-        waiter = number_of(token)
-
-        def patience() -> float:
-            if self.closed:
-                raise ChannelClosed(self.channel)
-            record = read()
-            left = 0
-            if record.fence == seen_fence:
-                left = self.left(record) or lock_record.kept_from(record, waiter)
-            if ends is not None:
-                left = min(left, ends - self.clock.now())
-            return left / 1e6
-
-        self.room.wait(name, token, patience)
-        if self.closed:
-            raise ChannelClosed(self.channel)
-
-    def branch(self, name: str, token: str, read: Callable[[str], LockRecord]) -> tuple[int, int]:
-        """Returns a sign of life of the lease's own, to be given to child processes."""
-        branch = self._branches.get(token)
-        if branch is None:
-            self._end_old_branches(read)
-            branch = self._branches[token] = _Branch(name, *self.liveness.branch())
-        return branch.descriptor, branch.offset
-
-    def branched(self, token: str) -> int:
-        """Where the lease's own sign of life is, or NOBODY."""
-        branch = self._branches.get(token)
-        return lock_record.NOBODY if branch is None else branch.offset
-
-    def end_branch(self, token: str) -> None:
-        """Gives up this process's part in the lease's own sign of life."""
-        branch = self._branches.pop(token, None)
-        if branch is not None and branch.descriptor >= 0:
-            os.close(branch.descriptor)
-
-    def stop_waiting(self, free: Callable[[str, str], bool]) -> None:
-        """Marks the handle closed, wakes its waiters and gives up their claims and signs of life.
-
-        Args:
-            free: Unlocks, by name and token, or passes on the call that the token got.
-        """
-        self.closed = True
-        with suppress(Exception):  # a claim that stays lapses by itself
-            for name, token in self.room.dismiss_own():
-                free(name, token)
-        self.room.close()
-        self._end_branches()
-        self.liveness.close()
-
-    def give_back(self) -> None:
-        """Gives back what this thread still has in hand of gates, locks and connections."""
-
-    def forget(self) -> None:
-        """Closes, in a forked child, the signs of life that are the parent's."""
-        self.at_work = set()
-        self.room.forget()
-        self._end_branches()
-
-    def _end_old_branches(self, read: Callable[[str], LockRecord]) -> None:
-        """Ends some of leases that are over: not everybody releases what was lost."""
-        for token, branch in list(itertools.islice(self._branches.items(), _LOOKED_AT)):
-            if not self.holds(read(branch.name), token):
-                self.end_branch(token)
-                continue
-            with suppress(KeyError):  # another thread may have ended it
-                self._branches.move_to_end(token)
-
-    def _end_branches(self) -> None:
-        for token in list(self._branches):
-            self.end_branch(token)
-
-    def translate(self, error: Exception) -> ChannelError | None:
-        """Returns the error of ours for one of the system's, or None for any other."""
-        if isinstance(error, ChannelError):
-            return None
-        if self.closed and isinstance(error, OSError):
-            return ChannelClosed(self.channel)
-        if isinstance(error, GateTimeout):
-            return ChannelTimeout(self.channel, f"access {self.place.path}", self.timeout)
-        if isinstance(error, OSError):
-            return explain(self.channel, self.place.path, error)
-        return None
+_Result = TypeVar("_Result")
+_Self = TypeVar("_Self", bound="LocalBackend")
 
 
 def translated(
-    method: Callable[Concatenate[_Self, _Arguments], _Answer],
-) -> Callable[Concatenate[_Self, _Arguments], _Answer]:
-    """Has a method raise errors of ours in the place of the system's and the driver's."""
+    method: Callable[Concatenate[_Self, _Arguments], _Result],
+) -> Callable[Concatenate[_Self, _Arguments], _Result]:
+    """Make a method raise our errors in place of those of the system and the driver."""
 
     @functools.wraps(method)
-    def wrapped(self: _Self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Answer:
+    def wrapped(self: _Self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
         try:
             return method(self, *args, **kwargs)
         except Exception as error:
@@ -174,28 +47,29 @@ def translated(
                 raise
             raise ours from error
 
-    return cast("Callable[Concatenate[_Self, _Arguments], _Answer]", wrapped)
+    return cast("Callable[Concatenate[_Self, _Arguments], _Result]", wrapped)
 
 
 def operation(
-    method: Callable[Concatenate[_Self, _Arguments], _Answer],
-) -> Callable[Concatenate[_Self, _Arguments], _Answer]:
-    """Has a method leave nothing behind in this thread's hands, however it ends, and `translated`.
+    method: Callable[Concatenate[_Self, _Arguments], _Result],
+) -> Callable[Concatenate[_Self, _Arguments], _Result]:
+    """Make a method release everything that its thread holds, however it ends, and `translated`.
 
-    An exception that a signal handler raises can come between any two steps, also between the last
-    of a ``with`` and its end; here everything is given back once more. For the same reason the
-    handler itself cannot begin another operation on a handle whose work it interrupted.
+    A signal handler can raise between any two steps, also between the last step of a ``with`` block
+    and its `__exit__`. So the cleanup of the block alone is not enough: it is repeated here, twice,
+    because a second signal may cut the first repetition short. For the same reason a handler must
+    not start another operation on the handle that it interrupted: both would share one state.
     """
 
     @functools.wraps(method)
-    def wrapped(self: _Self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Answer:
+    def wrapped(self: _Self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
         thread = threading.get_ident()
         if thread in self.at_work:
             raise NotSupported(
                 self.channel,
-                "a call by a signal handler in the middle of another call",
-                "have the handler raise an exception or set a flag, and make the call where that "
-                "is noticed",
+                "a call from a signal handler that interrupted another call on the same channel",
+                "let the handler raise an exception or set a flag, and make the call where that is "
+                "noticed",
             )
         if self.closed:
             raise ChannelClosed(self.channel)
@@ -204,10 +78,10 @@ def operation(
                 self.at_work.add(thread)
                 return method(self, *args, **kwargs)
             except BaseException:
-                self.give_back()
+                self.clean_up()
                 raise
         except BaseException as error:
-            self.give_back()  # begun anew: a second signal may have cut it off
+            self.clean_up()
             ours = self.translate(error) if isinstance(error, Exception) else None
             if ours is None:
                 raise
@@ -215,4 +89,228 @@ def operation(
         finally:
             self.at_work.discard(thread)
 
-    return cast("Callable[Concatenate[_Self, _Arguments], _Answer]", wrapped)
+    return cast("Callable[Concatenate[_Self, _Arguments], _Result]", wrapped)
+
+
+class _SharedByte(NamedTuple):
+    """The liveness byte of one lease, shared with child processes, and its lock's name."""
+
+    name: str
+    descriptor: int
+    offset: int
+
+
+class LocalBackend(ABC):
+    """Base of a backend whose processes all run on one host."""
+
+    def __init__(self, channel: str, storage: StoragePath, clock: Clock, timeout: float) -> None:
+        self.channel = channel
+        self.storage = storage
+        self.clock = clock
+        self.timeout = timeout
+        self.liveness = Liveness(storage.side / "alive", storage.mode)
+        self.waiters = Waiters(channel, storage.side / "waiting", storage.mode)
+        self.closed = False
+        self.at_work: set[int] = set()
+        self._shared: OrderedDict[str, _SharedByte] = OrderedDict()
+        forget_in_children(self)
+
+    @hookimpl
+    @operation
+    def pop(self) -> Document:
+        return self._take(newest_first=True)
+
+    @hookimpl
+    @operation
+    def shift(self) -> Document:
+        return self._take(newest_first=False)
+
+    @hookimpl
+    @operation
+    def unlock(self, name: str, token: str) -> bool:
+        try:
+            return self._free(name, token)
+        finally:
+            self.waiters.withdraw(token)
+            self._end_sharing(token)
+
+    @hookimpl
+    @operation
+    def adopt(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | bool:
+        alive = lock_record.NO_PROCESS if holder is None else self.liveness.offset()
+        record = self._adopt(name, token, alive, holder)
+        if record is None:
+            return False
+        self._end_sharing(token)
+        return lock_record.adopted(record, self.clock)
+
+    @hookimpl
+    @operation
+    def share(self, name: str, token: str) -> list[int] | bool:
+        shared = self._shared.get(token)
+        if shared is None:
+            self._end_old_sharing()
+            shared = self._shared[token] = _SharedByte(name, *self.liveness.lock_shared_byte())
+        if self._adopt(name, token, shared.offset, None) is None:
+            self._end_sharing(token)
+            return False
+        return [shared.descriptor] if shared.offset else []
+
+    @hookimpl
+    @operation
+    def lock_info(self, name: str) -> LockInfo | None:
+        return self._info(name)
+
+    @hookimpl
+    @operation
+    def locks(self) -> list[LockInfo]:
+        infos = (self._info(name) for name in self._lock_names())
+        return [info for info in infos if info]
+
+    @hookimpl
+    @operation
+    def force_unlock(self, name: str) -> LockInfo | None:
+        record, left = self._force_free(name)
+        if not left:
+            return None
+        remove_fifo(self.waiters.wake_next(name))
+        return lock_record.info(name, record, left, self.clock)
+
+    @hookimpl
+    @translated
+    def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
+        ends = None if timeout is None else self.clock.now() + timeout * 1000
+        waiter = number_of(token)
+
+        def pause() -> float:
+            if self.closed:
+                raise ChannelClosed(self.channel)
+            record = self._read_for_waiter(name)
+            left = 0
+            if record.fence == seen_fence:
+                left = self.left(record) or lock_record.reserved_for_other(record, waiter)
+            if ends is not None:
+                left = min(left, ends - self.clock.now())
+            return left / 1e6
+
+        self.waiters.wait(name, token, pause)
+        if self.closed:
+            raise ChannelClosed(self.channel)
+        return True
+
+    @hookimpl
+    def subscribe(self, ring: Callable[[], None]) -> Versions:
+        return Versions(self._version, _CHANGE_CHECK_SECONDS)
+
+    @hookimpl
+    def close(self) -> bool:
+        self.closed = True
+        with suppress(Exception):  # a reservation that stays expires by itself
+            for name, token in self.waiters.wake_own():
+                self._free(name, token)
+        self.waiters.close()
+        self._end_all_sharing()
+        self.liveness.close()
+        self._close_storage()
+        return True
+
+    def left(self, record: LockRecord) -> int:
+        """Return the microseconds until a lease expires; 0 if its holder is dead."""
+        left = lock_record.remaining(record, self.clock)
+        if not left or record.alive in (lock_record.NO_PROCESS, self.liveness.offset()):
+            return left
+        if same_boot(record.epoch, self.clock.epoch) and not self.liveness.is_alive(record.alive):
+            return 0
+        return left
+
+    def holds(self, record: LockRecord, token: str) -> bool:
+        """Return whether the token holds the lock; the token of a dead holder does not."""
+        return record.token == token and self.left(record) > 0
+
+    def shared_offset(self, token: str) -> int:
+        """Return the offset of the lease's shared liveness byte, or NO_PROCESS."""
+        shared = self._shared.get(token)
+        return lock_record.NO_PROCESS if shared is None else shared.offset
+
+    def forget(self) -> None:
+        """Close, in a forked child, the shared liveness bytes and waiters of the parent."""
+        self.at_work = set()
+        self.waiters.forget()
+        self._end_all_sharing()
+
+    def translate(self, error: Exception) -> ChannelError | None:
+        """Return our error for an error of the system, or None for any other error."""
+        if isinstance(error, ChannelError):
+            return None
+        if self.closed and isinstance(error, OSError):
+            return ChannelClosed(self.channel)
+        if isinstance(error, FileLockTimeout):
+            return ChannelTimeout(self.channel, f"access {self.storage.path}", self.timeout)
+        if isinstance(error, OSError):
+            return explain(self.channel, self.storage.path, error)
+        return None
+
+    @abstractmethod
+    def clean_up(self) -> None:
+        """Release the file locks and connections that this thread still holds."""
+
+    @abstractmethod
+    def _take(self, newest_first: bool) -> Document:
+        """Remove the newest or oldest entry and return its value, or MISSING."""
+
+    @abstractmethod
+    def _read_lock(self, name: str) -> LockRecord:
+        """Return the record of a lock."""
+
+    @abstractmethod
+    def _lock_names(self) -> Iterable[str]:
+        """Return the names of all locks that may be held."""
+
+    @abstractmethod
+    def _free(self, name: str, token: str) -> bool:
+        """Unlock, or pass a reservation on; return whether the token held the lock."""
+
+    @abstractmethod
+    def _force_free(self, name: str) -> tuple[LockRecord, int]:
+        """Free a lock; return its record until then, and the microseconds it had left."""
+
+    @abstractmethod
+    def _adopt(
+        self, name: str, token: str, alive: int, holder: dict[str, Any] | None
+    ) -> LockRecord | None:
+        """Store another liveness byte, and holder info unless None; return the new record."""
+
+    @abstractmethod
+    def _version(self) -> object:
+        """Return a value that differs after any change of the channel's documents."""
+
+    @abstractmethod
+    def _close_storage(self) -> None:
+        """Close the files and connections."""
+
+    @operation
+    def _read_for_waiter(self, name: str) -> LockRecord:
+        return self._read_lock(name)
+
+    def _info(self, name: str) -> LockInfo | None:
+        record = self._read_lock(name)
+        left = self.left(record)
+        return lock_record.info(name, record, left, self.clock) if left else None
+
+    def _end_sharing(self, token: str) -> None:
+        shared = self._shared.pop(token, None)
+        if shared is not None and shared.descriptor >= 0:
+            os.close(shared.descriptor)
+
+    def _end_old_sharing(self) -> None:
+        """Close a few bytes of leases that have ended: lost leases are not always released."""
+        for token, shared in list(itertools.islice(self._shared.items(), _ENDED_PER_SHARE)):
+            if not self.holds(self._read_lock(shared.name), token):
+                self._end_sharing(token)
+                continue
+            with suppress(KeyError):  # another thread may have ended it
+                self._shared.move_to_end(token)
+
+    def _end_all_sharing(self) -> None:
+        for token in list(self._shared):
+            self._end_sharing(token)

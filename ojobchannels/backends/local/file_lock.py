@@ -1,4 +1,4 @@
-"""A gate between processes: an flock on a file that we never unlink."""
+"""A lock between threads and processes: an flock on a file that is never unlinked."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ _FIRST_PAUSE = 0.0002
 _LONGEST_PAUSE = 0.005
 
 
-class GateTimeout(TimeoutError):
-    """Somebody kept the gate for longer than the caller can wait."""
+class FileLockTimeout(TimeoutError):
+    """Another thread or process held the file lock longer than the caller can wait."""
 
 
-class Gate:
-    """Lets one thread of one process through at a time.
+class FileLock:
+    """Held by one thread of one process at a time.
 
-    flock(2) knows no timeout, so a contended gate is asked again, at first without a pause, then in
-    pauses of 0.2 to 5 ms: a process that was stopped inside cannot hang the others for ever.
+    flock(2) has no timeout. So a contended lock is tried again, first without a pause, then in
+    pauses of 0.2 to 5 ms: a process that was stopped while it held the lock cannot block the others
+    without limit.
 
-    A signal handler may raise between any two steps of the main thread. Therefore `leave` asks who
-    is inside, and can be called once more by anybody who cannot tell how far it came.
+    A signal handler may raise between any two steps of the main thread. So `release` checks whether
+    this thread holds the lock, and a caller that does not know may call it once more.
 
-    If somebody else deletes or replaces the file, all meet again at the one that its path leads to.
+    If another program deletes or replaces the file, all callers move to the file now at its path.
     """
 
     def __init__(self, path: Path, mode: int, timeout: float) -> None:
@@ -42,31 +43,31 @@ class Gate:
 
     @property
     def descriptor(self) -> int:
-        """The open file behind the gate, for those who keep a few bytes in it."""
+        """The descriptor of the open file, for callers that store a few bytes in it."""
         return self._file.descriptor
 
-    def enter(self, timeout: float | None = None) -> None:
-        """Passes the gate, within `timeout` seconds.
+    def acquire(self, timeout: float | None = None) -> None:
+        """Acquire the lock within `timeout` seconds; None uses the timeout of the lock.
 
         Raises:
-            GateTimeout: It stayed closed.
+            FileLockTimeout: The lock was held by others for all that time.
             OSError: The file cannot be opened.
         """
         limit = self._timeout if timeout is None else timeout
         try:
             if not self._thread_lock.acquire(timeout=max(limit, 0)):
-                raise GateTimeout
+                raise FileLockTimeout
             while True:
                 _flock(self._file.open(), limit)
                 if self._file.is_current():
                     return
                 self._file.close()
         except BaseException:
-            self.leave()
+            self.release()
             raise
 
-    def leave(self) -> None:
-        """Opens the gate for the next; does nothing for a thread that is not inside."""
+    def release(self) -> None:
+        """Release the lock; does nothing in a thread that does not hold it."""
         if owned(self._thread_lock):
             try:
                 if self._file.descriptor >= 0:
@@ -74,8 +75,8 @@ class Gate:
             finally:
                 self._thread_lock.release()
 
-    def __enter__(self) -> Gate:
-        self.enter()
+    def __enter__(self) -> FileLock:
+        self.acquire()
         return self
 
     def __exit__(
@@ -84,28 +85,28 @@ class Gate:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        self.leave()
+        self.release()
 
     def close(self) -> None:
-        """Closes the file; the gate opens it again when it is next used.
+        """Close the file, unless another thread holds the lock or waits for it.
 
-        Where another thread is inside or waits, that is left to the end of the gate itself.
+        `acquire` opens it again.
         """
         try:
             if self._thread_lock.acquire(blocking=False):
                 self._file.close()
         finally:
-            self.leave()
+            self.release()
 
     def forget(self) -> None:
-        """Gives up the parent's open file, through which the child would not exclude the parent."""
+        """Close, in a forked child, the parent's file: through it the two would share one lock."""
         self._thread_lock = threading.RLock()
         self._file.close()
 
 
 def owned(lock: threading.RLock) -> bool:
-    """Tells whether the calling thread has the lock, as `threading.Condition` asks it."""
-    mine: bool = lock._is_owned()  # type: ignore[attr-defined]
+    """Return whether the calling thread holds the lock, as `threading.Condition` checks it."""
+    mine: bool = lock._is_owned()  # type: ignore[attr-defined]  # not in typeshed
     return mine
 
 
@@ -113,13 +114,13 @@ def _flock(descriptor: int, timeout: float) -> None:
     for _ in range(_TRIES_AT_ONCE):
         if _try_flock(descriptor):
             return
-        os.sched_yield()  # who is inside of a lock's file is out again sooner than a timer rings
+        os.sched_yield()  # a lock record is read and written in less time than a timer needs
     deadline = time.monotonic() + timeout
     pause = _FIRST_PAUSE
     while not _try_flock(descriptor):
         left = deadline - time.monotonic()
         if left <= 0:
-            raise GateTimeout
+            raise FileLockTimeout
         time.sleep(min(pause, left))
         pause = min(pause * 2, _LONGEST_PAUSE)
 

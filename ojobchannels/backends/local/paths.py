@@ -1,4 +1,4 @@
-"""Where a file-backed channel lives on this host, and what stands beside its file."""
+"""The paths of a file-backed channel on this host, and the checks before it is opened."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
-class Place(NamedTuple):
-    """A data file, the folder of its helpers, and the mode that they all get.
+class StoragePath(NamedTuple):
+    """A data file, the folder of its helper files, and the mode of all of them.
 
     Attributes:
-        path: The file itself, links followed.
-        side: The folder beside it for gates, lock records, liveness and bells.
+        path: The file itself, with links resolved.
+        side: The folder beside it for file locks, lock records, liveness and waiters.
         mode: Permission bits of the data file, without execute.
     """
 
@@ -42,35 +42,35 @@ class Place(NamedTuple):
 
 
 def locate(file: str | os.PathLike[str]) -> Path:
-    """Returns the path of a channel's file, with its links followed.
+    """Return the path of a channel's file, with links resolved.
 
     Raises:
-        InvalidOption: It is no path.
+        InvalidOption: `file` is not a valid path.
     """
     try:
         return Path(file).expanduser().resolve()
     except (RuntimeError, ValueError) as error:
-        raise InvalidOption("file", f"{file!r}: {error}", "name another path") from error
+        raise InvalidOption("file", f"{file!r}: {error}", "give another path") from error
 
 
-def prepare(channel: str, path: Path) -> Place:
-    """Finds the place of a channel's file, and makes its folders.
+def prepare(channel: str, path: Path) -> StoragePath:
+    """Create the folders of a channel's file, and return its paths.
 
     Raises:
-        NotSupported: It would lie on a network filesystem, where locks of one host do not hold.
-        ChannelUnavailable: Its folder cannot be made or written.
+        NotSupported: The file is on a network filesystem, where the locks of one host do not work.
+        ChannelUnavailable: The folder cannot be created or written.
     """
     try:
         if path.is_dir():
-            raise ChannelUnavailable(channel, f"{path} is a folder", "name a file")
+            raise ChannelUnavailable(channel, f"{path} is a folder", "give the path of a file")
         path.parent.mkdir(parents=True, exist_ok=True)
         filesystem = filesystem_type(path.parent)
         if filesystem in _NETWORK_FILESYSTEMS:
             raise NotSupported(
                 channel,
                 f"{path} on the network filesystem {filesystem}",
-                "locks of one host do not hold there: use a local disk, or a type made for several "
-                "hosts such as redis or mongo",
+                "locks between processes do not work there: use a local disk, or a type for "
+                "several hosts, such as redis or mongo",
             )
         _refuse_second_names(channel, path)
         side = _side(path)
@@ -86,7 +86,7 @@ def prepare(channel: str, path: Path) -> Place:
         if isinstance(error, ChannelError):
             raise
         raise explain(channel, path, error) from error
-    return Place(path, side, mode)
+    return StoragePath(path, side, mode)
 
 
 def _refuse_second_names(channel: str, path: Path) -> None:
@@ -94,14 +94,14 @@ def _refuse_second_names(channel: str, path: Path) -> None:
     if links > 1:
         raise ChannelUnavailable(
             channel,
-            f"{path} is one of {links} names (hard links) of one file",
-            "each name would have locks of its own: delete the others, make them symbolic links, "
-            "or open a copy",
+            f"{path} has {links} names (hard links)",
+            "each name would have separate locks: delete the others, make them symbolic links, or "
+            "open a copy",
         )
 
 
 def exists(file: str | os.PathLike[str]) -> bool:
-    """Tells whether a channel was opened on this file before; makes nothing."""
+    """Return whether a channel was opened on this file before; creates nothing."""
     path = locate(file)
     return path.exists() or _side(path).is_dir()
 
@@ -111,7 +111,7 @@ def _side(path: Path) -> Path:
 
 
 def filesystem_type(path: Path) -> str:
-    """Names the type of the filesystem that holds `path`, or answers an empty text."""
+    """Return the type of the filesystem that `path` is on, or an empty string."""
     device = path.stat().st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"
     try:
@@ -126,7 +126,7 @@ def filesystem_type(path: Path) -> str:
 
 
 def explain(channel: str, path: Path, error: OSError) -> ChannelError:
-    """Says what an operating system error means for a channel, and what to do."""
+    """Return our error for an error of the operating system."""
     reason = f"{error.strerror or error} ({error.filename or path})"
     if error.errno in _FULL:
         return StorageFull(
@@ -134,10 +134,10 @@ def explain(channel: str, path: Path, error: OSError) -> ChannelError:
         )
     folder = next(folder for folder in path.parents if os.path.exists(folder))  # noqa: PTH110  never raises
     if error.errno in _FORBIDDEN:
-        also = " and on the file" if folder == path.parent else ", to make a folder there"
+        also = " and on the file" if folder == path.parent else ", to create a folder there"
         advice = f"user id {os.geteuid()} needs write permission on {folder}{also}"
         return ChannelUnavailable(channel, reason, advice)
     if folder != path.parent:
-        advice = f"no folder can be made in {folder}: name another place"
+        advice = f"no folder can be created in {folder}: give another path"
         return ChannelUnavailable(channel, reason, advice)
     return ChannelUnavailable(channel, reason, f"check {path}, then try again")

@@ -1,8 +1,8 @@
-"""Waiting rooms: a waiter on a lock leaves a bell that whoever unlocks can ring.
+"""The waiters of locks, of all processes of the host: each creates a FIFO by which it is woken.
 
-A bell is a FIFO in a folder of its lock. The one who unlocks calls the longest waiting: rings its
-bell and takes it away. The others look again every 20 ms on their own, so a waiter that was stopped
-or killed holds nobody up, and a holder's death is noticed just as soon.
+The FIFOs of one lock are in one folder. The process that unlocks wakes the longest-waiting waiter:
+it writes to its FIFO and removes it. The other waiters check again every 20 ms, so a waiter that
+was stopped or killed delays nobody, and the death of a holder is noticed just as soon.
 """
 
 from __future__ import annotations
@@ -20,74 +20,74 @@ from pathlib import Path
 
 from ojobchannels.host.files import give_to_owner_of, make_folder
 
-LOOK_AGAIN = 0.02
+CHECK_SECONDS = 0.02
 _FOLDERS_KEPT = 256
 _numbers = itertools.count()
 
 
-class WaitingRoom:
-    """The bells of one channel's waiters, all processes of the host together."""
+class Waiters:
+    """The waiters of one channel."""
 
     def __init__(self, channel: str, folder: Path, mode: int) -> None:
         self._channel = channel
         self._folder = folder
         self._mode = mode
         self._folders: OrderedDict[str, str] = OrderedDict()
-        self._places: dict[str, tuple[str, int]] = {}
-        self._seated: set[_Seat] = set()
+        self._since: dict[str, tuple[str, int]] = {}
+        self._active: set[_Waiter] = set()
 
-    def wait(self, name: str, token: str, patience: Callable[[], float]) -> None:
-        """Waits until it is called, or `patience` is over.
+    def wait(self, name: str, token: str, pause: Callable[[], float]) -> None:
+        """Wait until this waiter is woken, or until `pause` returns 0 or less.
 
         Args:
             name: The lock.
-            token: Keeps its place among the waiters from one wait to the next, until `leave`.
-            patience: Asked after the bell is in place, and every 20 ms: how many seconds there is
-                nothing to hope for but a ring; none to go.
+            token: Keeps its position in the queue from one wait to the next, until `withdraw`.
+            pause: Called once the FIFO exists, and every 20 ms: returns the seconds that the caller
+                may keep sleeping; 0 stops waiting.
         """
-        _, since = self._places.setdefault(token, (name, time.monotonic_ns()))
-        seat = _Seat(self._folder_of(name), self._mode, since, token, self._seated)
+        _, since = self._since.setdefault(token, (name, time.monotonic_ns()))
+        waiter = _Waiter(self._folder_of(name), self._mode, since, token, self._active)
         try:
-            with seat:
-                while (seconds := patience()) > 0 and not seat.doze(min(seconds, LOOK_AGAIN)):
+            with waiter:
+                while (seconds := pause()) > 0 and not waiter.wait(min(seconds, CHECK_SECONDS)):
                     pass
         except BaseException:
-            seat.leave()  # a signal handler may have raised at the door of `with`
+            waiter.leave()  # a signal handler may have raised before `with` began or ended
             raise
 
-    def leave(self, token: str) -> None:
-        """Gives up the token's place: it has the lock, or does not want it any more."""
-        self._places.pop(token, None)
+    def withdraw(self, token: str) -> None:
+        """Give up the token's position: it has the lock, or does not want it any more."""
+        self._since.pop(token, None)
 
-    def call(self, name: str) -> str:
-        """Rings for the longest waiting that lives; returns its bell, or an empty text."""
-        return next((bell for bell in self._bells(name) if _ring(bell)), "")
+    def wake_next(self, name: str) -> str:
+        """Wake the longest-waiting live waiter; return the path of its FIFO, or an empty string."""
+        return next((fifo for fifo in self._fifos(name) if _wake(fifo)), "")
 
-    def dismiss_own(self) -> list[tuple[str, str]]:
-        """Wakes every waiter of this handle; returns lock and token of those who want one."""
-        for seat in list(self._seated):
-            _ring(seat.bell)
-            take_away(seat.bell)
-        return [(name, token) for token, (name, _) in list(self._places.items())]
+    def wake_own(self) -> list[tuple[str, str]]:
+        """Wake all waiters of this handle; return lock and token of those that want a lock."""
+        for waiter in list(self._active):
+            _wake(waiter.fifo)
+            remove_fifo(waiter.fifo)
+        return [(name, token) for token, (name, _) in list(self._since.items())]
 
     def close(self) -> None:
-        """Takes away the folders of locks that nobody waits for."""
+        """Remove the folders of locks that have no waiters."""
         while self._folders:
-            self._forget_folder()
+            self._remove_oldest_folder()
 
     def forget(self) -> None:
-        """Drops, in a forked child, the waiters, who are the parent's."""
-        self._places = {}
-        for seat in self._seated:
-            seat.let_go()
-        self._seated = set()
+        """Drop, in a forked child, the waiters, which are the parent's."""
+        self._since = {}
+        for waiter in self._active:
+            waiter.close()
+        self._active = set()
 
-    def _bells(self, name: str) -> list[str]:
+    def _fifos(self, name: str) -> list[str]:
         folder = self._folder_of(name)
         if not os.access(folder, os.F_OK):
-            return []  # nobody waits, as a rule; seen in half the time of a listing that fails
+            return []  # the usual case, found in half the time of a listing that fails
         try:
-            return [f"{folder}/{bell}" for bell in sorted(os.listdir(folder))]  # noqa: PTH208
+            return [f"{folder}/{fifo}" for fifo in sorted(os.listdir(folder))]  # noqa: PTH208  faster
         except FileNotFoundError:
             return []
 
@@ -98,90 +98,92 @@ class WaitingRoom:
             folder = f"{self._folder}/{hashlib.sha256(identity).hexdigest()[:32]}"
             self._folders[name] = folder
             if len(self._folders) > _FOLDERS_KEPT:
-                self._forget_folder()
+                self._remove_oldest_folder()
         return folder
 
-    def _forget_folder(self) -> None:
-        with suppress(KeyError, OSError):  # another thread has; somebody waits, or nobody ever did
-            os.rmdir(self._folders.popitem(last=False)[1])  # noqa: PTH106
+    def _remove_oldest_folder(self) -> None:
+        with suppress(KeyError, OSError):  # another thread removed it, or it has waiters
+            os.rmdir(self._folders.popitem(last=False)[1])  # noqa: PTH106  faster
 
 
 def number_of(token: str) -> int:
-    """Returns by which number the waiter of a token is called: it is no secret."""
+    """Return the number by which a record names the waiter with this token: it is no secret."""
     return zlib.crc32(token.encode()) or 1
 
 
-def waiter_at(bell: str) -> int:
-    """Returns the number of the waiter whose bell it is; 0 for none, and for a stranger's file."""
-    number = bell.rpartition("/")[2].partition("-")[2].partition("-")[0]
+def waiter_of(fifo: str) -> int:
+    """Return the number of the waiter that a FIFO belongs to; 0 for any other file or ""."""
+    number = fifo.rpartition("/")[2].partition("-")[2].partition("-")[0]
     return int(number) if number.isdecimal() else 0
 
 
-def take_away(bell: str) -> None:
-    """Takes a bell away that was rung, or that nobody listens to."""
+def remove_fifo(fifo: str) -> None:
+    """Remove the FIFO of a waiter that was woken, or that is gone."""
     with suppress(FileNotFoundError):
-        os.unlink(bell)  # noqa: PTH108  thrice as fast
+        os.unlink(fifo)  # noqa: PTH108  three times as fast
 
 
-class _Seat:
-    def __init__(self, folder: str, mode: int, since: int, token: str, seated: set[_Seat]) -> None:
+class _Waiter:
+    def __init__(
+        self, folder: str, mode: int, since: int, token: str, active: set[_Waiter]
+    ) -> None:
         self._folder = Path(folder)
         self._mode = mode
-        self._seated = seated
+        self._active = active
         self._descriptor = -1
-        self._was_called = False
+        self._was_woken = False
         number = f"{number_of(token)}-{os.getpid()}-{next(_numbers)}"
-        self.bell = f"{folder}/{since:020d}-{number}"
+        self.fifo = f"{folder}/{since:020d}-{number}"
 
-    def __enter__(self) -> _Seat:
-        with suppress(OSError):  # without a bell it looks every 20 ms
+    def __enter__(self) -> _Waiter:
+        with suppress(OSError):  # without a FIFO it checks every 20 ms
             try:
-                self._hang_up()
+                self._make_fifo()
             except FileNotFoundError:
                 make_folder(self._folder, self._mode)
-                self._hang_up()
-        self._seated.add(self)
+                self._make_fifo()
+        self._active.add(self)
         return self
 
-    def _hang_up(self) -> None:
-        os.mkfifo(self.bell, self._mode)
-        os.chmod(self.bell, self._mode)  # noqa: PTH101  twice as fast
-        give_to_owner_of(self._folder, Path(self.bell))
-        self._descriptor = os.open(self.bell, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    def _make_fifo(self) -> None:
+        os.mkfifo(self.fifo, self._mode)
+        os.chmod(self.fifo, self._mode)  # noqa: PTH101  twice as fast
+        give_to_owner_of(self._folder, Path(self.fifo))
+        self._descriptor = os.open(self.fifo, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
-    def doze(self, seconds: float) -> bool:
-        """Sleeps until it is rung for, or for so long; tells whether it was."""
+    def wait(self, seconds: float) -> bool:
+        """Block until woken, at most for `seconds`; return whether it was woken."""
         if self._descriptor < 0:
             time.sleep(seconds)
             return False
-        bell = select.poll()
-        bell.register(self._descriptor, select.POLLIN)
-        self._was_called = bool(bell.poll(seconds * 1000))
-        return self._was_called
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLIN)
+        self._was_woken = bool(poll.poll(seconds * 1000))
+        return self._was_woken
 
     def __exit__(self, *_: object) -> None:
         self.leave()
 
     def leave(self) -> None:
-        self._seated.discard(self)
-        self.let_go()
-        if not self._was_called:  # else the caller takes the bell away, and we hurry
-            take_away(self.bell)
+        self._active.discard(self)
+        self.close()
+        if not self._was_woken:  # the process that wakes a waiter removes its FIFO, to save time
+            remove_fifo(self.fifo)
 
-    def let_go(self) -> None:
+    def close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
 
 
-def _ring(bell: str) -> bool:
-    """Tells whether somebody hears it; else takes it away."""
+def _wake(fifo: str) -> bool:
+    """Wake a waiter and return True; remove the FIFO if the waiter is gone."""
     try:
-        descriptor = os.open(bell, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     except OSError:
-        take_away(bell)
+        remove_fifo(fifo)
         return False
     try:
         os.write(descriptor, b"!")

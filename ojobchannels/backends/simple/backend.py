@@ -41,8 +41,10 @@ from ojobchannels.host.clock import Clock, HostClock
 from ojobchannels.host.forks import forget_in_children
 from ojobchannels.host.wakeup import Wakeup
 
-_PATIENCE = 1.0
-_LOOK_AGAIN = 0.02
+_CALLED_SECONDS = 1.0
+"""How long the first waiter may take to acquire a free lock before the next one may."""
+
+_TEST_CLOCK_CHECK = 0.02
 
 
 class _Waiter(Wakeup):
@@ -56,7 +58,7 @@ class _Waiter(Wakeup):
 
 
 class _Store:
-    """What all channels of one name share."""
+    """The data of all channels with one name."""
 
     def __init__(self) -> None:
         self.mutex = threading.Lock()
@@ -67,7 +69,7 @@ class _Store:
         forget_in_children(self)
 
     def forget(self) -> None:
-        """Drops, in a forked child, what belongs to threads that exist only in the parent."""
+        """Drop, in a forked child, waiters and feeds whose threads exist only in the parent."""
         self.mutex = threading.Lock()
         self.queues = {}
         self.entries.feeds.clear()
@@ -78,12 +80,12 @@ _numbers = itertools.count(1)
 
 
 def open_backend(channel: str, clock: Clock) -> SimpleBackend:
-    """Opens the store of that name; the first to open it makes it."""
+    """Open the store with that name; it is created at the first open."""
     return SimpleBackend(channel, _stores.setdefault(channel, _Store()), clock)
 
 
 class SimpleBackend:
-    """One handle on a store; what changes it happens under the store's mutex."""
+    """One handle on a store; every change happens under the mutex of the store."""
 
     def __init__(self, channel: str, store: _Store, clock: Clock) -> None:
         self._channel = channel
@@ -189,7 +191,7 @@ class SimpleBackend:
             if not self._is_next(name, token):
                 return Busy(record.fence, {"queue": len(store.queues[name])}, 0)
             store.locks[name], grant = lock_record.granted(
-                record, token, ttl * 1000, lock_record.own(holder), self._clock, self._number
+                record, token, ttl * 1000, lock_record.copied(holder), self._clock, self._number
             )
             self._leave_queue(name, token)
             self._wake_next(name)
@@ -226,7 +228,7 @@ class SimpleBackend:
             record = self._store.locks.get(name)
             if record is None or not self._holds(record, token):
                 return False
-            alive = lock_record.NOBODY if holder is None else self._number
+            alive = lock_record.NO_PROCESS if holder is None else self._number
             self._store.locks[name] = record._replace(alive=alive, holder=holder or record.holder)
             return lock_record.adopted(record, self._clock)
 
@@ -243,11 +245,11 @@ class SimpleBackend:
     @hookimpl
     def force_unlock(self, name: str) -> LockInfo | None:
         with self._store.mutex:
-            put_out = self._info(name)
-            if put_out:
-                self._store.locks[name] = lock_record.forced_open(self._store.locks[name])
+            evicted = self._info(name)
+            if evicted:
+                self._store.locks[name] = lock_record.force_released(self._store.locks[name])
                 self._wake_next(name)
-            return put_out
+            return evicted
 
     @hookimpl
     def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
@@ -263,20 +265,20 @@ class SimpleBackend:
                     waiter.clear()
                     record = store.locks.get(name) or LockRecord()
                     lease_left = lock_record.remaining(record, self._clock)
-                    anew = lease_left and record.fence != seen_fence
-                    if anew or (not lease_left and self._is_next(name, token)):
+                    changed_hands = lease_left and record.fence != seen_fence
+                    if changed_hands or (not lease_left and self._is_next(name, token)):
                         waiter.called = time.monotonic()
                         return True
-                pause = lease_left / 1e6 if lease_left else _PATIENCE
+                pause = lease_left / 1e6 if lease_left else _CALLED_SECONDS
                 if not isinstance(self._clock, HostClock):
-                    pause = min(pause, _LOOK_AGAIN)  # nobody tells when that clock goes on
+                    pause = min(pause, _TEST_CLOCK_CHECK)  # nothing signals that it has moved
                 if ends is not None:
                     pause = min(pause, (ends - self._clock.now()) / 1e6)
                     if pause <= 0:
-                        self._give_way(name, token)
+                        self._stop_waiting(name, token)
                         return True
                 waiter.wait(pause)
-            self._give_way(name, token)
+            self._stop_waiting(name, token)
             raise ChannelClosed(self._channel)
         finally:
             self._waiting.discard(waiter)
@@ -338,18 +340,18 @@ class SimpleBackend:
         return lock_record.info(name, record, left, self._clock) if record and left else None
 
     def _is_next(self, name: str, token: str) -> bool:
-        """Tells whether it is the token's turn; who was called and stays away is passed over."""
+        """Return whether the token is first in the queue; drop woken ones that do not come."""
         queue = self._store.queues.get(name)
         while queue:
             first, waiter = next(iter(queue.items()))
             if first == token:
                 return True
-            if waiter.called is None or time.monotonic() < waiter.called + _PATIENCE:
+            if waiter.called is None or time.monotonic() < waiter.called + _CALLED_SECONDS:
                 return False
             self._leave_queue(name, first)
         return True
 
-    def _give_way(self, name: str, token: str) -> None:
+    def _stop_waiting(self, name: str, token: str) -> None:
         with self._store.mutex:
             self._leave_queue(name, token)
             self._wake_next(name)
@@ -368,5 +370,5 @@ class SimpleBackend:
 
 
 def _decoded(change: Change) -> Change:
-    """Returns a change as callbacks get it; the store tells of texts, which nobody can alter."""
+    """Return a change with decoded key and value; the store keeps texts, which are immutable."""
     return change._replace(key=decode(change.key), value=decode(change.value))

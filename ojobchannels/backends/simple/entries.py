@@ -1,7 +1,7 @@
-"""Documents in memory, in the order of their last change; a signal handler cuts no change in two.
+"""Documents in memory, in the order of their last change; no change is ever half done.
 
-What changes several entries may be done twice, and is, from the beginning, where an exception of a
-handler struck within. The callers keep other threads out.
+A signal handler may raise in the middle of a change of several entries. Such a change is therefore
+idempotent, and is then executed once more from the beginning. The callers exclude other threads.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ojobchannels.hookspecs import MISSING
 
 
 class Entry(NamedTuple):
-    """The texts of a key, as it was last written, and of its value."""
+    """The JSON texts of a key, as it was last written, and of its value."""
 
     key: str
     value: str
@@ -29,8 +29,8 @@ class Entries(dict[Key, Entry]):
     """The entries of one store, oldest change first.
 
     Attributes:
-        feeds: Told of each change, with texts in place of key and value.
-        position: That of the latest change.
+        feeds: Get each change, with JSON texts as key and value.
+        position: The position of the latest change.
     """
 
     def __init__(self) -> None:
@@ -40,15 +40,17 @@ class Entries(dict[Key, Entry]):
         self._in_order: list[Entry] | None = None
 
     def in_order(self) -> list[Entry]:
-        """Returns all; the list is kept until the next change, for those who read in pages."""
+        """Return all entries; the list is cached until the next change, for reading in pages."""
         if self._in_order is None:
             self._in_order = list(self.values())
         return self._in_order
 
     def page(self, newest_first: bool, after: int | None, limit: int | None) -> Iterable[Entry]:
-        """Returns those behind a position, `limit` of them at least, if there are so many."""
+        """Return the entries after a position, at least `limit` of them if there are as many."""
         if newest_first and after is None and limit is not None:
-            return list(islice(reversed(self.values()), limit))  # of many, a few are wanted most
+            return list(
+                islice(reversed(self.values()), limit)
+            )  # usually a few of many entries are wanted
         entries, position = self.in_order(), attrgetter("position")
         if not newest_first:
             first = bisect_right(entries, after or 0, key=position)
@@ -57,42 +59,42 @@ class Entries(dict[Key, Entry]):
         return map(entries.__getitem__, range(end - 1, -1, -1))
 
     def put(self, texts: Mapping[Key, tuple[str, str]]) -> None:
-        """Stores the texts of keys and values, in this order, behind all others."""
-        fresh = {}
+        """Store the texts of keys and values, in this order, after all other entries."""
+        new = {}
         for key, (key_text, value_text) in texts.items():
             self.position += 1
-            fresh[key] = Entry(key_text, value_text, self.position)
+            new[key] = Entry(key_text, value_text, self.position)
 
         def put() -> None:
             self._in_order = None
-            for key in fresh:
+            for key in new:
                 self.pop(key, None)
-            self.update(fresh)
-            for entry in fresh.values() if self.feeds else ():  # as a rule nobody listens
-                self._tell(Change("set", entry.key, entry.value, entry.position))
+            self.update(new)
+            for entry in new.values() if self.feeds else ():  # usually there are none
+                self._notify(Change("set", entry.key, entry.value, entry.position))
 
-        _wholly(put)
+        _completely(put)
 
     def drop(self, keys: Iterable[Key]) -> int:
-        """Removes entries, and returns how many were there."""
-        there = {key: self[key] for key in keys if key in self}
+        """Remove entries, and return how many existed."""
+        existing = {key: self[key] for key in keys if key in self}
 
         def drop() -> None:
             self._in_order = None
-            for key in there:
+            for key in existing:
                 self.pop(key, None)
-            for entry in there.values():
-                self._tell_removed(entry)
+            for entry in existing.values():
+                self._notify_removed(entry)
 
-        _wholly(drop)
-        return len(there)
+        _completely(drop)
+        return len(existing)
 
     def take_last(self) -> Document:
-        """Takes out the entry that was changed last and returns its value, or MISSING."""
+        """Remove the entry that was changed last and return its value, or MISSING."""
         return self._take(reversed(self))
 
     def take_first(self) -> Document:
-        """Takes out the entry whose last change is the oldest and returns its value, or MISSING."""
+        """Remove the entry whose last change is the oldest and return its value, or MISSING."""
         return self._take(iter(self))
 
     def _take(self, keys: Iterator[Key]) -> Document:
@@ -103,20 +105,20 @@ class Entries(dict[Key, Entry]):
         value = decode(entry.value)
         self._in_order = None
         del self[key]
-        _wholly(lambda: self._tell_removed(entry))
+        _completely(lambda: self._notify_removed(entry))
         return value
 
-    def _tell_removed(self, entry: Entry) -> None:
+    def _notify_removed(self, entry: Entry) -> None:
         if self.feeds:
             self.position += 1
-            self._tell(Change("unset", entry.key, "null", self.position))
+            self._notify(Change("unset", entry.key, "null", self.position))
 
-    def _tell(self, change: Change) -> None:
+    def _notify(self, change: Change) -> None:
         for feed in self.feeds:
             feed.add(change)
 
 
-def _wholly(change: Callable[[], None]) -> None:
+def _completely(change: Callable[[], None]) -> None:
     try:
         change()
     except BaseException:

@@ -1,4 +1,4 @@
-"""The channel type ``mongo``, described; the driver loads at the first open."""
+"""The descriptor of the channel type ``mongo``; the driver is imported at the first open."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["ojobchannels_channel_types"]
 
 @hookimpl
 def ojobchannels_channel_types() -> Iterable[ChannelType]:
-    """Offers ``mongo``; on a replica set its channels have ``atomic_batches`` too."""
+    """Return the descriptor of ``mongo``; on a replica set its channels have more capabilities."""
     return (
         ChannelType(
             name="mongo",

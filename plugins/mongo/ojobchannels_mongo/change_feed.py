@@ -1,7 +1,7 @@
-"""What tells a subscription of changes to documents.
+"""The feed of one subscription to documents.
 
 On a replica set each subscription reads a change stream of its own, on a thread of its own. A
-server alone has none: there the newest place in the order and the number of entries are looked at.
+standalone server has none: there the newest position and the number of entries are compared.
 """
 
 from __future__ import annotations
@@ -16,109 +16,110 @@ from pymongo.read_concern import ReadConcern
 
 from ojobchannels.changes import Backlog, Change, Feed, Versions, started
 from ojobchannels.documents import Key, decode, encode
+from ojobchannels.remote import Backoff, Operation
+from ojobchannels_mongo.change_stream import AWAIT_MS, FIRST_PAUSE, LONGEST_PAUSE
 from ojobchannels_mongo.codec import FIRST, position_of, row_id, value_of
-from ojobchannels_mongo.connection import Line
-from ojobchannels_mongo.errors import DRIVER_ERRORS, Operation, short
-from ojobchannels_mongo.servers import Link, Row
+from ojobchannels_mongo.connection import Connection
+from ojobchannels_mongo.errors import DRIVER_ERRORS, message_of
+from ojobchannels_mongo.servers import Collections, Row
 
 _log = logging.getLogger("ojobchannels.mongo")
 
 _SUBSCRIBE: Final = Operation("subscribe")
 _LOOK: Final = Operation("look for changes")
 _LOOK_AGAIN: Final = 0.25
-_AWAIT_MS: Final = 500
-_FIRST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 2.0
 _BEYOND_ALL_KEYS: Final = Key("\U0010ffff")
 _Stream = CollectionChangeStream[Row]
 
 
-def feed_of(line: Line, ring: Callable[[], None]) -> Feed:
-    """Returns a feed of the channel's changes, as good as the server allows."""
-    if line.server.replicated:
-        return Changes(line, ring)
-    return Versions(lambda: line.call(_LOOK, lambda link, _: _version(link, line)), _LOOK_AGAIN)
+def feed_of(connection: Connection, ring: Callable[[], None]) -> Feed:
+    """Return a feed of the channel's changes, of the kind that the server allows."""
+    if connection.server.replicated:
+        return StreamFeed(connection, ring)
+    return Versions(
+        lambda: connection.call(_LOOK, lambda at, _: _version(at, connection.channel)), _LOOK_AGAIN
+    )
 
 
-def _version(link: Link, line: Line) -> object:
-    mine = {"c": line.channel, "o": {"$gt": FIRST}}
-    newest = link.documents.find_one(mine, {"_id": 0, "o": 1}, sort=[("o", -1)])
-    count = link.database.command({"count": link.documents.name, "query": mine})
+def _version(at: Collections, channel: str) -> object:
+    own = {"c": channel, "o": {"$gt": FIRST}}
+    newest = at.documents.find_one(own, {"_id": 0, "o": 1}, sort=[("o", -1)])
+    count = at.database.command({"count": at.documents.name, "query": own})
     return newest, count["n"]
 
 
-class Changes(Backlog):
+class StreamFeed(Backlog):
     """A feed of each change, read from a change stream."""
 
-    def __init__(self, line: Line, ring: Callable[[], None]) -> None:
+    def __init__(self, connection: Connection, ring: Callable[[], None]) -> None:
         self._stop = threading.Event()
         super().__init__(ring, lambda _: self._stop.set())
-        self._line = line
-        self._before = len(row_id(line.channel, Key("")))
-        stream = line.call(_SUBSCRIBE, lambda link, _: self._open(link))
+        self._connection = connection
+        self._prefix_length = len(row_id(connection.channel, Key("")))
+        stream = connection.call(_SUBSCRIBE, lambda at, _: self._open(at))
         try:
-            started(line.channel, "ojobchannels-mongo-changes", self._listen, stream)
+            started(connection.channel, "ojobchannels-mongo-changes", self._listen, stream)
         except BaseException:
             stream.close()
             raise
 
-    def _open(self, link: Link) -> _Stream:
-        channel = encode(self._line.channel)
+    def _open(self, at: Collections) -> _Stream:
+        channel = encode(self._connection.channel)
         ids = {"$gt": channel, "$lt": channel + _BEYOND_ALL_KEYS}
-        return link.documents.with_options(read_concern=ReadConcern("majority")).watch(
+        return at.documents.with_options(read_concern=ReadConcern("majority")).watch(
             [{"$match": {"documentKey._id": ids}}],
             full_document="updateLookup",
-            max_await_time_ms=_AWAIT_MS,
+            max_await_time_ms=AWAIT_MS,
         )
 
     def _listen(self, stream: _Stream | None) -> None:
-        pause = _FIRST_PAUSE
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         while not self._stop.is_set():
             try:
                 if stream is None:
-                    stream = self._open(self._line.server.link())
+                    stream = self._open(self._connection.server.collections())
                     self.miss()
-                    pause = _FIRST_PAUSE
+                    backoff.reset()
                 self._follow(stream)
             except DRIVER_ERRORS as error:
-                _log.debug("a change stream broke: %s", short(error))
-                self._stop.wait(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+                _log.debug("a change stream ended: %s", message_of(error))
+                self._stop.wait(backoff.grow())
             finally:
                 if stream is not None:
                     stream.close()
                     stream = None
 
     def _follow(self, stream: _Stream) -> None:
-        while stream.alive and not self._stop.is_set():  # it ends where the collection is dropped
+        while stream.alive and not self._stop.is_set():  # it ends when the collection is dropped
             event = stream.try_next()
             change = None if event is None else self._change(event)
             if change is not None:
                 self.add(change)
 
     def _change(self, event: Mapping[str, Any]) -> Change | None:
-        """Returns what an event tells of an entry; None if it is about a mark alone."""
+        """Return the change of an entry that an event reports; None if only a mark changed."""
         row = event.get("fullDocument") or {}
-        told = event.get("updateDescription")
-        if told is None:
-            return _stored(row) if "o" in row else self._gone(event)
-        fields = told["updatedFields"]
+        update = event.get("updateDescription")
+        if update is None:
+            return _stored(row) if "o" in row else self._removed(event)
+        fields = update["updatedFields"]
         if "o" in fields:
-            # What the change left as it was stands in the row, which may have changed since.
+            # Fields that the update did not change are taken from the row as it is now, which may
+            # have changed since.
             new = {name: fields[name] for name in ("k", "v", "j", "o") if name in fields}
             kept = {"k"} if {"v", "j"} & set(new) else {"k", "v", "j"}
             rest = {name: value for name, value in row.items() if name in kept}
             whole = rest | new
             return _stored(whole) if "k" in whole else None
-        return self._gone(event) if "o" in told["removedFields"] else None
+        return self._removed(event) if "o" in update["removedFields"] else None
 
-    def _gone(self, event: Mapping[str, Any]) -> Change:
+    def _removed(self, event: Mapping[str, Any]) -> Change:
         when = event["clusterTime"]
-        key = decode(event["documentKey"]["_id"][self._before :])
+        key = decode(event["documentKey"]["_id"][self._prefix_length :])
         return Change("unset", key, None, position_of(when))
 
 
 def _stored(row: Mapping[str, Any]) -> Change | None:
     if "v" not in row and "j" not in row:
-        return None  # it was taken out since, and that is told next
+        return None  # it was removed since, which the next event reports
     return Change("set", decode(row["k"]), value_of(row), position_of(row["o"]))

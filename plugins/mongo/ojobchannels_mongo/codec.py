@@ -1,4 +1,4 @@
-"""Entries as rows of the collection, and back."""
+"""Encode entries as rows of the collection, and decode them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ojobchannels.errors import InvalidOption, InvalidValue
 from ojobchannels.hookspecs import MISSING
 
 _LARGEST: Final = 16 * 1024 * 1024
-_REST: Final = 64  # what the server adds to a row of ours, generously
+_REST: Final = 64  # upper bound of the bytes that the server adds to a row
 _REFERENCE: Final = b"$ref\x00"
 _LAST_POSITION: Final = 2**64 - 1
 _FENCES: Final = range(-(2**63), 2**63)
@@ -24,28 +24,28 @@ VALUE: Final = {"_id": 0, "v": 1, "j": 1}
 
 
 def row_id(channel: str, key: Key) -> str:
-    """Returns the `_id` of an entry: the channel as JSON text ends where the key begins."""
+    """Return the `_id` of an entry: the channel as JSON text, whose end is clear, and the key."""
     return encode(channel) + key
 
 
 def lock_id(channel: str, name: str) -> str:
-    """Returns the `_id` of a lock."""
+    """Return the `_id` of a lock."""
     return encode(channel) + name
 
 
 def stored(channel: str, key: Key, value: Document, fence: int | None) -> dict[str, Any]:
-    """Returns the update that stores an entry and gives it the last place in the order.
+    """Return the update that stores an entry and makes it the last in the order.
 
-    The value is kept as it is, for people and programs that look into the database. One with a
-    field ``$ref`` is kept as JSON text: the driver reads such maps as references.
+    The value is stored as it is, so that other programs can query it. A value with a field ``$ref``
+    is stored as JSON text: the driver decodes such maps as references.
 
     Raises:
-        InvalidValue: The row would be larger than the server takes.
-        InvalidOption: The fence is none that the server can keep.
+        InvalidValue: The row would be larger than the server accepts.
+        InvalidOption: The fence has more than 64 bits.
     """
     row: dict[str, Any] = {"c": channel, "k": encode(key.document)}
     if fence is not None:
-        row["f"] = storable(fence)
+        row["f"] = checked_fence(fence)
     packed = bson.encode(row | {"v": value})
     other = "j"
     if _REFERENCE in packed:
@@ -53,7 +53,7 @@ def stored(channel: str, key: Key, value: Document, fence: int | None) -> dict[s
         other = "v"
     size = len(packed) + len(row_id(channel, key).encode()) + _REST
     if size > _LARGEST:
-        raise InvalidValue("$", f"with its key it takes {size} bytes; MongoDB takes {_LARGEST}")
+        raise InvalidValue("$", f"with its key it has {size} bytes; MongoDB accepts {_LARGEST}")
     return {
         "$set": RawBSONDocument(packed),
         "$unset": {other: 1, "gone": 1, "by": 1, "was": 1},
@@ -61,8 +61,8 @@ def stored(channel: str, key: Key, value: Document, fence: int | None) -> dict[s
     }
 
 
-def storable(fence: int) -> int:
-    """Returns the fence.
+def checked_fence(fence: int) -> int:
+    """Return the fence.
 
     Raises:
         InvalidOption: It has more than 64 bits.
@@ -73,7 +73,7 @@ def storable(fence: int) -> int:
 
 
 def value_of(row: Mapping[str, Any] | None) -> Document:
-    """Returns the value in a row, or MISSING."""
+    """Return the value in a row, or MISSING."""
     if row is None:
         return MISSING
     if "j" in row:
@@ -82,7 +82,7 @@ def value_of(row: Mapping[str, Any] | None) -> Document:
 
 
 def plain(value: Document) -> Document:
-    """Returns the value with its integers of the driver's kind made plain."""
+    """Return the value with the driver's long integers converted to int."""
     if isinstance(value, dict):
         return {field: plain(part) for field, part in value.items()}
     if isinstance(value, list):
@@ -91,21 +91,21 @@ def plain(value: Document) -> Document:
 
 
 def items_of(rows: Sequence[Mapping[str, Any]]) -> list[Item]:
-    """Returns the entries in rows."""
+    """Return the entries in rows."""
     keys = decode_all(row["k"] for row in rows)
-    places = (position_of(row["o"]) for row in rows)
-    return list(map(Item, keys, map(value_of, rows), places))
+    positions = (position_of(row["o"]) for row in rows)
+    return list(map(Item, keys, map(value_of, rows), positions))
 
 
 def position_of(order: Timestamp) -> int:
-    """Returns the position that a place in the order is."""
+    """Return the position in the order as an integer."""
     return int(order.time << 32 | order.inc)
 
 
-def place(position: int) -> Timestamp:
-    """Returns the place in the order that has this position."""
+def timestamp_of(position: int) -> Timestamp:
+    """Return the position in the order as the server stores it."""
     within = min(max(position, 0), _LAST_POSITION)
     return Timestamp(within >> 32, within & 0xFFFFFFFF)
 
 
-FIRST: Final = place(0)
+FIRST: Final = timestamp_of(0)

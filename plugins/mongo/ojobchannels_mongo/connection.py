@@ -1,24 +1,31 @@
-"""Calls to the server: within a time, asked again where that is safe, with errors of ours."""
+"""The connection of one channel to its server: calls with a timeout, retries and errors of ours."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
 import pymongo
+from pymongo.errors import InvalidOperation
 
 from ojobchannels.errors import ChannelClosed, ChannelError
-from ojobchannels_mongo.errors import DRIVER_ERRORS, Operation, Rule, Verdict, explain, judge
-from ojobchannels_mongo.servers import Link, Server
+from ojobchannels.remote import Attempts, Operation
+from ojobchannels_mongo.errors import DRIVER_ERRORS, explain, outcome_of
+from ojobchannels_mongo.servers import Collections, Server
 
 _T = TypeVar("_T")
-_SHORTEST_PAUSE: Final = 0.001
 _LONGEST_PAUSE: Final = 0.1
 
 
-class Line:
-    """One channel's way to its server."""
+class Connection:
+    """The connection of one channel to its server.
+
+    Attributes:
+        channel: The name of the channel.
+        server: The server that it shares with other channels.
+        timeout: Seconds that a call may take by default, with all its retries.
+        closed: Whether the channel was closed.
+    """
 
     def __init__(self, channel: str, server: Server, timeout: float) -> None:
         self.channel = channel
@@ -29,54 +36,42 @@ class Line:
     def call(
         self,
         operation: Operation,
-        work: Callable[[Link, bool], _T],
+        work: Callable[[Collections, bool], _T],
         seconds: float | None = None,
     ) -> _T:
-        """Does `work(link, again)`; `again` tells that it may have been done before.
+        """Return `work(collections, again)`; `again` means that it may have been done before.
 
         Args:
-            operation: What it is, and whether it may be asked again.
-            work: Talks to the server; it may be called more than once.
-            seconds: How long all of it may take; the channel's timeout by default.
+            operation: What is done, and whether it may be done again.
+            work: Calls the server; it may be called more than once.
+            seconds: Timeout for all attempts; the channel's own by default.
 
         Raises:
-            ChannelError: It could not be done; the driver's error is the cause.
+            ChannelError: It failed; the driver's error is the cause.
         """
         limit = self.timeout if seconds is None else seconds
-        ends = time.monotonic() + limit
-        pause = _SHORTEST_PAUSE
-        lost = False
+        attempts = Attempts(operation, limit, _LONGEST_PAUSE)
         with pymongo.timeout(limit):
             while True:
                 if self.closed:
                     raise ChannelClosed(self.channel)
                 try:
-                    return work(self.server.link(), lost)
+                    return work(self.server.collections(), bool(attempts.lost))
                 except DRIVER_ERRORS as error:
-                    verdict = judge(error)
-                    if verdict is Verdict.LOST:
-                        lost = True
-                    useless = verdict is Verdict.REFUSED or (lost and operation.rule is Rule.ONCE)
-                    if useless or time.monotonic() + pause >= ends:
-                        raise self._explained(error, operation, lost, limit) from self._told(error)
-                time.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+                    if not attempts.retry(error, outcome_of(error)):
+                        explained = self._error(error, operation, attempts.in_doubt, limit)
+                        raise explained from self._cause(error)
 
-    def _explained(
-        self, error: Exception, operation: Operation, lost: bool, seconds: float
+    def _error(
+        self, error: Exception, operation: Operation, in_doubt: bool, seconds: float
     ) -> ChannelError:
-        if self.closed:
+        if self.closed or isinstance(error, InvalidOperation):
             return ChannelClosed(self.channel)
-        return explain(
-            error,
-            lost=lost,
-            operation=operation,
-            channel=self.channel,
-            settings=self.server.settings,
-            seconds=seconds,
-        )
+        if in_doubt:
+            return operation.unknown(self.channel)
+        return explain(error, operation, self.channel, self.server.settings, seconds)
 
-    def _told(self, error: Exception) -> Exception | None:
-        """Returns what may stand as the cause: nothing that quotes a password."""
+    def _cause(self, error: Exception) -> Exception | None:
+        """Return the error, unless it quotes a password."""
         text = str(error)
         return error if self.server.settings.redact(text) == text else None

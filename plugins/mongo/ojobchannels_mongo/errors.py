@@ -1,11 +1,10 @@
-"""What went wrong at the server, in errors of ours; the driver's stand behind them as causes."""
+"""The driver's errors: what each means for the request, and which error of ours it becomes."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from enum import Enum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from bson.errors import BSONError
 from pymongo.errors import (
@@ -15,7 +14,6 @@ from pymongo.errors import (
     ConnectionFailure,
     DocumentTooLarge,
     DuplicateKeyError,
-    InvalidOperation,
     NotPrimaryError,
     OperationFailure,
     PyMongoError,
@@ -25,15 +23,14 @@ from pymongo.errors import (
 )
 
 from ojobchannels.errors import (
-    ChannelClosed,
     ChannelError,
     ChannelTimeout,
     ChannelUnavailable,
     InvalidValue,
     NotSupported,
-    OutcomeUnknown,
     StorageFull,
 )
+from ojobchannels.remote import LOOK, Operation, Outcome
 from ojobchannels_mongo.options import Settings
 
 DRIVER_ERRORS: Final = (PyMongoError, BSONError)
@@ -42,143 +39,102 @@ OLDEST: Final = "5.0"
 # Codes of the server, from its src/mongo/base/error_codes.yml.
 _NOT_PRIMARY: Final = {10058, 10107, 13435, 13436}
 _CONFLICT: Final = {112, 11000, 11001}
-_ASK_AGAIN: Final = {43, 134, 136, 175, 237, 365}
+_TRY_AGAIN: Final = {43, 134, 136, 175, 237, 365}
 _INTERRUPTED: Final = {6, 7, 89, 91, 189, 262, 9001, 11600, 11601, 11602}
 _BEYOND_CACHE: Final = 388
 _TOO_LARGE: Final = {10334, 17280, 17419, 17420}
 _LOGIN: Final = {18, 8000}
 _NOT_ALLOWED: Final = 13
 _DISK_FULL: Final = 14031
-_LOOK: Final = "look whether the server runs and can be reached from here, then try again"
 
 
-class Rule(Enum):
-    """What to do when a reply is lost."""
-
-    READ = "ask again; nothing was changed"
-    REPEATABLE = "ask again; doing it twice is the same as once"
-    ONCE = "do not ask again: it would be done twice"
-
-
-class Operation(NamedTuple):
-    """What is asked of the server, in words, and what to do when the reply is lost.
-
-    Attributes:
-        name: As the hook is called.
-        rule: Whether it may be asked again.
-        advice: For one whose operation came to an unknown end.
-    """
-
-    name: str
-    rule: Rule = Rule.READ
-    advice: str = ""
-
-
-class Verdict(Enum):
-    """What an error tells of the operation."""
-
-    UNDONE = "it was not done, and may be asked again"
-    LOST = "it may have been done"
-    REFUSED = "it was not done, and asking again is of no use"
-
-
-def judge(error: Exception) -> Verdict:
-    """Tells whether an operation that ended in this error may have been done."""
+def outcome_of(error: Exception) -> Outcome:
+    """Return what an error means for the operation that raised it."""
     if not isinstance(error, PyMongoError):
-        return Verdict.REFUSED
+        return Outcome.REFUSED
     if error.has_error_label("UnknownTransactionCommitResult"):
-        return Verdict.LOST
+        return Outcome.LOST
     if error.has_error_label("TransientTransactionError"):
-        return Verdict.UNDONE
+        return Outcome.NOT_DONE
     if isinstance(error, ConnectionFailure):
-        return _judge_connection(error)
+        return _outcome_of_connection(error)
     if isinstance(error, BulkWriteError):
-        return Verdict.UNDONE if codes(error) <= _CONFLICT else Verdict.REFUSED
+        return Outcome.NOT_DONE if codes(error) <= _CONFLICT else Outcome.REFUSED
     if isinstance(error, DuplicateKeyError):
-        return Verdict.UNDONE
+        return Outcome.NOT_DONE
     if isinstance(error, WriteConcernError) or error.timeout or codes(error) & _INTERRUPTED:
-        return Verdict.LOST
-    if codes(error) & (_CONFLICT | _ASK_AGAIN | _NOT_PRIMARY):
-        return Verdict.UNDONE
-    return Verdict.REFUSED
+        return Outcome.LOST
+    if codes(error) & (_CONFLICT | _TRY_AGAIN | _NOT_PRIMARY):
+        return Outcome.NOT_DONE
+    return Outcome.REFUSED
 
 
 def codes(error: Exception) -> set[int]:
-    """Returns the codes that the server gave."""
+    """Return the server's error codes."""
     if isinstance(error, BulkWriteError):
-        faults: list[dict[str, Any]] = error.details.get("writeErrors", [])
-        return {fault["code"] for fault in faults}
+        errors: list[dict[str, Any]] = error.details.get("writeErrors", [])
+        return {entry["code"] for entry in errors}
     details = error.details if isinstance(error, NotPrimaryError) else None
     code = details.get("code") if isinstance(details, Mapping) else getattr(error, "code", None)
     return set() if code is None else {code}
 
 
-def is_of_dns(error: Exception) -> bool:
-    """Tells whether the DNS could not be asked, or does not know the name."""
-    cause = error.__cause__ or error.__context__  # older drivers hide it
+def is_dns_error(error: Exception) -> bool:
+    """Return whether the DNS could not be reached, or does not know the name."""
+    cause = error.__cause__ or error.__context__  # older drivers set the context only
     return type(cause).__module__.partition(".")[0] == "dns"
 
 
-def _judge_connection(error: ConnectionFailure) -> Verdict:
+def _outcome_of_connection(error: ConnectionFailure) -> Outcome:
     if isinstance(error, ServerSelectionTimeoutError | WaitQueueTimeoutError):
-        return Verdict.UNDONE
+        return Outcome.NOT_DONE
     if isinstance(error, NotPrimaryError):
-        return Verdict.LOST if codes(error) & _INTERRUPTED else Verdict.UNDONE
-    never_there = isinstance(error.__cause__, ConnectionRefusedError | socket.gaierror)
-    if never_there or "connection pool paused" in str(error):
-        return Verdict.UNDONE
-    return Verdict.LOST
+        return Outcome.LOST if codes(error) & _INTERRUPTED else Outcome.NOT_DONE
+    refused = isinstance(error.__cause__, ConnectionRefusedError | socket.gaierror)
+    if refused or "connection pool paused" in str(error):
+        return Outcome.NOT_DONE
+    return Outcome.LOST
 
 
 def explain(
-    error: Exception,
-    *,
-    lost: bool,
-    operation: Operation,
-    channel: str,
-    settings: Settings,
-    seconds: float,
+    error: Exception, operation: Operation, channel: str, settings: Settings, seconds: float
 ) -> ChannelError:
-    """Returns the error of ours for the driver's; `lost` tells that a reply was."""
-    reason = settings.redact(short(error))
-    found = codes(error)
-    if isinstance(error, InvalidOperation):
-        return ChannelClosed(channel)
-    if lost and operation.rule is not Rule.READ:
-        return OutcomeUnknown(channel, operation.name, operation.advice)
-    if isinstance(error, DocumentTooLarge) or found & _TOO_LARGE:
-        return InvalidValue("$", "it is larger than the 16 MB that MongoDB takes")
-    if found & _LOGIN or (_NOT_ALLOWED in found and "authentication" in reason):
+    """Return the error of ours for the driver's, where nothing is in doubt."""
+    reason = settings.redact(message_of(error))
+    numbers = codes(error)
+    if isinstance(error, DocumentTooLarge) or numbers & _TOO_LARGE:
+        return InvalidValue("$", "it is larger than the 16 MB that MongoDB accepts")
+    if numbers & _LOGIN or (_NOT_ALLOWED in numbers and "authentication" in reason):
         advice = "check username and password, and authSource in the URL"
-        return ChannelUnavailable(channel, f"the server wants a login: {reason}", advice)
-    if _NOT_ALLOWED in found:
-        return ChannelUnavailable(channel, reason, "give the user the role readWrite there")
-    if _BEYOND_CACHE in found:
-        advice = "store less at once, or give the server a larger cache"
+        return ChannelUnavailable(channel, f"the server requires a login: {reason}", advice)
+    if _NOT_ALLOWED in numbers:
+        return ChannelUnavailable(channel, reason, "grant the user the role readWrite")
+    if _BEYOND_CACHE in numbers:
+        advice = "store less in one step, or configure a larger cache for the server"
         return ChannelUnavailable(channel, reason, advice)
-    if _DISK_FULL in found:
-        return StorageFull(channel, reason, "make room on the server's disk")
+    if _DISK_FULL in numbers:
+        return StorageFull(channel, reason, "free space on the server's disk")
     if isinstance(error, ServerSelectionTimeoutError):
-        reason = f"no server that takes writes was found within {seconds:g} s: {reason}"
-        return ChannelUnavailable(channel, reason, _LOOK)
+        reason = f"no server that accepts writes was found within {seconds:g} s: {reason}"
+        return ChannelUnavailable(channel, reason, LOOK)
     if isinstance(error, PyMongoError) and error.timeout:
         return ChannelTimeout(channel, f"{operation.name} at the MongoDB server", seconds)
-    if is_of_dns(error):
-        advice = "check the name in the URL, and whether the DNS can be reached from here"
-        return ChannelUnavailable(channel, f"the DNS: {reason}", advice)
+    if is_dns_error(error):
+        advice = "check the name in the URL, and that the DNS can be reached from this host"
+        return ChannelUnavailable(channel, f"DNS: {reason}", advice)
     if isinstance(error, ConfigurationError) and "wire version" in reason:
         return NotSupported(channel, f"this server: {reason}", f"use MongoDB {OLDEST} or later")
     if isinstance(error, AutoReconnect):
-        return ChannelUnavailable(channel, reason, _LOOK)
-    return ChannelUnavailable(channel, reason, "the server does not do what we ask of it")
+        return ChannelUnavailable(channel, reason, LOOK)
+    return ChannelUnavailable(channel, reason, "the server refuses a command that is needed")
 
 
-def short(error: Exception) -> str:
-    """Returns what the error says, without the driver's long descriptions."""
+def message_of(error: Exception) -> str:
+    """Return the message of an error, without the driver's long descriptions."""
     details = error.details if isinstance(error, OperationFailure | NotPrimaryError) else None
     if isinstance(details, Mapping) and details.get("errmsg"):
         return str(details["errmsg"])
     text = str(error)
-    for rest in (" (configured timeouts", ", Timeout: ", ", full error:"):
-        text = text.partition(rest)[0]
+    for suffix in (" (configured timeouts", ", Timeout: ", ", full error:"):
+        text = text.partition(suffix)[0]
     return text

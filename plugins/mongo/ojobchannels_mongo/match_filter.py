@@ -1,7 +1,7 @@
-"""Matches as filters of the server, which let pass all that match, and perhaps more.
+"""Matches as filters of the server, which select all values that match, and possibly more.
 
-`ojobchannels.documents.matches` decides afterwards: the server finds a scalar inside of a list too,
-takes a missing field for null, and compares maps by the order of their fields.
+`ojobchannels.documents.matches` decides afterwards: the server also matches a scalar inside a list,
+treats a missing field as null, and compares maps by the order of their fields.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from typing import Any, Final
 
 from ojobchannels.documents import Document
 
-_MOST: Final = 100
+_MOST_CONDITIONS: Final = 100
 _LONGEST_TEXT: Final = 1000
 _A_MAP: Final = {"$type": "object"}
 
 
-def narrowed(match: Document) -> dict[str, Any]:
-    """Returns a filter on rows; an empty one for None, which matches all."""
+def filter_for(match: Document) -> dict[str, Any]:
+    """Return a filter on rows; an empty one for None, which matches all."""
     if match is None:
         return {}
     conditions: list[dict[str, Any]] = []
     _collect("v", match, conditions)
-    # A value that is kept as text cannot be looked into by the server.
-    return {"$or": [{"$and": conditions[:_MOST]}, {"j": {"$exists": True}}]}
+    # The server cannot look into a value that is stored as JSON text.
+    return {"$or": [{"$and": conditions[:_MOST_CONDITIONS]}, {"j": {"$exists": True}}]}
 
 
 def _collect(path: str, match: Document, conditions: list[dict[str, Any]]) -> None:

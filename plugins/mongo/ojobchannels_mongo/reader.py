@@ -1,7 +1,7 @@
-"""Many rows at once, as they stood together.
+"""Reads many rows as a snapshot.
 
-A replica set reads snapshots. A server alone does not: there everything is read, and then once more
-what stands where; if that is the same, all of it stood there at one moment between.
+A replica set has snapshot reads. On a standalone server all rows are read, and then their positions
+once more; if these are equal, all rows existed together at a moment between.
 """
 
 from __future__ import annotations
@@ -17,58 +17,60 @@ from pymongo.cursor import Cursor
 from pymongo.errors import OperationFailure
 
 from ojobchannels.errors import ChannelUnavailable
+from ojobchannels.remote import Operation
 from ojobchannels_mongo.codec import FIRST
-from ojobchannels_mongo.connection import Line
-from ojobchannels_mongo.errors import Operation
-from ojobchannels_mongo.servers import Link, Row
+from ojobchannels_mongo.connection import Connection
+from ojobchannels_mongo.servers import Collections, Row
 
 _PAGE: Final = 20_000
-_PLACES: Final = {"_id": 0, "o": 1}
-_STEADY: Final = 10_000
+_POSITIONS: Final = {"_id": 0, "o": 1}
+_LARGEST_STABLE: Final = 10_000
 _SNAPSHOT_GONE: Final = {239, 246}
 _SNAPSHOTS: Final = 3
 
 
 class _SnapshotGone(Exception):
-    """The server has given up the snapshot, or another one has taken over that has not got it."""
+    """The server has discarded the snapshot, or another one took over that does not have it."""
 
 
 class Reader:
     """Reads the entries of one channel."""
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
-        self._mine: Row = {"c": line.channel}
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._own: Row = {"c": connection.channel}
 
     def all(self, operation: Operation, condition: Row, fields: tuple[str, ...]) -> list[Row]:
-        """Returns these fields of all entries that fulfil the condition, oldest change first."""
+        """Return these fields of all entries that fulfil the condition, oldest change first."""
         shown: Row = dict.fromkeys(fields, 1)
-        if self._line.server.replicated:
+        if self._connection.server.replicated:
             return self._snapshot(operation, condition, {"_id": 0} | shown)
-        return self._steady(operation, condition, {"_id": 1, "o": 1} | shown)
+        return self._stable(operation, condition, {"_id": 1, "o": 1} | shown)
 
     def _snapshot(self, operation: Operation, condition: Row, shown: Row) -> list[Row]:
         tries = 0
         while True:
             tries += 1
-            with self._line.server.link().client.start_session(snapshot=True) as session:
+            with self._connection.server.collections().client.start_session(
+                snapshot=True
+            ) as session:
                 try:
                     return self._pages(operation, condition, shown, session)
-                except _SnapshotGone as gone:
+                except _SnapshotGone as error:
                     if tries == _SNAPSHOTS:
                         raise ChannelUnavailable(
-                            self._line.channel, str(gone.__cause__), "try again"
-                        ) from gone.__cause__
+                            self._connection.channel, str(error.__cause__), "try again"
+                        ) from error.__cause__
 
-    def _steady(self, operation: Operation, condition: Row, shown: Row) -> list[Row]:
-        ends = time.monotonic() + self._line.timeout / 2
+    def _stable(self, operation: Operation, condition: Row, shown: Row) -> list[Row]:
+        ends = time.monotonic() + self._connection.timeout / 2
         while True:
             rows = self._pages(operation, condition, shown, None)
             if len(rows) < 2:
                 return rows
-            if len(rows) > _STEADY or time.monotonic() > ends:
+            if len(rows) > _LARGEST_STABLE or time.monotonic() > ends:
                 return _once_each(rows)
-            again = self._pages(operation, condition, _PLACES, None)
+            again = self._pages(operation, condition, _POSITIONS, None)
             if [row["o"] for row in rows] == [row["o"] for row in again]:
                 return rows
 
@@ -78,30 +80,30 @@ class Reader:
         after = FIRST
         rows: list[Row] = []
 
-        def find(link: Link, shown: Row) -> Cursor[Row]:
-            wanted = self._mine | {"o": {"$gt": after}} | condition
-            return link.documents.find(wanted, shown, session=session).sort("o", 1)
+        def find(at: Collections, shown: Row) -> Cursor[Row]:
+            wanted = self._own | {"o": {"$gt": after}} | condition
+            return at.documents.find(wanted, shown, session=session).sort("o", 1)
 
-        def page(link: Link, _: bool) -> list[Row]:
-            with _noticing_loss_of(session):
-                return find(link, shown).limit(_PAGE).to_list()
+        def page(at: Collections, _: bool) -> list[Row]:
+            with _detecting_loss_of(session):
+                return find(at, shown).limit(_PAGE).to_list()
 
-        def end_of_page(link: Link, _: bool) -> Timestamp:
-            with _noticing_loss_of(session):
-                last: Timestamp = find(link, _PLACES).skip(_PAGE - 1).limit(1).next()["o"]
+        def end_of_page(at: Collections, _: bool) -> Timestamp:
+            with _detecting_loss_of(session):
+                last: Timestamp = find(at, _POSITIONS).skip(_PAGE - 1).limit(1).next()["o"]
                 return last
 
         while True:
-            more = self._line.call(operation, page)
+            more = self._connection.call(operation, page)
             rows += more
             if len(more) < _PAGE:
                 return rows
-            # To read the place of every row, for the sake of the last, takes as long as the values.
-            after = more[-1]["o"] if "o" in shown else self._line.call(operation, end_of_page)
+            # Reading all positions, for the last one only, would take as long as the values.
+            after = more[-1]["o"] if "o" in shown else self._connection.call(operation, end_of_page)
 
 
 @contextmanager
-def _noticing_loss_of(session: ClientSession | None) -> Iterator[None]:
+def _detecting_loss_of(session: ClientSession | None) -> Iterator[None]:
     try:
         yield
     except OperationFailure as error:
@@ -111,7 +113,7 @@ def _noticing_loss_of(session: ClientSession | None) -> Iterator[None]:
 
 
 def _once_each(rows: list[Row]) -> list[Row]:
-    """Returns the last of the rows of each entry: one that changed meanwhile was met twice."""
+    """Return the last row of each entry: an entry that changed meanwhile was read twice."""
     last: dict[str, Row] = {}
     for row in rows:
         last.pop(row["_id"], None)

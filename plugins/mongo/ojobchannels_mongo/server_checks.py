@@ -1,14 +1,15 @@
-"""The first look at a server: whether it can serve, what it offers, and its indexes."""
+"""The check of a server at its first open: its version, whether it is replicated, its indexes."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 from ojobchannels.errors import NotSupported
-from ojobchannels_mongo.connection import Line
-from ojobchannels_mongo.errors import OLDEST, Operation, Rule
-from ojobchannels_mongo.servers import Link
-from ojobchannels_mongo.statements import THERE
+from ojobchannels.remote import Operation, Rule
+from ojobchannels_mongo.connection import Connection
+from ojobchannels_mongo.errors import OLDEST
+from ojobchannels_mongo.servers import Collections
+from ojobchannels_mongo.statements import EXISTS
 
 _OPEN: Final = Operation("open", Rule.REPEATABLE, "open the channel again")
 _OLDEST_WIRE_VERSION: Final = 13  # MongoDB 5.0
@@ -19,7 +20,7 @@ _DOCUMENT_INDEXES: Final = [
         "name": "in_order",
         "key": {"c": 1, "o": 1},
         "unique": True,
-        "partialFilterExpression": {"o": THERE},
+        "partialFilterExpression": {"o": EXISTS},
     },
     {"name": "broom", "key": {"gone": 1}, "expireAfterSeconds": 60},
 ]
@@ -29,36 +30,34 @@ _LOCK_INDEXES: Final = [
 ]
 
 
-def check(line: Line) -> None:
-    """Looks at the server once for all handles that share it.
+def check(connection: Connection) -> None:
+    """Check that the server can serve, and create its indexes.
 
     Raises:
-        NotSupported: It is too old.
-        ChannelUnavailable: It cannot be reached, or refuses the login.
+        NotSupported: The server is too old.
+        ChannelUnavailable: The server cannot be reached, or refuses the login.
     """
-    if not line.server.checked:
-        hello = line.call(_OPEN, _greet)
-        refuse_old(line.channel, hello)
-        line.server.replicated = "setName" in hello or hello.get("msg") == "isdbgrid"
-        line.call(_OPEN, _make_indexes)
-        line.server.checked = True
+    hello = connection.call(_OPEN, _hello)
+    refuse_old(connection.channel, hello)
+    connection.server.replicated = "setName" in hello or hello.get("msg") == "isdbgrid"
+    connection.call(_OPEN, _create_indexes)
 
 
 def refuse_old(channel: str, hello: dict[str, Any]) -> None:
-    """Raises NotSupported for a server that lacks what the statements need."""
+    """Raise NotSupported for a server that lacks what the statements need."""
     if hello.get("maxWireVersion", 0) < _OLDEST_WIRE_VERSION:
         raise NotSupported(
             channel, f"a MongoDB server before {OLDEST}", f"use MongoDB {OLDEST} or later"
         )
 
 
-def _greet(link: Link, _: bool) -> dict[str, Any]:
-    return link.client.admin.command("hello")
+def _hello(at: Collections, _: bool) -> dict[str, Any]:
+    return at.client.admin.command("hello")
 
 
-def _make_indexes(link: Link, _: bool) -> None:
+def _create_indexes(at: Collections, _: bool) -> None:
     for collection, indexes in (
-        (link.documents, _DOCUMENT_INDEXES),
-        (link.locks, _LOCK_INDEXES),
+        (at.documents, _DOCUMENT_INDEXES),
+        (at.locks, _LOCK_INDEXES),
     ):
-        link.database.command({"createIndexes": collection.name, "indexes": indexes})
+        at.database.command({"createIndexes": collection.name, "indexes": indexes})

@@ -1,7 +1,7 @@
-"""Filters and update pipelines that contain no data of users but where it says so.
+"""Filters and update pipelines.
 
-Inside of a pipeline a text that begins with ``$`` is an expression: whatever comes from outside
-goes through `literal`. ``$$NOW`` is the server's clock, the same all through one command.
+Inside a pipeline a string that begins with ``$`` is an expression, so user data always goes through
+`literal`. ``$$NOW`` is the server's clock, constant within one command.
 """
 
 from __future__ import annotations
@@ -13,51 +13,52 @@ Pipeline = list[Part]
 
 
 def literal(value: object) -> Part:
-    """Returns an expression that means the value and nothing else."""
+    """Return an expression that evaluates to the value."""
     return {"$literal": value}
 
 
-# Documents. A row is {_id, c: channel, k: key as written, v: value or j: value as text, o: order,
-# f: mark}. Where an entry was taken out the row stays behind: with the mark for good, without one
-# until `gone` is a minute ago. `by` is the request that took it out.
+# Documents. A row is {_id, c: channel, k: key as written, v: value, or j: value as JSON text,
+# o: order, f: mark}. The row of a removed entry remains: permanently if it has a mark, otherwise
+# until a minute after `gone`. `by` is the request that removed it, `was` whether that found an
+# entry.
 
-THERE: Final = {"$exists": True}
-NOT_THERE: Final = {"$exists": False}
+EXISTS: Final = {"$exists": True}
+NOT_EXISTS: Final = {"$exists": False}
 _MARKED: Final = {"$gt": ["$f", None]}
 
 
 def not_marked_beyond(fence: int) -> Part:
-    """Returns the condition on `f` under which that fence may write."""
+    """Return the condition on `f` under which that fence may write."""
     return {"$not": {"$gt": fence}}
 
 
-def take_out(request: str) -> Pipeline:
-    """Returns the update that leaves of a row what has to stay."""
-    left = {
+def remove_entry(request: str) -> Pipeline:
+    """Return the update that removes an entry and keeps its mark."""
+    rest = {
         "_id": "$_id",
         "c": "$c",
         "f": "$f",
         "by": literal(request),
         "gone": {"$cond": [_MARKED, "$$REMOVE", "$$NOW"]},
     }
-    return [{"$replaceWith": left}]
+    return [{"$replaceWith": rest}]
 
 
-def close_off(channel: str, fence: int | None, request: str) -> Pipeline:
-    """Returns the update that takes out an entry, if there is one, and leaves the mark."""
-    left = {
+def remove_and_mark(channel: str, fence: int | None, request: str) -> Pipeline:
+    """Return the update that removes an entry, if it exists, and sets the mark."""
+    rest = {
         "_id": "$_id",
         "c": literal(channel),
         "f": literal(fence),
         "by": literal(request),
         "was": {"$gt": ["$o", None]},
     }
-    return [{"$replaceWith": left}]
+    return [{"$replaceWith": rest}]
 
 
-# Locks. A row is {_id, c: channel, n: name, fence, token, ttl, until, since, holder: as text,
-# previous: the holder before if it never unlocked, or that was put out by force, last: the token
-# that unlocked last, sweep: when the fence is no longer needed}.
+# Locks. A row is {_id, c: channel, n: name, fence, token, ttl, until, since, holder: as JSON text,
+# previous: the previous holder if it never unlocked or was evicted, last: the token that unlocked
+# last, sweep: when the fence is no longer needed}.
 
 LIVE: Final[Part] = {"$and": [{"$gt": ["$token", ""]}, {"$gt": ["$until", "$$NOW"]}]}
 LEFT: Final[Part] = {"$subtract": ["$until", "$$NOW"]}
@@ -69,21 +70,21 @@ INFO: Final[Part] = {
     "since": {"$toLong": "$since"},
     "until": {"$toLong": "$until"},
 }
-ANSWER: Final[Part] = {"_id": 0, "fence": 1, "token": 1, "holder": 1, "previous": 1, "left": LEFT}
+RESULT: Final[Part] = {"_id": 0, "fence": 1, "token": 1, "holder": 1, "previous": 1, "left": LEFT}
 _ABANDONED: Final[Part] = {"$gt": ["$token", ""]}
 _LEFT_BEHIND: Final[Part] = {"holder": "$holder", "fence": "$fence"}
 _NOW_AS_FENCE: Final[Part] = {"$multiply": [{"$toLong": "$$NOW"}, 1000]}
 _FENCE_AS_TIME: Final[Part] = {"$toDate": {"$toLong": {"$divide": ["$fence", 1000]}}}
 _MONTH: Final = 30 * 86_400_000
 _SWEEP: Final[Part] = {"$set": {"sweep": {"$max": ["$until", _FENCE_AS_TIME]}}}
-# Who takes the lock next is told of a holder that never unlocked, a month later still.
+# The info of a holder that never unlocked is kept for a month, for the next holder.
 _SWEEP_LATE: Final[Part] = {
     "$set": {"sweep": {"$max": [{"$add": ["$until", _MONTH]}, _FENCE_AS_TIME]}}
 }
 
 
 def take_lock(channel: str, name: str, token: str, ttl: int, holder: str) -> Pipeline:
-    """Returns the update that grants a free lock and leaves a held one as it is."""
+    """Return the update that grants a free lock and does not change a held one."""
     lease = {
         "_id": "$_id",
         "c": literal(channel),
@@ -101,12 +102,12 @@ def take_lock(channel: str, name: str, token: str, ttl: int, holder: str) -> Pip
 
 
 def held(lock: str, token: str) -> Part:
-    """Returns the filter that finds a lock while the token holds it."""
+    """Return the filter that selects a lock while the token holds it."""
     return {"_id": lock, "token": token, "$expr": LIVE}
 
 
 def free_lock(token: str) -> Pipeline:
-    """Returns the update that frees a lock and keeps its fence."""
+    """Return the update that releases a lock and keeps its fence."""
     freed = {
         "token": "",
         "holder": "{}",
@@ -117,8 +118,8 @@ def free_lock(token: str) -> Pipeline:
     return [{"$set": freed}, _SWEEP]
 
 
-def put_out() -> Pipeline:
-    """Returns the update that frees a lock by force: its holder never unlocked."""
+def evict() -> Pipeline:
+    """Return the update that force-releases a lock: its holder never unlocked."""
     freed = {
         "token": "",
         "holder": "{}",
@@ -130,7 +131,7 @@ def put_out() -> Pipeline:
 
 
 def extend_lease(ttl: int) -> Pipeline:
-    """Returns the update that sets the time that remains."""
+    """Return the update that sets the remaining time."""
     return [
         {"$set": {"ttl": literal(ttl), "until": {"$add": ["$$NOW", literal(ttl)]}}},
         _SWEEP_LATE,
@@ -138,5 +139,5 @@ def extend_lease(ttl: int) -> Pipeline:
 
 
 def adopt_lease(holder: str) -> Pipeline:
-    """Returns the update that tells of another holder."""
+    """Return the update that sets the holder info."""
     return [{"$set": {"holder": literal(holder)}}]

@@ -14,6 +14,7 @@ import pytest
 from bson.datetime_ms import DatetimeMS
 
 import ojobchannels as oc
+from ojobchannels.remote import Operation
 from ojobchannels.testing.kit.pytest_fixtures import (
     announcer,
     closing,
@@ -24,9 +25,8 @@ from ojobchannels.testing.kit.pytest_fixtures import (
 from ojobchannels.testing.kit.subject import Subject
 from ojobchannels.testing.proxy import Proxy
 from ojobchannels.testing.servers import MongoServer, mongo_url, or_skip
-from ojobchannels_mongo.connection import Line
-from ojobchannels_mongo.errors import Operation
-from ojobchannels_mongo.servers import Link
+from ojobchannels_mongo.connection import Connection
+from ojobchannels_mongo.servers import Collections
 
 __all__ = [
     "ServerClock",
@@ -197,15 +197,17 @@ class Telling:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> ServerClock:
     """A server whose time stands still, for locks, until the test moves it."""
-    clock, call = ServerClock(), Line.call
+    clock, call = ServerClock(), Connection.call
 
-    def tell(line: Line, operation: Operation, work: Any, seconds: float | None = None) -> Any:
-        def work_at_that_time(link: Link, again: bool) -> Any:
-            database: Any = Telling(link.database, clock)
-            locks: Any = Telling(link.locks, clock)
-            return work(link._replace(database=database, locks=locks), again)
+    def call_at_that_time(
+        connection: Connection, operation: Operation, work: Any, seconds: float | None = None
+    ) -> Any:
+        def work_at_that_time(at: Collections, again: bool) -> Any:
+            database: Any = Telling(at.database, clock)
+            locks: Any = Telling(at.locks, clock)
+            return work(at._replace(database=database, locks=locks), again)
 
-        return call(line, operation, work_at_that_time, seconds)
+        return call(connection, operation, work_at_that_time, seconds)
 
-    monkeypatch.setattr(Line, "call", tell)
+    monkeypatch.setattr(Connection, "call", call_at_that_time)
     return clock

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import ojobchannels as oc
 from ojobchannels.documents import check_key
-from ojobchannels_mongo.codec import place, row_id, stored
-from ojobchannels_mongo.match_filter import narrowed
+from ojobchannels_mongo.codec import row_id, stored, timestamp_of
+from ojobchannels_mongo.match_filter import filter_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -124,7 +124,7 @@ def test_the_largest_value_goes_in_and_a_larger_one_is_refused_before_it_is_sent
             lambda: channel.get_set(largest, "key", {"$ref": "x" * LIMIT}),
             lambda: channel.add("other", ["x" * LIMIT]),
         ):
-            with pytest.raises(oc.InvalidValue, match="MongoDB takes 16777216"):
+            with pytest.raises(oc.InvalidValue, match="MongoDB accepts 16777216"):
                 attempt()
         assert channel.size() == 1
 
@@ -204,7 +204,7 @@ def test_matches_are_found_by_the_server(storage: Storage) -> None:
             ]
         )
         found = database["ojob_documents"].count_documents(
-            {"c": storage.name} | narrowed({"in": {"odd": 1}, "n": 7.0})
+            {"c": storage.name} | filter_for({"in": {"odd": 1}, "n": 7.0})
         )
     assert found == 1
     assert channel.get_all({"n": 7.0}) == [{"n": 7, "in": {"odd": 1}}]
@@ -287,7 +287,7 @@ def test_a_channel_of_two_hundred_thousand_entries(replicated_storage: Storage) 
                 "c": storage.name,
                 "k": str(n),
                 "v": {"n": n, "odd": n % 2},
-                "o": place(n + 1),
+                "o": timestamp_of(n + 1),
             }
             for n in range(there)
         )

@@ -44,7 +44,8 @@ def test_handles_of_one_place_share_a_client(storage: Storage) -> None:
     one, other = storage.open(), storage.open("another")
     elsewhere = storage.open(prefix="elsewhere")
     servers = [
-        handle.hook.get.get_hookimpls()[0].plugin.line.server for handle in (one, other, elsewhere)
+        handle.hook.get.get_hookimpls()[0].plugin.connection.server
+        for handle in (one, other, elsewhere)
     ]
     assert servers[0] is servers[1] is not servers[2]
     backend = one.hook.get.get_hookimpls()[0].plugin

@@ -37,7 +37,7 @@ def test_the_guide_works_with_the_user_that_it_sets_up(tmp_path: Path) -> None:
         folder = tmp_path / "folder"
         shutil.copytree(CHECKOUT / "docs" / "examples", folder / "docs" / "examples")
         done = subprocess.run(
-            [sys.executable, CHECKOUT / "tests" / "test_docs_blocks.py", page],
+            [sys.executable, CHECKOUT / "tests" / "project" / "test_docs_blocks.py", page],
             cwd=folder,
             env=os.environ
             | {"PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}"}

@@ -240,7 +240,7 @@ def test_a_dns_that_does_not_answer_is_not_waited_for_long(monkeypatch: pytest.M
         with asking(silent.getsockname()[1]):
             for wait, options in ((0.3, ""), (0.6, "/?connectTimeoutMS=600")):
                 began = time.monotonic()
-                with pytest.raises(oc.ChannelUnavailable, match="whether the DNS can be reached"):
+                with pytest.raises(oc.ChannelUnavailable, match="that the DNS can be reached"):
                     oc.open_channel("orders", url + options)
                 assert wait <= time.monotonic() - began < wait + 4
 
@@ -253,8 +253,8 @@ def test_a_server_that_is_too_old_is_refused() -> None:
 
 
 def test_a_server_that_is_not_there_is_unavailable_in_time() -> None:
-    """And the message tells where it was looked for."""
-    with pytest.raises(oc.ChannelUnavailable, match=r"127\.0\.0\.1:1") as failed:
+    """The message says for how long a server was searched; the driver adds its address."""
+    with pytest.raises(oc.ChannelUnavailable, match=r"no server .* within 0\.3 s") as failed:
         oc.open_channel("orders", f"mongodb://me:{WRITTEN}@{NOWHERE}", timeout=0.3)
     assert "w0rd" not in str(failed.value)
     assert "w0rd" not in str(failed.value.__cause__)
@@ -284,7 +284,12 @@ def test_a_login_works_and_its_password_is_told_by_nothing(
                 channel.set("key", 1)
                 channel.lock("nightly", ttl=30).release()
                 backend = channel.hook.get.get_hookimpls()[0].plugin
-                for thing in (channel, backend, backend.line, backend.line.server.settings):
+                for thing in (
+                    channel,
+                    backend,
+                    backend.connection,
+                    backend.connection.server.settings,
+                ):
                     assert SECRET not in repr(thing)
                     assert WRITTEN not in repr(thing)
         for url in (f"mongodb://{host}", f"mongodb://me:{WRITTEN}x@{host}"):
@@ -330,11 +335,11 @@ def test_the_password_of_a_key_is_asked_of_nobody(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stderr == ""
-    assert "invalid option 'url': the driver cannot use it" in done.stdout
+    assert "invalid option 'url': the driver does not accept it" in done.stdout
 
 
 def test_a_file_of_the_url_that_is_not_there_is_told(tmp_path: Path) -> None:
     """By its name."""
     url = f"mongodb://{NOWHERE}/?tls=true&tlsCAFile={tmp_path}/ca.pem"
-    with pytest.raises(oc.InvalidOption, match=r"No such file or directory: '.*/ca\.pem'"):
+    with pytest.raises(oc.InvalidOption, match=r"tlsCAFile: cannot read the file '.*/ca\.pem'"):
         oc.open_channel("orders", url)

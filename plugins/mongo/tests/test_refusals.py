@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 REFUSALS: dict[int, tuple[type[oc.ChannelError], str]] = {
-    13: (oc.ChannelUnavailable, "give the user the role readWrite"),
+    13: (oc.ChannelUnavailable, "grant the user the role readWrite"),
     18: (oc.ChannelUnavailable, "check username and password"),
     388: (oc.ChannelUnavailable, "a larger cache"),
-    14031: (oc.StorageFull, "make room"),
+    14031: (oc.StorageFull, "free space"),
     10334: (oc.InvalidValue, "16 MB"),
-    2: (oc.ChannelUnavailable, "the server does not do what we ask of it"),
+    2: (oc.ChannelUnavailable, "the server refuses a command that is needed"),
 }
 NOT_BEGUN = {"no primary": 10107, "write conflict": 112, "busy for now": 365}
 CUT_OFF = {"stepped down": 189, "shut down": 91, "killed": 11601, "other state": 11602}

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def listeners() -> list[threading.Thread]:
-    return [one for one in threading.enumerate() if one.name == "ojobchannels-mongo-wakes"]
+    return [one for one in threading.enumerate() if one.name == "ojobchannels-mongo-waiters"]
 
 
 def has_stream(url: str) -> bool:

@@ -1,4 +1,4 @@
-"""The channel type ``redis``, described; the driver loads at the first open."""
+"""The descriptor of the channel type ``redis``; the driver is imported at the first open."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["ojobchannels_channel_types"]
 
 @hookimpl
 def ojobchannels_channel_types() -> Iterable[ChannelType]:
-    """Offers ``redis``."""
+    """Return the descriptor of ``redis``."""
     return (
         ChannelType(
             name="redis",

@@ -6,48 +6,42 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ojobchannels.hookspecs import hookimpl
-from ojobchannels_redis.change_feed import Ear
+from ojobchannels_redis.change_feed import ChangeFeed
 from ojobchannels_redis.documents import Documents
 from ojobchannels_redis.keys import Keys
 from ojobchannels_redis.locks import Locks
-from ojobchannels_redis.options import settle
-from ojobchannels_redis.server import SERVERS, Line
+from ojobchannels_redis.options import settings_of
+from ojobchannels_redis.server import SERVERS, Client
 from ojobchannels_redis.server_checks import check
 
 
 def open_backend(channel: str, options: Mapping[str, Any]) -> RedisBackend:
-    """Opens a handle; the first on a server looks whether it can serve.
+    """Open a handle; the first one on a server checks that the server can serve.
 
     Raises:
-        InvalidOption: The options do not go together.
+        InvalidOption: The options contradict each other.
         ChannelUnavailable: The server cannot be reached, refuses the login, or is too old.
     """
-    settings, prefix = settle(options)
-    server = SERVERS.take(settings)
-    line = Line(channel, server)
-    try:
-        check(line)
-    except BaseException:
-        SERVERS.give_back(server)
-        raise
-    return RedisBackend(line, Keys(prefix, channel))
+    settings, prefix = settings_of(options)
+    server = SERVERS.open(settings, lambda server: check(Client(channel, server)))
+    return RedisBackend(Client(channel, server), Keys(prefix, channel))
 
 
 class RedisBackend(Documents, Locks):
     """One handle on a channel."""
 
-    def __init__(self, line: Line, keys: Keys) -> None:
-        Documents.__init__(self, line, keys)
-        Locks.__init__(self, line, keys)
-        self._server = line.server
+    def __init__(self, client: Client, keys: Keys) -> None:
+        Documents.__init__(self, client, keys)
+        Locks.__init__(self, client, keys)
+        self._server = client.server
         self._changes = keys.changes
 
     @hookimpl
-    def subscribe(self, ring: Callable[[], None]) -> Ear:
-        return Ear(self._server.subscriber, self._changes, ring)
+    def subscribe(self, ring: Callable[[], None]) -> ChangeFeed:
+        return ChangeFeed(self._server.subscriber, self._changes, ring)
 
     @hookimpl
     def close(self) -> bool:
-        self.give_up()
-        SERVERS.give_back(self._server)
+        self.release_all()
+        SERVERS.release(self._server)
         return True

@@ -1,4 +1,4 @@
-"""The feed of one subscription to documents: it hears that something changed, and has it read."""
+"""The feed of one subscription to documents: a message says that something changed, not what."""
 
 from __future__ import annotations
 
@@ -7,59 +7,59 @@ from typing import Final, Protocol
 
 from ojobchannels.changes import News
 
-_LOOK_AGAIN: Final = 5.0
-_LOOK_UNTOLD: Final = 1.0
+_LOOK_WHEN_LISTENING: Final = 5.0
+_LOOK_WHEN_NOT: Final = 1.0
 
 
-class Source(Protocol):
-    """Where an ear hears."""
+class Messages(Protocol):
+    """The source of messages about changes: the subscriber."""
 
-    def attend(self, ear: Ear) -> None:
-        """Lets it hear, as soon as the server does."""
+    def add_feed(self, feed: ChangeFeed) -> None:
+        """Deliver messages to the feed, as soon as the server sends them."""
 
-    def dismiss(self, ear: Ear) -> None:
-        """Lets it hear no more."""
+    def remove_feed(self, feed: ChangeFeed) -> None:
+        """Deliver no more messages to the feed."""
 
 
-class Ear:
-    """A feed. Now and then it has a look taken on its own, for what may not have been published.
+class ChangeFeed:
+    """A feed. From time to time it has the channel read anyway, in case a message was lost.
 
     Attributes:
-        name: What it listens to: every script that changes a document publishes there.
+        name: The Pub/Sub channel to which every script that changes a document publishes.
     """
 
-    def __init__(self, source: Source, name: str, ring: Callable[[], None]) -> None:
+    def __init__(self, messages: Messages, name: str, ring: Callable[[], None]) -> None:
         self.name = name
-        self._source = source
+        self._messages = messages
         self._ring = ring
-        self._hears = False
+        self._listening = False
         self._gap = False
-        source.attend(self)
+        messages.add_feed(self)
 
     @property
     def pause(self) -> float:
-        """Seconds to the next look if nothing is heard."""
-        return _LOOK_AGAIN if self._hears else _LOOK_UNTOLD
+        """Seconds until the channel is read if no message arrives."""
+        return _LOOK_WHEN_LISTENING if self._listening else _LOOK_WHEN_NOT
 
     def take(self) -> News:
-        """Has the channel read: asked without need, it costs a few small requests."""
-        if not self._hears:
-            self._source.attend(self)
+        """Have the channel read; when nothing changed, that costs a few small requests."""
+        if not self._listening:
+            self._messages.add_feed(self)
         gap, self._gap = self._gap, False
         return News(look=True, gap=gap)
 
     def close(self) -> None:
-        """Hears no more."""
-        self._source.dismiss(self)
+        """Receive no more messages."""
+        self._messages.remove_feed(self)
 
-    def hear(self) -> None:
-        """Takes note of a message, or that all that follow will be heard."""
-        self._hears = True
+    def notify(self) -> None:
+        """Note that a message arrived, or that messages arrive from now on."""
+        self._listening = True
         self._ring()
 
-    def miss(self) -> None:
-        """Takes note that messages get lost from now on."""
-        if self._hears:
-            self._hears = False
+    def disconnected(self) -> None:
+        """Note that messages are lost from now on."""
+        if self._listening:
+            self._listening = False
             self._gap = True
             self._ring()

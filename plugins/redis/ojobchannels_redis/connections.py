@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from weakref import WeakSet
 
-from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis import connection as driver
 from redis.exceptions import ConnectionError, NoScriptError, RedisError, ResponseError
 
 from ojobchannels_redis.options import Address, Settings
@@ -16,15 +16,15 @@ from ojobchannels_redis.scripts import Script
 
 _IDLE: Final = 1.0
 Command = tuple[Any, ...]
-"""What is asked: the name of a command or a script, and its arguments."""
+"""The name of a command, or a script, and its arguments."""
 
 
-class Wire:
-    """A connection that is open.
+class Connection:
+    """An open connection.
 
     Attributes:
-        asking: Whether it is to say that a cluster's node sent us here with ASK.
-        used_at: When it was given back, by the monotonic clock.
+        asking: Whether to send ASKING first, since another node of the cluster redirected with ASK.
+        used_at: When it was given back, in seconds of the monotonic clock.
     """
 
     __slots__ = ("__weakref__", "_connection", "_limit", "asking", "used_at")
@@ -36,42 +36,42 @@ class Wire:
         self.used_at = 0.0
 
     def ask(self, command: Command, limit: float) -> Any:
-        """Sends a command and returns the reply, waiting `limit` seconds at most for each part."""
+        """Send a command and return the reply; wait at most `limit` seconds for each part."""
         connection = self._connection
         if limit != self._limit:
             self._set_limit(limit)
         if self.asking:
-            self._say_asking()
-        connection.send_packed_command(connection.pack_command(*_called(command)), False)
+            self._send_asking()
+        connection.send_packed_command(connection.pack_command(*_by_digest(command)), False)
         try:
             return connection.read_response()
         except NoScriptError:
             if self.asking:
-                self._say_asking()
-            connection.send_command(*_spelled(command), check_health=False)
+                self._send_asking()
+            connection.send_command(*_with_text(command), check_health=False)
             return connection.read_response()
 
     def ask_all(self, commands: list[Command], limit: float) -> list[Any]:
-        """Sends all commands at once and returns the replies, errors among them."""
+        """Send all commands at once and return the replies; a ResponseError is returned, too."""
         connection = self._connection
         self._set_limit(limit)
-        packed = connection.pack_commands([_called(command) for command in commands])
+        packed = connection.pack_commands([_by_digest(command) for command in commands])
         connection.send_packed_command(packed, False)
         return [self._read() for _ in commands]
 
     def is_stale(self) -> bool:
-        """Tells whether the server has closed the connection, or said what nobody asked."""
-        self._limit = 0  # the look may change that of the socket
+        """Return whether the server has closed the connection, or sent something unasked."""
+        self._limit = 0  # can_read may change the timeout of the socket
         try:
             return bool(self._connection.can_read(0))
         except (RedisError, OSError):
             return True
 
     def close(self) -> None:
-        """Closes the connection."""
+        """Close the connection."""
         self._connection.disconnect()
 
-    def _say_asking(self) -> None:
+    def _send_asking(self) -> None:
         self._connection.send_command("ASKING", check_health=False)
         self._connection.read_response()
 
@@ -88,42 +88,42 @@ class Wire:
 
 
 class Pool:
-    """Connections to one server: idle ones are lent again, the latest used first."""
+    """Connections to one server: idle ones are used again, the latest used first."""
 
-    def __init__(self, connect: Callable[[float], Wire]) -> None:
+    def __init__(self, connect: Callable[[float], Connection]) -> None:
         self._connect = connect
-        self._idle: deque[Wire] = deque()
-        self._all: WeakSet[Wire] = WeakSet()
+        self._idle: deque[Connection] = deque()
+        self._all: WeakSet[Connection] = WeakSet()
         self._closed = False
 
-    def take(self, limit: float, lively: bool) -> Wire:
-        """Lends a connection; a `lively` one was not closed by the server while it was idle.
+    def take(self, limit: float, tested: bool) -> Connection:
+        """Return a connection for one request, opening one if none is idle.
 
-        One that was idle for long is never lent without that look: servers close such, and then a
-        request that was not even read would count as one whose reply was lost.
+        An idle connection is tested first if `tested` is set or if it was idle for a second: the
+        server may have closed it, and a request that never arrived would count as a lost reply.
         """
         while True:
             try:
-                wire = self._idle.pop()
+                connection = self._idle.pop()
             except IndexError:
-                wire = self._connect(limit)
-                self._all.add(wire)
-                return wire
-            if not lively and time.monotonic() < wire.used_at + _IDLE:
-                return wire
-            if not wire.is_stale():
-                return wire
-            wire.close()
+                connection = self._connect(limit)
+                self._all.add(connection)
+                return connection
+            if not tested and time.monotonic() < connection.used_at + _IDLE:
+                return connection
+            if not connection.is_stale():
+                return connection
+            connection.close()
 
-    def give_back(self, wire: Wire) -> None:
-        """Takes back a connection on which every reply was read."""
-        wire.used_at = time.monotonic()
-        self._idle.append(wire)
+    def give_back(self, connection: Connection) -> None:
+        """Take back a connection on which every reply was read."""
+        connection.used_at = time.monotonic()
+        self._idle.append(connection)
         if self._closed:
             self.purge()
 
     def purge(self) -> None:
-        """Closes the idle connections: another one to the same server was found broken."""
+        """Close the idle connections, after another one to the same server broke."""
         while self._idle:
             try:
                 self._idle.pop().close()
@@ -131,31 +131,31 @@ class Pool:
                 return
 
     def close(self) -> None:
-        """Closes the idle connections, and those that are lent when they come back."""
+        """Close the idle connections now, and those in use when they are given back."""
         self._closed = True
         self.purge()
 
     def forget(self) -> None:
-        """Closes, in a forked child, its copies of the parent's sockets, and no more than them."""
+        """Close, in a forked child, its copies of the parent's sockets and nothing else."""
         self._idle = deque()
-        for wire in list(self._all):
-            wire.close()
+        for connection in list(self._all):
+            connection.close()
         self._all = WeakSet()
 
 
-def connect(address: Address, settings: Settings, limit: float) -> Wire:
-    """Opens a connection, logs in and selects the database.
+def connect(address: Address, settings: Settings, limit: float) -> Connection:
+    """Open a connection, log in and select the database.
 
     Raises:
-        RedisError: It could not, within about `limit` seconds.
+        RedisError: That failed, or took longer than about `limit` seconds.
     """
-    return Wire(open_connection(address, settings, limit), limit)
+    return Connection(open_connection(address, settings, limit), limit)
 
 
 def open_connection(
     address: Address, settings: Settings, limit: float, sentinel: bool = False
 ) -> Any:
-    """Returns redis-py's connection, open; its own retries are off."""
+    """Return an open connection of redis-py, with its own retries off."""
     options: dict[str, Any] = {
         "username": settings.sentinel_username if sentinel else settings.username,
         "password": settings.sentinel_password if sentinel else settings.password,
@@ -166,33 +166,33 @@ def open_connection(
     }
     kind: Any
     if address.port == 0:
-        kind, options["path"] = UnixDomainSocketConnection, address.host
+        kind, options["path"] = driver.UnixDomainSocketConnection, address.host
     else:
-        kind = SSLConnection if settings.tls else Connection
+        kind = driver.SSLConnection if settings.tls else driver.Connection
         options |= {"host": address.host, "port": address.port}
     if settings.tls:
         options |= {
             "ssl_ca_certs": settings.tls.ca,
             "ssl_certfile": settings.tls.cert,
             "ssl_keyfile": settings.tls.key,
-            "ssl_password": settings.tls.word,
+            "ssl_password": settings.tls.password,
             "ssl_cert_reqs": "required" if settings.tls.verify else "none",
             "ssl_check_hostname": settings.tls.verify,
         }
     connection = kind(**options)
     try:
         connection.connect()
-    except (AttributeError, ValueError) as error:  # a host name that is none, for one
+    except (AttributeError, ValueError) as error:  # such as a host name that is not valid
         raise ConnectionError(f"cannot connect: {error}") from error
     return connection
 
 
-def _called(command: Command) -> Command:
+def _by_digest(command: Command) -> Command:
     script = command[0]
     if isinstance(script, Script):
-        return (b"EVALSHA", script.digest, *command[1:])  # as text, redis-py takes it apart
+        return (b"EVALSHA", script.digest, *command[1:])  # as str, redis-py would split it
     return command
 
 
-def _spelled(command: Command) -> Command:
+def _with_text(command: Command) -> Command:
     return ("EVAL", command[0].text, *command[1:])

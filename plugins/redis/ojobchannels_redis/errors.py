@@ -1,17 +1,17 @@
-"""What went wrong at the server, in errors of ours; the driver's stand behind them as causes."""
+"""The driver's errors: what each means for the request, and which error of ours it becomes."""
 
 from __future__ import annotations
 
 import socket
 import ssl
-from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
 
 from redis.exceptions import (
     AskError,
     AuthenticationError,
     BusyLoadingError,
     ClusterDownError,
+    ConnectionError,
     MasterDownError,
     MovedError,
     NoPermissionError,
@@ -29,9 +29,9 @@ from ojobchannels.errors import (
     ChannelTimeout,
     ChannelUnavailable,
     InvalidOption,
-    OutcomeUnknown,
     StorageFull,
 )
+from ojobchannels.remote import LOOK, Operation, Outcome
 from ojobchannels_redis.options import Settings
 
 _NOT_NOW: Final = (
@@ -41,17 +41,14 @@ _NOT_NOW: Final = (
     ReadOnlyError,
     TryAgainError,
 )
-_NOBODY: Final = (
+_UNREACHABLE: Final = (
     ConnectionRefusedError,
     FileNotFoundError,
     PermissionError,
     socket.gaierror,
     ssl.SSLCertVerificationError,
 )
-_LOOK: Final = "look whether the server runs and can be reached from here, then try again"
-
-
-_OF_CLUSTERS: Final[dict[str, type[ResponseError]]] = {
+_CLUSTER_ERRORS: Final[dict[str, type[ResponseError]]] = {
     "ASK": AskError,
     "MOVED": MovedError,
     "TRYAGAIN": TryAgainError,
@@ -60,106 +57,105 @@ _OF_CLUSTERS: Final[dict[str, type[ResponseError]]] = {
 }
 
 
-class Rule(Enum):
-    """What to do when a reply is lost."""
+def normalized(error: RedisError) -> RedisError:
+    """Return the error with the class that redis-py 6 gives it.
 
-    READ = "ask again; nothing was changed"
-    REPEATABLE = "ask again; doing it twice is the same as once"
-    ONCE = "do not ask again: it would be done twice"
-
-
-class Operation(NamedTuple):
-    """What is asked of the server, in words, and what to do when the reply is lost.
-
-    Attributes:
-        name: As the hook is called.
-        rule: Whether it may be asked again.
-        advice: For one whose operation came to an unknown end.
-        patient: Whether to try again when there is nobody at the server's address.
+    redis-py 5 has the errors of a cluster in its own cluster client only.
     """
-
-    name: str
-    rule: Rule = Rule.READ
-    advice: str = ""
-    patient: bool = True
-
-
-def recognised(error: RedisError) -> RedisError:
-    """Returns the error as redis-py 6 has it; 5 knows these in its own cluster client only."""
     code, _, rest = str(error).partition(" ")
-    if type(error) is ResponseError and code in _OF_CLUSTERS:
-        return _OF_CLUSTERS[code](rest)
+    if type(error) is ResponseError and code in _CLUSTER_ERRORS:
+        return _CLUSTER_ERRORS[code](rest)
     return error
 
 
+def outcome_of(error: RedisError, sent: bool, patient: bool) -> Outcome:
+    """Return what an error means for the request.
+
+    Args:
+        error: The error.
+        sent: Whether the request may have been sent.
+        patient: Whether to try again when nothing listens at the server's address.
+    """
+    if is_refused_for_now(error):
+        return Outcome.NOT_DONE
+    if not is_connection_lost(error):
+        return Outcome.REFUSED
+    if sent:
+        return Outcome.LOST
+    return Outcome.NOT_DONE if patient or not is_unreachable(error) else Outcome.REFUSED
+
+
 def is_refused_for_now(error: RedisError) -> bool:
-    """Tells whether the server did nothing, and may do it in a moment."""
+    """Return whether the server did nothing, and may do it in a moment."""
     return isinstance(error, _NOT_NOW) or str(error).startswith("BUSY ")
 
 
-def is_nobody_there(error: BaseException | None) -> bool:
-    """Tells whether the address is wrong, or nobody listens there, or not who was expected."""
+def is_connection_lost(error: RedisError) -> bool:
+    """Return whether the connection failed or timed out, other than by a refused login."""
+    lost = isinstance(error, ConnectionError | TimeoutError)
+    return lost and not isinstance(error, AuthenticationError) and not is_refused_for_now(error)
+
+
+def is_unreachable(error: BaseException | None) -> bool:
+    """Return whether the address is wrong, nothing listens there, or its certificate is wrong."""
     while error is not None:
-        if isinstance(error, _NOBODY):
+        if isinstance(error, _UNREACHABLE):
             return True
         error = error.__cause__ or error.__context__
     return False
 
 
+def reuses_connection(error: RedisError) -> bool:
+    """Return whether the connection that raised the error is still good."""
+    return isinstance(error, ResponseError) and not is_refused_for_now(error)
+
+
 def explain(
-    error: RedisError,
-    *,
-    lost: bool,
-    operation: Operation,
-    channel: str,
-    settings: Settings,
-    seconds: float,
+    error: RedisError, operation: Operation, channel: str, settings: Settings, seconds: float
 ) -> ChannelError:
-    """Returns the error of ours for the driver's; `lost` tells that a reply was."""
+    """Return the error of ours for the driver's, where nothing is in doubt."""
     reason = f"{settings}: {settings.redact(str(error)).rstrip('.')}"
-    if lost and operation.rule is not Rule.READ:
-        return OutcomeUnknown(channel, operation.name, operation.advice)
     if isinstance(error, TimeoutError):
         return ChannelTimeout(channel, f"{operation.name} at {settings}", seconds)
     if isinstance(error, AuthenticationError):
-        who = f"user {settings.username!r}" if settings.username else "the login"
-        advice = f"the server refuses {who}: check the options username and password"
+        login = f"user {settings.username!r}" if settings.username else "the login"
+        advice = f"the server refuses {login}: check the options username and password"
         return ChannelUnavailable(channel, reason, advice)
     if isinstance(error, NoPermissionError):
         advice = (
-            "the user needs ~PREFIX:* and &PREFIX:* for the option prefix, and the commands that "
+            "grant the user ~PREFIX:* and &PREFIX:* for the option prefix, and the commands that "
             "the documentation lists"
         )
         return ChannelUnavailable(channel, reason, advice)
     if isinstance(error, MovedError):
         return InvalidOption(
-            "option 'cluster'", f"{settings} is a node of a cluster", "give cluster: true"
+            "option 'cluster'", f"{settings} is a node of a cluster", "set cluster: true"
         )
     text = str(error)
     if "OJOBDAMAGED" in text or "WRONGTYPE" in text:
         return damage(channel, settings)
     if isinstance(error, OutOfMemoryError) or "OOM command" in text:
-        advice = "raise its maxmemory, or remove what is not needed; nothing was changed"
+        advice = "raise the server's maxmemory, or remove data; nothing was changed"
         return StorageFull(channel, reason, advice)
     if "MISCONF" in text or "NOREPLICAS" in text:
-        return ChannelUnavailable(channel, reason, "mend the server; nothing was changed")
+        return ChannelUnavailable(channel, reason, "repair the server; nothing was changed")
     if isinstance(error, ResponseError) and not is_refused_for_now(error):
-        return ChannelUnavailable(channel, reason, "the server does not do what we ask of it")
-    return ChannelUnavailable(channel, reason, _LOOK)
+        return ChannelUnavailable(channel, reason, "the server refuses a command that is needed")
+    return ChannelUnavailable(channel, reason, LOOK)
 
 
 def damage(channel: str, settings: Settings) -> ChannelDamaged:
-    """Returns the error for what none of ours can have written."""
+    """Return the error for stored data that this backend cannot have written."""
     return ChannelDamaged(
         channel,
         f"its keys at {settings}",
-        "another program wrote to one of them",
+        "another program wrote to a key of this channel",
         "give each program a prefix or a database of its own, and remove the foreign key",
     )
 
 
 def cause(error: RedisError, settings: Settings) -> RedisError:
-    """Returns what may stand as the cause: the error, or one without the password it quotes."""
+    """Return the error to show as the cause; without the password, if it quotes one."""
     text = str(error)
     redacted = settings.redact(text)
     return error if redacted == text else RedisError(redacted)

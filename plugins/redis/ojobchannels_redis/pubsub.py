@@ -1,4 +1,4 @@
-"""The subscriber's connection: subscribes to what is wanted, and tells what arrives."""
+"""The subscriber's connection: subscribes to the wanted channels, and reports what arrives."""
 
 from __future__ import annotations
 
@@ -14,66 +14,66 @@ from redis.exceptions import RedisError
 _LONGEST_SLEEP: Final = 1.0
 _Selector: type[selectors.BaseSelector] = getattr(
     selectors, "PollSelector", selectors.SelectSelector
-)  # neither takes a descriptor of its own
+)  # neither needs a file descriptor of its own
 
 
-class Audience(Protocol):
-    """Whom a listener listens for."""
+class Receiver(Protocol):
+    """Whatever a listener reports to."""
 
     def wanted(self) -> set[str]:
-        """Returns what to listen to."""
+        """Return the Pub/Sub channels to subscribe to."""
 
-    def told(self, channel: str) -> None:
-        """Takes note that messages of a channel arrive from now on."""
+    def subscribed(self, channel: str) -> None:
+        """Note that messages of the channel arrive from now on."""
 
-    def ring(self, channel: str, message: str) -> None:
-        """Takes note of a message."""
+    def receive(self, channel: str, message: str) -> None:
+        """Note a message."""
 
 
 class Listener:
     """The subscriber's connection."""
 
-    def __init__(self, audience: Audience, bell: Bell, timeout: float) -> None:
-        self._audience = audience
-        self._bell = bell
+    def __init__(self, receiver: Receiver, wakeup: SocketWakeup, timeout: float) -> None:
+        self._receiver = receiver
+        self._wakeup = wakeup
         self._timeout = timeout
         self._connection: Any = None
         self._selector = _Selector()
         self._channels: set[str] = set()
         self._unconfirmed: dict[str, int] = {}
-        self._heard = 0.0
+        self._last_message = 0.0
         self._pinged = False
 
     def listen(self, connect: Callable[[float], Any]) -> None:
-        """Subscribes to what is wanted, then handles what arrives for a while.
+        """Subscribe to the wanted channels, then handle what arrives for a while.
 
-        It returns when the bell rings: then something else may be wanted.
+        Returns early when it is woken: then other channels may be wanted.
         """
         if self._connection is None:
             self._connection = connect(self._timeout)
-            self._selector.register(self._bell, selectors.EVENT_READ)
+            self._selector.register(self._wakeup, selectors.EVENT_READ)
             self._selector.register(self._connection._sock, selectors.EVENT_READ)
-            self._heard = time.monotonic()
-        wanted = self._audience.wanted()
+            self._last_message = time.monotonic()
+        wanted = self._receiver.wanted()
         self._send("SUBSCRIBE", wanted - self._channels)
         self._send("UNSUBSCRIBE", self._channels - wanted)
         self._channels = wanted
         self._ping()
         left = min(_LONGEST_SLEEP, self._timeout)
         ends = time.monotonic() + left
-        rung = False
-        while left > 0 and not rung:
-            rung = any(key.fileobj is self._bell for key, _ in self._selector.select(left))
+        woken = False
+        while left > 0 and not woken:
+            woken = any(key.fileobj is self._wakeup for key, _ in self._selector.select(left))
             messages = self._read_all()
             left = ends - time.monotonic()
-            # Last of all, as who is called can go on only when this thread sleeps again.
+            # Last of all: a waiter that is woken can run only once this thread sleeps again.
             for message in messages:
                 self._handle(message)
-        if rung:
-            self._bell.hush()
+        if woken:
+            self._wakeup.clear()
 
     def close(self) -> None:
-        """Closes the connection."""
+        """Close the connection."""
         if self._connection is not None:
             self._connection.disconnect()
             self._connection = None
@@ -88,7 +88,7 @@ class Listener:
         while self._connection.can_read(0):
             messages.append(self._connection.read_response())
         if messages:
-            self._heard = time.monotonic()
+            self._last_message = time.monotonic()
             self._pinged = False
         return messages
 
@@ -101,11 +101,11 @@ class Listener:
         self._connection.send_command(command, *channels, check_health=False)
 
     def _ping(self) -> None:
-        silence = time.monotonic() - self._heard
+        silence = time.monotonic() - self._last_message
         if silence < self._timeout:
             return
         if self._pinged and silence >= 2 * self._timeout:
-            raise RedisError("the server is silent")
+            raise RedisError("the server does not reply to PING")
         if not self._pinged:
             self._pinged = True
             self._connection.send_command("PING", check_health=False)
@@ -115,44 +115,44 @@ class Listener:
             return
         kind, channel = message[0], message[1].decode()
         if kind == b"message":
-            self._audience.ring(channel, message[2].decode())
+            self._receiver.receive(channel, message[2].decode())
         elif kind == b"subscribe":
             left = self._unconfirmed[channel] = self._unconfirmed.get(channel, 1) - 1
             if not left:
                 del self._unconfirmed[channel]
-                self._audience.told(channel)
+                self._receiver.subscribed(channel)
 
 
-class Bell:
-    """By which other threads wake the subscriber's."""
+class SocketWakeup:
+    """By which other threads wake the subscriber's; a selector can wait for it."""
 
     def __init__(self) -> None:
         self._read, self._write = socket.socketpair()
         self._read.setblocking(False)
         self._write.setblocking(False)
 
-    def ring(self) -> None:
-        """Wakes who waits, or who will next."""
-        with suppress(OSError):  # it rings already, or is no more
+    def wake(self) -> None:
+        """Wake the sleeping thread, or the next one to sleep."""
+        with suppress(OSError):  # it is woken already, or this is closed
             self._write.send(b"!")
 
     def wait(self, seconds: float) -> None:
-        """Waits to be rung."""
+        """Sleep until woken, for at most `seconds`."""
         with _Selector() as selector:
             selector.register(self, selectors.EVENT_READ)
             selector.select(seconds)
-        self.hush()
+        self.clear()
 
-    def hush(self) -> None:
-        """Ends the ringing."""
+    def clear(self) -> None:
+        """Forget that it was woken."""
         with suppress(BlockingIOError):
             self._read.recv(4096)
 
     def fileno(self) -> int:
-        """Returns what can be read while it rings."""
+        """Return the descriptor that can be read while it is woken."""
         return self._read.fileno()
 
     def close(self) -> None:
-        """Gives back its descriptors; ringing it then does nothing."""
+        """Close the descriptors; `wake` then does nothing."""
         self._read.close()
         self._write.close()

@@ -1,7 +1,7 @@
-"""What runs on the server, each script as one atomic step, by the server's clock.
+"""The Lua scripts: each is one atomic step on the server, and reads the server's clock.
 
 No document is decoded here: Lua would damage large integers and empty lists. Numbers that can be
-large go in and out as text; a double holds microseconds since 1970 exactly until the year 2255.
+large are passed as text; a double holds microseconds since 1970 exactly until the year 2255.
 """
 
 from __future__ import annotations
@@ -11,32 +11,33 @@ from typing import Final
 
 
 class Script:
-    """A Lua script: its text, and the digest by which a server that knows it calls it."""
+    """A Lua script: its text, and the digest by which EVALSHA calls it."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
-# A lock is one string, `token fence until since ttl holder`, or `- fence` if it is free, or
-# `- fence token until` while it is kept free for the waiter that was called. Times are
-# microseconds. It is kept for as long as its fence counts, until a day after the clock has passed
-# it; what a holder that never unlocked told is kept for a month, for the next one to clear up. That
-# one has it on a line of its own, `fence holder`, in case that it has to ask again.
+# A lock is one string: `token fence until since ttl holder`, or `- fence` if it is free, or
+# `- fence token until` while it is reserved for the waiter that was called. Times are microseconds.
+# The key expires a day after the clock has passed the fence. The holder info of a lease that was
+# never unlocked is kept for a month, so that the next holder can clean up; its record has a second
+# line, `fence holder`, for when it repeats its request.
 #
-# Beside it is the queue of those who wait, a sorted set of `token ear`, by when they came; `ear` is
-# the Pub/Sub channel of their process. Who unlocks calls the first that hears, and has the lock
-# kept for it for a tenth of a second: one is woken, not all, newcomers do not pass, and nobody who
-# was stopped holds the others up. Nobody joins while the lock is free: beside a record `- fence`
-# there is no queue. Its key is an argument, and is asked with pcall, since a cluster refuses
-# scripts of two keys while it moves their slot; waiters then find the lock by looking.
+# The queue of the waiters is a sorted set of `token wake_channel` by their time of arrival, where
+# `wake_channel` is the Pub/Sub channel of their process. UNLOCK calls the first waiter that
+# receives the message, and reserves the lock for it for a tenth of a second: one waiter is woken,
+# not all, newcomers do not overtake, and a stopped process does not delay the others. No waiter
+# joins while the lock is free: beside a record `- fence` there is no queue. The key of the queue is
+# an argument, used with pcall, since a cluster refuses scripts of two keys while it moves their
+# slot; waiters then notice the lock by looking.
 #
-# LOCK and UNLOCK are written out, since each function that a script defines costs a microsecond.
+# LOCK and UNLOCK define no functions, since each costs a microsecond per call.
 
-# ARGV: token, ttl in milliseconds, holder, ear, queue, and 1 if it wants a place in the queue where
-# it is refused: who waits need not ask for one then. Answers fence, or fence and what a holder that
-# never unlocked left (its fence, what it told); or of another's lease, or of who was called, the
-# fence, for how many microseconds yet, the holder, and 1 if it has a place.
+# ARGV: token, ttl in milliseconds, holder, wake channel, queue, and 1 to join the queue if the lock
+# is refused, which saves a waiter the call of JOIN. Returns the fence if it is granted, followed by
+# fence and holder of a previous lease that was never unlocked; if it is refused, the fence, the
+# remaining microseconds, the holder (or the waiter that was called), and 1 if it joined the queue.
 LOCK: Final = Script("""
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -70,20 +71,20 @@ if text and not last then
 end
 if last and last + 1 > fence then fence = last + 1 end
 local ttl = ARGV[2] * 1000
-local told = string.format('%.0f', fence)
+local granted = string.format('%.0f', fence)
 local record =
-  string.format('%s %s %.0f %.0f %.0f %s', ARGV[1], told, now + ttl, now, ttl, ARGV[3])
+  string.format('%s %s %.0f %.0f %.0f %s', ARGV[1], granted, now + ttl, now, ttl, ARGV[3])
 if left_behind then record = record .. '\\n' .. last .. ' ' .. left_behind end
 redis.call('SET', KEYS[1], record,
   'PX', string.format('%.0f', ARGV[2] + (fence - now) / 1000 + 2592000000))
-if left_behind then return {told, last, left_behind} end
-return {told}
+if left_behind then return {granted, last, left_behind} end
+return {granted}
 """)
 
-# ARGV: token, ear, queue, how many have to hear a call: one; none in a cluster, where a server
-# counts only those at itself. A token that has not the lock gives up its place, or passes the call
-# on. A server that is out of memory refuses even to shorten the record; then it goes, and the clock
-# alone has fences grow.
+# ARGV: token, wake channel, queue, and the number of receivers that a call needs: 1; 0 in a
+# cluster, where a node counts only its own subscribers. A token that does not hold the lock leaves
+# the queue, or passes its call on to the next waiter. A server that is out of memory refuses even
+# to shorten the record; then the key is deleted, and fences grow by the clock alone.
 UNLOCK: Final = Script("""
 local text = redis.call('GET', KEYS[1]) or ''
 local token, fence, till = string.match(text, '^(%S+) (%d+) (%d+)')
@@ -99,9 +100,9 @@ end
 local record = '- ' .. fence
 local first = redis.pcall('ZPOPMIN', ARGV[3])[1]
 while first do
-  local called, ear = string.match(first, '^(%S+) (%S+)$')
-  local heard = redis.pcall('PUBLISH', ear, called)
-  if type(heard) == 'number' and heard >= tonumber(ARGV[4]) then
+  local called, channel = string.match(first, '^(%S+) (%S+)$')
+  local receivers = redis.pcall('PUBLISH', channel, called)
+  if type(receivers) == 'number' and receivers >= tonumber(ARGV[4]) then
     record = string.format('%s %s %.0f', record, called, now + 100000)
     break
   end
@@ -128,15 +129,15 @@ end
 local function describe()
   return {fence, string.format('%.0f', till - now), holder, since, till, ttl}
 end
-local function tell_all(queue)
+local function wake_all(queue)
   for _, waiter in ipairs(redis.pcall('ZRANGE', queue, 0, -1)) do
-    local token, ear = string.match(waiter, '^(%S+) (%S+)$')
-    redis.pcall('PUBLISH', ear, token)
+    local token, channel = string.match(waiter, '^(%S+) (%S+)$')
+    redis.pcall('PUBLISH', channel, token)
   end
 end
 """
 
-# ARGV: token, ttl in milliseconds, queue. Who waits is told if the lease was shortened.
+# ARGV: token, ttl in milliseconds, queue. Waiters are woken if the lease became shorter.
 EXTEND: Final = Script(
     _LIVE
     + """
@@ -145,12 +146,12 @@ local ends = now + ARGV[2] * 1000
 redis.call('SET', KEYS[1],
   string.format('%s %s %.0f %s %.0f %s', token, fence, ends, since, ARGV[2] * 1000, holder),
   'PX', string.format('%.0f', ARGV[2] + math.max(fence - now, 0) / 1000 + 2592000000))
-if ends < tonumber(till) then tell_all(ARGV[3]) end
+if ends < tonumber(till) then wake_all(ARGV[3]) end
 return 1
 """
 )
 
-# ARGV: token, the new holder or nothing.
+# ARGV: token, and the new holder or an empty string.
 ADOPT: Final = Script(
     _LIVE
     + """
@@ -171,9 +172,9 @@ return describe()
 """
 )
 
-# ARGV: token, ear or nothing, queue. Answers nothing if the token may have the lock; else fence,
-# microseconds for which to wait, and 1 if it had its place in the queue before: it will be called,
-# whatever becomes of the fence. A queue that nobody looks at any more goes after a minute.
+# ARGV: token, wake channel or an empty string, queue. Returns an empty list if the token may lock;
+# otherwise the fence, the microseconds to wait, and 1 if it was in the queue before: then it
+# will be called, even if the fence changes. A queue that no waiter checks for a minute expires.
 JOIN: Final = Script(
     _LIVE
     + """
@@ -189,7 +190,7 @@ return {fence, left, joined == 0 and 1 or 0}
 """
 )
 
-# ARGV: queue. The lease ends now; its holder is told to who takes the lock next.
+# ARGV: queue. The lease expires now; the next holder receives the info of this one.
 FORCE_UNLOCK: Final = Script(
     _LIVE
     + """
@@ -199,21 +200,21 @@ if not pcall(redis.call, 'SET', KEYS[1],
     'PX', string.format('%.0f', math.max(fence - now, 0) / 1000 + 2592000000)) then
   redis.call('DEL', KEYS[1])
 end
-tell_all(ARGV[1])
+wake_all(ARGV[1])
 return describe()
 """
 )
 
 # The keys of the documents: values, order of change, keys as written (where that is not the
-# canonical form), marks of fences, counter of changes. By the counter's name is published, without
-# a word of what, that something changed.
+# canonical form), marks of fences, counter of changes. A change publishes an empty message on the
+# Pub/Sub channel named like the counter.
 _DOCUMENTS: Final = """
 local VALUES, ORDER, WRITTEN, MARKS, COUNT = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local function stale(key, fence)
   if fence == '' then return nil end
   local mark = redis.call('HGET', MARKS, key)
   if mark then
-    -- fences are integers of any size and sign: compared as text, so that none is rounded
+    -- fences are integers of any size and sign: compared as text, so that nothing is rounded
     local a, b = string.match(fence, '^(-?)'), string.match(mark, '^(-?)')
     local less
     if a ~= b then less = a == '-'
@@ -239,7 +240,8 @@ local function remove(key)
 end
 """
 
-# ARGV: key, value, key as written or nothing, fence or nothing. Answers the mark that is higher.
+# ARGV: key, value, key as written or an empty string, fence or an empty string. Returns the mark
+# that is higher, if there is one.
 SET: Final = Script(
     _DOCUMENTS
     + """
@@ -251,7 +253,7 @@ return false
 """
 )
 
-# ARGV: key, fence or nothing.
+# ARGV: key, and fence or an empty string. Returns the mark that is higher, or 1 or 0 removed.
 UNSET: Final = Script(
     _DOCUMENTS
     + """
@@ -263,8 +265,8 @@ return removed
 """
 )
 
-# ARGV: key, value, written, fence, 'there' or 'absent', the text that has to stand there.
-# Answers 1 if it stored, else what stands there, or what mark is higher.
+# ARGV: key, value, written, fence, 'there' or 'absent', and the expected present text.
+# Returns 'stored'; or 'present' with the present text, 'absent', or 'stale' with the higher mark.
 COMPARE_AND_SET: Final = Script(
     _DOCUMENTS
     + """
@@ -281,7 +283,7 @@ return {'stored'}
 """
 )
 
-# ARGV: key, value, written, and again; no key twice.
+# ARGV: key, value and written of each entry; no key twice.
 SET_ALL: Final = Script(
     _DOCUMENTS
     + """
@@ -315,8 +317,8 @@ return value
 """
 )
 
-# ARGV: ZRANGEBYSCORE or ZREVRANGEBYSCORE, the first and the last score, how many entries, and what
-# of them: 'values', 'keys' or 'both'. Answers the position of the last entry, and the entries.
+# ARGV: ZRANGEBYSCORE or ZREVRANGEBYSCORE, the first and the last score, the number of entries, and
+# 'values', 'keys' or 'both'. Returns the position of the last entry, and the entries.
 PAGE: Final = Script(
     _DOCUMENTS
     + """

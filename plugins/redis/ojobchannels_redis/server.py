@@ -1,106 +1,65 @@
-"""A server that the handles of this process share: calls on it, and when a call is made again.
+"""A server that the handles of this process share, and the calls on it, with retries.
 
-The rule is ours alone. A request that was refused for now (the server starts, fails over or moves
-data) is made again until the time is over. So is one that could not be sent, and one whose reply
-was lost, if it may be done twice.
+The driver's own retries are off; `ojobchannels.remote` decides. A request that was refused for now
+(the server starts, fails over or moves data) is sent again until its timeout. So is a request that
+could not be sent, and one whose reply was lost, if it may be done twice.
 """
 
 from __future__ import annotations
 
-import random
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from redis.exceptions import (
-    AskError,
-    AuthenticationError,
-    ConnectionError,
-    MovedError,
-    RedisError,
-    ResponseError,
-    TimeoutError,
-)
+from redis.exceptions import AskError, MovedError, RedisError, ResponseError
 
 from ojobchannels.errors import ChannelError
-from ojobchannels.host.forks import forget_in_children
-from ojobchannels_redis.connections import Command, Pool, Wire
+from ojobchannels.remote import Attempts, Operation, Outcome, Rule, Servers
+from ojobchannels_redis.connections import Command, Connection, Pool
 from ojobchannels_redis.errors import (
-    Operation,
-    Rule,
     cause,
     explain,
-    is_nobody_there,
-    is_refused_for_now,
-    recognised,
+    is_connection_lost,
+    normalized,
+    outcome_of,
+    reuses_connection,
 )
 from ojobchannels_redis.options import Settings
 from ojobchannels_redis.subscriber import Subscriber
-from ojobchannels_redis.topology import places_of
-
-_FIRST_PAUSE: Final = 0.005
-_LONGEST_PAUSE: Final = 0.2
+from ojobchannels_redis.topology import topology_of
 
 
 class Server:
     """A server, a service of Sentinels or a cluster.
 
     Attributes:
-        users: How many open handles use it.
-        checked: Whether it was looked at since the first of them opened.
-        subscriber: Wakes the waiters of all of them.
+        settings: How to reach it.
+        topology: Which connections lead to which of its nodes.
+        subscriber: Wakes the waiters and subscriptions of all handles.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.places = places_of(settings)
-        self.users = 0
-        self.checked = False
-        self.subscriber = Subscriber(self.places.open_subscriber, settings.timeout)
+        self.topology = topology_of(settings)
+        self.subscriber = Subscriber(self.topology.open_subscriber, settings.timeout)
 
-
-class _Servers:
-    """Those that this process uses: equal settings share one."""
-
-    def __init__(self) -> None:
-        self._mutex = threading.Lock()
-        self._servers: dict[Settings, Server] = {}
-        forget_in_children(self)
-
-    def take(self, settings: Settings) -> Server:
-        """Returns the server of these settings, until it is given back as often."""
-        with self._mutex:
-            server = self._servers.get(settings)
-            if server is None:
-                server = self._servers[settings] = Server(settings)
-            server.users += 1
-            return server
-
-    def give_back(self, server: Server) -> None:
-        """Takes note that a handle was closed; the last one's leaves nothing behind."""
-        with self._mutex:
-            server.users -= 1
-            if server.users:
-                return
-            del self._servers[server.settings]
-        server.subscriber.close()
-        for pool in server.places.known():
+    def close(self) -> None:
+        """Close the connections and end the subscriber's thread."""
+        self.subscriber.close()
+        for pool in self.topology.known():
             pool.close()
 
     def forget(self) -> None:
-        """Leaves the parent's connections and threads to the parent, in a forked child."""
-        self._mutex = threading.Lock()
-        for server in self._servers.values():
-            server.subscriber.forget()
-            server.places.forget()
+        """Leave connections and threads to the parent, in a forked child."""
+        self.subscriber.forget()
+        self.topology.forget()
 
 
-SERVERS: Final = _Servers()
+SERVERS: Final = Servers(Server)
 
 
-class Line:
-    """How one channel calls its server."""
+class Client:
+    """The calls of one channel on its server."""
 
     def __init__(self, channel: str, server: Server) -> None:
         self.channel = channel
@@ -111,61 +70,63 @@ class Line:
         operation: Operation,
         key: str,
         command: Command,
-        lost: list[RedisError] | None = None,
+        lost: list[Exception] | None = None,
         timeout: float | None = None,
     ) -> Any:
-        """Asks the server that has the key, and returns its reply.
+        """Send a command to the node that has the key, and return its reply.
 
         Args:
-            operation: What is asked, and whether it may be asked again.
-            key: A key of the hash slot that it is about.
+            operation: What the command is for, and whether it may be sent again.
+            key: A key of the command's hash slot.
             command: The command.
-            lost: Gets the errors by which replies were lost before this one came.
-            timeout: Seconds that it may take; the channel's own by default.
+            lost: Receives the errors by which earlier replies were lost.
+            timeout: Seconds for all attempts; the channel's own by default.
 
         Raises:
-            ChannelError: The server did not do it, or nobody knows whether it did.
+            ChannelError: The server did not do it, or the outcome is unknown.
         """
-        places = self.server.places
-        return self._go(
+        topology = self.server.topology
+        return self._attempt(
             operation,
-            lambda limit: places.pool(key, limit),
-            lambda wire, limit: wire.ask(command, limit),
+            lambda limit: topology.pool(key, limit),
+            lambda connection, limit: connection.ask(command, limit),
             self.server.settings.timeout if timeout is None else timeout,
-            [] if lost is None else lost,
+            lost,
         )
 
     def call_all(
         self, operation: Operation, commands: list[tuple[str, Command]], timeout: float
     ) -> list[Any]:
-        """Asks for each key its command, in one go for each server, and returns the replies.
+        """Send a command for each key, all at once for each node, and return the replies.
 
-        An error of ours stands in the place of a reply that did not come, so that one node of a
-        cluster that is away holds up none of the others: each server has its share of the time.
+        A ChannelError takes the position of a reply that did not arrive. Each node has its share of
+        the timeout, so that a node that is down delays none of the others.
         """
         replies: list[Any] = [None] * len(commands)
         ends = time.monotonic() + timeout
         groups = self._by_pool(operation, commands, timeout)
-        share = timeout / max(len(list(self.server.places.known())), 1)
+        share = timeout / max(len(list(self.server.topology.known())), 1)
         for pool, positions in groups.items():
-            asked = [commands[position][1] for position in positions]
+            batch = [commands[position][1] for position in positions]
             try:
-                answers = self._go(operation, _only(pool), _all_at_once(asked), share, [])
+                received = self._attempt(operation, _only(pool), _all_at_once(batch), share)
             except ChannelError as error:
-                answers = [error] * len(positions)
-            for position, answer in zip(positions, answers, strict=True):
-                replies[position] = answer
+                received = [error] * len(positions)
+            for position, reply in zip(positions, received, strict=True):
+                replies[position] = reply
         for position, reply in enumerate(replies):
-            if isinstance(reply, ResponseError):  # a script not known yet, or a key elsewhere
+            if isinstance(reply, ResponseError):  # a script not loaded, or a key on another node
                 left = max(ends - time.monotonic(), 0.001)
                 replies[position] = self._call_or_error(operation, *commands[position], left)
         return replies
 
-    def call_each(self, operation: Operation, ask: Callable[[Wire, float], Any]) -> list[Any]:
-        """Has `ask` ask each of the servers, and returns what it returns."""
+    def call_each(
+        self, operation: Operation, exchange: Callable[[Connection, float], Any]
+    ) -> list[Any]:
+        """Call `exchange` with a connection to each node, and return its results."""
         timeout = self.server.settings.timeout
-        pools = self._told(operation, lambda: self.server.places.pools(timeout))
-        return [self._go(operation, _only(pool), ask, timeout, []) for pool in pools]
+        pools = self._explained(operation, lambda: self.server.topology.pools(timeout))
+        return [self._attempt(operation, _only(pool), exchange, timeout) for pool in pools]
 
     def _call_or_error(
         self, operation: Operation, key: str, command: Command, timeout: float
@@ -180,103 +141,82 @@ class Line:
     ) -> dict[Pool, list[int]]:
         groups: dict[Pool, list[int]] = {}
 
-        def sort() -> None:
+        def group() -> None:
             for position, (key, _) in enumerate(commands):
-                pool = self.server.places.pool(key, timeout)
+                pool = self.server.topology.pool(key, timeout)
                 groups.setdefault(pool, []).append(position)
 
-        self._told(operation, sort)
+        self._explained(operation, group)
         return groups
 
-    def _told(self, operation: Operation, ask: Callable[[], Any]) -> Any:
+    def _explained(self, operation: Operation, work: Callable[[], Any]) -> Any:
         try:
-            return ask()
+            return work()
         except RedisError as error:
-            trouble = error
-        raise self._explained(trouble, operation, False, self.server.settings.timeout) from (
-            cause(trouble, self.server.settings)
+            original = error
+        raise self._error(original, operation, False, self.server.settings.timeout) from (
+            cause(original, self.server.settings)
         )
 
-    def _go(
+    def _attempt(
         self,
         operation: Operation,
         find: Callable[[float], Pool],
-        exchange: Callable[[Wire, float], Any],
+        exchange: Callable[[Connection, float], Any],
         timeout: float,
-        lost: list[RedisError],
+        lost: list[Exception] | None = None,
     ) -> Any:
         once = operation.rule is Rule.ONCE
-        ends = time.monotonic() + timeout
-        limit = timeout if once else timeout / 2  # leaves time to ask again on a new connection
-        pause = 0.0
-        elsewhere: Pool | None = None
+        attempts = Attempts(operation, timeout)
+        limit = timeout if once else timeout / 2  # leaves time for another on a new connection
+        redirected: Pool | None = None
         while True:
-            pool = wire = None
+            pool = connection = None
             try:
-                pool = elsewhere or find(limit)
-                wire = pool.take(limit, once)
-                wire.asking = elsewhere is not None
-                reply = exchange(wire, limit)
-            except RedisError as error:
-                trouble = recognised(error)
-                if pool and wire:
-                    pool.give_back(wire) if _is_in_order(trouble) else wire.close()
+                pool = redirected or find(limit)
+                connection = pool.take(limit, once)
+                connection.asking = redirected is not None
+                reply = exchange(connection, limit)
+            except RedisError as raw:
+                error = normalized(raw)
+                if pool and connection:
+                    reusable = reuses_connection(error)
+                    pool.give_back(connection) if reusable else connection.close()
             else:
-                pool.give_back(wire)
+                pool.give_back(connection)
+                if lost is not None:
+                    lost += attempts.lost
                 return reply
-            elsewhere = None
-            if isinstance(trouble, AskError | MovedError) and self.server.settings.cluster:
-                elsewhere = self.server.places.follow(trouble)
-            elif not self._may_go_on(operation, trouble, wire is not None, lost):
+            redirect = isinstance(error, AskError | MovedError) and self.server.settings.cluster
+            redirected = self.server.topology.follow(error) if redirect else None
+            sent = connection is not None
+            outcome = Outcome.NOT_DONE if redirect else self._judge(error, operation, sent)
+            if not attempts.retry(error, outcome):
                 break
-            elif pool:
+            if pool and not redirect:
                 pool.purge()
-            limit = ends - time.monotonic()
-            if limit <= pause:
-                break
-            time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311  spreads those that come back
-            pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
-        raise self._explained(trouble, operation, bool(lost), timeout) from (
-            cause(trouble, self.server.settings)
+            limit = attempts.remaining()
+        raise self._error(error, operation, attempts.in_doubt, timeout) from (
+            cause(error, self.server.settings)
         )
 
-    def _explained(
-        self, error: RedisError, operation: Operation, lost: bool, seconds: float
+    def _judge(self, error: RedisError, operation: Operation, sent: bool) -> Outcome:
+        if is_connection_lost(error):
+            self.server.topology.doubt()
+        return outcome_of(error, sent, operation.patient)
+
+    def _error(
+        self, error: RedisError, operation: Operation, in_doubt: bool, seconds: float
     ) -> ChannelError:
-        return explain(
-            error,
-            lost=lost,
-            operation=operation,
-            channel=self.channel,
-            settings=self.server.settings,
-            seconds=round(seconds, 3),
-        )
-
-    def _may_go_on(
-        self, operation: Operation, trouble: RedisError, sent: bool, lost: list[RedisError]
-    ) -> bool:
-        """Tells whether a request may be made again; notes it if its reply was lost."""
-        if is_refused_for_now(trouble):
-            return True
-        if isinstance(trouble, AuthenticationError):
-            return False
-        if not isinstance(trouble, ConnectionError | TimeoutError):
-            return False
-        self.server.places.doubt()
-        if not sent:
-            return operation.patient or not is_nobody_there(trouble)
-        lost.append(trouble)
-        return operation.rule is not Rule.ONCE
-
-
-def _is_in_order(error: RedisError) -> bool:
-    """Tells whether the connection on which it came may be used on."""
-    return isinstance(error, ResponseError) and not is_refused_for_now(error)
+        if in_doubt:
+            return operation.unknown(self.channel)
+        settings = self.server.settings
+        return explain(error, operation, self.channel, settings, round(seconds, 3))
 
 
 def _only(pool: Pool) -> Callable[[float], Pool]:
     return lambda _: pool
 
 
-def _all_at_once(commands: list[Command]) -> Callable[[Wire, float], Any]:
-    return lambda wire, limit: wire.ask_all(commands, limit)
+def _all_at_once(commands: list[Command]) -> Callable[[Connection, float], Any]:
+    return lambda connection, limit: connection.ask_all(commands, limit)

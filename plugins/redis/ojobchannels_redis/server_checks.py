@@ -1,4 +1,4 @@
-"""The first look at a server: what has to be as we need it, and what is better said in time."""
+"""The check of a server at its first open: version, cluster, eviction policy and TLS files."""
 
 from __future__ import annotations
 
@@ -9,35 +9,31 @@ from typing import Any, Final
 from redis.exceptions import ResponseError
 
 from ojobchannels.errors import ChannelUnavailable, InvalidOption
-from ojobchannels_redis.connections import Wire
-from ojobchannels_redis.errors import Operation
+from ojobchannels.remote import Operation
+from ojobchannels_redis.connections import Connection
 from ojobchannels_redis.options import Tls
-from ojobchannels_redis.server import Line
+from ojobchannels_redis.server import Client
 
 _OPEN: Final = Operation("open", patient=False)
 _OLDEST: Final = (6, 2)
 _log = logging.getLogger("ojobchannels.redis")
 
 
-def check(line: Line) -> None:
-    """Looks at the server once for all handles that share it.
+def check(client: Client) -> None:
+    """Check that the server can serve.
 
     Raises:
-        ChannelUnavailable: It cannot be reached, refuses the login, or is too old.
-        InvalidOption: It is a node of a cluster, or is none, against what the options say; or files
-            for TLS cannot be used.
+        ChannelUnavailable: The server cannot be reached, refuses the login, or is too old.
+        InvalidOption: The option `cluster` contradicts the server; or TLS files cannot be used.
     """
-    server = line.server
-    if server.checked:
-        return
-    if server.settings.tls:
-        _check_files(server.settings.tls)
-    for info in line.call_each(_OPEN, _ask):
+    settings = client.server.settings
+    if settings.tls:
+        _check_files(settings.tls)
+    for info in client.call_each(_OPEN, _read_info):
         if info:
-            _check_version(line, info)
-            _check_cluster(line, info)
-            _check_eviction(line, info)
-    server.checked = True
+            _check_version(client, info)
+            _check_cluster(client, info)
+            _check_eviction(client, info)
 
 
 def _check_files(tls: Tls) -> None:
@@ -50,24 +46,24 @@ def _check_files(tls: Tls) -> None:
         raise InvalidOption("option 'tls_ca'", f"{tls.ca}: {error}", advice) from error
     try:
         if tls.cert is not None:
-            context.load_cert_chain(tls.cert, tls.key, tls.word)
+            context.load_cert_chain(tls.cert, tls.key, tls.password)
     except OSError as error:
         reason = f"{tls.cert} and {tls.key or 'the key in it'}: {error}"
         advice = "give PEM files that belong together, and tls_key_password if the key has one"
         raise InvalidOption("options 'tls_cert' and 'tls_key'", reason, advice) from error
 
 
-def _ask(wire: Wire, limit: float) -> dict[str, str]:
-    wire.ask(("PING",), limit)
+def _read_info(connection: Connection, limit: float) -> dict[str, str]:
+    connection.ask(("PING",), limit)
     try:
-        reply: Any = wire.ask(("INFO",), limit)
-    except ResponseError:  # not every user may ask
+        reply: Any = connection.ask(("INFO",), limit)
+    except ResponseError:  # the user may lack the permission
         return {}
     rows = (row.partition(":") for row in reply.decode("utf-8", "replace").splitlines())
     return {name: value for name, _, value in rows}
 
 
-def _check_version(line: Line, info: dict[str, str]) -> None:
+def _check_version(client: Client, info: dict[str, str]) -> None:
     version = info.get("redis_version", "")
     try:
         number = tuple(int(part) for part in version.split(".")[:2])
@@ -75,29 +71,30 @@ def _check_version(line: Line, info: dict[str, str]) -> None:
         return
     if number < _OLDEST:
         raise ChannelUnavailable(
-            line.channel,
-            f"{line.server.settings} is Redis {version}",
+            client.channel,
+            f"{client.server.settings} is Redis {version}",
             "upgrade it to Redis 6.2 or later, or to Valkey",
         )
 
 
-def _check_cluster(line: Line, info: dict[str, str]) -> None:
-    there = info.get("cluster_enabled") == "1"
-    if there and not line.server.settings.cluster:
-        reason, advice = "is a node of a Redis Cluster", "give cluster: true"
-    elif line.server.settings.cluster and info.get("cluster_enabled") == "0":
-        reason, advice = "is not part of a Redis Cluster", "leave the option away"
+def _check_cluster(client: Client, info: dict[str, str]) -> None:
+    settings = client.server.settings
+    enabled = info.get("cluster_enabled")
+    if enabled == "1" and not settings.cluster:
+        reason, advice = "is a node of a Redis Cluster", "set cluster: true"
+    elif enabled == "0" and settings.cluster:
+        reason, advice = "is not part of a Redis Cluster", "remove the option"
     else:
         return
-    raise InvalidOption("option 'cluster'", f"{line.server.settings} {reason}", advice)
+    raise InvalidOption("option 'cluster'", f"{settings} {reason}", advice)
 
 
-def _check_eviction(line: Line, info: dict[str, str]) -> None:
+def _check_eviction(client: Client, info: dict[str, str]) -> None:
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction" and info.get("maxmemory", "0") != "0":
         _log.warning(
             "%s may evict locks and documents when its memory is full (maxmemory-policy %s): set "
             "it to noeviction, or use a server of its own for locks",
-            line.server.settings,
+            client.server.settings,
             policy,
         )

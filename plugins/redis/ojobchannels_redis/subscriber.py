@@ -1,10 +1,10 @@
-"""Wakes those who wait for a lock, and those who listen to documents.
+"""Wakes the waiters for a lock, and the subscriptions to documents.
 
-The server keeps the queue of a lock's waiters, and calls one at a time by its token, on the channel
-of its process. There is one subscriber connection and thread per process and server. The thread
-starts with the first waiter. It ends, and its connection with it, when nobody has waited or
-listened for a moment, or when the last handle on the server is closed. Only this thread reads and
-writes the connection; others ring its bell, a pipe.
+The server keeps the queue of a lock's waiters, and calls one at a time: it publishes the waiter's
+token on the Pub/Sub channel of its process. There is one subscriber connection and thread per
+process and server. The thread starts with the first waiter. It ends, and its connection with it, a
+moment after the last waiter and subscription, or when the last handle on the server is closed. Only
+this thread reads and writes the connection; other threads wake it through a socket pair.
 """
 
 from __future__ import annotations
@@ -19,79 +19,80 @@ from uuid import uuid4
 
 from redis.exceptions import NoPermissionError, RedisError
 
-from ojobchannels_redis.change_feed import Ear
-from ojobchannels_redis.pubsub import Bell, Listener
+from ojobchannels.remote import Backoff
+from ojobchannels_redis.change_feed import ChangeFeed
+from ojobchannels_redis.pubsub import Listener, SocketWakeup
 
-_LOOK_AGAIN: Final = 0.5
-_LOOK_UNTOLD: Final = 0.05
+_LOOK_WHEN_LISTENING: Final = 0.5
+_LOOK_WHEN_NOT: Final = 0.05
 _LINGER: Final = 1.0
 _LONGEST_PAUSE: Final = 1.0
 _NO_PERMISSION_FOR: Final = 60.0
 _log = logging.getLogger("ojobchannels.redis")
 
 
-class _Room:
-    """Those in this process who wait to hear their token called."""
+class _WakeChannel:
+    """The waiters of this process that are woken on one Pub/Sub channel."""
 
     def __init__(self) -> None:
-        self.seats: dict[str, Seat] = {}
+        self.waiters: dict[str, Waiter] = {}
         self.left_at = 0.0
-        self.told = threading.Event()
+        self.subscribed = threading.Event()
 
 
-class Seat:
-    """The place of one waiter, from when it may be called until it leaves.
+class Waiter:
+    """One waiter for a lock, from when the server may call it until it leaves.
 
     Attributes:
-        token: By which it is called.
+        token: The token of the lease that it waits for.
         lock: The name of the lock.
-        placed_for: Seconds for which it need not look, since the refusal gave it its place in the
-            queue; None if it did not.
+        queued_for: Seconds for which it need not look at the lock, since the refusal already put
+            it into the queue; None if it did not.
     """
 
     def __init__(self, subscriber: Subscriber, channel: str, token: str, lock: str) -> None:
         self.token = token
         self.lock = lock
-        self.placed_for: float | None = None
+        self.queued_for: float | None = None
         self._subscriber = subscriber
         self._channel = channel
-        self._bell = threading.Lock()  # released is rung; an Event costs three times as much
-        self._bell.acquire()
-        self._room = subscriber.seat(channel, self)
+        self._asleep = threading.Lock()  # released to wake; an Event costs three times as much
+        self._asleep.acquire()
+        self._wake_channel = subscriber.add(channel, self)
 
-    def ring(self) -> None:
-        """Wakes the waiter, or has it not fall asleep."""
-        with suppress(RuntimeError):  # it rings already
-            self._bell.release()
+    def wake(self) -> None:
+        """Wake the waiter, or keep it from falling asleep."""
+        with suppress(RuntimeError):  # it is woken already
+            self._asleep.release()
 
-    def settle(self, seconds: float) -> None:
-        """Has the subscriber listen, and gives it a moment to subscribe."""
+    def subscribe(self, seconds: float) -> None:
+        """Have the subscriber listen, and allow it a moment to subscribe."""
         if self._subscriber.has_permission():
-            self._room = self._subscriber.seat(self._channel, self)
-            self._room.told.wait(min(seconds, _LOOK_UNTOLD))
+            self._wake_channel = self._subscriber.add(self._channel, self)
+            self._wake_channel.subscribed.wait(min(seconds, _LOOK_WHEN_NOT))
 
-    def hears(self) -> bool:
-        """Tells whether it would be rung if it was called from now on."""
-        return self._room.told.is_set()
+    def is_listening(self) -> bool:
+        """Return whether a call from now on would wake it."""
+        return self._wake_channel.subscribed.is_set()
 
-    def patience(self, hears: bool) -> float:
-        """Returns for how long a look at the lock is good."""
-        return _LOOK_AGAIN if hears else _LOOK_UNTOLD
+    def longest_sleep(self, listening: bool) -> float:
+        """Return the seconds until it looks at the lock again although nothing woke it."""
+        return _LOOK_WHEN_LISTENING if listening else _LOOK_WHEN_NOT
 
-    def doze(self, seconds: float) -> bool:
-        """Waits to be rung, for some time at most; answers whether it was."""
-        return self._bell.acquire(timeout=seconds)
+    def sleep(self, seconds: float) -> bool:
+        """Sleep for at most `seconds`; return whether it was woken."""
+        return self._asleep.acquire(timeout=seconds)
 
     def leave(self) -> None:
-        """Makes room: it will not wait any more."""
-        self._subscriber.unseat(self._room, self)
+        """End the wait."""
+        self._subscriber.remove(self._wake_channel, self)
 
 
 class Subscriber:
-    """Listens for what is published, and wakes the waiter whose token it is.
+    """Receives what is published, and wakes the waiter or the subscriptions that it is for.
 
     Attributes:
-        name: Like no other's.
+        name: Unique to this process and server; part of the name of its wake channel.
     """
 
     def __init__(self, connect: Callable[[float], Any], timeout: float) -> None:
@@ -99,173 +100,172 @@ class Subscriber:
         self._connect = connect
         self._timeout = timeout
         self._mutex = threading.Lock()
-        self._rooms: dict[str, _Room] = {}
-        self._ears: list[Ear] = []
-        self._bell: Bell | None = None
+        self._wake_channels: dict[str, _WakeChannel] = {}
+        self._feeds: list[ChangeFeed] = []
+        self._wakeup: SocketWakeup | None = None
         self._thread: threading.Thread | None = None
         self._listener: Listener | None = None
         self._refused_until = 0.0
         self._closed = False
 
-    def seat(self, channel: str, seat: Seat) -> _Room:
-        """Gives a waiter a seat."""
+    def add(self, channel: str, waiter: Waiter) -> _WakeChannel:
+        """Add a waiter, and start the thread if it is not running."""
         with self._mutex:
-            room = self._rooms.setdefault(channel, _Room())
-            room.seats[seat.token] = seat
-            if not room.told.is_set():
+            wake_channel = self._wake_channels.setdefault(channel, _WakeChannel())
+            wake_channel.waiters[waiter.token] = waiter
+            if not wake_channel.subscribed.is_set():
                 self._wake_thread()
-            return room
+            return wake_channel
 
-    def hears(self, channel: str) -> bool:
-        """Tells whether who takes a seat now would most likely be rung if it was called."""
-        room = self._rooms.get(channel)
-        return room is not None and room.told.is_set()
+    def is_subscribed(self, channel: str) -> bool:
+        """Return whether a waiter that is added now would most likely be woken when called."""
+        wake_channel = self._wake_channels.get(channel)
+        return wake_channel is not None and wake_channel.subscribed.is_set()
 
-    def unseat(self, room: _Room, seat: Seat) -> None:
-        """Takes the seat away."""
+    def remove(self, wake_channel: _WakeChannel, waiter: Waiter) -> None:
+        """Remove a waiter."""
         with self._mutex:
-            room.seats.pop(seat.token, None)
-            room.left_at = time.monotonic()
+            wake_channel.waiters.pop(waiter.token, None)
+            wake_channel.left_at = time.monotonic()
 
-    def attend(self, ear: Ear) -> None:
-        """Lets somebody who listens to documents hear."""
+    def add_feed(self, feed: ChangeFeed) -> None:
+        """Deliver messages about changes to a feed."""
         with self._mutex:
-            if ear not in self._ears:
-                self._ears.append(ear)
+            if feed not in self._feeds:
+                self._feeds.append(feed)
             self._wake_thread()
 
-    def dismiss(self, ear: Ear) -> None:
-        """Lets them hear no more."""
+    def remove_feed(self, feed: ChangeFeed) -> None:
+        """Deliver no more messages to a feed."""
         with self._mutex, suppress(ValueError):
-            self._ears.remove(ear)
+            self._feeds.remove(feed)
 
     def has_permission(self) -> bool:
-        """Tells whether the server lets us subscribe, as far as is known."""
+        """Return whether the server allows us to subscribe, as far as is known."""
         return time.monotonic() >= self._refused_until
 
     def close(self) -> None:
-        """Ends the thread and its connection."""
+        """End the thread and its connection."""
         with self._mutex:
             self._closed = True
-            self._rooms = {}
-            self._ears = []
-            if self._bell is not None:
-                self._bell.ring()
+            self._wake_channels = {}
+            self._feeds = []
+            if self._wakeup is not None:
+                self._wakeup.wake()
 
     def forget(self) -> None:
-        """Leaves thread and connection to the parent, in a forked child."""
+        """Leave thread and connection to the parent, in a forked child."""
         self.name = uuid4().hex
         self._mutex = threading.Lock()
-        self._rooms = {}
-        self._ears = []
+        self._wake_channels = {}
+        self._feeds = []
         self._thread = None
-        if self._bell is not None:
-            self._bell.close()
-            self._bell = None
+        if self._wakeup is not None:
+            self._wakeup.close()
+            self._wakeup = None
         if self._listener is not None:
             self._listener.close()
             self._listener = None
 
     def wanted(self) -> set[str]:
-        """Returns what to listen to: where somebody waits or listens, or waited a moment ago."""
+        """Return the channels that have waiters or feeds, or had waiters a moment ago."""
         with self._mutex:
-            return {*self._current(), *(ear.name for ear in self._ears)}
+            return {*self._current(), *(feed.name for feed in self._feeds)}
 
-    def told(self, channel: str) -> None:
-        """Takes note that messages arrive from now on."""
+    def subscribed(self, channel: str) -> None:
+        """Note that messages of the channel arrive from now on."""
         with self._mutex:
-            room = self._rooms.get(channel)
-            if room is not None:
-                room.told.set()
-            self._have_heard(channel)
+            wake_channel = self._wake_channels.get(channel)
+            if wake_channel is not None:
+                wake_channel.subscribed.set()
+            self._notify_feeds(channel)
 
-    def ring(self, channel: str, message: str) -> None:
-        """Wakes the waiter who is called, or all who listen to the documents."""
+    def receive(self, channel: str, message: str) -> None:
+        """Wake the waiter whose token is the message, or the feeds of the channel."""
         with self._mutex:
-            room = self._rooms.get(channel)
-            if room is not None and message in room.seats:
-                room.seats[message].ring()
-            self._have_heard(channel)
+            wake_channel = self._wake_channels.get(channel)
+            if wake_channel is not None and message in wake_channel.waiters:
+                wake_channel.waiters[message].wake()
+            self._notify_feeds(channel)
 
-    def _have_heard(self, channel: str) -> None:
-        for ear in self._ears:
-            if ear.name == channel:
-                ear.hear()
+    def _notify_feeds(self, channel: str) -> None:
+        for feed in self._feeds:
+            if feed.name == channel:
+                feed.notify()
 
-    def _deaf(self) -> None:
-        """Takes note that no message arrives, and has everybody look: some may have been missed."""
+    def _disconnected(self) -> None:
+        """Note that no messages arrive; wake everything, since some may have been missed."""
         with self._mutex:
-            for room in self._rooms.values():
-                if room.told.is_set():
-                    room.told.clear()
-                    for seat in room.seats.values():
-                        seat.ring()
-            for ear in self._ears:
-                ear.miss()
+            for wake_channel in self._wake_channels.values():
+                if wake_channel.subscribed.is_set():
+                    wake_channel.subscribed.clear()
+                    for waiter in wake_channel.waiters.values():
+                        waiter.wake()
+            for feed in self._feeds:
+                feed.disconnected()
 
-    def _current(self) -> dict[str, _Room]:
+    def _current(self) -> dict[str, _WakeChannel]:
         until = time.monotonic() - _LINGER
-        self._rooms = {
-            channel: room
-            for channel, room in self._rooms.items()
-            if room.seats or room.left_at > until
+        self._wake_channels = {
+            name: wake_channel
+            for name, wake_channel in self._wake_channels.items()
+            if wake_channel.waiters or wake_channel.left_at > until
         }
-        return self._rooms
+        return self._wake_channels
 
     def _wake_thread(self) -> None:
         if self._thread is None and not self._closed and self.has_permission():
-            self._bell = Bell()
-            self._listener = Listener(self, self._bell, self._timeout)
+            self._wakeup = SocketWakeup()
+            self._listener = Listener(self, self._wakeup, self._timeout)
             self._thread = threading.Thread(
                 target=self._run,
-                args=(self._bell, self._listener),
-                name="ojobchannels-redis-waking",
+                args=(self._wakeup, self._listener),
+                name="ojobchannels-redis-subscriber",
                 daemon=True,
             )
             self._thread.start()
-        elif self._bell is not None:
-            self._bell.ring()
+        elif self._wakeup is not None:
+            self._wakeup.wake()
 
-    def _run(self, bell: Bell, listener: Listener) -> None:
-        pause = 0.0
+    def _run(self, wakeup: SocketWakeup, listener: Listener) -> None:
+        backoff = Backoff(0, _LONGEST_PAUSE, 0.02)
         try:
-            while self._goes_on():
+            while self._continues():
                 try:
                     listener.listen(self._connect)
-                    pause = 0.0
+                    backoff.reset()
                 except NoPermissionError as error:
                     self._refused(error)
                     return
                 except (RedisError, OSError) as error:
                     _log.debug("the subscriber lost its connection: %s", type(error).__name__)
                     listener.close()
-                    self._deaf()
-                    bell.wait(pause)
-                    pause = min(2 * pause + 0.02, _LONGEST_PAUSE)
+                    self._disconnected()
+                    wakeup.wait(backoff.grow())
         finally:
             listener.close()
             with self._mutex:
-                if self._bell is bell:
-                    self._thread = self._bell = self._listener = None
-                bell.close()
+                if self._wakeup is wakeup:
+                    self._thread = self._wakeup = self._listener = None
+                wakeup.close()
 
-    def _goes_on(self) -> bool:
+    def _continues(self) -> bool:
         with self._mutex:
-            if self._current() or self._ears:
+            if self._current() or self._feeds:
                 return True
-            self._thread = None  # whoever comes from now on starts another
-            if self._bell is not None:
-                self._bell.close()
-            self._bell = self._listener = None
+            self._thread = None  # the next waiter starts another
+            if self._wakeup is not None:
+                self._wakeup.close()
+            self._wakeup = self._listener = None
             return False
 
     def _refused(self, error: NoPermissionError) -> None:
         _log.warning(
-            "the server does not let us subscribe (%s): waiters look at their lock every %d ms "
-            "instead, subscriptions at the channel every second; give the user the permission "
-            "&PREFIX:* for the option prefix",
+            "the server does not permit this user to subscribe (%s): waiters check their lock "
+            "every %d ms instead, subscriptions check the channel every second; grant the user the "
+            "permission &PREFIX:* for the option prefix",
             error,
-            _LOOK_UNTOLD * 1000,
+            _LOOK_WHEN_NOT * 1000,
         )
         self._refused_until = time.monotonic() + _NO_PERMISSION_FOR
-        self._deaf()
+        self._disconnected()

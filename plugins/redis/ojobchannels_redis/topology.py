@@ -1,4 +1,4 @@
-"""Where to ask: one server, the primary that Sentinels name, or the nodes of a Redis Cluster."""
+"""Which node to connect to: one server, the primary that Sentinels name, or nodes of a cluster."""
 
 from __future__ import annotations
 
@@ -10,92 +10,83 @@ from typing import Any
 
 from redis.exceptions import AskError, ConnectionError, MovedError, ReadOnlyError, RedisError
 
-from ojobchannels_redis.connections import Pool, Wire, connect, open_connection
+from ojobchannels_redis.connections import Connection, Pool, connect, open_connection
 from ojobchannels_redis.keys import slot
 from ojobchannels_redis.options import Address, Settings
 
 
-class Places(ABC):
-    """Which connections lead to the server that has a key."""
+class Topology(ABC):
+    """Which connections lead to the node that has a key."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
     @abstractmethod
     def pool(self, key: str, limit: float) -> Pool:
-        """Returns the connections to the server that has the key.
+        """Return the connections to the node that has the key.
 
         Raises:
-            RedisError: Nobody could tell within about `limit` seconds.
+            RedisError: The node could not be determined within about `limit` seconds.
         """
 
     @abstractmethod
     def pools(self, limit: float) -> list[Pool]:
-        """Returns the connections to each of the servers."""
+        """Return the connections to each node, determined within about `limit` seconds."""
 
     @abstractmethod
     def open_subscriber(self, limit: float) -> Any:
-        """Returns a connection of redis-py's on which any message arrives."""
+        """Return a connection of redis-py on which every published message arrives."""
 
     @abstractmethod
     def known(self) -> Iterable[Pool]:
-        """Returns every pool there is."""
+        """Return every pool that exists."""
 
     def follow(self, error: RedisError) -> Pool | None:
-        """Takes note that a server sent us elsewhere; answers where to ask this once, if told."""
+        """Note a redirection; return the connections to use for this request only, if any."""
         return None
 
     def doubt(self) -> None:
-        """Takes note that a connection failed."""
+        """Note that a connection failed."""
         return
 
     def forget(self) -> None:
-        """Closes, in a forked child, its copies of the parent's sockets."""
+        """Close, in a forked child, its copies of the parent's sockets."""
         for pool in self.known():
             pool.forget()
 
 
-class OnePlace(Places):
-    """A server whose address does not change."""
+class _OnePool(Topology):
+    """All keys are on one node at a time."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._pool = Pool(lambda limit: connect(settings.addresses[0], settings, limit))
+        self._pool = Pool(lambda limit: Connection(self.open_subscriber(limit), limit))
 
     def pool(self, key: str, limit: float) -> Pool:
         return self._pool
 
     def pools(self, limit: float) -> list[Pool]:
         return [self._pool]
+
+    def known(self) -> Iterable[Pool]:
+        return (self._pool,)
+
+
+class Standalone(_OnePool):
+    """A server whose address does not change."""
 
     def open_subscriber(self, limit: float) -> Any:
         return open_connection(self.settings.addresses[0], self.settings, limit)
 
-    def known(self) -> Iterable[Pool]:
-        return (self._pool,)
 
-
-class Primary(Places):
-    """The primary server of a service that Sentinels watch: asked for at every new connection."""
+class Sentinel(_OnePool):
+    """The primary of a service that Sentinels watch: they are asked at every new connection."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._sentinels = list(settings.addresses)
-        self._pool = Pool(lambda limit: Wire(self._open(limit), limit))
-
-    def pool(self, key: str, limit: float) -> Pool:
-        return self._pool
-
-    def pools(self, limit: float) -> list[Pool]:
-        return [self._pool]
 
     def open_subscriber(self, limit: float) -> Any:
-        return self._open(limit)
-
-    def known(self) -> Iterable[Pool]:
-        return (self._pool,)
-
-    def _open(self, limit: float) -> Any:
         limit /= len(self._sentinels) + 1
         connection = open_connection(self._find(limit), self.settings, limit)
         try:
@@ -110,10 +101,10 @@ class Primary(Places):
         return connection
 
     def _find(self, limit: float) -> Address:
-        troubles = []
+        errors = []
         for sentinel in list(self._sentinels):
             try:
-                told = _ask_once(
+                reply = _request(
                     sentinel,
                     self.settings,
                     limit,
@@ -121,24 +112,24 @@ class Primary(Places):
                     sentinel=True,
                 )
             except RedisError as error:
-                troubles.append(f"{sentinel}: {error}")
+                errors.append(f"{sentinel}: {error}")
                 continue
-            if told:
-                self._sentinels.sort(key=lambda one: one != sentinel)  # who knew is asked first
-                return Address(told[0].decode(), int(told[1]))
-            troubles.append(f"{sentinel}: it knows no service {self.settings.service!r}")
-        raise ConnectionError("no Sentinel names a primary: " + "; ".join(troubles))
+            if reply:
+                self._sentinels.sort(key=lambda other: other != sentinel)  # first next time
+                return Address(reply[0].decode(), int(reply[1]))
+            errors.append(f"{sentinel}: unknown service {self.settings.service!r}")
+        raise ConnectionError("no Sentinel names a primary: " + "; ".join(errors))
 
 
-class Cluster(Places):
-    """The nodes of a Redis Cluster, and which hash slots each has."""
+class Cluster(Topology):
+    """The nodes of a Redis Cluster, and the hash slots of each."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._mutex = threading.Lock()
         self._pools: dict[Address, Pool] = {}
         self._slots: list[tuple[int, int, Address]] = []
-        self._teller: Address | None = None
+        self._last_source: Address | None = None
         self._moved: dict[int, Address] = {}
 
     def pool(self, key: str, limit: float) -> Pool:
@@ -170,7 +161,7 @@ class Cluster(Places):
         return list(self._pools.values())
 
     def follow(self, error: RedisError) -> Pool | None:
-        if isinstance(error, AskError):  # MovedError is one too
+        if isinstance(error, AskError):  # MovedError derives from it
             if isinstance(error, MovedError):
                 if error.host:
                     self._moved[error.slot_id] = Address(error.host, error.port)
@@ -189,13 +180,13 @@ class Cluster(Places):
 
     def _map(self, limit: float) -> None:
         nodes = list(dict.fromkeys((*self.settings.addresses, *self._pools)))
-        nodes.sort(key=lambda one: one != self._teller)  # who knew is asked first
-        troubles = []
+        nodes.sort(key=lambda other: other != self._last_source)
+        errors = []
         for node in nodes:
             try:
-                rows = _ask_once(node, self.settings, limit / len(nodes), ("CLUSTER", "SLOTS"))
+                rows = _request(node, self.settings, limit / len(nodes), ("CLUSTER", "SLOTS"))
             except RedisError as error:
-                troubles.append(f"{node}: {error}")
+                errors.append(f"{node}: {error}")
                 continue
             self._slots = [
                 (first, last, Address(host.decode() or node.host, port))
@@ -203,31 +194,31 @@ class Cluster(Places):
             ]
             self._moved = {}
             if self._slots:
-                self._teller = node
+                self._last_source = node
                 return
-            troubles.append(f"{node}: it knows no node that has a hash slot")
-        raise ConnectionError("no node tells of the cluster: " + "; ".join(troubles))
+            errors.append(f"{node}: it reports no node that has a hash slot")
+        raise ConnectionError("no node describes the cluster: " + "; ".join(errors))
 
     def _pool_of(self, address: Address) -> Pool:
         with self._mutex:
-            found = self._pools.get(address)
-            if found is None:
-                found = self._pools[address] = Pool(_connector(address, self.settings))
-            return found
+            pool = self._pools.get(address)
+            if pool is None:
+                pool = self._pools[address] = Pool(_connector(address, self.settings))
+            return pool
 
 
-def places_of(settings: Settings) -> Places:
-    """Returns the kind of places that the settings mean."""
+def topology_of(settings: Settings) -> Topology:
+    """Return the topology that the settings describe."""
     if settings.cluster:
         return Cluster(settings)
-    return Primary(settings) if settings.service else OnePlace(settings)
+    return Sentinel(settings) if settings.service else Standalone(settings)
 
 
-def _connector(address: Address, settings: Settings) -> Callable[[float], Wire]:
+def _connector(address: Address, settings: Settings) -> Callable[[float], Connection]:
     return lambda limit: connect(address, settings, limit)
 
 
-def _ask_once(
+def _request(
     address: Address,
     settings: Settings,
     limit: float,

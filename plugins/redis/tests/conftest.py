@@ -23,7 +23,7 @@ from ojobchannels.testing.kit.subject import Subject
 from ojobchannels.testing.proxy import Proxy
 from ojobchannels.testing.servers import RedisServer, or_skip, redis_url
 from ojobchannels_redis import scripts
-from ojobchannels_redis.options import settle
+from ojobchannels_redis.options import settings_of
 from ojobchannels_redis.scripts import Script
 
 __all__ = [
@@ -126,5 +126,5 @@ def lend(args: dict[str, Any]) -> Iterator[Subject]:
 
 def address_of(url: str) -> tuple[str, int]:
     """Returns host and port of a URL."""
-    settings, _ = settle(checked_options(registry().find("redis"), {"url": url}))
+    settings, _ = settings_of(checked_options(registry().find("redis"), {"url": url}))
     return settings.addresses[0]

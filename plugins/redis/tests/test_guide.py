@@ -53,7 +53,7 @@ def run(text: str, folder: Path) -> None:
     page.write_text(text, "utf-8")
     shutil.copytree(CHECKOUT / "docs" / "examples", folder / "folder" / "docs" / "examples")
     reader = subprocess.Popen(
-        [sys.executable, CHECKOUT / "tests" / "test_docs_blocks.py", page],
+        [sys.executable, CHECKOUT / "tests" / "project" / "test_docs_blocks.py", page],
         cwd=folder / "folder",
         env=os.environ
         | {"PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}"}

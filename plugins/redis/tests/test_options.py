@@ -13,7 +13,7 @@ import pytest
 import ojobchannels as oc
 from ojobchannels.plugins import checked_options, registry
 from ojobchannels.testing.servers import Certificates, RedisServer, or_skip
-from ojobchannels_redis.options import Address, Settings, parse_url, settle
+from ojobchannels_redis.options import Address, Settings, parse_url, settings_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,10 +46,10 @@ def everything_said(error: BaseException | None) -> str:
     return said
 
 
-def settings_of(config: str | dict[str, Any]) -> Settings:
+def parsed(config: str | dict[str, Any]) -> Settings:
     """What the options come to, on the way that `open_channel` takes."""
     given = parse_url(config) if isinstance(config, str) else config
-    return settle(checked_options(registry().find("redis"), given))[0]
+    return settings_of(checked_options(registry().find("redis"), given))[0]
 
 
 @pytest.mark.parametrize(
@@ -73,24 +73,24 @@ def settings_of(config: str | dict[str, Any]) -> Settings:
 )
 def test_a_url_says_what_keywords_say(url: str, facts: dict[str, Any]) -> None:
     """Each part means an option; the option `url` takes the same."""
-    for settings in (settings_of(url), settings_of({"url": url})):
+    for settings in (parsed(url), parsed({"url": url})):
         assert {name: getattr(settings, name) for name in facts} == facts
 
 
 def test_rediss_is_tls_that_checks_the_server() -> None:
     """Unless somebody says otherwise; files come as options."""
-    tls = settings_of("rediss://h?tls_ca=/ca.pem&tls_cert=/c.pem&tls_key=/k.pem").tls
+    tls = parsed("rediss://h?tls_ca=/ca.pem&tls_cert=/c.pem&tls_key=/k.pem").tls
     assert tls == ("/ca.pem", "/c.pem", "/k.pem", None, True)
-    tls = settings_of("rediss://h?tls_verify=false").tls
+    tls = parsed("rediss://h?tls_verify=false").tls
     assert tls is not None
     assert tls.verify is False
-    assert settings_of({"host": "h", "tls": True}).tls is not None
+    assert parsed({"host": "h", "tls": True}).tls is not None
 
 
 @pytest.mark.parametrize("sentinels", ["a:1, b:2", ["a:1", "b:2"], [("a", 1), ("b", 2)]])
 def test_sentinels_come_as_text_or_lists(sentinels: object) -> None:
     """As URLs, job files and Python have them."""
-    settings = settings_of({"sentinels": sentinels, "service": "main"})
+    settings = parsed({"sentinels": sentinels, "service": "main"})
     assert settings.addresses == (Address("a", 1), Address("b", 2))
 
 
@@ -178,7 +178,7 @@ def test_a_password_that_is_a_number_says_to_quote_it() -> None:
 
 def test_no_representation_of_the_settings_tells_a_password() -> None:
     """Neither repr nor str nor the channel's own."""
-    settings = settings_of(
+    settings = parsed(
         {
             "password": SECRET,
             "tls": True,
@@ -254,7 +254,7 @@ def test_the_descriptor_loads_no_driver() -> None:
 def test_keywords_mappings_and_urls_open_the_same_channel(url: str) -> None:
     """The three forms of open_channel."""
     name = "test-three-forms"
-    place = settings_of(url)
+    place = parsed(url)
     address = place.addresses[0]
     options: dict[str, Any] = {
         "host": address.host,
@@ -291,7 +291,7 @@ def test_files_for_tls_that_cannot_be_used_are_told(tmp_path: Path) -> None:
         for pair in ({"tls_cert": wrong}, {"tls_cert": client, "tls_key": wrong}):
             with pytest.raises(oc.InvalidOption, match=rf"'tls_cert' and 'tls_key': .*{wrong}"):
                 oc.open_channel("orders", **place, **pair)
-    with pytest.raises(oc.InvalidOption, match="there is a tls_key without it"):
+    with pytest.raises(oc.InvalidOption, match="tls_key is given without it"):
         oc.open_channel("orders", **place, tls_key=client)
 
 

@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 
 def wakers() -> list[threading.Thread]:
-    return [one for one in threading.enumerate() if one.name == "ojobchannels-redis-waking"]
+    return [one for one in threading.enumerate() if one.name == "ojobchannels-redis-subscriber"]
 
 
 def sits(channel: oc.Channel, waiters: int = 1) -> None:
     """Returns when so many wait on the handle, and had a moment to look at the lock."""
     backend = next(
-        one.plugin for one in channel.hook.wait.get_hookimpls() if hasattr(one.plugin, "_seats")
+        one.plugin for one in channel.hook.wait.get_hookimpls() if hasattr(one.plugin, "_waiters")
     )
     deadline = time.monotonic() + 20
-    while len(backend._seats) < waiters:
+    while len(backend._waiters) < waiters:
         assert time.monotonic() < deadline
         time.sleep(0.001)
     time.sleep(0.03)

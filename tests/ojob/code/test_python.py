@@ -134,15 +134,14 @@ def test_a_traceback_shows_the_lines_of_the_file_and_nothing_of_ours(
     assert error is not None
     lines = "".join(traceback.format_exception(error)).splitlines()
     assert "           ~~~~~~~~~^~~~~~~~~~" in lines
-    assert [line for line in lines if line.strip(" ~^")] == [
-        "Traceback (most recent call last):",
+    assert [line for line in lines[1:] if line.strip(" ~^")] == [
         '  File "f.yaml", line 13, in Caller',
         '    job("Divide Rows")',
         '  File "f.yaml", line 10, in Divide Rows',
         '    divide({"a": 1, "b": 0})',
         '  File "f.yaml", line 8, in divide',
         '    return row["a"] / row["b"]',
-        "ZeroDivisionError: division by zero",
+        f"ZeroDivisionError: {error}",
     ]
 
 

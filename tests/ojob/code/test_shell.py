@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -142,7 +143,7 @@ def test_a_folder_that_is_not_there_fails_the_job(shell: Shell, tmp_path: Path) 
     """It says which, and what to do."""
     folder = tmp_path / "none"
     _, told = shell("pwd", f"{{pwd: {folder}}}")
-    assert f"it cannot run in the folder {str(folder)!r} (No such file or directory)" in told[-1]
+    assert f"it cannot run in the folder {str(folder)!r} ({os.strerror(errno.ENOENT)})" in told[-1]
 
 
 def test_a_folder_for_code_that_runs_in_this_process_is_a_fault(tmp_path: Path) -> None:

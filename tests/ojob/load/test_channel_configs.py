@@ -44,8 +44,8 @@ CONFIGS = {  # what stands under `chJobs`; the column, the path behind it, and w
         "database"
     ),
     "{type: db, args: {file: x.db, durable: maybe}}": (
-        "52: {}.args.durable: the option `durable` of type 'db' must be true or false; its meaning: "
-        "documents survive a power cut from the moment of return"
+        "52: {}.args.durable: the option `durable` of type 'db' must be true or false; its "
+        "meaning: documents survive a power cut once the call has returned"
     ),
     "{type: db, args: [x.db]}": (
         "30: {}.args: the args of a channel must be a map; write `option: value`"
@@ -57,12 +57,12 @@ CONFIGS = {  # what stands under `chJobs`; the column, the path behind it, and w
         "21: {}.args.clock: type 'simple' has no option `clock`; it has no options"
     ),
     "5": (
-        "13: {}: the configuration of a channel is a map or a URL; write `{{type: db, args: {{file: "
-        "data.db}}}}`, or a URL"
+        "13: {}: the configuration of a channel is a map or a URL; write `{{type: db, args: "
+        "{{file: data.db}}}}`, or a URL"
     ),
     "sqlite://x.db": (
-        "13: {}: invalid URL: 'sqlite://x.db' names no file; write sqlite:///relative/path or "
-        "sqlite:////absolute/path"
+        "13: {}: invalid URL: 'sqlite://x.db' does not name a file; write "
+        "sqlite:///relative/path or sqlite:////absolute/path"
     ),
     "sqlite:///x.db?durabel=1": (
         "13: {}: invalid option 'durabel': type 'db' does not take it; did you mean 'durable'? it "
@@ -176,7 +176,7 @@ def test_a_folder_that_cannot_be_made_is_told_with_the_one_above_it() -> None:
     """The advice names a folder that exists, and not one that would have to be made first."""
     with pytest.raises(ChannelUnavailable) as caught:
         open_channel("a", type="db", file="/proc/ojob/data/x.db")
-    assert str(caught.value).endswith("; no folder can be made in /proc: name another place")
+    assert str(caught.value).endswith("; no folder can be created in /proc: give another path")
 
 
 def test_a_folder_that_may_not_be_made_is_told_with_the_permission_that_lacks(
@@ -186,5 +186,5 @@ def test_a_folder_that_may_not_be_made_is_told_with_the_permission_that_lacks(
     refused = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "data"))
     told = str(explain("a", tmp_path / "data" / "more" / "x.db", refused))
     assert told.endswith(
-        f"; user id {os.geteuid()} needs write permission on {tmp_path}, to make a folder there"
+        f"; user id {os.geteuid()} needs write permission on {tmp_path}, to create a folder there"
     )

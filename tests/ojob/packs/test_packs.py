@@ -68,7 +68,7 @@ def test_messages_are_worked_on_by_the_jobs_that_they_name(run: Run, place: dict
     """What fails is tried again, and then kept in view, with its error."""
     _, told = run(WORK.format(place=place))
     assert "Send: to Ada Send 1" in told
-    assert told.count("Fail failed (ZeroDivisionError: division by zero)") == 2
+    assert sum(line.startswith("Fail failed (ZeroDivisionError: ") for line in told) == 2
     kept = {one["job"]: one for one in listed(place)}
     assert {name: one["status"] for name, one in kept.items()} == {
         "Fail": "failed",
@@ -262,7 +262,7 @@ def test_commands_of_the_shell_tell_what_they_write(run: Run) -> None:
     assert told[:3] == ["Say: > one", "Say: > two", "Say: warn: > wrong"]
     assert r"Keep Quiet: '/\n' ''" in told
     assert result.exit_status == 1
-    assert "returned non-zero exit status 4" in str(result.outcomes[-1].error)
+    assert getattr(result.outcomes[-1].error, "returncode", None) == 4
 
 
 def test_args_are_printed_sorted_picked_and_split(run: Run) -> None:

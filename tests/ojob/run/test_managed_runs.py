@@ -148,7 +148,7 @@ todo: [Job]
 
 @pytest.mark.parametrize(
     ("number", "status", "error"),
-    [(1, "completed", None), (0, "failed", "ZeroDivisionError: division by zero")],
+    [(1, "completed", None), (0, "failed", "ZeroDivisionError")],
 )
 def test_a_body_may_end_its_run_itself(
     run: Run, manager: JobManager, number: int, status: str, error: str | None
@@ -157,7 +157,8 @@ def test_a_body_may_end_its_run_itself(
     assert told[0] == "Job: None"
     assert [outcome.status for outcome in result.outcomes] == [status]
     (record,) = manager.runs()
-    assert (record["status"], record.get("error")) == (status, error)
+    assert record["status"] == status
+    assert (record.get("error") or "").partition(":")[0] == (error or "")
 
 
 def test_error_without_a_name_and_an_error_takes_the_latest_run_and_the_present_exception(

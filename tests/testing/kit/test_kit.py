@@ -396,7 +396,7 @@ def test_an_error_of_the_backend_is_told_with_its_line(project: Project) -> None
     project.write("sloppy.py", broken)
     told = project.pytest("--ojob-conformance=sloppy", "-k", "unset_tells", status=1)
     assert "sloppy.py:8  return 1 / 0" in told
-    assert "ZeroDivisionError: division by zero" in told
+    assert "ZeroDivisionError: " in told
     assert "pluggy" not in told.partition("PROMISED")[2]
     whole = project.pytest(
         "--ojob-conformance=sloppy", "-k", "unset_tells", "--full-trace", status=1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -131,7 +132,8 @@ def test_a_killed_server_starts_again_where_it_was(server: Server) -> None:
     server.kill()
     with pytest.raises(ConnectionRefusedError), socket.create_connection(server.address):
         pass
-    with pytest.raises(OSError, match="in use"), socket.socket() as other:
+    taken = pytest.raises(OSError, check=lambda error: error.errno == errno.EADDRINUSE)
+    with taken, socket.socket() as other:
         other.bind(server.address)
     server.start()
     assert server.answers()
@@ -323,9 +325,9 @@ def test_redis_takes_directives_passwords_and_users(flavour: str) -> None:
         ]
         assert server.url == f"redis://:p%2Fw@127.0.0.1:{server.port}/0"
         assert server.url_at((HOST, 1), "job") == "redis://job:s%3At@127.0.0.1:1/0"
-        with pytest.raises(resp.ErrorReply, match="NOAUTH"):
+        with pytest.raises(resp.ErrorReply, match=r"^NOAUTH "):
             resp.ask(server.address, ("GET", "key"))
-        with pytest.raises(resp.ErrorReply, match="NOPERM"):
+        with pytest.raises(resp.ErrorReply, match=r"^NOPERM "):
             resp.ask(server.address, ("AUTH", "job", "s:t"), ("FLUSHALL",))
 
 
@@ -396,7 +398,7 @@ def test_mongo_speaks_tls_with_who_has_a_certificate(tmp_path: Path) -> None:
         assert server.url.endswith("?tls=true")
         context = certificates.client_context()
         assert mongo_wire.ask(server.address, {"hello": 1}, context).is_ok
-        with pytest.raises(OSError, match=r"closed|reset"):
+        with pytest.raises(ConnectionError):
             mongo_wire.ask(server.address, {"hello": 1})
     finally:
         server.stop()

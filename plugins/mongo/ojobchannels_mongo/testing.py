@@ -1,0 +1,54 @@
+"""The server that the fixtures of ojobchannels share, as the entry point `ojobchannels.testing`."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from ojobchannels.testing.fixtures.shared_servers import SharedServer, with_address
+
+_TIMEOUT_MS: Final = 10_000
+
+
+class SharedMongo(SharedServer):
+    """A part is a database, named by its token."""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        parts = urlsplit(self.url)
+        options = {name.lower(): value for name, value in parse_qsl(parts.query)}
+        secured = "true" in (options.get("tls"), options.get("ssl"))
+        if parts.scheme != "mongodb" or "," in parts.netloc or secured:
+            raise self.no_proxy()
+        return parts.hostname or "localhost", parts.port or 27017
+
+    def url_of(self, token: str, address: tuple[str, int] | None = None) -> str:
+        """Return the URL of a part."""
+        parts = urlsplit(self.url)
+        query = {name.lower(): (name, value) for name, value in parse_qsl(parts.query)}
+        if "@" in parts.netloc:  # otherwise the path would name the database of the user
+            query.setdefault("authsource", ("authSource", parts.path.strip("/") or "admin"))
+        if address:  # uses no other member, and notices soon that the server is back
+            query.pop("replicaset", None)
+            query["directconnection"] = ("directConnection", "true")
+            query["heartbeatfrequencyms"] = ("heartbeatFrequencyMS", "500")
+        parts = parts._replace(
+            netloc=with_address(parts.netloc, address),
+            path=f"/{token}",
+            query=urlencode(list(query.values())),
+        )
+        return urlunsplit(parts)
+
+    def clear(self, token: str) -> None:
+        """Drop the database."""
+        import pymongo  # slow to import, and not needed to find the adapter
+
+        client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(
+            self.url_of(token), serverSelectionTimeoutMS=_TIMEOUT_MS
+        )
+        with client:
+            client.drop_database(token)
+
+    def prepare(self) -> None:
+        """Do nothing: a client prepares nothing at the server."""
