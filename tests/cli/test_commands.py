@@ -366,5 +366,5 @@ def test_run_without_what_the_file_expects_ends_with_2(ojob: Ojob, tmp_path: Pat
     assert (told.returncode, told.stdout) == (2, "")
     assert told.stderr == (
         "ojob: orders.yaml: `day` (the day to load) is missing: pass day=2026-11-22; "
-        "`ojob run orders.yaml --help` tells what it expects\n"
+        "`ojob run orders.yaml --help` lists the arguments\n"
     )
