@@ -7,13 +7,11 @@ itself reads what (the capability `events_coalesced`).
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from ojobchannels.documents import Document
-from ojobchannels.errors import ChannelUnavailable
 
 LONGEST_BACKLOG: Final = 10_000
 
@@ -132,21 +130,3 @@ class Versions:
 
     def close(self) -> None:
         """There is nothing to give back."""
-
-
-def started(channel: str, name: str, work: Callable[..., None], *args: Any) -> threading.Thread:
-    """Starts a thread of a subscription.
-
-    Raises:
-        ChannelUnavailable: The system has none left.
-    """
-    thread = threading.Thread(target=work, args=args, name=name, daemon=True)
-    try:
-        thread.start()
-    except RuntimeError as error:
-        raise ChannelUnavailable(
-            channel,
-            f"there is no thread for a subscription: {error}",
-            "raise the limit of threads, or close subscriptions that are not needed",
-        ) from error
-    return thread

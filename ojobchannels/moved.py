@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 NEW_PATHS: Final = {
     f"ojobchannels.{old}": f"ojobchannels.{new}"
@@ -30,6 +30,7 @@ NEW_PATHS: Final = {
         "testing.places": "testing.fixtures.storage",
         "testing.strategies": "testing.kit.strategies",
         "testing.subject": "testing.kit.subject",
+        "testing.torture.arenas": "testing.torture.targets",
     }.items()
 }
 
@@ -61,6 +62,22 @@ class MovedModules(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Leaves the module alone: it has been executed under its new path."""
+
+
+def renamed(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return a `__getattr__` for a module that resolves old names with a `DeprecationWarning`."""
+
+    def resolve(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        warnings.warn(
+            f"{module}.{name} is now {names[name]}; the old name goes with version 0.3",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return getattr(import_module(module), names[name])
+
+    return resolve
 
 
 def _frames_to_the_import() -> int:

@@ -17,10 +17,10 @@ import pytest
 import ojobchannels as oc
 from ojobchannels.testing.clock import ManualClock
 from ojobchannels.testing.kit.pytest_fixtures import (
-    announcer,
     closing,
     in_background,
     nothing_is_left_running,
+    observer,
     start_worker,
 )
 from ojobchannels.testing.kit.subject import Subject
@@ -29,10 +29,10 @@ __all__ = [
     "CommandLine",
     "ManualClock",
     "Storage",
-    "announcer",
     "boot_time",
     "in_background",
     "nothing_is_left_running",
+    "observer",
     "start_worker",
 ]
 

@@ -364,7 +364,7 @@ WRONG: list[tuple[Any, dict[str, Any], list[str]]] = [
     ({"typ": "db"}, {}, ["'typ'", "type and args"]),
     ({"type": "db", "file": "x"}, {}, ["'file'", "args"]),
     ({"type": "db", "args": []}, {}, ["args"]),
-    ({"type": "db", "args": "x"}, {}, ["args", "no map"]),
+    ({"type": "db", "args": "x"}, {}, ["args", "not a map"]),
     (7, {}, ["neither a map nor a URL"]),
     ("sqlite://host/x.db", {}, ["does not name a file", "sqlite:///"]),
     ("sqlite:///", {}, ["does not name a file"]),

@@ -119,7 +119,7 @@ def test_the_pytest_plugin_is_told_whole(pytestconfig: pytest.Config) -> None:
 def test_every_fault_and_factory_is_told() -> None:
     """By the directives that show their docstrings."""
     text = page("pytest-plugin")
-    public = {name for name in vars(Faults) if not name.startswith("_")} - {"stand_before"}
+    public = {name for name in vars(Faults) if not name.startswith("_")} - {"proxy_address"}
     shown = section(text, "## Faults").replace(",", " ").split()
     assert public - set(shown) == set()
     assert [name for name in factories.__all__ if f"fixtures.factories.{name}" not in text] == []

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ojobchannels.errors import InvalidJobArgs
+from ojobchannels.host.terminal import align
 from ojobchannels.manager.pool import release_slot
 from ojobchannels.ojob.packs.args import Asked
 from ojobchannels.ojob.yaml.source import read
@@ -239,8 +240,4 @@ def as_table(rows: list[dict[str, Any]]) -> str:
     """Returns rows in columns."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     cells = [columns, *([str(row.get(key, "")) for key in columns] for row in rows)]
-    widths = [max(len(line[place]) for line in cells) for place in range(len(columns))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in cells
-    )
+    return "\n".join(align(cells))

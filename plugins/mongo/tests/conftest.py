@@ -16,10 +16,10 @@ from bson.datetime_ms import DatetimeMS
 import ojobchannels as oc
 from ojobchannels.remote import Operation
 from ojobchannels.testing.kit.pytest_fixtures import (
-    announcer,
     closing,
     in_background,
     nothing_is_left_running,
+    observer,
     start_worker,
 )
 from ojobchannels.testing.kit.subject import Subject
@@ -31,9 +31,9 @@ from ojobchannels_mongo.servers import Collections
 __all__ = [
     "ServerClock",
     "Storage",
-    "announcer",
     "in_background",
     "nothing_is_left_running",
+    "observer",
     "start_worker",
 ]
 

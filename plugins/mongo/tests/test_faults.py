@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from conftest import Storage
 
-    from ojobchannels.testing.kit.pytest_fixtures import Announcer
+    from ojobchannels.testing.kit.pytest_fixtures import WaitObserver
 
     Background = Callable[..., Future[Any]]
 
@@ -323,14 +323,14 @@ def test_a_waiter_that_cannot_reach_the_server_is_told(
     behind: Storage,
     proxy: Proxy,
     storage: Storage,
-    announcer: Announcer,
+    observer: WaitObserver,
     in_background: Background,
 ) -> None:
     """It does not wait for ever behind a dead network, and does not win later."""
-    waiter = behind.open(timeout=TIMEOUT, extensions=[announcer])
+    waiter = behind.open(timeout=TIMEOUT, extensions=[observer])
     lease = storage.open().lock("nightly", ttl=60)
     waiting = in_background(waiter.lock, "nightly", ttl=30, wait=None)
-    announcer.await_waiter()
+    observer.await_waiters()
     proxy.black_hole()
     with pytest.raises(oc.ChannelError):
         waiting.result(20)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from conftest import Storage
 
-    from ojobchannels.testing.kit.pytest_fixtures import Announcer
+    from ojobchannels.testing.kit.pytest_fixtures import WaitObserver
 
     Background = Callable[..., Future[Any]]
     StartWorker = Callable[..., Any]
@@ -46,20 +46,20 @@ def until(is_so: Callable[[], bool]) -> None:
 
 
 def test_a_release_in_another_process_wakes_a_waiter(
-    storage: Storage, announcer: Announcer, start_worker: StartWorker, in_background: Background
+    storage: Storage, observer: WaitObserver, start_worker: StartWorker, in_background: Background
 ) -> None:
     """Within 50 ms and a round trip; told by the median of eight."""
-    waiter = storage.open(extensions=[announcer])
+    waiter = storage.open(extensions=[observer])
     holder = start_worker(
         """
 for turn in range(8):
     lease = channel.lock("nightly", ttl=60)
-    say("held")
-    hear()
+    send("held")
+    receive()
     released = time.monotonic()
     lease.release()
-    say(released)
-    hear()
+    send(released)
+    receive()
 """,
         storage,
     )
@@ -70,23 +70,23 @@ for turn in range(8):
             return time.monotonic()
 
     for _ in range(8):
-        assert holder.hear() == "held"
+        assert holder.receive() == "held"
         waiting = in_background(wait_for_it)
-        announcer.await_waiter()
+        observer.await_waiters()
         if storage.replicated:
             until(lambda: has_stream(storage.url))
-        holder.tell()
-        released = holder.hear()
+        holder.send()
+        released = holder.receive()
         lags.append(waiting.result(20) - released)
-        holder.tell()
+        holder.send()
     assert statistics.median(lags) < 0.15
 
 
 def test_one_thread_listens_for_all_waiters_and_ends_with_the_last(
-    storage: Storage, announcer: Announcer, in_background: Background
+    storage: Storage, observer: WaitObserver, in_background: Background
 ) -> None:
     """On a replica set; a server alone has none to listen to."""
-    handles = [storage.open(name, extensions=[announcer]) for name in ("one", "two", "three")]
+    handles = [storage.open(name, extensions=[observer]) for name in ("one", "two", "three")]
     leases = [handle.lock("nightly", ttl=60) for handle in handles]
     assert listeners() == []
 
@@ -95,7 +95,7 @@ def test_one_thread_listens_for_all_waiters_and_ends_with_the_last(
 
     waiting = [in_background(work, handle) for handle in handles for _ in "ab"]
     for _ in waiting:
-        announcer.await_waiter()
+        observer.await_waiters()
     if storage.replicated:
         until(lambda: len(listeners()) == 1)
         until(lambda: has_stream(storage.url))
@@ -111,10 +111,10 @@ def test_one_thread_listens_for_all_waiters_and_ends_with_the_last(
 
 
 def test_a_release_wakes_one_of_many_waiters_of_a_process(
-    storage: Storage, announcer: Announcer, in_background: Background
+    storage: Storage, observer: WaitObserver, in_background: Background
 ) -> None:
     """All get their turn, one after the other."""
-    channel = storage.open(extensions=[announcer])
+    channel = storage.open(extensions=[observer])
     first = channel.lock("nightly", ttl=60)
     order: list[int] = []
 
@@ -124,7 +124,7 @@ def test_a_release_wakes_one_of_many_waiters_of_a_process(
 
     workers = [in_background(work, number) for number in range(12)]
     for _ in workers:
-        announcer.await_waiter()
+        observer.await_waiters()
     first.release()
     for worker in workers:
         worker.result(30)
@@ -132,15 +132,15 @@ def test_a_release_wakes_one_of_many_waiters_of_a_process(
 
 
 def test_waiters_listen_on_after_the_collection_was_dropped(
-    replicated_storage: Storage, announcer: Announcer, in_background: Background
+    replicated_storage: Storage, observer: WaitObserver, in_background: Background
 ) -> None:
     """The lock is free at once; the stream ends, and another one is opened in its place."""
     storage = replicated_storage
-    channel = storage.open(prefix="dropped", extensions=[announcer])
+    channel = storage.open(prefix="dropped", extensions=[observer])
     lease = channel.lock("nightly", ttl=60)
     waiting = [in_background(channel.lock, "nightly", ttl=60, wait=30) for _ in range(2)]
     for _ in waiting:
-        announcer.await_waiter()
+        observer.await_waiters()
     until(lambda: has_stream(storage.url))
     dropped = time.monotonic()
     with storage.client() as client:
@@ -157,7 +157,7 @@ def test_waiters_listen_on_after_the_collection_was_dropped(
 
 
 def test_a_waiter_goes_on_when_it_may_not_listen(
-    announcer: Announcer, in_background: Background
+    observer: WaitObserver, in_background: Background
 ) -> None:
     """A user without the right to change streams waits by looking."""
     with or_skip(), MongoServer(replica_set=True, user=("root", "word")) as server:
@@ -171,10 +171,10 @@ def test_a_waiter_goes_on_when_it_may_not_listen(
             client["narrow"].command("createRole", "narrow", privileges=rights, roles=[])
             client["narrow"].command("createUser", "me", pwd="me", roles=["narrow"])
         url = f"mongodb://me:me@127.0.0.1:{server.port}/narrow"
-        with oc.open_channel("orders", url, extensions=[announcer]) as channel:
+        with oc.open_channel("orders", url, extensions=[observer]) as channel:
             lease = channel.lock("nightly", ttl=60)
             waiting = in_background(channel.lock, "nightly", ttl=30, wait=30)
-            announcer.await_waiter()
+            observer.await_waiters()
             until(lambda: listeners() == [])
             with oc.open_channel("orders", f"{url}?appName=other") as other:
                 other.force_unlock("nightly")
@@ -184,7 +184,7 @@ def test_a_waiter_goes_on_when_it_may_not_listen(
 
 
 def test_waiting_outlives_a_server_that_is_away_for_a_moment(
-    own_server: MongoServer, announcer: Announcer, in_background: Background
+    own_server: MongoServer, observer: WaitObserver, in_background: Background
 ) -> None:
     """The lock is there after the restart, and so is its release."""
     with (
@@ -192,12 +192,12 @@ def test_waiting_outlives_a_server_that_is_away_for_a_moment(
         oc.open_channel(
             "orders",
             f"{own_server.url}{'&' if '?' in own_server.url else '?'}appName=waiter",
-            extensions=[announcer],
+            extensions=[observer],
         ) as waiter,
     ):
         lease = holder.lock("nightly", ttl=60)
         waiting = in_background(waiter.lock, "nightly", ttl=30, wait=60)
-        announcer.await_waiter()
+        observer.await_waiters()
         own_server.kill()
         own_server.start()
         assert not waiting.done()

@@ -13,10 +13,10 @@ import redis
 import ojobchannels as oc
 from ojobchannels.plugins import checked_options, registry
 from ojobchannels.testing.kit.pytest_fixtures import (
-    announcer,
     closing,
     in_background,
     nothing_is_left_running,
+    observer,
     start_worker,
 )
 from ojobchannels.testing.kit.subject import Subject
@@ -28,9 +28,9 @@ from ojobchannels_redis.scripts import Script
 
 __all__ = [
     "ServerClock",
-    "announcer",
     "in_background",
     "nothing_is_left_running",
+    "observer",
     "start_worker",
 ]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ojobchannels.testing.kit.subject import Subject
     from ojobchannels.testing.servers import RedisServer
 
-    Announcer = Any
+    WaitObserver = Any
     Background = Callable[..., Future[Any]]
 
 
@@ -44,13 +44,11 @@ def subscribers(server: RedisServer) -> int:
 
 
 def test_all_waiters_of_a_process_share_one_connection_and_thread(
-    server: RedisServer, in_background: Background, announcer: Announcer
+    server: RedisServer, in_background: Background, observer: WaitObserver
 ) -> None:
     """Whatever lock and channel they wait for; it begins with the first and ends with the last."""
     assert wakers() == []
-    channels = [
-        oc.open_channel(f"orders {n}", server.url, extensions=[announcer]) for n in range(3)
-    ]
+    channels = [oc.open_channel(f"orders {n}", server.url, extensions=[observer]) for n in range(3)]
     held = [channel.lock(f"lock {n}", ttl=60) for channel in channels for n in range(2)]
 
     def work(lease: oc.Lease) -> None:
@@ -59,7 +57,7 @@ def test_all_waiters_of_a_process_share_one_connection_and_thread(
 
     waiting = [in_background(work, lease) for lease in held for _ in range(2)]
     for _ in waiting:
-        announcer.await_waiter()
+        observer.await_waiters()
     server.wait_until(lambda: subscribers(server) == 1, "had no subscriber")
     assert len(wakers()) == 1
     for lease in held:
@@ -75,14 +73,14 @@ def test_all_waiters_of_a_process_share_one_connection_and_thread(
 
 
 def test_closing_the_last_channel_ends_the_thread(
-    server: RedisServer, in_background: Background, announcer: Announcer
+    server: RedisServer, in_background: Background, observer: WaitObserver
 ) -> None:
     """Whoever waits is told."""
     holder = oc.open_channel("orders", server.url)
-    channel = oc.open_channel("orders", server.url, extensions=[announcer])
+    channel = oc.open_channel("orders", server.url, extensions=[observer])
     lease = holder.lock("nightly", ttl=60)
     waiting = in_background(channel.lock, "nightly", ttl=30, wait=None)
-    announcer.await_waiter()
+    observer.await_waiters()
     channel.close()
     with pytest.raises(oc.ChannelClosed):
         waiting.result(10)
@@ -197,14 +195,14 @@ def test_a_lease_that_is_shortened_wakes_its_waiters(
 
 
 def test_waiters_go_on_when_the_server_was_restarted(
-    server: RedisServer, in_background: Background, announcer: Announcer
+    server: RedisServer, in_background: Background, observer: WaitObserver
 ) -> None:
     """The subscription is made anew, and a release after it is heard."""
-    options: dict[str, Any] = {"timeout": 20, "extensions": [announcer]}
+    options: dict[str, Any] = {"timeout": 20, "extensions": [observer]}
     with oc.open_channel("orders", server.url, **options) as channel:
         lease = channel.lock("nightly", ttl=60)
         waiting = in_background(channel.lock, "nightly", ttl=30, wait=30)
-        announcer.await_waiter()
+        observer.await_waiters()
         server.restart()
         server.wait_until(lambda: subscribers(server) == 1, "got no new subscriber")
         released = time.monotonic()
