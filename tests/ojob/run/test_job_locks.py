@@ -262,8 +262,8 @@ def test_without_its_lock_nothing_of_a_job_runs(
     [
         (
             "{lockCh: x}",
-            "2:24: jobs[0].typeArgs.lockCh: `lockCh` is the channel of a lock, but `lock` is missing; "
-            "write `lock: name` beside it, or remove it",
+            "2:24: jobs[0].typeArgs.lockCh: `lockCh` is the channel of a lock, but `lock` is "
+            "missing; write `lock: name` beside it, or remove it",
         ),
         ("{lock: '{{#x}}'}", "2:30: jobs[0].typeArgs.lock: `{{#x}}` is not a valid template; "),
         ("{single: 1}", "2:32: jobs[0].typeArgs.single: expected true or false, found the number"),

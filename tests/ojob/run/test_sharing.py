@@ -130,8 +130,8 @@ def test_what_a_job_does_to_init_is_seen_by_no_other(lines: Lines) -> None:
 def test_the_templates_of_init_are_checked_with_the_file(tmp_path: Path) -> None:
     """At their places."""
     assert faults(tmp_path, "init:\n  day: '{{#if x}}'\ntodo: []\n") == [
-        "main.yaml:2:8: init.day: `{{#if x}}` is not a valid template; write {{name}} or ${name:-default}; "
-        "put a backslash before it to use it literally"
+        "main.yaml:2:8: init.day: `{{#if x}}` is not a valid template; write {{name}} or "
+        "${name:-default}; put a backslash before it to use it literally"
     ]
 
 
