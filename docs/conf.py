@@ -18,7 +18,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
 ]
-exclude_patterns = ["_build", "examples", "reference/speed"]  # parts that pages include
+exclude_patterns = ["_build", "changes", "examples", "reference/speed"]  # not pages
 
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3

@@ -145,6 +145,7 @@ def heard(process: Started, word: str) -> str:
     raise AssertionError(f"it never said {word!r}: {text}")
 
 
+@pytest.mark.usefixtures("sigint")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_signal_ends_a_daemon_in_order(
     start: Callable[..., Started],
@@ -193,6 +194,8 @@ def test_sighup_has_a_daemon_read_its_file_again(
 @pytest.fixture(params=["file", "db", "redis", "mongo"])
 def shared_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Any]]:
     """Where two daemons keep their channels, of each type in turn."""
+    if request.param in ("redis", "mongo"):
+        pytest.importorskip(f"ojobchannels_{request.param}")
     match request.param:
         case "redis":
             with or_skip(), redis_url() as url:

@@ -144,6 +144,7 @@ def test_a_killed_run_blocks_nobody_and_is_told_as_abandoned(
     assert [record["status"] for record in manager.runs()] == ["completed", "abandoned"]
 
 
+@pytest.mark.usefixtures("sigint")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_is_recorded_as_failed_and_gives_its_lock_back(
     start: Callable[..., Started], manager: JobManager, number: signal.Signals
@@ -180,6 +181,7 @@ def test_an_interrupt_lets_launched_jobs_finish_and_starts_no_more(
     assert [record["status"] for record in manager.runs("work")] == ["completed"]
 
 
+@pytest.mark.usefixtures("sigint")
 @pytest.mark.parametrize("todo", ["Work", "Launch Jobs"])
 def test_an_interrupt_tells_in_a_line_what_of_the_todo_is_left_out(
     start: Callable[..., Started], todo: str

@@ -158,6 +158,7 @@ def test_a_job_file_is_a_part_of_a_job(run: Run, tmp_path: Path) -> None:
     assert result.exit_status == 0
 
 
+@pytest.mark.usefixtures("sigint")
 def test_an_interrupt_leaves_out_the_rest_of_a_job_file_that_is_a_job(
     tmp_path: Path, told: Told
 ) -> None:
