@@ -8,8 +8,7 @@ from functools import cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from ojobchannels.errors import CodeFault, Diagnostic, InvalidOption, JobFileError
-from ojobchannels.ojob.code.python import Block, as_body, compile_block
-from ojobchannels.ojob.code.python import names_nothing_to_do as has_no_effect
+from ojobchannels.ojob.code.python import Block, as_body, compile_block, has_no_effect
 from ojobchannels.ojob.code.shell import SHELL
 from ojobchannels.ojob.code.source_map import CodeLines
 from ojobchannels.ojob.languages import Code, Language, ProvidedLanguage, plugin_languages

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from ojobchannels.errors import Diagnostic
-from ojobchannels.ojob.code.python import names_nothing_to_do
+from ojobchannels.ojob.code.python import has_no_effect
 from ojobchannels.ojob.load.graph import circles, reach, unfolded
 from ojobchannels.ojob.load.includes import NOT_BUNDLED, bundled_jobs
 from ojobchannels.ojob.load.todo_overrides import deferred_until
@@ -45,7 +45,7 @@ class References:
             if reference.name in self._jobs:
                 continue
             message, hint = self.unknown(reference.name, reference.source)
-            if "catch" in reference.path and not names_nothing_to_do(reference.name):
+            if "catch" in reference.path and not has_no_effect(reference.name):
                 hint = "write code under `catch` by itself, not in a list"
             yield reference.diagnostic(message, hint)
 

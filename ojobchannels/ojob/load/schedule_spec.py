@@ -149,11 +149,11 @@ def timezone_diagnostics(file: FileSpecs) -> Iterator[Diagnostic]:
 
 
 def _cron_diagnostics(where: Located[Any], text: str) -> Iterator[Diagnostic]:
-    from ojobchannels.ojob.triggers.cron import Cron, CronFault
+    from ojobchannels.ojob.triggers.cron import Cron, CronError
 
     try:
         Cron(text)
-    except CronFault as error:
+    except CronError as error:
         found = where.diagnostic(("typeArgs", "cron"), error.reason, error.advice)
         lines = where.source.lines
         line = lines[found.line - 1] if found.line <= len(lines) else ""

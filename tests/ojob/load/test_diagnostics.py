@@ -79,7 +79,8 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a field of cron": (
         "jobs:\n- name: A\n  typeArgs:\n    cron: '*/5 25 * * *'",
-        "4:16: jobs[0].typeArgs.cron: `25` is no hour; write 0 to 23, `*`, or lists, ranges and "
+        "4:16: jobs[0].typeArgs.cron: `25` is not a valid hour; write 0 to 23, `*`, or "
+        "lists, ranges and "
         "steps of these",
     ),
     "a cron with too few fields": (
@@ -89,12 +90,12 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a cron that never fires": (
         "jobs:\n- name: A\n  typeArgs:\n    cron: 0 0 31 4,6 *",
-        "4:11: jobs[0].typeArgs.cron: '0 0 31 4,6 *' never fires: there is no such date; write "
-        "another one",
+        "4:11: jobs[0].typeArgs.cron: '0 0 31 4,6 *' never fires: there is no such date; change "
+        "the fields",
     ),
     "a word that cron does not know": (
         "jobs:\n- name: A\n  typeArgs:\n    cron: '@dayly'",
-        "4:12: jobs[0].typeArgs.cron: there is no `@dayly`; did you mean `@daily`?",
+        "4:12: jobs[0].typeArgs.cron: unknown shorthand `@dayly`; did you mean `@daily`?",
     ),
     "two times": (
         "jobs:\n- name: A\n  typeArgs:\n    cron: '@daily'\n    timeInterval: 5000",
@@ -463,7 +464,8 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "code that folding hides in a comment": (
         "jobs:\n- name: A\n  exec: >\n    pass\n\n    # first\n    print(1)\n",
-        "3:9: jobs[0].exec: what follows the `#` in line 2 of the code is lost; write `|` instead "
+        "3:9: jobs[0].exec: the code after the `#` in line 2 of the code is lost; write `|` "
+        "instead "
         "of `>`, which joins lines",
     ),
     "folded code that is wrong by itself": (
@@ -473,7 +475,7 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     "code over several lines without a bar": (
         "jobs:\n- name: A\n  exec:\n    x = 1\n    y = 2",
         "4:5: jobs[0].exec: this is not Python: {syntax_error} (line 1 of the code, `x = 1 y = "
-        "2`); write `|` behind the key and the code below it, or else YAML joins its lines",
+        "2`); write `|` after the key and the code below it; otherwise YAML joins its lines",
     ),
     "code in quotes that no function can hold": (
         'jobs:\n- name: A\n  exec: "x = 1\\nawait x"',

@@ -92,7 +92,7 @@ def test_a_state_is_named_by_a_text(run: Run) -> None:
         todo: [A, B]
         """
     )
-    assert "it called state() with 5, which is no name; name a state by a text" in told[0]
+    assert "state() was called with 5, which is not a name; pass a non-empty string" in told[0]
     assert told[-2:] == ["B: init", "B completed"]
 
 
