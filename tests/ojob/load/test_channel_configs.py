@@ -65,8 +65,8 @@ CONFIGS = {  # what stands under `chJobs`; the column, the path behind it, and w
         "sqlite:///relative/path or sqlite:////absolute/path"
     ),
     "sqlite:///x.db?durabel=1": (
-        "13: {}: invalid option 'durabel': type 'db' does not take it; did you mean 'durable'? it "
-        "takes durable, file, timeout"
+        "13: {}: invalid option 'durabel': type 'db' does not take it; did you mean 'durable'? "
+        "its options: durable, file, timeout"
     ),
 }
 
@@ -168,7 +168,7 @@ def test_the_clock_of_tests_is_no_option_that_people_are_told_of(name: str) -> N
     """A message about options names only those that a person can give."""
     with pytest.raises(InvalidOption) as caught:
         open_channel("a", {"type": "simple", "args": {name: 5}})
-    assert str(caught.value).endswith("type 'simple' does not take it; it takes none")
+    assert str(caught.value).endswith("type 'simple' does not take it; its options: none")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
