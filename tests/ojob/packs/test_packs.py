@@ -398,6 +398,6 @@ def test_a_job_that_no_pack_has_here_is_refused_by_name(tmp_path: Path, name: st
     with pytest.raises(oc.JobFileError) as raised:
         check_file(path)
     (diagnostic,) = raised.value.diagnostics
-    assert diagnostic.message == f"this version has no job {name!r}"
+    assert diagnostic.message == f"the job {name!r} is not supported"
     assert diagnostic.hint
     assert diagnostic.line == 3

@@ -240,4 +240,4 @@ def test_a_job_file_that_is_a_job_is_checked_with_the_file(tmp_path: Path) -> No
         *("main.yaml:3:42", "main.yaml:4:19", "main.yaml:4:25"),
         *("main.yaml:5:24", "main.yaml:6:11", "other.yaml:1:47", "other.yaml:2:1"),
     ]
-    assert "main.yaml would run itself, by this job, without end; name another file" in told[5]
+    assert "main.yaml would run itself through this job, without end; name another file" in told[5]

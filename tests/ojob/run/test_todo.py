@@ -268,9 +268,9 @@ def test_a_long_todo_tells_how_far_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "fault"),
     [
-        ("{async: true, sequential: true}", "1:7: ojob: `async` and `sequential` say the opposite"),
+        ("{async: true, sequential: true}", "1:7: ojob: `async` and `sequential` contradict"),
         ("{async: 1}", "1:15: ojob.async: expected true or false, found the number 1"),
-        ("{depsTimeout: 0}", "1:21: ojob.depsTimeout: 0 is out of range; write 1 or more"),
+        ("{depsTimeout: 0}", "1:21: ojob.depsTimeout: 0 is out of range; write milliseconds"),
     ],
 )
 def test_what_makes_no_sense_is_a_fault(tmp_path: Path, settings: str, fault: str) -> None:
