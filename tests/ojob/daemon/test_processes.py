@@ -159,7 +159,7 @@ def test_a_signal_ends_a_daemon_in_order(
         daemon = start(RUN, JOBS.format(place=place))
         heard(daemon, "at work")
         daemon.send_signal(number)
-        heard(daemon, "interrupted: waiting for 'Work' (work); interrupt again to leave that")
+        heard(daemon, "interrupted: waiting for 'Work' (work); interrupt again to abandon them")
     rest, _ = daemon.communicate()
     assert "Work | completed" in rest
     assert rest.index("Work | completed") < rest.index("bye")
@@ -184,7 +184,7 @@ def test_sighup_has_a_daemon_read_its_file_again(
     (tmp_path / "0.yaml").write_text(text.replace("timeInterval", "interval"))
     daemon.send_signal(signal.SIGHUP)
     heard(daemon, "typeArgs.interval: unknown key `interval`; did you mean `timeInterval`?")
-    heard(daemon, "the file was not read again")
+    heard(daemon, "reload failed")
     heard(daemon, "Work | new")
     daemon.terminate()
     daemon.communicate()
