@@ -508,7 +508,7 @@ def test_where_no_thread_is_to_be_had_a_watched_lock_is_refused(
     worker = start_worker(NO_THREADS + REFUSED, simple_storage)
     for _ in range(2):
         message = worker.receive()
-        assert "no thread to watch over lock 'nightly'" in message
+        assert "no thread can be started to keep lock 'nightly' alive" in message
         assert "raise the limit" in message
     assert worker.receive() == "passed"
 

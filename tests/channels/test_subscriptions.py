@@ -176,7 +176,7 @@ def test_without_a_thread_there_is_no_subscription(
     backend: Any = channel.hook.get.get_hookimpls()[0].plugin
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
-        with pytest.raises(oc.ChannelUnavailable, match="no thread for a subscription"):
+        with pytest.raises(oc.ChannelUnavailable, match="no thread can be started"):
             channel.subscribe(print)
     assert backend._store.entries.feeds == []
     with channel.subscribe(print):

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from hypothesis import strategies as st
 
-from ojobchannels.channels.lease import new_token
+from ojobchannels.channels.acquire import new_token
 from ojobchannels.errors import ChannelError, LockLost, OutcomeUnknown
 from ojobchannels.hookspecs import Granted, LeaseRequest
 from ojobchannels.testing.machines.base import (

@@ -111,7 +111,7 @@ class ClockContract(Contract):
                 return result
 
         slow, other = subject.open(extensions=[Slow()]), subject.open()
-        with pytest.raises(LockLost, match="took all of its ttl"):
+        with pytest.raises(LockLost, match="took longer than its ttl"):
             slow.lock("nightly", ttl=0.1)
         assert other.lock_info("nightly") is None
 

@@ -173,7 +173,7 @@ class HandoverContract(Contract):
         """The same lock name in another channel is another lock."""
         channel, other = subject.open(), subject.open(f"{subject.name}-other")
         document = channel.lock("nightly", ttl=60).to_document()
-        with pytest.raises(InvalidOption, match="of channel"):
+        with pytest.raises(InvalidOption, match="belongs to channel"):
             other.lease_from(document)
         channel.lease_from(document).release()
 
