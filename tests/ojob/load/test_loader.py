@@ -7,9 +7,12 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from click.testing import CliRunner
 
+from ojobchannels.cli.commands.run import run
 from ojobchannels.errors import InvalidJobArgs
 from ojobchannels.ojob import JobFile, check_file, manager_config, parse_args
+from ojobchannels.ojob.yaml.source import read
 
 
 def load(folder: Path, **files: str) -> JobFile:
@@ -264,3 +267,20 @@ def test_manager_config_knows_every_way_to_init(
     path = tmp_path / "f.yaml"
     path.write_text(text)
     assert manager_config(path) == config
+
+
+def test_a_file_is_read_once_where_the_environment_names_the_channels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`ojob run` asks the loaded file whether it configures channels of its own."""
+    path = tmp_path / "f.yaml"
+    path.write_text("include: oJobManager.yaml\njobs: [{name: A}]\ntodo: [oJobManager Init, A]\n")
+    reads: list[Path] = []
+    monkeypatch.setattr(
+        "ojobchannels.ojob.load.includes.read",
+        lambda path, *args, **options: (reads.append(path), read(path, *args, **options))[1],
+    )
+    monkeypatch.setenv("OJOB_JOBS", f"sqlite:///{tmp_path}/jobs.db")
+    assert CliRunner().invoke(run, [str(path)]).exit_code == 0
+    assert reads.count(path) == 1
+    assert (tmp_path / "jobs.db").exists()
