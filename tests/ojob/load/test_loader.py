@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from textwrap import dedent
 
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 from ojobchannels.cli.commands.run import run
 from ojobchannels.errors import InvalidJobArgs
 from ojobchannels.ojob import JobFile, check_file, manager_config, parse_args
-from ojobchannels.ojob.yaml.source import read
+from ojobchannels.ojob.yaml.source import Source, read
 
 
 def load(folder: Path, **files: str) -> JobFile:
@@ -275,12 +276,14 @@ def test_a_file_is_read_once_where_the_environment_names_the_channels(
     """`ojob run` asks the loaded file whether it configures channels of its own."""
     path = tmp_path / "f.yaml"
     path.write_text("include: oJobManager.yaml\njobs: [{name: A}]\ntodo: [oJobManager Init, A]\n")
-    reads: list[Path] = []
-    monkeypatch.setattr(
-        "ojobchannels.ojob.load.includes.read",
-        lambda path, *args, **options: (reads.append(path), read(path, *args, **options))[1],
-    )
+    reads: Counter[Path] = Counter()
+
+    def counted(path: Path, name: str, **options: bool) -> Source:
+        reads[path] += 1
+        return read(path, name, **options)
+
+    monkeypatch.setattr("ojobchannels.ojob.load.includes.read", counted)
     monkeypatch.setenv("OJOB_JOBS", f"sqlite:///{tmp_path}/jobs.db")
     assert CliRunner().invoke(run, [str(path)]).exit_code == 0
-    assert reads.count(path) == 1
+    assert reads[path] == 1
     assert (tmp_path / "jobs.db").exists()
