@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -87,7 +88,20 @@ def common_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="ojobchannels-"))
     folder.chmod(0o777)
     yield folder
+    for inside, _, _ in os.walk(folder):  # a test may have made one read-only
+        Path(inside).chmod(0o700)
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def sigint() -> Iterator[None]:
+    """SIGINT as in the foreground, also for processes that the test starts.
+
+    A test run in the background (`tox &`, nohup) ignores it, and its children inherit that.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
