@@ -112,9 +112,7 @@ class _Locks:
         return self._known[name]
 
 
-def _found(
-    jobs: Channel, locks: Channel, name: str | None, status: str | None
-) -> Iterator[Record]:
+def _found(jobs: Channel, locks: Channel, name: str | None, status: str | None) -> Iterator[Record]:
     match: dict[str, Any] = {} if name is None else {"name": name}
     if status not in (None, "abandoned"):  # a record of an abandoned run may say running
         match["status"] = status

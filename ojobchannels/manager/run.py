@@ -354,9 +354,7 @@ class JobRun:
         return self._options.on_timeout == "fail" and ran >= self.timeout * 1e6
 
     def _warn(self) -> None:
-        _log.warning(
-            "job %r has been running longer than its timeout of %g s", self.name, self.timeout
-        )
+        _log.warning("job %r has exceeded its timeout of %g s", self.name, self.timeout)
 
     def _log_lost(self, _: Lease) -> None:
         _log.error(
@@ -371,7 +369,8 @@ class JobRun:
             start = self.record["startTime"]
             ending = records.ending(start, status, self._elapsed(), error) | more
             try:
-                self.record, lost = write_end(self.manager.jobs, self.lease, self.record, ending)
+                channels = self.manager.jobs, self.manager.locks
+                self.record, lost = write_end(*channels, self.lease, self.record, ending)
             except Exception as failure:
                 ended = f"run {self.run_id} of job {self.name!r} has ended ({status})"
                 failure.add_note(f"{ended}, but its record still says that it is running")

@@ -10,7 +10,7 @@ from ojobchannels.manager.records import Record
 
 
 def write_end(
-    jobs: Channel, lease: Lease, record: Record, ending: Record
+    jobs: Channel, locks: Channel, lease: Lease, record: Record, ending: Record
 ) -> tuple[Record, LockLost | None]:
     """Write how a run ended into its record.
 
@@ -18,7 +18,7 @@ def write_end(
         The record as it is now, and the error if the run had lost its lock: then its status is
         ``lost``, unless the record was closed by another process with a status that stands.
     """
-    lost = _find_loss(lease, record)
+    lost = _find_loss(locks, lease, record)
     if lost is None:
         ended = {**record, **ending}
         try:
@@ -51,11 +51,11 @@ def lost_because(lease: Lease, reason: str) -> LockLost:
     return LockLost(lease.channel.name, lease.name, lease.fence, reason)
 
 
-def _find_loss(lease: Lease, record: Record) -> LockLost | None:
+def _find_loss(locks: Channel, lease: Lease, record: Record) -> LockLost | None:
     try:
         lease.check()
     except LockLost as lost:
         return lost
-    if records.is_live(record, lease.channel.lock_info(lease.name)):
+    if records.is_live(record, locks.lock_info(lease.name)):
         return None
     return lost_because(lease, "it was released or taken over by another holder")
