@@ -12,9 +12,9 @@ from ojobchannels import errors, pytest_plugin
 from ojobchannels.hookspecs import ChannelSpec, DiscoverySpec
 from ojobchannels.ojob.languages import LanguageSpec
 from ojobchannels.plugins import BUILT_IN, registry
+from ojobchannels.testing.conformance import pytest_plugin as kit_plugin
 from ojobchannels.testing.fixtures import factories
 from ojobchannels.testing.fixtures.faults import Faults
-from ojobchannels.testing.kit import pytest_plugin as kit_plugin
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 REFERENCE = CHECKOUT / "docs" / "reference"
