@@ -1,4 +1,4 @@
-"""What tests share: channels on every embedded backend, a clock to turn, processes to kill."""
+"""Shared fixtures: channels on every embedded backend, a manual clock, the command line."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ __all__ = [
 
 
 class Storage(Subject):
-    """One storage, empty at first, on which a test opens any number of handles."""
+    """One storage, initially empty, on which a test opens any number of channels."""
 
     @property
     def path(self) -> Path:
@@ -112,12 +112,12 @@ def channel(storage: Storage) -> oc.Channel:
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """A clock that stands still until the test moves it."""
+    """A clock that moves only when the test moves it."""
     return ManualClock()
 
 
 class CommandLine:
-    """The command ``ojob`` in a folder of its own, where no setting of this run reaches it."""
+    """The command ``ojob`` in a separate folder, without the settings of this test run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -126,15 +126,15 @@ class CommandLine:
     def __call__(
         self, *words: str, answer: str = "", **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """Runs it to its end."""
+        """Run the command and return its result."""
         process = self.start(*words, **environment)
         out, err = process.communicate(answer, timeout=60)
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
     def start(self, *words: str, redirect: str = "", **environment: str) -> subprocess.Popen[str]:
-        """Starts it, with streams as a shell redirects them; it does not outlive the test."""
-        ours = ("OJOB", "PYTEST_", "TOX_", "COLUMNS", "NO_COLOR", "PYTHONUNBUFFERED")
-        settings = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+        """Start the command, with streams redirected by a shell; the test's end kills it."""
+        prefixes = ("OJOB", "PYTEST_", "TOX_", "COLUMNS", "NO_COLOR", "PYTHONUNBUFFERED")
+        settings = {key: value for key, value in os.environ.items() if not key.startswith(prefixes)}
         command = [sys.executable, "-m", "ojobchannels", *words]
         process = subprocess.Popen(
             ["sh", "-c", f'exec "$@" {redirect}', "sh", *command],
@@ -148,8 +148,8 @@ class CommandLine:
         self.started.append(process)
         return process
 
-    def clear_away(self) -> None:
-        """Ends what still runs."""
+    def kill_all(self) -> None:
+        """Kill the processes that are still running."""
         for process in self.started:
             process.kill()
             process.wait()
@@ -164,9 +164,9 @@ def ojob(tmp_path: Path) -> Iterator[CommandLine]:
     """Calls the command line: ``ojob("jobs", "--json", OJOB_FILE="nightly.yaml")``."""
     command_line = CommandLine(tmp_path)
     yield command_line
-    command_line.clear_away()
+    command_line.kill_all()
 
 
 def boot_time() -> float:
-    """Seconds on the clock that all processes of the host share."""
+    """Return the seconds on the clock that all processes of the host share."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

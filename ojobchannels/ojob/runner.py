@@ -77,7 +77,7 @@ def run_file(
     """
 
     def load_file() -> JobFile:
-        file = load(path, places=jobs is None or locks is None, lang=lang)
+        file = load(path, locations=jobs is None or locks is None, lang=lang)
         check_expected(file.name, file.help, args or {})
         return file
 

@@ -369,5 +369,5 @@ def test_run_without_a_mandatory_argument_exits_with_2(ojob: Ojob, tmp_path: Pat
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         "ojob: orders.yaml: `day` (the day to load) is missing: pass day=2026-11-22; "
-        "`ojob run orders.yaml --help` tells what it expects\n"
+        "`ojob run orders.yaml --help` lists the arguments\n"
     )

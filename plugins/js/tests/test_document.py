@@ -69,7 +69,7 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_checks_out(name: str) -> None:
     """Each block is taken verbatim, without any placeholder."""
-    check_file(DOCUMENT / name, places=False, lang="js")
+    check_file(DOCUMENT / name, locations=False, lang="js")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -15,7 +15,7 @@ from ojobchannels.ojob.args.templates import render
 
 
 class Silent(Output):
-    """Prints nothing."""
+    """Drops all events."""
 
     def _emit(self, *_: object) -> None:
         pass

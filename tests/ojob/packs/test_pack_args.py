@@ -46,6 +46,6 @@ def test_a_job_that_is_not_bundled_is_refused_by_name(tmp_path: Path, name: str)
     with pytest.raises(oc.JobFileError) as raised:
         check_file(path)
     (diagnostic,) = raised.value.diagnostics
-    assert diagnostic.message == f"this version has no job {name!r}"
+    assert diagnostic.message == f"the job {name!r} is not supported"
     assert diagnostic.hint
     assert diagnostic.line == 3

@@ -241,4 +241,6 @@ def test_a_nested_job_file_is_checked_with_its_parent(tmp_path: Path) -> None:
         *("main.yaml:3:42", "main.yaml:4:19", "main.yaml:4:25"),
         *("main.yaml:5:24", "main.yaml:6:11", "other.yaml:1:47", "other.yaml:2:1"),
     ]
-    assert "main.yaml would run itself, by this job, without end; name another file" in reported[5]
+    assert (
+        "main.yaml would run itself through this job, without end; name another file" in reported[5]
+    )

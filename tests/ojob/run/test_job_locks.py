@@ -264,18 +264,18 @@ def test_a_job_does_not_run_without_its_lock(
     [
         (
             "{lockCh: x}",
-            "2:24: jobs[0].typeArgs.lockCh: `lockCh` is the channel of a lock, and there is none; "
-            "write `lock: name` beside it, or take it out",
+            "2:24: jobs[0].typeArgs.lockCh: `lockCh` is the channel of a lock, but `lock` is "
+            "missing; write `lock: name` beside it, or remove it",
         ),
-        ("{lock: '{{#x}}'}", "2:30: jobs[0].typeArgs.lock: `{{#x}}` is no template; write "),
+        ("{lock: '{{#x}}'}", "2:30: jobs[0].typeArgs.lock: `{{#x}}` is not a valid template; "),
         ("{single: 1}", "2:32: jobs[0].typeArgs.single: expected true or false, found the number"),
         (
             "{waitForFinish: true}",
-            "2:24: jobs[0].typeArgs.waitForFinish: `waitForFinish` is for jobs that run at times",
+            "2:24: jobs[0].typeArgs.waitForFinish: `waitForFinish` only applies to jobs with",
         ),
         (
             "{cron: '* * * * *', misfire: all, waitForFinish: false}",
-            "2:57: jobs[0].typeArgs.waitForFinish: `misfire: all` runs one time after the other",
+            "2:57: jobs[0].typeArgs.waitForFinish: `misfire: all` runs fire times one after",
         ),
     ],
 )

@@ -176,7 +176,9 @@ def test_a_line_template_with_an_id_needs_an_id(tmp_path: Path) -> None:
     """A missing id is an error, rather than an empty column."""
     path = tmp_path / "f.yaml"
     path.write_text("ojob: {logToFile: {lineTemplate: '{{id}} {{message}}'}}\n")
-    with pytest.raises(JobFileError, match=r"`lineTemplate` has {{id}}, but there is no `id`"):
+    with pytest.raises(
+        JobFileError, match=r"`lineTemplate` contains {{id}}, but `ojob.id` is missing"
+    ):
         check_file(path)
 
 

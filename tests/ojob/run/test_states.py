@@ -133,4 +133,4 @@ def test_overrides_of_a_todo_entry_are_checked_together_with_its_job(tmp_path: P
         ["7:38", "todo[4].typeArgs.lockCh"],
         ["8:30", "todo[5].typeArgs.lock"],
     ]
-    assert found[3].endswith("the same for all its calls; write it in the job's own `typeArgs`")
+    assert found[3].endswith("the same for all its calls; write it in the `typeArgs` of the job")

@@ -269,9 +269,9 @@ def test_a_long_todo_reports_its_progress(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "fault"),
     [
-        ("{async: true, sequential: true}", "1:7: ojob: `async` and `sequential` say the opposite"),
+        ("{async: true, sequential: true}", "1:7: ojob: `async` and `sequential` contradict"),
         ("{async: 1}", "1:15: ojob.async: expected true or false, found the number 1"),
-        ("{depsTimeout: 0}", "1:21: ojob.depsTimeout: 0 is out of range; write 1 or more"),
+        ("{depsTimeout: 0}", "1:21: ojob.depsTimeout: 0 is out of range; write milliseconds"),
     ],
 )
 def test_a_setting_without_effect_is_a_diagnostic(
