@@ -37,7 +37,7 @@ class Locations(NamedTuple):
     def lock_channel(self) -> Channel:
         """Open only the channel of locks."""
         from ojobchannels.channels.opening import open_channel
-        from ojobchannels.manager.manager import LOCKS
+        from ojobchannels.manager.channels import LOCKS
 
         return open_channel(LOCKS, _existing("locks", self.locks))
 
