@@ -132,3 +132,28 @@ def test_the_error_survives_pickling(tmp_path: Path) -> None:
     assert again.diagnostics == caught.value.diagnostics
     assert str(again) == str(caught.value)
     assert isinstance(again, ValueError)
+
+
+def test_an_error_hides_no_other_one(tmp_path: Path) -> None:
+    """What is valid of a job, an entry or a file is checked, whatever else is wrong with it."""
+    file = tmp_path / "f.yaml"
+    file.write_text(
+        dedent("""\
+        ojob: {daemon: 5, catch: [Nobody]}
+        jobs:
+        - {name: A, deps: [5, Bee], typeArgs: {single: 1, cron: x}, exec: "x ="}
+        - {type: odd, from: Cee}
+        - 7
+        todo:
+        - {name: A, when: {}, args: {a: "{{}}"}}
+        - {name: Dee, typeArgs: {lock: 5}}
+        """)
+    )
+    with pytest.raises(JobFileError) as caught:
+        check_file(file)
+    assert [one.path for one in caught.value.diagnostics] == [
+        *("ojob.daemon", "ojob.catch[0]"),
+        *("jobs[0].deps[0]", "jobs[0].deps[1]", "jobs[0].typeArgs.single", "jobs[0].typeArgs.cron"),
+        *("jobs[0].exec", "jobs[1]", "jobs[1].type", "jobs[1].from", "jobs[2]"),
+        *("todo[0].when", "todo[0].args.a", "todo[1].name", "todo[1].typeArgs.lock"),
+    ]
