@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 
 def query(path: Path, statement: str) -> list[Any]:
-    """Asks the database as any SQLite program does."""
+    """Query the database like any SQLite program."""
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute(statement).fetchall()
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """All files but those beside the database."""
+    """Return the content of all files except those beside the database."""
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
 def test_the_database_is_in_wal_mode_and_has_an_application_id(db_storage: Storage) -> None:
-    """Application id and schema version are set, and it is sound."""
+    """Application id and schema version are set, and the integrity check passes."""
     with db_storage.open() as channel:
         channel.set("a", 1)
         assert query(db_storage.path, "PRAGMA journal_mode") == [("wal",)]
@@ -54,7 +54,7 @@ def test_any_sqlite_program_reads_the_documents(db_storage: Storage) -> None:
 
 
 def test_closing_the_last_handle_leaves_one_file(db_storage: Storage) -> None:
-    """The log is folded in: what lies there can be copied."""
+    """The log is merged into the database, so that the file can be copied."""
     handles = [db_storage.open() for _ in range(3)]
     for number, handle in enumerate(handles):
         handle.set(number, number)
@@ -70,7 +70,7 @@ def test_closing_the_last_handle_leaves_one_file(db_storage: Storage) -> None:
     ids="short long nul json".split(),
 )
 def test_a_file_that_is_not_a_database_is_left_unchanged(db_storage: Storage, text: bytes) -> None:
-    """One clear error that names the path, and not a byte is changed."""
+    """One clear error gives the path, and no byte of the file is changed."""
     db_storage.path.write_bytes(text)
     with pytest.raises(oc.ChannelDamaged) as damaged:
         db_storage.open()
@@ -81,7 +81,7 @@ def test_a_file_that_is_not_a_database_is_left_unchanged(db_storage: Storage, te
 
 @pytest.mark.parametrize("journal", ["delete", "wal"])
 def test_a_database_of_another_program_is_unchanged(db_storage: Storage, journal: str) -> None:
-    """Neither tables nor its journal mode are touched."""
+    """Neither its tables nor its journal mode are changed."""
     with closing(sqlite3.connect(db_storage.path)) as connection:
         connection.execute(f"PRAGMA journal_mode={journal}")
         connection.execute("CREATE TABLE documents (mine)")
@@ -92,7 +92,7 @@ def test_a_database_of_another_program_is_unchanged(db_storage: Storage, journal
 
 
 def test_a_later_schema_is_refused(db_storage: Storage) -> None:
-    """The error tells to upgrade, and nothing is changed."""
+    """The error says to upgrade, and nothing is changed."""
     with db_storage.open() as channel:
         channel.set("a", 1)
     with closing(sqlite3.connect(db_storage.path)) as connection:
@@ -105,7 +105,7 @@ def test_a_later_schema_is_refused(db_storage: Storage) -> None:
 
 
 def test_a_truncated_database_is_reported_and_left_unchanged(db_storage: Storage) -> None:
-    """At the open or at the first read; it is never taken for an empty one."""
+    """At open or at the first read; it never counts as an empty database."""
     with db_storage.open() as channel:
         channel.set_all((n, "x" * 500) for n in range(200))
     os.truncate(db_storage.path, db_storage.path.stat().st_size // 2)
@@ -116,7 +116,7 @@ def test_a_truncated_database_is_reported_and_left_unchanged(db_storage: Storage
 
 
 def test_an_empty_file_is_a_new_database(db_storage: Storage) -> None:
-    """As SQLite has it, and `touch` makes it."""
+    """As for SQLite; `touch` creates such a file."""
     db_storage.path.touch()
     db_storage.open().set("a", 1)
     assert db_storage.open().get("a") == 1
@@ -148,7 +148,7 @@ except oc.ChannelError as error:
 def test_missing_write_permission_raises_one_clear_error(
     common_folder: Path, start_worker: StartWorker, file_mode: int, folder_mode: int
 ) -> None:
-    """A read-only file or folder, for a user who is not root: the path and what is needed."""
+    """For a read-only file or folder and a user other than root: path and required permission."""
     file = common_folder / "inner" / "channel.db"
     file.parent.mkdir()
     worker = start_worker(AS_NOBODY, file=str(file), file_mode=file_mode, folder_mode=folder_mode)
@@ -195,7 +195,7 @@ send([stored, refused])
 def test_a_disk_that_fills_up_loses_nothing_and_each_failed_write_raises(
     db_storage: Storage, start_worker: StartWorker, before: int, room: int
 ) -> None:
-    """What was refused is not there, what was taken is: also where the log cannot be folded in."""
+    """Refused writes are absent, accepted ones are present, even if no checkpoint is possible."""
     with db_storage.open():
         pass
     worker = start_worker(
@@ -210,7 +210,7 @@ def test_a_disk_that_fills_up_loses_nothing_and_each_failed_write_raises(
 
 
 def test_many_channels_share_one_database(db_storage: Storage) -> None:
-    """Documents, marks, locks and `destroy` of one are none of another's."""
+    """Documents, marks, locks and `destroy` of one channel do not affect another."""
     channels = [db_storage.open(f"channel {n}") for n in range(10)]
     for number, channel in enumerate(channels):
         channel.set("key", number, fence=number + 1)
@@ -222,7 +222,7 @@ def test_many_channels_share_one_database(db_storage: Storage) -> None:
 
 
 def test_a_database_with_odd_characters_in_its_path(tmp_path: Path) -> None:
-    """The path is a path, never a URI or a pattern."""
+    """The path is used literally, not as a URI or a pattern."""
     for name in ("a b.db", "ü?.db", "#%41.db", "file:x.db", ":memory:", "a'\"b.db", "-x"):
         with oc.open_channel("test", type="db", file=tmp_path / name) as channel:
             channel.set("a", name)
@@ -232,7 +232,7 @@ def test_a_database_with_odd_characters_in_its_path(tmp_path: Path) -> None:
 
 
 def test_a_channel_that_was_not_closed_ends_silently_with_its_process(tmp_path: Path) -> None:
-    """From Python 3.13 on a database that is left open is warned of at the end."""
+    """Python 3.13 and later warn at the end about a database that was left open."""
     script = (
         "import ojobchannels as oc\n"
         "channel = oc.open_channel('orders', type='db', file='orders.db')\n"
@@ -249,7 +249,7 @@ def test_a_channel_that_was_not_closed_ends_silently_with_its_process(tmp_path: 
 
 
 def test_a_stored_value_that_is_not_json_is_reported_and_kept(db_storage: Storage) -> None:
-    """Somebody wrote to the table by hand: no operation answers nonsense, or takes it away."""
+    """After a manual change of the table, no operation returns or removes such a value."""
     channel = db_storage.open()
     channel.set("a", 1)
     for text in ("oops", "1, 2"):

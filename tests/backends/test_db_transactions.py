@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def test_the_first_open_by_eight_processes_at_once(
     db_storage: Storage, start_worker: StartWorker
 ) -> None:
-    """All of them get through, several times over."""
+    """All of them succeed, several times."""
     script = """
 for _ in range(10):
     name = receive()
@@ -46,7 +46,7 @@ for _ in range(10):
 
 
 class Tracer:
-    """Notes on which level of flushing each statement ran."""
+    """Records the flush level of each statement."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ran: list[tuple[str, str]] = []
@@ -75,7 +75,7 @@ class Tracer:
 def test_documents_are_flushed_at_commit_unless_durable_is_false(
     db_storage: Storage, monkeypatch: pytest.MonkeyPatch, durable: bool, level: str
 ) -> None:
-    """Lock rows are not: a power cut ends their holders too."""
+    """Lock rows are not flushed: a power cut ends their holders too."""
     tracer = Tracer(monkeypatch)
     channel = db_storage.open(durable=durable)
     channel.set("a", 1)
@@ -94,7 +94,7 @@ def test_documents_are_flushed_at_commit_unless_durable_is_false(
 def test_transactions_that_read_and_write_begin_immediate(
     db_storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A transaction never fails for having read before it wrote."""
+    """A transaction never fails because it read before it wrote."""
     tracer = Tracer(monkeypatch)
     channel = db_storage.open()
     channel.set("a", 1)
@@ -111,7 +111,7 @@ def test_transactions_that_read_and_write_begin_immediate(
 def test_a_lock_is_acquired_and_released_by_one_statement_each(
     db_storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No transaction around it, no second read."""
+    """There is no transaction around it and no second read."""
     channel = db_storage.open()
     channel.lock("warm up", ttl=30).release()
     channel.close()
@@ -123,7 +123,7 @@ def test_a_lock_is_acquired_and_released_by_one_statement_each(
 
 
 def test_the_log_does_not_grow_without_limit(db_storage: Storage) -> None:
-    """Though one handle is open all the time, and each of the others writes but little."""
+    """Even if one handle is open all the time, and each of the others writes little."""
     staying = db_storage.open()
     staying.set("a", 1)
     log = db_storage.path.with_name(f"{db_storage.path.name}-wal")
@@ -140,7 +140,7 @@ def test_the_log_does_not_grow_without_limit(db_storage: Storage) -> None:
 def test_a_long_transaction_of_another_program_ends_in_a_timeout(
     db_storage: Storage,
 ) -> None:
-    """Who writes to the database beside us holds us up for a timeout at most; nothing is lost."""
+    """Another writer delays our writes by at most the timeout; nothing is lost."""
     channel = db_storage.open(timeout=0.2)
     channel.set("a", 1)
     with closing(sqlite3.connect(db_storage.path, isolation_level=None)) as intruder:
@@ -154,8 +154,8 @@ def test_a_long_transaction_of_another_program_ends_in_a_timeout(
     assert channel.get("a") == 2
 
 
-class Meddling(sqlite3.Connection):
-    """A connection that lets a test do something right after a statement."""
+class HookedConnection(sqlite3.Connection):
+    """A connection that lets a test act right after a statement."""
 
     after: dict[str, Callable[[Any], None]] = {}  # noqa: RUF012  each test sets its own
 
@@ -168,15 +168,15 @@ class Meddling(sqlite3.Connection):
 
 
 @pytest.fixture
-def meddling(monkeypatch: pytest.MonkeyPatch) -> type[Meddling]:
-    """Has every connection be a meddling one; answers its class."""
-    monkeypatch.setattr(Meddling, "after", {})
-    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Meddling))
-    return Meddling
+def hooked_connection(monkeypatch: pytest.MonkeyPatch) -> type[HookedConnection]:
+    """Replace the class of all connections, and return the new class."""
+    monkeypatch.setattr(HookedConnection, "after", {})
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=HookedConnection))
+    return HookedConnection
 
 
 class Struck(BaseException):
-    """What a signal handler raises."""
+    """The exception of a signal handler."""
 
 
 def strike(_: object) -> None:
@@ -185,15 +185,15 @@ def strike(_: object) -> None:
 
 @pytest.mark.parametrize("word", ["BEGIN", "INSERT", "COMMIT"])
 def test_a_transaction_interrupted_by_a_signal_is_rolled_back(
-    db_storage: Storage, meddling: type[Meddling], word: str
+    db_storage: Storage, hooked_connection: type[HookedConnection], word: str
 ) -> None:
-    """No connection is kept within it: others write at once, and so does this handle."""
+    """No connection stays in a transaction: other handles and this one can write at once."""
     channel = db_storage.open(timeout=1)
     channel.set("a", 1)
-    meddling.after[word] = strike
+    hooked_connection.after[word] = strike
     with pytest.raises(Struck):
         channel.set("a", 2, fence=7)
-    meddling.after.clear()
+    hooked_connection.after.clear()
     with db_storage.open(timeout=0.2) as other:
         other.set("c", 3)
     for turn in range(3):
@@ -202,9 +202,9 @@ def test_a_transaction_interrupted_by_a_signal_is_rolled_back(
 
 
 def test_the_lock_of_a_dead_holder_is_not_granted_twice(
-    db_storage: Storage, meddling: type[Meddling], start_worker: StartWorker
+    db_storage: Storage, hooked_connection: type[HookedConnection], start_worker: StartWorker
 ) -> None:
-    """Between the look at a dead holder and the taking, another may have taken its lock."""
+    """Another process may acquire the lock between the check of the dead holder and our request."""
     holder = start_worker("send(channel.lock('nightly', ttl=60).token); receive()", db_storage)
     holder.receive()
     holder.kill()
@@ -212,10 +212,10 @@ def test_the_lock_of_a_dead_holder_is_not_granted_twice(
     leases: list[oc.Lease] = []
 
     def take(_: Any) -> None:
-        meddling.after.clear()
+        hooked_connection.after.clear()
         leases.append(heir.lock("nightly", ttl=60, holder={"by": "heir"}))
 
-    meddling.after["SELECT"] = take
+    hooked_connection.after["SELECT"] = take
     with pytest.raises(oc.LockBusy) as busy:
         channel.lock("nightly", ttl=60)
     assert busy.value.holder["by"] == "heir"

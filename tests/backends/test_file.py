@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 
 def table(storage: Storage) -> dict[str, Any]:
-    """The channel's entries, as they stand in the file."""
+    """Return the entries of the channel as stored in the file."""
     entries: dict[str, Any] = json.loads(storage.path.read_text("utf-8"))[storage.name]
     return entries
 
 
 def rewrite(storage: Storage, change: Callable[[dict[str, Any]], object]) -> None:
-    """Edits the file as a person would: with an editor that lays it out in its own way."""
+    """Edit the file like a person with an editor that formats it differently."""
     tables = json.loads(storage.path.read_text("utf-8"))
     change(tables)
     storage.path.write_text(json.dumps(tables, indent=4), "utf-8")
 
 
 def test_a_person_can_read_the_file(file_storage: Storage) -> None:
-    """One entry a line, in the order of change, keys and values as they are, nothing escaped."""
+    """One entry per line, in the order of change, with keys and values not escaped."""
     channel = file_storage.open()
     channel.set({"id": 1}, {"name": "Jürgen"})
     channel.set("b", [1, None], fence=7)
@@ -47,7 +47,7 @@ def test_a_person_can_read_the_file(file_storage: Storage) -> None:
 
 
 def test_tinydb_itself_reads_the_file(file_storage: Storage) -> None:
-    """It is an ordinary TinyDB file, one table per channel."""
+    """It is an ordinary TinyDB file with one table per channel."""
     file_storage.open().set("a", {"n": 1})
     with TinyDB(file_storage.path) as database:
         assert [dict(row) for row in database.table(file_storage.name)] == [
@@ -56,7 +56,7 @@ def test_tinydb_itself_reads_the_file(file_storage: Storage) -> None:
 
 
 def test_edits_by_hand_are_picked_up_by_open_handles(file_storage: Storage) -> None:
-    """Changed, added and removed entries count from the next read on, and survive our writes."""
+    """Changed, added and removed entries are seen by the next read, and survive our writes."""
     channel = file_storage.open()
     channel.set_all({"a": 1, "b": 2, "c": 3})
 
@@ -77,7 +77,7 @@ def test_edits_by_hand_are_picked_up_by_open_handles(file_storage: Storage) -> N
 
 
 def test_a_key_edited_into_another_notation_is_the_same_key(file_storage: Storage) -> None:
-    """Keys of the file are compared in canonical form too."""
+    """Keys in the file are compared in canonical form too."""
     channel = file_storage.open()
     channel.set({"a": 1, "b": 2}, "value")
     rewrite(file_storage, lambda tables: tables[channel.name]["1"].update(key={"b": 2.0, "a": 1.0}))
@@ -87,7 +87,7 @@ def test_a_key_edited_into_another_notation_is_the_same_key(file_storage: Storag
 
 
 def test_entry_numbers_define_the_order_and_lines_do_not(file_storage: Storage) -> None:
-    """Lines that were shuffled, as by a sort, change nothing."""
+    """Sorting the lines changes nothing."""
     channel = file_storage.open()
     channel.set_all({"a": 1, "b": 2, "c": 3})
     rewrite(
@@ -123,7 +123,7 @@ def test_a_deleted_file_is_an_empty_channel(file_storage: Storage) -> None:
 def test_a_page_of_many_entries_copies_only_that_page(
     file_storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To read all, page by page, takes each entry in hand once, or the time grows as its square."""
+    """Reading all entries in pages reads each entry once, so that the time grows linearly."""
     channel = file_storage.open()
     channel.set_all((n, n) for n in range(3000))
     made: list[int] = []
@@ -141,7 +141,7 @@ def test_a_page_of_many_entries_copies_only_that_page(
 
 
 def test_a_write_that_changes_nothing_leaves_the_file_alone(file_storage: Storage) -> None:
-    """Refused compares, removals of what is not there, and locks write no document file."""
+    """Failed comparisons, removals of missing keys, and locks do not write the file."""
     channel = file_storage.open()
     channel.set("a", 1)
     before = file_storage.path.stat()

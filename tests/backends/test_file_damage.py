@@ -83,7 +83,7 @@ DAMAGED = {
 def test_a_damaged_file_raises_one_clear_error_and_is_left_unchanged(
     file_storage: Storage, damage: str
 ) -> None:
-    """Path, what is wrong with it, and what to do; at the open and in open handles."""
+    """It gives path, reason and advice, at open and in open handles."""
     content, reason = DAMAGED[damage]
     content = content.replace(b"name", file_storage.name.encode())
     reason = reason.replace("name", file_storage.name)
@@ -112,7 +112,7 @@ def test_a_damaged_file_raises_one_clear_error_and_is_left_unchanged(
 
 
 def test_locks_work_while_the_file_is_damaged(file_storage: Storage) -> None:
-    """A holder can still renew and release; no lock is in the file."""
+    """A holder can still renew and release, because locks are not in that file."""
     channel = file_storage.open()
     channel.set("a", 1)
     with channel.lock("nightly", ttl=30) as lease:
@@ -123,7 +123,7 @@ def test_locks_work_while_the_file_is_damaged(file_storage: Storage) -> None:
 
 @pytest.mark.parametrize("counters", [b"\xff" * 16, struct.pack("<QQ", 1, 2**63), b"?"])
 def test_damaged_counters_do_not_damage_the_file(file_storage: Storage, counters: bytes) -> None:
-    """What is written after that can be read by all."""
+    """Later writes can be read by all handles."""
     channel = file_storage.open()
     channel.set("a", 1)
     file_storage.path.with_name(f"{file_storage.path.name}.ojob").joinpath("version").write_bytes(
@@ -134,7 +134,7 @@ def test_damaged_counters_do_not_damage_the_file(file_storage: Storage, counters
 
 
 def test_an_entry_number_that_is_too_large_is_reported(file_storage: Storage) -> None:
-    """No write makes a file that cannot be read any more."""
+    """No write creates a file that cannot be read."""
     entry = {"key": "a", "value": 1}
     content = json.dumps({file_storage.name: {str(2**63 - 1): entry}})
     file_storage.path.write_text(content)

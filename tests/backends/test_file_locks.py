@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def test_lock_files_are_never_unlinked(file_storage: Storage) -> None:
-    """A lock's file is the same one for as long as the channel is there."""
+    """A lock has the same file as long as the channel exists."""
     channel = file_storage.open()
 
     def lock_files() -> dict[str, int]:
@@ -57,7 +57,7 @@ def spoilt(content: bytes, at: int) -> bytes:
 def test_a_damaged_lock_record_does_not_count_as_a_free_lock(
     file_storage: Storage, spoil: Callable[[bytes, int], bytes]
 ) -> None:
-    """Whatever byte it is: one error that names the file, for all who ask; then it goes on."""
+    """For any byte, every call raises one error that names the file; after a repair it works."""
     channel, other = file_storage.open(), file_storage.open()
     lease = channel.lock("nightly", ttl=60)
     record = record_of_a_lock(file_storage)
@@ -86,7 +86,7 @@ def test_a_damaged_lock_record_does_not_count_as_a_free_lock(
 
 
 def test_a_damaged_lock_record_delays_no_other_renewal(file_storage: Storage) -> None:
-    """It is to be asked for again, as one that somebody stays in."""
+    """Its renewal has to be tried again, as for a record that another process has locked."""
     channel = file_storage.open()
     damaged = channel.lock("damaged", ttl=60)
     record = record_of_a_lock(file_storage)
@@ -97,7 +97,7 @@ def test_a_damaged_lock_record_delays_no_other_renewal(file_storage: Storage) ->
 
 
 def test_a_damaged_lock_file_can_be_deleted(file_storage: Storage) -> None:
-    """As the error advises; fences go on growing."""
+    """As the error advises; fences continue to grow."""
     channel = file_storage.open()
     fence = channel.lock("nightly", ttl=60).fence
     record = record_of_a_lock(file_storage)
@@ -110,7 +110,7 @@ def test_a_damaged_lock_file_can_be_deleted(file_storage: Storage) -> None:
 
 
 def test_more_locks_than_files_that_are_kept_open(file_storage: Storage) -> None:
-    """Hundreds of names at once work, and open files do not grow with them."""
+    """Hundreds of names work at once, with a limited number of open files."""
     channel = file_storage.open()
     leases = [channel.lock(f"lock {n}", ttl=60) for n in range(400)]
     assert len(channel.locks()) == 400
@@ -123,7 +123,7 @@ def test_more_locks_than_files_that_are_kept_open(file_storage: Storage) -> None
 def test_a_lock_that_does_not_fit_on_the_disk_is_not_granted(
     shared_storage: Storage, start_worker: Callable[..., Any]
 ) -> None:
-    """A full disk refuses the lock with StorageFull, and what was known of it stays."""
+    """A full disk refuses the lock with StorageFull, and its record does not change."""
     channel = shared_storage.open()
     fence = channel.lock("nightly", ttl=60).fence
     channel.force_unlock("nightly")
@@ -144,7 +144,7 @@ except oc.StorageFull:
 
 
 def test_a_foreign_file_among_the_lock_files_is_ignored(file_storage: Storage) -> None:
-    """Nor does one whose name of a lock was cut off."""
+    """So is a lock file whose name was cut off."""
     channel = file_storage.open()
     channel.lock("nightly", ttl=60)
     locks = file_storage.path.with_name(f"{file_storage.path.name}.ojob") / "locks"
@@ -154,7 +154,7 @@ def test_a_foreign_file_among_the_lock_files_is_ignored(file_storage: Storage) -
 
 @pytest.mark.parametrize("name", ["\ud800", "x" * 5000])
 def test_any_thread_name_can_hold_a_lock(file_storage: Storage, name: str) -> None:
-    """It is told to people, as far as it can be."""
+    """The holder info contains as much of it as possible."""
     channel = file_storage.open()
     granted: list[oc.Lease | None] = []
     thread = threading.Thread(

@@ -40,7 +40,7 @@ while True:
 def test_a_kill_at_any_instant_leaves_the_old_or_the_new_file(
     file_storage: Storage, start_worker: StartWorker
 ) -> None:
-    """Never a torn one; what was acknowledged is in it; no temporary file stays for good."""
+    """Never a torn file; it contains all acknowledged writes; temporary files are removed."""
     reached = 0
     for _ in range(12):
         worker = start_worker(WRITE_LARGE, file_storage)
@@ -90,7 +90,7 @@ send(channel.size())
 def test_a_full_disk_is_reported_and_nothing_is_lost(
     shared_storage: Storage, start_worker: StartWorker
 ) -> None:
-    """StorageFull; the old values are there, small writes go on, large ones once there is room."""
+    """StorageFull; old values are kept, small writes continue, large ones once there is space."""
     worker = start_worker(FULL_DISK, shared_storage)
     for _ in range(5):
         message = worker.receive()
@@ -132,7 +132,7 @@ def test_a_write_is_on_the_disk_before_the_file_is_replaced(
 def test_the_error_of_a_failed_folder_flush_says_that_the_change_is_stored(
     file_storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file is replaced by then: the change is there, and the message says so."""
+    """The file is already replaced, so the change is stored, and the message says so."""
     channel = file_storage.open()
     channel.set("a", 1)
     fsync = os.fsync
@@ -158,7 +158,7 @@ def test_a_failed_write_right_after_another_keeps_the_index_consistent(
     monkeypatch: pytest.MonkeyPatch,
     in_background: Callable[..., Future[Any]],
 ) -> None:
-    """What one thread began to change in vain is not taken for what another has just stored."""
+    """A failed change of one thread is not mixed with a change that another has just stored."""
     channel = file_storage.open()
     channel.set_all({"a": 1, "b": 1})
     leave, fsync = FileLock.release, os.fsync

@@ -36,7 +36,7 @@ def mode(path: Path) -> int:
 def test_the_mode_is_kept_and_no_helper_file_has_more_permissions(
     file_storage: Storage, bits: int
 ) -> None:
-    """Whoever may not read the file may not read what stands beside it either."""
+    """A user who may not read the file may not read the helper files either."""
     file_storage.path.write_text("{}")
     file_storage.path.chmod(bits)
     channel = file_storage.open()
@@ -50,7 +50,7 @@ def test_the_mode_is_kept_and_no_helper_file_has_more_permissions(
 def test_a_new_file_has_the_mode_of_the_umask(
     file_storage: Storage, start_worker: StartWorker
 ) -> None:
-    """And so has all that stands beside it."""
+    """So do all helper files."""
     worker = start_worker(
         """
 import os
@@ -69,7 +69,7 @@ with oc.open_channel(params["name"], params["config"]) as channel:
 
 
 def test_a_link_stays_a_link(file_storage: Storage, tmp_path: Path) -> None:
-    """The file that it points to is replaced; through the link and directly it is one channel."""
+    """The target is replaced; the link and the target are one channel."""
     real = tmp_path / "elsewhere" / "real.json"
     real.parent.mkdir()
     real.write_text("{}")
@@ -114,7 +114,7 @@ except oc.ChannelError as error:
 def test_the_file_of_another_user_is_refused(
     common_folder: Path, start_worker: StartWorker, bits: int
 ) -> None:
-    """To replace it would make it ours: a clear error instead, and nothing changed."""
+    """Replacing it would change the owner: a clear error instead, and nothing is changed."""
     file = common_folder / "channel.json"
     with oc.open_channel("test", type="file", file=file) as channel:
         channel.set("a", 1)
@@ -134,7 +134,7 @@ def test_the_file_of_another_user_is_refused(
 def test_root_keeps_the_owner_of_a_file_and_its_access(
     common_folder: Path, start_worker: StartWorker, type: str
 ) -> None:
-    """After root wrote and locked there, all is the user's, and still works for him."""
+    """After root wrote and locked there, all files belong to the user, and still work."""
     file = common_folder / f"channel.{type}"
     own = {"type": type, "file": str(file), "user": NOBODY}
     assert start_worker(AS_NOBODY, **own).receive() == "passed"
@@ -154,7 +154,7 @@ def test_root_keeps_the_owner_of_a_file_and_its_access(
 def test_a_folder_without_write_permission_raises_one_clear_error(
     common_folder: Path, start_worker: StartWorker, type: str
 ) -> None:
-    """It names the path and what permission is needed."""
+    """It gives the path and the required permission."""
     file = common_folder / "locked" / f"channel.{type}"
     file.parent.mkdir(mode=0o755)
     worker = start_worker(AS_NOBODY, type=type, file=str(file), user=NOBODY)
@@ -167,7 +167,7 @@ def test_a_folder_without_write_permission_raises_one_clear_error(
 
 @pytest.mark.parametrize("type", ["file", "db"])
 def test_a_path_that_is_a_folder_raises_one_clear_error(tmp_path: Path, type: str) -> None:
-    """Nothing is made in or beside it."""
+    """Nothing is created in or beside it."""
     folder = tmp_path / "folder"
     folder.mkdir()
     with pytest.raises(oc.ChannelUnavailable, match="is a folder"):
@@ -177,7 +177,7 @@ def test_a_path_that_is_a_folder_raises_one_clear_error(tmp_path: Path, type: st
 
 @pytest.mark.parametrize("type", ["file", "db"])
 def test_missing_folders_are_created(tmp_path: Path, type: str) -> None:
-    """As the first run of a job in a fresh checkout needs it."""
+    """As needed by the first run of a job in a fresh checkout."""
     with oc.open_channel("test", type=type, file=tmp_path / "a" / "b" / "c") as channel:
         channel.set("a", 1)
     assert (tmp_path / "a" / "b" / "c").is_file()
@@ -188,7 +188,7 @@ def test_missing_folders_are_created(tmp_path: Path, type: str) -> None:
 def test_network_filesystems_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, type: str, filesystem: str
 ) -> None:
-    """Locks of one host do not hold there: the error says so and names what to use."""
+    """Locks between processes do not work there: the error says so and names alternatives."""
     monkeypatch.setattr(places, "filesystem_type", lambda _: filesystem)
     with pytest.raises(oc.NotSupported, match=f"network filesystem {filesystem}") as refused:
         oc.open_channel("test", type=type, file=tmp_path / "channel")
@@ -198,13 +198,13 @@ def test_network_filesystems_are_refused(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells it in /proc")
 def test_the_type_of_a_filesystem_is_known() -> None:
-    """From /proc, by the device that holds the path."""
+    """It comes from /proc, by the device of the path."""
     assert places.filesystem_type(Path("/proc")) == "proc"
     assert places.filesystem_type(Path("/sys")) == "sysfs"
 
 
 def test_closing_closes_every_file(shared_storage: Storage) -> None:
-    """A handle leaves no descriptor open, whatever was done with it."""
+    """A handle leaves no descriptor open after any operation."""
     shared_storage.open().close()
     before = set(os.listdir("/proc/self/fd"))  # noqa: PTH208  names are what is compared
     channel = shared_storage.open()
@@ -220,7 +220,7 @@ def test_closing_closes_every_file(shared_storage: Storage) -> None:
 def test_a_refused_open_creates_nothing_beside_the_file_of_another_user(
     common_folder: Path, start_worker: StartWorker
 ) -> None:
-    """A side folder of a stranger's would keep the owner out."""
+    """A folder of another user would exclude the owner."""
     file = common_folder / "channel.json"
     file.write_text("{}")
     worker = start_worker(AS_NOBODY, type="file", file=str(file), user=NOBODY)
@@ -230,7 +230,7 @@ def test_a_refused_open_creates_nothing_beside_the_file_of_another_user(
 
 
 def test_a_mode_changed_while_the_file_is_open_is_kept(file_storage: Storage) -> None:
-    """What was made private is not opened to others again by the next write."""
+    """The next write does not make a private file readable again."""
     channel = file_storage.open()
     channel.set("a", 1)
     file_storage.path.chmod(0o600)
@@ -243,7 +243,7 @@ def test_a_mode_changed_while_the_file_is_open_is_kept(file_storage: Storage) ->
 def test_an_invalid_path_is_reported(
     type: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a wrong option, whatever the system calls it."""
+    """As a wrong option, for any error of the system."""
     monkeypatch.chdir(tmp_path)
     Path("loop").symlink_to("loop")
     with pytest.raises((oc.InvalidOption, oc.ChannelUnavailable)):

@@ -23,7 +23,7 @@ TTL = 1.5
 
 
 class Renewals:
-    """An extension that tells of renewals, and holds them up or fails them."""
+    """An extension that records renewals, and can block them or make them fail."""
 
     def __init__(self) -> None:
         self.begun = threading.Semaphore(0)
@@ -62,7 +62,7 @@ class Renewals:
 
 @pytest.fixture
 def renewals() -> Iterator[Renewals]:
-    """Renewals that are let go at the end of the test, whatever held them up."""
+    """Renewals that are unblocked at the end of the test."""
     extension = Renewals()
     yield extension
     extension.may_go.set()
@@ -81,7 +81,7 @@ def gone(kind: str) -> bool:
 def test_a_lease_is_renewed_for_as_long_as_it_is_held(
     storage: Storage, renewals: Renewals, clock: ManualClock
 ) -> None:
-    """Beyond its ttl it is still held, and after the release nobody renews it."""
+    """It is held beyond its ttl, and not renewed after the release."""
     channel = storage.open(clock=clock, extensions=[renewals])
     other = storage.open(clock=clock)
     with channel.lock("nightly", ttl=TTL, keep_alive=True) as lease:
@@ -96,7 +96,7 @@ def test_a_lease_is_renewed_for_as_long_as_it_is_held(
 def test_leases_in_quick_succession_share_one_thread(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One thread watches over all of them, and ends when the channel closes."""
+    """One thread watches all of them, and ends when the channel is closed."""
     monkeypatch.setattr("ojobchannels.channels.keepalive._LONGEST_SLEEP", 3_600_000_000)
     channel = storage.open()
     watchers = set()
@@ -124,7 +124,7 @@ def test_a_lease_that_expires_soon_is_renewed_before_longer_ones(
 
 
 def test_renewals_come_at_thirds_of_the_ttl(storage: Storage, renewals: Renewals) -> None:
-    """By the host's own clock: not before, and before the second third is over."""
+    """By the host's clock: not before the first third, and before the end of the second."""
     channel = storage.open(extensions=[renewals])
     began = time.monotonic()
     with channel.lock("nightly", ttl=2.4, keep_alive=True):
@@ -146,7 +146,7 @@ def test_a_renewal_times_out_with_the_lease(
 
 
 def test_without_keep_alive_a_lease_expires(channel: oc.Channel) -> None:
-    """Nothing renews it, and no thread runs for it."""
+    """It is not renewed, and no thread runs for it."""
     lease = channel.lock("nightly", ttl=0.05)
     assert threads("keep-alive") == []
     with channel.lock("nightly", ttl=30, wait=10):
@@ -158,7 +158,7 @@ def test_without_keep_alive_a_lease_expires(channel: oc.Channel) -> None:
 def test_on_lost_runs_once_when_the_lock_was_force_released(
     storage: Storage, renewals: Renewals
 ) -> None:
-    """At the next renewal, on a thread of its own, with the lease; it stays lost."""
+    """At the next renewal, on another thread, with the lease; it stays lost."""
     channel = storage.open(extensions=[renewals])
     told: SimpleQueue[tuple[oc.Lease, str]] = SimpleQueue()
     lease = channel.lock(
@@ -183,7 +183,7 @@ def test_on_lost_runs_once_when_the_lock_was_force_released(
 def test_on_lost_comes_before_the_deadline_when_renewals_hang(
     storage: Storage, renewals: Renewals, clock: ManualClock
 ) -> None:
-    """The holder hears of it once, while its lease still lives."""
+    """The callback runs once, while the lease has not expired yet."""
     channel = storage.open(clock=clock, extensions=[renewals])
     renewals.may_go.clear()
     told: SimpleQueue[oc.Lease] = SimpleQueue()
@@ -203,7 +203,7 @@ def test_on_lost_comes_before_the_deadline_when_renewals_hang(
 
 
 def test_on_lost_is_not_called_for_a_release(storage: Storage, renewals: Renewals) -> None:
-    """Nor of a hand-over, nor of a close."""
+    """Nor for a hand-over, nor for a close."""
     channel = storage.open(extensions=[renewals])
     told: SimpleQueue[oc.Lease] = SimpleQueue()
     released, given, _ = (
@@ -223,7 +223,7 @@ def test_a_callback_that_blocks_or_fails_affects_no_other_lease(
     clock: ManualClock,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Other leases of the same channel are renewed meanwhile; the failure is logged."""
+    """Other leases of the same channel are renewed meanwhile; the error is logged."""
     channel = storage.open(clock=clock, extensions=[renewals])
     other = storage.open(clock=clock)
     blocked, told = threading.Event(), threading.Semaphore(0)
@@ -255,7 +255,7 @@ def test_a_callback_that_blocks_or_fails_affects_no_other_lease(
 def test_one_scheduler_thread_and_one_worker_per_channel(
     storage: Storage, renewals: Renewals, clock: ManualClock
 ) -> None:
-    """However many leases there are; and what is due at once goes out in one command."""
+    """For any number of leases; renewals that are due together are one command."""
     channels = [
         storage.open(f"{storage.name}-{n}", clock=clock, extensions=[renewals]) for n in range(3)
     ]
@@ -279,7 +279,7 @@ def test_one_scheduler_thread_and_one_worker_per_channel(
 def test_a_channel_that_hangs_does_not_delay_the_others(
     storage: Storage, clock: ManualClock
 ) -> None:
-    """Its leases are lost, those of other channels live on."""
+    """Its leases are lost, those of other channels are renewed."""
     hanging, fine = Renewals(), Renewals()
     hanging.may_go.clear()
     one = storage.open(f"{storage.name}-1", clock=clock, extensions=[hanging])
@@ -307,7 +307,7 @@ def test_a_renewal_that_failed_is_tried_again(
     failure: Exception,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Three failures in a row do not cost the lease, while there is time."""
+    """Three errors in a row do not lose the lease while there is time."""
     channel = storage.open(clock=clock, extensions=[renewals])
     renewals.failures = [failure] * 3
     with caplog.at_level(logging.WARNING, "ojobchannels"):
@@ -325,7 +325,7 @@ def test_a_renewal_that_failed_is_tried_again(
 def test_a_lease_shortened_by_extend_is_renewed_at_thirds_of_the_new_ttl(
     storage: Storage, renewals: Renewals, clock: ManualClock
 ) -> None:
-    """Keep-alive follows the ttl that was asked for last."""
+    """Keep-alive uses the ttl that was requested last."""
     channel = storage.open(clock=clock, extensions=[renewals])
     with channel.lock("nightly", ttl=60, keep_alive=True) as lease:
         lease.extend(TTL)
@@ -335,7 +335,7 @@ def test_a_lease_shortened_by_extend_is_renewed_at_thirds_of_the_new_ttl(
 
 
 def test_close_ends_the_renewals_of_the_channel(storage: Storage, renewals: Renewals) -> None:
-    """No thread stays behind."""
+    """No thread is left."""
     channel = storage.open(extensions=[renewals])
     channel.lock("nightly", ttl=TTL, keep_alive=True)
     renewals.wait_for(1)
@@ -345,7 +345,7 @@ def test_close_ends_the_renewals_of_the_channel(storage: Storage, renewals: Rene
 
 
 def test_on_lost_runs_once_when_extend_finds_the_loss(storage: Storage, clock: ManualClock) -> None:
-    """The owner hears of it both ways: by the error, and by the callback, one time."""
+    """The owner gets the error and the callback, once."""
     channel = storage.open(clock=clock)
     told: SimpleQueue[oc.Lease] = SimpleQueue()
     lease = channel.lock("nightly", ttl=60, on_lost=told.put)
@@ -362,7 +362,7 @@ def test_on_lost_runs_once_when_extend_finds_the_loss(storage: Storage, clock: M
 def test_a_locked_record_does_not_cost_the_other_leases(
     file_storage: Storage, renewals: Renewals, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A process that was stopped inside of one lock's file delays nobody else's renewal."""
+    """A process that was stopped while it held the record of one lock delays no other renewal."""
     channel = file_storage.open(clock=clock, extensions=[renewals])
     told: SimpleQueue[oc.Lease] = SimpleQueue()
     records = file_storage.path.with_name(f"{file_storage.path.name}.ojob") / "locks"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def test_on_lost_is_called_without_keep_alive_too(storage: Storage) -> None:
-    """Who does not renew still hears that the time is nearly over."""
+    """A holder without renewals is still informed before the lease expires."""
     channel = storage.open()
     told: SimpleQueue[oc.Lease] = SimpleQueue()
     lease = channel.lock("nightly", ttl=0.2, on_lost=told.put)
@@ -31,7 +31,7 @@ def test_on_lost_is_called_without_keep_alive_too(storage: Storage) -> None:
 
 
 def test_on_lost_is_called_before_the_deadline_that_extend_set(storage: Storage) -> None:
-    """A watched lease that is shortened ends for its owner when it does for others."""
+    """A watched lease that is shortened ends for its owner as it does for others."""
     channel = storage.open()
     told: SimpleQueue[float] = SimpleQueue()
     lease = channel.lock("nightly", ttl=60, on_lost=lambda _: told.put(time.monotonic()))
@@ -45,7 +45,7 @@ def test_on_lost_is_called_before_the_deadline_that_extend_set(storage: Storage)
 def test_extend_during_a_renewal_never_gives_a_deadline_that_is_too_late(
     storage: Storage, in_background: Callable[..., Future[Any]], ttl: float, late: bool
 ) -> None:
-    """Whichever reaches the storage first, the holder never counts on more than it has there."""
+    """Whichever reaches the storage first, the holder's deadline is never later than the stored one."""
     extending: list[Future[Any]] = []
     begun = threading.Event()
 
@@ -140,7 +140,7 @@ send("passed")
 def test_a_watched_lock_is_refused_if_no_thread_can_be_started(
     simple_storage: Storage, start_worker: Callable[..., Child]
 ) -> None:
-    """One clear error, the lock is free, and the next attempt goes well once there are threads."""
+    """One clear error, the lock is free, and the next attempt succeeds once there are threads."""
     worker = start_worker(NO_THREADS + REFUSED, simple_storage)
     for _ in range(2):
         message = worker.receive()
@@ -153,6 +153,6 @@ def test_a_watched_lock_is_refused_if_no_thread_can_be_started(
 def test_keep_alive_survives_a_shortage_of_threads(
     simple_storage: Storage, start_worker: Callable[..., Child]
 ) -> None:
-    """A renewal that got no thread is tried again, and a loss is told all the same."""
+    """A renewal without a thread is tried again, and a loss is reported all the same."""
     worker = start_worker(NO_THREADS + TRIED_AGAIN, simple_storage)
     assert worker.receive() == "passed"

@@ -26,7 +26,7 @@ LONG_ENOUGH = 30.0
 
 
 class Troubles:
-    """An extension of a handle whose storage cannot be read for a while."""
+    """An extension that makes the storage unreadable for a while."""
 
     def __init__(self) -> None:
         self.on = False
@@ -43,7 +43,7 @@ class Troubles:
 def test_more_changes_than_are_kept_for_a_slow_callback_are_told_as_a_resync(
     simple_storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Then what differs from what was told, once for each key, and each change again."""
+    """Then the differences from what was delivered, once per key, and later each change again."""
     monkeypatch.setattr(changes, "LONGEST_BACKLOG", 10)
     channel, heard = simple_storage.open(), Heard()
     called, go_on = threading.Event(), threading.Event()
@@ -77,7 +77,7 @@ def test_more_changes_than_are_kept_for_a_slow_callback_are_told_as_a_resync(
 def test_changes_while_the_storage_cannot_be_read_are_told_afterwards(
     shared_storage: Storage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """After a `resync`; the trouble is logged once."""
+    """After a `resync`; the error is logged once."""
     troubles, heard = Troubles(), Heard()
     listening = shared_storage.open(extensions=[troubles])
     writing = shared_storage.open()
@@ -96,7 +96,7 @@ def test_changes_while_the_storage_cannot_be_read_are_told_afterwards(
 
 
 def test_a_file_that_a_person_mends_tells_of_it(tmp_path: Path) -> None:
-    """The callback gets what the editor saved."""
+    """The callback gets the saved content."""
     file, heard = tmp_path / "orders.json", Heard()
     with oc.open_channel("orders", type="file", file=file) as channel:
         channel.set("key", "old")
@@ -110,7 +110,7 @@ def test_a_file_that_a_person_mends_tells_of_it(tmp_path: Path) -> None:
 def test_a_key_that_is_taken_out_and_stored_again_is_told_once_at_least(
     shared_storage: Storage,
 ) -> None:
-    """With its latest value, however often it came and went between two looks."""
+    """With its latest value, however often it changed between two reads."""
     channel, heard = shared_storage.open(), Heard()
     with channel.subscribe(heard):
         for n in range(20):
@@ -123,7 +123,7 @@ def test_a_key_that_is_taken_out_and_stored_again_is_told_once_at_least(
 
 
 def test_a_forked_child_has_no_subscription(storage: Storage, start_worker: StartWorker) -> None:
-    """It may close it all the same; the parent's goes on."""
+    """It may close it all the same; that of the parent continues."""
     worker = start_worker(
         """
 import os, threading, traceback, warnings
@@ -164,7 +164,7 @@ subscription.close()
 def test_without_a_thread_there_is_no_subscription(
     simple_storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It says so, and leaves nothing behind that would collect changes."""
+    """The error says so, and no feed is left that collects changes."""
 
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -192,7 +192,7 @@ def test_a_backend_that_tells_of_no_changes_refuses(
 
 
 def test_a_subscription_tells_whether_it_has_ended(channel: oc.Channel) -> None:
-    """Also in what people see of it; closing twice is nothing."""
+    """Also in its `repr`; closing twice does nothing."""
     with channel.subscribe(print) as subscription:
         told = [(subscription.closed, repr(subscription))]
     subscription.close()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def test_the_error_for_an_unknown_type_lists_the_known_types() -> None:
-    """So that a slip of the pen is seen at once."""
+    """So that a typing error is found at once."""
     with pytest.raises(oc.UnknownChannelType) as unknown:
         oc.open_channel("test", type="dbb")
     assert unknown.value.type == "dbb"
@@ -32,7 +32,7 @@ def test_the_error_for_an_unknown_type_lists_the_known_types() -> None:
 
 @pytest.mark.parametrize("text", ["db", "no url", "/path/to/x.db", "x.db", ""])
 def test_the_error_for_a_missing_scheme_shows_an_example(text: str) -> None:
-    """A type or a path in its place is a likely slip."""
+    """A type or a path instead of a URL is a likely mistake."""
     with pytest.raises(oc.InvalidOption, match="has no scheme; write one such as sqlite:///"):
         oc.open_channel("test", text)
 
@@ -78,7 +78,7 @@ def test_the_three_ways_to_open_a_channel_are_equivalent(
 
 
 def test_the_default_type_is_simple_with_one_store_per_name(clock: ManualClock) -> None:
-    """In every form; until `destroy`, through however many handles."""
+    """In every form; until `destroy`, for any number of handles."""
     name = f"test-{os.urandom(6).hex()}"
     forms: list[Callable[[], oc.Channel]] = [
         lambda: oc.open_channel(name),
@@ -135,7 +135,7 @@ def test_the_error_for_a_wrong_option_has_a_hint(
     options: dict[str, Any],
     parts: list[str],
 ) -> None:
-    """What is wrong, for which type, and what was probably meant; nothing is made."""
+    """It says what is wrong, for which type, with a suggestion; nothing is created."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(oc.InvalidOption) as invalid:
         oc.open_channel("test", config, **options)
@@ -145,7 +145,7 @@ def test_the_error_for_a_wrong_option_has_a_hint(
 
 
 def test_options_in_urls_are_converted_from_strings(tmp_path: Path) -> None:
-    """Numbers and booleans; what was no text keeps its meaning."""
+    """Numbers and booleans; values that are not strings are not converted."""
     for query in ("durable=false&timeout=1", "durable=true", "timeout=0.5"):
         oc.open_channel("test", f"sqlite:///{tmp_path}/{len(query)}.db?{query}").close()
     oc.open_channel("test", type="db", file=str(tmp_path / "x.db"), timeout=3).close()
@@ -155,7 +155,7 @@ def test_options_in_urls_are_converted_from_strings(tmp_path: Path) -> None:
 def test_file_and_db_refuse_to_open_on_windows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, type: str
 ) -> None:
-    """They are for POSIX hosts; the message names what works."""
+    """They are for POSIX hosts; the message names alternatives."""
     monkeypatch.setattr(sys, "platform", "win32")
     with pytest.raises(oc.NotSupported, match="Windows") as refused:
         oc.open_channel("test", type=type, file=tmp_path / "x")
@@ -185,7 +185,7 @@ ATTEMPTS: list[tuple[Any, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("config", "options"), ATTEMPTS, ids=range(len(ATTEMPTS)))
 def test_no_message_quotes_a_password(config: Any, options: dict[str, Any]) -> None:
-    """Neither of a URL, in whatever place it stands by mistake, nor of an option."""
+    """Neither of a URL, even in the wrong argument, nor of an option."""
     with pytest.raises(oc.ChannelError) as told:
         oc.open_channel("x", config, **options)
     for part in (SECRET, "pa55", "w@rd", "@rd"):
@@ -193,7 +193,7 @@ def test_no_message_quotes_a_password(config: Any, options: dict[str, Any]) -> N
 
 
 def test_no_message_quotes_a_token(simple_storage: Storage) -> None:
-    """A lease document that lacks something still proves ownership."""
+    """An incomplete lease document still contains the token."""
     with pytest.raises(oc.InvalidOption, match="'name'") as told:
         simple_storage.open().lease_from({"token": SECRET})
     assert SECRET not in str(told.value)
@@ -201,7 +201,7 @@ def test_no_message_quotes_a_token(simple_storage: Storage) -> None:
 
 @pytest.mark.parametrize("value", [SECRET, 5, {"redis": SECRET}], ids=repr)
 def test_the_value_of_a_secret_option_is_never_quoted(value: object) -> None:
-    """The message tells its type alone."""
+    """The message gives only its type."""
     options = (oc.Option("password", bytes, "password of the user", secret=True),)
     type = oc.ChannelType("test", "for the test", lambda *_: object(), options)
     with pytest.raises(oc.InvalidOption, match="expects bytes, not a value of type") as told:

@@ -48,7 +48,7 @@ def ojobchannels_channel_types():
 
 
 class Site:
-    """A folder of installed distributions, and a Python that has it on its path."""
+    """A folder of installed distributions, on the path of a new interpreter."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -110,7 +110,7 @@ def site(tmp_path: Path) -> Site:
 
 
 def test_a_backend_of_an_installed_distribution_is_found(site: Site) -> None:
-    """By its type, by a mapping and by its URL scheme; it works like any other."""
+    """By its type, by a mapping and by its URL scheme; it works like any other type."""
     site.install("acme-channels", "acme")
     assert site.run(
         """
@@ -167,7 +167,7 @@ tell(steps)
 def test_a_broken_plugin_raises_only_when_its_type_is_opened(
     site: Site, source: str, reason: str
 ) -> None:
-    """Other types work as if it were not there; its own names distribution and exception."""
+    """Other types are not affected; the error of its own type gives distribution and exception."""
     site.install("acme-channels", "acme", source)
     site.install("fine-channels", "fine")
     if not source:
@@ -194,7 +194,7 @@ tell([works, failures, error_of(lambda: oc.open_channel("test", type="acme", ser
 
 
 def test_a_type_of_two_distributions_raises_an_error_with_both_names(site: Site) -> None:
-    """Where it is asked for, by name or by scheme; all other types work."""
+    """When it is opened by name or by scheme; all other types work."""
     site.install("acme-channels", "acme")
     site.install("rival-channels", "acme")
     conflicts, by_name, by_scheme, other = site.run(
@@ -215,7 +215,7 @@ tell([registry().conflicts(),
 
 
 def test_a_plugin_cannot_replace_a_built_in_type(site: Site) -> None:
-    """It is a conflict like any other, and names ojobchannels itself."""
+    """It is a conflict like any other, and the error names ojobchannels itself."""
     site.install("acme-channels", "db")
     kind, message = site.run('tell(error_of(lambda: oc.open_channel("test", type="db", file="x")))')
     assert kind == "DuplicateChannelType"
@@ -225,7 +225,7 @@ def test_a_plugin_cannot_replace_a_built_in_type(site: Site) -> None:
 
 @pytest.mark.parametrize("disable", ["rival-channels", " other , rival-channels,", "rival"])
 def test_plugins_can_be_disabled(site: Site, disable: str) -> None:
-    """By distribution or entry point, several separated by commas: they are not even imported."""
+    """By distribution or entry point, separated by commas: they are not imported."""
     site.install("acme-channels", "acme")
     site.install("rival-channels", "acme", "1 / 0", "rival")
     assert site.run(
@@ -235,7 +235,7 @@ def test_plugins_can_be_disabled(site: Site, disable: str) -> None:
 
 
 def test_a_distribution_that_is_on_the_path_twice_counts_once(site: Site, tmp_path: Path) -> None:
-    """As an editable install beside an installed one; the first on the path wins."""
+    """Such as an editable install beside an installed one; the first on the path is used."""
     site.install("acme-channels", "acme")
     again = Site(tmp_path / "again")
     again.install("acme-channels", "acme")
