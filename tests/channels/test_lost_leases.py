@@ -45,7 +45,7 @@ def test_on_lost_is_called_before_the_deadline_that_extend_set(storage: Storage)
 def test_extend_during_a_renewal_never_gives_a_deadline_that_is_too_late(
     storage: Storage, in_background: Callable[..., Future[Any]], ttl: float, late: bool
 ) -> None:
-    """Whichever reaches the storage first, the holder's deadline is never later than the stored one."""
+    """The holder's deadline is never later than the stored one, whichever request is first."""
     extending: list[Future[Any]] = []
     begun = threading.Event()
 
