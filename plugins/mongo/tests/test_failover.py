@@ -80,54 +80,6 @@ def step_down(server: MongoServer, seconds: int = 1) -> None:
         client.admin.command({"replSetStepDown": seconds, "force": True})
 
 
-def second_of(server: MongoServer) -> int:
-    """The second that the server's clock shows."""
-    with pymongo.MongoClient[dict[str, Any]](server.url) as client:
-        return int(client.admin.command("hello")["localTime"].timestamp())
-
-
-def test_what_was_written_is_there_after_a_crash(own_server: MongoServer) -> None:
-    """Documents, their order, marks and locks: whatever a call returned from."""
-    with oc.open_channel("orders", own_server.url, timeout=30) as channel:
-        lease = channel.lock("nightly", ttl=120)
-        for number in range(20):
-            channel.set(number, number, fence=lease.fence)
-        # A server alone counts anew within the second; see "Order" in the guide.
-        last = second_of(own_server)
-        own_server.kill()
-        own_server.start()
-        own_server.wait_until(lambda: second_of(own_server) > last, "let a second pass")
-        assert channel.get_all() == list(range(20))
-        channel.set(0, "again")
-        assert channel.get_keys() == [*range(1, 20), 0]
-        assert channel.try_lock("nightly", ttl=1) is None
-        with pytest.raises(oc.StaleFence):
-            channel.set(1, "late", fence=lease.fence - 1)
-        lease.extend()
-        lease.release()
-        with channel.lock("nightly", ttl=30) as later:
-            assert later.fence > lease.fence
-
-
-def test_calls_wait_for_a_server_that_restarts(
-    own_server: MongoServer, in_background: Background
-) -> None:
-    """Those that begin while it is away too; once it answers, they are done in a moment."""
-    with oc.open_channel("orders", own_server.url, timeout=30) as channel:
-        channel.set("key", 0)
-        own_server.shut_down()
-        calls = [
-            in_background(channel.get, "key"),
-            in_background(channel.set, "other", 1),
-            in_background(channel.lock, "nightly", ttl=60),
-            in_background(channel.pop),
-        ]
-        own_server.start()
-        began = time.monotonic()
-        assert [call.exception(30) for call in calls] == [None] * 4
-        assert time.monotonic() - began < 15  # of the 30 that they have
-
-
 def test_a_primary_that_steps_down_is_waited_for(
     replica_set: MongoServer, in_background: Background
 ) -> None:

@@ -1,47 +1,30 @@
-"""Exclusivity under fire: processes killed and stopped, connections cut, the server restarted."""
+"""Exclusivity while processes are killed and stopped, connections cut, and the server restarted."""
 
 from __future__ import annotations
 
 import pytest
 
 from ojobchannels.testing.servers import RedisServer, or_skip
-from ojobchannels.testing.torture.arenas import open_arena
 from ojobchannels.testing.torture.plan import Plan
-from ojobchannels.testing.torture.result import Result
-from ojobchannels.testing.torture.runner import torture
+from ojobchannels.testing.torture.proving import prove_exclusion, prove_late_holders
 
 FAULTS = ("kill", "stop", "cut", "reset", "delay", "restart")
 
 
-def run(plan: Plan) -> Result:
-    """Tortures a server of its own, which stands behind a proxy so that all can be broken."""
-    with or_skip(), open_arena("redis") as arena:
-        return torture(arena, plan)
-
-
-def test_sections_exclude_each_other_under_fire() -> None:
-    """Eight processes on four locks, some hundred sections, in any state of disrepair."""
-    result = run(Plan(sections=500, faults=FAULTS, pause=0.15))
-    assert result.faults == [], result.lines()
-    assert result.sections >= 500
+def test_sections_exclude_each_other_during_faults() -> None:
+    """Eight processes on four locks, some hundred sections, and faults of every kind."""
+    prove_exclusion("redis", Plan(sections=500, faults=FAULTS, pause=0.15))
 
 
 @pytest.mark.torture
 def test_ten_thousand_sections() -> None:
-    """Eight processes, killed and stopped at work, with nothing between them and the server."""
-    with or_skip(), RedisServer() as server, open_arena(server.url) as arena:
-        result = torture(arena, Plan(sections=10_000, faults=("kill", "stop"), pause=0.5))
-    assert result.faults == [], result.lines()
-    assert result.sections >= 10_000
-    assert result.done["kill"] > 0
+    """Eight processes, killed and stopped at work, connected to the server without a proxy."""
+    with or_skip(), RedisServer() as server:
+        plan = Plan(sections=10_000, faults=("kill", "stop"), pause=0.5)
+        assert prove_exclusion(server.url, plan).done["kill"] > 0
 
 
 @pytest.mark.torture
-def test_holders_that_are_late_are_told_and_refused() -> None:
-    """All that can break does, until some holder was late, was told, and had writes refused."""
-    told = refused = 0
-    while not (told and refused):  # it is chance where in a section a holder is stopped
-        result = run(Plan(sections=1_000, faults=FAULTS, ttl=0.4))
-        assert result.faults == [], result.lines()
-        told += result.told
-        refused += result.refused
+def test_late_holders_are_informed_and_refused() -> None:
+    """Under faults of every kind, until a late holder was informed and had a write refused."""
+    prove_late_holders("redis", Plan(sections=1_000, faults=FAULTS, ttl=0.4))
