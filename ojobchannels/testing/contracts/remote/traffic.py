@@ -9,7 +9,7 @@ import pytest
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.errors import LockBusy
-from ojobchannels.testing.contracts.remote.base import NetworkContract, put_two
+from ojobchannels.testing.contracts.remote.base import NetworkContract
 from ojobchannels.testing.fixtures.shared_servers import SharedServer
 from ojobchannels.testing.kit.subject import Subject
 from ojobchannels.testing.proxy import Proxy
@@ -45,7 +45,9 @@ class TrafficContract(NetworkContract):
     @pytest.fixture
     def counted(self, ojob_server: SharedServer, subject: Subject, behind: Subject) -> Channel:
         """A channel through the proxy, connected, on which only calls send requests."""
-        put_two(subject.open())
+        direct = subject.open()
+        direct.set("key", 1)
+        direct.lock("held", ttl=60)
         behind.options["url"] = ojob_server.quiet(behind.options["url"])
         channel = behind.open()
         channel.get("key")
