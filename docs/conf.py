@@ -1,4 +1,4 @@
-"""Settings of the documentation: Sphinx, MyST Markdown, the furo theme; no network needed."""
+"""Sphinx configuration: MyST Markdown, the furo theme; needs no network."""
 
 import builtins
 import sys
@@ -18,7 +18,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
 ]
-exclude_patterns = ["_build", "examples", "reference/speed"]  # parts that pages include
+exclude_patterns = ["_build", "changes", "examples", "reference/speed"]  # not pages
 
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
@@ -29,14 +29,18 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True  # attributes are listed once, also where the class annotates them
 
-# References to our own names must resolve. Those of the standard library and of the packages that
-# we stand on are shown without a link, since looking them up would need a network; so are private
-# ones, which are type variables of decorators.
-_elsewhere = [*sorted(sys.stdlib_module_names), "click", "pluggy", "pydantic", "tinydb"]
+# References to our own names must resolve. Names of the standard library and of our dependencies
+# are shown without a link, since resolving them would need a network. So are private names, which
+# are type variables of decorators.
+_external = [*sorted(sys.stdlib_module_names), "click", "pluggy", "pydantic", "tinydb"]
 nitpick_ignore_regex = [
-    ("py:.*", rf"({'|'.join(_elsewhere)})(\..+)?"),
+    ("py:.*", rf"({'|'.join(_external)})(\..+)?"),
     ("py:.*", rf"({'|'.join(name for name in dir(builtins) if name.isidentifier())})"),
     ("py:.*", r"(ojobchannels\.(.+\.)?)?_\w+"),
+    (
+        "py:class",
+        r"ojobchannels\.channels\.documents\.DocumentStore",
+    ),  # what a Channel inherits from
 ]
 
 html_theme = "furo"
@@ -45,13 +49,13 @@ html_copy_source = False
 
 
 def _link_to_errors(app: Any, _env: Any, node: Any, contnode: Any) -> Any:
-    """Leads from the name of an error to the page that lists them all."""
-    named = getattr(errors, node["reftarget"].rpartition(".")[2], None)
-    if isinstance(named, type) and issubclass(named, errors.ChannelError):
+    """Link the name of an error to the page that lists all errors."""
+    error = getattr(errors, node["reftarget"].rpartition(".")[2], None)
+    if isinstance(error, type) and issubclass(error, errors.ChannelError):
         return make_refnode(app.builder, node["refdoc"], "reference/errors", "", contnode)
     return None
 
 
 def setup(app: Any) -> None:
-    """Called by Sphinx."""
+    """Connect the handler; called by Sphinx."""
     app.connect("missing-reference", _link_to_errors)

@@ -1,6 +1,6 @@
-"""Writes what the model says of job files into the reference: tables of keys, and the JSON Schema.
+"""Write the model of job files into the reference: the tables of keys, and the JSON Schema.
 
-Call it after a change of the model: ``python docs/keys.py``. A test tells when that was forgotten.
+Run it after a change of the model: ``python docs/keys.py``. A test fails if that was forgotten.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _WORDS: Final = {
 
 
 def filled(page: str) -> str:
-    """Returns a page with the tables between its marks made anew."""
+    """Return a page with the tables between its marks replaced."""
     return _REGION.sub(_region, page)
 
 
 def schema_text() -> str:
-    """Returns the schema as it is published."""
+    """Return the published schema."""
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
@@ -51,8 +51,8 @@ def _keys(spec: type[Spec]) -> str:
     for name, field in spec.model_fields.items():
         key = field.alias or name
         value = _kind(schema["properties"][key])
-        given = field.get_default(call_default_factory=True)
-        default = "required" if field.is_required() else _default(given)
+        value_default = field.get_default(call_default_factory=True)
+        default = "required" if field.is_required() else _default(value_default)
         rows.append(f"| `{key}` | {value} | {default} | {field.description} |")
     return "\n".join(rows) + "\n"
 
@@ -65,12 +65,12 @@ def _refused(advice: Mapping[str, str]) -> str:
 
 def _kind(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
-        return ", ".join(f"`{one}`" for one in schema["enum"])
+        return ", ".join(f"`{value}`" for value in schema["enum"])
     if "$ref" in schema or "allOf" in schema:
         return "a map"
     if "anyOf" in schema:
-        kinds = [_kind(one) for one in schema["anyOf"]]
-        return " or ".join(dict.fromkeys(one for one in kinds if one))
+        kinds = [_kind(option) for option in schema["anyOf"]]
+        return " or ".join(dict.fromkeys(kind for kind in kinds if kind))
     if schema.get("type") == "array":
         inner = _kind(schema.get("items", {})).removeprefix("a ")
         return f"a list of {inner}s" if inner in ("text", "map") else "a list"

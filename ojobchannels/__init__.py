@@ -1,7 +1,7 @@
-"""Locks that hold and runs that leave a record: channels over many backends, and a job manager.
+"""Named locks, key/value channels over many backends, and a job manager that records its runs.
 
-The names load when they are asked for, so that a test run that only finds the package, through its
-pytest plugin, pays for none of them.
+The names are imported when they are first used, so that a test run that merely loads the pytest
+plugin of this package does not pay for them.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ __all__ = [
 
 moved.install()
 
-# Where they are found, the cheapest first.
-_HOMES = (
+# The modules that define the names, the cheapest to import first.
+_MODULES = (
     "errors",
     "documents",
     "ojob.languages",
@@ -136,8 +136,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version(__name__)
-    for home in _HOMES if name in __all__ else ():
-        module = import_module(f"{__name__}.{home}")
+    for path in _MODULES if name in __all__ else ():
+        module = import_module(f"{__name__}.{path}")
         if hasattr(module, name):
             globals()[name] = getattr(module, name)
             return globals()[name]

@@ -1,4 +1,4 @@
-"""``python -m ojobchannels`` is the command ``ojob``."""
+"""Run the command ``ojob`` with ``python -m ojobchannels``."""
 
 from ojobchannels.cli import main
 

@@ -1,8 +1,8 @@
-"""What a backend tells of changes: a feed, from which one subscription takes what is new.
+"""How a backend reports changes: a feed, from which one subscription takes the news.
 
-There are two kinds. One tells of each change, in order (the capability `events_every`); a `Backlog`
-keeps them until they are taken. The other tells only that something changed, and the subscription
-itself reads what (the capability `events_coalesced`).
+There are two kinds of feed. One reports each change, in order (the capability ``events_every``); a
+`Backlog` keeps the changes until they are taken. The other reports only that something changed, and
+the subscription reads the entries itself (the capability ``events_coalesced``).
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ LONGEST_BACKLOG: Final = 10_000
 
 
 class Change(NamedTuple):
-    """What the callback of a subscription gets.
+    """A change, as the callback of a subscription gets it.
 
     Attributes:
-        op: ``set``, ``unset``, or ``resync``: changes may have been missed, and what differs from
-            what was told follows, key by key.
+        op: ``set``, ``unset``, or ``resync``: changes may have been missed, and the differences
+            from what was delivered before follow, key by key.
         key: The key as it was written; None for ``resync``.
-        value: What was stored; None for the others.
-        position: Where the entry stands in the order of change, if that is known.
+        value: The stored value; None for ``unset`` and ``resync``.
+        position: The position of the entry in the order of change, or None if it is not known.
     """
 
     op: Literal["set", "unset", "resync"]
@@ -36,12 +36,12 @@ class Change(NamedTuple):
 
 
 class News(NamedTuple):
-    """What is new since a feed was asked last.
+    """The result of `Feed.take`: the news since the last call.
 
     Attributes:
-        changes: Each change, in order, where the feed tells them.
-        look: Whether something changed that has to be read.
-        gap: Whether changes may have been missed; then all is read and compared.
+        changes: Each change, in order, if the feed reports them.
+        look: Whether something changed that the subscription has to read.
+        gap: Whether changes may have been missed; then all entries are read and compared.
     """
 
     changes: Sequence[Change] = ()
@@ -50,26 +50,26 @@ class News(NamedTuple):
 
 
 class Feed(Protocol):
-    """What the hook ``subscribe`` answers; one thread at a time asks it."""
+    """The result of the hook ``subscribe``; used by one thread at a time."""
 
     @property
     def pause(self) -> float | None:
-        """After how many seconds to ask although nothing rang; None for never."""
+        """Seconds after which to call `take` although `ring` was not called; None for never."""
 
     def take(self) -> News:
-        """Returns what is new, without waiting for it."""
+        """Return the news, without waiting for any."""
 
     def close(self) -> None:
-        """Ends it; a second time does nothing."""
+        """End the feed; a second call does nothing."""
 
 
 class Backlog:
-    """A feed of each change, up to a limit; beyond it they are dropped, and a gap is told.
+    """A feed of each change; beyond 10,000 waiting changes it drops them and reports a gap.
 
     Args:
-        ring: What the hook was given.
+        ring: The argument of the hook.
         leave: Called by `close`, with the backlog.
-        read: Makes of what was told what the callback gets, on the thread of the subscription.
+        read: Converts an added change to the one for the callback, on the subscription's thread.
     """
 
     pause: Final = None
@@ -83,41 +83,41 @@ class Backlog:
         self._ring = ring
         self._read = read
         self._leave = leave
-        self._told: deque[Change] = deque()
+        self._changes: deque[Change] = deque()
         self._gap = False
 
     def add(self, change: Change) -> None:
-        """Takes note of a change."""
-        if len(self._told) >= LONGEST_BACKLOG:
+        """Add a change."""
+        if len(self._changes) >= LONGEST_BACKLOG:
             self._gap = True
         else:
-            self._told.append(change)
+            self._changes.append(change)
         self._ring()
 
     def miss(self) -> None:
-        """Takes note that changes may have been missed."""
+        """Record that changes may have been missed."""
         self._gap = True
         self._ring()
 
     def take(self) -> News:
-        """Returns the changes so far; none where some are missing, since all is read then."""
+        """Return the changes so far; none after a gap, because all entries are read then."""
         gap, self._gap = self._gap, False
         if gap:
-            self._told.clear()
-        changes = [self._read(self._told.popleft()) for _ in range(len(self._told))]
+            self._changes.clear()
+        changes = [self._read(self._changes.popleft()) for _ in range(len(self._changes))]
         return News(changes, gap=gap)
 
     def close(self) -> None:
-        """Has no more changes told."""
+        """Stop adding changes."""
         self._leave(self)
 
 
 class Versions:
-    """A feed that looks now and then whether a version is another one; each look has to be cheap.
+    """A feed that polls a version of the channel's documents; reading the version must be cheap.
 
     Args:
-        read: Returns the present version of the channel's documents.
-        pause: Seconds between two looks.
+        read: Returns the current version.
+        pause: Seconds between two reads.
     """
 
     def __init__(self, read: Callable[[], object], pause: float) -> None:
@@ -126,19 +126,21 @@ class Versions:
         self._seen = read()
 
     def take(self) -> News:
-        """Returns whether the version is another one."""
+        """Return whether the version has changed."""
         before, self._seen = self._seen, self._read()
         return News(look=self._seen != before)
 
     def close(self) -> None:
-        """There is nothing to give back."""
+        """Do nothing: there are no resources."""
 
 
-def started(channel: str, name: str, work: Callable[..., None], *args: Any) -> threading.Thread:
-    """Starts a thread of a subscription.
+def start_thread(
+    channel: str, name: str, work: Callable[..., None], *args: Any
+) -> threading.Thread:
+    """Start a daemon thread of a subscription.
 
     Raises:
-        ChannelUnavailable: The system has none left.
+        ChannelUnavailable: The system refuses another thread.
     """
     thread = threading.Thread(target=work, args=args, name=name, daemon=True)
     try:
@@ -146,7 +148,7 @@ def started(channel: str, name: str, work: Callable[..., None], *args: Any) -> t
     except RuntimeError as error:
         raise ChannelUnavailable(
             channel,
-            f"there is no thread for a subscription: {error}",
+            f"no thread can be started for a subscription: {error}",
             "raise the limit of threads, or close subscriptions that are not needed",
         ) from error
     return thread

@@ -1,4 +1,4 @@
-"""Keys, values and matches: what may be stored, and when two documents are the same."""
+"""Keys, values and matches: the documents that may be stored, and when two are equal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _encoder(sort_keys: bool) -> Callable[[Document], str]:
         check_circular=False,
         sort_keys=sort_keys,
     )
-    # JSONEncoder.encode makes this very object anew in each call, at twice the cost of using it.
+    # JSONEncoder.encode creates this object in each call, which doubles the time of encoding.
     make: Any = getattr(json.encoder, "c_make_encoder", None)
     if make is None:
         return standard.encode
@@ -40,15 +40,15 @@ def _encoder(sort_keys: bool) -> Callable[[Document], str]:
 
 _encode_sorted: Final = _encoder(sort_keys=True)
 encode: Final = _encoder(sort_keys=False)
-"""Writes a checked document as compact JSON text."""
+"""Return a checked document as compact JSON text."""
 
 _decoder: Final[Any] = json.JSONDecoder()
 _scan: Final[Callable[[str, int], tuple[Document, int]]] = _decoder.scan_once
 
 
 def decode(text: str) -> Document:
-    """Reads JSON text."""
-    # JSONDecoder.decode looks for blanks around it first, which takes half as long as to read it.
+    """Return the document of a JSON text."""
+    # JSONDecoder.decode first skips white space, which takes half as long as the decoding itself.
     try:
         document, end = _scan(text, 0)
     except StopIteration:
@@ -57,24 +57,24 @@ def decode(text: str) -> Document:
 
 
 def decode_all(texts: Iterable[str]) -> list[Document]:
-    """Reads several JSON texts in one go, which takes half the time of one after the other."""
+    """Return the documents of several JSON texts; one call takes half the time of many."""
     texts = list(texts)
     with suppress(ValueError):
         documents: list[Document] = json.loads(f"[{','.join(texts)}]")
-        if len(documents) == len(texts):  # else one of them is no text of one document
+        if len(documents) == len(texts):  # otherwise a text is not exactly one document
             return documents
     return [decode(text) for text in texts]
 
 
 class Key(str):
-    """The canonical text of a key, by which keys are compared, with the key as it was written."""
+    """The canonical text of a key, by which keys are compared; `document` is the key as written."""
 
     __slots__ = ("document",)
     document: Document
 
 
 class Item(tuple[Document, Document]):
-    """A key and value pair that knows its position in the order of change.
+    """A pair of key and value, with its position in the order of change.
 
     Example:
         >>> item = Item("a", 1, position=7)
@@ -86,29 +86,29 @@ class Item(tuple[Document, Document]):
     position: int
 
     def __new__(cls, key: Document, value: Document, position: int) -> Item:
-        """Makes a pair with its position."""
+        """Create a pair with its position."""
         item = super().__new__(cls, (key, value))
         item.position = position
         return item
 
 
 def page_of(rows: Iterable[tuple[str, str, int]], match: Document, limit: int) -> list[Item]:
-    """Returns the first items of some rows, each key, value and position, whose value matches."""
+    """Return the first `limit` items whose value matches, from rows of key, value and position."""
     if match is None:
-        taken = list(islice(rows, limit))
-        keys, values = decode_all(row[0] for row in taken), decode_all(row[1] for row in taken)
-        return list(map(Item, keys, values, (row[2] for row in taken)))
+        page = list(islice(rows, limit))
+        keys, values = decode_all(row[0] for row in page), decode_all(row[1] for row in page)
+        return list(map(Item, keys, values, (row[2] for row in page)))
     parts = parts_of_text(match)
-    found = (
+    matching = (
         Item(decode(key), value, position)
         for key, text, position in rows
         if all(part in text for part in parts) and matches(match, value := decode(text))
     )
-    return list(islice(found, limit))
+    return list(islice(matching, limit))
 
 
 def values_of(texts: Iterable[str], match: Document) -> list[Document]:
-    """Returns the values of some texts, in their order, that match."""
+    """Return the values of JSON texts that match, in the same order."""
     if match is None:
         return decode_all(texts)
     parts = parts_of_text(match)
@@ -117,9 +117,10 @@ def values_of(texts: Iterable[str], match: Document) -> list[Document]:
 
 
 def parts_of_text(match: Document) -> list[str]:
-    """Returns what stands in the text of each value that matches, as `encode` writes it.
+    """Return strings that the text of every matching value contains, as `encode` writes it.
 
-    To look for it takes a tenth of the time of reading the text. A number has no one text.
+    Searching for them takes a tenth of the time of decoding the text. Numbers are left out, since
+    equal numbers may have different texts.
 
     Example:
         >>> parts_of_text({"state": {"code": 1, "text": "new"}})
@@ -134,8 +135,8 @@ def parts_of_text(match: Document) -> list[str]:
     return parts
 
 
-class _Fault(Exception):
-    """Why a document is refused; `path` grows while the walk unwinds."""
+class _NotJson(Exception):
+    """Why a document is refused; `path` grows from the inside out."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -144,36 +145,36 @@ class _Fault(Exception):
 
 
 def check_key(document: Document) -> Key:
-    """Checks a key and returns its canonical form.
+    """Check a key and return its canonical form.
 
     Maps are compared without regard to order, ``1`` equals ``1.0`` and ``-0.0`` equals ``0``, while
     ``1``, ``"1"`` and ``True`` are three keys.
 
     Raises:
-        InvalidKey: It is no key; the message names the place.
+        InvalidKey: The document is not a valid key; the message gives the path.
     """
     if document is None or isinstance(document, list):
         kind = "null" if document is None else "a list"
-        raise InvalidKey("$", f"{kind} is no key")
+        raise InvalidKey("$", f"{kind} is not a valid key")
     try:
         _check_document(document)
-    except _Fault as fault:
-        raise InvalidKey(f"${fault.path}", fault.reason) from None
+    except _NotJson as error:
+        raise InvalidKey(f"${error.path}", error.reason) from None
     key = Key(_canonical(document))
     key.document = document
     return key
 
 
 def check_value(document: Document) -> None:
-    """Checks that a value is a JSON document of at most 100 levels.
+    """Check that a value is a JSON document of at most 100 levels.
 
     Raises:
-        InvalidValue: It is not; the message names the place.
+        InvalidValue: It is not; the message gives the path.
     """
     try:
         _check_document(document)
-    except _Fault as fault:
-        raise InvalidValue(f"${fault.path}", fault.reason) from None
+    except _NotJson as error:
+        raise InvalidValue(f"${error.path}", error.reason) from None
 
 
 def json_or_repr(value: Any) -> Document:
@@ -186,7 +187,11 @@ def json_or_repr(value: Any) -> Document:
 
 
 def check_name(what: str, name: object) -> str:
-    """Checks the name of a channel or lock: 1 to 4096 bytes of UTF-8 without NUL."""
+    """Return the name of a channel or lock if it is 1 to 4096 bytes of UTF-8 without NUL.
+
+    Raises:
+        InvalidName: It is not; `what` says whose name it is.
+    """
     if not isinstance(name, str):
         raise InvalidName(what, name, f"it is {_kind(name)}, not a string")
     if not name:
@@ -203,7 +208,7 @@ def check_name(what: str, name: object) -> str:
 
 
 def matches(match: Document, value: Document) -> bool:
-    """Tells whether a value matches: maps as subsets, recursively, everything else exactly.
+    """Return whether a value matches: maps as subsets, recursively, everything else exactly.
 
     Example:
         >>> matches({"state": {"code": 1}}, {"state": {"code": 1.0, "text": "new"}, "id": 7})
@@ -218,19 +223,21 @@ def matches(match: Document, value: Document) -> bool:
     return same(match, value)
 
 
-def same(one: Document, other: Document) -> bool:
-    """Tells whether two documents are equal in canonical form."""
-    if isinstance(one, dict):
+def same(first: Document, second: Document) -> bool:
+    """Return whether two documents are equal in canonical form."""
+    if isinstance(first, dict):
         return (
-            isinstance(other, dict)
-            and one.keys() == other.keys()
-            and all(same(part, other[field]) for field, part in one.items())
+            isinstance(second, dict)
+            and first.keys() == second.keys()
+            and all(same(part, second[field]) for field, part in first.items())
         )
-    if isinstance(one, list):
-        return isinstance(other, list) and len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    return bool(one == other)
+    if isinstance(first, list):
+        return (
+            isinstance(second, list) and len(first) == len(second) and all(map(same, first, second))
+        )
+    if isinstance(first, bool) or isinstance(second, bool):
+        return first is second
+    return bool(first == second)
 
 
 def _check_document(document: Document) -> None:
@@ -239,9 +246,9 @@ def _check_document(document: Document) -> None:
 
 
 def _is_plain(parts: Iterable[Document], depth: int) -> bool:
-    """Tells whether all parts are sure to be JSON, in half the time that it takes to tell why not.
+    """Return whether all parts are certainly JSON, in half the time of `_check`.
 
-    What is rare, such as a text that cannot be printed or a subclass, is left to `_check`.
+    Rare cases, such as unprintable text or a subclass of a builtin, are left to `_check`.
     """
     for part in parts:
         kind = type(part)
@@ -277,31 +284,31 @@ def _check(node: Document, depth: int) -> None:
         pass
     elif isinstance(node, int):
         if not _MIN_INTEGER <= node <= _MAX_INTEGER:
-            raise _Fault("the integer does not fit into 64 bits")
+            raise _NotJson("the integer does not fit into 64 bits")
     elif isinstance(node, float):
         if not isfinite(node):
-            raise _Fault(f"{node} is not JSON")
+            raise _NotJson(f"{node} is not JSON")
     elif isinstance(node, dict | list):
         if depth > MAX_DEPTH:
-            raise _Fault(f"it is nested more than {MAX_DEPTH} levels deep")
+            raise _NotJson(f"it is nested more than {MAX_DEPTH} levels deep")
         _check_fields(node, depth) if isinstance(node, dict) else _check_elements(node, depth)
     else:
-        raise _Fault(f"{_kind(node)} is not JSON")
+        raise _NotJson(f"{_kind(node)} is not JSON")
 
 
 def _check_fields(node: dict[Any, Any], depth: int) -> None:
     for field, part in node.items():
         if not isinstance(field, str):
-            raise _Fault(f"the field name {field!r} is {_kind(field)}, not a string")
+            raise _NotJson(f"the field name {field!r} is {_kind(field)}, not a string")
         if "\0" in field:
-            raise _Fault(f"the field name {field!r} contains NUL")
+            raise _NotJson(f"the field name {field!r} contains NUL")
         try:
             if not field.isascii():
                 _check_text(field)
             _check(part, depth + 1)
-        except _Fault as fault:
+        except _NotJson as error:
             step = f".{field}" if field.isidentifier() else f"[{field!a}]"
-            fault.path = step + fault.path
+            error.path = step + error.path
             raise
 
 
@@ -309,8 +316,8 @@ def _check_elements(node: list[Any], depth: int) -> None:
     for position, part in enumerate(node):
         try:
             _check(part, depth + 1)
-        except _Fault as fault:
-            fault.path = f"[{position}]{fault.path}"
+        except _NotJson as error:
+            error.path = f"[{position}]{error.path}"
             raise
 
 
@@ -318,7 +325,7 @@ def _check_text(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise _Fault("the text contains a lone surrogate") from None
+        raise _NotJson("the text contains a lone surrogate") from None
 
 
 _SAME_AS_ENCODED: Final = {str, int}
@@ -339,6 +346,6 @@ def _canonical(node: Document) -> str:
     return encode(node)
 
 
-def _kind(thing: object) -> str:
-    name = type(thing).__name__
+def _kind(value: object) -> str:
+    name = type(value).__name__
     return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

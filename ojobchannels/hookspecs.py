@@ -1,9 +1,9 @@
-"""The two hook specs: what a plugin offers, and what an open channel does.
+"""The two hook specs: the discovery of channel types, and the operations of an open channel.
 
-A backend is an object whose methods carry ``@hookimpl`` and the names of `ChannelSpec`. It gets
-checked arguments: keys arrive as `ojobchannels.documents.Key`, values as plain JSON documents, lock
-names as checked strings, times as whole milliseconds. It raises only errors of
-`ojobchannels.errors`. An extension is an object whose methods carry ``@hookimpl(wrapper=True)``.
+A backend is an object whose methods have the names of `ChannelSpec` and are marked ``@hookimpl``.
+It gets checked arguments: keys as `ojobchannels.documents.Key`, values as JSON documents, names of
+locks as strings, times as whole milliseconds. It raises only errors of `ojobchannels.errors`. An
+extension is an object whose methods are marked ``@hookimpl(wrapper=True)``.
 """
 
 # mypy: disable-error-code="empty-body"
@@ -27,7 +27,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 class Sentinel(Enum):
-    """What an operation answers or takes where null would be a value."""
+    """Sentinels for operations where null is a valid value."""
 
     MISSING = "missing"
     ABSENT = "absent"
@@ -41,14 +41,14 @@ ABSENT: Final = Sentinel.ABSENT
 
 
 class Granted(NamedTuple):
-    """The lock was granted. `previous` is what a holder that never unlocked told, and its fence."""
+    """The lock was granted; `previous` is the holder info and fence of one that never unlocked."""
 
     fence: int
     previous: dict[str, Any] | None
 
 
 class Busy(NamedTuple):
-    """The lock is held: by whom, under which fence, for how many milliseconds yet."""
+    """The lock is held: the holder info, the fence, and the remaining milliseconds of the lease."""
 
     fence: int
     holder: dict[str, Any]
@@ -56,7 +56,7 @@ class Busy(NamedTuple):
 
 
 class Adopted(NamedTuple):
-    """A live lease was taken over: its fence, its ttl and what remains of it in milliseconds."""
+    """A live lease was taken over: its fence, its ttl and the remaining time, in milliseconds."""
 
     fence: int
     ttl: int
@@ -64,14 +64,14 @@ class Adopted(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """Whether a compare-and-set stored, and what stood there before (or MISSING)."""
+    """Whether a compare-and-set stored the value, and the previous value (or MISSING)."""
 
     stored: bool
     previous: Document
 
 
 class LockInfo(NamedTuple):
-    """A held lock, told to people. Times are milliseconds of the epoch, UTC."""
+    """A description of a held lock. Times are milliseconds since 1970, UTC."""
 
     name: str
     fence: int
@@ -90,7 +90,7 @@ class LeaseRequest(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option that a channel type takes; no message quotes the value of a secret one."""
+    """An option of a channel type; messages never quote the value of a `secret` option."""
 
     name: str
     type: type
@@ -102,25 +102,24 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class ChannelType:
-    """What a plugin says of one channel type.
+    """The description of one channel type by its plugin.
 
     Attributes:
         name: The short name in configuration, such as ``db``.
-        summary: One line for people.
-        open: Called as ``open(channel_name, options)``; answers the backend.
-        options: What it takes; anything else is refused.
-        schemes: URL schemes that mean this type.
-        parse_url: Turns a URL of one of the schemes into options.
-        capabilities: What it promises beyond the core: ``durable``, ``processes`` (one storage is
-            shared by processes), ``atomic_batches``, ``fifo`` (locks are granted in the order of
-            asking), ``crash_release`` (the death of a holder frees its locks at once), ``clock``
-            (an option of that name judges its leases, so that a test can let time pass),
-            ``events_every`` (a subscription gets each change, in order) or ``events_coalesced`` (it
-            gets the latest state of each key that changed).
-            Where some depend on the server, the backend tells those in an attribute of the same
-            name.
+        summary: A one-line description.
+        open: Called as ``open(channel_name, options)``; returns the backend.
+        options: The options of the type; others are refused.
+        schemes: The URL schemes of the type.
+        parse_url: Converts a URL with one of the schemes to options.
+        capabilities: The optional promises: ``durable``, ``processes`` (processes share one
+            storage), ``atomic_batches``, ``fifo`` (locks are granted in the order of the requests),
+            ``crash_release`` (the death of a holder frees its locks at once), ``clock`` (the option
+            ``clock`` is used to judge leases, so that a test can let time pass), ``events_every``
+            (a subscription gets each change, in order) or ``events_coalesced`` (a subscription gets
+            the latest state of each changed key). Capabilities that depend on the server are in an
+            attribute of the backend with the same name.
         exists: Called as ``exists(options)``; returns whether a channel was opened there before,
-            and creates nothing. Without it, a channel is taken to exist.
+            and creates nothing. Without it, a channel is assumed to exist.
     """
 
     name: str
@@ -134,143 +133,143 @@ class ChannelType:
 
 
 class DiscoverySpec:
-    """What the plugin manager asks of every plugin, once."""
+    """The hooks that the plugin manager calls once for every plugin."""
 
     @hookspec
     def ojobchannels_channel_types(self) -> Iterable[ChannelType]:
-        """Returns the channel types that the plugin offers; called before the first open."""
+        """Return the channel types of the plugin; called before the first open."""
 
 
 HOOKS_ELSEWHERE: Final = {"ojobchannels_languages": "ojobchannels.ojob.languages.LanguageSpec"}
-"""Hooks of plugins whose spec stands with the part of the package that calls them."""
+"""Hooks whose spec is in the part of the package that calls them."""
 
 
 class ChannelSpec:
-    """The operations of an open channel; a null is a value, so no operation answers None for it."""
+    """The operations of an open channel; None is a stored null, MISSING means no value."""
 
     @hookspec(firstresult=True)
     def get(self, key: Key) -> Document:
-        """Returns the value, or MISSING."""
+        """Return the value, or MISSING."""
 
     @hookspec(firstresult=True)
     def set(self, key: Key, value: Document, fence: int | None) -> None:
-        """Stores. With a fence, marks the key, or raises StaleFence if its mark is higher."""
+        """Store a value. With a fence, mark the key, or raise StaleFence if its mark is higher."""
 
     @hookspec(firstresult=True)
     def unset(self, key: Key, fence: int | None) -> bool:
-        """Removes; returns whether it was there. The fence's mark stays."""
+        """Remove a key and return whether it existed; the mark of its fence is kept."""
 
     @hookspec(firstresult=True)
     def get_all(self, match: Document) -> list[Document]:
-        """Returns the values that match (all for None), in the order of their last change."""
+        """Return the values that match (all for None), in the order of their last change."""
 
     @hookspec(firstresult=True)
     def items(
         self, match: Document, limit: int, newest_first: bool, after: int | None
     ) -> list[Item]:
-        """Returns one page of at most `limit` items that stand behind the position `after`."""
+        """Return one page of at most `limit` items that come after the position `after`."""
 
     @hookspec(firstresult=True)
     def get_keys(self) -> list[Document]:
-        """Returns the keys as last written, in the order of their last change."""
+        """Return the keys as last written, in the order of their last change."""
 
     @hookspec(firstresult=True)
     def size(self) -> int:
-        """Returns the number of entries."""
+        """Return the number of entries."""
 
     @hookspec(firstresult=True)
     def set_all(self, items: list[tuple[Key, Document]]) -> None:
-        """Stores all in one step, or none."""
+        """Store all items in one step, or none."""
 
     @hookspec(firstresult=True)
     def unset_all(self, keys: list[Key]) -> int:
-        """Removes all in one step, or none; returns how many were there."""
+        """Remove all keys in one step, or none; return how many existed."""
 
     @hookspec(firstresult=True)
     def get_set(self, match: Document, key: Key, value: Document, fence: int | None) -> Compared:
-        """Stores if the present value matches, or for ABSENT if nothing stands there."""
+        """Store if the current value matches, or for ABSENT if the key does not exist."""
 
     @hookspec(firstresult=True)
     def pop(self) -> Document:
-        """Takes out the entry that was changed last and returns its value, or MISSING."""
+        """Remove the entry that was changed last and return its value, or MISSING."""
 
     @hookspec(firstresult=True)
     def shift(self) -> Document:
-        """Takes out the entry whose last change is the oldest and returns its value, or MISSING."""
+        """Remove the entry whose last change is the oldest and return its value, or MISSING."""
 
     @hookspec(firstresult=True)
     def lock(
         self, name: str, token: str, ttl: int, holder: dict[str, Any], waits: bool
     ) -> Granted | Busy:
-        """Grants the lock in one atomic step, or says who holds it.
+        """Grant the lock in one atomic step, or return the holder info.
 
-        Who `waits` will, if it is refused, `wait` or `unlock` next: a backend that keeps a queue
-        may give it its place at once. Others leave the argument out.
+        A caller that `waits` will, if it is refused, call `wait` or `unlock` next: a backend with a
+        queue may add it to the queue in the same step. Other backends leave the argument out.
         """
 
     @hookspec(firstresult=True)
     def unlock(self, name: str, token: str) -> bool:
-        """Returns whether the token still held the lock; gives up a place in its queue too."""
+        """Release the lock, or leave its queue; return whether the token still held it."""
 
     @hookspec(firstresult=True)
     def extend(self, name: str, token: str, ttl: int) -> bool:
-        """Sets the remaining time to `ttl`; returns whether the token still held the lock."""
+        """Set the remaining time to `ttl`; return whether the token still held the lock."""
 
     @hookspec(firstresult=True)
     def extend_all(self, leases: list[LeaseRequest], timeout: int) -> list[bool | None]:
-        """Extends several leases, in one command where it can, within `timeout` milliseconds.
+        """Extend several leases, if possible in one command, within `timeout` milliseconds.
 
-        None in the place of an answer means that this lease is to be asked for again; so that one
-        that hangs holds up no other.
+        A result of None means that this lease has to be tried again, so that a lease that cannot be
+        reached does not delay the others.
         """
 
     @hookspec(firstresult=True)
     def adopt(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | bool:
-        """Takes over a live lease by its token, or answers False.
+        """Take over a live lease by its token, or return False.
 
-        With holder None the lease is left to nobody: from then on only its ttl ends it.
+        With holder None the lease is detached: from then on it ends only when it expires.
         """
 
     @hookspec(firstresult=True)
     def lock_info(self, name: str) -> LockInfo | None:
-        """Returns who holds the lock, or None for a free one; changes nothing."""
+        """Return a description of a held lock, or None if it is free; changes nothing."""
 
     @hookspec(firstresult=True)
     def locks(self) -> list[LockInfo]:
-        """Returns all held locks; changes nothing."""
+        """Return all held locks; changes nothing."""
 
     @hookspec(firstresult=True)
     def force_unlock(self, name: str) -> LockInfo | None:
-        """Frees the lock, wakes waiters, keeps the fence; returns whom it put out, or None."""
+        """Free the lock, wake waiters, keep the fence; return the evicted holder, or None."""
 
     @hookspec(firstresult=True)
     def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> None:
-        """Returns when the lock may be had by the token, or after `timeout` milliseconds.
+        """Wait until the lock may be granted to the token, at most `timeout` milliseconds.
 
-        Returns at once if the lock is free or its fence is no longer `seen_fence`, so that no
+        Return at once if the lock is free or its fence is no longer `seen_fence`, so that no
         release between a refusal and the wait is missed.
         """
 
     @hookspec(firstresult=True)
     def share(self, name: str, token: str) -> list[int] | bool:
-        """Returns file descriptors to leave open in a child process.
+        """Return file descriptors to keep open in a child process.
 
-        While any copy is open, the lease counts as held by a living process. Empty where the
-        backend does not watch over the life of holders; False if the token does not hold the lock.
+        While any copy is open, the lease counts as held by a live process. Return an empty list if
+        the backend does not detect dead holders, and False if the token does not hold the lock.
         """
 
     @hookspec(firstresult=True)
     def subscribe(self, ring: Callable[[], None]) -> Feed:
-        """Returns a feed of what changes from now on; `ring` has somebody ask the feed soon.
+        """Return a feed of later changes; the backend calls `ring` when the feed has news.
 
-        `ring` may be called on any thread, under any lock, and more often than needed. Only
-        backends that claim ``events_every`` or ``events_coalesced`` are asked.
+        `ring` may be called on any thread, under any lock, and more often than needed. This hook is
+        called only if the type has the capability ``events_every`` or ``events_coalesced``.
         """
 
     @hookspec(firstresult=True)
     def close(self) -> None:
-        """Gives back what the backend holds and wakes its waiters with ChannelClosed."""
+        """Release all resources and wake the waiters with ChannelClosed."""
 
     @hookspec(firstresult=True)
     def destroy(self) -> None:
-        """Removes all documents of the channel, but no lock and no fence."""
+        """Remove all documents of the channel; locks and fences are kept."""

@@ -1,15 +1,15 @@
-"""Module paths of version 0.1 that the documentation named, kept working for one release."""
+"""The module paths documented for version 0.1, which keep working for one release."""
 
 from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 NEW_PATHS: Final = {
     f"ojobchannels.{old}": f"ojobchannels.{new}"
@@ -30,14 +30,15 @@ NEW_PATHS: Final = {
         "testing.places": "testing.fixtures.storage",
         "testing.strategies": "testing.kit.strategies",
         "testing.subject": "testing.kit.subject",
+        "testing.torture.arenas": "testing.torture.targets",
     }.items()
 }
 
 
 class MovedModules(MetaPathFinder, Loader):
-    """Finds a module under its old path, with a `DeprecationWarning` that names the new one.
+    """Imports a module under its old path, with a `DeprecationWarning` that names the new path.
 
-    It is asked only for modules that nothing else finds, so imports of today's paths pay nothing.
+    It is the last finder, so that imports of the new paths cost nothing.
     """
 
     def find_spec(
@@ -46,32 +47,40 @@ class MovedModules(MetaPathFinder, Loader):
         path: Sequence[str] | None = None,  # noqa: ARG002  the signature of a finder
         target: ModuleType | None = None,  # noqa: ARG002  likewise
     ) -> ModuleSpec | None:
-        """Returns a spec for a module that has moved, and None for any other."""
+        """Return a spec for a module that has moved, and None for any other module."""
         return ModuleSpec(fullname, self) if fullname in NEW_PATHS else None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """Returns the module at its new path."""
+        """Return the module at its new path."""
         new = NEW_PATHS[spec.name]
         warnings.warn(
-            f"the module {spec.name} is now {new}; the old path goes with version 0.3",
+            f"the module {spec.name} is now {new}; the old path will be removed in version 0.3",
             DeprecationWarning,
-            stacklevel=_frames_to_the_import(),
+            stacklevel=2,  # frames of the import system do not count
         )
         return import_module(new)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Leaves the module alone: it has been executed under its new path."""
+        """Do nothing: the module was already executed under its new path."""
 
 
-def _frames_to_the_import() -> int:
-    """Counts the frames of the import system between `create_module` and the import statement."""
-    depth, frame = 2, sys._getframe(2)
-    while frame.f_back is not None and "importlib" in frame.f_code.co_filename:
-        depth, frame = depth + 1, frame.f_back
-    return depth
+def renamed(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return a `__getattr__` for a module that resolves old names with a `DeprecationWarning`."""
+
+    def resolve(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        warnings.warn(
+            f"{module}.{name} is now {names[name]}; the old name will be removed in version 0.3",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return getattr(import_module(module), names[name])
+
+    return resolve
 
 
 def install() -> None:
-    """Registers the finder, once for each process."""
+    """Register the finder, once per process."""
     if not any(isinstance(finder, MovedModules) for finder in sys.meta_path):
         sys.meta_path.append(MovedModules())

@@ -1,4 +1,4 @@
-"""The plugin manager: which channel types there are, who provides them, and what failed to load."""
+"""The plugin manager: the available channel types, their providers, and plugins that failed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Provided(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """A plugin that was loaded, and the distribution that it came with."""
+    """A plugin that was loaded, and its distribution."""
 
     plugin: object
     name: str
@@ -69,9 +69,9 @@ class Failure(NamedTuple):
 
 
 class Registry:
-    """All that plugins offer, found once through the entry points of the group ``ojobchannels``.
+    """The plugins of the entry-point group ``ojobchannels``, loaded once.
 
-    Plugins named in ``OJOBCHANNELS_DISABLE_PLUGINS`` (separated by commas) are left out.
+    Plugins named in ``OJOBCHANNELS_DISABLE_PLUGINS`` (separated by commas) are not loaded.
 
     Attributes:
         failures: The plugins that could not be loaded.
@@ -84,30 +84,30 @@ class Registry:
         self._load()
 
     def all(self) -> list[Provided]:
-        """Returns every type that can be opened, by name."""
-        return [found[0] for _, found in sorted(self._providers.items()) if len(found) == 1]
+        """Return every type that can be opened, sorted by name."""
+        return [types[0] for _, types in sorted(self._providers.items()) if len(types) == 1]
 
     def conflicts(self) -> dict[str, tuple[str, ...]]:
-        """Returns the types that several distributions offer, with their names."""
+        """Return the types that several distributions provide, with the distributions' names."""
         return {
-            name: tuple(one.distribution for one in found)
-            for name, found in sorted(self._providers.items())
-            if len(found) > 1
+            name: tuple(provided.distribution for provided in types)
+            for name, types in sorted(self._providers.items())
+            if len(types) > 1
         }
 
     def find(self, type: str) -> ChannelType:
-        """Returns the type of that name.
+        """Return the type with that name.
 
         Raises:
-            UnknownChannelType: Nothing offers it; the message names what to install.
-            DuplicateChannelType: Two distributions offer it.
-            PluginFailed: What offers it could not be loaded.
+            UnknownChannelType: No plugin provides it; the message names the package to install.
+            DuplicateChannelType: Two distributions provide it.
+            PluginFailed: The plugin that provides it could not be loaded.
         """
-        found = self._providers.get(type, [])
-        if len(found) == 1:
-            return found[0].type
-        if found:
-            raise DuplicateChannelType(type, tuple(one.distribution for one in found))
+        types = self._providers.get(type, [])
+        if len(types) == 1:
+            return types[0].type
+        if types:
+            raise DuplicateChannelType(type, tuple(provided.distribution for provided in types))
         for failure in self.failures:
             if failure.name == type:
                 raise PluginFailed(
@@ -116,21 +116,20 @@ class Registry:
         raise UnknownChannelType(type, tuple(sorted(self._providers)), _ELSEWHERE.get(type))
 
     def find_scheme(self, scheme: str) -> ChannelType:
-        """Returns the type that a URL scheme means."""
-        for found in self._providers.values():
-            if scheme in found[0].type.schemes:
-                return self.find(found[0].type.name)
-        known = sorted(
-            f"{one}://" for found in self._providers.values() for one in found[0].type.schemes
-        )
+        """Return the type of a URL scheme."""
+        first = [types[0].type for types in self._providers.values()]
+        for type in first:
+            if scheme in type.schemes:
+                return self.find(type.name)
+        known = sorted(f"{name}://" for type in first for name in type.schemes)
         if scheme in _SCHEMES_ELSEWHERE:
             return self.find(_SCHEMES_ELSEWHERE[scheme])
         raise UnknownChannelType(f"{scheme}://", tuple(known), None)
 
     def results(self, spec: type, hook: str) -> Iterator[tuple[Any, str]]:
-        """Yields each item that plugins return from a discovery hook, and its distribution.
+        """Yield each item that plugins return from a discovery hook, and its distribution.
 
-        A plugin whose hook raises is noted in `failures`.
+        A plugin whose hook raises is added to `failures`.
 
         Args:
             spec: The class that specifies the hook.
@@ -139,7 +138,7 @@ class Registry:
         for loaded in self._loaded:
             try:
                 items = _call(loaded, spec, hook)
-            except (Exception, SystemExit) as error:  # noqa: BLE001  one must not break all
+            except (Exception, SystemExit) as error:  # noqa: BLE001  one broken plugin must not break the others
                 self.failures.append(Failure(loaded.name, loaded.distribution, error))
                 continue
             yield from ((item, loaded.distribution) for item in items)
@@ -152,7 +151,7 @@ class Registry:
                 continue
             try:
                 self._loaded.append(Loaded(entry_point.load(), entry_point.name, distribution))
-            except (Exception, SystemExit) as error:  # noqa: BLE001  one must not break all
+            except (Exception, SystemExit) as error:  # noqa: BLE001  one broken plugin must not break the others
                 self.failures.append(Failure(entry_point.name, distribution, error))
         for type, distribution in self.results(DiscoverySpec, "ojobchannels_channel_types"):
             self._providers.setdefault(type.name, []).append(Provided(type, distribution))
@@ -165,7 +164,7 @@ def _call(loaded: Loaded, spec: type, hook: str) -> list[Any]:
     known = {*HOOKS_ELSEWHERE, *(name for name in vars(DiscoverySpec) if name[0] != "_")}
     for caller in manager.get_hookcallers(loaded.plugin) or ():
         if caller.name not in known:
-            reason = f"there is no hook {caller.name!r}; {did_you_mean(caller.name, known)}"
+            reason = f"unknown hook {caller.name!r}; {did_you_mean(caller.name, known)}"
             raise pluggy.PluginValidationError(loaded.plugin, reason)
     return [item for returned in getattr(manager.hook, hook)() for item in returned]
 
@@ -175,7 +174,7 @@ _lock = threading.Lock()
 
 
 def registry() -> Registry:
-    """Returns the process's registry; the first call loads the plugins."""
+    """Return the registry of the process; the first call loads the plugins."""
     global _registry
     with _lock:
         if _registry is None:
@@ -184,10 +183,10 @@ def registry() -> Registry:
 
 
 def channel_manager(extensions: tuple[object, ...]) -> pluggy.PluginManager:
-    """Returns the plugin manager of one open channel, with its extensions in it.
+    """Return a plugin manager for one open channel, with the extensions registered.
 
     Raises:
-        InvalidOption: An extension names a hook that no operation has.
+        InvalidOption: A hook of an extension does not have the name of an operation.
     """
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(ChannelSpec)
@@ -197,40 +196,43 @@ def channel_manager(extensions: tuple[object, ...]) -> pluggy.PluginManager:
         manager.check_pending()
     except (pluggy.PluginValidationError, ValueError) as error:
         raise InvalidOption(
-            "extension", str(error), "name its hooks as the operations of ChannelSpec are named"
+            "extension", str(error), "use the names of the operations of ChannelSpec for its hooks"
         ) from error
     return manager
 
 
-def checked_options(type: ChannelType, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Completes options by their defaults and converts texts, as URLs have them.
+def checked_options(type: ChannelType, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options, completed by defaults and converted from strings as in URLs.
 
     Raises:
-        InvalidOption: One is unknown, missing or of the wrong kind; the message names the nearest.
+        InvalidOption: An option is unknown, missing or of the wrong type; the message suggests a
+            similar option.
     """
     known = offered_options(type)
-    for name, value in given.items():
+    for name, value in options.items():
         if name not in known and not _is_clock(name, value, type):
-            near = closest(name, known)
-            meant = f"did you mean {near!r}? " if near else ""
+            suggestion = closest(name, known)
+            hint = f"did you mean {suggestion!r}? " if suggestion else ""
             raise InvalidOption(
                 f"option {shown(name, secret='@' in name)}",
                 f"type {type.name!r} does not take it",
-                f"{meant}it takes {', '.join(sorted(known)) or 'none'}",
+                f"{hint}its options: {', '.join(sorted(known)) or 'none'}",
             )
     for option in type.options:
-        if option.required and given.get(option.name) is None:
+        if option.required and options.get(option.name) is None:
             raise InvalidOption(
-                f"option {option.name!r}", f"type {type.name!r} needs it", f"give the {option.help}"
+                f"option {option.name!r}",
+                f"type {type.name!r} requires it",
+                f"pass the {option.help}",
             )
     return {
-        option.name: converted(type, option, given.get(option.name, option.default))
+        option.name: converted(type, option, options.get(option.name, option.default))
         for option in type.options
     }
 
 
 def offered_options(type: ChannelType) -> dict[str, Option]:
-    """Returns the options that people give: all but the clock, an object that a test brings."""
+    """Return all options but the clock, which is an object for tests."""
     return {option.name: option for option in type.options if option.name != _CLOCK}
 
 
@@ -240,10 +242,10 @@ def _is_clock(name: str, value: Any, type: ChannelType) -> bool:
 
 
 def converted(type: ChannelType, option: Option, value: Any) -> Any:
-    """Returns the value of an option, converted from text where a URL has it so.
+    """Return the value of an option, converted from a string as in URLs.
 
     Raises:
-        InvalidOption: It is of the wrong kind.
+        InvalidOption: The value is of the wrong type.
     """
     if value is option.default or option.type is object:
         return value
@@ -260,11 +262,10 @@ def converted(type: ChannelType, option: Option, value: Any) -> Any:
         return float(value)
     if isinstance(value, option.type) and not (option.type is int and isinstance(value, bool)):
         return value
-    got = shown(value, option.secret)
     raise InvalidOption(
         f"option {option.name!r}",
-        f"type {type.name!r} takes {option.type.__name__} for it, not {got}",
-        f"give the {option.help}",
+        f"type {type.name!r} expects {option.type.__name__}, not {shown(value, option.secret)}",
+        f"it means: {option.help}",
     )
 
 

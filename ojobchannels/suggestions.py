@@ -1,4 +1,4 @@
-"""The words for what may have been meant by a name that is not known."""
+"""Suggestions of a known name in place of an unknown one."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ _LISTED: Final = 12
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    """Returns the known word that was probably meant."""
+    """Return the known word that is most similar to an unknown one, or None."""
     form = word.casefold()[:_COMPARED]
-    by_form = {one.casefold()[:_COMPARED]: one for one in known}
-    found = difflib.get_close_matches(form, by_form)
-    found.sort(key=lambda one: one[:1] != form[:1])  # of two as close, the one that begins alike
-    return by_form[found[0]] if found else None
+    by_form = {name.casefold()[:_COMPARED]: name for name in known}
+    similar = difflib.get_close_matches(form, by_form)
+    similar.sort(key=lambda name: name[:1] != form[:1])  # first those with the same first letter
+    return by_form[similar[0]] if similar else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Returns a hint at the closest known word, or lists them if none comes close."""
+    """Return a hint with the most similar known word, or a list of the words if none is."""
     known = list(known)
-    meant = closest(word, known)
-    if meant is not None:
-        return f"did you mean `{meant}`?"
-    listed = ", ".join(f"`{one}`" for one in islice(known, _LISTED))
+    suggestion = closest(word, known)
+    if suggestion is not None:
+        return f"did you mean `{suggestion}`?"
+    listed = ", ".join(f"`{name}`" for name in islice(known, _LISTED))
     more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
     return f"known here: {listed}{more}" if known else ""

@@ -1,9 +1,10 @@
-"""What tests share: channels on every embedded backend, a clock to turn, processes to kill."""
+"""Shared fixtures: channels on every embedded backend, a manual clock, the command line."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,10 +18,10 @@ import pytest
 import ojobchannels as oc
 from ojobchannels.testing.clock import ManualClock
 from ojobchannels.testing.kit.pytest_fixtures import (
-    announcer,
     closing,
     in_background,
     nothing_is_left_running,
+    observer,
     start_worker,
 )
 from ojobchannels.testing.kit.subject import Subject
@@ -29,16 +30,16 @@ __all__ = [
     "CommandLine",
     "ManualClock",
     "Storage",
-    "announcer",
     "boot_time",
     "in_background",
     "nothing_is_left_running",
+    "observer",
     "start_worker",
 ]
 
 
 class Storage(Subject):
-    """One storage, empty at first, on which a test opens any number of handles."""
+    """One storage, initially empty, on which a test opens any number of channels."""
 
     @property
     def path(self) -> Path:
@@ -87,7 +88,20 @@ def common_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="ojobchannels-"))
     folder.chmod(0o777)
     yield folder
+    for inside, _, _ in os.walk(folder):  # a test may have made one read-only
+        Path(inside).chmod(0o700)
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def sigint() -> Iterator[None]:
+    """SIGINT as in the foreground, also for processes that the test starts.
+
+    A test run in the background (`tox &`, nohup) ignores it, and its children inherit that.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -98,12 +112,12 @@ def channel(storage: Storage) -> oc.Channel:
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """A clock that stands still until the test moves it."""
+    """A clock that moves only when the test moves it."""
     return ManualClock()
 
 
 class CommandLine:
-    """The command ``ojob`` in a folder of its own, where no setting of this run reaches it."""
+    """The command ``ojob`` in a separate folder, without the settings of this test run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -112,15 +126,15 @@ class CommandLine:
     def __call__(
         self, *words: str, answer: str = "", **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """Runs it to its end."""
+        """Run the command and return its result."""
         process = self.start(*words, **environment)
         out, err = process.communicate(answer, timeout=60)
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
     def start(self, *words: str, redirect: str = "", **environment: str) -> subprocess.Popen[str]:
-        """Starts it, with streams as a shell redirects them; it does not outlive the test."""
-        ours = ("OJOB", "PYTEST_", "TOX_", "COLUMNS", "NO_COLOR", "PYTHONUNBUFFERED")
-        settings = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+        """Start the command, with streams redirected by a shell; the test's end kills it."""
+        prefixes = ("OJOB", "PYTEST_", "TOX_", "COLUMNS", "NO_COLOR", "PYTHONUNBUFFERED")
+        settings = {key: value for key, value in os.environ.items() if not key.startswith(prefixes)}
         command = [sys.executable, "-m", "ojobchannels", *words]
         process = subprocess.Popen(
             ["sh", "-c", f'exec "$@" {redirect}', "sh", *command],
@@ -134,8 +148,8 @@ class CommandLine:
         self.started.append(process)
         return process
 
-    def clear_away(self) -> None:
-        """Ends what still runs."""
+    def kill_all(self) -> None:
+        """Kill the processes that are still running."""
         for process in self.started:
             process.kill()
             process.wait()
@@ -150,9 +164,9 @@ def ojob(tmp_path: Path) -> Iterator[CommandLine]:
     """Calls the command line: ``ojob("jobs", "--json", OJOB_FILE="nightly.yaml")``."""
     command_line = CommandLine(tmp_path)
     yield command_line
-    command_line.clear_away()
+    command_line.kill_all()
 
 
 def boot_time() -> float:
-    """Seconds on the clock that all processes of the host share."""
+    """Return the seconds on the clock that all processes of the host share."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,10 +1,10 @@
-"""Keep-alive: one scheduler thread per process renews leases in time and tells of lost ones.
+"""Keep-alive: one scheduler thread per process renews leases in time and reports lost ones.
 
-The scheduler only keeps times. What can take long is done off it: each channel has one worker
-thread for its renewals, and each ``on_lost`` runs on a thread of its own. Threads exist only while
-there is something to do, and the scheduler a second longer: who takes and releases leases in quick
-succession neither starts it each time nor wakes it. Where the system gives no more of them,
-renewals are tried again while there is time, and what must be told is told by the scheduler itself.
+The scheduler itself never blocks: each channel has one worker thread that sends its renewals, so
+that a channel that hangs does not delay the others, and each ``on_lost`` runs on a new thread. The
+threads exist only while there is work. The scheduler ends a second later, so that acquiring and
+releasing leases in quick succession does not start it each time. If no thread can be started,
+renewals are tried again while there is time, and callbacks run on the scheduler thread.
 """
 
 from __future__ import annotations
@@ -16,16 +16,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
+from ojobchannels.channels.documents import DocumentStore
 from ojobchannels.errors import ChannelError
 from ojobchannels.hookspecs import LeaseRequest
 from ojobchannels.host.clock import Clock
 from ojobchannels.host.forks import forget_in_children
-
-if TYPE_CHECKING:
-    from ojobchannels.channels.channel import Channel
-    from ojobchannels.channels.lease import Lease
 
 TAKEN_OVER: Final = "the lock was released or taken over by another holder"
 _log = logging.getLogger("ojobchannels.leases")
@@ -34,14 +31,34 @@ _SHORTEST_SLEEP = 2_000
 _LARGEST_MARGIN = 20_000
 
 
+class KeptLease(Protocol):
+    """The part of a `Lease` that keep-alive needs."""
+
+    channel: DocumentStore
+    name: str
+    token: str
+    deadline: int
+    extending: threading.Lock
+
+    @property
+    def ttl(self) -> float: ...  # noqa: D102  as in `Lease`, like the methods below
+
+    @property
+    def on_lost(self) -> Callable[[Any], None] | None: ...  # noqa: D102
+
+    def renewed(self, sent: int, ttl: int) -> None: ...  # noqa: D102
+
+    def mark_lost(self, reason: str) -> bool: ...  # noqa: D102
+
+
 @dataclass(slots=True)
 class _Watch:
-    """One lease under watch. Times are microseconds of its channel's clock."""
+    """A watched lease. Times are microseconds of its channel's clock."""
 
-    lease: Lease
+    lease: KeptLease
     renews: bool
     renew_at: int
-    asked: bool = False
+    requested: bool = False
 
 
 class _Alarm(NamedTuple):
@@ -51,149 +68,149 @@ class _Alarm(NamedTuple):
 
 
 class _Call(NamedTuple):
-    """What is to run on a thread of its own, named for `what` it is."""
+    """A function that has to run on a thread of its own, and the name of that thread."""
 
-    what: str
+    name: str
     target: Callable[[], None]
 
 
 class KeepAlive:
-    """Watches over leases and alarms, all channels of the process together."""
+    """Renews leases and calls alarms, for all channels of the process."""
 
     def __init__(self) -> None:
         # `with` on the lock itself: entering a Condition runs Python code, which a signal may cut.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._watches: dict[Lease, _Watch] = {}
+        self._watches: dict[KeptLease, _Watch] = {}
         self._alarms: dict[object, _Alarm] = {}
-        self._workers: dict[Channel, SimpleQueue[list[_Watch] | None]] = {}
-        self._owed: list[_Call] = []
+        self._workers: dict[DocumentStore, SimpleQueue[list[_Watch] | None]] = {}
+        self._deferred: list[_Call] = []
         self._scheduler: threading.Thread | None = None
         self._lingers = False
-        self._looks_at = 0.0
+        self._wakes_at = 0.0
         forget_in_children(self)
 
-    def watch(self, lease: Lease, renews: bool) -> None:
-        """Renews the lease at thirds of its ttl, if asked to, and tells of its loss.
+    def watch(self, lease: KeptLease, renews: bool) -> None:
+        """Report the loss of the lease, and renew it every third of its ttl if `renews`.
 
         Raises:
-            RuntimeError: The system gives no thread for it.
+            RuntimeError: No thread can be started.
         """
         with self._lock:
             watch = self._watches[lease] = _Watch(lease, renews, _renew_at(lease))
-            self._look_within(_due_at(watch) - lease.channel.clock.now())
+            self._wake_within(_due_at(watch) - lease.channel.clock.now())
 
-    def follow(self, lease: Lease) -> None:
-        """Keeps to the lease's new times, if it is watched: its owner extended it."""
+    def follow(self, lease: KeptLease) -> None:
+        """Adjust to the new deadline of a watched lease that its owner extended."""
         with self._lock:
             watch = self._watches.get(lease)
             if watch is not None:
                 watch.renew_at = _renew_at(lease)
-                self._look_within_if_possible(_due_at(watch) - lease.channel.clock.now())
+                self._try_to_wake_within(_due_at(watch) - lease.channel.clock.now())
 
-    def drop(self, lease: Lease) -> None:
-        """Forgets the lease: it was released or handed over."""
+    def drop(self, lease: KeptLease) -> None:
+        """Stop watching the lease: it was released or handed over."""
         with self._lock:
             if self._watches.pop(lease, None) is not None and self._workers:
                 self._dismiss_idle_workers()
 
-    def rest(self) -> None:
-        """Ends the scheduler at once if nothing is left to do: a channel was closed."""
+    def end_if_idle(self) -> None:
+        """End the scheduler at once if it has no work: a channel was closed."""
         with self._lock:
             if not (self._watches or self._alarms):
                 self._lingers = False
                 self._changed.notify()
 
     def set_alarm(self, owner: object, clock: Clock, at: int, call: Callable[[], None]) -> None:
-        """Has `call` called, on a thread of its own, when the clock shows `at` microseconds."""
+        """Call `call` on a new thread when the clock reaches `at` microseconds."""
         with self._lock:
             self._alarms[owner] = _Alarm(clock, at, call)
-            self._look_within_if_possible(at - clock.now())
+            self._try_to_wake_within(at - clock.now())
 
     def drop_alarm(self, owner: object) -> None:
-        """Forgets the alarm that was set for `owner`, if it has not gone off."""
+        """Cancel the alarm of `owner`, if it has not been called."""
         with self._lock:
             self._alarms.pop(owner, None)
 
     def forget(self) -> None:
-        """Leaves the parent's leases to the parent, in a forked child."""
+        """Leave the parent's leases to the parent, in a forked child."""
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._watches = {}
         self._alarms = {}
         self._workers = {}
-        self._owed = []
+        self._deferred = []
         self._scheduler = None
 
-    def _schedule(self) -> None:
-        while self._look():
-            self._pay()
+    def _run(self) -> None:
+        while self._step():
+            self._run_deferred()
 
-    def _look(self) -> bool:
-        """Does what is due and sleeps until the next; answers False when nothing is left to do."""
+    def _step(self) -> bool:
+        """Do what is due, then sleep; return False when there is no more work."""
         with self._lock:
-            pause = min(self._sound_alarms(), self._see_to_leases())
-            if self._owed:
+            pause = min(self._call_due_alarms(), self._renew_due_leases())
+            if self._deferred:
                 return True
             busy = bool(self._watches or self._alarms)
             if busy or self._lingers:
                 self._lingers = busy
                 seconds = max(pause, _SHORTEST_SLEEP) / 1e6
-                self._looks_at = time.monotonic() + seconds
+                self._wakes_at = time.monotonic() + seconds
                 self._changed.wait(seconds)
                 return True
             self._scheduler = None
             return False
 
-    def _see_to_leases(self) -> int:
+    def _renew_due_leases(self) -> int:
         pause = _LONGEST_SLEEP
-        due: dict[Channel, list[_Watch]] = {}
+        due: dict[DocumentStore, list[_Watch]] = {}
         for watch in list(self._watches.values()):
             lease = watch.lease
             now = lease.channel.clock.now()
             if now >= _lose_at(lease):
                 self._lose(lease, "it was not renewed in time")
                 continue
-            if watch.renews and not watch.asked and now >= watch.renew_at:
+            if watch.renews and not watch.requested and now >= watch.renew_at:
                 due.setdefault(lease.channel, []).append(watch)
             pause = min(pause, _due_at(watch) - now)
         for channel, watches in due.items():
             self._hand_to_worker(channel, watches)
         return pause
 
-    def _look_within(self, pause: int) -> None:
-        """Has the scheduler look after so many microseconds at the latest."""
+    def _wake_within(self, pause: int) -> None:
+        """Make the scheduler check again within `pause` microseconds."""
         self._lingers = True
         if self._scheduler is None or not self._scheduler.is_alive():
-            self._scheduler = _thread("keep-alive", self._schedule)
+            self._scheduler = _thread("keep-alive", self._run)
             _start(self._scheduler)
-        elif time.monotonic() + pause / 1e6 < self._looks_at:
+        elif time.monotonic() + pause / 1e6 < self._wakes_at:
             self._changed.notify()
 
-    def _look_within_if_possible(self, pause: int) -> None:
+    def _try_to_wake_within(self, pause: int) -> None:
         try:
-            self._look_within(pause)
+            self._wake_within(pause)
         except RuntimeError as error:
-            _log.warning("%s, so keep-alive waits until there is one", error)
+            _log.warning("%s: keep-alive is paused until a thread can be started", error)
 
-    def _call(self, what: str, target: Callable[[], None]) -> None:
-        """Runs it on a thread of its own, or owes it where there is none to be had."""
+    def _call(self, name: str, target: Callable[[], None]) -> None:
+        """Run `target` on a new thread; if none can be started, defer it to the scheduler."""
         try:
-            _start(_thread(what, target))
+            _start(_thread(name, target))
         except RuntimeError as error:
-            _log.warning("%s, so keep-alive itself runs %s", error, what)
-            self._owed.append(_Call(what, target))
+            _log.warning("%s: the keep-alive thread runs %s itself", error, name)
+            self._deferred.append(_Call(name, target))
 
-    def _pay(self) -> None:
+    def _run_deferred(self) -> None:
         with self._lock:
-            owed, self._owed = self._owed, []
-        for call in owed:
+            calls, self._deferred = self._deferred, []
+        for call in calls:
             try:
                 call.target()
-            except Exception:  # noqa: BLE001  whatever it raises, the leases live on
-                _log.exception("%s failed", call.what)
+            except Exception:  # noqa: BLE001  the other leases must be kept alive
+                _log.exception("%s failed", call.name)
 
-    def _sound_alarms(self) -> int:
+    def _call_due_alarms(self) -> int:
         pause = _LONGEST_SLEEP
         for owner, alarm in list(self._alarms.items()):
             left = alarm.at - alarm.clock.now()
@@ -204,140 +221,147 @@ class KeepAlive:
                 pause = min(pause, left)
         return pause
 
-    def _hand_to_worker(self, channel: Channel, watches: list[_Watch]) -> None:
-        orders = self._workers.get(channel)
-        if orders is None:
-            orders = SimpleQueue()
+    def _hand_to_worker(self, channel: DocumentStore, watches: list[_Watch]) -> None:
+        batches = self._workers.get(channel)
+        if batches is None:
+            batches = SimpleQueue()
             try:
-                _start(_thread("renewals", lambda: self._work(channel, orders)))
+                _start(_thread("renewals", lambda: self._work(channel, batches)))
             except RuntimeError as error:
                 _warn(channel, error)
                 self._try_later(channel, watches)
                 return
-            self._workers[channel] = orders
+            self._workers[channel] = batches
         for watch in watches:
-            watch.asked = True
-        orders.put(watches)
+            watch.requested = True
+        batches.put(watches)
 
-    def _try_later(self, channel: Channel, watches: list[_Watch]) -> None:
+    def _try_later(self, channel: DocumentStore, watches: list[_Watch]) -> None:
         for watch in watches:
             pause = min(round(watch.lease.ttl * 50_000), _LONGEST_SLEEP)
             watch.renew_at = channel.clock.now() + pause
 
-    def _work(self, channel: Channel, orders: SimpleQueue[list[_Watch] | None]) -> None:
-        while (watches := orders.get()) is not None:
+    def _work(self, channel: DocumentStore, batches: SimpleQueue[list[_Watch] | None]) -> None:
+        while (watches := batches.get()) is not None:
             self._renew(channel, watches)
 
-    def _renew(self, channel: Channel, watches: list[_Watch]) -> None:
-        taken = [one for one in watches if one.lease.extending.acquire(blocking=False)]
+    def _renew(self, channel: DocumentStore, watches: list[_Watch]) -> None:
+        locked = [watch for watch in watches if watch.lease.extending.acquire(blocking=False)]
         try:
-            answers = self._extend_all(channel, [one.lease for one in taken]) if taken else {}
+            held = self._extend_all(channel, [watch.lease for watch in locked]) if locked else {}
         finally:
-            for watch in taken:
+            for watch in locked:
                 watch.lease.extending.release()
         with self._lock:
             for watch in watches:
-                watch.asked = False
-                if watch.lease in answers:
+                watch.requested = False
+                if watch.lease in held:
                     watch.renew_at = _renew_at(watch.lease)
-                    if not answers[watch.lease] and watch.lease in self._watches:
+                    if not held[watch.lease] and watch.lease in self._watches:
                         self._lose(watch.lease, TAKEN_OVER)
-            self._try_later(channel, [one for one in watches if one.lease not in answers])
+            self._try_later(channel, [watch for watch in watches if watch.lease not in held])
             self._changed.notify()
 
-    def _extend_all(self, channel: Channel, leases: list[Lease]) -> dict[Lease, bool]:
-        """Asks once for all; those that are not in the answer are to be asked for again."""
-        requests = [LeaseRequest(one.name, one.token, round(one.ttl * 1000)) for one in leases]
+    def _extend_all(self, channel: DocumentStore, leases: list[KeptLease]) -> dict[KeptLease, bool]:
+        """Extend all leases in one request; leases not in the result have to be tried again."""
+        requests = [
+            LeaseRequest(lease.name, lease.token, round(lease.ttl * 1000)) for lease in leases
+        ]
         sent = channel.clock.now()
         left = min(map(_lose_at, leases)) - sent
         try:
-            answers = channel.hook.extend_all(leases=requests, timeout=max(left // 1000, 1))
+            results = channel.hook.extend_all(leases=requests, timeout=max(left // 1000, 1))
         except ChannelError as error:
             _warn(channel, error)
             return {}
-        except Exception:  # noqa: BLE001  an extension may raise anything; the other leases live on
+        except Exception:  # noqa: BLE001  an extension may raise anything
             _log.exception("leases on channel %r could not be renewed", channel.name)
             return {}
-        for lease, request, held in zip(leases, requests, answers, strict=True):
+        for lease, request, held in zip(leases, requests, results, strict=True):
             if held:
                 lease.renewed(sent, request.ttl)
             elif held is None:
-                _log.warning("%r could not be renewed yet: its record cannot be reached", lease)
-        return {one: held for one, held in zip(leases, answers, strict=True) if held is not None}
+                _log.warning(
+                    "%r could not be renewed, retrying: its record cannot be read",
+                    lease,
+                )
+        return {
+            lease: held for lease, held in zip(leases, results, strict=True) if held is not None
+        }
 
-    def lose(self, lease: Lease, reason: str) -> None:
-        """Takes note of a loss that the owner found out, and tells of it."""
+    def lose(self, lease: KeptLease, reason: str) -> None:
+        """Record a loss that the owner noticed, and report it."""
         with self._lock:
             self._lose(lease, reason)
-            if self._owed:
-                self._look_within_if_possible(0)
+            if self._deferred:
+                self._try_to_wake_within(0)
 
-    def _lose(self, lease: Lease, reason: str) -> None:
+    def _lose(self, lease: KeptLease, reason: str) -> None:
         self._watches.pop(lease, None)
         self._dismiss_idle_workers()
         if lease.mark_lost(reason) and lease.on_lost is not None:
-            self._call("on-lost", lambda: _tell(lease))
+            self._call("on-lost", lambda: _call_on_lost(lease))
 
     def _dismiss_idle_workers(self) -> None:
         busy = {watch.lease.channel for watch in self._watches.values() if watch.renews}
-        for channel in [one for one in self._workers if one not in busy]:
+        for channel in [channel for channel in self._workers if channel not in busy]:
             self._workers.pop(channel).put(None)
 
 
-def _renew_at(lease: Lease) -> int:
+def _renew_at(lease: KeptLease) -> int:
     return lease.deadline - round(lease.ttl * 1e6 * (0.99 - 1 / 3))
 
 
 def _due_at(watch: _Watch) -> int:
-    waits_for_the_end = watch.asked or not watch.renews
-    return _lose_at(watch.lease) if waits_for_the_end else watch.renew_at
+    only_expires = watch.requested or not watch.renews
+    return _lose_at(watch.lease) if only_expires else watch.renew_at
 
 
-def _lose_at(lease: Lease) -> int:
+def _lose_at(lease: KeptLease) -> int:
     return lease.deadline - min(_LARGEST_MARGIN, round(lease.ttl * 50_000))
 
 
-def _tell(lease: Lease) -> None:
+def _call_on_lost(lease: KeptLease) -> None:
     try:
         if lease.on_lost is not None:
             lease.on_lost(lease)
-    except Exception:  # noqa: BLE001  what a callback raises has nobody else to go to
+    except Exception:  # noqa: BLE001  the error of a callback has no caller to go to
         _log.exception("on_lost of %r failed", lease)
 
 
-def _warn(channel: Channel, error: Exception) -> None:
-    _log.warning("leases on channel %r could not be renewed yet: %s", channel.name, error)
+def _warn(channel: DocumentStore, error: Exception) -> None:
+    _log.warning("leases on channel %r could not be renewed, retrying: %s", channel.name, error)
 
 
-def _thread(what: str, target: Callable[[], None]) -> threading.Thread:
-    return threading.Thread(target=target, name=f"ojobchannels-{what}", daemon=True)
+def _thread(name: str, target: Callable[[], None]) -> threading.Thread:
+    return threading.Thread(target=target, name=f"ojobchannels-{name}", daemon=True)
 
 
 def _start(thread: threading.Thread) -> None:
-    """Starts a thread, off the main one: a signal handler that raises within `start` breaks it.
+    """Start a thread, but not from the main thread, where a signal could interrupt `start`.
 
     Raises:
-        RuntimeError: The system gives no more threads.
+        RuntimeError: The system cannot start more threads.
     """
     if threading.current_thread() is not threading.main_thread():
         thread.start()
         return
-    failures: list[BaseException] = []
+    errors: list[BaseException] = []
     done = threading.Lock()
 
     def start() -> None:
         try:
             thread.start()
         except RuntimeError as error:
-            failures.append(error)
+            errors.append(error)
         finally:
             done.release()
 
     done.acquire()
     _thread_api.start_new_thread(start, ())
     done.acquire()
-    if failures:
-        raise failures[0]
+    if errors:
+        raise errors[0]
 
 
 KEEP_ALIVE = KeepAlive()

@@ -1,4 +1,4 @@
-"""How channels are opened: by keywords, by a mapping as job files write it, or by a URL."""
+"""Opening channels: by keywords, by a mapping as in job files, or by a URL."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def open_channel(
     extensions: Iterable[object] = (),
     **options: Any,
 ) -> Channel:
-    """Opens a channel.
+    """Open a channel.
 
     Args:
         name: The channel's name.
-        config: ``{"type": "db", "args": {"file": …}}`` as job files write it, or a URL such as
-            ``sqlite:///data/orders.db``; by default the keywords count.
-        extensions: Objects whose hook wrappers wrap this channel's operations.
-        options: ``type`` (``simple`` by default) and the type's own options; ``ojob channels``
+        config: ``{"type": "db", "args": {"file": …}}`` as in job files, or a URL such as
+            ``sqlite:///data/orders.db``; by default only the keywords are used.
+        extensions: Objects whose hook wrappers wrap the operations of this channel.
+        options: ``type`` (by default ``simple``) and the options of that type; ``ojob channels``
             lists them.
 
     Raises:
-        UnknownChannelType: No plugin offers the type; the message names what to install.
-        InvalidOption: An option is unknown, missing or wrong.
+        UnknownChannelType: No plugin offers the type; the message names the package to install.
+        InvalidOption: An option is unknown, missing or of the wrong type.
         ChannelUnavailable: The storage cannot be opened.
-        ChannelDamaged: What is stored there cannot be read; it is left as it is.
+        ChannelDamaged: The stored data cannot be read; it is left unchanged.
 
     Example:
         >>> import ojobchannels as oc
@@ -47,12 +47,12 @@ def open_channel(
     """
     check_name("channel", name)
     if isinstance(config, str):
-        type, told = from_url(config)
-        given = {**told, **options}
+        type, url_options = from_url(config)
+        options = {**url_options, **options}
     else:
-        type_name, given = _from_mapping(config, options)
+        type_name, options = _from_mapping(config, options)
         type = registry().find(type_name)
-    checked = checked_options(type, given)
+    checked = checked_options(type, options)
     manager = channel_manager((*_extensions, *extensions))
     backend = type.open(name, checked)
     manager.register(backend)
@@ -62,11 +62,11 @@ def open_channel(
 
 
 def from_url(url: str) -> tuple[ChannelType, Mapping[str, Any]]:
-    """Returns the type that a URL means, and the options that it tells.
+    """Return the channel type of a URL, and the options in it.
 
     Raises:
-        UnknownChannelType: No plugin offers the scheme; the message names what to install.
-        InvalidOption: It is no URL of that type.
+        UnknownChannelType: No plugin offers the scheme; the message names the package to install.
+        InvalidOption: The URL is not a valid URL of that type.
     """
     type = registry().find_scheme(_scheme(url))
     return type, type.parse_url(url) if type.parse_url else {}
@@ -77,7 +77,9 @@ def _scheme(url: str) -> str:
         scheme = urlsplit(url).scheme
     except ValueError as error:
         raise InvalidOption(
-            "channel URL", f"{shown(url)} cannot be read: {error}", "see the channel type's URLs"
+            "channel URL",
+            f"{shown(url)} cannot be read: {error}",
+            "see the channel type's URLs",
         ) from error
     if not scheme:
         raise InvalidOption(
@@ -89,12 +91,12 @@ def _scheme(url: str) -> str:
 
 
 def add_extension(extension: object) -> None:
-    """Has an extension wrap the operations of every channel that is opened later."""
+    """Wrap the operations of every channel that is opened later with an extension."""
     _extensions.append(extension)
 
 
 def remove_extension(extension: object) -> None:
-    """Ends what `add_extension` began, for channels that are opened later."""
+    """Stop using an extension for channels that are opened later."""
     _extensions.remove(extension)
 
 
@@ -113,12 +115,14 @@ def _from_mapping(
     if unknown:
         raise InvalidOption(
             "channel configuration",
-            f"{shown(unknown[0])} is no part of it",
-            "it has a type and args; a type's own options belong into args",
+            f"{shown(unknown[0])} is not a known key",
+            "its keys are type and args; the options of the type belong in args",
         )
     args = config.get("args")
     if args is None:
         args = {}
     if not isinstance(args, Mapping):
-        raise InvalidOption("args of a channel", f"{shown(args)} is no map", "write option: value")
+        raise InvalidOption(
+            "args of a channel", f"{shown(args)} is not a map", "write option: value"
+        )
     return config.get("type") or "simple", {**args, **options}

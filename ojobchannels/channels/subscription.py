@@ -1,4 +1,4 @@
-"""Subscriptions: a thread that takes what is new from a backend's feed and calls the callback."""
+"""Subscriptions: a thread that reads the changes of a channel and calls the callback."""
 
 from __future__ import annotations
 
@@ -7,42 +7,45 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from ojobchannels.changes import Change, Feed, News, started
+from ojobchannels.changes import Change, Feed, News, start_thread
+from ojobchannels.channels.documents import DocumentStore
 from ojobchannels.documents import Item, Key, check_key
 from ojobchannels.errors import ChannelClosed
 from ojobchannels.host.wakeup import Wakeup
 
-if TYPE_CHECKING:
-    from ojobchannels.channels.channel import Channel
-
-_TRY_AGAIN: Final = 1.0
+_RETRY_SECONDS: Final = 1.0
 _LONGEST_REST: Final = 0.5
 _log = logging.getLogger("ojobchannels.subscriptions")
 
 
 class Subscription:
-    """Calls a callback for what changes in a channel, until it is closed; made by `subscribe`.
+    """Calls a callback for the changes of a channel until it is closed; see `Channel.subscribe`.
 
-    One thread calls it, one change at a time. A callback that raises is logged, and the next change
-    comes all the same. A slow one holds up nobody but itself.
+    One thread calls it, one change at a time. An exception of the callback is logged, and the next
+    change follows. A slow callback delays only its own subscription.
     """
 
     def __init__(
-        self, channel: Channel, callback: Callable[[Change], object], replay: bool
+        self,
+        channel: DocumentStore,
+        callback: Callable[[Change], object],
+        replay: bool,
+        on_end: Callable[[Subscription], None],
     ) -> None:
         self._channel = channel
+        self._on_end = on_end
         self._callback = callback
         self._wakeup = Wakeup()
         self._end = Wakeup()
-        self._over = False
+        self._closing = False
         self._known = _Known(channel)
-        # The feed first: what changes while the present entries are read, it tells.
+        # The feed first: it reports the changes made while the current entries are read.
         self._feed: Feed = channel.hook.subscribe(ring=self._wakeup.set)
         try:
             entries = self._known.begin()
-            self._thread = started(
+            self._thread = start_thread(
                 channel.name, "ojobchannels-subscription", self._run, entries if replay else []
             )
         except BaseException:
@@ -51,21 +54,21 @@ class Subscription:
 
     @property
     def closed(self) -> bool:
-        """Whether it has ended, and the callback with it; it has in a forked child."""
+        """Whether the subscription has ended and no call is running; True in a forked child."""
         return not self._thread.is_alive()
 
     def close(self, *, wait: bool = True) -> None:
-        """Ends it: no call begins afterwards. The callback itself may close its subscription.
+        """End the subscription: no new call starts. The callback may close its own subscription.
 
         Args:
-            wait: Whether to wait for a call that goes on.
+            wait: Whether to wait for a call that is running.
         """
-        self._over = True
+        self._closing = True
         self._end.set()
         self._wakeup.set()
         if wait and threading.current_thread() is not self._thread:
             self._thread.join()
-            self._channel.forget_subscription(self)
+            self._on_end(self)
 
     def __enter__(self) -> Subscription:
         return self
@@ -86,30 +89,34 @@ class Subscription:
             self._work(entries)
         finally:
             self._feed.close()
-            self._channel.forget_subscription(self)
+            self._on_end(self)
 
     def _work(self, entries: list[Item]) -> None:
         self._deliver(Change("set", *item, item.position) for item in entries)
-        trouble = False
-        while not self._over:
+        failed = False
+        while not self._closing:
             rest = 0.0
             try:
-                rest = self._go_on(trouble)
-                trouble = False
+                rest = self._deliver_news(failed)
+                failed = False
             except ChannelClosed:
                 return
-            except Exception as error:  # noqa: BLE001  whatever it was, it may pass
-                if not trouble:
-                    _log.warning("a subscription cannot read its channel for now: %s", error)
-                trouble = True
-            self._end.wait(_TRY_AGAIN if trouble else rest)
-            if not trouble:
+            except Exception as error:  # noqa: BLE001  any error may be temporary
+                if not failed:
+                    _log.warning(
+                        "a subscription cannot read channel %r, retrying every second: %s",
+                        self._channel.name,
+                        error,
+                    )
+                failed = True
+            self._end.wait(_RETRY_SECONDS if failed else rest)
+            if not failed:
                 self._wakeup.wait(self._feed.pause)
 
-    def _go_on(self, trouble: bool) -> float:
-        """Tells what is new; returns for how long to leave the storage alone afterwards."""
+    def _deliver_news(self, failed: bool) -> float:
+        """Deliver the changes; return for how many seconds to leave the storage alone."""
         news: News = self._feed.take()
-        if trouble or news.gap:
+        if failed or news.gap:
             entries = self._known.read()
             self._deliver([Change("resync")])
             self._deliver(self._known.compare(entries))
@@ -122,31 +129,35 @@ class Subscription:
 
     def _deliver(self, changes: Iterable[Change]) -> None:
         for change in changes:
-            if self._over:
+            if self._closing:
                 return
             try:
                 self._callback(change)
-            except Exception:  # noqa: BLE001  the next change comes all the same
-                _log.exception("a callback failed on channel %r, %r", self._channel.name, change)
+            except Exception:  # noqa: BLE001  the next change must still be delivered
+                _log.exception(
+                    "a callback failed on channel %r, %r",
+                    self._channel.name,
+                    change,
+                )
 
 
 class _Known:
-    """What was told: which keys there are, and at which position."""
+    """The entries as delivered: their keys and positions."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: DocumentStore) -> None:
         self._channel = channel
         self._positions: dict[Key, int] = {}
         self._latest: int | None = None
 
     def begin(self) -> list[Item]:
-        """Takes the present entries for told, and returns them."""
+        """Mark the current entries as delivered, and return them."""
         entries = self.read()
         for key, item in entries.items():
             self._note(key, item.position)
         return list(entries.values())
 
     def read(self) -> dict[Key, Item]:
-        """Returns the present entries; of one that changed meanwhile, what was read last."""
+        """Return the current entries; of an entry that changed meanwhile, the last state read."""
         entries: dict[Key, Item] = {}
         for item in self._channel.items():
             key = check_key(item[0])
@@ -155,7 +166,7 @@ class _Known:
         return entries
 
     def accept(self, change: Change) -> bool:
-        """Takes note of a change; answers whether it is newer than what is known of its key."""
+        """Record a change; return whether it is newer than the last one known of its key."""
         key, position = check_key(change.key), change.position or 0
         known = self._positions.get(key)
         if change.op == "unset":
@@ -169,7 +180,7 @@ class _Known:
         return True
 
     def look(self) -> Iterator[Change]:
-        """Reads what is new: behind the last position, and all if that cannot be all of it."""
+        """Yield the changes after the last position; compare all entries if some were removed."""
         for item in self._channel.items(after=self._latest):
             yield self._set(check_key(item[0]), item)
         newest = next(self._channel.items(limit=1, newest_first=True), None)
@@ -178,7 +189,7 @@ class _Known:
             yield from self.compare(self.read())
 
     def compare(self, entries: dict[Key, Item]) -> Iterator[Change]:
-        """Tells what differs from what is known."""
+        """Yield the differences from the entries as delivered."""
         for key in [key for key in self._positions if key not in entries]:
             del self._positions[key]
             yield Change("unset", key.document)
@@ -192,6 +203,6 @@ class _Known:
         return Change("set", *item, item.position)
 
     def _note(self, key: Key, position: int) -> None:
-        self._positions.pop(key, None)  # so that the key is kept as it was written last
+        self._positions.pop(key, None)  # keeps the key as it was last written
         self._positions[key] = position
         self._latest = max(self._latest or position, position)

@@ -1,7 +1,7 @@
 """The command ``ojob``.
 
-Each command lives in a module that loads when the command is called. What these modules need beyond
-click and the standard library is imported inside their functions, so that ``ojob --help`` is quick.
+The module of a command is imported when the command is called. These modules import everything
+beyond click and the standard library inside functions, so that ``ojob --help`` starts quickly.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import click
 
-from ojobchannels.cli import streams
-from ojobchannels.cli.errors import WRONG, Refused, no_such, told
+from ojobchannels.cli.errors import USAGE_ERROR, CommandError, report_errors, unknown_name
+from ojobchannels.cli.streams import prepare_streams
 
 COMMANDS: Final = (
     "run",
@@ -26,14 +26,14 @@ COMMANDS: Final = (
     "channels",
     "schema",
 )
-"""In the order of the help; each is a function in the module of its name."""
+"""In the order of the help; each is a function in the module of the same name."""
 
 
 class Commands(click.Group):
-    """The group of all commands; every error on purpose becomes words and an exit status."""
+    """The group of all commands, which reports expected errors."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
-        """Returns the names in the order of use, not of the alphabet."""
+        """Return the names in the order of the help."""
         return list(COMMANDS)
 
     def get_command(
@@ -41,7 +41,7 @@ class Commands(click.Group):
         ctx: click.Context,  # noqa: ARG002  click's signature
         cmd_name: str,
     ) -> click.Command | None:
-        """Loads the module of one command."""
+        """Import the module of one command."""
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"ojobchannels.cli.commands.{cmd_name}")
@@ -49,28 +49,28 @@ class Commands(click.Group):
         return command
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        """Reads the command line."""
-        with told():
+        """Parse the command line."""
+        with report_errors():
             return super().make_context(*args, **extra)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Finds the command that a word names."""
-        if args[0] not in COMMANDS:
-            raise Refused(_no_command(args[0], ctx.command_path))
+        """Find the command of the given name."""
+        if args[0] not in COMMANDS and not ctx.resilient_parsing:
+            raise CommandError(_unknown_command(args[0], ctx.command_path))
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs the command that was called."""
-        with told():
+        """Run the command."""
+        with report_errors():
             return super().invoke(ctx)
 
 
-def _no_command(word: str, call: str) -> str:
+def _unknown_command(word: str, call: str) -> str:
     if word.endswith((".yaml", ".yml", ".json")):
-        return f"there is no command {word!r}; to run that job file: {call} run {word}"
-    return no_such("command", word, COMMANDS, call)
+        return f"there is no command {word!r}; to run this job file: {call} run {word}"
+    return unknown_name("command", word, COMMANDS, call)
 
 
 @click.group(
@@ -78,19 +78,32 @@ def _no_command(word: str, call: str) -> str:
     invoke_without_command=True,
     subcommand_metavar="COMMAND [ARGS]...",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="'ojob COMMAND --help' tells more of each. Exit status: 0 all well, 1 a job failed, "
-    "2 the file or the call is wrong, 130 interrupted.",
+    epilog="""Run 'ojob COMMAND --help' for the help of a command.
+
+    \b
+    Exit status:
+      0    success
+      1    a job failed
+      2    the job file or the call is wrong
+      130  interrupted
+
+    \b
+    To enable shell completion, add this line to your shell's start-up file:
+      bash  eval "$(_OJOB_COMPLETE=bash_source ojob)"
+      zsh   eval "$(_OJOB_COMPLETE=zsh_source ojob)"
+      fish  _OJOB_COMPLETE=fish_source ojob | source
+    """,
 )
 @click.version_option(package_name="ojobchannels", message="ojob %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """Runs jobs so that none runs twice at once, and tells what ran."""
+    """Run each job at most once at a time, and show what has run."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
-        ctx.exit(WRONG)
+        ctx.exit(USAGE_ERROR)
 
 
 def main() -> None:
-    """The entry point: runs the command line and ends the process with its exit status."""
-    streams.settle()
+    """Run the command line, and exit with its status."""
+    prepare_streams()
     cli(prog_name="ojob")

@@ -1,4 +1,4 @@
-"""Errors as a person at a terminal reads them, and the exit statuses that go with them."""
+"""Errors as the user sees them, and the exit statuses that belong to them."""
 
 from __future__ import annotations
 
@@ -8,62 +8,62 @@ from typing import IO, Any, Final
 
 import click
 
-from ojobchannels.cli.streams import give_up_output
+from ojobchannels.cli.streams import discard_output
 from ojobchannels.errors import ChannelError, JobFileError
 
-WRONG: Final = 2
+USAGE_ERROR: Final = 2
 INTERRUPTED: Final = 130
 PIPE_CLOSED: Final = 141
 
 
-class Refused(click.ClickException):
-    """Something cannot be done as it was asked for; the message says what to do."""
+class CommandError(click.ClickException):
+    """A command cannot do what was asked; the message says how to fix that."""
 
-    exit_code = WRONG
+    exit_code = USAGE_ERROR
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Prints one line on standard error."""
+        """Print one line to standard error."""
         click.echo(f"ojob: {self.message}", file=file, err=True)
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Turns every error on purpose into words on standard error and an exit status."""
+def report_errors() -> Iterator[None]:
+    """Turn every expected error into a message on standard error and an exit status."""
     try:
         yield
     except click.UsageError as error:
-        raise Refused(_wrong_call(error)) from error
+        raise CommandError(_usage_error(error)) from error
     except JobFileError as error:
         for diagnostic in error.diagnostics:
             click.echo(str(diagnostic), err=True)
-        raise click.exceptions.Exit(WRONG) from error
+        raise click.exceptions.Exit(USAGE_ERROR) from error
     except ChannelError as error:
-        raise Refused(" ".join(str(error).splitlines())) from error
+        raise CommandError(" ".join(str(error).splitlines())) from error
     except BrokenPipeError as error:
-        give_up_output()
+        discard_output()
         raise click.exceptions.Exit(PIPE_CLOSED) from error
     except OSError as error:
         if error.filename is not None:
             raise
-        give_up_output()
-        reason = f"standard output cannot be written: {error.strerror or error}"
-        raise Refused(f"{reason}; send it elsewhere, such as to a file") from error
+        discard_output()
+        reason = f"cannot write to standard output: {error.strerror or error}"
+        raise CommandError(f"{reason}; redirect it, for example to a file") from error
     except KeyboardInterrupt as error:
         click.echo("ojob: interrupted", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from error
 
 
-def no_such(what: str, word: str, known: Iterable[str], call: str) -> str:
-    """Says that there is nothing of that name, what may be meant, and where all are listed."""
-    from difflib import get_close_matches
+def unknown_name(kind: str, word: str, known: Iterable[str], call: str) -> str:
+    """Return a message about an unknown name, with the closest known one and the help to read."""
+    from ojobchannels.suggestions import closest
 
-    meant = next(iter(get_close_matches(word, list(known), 1)), None)
-    advice = f"; did you mean {meant!r}?" if meant else ""
-    return f"there is no {what} {word!r}{advice} ({call} --help lists them)"
+    meant = closest(word, known)
+    hint = f"; did you mean {meant!r}?" if meant else ""
+    return f"there is no {kind} {word!r}{hint} (see {call} --help)"
 
 
-def _wrong_call(error: click.UsageError) -> str:
-    """Says in a line what is wrong with a call, and where its help is."""
+def _usage_error(error: click.UsageError) -> str:
+    """Return one line with what is wrong with a call, and the help to read."""
     context = error.ctx or click.get_current_context(silent=True)
     call = context.command_path if context else "ojob"
     if context and not error.ctx and context.invoked_subcommand:
@@ -71,6 +71,6 @@ def _wrong_call(error: click.UsageError) -> str:
     if isinstance(error, click.NoSuchOption):
         params = context.command.get_params(context) if context else ()
         names = (name for param in params for name in param.opts)
-        return no_such("option", error.option_name, names, call)
-    said = " ".join(error.format_message().split()).rstrip(".")
-    return f"{said[:1].lower()}{said[1:]} ({call} --help tells more)"
+        return unknown_name("option", error.option_name, names, call)
+    message = " ".join(error.format_message().split()).rstrip(".")
+    return f"{message[:1].lower()}{message[1:]} (see {call} --help)"

@@ -1,4 +1,4 @@
-"""Where the channels are: options first, then a job file, then the environment."""
+"""Where the channels are: from options, a job file or the environment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from ojobchannels.cli.errors import Refused
+from ojobchannels.cli.errors import CommandError
 from ojobchannels.errors import shown
 
 if TYPE_CHECKING:
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 Config: TypeAlias = Mapping[str, Any] | str
 
 
-class Places(NamedTuple):
-    """Where the run records are kept and where the locks are held; None where nothing was said."""
+class Locations(NamedTuple):
+    """The configurations of the channels of run records and of locks; None if not configured."""
 
     jobs: Config | None
     locks: Config | None
 
     def manager(self) -> JobManager:
-        """Opens both channels, if they are there to be looked at."""
+        """Open both channels; neither is created."""
         from ojobchannels.manager import JobManager
 
         jobs, locks = _existing("run records", self.jobs), _existing("locks", self.locks)
         return JobManager(jobs, locks)
 
     def lock_channel(self) -> Channel:
-        """Opens the channel of the locks alone."""
+        """Open only the channel of locks."""
         from ojobchannels.channels.opening import open_channel
         from ojobchannels.manager.manager import LOCKS
 
@@ -47,41 +47,44 @@ _SIMPLE: Final = {"type": "simple"}
 file_option = click.option(
     "-f",
     "--file",
+    type=click.Path(),
     metavar="FILE",
-    help="Look where this job file keeps its records and locks (or OJOB_FILE).",
+    help="Use the channels of this job file (environment: OJOB_FILE).",
 )
 jobs_option = click.option(
     "--jobs",
     metavar="URL",
-    help="Where the run records are: sqlite:///data/jobs.db (or OJOB_JOBS).",
+    help="Channel of run records, such as sqlite:///data/jobs.db (environment: OJOB_JOBS).",
 )
 locks_option = click.option(
     "--locks",
     metavar="URL",
-    help="Where the locks are, if elsewhere (or OJOB_LOCKS).",
+    help="Channel of locks, if it is not in the same place (environment: OJOB_LOCKS).",
 )
 
 
-def place_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command the options that say where the channels are, and `places` as an argument."""
+def location_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that locate the channels; the command takes the argument `locations`."""
 
     @file_option
     @jobs_option
     @locks_option
     @functools.wraps(command)
-    def with_places(file: str | None, jobs: str | None, locks: str | None, **others: Any) -> None:
-        command(places=find_places(file, jobs, locks, os.environ), **others)
+    def with_locations(
+        file: str | None, jobs: str | None, locks: str | None, **others: Any
+    ) -> None:
+        command(locations=find_locations(file, jobs, locks, os.environ), **others)
 
-    return with_places
+    return with_locations
 
 
-def find_places(
+def find_locations(
     file: str | None, jobs: str | None, locks: str | None, environment: Mapping[str, str]
-) -> Places:
-    """Settles where to look.
+) -> Locations:
+    """Return the channels that a command reads.
 
-    The records are where the first of these says: --jobs, --file, OJOB_JOBS, OJOB_FILE. The locks
-    are where --locks says, else where that same source puts them, else where OJOB_LOCKS says.
+    The records are located by the first of --jobs, --file, OJOB_JOBS and OJOB_FILE. The locks are
+    located by --locks, otherwise by the same source as the records, otherwise by OJOB_LOCKS.
     """
     set_locks = environment.get("OJOB_LOCKS")
     found = (
@@ -89,44 +92,44 @@ def find_places(
         or _from_file(file)
         or _from_urls(environment.get("OJOB_JOBS"), set_locks)
         or _from_file(environment.get("OJOB_FILE"))
-        or Places(None, None)
+        or Locations(None, None)
     )
-    silent = file or environment.get("OJOB_FILE")
-    if silent and found == (None, None) and not locks:
-        raise Refused(
-            f"{silent} does not say where its records are: give chJobs and chLocks to oJobManager "
-            "Init, or name the place with --jobs URL, such as sqlite:///data/jobs.db"
+    incomplete = file or environment.get("OJOB_FILE")
+    if incomplete and found == (None, None) and not locks:
+        raise CommandError(
+            f"{incomplete} does not configure its channels: pass chJobs and chLocks to oJobManager "
+            "Init, or use --jobs URL, such as sqlite:///data/jobs.db"
         )
     return found._replace(locks=locks or found.locks or set_locks or None)
 
 
-def find_places_of_run(
+def find_run_locations(
     file: str,
     args: Mapping[str, Any],
     jobs: str | None,
     locks: str | None,
     environment: Mapping[str, str],
-) -> Places:
-    """Settles what a run uses instead of what its file says; None to leave it to the file.
+) -> Locations:
+    """Return the channels that replace those of the job file; None to use those of the file.
 
-    The environment counts only for a file that names no place.
+    The environment only applies if the file configures no channels.
     """
-    places = Places(jobs, locks or jobs)
+    locations = Locations(jobs, locks or jobs)
     by_environment = _from_urls(environment.get("OJOB_JOBS"), environment.get("OJOB_LOCKS"))
     if not jobs and by_environment and not _from_file(file, args):
-        places = by_environment._replace(locks=locks or by_environment.locks)
-    for config in places:
+        locations = by_environment._replace(locks=locks or by_environment.locks)
+    for config in locations:
         if config:
             _described(config)
-    return places
+    return locations
 
 
-def _from_urls(jobs: str | None, locks: str | None) -> Places | None:
-    return Places(jobs, locks or jobs) if jobs else None
+def _from_urls(jobs: str | None, locks: str | None) -> Locations | None:
+    return Locations(jobs, locks or jobs) if jobs else None
 
 
-def _from_file(file: str | None, args: Mapping[str, Any] | None = None) -> Places | None:
-    """Returns where a job file puts the channels, or None if it does not say."""
+def _from_file(file: str | None, args: Mapping[str, Any] | None = None) -> Locations | None:
+    """Return the channels that a job file configures, or None if it configures none."""
     if not file:
         return None
     from ojobchannels.ojob import manager_config
@@ -134,30 +137,32 @@ def _from_file(file: str | None, args: Mapping[str, Any] | None = None) -> Place
     config = manager_config(file, args)
     if config is None or config == (None, None):
         return None
-    return Places(cast("Config", config.jobs or _SIMPLE), cast("Config", config.locks or _SIMPLE))
+    return Locations(
+        cast("Config", config.jobs or _SIMPLE), cast("Config", config.locks or _SIMPLE)
+    )
 
 
 def _existing(what: str, config: Config | None) -> Config:
-    """Returns the configuration of a channel that others use too, and whose file is there.
+    """Return the configuration, after a check that the channel exists and is shared.
 
-    Opening a channel makes what is missing; to look must make nothing.
+    Opening a channel creates missing files, and a command that only reads must not do that.
     """
     if config is None:
-        raise Refused(
-            f"nothing says where the {what} are: name the job file with --file FILE, or the place "
-            "with --jobs URL (such as sqlite:///data/jobs.db), or set OJOB_FILE or OJOB_JOBS"
+        raise CommandError(
+            f"the location of the {what} is not known: use --file FILE to name the job file, or "
+            "--jobs URL (such as sqlite:///data/jobs.db), or set OJOB_FILE or OJOB_JOBS"
         )
     type, options = _described(config)
     if "processes" not in type.capabilities:
-        raise Refused(
-            f"the {what} cannot be seen from here: a channel of type {type.name!r} lives and ends "
-            "with the process that opened it; give chJobs and chLocks a type that lasts, such as db"
+        raise CommandError(
+            f"the {what} cannot be read: a channel of type {type.name!r} exists only in the memory "
+            "of the process that opened it; give chJobs and chLocks a persistent type such as db"
         )
     if type.exists is not None and not type.exists(options):
         file = os.fspath(options["file"])
-        raise Refused(
-            f"there is no file {file!r} with {what}: either nothing has run yet, or the "
-            "path means another place from this folder"
+        raise CommandError(
+            f"there is no file {file!r} with {what}: either no job has run yet, or the path is "
+            "relative to another folder"
         )
     return config
 
@@ -169,7 +174,7 @@ def _described(config: Config) -> tuple[ChannelType, Mapping[str, Any]]:
         scheme = urlsplit(config).scheme
         if not scheme:
             path = shown(config)[1:-1]
-            raise Refused(f"{path!r} is no URL: write sqlite:///{path}, or file:{path}")
+            raise CommandError(f"{path!r} is not a URL: write sqlite:///{path}, or file:{path}")
         type = registry().find_scheme(scheme)
         return type, type.parse_url(config) if type.parse_url else {}
     return registry().find(config.get("type") or "simple"), config.get("args") or {}

@@ -1,4 +1,4 @@
-"""Options that several commands have, and how those that stand for times are read."""
+"""Options that several commands have, and the parsers of their times."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from ojobchannels.cli.times import parse_moment, parse_span
+from ojobchannels.cli.times import parse_duration, parse_moment
 
 lang_option = click.option(
     "--lang",
     metavar="LANGUAGE",
-    help="The language of code for which the file says none; without it, python.",
+    help="Default language of code blocks (default: python).",
 )
 
 
-def span(_: click.Context, __: click.Parameter, value: str) -> timedelta:
-    """Reads a span of time such as 7d."""
+def as_duration(_: click.Context, __: click.Parameter, value: str) -> timedelta:
+    """Parse the value of an option as a duration."""
     try:
-        return parse_span(value)
+        return parse_duration(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 
 
-def moment(_: click.Context, __: click.Parameter, value: str | None) -> datetime | None:
-    """Reads a time such as 2026-03-31, or a span that is counted back from now."""
+def as_moment(_: click.Context, __: click.Parameter, value: str | None) -> datetime | None:
+    """Parse the value of an option as a time, or as a duration before now."""
     if value is None:
         return None
     try:

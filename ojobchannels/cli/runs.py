@@ -1,12 +1,14 @@
-"""Columns that tell of run records, for the commands that list them."""
+"""Columns of run records, for the commands that list them."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 from ojobchannels.cli.tables import Column, Row, first_line
-from ojobchannels.cli.times import local, relative, span
+from ojobchannels.cli.times import duration, relative
 from ojobchannels.host.clock import now_ms
+from ojobchannels.host.terminal import local_time
 
 STATUS_COLOURS: Final = {
     "running": "cyan",
@@ -18,29 +20,38 @@ STATUS_COLOURS: Final = {
 
 
 def took(record: Row) -> str:
-    """Tells how long a run took, or has taken until now."""
+    """Return the duration of a run, until now for a running one."""
     if record["status"] == "running":
-        return span(max(now_ms() - record["startTime"], 0))
+        return duration(max(now_ms() - record["startTime"], 0))
     ran = record["status"] in ("completed", "failed", "lost")
-    return span(record.get("duration", 0)) if ran else ""
+    return duration(record.get("duration", 0)) if ran else ""
 
 
-def where(record: Row) -> str:
-    """Tells which process ran it: ``host:pid``."""
+def process(record: Row) -> str:
+    """Return the process of a run record or a lock holder as ``host:pid``."""
     return f"{record.get('host', '?')}:{record.get('pid', '?')}"
 
 
-def what(record: Row) -> str:
-    """Tells what there is to know of a run in words: its error, why it did not run, a note."""
+def details(record: Row) -> str:
+    """Return the error of a run, the reason why it did not run, and its note, as one line."""
     reason = (record.get("reason") or "").partition("; ")[0]
-    said = (first_line(text or "") for text in (record.get("error"), reason, record.get("note")))
-    return "; ".join(filter(None, said))
+    texts = (record.get("error"), reason, _with_local_time(record.get("note") or ""))
+    return "; ".join(filter(None, (first_line(text or "") for text in texts)))
 
 
-JOB: Final = Column("job", lambda record: record["name"])
+def _with_local_time(note: str) -> str:
+    """Return a note, which begins with a time in UTC, with that time as local time."""
+    time, _, text = note.partition(" ")
+    try:
+        return f"{local_time(round(datetime.fromisoformat(time).timestamp() * 1000))} {text}"
+    except ValueError:
+        return note
+
+
+JOB: Final = Column("job", lambda record: record["name"], cut=True)
 STATUS: Final = Column("status", lambda record: record["status"], colours=STATUS_COLOURS)
 AGO: Final = Column("started", lambda record: relative(record["startTime"], now_ms()))
-STARTED: Final = Column("started", lambda record: local(record["startTime"]))
+STARTED: Final = Column("started", lambda record: local_time(record["startTime"]))
 TOOK: Final = Column("took", took, right=True)
-WHERE: Final = Column("where", where)
-WHAT: Final = Column("what", what, folds=True)
+WHERE: Final = Column("where", process, optional=True)
+DETAILS: Final = Column("details", details, cut=True)

@@ -1,4 +1,4 @@
-"""Standard output and error where nobody reads them: closed, full, or a pipe without a reader."""
+"""Standard streams that are closed, full, or a pipe without a reader."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ _ERR: Final = 2
 _ERRORS: Final = "backslashreplace"
 
 
-def settle() -> None:
-    """Makes the standard streams fit for any text, and for being closed.
+def prepare_streams() -> None:
+    """Make the standard streams accept any text, and replace closed ones.
 
-    A number that a closed stream has left free is taken, before a file of ours gets it and a child
-    process writes into that.
+    The file descriptor of a closed stream is occupied: otherwise the next opened file would get it,
+    and child processes would write into that file.
     """
     while (number := os.open(os.devnull, os.O_RDWR)) <= _ERR:
         os.set_inheritable(number, True)
     os.close(number)
-    sys.stdout = _over(_Patient, _OUT, sys.stdout) if sys.stdout else _Closed()
-    sys.stderr = _over(_Heedless, _ERR, sys.stderr)
+    sys.stdout = _wrap(_BlockingFile, _OUT, sys.stdout) if sys.stdout else _ClosedStream()
+    sys.stderr = _wrap(_LossyFile, _ERR, sys.stderr)
 
 
-def drop_what_nobody_reads() -> None:
-    """Has writing to standard output go well whether or not anybody reads it."""
-    sys.stdout = _over(_Heedless, _OUT, sys.stdout)
+def ignore_write_errors() -> None:
+    """Drop what cannot be written to standard output, instead of failing."""
+    sys.stdout = _wrap(_LossyFile, _OUT, sys.stdout)
 
 
-def read_answer() -> str:
-    """Returns a line of standard input, whatever its bytes are; an empty text if there is none."""
+def read_line() -> str:
+    """Return a line of standard input, or an empty text at its end or if it is closed."""
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors=_ERRORS)
     try:
@@ -45,28 +45,28 @@ def read_answer() -> str:
         return ""
 
 
-def set_apart_stdout() -> TextIO:
-    """Returns standard output, for programs; what else is printed goes to standard error."""
+def separate_stdout() -> TextIO:
+    """Return standard output for JSON only; other output of the process goes to standard error."""
     sys.stdout.flush()
-    alone = os.dup(_OUT)
+    own = os.dup(_OUT)
     os.dup2(_ERR, _OUT)
-    return io.TextIOWrapper(io.BufferedWriter(_Heedless(alone, "w")), "utf-8", _ERRORS)
+    return io.TextIOWrapper(io.BufferedWriter(_LossyFile(own, "w")), "utf-8", _ERRORS)
 
 
-def give_up_output() -> None:
-    """Lets the interpreter flush what is left of standard output into nothing."""
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, _OUT)
-    os.close(nothing)
+def discard_output() -> None:
+    """Discard buffered output, so that the interpreter does not fail to flush it at exit."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, _OUT)
+    os.close(null)
 
 
-class _Closed(io.TextIOBase):
-    def write(self, text: str, /) -> int:  # noqa: ARG002  a stream's face
+class _ClosedStream(io.TextIOBase):
+    def write(self, text: str, /) -> int:  # noqa: ARG002  the signature of a stream
         raise OSError(errno.EBADF, "it is closed")
 
 
-class _Patient(io.FileIO):
-    """Writes all, and waits for room where writing does not block: a reader may set a pipe so."""
+class _BlockingFile(io.FileIO):
+    """Writes everything, also to a pipe that its reader has made non-blocking."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         left = memoryview(data).cast("B")
@@ -78,7 +78,7 @@ class _Patient(io.FileIO):
         return memoryview(data).nbytes
 
 
-class _Heedless(_Patient):
+class _LossyFile(_BlockingFile):
     def write(self, data: ReadableBuffer, /) -> int:
         try:
             return super().write(data)
@@ -86,11 +86,11 @@ class _Heedless(_Patient):
             return memoryview(data).nbytes
 
 
-def _over(kind: type[io.FileIO], number: int, stream: TextIO | None) -> TextIO:
+def _wrap(kind: type[io.FileIO], number: int, stream: TextIO | None) -> TextIO:
     raw = kind(number, "w", closefd=False)
     if not isinstance(stream, io.TextIOWrapper):
         return io.TextIOWrapper(io.BufferedWriter(raw), "utf-8", _ERRORS)
-    # With python -u the text goes straight to the file, as it does in the interpreter's own stream.
+    # With python -u the text is not buffered, as in the interpreter's own stream.
     return io.TextIOWrapper(
         cast("BinaryIO", raw) if stream.write_through else io.BufferedWriter(raw),
         stream.encoding,

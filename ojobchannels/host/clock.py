@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
@@ -55,6 +56,11 @@ def same_boot(one: str, other: str) -> bool:
 def now_ms() -> int:
     """Return the wall clock in milliseconds since 1970, UTC."""
     return time.time_ns() // 1_000_000
+
+
+def utc(moment: datetime) -> str:
+    """Format a time as ISO 8601 in UTC, with milliseconds and Z."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Readings(NamedTuple):

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar
 
+from ojobchannels.channels.arguments import Duration, milliseconds
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.keepalive import KEEP_ALIVE
-from ojobchannels.channels.lease import Duration, milliseconds
 from ojobchannels.channels.opening import open_channel
 from ojobchannels.documents import check_name, check_value
 from ojobchannels.errors import ChannelError, InvalidOption, RunNotStarted, UnknownJob

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias
 
+from ojobchannels.channels.acquire import this_host
 from ojobchannels.channels.channel import Channel
-from ojobchannels.channels.lease import this_host
 from ojobchannels.errors import InvalidOption
 from ojobchannels.hookspecs import LockInfo
-from ojobchannels.host.clock import now_ms
+from ojobchannels.host.clock import now_ms, utc
 
 Record: TypeAlias = dict[str, Any]
 """A run's record: ``name, startTime, startDate, inError, runId, status, host, pid, fence, timeout,
@@ -39,9 +39,8 @@ _FAR = 10_000
 
 
 def iso(ms: int) -> str:
-    """Writes milliseconds since 1970 as ISO 8601 with Z."""
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Format milliseconds since 1970 as ISO 8601 with Z."""
+    return utc(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms))
 
 
 def is_record(document: object) -> bool:

@@ -1,6 +1,6 @@
-"""oJob files: reading, checking and running them.
+"""oJob files: loading, checking and running them.
 
-A job file is code: it runs with the rights of whoever starts it.
+A job file is code: it runs with the rights of the user who starts it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from ojobchannels.ojob.args.layers import parse_args
+    from ojobchannels.ojob.daemon.control import Control
     from ojobchannels.ojob.load.job_file import JobFile
     from ojobchannels.ojob.load.loader import load as check_file
-    from ojobchannels.ojob.process.control import Control
     from ojobchannels.ojob.report.console import Output
     from ojobchannels.ojob.report.outcomes import Outcome, RunResult
     from ojobchannels.ojob.run.manager_binding import ManagerConfig
@@ -31,8 +31,8 @@ __all__ = [
     "run_file",
 ]
 
-_HOMES: Final = {
-    "Control": "process.control.Control",
+_PATHS: Final = {
+    "Control": "daemon.control.Control",
     "JobFile": "load.job_file.JobFile",
     "ManagerConfig": "run.manager_binding.ManagerConfig",
     "Outcome": "report.outcomes.Outcome",
@@ -46,8 +46,8 @@ _HOMES: Final = {
 
 
 def __getattr__(name: str) -> Any:
-    # pydantic and ruamel.yaml are loaded by the first use of a job file, not by this import.
-    if name not in _HOMES:
+    # pydantic and ruamel.yaml are imported at the first use of a job file, not here.
+    if name not in _PATHS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, _, inside = _HOMES[name].rpartition(".")
-    return getattr(import_module(f"{__name__}.{module}"), inside)
+    module, _, attribute = _PATHS[name].rpartition(".")
+    return getattr(import_module(f"{__name__}.{module}"), attribute)

@@ -1,8 +1,8 @@
-"""What a language of `exec` is: how its code is checked, and what the code may ask of its job.
+"""What a language plugin implements: how code is checked and run, and what it can do to its job.
 
-A plugin offers languages by the hook ``ojobchannels_languages``. Code runs where the language
-likes, such as in a process of its own; what it asks for is done by the `Host`, in the process of
-the job, where channels and leases are.
+A plugin offers languages by the hook ``ojobchannels_languages``. The language decides where code
+runs, such as in a process of its own. The `Host` acts for it in the process of the job, which has
+the channels and leases.
 """
 
 from __future__ import annotations
@@ -29,13 +29,12 @@ class Code:
 
     Attributes:
         text: The code.
-        file: The name under which its lines are told.
-        line: The number there of its first line.
+        file: The name of the file, for messages.
+        line: The number of its first line in that file.
         job: The job that it belongs to.
-        is_value: Whether what counts is the value that it answers with, so that an expression alone
-            is enough.
-        folder: The folder in which it is to run, or None for the current one; only given to a
-            language that takes one.
+        is_value: Whether it is run for its value, so that it may be a single expression.
+        folder: The folder in which to run it, or None for the current one; always None for a
+            language without `takes_folder`.
     """
 
     text: str = field(repr=False)
@@ -51,8 +50,8 @@ class Host(Protocol):
 
     Attributes:
         job: The name of the job.
-        phase: The step that it is at.
-        args: The args; code changes them, or puts another map in their place.
+        phase: The current step.
+        args: The args; code may change them, or replace them by another map.
         error: Why the job failed, for code under `catch`.
     """
 
@@ -61,45 +60,45 @@ class Host(Protocol):
     args: dict[str, Any]
     error: BaseException | None
 
-    def tell(self, level: Level, text: str) -> None:
-        """Has the run tell something."""
+    def log(self, level: Level, text: str) -> None:
+        """Report a line of the job."""
 
     def print(self, text: str) -> None:
-        """Writes a line to standard output, as `print` in Python does."""
+        """Write a line to standard output, as `print` in Python does."""
 
     def channel(self, name: str, config: Any = None) -> Channel:
-        """Returns a channel of the manager, or one that is opened by its name and configuration."""
+        """Return a channel of the manager, or open one by its name and configuration."""
 
     def run(self, name: str, args: Mapping[str, Any] | None = None) -> Any:
-        """Runs a job, now; returns what it returns, or its args, or None if it was skipped."""
+        """Run a job now; return its result, or its args, or None if it was skipped."""
 
     def launch(self, name: str, args: Mapping[str, Any] | None = None) -> Launch:
-        """Has a job run on the pool, and returns a handle at once."""
+        """Run a job on the pool, and return a handle at once."""
 
     def skip(self, reason: str) -> None:
-        """Leaves out the body and the `to` of the job, by an exception that ends the code."""
+        """Skip the body and the `to` of the job, by an exception that ends the code."""
 
     def documents(self) -> dict[str, Any]:
-        """Returns the args as JSON, with the `repr` of what is none."""
+        """Return the args as JSON, with the `repr` of a value that is not JSON."""
 
     def remaining(self) -> float | None:
-        """Returns the seconds after which the code must be ended; None for no limit."""
+        """Return the seconds after which the code must be ended; None for no limit."""
 
     def overdue(self) -> JobTimeout:
-        """Returns the error to raise when these seconds are over and the code has been ended."""
+        """Return the error to raise when the code was ended after these seconds."""
 
     def descriptors(self) -> list[int]:
-        """Returns file descriptors that keep the job's locks while a child has them open."""
+        """Return file descriptors that keep the job's locks while a child has them open."""
 
 
 class Program(Protocol):
-    """A block of code that was checked."""
+    """A block of code that has no errors, ready to run."""
 
     def run(self, host: Host) -> Any:
-        """Runs the code once; returns what it answers with.
+        """Run the code once, and return its result.
 
-        Any number of threads may do so at a time. Whatever is raised fails the job; an exception
-        that the host raised has to pass, at least if it is none that derives from Exception.
+        Several threads may do so at a time. Any exception fails the job. An exception that the host
+        raises must propagate, at least one that does not derive from `Exception`.
         """
 
 
@@ -110,10 +109,10 @@ class Language:
     Attributes:
         name: The name by which job files choose it, in lower case.
         summary: A line about it.
-        compile: Checks a block of code and returns it ready to run, or raises `CodeFault`. It loads
-            what the language needs; the module of the descriptor does not.
+        compile: Checks a block of code and returns it ready to run, or raises `CodeFault`. It
+            imports what the language needs; the module of the descriptor does not.
         aliases: Other names for it.
-        takes_folder: Whether its code runs in the folder that `typeArgs.pwd` names.
+        takes_folder: Whether its code runs in the folder `typeArgs.pwd`.
     """
 
     name: str
@@ -141,5 +140,5 @@ class ProvidedLanguage(NamedTuple):
 
 def plugin_languages() -> list[ProvidedLanguage]:
     """Return the languages that installed plugins offer."""
-    found = registry().results(LanguageSpec, "ojobchannels_languages")
-    return [ProvidedLanguage(language, distribution) for language, distribution in found]
+    results = registry().results(LanguageSpec, "ojobchannels_languages")
+    return [ProvidedLanguage(language, distribution) for language, distribution in results]

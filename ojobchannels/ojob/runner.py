@@ -1,4 +1,4 @@
-"""Runs a job file: its todo, each entry after what it depends on, and what the jobs launch."""
+"""Runs a job file: loads it, runs its todo and what its jobs launch, and shuts down."""
 
 from __future__ import annotations
 
@@ -6,27 +6,39 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ojobchannels.errors import CodeFailed, JobMisuse
 from ojobchannels.ojob.args.layers import CallArgs, Layer, merge
+from ojobchannels.ojob.daemon.control import Control
 from ojobchannels.ojob.daemon.daemon import Daemon
 from ojobchannels.ojob.load.file_help import check_expected
 from ojobchannels.ojob.load.job_file import JobFile
 from ojobchannels.ojob.load.loader import load
 from ojobchannels.ojob.load.manager_jobs import INIT
-from ojobchannels.ojob.process.control import Control
-from ojobchannels.ojob.process.interrupts import Interrupted
+from ojobchannels.ojob.packs.basics import BasicsBridge
+from ojobchannels.ojob.packs.director import DirectorBridge
+from ojobchannels.ojob.packs.manager import ManagerBridge
+from ojobchannels.ojob.packs.queue import QueueBridge
+from ojobchannels.ojob.process.interrupts import Interrupted, Interrupts
 from ojobchannels.ojob.report.console import Output
 from ojobchannels.ojob.report.outcomes import RunResult
-from ojobchannels.ojob.run.job_call import listed
+from ojobchannels.ojob.run.job_call import describe_calls
 from ojobchannels.ojob.run.job_steps import parts
-from ojobchannels.ojob.run.manager_binding import Config, ManagerConfig, Managing
-from ojobchannels.ojob.run.session import Session
-from ojobchannels.ojob.run.todo import Agenda
+from ojobchannels.ojob.run.manager_binding import Config, ManagerBinding, ManagerConfig
+from ojobchannels.ojob.run.session import Bridges, Session
+from ojobchannels.ojob.run.todo import TodoRunner
 from ojobchannels.ojob.triggers.timer import Clock
 
-INTERRUPTED = 130
+INTERRUPTED: Final = 130
+"""The exit status of a run that was interrupted."""
+
+_BRIDGES: Final[Bridges] = {
+    "basics": BasicsBridge,
+    "manager": ManagerBridge,
+    "queue": QueueBridge,
+    "director": DirectorBridge,
+}
 
 
 def run_file(
@@ -39,95 +51,108 @@ def run_file(
     clock: Clock | None = None,
     lang: str | None = None,
 ) -> RunResult:
-    """Checks a job file, and runs its todo.
+    """Check a job file, and run its todo.
 
-    Called in the main thread, it takes SIGINT and SIGTERM, where nobody else handles them, as a
-    wish to stop: what runs in the main thread is recorded as failed, launched jobs that have begun
-    are waited for, and nothing new starts. A second signal leaves the launched jobs to themselves.
-    A daemon takes SIGHUP as a wish to read its file again.
+    Called in the main thread, it shuts down on SIGINT and SIGTERM, unless they have another
+    handler: the job in the main thread is recorded as failed, launched jobs that have started are
+    waited for, and no new jobs start. A second signal abandons the launched jobs. A daemon reloads
+    its file on SIGHUP.
 
     Args:
         path: The job file.
         args: Arguments for all jobs that the todo and other jobs call, as from a command line.
-        output: Told what happens; the default writes lines to stdout and stderr.
-        jobs: Where the run records are, in place of what the file says.
-        locks: Where the locks are, in place of what the file says.
-        control: Stops a daemon from another thread, or has it read its file again.
-        clock: What tells its schedules the time; the clock of the host by default.
-        lang: The language of code for which no file says one; Python by default.
+        output: Receives what happens; by default it is written to stdout and stderr.
+        jobs: The channel of run records, in place of the one that the file names.
+        locks: The channel of locks, in place of the one that the file names.
+        control: Stops a daemon from another thread, or makes it reload its file.
+        clock: The clock of its schedules; by default that of the host.
+        lang: The default language of code blocks; by default Python.
 
     Raises:
-        JobFileError: The file is faulty; nothing was run.
+        JobFileError: The file has errors; nothing was run.
         InvalidJobArgs: Arguments that the file expects are missing; nothing was run.
         LogFileUnavailable: Its log file cannot be written; nothing was run.
-        RunsAlready: Another run of it goes on, and it is to be the only one; nothing was run.
+        RunsAlready: The file has `ojob.unique`, and another run of it is active; nothing was run.
         InvalidOption: There is no language `lang`.
     """
 
-    def load_again() -> JobFile:
-        file = load(path, places=jobs is None or locks is None, lang=lang)
+    def load_file() -> JobFile:
+        file = load(path, locations=jobs is None or locks is None, lang=lang)
         check_expected(file.name, file.help, args or {})
         return file
 
-    file = load_again()
-    managing = Managing(ManagerConfig(jobs, locks))
-    output = output or Output()
-    with _alone(file), telling(file, output):
-        session = Session(file, args or {}, output, managing, control, clock)
-        return _run(session, load_again)
+    file = load_file()
+    control, output = control or Control(), output or Output()
+    interrupts = Interrupts(control.reload if file.daemon else None)
+    with _single_instance(file), _output_configured(file, output):
+        binding = ManagerBinding(ManagerConfig(jobs, locks))
+        session = Session(
+            file, args or {}, output, binding, interrupts, _BRIDGES, _run_nested_file, clock
+        )
+        return _FileRun(session, load_file, control).run()
 
 
-def _alone(file: JobFile) -> AbstractContextManager[None]:
-    """Keeps other runs of the file out, if it wants that."""
-    if file.unique is None:
-        return nullcontext()
-    from ojobchannels.ojob.process.pid_file import only_one
+def _run_nested_file(outer: Session, job: str, path: str, args: Mapping[str, Any]) -> None:
+    """Run another job file as a job: with the args of the job, on the manager's channels.
 
-    return only_one(file.name, file.unique)
-
-
-def run_other(session: Session, job: str, path: str, args: Mapping[str, Any]) -> None:
-    """Runs another job file as a job: with the args of the job, on the manager's channels.
-
-    What it says of logs, and its `id`, is for runs of its own: the output is that of all jobs here.
+    Its own log settings and its `ojob.id` do not apply: it reports to the output of the outer run.
 
     Raises:
-        KeyboardInterrupt: The run was interrupted before all of its todo was begun.
-        CodeFailed: Jobs of it have failed.
-        JobMisuse: It is a daemon.
-        JobFileError: The file is faulty.
-        InvalidJobArgs: Arguments that it expects are missing.
+        KeyboardInterrupt: The run was interrupted before its whole todo was started.
+        CodeFailed: Jobs of the file have failed.
+        JobMisuse: The file is a daemon.
+        JobFileError: The file has errors.
+        InvalidJobArgs: Arguments that the file expects are missing.
     """
-    given = {name: value for name, value in args.items() if name != "init"}
+    args = {name: value for name, value in args.items() if name != "init"}
     file = load(path)
     if file.daemon:
-        raise JobMisuse(job, f"{path} is a daemon, which has no end", "start it by itself")
-    check_expected(file.name, file.help, given)
-    managing, clock = Managing(session.managing.given), session.scheduler.clock
-    inner = Session(file, given, session.output, managing, clock=clock)
-    inner.interrupts, inner.stopping = session.interrupts, session.stopping
-    with _alone(file):
+        raise JobMisuse(job, f"{path} is a daemon, which never ends", "start it on its own")
+    check_expected(file.name, file.help, args)
+    session = Session(
+        file,
+        args,
+        outer.output,
+        ManagerBinding(outer.binding.overrides),
+        outer.interrupts,
+        _BRIDGES,
+        _run_nested_file,
+        outer.scheduler.clock,
+        outer.stopping,
+    )
+    run = _FileRun(session, lambda: file, Control())
+    with _single_instance(file):
         try:
-            _work_on(Daemon(inner, lambda: file))
-            if inner.left_out:
+            run.run_todo()
+            if run.todo.not_started:
                 raise KeyboardInterrupt
-            inner.launches.wait()
-            _run_at_end(inner)
+            session.launches.wait()
+            run.run_shutdown_jobs()
         except KeyboardInterrupt:
-            _wind_up(inner)
+            run.shut_down()
             raise
         finally:
-            inner.close()
-    if inner.managing.failure is not None:
-        raise inner.managing.failure
-    if failed := [one.job for one in inner.outcomes if one.status == "failed"]:
+            session.close()
+    if session.binding.failure is not None:
+        raise session.binding.failure
+    outcomes = session.progress.outcomes
+    if failed := [outcome.job for outcome in outcomes if outcome.status == "failed"]:
         names = ", ".join(map(repr, dict.fromkeys(failed)))
-        raise CodeFailed(path, f"jobs of it have failed: {names}")
+        raise CodeFailed(path, f"these jobs failed: {names}")
+
+
+def _single_instance(file: JobFile) -> AbstractContextManager[None]:
+    """Keep other runs of the file out, if it has `ojob.unique`."""
+    if file.unique is None:
+        return nullcontext()
+    from ojobchannels.ojob.process.pid_file import pid_file_held  # fcntl: not on Windows
+
+    return pid_file_held(file.name, file.unique)
 
 
 @contextmanager
-def telling(file: JobFile, output: Output) -> Iterator[None]:
-    """Has a run told where its file says, besides or in place of the console.
+def _output_configured(file: JobFile, output: Output) -> Iterator[None]:
+    """Report to the log files of the job file too, or instead of the console.
 
     Raises:
         LogFileUnavailable: The log file cannot be written.
@@ -135,7 +160,7 @@ def telling(file: JobFile, output: Output) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(output.with_run_id(file.id))
         if file.log_files is not None:
-            from ojobchannels.ojob.report.log_file import LogFile, LogFiles
+            from ojobchannels.ojob.report.log_file import LogFile, LogFiles  # fcntl, likewise
 
             files = LogFile(LogFiles.of(file.log_files))
             stack.enter_context(output.with_sink(files, replace=not file.log_to_console))
@@ -145,108 +170,121 @@ def telling(file: JobFile, output: Output) -> Iterator[None]:
 
 
 def manager_config(path: str | Path, args: Mapping[str, Any] | None = None) -> ManagerConfig | None:
-    """Returns where the manager of a job file keeps its channels, without running anything.
+    """Return the channel configurations of a job file's manager, without running anything.
 
-    What counts is the first call of `oJobManager Init`: in the todo, or else in any job.
+    They are those of the first call of `oJobManager Init`: in the todo, or else in any job.
 
     Returns:
         None if no job calls it.
 
     Raises:
-        JobFileError: The file is faulty; its code is not looked at.
-        InvalidJobArgs: The configuration needs arguments that were not given.
+        JobFileError: The file has errors; its code is not checked.
+        InvalidJobArgs: The configuration needs arguments that are missing.
     """
     file = load(path, code=False)
-    given = Layer(args or {}, False)
-    in_todo = ((entry.job, call) for entry in file.todo for call in entry.calls)
-    for name, call in [
-        *in_todo,
-        *((name, {}) for name, job in file.jobs.items() if not job.bundled),
-    ]:
+    command_line = Layer(args or {}, False)
+    in_todo = [(entry.job, call) for entry in file.todo for call in entry.calls]
+    others = [(name, dict[str, Any]()) for name, job in file.jobs.items() if not job.bundled]
+    for name, call in [*in_todo, *others]:
         if INIT not in file.parts_of(name):
             continue
         job = file.jobs[name]
-        flow_args = CallArgs(
-            merge([*file.base, Layer(job.args, True), given, Layer(call, True)], job.where)
-        )
-        for part in parts(file.jobs, job, flow_args):
+        layers = [*file.base, Layer(job.args, True), command_line, Layer(call, True)]
+        call_args = CallArgs(merge(layers, job.where))
+        for part in parts(file.jobs, job, call_args):
             if part.bundled and part.name == INIT:
                 return ManagerConfig(
-                    flow_args.values.get("chJobs"), flow_args.values.get("chLocks")
+                    call_args.values.get("chJobs"), call_args.values.get("chLocks")
                 )
     return None
 
 
-def _run(session: Session, load_again: Callable[[], JobFile]) -> RunResult:
-    daemon = Daemon(session, load_again)
-    interrupt: KeyboardInterrupt | None = None
-    try:
-        with session.interrupts:
-            try:
-                _work_on(daemon)
-                session.launches.wait()
-            except KeyboardInterrupt as stopped:
-                interrupt = stopped
-                _wind_up(session)
-            daemon.end_watches()
-            _run_at_end(daemon.session)
-    except KeyboardInterrupt as stopped:
-        interrupt = stopped
-        session.stop_clocks()
-        if unfinished := session.launches.unfinished():
-            left = tuple(flow.job.name for flow in unfinished)
-            return RunResult(INTERRUPTED, tuple(session.outcomes), left)
-    except BaseException:
+class _FileRun:
+    """One run of a loaded job file: its todo, then its schedules, then its shutdown jobs.
+
+    Attributes:
+        todo: The todo.
+    """
+
+    def __init__(
+        self, session: Session, load_file: Callable[[], JobFile], control: Control
+    ) -> None:
+        self._session = session
+        self._daemon = Daemon(session, load_file, control)
+        self.todo = TodoRunner(session, self._daemon.defer)
+
+    def run(self) -> RunResult:
+        """Run the file, handling signals, and return the result."""
+        session = self._session
+        interrupt: KeyboardInterrupt | None = None
+        try:
+            with session.interrupts:
+                try:
+                    self.run_todo()
+                    session.launches.wait()
+                except KeyboardInterrupt as error:
+                    interrupt = error
+                    self.shut_down()
+                self._daemon.end_watches()
+                self.run_shutdown_jobs()
+        except KeyboardInterrupt as error:
+            interrupt = error
+            session.stop_timers()
+            if unfinished := session.launches.unfinished():
+                names = tuple(call.job.name for call in unfinished)
+                return RunResult(INTERRUPTED, tuple(session.progress.outcomes), names)
+        except BaseException:
+            session.close()
+            raise
         session.close()
-        raise
-    session.close()
-    return RunResult(_status(session, interrupt), tuple(session.outcomes))
+        return RunResult(self._status(interrupt), tuple(session.progress.outcomes))
 
+    def run_todo(self) -> None:
+        """Run the todo; then serve, if it is a daemon that could open its manager."""
+        session = self._session
+        if session.daemon:
+            session.scheduler.start()
+        if session.file.deps_timeout is not None:
+            session.deadlines.start()
+        if not session.file.todo:
+            session.output.log("ojob", "warn", f"{session.file.name} has no todo: nothing to do")
+        self.todo.run()
+        if session.daemon and session.binding.failure is None:
+            self._daemon.serve()
+        session.scheduler.stop()
 
-def _status(session: Session, interrupt: KeyboardInterrupt | None) -> int:
-    if interrupt is not None:
-        told_to_end = isinstance(interrupt, Interrupted) and interrupt.signal is signal.SIGTERM
-        return 0 if session.daemon and told_to_end else INTERRUPTED
-    failed = session.launches.failed() or any(one.status == "failed" for one in session.outcomes)
-    return int(failed or session.managing.failure is not None)
+    def run_shutdown_jobs(self) -> None:
+        """Run the jobs of type `shutdown`, in reverse order."""
+        calls = self._daemon.shutdown_calls
+        calls.sort(key=lambda call: call.number)
+        progress = self._session.progress
+        while calls:
+            call = calls.pop()
+            blocked = progress.blocked_reason()
+            progress.record(call.run() if blocked is None else call.cancel("depsfail", blocked))
+        self._session.launches.wait()
 
+    def shut_down(self) -> None:
+        """After an interrupt, cancel the launches that have not started, and wait for the rest."""
+        session = self._session
+        session.stopping.set()
+        session.scheduler.stop()
+        if session.daemon:
+            session.output.log("ojob", "info", "shutting down; no new jobs will start")
+        if self.todo.not_started:
+            text = f"interrupted: not started: {describe_calls(self.todo.not_started)}"
+            session.output.log("ojob", "warn", text)
+        session.launches.cancel()
+        if unfinished := session.launches.unfinished():
+            names = describe_calls(unfinished)
+            text = f"interrupted: waiting for {names}; interrupt again to abandon them"
+            session.output.log("ojob", "warn", text)
+        session.launches.wait()
 
-def _work_on(daemon: Daemon) -> None:
-    """Runs the todo; a daemon goes on, unless it could not even open what it needs."""
-    session = daemon.session
-    if session.daemon:
-        session.scheduler.start()
-    if session.file.deps_timeout is not None:
-        session.deadlines.start()
-    if not session.file.todo:
-        session.output.log("ojob", "warn", f"{session.file.name} has no todo: nothing to do")
-    Agenda(daemon).run()
-    if session.daemon and session.managing.failure is None:
-        daemon.serve()
-    session.scheduler.stop()
-
-
-def _run_at_end(session: Session) -> None:
-    """Runs what was put off to the end, in reverse."""
-    session.at_end.sort(key=lambda flow: flow.number)
-    while session.at_end:
-        flow = session.at_end.pop()
-        obstacle = session.obstacle()
-        session.keep(flow.run() if obstacle is None else flow.call_off("depsfail", obstacle))
-    session.launches.wait()
-
-
-def _wind_up(session: Session) -> None:
-    """Sees to what was launched after a first interrupt: what has not begun is called off."""
-    session.stopping.set()
-    session.scheduler.stop()
-    if session.daemon:
-        session.output.log("ojob", "info", "stops; nothing new starts")
-    if session.left_out:
-        said = f"interrupted: left out of the todo: {listed(session.left_out)}"
-        session.output.log("ojob", "warn", said)
-    session.launches.call_off()
-    if unfinished := session.launches.unfinished():
-        said = f"interrupted: waiting for {listed(unfinished)}; interrupt again to leave that"
-        session.output.log("ojob", "warn", said)
-    session.launches.wait()
+    def _status(self, interrupt: KeyboardInterrupt | None) -> int:
+        session = self._session
+        if interrupt is not None:
+            by_sigterm = isinstance(interrupt, Interrupted) and interrupt.signal is signal.SIGTERM
+            return 0 if session.daemon and by_sigterm else INTERRUPTED
+        failed = any(outcome.status == "failed" for outcome in session.progress.outcomes)
+        return int(failed or session.launches.failed() or session.binding.failure is not None)

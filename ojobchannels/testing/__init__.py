@@ -1,8 +1,8 @@
-"""What tests of channels, of backends and of their locks stand on.
+"""Tools to test channels, backends, and code that uses them.
 
-The names below are those of the conformance kit and of the fixtures; they load when they are asked
-for, and need the extra ``ojobchannels[testing]``. Real servers are in
-`ojobchannels.testing.servers`, a proxy that breaks connections in `ojobchannels.testing.proxy`.
+The names below belong to the conformance kit and the pytest fixtures. They are imported on first
+use and need the extra ``ojobchannels[testing]``. Real servers are in
+`ojobchannels.testing.servers`, a proxy that breaks connections is in `ojobchannels.testing.proxy`.
 """
 
 from __future__ import annotations
@@ -10,36 +10,38 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ojobchannels.moved import renamed
+
 if TYPE_CHECKING:
     from ojobchannels.testing.clock import ManualClock
     from ojobchannels.testing.contracts import (
         BatchContract,
         ChannelConformance,
         ClockContract,
-        CompareContract,
-        DeathContract,
+        CompareAndSetContract,
+        CrashReleaseContract,
         DocumentContract,
         FenceContract,
+        FenceOrderContract,
+        FifoContract,
         ForkContract,
-        GrowingContract,
         HandleContract,
         HandoverContract,
         IsolationContract,
+        KeepAliveContract,
         KeyContract,
         KillContract,
         LeaseContract,
         LockContract,
+        LockInfoContract,
         MatchContract,
         OrderContract,
         ProcessContract,
-        QueueContract,
-        RenewContract,
         RetryContract,
         SubscribeContract,
-        TellContract,
         TokenContract,
         WaitContract,
-        WakeContract,
+        WakeupContract,
         requires,
         without,
     )
@@ -51,16 +53,16 @@ if TYPE_CHECKING:
         redis_fixture,
     )
     from ojobchannels.testing.fixtures.faults import Faults
-    from ojobchannels.testing.fixtures.storage import Place
+    from ojobchannels.testing.fixtures.storage import IsolatedStorage
     from ojobchannels.testing.kit.subject import Subject
 
 _CONTRACTS = "contracts"
-_HOME = {
+_MODULES = {
     "ChannelConformance": _CONTRACTS,
     "FaultNotPossible": "fixtures.errors",
     "Faults": "fixtures.faults",
+    "IsolatedStorage": "fixtures.storage",
     "ManualClock": "clock",
-    "Place": "fixtures.storage",
     "Subject": "kit.subject",
     "channel_fixture": "fixtures.factories",
     "document_machine": "machines",
@@ -73,41 +75,41 @@ _HOME = {
     "requires": "contracts.base",
     "without": "contracts.base",
 }
-_NEEDED = {"pytest", "hypothesis"}
+_EXTRAS = {"pytest", "hypothesis"}
 
 __all__ = [
     "BatchContract",
     "ChannelConformance",
     "ClockContract",
-    "CompareContract",
-    "DeathContract",
+    "CompareAndSetContract",
+    "CrashReleaseContract",
     "DocumentContract",
     "FaultNotPossible",
     "Faults",
     "FenceContract",
+    "FenceOrderContract",
+    "FifoContract",
     "ForkContract",
-    "GrowingContract",
     "HandleContract",
     "HandoverContract",
+    "IsolatedStorage",
     "IsolationContract",
+    "KeepAliveContract",
     "KeyContract",
     "KillContract",
     "LeaseContract",
     "LockContract",
+    "LockInfoContract",
     "ManualClock",
     "MatchContract",
     "OrderContract",
-    "Place",
     "ProcessContract",
-    "QueueContract",
-    "RenewContract",
     "RetryContract",
     "Subject",
     "SubscribeContract",
-    "TellContract",
     "TokenContract",
     "WaitContract",
-    "WakeContract",
+    "WakeupContract",
     "channel_fixture",
     "document_machine",
     "lock_machine",
@@ -121,13 +123,28 @@ __all__ = [
 ]
 
 
+_renamed = renamed(
+    __name__,
+    {
+        "CompareContract": "CompareAndSetContract",
+        "DeathContract": "CrashReleaseContract",
+        "GrowingContract": "FenceOrderContract",
+        "Place": "IsolatedStorage",
+        "QueueContract": "FifoContract",
+        "RenewContract": "KeepAliveContract",
+        "TellContract": "LockInfoContract",
+        "WakeContract": "WakeupContract",
+    },
+)
+
+
 def __getattr__(name: str) -> Any:
     if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return _renamed(name)
     try:
-        module = importlib.import_module(f"{__name__}.{_HOME.get(name, _CONTRACTS)}")
+        module = importlib.import_module(f"{__name__}.{_MODULES.get(name, _CONTRACTS)}")
     except ModuleNotFoundError as error:
-        if error.name not in _NEEDED:
+        if error.name not in _EXTRAS:
             raise
         raise ImportError(
             f"{__name__}.{name} needs {error.name}; install it with: "

@@ -1,4 +1,4 @@
-"""A clock that stands still until a test moves it."""
+"""A clock that a test moves by hand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import secrets
 
 
 class ManualClock:
-    """What the embedded channel types take as their option ``clock``.
+    """A clock that stops until a test moves it; the option ``clock`` of the embedded types.
 
     Example:
         >>> import ojobchannels as oc
@@ -24,23 +24,23 @@ class ManualClock:
         self._wall = 1_900_000_000_000_000
 
     def now(self) -> int:
-        """Microseconds since the boot."""
+        """Return microseconds since the boot."""
         return self._now
 
     def wall(self) -> int:
-        """Microseconds since 1970, UTC."""
+        """Return microseconds since 1970, UTC."""
         return self._wall
 
     def advance(self, seconds: float) -> None:
-        """Lets time pass."""
+        """Move both clocks forward by `seconds`."""
         self._now += round(seconds * 1e6)
         self._wall += round(seconds * 1e6)
 
     def step_wall(self, seconds: float) -> None:
-        """Sets the wall clock forward or back, as a person or NTP does."""
+        """Move only the wall clock, forward or back, as an administrator or NTP does."""
         self._wall += round(seconds * 1e6)
 
     def reboot(self) -> None:
-        """Begins another epoch, in which `now` counts from nought."""
+        """Begin a new boot epoch, in which `now` starts at 0."""
         self.epoch = f"boot-{secrets.token_hex(4)}/1"
         self._now = 0

@@ -19,14 +19,14 @@ _T = TypeVar("_T")
 
 
 class Proxy:
-    """Stands before a server, on a port and in a thread of its own; a context manager.
+    """A proxy in front of a server, with its own port and thread; a context manager.
 
-    Everything passes until it is told otherwise. What it is told is in force when the method
-    returns, for connections present and future, and ends with `heal`.
+    It forwards everything until a fault is set. A fault is active when the method returns, applies
+    to present and new connections, and ends with `heal`.
 
     Args:
         target: Host and port of the server.
-        tls: With it the proxy speaks TLS with the clients, and plainly with the server.
+        tls: Speak TLS with the clients, and plain TCP with the server.
     """
 
     def __init__(self, target: tuple[str, int], *, tls: ssl.SSLContext | None = None) -> None:
@@ -36,8 +36,8 @@ class Proxy:
 
     @property
     def port(self) -> int:
-        """The port that clients connect to; it stays ours while they are refused."""
-        return self._there.port.number
+        """The port for clients; it stays reserved while they are refused."""
+        return self._active.port.number
 
     @property
     def address(self) -> tuple[str, int]:
@@ -46,16 +46,16 @@ class Proxy:
 
     @property
     def counters(self) -> Counters:
-        """What came through so far."""
+        """The traffic so far."""
         return self._call(lambda relay: relay.counters())
 
     def start(self) -> Self:
-        """Begins to listen."""
+        """Start listening and return the proxy."""
         port = ReservedPort()
         relay = Relay(self._target, port.number, self._tls)
         started: Future[asyncio.AbstractEventLoop] = Future()
         thread = threading.Thread(
-            target=lambda: asyncio.run(_live(relay, started)),
+            target=lambda: asyncio.run(_run(relay, started)),
             name="ojobchannels-proxy",
             daemon=True,
         )
@@ -69,7 +69,7 @@ class Proxy:
         return self
 
     def stop(self) -> None:
-        """Ends all connections and the thread; does nothing where that is done."""
+        """Close all connections and end the thread; do nothing if it is not running."""
         if self._running is not None:
             self._running.loop.call_soon_threadsafe(self._running.relay.done.set)
             self._running.thread.join()
@@ -77,61 +77,61 @@ class Proxy:
             self._running = None
 
     def delay(self, *, requests: float = 0.0, replies: float = 0.0) -> None:
-        """Keeps back what clients or the server send, for so many seconds each time."""
+        """Delay each chunk from the clients or from the server by this number of seconds."""
         self._call(lambda relay: relay.delay(requests, replies))
 
     def black_hole(self, *, requests: bool = True, replies: bool = True) -> None:
-        """Lets nothing pass, or nothing in one direction; what is sent arrives when it heals.
+        """Hold all traffic, or one direction of it, until `heal`.
 
-        Clients can still connect. Such is a network that loses packets: the ends send them again.
+        Clients can still connect, as in a network that loses packets, which are then sent again.
         """
         self._call(lambda relay: relay.hold(requests=requests, replies=replies))
 
     def cut_request(self, nth: int = 1, containing: bytes = b"") -> threading.Event:
-        """Cuts the connection before the n-th next request reaches the server.
+        """Cut the connection before the nth request from now reaches the server.
 
         Args:
-            nth: Which one, counted from 1.
-            containing: Counts only requests that hold these bytes.
+            nth: The request, counted from 1.
+            containing: Count only requests with these bytes.
 
         Returns:
-            An event that is set when it has happened.
+            An event that is set after the cut.
         """
         return self._call(lambda relay: relay.arm(Cut(nth, containing, delivers=False)))
 
     def cut_reply(self, nth: int = 1, containing: bytes = b"") -> threading.Event:
-        """Cuts the connection when the n-th next request is answered, and withholds the answer.
+        """Cut the connection at the reply to the nth request from now, and drop the reply.
 
         Args:
-            nth: Which one, counted from 1.
-            containing: Counts only requests that hold these bytes.
+            nth: The request, counted from 1.
+            containing: Count only requests with these bytes.
 
         Returns:
-            An event that is set when it has happened: the server has done what it was asked.
+            An event that is set after the cut; the server has executed the request.
         """
         return self._call(lambda relay: relay.arm(Cut(nth, containing, delivers=True)))
 
     def reset(self) -> None:
-        """Ends all present connections with RST, on both sides; new ones pass."""
+        """Reset all present connections (RST) on both sides; new ones are accepted."""
         self._call(lambda relay: relay.end(reset=True))
 
     def refuse(self) -> None:
-        """Refuses new connections; present ones go on."""
+        """Refuse new connections; present ones continue."""
         self._call(lambda relay: relay.refuse())
 
     def heal(self) -> None:
-        """Lets everything pass again, first of all what was held back."""
+        """End all faults and forward the traffic that was held."""
         self._call(lambda relay: relay.heal())
 
     @property
-    def _there(self) -> _Running:
+    def _active(self) -> _Running:
         if self._running is None:
             raise RuntimeError("the proxy is not running: start it first")
         return self._running
 
     def _call(self, action: Callable[[Relay], Coroutine[Any, Any, _T]]) -> _T:
-        there = self._there
-        return asyncio.run_coroutine_threadsafe(action(there.relay), there.loop).result()
+        active = self._active
+        return asyncio.run_coroutine_threadsafe(action(active.relay), active.loop).result()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -152,7 +152,7 @@ class _Running(NamedTuple):
     loop: asyncio.AbstractEventLoop
 
 
-async def _live(relay: Relay, started: Future[asyncio.AbstractEventLoop]) -> None:
+async def _run(relay: Relay, started: Future[asyncio.AbstractEventLoop]) -> None:
     try:
         await relay.heal()
     except OSError as error:

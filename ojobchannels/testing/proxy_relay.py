@@ -1,4 +1,4 @@
-"""The inside of the fault proxy: what lives in its event loop."""
+"""The part of the fault proxy that runs in its event loop."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from typing import Any, Final, NamedTuple
 from ojobchannels.testing.servers.ports import HOST
 
 _CHUNK: Final = 65_536
-_LINGER_NOT: Final = struct.pack("ii", 1, 0)
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
 class Counters(NamedTuple):
-    """What came through a proxy so far.
+    """The traffic of a proxy so far.
 
     Attributes:
-        connections: How many clients have connected.
-        open: How many connections there are now.
-        requests: How often a client spoke, at first or after the server did.
-        to_server: Bytes passed to the server.
-        to_client: Bytes passed to clients.
+        connections: Number of clients that have connected.
+        open: Number of open connections.
+        requests: Number of requests: data from a client, at first or after data from the server.
+        to_server: Bytes sent to the server.
+        to_client: Bytes sent to clients.
     """
 
     connections: int
@@ -37,7 +37,7 @@ class Counters(NamedTuple):
 
 @dataclass(eq=False)
 class Cut:
-    """A request to cut at: how many are left to count, and whether it reaches the server."""
+    """The request to cut at: how many to count before it, and whether it reaches the server."""
 
     left: int
     containing: bytes
@@ -45,8 +45,8 @@ class Cut:
     happened: threading.Event = field(default_factory=threading.Event)
 
 
-class Flow:
-    """One direction: how long what is sent is kept back, and how much has passed."""
+class Direction:
+    """One direction of traffic: its delay, and the number of bytes forwarded."""
 
     def __init__(self) -> None:
         self.passed = 0
@@ -56,26 +56,26 @@ class Flow:
         self.heal()
 
     def delay(self, seconds: float) -> None:
-        """Keeps back each chunk for so long."""
+        """Delay each chunk by `seconds`."""
         self._delay = seconds
         self._hurry.clear()
 
     def hold(self) -> None:
-        """Lets nothing pass."""
+        """Hold all chunks."""
         self._open.clear()
 
     def heal(self) -> None:
-        """Lets everything pass, also what is being kept back."""
+        """Forward everything, also chunks that are being delayed."""
         self._delay = 0.0
         self._hurry.set()
         self._open.set()
 
     async def until_open(self) -> None:
-        """Returns when something may pass."""
+        """Return when chunks are not held."""
         await self._open.wait()
 
     async def send(self, chunk: bytes, to: asyncio.StreamWriter) -> None:
-        """Passes a chunk on when its time has come."""
+        """Forward a chunk after the delay, once chunks are not held."""
         if self._delay:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._hurry.wait(), self._delay)
@@ -87,31 +87,31 @@ class Flow:
 
 @dataclass(eq=False)
 class Link:
-    """One connection of a client, and ours to the server on its behalf."""
+    """The connection of one client, and the corresponding one to the server."""
 
     task: asyncio.Task[Any]
     ends: list[asyncio.StreamWriter]
-    speaking: bool = False
+    requesting: bool = False
     counted: set[Cut] = field(default_factory=set)
-    doom: Cut | None = None
+    pending_cut: Cut | None = None
 
     def cut(self, cause: Cut) -> None:
-        """Ends the connection and says that it has happened."""
+        """Close the connection and set the event of the cut."""
         self.abort()
         cause.happened.set()
 
     def abort(self, *, reset: bool = False) -> None:
-        """Ends the connection at once, on both sides."""
+        """Close the connection at once, on both sides."""
         for end in self.ends:
             if reset and not end.transport.is_closing():
                 end.get_extra_info("socket").setsockopt(
-                    socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT
+                    socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER
                 )
             end.transport.abort()
 
 
 class Relay:
-    """The proxy as it lives in its loop."""
+    """Forwards the connections of all clients, in an event loop."""
 
     def __init__(self, target: tuple[str, int], port: int, tls: ssl.SSLContext | None) -> None:
         self.done = asyncio.Event()
@@ -119,15 +119,15 @@ class Relay:
         self._port = port
         self._tls = tls
         self._listener: asyncio.Server | None = None
-        self._to_server = Flow()
-        self._to_client = Flow()
+        self._to_server = Direction()
+        self._to_client = Direction()
         self._links: set[Link] = set()
         self._cuts: list[Cut] = []
         self._connections = 0
         self._requests = 0
 
     async def counters(self) -> Counters:
-        """Returns what came through so far."""
+        """Return the traffic so far."""
         return Counters(
             self._connections,
             len(self._links),
@@ -137,43 +137,43 @@ class Relay:
         )
 
     async def delay(self, requests: float, replies: float) -> None:
-        """Keeps back what is sent."""
+        """Delay chunks, by direction, in seconds."""
         self._to_server.delay(requests)
         self._to_client.delay(replies)
 
     async def hold(self, *, requests: bool, replies: bool) -> None:
-        """Lets nothing pass in one or both directions."""
+        """Hold all chunks in one or both directions."""
         if requests:
             self._to_server.hold()
         if replies:
             self._to_client.hold()
 
     async def arm(self, cut: Cut) -> threading.Event:
-        """Gets ready for a cut; returns the event that it sets."""
+        """Add a cut; return the event that it sets."""
         self._cuts.append(cut)
         return cut.happened
 
     async def refuse(self) -> None:
-        """Stops listening."""
-        await _take_in_who_is_at_the_door()
+        """Stop listening."""
+        await _accept_pending_clients()
         if self._listener is not None:
             self._listener.close()
             self._listener = None
 
     async def heal(self) -> None:
-        """Listens, and lets everything pass."""
+        """Listen, and forward everything."""
         self._cuts.clear()
         self._to_server.heal()
         self._to_client.heal()
         if self._listener is None:
-            patience = 1.0 if self._tls else None
+            shutdown_timeout = 1.0 if self._tls else None
             self._listener = await asyncio.start_server(
-                self._serve, HOST, self._port, ssl=self._tls, ssl_shutdown_timeout=patience
+                self._serve, HOST, self._port, ssl=self._tls, ssl_shutdown_timeout=shutdown_timeout
             )
 
     async def end(self, *, reset: bool = False) -> None:
-        """Ends all present connections; returns when they are gone."""
-        await _take_in_who_is_at_the_door()
+        """Close all present connections; return when they are closed."""
+        await _accept_pending_clients()
         ending = [link.task for link in self._links]
         for link in self._links:
             link.abort(reset=reset)
@@ -188,11 +188,11 @@ class Relay:
         self._connections += 1
         try:
             await self._to_server.until_open()
-            answers, server = await asyncio.open_connection(*self._target)
+            replies, server = await asyncio.open_connection(*self._target)
             link.ends.append(server)
             requests = asyncio.create_task(self._pass_requests(link, reader, server))
             try:
-                await self._pass_replies(link, answers, client)
+                await self._pass_replies(link, replies, client)
             finally:
                 requests.cancel()
                 await asyncio.gather(requests, return_exceptions=True)
@@ -211,30 +211,30 @@ class Relay:
     ) -> None:
         try:
             while chunk := await reader.read(_CHUNK):
-                if cut := self._judge(link, chunk):
+                if cut := self._match_cut(link, chunk):
                     if not cut.delivers:
                         link.cut(cut)
                         return
-                    link.doom = cut
+                    link.pending_cut = cut
                 await self._to_server.send(chunk, server)
             server.write_eof()
         except OSError:
             link.abort()
 
     async def _pass_replies(
-        self, link: Link, answers: asyncio.StreamReader, client: asyncio.StreamWriter
+        self, link: Link, replies: asyncio.StreamReader, client: asyncio.StreamWriter
     ) -> None:
-        while chunk := await answers.read(_CHUNK):
-            link.speaking = False
-            if link.doom:
-                link.cut(link.doom)
+        while chunk := await replies.read(_CHUNK):
+            link.requesting = False
+            if link.pending_cut:
+                link.cut(link.pending_cut)
                 return
             await self._to_client.send(chunk, client)
 
-    def _judge(self, link: Link, chunk: bytes) -> Cut | None:
-        """Counts a request, and returns the cut that it falls to."""
-        if not link.speaking:
-            link.speaking = True
+    def _match_cut(self, link: Link, chunk: bytes) -> Cut | None:
+        """Count a request; return the cut that applies to it, if any."""
+        if not link.requesting:
+            link.requesting = True
             link.counted.clear()
             self._requests += 1
         for cut in self._cuts:
@@ -247,7 +247,7 @@ class Relay:
         return None
 
 
-async def _take_in_who_is_at_the_door() -> None:
-    """Lets the loop accept clients that are connected for the kernel, but not yet for us."""
+async def _accept_pending_clients() -> None:
+    """Let the loop accept clients that the kernel has already connected."""
     for _ in range(10):
         await asyncio.sleep(0)

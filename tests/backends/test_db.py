@@ -125,21 +125,21 @@ def test_an_empty_file_is_a_new_database(db_storage: Storage) -> None:
 
 AS_NOBODY = """
 import os
-with oc.open_channel("test", type="db", file=facts["file"]) as channel:
+with oc.open_channel("test", type="db", file=params["file"]) as channel:
     channel.set("a", 1)
-os.chmod(facts["file"], facts["file_mode"])
-os.chmod(facts["file"] + ".ojob", facts["folder_mode"])
-os.chmod(os.path.dirname(facts["file"]), facts["folder_mode"])
+os.chmod(params["file"], params["file_mode"])
+os.chmod(params["file"] + ".ojob", params["folder_mode"])
+os.chmod(os.path.dirname(params["file"]), params["folder_mode"])
 if os.geteuid() == 0:
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
 try:
-    with oc.open_channel("test", type="db", file=facts["file"]) as channel:
+    with oc.open_channel("test", type="db", file=params["file"]) as channel:
         channel.set("b", 1)
-    say("passed")
+    send("passed")
 except oc.ChannelError as error:
-    say([type(error).__name__, str(error)])
+    send([type(error).__name__, str(error)])
 """
 
 
@@ -154,7 +154,7 @@ def test_what_may_not_be_written_gets_one_clear_error(
     file.parent.mkdir()
     worker = start_worker(AS_NOBODY, file=str(file), file_mode=file_mode, folder_mode=folder_mode)
     try:
-        kind, message = worker.hear()
+        kind, message = worker.receive()
         assert kind == "ChannelUnavailable"
         assert str(file) in message
         assert "write permission" in message
@@ -167,13 +167,13 @@ def test_what_may_not_be_written_gets_one_clear_error(
 
 FILL = """
 import os, resource
-file = facts["config"]["args"]["file"]
-with oc.open_channel(facts["name"], facts["config"]) as channel:
-    channel.set_all((n, "x" * 1000) for n in range(facts["before"]))
-limit = os.stat(file).st_size + facts["room"]
-channel = oc.open_channel(facts["name"], facts["config"])
+file = params["config"]["args"]["file"]
+with oc.open_channel(params["name"], params["config"]) as channel:
+    channel.set_all((n, "x" * 1000) for n in range(params["before"]))
+limit = os.stat(file).st_size + params["room"]
+channel = oc.open_channel(params["name"], params["config"])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-stored = facts["before"]
+stored = params["before"]
 refused = 0
 while refused < 3 and stored < 8000:
     try:
@@ -188,7 +188,7 @@ while refused < 3 and stored < 8000:
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 channel.set("after", 1)
 channel.close()
-say([stored, refused])
+send([stored, refused])
 """
 
 
@@ -202,7 +202,7 @@ def test_a_disk_that_fills_up_loses_nothing_and_says_what_was_not_stored(
     worker = start_worker(
         FILL, None, name=db_storage.name, config=db_storage.config, before=before, room=room
     )
-    stored, _ = worker.hear()
+    stored, _ = worker.receive()
     assert worker.end() == 0
     channel = db_storage.open()
     assert channel.get_keys() == [*range(stored), "after"]
@@ -216,19 +216,19 @@ def test_the_first_open_by_eight_processes_at_once(
     """All of them get through, several times over."""
     script = """
 for _ in range(10):
-    name = hear()
+    name = receive()
     with oc.open_channel("test", type="db", file=name) as channel:
         channel.add("key", 1)
-        channel.set(facts["number"], 1)
-    say()
+        channel.set(params["number"], 1)
+    send()
 """
     workers = [start_worker(script, number=number) for number in range(8)]
     for turn in range(10):
         file = db_storage.path.parent / f"fresh-{turn}.db"
         for worker in workers:
-            worker.tell(str(file))
+            worker.send(str(file))
         for worker in workers:
-            worker.hear()
+            worker.receive()
         with oc.open_channel("test", type="db", file=file) as channel:
             assert channel.size() == 9
             assert sorted(channel.get_keys(), key=str) == [*range(8), "key"]
@@ -417,8 +417,8 @@ def test_a_dead_holders_lock_that_was_taken_meanwhile_is_not_taken_twice(
     db_storage: Storage, meddling: type[Meddling], start_worker: StartWorker
 ) -> None:
     """Between the look at a dead holder and the taking, another may have taken its lock."""
-    holder = start_worker("say(channel.lock('nightly', ttl=60).token); hear()", db_storage)
-    holder.hear()
+    holder = start_worker("send(channel.lock('nightly', ttl=60).token); receive()", db_storage)
+    holder.receive()
     holder.kill()
     channel, heir = db_storage.open(), db_storage.open()
     leases: list[oc.Lease] = []

@@ -84,22 +84,22 @@ def test_locks_of_db_outlive_the_folder_beside_it(
 ) -> None:
     """They are in the database: whoever comes later finds them held, and their holder alive."""
     worker = start_worker(
-        "lease = channel.lock('nightly', ttl=60)\nsay()\nhear()\nlease.extend()\nsay('fine')",
+        "lease = channel.lock('nightly', ttl=60)\nsend()\nreceive()\nlease.extend()\nsend('fine')",
         db_storage,
     )
-    worker.hear()
+    worker.receive()
     shutil.rmtree(side(db_storage))
     assert db_storage.open().try_lock("nightly", ttl=60) is None
-    worker.tell()
-    assert worker.hear() == "fine"
+    worker.send()
+    assert worker.receive() == "fine"
 
 
 def test_without_the_sign_of_life_a_holder_counts_as_alive(
     shared_storage: Storage, start_worker: StartWorker
 ) -> None:
     """Nobody takes a lock from a living holder because the file that tells of it was deleted."""
-    worker = start_worker("channel.lock('nightly', ttl=60)\nsay()\nhear()", shared_storage)
-    worker.hear()
+    worker = start_worker("channel.lock('nightly', ttl=60)\nsend()\nreceive()", shared_storage)
+    worker.receive()
     (side(shared_storage) / "alive").unlink()
     channel = shared_storage.open()
     assert channel.try_lock("nightly", ttl=60) is None

@@ -285,7 +285,7 @@ def test_a_new_file_has_the_mode_of_the_umask(
         """
 import os
 os.umask(0o077)
-with oc.open_channel(facts["name"], facts["config"]) as channel:
+with oc.open_channel(params["name"], params["config"]) as channel:
     channel.set("a", 1)
     channel.lock("nightly", ttl=30).release()
 """,
@@ -322,20 +322,20 @@ def test_a_link_stays_a_link(file_storage: Storage, tmp_path: Path) -> None:
 AS_NOBODY = """
 import os, sys, tempfile
 with tempfile.TemporaryDirectory() as folder:
-    with oc.open_channel("warm up", type=facts["type"], file=folder + "/warm") as channel:
+    with oc.open_channel("warm up", type=params["type"], file=folder + "/warm") as channel:
         channel.set("a", 1)
         channel.lock("nightly", ttl=30).release()
 os.setgroups([])
-os.setgid(facts["user"])
-os.setuid(facts["user"])
+os.setgid(params["user"])
+os.setuid(params["user"])
 try:
-    with oc.open_channel("test", type=facts["type"], file=facts["file"]) as channel:
+    with oc.open_channel("test", type=params["type"], file=params["file"]) as channel:
         channel.set("by", "nobody")
         channel.lock("nightly", ttl=30).release()
         channel.lock("nobody's", ttl=30).release()
-    say("passed")
+    send("passed")
 except oc.ChannelError as error:
-    say([type(error).__name__, str(error)])
+    send([type(error).__name__, str(error)])
 """
 
 
@@ -351,7 +351,7 @@ def test_another_users_file_is_left_alone(
     file.chmod(bits)
     before = file.read_bytes(), file.stat()
     worker = start_worker(AS_NOBODY, type="file", file=str(file), user=NOBODY)
-    kind, message = worker.hear()
+    kind, message = worker.receive()
     assert kind == "ChannelUnavailable"
     assert str(file) in message
     assert "user id" in message
@@ -367,7 +367,7 @@ def test_root_keeps_the_owner_of_a_file_and_does_not_lock_him_out(
     """After root wrote and locked there, all is the user's, and still works for him."""
     file = common_folder / f"channel.{type}"
     own = {"type": type, "file": str(file), "user": NOBODY}
-    assert start_worker(AS_NOBODY, **own).hear() == "passed"
+    assert start_worker(AS_NOBODY, **own).receive() == "passed"
     with oc.open_channel("test", type=type, file=file) as channel:
         assert channel.get("by") == "nobody"
         channel.set("by", "root")
@@ -376,7 +376,7 @@ def test_root_keeps_the_owner_of_a_file_and_does_not_lock_him_out(
         channel.lock("nobody's", ttl=30).release()
     assert (file.stat().st_uid, file.stat().st_gid) == (NOBODY, NOBODY)
     assert {path.stat().st_uid for path in common_folder.rglob("*")} == {NOBODY}
-    assert start_worker(AS_NOBODY, **own).hear() == "passed"
+    assert start_worker(AS_NOBODY, **own).receive() == "passed"
 
 
 @needs_root
@@ -388,7 +388,7 @@ def test_a_folder_that_may_not_be_written_gets_one_clear_error(
     file = common_folder / "locked" / f"channel.{type}"
     file.parent.mkdir(mode=0o755)
     worker = start_worker(AS_NOBODY, type=type, file=str(file), user=NOBODY)
-    kind, message = worker.hear()
+    kind, message = worker.receive()
     assert kind == "ChannelUnavailable"
     assert str(file.parent) in message
     assert "write permission" in message
@@ -440,7 +440,7 @@ while True:
     number += 1
     channel.set("large", {"first": number, "text": "x" * 200_000, "last": number})
     channel.set({"n": number % 5}, number)
-    say(number)
+    send(number)
 """
 
 
@@ -452,9 +452,9 @@ def test_a_kill_at_any_instant_leaves_the_old_or_the_new_file(
     for _ in range(12):
         worker = start_worker(WRITE_LARGE, file_storage)
         for _ in range(random.randrange(1, 12)):
-            reached = worker.hear()
+            reached = worker.receive()
         worker.kill()
-        reached = max(worker.rest(), default=reached)
+        reached = max(worker.remaining(), default=reached)
         json.loads(file_storage.path.read_text("utf-8"))
         channel = file_storage.open()
         large = channel.get("large")
@@ -480,17 +480,17 @@ for attempt in (
 ):
     try:
         attempt()
-        say("passed")
+        send("passed")
     except oc.StorageFull as error:
-        say(str(error))
-    say([channel.get("small"), channel.size()])
+        send(str(error))
+    send([channel.get("small"), channel.size()])
 lease = channel.lock("nightly", ttl=30)
 lease.extend()
 lease.release()
 channel.set("small", 2)
 limit(resource.RLIM_INFINITY)
 channel.set("large", "x" * 200_000)
-say(channel.size())
+send(channel.size())
 """
 
 
@@ -500,11 +500,11 @@ def test_a_full_disk_is_told_and_nothing_is_lost(
     """StorageFull; the old values are there, small writes go on, large ones once there is room."""
     worker = start_worker(FULL_DISK, shared_storage)
     for _ in range(5):
-        message = worker.hear()
+        message = worker.receive()
         assert str(shared_storage.path) in message or shared_storage.path.name in message
         assert "nothing was changed" in message
-        assert worker.hear() == [1, 1]
-    assert worker.hear() == 2
+        assert worker.receive() == [1, 1]
+    assert worker.receive() == 2
     assert worker.end() == 0
     channel = shared_storage.open()
     assert channel.get("small") == 2
@@ -700,10 +700,10 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (170, 170))
 try:
     channel.lock("nightly", ttl=60)
 except oc.StorageFull:
-    say("full")
+    send("full")
 """
     worker = start_worker(script, shared_storage)
-    assert worker.hear() == "full"
+    assert worker.receive() == "full"
     assert worker.end() == 0
     with channel.lock("nightly", ttl=60) as lease:
         assert lease.fence > fence
@@ -750,7 +750,7 @@ def test_a_refused_open_makes_nothing_beside_another_users_file(
     file = common_folder / "channel.json"
     file.write_text("{}")
     worker = start_worker(AS_NOBODY, type="file", file=str(file), user=NOBODY)
-    assert worker.hear()[0] == "ChannelUnavailable"
+    assert worker.receive()[0] == "ChannelUnavailable"
     assert worker.end() == 0
     assert list(common_folder.iterdir()) == [file]
 

@@ -63,17 +63,17 @@ def look(turn, name):
         handle.set("seen", turn)
         assert handle.get("seen") == turn
 
-faulthandler.dump_traceback_later(facts["turns"] / 10, exit=True)
+faulthandler.dump_traceback_later(params["turns"] / 10, exit=True)
 signal.signal(signal.SIGALRM, strike)
 struck, left, where = 0, 0, None
-with oc.open_channel(given["name"], given["config"]) as other, ThreadPoolExecutor(1) as pool:
+with oc.open_channel(channel_name, channel_config) as other, ThreadPoolExecutor(1) as pool:
     took = []
     for turn in range(20):
         began = time.monotonic()
         work("warm up", turn)
         took.append(time.monotonic() - began)
     longest = 1.5 * min(took)
-    for turn in range(facts["turns"]):
+    for turn in range(params["turns"]):
         name = f"lock {turn % 7}"
         try:
             try:
@@ -95,7 +95,7 @@ with oc.open_channel(given["name"], given["config"]) as other, ThreadPoolExecuto
         except BaseException:
             traceback.print_exception(where)
             raise
-say([struck, left])
+send([struck, left])
 """
 
 
@@ -104,7 +104,7 @@ def test_an_exception_of_a_signal_handler_leaves_nothing_in_use(
 ) -> None:
     """At random instants of lock, set, get and release, hundreds of times."""
     worker = start_worker(STRIKE, storage, turns=600)
-    struck, left = worker.hear()
+    struck, left = worker.receive()
     assert struck > 50
     assert left < struck / 10
     assert worker.end() == 0
@@ -177,12 +177,12 @@ for turn in range(300):
             armed = False
     except (Struck, oc.LockBusy):
         pass
-say()
-hear()
+send()
+receive()
 """,
         shared_storage,
     )
-    worker.hear()
+    worker.receive()
     side = shared_storage.path.with_name(f"{shared_storage.path.name}.ojob")
     assert list(side.glob("waiting/*/*")) == []
     lease.release()

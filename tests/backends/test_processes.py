@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 
 WRITE = """
-for number in range(facts["start"], facts["keys"]):
-    channel.set({"by": facts["by"], "number": number}, {"by": facts["by"], "number": number})
-    say(number)
+for number in range(params["start"], params["keys"]):
+    channel.set({"by": params["by"], "number": number}, {"by": params["by"], "number": number})
+    send(number)
 """
 
 
 def acknowledged(worker: Child, limit: int | None = None) -> int:
     """How many keys, counted from 0, the writer says are stored; read to its end or so far."""
-    return max((number + 1 for number in islice(worker.rest(), limit)), default=0)
+    return max((number + 1 for number in islice(worker.remaining(), limit)), default=0)
 
 
 @pytest.mark.torture
@@ -75,10 +75,10 @@ if child == 0:
     try:
         channel.set_all((n, n) for n in range(100))
         os.write(begun, b"!")
-        hear()
+        receive()
         for n in range(100, 200):
             channel.set(n, n)
-        say(channel.size())
+        send(channel.size())
         os._exit(0)
     except BaseException:
         traceback.print_exc()
@@ -86,18 +86,18 @@ if child == 0:
 os.close(begun)
 assert os.read(ready, 1) == b"!"
 channel.close()
-say("closed")
+send("closed")
 os._exit(0)
 """,
         shared_storage,
     )
-    assert parent.hear() == "closed"
+    assert parent.receive() == "closed"
     assert parent.process.wait(30) == 0
     with shared_storage.open() as channel:
         assert channel.size() == 101
         channel.set("other", 1)
-    parent.tell()
-    assert parent.hear() == 202
+    parent.send()
+    assert parent.receive() == 202
     parent.end()
     channel = shared_storage.open()
     assert channel.size() == 202
@@ -110,9 +110,9 @@ def test_a_stopped_process_does_not_hang_the_others_for_ever(
     """Stopped wherever it was, also in the middle of a write, it costs others a timeout at most."""
     channel = shared_storage.open(timeout=0.2)
     worker = start_worker(
-        "say()\nwhile True:\n    channel.set('key', 'x' * 100000)", shared_storage
+        "send()\nwhile True:\n    channel.set('key', 'x' * 100000)", shared_storage
     )
-    worker.hear()
+    worker.receive()
     refused = 0
     for turn in range(10):
         os.kill(worker.process.pid, signal.SIGSTOP)

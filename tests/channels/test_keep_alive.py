@@ -467,11 +467,11 @@ for call in (
     try:
         call()
     except oc.ChannelUnavailable as error:
-        say(str(error))
+        send(str(error))
     assert channel.lock_info("nightly") is None
 allow_threads(True)
 with channel.lock("nightly", ttl=60, keep_alive=True):
-    say("passed")
+    send("passed")
 """
 
 TRIED_AGAIN = """
@@ -496,7 +496,7 @@ allow_threads(True)
 with channel.lock("after", ttl=0.6, keep_alive=True) as lease:
     threading.Event().wait(0.8)
     lease.check()
-say("passed")
+send("passed")
 """
 
 
@@ -507,10 +507,10 @@ def test_where_no_thread_is_to_be_had_a_watched_lock_is_refused(
     """One clear error, the lock is free, and the next attempt goes well once there are threads."""
     worker = start_worker(NO_THREADS + REFUSED, simple_storage)
     for _ in range(2):
-        message = worker.hear()
-        assert "no thread to watch over lock 'nightly'" in message
+        message = worker.receive()
+        assert "no thread can be started to keep lock 'nightly' alive" in message
         assert "raise the limit" in message
-    assert worker.hear() == "passed"
+    assert worker.receive() == "passed"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux counts threads of a user")
@@ -519,4 +519,4 @@ def test_keep_alive_outlives_a_shortage_of_threads(
 ) -> None:
     """A renewal that got no thread is tried again, and a loss is told all the same."""
     worker = start_worker(NO_THREADS + TRIED_AGAIN, simple_storage)
-    assert worker.hear() == "passed"
+    assert worker.receive() == "passed"

@@ -147,17 +147,17 @@ if child == 0:
     except BaseException:
         traceback.print_exc()
         os._exit(1)
-say(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+send(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 while told.acquire(blocking=False):
     pass
 channel.set("key", 4)
-say(told.acquire(timeout=30))
+send(told.acquire(timeout=30))
 subscription.close()
 """,
         storage,
     )
-    assert worker.hear() == 0
-    assert worker.hear() is True
+    assert worker.receive() == 0
+    assert worker.receive() is True
     assert worker.end() == 0
 
 
@@ -173,7 +173,7 @@ def test_without_a_thread_there_is_no_subscription(
     backend: Any = channel.hook.get.get_hookimpls()[0].plugin
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
-        with pytest.raises(oc.ChannelUnavailable, match="no thread for a subscription"):
+        with pytest.raises(oc.ChannelUnavailable, match="no thread can be started"):
             channel.subscribe(print)
     assert backend._store.entries.feeds == []
     with channel.subscribe(print):

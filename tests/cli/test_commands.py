@@ -1,4 +1,4 @@
-"""The command line as a whole: where it looks, what it refuses, what a call of it costs."""
+"""The command line as a whole: its help, its errors, its start-up, and how it finds channels."""
 
 import json
 import re
@@ -14,10 +14,11 @@ import pytest
 import ojobchannels as oc
 from ojobchannels.cli import COMMANDS, cli, errors
 from ojobchannels.errors import InvalidOption
+from ojobchannels.host import terminal
 
 Ojob = Callable[..., subprocess.CompletedProcess[str]]
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "command-line.md"
-LOOKING: dict[str, tuple[str, ...]] = {
+READING: dict[str, tuple[str, ...]] = {
     "jobs": (),
     "history": (),
     "report": (),
@@ -44,7 +45,7 @@ jobs:
   args: {name: work}
 todo: [oJobManager Init, Work]
 """
-FAULTY_FILE = """
+INVALID_FILE = """
 jobs:
 - name: Work
   exce: pass
@@ -52,11 +53,11 @@ todo: [Wrok]
 """
 
 
-@pytest.fixture(params=LOOKING)
-def look(request: pytest.FixtureRequest) -> tuple[str, ...]:
-    """The words of one command that looks at channels which others made."""
+@pytest.fixture(params=READING)
+def reader(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """The words of one command that reads existing channels."""
     name: str = request.param
-    return (name, *LOOKING[name])
+    return (name, *READING[name])
 
 
 def record_a_run(folder: Path, file: str, job: str) -> None:
@@ -65,24 +66,24 @@ def record_a_run(folder: Path, file: str, job: str) -> None:
         pass
 
 
-def test_help_names_every_command(ojob: Ojob) -> None:
+def test_help_lists_every_command(ojob: Ojob) -> None:
     done = ojob("--help")
     assert done.returncode == 0
     assert [name for name in COMMANDS if f"\n  {name} " not in done.stdout] == []
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_of_its_own(ojob: Ojob, command: str) -> None:
+def test_every_command_has_a_help_text(ojob: Ojob, command: str) -> None:
     done = ojob(command, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert f"Usage: ojob {command}" in done.stdout
 
 
-def test_version_is_that_of_the_distribution(ojob: Ojob) -> None:
+def test_version_is_the_version_of_the_distribution(ojob: Ojob) -> None:
     assert ojob("--version").stdout == f"ojob {oc.__version__}\n"
 
 
-def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
+def test_help_imports_no_heavy_module(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "ojobchannels", "--help"],
         cwd=tmp_path,
@@ -97,90 +98,94 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "message"),
     [
-        ("jbos", "there is no command 'jbos'; did you mean 'jobs'? (ojob --help lists them)"),
-        ("x", "there is no command 'x' (ojob --help lists them)"),
-        ("f.yaml", "there is no command 'f.yaml'; to run that job file: ojob run f.yaml"),
-        ("--hepl", "there is no option '--hepl'; did you mean '--help'? (ojob --help lists them)"),
+        ("jbos", "there is no command 'jbos'; did you mean 'jobs'? (see ojob --help)"),
+        ("x", "there is no command 'x' (see ojob --help)"),
+        ("f.yaml", "there is no command 'f.yaml'; to run this job file: ojob run f.yaml"),
+        ("--hepl", "there is no option '--hepl'; did you mean '--help'? (see ojob --help)"),
         (
             "history --limt 3",
-            "there is no option '--limt'; did you mean '--limit'? (ojob history --help lists them)",
+            "there is no option '--limt'; did you mean '--limit'? (see ojob history --help)",
         ),
         (
             "history --limit",
-            "*'--limit'* (ojob history --help tells more)",
+            "*'--limit'* (see ojob history --help)",
         ),
-        ("run", "*'FILE'* (ojob run --help tells more)"),
-        ("prune", "*'--older-than'* (ojob prune --help tells more)"),
-        ("check a b", "*(b)* (ojob check --help tells more)"),
+        ("run", "*'FILE'* (see ojob run --help)"),
+        ("prune", "*'--older-than'* (see ojob prune --help)"),
+        ("check a b", "*(b)* (see ojob check --help)"),
         ("run f.yaml day", "command line: 'day' is no argument; write key=value"),
     ],
 )
-def test_a_wrong_call_exits_with_2_and_a_line_that_says_what_to_do(
-    ojob: Ojob, call: str, said: str
+def test_a_wrong_call_exits_with_2_and_a_line_of_advice(
+    ojob: Ojob, call: str, message: str
 ) -> None:
-    """The line names what was probably meant, and the help that tells more."""
+    """The line has the closest known name, and the help to read."""
     done = ojob(*call.split())
     assert (done.returncode, done.stdout) == (2, "")
-    assert fnmatch(done.stderr, f"ojob: {said}\n"), done.stderr
+    assert fnmatch(done.stderr, f"ojob: {message}\n"), done.stderr
 
 
 def test_without_a_command_the_help_is_printed_on_stderr(ojob: Ojob) -> None:
-    """The call is still wrong, so the exit status is 2."""
+    """The exit status is 2, since the call is wrong."""
     done = ojob()
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == ojob("--help").stdout
 
 
-def test_without_a_place_to_look_it_says_how_to_name_one(ojob: Ojob, look: tuple[str, ...]) -> None:
-    done = ojob(*look)
+def test_without_a_location_the_error_lists_the_ways_to_set_it(
+    ojob: Ojob, reader: tuple[str, ...]
+) -> None:
+    done = ojob(*reader)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("ojob: nothing says where")
+    assert done.stderr.startswith("ojob: the location of the ")
     assert done.stderr.count("\n") == 1
     for way in ("--file", "--jobs", "OJOB_FILE", "OJOB_JOBS"):
         assert way in done.stderr
 
 
 @pytest.mark.parametrize("url", ["sqlite:///no/jobs.db", "file:no/jobs.json"])
-def test_looking_makes_no_file_where_there_was_none(
-    ojob: Ojob, look: tuple[str, ...], url: str, tmp_path: Path
+def test_a_reading_command_creates_no_file(
+    ojob: Ojob, reader: tuple[str, ...], url: str, tmp_path: Path
 ) -> None:
-    done = ojob(*look, "--jobs", url)
+    done = ojob(*reader, "--jobs", url)
     assert (done.returncode, done.stdout) == (2, "")
     assert "there is no file 'no/jobs." in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_memory_of_a_process_cannot_be_looked_at(ojob: Ojob, look: tuple[str, ...]) -> None:
-    done = ojob(*look, "--jobs", "simple://")
+def test_channels_in_memory_cannot_be_read(ojob: Ojob, reader: tuple[str, ...]) -> None:
+    done = ojob(*reader, "--jobs", "simple://")
     assert done.returncode == 2
     assert "'simple'" in done.stderr
     assert "such as db" in done.stderr
 
 
-def test_a_path_in_place_of_a_url_is_told_the_url(ojob: Ojob) -> None:
+def test_a_path_instead_of_a_url_is_answered_with_the_url(ojob: Ojob) -> None:
     done = ojob("jobs", "--jobs", "data/jobs.db")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "sqlite:///data/jobs.db" in done.stderr
     assert "file:data/jobs.db" in done.stderr
 
 
-def test_what_is_no_url_is_told_without_its_password(ojob: Ojob) -> None:
-    """The part before the @ is hidden."""
+def test_an_invalid_url_is_shown_without_its_password(ojob: Ojob) -> None:
+    """The user and the password are hidden."""
     done = ojob("jobs", "--jobs", "//job:pa55@localhost/0")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "pa55" not in done.stderr
 
 
-def test_a_file_that_names_no_place_is_told_how_to_name_one(ojob: Ojob, tmp_path: Path) -> None:
+def test_a_file_that_configures_no_channels_is_an_error_with_advice(
+    ojob: Ojob, tmp_path: Path
+) -> None:
     (tmp_path / "bare.yaml").write_text(BARE_FILE, encoding="utf-8")
     for done in (ojob("jobs", "--file", "bare.yaml"), ojob("jobs", OJOB_FILE="bare.yaml")):
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-        assert done.stderr.startswith("ojob: bare.yaml does not say where its records are")
+        assert done.stderr.startswith("ojob: bare.yaml does not configure its channels")
 
 
-def test_a_run_refuses_a_place_that_is_none_before_anything_runs(
+def test_a_run_with_an_invalid_url_is_rejected_before_any_job_runs(
     ojob: Ojob, tmp_path: Path
 ) -> None:
     (tmp_path / "bare.yaml").write_text(BARE_FILE, encoding="utf-8")
@@ -189,28 +194,28 @@ def test_a_run_refuses_a_place_that_is_none_before_anything_runs(
     assert "sqlite:///data/jobs.db" in done.stderr
 
 
-def test_a_type_that_is_not_installed_is_told_with_what_to_install(ojob: Ojob) -> None:
+def test_a_channel_type_that_is_not_installed_is_an_error(ojob: Ojob) -> None:
     done = ojob("jobs", "--jobs", "nosuch://here")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("ojob: no plugin offers the channel type 'nosuch://'")
 
 
-def test_a_file_that_is_no_database_is_one_line_and_left_alone(
-    ojob: Ojob, look: tuple[str, ...], tmp_path: Path
+def test_a_file_that_is_not_a_database_is_an_error_and_left_unchanged(
+    ojob: Ojob, reader: tuple[str, ...], tmp_path: Path
 ) -> None:
     letter = tmp_path / "letter.db"
     letter.write_text("Dear reader,\n" * 100, encoding="utf-8")
-    done = ojob(*look, "--jobs", "sqlite:///letter.db")
+    done = ojob(*reader, "--jobs", "sqlite:///letter.db")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert done.stderr.startswith("ojob: ")
     assert letter.read_text(encoding="utf-8") == "Dear reader,\n" * 100
 
 
-def test_options_win_over_the_file_and_that_over_the_environment(
+def test_options_override_the_file_and_the_file_overrides_the_environment(
     ojob: Ojob, tmp_path: Path
 ) -> None:
-    for place in ("by-option", "by-file", "by-environment"):
-        record_a_run(tmp_path, f"{place}.db", place)
+    for name in ("by-option", "by-file", "by-environment"):
+        record_a_run(tmp_path, f"{name}.db", name)
     (tmp_path / "named.yaml").write_text(NAMED_FILE, encoding="utf-8")
     option, file = ("--jobs", "sqlite:///by-option.db"), ("--file", "named.yaml")
     url = "sqlite:///by-environment.db"
@@ -229,7 +234,7 @@ def test_options_win_over_the_file_and_that_over_the_environment(
 @pytest.mark.parametrize(
     "words", [("--locks", "sqlite:///locks.db"), ("--jobs", "sqlite:///locks.db")]
 )
-def test_locks_are_where_their_option_says_or_else_with_the_records(
+def test_locks_are_located_by_their_option_or_with_the_records(
     ojob: Ojob, words: tuple[str, ...], tmp_path: Path
 ) -> None:
     with (
@@ -240,7 +245,7 @@ def test_locks_are_where_their_option_says_or_else_with_the_records(
         assert "nightly" in ojob("locks", OJOB_LOCKS="sqlite:///locks.db").stdout
 
 
-def test_a_run_keeps_its_records_where_the_environment_says_if_the_file_does_not(
+def test_the_environment_applies_to_a_file_that_configures_no_channels(
     ojob: Ojob, tmp_path: Path
 ) -> None:
     (tmp_path / "bare.yaml").write_text(BARE_FILE, encoding="utf-8")
@@ -253,9 +258,7 @@ def test_a_run_keeps_its_records_where_the_environment_says_if_the_file_does_not
     assert (tmp_path / "by-file.db").exists()
 
 
-def test_a_run_keeps_its_records_where_an_option_says_whatever_the_file_says(
-    ojob: Ojob, tmp_path: Path
-) -> None:
+def test_the_option_overrides_the_channels_of_the_file(ojob: Ojob, tmp_path: Path) -> None:
     (tmp_path / "named.yaml").write_text(NAMED_FILE, encoding="utf-8")
     assert ojob("run", "named.yaml", "--jobs", "sqlite:///by-option.db").returncode == 0
     assert (tmp_path / "by-option.db").exists()
@@ -263,10 +266,10 @@ def test_a_run_keeps_its_records_where_an_option_says_whatever_the_file_says(
 
 
 @pytest.mark.parametrize("words", [("check",), ("run",), ("jobs", "--file")])
-def test_faults_of_a_file_are_told_one_a_line_with_their_places(
+def test_each_error_of_a_file_is_a_line_with_its_position(
     ojob: Ojob, words: tuple[str, ...], tmp_path: Path
 ) -> None:
-    (tmp_path / "f.yaml").write_text(FAULTY_FILE, encoding="utf-8")
+    (tmp_path / "f.yaml").write_text(INVALID_FILE, encoding="utf-8")
     done = ojob(*words, "f.yaml")
     assert (done.returncode, done.stdout) == (2, "")
     lines = done.stderr.splitlines()
@@ -274,37 +277,37 @@ def test_faults_of_a_file_are_told_one_a_line_with_their_places(
     assert "did you mean `exec`?" in lines[0]
 
 
-def test_a_file_that_is_not_there_is_told_by_its_name(ojob: Ojob) -> None:
+def test_a_missing_file_is_an_error_with_its_name(ojob: Ojob) -> None:
     done = ojob("run", "nosuch.yaml")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("nosuch.yaml: ")
 
 
-def test_check_gives_programs_a_list_of_faults(ojob: Ojob, tmp_path: Path) -> None:
-    (tmp_path / "f.yaml").write_text(FAULTY_FILE, encoding="utf-8")
+def test_check_prints_a_json_list_of_errors(ojob: Ojob, tmp_path: Path) -> None:
+    (tmp_path / "f.yaml").write_text(INVALID_FILE, encoding="utf-8")
     (tmp_path / "good.yaml").write_text(BARE_FILE, encoding="utf-8")
-    faulty, good = ojob("check", "f.yaml", "--json"), ojob("check", "good.yaml", "--json")
-    assert (faulty.returncode, faulty.stderr) == (2, "")
-    assert [fault["line"] for fault in json.loads(faulty.stdout)] == [4, 5]
+    invalid, good = ojob("check", "f.yaml", "--json"), ojob("check", "good.yaml", "--json")
+    assert (invalid.returncode, invalid.stderr) == (2, "")
+    assert [diagnostic["line"] for diagnostic in json.loads(invalid.stdout)] == [4, 5]
     assert (good.returncode, json.loads(good.stdout)) == (0, [])
 
 
-def test_check_of_a_good_file_says_what_is_in_it(ojob: Ojob, tmp_path: Path) -> None:
+def test_check_of_a_valid_file_counts_its_jobs(ojob: Ojob, tmp_path: Path) -> None:
     (tmp_path / "good.yaml").write_text(BARE_FILE, encoding="utf-8")
     done = ojob("check", "good.yaml")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "good.yaml: no faults; 1 job, 2 in the todo\n"
+    assert done.stdout == "good.yaml: no errors (jobs: 1, todo entries: 2)\n"
 
 
-def test_an_interrupt_becomes_a_line_and_status_130(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(click.exceptions.Exit) as caught, errors.told():
+def test_an_interrupt_is_reported_with_status_130(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(click.exceptions.Exit) as caught, errors.report_errors():
         raise KeyboardInterrupt
     assert caught.value.exit_code == 130
     assert capsys.readouterr().err == "ojob: interrupted\n"
 
 
-def test_an_error_of_several_lines_becomes_one(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(errors.Refused) as caught, errors.told():
+def test_an_error_of_several_lines_is_printed_as_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(errors.CommandError) as caught, errors.report_errors():
         raise InvalidOption("url", "it is\nodd", "mend it")
     caught.value.show()
     assert caught.value.exit_code == 2
@@ -318,14 +321,14 @@ def test_every_command_and_option_is_in_the_reference(name: str) -> None:
     assert section
     command = cli.get_command(click.Context(cli), name)
     assert command is not None
-    told_once_for_all = {"--file", "--jobs", "--locks", "--json"}
+    common = {"--file", "--jobs", "--locks", "--json", "--wide"}
     options = {one for option in command.params for one in option.opts if one.startswith("--")}
-    assert {one for one in options - told_once_for_all if f"`{one}" not in section} == set()
-    assert {one for one in told_once_for_all if f"`{one}" not in intro + section} == set()
+    assert {one for one in options - common if f"`{one}" not in section} == set()
+    assert {one for one in common if f"`{one}" not in intro + section} == set()
 
 
 def test_every_variable_is_in_the_reference() -> None:
-    modules = Path(errors.__file__).parent.glob("*.py")
+    modules = [*Path(errors.__file__).parent.glob("*.py"), Path(terminal.__file__)]
     source = "".join(module.read_text(encoding="utf-8") for module in modules)
     variables = set(re.findall(r'"(OJOB_\w+|NO_COLOR|TERM)"', source))
     page = PAGE.read_text(encoding="utf-8")
@@ -344,12 +347,12 @@ todo: [A]
 """
 
 
-def test_run_with_help_tells_what_the_file_expects(ojob: Ojob, tmp_path: Path) -> None:
-    """And runs nothing; without a file it is the help of the command."""
+def test_run_with_help_shows_the_arguments_of_the_file(ojob: Ojob, tmp_path: Path) -> None:
+    """No job runs. Without a file, the help of the command is shown."""
     (tmp_path / "orders.yaml").write_text(HELP)
-    told = ojob("run", "orders.yaml", "--help")
-    assert (told.returncode, told.stderr) == (0, "")
-    assert told.stdout == (
+    done = ojob("run", "orders.yaml", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
         "Usage: ojob run orders.yaml [KEY=VALUE]...\n\n"
         "  Loads the orders of a day.\n\n"
         "Arguments:\n"
@@ -359,12 +362,12 @@ def test_run_with_help_tells_what_the_file_expects(ojob: Ojob, tmp_path: Path) -
     assert "Usage: ojob run [OPTIONS] FILE" in ojob("run", "--help").stdout
 
 
-def test_run_without_what_the_file_expects_ends_with_2(ojob: Ojob, tmp_path: Path) -> None:
-    """In one line; nothing is run."""
+def test_run_without_a_mandatory_argument_exits_with_2(ojob: Ojob, tmp_path: Path) -> None:
+    """With one line on standard error; no job runs."""
     (tmp_path / "orders.yaml").write_text(HELP)
-    told = ojob("run", "orders.yaml", "mode=fast")
-    assert (told.returncode, told.stdout) == (2, "")
-    assert told.stderr == (
+    done = ojob("run", "orders.yaml", "mode=fast")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
         "ojob: orders.yaml: `day` (the day to load) is missing: pass day=2026-11-22; "
-        "`ojob run orders.yaml --help` tells what it expects\n"
+        "`ojob run orders.yaml --help` lists the arguments\n"
     )

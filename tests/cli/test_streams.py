@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full, or without a reader, and what ``ojob`` does then."""
+"""``ojob`` with standard streams that are closed, full, or without a reader."""
 
 import errno
 import fcntl
@@ -15,7 +15,7 @@ import ojobchannels as oc
 
 pytestmark = pytest.mark.kit  # on one interpreter: most of its time goes into programs that start
 
-DEAF = [">/dev/full", ">&-", ">/dev/full 2>/dev/full", ">&- 2>&-", "<&- >&- 2>&-"]
+UNUSABLE = [">/dev/full", ">&-", ">/dev/full 2>/dev/full", ">&- 2>&-", "<&- >&- 2>&-"]
 FILE = """
 include: [oJobManager.yaml]
 jobs:
@@ -52,7 +52,7 @@ todo: [Open, Talk, After]
 
 @pytest.fixture
 def folder(ojob: Any) -> Path:
-    """Where the command is called; a job file is there, and the record of one run."""
+    """The working folder of the command, with a job file and the record of one run."""
     folder: Path = ojob.folder
     (folder / "f.yaml").write_text(FILE, encoding="utf-8")
     url = f"sqlite:////{folder}/past.db"
@@ -67,9 +67,9 @@ def statuses(ojob: Any) -> dict[str, str]:
 
 
 @pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize("redirect", DEAF)
-def test_a_run_that_cannot_tell_works_and_records_all_the_same(ojob: Any, redirect: str) -> None:
-    """The exit status is that of the work, and a child process writes into no file of ours."""
+@pytest.mark.parametrize("redirect", UNUSABLE)
+def test_a_run_with_unusable_streams_works_and_is_recorded(ojob: Any, redirect: str) -> None:
+    """The exit status is that of the jobs, and no child process writes into a file of ours."""
     done = ojob("run", "f.yaml", redirect=redirect)
     assert done.returncode == 0
     assert [line for line in done.stderr.splitlines() if "what it complains of" not in line] == []
@@ -80,10 +80,10 @@ def test_a_run_that_cannot_tell_works_and_records_all_the_same(ojob: Any, redire
 
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("settings", [{}, {"PYTHONUNBUFFERED": "1"}])
-def test_a_run_goes_on_when_the_reader_of_its_output_goes_away(
+def test_a_run_continues_when_the_reader_of_its_output_exits(
     ojob: Any, settings: dict[str, str]
 ) -> None:
-    """As in ``ojob run FILE | head -1``: that is no error, and every job has its record."""
+    """As in ``ojob run FILE | head -1``: it is not an error, and every job has its record."""
     process = ojob.start("run", "f.yaml", "hold=true", **settings)
     assert process.stdout.readline().endswith("| Open | started\n")
     process.stdout.close()
@@ -94,7 +94,7 @@ def test_a_run_goes_on_when_the_reader_of_its_output_goes_away(
     assert statuses(ojob) == {"talk": "completed", "after": "completed"}
 
 
-LOOKING = (
+READING = (
     ("--help",),
     ("history", "--help"),
     ("history", "--jobs", "sqlite:///past.db"),
@@ -112,54 +112,52 @@ LOOKING = (
     ("redirect", "reason"),
     [(">/dev/full", os.strerror(errno.ENOSPC)), (">&-", "it is closed")],
 )
-@pytest.mark.parametrize("words", LOOKING, ids=" ".join)
-def test_an_answer_that_cannot_be_written_is_one_line_on_stderr_and_status_2(
+@pytest.mark.parametrize("words", READING, ids=" ".join)
+def test_output_that_cannot_be_written_is_one_line_on_stderr_and_status_2(
     ojob: Any, words: tuple[str, ...], redirect: str, reason: str
 ) -> None:
-    """No traceback, and nothing from the interpreter at its end."""
+    """There is no traceback, and no message of the interpreter at exit."""
     done = ojob(*words, redirect=redirect)
     assert done.returncode == 2
-    told = (
-        f"ojob: standard output cannot be written: {reason}; send it elsewhere, such as to a file"
-    )
-    assert done.stderr == f"{told}\n"
+    message = f"cannot write to standard output: {reason}; redirect it, for example to a file"
+    assert done.stderr == f"ojob: {message}\n"
 
 
-@pytest.mark.parametrize("words", LOOKING, ids=" ".join)
-def test_a_pipe_without_a_reader_ends_every_command_in_silence(
+@pytest.mark.parametrize("words", READING, ids=" ".join)
+def test_a_pipe_without_a_reader_ends_every_command_without_a_message(
     ojob: Any, folder: Path, words: tuple[str, ...]
 ) -> None:
-    """The interpreter has nothing to add at its end either."""
+    """The interpreter prints nothing at exit either."""
     os.mkfifo(folder / "pipe")
     done = ojob(*words, redirect="3<>pipe >pipe 3<&-")
     assert (done.returncode, done.stderr) == (141, "")
 
 
-def test_an_error_that_cannot_be_told_leaves_its_exit_status(ojob: Any) -> None:
-    """Whoever closed standard error still learns that the call was wrong."""
+def test_an_error_that_cannot_be_printed_keeps_its_exit_status(ojob: Any) -> None:
+    """The exit status reports the wrong call, even if standard error is closed."""
     assert ojob("jobs", redirect="2>/dev/full").returncode == 2
     assert ojob("run", "nosuch.yaml", redirect="2>&-").returncode == 2
 
 
-def test_a_question_on_a_closed_standard_input_has_no_answer(ojob: Any, folder: Path) -> None:
-    """Unlocking asks, finds nobody to answer, and leaves the lock."""
+def test_unlock_with_a_closed_standard_input_fails(ojob: Any, folder: Path) -> None:
+    """It cannot be confirmed, so the lock is not released."""
     url = f"sqlite:////{folder}/past.db"
     with oc.open_channel("oJobManager-locks", url) as locks, locks.lock("past", ttl=60):
         done = ojob("unlock", "past", "--jobs", url, redirect="<&-")
         assert done.returncode == 2
-        assert done.stderr.endswith("ojob: nobody answered; give --yes where nobody can\n")
+        assert done.stderr.endswith("use --yes to release without confirmation\n")
 
 
-def test_an_answer_that_is_no_text_is_no_yes(ojob: Any, folder: Path) -> None:
-    """Bytes that are no UTF-8 are an answer like any other that is not yes."""
+def test_a_reply_that_is_not_text_does_not_confirm(ojob: Any, folder: Path) -> None:
+    """Bytes that are not UTF-8 are treated like any other reply that is not yes."""
     url = f"sqlite:////{folder}/past.db"
-    (folder / "answer").write_bytes(b"\xff\xfe\n")
+    (folder / "reply").write_bytes(b"\xff\xfe\n")
     with oc.open_channel("oJobManager-locks", url) as locks, locks.lock("past", ttl=60):
         done = ojob(
-            *("unlock", "past", "--jobs", url), redirect="<answer", PYTHONIOENCODING="utf-8:strict"
+            *("unlock", "past", "--jobs", url), redirect="<reply", PYTHONIOENCODING="utf-8:strict"
         )
         assert done.returncode == 1
-        assert done.stderr.endswith("[y/N] Left as it is.\n")
+        assert done.stderr.endswith("[y/N] Not released.\n")
 
 
 UNSET = ("PYTHONUNBUFFERED", "OJOB_FILE", "OJOB_JOBS", "OJOB_LOCKS")
@@ -175,8 +173,10 @@ todo: [Talk]
 
 
 @pytest.mark.parametrize("settings", [{}, {"PYTHONUNBUFFERED": "1"}])
-def test_all_is_told_to_a_pipe_that_does_not_block(folder: Path, settings: dict[str, str]) -> None:
-    """A slow reader gets every line, of a run as of a long table."""
+def test_a_non_blocking_pipe_receives_the_complete_output(
+    folder: Path, settings: dict[str, str]
+) -> None:
+    """A slow reader receives every line, of a run and of a long table."""
     (folder / "long.yaml").write_text(LONG, encoding="utf-8")
     url = f"sqlite:////{folder}/past.db"
     with oc.JobManager(url, url) as manager:

@@ -1,4 +1,4 @@
-"""What people read: tables on terminals and in pipes, times, durations, channel types."""
+"""Tables on terminals and in pipes, times, durations, and `ojob channels`."""
 
 import json
 import os
@@ -16,20 +16,22 @@ import pytest
 
 from ojobchannels.cli.commands.report import COLUMNS as REPORT
 from ojobchannels.cli.tables import Column, show
-from ojobchannels.cli.times import local, parse_moment, parse_span, relative, span
+from ojobchannels.cli.times import duration, parse_duration, parse_moment, relative
+from ojobchannels.host.terminal import local_time
 from ojobchannels.manager.records import STATUSES
 
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
 NOW_MS = round(NOW.timestamp() * 1000)
-LONG = "the text of an error that is much longer than what any terminal has room for in a line"
-WIDE = (
+LONG = "the text of an error that is longer than most terminals are wide, if columns precede it"
+COLUMNS = (
     Column("job", lambda row: row["job"]),
     Column("count", lambda row: row.get("count", ""), right=True),
     Column("status", lambda row: row.get("status", ""), colours={"failed": "red"}),
-    Column("what", lambda row: row.get("what", ""), folds=True),
+    Column("host", lambda row: row.get("host", ""), optional=True),
+    Column("what", lambda row: row.get("what", ""), cut=True),
 )
 ROWS = (
-    {"job": "sync", "count": "7", "status": "failed", "what": LONG},
+    {"job": "sync", "count": "7", "status": "failed", "host": "h", "what": LONG},
     {"job": "roll-up", "count": "12", "status": "completed"},
 )
 
@@ -45,19 +47,19 @@ ROWS = (
         ("5ms", 0.005),
     ],
 )
-def test_spans_are_read_with_units(text: str, seconds: float) -> None:
-    assert parse_span(text) == timedelta(seconds=seconds)
+def test_durations_are_parsed_with_units(text: str, seconds: float) -> None:
+    assert parse_duration(text) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize(
     "text", ["", "7", "d", "7x", "7 months", "1h later", "-1h", "9" * 30 + "w"]
 )
-def test_what_is_no_span_is_refused_with_advice(text: str) -> None:
+def test_an_invalid_duration_is_rejected_with_advice(text: str) -> None:
     with pytest.raises(ValueError, match="write 45s, 30m, 12h, 7d or 2w"):
-        parse_span(text)
+        parse_duration(text)
 
 
-def test_moments_are_dates_times_and_spans_back_from_now() -> None:
+def test_a_time_is_a_date_or_a_duration_before_now() -> None:
     assert parse_moment("2h", NOW) == NOW - timedelta(hours=2)
     assert parse_moment("2026-03-31T18:00Z", NOW) == datetime(2026, 3, 31, 18, tzinfo=UTC)
     assert parse_moment("2026-03-31", NOW) == datetime(2026, 3, 31).astimezone()
@@ -79,66 +81,72 @@ def test_moments_are_dates_times_and_spans_back_from_now() -> None:
         (187_200_000, "2 d 4 h"),
     ],
 )
-def test_durations_have_two_units_at_most(ms: int, text: str) -> None:
-    assert span(ms) == text
+def test_durations_have_at_most_two_units(ms: int, text: str) -> None:
+    assert duration(ms) == text
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0, "now"), (5, "5 s ago"), (200, "3 min ago"), (-42, "in 42 s"), (90_000, "1 d ago")],
 )
-def test_moments_near_by_are_told_from_now(seconds: int, text: str) -> None:
+def test_recent_times_are_relative_to_now(seconds: int, text: str) -> None:
     assert relative(NOW_MS - seconds * 1000, NOW_MS) == text
 
 
-def test_moments_far_away_are_told_by_their_date() -> None:
-    long_ago = NOW_MS - 30 * 86_400_000
-    assert relative(long_ago, NOW_MS) == local(long_ago)
-    assert re.fullmatch(r"2026-03-0[12] \d\d:\d\d:\d\d", local(long_ago))
+def test_times_older_than_a_week_are_dates() -> None:
+    assert re.fullmatch(r"2026-03-0[12]", relative(NOW_MS - 30 * 86_400_000, NOW_MS))
 
 
-def test_in_a_pipe_columns_are_aligned_and_texts_whole(capsys: pytest.CaptureFixture[str]) -> None:
-    show(ROWS, WIDE, as_json=False, nothing="")
+def test_local_times_have_their_utc_offset() -> None:
+    text = local_time(NOW_MS)
+    assert re.fullmatch(r"2026-0[34]-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d", text)
+    assert datetime.fromisoformat(text) == NOW
+
+
+def test_in_a_pipe_columns_are_aligned_and_complete(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show(ROWS, COLUMNS)
     assert capsys.readouterr().out.splitlines() == [
-        "JOB      COUNT  STATUS     WHAT",
-        f"sync         7  failed     {LONG}",
-        "roll-up     12  completed",
+        "JOB      COUNT  STATUS     HOST  WHAT",
+        f"sync         7  failed     h     {LONG}",
+        "roll-up     12  completed  -",
     ]
 
 
-def test_a_column_without_any_text_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
-    show([{"job": "a"}, {"job": "b", "status": "x"}], WIDE, as_json=False, nothing="")
+def test_an_empty_column_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    show([{"job": "a"}, {"job": "b", "status": "x"}], COLUMNS)
     assert capsys.readouterr().out == "JOB  STATUS\na    -\nb    x\n"
 
 
 def test_wide_characters_keep_the_columns_aligned(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"job": "日次集計", "status": "x"}, {"job": "e\u0301te\u0301", "status": "y"}]
-    show(rows, WIDE, as_json=False, nothing="")
+    show(rows, COLUMNS)
     assert capsys.readouterr().out.splitlines()[1:] == ["日次集計  x", "e\u0301te\u0301       y"]
 
 
-def test_what_would_steer_a_terminal_is_written_out(capsys: pytest.CaptureFixture[str]) -> None:
-    show([{"job": "a\x1b[2J\nb"}], WIDE, as_json=False, nothing="")
+def test_control_characters_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    show([{"job": "a\x1b[2J\nb"}], COLUMNS)
     assert capsys.readouterr().out == "JOB\na\\x1b[2J\\nb\n"
 
 
-def test_programs_get_the_records_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    show(ROWS, WIDE, as_json=True, nothing="")
+def test_json_output_is_the_records_unchanged(capsys: pytest.CaptureFixture[str]) -> None:
+    show(ROWS, COLUMNS, as_json=True)
     assert json.loads(capsys.readouterr().out) == list(ROWS)
 
 
 def test_the_report_counts_every_status(capsys: pytest.CaptureFixture[str]) -> None:
     row = {"name": "a", "runs": 7, "lastStart": NOW_MS, "lastStatus": "lost"}
-    show([row | dict.fromkeys(STATUSES, 1)], REPORT, as_json=False, nothing="")
-    told = capsys.readouterr().out.lower()
-    assert [status for status in STATUSES if status not in told] == []
+    show([row | dict.fromkeys(STATUSES, 1)], REPORT)
+    shown = capsys.readouterr().out.lower()
+    assert [status for status in STATUSES if status not in shown] == []
 
 
-def on_terminal(columns: int, **settings: str) -> str:
-    """Returns what a terminal gets when it is shown the rows."""
+def on_terminal(columns: int, wide: bool = False, **settings: Any) -> str:
+    """Return the output of `show` on a terminal of the given width."""
     script = (
         "import sys; sys.path[:0] = [sys.argv[1]]; import test_tables as t; "
-        "t.show(t.ROWS, t.WIDE, as_json=False, nothing='')"
+        f"t.show(t.ROWS, t.COLUMNS, wide={wide})"
     )
     mine, its = pty.openpty()
     termios.tcsetwinsize(its, (50, columns))
@@ -168,32 +176,41 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
-def test_a_terminal_gets_colours() -> None:
+def test_statuses_are_coloured_on_a_terminal() -> None:
     shown = on_terminal(200)
     assert "\x1b[31mfailed" in shown
     assert "\x1b[31mcompleted" not in shown
 
 
 @pytest.mark.parametrize("settings", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_colours_are_left_out_where_they_are_not_wanted(settings: dict[str, str]) -> None:
+def test_colours_can_be_turned_off(settings: dict[str, Any]) -> None:
     assert "\x1b" not in on_terminal(200, **settings)
 
 
 @pytest.mark.parametrize("columns", [40, 80, 120])
-def test_a_terminal_gets_long_texts_folded_and_whole(columns: int) -> None:
-    shown = on_terminal(columns, NO_COLOR="1")
-    assert max(map(len, shown.splitlines())) <= columns
-    assert LONG in " ".join(shown.split())
+def test_a_table_fits_the_terminal_with_one_line_for_each_row(columns: int) -> None:
+    """Long texts end with an ellipsis; a terminal that is wide enough shows them completely."""
+    header, sync, roll_up = on_terminal(columns, NO_COLOR="1").splitlines()
+    assert max(map(len, (header, sync, roll_up))) <= columns
+    assert sync.endswith(LONG if columns == 120 else "…")
 
 
-@pytest.mark.parametrize("columns", [20, 40, 80, 200])
-def test_a_terminal_of_any_width_gets_every_header(columns: int) -> None:
-    """That of a folded column stands below the others, as its cells do."""
-    shown = on_terminal(columns, NO_COLOR="1")
-    assert shown.partition("sync")[0].split() == ["JOB", "COUNT", "STATUS", "WHAT"]
+@pytest.mark.parametrize(("missing", "host"), [(0, ["HOST"]), (1, [])])
+def test_an_optional_column_is_left_out_if_the_table_does_not_fit(
+    missing: int, host: list[str]
+) -> None:
+    width = len(f"roll-up     12  completed  HOST  {LONG}") - missing
+    header = on_terminal(width, NO_COLOR="1").partition("\n")[0]
+    assert header.split() == ["JOB", "COUNT", "STATUS", *host, "WHAT"]
 
 
-def test_channels_shows_the_types_their_options_and_who_provides_them(ojob: Any) -> None:
+def test_wide_shows_all_columns_and_complete_texts() -> None:
+    header, sync, _ = on_terminal(20, wide=True, NO_COLOR="1").splitlines()
+    assert header.split() == ["JOB", "COUNT", "STATUS", "HOST", "WHAT"]
+    assert sync.endswith(LONG)
+
+
+def test_channels_shows_the_types_with_their_options_and_distributions(ojob: Any) -> None:
     done = ojob("channels")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"^db +sqlite:// +ojobchannels +a SQLite database", done.stdout, re.MULTILINE)
@@ -206,7 +223,7 @@ def test_channels_shows_the_types_their_options_and_who_provides_them(ojob: Any)
 
 @pytest.fixture
 def install(tmp_path: Path) -> Callable[..., dict[str, str]]:
-    """Installs a plugin of one module; answers the environment in which it is found."""
+    """Install a plugin of one module, and return the environment in which it is found."""
     folder = tmp_path / "installed"
 
     def install(distribution: str, module: str) -> dict[str, str]:
@@ -224,7 +241,7 @@ def install(tmp_path: Path) -> Callable[..., dict[str, str]]:
     return install
 
 
-def test_channels_tells_of_a_plugin_that_failed_to_load(
+def test_channels_lists_a_plugin_that_failed_to_load(
     ojob: Any, install: Callable[..., dict[str, str]]
 ) -> None:
     settings = install("queue-channels", "import no_such_driver")
@@ -259,10 +276,10 @@ def ojobchannels_channel_types():
 """
 
 
-def test_channels_shows_options_of_any_kind_that_a_file_can_give(
+def test_channels_shows_every_option_that_a_file_can_set(
     ojob: Any, install: Callable[..., dict[str, str]]
 ) -> None:
-    """A URL, which may be a list elsewhere, and a password; but no object of Python's."""
+    """Options of any JSON type are included, Python objects are not."""
     settings = install("queue-channels", SECRETIVE)
     shown = ojob("channels", **settings).stdout
     assert re.search(r"^queue +url +any +queue://localhost +where it is$", shown, re.MULTILINE)
@@ -272,7 +289,7 @@ def test_channels_shows_options_of_any_kind_that_a_file_can_give(
     assert [option["name"] for option in queue["options"]] == ["url", "password"]
 
 
-def test_channels_tells_of_a_type_that_two_offer(
+def test_channels_lists_a_type_that_two_distributions_provide(
     ojob: Any, install: Callable[..., dict[str, str]]
 ) -> None:
     install("queue-channels", OFFER)

@@ -354,8 +354,8 @@ WRONG: list[tuple[Any, dict[str, Any], list[str]]] = [
     (None, {"type": "file", "fiel": "x"}, ["'fiel'", "did you mean 'file'?"]),
     (None, {"type": "db", "dureable": True}, ["did you mean 'durable'?"]),
     (None, {"type": "simple", "file": "x"}, ["'file'", "does not take it"]),
-    (None, {"type": "file"}, ["'file'", "needs it", "path"]),
-    (None, {"type": "db", "file": None}, ["'file'", "needs it"]),
+    (None, {"type": "file"}, ["'file'", "requires it", "path"]),
+    (None, {"type": "db", "file": None}, ["'file'", "requires it"]),
     (None, {"type": "db", "file": 7}, ["'file'", "str", "7"]),
     (None, {"type": "db", "file": "x", "durable": "maybe"}, ["bool", "'maybe'"]),
     (None, {"type": "db", "file": "x", "durable": 1}, ["bool", "1"]),
@@ -364,7 +364,7 @@ WRONG: list[tuple[Any, dict[str, Any], list[str]]] = [
     ({"typ": "db"}, {}, ["'typ'", "type and args"]),
     ({"type": "db", "file": "x"}, {}, ["'file'", "args"]),
     ({"type": "db", "args": []}, {}, ["args"]),
-    ({"type": "db", "args": "x"}, {}, ["args", "no map"]),
+    ({"type": "db", "args": "x"}, {}, ["args", "not a map"]),
     (7, {}, ["neither a map nor a URL"]),
     ("sqlite://host/x.db", {}, ["does not name a file", "sqlite:///"]),
     ("sqlite:///", {}, ["does not name a file"]),
@@ -451,6 +451,6 @@ def test_the_value_of_a_secret_option_is_never_quoted(value: object) -> None:
     """The message tells its type alone."""
     options = (oc.Option("password", bytes, "password of the user", secret=True),)
     type = oc.ChannelType("test", "for the test", lambda *_: object(), options)
-    with pytest.raises(oc.InvalidOption, match="takes bytes for it, not a value of type") as told:
+    with pytest.raises(oc.InvalidOption, match="expects bytes, not a value of type") as told:
         plugins.checked_options(type, {"password": value})
     assert repr(value) not in str(told.value)

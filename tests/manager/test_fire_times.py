@@ -23,30 +23,30 @@ NOON = 1_772_366_400_000
 DYING = """\
 from ojobchannels.manager import fire_times, records
 
-manager = oc.JobManager(given["config"], given["config"])
-due = records.due(facts["noon"])
+manager = oc.JobManager(channel_config, channel_config)
+due = records.due(params["noon"])
 manager.locks.lock("report", ttl=60, holder={"job": "report", "run": "gone", **due})
-if facts["taken"]:
-    fire_times.claim(manager.state, "report", facts["noon"], "gone")
-say("locked")
-hear()
+if params["taken"]:
+    fire_times.claim(manager.state, "report", params["noon"], "gone")
+send("locked")
+receive()
 """
 
 DYING_AS_IT_SKIPS = """\
 class Dying:
     @oc.hookimpl(wrapper=True)
     def get_set(self):
-        say("taken")
-        hear()
+        send("taken")
+        receive()
         return (yield)
 
 def opened(name, **options):
-    return oc.open_channel(f"oJobManager-{name}", given["config"], **options)
+    return oc.open_channel(f"oJobManager-{name}", channel_config, **options)
 
 manager = oc.JobManager(
     opened("jobs", extensions=(Dying(),)), opened("locks"), state=opened("state")
 )
-manager.record_not_run("report", "skipped", "nobody was there", fire_time=facts["noon"])
+manager.record_not_run("report", "skipped", "nobody was there", fire_time=params["noon"])
 """
 
 
@@ -162,7 +162,7 @@ def test_a_run_that_died_before_its_record_is_told_by_the_next(
         noon=NOON,
         taken=taken,
     )
-    assert worker.hear() == "locked"
+    assert worker.receive() == "locked"
     worker.kill()
     with one.run("report", fire_time=NOON + 1, wait=10):
         pass
@@ -177,7 +177,7 @@ def test_a_skipped_time_whose_process_died_before_its_record_is_told_by_the_next
 ) -> None:
     """Killed between taking the time and its record: the history has it as skipped, once."""
     worker = start_worker(DYING_AS_IT_SKIPS, shared_storage, noon=NOON)
-    assert worker.hear() == "taken"
+    assert worker.receive() == "taken"
     worker.kill()
     assert told(one) == []
     for at in (1, 2):

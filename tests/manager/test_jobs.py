@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from ojobchannels.testing.kit.pytest_fixtures import Announcer
+    from ojobchannels.testing.kit.pytest_fixtures import WaitObserver
     from tests.manager.conftest import Log, Managers, Meddler
 
 
@@ -181,14 +181,14 @@ def test_if_running_skip_returns_none_at_once(managers: Managers, meddler: Meddl
 
 
 def test_if_running_wait_waits_for_its_turn(
-    managers: Managers, announcer: Announcer, in_background: Callable[..., Future[Any]]
+    managers: Managers, observer: WaitObserver, in_background: Callable[..., Future[Any]]
 ) -> None:
     """For ever, unless `wait` says how long."""
-    here, elsewhere = managers.open(on_locks=announcer), managers.open()
+    here, elsewhere = managers.open(on_locks=observer), managers.open()
     job = here.job("x", if_running="wait")(Flaky(0))
     run = elsewhere.start("x")
     answer = in_background(job)
-    announcer.await_waiter()
+    observer.await_waiters()
     run.end()
     assert answer.result(30) == "success 1"
     assert statuses(here, "x") == ["completed", "completed"]

@@ -20,29 +20,29 @@ if TYPE_CHECKING:
     StartWorker = Callable[..., Child]
 
 RUN = """
-with oc.JobManager(facts["config"], facts["config"]) as manager:
-    say("ready")
-    hear()
+with oc.JobManager(params["config"], params["config"]) as manager:
+    send("ready")
+    receive()
     try:
-        with manager.run("nightly", timeout=facts["timeout"]) as run:
+        with manager.run("nightly", timeout=params["timeout"]) as run:
             key = {"name": "nightly", "startTime": run.record["startTime"]}
-            say({"ran": run.run_id, "key": key})
-            hear()
+            send({"ran": run.run_id, "key": key})
+            receive()
     except oc.LockBusy as busy:
-        say({"busy": str(busy), "holder": busy.holder})
+        send({"busy": str(busy), "holder": busy.holder})
     except oc.LockLost as lost:
-        say({"lost": str(lost), "status": run.status})
+        send({"lost": str(lost), "status": run.status})
 """
 
 FORK = """
 import os, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # that is what is tried here
-with oc.JobManager(facts["config"], facts["config"]) as manager:
+with oc.JobManager(params["config"], params["config"]) as manager:
     with manager.run("nightly", timeout=60) as run:
         child = os.fork()
         if child:
             os.waitpid(child, 0)
-            say({"open": run.open, "running": [one["runId"] for one in manager.running()]})
+            send({"open": run.open, "running": [one["runId"] for one in manager.running()]})
         else:
             for call in (run.end, lambda: run.fail("child"), lambda: run.update(progress=1)):
                 try:
@@ -52,7 +52,7 @@ with oc.JobManager(facts["config"], facts["config"]) as manager:
                 os._exit(1)
     if not child:
         os._exit(0)
-    say({"run": run.run_id, "status": run.status})
+    send({"run": run.run_id, "status": run.status})
 """
 
 
@@ -75,9 +75,9 @@ def ready_worker(start_worker: StartWorker, shared_storage: Storage) -> Callable
 
 def begin(worker: Child) -> Any:
     """Has the job of a ready worker begin; returns what came of it."""
-    assert worker.hear() == "ready"
-    worker.tell()
-    return worker.hear()
+    assert worker.receive() == "ready"
+    worker.send()
+    return worker.receive()
 
 
 def written(manager: oc.JobManager, key: dict[str, Any]) -> dict[str, Any]:
@@ -92,10 +92,10 @@ def test_of_eight_processes_that_start_one_job_at_once_one_runs(
     """Seven raise LockBusy that names the holder; the history shows one run and seven skipped."""
     workers = [ready_worker() for _ in range(8)]
     for worker in workers:
-        assert worker.hear() == "ready"
+        assert worker.receive() == "ready"
     for worker in workers:
-        worker.tell()
-    said = [worker.hear() for worker in workers]
+        worker.send()
+    said = [worker.receive() for worker in workers]
 
     [(runner, ran)] = [
         (one, word) for one, word in zip(workers, said, strict=True) if "ran" in word
@@ -108,7 +108,7 @@ def test_of_eight_processes_that_start_one_job_at_once_one_runs(
     assert [record["runId"] for record in manager.running()] == [ran["ran"]]
     assert sorted(record["status"] for record in manager.runs()) == ["running"] + ["skipped"] * 7
 
-    runner.tell()
+    runner.send()
     assert [worker.end() for worker in workers] == [0] * 8
     found = manager.runs("nightly")
     assert sorted(record["status"] for record in found) == ["completed"] + ["skipped"] * 7
@@ -144,9 +144,10 @@ def test_a_waiting_run_starts_when_the_one_before_it_is_killed(
     worker = ready_worker()
     begin(worker)
     killer = start_worker(
-        "import os, signal\nhear()\nos.kill(facts['pid'], signal.SIGKILL)", pid=worker.process.pid
+        "import os, signal\nreceive()\nos.kill(params['pid'], signal.SIGKILL)",
+        pid=worker.process.pid,
     )
-    killer.tell()
+    killer.send()
     began = time.monotonic()
     with manager.run("nightly", timeout=60, wait=50):
         assert time.monotonic() - began < 20
@@ -179,8 +180,8 @@ def test_a_holder_that_was_stopped_beyond_its_lease_finds_its_run_lost(
     before = written(manager, mine)
 
     os.kill(worker.process.pid, signal.SIGCONT)
-    worker.tell()
-    said = worker.hear()
+    worker.send()
+    said = worker.receive()
     assert "lost the lock 'nightly'" in said["lost"]
     assert said["status"] == "lost"
     assert worker.end() == 0
@@ -206,8 +207,8 @@ def test_a_stopped_holder_that_nobody_followed_is_lost_all_the_same(
     assert manager.running() == []
     assert manager.runs()[0]["status"] == "abandoned"
     os.kill(worker.process.pid, signal.SIGCONT)
-    worker.tell()
-    assert worker.hear()["status"] == "lost"
+    worker.send()
+    assert worker.receive()["status"] == "lost"
     assert written(manager, ran["key"])["status"] == "lost"
 
 
@@ -216,8 +217,8 @@ def test_a_forked_child_has_no_part_in_the_run(
 ) -> None:
     """It can neither end nor change it, and leaving the with block there does nothing."""
     worker = start_worker(FORK, config=shared_storage.config)
-    seen = worker.hear()
-    ended = worker.hear()
+    seen = worker.receive()
+    ended = worker.receive()
     assert seen == {"open": True, "running": [ended["run"]]}
     assert ended["status"] == "completed"
     assert worker.end() == 0
@@ -236,7 +237,7 @@ def test_start_times_grow_from_process_to_process(
         with pytest.raises(oc.LockBusy):
             refused.start()
         order.append(refused.record["startTime"])
-        worker.tell()
+        worker.send()
         assert worker.end() == 0
     assert order == sorted(set(order))
     assert [record["startTime"] for record in manager.runs()] == order[::-1]

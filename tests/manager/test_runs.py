@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from concurrent.futures import Future
 
-    from ojobchannels.testing.kit.pytest_fixtures import Announcer
+    from ojobchannels.testing.kit.pytest_fixtures import WaitObserver
     from tests.conftest import ManualClock
     from tests.manager.conftest import Log, Managers, Meddler
 
@@ -762,13 +762,13 @@ def test_a_run_does_not_wait_unless_it_is_told_to(
 
 
 def test_a_run_waits_for_the_one_before_it(
-    managers: Managers, announcer: Announcer, in_background: Callable[..., Future[Any]]
+    managers: Managers, observer: WaitObserver, in_background: Callable[..., Future[Any]]
 ) -> None:
     """With `wait` it starts when the other ends, and nothing is told as skipped."""
-    here, elsewhere = managers.open(), managers.open(on_locks=announcer)
+    here, elsewhere = managers.open(), managers.open(on_locks=observer)
     first = here.start("x")
     second = in_background(elsewhere.start, "x", wait=60)
-    announcer.await_waiter()
+    observer.await_waiters()
     first.end()
     second.result(30).end()
     assert statuses(here) == ["completed", "completed"]

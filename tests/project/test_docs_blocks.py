@@ -1,7 +1,7 @@
 """The code blocks of README.md and docs/ do what the pages say.
 
-Each page runs in an interpreter of its own (this file, started as a program), in an empty folder
-that holds a copy of docs/examples. CONTRIBUTING.md tells how to write such blocks.
+Each page runs in a separate interpreter (this file, started as a program), in an empty folder
+that contains a copy of docs/examples. CONTRIBUTING.md explains how to write such blocks.
 """
 
 import os
@@ -25,7 +25,7 @@ from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 from sybil.parsers.myst import SkipParser
 from sybil.typing import Evaluator
 
-pytestmark = pytest.mark.kit  # on one interpreter: most of its time goes into programs that start
+pytestmark = pytest.mark.kit  # on one interpreter: most of the time goes into starting programs
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 LANGUAGES = ("python", "console")
@@ -36,7 +36,7 @@ LIMIT = 100  # seconds for one page
 
 
 def pages() -> list[str]:
-    """The pages that have something to run, relative to the checkout."""
+    """Return the pages with blocks to run, relative to the checkout."""
     candidates = [CHECKOUT / "README.md", *sorted(CHECKOUT.glob("docs/**/*.md"))]
     return [
         page.relative_to(CHECKOUT).as_posix()
@@ -45,6 +45,7 @@ def pages() -> list[str]:
     ]
 
 
+@pytest.mark.usefixtures("sigint")
 @pytest.mark.parametrize("page", pages())
 def test_blocks_of(page: str, tmp_path: Path) -> None:
     folder, output = tmp_path / "page", tmp_path / "output"
@@ -65,7 +66,7 @@ def test_blocks_of(page: str, tmp_path: Path) -> None:
         try:
             status = reader.wait(LIMIT)
         finally:
-            with suppress(ProcessLookupError):  # what the page left running in the background
+            with suppress(ProcessLookupError):  # processes that the page left in the background
                 os.killpg(reader.pid, signal.SIGKILL)
             reader.wait()
     printed = output.read_text("utf-8")
@@ -74,7 +75,7 @@ def test_blocks_of(page: str, tmp_path: Path) -> None:
 
 
 def environment_of_a_reader() -> dict[str, str]:
-    """`ojob` and `python` come from this environment; no setting of this run reaches the page."""
+    """Return the environment of a page: our `ojob` and `python`, but none of our settings."""
     ours = ("OJOB", "PYTEST_", "TOX_")
     env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     path = os.pathsep.join([sysconfig.get_path("scripts"), env.get("PATH", os.defpath)])
@@ -82,7 +83,7 @@ def environment_of_a_reader() -> dict[str, str]:
 
 
 def run(page: Path) -> None:
-    """Runs the blocks of one page, in order, in this process and folder."""
+    """Run the blocks of one page, in order, in this process and folder."""
     document = Document.parse(str(page), blocks, SkipParser())
     document.namespace["__name__"] = "__main__"
     for example in document.examples():
@@ -95,7 +96,7 @@ def run(page: Path) -> None:
 
 
 def blocks(document: Document) -> Iterator[Region]:
-    """A parser for Sybil: finds the blocks to run or to write."""
+    """Yield the blocks to run or to write; a parser for Sybil."""
     fences = RawFencedCodeBlockLexer(re.compile(r"(?P<language>[^\n]*)$\n", re.MULTILINE))
     for region in fences(document):
         above = COMMENTS_ABOVE.search(document.text, 0, region.start)
@@ -116,7 +117,7 @@ def blocks(document: Document) -> Iterator[Region]:
 
 
 class WriteFile:
-    """Writes a block to a file, for the blocks below to use."""
+    """Writes a block to a file, for the blocks that follow."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -131,7 +132,7 @@ class RunCommands:
     """Runs the commands of a block and compares what they print, errors included."""
 
     def __init__(self, status: int) -> None:
-        self.status = status  # of the last command; those before it have to succeed
+        self.status = status  # of the last command; the others must succeed
 
     def __call__(self, example: Example) -> str | None:
         source = str(example.parsed)
@@ -161,7 +162,7 @@ class RunCommands:
 
 
 def same(expected: str, printed: str) -> bool:
-    """Whether the output is as expected; `...` stands for any text, ends of lines do not count."""
+    """Return whether the output is as expected; `...` matches any text."""
     expected, printed = (
         "\n".join(line.rstrip() for line in text.rstrip().splitlines())
         for text in (expected, printed)

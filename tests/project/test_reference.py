@@ -1,4 +1,4 @@
-"""The reference tells of every hook, error, option, key, public name and variable."""
+"""The reference documents every hook, error, option, key, public name and variable."""
 
 import ast
 import inspect
@@ -26,7 +26,7 @@ def page(name: str) -> str:
 
 
 def section(text: str, heading: str) -> str:
-    """What stands below a heading, up to the next one of its level or above."""
+    """Return the text below a heading, up to the next one of its level or above."""
     level = heading.split()[0]
     start = text.index(f"\n{heading}\n") + len(heading) + 2
     end = re.search(rf"^#{{1,{len(level)}}} ", text[start:], re.MULTILINE)
@@ -34,9 +34,9 @@ def section(text: str, heading: str) -> str:
 
 
 def missing(names: set[str], text: str) -> list[str]:
-    """The names that no code span of the text holds."""
-    said = " ".join(re.findall(r"`([^`\n]+)`", text))
-    return sorted(name for name in names if not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", said))
+    """Return the names that are in no code span of the text."""
+    code = " ".join(re.findall(r"`([^`\n]+)`", text))
+    return sorted(name for name in names if not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", code))
 
 
 def hooks(spec: type) -> dict[str, list[str]]:
@@ -44,14 +44,14 @@ def hooks(spec: type) -> dict[str, list[str]]:
     return {name: list(inspect.signature(hook).parameters)[1:] for name, hook in functions}
 
 
-def test_every_hook_is_told_with_its_arguments() -> None:
+def test_every_hook_is_documented_with_its_arguments() -> None:
     written = dict(re.findall(r"^`(\w+)\((.*)\)`$", page("hooks"), re.MULTILINE))
     expected = {**hooks(DiscoverySpec), **hooks(ChannelSpec), **hooks(LanguageSpec)}
     assert len(expected) > 20
     assert written == {name: ", ".join(arguments) for name, arguments in expected.items()}
 
 
-def test_every_error_has_a_row_with_its_facts() -> None:
+def test_every_error_has_a_row_with_its_attributes() -> None:
     kinds = {
         name: kind
         for name, kind in vars(errors).items()
@@ -81,7 +81,7 @@ def test_every_option_of_a_built_in_type_has_a_row() -> None:
         assert missing({f"{scheme}:" for scheme in type.schemes}, summary) == []
         capabilities = set(re.findall(r"`(\w+)`", summary.rsplit("|", 2)[1]))
         assert capabilities == set(type.capabilities)
-    assert missing({one for type in types for one in type.capabilities}, text) == []
+    assert missing({capability for type in types for capability in type.capabilities}, text) == []
 
 
 def test_every_public_name_is_in_the_reference() -> None:
@@ -92,14 +92,14 @@ def test_every_public_name_is_in_the_reference() -> None:
     assert absent == []
 
 
-def test_every_variable_that_the_code_reads_is_told() -> None:
+def test_every_variable_that_the_code_reads_is_documented() -> None:
     read = set().union(*map(variables, (CHECKOUT / "ojobchannels").rglob("*.py")))
     assert "OJOB_FILE" in read
     assert missing(read, page("environment")) == []
 
 
-def test_the_pytest_plugin_is_told_whole(pytestconfig: pytest.Config) -> None:
-    """Every fixture, option, ini value and marker has a row; every option a variable or none."""
+def test_the_pytest_plugin_is_documented_completely(pytestconfig: pytest.Config) -> None:
+    """Every fixture, option, ini value and marker has a row."""
     modules = (pytest_plugin, kit_plugin)
     sources = "".join(map(inspect.getsource, modules))
     markers = [str(line).partition(":")[0] for line in pytestconfig.getini("markers")]
@@ -116,17 +116,17 @@ def test_the_pytest_plugin_is_told_whole(pytestconfig: pytest.Config) -> None:
         assert sorted(rows) == sorted(names), heading
 
 
-def test_every_fault_and_factory_is_told() -> None:
-    """By the directives that show their docstrings."""
+def test_every_fault_and_factory_is_documented() -> None:
+    """The directives that show their docstrings name all of them."""
     text = page("pytest-plugin")
-    public = {name for name in vars(Faults) if not name.startswith("_")} - {"stand_before"}
+    public = {name for name in vars(Faults) if not name.startswith("_")} - {"proxy_address"}
     shown = section(text, "## Faults").replace(",", " ").split()
     assert public - set(shown) == set()
     assert [name for name in factories.__all__ if f"fixtures.factories.{name}" not in text] == []
 
 
 def variables(path: Path) -> set[str]:
-    """The names of environment variables in a module, found by how they are asked for."""
+    """Return the environment variables that a module reads, found by the calls that read them."""
     tree = ast.parse(path.read_text("utf-8"))
     texts: list[ast.expr] = []
     for node in ast.walk(tree):

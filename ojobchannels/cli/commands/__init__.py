@@ -1,1 +1,1 @@
-"""The commands of ``ojob``, one module each."""
+"""The commands of ``ojob``, one module for each."""

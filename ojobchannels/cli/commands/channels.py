@@ -1,4 +1,4 @@
-"""``ojob channels``: which channel types there are."""
+"""``ojob channels``: the available channel types."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ojobchannels.cli.tables import Column, json_option, print_json, show
+from ojobchannels.cli.tables import Column, print_json, show, table_options
 
 if TYPE_CHECKING:
     from ojobchannels.hookspecs import Option
@@ -16,37 +16,35 @@ _KINDS: Final = {str: "text", int: "number", float: "number", bool: "true/false"
 
 TYPES: Final = (
     Column("type", lambda type: type["type"]),
-    Column("url", lambda type: " ".join(f"{scheme}://" for scheme in type["schemes"])),
+    Column("url", lambda type: " ".join(f"{scheme}://" for scheme in type["schemes"]), cut=True),
     Column("provided by", lambda type: type["distribution"]),
-    Column("what it is", lambda type: type["summary"], folds=True),
+    Column("description", lambda type: type["summary"], cut=True),
 )
 OPTIONS: Final = (
     Column("type", lambda option: option["type"]),
     Column("option", lambda option: option["name"]),
     Column("takes", lambda option: option["takes"]),
     Column("default", lambda option: _default(option)),
-    Column("what it is", lambda option: option["help"], folds=True),
+    Column("description", lambda option: option["help"], cut=True),
 )
 FAILURES: Final = (
     Column("failed to load", lambda failure: failure["name"]),
     Column("provided by", lambda failure: failure["distribution"]),
-    Column("why", lambda failure: failure["error"], folds=True),
+    Column("error", lambda failure: failure["error"], cut=True),
 )
 CONFLICTS: Final = (
     Column("in conflict", lambda conflict: conflict["type"]),
-    Column(
-        "provided by each of", lambda conflict: ", ".join(conflict["distributions"]), folds=True
-    ),
+    Column("provided by each of", lambda conflict: ", ".join(conflict["distributions"]), cut=True),
 )
 
 
-@click.command(short_help="Show the channel types, and what failed to load.")
-@json_option
-def channels(as_json: bool) -> None:
-    """Shows the channel types that can be used, with their options and who provides them.
+@click.command(short_help="Show the channel types and their options.")
+@table_options
+def channels(as_json: bool, wide: bool) -> None:
+    """Show the available channel types, their options and the distributions that provide them.
 
-    Also plugins that failed to load, and types that cannot be used because several distributions
-    offer them.
+    Plugins that failed to load are listed too, and types that cannot be used because several
+    distributions provide them.
     """
     from ojobchannels.plugins import registry
 
@@ -65,21 +63,21 @@ def channels(as_json: bool) -> None:
     for number, (rows, columns) in enumerate(table for table in tables if table[0]):
         if number:
             click.echo()
-        show(rows, columns, as_json=False, nothing="")
+        show(rows, columns, wide=wide)
 
 
 def _described(registry: Registry) -> dict[str, list[dict[str, Any]]]:
     return {
         "types": [
             {
-                "type": one.name,
-                "summary": one.summary,
+                "type": offered.name,
+                "summary": offered.summary,
                 "distribution": distribution,
-                "schemes": list(one.schemes),
-                "capabilities": sorted(one.capabilities),
-                "options": [_option(option) for option in one.options if _can_be_written(option)],
+                "schemes": list(offered.schemes),
+                "capabilities": sorted(offered.capabilities),
+                "options": [_option(option) for option in offered.options if _is_json(option)],
             }
-            for one, distribution in registry.all()
+            for offered, distribution in registry.all()
         ],
         "failures": [
             {
@@ -96,8 +94,8 @@ def _described(registry: Registry) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def _can_be_written(option: Option) -> bool:
-    """Tells whether an option can stand in a file; the clock, an object of Python's, cannot."""
+def _is_json(option: Option) -> bool:
+    """Return whether an option can be set in a file; the clock, a Python object, cannot."""
     return isinstance(option.default, str | int | float | None)
 
 

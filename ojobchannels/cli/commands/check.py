@@ -1,4 +1,4 @@
-"""``ojob check``: looks for faults in a job file."""
+"""``ojob check``: check a job file."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from ojobchannels.cli.tables import json_option, print_json
 from ojobchannels.errors import JobFileError
 
 
-@click.command(short_help="Look for faults in a job file, without running it.")
-@click.argument("file")
+@click.command(short_help="Check a job file without running it.")
+@click.argument("file", type=click.Path())
 @lang_option
 @json_option
 @click.pass_context
 def check(ctx: click.Context, file: str, lang: str | None, as_json: bool) -> None:
-    """Looks for faults in a job file and all that it includes; nothing of it is run.
+    """Check a job file and all files that it includes, without running any job.
 
-    Each fault is a line: file, line, column, the path in the document, what is wrong, what to do.
+    Each error is printed on a line of its own: file, line, column, path in the document, what is
+    wrong and how to fix it.
 
-    Exit status: 0 if there is none, 2 if there are some.
+    Exit status: 0 if the file is valid, 2 if it is not.
     """
     from ojobchannels.ojob import check_file
 
@@ -34,8 +35,4 @@ def check(ctx: click.Context, file: str, lang: str | None, as_json: bool) -> Non
         print_json([])
     else:
         own = sum(not job.bundled for job in checked.jobs.values())
-        click.echo(f"{file}: no faults; {_count(own, 'job')}, {len(checked.todo)} in the todo")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+        click.echo(f"{file}: no errors (jobs: {own}, todo entries: {len(checked.todo)})")

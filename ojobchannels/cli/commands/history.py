@@ -1,16 +1,17 @@
-"""``ojob history``: what ran."""
+"""``ojob history``: the recorded runs."""
 
 from __future__ import annotations
 
+from collections.abc import Set
 from datetime import datetime
 from typing import Final
 
 import click
 
 from ojobchannels.cli import runs
-from ojobchannels.cli.locations import Places, place_options
-from ojobchannels.cli.options import moment
-from ojobchannels.cli.tables import json_option, show
+from ojobchannels.cli.locations import Locations, location_options
+from ojobchannels.cli.options import as_moment
+from ojobchannels.cli.tables import show, table_options
 
 COLUMNS: Final = (
     runs.STARTED,
@@ -18,46 +19,58 @@ COLUMNS: Final = (
     runs.STATUS,
     runs.TOOK,
     runs.WHERE,
-    runs.WHAT,
+    runs.DETAILS,
 )
 
 
-@click.command(short_help="Show the runs, latest first.")
+@click.command(short_help="Show the recorded runs, latest first.")
 @click.argument("name", required=False)
-@click.option("--status", metavar="STATUS", help="Only runs of this status, such as failed.")
+@click.option("--status", metavar="STATUS", help="Show only runs with this status, such as failed.")
 @click.option(
     "--since",
-    callback=moment,
+    callback=as_moment,
     metavar="TIME",
-    help="Only runs that started since then: 2h, 7d, 2026-03-31, 2026-03-31T18:00.",
+    help="Show only runs that started since TIME: 2h, 7d, 2026-03-31, 2026-03-31T18:00.",
 )
 @click.option(
     "--limit",
     type=click.IntRange(min=0),
     default=50,
     metavar="N",
-    show_default=True,
-    help="So many at most; 0 for all.",
+    help="Show at most N runs (0: all; default: 50).",
 )
-@place_options
-@json_option
+@location_options
+@table_options
 def history(
-    places: Places,
+    locations: Locations,
     name: str | None,
     status: str | None,
     since: datetime | None,
     limit: int,
     as_json: bool,
+    wide: bool,
 ) -> None:
-    """Shows the runs of all jobs, or of the job NAME, latest first.
+    """Show the recorded runs of all jobs, or of the job NAME, latest first.
 
-    A status is one of running, completed, failed, skipped (it ran elsewhere, or had nothing to do),
-    depsfail (a job that it waits for failed), abandoned (its process died) or lost (it lost its
-    lock while it ran).
+    The status is running, completed, failed, skipped (the job was running elsewhere or had nothing
+    to do), depsfail (a dependency failed), abandoned (the process died) or lost (the run lost its
+    lock).
     """
-    with places.manager() as manager:
+    with locations.manager() as manager:
         found = manager.runs(name, status, since, limit + 1 if limit else None)
+        nothing = "No matching runs are recorded."
+        if name is not None and not found:
+            nothing = _nothing_about(name, {one["name"] for one in manager.runs(limit=None)})
     shown = found[:limit] if limit else found
-    show(shown, COLUMNS, as_json=as_json, nothing="No such runs are recorded.")
+    show(shown, COLUMNS, as_json=as_json, wide=wide, nothing=nothing)
     if len(found) > len(shown) and not as_json:
-        click.echo(f"There are more than these {limit}; --limit 0 shows all.", err=True)
+        click.echo(f"Only the latest {limit} runs are shown; --limit 0 shows all.", err=True)
+
+
+def _nothing_about(name: str, known: Set[str]) -> str:
+    from ojobchannels.suggestions import did_you_mean
+
+    if name in known:
+        return f"No matching runs of job {name!r} are recorded."
+    hint = did_you_mean(name, sorted(known))
+    return f"No runs of a job {name!r} are recorded{hint and f'; {hint}'}"

@@ -1,4 +1,4 @@
-"""``ojob jobs``: what runs, and what ran last, by job."""
+"""``ojob jobs``: the running or last run of each job."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, Final
 import click
 
 from ojobchannels.cli import runs
-from ojobchannels.cli.locations import Places, place_options
-from ojobchannels.cli.tables import json_option, show
+from ojobchannels.cli.locations import Locations, location_options
+from ojobchannels.cli.tables import show, table_options
 
 COLUMNS: Final = (
     runs.JOB,
@@ -17,26 +17,27 @@ COLUMNS: Final = (
     runs.AGO,
     runs.TOOK,
     runs.WHERE,
-    runs.WHAT,
+    runs.DETAILS,
 )
 
 
-@click.command(short_help="Show what runs, and what ran last, by job.")
-@place_options
-@json_option
-def jobs(places: Places, as_json: bool) -> None:
-    """Shows each job once: the run that is on, else the last one.
+@click.command(short_help="Show the running or last run of each job.")
+@location_options
+@table_options
+def jobs(locations: Locations, as_json: bool, wide: bool) -> None:
+    """Show each job once, with its running run or, if none is running, with its last run.
 
-    Attempts that found their job running elsewhere count only where there was nothing else. A run
-    whose lease is over, and that never ended, is told as abandoned; nothing is written.
+    Runs that were skipped because the job was running elsewhere are shown only if there is no
+    other run. A run that never ended although its lease has expired is shown as abandoned; no
+    record is changed.
     """
-    with places.manager() as manager:
-        latest = one_of_each(manager.runs(limit=None))
-    show(latest, COLUMNS, as_json=as_json, nothing="No runs are recorded yet.")
+    with locations.manager() as manager:
+        latest = latest_of_each(manager.runs(limit=None))
+    show(latest, COLUMNS, as_json=as_json, wide=wide, nothing="No runs are recorded yet.")
 
 
-def one_of_each(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Picks, from records in the order latest first, the one that tells most of each job."""
+def latest_of_each(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the most relevant record of each job, from records with the latest first."""
     chosen: dict[str, dict[str, Any]] = {}
     for record in records:
         present = chosen.setdefault(record["name"], record)

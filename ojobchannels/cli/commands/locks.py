@@ -1,4 +1,4 @@
-"""``ojob locks``: who holds which lock."""
+"""``ojob locks``: the held locks and their holders."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from typing import Final
 
 import click
 
-from ojobchannels.cli.locations import Places, place_options
-from ojobchannels.cli.runs import where
-from ojobchannels.cli.tables import Column, json_option, show
+from ojobchannels.cli.locations import Locations, location_options
+from ojobchannels.cli.runs import process
+from ojobchannels.cli.tables import Column, show, table_options
 from ojobchannels.cli.times import relative
 from ojobchannels.host.clock import now_ms
 
 COLUMNS: Final = (
-    Column("lock", lambda lock: lock["name"]),
-    Column("held by", lambda lock: where(lock["holder"])),
+    Column("lock", lambda lock: lock["name"], cut=True),
+    Column("held by", lambda lock: process(lock["holder"]), cut=True),
     Column("since", lambda lock: relative(lock["since"], now_ms())),
-    Column("lease ends", lambda lock: relative(lock["until"], now_ms())),
-    Column("fence", lambda lock: str(lock["fence"]), right=True),
+    Column("lease expires", lambda lock: relative(lock["until"], now_ms())),
+    Column("fence", lambda lock: str(lock["fence"]), right=True, optional=True),
 )
 
 
-@click.command(short_help="Show the locks that are held, and by whom.")
-@place_options
-@json_option
-def locks(places: Places, as_json: bool) -> None:
-    """Shows the locks that are held; a job's lock has its name.
+@click.command(short_help="Show the locks that are held, and their holders.")
+@location_options
+@table_options
+def locks(locations: Locations, as_json: bool, wide: bool) -> None:
+    """Show the locks that are held, and their holders. The lock of a job has the job's name.
 
-    A holder that works renews its lease before it ends; a lease that nobody renews frees its lock.
+    A running holder renews its lease before it expires; the lock is released when a lease expires.
     """
-    with places.lock_channel() as channel:
+    with locations.lock_channel() as channel:
         held = [lock._asdict() for lock in channel.locks()]
-    show(held, COLUMNS, as_json=as_json, nothing="No lock is held.")
+    show(held, COLUMNS, as_json=as_json, wide=wide, nothing="No locks are held.")

@@ -1,4 +1,4 @@
-"""``ojob prune``: removes old records."""
+"""``ojob prune``: remove old run records."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from datetime import timedelta
 
 import click
 
-from ojobchannels.cli.locations import Places, place_options
-from ojobchannels.cli.options import span
+from ojobchannels.cli.locations import Locations, location_options
+from ojobchannels.cli.options import as_duration
 from ojobchannels.cli.tables import json_option, print_json
 
 
-@click.command(short_help="Remove the records of old runs.")
+@click.command(short_help="Remove old run records.")
 @click.option(
     "--older-than",
     required=True,
-    callback=span,
-    metavar="SPAN",
-    help="Remove runs that ended longer ago than this: 12h, 7d, 4w.",
+    callback=as_duration,
+    metavar="AGE",
+    help="Remove the records of runs that ended longer ago than AGE: 12h, 7d, 4w.",
 )
-@place_options
+@location_options
 @json_option
-def prune(places: Places, older_than: timedelta, as_json: bool) -> None:
-    """Removes the records of runs that ended longer ago than SPAN.
+def prune(locations: Locations, older_than: timedelta, as_json: bool) -> None:
+    """Remove the records of runs that ended longer ago than AGE.
 
-    Runs that are on stay. Those that died are marked as abandoned, and go another time.
+    Active runs are kept. Dead ones are marked as abandoned now and removed by a later prune.
     """
-    with places.manager() as manager:
+    with locations.manager() as manager:
         pruned = manager.prune(older_than)
     if as_json:
         print_json(pruned._asdict())

@@ -1,4 +1,4 @@
-"""``ojob report``: how the jobs fare."""
+"""``ojob report``: statistics of the runs of each job."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from typing import Final
 
 import click
 
-from ojobchannels.cli.locations import Places, place_options
+from ojobchannels.cli.locations import Locations, location_options
 from ojobchannels.cli.runs import JOB, STATUS_COLOURS
-from ojobchannels.cli.tables import Column, Row, json_option, show
-from ojobchannels.cli.times import relative, span
+from ojobchannels.cli.tables import Column, Row, show, table_options
+from ojobchannels.cli.times import duration, relative
 from ojobchannels.host.clock import now_ms
 
 
-def _otherwise(row: Row) -> str:
+def _other(row: Row) -> str:
     return ", ".join(f"{row[status]} {status}" for status in _RARE if row[status])
 
 
 def _average(row: Row) -> str:
-    taken = row.get("averageDuration")
-    return "" if taken is None else span(taken)
+    average = row.get("averageDuration")
+    return "" if average is None else duration(average)
 
 
 def _last(row: Row) -> str:
@@ -35,18 +35,18 @@ COLUMNS: Final = (
     Column("failed", lambda row: str(row["failed"]), right=True),
     Column("average", _average, right=True),
     Column("last", _last, colours=STATUS_COLOURS),
-    Column("otherwise", _otherwise, folds=True),
+    Column("other", _other, cut=True),
 )
 
 
-@click.command(short_help="Sum up the runs by job.")
-@place_options
-@json_option
-def report(places: Places, as_json: bool) -> None:
-    """Sums up the runs by job: how many, how they ended, how long they take.
+@click.command(short_help="Show statistics of the runs of each job.")
+@location_options
+@table_options
+def report(locations: Locations, as_json: bool, wide: bool) -> None:
+    """Show how many runs each job had, how they ended and how long they took.
 
-    The average counts runs that completed or failed.
+    The average is the mean duration of the runs that completed or failed.
     """
-    with places.manager() as manager:
+    with locations.manager() as manager:
         rows = manager.report()
-    show(rows, COLUMNS, as_json=as_json, nothing="No runs are recorded yet.")
+    show(rows, COLUMNS, as_json=as_json, wide=wide, nothing="No runs are recorded yet.")

@@ -1,4 +1,4 @@
-"""``ojob run``: runs a job file."""
+"""``ojob run``: run a job file."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from ojobchannels.cli.locations import find_places_of_run, jobs_option, locks_option
+from ojobchannels.cli.locations import find_run_locations, jobs_option, locks_option
 from ojobchannels.cli.options import lang_option
-from ojobchannels.cli.streams import drop_what_nobody_reads, set_apart_stdout
+from ojobchannels.cli.streams import ignore_write_errors, separate_stdout
 
 if TYPE_CHECKING:
     from ojobchannels.ojob import Output
@@ -20,17 +20,13 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Run a job file.", add_help_option=False)
-@click.argument("file", required=False, metavar="FILE")
+@click.argument("file", required=False, metavar="FILE", type=click.Path())
 @click.argument("args", nargs=-1, metavar="[KEY=VALUE]...")
 @jobs_option
 @locks_option
 @lang_option
-@click.option(
-    "--json", "as_json", is_flag=True, help="Tell what happens as a JSON object on each line."
-)
-@click.option(
-    "--help", "tells", is_flag=True, help="Show this message, or what FILE says of itself."
-)
+@click.option("--json", "as_json", is_flag=True, help="Print each event as a line of JSON.")
+@click.option("--help", "show_help", is_flag=True, help="Show this message, or the help of FILE.")
 @click.pass_context
 def run(
     ctx: click.Context,
@@ -40,34 +36,34 @@ def run(
     locks: str | None,
     lang: str | None,
     as_json: bool,
-    tells: bool,
+    show_help: bool,
 ) -> None:
-    """Runs the todo of the job file FILE.
+    """Run the todo list of the job file FILE.
 
-    Arguments win over those that the file gives its jobs. Each value is read as in YAML: limit=5 is
-    a number, limit="'5'" a text. With --jobs and --locks, the managed jobs of the file use these
-    places instead of those that the file names.
+    Arguments override those in the file. Their values are parsed as YAML: limit=5 is a number,
+    limit="'5'" a string. With --jobs and --locks, managed jobs use these channels instead of those
+    that the file configures.
 
-    A file with `daemon: true` runs until SIGTERM or Ctrl-C, waits for the jobs at work, and ends
-    with status 0 after SIGTERM. At SIGHUP it reads the file again.
+    A file with `daemon: true` runs until SIGTERM or Ctrl-C, then waits for running jobs to end. Its
+    exit status after SIGTERM is 0. On SIGHUP it reloads the file.
 
-    Exit status: 0 if all went well, also if a job was skipped because it runs elsewhere; 1 if a job
-    failed; 2 if the file or the call is wrong; 130 if it was interrupted.
+    Exit status: 0 on success, even if a job was skipped because it was running elsewhere; 1 if a
+    job failed; 2 if the file or the call is wrong; 130 if the run was interrupted.
     """
     from ojobchannels.ojob import Output, parse_args, run_file
     from ojobchannels.ojob.report.console import JsonLines
 
-    drop_what_nobody_reads()
-    if tells:
+    ignore_write_errors()
+    if show_help:
         click.echo(ctx.get_help() if file is None else _help_of(file))
         return
     if file is None:
         raise click.MissingParameter(ctx=ctx, param=ctx.command.params[0])
-    given = parse_args(args)
-    places = find_places_of_run(file, given, jobs, locks, os.environ)
-    output = Output(*([JsonLines(set_apart_stdout())] if as_json else []))
-    with _telling_the_log(output):
-        result = run_file(file, given, output, places.jobs, places.locks, lang=lang)
+    values = parse_args(args)
+    locations = find_run_locations(file, values, jobs, locks, os.environ)
+    output = Output(*([JsonLines(separate_stdout())] if as_json else []))
+    with _log_to(output):
+        result = run_file(file, values, output, locations.jobs, locations.locks, lang=lang)
     if result.unfinished:
         _leave(result.exit_status, result.unfinished)
     ctx.exit(result.exit_status)
@@ -88,31 +84,31 @@ def _help_of(file: str) -> str:
         if help.expects:
             formatter.write_dl([(name, described(one)) for name, one in help.expects.items()])
         else:
-            formatter.write_text("The file does not say which it expects.")
+            formatter.write_text("The file does not declare its arguments.")
     return formatter.getvalue().rstrip()
 
 
 @contextmanager
-def _telling_the_log(output: Output) -> Iterator[None]:
-    """Has what this package logs told like what jobs say, unless the file sets up logging."""
+def _log_to(output: Output) -> Iterator[None]:
+    """Report warnings that this package logs like those of jobs, unless logging is configured."""
     import logging
 
-    class Teller(logging.Handler):
+    class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if not logging.root.handlers:
                 level: Level = "error" if record.levelno >= logging.ERROR else "warn"
                 output.log("ojob", level, self.format(record))
 
-    logger, teller = logging.getLogger("ojobchannels"), Teller(logging.WARNING)
-    logger.addHandler(teller)
+    logger, handler = logging.getLogger("ojobchannels"), Handler(logging.WARNING)
+    logger.addHandler(handler)
     try:
         yield
     finally:
-        logger.removeHandler(teller)
+        logger.removeHandler(handler)
 
 
 def _leave(status: int, unfinished: tuple[str, ...]) -> NoReturn:
-    """Ends the process although threads still work: who interrupts twice wants that."""
+    """End the process although threads are still running, as a second interrupt asks for."""
     names = ", ".join(map(repr, dict.fromkeys(unfinished)))
     click.echo(f"ojob: left unfinished: {names}", err=True)
     sys.stdout.flush()

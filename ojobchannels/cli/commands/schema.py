@@ -1,4 +1,4 @@
-"""``ojob schema``: prints the JSON Schema of job files."""
+"""``ojob schema``: print the JSON Schema of job files."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import click
 
 @click.command(short_help="Print the JSON Schema of job files.")
 def schema() -> None:
-    """Prints the JSON Schema of job files (draft-07), by which editors check and complete them.
+    """Print the JSON Schema (draft-07) of job files, for editors that check and complete them.
 
-    Save it beside a job file, and begin that one with the line
+    Save it beside a job file, and make this the first line of the job file:
 
         # yaml-language-server: $schema=ojob.schema.json
     """

@@ -1,4 +1,4 @@
-"""``ojob unlock``: puts out the holder of a lock."""
+"""``ojob unlock``: force-release a lock."""
 
 from __future__ import annotations
 
@@ -9,73 +9,74 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ojobchannels.cli.errors import Refused
-from ojobchannels.cli.locations import Places, place_options
-from ojobchannels.cli.streams import read_answer
+from ojobchannels.cli.errors import CommandError
+from ojobchannels.cli.locations import Locations, location_options
+from ojobchannels.cli.streams import read_line
 from ojobchannels.cli.tables import json_option, print_json, printable
-from ojobchannels.cli.times import local
 from ojobchannels.errors import describe_holder
+from ojobchannels.host.terminal import local_time
 
 if TYPE_CHECKING:
     from ojobchannels.hookspecs import LockInfo
 
 
-@click.command(short_help="Free a lock whose holder is known to be gone.")
+@click.command(short_help="Force-release a lock.")
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@place_options
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@location_options
 @json_option
 @click.pass_context
-def unlock(ctx: click.Context, places: Places, name: str, yes: bool, as_json: bool) -> None:
-    """Frees the lock NAME, whoever holds it, and leaves a note in the record of that run.
+def unlock(ctx: click.Context, locations: Locations, name: str, yes: bool, as_json: bool) -> None:
+    """Force-release the lock NAME, and add a note to the record of the run that held it.
 
-    A holder that still works learns of it when it renews its lease, or at its end; until then two
-    may run at once. So the command shows the holder and asks first. If another one holds the lock
-    by the time of the answer, that one is left alone.
+    Use this only if the holder is known to be dead. A holder that is still running notices the loss
+    only when it renews its lease or ends; until then two runs may be active at once. The command
+    therefore shows the holder and asks for confirmation. If the lock has another holder by then, it
+    is not released.
 
-    Exit status: 0 if the lock is free now, also if it was before; 1 if the answer was no, or if the
-    lock has gone to another holder.
+    Exit status: 0 if the lock is free now, even if it was free before; 1 if you did not confirm, or
+    if the lock has another holder now.
     """
-    with places.manager() as manager:
+    with locations.manager() as manager:
         held = manager.locks.lock_info(name)
         if held is not None and not yes:
-            _ask(ctx, held)
-        by = f"unlocked by {_user()} on {socket.gethostname()} with ojob unlock"
+            _confirm(ctx, held)
+        note = f"unlocked by {_user()} on {socket.gethostname()} with ojob unlock"
         fence = None if held is None or yes else held.fence
-        put_out = manager.force_unlock(name, note=by, fence=fence) if held is not None else None
-        now = None if put_out else manager.locks.lock_info(name)
-        others = [] if put_out else [lock.name for lock in manager.locks.locks()]
+        released = manager.force_unlock(name, note=note, fence=fence) if held is not None else None
+        now = None if released else manager.locks.lock_info(name)
+        others = [] if released else [lock.name for lock in manager.locks.locks()]
     if as_json:
-        print_json(put_out and put_out._asdict())
-    elif put_out is not None:
-        click.echo(f"Unlocked {name!r}, held by {_told(put_out)}.")
+        print_json(released and released._asdict())
+    elif released is not None:
+        click.echo(f"Released lock {name!r}, which was held by {_holder(released)}.")
     elif now is None:
-        click.echo(f"Lock {name!r} is free: nothing to unlock.")
+        click.echo(f"Lock {name!r} is free; there is nothing to release.")
         if others:
-            click.echo(f"Held are: {printable(', '.join(sorted(others)))}", err=True)
+            click.echo(f"Locks that are held: {printable(', '.join(sorted(others)))}", err=True)
     if now is not None:
-        click.echo(f"Left as it is: lock {name!r} is held by another now, {_told(now)}.", err=True)
+        click.echo(f"Not released: lock {name!r} is now held by {_holder(now)}.", err=True)
         ctx.exit(1)
 
 
-def _ask(ctx: click.Context, held: LockInfo) -> None:
-    click.echo(f"Lock {held.name!r} is held by {_told(held)}.", err=True)
-    click.echo("If that run still works, another may now start beside it.", err=True)
-    click.echo("Unlock it? [y/N] ", err=True, nl=False)
-    answer = read_answer()
-    if not answer:
-        raise Refused("nobody answered; give --yes where nobody can")
-    if answer.strip().lower() not in ("y", "yes"):
-        click.echo("Left as it is.", err=True)
+def _confirm(ctx: click.Context, held: LockInfo) -> None:
+    click.echo(f"Lock {held.name!r} is held by {_holder(held)}.", err=True)
+    click.echo("If that run is still active, another run can start while it works.", err=True)
+    click.echo("Release it? [y/N] ", err=True, nl=False)
+    reply = read_line()
+    if not reply:
+        raise CommandError("no reply on standard input; use --yes to release without confirmation")
+    if reply.strip().lower() not in ("y", "yes"):
+        click.echo("Not released.", err=True)
         ctx.exit(1)
 
 
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (ImportError, KeyError, OSError):  # a container may run as a user without a name
+    except (ImportError, KeyError, OSError):  # a user without a name, as in containers
         return f"user id {os.getuid()}"
 
 
-def _told(held: LockInfo) -> str:
-    return f"{printable(describe_holder(held.holder))}, since {local(held.since)}"
+def _holder(held: LockInfo) -> str:
+    return f"{printable(describe_holder(held.holder))}, since {local_time(held.since)}"

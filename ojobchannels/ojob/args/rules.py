@@ -14,10 +14,8 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from ojobchannels.documents import check_value, encode, same
-from ojobchannels.errors import Diagnostic, InvalidJobArgs, InvalidValue
+from ojobchannels.errors import InvalidJobArgs, InvalidValue
 from ojobchannels.ojob.args.templates import copied
-from ojobchannels.ojob.yaml.positions import DocumentPath
-from ojobchannels.ojob.yaml.source import Source
 from ojobchannels.suggestions import did_you_mean
 
 _MISSING: Final = object()
@@ -86,18 +84,13 @@ class Rule(NamedTuple):
         _put(args, self.path, value)
 
 
-def rule_faults(source: Source, path: DocumentPath, job: Mapping[str, Any]) -> Iterator[Diagnostic]:
-    """Yields what is wrong with the rules of a job, given as it was read."""
-    check = job.get("check")
-    for key in ("in", "out"):
-        rules = check.get(key) if isinstance(check, dict) else None
-        for name, text in rules.items() if isinstance(rules, dict) else ():
-            if isinstance(text, str) and text:
-                try:
-                    Rule.read(name, text)
-                except InvalidRule as fault:
-                    place = (*path, "check", key, name)
-                    yield source.diagnostic(place, fault.reason, fault.advice)
+def rule_error(name: str, text: str) -> InvalidRule | None:
+    """Return what is wrong with a rule; None if it is valid."""
+    try:
+        Rule.read(name, text)
+    except InvalidRule as error:
+        return error
+    return None
 
 
 def apply_rules(rules: tuple[Rule, ...], args: dict[str, Any], where: str) -> None:

@@ -20,7 +20,7 @@ _MAX_PARTS: Final = 100_000
 _MAX_DEPTH: Final = 100
 
 
-def faulty_templates(text: str) -> Iterator[str]:
+def invalid_templates(text: str) -> Iterator[str]:
     """Yields what looks like a template but names nothing: ``{{#if x}}``, or an open ``${``."""
     rest = 0
     for match in _TEMPLATE.finditer(text):

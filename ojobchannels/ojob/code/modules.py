@@ -1,4 +1,4 @@
-"""The modules of Python under `code` in job files, which the blocks of the files may import."""
+"""The Python modules under `code` in job files, which the blocks of the files can import."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from types import CodeType, ModuleType
 from typing import Any, Final
 
 from ojobchannels.errors import JobFileError
-from ojobchannels.ojob.code.python import NO_PYTHON
+from ojobchannels.ojob.code.python import SYNTAX_ERRORS
 from ojobchannels.ojob.code.source_map import CodeLines
 from ojobchannels.ojob.yaml.positions import DocumentPath
 from ojobchannels.ojob.yaml.source import Source
@@ -21,7 +21,7 @@ SUFFIX: Final = ".py"
 
 
 def module_name(file: str) -> str | None:
-    """Returns the name by which a file such as ``helpers.py`` is imported; None for no module."""
+    """Return the name by which a file such as ``helpers.py`` is imported, or None for another."""
     path = PurePosixPath(file)
     return path.stem if path.suffix == SUFFIX and file.isascii() and _is_name(path) else None
 
@@ -31,30 +31,30 @@ def _is_name(path: PurePosixPath) -> bool:
 
 
 def compile_module(source: Source, path: DocumentPath, text: str) -> CodeType:
-    """Compiles the module at `path`, so that tracebacks show its lines.
+    """Compile the module at `path`, so that tracebacks show its lines.
 
     Raises:
-        JobFileError: It is no Python.
+        JobFileError: It is not valid Python.
     """
     lines = CodeLines(source, path, text)
     try:
         tree = ast.parse(lines.padded, lines.name)
-        lines.mend(tree)
+        lines.shift_columns(tree)
         code: CodeType = compile(tree, lines.name, "exec", dont_inherit=True)
-    except NO_PYTHON as error:
+    except SYNTAX_ERRORS as error:
         raise JobFileError((lines.diagnostic(error),)) from None
-    linecache.cache[lines.name] = lines.shown
+    linecache.cache[lines.name] = lines.linecache_entry
     return code
 
 
 class Modules:
-    """The modules of one run: each is executed at its first import, once.
+    """The modules of one run; each is executed once, at its first import.
 
-    They are found by the `import` of the run's own blocks only, so that two runs in one process,
-    or a file that was read again, do not get each other's.
+    Only the `import` of the run's own blocks finds them, so that two runs in one process, or a
+    reloaded file, do not get each other's modules.
 
     Attributes:
-        builtins: What a block that may import them has for builtins.
+        builtins: The builtins for blocks that can import the modules.
     """
 
     def __init__(self, codes: Mapping[str, CodeType]) -> None:

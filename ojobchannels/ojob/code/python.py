@@ -1,4 +1,4 @@
-"""Blocks of Python in a job file: checked with it, run as functions, traced back into its lines."""
+"""Blocks of Python in a job file: compiled with it, run as functions, with lines of the file."""
 
 from __future__ import annotations
 
@@ -7,45 +7,42 @@ import inspect
 import linecache
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import CodeType, FunctionType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 from ojobchannels.errors import CodeFailed, JobFileError, JobMisuse, JobTimeout
 from ojobchannels.ojob.code.source_map import AS_JAVASCRIPT, CodeLines
-from ojobchannels.ojob.languages import Program
+from ojobchannels.ojob.languages import Host, Program
 from ojobchannels.ojob.yaml.positions import DocumentPath
 from ojobchannels.ojob.yaml.source import Source
-
-if TYPE_CHECKING:
-    from ojobchannels.ojob.run.host import JobHost
 
 HELPERS: Final = (
     *("channel", "each", "error", "job", "launch", "log", "log_err", "log_warn", "skip", "state"),
 )
-"""The names at hand in every block, besides `args`: parameters, so that a block may reuse them."""
+"""The names that every block has besides `args`: parameters, so that a block may reassign them."""
 
 _INDENT: Final = "    "
-_SHELL: Final = f"def block({', '.join(HELPERS)}):\n{_INDENT}global args\n"
-NO_PYTHON: Final = (SyntaxError, ValueError, RecursionError, MemoryError)
-"""What the compiler raises for a text that is no Python."""
+_WRAPPER: Final = f"def block({', '.join(HELPERS)}):\n{_INDENT}global args\n"
+SYNTAX_ERRORS: Final = (SyntaxError, ValueError, RecursionError, MemoryError)
+"""What the compiler raises for a text that is not valid Python."""
 
-
-_OF_JAVASCRIPT: Final = frozenset(
+_JAVASCRIPT_NAMES: Final = frozenset(
     "af console false forEach getEnv indexOf isDef isUnDef length logErr logWarn nowUTC null push "
     "sleep true undefined".split()
 )
-_NOT_PLAIN: Final = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+_GENERATOR_FLAGS: Final = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _MENTIONS: Final = re.compile(r"\b(job|launch|channel)\b")
-"""What may name a job or a channel, which is checked too."""
+"""Matches a block that may name a job or a channel, which is checked too."""
+
 _CHECKED: Final = "<checked block>"
-"""Stands for the file while a block is only checked."""
+"""The file name of a block that is only checked."""
 
 
 class Call(NamedTuple):
-    """A call of ``job("…")`` or ``launch("…")`` whose job is written out."""
+    """A call of ``job("…")`` or ``launch("…")`` with a literal job name."""
 
     job: str
     line: int
@@ -53,11 +50,26 @@ class Call(NamedTuple):
 
 
 class Opening(NamedTuple):
-    """A call of ``channel("…", {…})`` whose configuration is written out."""
+    """A call of ``channel("…", {…})`` with a literal configuration."""
 
     config: Any
     line: int
     column: int
+
+
+class PythonHost(Host, Protocol):
+    """What a block of Python needs of the job that it works for.
+
+    Attributes:
+        builtins: The builtins of the block.
+        bridges: Further names for the code of a bundled pack.
+    """
+
+    builtins: dict[str, Any]
+    bridges: Mapping[str, Any]
+
+    def helpers(self) -> dict[str, Any]:
+        """Return the values of `HELPERS`."""
 
 
 class Python:
@@ -70,8 +82,8 @@ class Python:
     def _code(self) -> CodeType:
         return self._compile()
 
-    def run(self, host: JobHost) -> Any:
-        """Runs the block; returns what it returned."""
+    def run(self, host: PythonHost) -> Any:
+        """Run the block, and return its result."""
         namespace = {
             "__name__": "__ojob__",
             "__builtins__": host.builtins,
@@ -79,31 +91,32 @@ class Python:
             **host.bridges,
         }
         try:
-            answer = FunctionType(self._code, namespace)(**host.helpers())
+            result = FunctionType(self._code, namespace)(**host.helpers())
         except (NameError, AttributeError) as error:
-            if error.name in _OF_JAVASCRIPT:
+            if error.name in _JAVASCRIPT_NAMES:
                 error.add_note(f"`{error.name}` looks like JavaScript: {AS_JAVASCRIPT}")
             raise
         args = namespace["args"]
         if not isinstance(args, dict):
-            reason = f"it put {args!r} in the place of `args`"
-            raise JobMisuse(host.job, reason, "`args` has to stay a map")
+            reason = f"it replaced `args` by {args!r}"
+            raise JobMisuse(host.job, reason, "`args` must remain a map")
         host.args = args
-        return answer
+        return result
 
 
 @dataclass(frozen=True)
 class Block:
-    """One block of code, ready to run, and what is known of it."""
+    """One block of code, ready to run, with the calls that were found in it."""
 
     program: Python | Program = field(repr=False)
     calls: tuple[Call, ...] = ()
     openings: tuple[Opening, ...] = ()
 
-    def run(self, host: JobHost) -> Any:
-        """Runs the block; returns what it returned.
+    def run(self, host: PythonHost) -> Any:
+        """Run the block, and return its result.
 
-        How another language came to fail on purpose is no news to the author of the code.
+        The traceback of a failure in another language is removed: it shows only how the language
+        raised it, not the code of the job.
         """
         if isinstance(self.program, Python):
             return self.program.run(host)
@@ -116,21 +129,21 @@ class Block:
 def compile_block(source: Source, path: DocumentPath, text: str, title: str) -> Block:
     """Check the text at `path`, and return a block that is compiled at its first run.
 
-    Most blocks are sound and name no job: one call of the compiler settles that. Only for the
-    others, and for a run, the syntax tree is made, with the positions of its nodes in the file.
+    Most blocks are valid and call no job: one call of the compiler proves that. Only for the
+    others, and for a run, the syntax tree is built, with the positions of its nodes in the file.
 
     Raises:
         JobFileError: It is not valid Python for the body of a function.
     """
     folded = source.position(path).style == ">"
-    if not folded and not _MENTIONS.search(text) and _is_sound(text):
+    if not folded and not _MENTIONS.search(text) and _is_valid(text):
         return Block(Python(lambda: _compiled(source, path, text, title)[0]))
     code, tree, lines = _compiled(source, path, text, title)
     return Block(Python(lambda: code), tuple(_calls(tree, lines)), tuple(_openings(tree, lines)))
 
 
-def _is_sound(text: str) -> bool:
-    """Whether a text certainly compiles as the body of a function, without a warning.
+def _is_valid(text: str) -> bool:
+    """Return whether a text certainly compiles as the body of a function, without a warning.
 
     The indentation may change string literals, which makes no difference here.
     """
@@ -140,10 +153,10 @@ def _is_sound(text: str) -> bool:
         warnings.filterwarnings("error", module=_CHECKED)
         try:
             body = text.replace("\n", f"\n{_INDENT}")
-            module = compile(f"{_SHELL}{_INDENT}{body}\n", _CHECKED, "exec", dont_inherit=True)
-        except NO_PYTHON:
+            module = compile(f"{_WRAPPER}{_INDENT}{body}\n", _CHECKED, "exec", dont_inherit=True)
+        except SYNTAX_ERRORS:
             return False
-    return not _function_in(module).co_flags & _NOT_PLAIN
+    return not _function_in(module).co_flags & _GENERATOR_FLAGS
 
 
 def _function_in(module: CodeType) -> CodeType:
@@ -164,45 +177,45 @@ def _compiled(
     lines = CodeLines(source, path, text)
     try:
         tree = ast.parse(lines.padded, lines.name)
-    except NO_PYTHON as error:
+    except SYNTAX_ERRORS as error:
         raise JobFileError((lines.diagnostic(error),)) from None
-    if lost := lines.lost_in_a_comment():
+    if lost := lines.lost_in_comment():
         raise JobFileError((lost,))
-    lines.mend(tree)
+    lines.shift_columns(tree)
     try:
-        shell = ast.parse(_SHELL, lines.name)
-        ast.increment_lineno(shell, lines.first - 1)
-        cast(ast.FunctionDef, shell.body[0]).body += tree.body
-        module = compile(shell, lines.name, "exec", dont_inherit=True)
-    except NO_PYTHON as error:
-        raise JobFileError((lines.diagnostic(error, mended=True),)) from None
+        wrapper = ast.parse(_WRAPPER, lines.name)
+        ast.increment_lineno(wrapper, lines.first - 1)
+        cast(ast.FunctionDef, wrapper.body[0]).body += tree.body
+        module = compile(wrapper, lines.name, "exec", dont_inherit=True)
+    except SYNTAX_ERRORS as error:
+        raise JobFileError((lines.diagnostic(error, shifted=True),)) from None
     code = _function_in(module)
-    if code.co_flags & _NOT_PLAIN:
+    if code.co_flags & _GENERATOR_FLAGS:
         reason = "`yield` is not allowed at the top level of a block"
         raise JobFileError((source.diagnostic(path, reason, "put it into a function"),))
-    linecache.cache[lines.name] = lines.shown
+    linecache.cache[lines.name] = lines.linecache_entry
     return code.replace(co_name=title, co_qualname=title), tree, lines
 
 
 def as_body(text: str) -> str:
-    """Returns a block that answers with a value; a text that is one expression means its value."""
+    """Return a block that returns a value; for a single expression, its value."""
     try:
         ast.parse(text.strip(), mode="eval")
-    except NO_PYTHON:
+    except SYNTAX_ERRORS:
         return text
     return f"return ({text.strip()})"
 
 
-def names_nothing_to_do(text: str) -> bool:
-    """Tells whether a text must be meant as a name: one line that is no code, or does nothing."""
+def has_no_effect(text: str) -> bool:
+    """Return whether a text must be meant as a name: one line that is not code or does nothing."""
     if "\n" in text.strip():
         return False
     try:
         tree = ast.parse(text.strip())
-    except NO_PYTHON:
+    except SYNTAX_ERRORS:
         return True
     acts = (ast.Call, ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
-    return all(isinstance(one, ast.Expr) for one in tree.body) and not any(
+    return all(isinstance(statement, ast.Expr) for statement in tree.body) and not any(
         isinstance(node, acts) for node in ast.walk(tree)
     )
 
@@ -228,12 +241,12 @@ def _openings(tree: ast.Module, lines: CodeLines) -> Iterator[Opening]:
                 try:
                     value = ast.literal_eval(config)
                 except ValueError:
-                    continue  # only a run can tell
+                    continue  # known only when it runs
                 yield Opening(value, *lines.position_of(config.lineno, config.col_offset))
 
 
 def _bound(tree: ast.Module) -> Iterator[str | None]:
-    """The names that a block gives a meaning of its own."""
+    """Yield the names that a block binds itself."""
     for node in ast.walk(tree):
         match node:
             case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):

@@ -1,163 +1,162 @@
-"""The languages of the code in job files: which there are, and which one a block is written in."""
+"""The languages of code in job files: those that are installed, and that of each block."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from ojobchannels.errors import CodeFault, Diagnostic, InvalidOption, JobFileError
-from ojobchannels.ojob.code.python import Block, as_body, compile_block, names_nothing_to_do
+from ojobchannels.ojob.code.python import Block, as_body, compile_block, has_no_effect
 from ojobchannels.ojob.code.shell import SHELL
 from ojobchannels.ojob.code.source_map import CodeLines
 from ojobchannels.ojob.languages import Code, Language, ProvidedLanguage, plugin_languages
+from ojobchannels.ojob.schema.located import FileSpecs, Located
+from ojobchannels.ojob.schema.model import JobSpec, TypeArgsSpec
+from ojobchannels.ojob.schema.settings import SettingsSpec
 from ojobchannels.ojob.yaml.positions import DocumentPath
-from ojobchannels.ojob.yaml.source import Source
 from ojobchannels.plugins import registry
 from ojobchannels.suggestions import did_you_mean
 
 PYTHON: Final = "python"
-NO_TIMEOUT: Final = (
-    "`timeout` ends code of other languages; nothing can end Python from outside",
-    "take it out, and have the code look at the time",
+_NO_TIMEOUT: Final = (
+    "`timeout` ends code of other languages; Python code cannot be ended from outside",
+    "remove it, and check the time in the code",
 )
-_OURS: Final = "ojobchannels"
-_ELSEWHERE: Final = dict.fromkeys(("js", "javascript", "oaf"), "ojobchannels-js")
+_OUR_DISTRIBUTION: Final = "ojobchannels"
+_DISTRIBUTIONS: Final = dict.fromkeys(("js", "javascript", "oaf"), "ojobchannels-js")
 _NAME: Final = re.compile(r"[^\n;(){}'\"`$|<>&]+")
-"""What stands under `catch` and has none of the signs that languages are made of."""
+"""Matches text that may be a job name: it has none of the characters that code consists of."""
+
+
+Owner: TypeAlias = Located[JobSpec] | Located[SettingsSpec]
+"""What has code: a job, or the settings of a file, which may have some under `catch`."""
 
 
 class Unknown(NamedTuple):
-    """Why there is no such language, and what to do."""
+    """Why a language cannot be used, and what to do."""
 
-    said: str
+    message: str
     hint: str
 
 
 class Languages:
-    """Tells the language of each block of code in some files.
+    """Finds the language of each block of code in the files of a run.
 
-    What the job says counts, else what its file says, else the `default` of the whole run, else
-    what another of the files says.
+    It is that of the job, else that of its file, else the `default` of the run, else that of
+    another of the files, else Python.
 
     Raises:
-        InvalidOption: There is no such language as the default.
+        InvalidOption: The language `default` is unknown.
     """
 
-    def __init__(self, sources: list[Source], default: str | None = None) -> None:
+    def __init__(self, files: list[FileSpecs], default: str | None = None) -> None:
         if default is not None and isinstance(unknown := find_language(default), Unknown):
-            raise InvalidOption(f"language {default!r}", unknown.said, unknown.hint)
-        said = [one for source in sources if (one := _setting(source)) and not source.bundled]
-        self._default = default or (said[-1] if said else PYTHON)
+            raise InvalidOption(f"language {default!r}", unknown.message, unknown.hint)
+        self._settings = {file.source.name: file.spec.ojob.lang for file in files}
+        names = [file.spec.ojob.lang for file in files if not file.source.bundled]
+        self._default = default or next(filter(None, reversed(names)), PYTHON)
 
-    def faults(self, source: Source) -> Iterator[Diagnostic]:
-        """Yields what is wrong with the languages that a file names."""
-        for path, name in _named(source):
-            if isinstance(found := find_language(name), Unknown):
-                yield source.diagnostic(path, *found)
+    def file_diagnostics(self, file: FileSpecs) -> Iterator[Diagnostic]:
+        """Yield a diagnostic for each unknown language that a file names."""
+        yield from _unknown(file.settings, ("lang",), file.spec.ojob.lang)
+        for job in file.jobs:
+            yield from _unknown(job, ("lang",), job.spec.lang)
+            yield from _unknown(job, ("typeArgs", "lang"), job.spec.type_args.lang)
 
-    def process_faults(
-        self, source: Source, path: DocumentPath, job: Mapping[str, Any]
-    ) -> Iterator[Diagnostic]:
-        """Yields two languages for one job, and what only code in a process of its own can have."""
-        given, name = _map(job.get("typeArgs")), self.of(source, job)
-        if job.get("lang") and given.get("lang") and job["lang"] != given["lang"]:
-            said = "`lang` and `typeArgs.lang` name two languages"
-            yield source.diagnostic((*path, "lang"), said, "take one of them out")
-        if given.get("timeout") is not None and name == PYTHON:
-            yield source.diagnostic((*path, "typeArgs", "timeout"), *NO_TIMEOUT, at_key=True)
+    def job_diagnostics(self, job: Located[JobSpec]) -> Iterator[Diagnostic]:
+        """Yield diagnostics for two languages in one job, and for what its language lacks."""
+        type_args, name = job.spec.type_args, self.of(job)
+        if job.spec.lang and type_args.lang and job.spec.lang != type_args.lang:
+            message = "`lang` and `typeArgs.lang` name different languages"
+            yield job.diagnostic(("lang",), message, "remove one of them")
+        yield from self.timeout_diagnostics(job, type_args, name)
         language = find_language(name)
         takes_folder = not isinstance(language, Language) or language.takes_folder
-        if given.get("pwd") is not None and (language is None or not takes_folder):
-            said = f"`pwd` is for commands, as of `lang: shell`; {name} has no folder of its own"
-            hint = "take it out, and write whole paths"
-            yield source.diagnostic((*path, "typeArgs", "pwd"), said, hint, at_key=True)
+        if type_args.pwd is not None and (language is None or not takes_folder):
+            message = f"`pwd` is for commands, as of `lang: shell`; {name} runs in this process"
+            hint = "remove it, and use absolute paths"
+            yield job.diagnostic(("typeArgs", "pwd"), message, hint, at_key=True)
+        if job.spec.each and name != PYTHON:
+            message = f"`each` is for Python; the code of this job is {name}"
+            hint = "write the job in Python, or launch the jobs"
+            yield job.diagnostic(("each",), message, hint, at_key=True)
 
-    def of(self, source: Source, job: Mapping[str, Any]) -> str:
-        """Returns the language of a job's code."""
-        if source.bundled:
+    def timeout_diagnostics(
+        self, where: Located[Any], type_args: TypeArgsSpec, language: str
+    ) -> Iterator[Diagnostic]:
+        """Yield a diagnostic for a timeout of Python code, in a job or in a todo entry."""
+        if type_args.timeout is not None and language == PYTHON:
+            yield where.diagnostic(("typeArgs", "timeout"), *_NO_TIMEOUT, at_key=True)
+
+    def of(self, owner: Owner) -> str:
+        """Return the language of the code of a job, or of that in the settings."""
+        if owner.source.bundled:
             return PYTHON
-        given = (_map(job.get("typeArgs")).get("lang"), job.get("lang"), _setting(source))
-        return next((one for one in given if isinstance(one, str) and one), self._default)
+        own = owner.spec.type_args.lang if isinstance(owner.spec, JobSpec) else None
+        return own or owner.spec.lang or self._settings[owner.source.name] or self._default
 
-    def is_code(self, source: Source, job: Mapping[str, Any], text: str) -> bool:
-        """Tells whether a text cannot be meant as the name of a job."""
-        if self.of(source, job) == PYTHON:
-            return not names_nothing_to_do(text)
+    def is_code(self, owner: Owner, text: str) -> bool:
+        """Return whether a text cannot be the name of a job."""
+        if self.of(owner) == PYTHON:
+            return not has_no_effect(text)
         return _NAME.fullmatch(text.strip()) is None
 
     def block(
-        self,
-        source: Source,
-        path: DocumentPath,
-        job: Mapping[str, Any],
-        title: str,
-        *,
-        is_value: bool = False,
+        self, owner: Owner, steps: DocumentPath, text: str, title: str, *, is_value: bool = False
     ) -> Block | None:
-        """Checks the code at `path`; None if there is no such language, which `faults` tells.
+        """Compile code; None for an unknown language, which `file_diagnostics` reports.
+
+        Args:
+            owner: What has the code.
+            steps: Where the code is in its owner.
+            text: The code.
+            title: What stands for the name of the code in tracebacks.
+            is_value: Whether the code is asked for a value, so that an expression is enough.
 
         Raises:
-            JobFileError: The code is faulty.
+            JobFileError: The code has errors.
         """
-        text = _at(source.data, path)
-        language = find_language(self.of(source, job))
+        language = find_language(self.of(owner))
         if isinstance(language, Unknown):
             return None
+        source, path = owner.source, (*owner.path, *steps)
         if language is None:
             return compile_block(source, path, as_body(text) if is_value else text, title)
         lines = CodeLines(source, path, text)
-        folder = _map(job.get("typeArgs")).get("pwd")
+        folder = owner.spec.type_args.pwd if isinstance(owner.spec, JobSpec) else None
         code = Code(text, lines.name, lines.first, title, is_value, folder)
         try:
             return Block(language.compile(code))
-        except CodeFault as fault:
-            raise JobFileError((lines.foreign_diagnostic(fault, language.name),)) from None
+        except CodeFault as error:
+            raise JobFileError((lines.foreign_diagnostic(error, language.name),)) from None
 
 
 @cache
 def find_language(name: str) -> Language | Unknown | None:
-    """Returns a language by one of its names; None stands for Python, which runs in the process."""
+    """Return a language by one of its names; None for Python, which runs in this process."""
     if name == PYTHON:
         return None
-    offered = [ProvidedLanguage(SHELL, _OURS), *plugin_languages()]
-    found = [one for one in offered if name in (one.language.name, *one.language.aliases)]
-    if len(found) == 1:
-        return found[0].language
-    if found:
-        by = " and by ".join(one.distribution for one in found)
+    offered = [ProvidedLanguage(SHELL, _OUR_DISTRIBUTION), *plugin_languages()]
+    matching = [each for each in offered if name in (each.language.name, *each.language.aliases)]
+    if len(matching) == 1:
+        return matching[0].language
+    if matching:
+        by = " and by ".join(each.distribution for each in matching)
         return Unknown(f"the language {name!r} is offered by {by}", "uninstall one of them")
     for failure in registry().failures:
         if failure.name == name:
-            said = f"the plugin of {failure.distribution} could not be loaded: {failure.error!r}"
-            return Unknown(said, f"pip install --upgrade {failure.distribution}")
-    if name in _ELSEWHERE:
-        return Unknown(f"the language {name!r} is not installed", f"pip install {_ELSEWHERE[name]}")
-    known = (PYTHON, *(one.language.name for one in offered))
+            message = f"the plugin of {failure.distribution} could not be loaded: {failure.error!r}"
+            return Unknown(message, f"pip install --upgrade {failure.distribution}")
+    if name in _DISTRIBUTIONS:
+        return Unknown(
+            f"the language {name!r} is not installed", f"pip install {_DISTRIBUTIONS[name]}"
+        )
+    known = (PYTHON, *(each.language.name for each in offered))
     return Unknown(f"unknown language {name!r}", did_you_mean(name.lower(), known))
 
 
-def _named(source: Source) -> Iterator[tuple[DocumentPath, str]]:
-    found: list[tuple[DocumentPath, Any]] = [(("ojob", "lang"), _setting(source))]
-    jobs = _map(source.data).get("jobs")
-    for at, job in enumerate(jobs if isinstance(jobs, list) else []):
-        found.append((("jobs", at, "lang"), _map(job).get("lang")))
-        type_args = _map(_map(job).get("typeArgs"))
-        found.append((("jobs", at, "typeArgs", "lang"), type_args.get("lang")))
-    yield from ((path, name) for path, name in found if isinstance(name, str) and name)
-
-
-def _setting(source: Source) -> Any:
-    return _map(_map(source.data).get("ojob")).get("lang")
-
-
-def _at(data: Any, path: DocumentPath) -> str:
-    found = data
-    for step in path:
-        found = found[step]
-    return str(found)
-
-
-def _map(data: Any) -> Mapping[str, Any]:
-    return data if isinstance(data, dict) else {}
+def _unknown(owner: Owner, steps: DocumentPath, name: str | None) -> Iterator[Diagnostic]:
+    if name is not None and isinstance(language := find_language(name), Unknown):
+        yield owner.diagnostic(steps, *language)

@@ -1,4 +1,4 @@
-"""The language `shell`: code for /bin/sh, with the args in its environment and on its input."""
+"""The language `shell`: code for /bin/sh, with the args in its environment and on stdin."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ojobchannels.errors import CodeFailed, CodeFault, InvalidJobArgs
 from ojobchannels.ojob.languages import Code, Host, Language
 
 _SHELL: Final = "/bin/sh"
-_GRACE: Final = 1.0
-_FAULT: Final = re.compile(r"(?:line )?(\d+): (.+)")
+_GRACE_SECONDS: Final = 1.0
+_ERROR: Final = re.compile(r"(?:line )?(\d+): (.+)")
 
 
 class Script:
@@ -29,38 +29,40 @@ class Script:
         self._where = f"{code.file}:{code.line}"
 
     def run(self, host: Host) -> Any:
-        """Runs it; a map of JSON that it prints last goes into the args, and is the answer.
+        """Run it; a JSON map in its last line of output is its result, and is added to the args.
 
         Raises:
-            CodeFailed: It ended with another exit status than 0.
-            JobTimeout: It was ended by its timeout.
+            CodeFailed: Its exit status was not 0.
+            JobTimeout: It ran longer than its timeout and was killed.
         """
-        given = host.documents()
-        with self._started(given, host) as process:
-            told = _Telling(host)
-            _follow(process, told, host)
+        args = host.documents()
+        with self._started(args, host) as process:
+            report = _OutputReport(host)
+            _follow(process, report, host)
             status = process.wait()
         if self._code.is_value:
             return status == 0
         if status:
-            raise CodeFailed(self._where, _ending(status, told.last_error), "mend the code")
-        if told.answer is not None:
-            host.args.update(told.answer)
-        return told.answer
+            raise CodeFailed(
+                self._where, _describe_exit(status, report.last_error), "correct the code"
+            )
+        if report.result is not None:
+            host.args.update(report.result)
+        return report.result
 
     @contextmanager
-    def _started(self, given: Mapping[str, Any], host: Host) -> Iterator[subprocess.Popen[bytes]]:
-        """A shell at work, which is gone behind the block, with all that it has started."""
-        environment = _environment(given, host.job)
+    def _started(self, args: Mapping[str, Any], host: Host) -> Iterator[subprocess.Popen[bytes]]:
+        """Start a shell; at an error in the block, kill it and all that it has started."""
+        environment = _environment(args, host.job)
         with tempfile.TemporaryFile() as stdin:
-            stdin.write(json.dumps(given).encode())
+            stdin.write(json.dumps(args).encode())
             stdin.seek(0)
             process = self._process(stdin, environment, host.descriptors())
         with process:
             try:
                 yield process
             except BaseException:
-                _end(process)
+                _kill(process)
                 raise
 
     def _process(
@@ -82,11 +84,11 @@ class Script:
             if folder is None or error.filename != folder:
                 raise
             reason = f"it cannot run in the folder {folder!r} ({error.strerror})"
-            raise CodeFailed(self._where, reason, "make it, or change `typeArgs.pwd`") from error
+            raise CodeFailed(self._where, reason, "create it, or change `typeArgs.pwd`") from error
 
 
-class _Telling:
-    """Tells the lines that a script writes; a map of JSON in the last of them is its answer."""
+class _OutputReport:
+    """Reports the lines that a script writes; a JSON map in the last one is its result."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -95,12 +97,12 @@ class _Telling:
         self.last_error = ""
 
     @property
-    def answer(self) -> dict[str, Any] | None:
-        """The map in the line that is held back."""
+    def result(self) -> dict[str, Any] | None:
+        """The map in the last line."""
         return _map_in(self._held)
 
-    def take(self, stream: str, data: bytes) -> None:
-        """Takes what was written; nothing means that the stream has ended."""
+    def feed(self, stream: str, data: bytes) -> None:
+        """Add output of a stream; empty data means that the stream has ended."""
         *lines, self._rest[stream] = (self._rest[stream] + data).split(b"\n")
         if not data and self._rest[stream]:
             lines.append(self._rest[stream])
@@ -111,13 +113,13 @@ class _Telling:
     def _line(self, stream: str, line: str) -> None:
         if stream == "err":
             self.last_error = line.strip() or self.last_error
-            self._host.tell("warn", line)
+            self._host.log("warn", line)
             return
         if self._held is not None:
-            self._host.tell("info", self._held)
+            self._host.log("info", self._held)
             self._held = None
         if _map_in(line) is None:
-            self._host.tell("info", line)
+            self._host.log("info", line)
         else:
             self._held = line
 
@@ -126,14 +128,14 @@ def _map_in(line: str | None) -> dict[str, Any] | None:
     if line is None or not line.lstrip().startswith("{"):
         return None
     try:
-        found = json.loads(line)
+        value = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return value if isinstance(value, dict) else None
 
 
-def _follow(process: subprocess.Popen[bytes], told: _Telling, host: Host) -> None:
-    """Tells what the script writes, until it and what it has started have closed their output."""
+def _follow(process: subprocess.Popen[bytes], report: _OutputReport, host: Host) -> None:
+    """Report what a script and the processes it has started write, until all close their output."""
     with selectors.DefaultSelector() as selector:
         for name, stream in (("out", process.stdout), ("err", process.stderr)):
             if stream is not None:
@@ -144,7 +146,7 @@ def _follow(process: subprocess.Popen[bytes], told: _Telling, host: Host) -> Non
                 raise host.overdue()
             for key, _ in ready:
                 data = os.read(_number(key.fileobj), 65536)
-                told.take(key.data, data)
+                report.feed(key.data, data)
                 if not data:
                     selector.unregister(key.fileobj)
     with suppress(subprocess.TimeoutExpired):
@@ -157,34 +159,34 @@ def _number(stream: IO[bytes] | int | Any) -> int:
     return stream if isinstance(stream, int) else int(stream.fileno())
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends the script and all that it has started: first it is asked to."""
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a script and all that it has started: SIGTERM first, SIGKILL a second later."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
-        process.wait(_GRACE)
+        process.wait(_GRACE_SECONDS)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _ending(status: int, said: str) -> str:
-    ended = f"it was ended by {signal.Signals(-status).name}" if status < 0 else ""
-    told = ended or f"it ended with the exit status {status}"
-    return f"{told}: {said}" if said else told
+def _describe_exit(status: int, last_error: str) -> str:
+    killed = f"killed by {signal.Signals(-status).name}" if status < 0 else ""
+    exit = killed or f"exit status {status}"
+    return f"{exit}: {last_error}" if last_error else exit
 
 
 def _environment(args: Mapping[str, Any], job: str) -> dict[str, str]:
     environment = dict(os.environ)
     for name, value in _variables(args):
         if "\0" in value:
-            reason = f"the arg {name!r} has NUL in it, which no environment variable can have"
+            reason = f"the arg {name!r} contains NUL, which an environment variable cannot"
             raise InvalidJobArgs(f"job {job!r}", reason, "read it from standard input, as JSON")
         environment[name] = value
     return environment
 
 
 def _variables(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Yields the args as variables; maps within maps are told apart by underscores."""
+    """Yield the args as variables; the keys of nested maps are joined by underscores."""
     match value:
         case dict():
             for key, part in value.items():
@@ -199,10 +201,10 @@ def _variables(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _compile(code: Code) -> Script:
-    """Has the shell look at the code; it runs none of it."""
+    """Check the syntax of the code with the shell, without running it."""
     if "\0" in code.text:
-        raise CodeFault("there is a NUL in it", code.line)
-    looked = subprocess.run(  # noqa: S603  -n: it reads, but runs nothing
+        raise CodeFault("the code contains NUL", code.line)
+    checked = subprocess.run(  # noqa: S603  -n: check the syntax only
         [_SHELL, "-n", "-c", code.text],
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -210,11 +212,11 @@ def _compile(code: Code) -> Script:
         errors="backslashreplace",
         check=False,
     )
-    if looked.returncode:
-        said = (looked.stderr.strip().splitlines() or ["the shell refuses it"])[0]
-        found = _FAULT.search(said)
-        line = int(found[1]) if found else 1
-        raise CodeFault(found[2] if found else said, code.line + line - 1)
+    if checked.returncode:
+        message = (checked.stderr.strip().splitlines() or ["the shell does not accept it"])[0]
+        match = _ERROR.search(message)
+        line = int(match[1]) if match else 1
+        raise CodeFault(match[2] if match else message, code.line + line - 1)
     return Script(code)
 
 

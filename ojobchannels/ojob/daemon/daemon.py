@@ -1,4 +1,4 @@
-"""What a job file with ``daemon: true`` does after its todo: waits, and reads its file again."""
+"""What a job file does after its todo: it runs schedules and watches, and reloads its file."""
 
 from __future__ import annotations
 
@@ -8,125 +8,137 @@ from datetime import datetime
 from typing import NoReturn
 
 from ojobchannels.errors import ChannelError, InvalidJobArgs, JobFileError
-from ojobchannels.ojob.daemon.channel_watch import Watch
+from ojobchannels.ojob.daemon.channel_watch import ChannelWatch
+from ojobchannels.ojob.daemon.control import Control, Request
 from ojobchannels.ojob.daemon.schedule import Schedule
 from ojobchannels.ojob.load.job_file import JobFile
 from ojobchannels.ojob.load.schedule_spec import ScheduleSpec
-from ojobchannels.ojob.process.control import Wish
 from ojobchannels.ojob.process.interrupts import Interrupted
-from ojobchannels.ojob.run.job_call import Flow
+from ojobchannels.ojob.run.job_call import JobCall
 from ojobchannels.ojob.run.session import Session
+from ojobchannels.ojob.run.todo import todo_calls
 
 
 class Daemon:
-    """A run that goes on after its todo, until somebody tells it to stop.
+    """The calls of a run that are made after its todo: at fire times, for changes, at its end.
+
+    Args:
+        session: The run.
+        load: Loads its file again.
+        control: Stops it, or makes it reload its file.
 
     Attributes:
-        session: The run, with its file as it was read last.
+        session: The run, with the latest version of its file.
+        shutdown_calls: The calls to make when the run ends.
     """
 
-    def __init__(self, session: Session, load: Callable[[], JobFile]) -> None:
+    def __init__(self, session: Session, load: Callable[[], JobFile], control: Control) -> None:
         self.session = session
+        self.shutdown_calls: list[JobCall] = []
         self._load = load
+        self._control = control
         self._schedules: list[Schedule] = []
-        self._before: list[Schedule] = []
+        self._previous: list[Schedule] = []
         self._began: int | None = None
-        self._watches: list[Watch] = []
+        self._watches: list[ChannelWatch] = []
 
-    def take_up(self, flow: Flow) -> bool:
-        """Puts off a call to the times of its job, or to the end; tells whether it has those."""
-        if flow.job.at_end:
-            self.session.at_end.append(flow)
-        elif flow.job.is_for_now:
+    def defer(self, call: JobCall) -> bool:
+        """Keep a call for its fire times, for changes or for the end; return False if it has none.
+
+        A run that is not a daemon only warns about fire times and changes.
+        """
+        if call.job.at_end:
+            self.shutdown_calls.append(call)
+        elif call.job.is_for_now:
             return False
         elif not self.session.daemon:
-            what = "times" if flow.job.schedule else "changes"
-            said = f"its {what} come after the run has ended; write `daemon: true` below `ojob`"
-            self.session.output.log(flow.job.name, "warn", said)
-        elif flow.job.schedule is not None:
-            self._schedule(flow, flow.job.schedule)
-        elif flow.job.watched is not None:
-            self._watch(flow, flow.job.watched)
+            what = "fire times" if call.job.schedule else "changes"
+            text = f"its {what} come after the run has ended; write `daemon: true` under `ojob`"
+            self.session.output.log(call.job.name, "warn", text)
+        elif call.job.schedule is not None:
+            self._schedule(call, call.job.schedule)
+        elif call.job.watched is not None:
+            self._watch(call, call.job.watched)
         return True
 
     def end_watches(self) -> None:
-        """Ends what is called for changes, and waits for the calls that are on."""
+        """End the watches, and wait for their running calls."""
         for watch in self._watches:
             watch.end()
         for watch in self._watches:
             watch.join()
 
-    def _schedule(self, flow: Flow, spec: ScheduleSpec) -> None:
-        """Begins the schedule of a call, or goes on with that of an earlier state of the file."""
-        schedule = Schedule(self.session, flow.job, spec, flow.layers[1:], self._began)
-        before = next((one for one in self._before if one.name == flow.job.name), None)
-        if before is not None:
-            self._before.remove(before)
-            schedule.follow(before)
+    def _schedule(self, call: JobCall, spec: ScheduleSpec) -> None:
+        """Start the schedule of a call, or continue that of an earlier version of the file."""
+        schedule = Schedule(self.session, call.job, spec, call.layers[1:], self._began)
+        previous = next((one for one in self._previous if one.name == call.job.name), None)
+        if previous is not None:
+            self._previous.remove(previous)
+            schedule.follow(previous)
         self._schedules.append(schedule)
         schedule.start()
 
-    def _watch(self, flow: Flow, channel: str) -> None:
-        ended = [one for one in self._watches if one.ended]
-        watch = Watch(self.session, flow, channel, ended)
+    def _watch(self, call: JobCall, channel: str) -> None:
+        ended = [watch for watch in self._watches if watch.ended]
+        watch = ChannelWatch(self.session, call, channel, ended)
         try:
             watch.start()
         except ChannelError as error:
-            flow.fail(error)
+            call.fail(error)
         else:
             self._watches.append(watch)
 
     def serve(self) -> NoReturn:
-        """Waits until it is told to stop, and reads the file again when it is told so.
+        """Run until stopped, and reload the file on request.
 
         Raises:
-            Interrupted: It is to stop.
+            Interrupted: It was stopped.
         """
-        self.session.output.log("ojob", "info", f"goes on until it is stopped{self._tasks()}")
-        while self.session.control.next() is Wish.RELOAD:
+        self.session.output.log("ojob", "info", f"running until stopped{self._summary()}")
+        while self._control.next() is Request.RELOAD:
             self._reload()
         raise Interrupted(signal.SIGTERM)
 
-    def _tasks(self) -> str:
-        """Says what it has to do, behind a colon."""
-        watches = [one for one in self._watches if not one.ended]
+    def _summary(self) -> str:
+        """Return what the daemon has to do, after a colon."""
+        watches = [watch for watch in self._watches if not watch.ended]
         kinds = ((self._schedules, "schedule"), (watches, "subscription"))
-        told = [f"{len(all)} {kind}{'s' * (len(all) > 1)}" for all, kind in kinds if all]
+        parts = [f"{len(all)} {kind}{'s' * (len(all) > 1)}" for all, kind in kinds if all]
         times = [(time, one.name) for one in self._schedules if (time := one.next_time())]
         if times:
             time, name = min(times)
-            at = datetime.fromtimestamp(time / 1000)  # noqa: DTZ006  local, as all that is told
-            told.append(f"next {name!r} at {at:%Y-%m-%d %H:%M:%S}")
-        return f": {', '.join(told)}" if told else ""
+            at = datetime.fromtimestamp(time / 1000)  # noqa: DTZ006  local, like all reports
+            parts.append(f"next {name!r} at {at:%Y-%m-%d %H:%M:%S}")
+        return f": {', '.join(parts)}" if parts else ""
 
     def _reload(self) -> None:
-        """Goes over to the file as it is now, if it checks out; runs that are on go on."""
+        """Switch to the present file if it has no errors; active runs continue."""
         output = self.session.output
         try:
             file = self._load()
         except (JobFileError, InvalidJobArgs) as error:
-            faults = error.diagnostics if isinstance(error, JobFileError) else (error,)
-            for fault in faults:
-                output.log("ojob", "error", str(fault))
-            output.log("ojob", "error", "the file was not read again: it goes on as it was before")
+            for each in error.diagnostics if isinstance(error, JobFileError) else (error,):
+                output.log("ojob", "error", str(each))
+            output.log("ojob", "error", "reload failed; still running the previous version")
             return
         with self.session.interrupts.shield():
-            self._go_over_to(file)
-        output.log("ojob", "info", f"{file.name} was read again{self._tasks()}")
+            self._switch_to(file)
+        output.log("ojob", "info", f"{file.name} reloaded{self._summary()}")
 
-    def _go_over_to(self, file: JobFile) -> None:
+    def _switch_to(self, file: JobFile) -> None:
         for watch in self._watches:
             watch.end()
-        self._watches = [watch for watch in self._watches if watch.is_at_work]
+        self._watches = [watch for watch in self._watches if watch.is_active]
         with self.session.scheduler.cleared() as moment:
             for schedule in self._schedules:
                 schedule.end(moment)
-            self._before, self._schedules, self._began = self._schedules, [], moment
-            self.session = self.session.renewed(file)
-            for flow in self.session.todo():
-                obstacle = self.session.obstacle_in_todo(flow.job.name)
-                if obstacle is None:
-                    self.take_up(flow)
-                elif not flow.job.is_for_now:
-                    flow.call_off("depsfail", obstacle)
-        self._before = []
+            self._previous, self._schedules, self._began = self._schedules, [], moment
+            self.session, self.shutdown_calls = self.session.with_file(file), []
+            for call in todo_calls(self.session):
+                deps = self.session.file.deps_of(call.job.name)
+                blocked = self.session.progress.blocked_reason(deps)
+                if blocked is None:
+                    self.defer(call)
+                elif not call.job.is_for_now:
+                    call.cancel("depsfail", blocked)
+        self._previous = []

@@ -1,13 +1,13 @@
-"""One job that runs at times: which of them are due, and what becomes of each.
+"""One job that runs at fire times: which of them are due, and what happens at each.
 
-Nothing is counted and nothing sleeps: how far a schedule has come is a time, so that a process that
-was late, suspended or away knows what it has missed.
+A schedule counts nothing and never sleeps. Its progress is a time, so that a process that was late,
+suspended or down can work out what it has missed.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ojobchannels.errors import (
     ChannelError,
@@ -19,88 +19,85 @@ from ojobchannels.errors import (
 )
 from ojobchannels.manager import JobManager, Launch, fire_times
 from ojobchannels.manager.records import iso
+from ojobchannels.ojob.args.layers import Layer
+from ojobchannels.ojob.languages import Level
 from ojobchannels.ojob.load.job_file import Job
-from ojobchannels.ojob.report.events import Level
+from ojobchannels.ojob.load.schedule_spec import ScheduleSpec
 from ojobchannels.ojob.report.outcomes import describe
-from ojobchannels.ojob.run.job_call import Flow
+from ojobchannels.ojob.run.job_call import JobCall
 from ojobchannels.ojob.run.manager_binding import ManagerConfig
+from ojobchannels.ojob.run.session import Session
+from ojobchannels.ojob.triggers.cron import zone_of
 
-if TYPE_CHECKING:
-    from ojobchannels.ojob.args.layers import Layer
-    from ojobchannels.ojob.load.schedule_spec import ScheduleSpec
-    from ojobchannels.ojob.run.session import Session
+MAX_DELAY_MS: Final = 60_000
+"""Milliseconds after which `misfire: none` skips a fire time instead of running it late."""
 
-_LATE: Final = 60_000
-"""Milliseconds after which a fire time is missed, where missed ones are not run."""
+MAX_MISSED_RECORDED: Final = 60
+"""At most this many of the fire times that were missed in a row get a record each."""
 
-_TOLD: Final = 60
-"""So many of the fire times that were missed in a row get a record each."""
-
-_PAUSES: Final = (1_000, 30_000)
-_LOST: Final = (ChannelUnavailable, ChannelTimeout, OutcomeUnknown)
+_RETRY_MS: Final = (1_000, 30_000)
+_STORE_ERRORS: Final = (ChannelUnavailable, ChannelTimeout, OutcomeUnknown)
 
 
-class Turns:
-    """Counts the runs of a schedule that are on."""
+class ActiveRuns:
+    """Counts the active runs of a schedule."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._on = 0
+        self._count = 0
 
     def begin(self, *, alone: bool) -> bool:
-        """Counts a run that begins, unless it is to be alone and is not."""
+        """Count a run that begins; return False if it may only run alone and another is active."""
         with self._lock:
-            begins = not (alone and self._on)
-            self._on += begins
+            begins = not (alone and self._count)
+            self._count += begins
             return begins
 
     def end(self) -> None:
-        """Counts a run that ends."""
+        """Count a run that ends."""
         with self._lock:
-            self._on -= 1
+            self._count -= 1
 
 
 class Schedule:
-    """Has a job run at its times.
+    """Runs a job at its fire times.
 
-    The scheduler's thread only notes what is due. A task on the pool does the rest: it sees to all
-    that is due by then, so there is never more than one of them waiting for a place.
+    The scheduler's thread only notes which time is due. A task on the pool does the rest: it
+    handles all times that are due by then, so at most one such task waits for a thread.
 
     Args:
-        session: The run that it is part of.
+        session: The run of the job file.
         job: The job.
-        schedule: Its times.
+        spec: Its fire times and what happens when one is missed.
         layers: The args of each call.
-        began: Since when its times count; from now on by default.
+        began: The moment from which its fire times count; by default now.
     """
 
     def __init__(
         self,
         session: Session,
         job: Job,
-        schedule: ScheduleSpec,
+        spec: ScheduleSpec,
         layers: list[Layer],
         began: int | None = None,
     ) -> None:
-        from ojobchannels.ojob.triggers.cron import zone_of
-
         self._session = session
         self._job = job
-        self._timing = schedule
+        self._spec = spec
         self._layers = layers
-        self._every = schedule.misfire == "all"
-        self._trigger = schedule.trigger(zone_of(session.file.timezone))
+        self._runs_all = spec.misfire == "all"
+        self._trigger = spec.trigger(zone_of(session.file.timezone))
         self._scheduler = session.scheduler
         self._lock = threading.Lock()
-        self._seen_to: int | None = None
+        self._handled_until: int | None = None
         self._began = self._scheduler.clock.now() if began is None else began
         self._due = 0
         self._queued = False
-        self._turns = Turns()
+        self._active = ActiveRuns()
         self._ended = False
         self._pause = 0
-        self._retries = False
-        self._is_ahead = False
+        self._retry_is_set = False
+        self._warned_of_clock = False
 
     @property
     def name(self) -> str:
@@ -108,33 +105,33 @@ class Schedule:
         return self._job.name
 
     def next_time(self) -> int | None:
-        """Returns its next fire time, if it is not over."""
+        """Return its next fire time, or None if it has ended."""
         return None if self._ended else self._trigger.after(self._scheduler.clock.now())
 
-    def follow(self, before: Schedule) -> None:
-        """Takes over from the one that was there before its file was read again."""
-        self._turns = before._turns
+    def follow(self, previous: Schedule) -> None:
+        """Continue the schedule of an earlier version of the file."""
+        self._active = previous._active
 
     def start(self) -> None:
-        """Begins: fire times from now on are seen to, and those missed before it."""
-        self._see_to_times_until(self._began)
+        """Start: handle later fire times, and those missed before."""
+        self._handle_until(self._began)
         self._await_next()
 
     def end(self, moment: int) -> None:
-        """Ends; what is due until a moment is still seen to."""
-        self._see_to_times_until(moment)
+        """End; fire times up to a moment are still handled."""
+        self._handle_until(moment)
         self._ended = True
 
     def _await_next(self) -> None:
         following = self._trigger.after(self._scheduler.clock.now())
         if following is not None and not self._ended:
-            self._scheduler.call_at(following, self._came_due)
+            self._scheduler.call_at(following, self._on_due)
 
-    def _came_due(self) -> None:
-        self._see_to_times_until(self._scheduler.clock.now())
+    def _on_due(self) -> None:
+        self._handle_until(self._scheduler.clock.now())
         self._await_next()
 
-    def _see_to_times_until(self, moment: int) -> None:
+    def _handle_until(self, moment: int) -> None:
         latest = self._trigger.latest(moment)
         with self._lock:
             self._due = max(self._due, latest or 0)
@@ -146,166 +143,169 @@ class Schedule:
                 return
             self._queued = True
         try:
-            self._session.launches.beside(self._job.name, self._work)
+            self._session.launches.run_on_pool(self._job.name, self._work)
         except BaseException:
-            self._queued = False  # there was no thread to be had; the next time may have one
+            self._queued = False  # no thread could be started; the next fire time tries again
             raise
 
     def _work(self, launch: Launch) -> None:
         span: tuple[int, int] | None = None
         try:
-            if self._seen_to is None:
-                self._seen_to = self._begin()
-                self._go_on()
-            self._tell_if_ahead(self._seen_to)
-            while (span := self._take()) is not None:
-                self._see_to(launch, *span)
-                self._go_on()
-        except _LOST as error:
-            self._stand_by(span, error)
+            if self._handled_until is None:
+                self._handled_until = self._begin()
+                self._resume()
+            self._warn_of_clock(self._handled_until)
+            while (span := self._next_span()) is not None:
+                self._handle(launch, *span)
+                self._resume()
+        except _STORE_ERRORS as error:
+            self._suspend(span, error)
         except Exception as error:  # noqa: BLE001  the next fire time comes all the same
-            self._tell("error", f"its schedule has trouble: {describe(error)}")
+            self._log("error", f"schedule failed until the next fire time: {describe(error)}")
             with self._lock:
                 self._queued = False
 
     def _begin(self) -> int:
-        """Returns until when all is seen to: where others, or an earlier life, have come to."""
-        name = self._claimed(self._flow())
+        """Return the time up to which other processes, or an earlier one, have handled the job."""
+        name = self._claim_name(self._call())
         if name is None:
             return self._began
-        return fire_times.last_claimed(self._manager().state, name, self._began, back=self._every)
+        return fire_times.last_claimed(
+            self._manager().state, name, self._began, back=self._runs_all
+        )
 
-    def _take(self) -> tuple[int, int] | None:
-        """Takes what is due: after which time, and until when; one by one if all are to be run."""
+    def _next_span(self) -> tuple[int, int] | None:
+        """Take what is due, as (after, until): one time at a time if all are to be run."""
         with self._lock:
-            after, until = self._seen_to or 0, self._due
-            if self._every:
+            after, until = self._handled_until or 0, self._due
+            if self._runs_all:
                 following = self._trigger.after(after)
                 until = following if following and following <= until else after
             nothing = until <= after or self._session.stopping.is_set()
-            self._queued = self._every and not nothing
+            self._queued = self._runs_all and not nothing
             if nothing:
                 return None
-            self._seen_to = until
+            self._handled_until = until
             return after, until
 
-    def _see_to(self, launch: Launch, after: int, until: int) -> None:
-        flow = self._flow()
-        flow.launch, flow.fire_time, flow.patient = launch, until, self._every
-        name = self._claimed(flow)
+    def _handle(self, launch: Launch, after: int, until: int) -> None:
+        call = self._call()
+        call.launch, call.fire_time, call.waits_for_lock = launch, until, self._runs_all
+        name = self._claim_name(call)
         is_free = name is None or fire_times.is_unclaimed(self._manager(), name, until)
-        self._pass_over(self._missed(after, until), "nobody was there to run it in time")
+        self._skip(self._missed(after, until), "missed: no process was running")
         if not is_free:
             return
-        if self._timing.misfire == "none" and self._scheduler.clock.now() - until > _LATE:
-            self._pass_over([until], "it was too late to run it")
-        elif not self._is_to_stop(flow):
-            self._run(flow, name, launch.launch_id)
+        if self._spec.misfire == "none" and self._scheduler.clock.now() - until > MAX_DELAY_MS:
+            self._skip([until], f"missed: more than {MAX_DELAY_MS // 1000} s late")
+        elif not self._stops(call):
+            self._run(call, name, launch.launch_id)
 
-    def _run(self, flow: Flow, name: str | None, launch_id: str) -> None:
-        managed = self._managed_name(flow) is not None
-        if not self._turns.begin(alone=not managed and not self._timing.overlaps):
-            self._pass_over([flow.fire_time or 0], "its last run is not over")
+    def _run(self, call: JobCall, name: str | None, launch_id: str) -> None:
+        managed = self._run_name(call) is not None
+        if not self._active.begin(alone=not managed and not self._spec.overlaps):
+            self._skip([call.fire_time or 0], "the previous run is still active")
             return
         try:
             if name is not None and not managed:
-                fire_times.claim(self._manager().state, name, flow.fire_time or 0, launch_id)
-            with self._session.launches.at_work(flow):
-                outcome = flow.run()
+                fire_times.claim(self._manager().state, name, call.fire_time or 0, launch_id)
+            with self._session.launches.running(call):
+                outcome = call.run()
         except FireTimeTaken:
             return
         finally:
-            self._turns.end()
-        if managed and isinstance(outcome.error, _LOST) and not outcome.run_ids:
+            self._active.end()
+        if managed and isinstance(outcome.error, _STORE_ERRORS) and not outcome.run_ids:
             raise outcome.error
 
     def _missed(self, after: int, until: int) -> list[int]:
-        """Returns the fire times between two, the latest of them if they are many."""
+        """Return the fire times between two others, the latest ones if they are many."""
         missed: list[int] = []
-        found = self._trigger.latest(until - 1)
-        while found is not None and found > after and len(missed) < _TOLD:
-            missed.append(found)
-            found = self._trigger.latest(found - 1)
+        time = self._trigger.latest(until - 1)
+        while time is not None and time > after and len(missed) < MAX_MISSED_RECORDED:
+            missed.append(time)
+            time = self._trigger.latest(time - 1)
         return missed[::-1]
 
-    def _pass_over(self, fire_times: list[int], reason: str) -> None:
-        """Tells of fire times that are not run, in records if the job is managed."""
-        told = []
+    def _skip(self, fire_times: list[int], reason: str) -> None:
+        """Report fire times that are not run, in records too if the job is managed."""
+        skipped = []
         try:
             for fire_time in fire_times:
-                flow = self._flow()
-                flow.fire_time = fire_time
-                if flow.record_not_run("skipped", reason, raising=_LOST):
-                    told.append(iso(fire_time))
+                call = self._call()
+                call.fire_time = fire_time
+                if call.record_not_run("skipped", reason, raising=_STORE_ERRORS):
+                    skipped.append(iso(fire_time))
         finally:
-            if told:
-                more = f"{len(told)} times from {told[0]} to {told[-1]}"
-                some = told[0] if len(told) == 1 else more
-                self._tell("warn", f"not run for {some}: {reason}")
+            if skipped:
+                several = f"{len(skipped)} fire times from {skipped[0]} to {skipped[-1]}"
+                times = skipped[0] if len(skipped) == 1 else several
+                self._log("warn", f"not run for {times}: {reason}")
 
-    def _is_to_stop(self, flow: Flow) -> bool:
-        block = self._timing.stop_when
+    def _stops(self, call: JobCall) -> bool:
+        block = self._spec.stop_when
         if block is None:
             return False
-        flow.render_args()
-        if not flow.execute(block, flow.job):
+        call.render_args()
+        if not call.execute(block, call.job):
             return False
         self._ended = True
         with self._lock:
             self._due = 0
-        self._tell("info", "its schedule ends: `stopWhen` says so")
+        self._log("info", "schedule ended by `stopWhen`")
         return True
 
-    def _stand_by(self, span: tuple[int, int] | None, error: ChannelError) -> None:
+    def _suspend(self, span: tuple[int, int] | None, error: ChannelError) -> None:
         if not self._pause:
-            self._tell("error", f"its schedule stands by until this is over: {error}")
-        self._pause = min(max(2 * self._pause, _PAUSES[0]), _PAUSES[1])
+            self._log("error", f"schedule paused until the store is reachable: {error}")
+        self._pause = min(max(2 * self._pause, _RETRY_MS[0]), _RETRY_MS[1])
         with self._lock:
             self._queued = False
-            if span is not None and self._seen_to is not None:
-                self._seen_to = min(self._seen_to, span[0])
-            retries, self._retries = self._retries, True
-        if not retries:
-            self._scheduler.call_at(self._scheduler.clock.now() + self._pause, self._try_again)
+            if span is not None and self._handled_until is not None:
+                self._handled_until = min(self._handled_until, span[0])
+            retry_is_set, self._retry_is_set = self._retry_is_set, True
+        if not retry_is_set:
+            self._scheduler.call_at(self._scheduler.clock.now() + self._pause, self._retry)
 
-    def _try_again(self) -> None:
-        self._retries = False
+    def _retry(self) -> None:
+        self._retry_is_set = False
         self._queue()
 
-    def _tell_if_ahead(self, seen_to: int) -> None:
-        """Tells once that the clock is behind what is seen to, for nothing runs until then."""
-        is_ahead = seen_to > self._scheduler.clock.now() + _LATE
-        if is_ahead and not self._is_ahead:
-            said = "a clock was ahead, here or on another server, or was set back"
-            self._tell("warn", f"its times until {iso(seen_to)} count as over: {said}")
-        self._is_ahead = is_ahead
+    def _warn_of_clock(self, handled_until: int) -> None:
+        """Warn once if the clock is behind the handled times: nothing runs until it catches up."""
+        is_behind = handled_until > self._scheduler.clock.now() + MAX_DELAY_MS
+        if is_behind and not self._warned_of_clock:
+            cause = "a clock was ahead, here or on another server, or was set back"
+            text = f"its fire times until {iso(handled_until)} count as handled: {cause}"
+            self._log("warn", text)
+        self._warned_of_clock = is_behind
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         if self._pause:
             self._pause = 0
-            self._tell("info", "its schedule goes on")
+            self._log("info", "schedule resumed")
 
-    def _claimed(self, flow: Flow) -> str | None:
-        """Returns the name under which all servers agree on who runs what; None if they do not."""
-        once = f"job {self._job.name}" if self._timing.once else None
-        return self._managed_name(flow) or once
+    def _claim_name(self, call: JobCall) -> str | None:
+        """Return the name under which servers share the fire times; None if they do not."""
+        once = f"job {self._job.name}" if self._spec.once else None
+        return self._run_name(call) or once
 
-    def _managed_name(self, flow: Flow) -> str | None:
+    def _run_name(self, call: JobCall) -> str | None:
         try:
-            managed = flow.managed()
+            managed = call.managed_run()
         except InvalidJobArgs:
-            return None  # the call will say so
+            return None  # the call itself will report it
         return managed[0] if managed else None
 
-    def _flow(self) -> Flow:
-        return Flow(self._session, self._job, self._layers)
+    def _call(self) -> JobCall:
+        return JobCall(self._session, self._job, self._layers)
 
     def _manager(self) -> JobManager:
-        managing = self._session.managing
-        if self._timing.once:
-            return managing.required(self._job.name, "`once`")
-        managing.init(self._job.name, ManagerConfig(None, None))
-        return managing.required(self._job.name, "a schedule")
+        binding = self._session.binding
+        if self._spec.once:
+            return binding.required(self._job.name, "`once`")
+        binding.init(self._job.name, ManagerConfig(None, None))
+        return binding.required(self._job.name, "a schedule")
 
-    def _tell(self, level: Level, text: str) -> None:
+    def _log(self, level: Level, text: str) -> None:
         self._session.output.log(self._job.name, level, text)

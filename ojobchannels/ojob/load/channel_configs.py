@@ -1,4 +1,4 @@
-"""Configurations of channels as a job file writes them, checked without opening anything."""
+"""Checks configurations of channels in a job file, without opening a channel."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from ojobchannels.channels.opening import from_url
 from ojobchannels.errors import ChannelError, Diagnostic, InvalidOption, UnknownChannelType
 from ojobchannels.hookspecs import ChannelType, Option
 from ojobchannels.ojob.args.templates import has_template
+from ojobchannels.ojob.schema.located import Located
 from ojobchannels.ojob.yaml.positions import DocumentPath
-from ojobchannels.ojob.yaml.source import Source
 from ojobchannels.plugins import checked_options, converted, offered_options, registry
 from ojobchannels.suggestions import closest, did_you_mean
 
@@ -19,37 +19,36 @@ _KINDS: Final = {str: "text", bool: "true or false", int: "a whole number", floa
 _PARTS: Final = ("type", "args")
 
 
-class ConfigFault(NamedTuple):
-    """What is wrong with a configuration.
+class ConfigError(NamedTuple):
+    """What is wrong with the configuration of a channel.
 
     Attributes:
-        path: Where in it.
+        path: Where in the configuration.
         message: What is wrong.
         hint: What to do about it.
-        at_key: Whether it is a key that is wrong, and not its value.
-        here: Whether it is wrong only here, where something is not installed.
+        at_key: Whether the key is wrong rather than its value.
+        local: Whether it is only wrong on this host, where something is not installed.
     """
 
     path: DocumentPath
     message: str
     hint: str
     at_key: bool = False
-    here: bool = False
+    local: bool = False
 
 
-def faults_in_args(source: Source, path: DocumentPath, args: Any) -> Iterator[Diagnostic]:
-    """Yields what is wrong with the channels of the manager in args, or in a list of args."""
-    if isinstance(args, list):
-        for at, one in enumerate(args):
-            yield from faults_in_args(source, (*path, at), one)
-    for key in _CHANNELS if isinstance(args, dict) else ():
-        for fault in config_faults(args.get(key)):
-            where = (*path, key, *fault.path)
-            yield source.diagnostic(where, fault.message, fault.hint, at_key=fault.at_key)
+def diagnostics_in_args(
+    where: Located[Any], steps: DocumentPath, args: dict[str, Any]
+) -> Iterator[Diagnostic]:
+    """Yield what is wrong with the channels of the manager in some args."""
+    for key in _CHANNELS:
+        for error in config_errors(args.get(key)):
+            path = (*steps, key, *error.path)
+            yield where.diagnostic(path, error.message, error.hint, at_key=error.at_key)
 
 
-def config_faults(config: Any) -> Iterator[ConfigFault]:
-    """Yields what is wrong with a configuration, except for what templates leave open."""
+def config_errors(config: Any) -> Iterator[ConfigError]:
+    """Yield what is wrong with a configuration, apart from what templates leave open."""
     match config:
         case None:
             return
@@ -60,75 +59,80 @@ def config_faults(config: Any) -> Iterator[ConfigFault]:
             yield from _of_map(config)
         case _:
             hint = "write `{type: db, args: {file: data.db}}`, or a URL"
-            yield ConfigFault((), "a channel is described by a map or a URL", hint)
+            yield ConfigError((), "the configuration of a channel is a map or a URL", hint)
 
 
-def _of_url(url: str) -> Iterator[ConfigFault]:
+def _of_url(url: str) -> Iterator[ConfigError]:
     try:
         checked_options(*from_url(url))
     except ChannelError as error:
-        yield ConfigFault((), *_words(error), here=_is_missing(error))
+        yield ConfigError((), *_words(error), local=_is_missing(error))
 
 
-def _of_map(config: dict[str, Any]) -> Iterator[ConfigFault]:
+def _of_map(config: dict[str, Any]) -> Iterator[ConfigError]:
     name, args = config.get("type") or "simple", config.get("args")
     type: ChannelType | None = None
     if not isinstance(name, str):
-        yield ConfigFault(("type",), "the type of a channel is text", "write one such as `db`")
+        yield ConfigError(
+            ("type",), "the type of a channel must be text", "write one, such as `db`"
+        )
     elif has_template(name):
         return
     else:
         try:
             type = registry().find(name)
         except ChannelError as error:
-            yield ConfigFault(("type",), *_words(error), here=_is_missing(error))
+            yield ConfigError(("type",), *_words(error), local=_is_missing(error))
     for key in (key for key in config if key not in _PARTS):
         belongs = type is not None and key in offered_options(type)
-        hint = "it belongs into `args`" if belongs else did_you_mean(key, _PARTS)
-        yield ConfigFault((key,), f"unknown key `{key}` of a channel", hint, at_key=True)
+        hint = "it belongs in `args`" if belongs else did_you_mean(key, _PARTS)
+        yield ConfigError((key,), f"unknown key `{key}` of a channel", hint, at_key=True)
     if args is not None and not isinstance(args, dict):
-        yield ConfigFault(("args",), "the args of a channel are a map", "write `option: value`")
+        message = "the args of a channel must be a map"
+        yield ConfigError(("args",), message, "write `option: value`")
     elif type is not None:
         yield from _of_options(type, args or {}, beside=config.keys())
 
 
 def _of_options(
-    type: ChannelType, given: dict[str, Any], beside: Collection[str]
-) -> Iterator[ConfigFault]:
+    type: ChannelType, args: dict[str, Any], beside: Collection[str]
+) -> Iterator[ConfigError]:
     known = offered_options(type)
-    meant = {*given, *beside, *(closest(name, known) for name in given if name not in known)}
-    for name, value in given.items():
+    meant = {*args, *beside, *(closest(name, known) for name in args if name not in known)}
+    for name, value in args.items():
         if name not in known:
-            said = f"type {type.name!r} takes no option `{name}`"
-            hint = did_you_mean(name, known) or "it takes none at all"
-            yield ConfigFault(("args", name), said, hint, at_key=True)
+            message = f"type {type.name!r} has no option `{name}`"
+            hint = did_you_mean(name, known) or "it has no options"
+            yield ConfigError(("args", name), message, hint, at_key=True)
         elif known[name].required and value in (None, ""):
-            yield ConfigFault(("args", name), f"the option `{name}` is empty", _help(known[name]))
+            message = f"the option `{name}` is empty"
+            yield ConfigError(("args", name), message, _help(known[name]))
         elif not (isinstance(value, str) and has_template(value)):
             yield from _of_value(type, known[name], value)
     for name, option in known.items():
         if option.required and name not in meant:
-            said = f"type {type.name!r} needs the option `{name}`"
-            yield ConfigFault((), said, f"{_help(option)} below `args`")
+            message = f"type {type.name!r} needs the option `{name}`"
+            yield ConfigError((), message, f"{_help(option)} below `args`")
 
 
-def _of_value(type: ChannelType, option: Option, value: Any) -> Iterator[ConfigFault]:
+def _of_value(type: ChannelType, option: Option, value: Any) -> Iterator[ConfigError]:
     try:
         converted(type, option, value)
     except InvalidOption:
-        said = f"the option `{option.name}` of type {type.name!r} takes {_KINDS.get(option.type)}"
-        yield ConfigFault(("args", option.name), said, f"it means: {option.help}")
+        kind = _KINDS.get(option.type)
+        message = f"the option `{option.name}` of type {type.name!r} must be {kind}"
+        yield ConfigError(("args", option.name), message, f"its meaning: {option.help}")
 
 
 def _help(option: Option) -> str:
-    return f"give the {option.help}"
+    return f"write the {option.help}"
 
 
 def _words(error: ChannelError) -> tuple[str, str]:
-    said, _, hint = str(error).rpartition("; ")
+    message, _, hint = str(error).rpartition("; ")
     if isinstance(error, UnknownChannelType) and error.distribution is None:
         hint = did_you_mean(error.type, error.known)
-    return said, hint
+    return message, hint
 
 
 def _is_missing(error: ChannelError) -> bool:

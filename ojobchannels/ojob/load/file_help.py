@@ -1,4 +1,4 @@
-"""What a job file says of itself: its `help`, and the arguments that it expects."""
+"""The help of a job file, and the arguments that it expects."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from typing import Any, NamedTuple
 
 from ojobchannels.documents import encode
 from ojobchannels.errors import Diagnostic, InvalidJobArgs
+from ojobchannels.ojob.schema.located import FileSpecs
 from ojobchannels.ojob.schema.model import ExpectSpec, HelpSpec
-from ojobchannels.ojob.yaml.positions import DocumentPath
-from ojobchannels.ojob.yaml.source import Source
 
 
 class Help(NamedTuple):
-    """The help of a job file and of what it includes.
+    """The help of a job file and of the files that it includes.
 
     Attributes:
-        text: What the last file that says something says.
-        expects: The arguments, by name; the last file that tells of one counts.
+        text: The text of the last file that has one.
+        expects: The arguments, by name; the last file that describes one counts.
     """
 
     text: str
@@ -25,7 +24,7 @@ class Help(NamedTuple):
 
 
 def help_of(specs: Iterable[HelpSpec | None]) -> Help:
-    """Puts what several files say together."""
+    """Return the help of several files as one."""
     text, expects = "", dict[str, ExpectSpec]()
     for spec in specs:
         if spec is not None:
@@ -34,34 +33,31 @@ def help_of(specs: Iterable[HelpSpec | None]) -> Help:
     return Help(text, expects)
 
 
-def help_faults(source: Source) -> Iterator[Diagnostic]:
-    """Yields the arguments of which one file tells twice."""
-    match source.data:
-        case {"help": {"expects": list(expects)}}:
-            first: dict[str, DocumentPath] = {}
-            for at, one in enumerate(expects):
-                path: DocumentPath = ("help", "expects", at, "name")
-                name = one.get("name") if isinstance(one, dict) else None
-                if isinstance(name, str) and first.setdefault(name, path) != path:
-                    line = source.position(first[name]).line
-                    said = f"there is another argument {name!r} in line {line}"
-                    yield source.diagnostic(path, said, "take one of them out")
+def help_diagnostics(file: FileSpecs) -> Iterator[Diagnostic]:
+    """Yield the arguments that one file describes twice."""
+    first: dict[str, int] = {}
+    for at, expected in enumerate(file.spec.help.expects if file.spec.help else ()):
+        if first.setdefault(expected.name, at) != at:
+            line = file.source.position(("help", "expects", first[expected.name], "name")).line
+            message = f"duplicate argument {expected.name!r}; the first is in line {line}"
+            path = ("help", "expects", at, "name")
+            yield file.root.diagnostic(path, message, "remove one of them")
 
 
 def check_expected(name: str, help: Help, args: Mapping[str, Any]) -> None:
-    """Checks the arguments of a run against what its file expects.
+    """Check the arguments of a run against those that its file expects.
 
     Raises:
-        InvalidJobArgs: Some are missing, or are none of those that can be chosen.
+        InvalidJobArgs: Some are missing, or are not among the allowed values.
     """
-    faults = [fault for one in help.expects.values() for fault in _faults(one, args)]
-    if faults:
-        advice = f"`ojob run {name} --help` tells what it expects"
-        raise InvalidJobArgs(name, "; ".join(faults), advice)
+    errors = [error for one in help.expects.values() for error in _errors(one, args)]
+    if errors:
+        advice = f"`ojob run {name} --help` lists the arguments"
+        raise InvalidJobArgs(name, "; ".join(errors), advice)
 
 
 def described(expected: ExpectSpec) -> str:
-    """Returns what there is to say of an argument."""
+    """Return the description of an argument, in one line."""
     choice = expected.options or expected.moptions
     parts = [
         expected.desc,
@@ -72,23 +68,24 @@ def described(expected: ExpectSpec) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _faults(expected: ExpectSpec, args: Mapping[str, Any]) -> Iterator[str]:
-    given, name = args.get(expected.name), expected.name
-    if given is None:
+def _errors(expected: ExpectSpec, args: Mapping[str, Any]) -> Iterator[str]:
+    value, name = args.get(expected.name), expected.name
+    if value is None:
         if expected.mandatory:
-            what = f" ({expected.desc})" if expected.desc else ""
+            meaning = f" ({expected.desc})" if expected.desc else ""
             example = "…" if expected.example is None else expected.example
-            yield f"`{name}`{what} is missing: pass {name}={example}"
+            yield f"`{name}`{meaning} is missing: pass {name}={example}"
         return
-    if expected.options and str(given) not in map(str, expected.options):
-        yield f"`{name}` is {encode(given)}, and not one of {_listed(expected.options)}"
+    if expected.options and str(value) not in map(str, expected.options):
+        yield f"`{name}` is {encode(value)}; it must be one of {_listed(expected.options)}"
     if expected.moptions:
-        several = given if isinstance(given, list) else str(given).split(",")
+        several = value if isinstance(value, list) else str(value).split(",")
         known = {str(one) for one in expected.moptions}
         for one in several:
             if str(one).strip() not in known:
-                yield f"`{name}` has {encode(one)}, which is none of {_listed(expected.moptions)}"
+                allowed = _listed(expected.moptions)
+                yield f"`{name}` contains {encode(one)}; allowed are {allowed}"
 
 
 def _listed(choice: Iterable[Any]) -> str:
-    return ", ".join(str(one) for one in choice)
+    return ", ".join(map(str, choice))

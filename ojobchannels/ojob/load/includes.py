@@ -1,21 +1,25 @@
-"""Which files a job file is made of: itself, and what it includes."""
+"""Reads a job file and the files that it includes."""
 
 from __future__ import annotations
 
 import os.path
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from ojobchannels.errors import Diagnostic, JobFileError
-from ojobchannels.ojob.yaml.source import BUNDLED, SUFFIXES, Source, file_beside, read
+from ojobchannels.ojob.schema.located import FileSpecs, Reference
+from ojobchannels.ojob.schema.shortcuts import Shortcut
+from ojobchannels.ojob.schema.validation import Validator
+from ojobchannels.ojob.yaml.source import BUNDLED, SUFFIXES, file_beside, read
 from ojobchannels.suggestions import closest
 
 PACKS: Final = Path(__file__).parents[1] / "packs"
 
 
 def bundled_packs() -> list[str]:
-    """Returns the names of the packs that can be included from anywhere."""
+    """Return the names of the bundled packs, which can be included from anywhere."""
     return sorted(path.name for path in PACKS.iterdir() if path.suffix in SUFFIXES)
 
 
@@ -32,29 +36,39 @@ NOT_BUNDLED: Final = {
     "oJob Set settings": "keep values with `oJob Keep result`",
     "oJob A2B": "copy from one channel to the other in code",
 }
-"""Jobs that packs of these names have elsewhere, and what to do instead."""
+"""Jobs of the published packs that the bundled ones do not have, with what to do instead."""
 
 
 @cache
 def bundled_jobs() -> dict[str, str]:
-    """Returns the names of all bundled jobs, each with its pack."""
+    """Return the names of all bundled jobs, each with its pack."""
     sources = [read(PACKS / pack, pack, bundled=True) for pack in bundled_packs()]
     return {job["name"]: source.name for source in sources for job in source.data["jobs"]}
 
 
-def gather(path: Path) -> tuple[list[Source], list[Diagnostic]]:
-    """Reads a job file and all that it includes, each once, and what is included first.
+class Gathered(NamedTuple):
+    """A job file and the files that it includes.
 
-    Returns:
-        The files that could be read, and what is wrong with the others.
+    Attributes:
+        files: The files that can be read; included files come first.
+        complete: Whether these are all of them.
+        diagnostics: What is wrong with the files and their specs.
     """
+
+    files: list[FileSpecs]
+    complete: bool
+    diagnostics: list[Diagnostic]
+
+
+def gather(path: Path) -> Gathered:
+    """Read a job file and all files that it includes, each once."""
     gathering = _Gathering()
     gathering.add(path, str(path), _Way())
-    return list(gathering.sources.values()), gathering.diagnostics
+    return Gathered(gathering.files(), not gathering.missing, gathering.all_diagnostics())
 
 
 class _Way(NamedTuple):
-    """How a file comes in: whether with this package, and whether for its jobs alone."""
+    """How a file is included: whether it is bundled, and whether only its jobs count."""
 
     bundled: bool = False
     jobs_only: bool = False
@@ -62,60 +76,79 @@ class _Way(NamedTuple):
 
 class _Gathering:
     def __init__(self) -> None:
-        self.sources: dict[str, Source] = {}
-        self.diagnostics: list[Diagnostic] = []
-        self._seen: dict[str, bool] = {}  # whether for its jobs alone
+        self.missing: list[Diagnostic] = []
+        self._found: dict[str, tuple[Validator, FileSpecs]] = {}
+        self._seen: dict[str, bool] = {}  # whether only its jobs count
+
+    def files(self) -> list[FileSpecs]:
+        """Return the files with their todos, for which the shortcuts of all files are needed."""
+        known = {
+            shortcut.name: Shortcut(job.spec.name, shortcut.key_arg, shortcut.args)
+            for _, file in self._found.values()
+            for job in file.jobs
+            if (shortcut := job.spec.type_args.shortcut)
+        }
+        return [
+            replace(file, todo=validator.todo(known)) for validator, file in self._found.values()
+        ]
+
+    def all_diagnostics(self) -> list[Diagnostic]:
+        """Return what is wrong with includes, and with the specs of the files."""
+        return [*self.missing, *(one for v, _ in self._found.values() for one in v.diagnostics)]
 
     def add(self, path: Path, name: str, way: _Way) -> None:
-        real = os.path.realpath(path)  # unlike resolve(), it takes links that lead in a circle
+        real = os.path.realpath(path)  # unlike resolve(), it accepts links that form a circle
         if real in self._seen and (way.jobs_only or not self._seen[real]):
             return
         self._seen[real] = way.jobs_only
         try:
             source = read(path, name, bundled=way.bundled)
         except JobFileError as error:
-            self.diagnostics += error.diagnostics
+            self.missing += error.diagnostics
             return
         if way.jobs_only:
             source = source.without("todo", "help")
-        data = source.data if isinstance(source.data, dict) else {}
+        validator = Validator(source)
+        file = validator.file()
         for key in ("include", "jobsInclude"):
-            included = data.get(key)
-            for at, entry in enumerate(included if isinstance(included, list) else [included]):
-                if isinstance(entry, str) and entry:
-                    jobs_only = way.jobs_only or key == "jobsInclude"
-                    self._include(source, (key, at), entry, jobs_only)
-        self.sources[real] = source  # one that came for its jobs alone before keeps its place
+            for reference in file.root.references(key):
+                self._include(reference, way.jobs_only or key == "jobsInclude")
+        # A file of which only the jobs counted before keeps its place.
+        self._found[real] = validator, file
 
-    def _include(self, source: Source, place: tuple[str, int], entry: str, jobs_only: bool) -> None:
+    def _include(self, reference: Reference, jobs_only: bool) -> None:
+        entry, source = reference.name, reference.source
         if entry in bundled_packs():
             self.add(PACKS / entry, f"{BUNDLED}{entry}", _Way(True, jobs_only))
             return
         path = source.path.parent / entry
-        if os.path.isfile(path) and path.suffix in SUFFIXES:  # noqa: PTH113  answers for a name of any length, and of NULs
+        if os.path.isfile(path) and path.suffix in SUFFIXES:  # noqa: PTH113  also takes NULs and long names
             name = os.path.normpath(Path(source.name).parent / entry)
             self.add(path, name, _Way(jobs_only=jobs_only))
             return
         at = os.path.normpath(path.absolute())
         if "://" in entry:
-            said, hint = "this version includes files only", "get the file, and include that"
-        elif os.path.isdir(path):  # noqa: PTH112
-            said, hint = f"{at} is a folder", "name a file in it"
+            message, hint = "only files can be included", "download the file, and include that"
+        elif os.path.isdir(path):  # noqa: PTH112  also takes NULs and long names
+            message, hint = f"{at} is a folder", "name a file in it"
         elif path.suffix and path.suffix not in SUFFIXES:
-            said = f"`{entry}` is no job file by its name"
-            hint = f"a job file ends in {', '.join(SUFFIXES)}"
+            message = f"`{entry}` does not have the name of a job file"
+            hint = f"the name of a job file ends in {', '.join(SUFFIXES)}"
         elif entry.startswith("~"):
-            said, hint = f"`~` means nothing in `{entry}`", "write the path in full"
+            message, hint = f"`~` is not expanded in `{entry}`", "write the path in full"
         else:
-            said = f"there is no `{entry}`: no bundled pack has that name, nor a file at {at}"
-            hint = self._hint(path, entry)
-        self.diagnostics.append(source.diagnostic(place, said, hint))
+            message = (
+                f"there is no `{entry}`: no bundled pack has this name, and no file is at {at}"
+            )
+            hint = _hint(path, entry)
+        self.missing.append(reference.diagnostic(message, hint))
 
-    def _hint(self, path: Path, entry: str) -> str:
-        packs = {pack.partition(".")[0]: pack for pack in bundled_packs()}
-        beside = file_beside(path)
-        near = {Path(beside).stem: Path(entry).with_name(beside).as_posix()} if beside else {}
-        known = packs | near
-        if meant := closest(path.stem, known):
-            return f"did you mean `{known[meant]}`?"
-        return f"bundled packs: {', '.join(f'`{pack}`' for pack in packs.values())}"
+
+def _hint(path: Path, entry: str) -> str:
+    packs = {pack.partition(".")[0]: pack for pack in bundled_packs()}
+    beside = file_beside(path)
+    near = {Path(beside).stem: Path(entry).with_name(beside).as_posix()} if beside else {}
+    known = packs | near
+    if meant := closest(path.stem, known):
+        return f"did you mean `{known[meant]}`?"
+    return f"bundled packs: {', '.join(f'`{pack}`' for pack in packs.values())}"

@@ -1,224 +1,204 @@
-"""From a path to a checked job file: nothing of it runs before all of it is known to be right."""
+"""From a path to a checked job file: nothing runs before the whole file is known to be valid."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ojobchannels.errors import Diagnostic, JobFileError
 from ojobchannels.ojob.args.layers import merged
 from ojobchannels.ojob.args.rules import rules_of
 from ojobchannels.ojob.code.python import Block
-from ojobchannels.ojob.code.resolver import Languages
-from ojobchannels.ojob.load.checks import Check
+from ojobchannels.ojob.code.resolver import Languages, Owner
+from ojobchannels.ojob.load.checks import Checks
 from ojobchannels.ojob.load.file_help import help_of
 from ojobchannels.ojob.load.includes import gather
 from ojobchannels.ojob.load.job_file import Job, JobFile, Todo
 from ojobchannels.ojob.load.lock_spec import locks_of
 from ojobchannels.ojob.load.schedule_spec import schedule_of
-from ojobchannels.ojob.load.shortcuts import written_out
-from ojobchannels.ojob.schema.model import FileSpec, JobSpec, TodoSpec, TypeArgsSpec
+from ojobchannels.ojob.load.todo_overrides import effective
+from ojobchannels.ojob.schema.located import FileSpecs, Located
+from ojobchannels.ojob.schema.model import JobSpec, TodoSpec, TypeArgsSpec
 from ojobchannels.ojob.schema.settings import SettingsSpec
-from ojobchannels.ojob.schema.validation import check_model
 from ojobchannels.ojob.yaml.positions import DocumentPath
 from ojobchannels.ojob.yaml.source import Source
-
-
-class _Common(NamedTuple):
-    """What the settings of the files say of their jobs."""
-
-    catch: tuple[str, ...]
-    handler: Block | None
-    log_jobs: bool
-    ignore_no_log: bool
-
-    @classmethod
-    def of(cls, specs: list[tuple[Source, FileSpec]], check: Check) -> _Common:
-        last = next((one for one in reversed(specs) if one[1].ojob.catch), None)
-        handler = check.blocks.get((last[0].name, ("ojob", "catch"))) if last else None
-        catch = last[1].ojob.catch if last and handler is None else ()
-        told = _setting(specs, "log_jobs"), _setting(specs, "ignore_no_log")
-        return cls(tuple(catch), handler, *told)
-
-    def is_quiet(self, spec: TypeArgsSpec) -> bool:
-        """Tells whether the start and the end of a job are not told."""
-        return not self.log_jobs or (spec.no_log and not self.ignore_no_log)
 
 
 def load(
     path: str | Path,
     *,
-    places: bool = True,
+    locations: bool = True,
     lang: str | None = None,
     code: bool = True,
     above: frozenset[str] = frozenset(),
 ) -> JobFile:
-    """Reads and checks a job file and all that it includes.
+    """Read and check a job file and all files that it includes.
 
     Args:
         path: The job file.
-        places: Whether what it says of the manager's channels counts, and is checked.
-        lang: The language of code for which no file says one.
-        code: Whether its code is needed, and checked.
-        above: The files that are being read, of which it is a job.
+        locations: Whether the file says where the manager's channels are; if so, that is checked.
+        lang: The default language of code.
+        code: Whether the code is needed, and checked.
+        above: The files that are being loaded, of which this one is a job.
 
     Raises:
-        JobFileError: Something is wrong; the error tells all of it.
-        InvalidOption: There is no language `lang`.
+        JobFileError: Something is wrong; the error has all diagnostics.
+        InvalidOption: The language `lang` is unknown.
     """
-    found, diagnostics = gather(Path(path))
-    sources = written_out(found)
-    languages = Languages(sources, lang) if code else None
-    check = Check(sources, whole=not diagnostics, places=places, languages=languages)
-    diagnostics += check.diagnostics
-    specs: list[tuple[Source, FileSpec]] = []
-    for source in sources:
-        checked = check_model(source)
-        if isinstance(checked, list):
-            diagnostics += checked
-        else:
-            specs.append((source, checked))
-    above |= {os.path.realpath(path)}
-    for other, source, at_file in check.other_files if code else ():
-        name = _beside_file(source, other)
+    files, complete, diagnostics = gather(Path(path))
+    checks = Checks(files, Languages(files, lang) if code else None)
+    diagnostics += checks.each()
+    if complete:
+        diagnostics += checks.together()
+        diagnostics += checks.channels() if locations else ()
+    if code:
+        diagnostics += _of_other_files(checks, lang, above | {os.path.realpath(path)})
+    if diagnostics:
+        raise JobFileError(_unique(diagnostics))
+    return _Loading(files, checks).job_file(str(path))
+
+
+def _of_other_files(
+    checks: Checks, lang: str | None, above: frozenset[str]
+) -> Iterator[Diagnostic]:
+    """Yield what is wrong with the job files that jobs of `type: jobs` run."""
+    for reference in checks.other_files():
+        name = _beside(reference.source, reference.name)
         if os.path.realpath(name) in above:
-            said = f"{name} would run itself, by this job, without end"
-            diagnostics.append(source.diagnostic(at_file, said, "name another file"))
+            message = f"{name} would run itself through this job, without end"
+            yield reference.diagnostic(message, "name another file")
             continue
         try:
             load(name, lang=lang, above=above)
         except JobFileError as error:
-            diagnostics += error.diagnostics
-    if diagnostics:
-        raise JobFileError(_once_each(diagnostics))
-    common = _Common.of(specs, check)
-    declared = {spec.name: spec for _, file in specs for spec in file.jobs}
-    jobs = {
-        spec.name: _job(spec, source, ("jobs", at), check, common)
-        for source, file in specs
-        for at, spec in enumerate(file.jobs)
-    }
-    return JobFile(
-        name=str(path),
-        files=tuple(source.name for source in sources),
-        jobs=jobs,
-        todo=tuple(
-            _todo(spec, source, ("todo", at), jobs, declared, common)
-            for source, file in specs
-            for at, spec in enumerate(file.todo)
-        ),
-        init=merged(file.init for _, file in specs),
-        modules=check.modules,
-        help=help_of(file.help for _, file in specs),
-        threads=_setting(specs, "num_threads"),
-        daemon=_setting(specs, "daemon"),
-        id=_setting(specs, "id"),
-        unique=(unique := _setting(specs, "unique")) and unique.pid_file,
-        is_async=_beside(specs),
-        deps_timeout=_setting(specs, "deps_timeout"),
-        timezone=_setting(specs, "timezone"),
-        log_files=(log_files := _setting(specs, "log_to_file")),
-        log_to_console=_setting(specs, "log_to_console")
-        and not (log_files and log_files.set_log_off),
-    )
+            yield from error.diagnostics
 
 
-def _once_each(diagnostics: list[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """Sorts faults by their places; one behind an anchor is not told again for each alias."""
-    told: dict[tuple[object, ...], Diagnostic] = {}
+def _unique(diagnostics: list[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Sort diagnostics by position; one below an anchor is not repeated for each alias."""
+    unique: dict[tuple[object, ...], Diagnostic] = {}
     for one in sorted(diagnostics):
-        told.setdefault((one.file, one.line, one.column, one.message), one)
-    return tuple(told.values())
+        unique.setdefault((one.file, one.line, one.column, one.message), one)
+    return tuple(unique.values())
 
 
-def _job(spec: JobSpec, source: Source, path: DocumentPath, check: Check, common: _Common) -> Job:
-    handler = check.blocks.get((source.name, (*path, "catch")))
-    catch = () if handler else tuple(spec.catch)
-    if not (spec.catch or source.bundled or spec.name in common.catch):
-        catch, handler = common.catch, common.handler
-    return Job(
-        name=spec.name,
-        deps=tuple(spec.deps),
-        args=spec.args,
-        before=tuple(spec.from_),
-        body=check.blocks.get((source.name, (*path, "exec"))),
-        after=tuple(spec.to),
-        catch=catch,
-        handler=handler,
-        where=_where(source, (*path, "name")),
-        bundled=source.bundled,
-        quiet=source.bundled or common.is_quiet(spec.type_args),
-        each=tuple(spec.each),
-        each_threads=spec.type_args.each_threads,
-        rules_in=rules_of(spec.check.in_),
-        rules_out=rules_of(spec.check.out),
-        file=spec.type_args.file and _beside_file(source, spec.type_args.file),
-        **_manner(
-            spec.type,
-            spec.type_args,
-            check.blocks.get((source.name, (*path, "typeArgs", "stopWhen"))),
-        ),
-    )
-
-
-def _manner(kind: str | None, given: TypeArgsSpec, stop_when: Block | None) -> dict[str, Any]:
-    """Returns what a todo entry may have otherwise than its job."""
-    return {
-        "schedule": schedule_of(given, stop_when),
-        "watched": given.ch_subscribe,
-        "at_end": kind == "shutdown",
-        "timeout": given.timeout and given.timeout / 1000,
-        "locks": locks_of(given),
-        "is_async": given.async_,
-        "when": tuple(given.when),
-    }
-
-
-def _beside_file(source: Source, name: str) -> str:
+def _beside(source: Source, name: str) -> str:
     return os.path.normpath(Path(source.name).parent / name)
-
-
-def _todo(
-    spec: TodoSpec,
-    source: Source,
-    path: DocumentPath,
-    jobs: Mapping[str, Job],
-    declared: Mapping[str, JobSpec],
-    common: _Common,
-) -> Todo:
-    name = spec.name or spec.job or ""
-    variant = _variant(spec, declared[name], jobs[name], common)
-    return Todo(name, variant, tuple(spec.args), _where(source, path))
-
-
-def _variant(entry: TodoSpec, own: JobSpec, job: Job, common: _Common) -> Job:
-    """Returns a job as an entry of the todo has it run."""
-    given = entry.type_args
-    said = {name: getattr(given, name) for name in given.model_fields_set}
-    if entry.when:
-        said["when"] = entry.when
-    if entry.type is None and not said:
-        return job
-    manner = own.type_args.model_copy(update=said)
-    stop_when = job.schedule.stop_when if job.schedule else None
-    quiet = job.bundled or common.is_quiet(manner)
-    return replace(job, quiet=quiet, **_manner(entry.type or own.type, manner, stop_when))
-
-
-def _setting(specs: list[tuple[Source, FileSpec]], name: str) -> Any:
-    """Returns a setting of the whole run: what the last file says that says something."""
-    given = [file.ojob for _, file in specs if name in file.ojob.model_fields_set]
-    return getattr(given[-1] if given else SettingsSpec(), name)
-
-
-def _beside(specs: list[tuple[Source, FileSpec]]) -> bool:
-    """Tells whether the todo is gone through side by side, by whichever key says it last."""
-    said = [file.ojob for _, file in specs if {"sequential", "async_"} & file.ojob.model_fields_set]
-    return bool(said) and said[-1].is_async
 
 
 def _where(source: Source, path: DocumentPath) -> str:
     return f"{source.name}:{source.position(path).line}"
+
+
+class _Loading:
+    """Makes jobs and entries of valid specs."""
+
+    def __init__(self, files: list[FileSpecs], checks: Checks) -> None:
+        self._files = files
+        self._blocks = checks.code.blocks
+        self._modules = checks.code.modules
+        self._declared = checks.jobs
+        last = next((file for file in reversed(files) if file.spec.ojob.catch), None)
+        self._handler = self._block(last.settings, "catch") if last else None
+        self._catch = tuple(last.spec.ojob.catch) if last and self._handler is None else ()
+        self._log_jobs: bool = self._setting("log_jobs")
+        self._ignore_no_log: bool = self._setting("ignore_no_log")
+
+    def job_file(self, name: str) -> JobFile:
+        jobs = {job.spec.name: self._job(job) for file in self._files for job in file.jobs}
+        log_files = self._setting("log_to_file")
+        unique = self._setting("unique")
+        return JobFile(
+            name=name,
+            files=tuple(file.source.name for file in self._files),
+            jobs=jobs,
+            todo=tuple(self._todo(entry, jobs) for file in self._files for entry in file.todo),
+            init=merged(file.spec.init for file in self._files),
+            modules=self._modules,
+            help=help_of(file.spec.help for file in self._files),
+            threads=self._setting("num_threads"),
+            daemon=self._setting("daemon"),
+            id=self._setting("id"),
+            unique=unique and unique.pid_file,
+            is_async=self._is_async(),
+            deps_timeout=self._setting("deps_timeout"),
+            timezone=self._setting("timezone"),
+            log_files=log_files,
+            log_to_console=self._setting("log_to_console")
+            and not (log_files and log_files.set_log_off),
+        )
+
+    def _setting(self, name: str) -> Any:
+        """Return a setting of the whole run: that of the last file that has it."""
+        found = [file.spec.ojob for file in self._files if file.spec.ojob.has(name)]
+        return getattr(found[-1] if found else SettingsSpec(), name)
+
+    def _is_async(self) -> bool:
+        """Whether the calls of the todo run in parallel, by whichever key comes last."""
+        settings = [file.spec.ojob for file in self._files]
+        found = [one for one in settings if one.has("sequential", "async_")]
+        return bool(found) and found[-1].is_async
+
+    def _block(self, owner: Owner, *steps: str) -> Block | None:
+        return self._blocks.get((owner.source.name, (*owner.path, *steps)))
+
+    def _is_quiet(self, source: Source, spec: TypeArgsSpec) -> bool:
+        """Whether the start and the end of a job are not logged."""
+        silenced = spec.no_log and not self._ignore_no_log
+        return source.bundled or not self._log_jobs or silenced
+
+    def _job(self, job: Located[JobSpec]) -> Job:
+        spec, source = job.spec, job.source
+        handler = self._block(job, "catch")
+        catch = () if handler else tuple(spec.catch)
+        if not (spec.catch or source.bundled or spec.name in self._catch):
+            catch, handler = self._catch, self._handler
+        return Job(
+            name=spec.name,
+            deps=tuple(spec.deps),
+            args=spec.args,
+            before=tuple(spec.from_),
+            body=self._block(job, "exec"),
+            after=tuple(spec.to),
+            catch=catch,
+            handler=handler,
+            where=_where(source, (*job.path, "name")),
+            bundled=source.bundled,
+            quiet=self._is_quiet(source, spec.type_args),
+            each=tuple(spec.each),
+            each_threads=spec.type_args.each_threads,
+            rules_in=rules_of(spec.check.in_),
+            rules_out=rules_of(spec.check.out),
+            file=spec.type_args.file and _beside(source, spec.type_args.file),
+            **self._overridable(spec.type, spec.type_args, job),
+        )
+
+    def _overridable(
+        self, kind: str | None, spec: TypeArgsSpec, job: Located[JobSpec]
+    ) -> dict[str, Any]:
+        """Return the attributes of a job that a todo entry may change."""
+        return {
+            "schedule": schedule_of(spec, self._block(job, "typeArgs", "stopWhen")),
+            "watched": spec.ch_subscribe,
+            "at_end": kind == "shutdown",
+            "timeout": spec.timeout and spec.timeout / 1000,
+            "locks": locks_of(spec),
+            "is_async": spec.async_,
+            "when": tuple(spec.when),
+        }
+
+    def _todo(self, entry: Located[TodoSpec], jobs: Mapping[str, Job]) -> Todo:
+        name = entry.spec.called
+        calls, where = tuple(entry.spec.args), _where(entry.source, entry.path)
+        return Todo(name, self._variant(entry.spec, self._declared[name], jobs[name]), calls, where)
+
+    def _variant(self, entry: TodoSpec, declared: Located[JobSpec], job: Job) -> Job:
+        """Return a job as an entry of the todo runs it."""
+        if not (entry.has("type", "type_args") or entry.when):
+            return job
+        kind, type_args = effective(entry, declared.spec)
+        quiet = self._is_quiet(declared.source, type_args)
+        return replace(job, quiet=quiet, **self._overridable(kind, type_args, declared))

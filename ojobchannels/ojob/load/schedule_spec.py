@@ -1,41 +1,42 @@
-"""When a job is to run, or for what: what a file says of it, what is wrong, and what it means."""
+"""When a job runs, or for what: the schedule in a file, and the checks of types and times."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import tzinfo
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from ojobchannels.errors import Diagnostic
 from ojobchannels.ojob.code.python import Block
-from ojobchannels.ojob.schema.model import TypeArgsSpec
-from ojobchannels.ojob.yaml.positions import DocumentPath
-from ojobchannels.ojob.yaml.source import Source
+from ojobchannels.ojob.schema.located import FileSpecs, Located
+from ojobchannels.ojob.schema.model import JobSpec, Misfire, TypeArgsSpec
 from ojobchannels.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from ojobchannels.ojob.triggers.cron import Trigger
 
-Misfire: TypeAlias = Literal["latest", "all", "none"]
-
-_TIMES: Final = ("cron", "timeInterval")
-_WATCHED: Final = "chSubscribe"
-_FOR_TIMES: Final = ("misfire", "once", "stopWhen", "waitForFinish")
+_TIMES: Final = {"cron": "cron", "time_interval": "timeInterval"}
+_FOR_TIMES: Final = {
+    "misfire": "misfire",
+    "once": "once",
+    "stop_when": "stopWhen",
+    "wait_for_finish": "waitForFinish",
+}
 
 
 @dataclass(frozen=True)
 class ScheduleSpec:
-    """When a periodic job runs.
+    """The schedule of a periodic job.
 
     Attributes:
-        cron: The expression, or None if there is an interval.
-        interval: So many milliseconds.
-        misfire: What becomes of fire times at which nobody was there.
-        once: Whether an unmanaged job, too, runs on one server only.
-        overlaps: Whether a call may begin while the last one is on.
-        stop_when: The code that ends the schedule by a true answer.
+        cron: The cron expression, or None if there is an interval.
+        interval: The interval in milliseconds.
+        misfire: Which missed fire times are run later.
+        once: Whether each fire time of an unmanaged job is run on one server only.
+        overlaps: Whether a call may start while the previous one is running.
+        stop_when: The code that ends the schedule by returning a true value.
     """
 
     cron: str | None
@@ -46,121 +47,118 @@ class ScheduleSpec:
     stop_when: Block | None = field(repr=False)
 
     def trigger(self, zone: tzinfo) -> Trigger:
-        """Returns what tells its fire times."""
+        """Return the trigger that computes the fire times."""
         from ojobchannels.ojob.triggers.cron import Cron, Interval
 
         return Interval(self.interval) if self.cron is None else Cron(self.cron, zone)
 
 
 def schedule_of(spec: TypeArgsSpec, stop_when: Block | None) -> ScheduleSpec | None:
-    """Returns when a job runs, if that is not once for each todo entry."""
+    """Return the schedule of a job, or None if it runs once for each todo entry."""
     if spec.cron is None and spec.time_interval is None:
         return None
-    overlaps = not spec.wait_for_finish
-    return ScheduleSpec(
-        spec.cron, spec.time_interval or 0, spec.misfire, spec.once, overlaps, stop_when
-    )
+    interval, overlaps = spec.time_interval or 0, not spec.wait_for_finish
+    return ScheduleSpec(spec.cron, interval, spec.misfire, spec.once, overlaps, stop_when)
 
 
-def timing_faults(
-    source: Source, path: DocumentPath, job: Mapping[str, Any]
+def schedule_diagnostics(
+    where: Located[Any], kind: str | None, spec: TypeArgsSpec
 ) -> Iterator[Diagnostic]:
-    """Yields what is wrong with the times of a job, given as it was read."""
-    given = job.get("typeArgs")
-    given = given if isinstance(given, dict) else {}
-    within: DocumentPath = (*path, "typeArgs")
-    times = [key for key in _TIMES if given.get(key) is not None]
-    if isinstance(given.get("cron"), str):
-        yield from _cron_faults(source, (*within, "cron"), given["cron"])
+    """Yield what is wrong with the times of a job, or of a todo entry.
+
+    Args:
+        where: The job or the entry.
+        kind: Its type.
+        spec: How it is run; for an entry, with what the job says.
+    """
+    times = [key for name, key in _TIMES.items() if spec.has(name)]
+    if spec.cron is not None:
+        yield from _cron_diagnostics(where, spec.cron)
     if len(times) > 1:
-        said = "`cron` and `timeInterval` both say when the job runs"
-        yield source.diagnostic((*within, times[1]), said, "take one of them out", at_key=True)
-    kind = job.get("type")
+        message = "`cron` and `timeInterval` both say when the job runs"
+        steps = ("typeArgs", times[1])
+        yield where.diagnostic(steps, message, "remove one of them", at_key=True)
     if kind == "periodic" and not times:
-        said = "a periodic job needs a time"
-        yield source.diagnostic(
-            (*path, "type"), said, "write `cron` or `timeInterval` in `typeArgs`"
-        )
-    if kind in ("simple", "subscribe", "shutdown", "jobs") and times:
-        said = f"a job of `type: {kind}` takes no `{times[0]}`"
-        yield source.diagnostic((*within, times[0]), said, "leave `type` out", at_key=True)
-    for key in _FOR_TIMES:
-        if given.get(key) is not None and not times:
-            said = f"`{key}` is for jobs that run at times"
+        hint = "write `cron` or `timeInterval` in `typeArgs`"
+        yield where.diagnostic(("type",), "a periodic job needs a schedule", hint)
+    if kind not in (None, "periodic") and times:
+        message = f"a job of `type: {kind}` does not take `{times[0]}`"
+        yield where.diagnostic(("typeArgs", times[0]), message, "remove `type`", at_key=True)
+    for name, key in _FOR_TIMES.items() if not times else ():
+        if spec.has(name):
+            message = f"`{key}` only applies to jobs with a schedule"
             hint = "write `cron` or `timeInterval` beside it"
-            yield source.diagnostic((*within, key), said, hint, at_key=True)
-    if given.get("waitForFinish") is False and given.get("misfire") == "all":
-        said = "`misfire: all` runs one time after the other, `waitForFinish: false` does not wait"
-        hint = "take one of them out"
-        yield source.diagnostic((*within, "waitForFinish"), said, hint, at_key=True)
+            yield where.diagnostic(("typeArgs", key), message, hint, at_key=True)
+    if not spec.wait_for_finish and spec.misfire == "all":
+        message = "`misfire: all` runs fire times one after the other, `waitForFinish: false` not"
+        steps = ("typeArgs", "waitForFinish")
+        yield where.diagnostic(steps, message, "remove one of them", at_key=True)
 
 
-def watch_faults(
-    source: Source, path: DocumentPath, job: Mapping[str, Any]
+def watch_diagnostics(
+    where: Located[Any], kind: str | None, spec: TypeArgsSpec
 ) -> Iterator[Diagnostic]:
-    """Yields what is wrong with what a job says of a channel to watch, given as it was read."""
-    given = job.get("typeArgs")
-    named = isinstance(given, dict) and given.get(_WATCHED) is not None
-    if job.get("type") == "subscribe" and not named:
-        said = "a job of `type: subscribe` needs a channel"
-        yield source.diagnostic(
-            (*path, "type"), said, f"name it in `typeArgs`: `{_WATCHED}: orders`"
-        )
-    if named and job.get("type") != "subscribe":
-        said = f"`{_WATCHED}` is for jobs of `type: subscribe`"
-        hint = "write `type: subscribe`, or take it out"
-        yield source.diagnostic((*path, "typeArgs", _WATCHED), said, hint, at_key=True)
+    """Yield what is wrong with the channel whose changes call a job."""
+    if kind == "subscribe" and spec.ch_subscribe is None:
+        hint = "name it in `typeArgs`: `chSubscribe: orders`"
+        yield where.diagnostic(("type",), "a job of `type: subscribe` needs a channel", hint)
+    if kind != "subscribe" and spec.ch_subscribe is not None:
+        message = "`chSubscribe` only applies to jobs of `type: subscribe`"
+        hint = "write `type: subscribe`, or remove it"
+        yield where.diagnostic(("typeArgs", "chSubscribe"), message, hint, at_key=True)
 
 
-def file_faults(source: Source, path: DocumentPath, job: Mapping[str, Any]) -> Iterator[Diagnostic]:
-    """Yields what is wrong with what a job says of another job file, given as it was read."""
-    given = job.get("typeArgs")
-    name = given.get("file") if isinstance(given, dict) else None
-    within: DocumentPath = (*path, "typeArgs", "file")
-    if job.get("type") != "jobs":
+def file_diagnostics(job: Located[JobSpec]) -> Iterator[Diagnostic]:
+    """Yield what is wrong with the job file that a job is."""
+    name = job.spec.type_args.file
+    steps = ("typeArgs", "file")
+    if job.spec.type != "jobs":
         if name is not None:
-            said = "`file` is for jobs of `type: jobs`"
-            yield source.diagnostic(within, said, "write `type: jobs`, or take it out", at_key=True)
+            message = "`file` only applies to jobs of `type: jobs`"
+            hint = "write `type: jobs`, or remove it"
+            yield job.diagnostic(steps, message, hint, at_key=True)
         return
     if name is None:
-        said = "a job of `type: jobs` needs a file"
-        yield source.diagnostic((*path, "type"), said, "name it in `typeArgs`: `file: other.yaml`")
-    elif isinstance(name, str) and name and not os.path.isfile(source.path.parent / name):  # noqa: PTH113  answers for a name of any length, and of NULs
-        at = os.path.normpath((source.path.parent / name).absolute())
-        yield source.diagnostic(within, f"there is no file {at}", "name a job file beside this one")
+        hint = "name it in `typeArgs`: `file: other.yaml`"
+        yield job.diagnostic(("type",), "a job of `type: jobs` needs a file", hint)
+    elif not os.path.isfile(job.source.path.parent / name):  # noqa: PTH113  also takes NULs and long names
+        at = os.path.normpath((job.source.path.parent / name).absolute())
+        hint = "write the path of a job file, relative to this file"
+        yield job.diagnostic(steps, f"there is no file {at}", hint)
     for key in ("exec", "each"):
-        if job.get(key) is not None:
-            said = f"a job of `type: jobs` has no `{key}`: it is a job file"
+        if job.spec.has(key):
+            message = f"a job of `type: jobs` runs a job file and has no `{key}`"
             hint = "write it in a job under `from` or `to`"
-            yield source.diagnostic((*path, key), said, hint, at_key=True)
+            yield job.diagnostic((key,), message, hint, at_key=True)
 
 
-def zone_faults(source: Source) -> Iterator[Diagnostic]:
-    """Yields what is wrong with the time zone that a file names."""
-    settings = source.data.get("ojob") if isinstance(source.data, dict) else None
-    name = settings.get("timezone") if isinstance(settings, dict) else None
-    if isinstance(name, str) and name:
-        from zoneinfo import available_timezones
+def timezone_diagnostics(file: FileSpecs) -> Iterator[Diagnostic]:
+    """Yield what is wrong with the time zone of a file."""
+    name = file.spec.ojob.timezone
+    if not file.spec.ojob.has("timezone"):
+        return
+    from zoneinfo import available_timezones
 
-        from ojobchannels.ojob.triggers.cron import zone_of
+    from ojobchannels.ojob.triggers.cron import zone_of
 
-        try:
-            zone_of(name)
-        except LookupError:
-            hint = did_you_mean(name, ("UTC", "local", *sorted(available_timezones())))
-            yield source.diagnostic(("ojob", "timezone"), f"there is no time zone {name!r}", hint)
+    try:
+        zone_of(name)
+    except LookupError:
+        hint = did_you_mean(name, ("UTC", "local", *sorted(available_timezones())))
+        yield file.settings.diagnostic(("timezone",), f"unknown time zone {name!r}", hint)
 
 
-def _cron_faults(source: Source, path: DocumentPath, text: str) -> Iterator[Diagnostic]:
-    from ojobchannels.ojob.triggers.cron import Cron, CronFault
+def _cron_diagnostics(where: Located[Any], text: str) -> Iterator[Diagnostic]:
+    from ojobchannels.ojob.triggers.cron import Cron, CronError
 
     try:
         Cron(text)
-    except CronFault as fault:
-        diagnostic = source.diagnostic(path, fault.reason, fault.advice)
-        line = source.lines[diagnostic.line - 1] if diagnostic.line <= len(source.lines) else ""
-        written = line[diagnostic.column - 1 :]
+    except CronError as error:
+        found = where.diagnostic(("typeArgs", "cron"), error.reason, error.advice)
+        lines = where.source.lines
+        line = lines[found.line - 1] if found.line <= len(lines) else ""
+        written = line[found.column - 1 :]
         quotes = len(written) - len(written.lstrip("'\""))
-        at_hand = written[quotes:].startswith(text)
-        shift = quotes + fault.offset if at_hand else 0
-        yield diagnostic._replace(column=diagnostic.column + shift)
+        is_literal = written[quotes:].startswith(text)
+        shift = quotes + error.offset if is_literal else 0
+        yield found._replace(column=found.column + shift)

@@ -1,64 +1,61 @@
-"""How a todo entry has its job run: what is wrong with that, seen together with the job."""
+"""How a todo entry changes the way its job is run: what counts, and the checks of that."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
 from ojobchannels.errors import Diagnostic
-from ojobchannels.ojob.load.lock_spec import lock_faults
-from ojobchannels.ojob.load.schedule_spec import timing_faults, watch_faults
-from ojobchannels.ojob.yaml.positions import DocumentPath
-from ojobchannels.ojob.yaml.source import Source
+from ojobchannels.ojob.load.lock_spec import lock_diagnostics
+from ojobchannels.ojob.load.schedule_spec import schedule_diagnostics, watch_diagnostics
+from ojobchannels.ojob.schema.located import Located
+from ojobchannels.ojob.schema.model import JobSpec, TodoSpec, TypeArgsSpec
 
-OF_THE_JOB: Final = ("lang", "pwd", "eachThreads", "file", "stopWhen")
-"""What a todo entry cannot have otherwise than its job."""
+_OF_THE_JOB: Final = {
+    "lang": "lang",
+    "pwd": "pwd",
+    "each_threads": "eachThreads",
+    "file": "file",
+    "stop_when": "stopWhen",
+}
+"""What a todo entry cannot change, by field and key."""
 
 
-def manner_faults(
-    source: Source, path: DocumentPath, entry: Mapping[str, Any], job: Mapping[str, Any]
-) -> Iterator[Diagnostic]:
-    """Yields what is wrong with the `type` and the `typeArgs` of a todo entry.
+def effective(entry: TodoSpec, job: JobSpec) -> tuple[str | None, TypeArgsSpec]:
+    """Return the type and the `typeArgs` of a call: those of the entry, else those of its job."""
+    own, changes = job.type_args, entry.type_args
+    fields = {name: getattr(changes, name) for name in changes.model_fields_set}
+    if entry.when:
+        fields["when"] = entry.when
+    return entry.type or job.type, own.model_copy(update=fields) if fields else own
 
-    Args:
-        source: The file of the entry.
-        path: The place of the entry.
-        entry: The entry, as it was read.
-        job: Its job, as it was read.
-    """
-    given, own = _map(entry.get("typeArgs")), _map(job.get("typeArgs"))
-    for key in OF_THE_JOB:
-        if given.get(key) is not None:
-            said = f"`{key}` is part of the job, and the same for all its calls"
-            hint = "write it in the job's own `typeArgs`"
-            yield source.diagnostic((*path, "typeArgs", key), said, hint, at_key=True)
-    if entry.get("type") == "jobs" and job.get("type") != "jobs":
-        said = f"{job.get('name')!r} is no job file, and a call cannot make it one"
+
+def override_diagnostics(entry: Located[TodoSpec], job: JobSpec) -> Iterator[Diagnostic]:
+    """Yield what is wrong with the `type` and the `typeArgs` of a todo entry."""
+    if not entry.spec.has("type", "type_args"):
+        return
+    for name, key in _OF_THE_JOB.items():
+        if entry.spec.type_args.has(name):
+            message = f"`{key}` belongs to the job, and is the same for all its calls"
+            hint = "write it in the `typeArgs` of the job"
+            yield entry.diagnostic(("typeArgs", key), message, hint, at_key=True)
+    if entry.spec.type == "jobs" and job.type != "jobs":
+        message = f"{job.name!r} is not a job of `type: jobs`, and a call cannot change that"
         hint = "write `type: jobs`, with `typeArgs.file`, in a job"
-        yield source.diagnostic((*path, "type"), said, hint)
-    both = {"type": entry.get("type") or job.get("type"), "typeArgs": own | given}
-    yield from timing_faults(source, path, both)
-    yield from watch_faults(source, path, both)
-    yield from lock_faults(source, path, both)
+        yield entry.diagnostic(("type",), message, hint)
+    kind, type_args = effective(entry.spec, job)
+    yield from schedule_diagnostics(entry, kind, type_args)
+    yield from watch_diagnostics(entry, kind, type_args)
+    yield from lock_diagnostics(entry, type_args)
 
 
-def put_off_to(entry: Any, job: Mapping[str, Any]) -> str | None:
-    """Returns when a call runs that does not when the todo comes to it, else None.
-
-    Args:
-        entry: The entry of the todo, as it was read.
-        job: Its job, as it was read.
-    """
-    said = _map(entry)
-    given = _map(job.get("typeArgs")) | _map(said.get("typeArgs"))
-    if (said.get("type") or job.get("type")) == "shutdown":
+def deferred_until(entry: TodoSpec, job: JobSpec) -> str | None:
+    """Return when a call runs that the todo does not run at once; None if it does."""
+    kind, type_args = effective(entry, job)
+    if kind == "shutdown":
         return "at the end of the run"
-    if given.get("chSubscribe") is not None:
-        return "for changes"
-    if given.get("cron") is not None or given.get("timeInterval") is not None:
-        return "at its times"
+    if type_args.ch_subscribe is not None:
+        return "when a channel changes"
+    if type_args.cron is not None or type_args.time_interval is not None:
+        return "by its schedule"
     return None
-
-
-def _map(data: Any) -> dict[str, Any]:
-    return data if isinstance(data, dict) else {}

@@ -1,4 +1,4 @@
-"""Args of bundled jobs: read one by one, each with what it may be."""
+"""The args of bundled jobs, read one by one and checked."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any
 from ojobchannels.errors import InvalidJobArgs
 
 
-class Asked:
+class PackArgs:
     """The args of a bundled job.
 
+    Every method raises `InvalidJobArgs` for a value that it does not accept.
+
     Args:
-        job: Who called it.
-        args: What it was given.
+        job: The name of the job that called it, for messages.
+        args: The args.
     """
 
     def __init__(self, job: str, args: Mapping[str, Any]) -> None:
@@ -21,56 +23,40 @@ class Asked:
         self._args = args
 
     def text(self, name: str) -> str:
-        """Returns one that has to be there, a text or a number.
-
-        Raises:
-            InvalidJobArgs: It is missing, or something else.
-        """
+        """Return a required arg as text; a number is accepted too."""
         value = self._args.get(name)
         if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "":
-            raise self._wrong(name, value, "give a name")
+            raise self._invalid(name, value, "pass a name")
         return str(value)
 
     def milliseconds(self, name: str, default: float | None, least: float = 0) -> float | None:
-        """Returns one as seconds.
-
-        Raises:
-            InvalidJobArgs: It is no such number.
-        """
+        """Return an arg in milliseconds, of `least` or more, as seconds."""
         value = self._args.get(name)
         if value is None:
             return None if default is None else default / 1000
         if isinstance(value, bool) or not isinstance(value, int | float) or value < least:
-            raise self._wrong(name, value, f"give milliseconds, {least:g} or more")
+            raise self._invalid(name, value, f"pass milliseconds, {least:g} or more")
         return value / 1000
 
     def seconds(self, name: str, default: float, least: float = 0) -> float:
-        """Returns one that is given in milliseconds, as seconds."""
-        found = self.milliseconds(name, default, least)
-        return default / 1000 if found is None else found
+        """Return an arg in milliseconds as seconds; `default` is in milliseconds too."""
+        value = self.milliseconds(name, default, least)
+        return default / 1000 if value is None else value
 
     def number(self, name: str, default: int, least: int) -> int:
-        """Returns a whole number.
-
-        Raises:
-            InvalidJobArgs: It is none, or too small.
-        """
+        """Return a whole number of `least` or more."""
         value = self._args.get(name, default)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise self._wrong(name, value, f"give a whole number, {least} or more")
+            raise self._invalid(name, value, f"pass a whole number, {least} or more")
         return value
 
     def flag(self, name: str, default: bool) -> bool:
-        """Returns one that is true or false.
-
-        Raises:
-            InvalidJobArgs: It is neither.
-        """
+        """Return an arg that is true or false."""
         value = self._args.get(name, default)
         if not isinstance(value, bool):
-            raise self._wrong(name, value, "give true or false")
+            raise self._invalid(name, value, "pass true or false")
         return value
 
-    def _wrong(self, name: str, value: object, advice: str) -> InvalidJobArgs:
-        said = f"`{name}` is missing" if value is None else f"`{name}` is {value!r}"
-        return InvalidJobArgs(f"job {self._job!r}", said, advice)
+    def _invalid(self, name: str, value: object, advice: str) -> InvalidJobArgs:
+        reason = f"`{name}` is missing" if value is None else f"`{name}` is {value!r}"
+        return InvalidJobArgs(f"job {self._job!r}", reason, advice)

@@ -1,4 +1,4 @@
-"""What the jobs of the pack oJobBasics.yaml stand on."""
+"""The object ``basics`` in the code of the pack oJobBasics.yaml."""
 
 from __future__ import annotations
 
@@ -7,175 +7,173 @@ import json
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ojobchannels.errors import InvalidJobArgs
+from ojobchannels.host.terminal import align
 from ojobchannels.manager.pool import release_slot
-from ojobchannels.ojob.packs.args import Asked
+from ojobchannels.ojob.packs.args import PackArgs
+from ojobchannels.ojob.run.job_context import JobContext
 from ojobchannels.ojob.yaml.source import read
-
-if TYPE_CHECKING:
-    from ojobchannels.ojob.run.job_steps import Steps
 
 _FORMATS: Final = ("table", "json", "yaml")
 
 
 class BasicsBridge:
-    """What ``basics`` means in the code of a bundled pack."""
+    """The object ``basics`` in the code of a bundled pack."""
 
-    def __init__(self, steps: Steps) -> None:
-        self._steps = steps
-        self._session = steps.session
+    def __init__(self, context: JobContext) -> None:
+        self._context = context
+        self._session = context.session
 
     def sleep(self, seconds: float) -> None:
-        """Waits, or until the run is to stop."""
+        """Sleep, at most until the run shuts down."""
         with release_slot():
             self._session.stopping.wait(seconds)
 
     def sh(self, args: dict[str, Any]) -> None:
-        """Runs commands of the shell, one after the other.
+        """Run commands of the shell, one after another.
 
         Raises:
-            CalledProcessError: One ended with another status than it should.
-            TimeoutExpired: They took too long.
+            CalledProcessError: One ended with another exit status than `exitcode`.
+            TimeoutExpired: One ran longer than `timeout`.
         """
-        asked = Asked(self._steps.caller, args)
+        pack_args = self._args(args)
         commands = args.get("cmd")
-        told: list[tuple[str, str]] = []
-        for command in commands if isinstance(commands, list) else [asked.text("cmd")]:
+        outputs: list[tuple[str, str]] = []
+        for command in commands if isinstance(commands, list) else [pack_args.text("cmd")]:
             done = subprocess.run(  # noqa: S603  a job file is code
                 ["/bin/sh", "-c", str(command)],
                 cwd=args.get("directory"),
                 input=str(args.get("stdin") or ""),
                 capture_output=True,
                 text=True,
-                timeout=asked.milliseconds("timeout", None, 1),
+                timeout=pack_args.milliseconds("timeout", None, 1),
                 check=False,
             )
-            told.append((done.stdout, done.stderr))
-            if done.returncode != asked.number("exitcode", 0, 0):
-                self._tell_output(args, told)
+            outputs.append((done.stdout, done.stderr))
+            if done.returncode != pack_args.number("exitcode", 0, 0):
+                self._report_output(args, outputs)
                 raise subprocess.CalledProcessError(
                     done.returncode, command, done.stdout, done.stderr
                 )
-        self._tell_output(args, told)
+        self._report_output(args, outputs)
 
-    def _tell_output(self, args: dict[str, Any], told: list[tuple[str, str]]) -> None:
-        out, err = ("".join(part) for part in zip(*told, strict=True))
+    def _report_output(self, args: dict[str, Any], outputs: list[tuple[str, str]]) -> None:
+        out, err = ("".join(part) for part in zip(*outputs, strict=True))
         if args.get("quiet"):
             args["stdout"], args["stderr"] = out, err
             return
         prefix = str(args.get("prefix") or "")
         for line in out.splitlines():
-            self._steps.log("info", prefix + line)
+            self._context.log("info", prefix + line)
         for line in err.splitlines():
-            self._steps.log("warn", prefix + line)
+            self._context.log("warn", prefix + line)
 
     def print_json(self, args: dict[str, Any]) -> None:
-        """Prints what a path names as JSON."""
-        found = self._at(args, str(args.get("name") or ""))
-        self._steps.log("info", json.dumps(found, indent=None if args.get("min") else 2))
+        """Print the value at a path as JSON."""
+        value = self._at(args, str(args.get("name") or ""))
+        self._context.log("info", json.dumps(value, indent=None if args.get("min") else 2))
 
     def print_yaml(self, args: dict[str, Any], path: str) -> None:
-        """Prints what a path names as YAML."""
-        self._steps.log("info", as_yaml(self._at(args, path)))
+        """Print the value at a path as YAML."""
+        self._context.log("info", as_yaml(self._at(args, path)))
 
     def sort(self, args: dict[str, Any]) -> None:
-        """Sorts a list."""
-        name = Asked(self._steps.caller, args).text("name")
+        """Sort a list."""
+        name = self._args(args).text("name")
         source = self._list(args, str(args.get("srcName") or name))
         try:
             put(args, name, sorted(source, reverse=bool(args.get("reverse"))))
         except TypeError as error:
-            raise self._wrong(
-                f"{name!r} cannot be sorted: {error}", "sort texts or numbers"
-            ) from None
+            reason = f"{name!r} cannot be sorted: {error}"
+            raise self._invalid(reason, "sort texts or numbers") from None
 
     def map(self, args: dict[str, Any]) -> None:
-        """Picks some of each map in a list."""
-        asked = Asked(self._steps.caller, args)
-        source = self._list(args, asked.text("srcName"))
-        selectors = [str(one) for one in args.get("selectors") or []]
-        limit = asked.number("limit", len(source), 0)
-        picked = [{path: self._at(one, path) for path in selectors} for one in source[:limit]]
-        put(args, asked.text("name"), picked)
+        """Select values from each map in a list."""
+        pack_args = self._args(args)
+        source = self._list(args, pack_args.text("srcName"))
+        selectors = [str(path) for path in args.get("selectors") or []]
+        limit = pack_args.number("limit", len(source), 0)
+        picked = [{path: self._at(item, path) for path in selectors} for item in source[:limit]]
+        put(args, pack_args.text("name"), picked)
 
     def split(self, args: dict[str, Any]) -> None:
-        """Splits a text into a list of maps."""
-        text = self._at(args, Asked(self._steps.caller, args).text("source"))
+        """Split a text into a list of maps."""
+        text = self._at(args, self._args(args).text("source"))
         separator = args.get("separator")
         if not isinstance(text, str):
-            raise self._wrong(f"`source` names {text!r}", "name a text")
+            raise self._invalid(f"`source` is the path of {text!r}", "use the path of a text")
         parts = text.splitlines() if separator is None else text.split(str(separator))
         args["_list"] = [{"item": part} for part in parts]
 
     def read(self, args: dict[str, Any]) -> None:
-        """Adds the map in a file to the args; JSON is YAML too.
+        """Add the map in a YAML or JSON file to the args.
 
         Raises:
             JobFileError: The file cannot be read.
         """
-        path = Path(Asked(self._steps.caller, args).text("file"))
-        found = read(path, str(path)).data
-        if not isinstance(found, dict):
-            raise self._wrong(f"{str(path)!r} holds no map", "write `key: value` in it")
-        args.update(found)
+        path = Path(self._args(args).text("file"))
+        content = read(path, str(path)).data
+        if not isinstance(content, dict):
+            raise self._invalid(f"{str(path)!r} does not contain a map", "write `key: value` in it")
+        args.update(content)
 
     def keep(self, args: dict[str, Any]) -> None:
-        """Keeps args for another job of this run."""
+        """Keep args for another job of this run."""
         name, path = self._kept(args)
         whole = args.get("_list", {key: args[key] for key in args if key != "ojobkeep"})
         self._session.kept[name] = self._at(args, path) if path else whole
 
     def get_kept(self, args: dict[str, Any]) -> None:
-        """Adds to the args what was kept."""
+        """Add a kept value to the args."""
         name, path = self._kept(args)
         if name not in self._session.kept:
-            known = ", ".join(map(repr, self._session.kept)) or "nothing"
-            raise self._wrong(f"nothing was kept as {name!r}", f"kept was {known}")
-        found = self._session.kept[name]
-        found = self._at(found, path) if path else found
-        if isinstance(found, list):
-            args["_list"] = found
-        elif isinstance(found, dict):
-            args.update(found)
+            known = ", ".join(map(repr, self._session.kept)) or "none"
+            raise self._invalid(f"no value was kept as {name!r}", f"kept values: {known}")
+        value = self._session.kept[name]
+        value = self._at(value, path) if path else value
+        if isinstance(value, list):
+            args["_list"] = value
+        elif isinstance(value, dict):
+            args.update(value)
         else:
-            args[path.rpartition(".")[2] or name] = found
+            args[path.rpartition(".")[2] or name] = value
 
     def _kept(self, args: Mapping[str, Any]) -> tuple[str, str]:
-        asked = args.get("ojobkeep") or {}
-        return str(asked.get("name") or "default"), str(asked.get("keep") or "")
+        settings = args.get("ojobkeep") or {}
+        return str(settings.get("name") or "default"), str(settings.get("keep") or "")
 
     def chosen(self, args: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-        """Returns the jobs to run, each with its args."""
-        value = str(self._at(args, Asked(self._steps.caller, args).text("switchOn")))
+        """Return the jobs that a switch selects, each with its args."""
+        value = str(self._at(args, self._args(args).text("switchOn")))
         todos = args.get("todos")
         if not isinstance(todos, Mapping):
-            raise self._wrong(f"`todos` is {todos!r}", "give a map from values to lists of jobs")
+            raise self._invalid(f"`todos` is {todos!r}", "pass a map from values to lists of jobs")
         value = value.lower() if args.get("lowerCase") else value
         entries = todos.get(value, args.get("default") or [])
-        return [self._entry(one) for one in (entries if isinstance(entries, list) else [entries])]
+        return [self._entry(each) for each in (entries if isinstance(entries, list) else [entries])]
 
     def _entry(self, entry: Any) -> tuple[str, dict[str, Any]]:
         if isinstance(entry, str):
             return entry, {}
         if isinstance(entry, Mapping) and isinstance(name := entry.get("name"), str):
             return name, dict(entry.get("args") or {})
-        raise self._wrong(f"{entry!r} is no call of a job", "give a name, or {name, args}")
+        raise self._invalid(f"{entry!r} is not a call of a job", "pass a name, or {name, args}")
 
     def report(self, args: Mapping[str, Any], format: str) -> None:
-        """Tells what became of the jobs of this run."""
+        """Report the outcomes of the jobs of this run."""
         if format not in _FORMATS:
-            raise self._wrong(f"`format` is {format!r}", f"give {', '.join(_FORMATS)}")
+            raise self._invalid(f"`format` is {format!r}", f"use one of {', '.join(_FORMATS)}")
         rows = [
             {
-                "job": one.job,
-                "status": one.status,
-                "seconds": round(one.seconds, 3),
-                **({"reason": one.reason} if one.reason else {}),
+                "job": outcome.job,
+                "status": outcome.status,
+                "seconds": round(outcome.seconds, 3),
+                **({"reason": outcome.reason} if outcome.reason else {}),
             }
-            for one in self._session.outcomes
-            if args.get("name") in (None, one.job)
+            for outcome in self._session.progress.outcomes
+            if args.get("name") in (None, outcome.job)
         ]
         match format:
             case "json":
@@ -184,29 +182,32 @@ class BasicsBridge:
                 text = as_yaml(rows)
             case _:
                 text = as_table(rows)
-        self._steps.log("info", text)
+        self._context.log("info", text)
 
     def _at(self, data: Any, path: str) -> Any:
         try:
             return at(data, path)
         except LookupError:
-            raise self._wrong(f"nothing is named `{path}`", "name what is in the args") from None
+            raise self._invalid(f"the args have no `{path}`", "use the path of an arg") from None
 
     def _list(self, args: dict[str, Any], path: str) -> list[Any]:
-        found = self._at(args, path)
-        if not isinstance(found, list):
-            raise self._wrong(f"`{path}` is {found!r}", "name a list")
-        return found
+        value = self._at(args, path)
+        if not isinstance(value, list):
+            raise self._invalid(f"`{path}` is {value!r}", "use the path of a list")
+        return value
 
-    def _wrong(self, reason: str, advice: str) -> InvalidJobArgs:
-        return InvalidJobArgs(f"job {self._steps.caller!r}", reason, advice)
+    def _args(self, args: Mapping[str, Any]) -> PackArgs:
+        return PackArgs(self._context.caller, args)
+
+    def _invalid(self, reason: str, advice: str) -> InvalidJobArgs:
+        return InvalidJobArgs(f"job {self._context.caller!r}", reason, advice)
 
 
 def at(data: Any, path: str) -> Any:
-    """Returns what a path names, through maps and lists.
+    """Return the value at a path through maps and lists, such as ``order.lines.0``.
 
     Raises:
-        LookupError: It names nothing.
+        LookupError: There is no such value.
     """
     for step in filter(None, path.split(".")):
         if isinstance(data, list) and step.isdecimal():
@@ -219,7 +220,7 @@ def at(data: Any, path: str) -> Any:
 
 
 def put(data: dict[str, Any], path: str, value: Any) -> None:
-    """Puts a value where a path names it; maps on the way are made."""
+    """Set the value at a path; missing maps on the way are created."""
     *way, last = path.split(".")
     for step in way:
         data = data.setdefault(step, {})
@@ -227,7 +228,7 @@ def put(data: dict[str, Any], path: str, value: Any) -> None:
 
 
 def as_yaml(value: Any) -> str:
-    """Returns a value as YAML."""
+    """Return a value as YAML."""
     from ruamel.yaml import YAML
 
     stream = io.StringIO()
@@ -236,11 +237,7 @@ def as_yaml(value: Any) -> str:
 
 
 def as_table(rows: list[dict[str, Any]]) -> str:
-    """Returns rows in columns."""
+    """Return rows as a table with aligned columns."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     cells = [columns, *([str(row.get(key, "")) for key in columns] for row in rows)]
-    widths = [max(len(line[place]) for line in cells) for place in range(len(columns))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in cells
-    )
+    return "\n".join(align(cells))

@@ -1,89 +1,85 @@
-"""What ``director`` means in the code of the pack oJobDirector.yaml."""
+"""The object ``director`` in the code of the pack oJobDirector.yaml."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ojobchannels.errors import JobMisuse, JobTimeout, LockBusy, describe_holder
-from ojobchannels.ojob.packs.args import Asked
+from ojobchannels.ojob.packs.args import PackArgs
+from ojobchannels.ojob.run.job_context import JobContext
+from ojobchannels.ojob.skip_job import SkipJob
 from ojobchannels.recipes.director import Director
 
-if TYPE_CHECKING:
-    from ojobchannels.ojob.run.job_steps import Steps
-
 CHANNEL: Final = "oJobDirector"
-"""The name of the channel in which executions are noted."""
+"""The name of the channel that holds the executions."""
 
 
 class DirectorBridge:
-    """What ``director`` means in the code of a bundled pack."""
+    """The object ``director`` in the code of a bundled pack."""
 
-    def __init__(self, steps: Steps) -> None:
-        self._steps = steps
-        self._session = steps.session
+    def __init__(self, context: JobContext) -> None:
+        self._context = context
+        self._session = context.session
 
     def init(self, args: Mapping[str, Any]) -> None:
-        """Says where executions are noted."""
+        """Configure the channel that holds the executions."""
         stamp = args.get("stamp")
         if stamp is not None:
-            self._session.directing.stamp = stamp
+            self._session.executions.stamp = stamp
         self._director(args.get("chDirector"))
 
     def check(self, args: Mapping[str, Any]) -> None:
-        """Leaves out the job if it was executed."""
-        name, uuid = self._which(args)
+        """Skip the job if it was executed."""
+        name, uuid = self._key(args)
         if self._director().executed(name, uuid):
-            self._leave_out(f"{name!r} {uuid!r} was executed already")
+            self._skip(f"{name!r} {uuid!r} was already executed")
 
     def check_in(self, args: Mapping[str, Any]) -> None:
-        """Begins an execution."""
-        name, uuid = self._which(args)
-        ttl = Asked(self._steps.caller, args).seconds("jobTimeout", 3_600_000, 1_000)
+        """Begin an execution."""
+        name, uuid = self._key(args)
+        ttl = PackArgs(self._context.caller, args).seconds("jobTimeout", 3_600_000, 1_000)
         try:
             lease = self._director().check_in(name, uuid, ttl=ttl)
         except LockBusy as busy:
-            told = describe_holder(busy.holder)
-            return self._leave_out(f"{name!r} {uuid!r} is executed already, by {told}")
+            holder = describe_holder(busy.holder)
+            return self._skip(f"{name!r} {uuid!r} is already being executed, by {holder}")
         if lease is None:
-            return self._leave_out(f"{name!r} {uuid!r} was executed already")
-        return self._session.directing.begin((name, uuid), lease, self._steps)
+            return self._skip(f"{name!r} {uuid!r} was already executed")
+        return self._session.executions.begin((name, uuid), lease, self._context)
 
     def check_out(self, args: Mapping[str, Any]) -> None:
-        """Notes that it was executed."""
-        name, uuid = self._which(args)
-        lease = self._session.directing.end((name, uuid))
+        """End an execution: record that the job was executed."""
+        name, uuid = self._key(args)
+        lease = self._session.executions.end((name, uuid))
         if lease is None:
             reason = f"{name!r} {uuid!r} has not begun here"
             advice = "put `oJob Director checkin` under `from`"
-            raise JobMisuse(self._steps.caller, reason, advice)
+            raise JobMisuse(self._context.caller, reason, advice)
         self._director().check_out(lease, name, uuid)
 
     def wait(self, args: Mapping[str, Any]) -> None:
-        """Waits until it was executed.
+        """Wait until the job was executed.
 
         Raises:
-            JobTimeout: It was not, in time.
+            JobTimeout: It was not executed in time.
         """
-        name, uuid = self._which(args)
-        asked = Asked(self._steps.caller, args)
-        pause = asked.seconds("jobWaitTime", 1_500, 1)
-        patience = asked.number("jobWaitRetry", 40, 1) * pause
-        stopping = self._session.stopping
-        if not self._director().wait(name, uuid, patience, stopping.wait):
-            raise JobTimeout(f"{name} {uuid}", patience)
+        name, uuid = self._key(args)
+        pack_args = PackArgs(self._context.caller, args)
+        pause = pack_args.seconds("jobWaitTime", 1_500, 1)
+        timeout = pack_args.number("jobWaitRetry", 40, 1) * pause
+        if not self._director().wait(name, uuid, timeout, self._session.stopping.wait):
+            raise JobTimeout(f"{name} {uuid}", timeout)
 
     def _director(self, config: Any = None) -> Director:
-        channel = self._session.channel(self._steps.caller, CHANNEL, config)
-        return Director(channel, self._session.directing.stamp)
+        channel = self._session.channel(self._context.caller, CHANNEL, config)
+        return Director(channel, self._session.executions.stamp)
 
-    def _which(self, args: Mapping[str, Any]) -> tuple[str, str]:
-        asked = Asked(self._steps.caller, args)
-        return asked.text("jobName"), asked.text("jobUUID")
+    def _key(self, args: Mapping[str, Any]) -> tuple[str, str]:
+        pack_args = PackArgs(self._context.caller, args)
+        return pack_args.text("jobName"), pack_args.text("jobUUID")
 
-    def _leave_out(self, reason: str) -> None:
-        from ojobchannels.ojob.process.interrupts import SkipJob
-
-        if self._steps.phase == "from":
+    def _skip(self, reason: str) -> None:
+        if self._context.phase == "from":
             raise SkipJob(reason)
-        self._steps.log("warn", reason)
+        self._context.log("warn", reason)

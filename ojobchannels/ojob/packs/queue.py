@@ -1,55 +1,54 @@
-"""What the jobs of the pack oJobQueue.yaml stand on."""
+"""The object ``queue`` in the code of the pack oJobQueue.yaml."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ojobchannels.errors import InvalidJobArgs, UnknownJob
 from ojobchannels.manager.pool import release_slot
 from ojobchannels.ojob.args.layers import Layer
-from ojobchannels.ojob.packs.args import Asked
+from ojobchannels.ojob.packs.args import PackArgs
+from ojobchannels.ojob.run.job_call import JobCall
+from ojobchannels.ojob.run.job_context import JobContext
 from ojobchannels.recipes.queue import Message, Queue, RetryPolicy
 
-if TYPE_CHECKING:
-    from ojobchannels.ojob.run.job_steps import Steps
-
 CHANNEL: Final = "oJobQueue"
-"""The name of the channel that the messages are in."""
+"""The name of the channel that holds the messages."""
 
 
 class QueueBridge:
-    """What ``queue`` means in the code of a bundled pack."""
+    """The object ``queue`` in the code of a bundled pack."""
 
-    def __init__(self, steps: Steps) -> None:
-        self._steps = steps
-        self._session = steps.session
+    def __init__(self, context: JobContext) -> None:
+        self._context = context
+        self._session = context.session
 
     def open(self, args: Mapping[str, Any]) -> OpenQueue:
-        """Returns the queue; the first call opens its channel."""
-        channel = self._session.channel(self._steps.caller, CHANNEL, args.get("chQueue"))
-        asked = Asked(self._steps.caller, args)
+        """Return the queue; the first call opens its channel."""
+        channel = self._session.channel(self._context.caller, CHANNEL, args.get("chQueue"))
+        pack_args = PackArgs(self._context.caller, args)
         retries = RetryPolicy(
-            asked.number("queueAttempts", 5, 1),
-            asked.seconds("queuePause", 1_000),
-            asked.seconds("queueLongestPause", 300_000),
+            pack_args.number("queueAttempts", 5, 1),
+            pack_args.seconds("queuePause", 1_000),
+            pack_args.seconds("queueLongestPause", 300_000),
         )
-        return OpenQueue(Queue(channel, retries), asked, self._session.daemon)
+        return OpenQueue(Queue(channel, retries), pack_args, self._session.daemon)
 
     def work(self, args: Mapping[str, Any]) -> None:
-        """Has messages worked on: in a daemon until it stops, else until none is due."""
-        opened, asked = self.open(args), Asked(self._steps.caller, args)
+        """Run the jobs of messages: in a daemon until it stops, else until no message is due."""
+        opened, pack_args = self.open(args), PackArgs(self._context.caller, args)
         queue, stopping = opened.queue, self._session.stopping
-        period = asked.seconds("queuePeriod", 5_000, 1)
-        ttl = asked.seconds("queueTimeout", 60_000, 1_000)
-        keeps = not asked.flag("queueDelete", True)
+        period = pack_args.seconds("queuePeriod", 5_000, 1)
+        ttl = pack_args.seconds("queueTimeout", 60_000, 1_000)
+        keeps = not pack_args.flag("queueDelete", True)
         if queue.channel.type == "simple":
-            said = "messages are kept in the memory of this process only: give chQueue"
-            self._steps.log("warn", said)
+            text = "messages are kept in the memory of this process only: set chQueue"
+            self._context.log("warn", text)
         while not stopping.is_set():
             message = queue.take(ttl)
             if message is not None:
-                self._see_to(message, keeps)
+                self._process(message, keeps)
             elif opened.lasting:
                 due = queue.next_due()
                 with release_slot():
@@ -57,16 +56,14 @@ class QueueBridge:
             else:
                 return
 
-    def _see_to(self, message: Message, keeps: bool) -> None:
-        """Runs the job of a message, and settles the message by what becomes of it."""
-        from ojobchannels.ojob.run.job_call import Flow
-
+    def _process(self, message: Message, keeps: bool) -> None:
+        """Run the job of a message, and settle the message by its outcome."""
         session = self._session
         data = {"job": message.job, "data": message.data}
         args = {"idx": message.id, "obj": data, "data": message.data, "attempts": message.attempts}
+        layers = [session.command_line, Layer(args, False)]
         try:
-            flow = Flow(session, session.find(message.job), [session.given, Layer(args, False)])
-            outcome = flow.run()
+            outcome = JobCall(session, session.find(message.job), layers).run()
         except UnknownJob as unknown:
             self._failed(message, unknown)
         except BaseException:  # it was interrupted
@@ -76,14 +73,14 @@ class QueueBridge:
             if outcome.status != "completed":
                 self._failed(message, outcome.error or outcome.reason or outcome.status)
             elif keeps:
-                self._failed(message, "nobody deleted it")
+                self._failed(message, "the job did not delete it")
             else:
                 message.done()
 
-    def _failed(self, message: Message, why: BaseException | str) -> None:
-        if not message.failed(why):
-            said = f"message {message.id} for {message.job!r} is given up: {why}"
-            self._steps.log("error", said)
+    def _failed(self, message: Message, cause: BaseException | str) -> None:
+        if not message.failed(cause):
+            text = f"message {message.id} for {message.job!r} failed for good: {cause}"
+            self._context.log("error", text)
 
 
 class OpenQueue:
@@ -91,45 +88,45 @@ class OpenQueue:
 
     Attributes:
         queue: The queue.
-        lasting: Whether its workers go on when nothing is due.
+        lasting: Whether its workers continue when no message is due.
     """
 
-    def __init__(self, queue: Queue, asked: Asked, lasting: bool) -> None:
+    def __init__(self, queue: Queue, pack_args: PackArgs, lasting: bool) -> None:
         self.queue = queue
         self.lasting = lasting
-        self._asked = asked
+        self._args = pack_args
 
     def add(self, args: Mapping[str, Any]) -> str:
-        """Adds a message, and returns what names it."""
+        """Add a message, and return its id."""
         return self.queue.add(
-            self._asked.text("job"),
+            self._args.text("job"),
             args.get("data"),
-            priority=self._asked.number("priority", 1, 0),
-            delay=self._asked.seconds("delay", 0),
-            ttl=self._asked.milliseconds("timeout", None, 1),
+            priority=self._args.number("priority", 1, 0),
+            delay=self._args.seconds("delay", 0),
+            ttl=self._args.milliseconds("timeout", None, 1),
         )
 
-    def delete(self, args: Mapping[str, Any]) -> bool:  # noqa: ARG002  the face that packs call
-        """Removes a message."""
-        return self.queue.delete(self._asked.text("idx"))
+    def delete(self, args: Mapping[str, Any]) -> bool:  # noqa: ARG002  every operation takes the args
+        """Delete a message; return whether it existed."""
+        return self.queue.delete(self._args.text("idx"))
 
-    def retry(self, args: Mapping[str, Any]) -> bool:  # noqa: ARG002  the face that packs call
-        """Has a failed message tried again."""
-        return self.queue.retry(self._asked.text("idx"))
+    def retry(self, args: Mapping[str, Any]) -> bool:  # noqa: ARG002  every operation takes the args
+        """Make a failed message due again; return whether it had failed."""
+        return self.queue.retry(self._args.text("idx"))
 
     def listed(self) -> list[dict[str, Any]]:
-        """Returns all messages."""
+        """Return all messages."""
         return self.queue.listed()
 
     def rules(self, args: Mapping[str, Any]) -> list[str]:
-        """Adds a message for each rule that is true; returns what names them."""
+        """Add a message for each rule that is true; return their ids."""
         rules = args.get("rules")
-        if not isinstance(rules, list) or not all(isinstance(one, Mapping) for one in rules):
-            raise self._wrong(f"`rules` is {rules!r}", "give a list of maps {rule, job}")
+        if not isinstance(rules, list) or not all(isinstance(rule, Mapping) for rule in rules):
+            raise self._invalid(f"`rules` is {rules!r}", "pass a list of maps {rule, job}")
         return [
-            self.queue.add(str(one.get("job")), args.get("data"))
-            for one in rules
-            if self._is_true(one, args)
+            self.queue.add(str(rule.get("job")), args.get("data"))
+            for rule in rules
+            if self._is_true(rule, args)
         ]
 
     def _is_true(self, rule: Mapping[str, Any], args: Mapping[str, Any]) -> bool:
@@ -139,7 +136,8 @@ class OpenQueue:
             return bool(eval(text, names))  # noqa: S307  a job file is code
         except Exception as error:
             reason = f"the rule {text!r} failed: {type(error).__name__}: {error}"
-            raise self._wrong(reason, "write an expression over `args` and `data`") from error
+            advice = "write an expression that uses `args` and `data`"
+            raise self._invalid(reason, advice) from error
 
-    def _wrong(self, reason: str, advice: str) -> InvalidJobArgs:
+    def _invalid(self, reason: str, advice: str) -> InvalidJobArgs:
         return InvalidJobArgs("job 'oJob Queue Rules'", reason, advice)

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM, kept off the moments in which a run is started or ended."""
+"""SIGINT and SIGTERM, held back while a run is started or ended."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Interrupted(KeyboardInterrupt):
     """The process was asked to stop.
 
     Attributes:
-        signal: By which signal.
+        signal: The signal that did so.
     """
 
     def __init__(self, number: signal.Signals) -> None:
@@ -30,15 +30,15 @@ class Interrupted(KeyboardInterrupt):
 class Interrupts:
     """Raises `Interrupted` in the main thread on SIGINT and SIGTERM, while entered.
 
-    A signal that somebody else handles is left alone, and so are all of them in other threads.
+    It leaves a signal alone that has another handler, and all signals when entered in another
+    thread.
 
     Args:
-        hung_up: What to do on SIGHUP, which ends the process otherwise. It must be such that a
-            signal handler may do it.
+        on_hangup: Called on SIGHUP, in the signal handler; without it SIGHUP keeps its meaning.
     """
 
-    def __init__(self, hung_up: Callable[[], None] | None = None) -> None:
-        self._hung_up = hung_up
+    def __init__(self, on_hangup: Callable[[], None] | None = None) -> None:
+        self._on_hangup = on_hangup
         self._shields = 0
         self._pending: Interrupted | None = None
         self._before: dict[signal.Signals, Any] = {}
@@ -48,44 +48,43 @@ class Interrupts:
             for number, default in _DEFAULTS.items():
                 if signal.getsignal(number) is default:
                     self._before[number] = signal.signal(number, self._arrived)
-            self._take_hang_ups()
+            self._handle_hangups()
         return self
 
-    def _take_hang_ups(self) -> None:
-        hung_up, number = self._hung_up, getattr(signal, "SIGHUP", None)  # Windows has none
-        # Whoever starts a daemon under nohup has its hang-ups ignored, and can still ask it to read
-        # the file again.
+    def _handle_hangups(self) -> None:
+        on_hangup, number = self._on_hangup, getattr(signal, "SIGHUP", None)  # Windows has none
+        # nohup ignores SIGHUP; a daemon started that way can still be reloaded with it.
         free = (signal.SIG_DFL, signal.SIG_IGN)
-        if hung_up and number and signal.getsignal(number) in free:
-            self._before[number] = signal.signal(number, lambda *_: hung_up())
+        if on_hangup and number and signal.getsignal(number) in free:
+            self._before[number] = signal.signal(number, lambda *_: on_hangup())
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
-        at: TracebackType | None,
+        traceback: TracebackType | None,
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()
 
     def shield(self) -> AbstractContextManager[None]:
-        """Holds an interrupt back until the block is done; it is raised then."""
+        """Hold an interrupt back until the end of the block, and raise it then."""
         in_main = threading.current_thread() is threading.main_thread()
         return _Shield(self) if in_main else nullcontext()
 
-    def put_up(self) -> None:
-        """Puts up one more shield."""
+    def hold(self) -> None:
+        """Hold interrupts back until the matching `release`."""
         self._shields += 1
 
-    def take_down(self) -> None:
-        """Takes down a shield; behind the last one, an interrupt may have been waiting."""
+    def release(self) -> None:
+        """End a `hold`; the last one raises an interrupt that has arrived meanwhile."""
         self._shields -= 1
         if self._pending is not None and not self._shields:
             pending, self._pending = self._pending, None
             raise pending
 
-    def _arrived(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  a handler's face
+    def _arrived(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  a handler's signature
         interrupted = Interrupted(signal.Signals(number))
         if not self._shields:
             raise interrupted
@@ -93,27 +92,13 @@ class Interrupts:
 
 
 class _Shield(AbstractContextManager[None]):
-    """No generator: it would leave a frame of `contextlib` in the traceback of the interrupt."""
+    """A class: a generator would leave a frame of `contextlib` in the interrupt's traceback."""
 
     def __init__(self, interrupts: Interrupts) -> None:
         self._interrupts = interrupts
 
     def __enter__(self) -> None:
-        self._interrupts.put_up()
+        self._interrupts.hold()
 
     def __exit__(self, *_: object) -> None:
-        self._interrupts.take_down()
-
-
-class SkipJob(BaseException):
-    """Leaves out what is left of a job; no Exception, so that a job's own code lets it pass.
-
-    Attributes:
-        reason: Why.
-        recorded: Whether a record tells of it already.
-    """
-
-    def __init__(self, reason: str, *, recorded: bool = False) -> None:
-        self.reason = reason
-        self.recorded = recorded
-        super().__init__(reason)
+        self._interrupts.release()

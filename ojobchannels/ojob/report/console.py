@@ -1,15 +1,16 @@
-"""Where a run tells what happens: a terminal or a pipe, as lines for people or for programs."""
+"""The output of a run: lines of text for people, or of JSON for programs."""
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import Final, TextIO
 
+from ojobchannels.host.terminal import has_colours
 from ojobchannels.ojob.report.events import Event, Kind, Level, Sink, ended, now
 from ojobchannels.ojob.report.outcomes import Outcome
 
@@ -19,14 +20,14 @@ _COLOURS: Final[dict[Kind, str]] = {
     "skipped": "33",
     "depsfail": "33",
 }
-_OF_LEVELS: Final[dict[Level, str]] = {"warn": "33", "error": "31"}
+_LEVEL_COLOURS: Final[dict[Level, str]] = {"warn": "33", "error": "31"}
 
 
 class Output:
-    """Tells each of its sinks: by default the console, in lines for people.
+    """Sends the events of a run to sinks; the default sink is the console.
 
-    Override `log`, `started` and `ended` to tell it in another way; they are called by several
-    threads, and what they raise fails the job that they were to tell of.
+    To report events in another way, override `log`, `started` and `ended`. They are called by
+    several threads; an exception that they raise fails the job whose event they report.
     """
 
     def __init__(self, *sinks: Sink) -> None:
@@ -36,7 +37,7 @@ class Output:
 
     @contextmanager
     def with_sink(self, sink: Sink, replace: bool = False) -> Iterator[None]:
-        """Tells one more for a while, or `instead` of the others, and closes it."""
+        """Add a sink, or `replace` the others, within the block; close it at the end."""
         try:
             with self.with_sinks(*(() if replace else self._sinks), sink):
                 yield
@@ -45,7 +46,7 @@ class Output:
 
     @contextmanager
     def with_sinks(self, *sinks: Sink) -> Iterator[None]:
-        """Tells these alone for a while; without any, nobody."""
+        """Send events only to these sinks within the block."""
         with self._lock:
             before, self._sinks = self._sinks, sinks
         try:
@@ -56,7 +57,7 @@ class Output:
 
     @contextmanager
     def with_run_id(self, id: str | None) -> Iterator[None]:
-        """Has all that is told for a while carry what a file calls its run, if it does."""
+        """Mark the events within the block with the `id` of a job file, if it has one."""
         with self._lock:
             before, self._id = self._id, id or self._id
         try:
@@ -66,16 +67,16 @@ class Output:
                 self._id = before
 
     def log(self, job: str, level: Level, text: str) -> None:
-        """Tells what a job says."""
+        """Report a log line of a job."""
         self._emit(Event(now(), job, "log", level, text))
 
-    def started(self, job: str, place: str = "") -> None:
-        """Tells that a job starts, and which call: its place in the todo, or what it manages."""
-        text = f"started ({place})" if place else "started"
+    def started(self, job: str, which: str = "") -> None:
+        """Report that a job starts, and which call it is, such as ``3 of 12``."""
+        text = f"started ({which})" if which else "started"
         self._emit(Event(now(), job, "started", "info", text))
 
     def ended(self, outcome: Outcome) -> None:
-        """Tells what became of a job."""
+        """Report how a job ended."""
         self._emit(ended(outcome))
 
     def _emit(self, event: Event) -> None:
@@ -86,42 +87,43 @@ class Output:
 
 
 class Console(Sink):
-    """Writes ``HH:MM:SS | job | text``: errors to stderr, all else to stdout.
+    """Writes ``HH:MM:SS | job | text``, in local time: errors to stderr, the rest to stdout.
 
-    Work does not hang on its audience: a line that cannot be written is dropped. On a terminal, how
-    a job ended is coloured, unless ``NO_COLOR`` is set.
+    Where the stream is not a terminal, as in mail of cron, lines have the date and the UTC offset
+    too. A line that cannot be written is dropped, so that jobs work without a reader. Colours show
+    on a terminal how a job ended, unless ``NO_COLOR`` is set.
     """
 
     def emit(self, event: Event) -> None:
-        """Writes each line of the text as one of its own."""
-        put("", sys.stdout)  # what a job itself has printed comes first
+        """Write an event, with a time before each line of its text."""
+        put("", sys.stdout)  # flushes what the job itself has printed
         stream = sys.stderr if event.level == "error" else sys.stdout
-        colour = _COLOURS.get(event.kind) or _OF_LEVELS.get(event.level)
-        paint = f"\x1b[{colour}m{{}}\x1b[0m" if colour and _coloured(stream) else "{}"
-        head = f"{event.at:%H:%M:%S} | {event.job} | "
+        colour = _COLOURS.get(event.kind) or _LEVEL_COLOURS.get(event.level)
+        paint = f"\x1b[{colour}m{{}}\x1b[0m" if colour and has_colours(stream) else "{}"
+        head = f"{_time(event.at, stream)} | {event.job} | "
         lines = (head + paint.format(line) for line in event.message.splitlines() or [""])
         put("".join(f"{line}\n" for line in lines), stream)
 
     def close(self) -> None:
-        """Leaves the streams open; they are the process's own."""
+        """Leave the streams open; they belong to the process."""
 
 
 class JsonLines(Sink):
-    """Writes each event as a JSON object on a line of its own to a stream."""
+    """Writes each event to a stream as a line with a JSON object."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def emit(self, event: Event) -> None:
-        """Writes one line."""
+        """Write one line."""
         put(json.dumps(event.document()) + "\n", self._stream)
 
     def close(self) -> None:
-        """Leaves the stream open; it is the caller's."""
+        """Leave the stream open; it belongs to the caller."""
 
 
 def put(text: str, stream: TextIO | None) -> None:
-    """Writes to a stream that may be full, closed, or without a reader."""
+    """Write to a stream; drop the text if it is full, closed, or without a reader."""
     if stream is None:
         return
     encoding = stream.encoding or "utf-8"
@@ -130,9 +132,8 @@ def put(text: str, stream: TextIO | None) -> None:
         stream.flush()
 
 
-def _coloured(stream: TextIO | None) -> bool:
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or stream is None:
-        return False
-    with suppress(ValueError):
-        return stream.isatty()
-    return False
+def _time(at: datetime, stream: TextIO | None) -> str:
+    with suppress(ValueError):  # it is closed
+        if stream is not None and stream.isatty():
+            return f"{at:%H:%M:%S}"
+    return at.isoformat(sep=" ", timespec="seconds")

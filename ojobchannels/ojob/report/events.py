@@ -1,30 +1,35 @@
-"""What a run tells of: lines of its jobs, their starts and their ends."""
+"""The events of a run: log lines of its jobs, their starts and their ends."""
 
 from __future__ import annotations
 
+import sysconfig
 import traceback
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
+from ojobchannels.host.clock import utc
 from ojobchannels.ojob.report.outcomes import Outcome, Status, describe
 
 Level: TypeAlias = Literal["info", "warn", "error"]
 Kind: TypeAlias = Literal["log", "started"] | Status
 
+_LIBRARIES: Final = tuple(
+    sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")
+)
 _PREFIX: Final[dict[Level, str]] = {"info": "", "warn": "warning: ", "error": "error: "}
 
 
 class Event(NamedTuple):
-    """One thing that happened.
+    """One event of a job.
 
     Attributes:
-        at: When, in the local zone.
-        job: Of which job.
-        kind: A ``log`` line of its own, its start, or how it ended.
-        level: How much it matters.
-        text: What to tell a person; several lines for an error.
+        at: The time, in the local time zone.
+        job: The name of the job.
+        kind: ``log``, ``started``, or the status with which the job ended.
+        level: ``info``, ``warn`` or ``error``.
+        text: The text for people; several lines for an error.
         outcome: How the job ended, for an end.
-        id: What the file calls its run, if it does.
+        id: The `id` of the job file, if it has one.
     """
 
     at: datetime
@@ -37,42 +42,42 @@ class Event(NamedTuple):
 
     @property
     def message(self) -> str:
-        """The text with its level in words."""
+        """The text, with a prefix for the level of a log line."""
         return _PREFIX[self.level] + self.text if self.kind == "log" else self.text
 
     def document(self) -> dict[str, Any]:
-        """Returns the event as programs want it."""
-        found: dict[str, Any] = {
-            "time": self.at.isoformat(timespec="milliseconds"),
+        """Return the event as a JSON document, with the time in UTC."""
+        document: dict[str, Any] = {
+            "time": utc(self.at),
             "job": self.job,
             "event": self.kind,
             "level": self.level,
             "text": self.text,
         }
         if self.id is not None:
-            found["id"] = self.id
+            document["id"] = self.id
         if self.outcome is not None:
-            found |= _of_the_end(self.outcome)
-        return found
+            document |= _ending(self.outcome)
+        return document
 
 
 class Sink(Protocol):
-    """Somebody who is told, one event after the other."""
+    """Receives events, one after the other."""
 
     def emit(self, event: Event) -> None:
-        """Takes an event; it must not raise."""
+        """Process an event; it must not raise."""
 
     def close(self) -> None:
-        """Ends it, when nothing more is told."""
+        """Release what the sink holds; no event follows."""
 
 
 def now() -> datetime:
-    """Returns the time in the local zone."""
+    """Return the present time in the local time zone."""
     return datetime.now().astimezone()
 
 
 def ended(outcome: Outcome) -> Event:
-    """Returns the event of a job's end."""
+    """Return the event of the end of a job."""
     took = f"{outcome.seconds:.2f} s"
     names = ", ".join(name for name in outcome.run_names if name != outcome.job)
     managed = f" ({names})" if names else ""
@@ -86,20 +91,20 @@ def ended(outcome: Outcome) -> Event:
     return Event(now(), outcome.job, outcome.status, level, texts[outcome.status], outcome)
 
 
-def _of_the_end(outcome: Outcome) -> dict[str, Any]:
-    found: dict[str, Any] = {"seconds": round(outcome.seconds, 6), "launched": outcome.launched}
+def _ending(outcome: Outcome) -> dict[str, Any]:
+    document: dict[str, Any] = {"seconds": round(outcome.seconds, 6), "launched": outcome.launched}
     if outcome.run_ids:
         pairs = zip(outcome.run_names, outcome.run_ids, strict=True)
-        found["runs"] = [{"name": name, "id": run_id} for name, run_id in pairs]
+        document["runs"] = [{"name": name, "id": run_id} for name, run_id in pairs]
     if outcome.reason is not None:
-        found["reason"] = outcome.reason
+        document["reason"] = outcome.reason
     if outcome.error is not None:
-        found["error"] = {
+        document["error"] = {
             "type": type(outcome.error).__name__,
             "message": str(outcome.error),
-            "trace": _trace(outcome.error),
+            "trace": "".join(traceback.format_tb(outcome.error.__traceback__)).rstrip(),
         }
-    return found
+    return document
 
 
 def _failure(outcome: Outcome) -> str:
@@ -109,4 +114,7 @@ def _failure(outcome: Outcome) -> str:
 
 
 def _trace(error: BaseException) -> str:
-    return "".join(traceback.format_tb(error.__traceback__)).rstrip()
+    """Return the frames of a traceback that are not in installed libraries, with their lines."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
+    return "".join(traceback.format_list(own)).rstrip()

@@ -140,7 +140,7 @@ class LogFile(Sink):
     def _complain(self, error: OSError) -> None:
         if not self._failed:
             self._failed = True
-            put(f"ojob: lines are lost: {_unavailable(self._path, error)}\n", sys.stderr)
+            put(f"ojob: log lines are lost: {_unavailable(self._path, error)}\n", sys.stderr)
 
 
 def tidy(files: LogFiles, present: Path) -> None:

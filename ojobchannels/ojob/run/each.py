@@ -1,60 +1,57 @@
-"""``each(args)``: has the body of a job call the jobs under its `each` side by side."""
+"""``each(args)``: the code of a job calls the jobs listed under its `each`, in parallel."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ojobchannels.errors import JobMisuse
 from ojobchannels.manager.launcher import SIGNAL_POLL_SECONDS
-
-if TYPE_CHECKING:
-    from ojobchannels.ojob.load.job_file import Job
-    from ojobchannels.ojob.run.job_steps import Steps
+from ojobchannels.ojob.load.job_file import Job
+from ojobchannels.ojob.run.job_context import JobContext
 
 
-class Each:
-    """The calls of ``each`` of one block of code, which is over when all of them are.
+class EachCalls:
+    """The calls of ``each`` in one block of code, which ends when all of them have ended.
 
-    Entered around the block. Threads are begun by the first call.
+    Entered around the block. The first call starts the threads.
     """
 
-    def __init__(self, steps: Steps, job: Job) -> None:
-        self._steps = steps
+    def __init__(self, context: JobContext, job: Job) -> None:
+        self._context = context
         self._job = job
         self._pool: ThreadPoolExecutor | None = None
         self._calls: list[Future[Any]] = []
 
     def __call__(self, args: Mapping[str, Any] | None = None, name: str | None = None) -> None:
-        """Has the jobs under `each`, or the one named, run with these args.
+        """Start the jobs under `each`, or only the job `name` of them, with these args.
 
         Raises:
-            JobMisuse: The job has no `each`, or `name` does not stand there.
+            JobMisuse: The job has no `each`, or `name` is not listed there.
         """
         job = self._job
         if not job.each:
-            advice = "name the jobs below it, as in `each: [Work]`"
-            raise JobMisuse(job.name, "it calls each(), but has no `each`", advice)
+            reason = "each() was called, but the job has no `each`"
+            raise JobMisuse(job.name, reason, "list the jobs to call, as in `each: [Work]`")
         if name is not None and name not in job.each:
-            reason = f"it calls each() for {name!r}, which does not stand under its `each`"
+            reason = f"each() was called for {name!r}, which is not listed under `each`"
             raise JobMisuse(job.name, reason, f"add it to {', '.join(job.each)}")
         if self._pool is None:
-            threads = job.each_threads or self._steps.session.file.threads
+            threads = job.each_threads or self._context.session.file.threads
             self._pool = ThreadPoolExecutor(threads, "ojobchannels-each")
-        for one in job.each if name is None else (name,):
-            call = self._steps.session.call
-            self._calls.append(self._pool.submit(call, self._steps, one, dict(args or {})))
+        for other in job.each if name is None else (name,):
+            self._calls.append(self._pool.submit(self._context.call, other, dict(args or {})))
 
-    def __enter__(self) -> Each:
+    def __enter__(self) -> EachCalls:
         return self
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
-        at: TracebackType | None,
+        traceback: TracebackType | None,
     ) -> None:
         if self._pool is None:
             return
@@ -67,10 +64,10 @@ class Each:
         finally:
             self._pool.shutdown(cancel_futures=True)
         if error is None:
-            self._raise_the_first()
+            self._raise_first_error()
 
-    def _raise_the_first(self) -> None:
-        errors = [found for call in self._calls if (found := call.exception()) is not None]
+    def _raise_first_error(self) -> None:
+        errors = [error for call in self._calls if (error := call.exception()) is not None]
         if len(errors) > 1:
             errors[0].add_note(f"{len(errors)} of the {len(self._calls)} calls of each() failed")
         if errors:

@@ -1,39 +1,40 @@
-"""What the jobs of the pack oJobDirector.yaml stand on."""
+"""The executions that jobs of one run have begun with the pack oJobDirector.yaml."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ojobchannels.channels.lease import Lease
 
-if TYPE_CHECKING:
-    from ojobchannels.ojob.run.job_steps import Steps
 
+class Executions:
+    """The executions that have begun in one run of a job file and have not ended.
 
-class Directing:
-    """The director of one run of a job file, and the executions that have begun there."""
+    Attributes:
+        stamp: The fields that mark the director's entries in its channel.
+    """
 
     def __init__(self) -> None:
         self.stamp: Mapping[str, Any] = {"type": "director"}
-        self._begun: dict[tuple[str, str], tuple[Lease, Steps]] = {}
+        self._leases: dict[tuple[str, str], tuple[Lease, object]] = {}
         self._lock = threading.Lock()
 
-    def begin(self, which: tuple[str, str], lease: Lease, by: Steps) -> None:
-        """Takes note of an execution."""
+    def begin(self, key: tuple[str, str], lease: Lease, owner: object) -> None:
+        """Register the execution of a (job name, job UUID) by the job call `owner`."""
         with self._lock:
-            self._begun[which] = lease, by
+            self._leases[key] = lease, owner
 
-    def end(self, which: tuple[str, str]) -> Lease | None:
-        """Takes an execution out, and returns its lease."""
+    def end(self, key: tuple[str, str]) -> Lease | None:
+        """Remove an execution; return its lease, or None if it has not begun here."""
         with self._lock:
-            return self._begun.pop(which, (None, None))[0]
+            return self._leases.pop(key, (None, None))[0]
 
-    def give_up(self, by: Steps) -> None:
-        """Lets others begin what a call has begun and not ended."""
+    def abandon(self, owner: object) -> None:
+        """Release the executions that a job call has begun and not ended."""
         with self._lock:
-            left = [which for which, (_, steps) in self._begun.items() if steps is by]
-            leases = [self._begun.pop(which)[0] for which in left]
+            keys = [key for key, (_, other) in self._leases.items() if other is owner]
+            leases = [self._leases.pop(key)[0] for key in keys]
         for lease in leases:
             lease.give_up()

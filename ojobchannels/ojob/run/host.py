@@ -1,139 +1,139 @@
-"""The names that the code of a job has at hand, besides ``args``."""
+"""The names that the code of a job can use, besides ``args``."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.errors import InvalidJobArgs, JobMisuse, JobTimeout
 from ojobchannels.manager import Launch
 from ojobchannels.ojob.languages import Level
-from ojobchannels.ojob.run.each import Each
-from ojobchannels.ojob.run.managed_runs import documents
-
-if TYPE_CHECKING:
-    from ojobchannels.ojob.load.job_file import Job
-    from ojobchannels.ojob.run.job_steps import Steps
+from ojobchannels.ojob.load.job_file import Job
+from ojobchannels.ojob.run.each import EachCalls
+from ojobchannels.ojob.run.job_context import JobContext
+from ojobchannels.ojob.run.managed_runs import json_args
+from ojobchannels.ojob.skip_job import SkipJob
 
 
 class JobHost:
-    """What a block of code may ask of its job, while it runs; a `ojobchannels.Host`.
+    """What a block of code may do while it runs; a `ojobchannels.Host`.
 
     Attributes:
         job: The name of the job.
-        phase: The step that it is at.
+        phase: The current step.
         args: The args, which the code may replace.
         error: Why the job failed, for code under `catch`.
-        bridges: What else the Python of a bundled pack has at hand.
-        each: Calls the jobs under the `each` of the code's job side by side.
+        bridges: What else the Python code of a bundled pack can use, by name.
+        each: Calls the jobs under the `each` of the code's job.
         builtins: The builtins of Python, whose `import` finds the modules of the file.
     """
 
-    def __init__(self, steps: Steps, part: Job, bridges: Mapping[str, Any]) -> None:
-        self._steps = steps
-        self.job = steps.job.name
-        self.phase = steps.phase
-        self.args = steps.args.values
-        self.error = steps.error
-        self.bridges = bridges
-        self.each = Each(steps, part)
-        self.builtins = steps.session.modules.builtins
+    def __init__(self, context: JobContext, part: Job) -> None:
+        self._context = context
+        self.job = context.job.name
+        self.phase = context.phase
+        self.args = context.args.values
+        self.error = context.error
+        bridges = context.session.bridges if part.bundled else {}
+        self.bridges: Mapping[str, Any] = {name: make(context) for name, make in bridges.items()}
+        self.each = EachCalls(context, part)
+        self.builtins = context.session.modules.builtins
         self._began = time.monotonic()
 
     def helpers(self) -> dict[str, Any]:
-        """Returns the values of `ojobchannels.ojob.code.python.HELPERS`."""
+        """Return the values of `ojobchannels.ojob.code.python.HELPERS`."""
         return {
             "channel": self.channel,
             "each": self.each,
             "error": self.error,
             "job": self.run,
             "launch": self.launch,
-            "log": self.log,
-            "log_err": self.log_err,
-            "log_warn": self.log_warn,
+            "log": self._logger("info"),
+            "log_err": self._logger("error"),
+            "log_warn": self._logger("warn"),
             "skip": self.skip,
             "state": self.state,
         }
 
+    def log(self, level: Level, text: str) -> None:
+        """Report a line of the job."""
+        self._context.log(level, text)
+
     def tell(self, level: Level, text: str) -> None:
-        """Has the run tell something."""
-        self._steps.log(level, text)
+        """Report a line of the job, under the name that `log` had in version 0.1."""
+        message = "Host.tell is now Host.log; the old name goes with version 0.3"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        self.log(level, text)
+
+    def _logger(self, level: Level) -> Callable[..., None]:
+        return partial(self._log_words, level)
+
+    def _log_words(self, level: Level, *words: object) -> None:
+        self.log(level, " ".join(map(str, words)))
 
     def print(self, text: str) -> None:
-        """Writes a line to standard output, as `print` does."""
+        """Write a line to standard output, as `print` does."""
         print(text)  # noqa: T201  the code of a job asks for it
 
-    def log(self, *words: object) -> None:
-        """Tells something."""
-        self.tell("info", " ".join(map(str, words)))
-
-    def log_warn(self, *words: object) -> None:
-        """Warns of something."""
-        self.tell("warn", " ".join(map(str, words)))
-
-    def log_err(self, *words: object) -> None:
-        """Tells of an error."""
-        self.tell("error", " ".join(map(str, words)))
-
     def channel(self, name: str, config: Any = None) -> Channel:
-        """Returns a channel of the manager, or one that is opened by its name and configuration."""
-        return self._steps.session.channel(self._steps.job.name, name, config)
+        """Return a channel of the manager, or open one by its name and configuration."""
+        return self._context.session.channel(self._context.job.name, name, config)
 
     def run(self, name: str, args: Mapping[str, Any] | None = None) -> Any:
-        """Runs a job, now; returns what it returns, or its args, or None if it was skipped."""
-        return self._steps.session.call(self._steps, name, self._checked(name, args))
+        """Run a job now; return its result, or its args, or None if it was skipped."""
+        return self._context.call(name, self._checked(name, args))
 
     def launch(self, name: str, args: Mapping[str, Any] | None = None) -> Launch:
-        """Has a job run on the pool, and returns a handle at once."""
-        return self._steps.session.launch(self._steps, name, self._checked(name, args))
+        """Run a job on the pool, and return a handle at once."""
+        return self._context.launch_job(name, self._checked(name, args))
 
-    def skip(self, reason: str = "for no given reason") -> None:
-        """Leaves out the body and the `to` of the job."""
-        from ojobchannels.ojob.process.interrupts import SkipJob
-
+    def skip(self, reason: str = "no reason given") -> None:
+        """Skip the body and the `to` of the job."""
         if self.phase == "from":
             raise SkipJob(str(reason))
-        advice = "call it in a `from`; a body ends with `return`"
-        raise JobMisuse(self._steps.job.name, "it called skip() too late", advice)
+        advice = "call it in a `from`; end a body with `return`"
+        raise JobMisuse(self.job, "skip() was called outside a `from`", advice)
 
     def state(self, new: object = None) -> str:
-        """Returns the state of the run, by which `when` decides; with a name, that is the next."""
+        """Return the state of the run, by which `when` decides; change it to `new` first."""
         if new is None or (isinstance(new, str) and new):
-            return self._steps.session.state.now(new)
-        reason = f"it called state() with {new!r}, which is no name"
-        raise JobMisuse(self._steps.job.name, reason, "name a state by a text")
+            return self._context.session.state.now(new)
+        reason = f"state() was called with {new!r}, which is not a name"
+        raise JobMisuse(self.job, reason, "pass a non-empty string")
 
     def documents(self) -> dict[str, Any]:
-        """Returns the args as JSON, with the `repr` of what is none."""
-        return documents(self.args)
+        """Return the args as JSON, with the `repr` of a value that is not JSON."""
+        return json_args(self.args)
 
     def remaining(self) -> float | None:
-        """Returns the seconds after which code of another language is ended; None for no limit.
+        """Return the seconds after which code of another language is ended; None for no limit.
 
-        Code under `catch` gets the same time anew.
+        Code under `catch` gets the full time again.
         """
-        limit = self._steps.runs.limit()
+        limit = self._context.runs.earliest_limit()
         if limit is None:
             return None
         due = self._began + limit.seconds if self.phase == "catch" else limit.due
         return max(due - time.monotonic(), 0)
 
     def overdue(self) -> JobTimeout:
-        """Returns the error for code that was ended."""
-        limit = self._steps.runs.limit()
+        """Return the error for code that was ended by its timeout."""
+        limit = self._context.runs.earliest_limit()
         return JobTimeout(self.job, limit.seconds if limit else 0)
 
     def descriptors(self) -> list[int]:
-        """Returns file descriptors that keep the job's locks while a child has them open."""
-        leases = [*self._steps.leases, *(run.lease for run in self._steps.runs.open())]
-        return [one for lease in leases for one in lease.share()]
+        """Return file descriptors that keep the job's locks while a child has them open."""
+        leases = [*self._context.leases, *(run.lease for run in self._context.runs.open())]
+        return [descriptor for lease in leases for descriptor in lease.share()]
 
     def _checked(self, name: str, args: object) -> Mapping[str, Any]:
         if args is None:
             return {}
         if isinstance(args, Mapping) and all(isinstance(key, str) for key in args):
             return args
-        where = f"job {self._steps.job.name!r}, calling {name!r}"
-        raise InvalidJobArgs(where, f"{args!r} is no map of args", "give a dict with text as keys")
+        where = f"job {self.job!r}, calling {name!r}"
+        raise InvalidJobArgs(where, f"{args!r} is not a map of args", "pass a dict with text keys")

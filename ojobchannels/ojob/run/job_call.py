@@ -1,42 +1,68 @@
-"""One call of a job from its start to its end: what it does when it fails, and what it leaves."""
+"""One call of a job from its start to its end: its outcome, its error handlers, its open runs."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Literal
 
 from ojobchannels.errors import ChannelError, FireTimeTaken, InvalidJobArgs, JobMisuse
-from ojobchannels.ojob.args.layers import CallArgs
+from ojobchannels.manager import Launch
+from ojobchannels.ojob.args.layers import CallArgs, Layer
 from ojobchannels.ojob.args.templates import copied
 from ojobchannels.ojob.code.python import Block
 from ojobchannels.ojob.load.job_file import Job
 from ojobchannels.ojob.load.manager_jobs import END, START
-from ojobchannels.ojob.process.interrupts import SkipJob
 from ojobchannels.ojob.report.outcomes import Outcome, Status, describe, without_our_frames
-from ojobchannels.ojob.run.job_locks import Alone
-from ojobchannels.ojob.run.job_steps import Steps, parts
-from ojobchannels.ojob.run.managed_runs import for_the_record
+from ojobchannels.ojob.run.job_locks import JobLocks
+from ojobchannels.ojob.run.job_steps import JobSteps, parts
+from ojobchannels.ojob.run.managed_runs import record_args
+from ojobchannels.ojob.skip_job import SkipJob
 
 
-class Flow(Steps):
+class CallableJob(JobSteps):
+    """A job whose code can call and launch other jobs."""
+
+    def call(self, name: str, args: Mapping[str, Any]) -> Any:
+        """Run another job now, and return its result."""
+        job = self.session.find(name)
+        if job.bundled:
+            helper = CallableJob(self.session, job, [Layer(args, False)], self.launch)
+            helper.caller, helper.runs, helper.error = self.caller, self.runs, self.error
+            helper.leases = self.leases
+            helper.run_steps()
+            return helper.result
+        call = JobCall(self.session, job, [self.session.command_line, Layer(args, False)])
+        outcome = call.run()
+        if outcome.error is not None:
+            raise outcome.error
+        return call.result if outcome.status == "completed" else None
+
+    def launch_job(self, name: str, args: Mapping[str, Any]) -> Launch:
+        """Run another job on the pool, and return a handle at once."""
+        session = self.session
+        call = JobCall(session, session.find(name), [session.command_line, Layer(args, False)])
+        with session.interrupts.shield():
+            return session.launches.submit(self, call, session.file.deps_of(name))
+
+
+class JobCall(CallableJob):
     """One call of a job.
 
-    A run that is still open at the end of the call is closed there, because a lock that nobody is
-    going to release would keep everybody else out: as failed, or as skipped if the rest of the job
-    was.
+    A run that is still open at the end of the call is ended then, as failed, or as skipped if the
+    rest of the job was: a lock that nothing releases would keep every other run out.
 
     Attributes:
-        outcome: What became of it, once it is over.
-        number: Which call of the todo it is.
-        place: The same in words, where somebody wants to see how far a long todo is.
+        outcome: The outcome, once the call has ended.
+        number: The number of the call in the todo.
+        position: The same as text, where a long todo shows its progress.
     """
 
     outcome: Outcome | None = None
     number = 0
-    place = ""
+    position = ""
     _began: float | None = None
 
     def __str__(self) -> str:
@@ -44,7 +70,7 @@ class Flow(Steps):
         return f"{self.job.name!r} ({locks})" if locks else repr(self.job.name)
 
     def run(self) -> Outcome:
-        """Runs the job, and tells what became of it.
+        """Run the job, and report its outcome.
 
         Raises:
             KeyboardInterrupt: It was interrupted; its runs are recorded as failed.
@@ -52,35 +78,35 @@ class Flow(Steps):
         skip: SkipJob | None = None
         try:
             with self.runs:
-                skip = self._work()
+                skip = self._run_with_locks()
         finally:
             with self.session.interrupts.shield():
-                self._settle(skip)
+                self._close_runs(skip)
                 status: Status = "failed" if self.error else "skipped" if skip else "completed"
                 reason = skip.reason if skip else None
                 seconds = time.monotonic() - self._began if self._began else 0
-                outcome = self._tell(status, reason, seconds)
+                outcome = self._report(status, reason, seconds)
         if isinstance(self.error, KeyboardInterrupt):
             raise self.error
         return outcome
 
     def fail(self, error: Exception) -> Outcome:
-        """Tells that the job cannot even be begun."""
+        """Report that the job could not even start."""
         self.error = without_our_frames(error)
-        return self._tell("failed", None, 0)
+        return self._report("failed", None, 0)
 
-    def call_off(self, status: Literal["skipped", "depsfail"], reason: str) -> Outcome:
-        """Tells that the job does not run, in the records too if it is a managed one."""
+    def cancel(self, status: Literal["skipped", "depsfail"], reason: str) -> Outcome:
+        """Report that the job does not run, in a run record too if it is a managed job."""
         self.record_not_run(status, reason)
-        return self._tell(status, reason, 0)
+        return self._report(status, reason, 0)
 
-    def _work(self) -> SkipJob | None:
+    def _run_with_locks(self) -> SkipJob | None:
         try:
-            with Alone(self):
-                return self._steps()
+            with JobLocks(self):
+                return self._run_and_catch()
         except SkipJob as skip:
             return skip
-        except BaseException as error:  # its lock cannot be had, or was lost
+        except BaseException as error:  # a lock could not be acquired, or was lost
             if self.error is None:
                 self._failed(error)
             elif isinstance(error, KeyboardInterrupt):
@@ -89,31 +115,31 @@ class Flow(Steps):
                 self._note(describe(error))
         return None
 
-    def _steps(self) -> SkipJob | None:
+    def _run_and_catch(self) -> SkipJob | None:
         self._began = time.monotonic()
         try:
             if not self.job.quiet:
-                self.session.output.started(self.job.name, self.place or self._which())
-            self.perform()
+                self.session.output.started(self.job.name, self.position or self._run_name())
+            self.run_steps()
         except SkipJob as skip:
             return skip
         except BaseException as error:  # noqa: BLE001  whatever the code raises fails its job
             self._failed(error)
         return None
 
-    def _which(self) -> str:
-        """Returns what tells a launched call from others of its job, if it is a managed one."""
+    def _run_name(self) -> str:
+        """Return the name of a launched call's managed run, if it differs from the job's."""
         with suppress(InvalidJobArgs):
-            managed = self.managed() if self.launch is not None else None
+            managed = self.managed_run() if self.launch is not None else None
             return managed[0] if managed and managed[0] != self.job.name else ""
         return ""
 
     def _failed(self, error: BaseException) -> None:
         self.error = without_our_frames(error)
         if self.phase != "args" and not isinstance(error, KeyboardInterrupt):
-            self._catch()
+            self._run_handlers()
 
-    def _catch(self) -> None:
+    def _run_handlers(self) -> None:
         self.phase = "catch"
         for name in self.job.catch:
             self._handle(self.session.jobs[name])
@@ -126,17 +152,17 @@ class Flow(Steps):
                 self.execute(handler, self.job)
                 return
             for part in parts(self.session.jobs, handler, self.args):
-                self.take(part)
+                self.run_step(part)
         except KeyboardInterrupt:
             raise
-        except BaseException as trouble:  # noqa: BLE001  the job's own error is the one that counts
-            self._note(f"its catch failed too: {describe(without_our_frames(trouble))}")
+        except BaseException as error:  # noqa: BLE001  the job's own error is the one that counts
+            self._note(f"its `catch` failed too: {describe(without_our_frames(error))}")
 
-    def _settle(self, skip: SkipJob | None) -> None:
-        self.session.directing.give_up(self)
+    def _close_runs(self, skip: SkipJob | None) -> None:
+        self.session.executions.abandon(self)
         for run in self.runs.open():
             if skip is None and self.error is None:
-                reason = f"it is over, but nobody ended its run {run.name!r}"
+                reason = f"the job ended without ending its run {run.name!r}"
                 advice = f"put {END!r} under `to`, or call it when the work is done"
                 self.error = JobMisuse(self.job.name, reason, advice)
             try:
@@ -144,22 +170,22 @@ class Flow(Steps):
                     run.fail(self.error)
                 elif skip is not None:
                     run.skip(skip.reason)
-            except Exception as trouble:  # noqa: BLE001  an extension may raise anything
-                run.give_up(trouble)
-                notes = "".join(f"; {note}" for note in getattr(trouble, "__notes__", ()))
-                self._note(f"its run {run.name!r} could not be ended: {trouble}{notes}")
+            except Exception as error:  # noqa: BLE001  an extension may raise anything
+                run.give_up(error)
+                notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+                self._note(f"run {run.name!r} could not be ended: {error}{notes}")
         if skip is not None and not skip.recorded and not self.runs.started:
             self.record_not_run("skipped", skip.reason)
 
-    def _note(self, trouble: str) -> None:
-        """Tells of trouble beside the error, with it if there is one."""
+    def _note(self, text: str) -> None:
+        """Add a note to the job's error; without one, log it as an error."""
         if self.error is None:
-            self.log("error", trouble)
+            self.log("error", text)
         else:
-            self.error.add_note(trouble)
+            self.error.add_note(text)
 
-    def managed(self) -> tuple[str, dict[str, Any]] | None:
-        """Returns the name and the args of the managed run that this call would start, if any.
+    def managed_run(self) -> tuple[str, dict[str, Any]] | None:
+        """Return the name and the args of the managed run that this call starts, if any.
 
         Raises:
             InvalidJobArgs: A template cannot be rendered.
@@ -181,33 +207,33 @@ class Flow(Steps):
         reason: str,
         raising: tuple[type[ChannelError], ...] = (),
     ) -> bool:
-        """Writes the record of a managed run that does not come about.
+        """Write the record of a managed run that does not start.
 
         Args:
-            status: What became of it.
-            reason: Why.
-            raising: The trouble with writing it that is raised; other trouble is told.
+            status: Its status.
+            reason: Why it does not start.
+            raising: The errors of writing that are raised; others are logged as warnings.
 
         Returns:
-            Whether this is for us to tell: not if another process has taken the fire time.
+            Whether this process should report it: not if another one has taken the fire time.
         """
-        manager = self.session.managing.manager
+        manager = self.session.binding.manager
         try:
-            managed = self.managed() if manager else None
+            managed = self.managed_run() if manager else None
             if manager is not None and managed is not None:
                 name, args = managed
                 manager.record_not_run(
-                    name, status, reason, for_the_record(args), fire_time=self.fire_time
+                    name, status, reason, record_args(args), fire_time=self.fire_time
                 )
         except FireTimeTaken:
             return False
-        except ChannelError as trouble:
-            if isinstance(trouble, raising):
+        except ChannelError as error:
+            if isinstance(error, raising):
                 raise
-            self.log("warn", f"no record is written: {trouble}")
+            self.log("warn", f"no record was written: {error}")
         return True
 
-    def _tell(self, status: Status, reason: str | None, seconds: float) -> Outcome:
+    def _report(self, status: Status, reason: str | None, seconds: float) -> Outcome:
         self.outcome = Outcome(
             job=self.job.name,
             status=status,
@@ -223,9 +249,9 @@ class Flow(Steps):
         return self.outcome
 
 
-def listed(flows: Iterable[Flow]) -> str:
-    """Names calls of jobs, each with the locks that it holds; like ones once, and how many."""
-    counted = Counter(map(str, flows))
+def describe_calls(calls: Iterable[object]) -> str:
+    """Return the names of job calls, each with its locks; equal ones once, with their number."""
+    counted = Counter(map(str, calls))
     return ", ".join(
-        f"{one} ({times} times)" if times > 1 else one for one, times in counted.items()
+        f"{name} ({count} times)" if count > 1 else name for name, count in counted.items()
     )

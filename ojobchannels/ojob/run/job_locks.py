@@ -1,4 +1,4 @@
-"""Has a call of a job wait for what it must have to itself, and hold that while it works."""
+"""Acquire and hold the locks of one job call: `typeArgs.single` and `typeArgs.lock`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from contextvars import ContextVar
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
@@ -15,106 +15,105 @@ from ojobchannels.errors import InvalidJobArgs, JobMisuse, LockBusy, describe_ho
 from ojobchannels.manager.pool import release_slot
 from ojobchannels.ojob.args.templates import render
 from ojobchannels.ojob.load.lock_spec import TURNS
-from ojobchannels.ojob.process.interrupts import SkipJob
+from ojobchannels.ojob.run.job_context import JobContext
+from ojobchannels.ojob.run.launches import INTERRUPTED
+from ojobchannels.ojob.skip_job import SkipJob
 
-if TYPE_CHECKING:
-    from ojobchannels.ojob.run.job_call import Flow
-
-INTERRUPTED: Final = "the run was interrupted before it began"
-_TTL: Final = 60.0
-_PATIENCE: Final = 1.0
+_TTL_SECONDS: Final = 60.0
+_WAIT_SECONDS: Final = 1.0
 
 
 class _Lock(NamedTuple):
-    """A lock, and how to tell of it."""
+    """A lock, and how messages name it."""
 
     channel: str
     name: str
-    told: str
+    label: str
 
 
-_mine: ContextVar[frozenset[_Lock]] = ContextVar("locks of the calls around this one")
+_held_around: ContextVar[frozenset[_Lock]] = ContextVar("locks of the calls around this one")
 
 
-class Alone(AbstractContextManager[None]):
-    """Surrounds the work of a call, which gets first what its job must have to itself.
+class JobLocks(AbstractContextManager[None]):
+    """Holds the locks of a job call while its block runs.
 
-    No generator: it would leave frames of `contextlib` in the tracebacks of what it raises.
+    A class, because a generator would leave frames of `contextlib` in the tracebacks of errors.
 
     Raises:
-        SkipJob: It is due at a time, and others have that; or the run is to end.
-        LockLost: It lost its lock while it worked.
-        ChannelError: There is no such lock to be had.
+        SkipJob: The call is for a fire time and a lock is held, or the run is shutting down.
+        LockLost: A lock was lost while the block ran.
+        ChannelError: A lock could not be acquired.
     """
 
-    def __init__(self, flow: Flow) -> None:
-        self._flow = flow
+    def __init__(self, context: JobContext) -> None:
+        self._context = context
         self._held = ExitStack()
-        self._around = _mine.get(frozenset())
+        self._around = _held_around.get(frozenset())
 
     def __enter__(self) -> None:
         try:
-            for lock in _locks(self._flow):
-                self._take(lock)
+            for lock in _locks(self._context):
+                self._acquire(lock)
         except BaseException:
             self.__exit__(*sys.exc_info())
             raise
 
-    def _take(self, lock: _Lock) -> None:
+    def _acquire(self, lock: _Lock) -> None:
         if lock in self._around:
-            reason = f"it would wait for ever for {lock.told}, which the job that calls it holds"
-            raise JobMisuse(self._flow.job.name, reason, "launch it, or take the lock from one")
-        lease = _lease(self._flow, lock)
+            reason = f"it would wait forever for {lock.label}, which the calling job holds"
+            advice = "launch the job, or remove the lock from one of the two jobs"
+            raise JobMisuse(self._context.job.name, reason, advice)
+        lease = _lease(self._context, lock)
         self._held.push(lease)
-        self._flow.leases.append(lease)
-        _mine.set(_mine.get(frozenset()) | {lock})
+        self._context.leases.append(lease)
+        _held_around.set(_held_around.get(frozenset()) | {lock})
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
-        at: TracebackType | None,
+        traceback: TracebackType | None,
     ) -> None:
-        _mine.set(self._around)
-        self._flow.leases.clear()
-        self._held.__exit__(kind, error, at)
+        _held_around.set(self._around)
+        self._context.leases.clear()
+        self._held.__exit__(kind, error, traceback)
 
 
-def _locks(flow: Flow) -> Iterator[_Lock]:
-    locks, job = flow.job.locks, flow.job.name
+def _locks(context: JobContext) -> Iterator[_Lock]:
+    locks, job = context.job.locks, context.job.name
     if locks is None:
         return
     if locks.single:
-        yield _Lock(TURNS, f"{flow.session.file.name}: {job}", "its turn")
+        yield _Lock(TURNS, f"{context.session.file.name}: {job}", "the `single` lock of the job")
     if locks.lock is not None:
-        flow.render_args()
+        context.render_args()
         key = "typeArgs.lock"
-        name = render({key: locks.lock}, flow.args.values, flow.job.where)[key]
+        name = render({key: locks.lock}, context.args.values, context.job.where)[key]
         if not isinstance(name, str) or not name:
-            reason = f"the name of its lock, {locks.lock!r}, becomes {name!r}"
-            raise InvalidJobArgs(f"job {job!r}", reason, "name it by a text")
+            reason = f"the lock name {locks.lock!r} becomes {name!r}"
+            raise InvalidJobArgs(f"job {job!r}", reason, "it must become a non-empty string")
         yield _Lock(locks.channel, name, f"the lock {name!r}")
 
 
-def _lease(flow: Flow, lock: _Lock) -> Lease:
-    """Takes a lock, as soon as it is free; for a call that is due at a time, only at once."""
-    channel = flow.session.opened(flow.job.name, lock.channel)
+def _lease(context: JobContext, lock: _Lock) -> Lease:
+    """Acquire a lock, waiting until it is free; a call for a fire time does not wait."""
+    channel = context.session.lock_channel(context.job.name, lock.channel)
     try:
-        return _taken(flow, lock, channel, wait=0)
+        return _acquired(context, lock, channel, wait=0)
     except LockBusy as busy:
-        held = f"{describe_holder(busy.holder)} has it"
-        if flow.fire_time is not None and not flow.patient:
-            raise SkipJob(f"it did not get {lock.told}: {held}") from busy
-        flow.log("info", f"waits for {lock.told}: {held}")
+        holder = describe_holder(busy.holder)
+        if context.fire_time is not None and not context.waits_for_lock:
+            raise SkipJob(f"{lock.label} is held by {holder}") from busy
+        context.log("info", f"waiting for {lock.label}, held by {holder}")
     while True:
         try:
             with release_slot():
-                return _taken(flow, lock, channel, wait=_PATIENCE)
+                return _acquired(context, lock, channel, wait=_WAIT_SECONDS)
         except LockBusy as busy:
-            if flow.session.stopping.is_set():
+            if context.session.stopping.is_set():
                 raise SkipJob(INTERRUPTED) from busy
 
 
-def _taken(flow: Flow, lock: _Lock, channel: Channel, wait: float) -> Lease:
-    holder = {"job": flow.job.name}
-    return channel.lock(lock.name, ttl=_TTL, wait=wait, keep_alive=True, holder=holder)
+def _acquired(context: JobContext, lock: _Lock, channel: Channel, wait: float) -> Lease:
+    holder = {"job": context.job.name}
+    return channel.lock(lock.name, ttl=_TTL_SECONDS, wait=wait, keep_alive=True, holder=holder)

@@ -1,4 +1,4 @@
-"""Jobs that other jobs launch: on a pool, each after what it depends on."""
+"""Jobs that other jobs launch: on a pool of threads, each after its dependencies."""
 
 from __future__ import annotations
 
@@ -6,174 +6,219 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 from ojobchannels.manager import Launch
 from ojobchannels.manager.launcher import DidNotRun, Launcher
-from ojobchannels.ojob.run.job_call import Flow
-from ojobchannels.ojob.run.job_locks import INTERRUPTED
-from ojobchannels.ojob.run.job_steps import Steps
+from ojobchannels.ojob.languages import Level
+from ojobchannels.ojob.load.job_file import Job
+from ojobchannels.ojob.process.interrupts import Interrupts
+from ojobchannels.ojob.report.outcomes import Outcome
+from ojobchannels.ojob.run.progress import RunProgress, dependency_reason
+from ojobchannels.ojob.triggers.timer import Scheduler
 
-if TYPE_CHECKING:
-    from ojobchannels.ojob.run.session import Session
+INTERRUPTED: Final = "the run was interrupted before this job started"
 
-_BECAME: Final = {"failed": "failed", "skipped": "was skipped", "depsfail": "did not run"}
+
+class LaunchingJob(Protocol):
+    """A job that launches others.
+
+    Attributes:
+        launches: The latest launch of each job that it has launched.
+    """
+
+    launches: dict[str, Launch]
+
+    def log(self, level: Level, text: str) -> None:
+        """Report a line of the job."""
+
+
+class LaunchedCall(Protocol):
+    """A call of a job on the pool.
+
+    Attributes:
+        job: The job.
+        launch: Its launch.
+        outcome: Its outcome, once it has ended.
+        result: What its code returned.
+    """
+
+    job: Job
+    launch: Launch | None
+    outcome: Outcome | None
+    result: Any
+
+    def run(self) -> Outcome:
+        """Run the job."""
+
+    def cancel(self, status: Literal["skipped", "depsfail"], reason: str) -> Outcome:
+        """Report that the job does not run."""
 
 
 class Launches:
-    """The jobs that were launched during a run of a job file."""
+    """The jobs that were launched during a run of a job file.
 
-    def __init__(self, session: Session, threads: int) -> None:
-        self._session = session
+    Args:
+        threads: The number of jobs that run at a time.
+        progress: The outcomes of the run.
+        interrupts: Holds signals back while launches are cancelled.
+        deadlines: Ends waits for a dependency.
+        deps_timeout: The milliseconds after which it does so, or None for never.
+    """
+
+    def __init__(
+        self,
+        threads: int,
+        progress: RunProgress,
+        interrupts: Interrupts,
+        deadlines: Scheduler,
+        deps_timeout: int | None,
+    ) -> None:
         self._launcher = Launcher(threads)
-        self._all: set[_Launched] = set()
-        self._at_work: set[Flow] = set()
+        self._progress = progress
+        self._interrupts = interrupts
+        self._deadlines = deadlines
+        self._deps_timeout = deps_timeout
+        self._launched: set[_Launched] = set()
+        self._running: set[LaunchedCall] = set()
         self._failed = False
 
-    def submit(self, parent: Steps, flow: Flow) -> Launch:
-        """Has a job run when those that it depends on are over.
+    def submit(self, parent: LaunchingJob, call: LaunchedCall, deps: Iterable[str]) -> Launch:
+        """Run a job when its dependencies have ended.
 
-        It waits for the latest launch of each by the same parent. Where there is none, what became
-        of the dependency in the todo decides.
+        It waits for the latest launch of each dependency by the same parent. Without one, the
+        status of the dependency in the todo decides.
         """
-        name = flow.job.name
+        name = call.job.name
         after: dict[str, Launch] = {}
-        obstacle: str | None = None
-        for dependency in flow.session.file.deps_of(name):
+        failed_dep: str | None = None
+        for dependency in deps:
             if dependency in parent.launches:
                 after[dependency] = parent.launches[dependency]
                 continue
-            became = self._session.result_in_todo(dependency)
-            if became is None:
-                parent.log(
-                    "warn",
-                    f"{name!r} is launched without {dependency!r}, on which it depends: nobody has "
-                    "called it yet",
-                )
-            elif became != "completed":
-                obstacle = waits_for(dependency, became)
-        launched = _Launched(self._session, flow, obstacle)
+            status = self._progress.todo_status(dependency)
+            if status is None:
+                text = f"launching {name!r} although its dependency {dependency!r} has not run"
+                parent.log("warn", text)
+            elif status != "completed":
+                failed_dep = dependency_reason(dependency, status)
+        launched = _Launched(self._progress, call, failed_dep)
         launch = self._launcher.submit(
-            name, launched.work, after.values(), launched.does_not_follow
+            name, launched.work, after.values(), launched.dependency_failed
         )
         launched.launch = parent.launches[name] = launch
-        self._all.add(launched)
-        launch.then(lambda: self._over(launched))
+        self._launched.add(launched)
+        launch.then(lambda: self._forget(launched))
         for dependency, other in after.items():
             if not other.done():
-                self.in_time(dependency, launched.give_up)
-        if self._session.stopping.is_set():
-            launched.call_off()
+                self.limit_wait(dependency, launched.give_up)
+        if self._progress.stopping.is_set():
+            launched.cancel()
         return launch
 
-    def beside(
+    def run_on_pool(
         self, name: str, work: Callable[[Launch], None], after: Iterable[Launch] = ()
     ) -> Launch:
-        """Has work of the todo, or of a schedule, done on the pool when others are over."""
+        """Run work of the todo or of a schedule on the pool, after other launches have ended."""
         return self._launcher.submit(name, work, after)
 
-    def in_time(self, dependency: str, give_up: Callable[[str], None]) -> None:
-        """Has somebody give up, for a reason, who waits too long for a job, if that is limited."""
-        deadlines, limit = self._session.deadlines, self._session.file.deps_timeout
+    def limit_wait(self, dependency: str, give_up: Callable[[str], None]) -> None:
+        """Call `give_up` with a reason after `ojob.depsTimeout`, if that is set."""
+        limit = self._deps_timeout
         if limit is not None:
-            reason = f"it waited {limit} ms for {dependency!r}, which is not over"
-            deadlines.call_at(deadlines.clock.now() + limit, partial(give_up, reason))
+            reason = f"dependency {dependency!r} did not end within {limit} ms"
+            self._deadlines.call_at(self._deadlines.clock.now() + limit, partial(give_up, reason))
 
     @contextmanager
-    def at_work(self, flow: Flow) -> Iterator[None]:
-        """Surrounds a call that a schedule makes."""
-        self._at_work.add(flow)
+    def running(self, call: LaunchedCall) -> Iterator[None]:
+        """Count a call that was not launched as running while the block runs."""
+        self._running.add(call)
         try:
             yield
         finally:
-            self._at_work.discard(flow)
+            self._running.discard(call)
 
-    def call_off(self) -> None:
-        """Calls off what has not begun."""
-        for launched in tuple(self._all):
-            with self._session.interrupts.shield():
-                launched.call_off()
+    def cancel(self) -> None:
+        """Cancel the launches that have not started."""
+        for launched in tuple(self._launched):
+            with self._interrupts.shield():
+                launched.cancel()
 
     def wait(self) -> None:
-        """Waits until all that was launched is over and told."""
+        """Wait until all launches have ended and were reported."""
         self._launcher.wait()
-        for launched in tuple(self._all):
-            self._over(launched)
+        for launched in tuple(self._launched):
+            self._forget(launched)
 
     def failed(self) -> bool:
-        """Tells whether one of them failed."""
+        """Return whether a launched job failed."""
         return self._failed
 
-    def unfinished(self) -> list[Flow]:
-        """Returns those that are not over."""
-        launched = [one.flow for one in tuple(self._all) if not one.launch.done()]
-        return [flow for flow in (*launched, *tuple(self._at_work)) if not flow.outcome]
+    def unfinished(self) -> list[LaunchedCall]:
+        """Return the calls that have not ended."""
+        launched = [each.call for each in tuple(self._launched) if not each.launch.done()]
+        return [call for call in (*launched, *tuple(self._running)) if not call.outcome]
 
-    def _over(self, launched: _Launched) -> None:
-        """Forgets a launch: a daemon makes any number of them."""
+    def _forget(self, launched: _Launched) -> None:
+        """Forget a launch that has ended: the number of a daemon's launches has no bound."""
         self._failed = self._failed or launched.launch.state == "failed"
-        self._all.discard(launched)
+        self._launched.discard(launched)
 
     def close(self) -> None:
-        """Ends the threads, when nothing runs any more."""
+        """End the threads, after all launches have ended."""
         self._launcher.close()
 
 
 class _Launched:
-    """One launched job; it is run or called off, whichever comes first."""
+    """One launched job; it is run or cancelled, whichever comes first."""
 
     launch: Launch
 
-    def __init__(self, session: Session, flow: Flow, obstacle: str | None) -> None:
-        self.flow = flow
-        self._session = session
-        self._obstacle = obstacle
-        self._settled = False
-        self._not: DidNotRun | None = None
+    def __init__(self, progress: RunProgress, call: LaunchedCall, failed_dep: str | None) -> None:
+        self.call = call
+        self._progress = progress
+        self._failed_dep = failed_dep
+        self._decided = False
+        self._not_run: DidNotRun | None = None
         self._lock = threading.Lock()
 
     def work(self, launch: Launch) -> Any:
-        """Runs the job on a thread of the pool."""
-        self.flow.launch = launch
-        if self._session.stopping.is_set():
-            self.call_off()
+        """Run the job on a thread of the pool."""
+        self.call.launch = launch
+        if self._progress.stopping.is_set():
+            self.cancel()
         with self._lock:
-            called_off, self._settled = self._settled, True
-        if called_off:
-            raise self._not or DidNotRun("skipped", INTERRUPTED)
-        obstacle = self._session.obstacle() or self._obstacle
-        outcome = self.flow.call_off("depsfail", obstacle) if obstacle else self.flow.run()
-        self._session.keep(outcome)
+            cancelled, self._decided = self._decided, True
+        if cancelled:
+            raise self._not_run or DidNotRun("skipped", INTERRUPTED)
+        blocked = self._progress.blocked_reason() or self._failed_dep
+        outcome = self.call.cancel("depsfail", blocked) if blocked else self.call.run()
+        self._progress.record(outcome)
         if outcome.error is not None:
             raise outcome.error
         if outcome.status in ("skipped", "depsfail"):
             raise DidNotRun(outcome.status, outcome.reason or "")
-        return self.flow.answer
+        return self.call.result
 
-    def call_off(self) -> None:
-        """Has the job not run any more, unless it has begun."""
-        self._not_run("skipped", INTERRUPTED)
+    def cancel(self) -> None:
+        """Cancel the job, unless it has started."""
+        self._cancel("skipped", INTERRUPTED)
 
-    def does_not_follow(self, launch: Launch, failed: Launch) -> None:
-        """Tells that the job does not run because of one that it depends on."""
+    def dependency_failed(self, launch: Launch, failed: Launch) -> None:
+        """Cancel the job because a dependency did not complete."""
         self.launch = launch
-        self._not_run("depsfail", waits_for(failed.name, failed.state))
+        self._cancel("depsfail", dependency_reason(failed.name, failed.state))
 
     def give_up(self, reason: str) -> None:
-        """Has the job not run any more, unless it has begun; who waits for it waits no longer."""
-        if self._not_run("depsfail", reason):
+        """Cancel the job, unless it has started, and end every wait for it."""
+        if self._cancel("depsfail", reason):
             self.launch.finish("depsfail")
 
-    def _not_run(self, status: Literal["skipped", "depsfail"], reason: str) -> bool:
+    def _cancel(self, status: Literal["skipped", "depsfail"], reason: str) -> bool:
         with self._lock:
-            called_off, self._settled = not self._settled, True
-            if called_off:
-                self._not = DidNotRun(status, reason)
-                self.flow.launch = self.launch
-                self._session.keep(self.flow.call_off(status, reason))
-        return called_off
-
-
-def waits_for(dependency: str, became: str) -> str:
-    """Tells why a job does not run."""
-    return f"it waits for {dependency!r}, which {_BECAME[became]}"
+            cancelled, self._decided = not self._decided, True
+            if cancelled:
+                self._not_run = DidNotRun(status, reason)
+                self.call.launch = self.launch
+                self._progress.record(self.call.cancel(status, reason))
+        return cancelled

@@ -1,100 +1,95 @@
-"""The managed runs that a job call has started, and what of its args goes into their records."""
+"""The managed runs that a job call has started, and the args that go into their records."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ojobchannels.documents import json_or_repr
-from ojobchannels.errors import (
-    RunNotStarted,
-)
+from ojobchannels.errors import RunNotStarted
 from ojobchannels.manager import JobRun, current_run
 from ojobchannels.manager.current import make_current
 
-if TYPE_CHECKING:
-    pass
-
-_NOT_FOR_THE_RECORD: Final = frozenset({"name", "timeout", "chJobs", "chLocks"})
+_MANAGER_ARGS: Final = frozenset({"name", "timeout", "chJobs", "chLocks"})
 
 
 class Limit(NamedTuple):
-    """How long code may run: so many seconds, which are over at `due` on the monotonic clock."""
+    """A time limit of `seconds`, which ends at `due` on the monotonic clock."""
 
     due: float
     seconds: float
 
     @classmethod
     def of(cls, seconds: float) -> Limit:
-        """Returns a limit that counts from now."""
+        """Return a limit that starts now."""
         return cls(time.monotonic() + seconds, seconds)
 
 
-class Runs:
-    """The managed runs that one flow has started.
+class ManagedRuns:
+    """The managed runs that one job call has started.
 
-    The latest that is open is the flow's `current_run`; while there is none, its caller's.
+    The latest open run is the call's `current_run`; without one, that of its caller is.
 
     Attributes:
         started: All of them.
-        own: How long the flow itself may take, if that has a limit.
+        own_limit: The time limit of the call itself, if it has one.
     """
 
     def __init__(self) -> None:
         self.started: list[JobRun] = []
-        self.own: Limit | None = None
+        self.own_limit: Limit | None = None
         self._limits: dict[str, Limit] = {}
-        self._of_the_caller: JobRun | None = None
+        self._callers_run: JobRun | None = None
 
-    def __enter__(self) -> Runs:
-        self._of_the_caller = current_run()
+    def __enter__(self) -> ManagedRuns:
+        self._callers_run = current_run()
         return self
 
     def __exit__(self, *_: object) -> None:
-        make_current(self._of_the_caller)
+        make_current(self._callers_run)
 
     def add(self, run: JobRun) -> None:
-        """Takes up a run that has just been started."""
+        """Add a run that has just started."""
         self.started.append(run)
         self._limits[run.run_id] = Limit.of(run.timeout)
         make_current(run)
 
     @contextmanager
     def ending(self) -> Iterator[None]:
-        """Surrounds what ends some of them."""
+        """Correct the current run after a block that ends some of the runs."""
         try:
             yield
         finally:
-            make_current(next(self.open(), self._of_the_caller))
+            make_current(next(self.open(), self._callers_run))
 
-    def limit(self) -> Limit | None:
-        """Returns the limit that is over first: its own, or that of an open run."""
+    def earliest_limit(self) -> Limit | None:
+        """Return the limit that ends first, the call's own or that of an open run; else None."""
         limits = [self._limits[run.run_id] for run in self.open()]
-        return min([*limits, *([self.own] if self.own else [])], default=None)
+        return min([*limits, *([self.own_limit] if self.own_limit else [])], default=None)
 
     def open(self) -> Iterator[JobRun]:
-        """Yields those that are open, the latest first."""
+        """Yield the open runs, the latest first."""
         yield from [run for run in reversed(self.started) if run.open]
 
-    def find(self, what: str, name: object) -> JobRun:
-        """Returns the latest open run, of a name or of any.
+    def find(self, purpose: str, name: object) -> JobRun:
+        """Return the latest open run of a name, or of any name for None.
 
         Raises:
-            RunNotStarted: There is none.
+            RunNotStarted: There is no such run.
         """
         for run in self.open():
             if name in (None, run.name):
                 return run
-        raise RunNotStarted(what, None if name is None else str(name))
+        raise RunNotStarted(purpose, None if name is None else str(name))
 
 
-def for_the_record(args: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns args as a record keeps them: without the manager's own, objects by their repr."""
-    return documents({key: args[key] for key in args if key not in _NOT_FOR_THE_RECORD})
+def record_args(args: Mapping[str, Any]) -> dict[str, Any]:
+    """Return args as a run record keeps them: without those that configure the manager."""
+    return json_args({key: args[key] for key in args if key not in _MANAGER_ARGS})
 
 
-def documents(args: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns args as JSON, with the `repr` of what is none."""
+def json_args(args: Mapping[str, Any]) -> dict[str, Any]:
+    """Return args as JSON, with the `repr` of a value that is not JSON."""
     return {str(key): json_or_repr(value) for key, value in args.items()}

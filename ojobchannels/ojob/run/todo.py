@@ -1,129 +1,149 @@
-"""Goes through the todo: call after call, or side by side, each after what it waits for."""
+"""The todo: its calls one after another or in parallel, each after its dependencies."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ojobchannels.manager import Launch
 from ojobchannels.manager.launcher import SIGNAL_POLL_SECONDS
-from ojobchannels.ojob.run.job_call import Flow
+from ojobchannels.ojob.args.layers import Layer
+from ojobchannels.ojob.run.job_call import JobCall
+from ojobchannels.ojob.run.session import Session
 
-if TYPE_CHECKING:
-    from ojobchannels.ojob.daemon.daemon import Daemon
-
-LONG: Final = 5
-"""With so many calls, a todo is long: who looks on is told how far it is."""
+MIN_CALLS_WITH_POSITION: Final = 5
+"""The number of calls from which on the report of each one shows its position in the todo."""
 
 
-class Agenda:
-    """The calls of the todo of one run.
+def todo_calls(session: Session) -> list[JobCall]:
+    """Return the calls of the todo, each after its dependencies."""
+    calls = [
+        JobCall(session, entry.variant, [session.command_line, Layer(args, True)])
+        for entry in session.file.ordered_todo()
+        for args in entry.calls
+    ]
+    for number, call in enumerate(calls):
+        call.number = number
+    return calls
 
-    A call that is made beside others runs on the pool. What opens the manager is waited for by all
-    calls behind it, whether they name it under `deps` or not.
+
+class TodoRunner:
+    """Runs the calls of the todo once.
+
+    A parallel call runs on the pool. Every later call waits for one that opens the manager, whether
+    its `deps` name it or not.
+
+    Args:
+        session: The run of the job file.
+        defer: Takes a call that does not run now, such as one with a schedule; returns whether it
+            has taken it.
+
+    Attributes:
+        not_started: The calls that were not started because of an interrupt.
     """
 
-    def __init__(self, daemon: Daemon) -> None:
-        self._daemon = daemon
-        self._session = daemon.session
-        self._flows = self._session.todo()
-        self._begun: set[Flow] = set()
+    def __init__(self, session: Session, defer: Callable[[JobCall], bool]) -> None:
+        self.not_started: list[JobCall] = []
+        self._session = session
+        self._defer = defer
+        self._calls = todo_calls(session)
+        self._begun: set[JobCall] = set()
         self._launches: dict[str, list[Launch]] = {}
-        self._opening: list[Launch] = []
+        self._manager_openers: list[Launch] = []
         self._lock = threading.Lock()
 
     def run(self) -> None:
-        """Makes the calls, and waits for them.
+        """Run the calls, and wait for them.
 
         Raises:
-            KeyboardInterrupt: It was interrupted; what has not begun is left out.
+            KeyboardInterrupt: The run was interrupted; the calls that have not begun do not run.
         """
-        told = [flow for flow in self._flows if flow.job.is_for_now and not flow.job.bundled]
-        for number, flow in enumerate(told if len(told) >= LONG else (), 1):
-            flow.place = f"{number} of {len(told)}"
+        shown = [call for call in self._calls if call.job.is_for_now and not call.job.bundled]
+        for number, call in enumerate(shown if len(shown) >= MIN_CALLS_WITH_POSITION else (), 1):
+            call.position = f"{number} of {len(shown)}"
         try:
-            for flow in self._flows:
-                self._make(flow)
+            for call in self._calls:
+                self._make(call)
             for launch in (one for launches in self._launches.values() for one in launches):
-                _await(launch)
+                _wait(launch)
                 if error := launch.error():
                     raise error
             if self._session.stopping.is_set():
-                self._leave_the_rest_out()
+                self._stop()
         except BaseException:
-            self._leave_the_rest_out()
+            self._stop()
             raise
 
-    def _make(self, flow: Flow) -> None:
-        """Makes a call when those before it are over: here, or on the pool, without waiting."""
-        name, file = flow.job.name, self._session.file
-        missing = {dep: self._open(dep) for dep in file.deps_of(name)}
-        for dep, launches in missing.items():
+    def _make(self, call: JobCall) -> None:
+        """Run a call here when those before it have ended, or queue it for the pool."""
+        name, file = call.job.name, self._session.file
+        running = {dep: self._running(dep) for dep in file.deps_of(name)}
+        for dep, launches in running.items():
             if launches:
-                self._session.launches.in_time(dep, partial(self._give_up, flow))
-        before = [one for launches in (self._opening, *missing.values()) for one in launches]
-        if not (file.is_async or flow.job.is_async):
-            self._call_after(before, flow)
+                self._session.launches.limit_wait(dep, partial(self._give_up, call))
+        before: list[Launch] = sum(running.values(), start=[*self._manager_openers])
+        if not (file.is_async or call.job.is_async):
+            self._run_after(before, call)
             return
-        call = partial(self._call_beside, flow)
-        launch = self._session.launches.beside(name, call, before)
+        work = partial(self._run_on_pool, call)
+        launch = self._session.launches.run_on_pool(name, work, before)
         self._launches.setdefault(name, []).append(launch)
         if file.opens_manager(name):
-            self._opening.append(launch)
+            self._manager_openers.append(launch)
 
-    def _open(self, name: str) -> list[Launch]:
-        """Returns the calls of a job that are on the pool and not over."""
-        return [one for one in self._launches.get(name, ()) if not one.done()]
+    def _running(self, name: str) -> list[Launch]:
+        """Return the calls of a job that are on the pool and have not ended."""
+        return [launch for launch in self._launches.get(name, ()) if not launch.done()]
 
-    def _call_after(self, before: list[Launch], flow: Flow) -> None:
+    def _run_after(self, before: Sequence[Launch], call: JobCall) -> None:
         for launch in before:
-            _await(launch, unless=lambda: flow in self._begun)
-        if self._begins(flow):
+            _wait(launch, unless=lambda: call in self._begun)
+        if self._begin(call):
             try:
-                self._call(flow)
+                self._run(call)
             finally:
-                if flow.outcome is None:
-                    self._begun.discard(flow)
+                if call.outcome is None:
+                    self._begun.discard(call)
 
-    def _call_beside(self, flow: Flow, launch: Launch) -> None:  # noqa: ARG002  a task's face
-        if self._begins(flow):
-            with self._session.launches.at_work(flow):
-                self._call(flow)
+    def _run_on_pool(self, call: JobCall, launch: Launch) -> None:  # noqa: ARG002  work gets its launch
+        if self._begin(call):
+            with self._session.launches.running(call):
+                self._run(call)
 
-    def _begins(self, flow: Flow) -> bool:
-        """Tells whether a call is to be made now: it is once, before anything stops the run."""
+    def _begin(self, call: JobCall) -> bool:
+        """Return whether the call is to run now: only the first time, and not while stopping."""
         with self._lock:
-            if flow in self._begun or self._session.stopping.is_set():
+            if call in self._begun or self._session.stopping.is_set():
                 return False
-            self._begun.add(flow)
+            self._begun.add(call)
             return True
 
-    def _call(self, flow: Flow) -> None:
+    def _run(self, call: JobCall) -> None:
         session = self._session
-        obstacle = session.obstacle_in_todo(flow.job.name)
+        blocked = session.progress.blocked_reason(session.file.deps_of(call.job.name))
         try:
-            if obstacle is None and self._daemon.take_up(flow):
+            if blocked is None and self._defer(call):
                 return
-            flow.run() if obstacle is None else flow.call_off("depsfail", obstacle)
+            call.run() if blocked is None else call.cancel("depsfail", blocked)
         finally:
-            if flow.outcome is not None:
-                session.outcomes.append(flow.outcome)
+            if call.outcome is not None:
+                session.progress.record(call.outcome)
 
-    def _give_up(self, flow: Flow, reason: str) -> None:
-        if self._begins(flow):
-            self._session.outcomes.append(flow.call_off("depsfail", reason))
+    def _give_up(self, call: JobCall, reason: str) -> None:
+        if self._begin(call):
+            self._session.progress.record(call.cancel("depsfail", reason))
 
-    def _leave_the_rest_out(self) -> None:
+    def _stop(self) -> None:
         with self._lock:
             self._session.stopping.set()
-            self._session.left_out = [
-                one for one in self._flows if one not in self._begun and one.job.is_for_now
+            self.not_started = [
+                call for call in self._calls if call not in self._begun and call.job.is_for_now
             ]
 
 
-def _await(launch: Launch, unless: Callable[[], bool] = lambda: False) -> None:
-    """Waits for a launch, open to signals."""
+def _wait(launch: Launch, unless: Callable[[], bool] = lambda: False) -> None:
+    """Wait for a launch, interruptible by signals."""
     while not launch.wait(SIGNAL_POLL_SECONDS) and not unless():
         pass

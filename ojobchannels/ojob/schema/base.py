@@ -1,42 +1,75 @@
-"""What the maps of the job file format have in common, and the types of what stands in them."""
+"""What the maps of the job file format have in common, and the types of their values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from functools import cache
+from typing import Annotated, Any, ClassVar, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 
-Text = Annotated[str, Field(min_length=1, strict=True)]
+
+class Expected(NamedTuple):
+    """Describes the values of a field in messages, where its type alone says too little.
+
+    Attributes:
+        value: What is expected; empty for what the type says.
+        hint: How to write it.
+    """
+
+    value: str = ""
+    hint: str = ""
 
 
 def as_list(value: Any) -> Any:
-    """Takes a value alone for a list of it."""
+    """Return a list as it is, and any other value as a list of one element."""
     return value if isinstance(value, list) else [value]
 
 
+Text = Annotated[str, Field(min_length=1, strict=True)]
 Names = Annotated[list[Text], BeforeValidator(as_list, json_schema_input_type=Text | list[Text])]
+Code = Annotated[str, Strict(), Expected(hint="write `|` after the key, and the code below it")]
+JobsOrCode = Annotated[
+    Names, Expected("a job, a list of jobs, or code", "write `|` after the key, and code below it")
+]
+Flag = Annotated[bool, Strict(), Expected("true or false", "write `true` or `false`")]
+Milliseconds = Annotated[
+    int, Field(strict=True, ge=1), Expected(hint="write milliseconds, 1 or more, such as 60000")
+]
+Minutes = Annotated[
+    int,
+    Field(strict=True, ge=1),
+    Expected(hint="write minutes, 1 or more, such as 10080 for a week"),
+]
+Threads = Annotated[int, Field(strict=True, ge=1, le=1000), Expected(hint="write 1 to 1000")]
 
 
 class Spec(BaseModel):
-    """A map of the format. An empty value (``args:``) counts as if its key were not there.
+    """A map of the format. An empty value (``args:``) counts as if its key were absent.
 
     Attributes:
         unsupported: Keys of the published format that are refused, each with what to do instead.
+        home: Where the keys of this map belong, for a key that is found in another one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False)
     unsupported: ClassVar[Mapping[str, str]] = {}
+    home: ClassVar[str] = ""
 
     @model_validator(mode="before")
     @classmethod
     def _without_empty_values(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
+        if not isinstance(data, dict) or None not in data.values():
             return data
         known = cls.keys()
         return {key: value for key, value in data.items() if value is not None or key not in known}
 
     @classmethod
+    @cache
     def keys(cls) -> tuple[str, ...]:
-        """Returns the keys that this version knows, as they are written."""
+        """Return the supported keys, as they are written."""
         return tuple(field.alias or name for name, field in cls.model_fields.items())
+
+    def has(self, *names: str) -> bool:
+        """Whether one of these fields has a value in the file."""
+        return not self.model_fields_set.isdisjoint(names)

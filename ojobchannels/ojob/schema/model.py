@@ -1,7 +1,7 @@
-"""What may stand in a job file, declared once: for the check, and to describe the format.
+"""What a job file may contain, declared once: for the check, and to describe the format.
 
-Keys of the published oJob format that this version does not know yet are listed too, so that they
-are refused by name instead of being taken for misspellings.
+Keys of the published oJob format that are not supported are listed too, so that they are refused by
+name instead of being taken for misspellings.
 """
 
 from __future__ import annotations
@@ -9,169 +9,172 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
-from ojobchannels.ojob.schema import unsupported
-from ojobchannels.ojob.schema.base import Names, Spec, Text, as_list
+from ojobchannels.ojob.schema import shortcuts, unsupported
+from ojobchannels.ojob.schema.base import (
+    Code,
+    Expected,
+    Flag,
+    JobsOrCode,
+    Milliseconds,
+    Names,
+    Spec,
+    Text,
+    Threads,
+    as_list,
+)
 from ojobchannels.ojob.schema.settings import SettingsSpec
 
-Args = dict[str, Any]
-Choice = list[str | int | float | bool]
+Args = Annotated[dict[str, Any], Expected(hint="write `key: value` below it")]
+Rules = Annotated[dict[Text, Text], Expected(hint="write `name: isString` below it")]
+Scalar = str | int | float | bool
 JobType = Literal["simple", "periodic", "subscribe", "shutdown", "jobs"]
+Misfire = Literal["latest", "all", "none"]
 
 
 class ShortcutSpec(Spec):
-    """In which words a todo entry may call a job."""
+    """A short form in which todo entries may call a job."""
 
     unsupported: ClassVar[Mapping[str, str]] = unsupported.SHORTCUT
 
-    name: Text = Field(description="The word, which stands in brackets as the key of an entry.")
-    key_arg: Text = Field(alias="keyArg", description="The arg that the value of that key is.")
+    name: Text = Field(
+        description="The name of the shortcut. An entry writes it in parentheses, as its key."
+    )
+    key_arg: Text = Field(
+        alias="keyArg", description="The argument that receives the value of that key."
+    )
     args: dict[Text, Text] = Field(
         default={},
-        description="Further keys, in double brackets, each with the arg that its value is.",
+        description="Further keys, which an entry writes in double parentheses, each with the "
+        "argument that receives its value.",
     )
 
 
 class TypeArgsSpec(Spec):
-    """How a job is to be run."""
+    """How a job is run."""
 
     unsupported: ClassVar[Mapping[str, str]] = unsupported.TYPE_ARGS
+    home: ClassVar[str] = "below `typeArgs`"
 
     lang: Text | None = Field(
         default=None, description="The [language](#languages) of the job's code."
     )
-    timeout: int | None = Field(
+    timeout: Milliseconds | None = Field(
         default=None,
-        strict=True,
-        ge=1,
-        description="After so many milliseconds, code in a language other than Python is "
-        "ended, and "
-        "the job fails.",
+        description="Timeout in milliseconds: code in a language other than Python is killed when "
+        "it expires, and the job fails.",
     )
     pwd: Text | None = Field(
         default=None,
-        description="The folder in which shell code runs, seen from the current one.",
+        description="The working directory of shell code, relative to the current directory.",
     )
-    single: bool = Field(
+    single: Flag = Field(
         default=False,
-        strict=True,
-        description="Whether calls of the job in this process take turns; see [Locks of "
+        description="Run at most one call of the job at a time in this process; see [Locks of "
         "jobs](#locks-of-jobs).",
     )
-    async_: bool = Field(
+    async_: Flag = Field(
         default=False,
         alias="async",
-        strict=True,
-        description="Whether the todo goes on while the job is at work.",
+        description="Continue with the todo while the job is running.",
     )
     lock: Text | None = Field(
-        default=None,
-        description="The name of a lock that the job holds while it works.",
+        default=None, description="The name of a lock that the job holds while it runs."
     )
     lock_ch: Text | None = Field(
         default=None,
         alias="lockCh",
-        description="The channel of that lock: one that a job before it opened, or "
-        "`oJobManager-locks`; without it, one in the memory of this process.",
+        description="The channel of that lock: one that an earlier job opened, or "
+        "`oJobManager-locks`. By default, a channel in the memory of this process.",
     )
-    no_log: bool = Field(
+    no_log: Flag = Field(
         default=False,
         alias="noLog",
-        strict=True,
-        description="Whether the job's start and its end are not told; that it failed, or did not "
-        "run, always is.",
+        description="Do not log when the job starts and ends. Failed and skipped runs are always "
+        "logged.",
     )
     cron: Text | None = Field(
-        default=None, description="When it runs, in five fields or, with seconds first, in six."
+        default=None,
+        description="A cron expression that says when the job runs: five fields, or six with "
+        "seconds first.",
     )
-    time_interval: int | None = Field(
+    time_interval: Milliseconds | None = Field(
         default=None,
         alias="timeInterval",
-        strict=True,
-        ge=1,
-        description="Runs it at each multiple of so many milliseconds since 1970.",
+        description="Run the job every N milliseconds, at the multiples of N since 1970.",
     )
-    misfire: Literal["latest", "all", "none"] = Field(
+    misfire: Misfire = Field(
         default="latest",
-        description="Which of the times that nobody was there for are run later: `latest`, "
-        "`all` or "
-        "`none`.",
+        description="Which missed fire times are run later, when a process is running again: the "
+        "`latest`, `all` or `none`.",
     )
-    once: bool = Field(
+    once: Flag = Field(
         default=False,
-        strict=True,
-        description="Whether each time is run on one server only, although the job is not managed.",
+        description="Run each fire time on one server only, although the job is not managed.",
     )
-    wait_for_finish: bool = Field(
+    wait_for_finish: Flag = Field(
         default=True,
         alias="waitForFinish",
-        strict=True,
-        description="Whether a time is passed over while the last run is on; with `false`, "
-        "runs of an"
-        " unmanaged job may overlap.",
+        description="Skip a fire time while the previous run is still active. With `false`, runs "
+        "of an unmanaged job may overlap.",
     )
     ch_subscribe: Text | None = Field(
         default=None,
         alias="chSubscribe",
-        description="The channel for whose changes a job of `type: subscribe` is called.",
+        description="The channel whose changes call a job of `type: subscribe`.",
     )
     when: Names = Field(
         default=[],
-        description="The [states](#states) of the run in which the job runs, else it is skipped: a "
-        "name, or a list.",
+        description="The [states](#states) of the run in which the job runs: a name, or a list. "
+        "In other states it is skipped.",
     )
-    each_threads: int | None = Field(
+    each_threads: Threads | None = Field(
         default=None,
         alias="eachThreads",
-        strict=True,
-        ge=1,
-        le=1000,
-        description="How many calls of `each(args)` run at the same time; without it, "
-        "`numThreads`.",
+        description="The maximum number of `each(args)` calls that run at the same time, 1 to "
+        "1000. By default, `numThreads`.",
     )
     file: Text | None = Field(
         default=None,
-        description="The job file that a job of `type: jobs` runs, seen from this file.",
+        description="The job file that a job of `type: jobs` runs, relative to this file.",
     )
     shortcut: ShortcutSpec | None = Field(
         default=None, description="A short form of todo entries for the job; [keys](#shortcuts)."
     )
-    stop_when: str | None = Field(
+    stop_when: Code | None = Field(
         default=None,
         alias="stopWhen",
-        strict=True,
-        description="An expression, or code that returns something: asked before each run, a true "
-        "answer ends the schedule.",
+        description="An expression, or code that returns a value. It is evaluated before each "
+        "run; a true value ends the schedule.",
     )
 
 
 class CheckSpec(Spec):
-    """What a job demands of its args."""
+    """Rules for the arguments of a job."""
 
     unsupported: ClassVar[Mapping[str, str]] = unsupported.CHECK
 
-    in_: dict[Text, Text] = Field(
-        default={}, alias="in", description="Rules for args before `exec`, by their names."
+    in_: Rules = Field(
+        default={}, alias="in", description="Rules that apply before `exec`, by argument name."
     )
-    out: dict[Text, Text] = Field(
-        default={}, description="Rules for args after `exec`, by their names."
-    )
+    out: Rules = Field(default={}, description="Rules that apply after `exec`, by argument name.")
 
 
 class JobSpec(Spec):
-    """One job: what it does, and what is done before it, after it, and when it fails."""
+    """One job: its code, what runs before and after it, and what runs when it fails."""
 
     unsupported: ClassVar[Mapping[str, str]] = unsupported.JOB
+    home: ClassVar[str] = "in a job: write it below `jobs`, after `- name: …`"
 
     name: Text = Field(description="The name by which the todo and other jobs call it.")
     type: JobType | None = Field(
         default=None,
-        description="`simple`: it runs once for each todo entry; `periodic`: at the times that "
-        "`typeArgs` tells, which is meant without a type, too, if there are some; "
-        "`subscribe`: for each [change of a channel](#jobs-for-changes); `shutdown`: at "
-        "the end of the run; `jobs`: the job is [another job file](#job-files-as-jobs).",
+        description="`simple`: run the job once for each todo entry. `periodic`: run it at the "
+        "times given in `typeArgs`; this is the default if `typeArgs` gives any. `subscribe`: "
+        "call it for each [change of a channel](#jobs-for-changes). `shutdown`: run it at the end "
+        "of the run. `jobs`: run [another job file](#job-files-as-jobs).",
     )
     type_args: TypeArgsSpec = Field(
         default_factory=TypeArgsSpec,
@@ -188,7 +191,7 @@ class JobSpec(Spec):
     )
     args: Args = Field(
         default={},
-        description="Its arguments: a map of JSON values, in which [templates](#templates) are "
+        description="Its arguments: a map of JSON values. [Templates](#templates) in it are "
         "rendered.",
     )
     from_: Names = Field(
@@ -196,65 +199,72 @@ class JobSpec(Spec):
         alias="from",
         description="Jobs whose code runs before `exec`: a name, or a list.",
     )
-    exec: str = Field(default="", strict=True, description="Its code.")
+    exec: Code = Field(default="", description="Its code.")
     to: Names = Field(
         default=[], description="Jobs whose code runs after `exec`: a name, or a list."
     )
     each: Names = Field(
         default=[],
-        description="Jobs that its code calls [side by side](#jobs-side-by-side), by "
-        "`each(args)`: a "
-        "name, or a list.",
+        description="Jobs that its code calls [in parallel](#jobs-side-by-side) by `each(args)`: "
+        "a name, or a list.",
     )
     check: CheckSpec = Field(
         default_factory=CheckSpec,
-        description="What its `args` have to be before and after `exec`; [keys](#rules-for-args).",
+        description="Rules for its `args` before and after `exec`; [keys](#rules-for-args).",
     )
-    catch: Names = Field(
+    catch: JobsOrCode = Field(
         default=[],
-        description="What to do when one of these steps fails: a job, a list of jobs, or code.",
+        description="What to run when one of these steps fails: a job, a list of jobs, or code.",
     )
 
 
 class TodoSpec(Spec):
-    """One entry of the todo: a job, and the arguments of this call. A bare name is one too."""
+    """One entry of the todo: a job and the arguments of this call. A name alone is one, too."""
 
     unsupported: ClassVar[Mapping[str, str]] = unsupported.TODO
 
     name: Text | None = Field(default=None, description="The job; either this or `job`.")
     job: Text | None = Field(default=None, description="The same as `name`.")
     args: Annotated[
-        list[Args], BeforeValidator(as_list, json_schema_input_type=Args | list[Args])
+        list[Args],
+        BeforeValidator(as_list, json_schema_input_type=Args | list[Args]),
+        Expected("a map or a list of maps", "write `key: value` below it"),
     ] = Field(
         default=[{}], description="Arguments of this call; a list of maps makes one call for each."
     )
-
     when: Names = Field(
         default=[],
-        description="The [states](#states) of the run in which the call is made, else it is "
-        "skipped: "
-        "a name, or a list.",
+        description="The [states](#states) of the run in which the call is made: a name, or a "
+        "list. In other states it is skipped.",
     )
     type: JobType | None = Field(
-        default=None, description="The type of the job for this call, in place of its own."
+        default=None, description="The type of the job for this call, instead of its own."
     )
     type_args: TypeArgsSpec = Field(
         default_factory=TypeArgsSpec,
         alias="typeArgs",
-        description="How the job is run this time, key by key in place of its own "
-        "[keys](#typeargs); "
-        "`lang`, `pwd`, `eachThreads`, `file` and `stopWhen` stay those of the job.",
+        description="How the job is run this time. Each key replaces the job's own "
+        "[key](#typeargs); `lang`, `pwd`, `eachThreads`, `file` and `stopWhen` cannot be replaced.",
     )
+
+    @property
+    def called(self) -> str:
+        """The name of the job."""
+        return self.name or self.job or ""
 
     @model_validator(mode="before")
     @classmethod
-    def _from_a_name(cls, data: Any) -> Any:
-        return {"name": data} if isinstance(data, str) else data
+    def _from_short_form(cls, data: Any, info: ValidationInfo) -> Any:
+        if isinstance(data, str):
+            return {"name": data}
+        return shortcuts.expand(data, info.context) if info.context else data
 
     @model_validator(mode="after")
     def _one_job(self) -> TodoSpec:
         if (self.name is None) is (self.job is None):
-            raise PydanticCustomError("one_job", "expected either `name` or `job`")
+            raise PydanticCustomError(
+                "one_job", "expected either `name` or `job`; write one of them"
+            )
         return self
 
 
@@ -263,61 +273,63 @@ class ExpectSpec(Spec):
 
     unsupported: ClassVar[Mapping[str, str]] = unsupported.EXPECT
 
-    name: Text = Field(description="Its name.")
+    name: Text = Field(description="The name of the argument.")
     desc: str = Field(default="", strict=True, description="What it means.")
-    example: str | int | float | bool | None = Field(
-        default=None, description="A value that it may have."
+    example: Scalar | None = Field(default=None, description="An example of its value.")
+    mandatory: Flag = Field(
+        default=False, description="Whether the argument is required; without it nothing runs."
     )
-    mandatory: bool = Field(
-        default=False, strict=True, description="Whether nothing runs without it."
+    options: list[Scalar] = Field(
+        default=[], description="The allowed values; the argument must be one of them."
     )
-    options: Choice = Field(default=[], description="The values of which it has to be one.")
-    moptions: Choice = Field(
+    moptions: list[Scalar] = Field(
         default=[],
-        description="The values of which it has to be some: a list, or a text with commas between.",
+        description="The allowed values of an argument that takes several: a list, or a text "
+        "separated by commas.",
     )
 
 
 class HelpSpec(Spec):
-    """What `ojob run FILE --help` tells of the file."""
+    """What `ojob run FILE --help` shows."""
 
     text: str = Field(default="", strict=True, description="What the file is for.")
     expects: list[ExpectSpec] = Field(
-        default=[], description="A list of the arguments that it takes from the command line."
+        default=[], description="The arguments that it takes from the command line."
     )
 
 
 class FileSpec(Spec):
     """A job file."""
 
+    home: ClassVar[str] = "at the top level of the file: do not indent it"
+
     help: HelpSpec | None = Field(
-        default=None, description="[what the file says of itself](#help)."
+        default=None, description="The [help text](#help) of the file, and the arguments it takes."
     )
     init: Args = Field(
         default={},
-        description="A map of values that every job finds in `args.init`; "
-        "[templates](#templates) are"
-        " rendered.",
+        description="A map that every job finds in `args.init`. [Templates](#templates) in it are "
+        "rendered.",
     )
-    code: dict[Text, str] = Field(
-        default={}, description="[modules of Python](#modules) that code can import."
-    )
-
+    code: Annotated[
+        dict[Text, str], Expected(hint="write `name.py: |` below it, and the module below that")
+    ] = Field(default={}, description="Python [modules](#modules) that code can import.")
     include: Names = Field(
         default=[],
-        description="Files whose jobs and todo come before those of this one: a name, or a list. A "
-        "bundled pack is found by its name, anything else by its path relative to this "
-        "file.",
+        description="Job files whose jobs and todo come before those of this file: a name, or a "
+        "list. A bundled pack is included by its name, any other file by its path relative to "
+        "this file.",
     )
     jobs_include: Names = Field(
         default=[],
         alias="jobsInclude",
-        description="The same, but of these files, and of those that they include, neither "
-        "the todo "
-        "nor the `help` counts.",
+        description="Job files of which only the jobs are included; the `todo` and `help` of "
+        "these files, and of the files that they include, are ignored.",
     )
     ojob: SettingsSpec = Field(
-        default_factory=SettingsSpec, description="Settings of the whole run."
+        default_factory=SettingsSpec, description="Settings of the whole run; [keys](#ojob)."
     )
-    jobs: list[JobSpec] = Field(default=[], description="The list of jobs.")
-    todo: list[TodoSpec] = Field(default=[], description="What to run, in this order.")
+    jobs: list[JobSpec] = Field(default=[], description="The jobs.")
+    todo: Annotated[list[TodoSpec], Expected(hint="write the name of each job after a dash")] = (
+        Field(default=[], description="What to run, in this order.")
+    )

@@ -1,4 +1,4 @@
-"""What may stand below `ojob` in a job file: the settings of the whole run."""
+"""The settings of the whole run, below `ojob` in a job file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from ojobchannels.ojob.schema import unsupported
-from ojobchannels.ojob.schema.base import Names, Spec, Text
+from ojobchannels.ojob.schema.base import (
+    Flag,
+    JobsOrCode,
+    Milliseconds,
+    Minutes,
+    Spec,
+    Text,
+    Threads,
+)
 from ojobchannels.ojob.schema.date_format import DateFormat, names_in
 
 DEFAULT_THREADS: Final = 4
@@ -20,7 +28,7 @@ def _date_format(pattern: str) -> str:
     try:
         DateFormat(pattern)
     except ValueError as error:
-        raise PydanticCustomError("date_format", "{told}", {"told": str(error)}) from error
+        raise PydanticCustomError("date_format", "{reason}", {"reason": str(error)}) from error
     return pattern
 
 
@@ -28,17 +36,17 @@ def _pattern(text: str) -> str:
     try:
         re.compile(text)
     except re.error as error:
-        told = f"it is no regular expression: {error}"
-        raise PydanticCustomError("pattern", "{told}", {"told": told}) from error
+        reason = f"invalid regular expression: {error}"
+        raise PydanticCustomError("pattern", "{reason}", {"reason": reason}) from error
     return text
 
 
 def _template(*names: str) -> AfterValidator:
     def check(text: str) -> str:
-        if strange := sorted(names_in(text) - set(names)):
+        if unknown := sorted(names_in(text) - set(names)):
             known = ", ".join(f"{{{{{name}}}}}" for name in names)
-            told = f"nothing fills in {{{{{strange[0]}}}}}: take {known}"
-            raise PydanticCustomError("template", "{told}", {"told": told})
+            reason = f"unknown name {{{{{unknown[0]}}}}}; known here: {known}"
+            raise PydanticCustomError("template", "{reason}", {"reason": reason})
         return text
 
     return AfterValidator(check)
@@ -48,94 +56,95 @@ Dates = Annotated[Text, AfterValidator(_date_format)]
 
 
 class LogToFileSpec(Spec):
-    """Files by date to which the run also tells what happens."""
+    """Log files by date, which the run writes in addition to the console."""
 
     unsupported: ClassVar[Mapping[str, str]] = unsupported.LOG_TO_FILE
+    home: ClassVar[str] = "below `ojob.logToFile`"
 
     folder: Text = Field(
         default=".",
         alias="logFolder",
-        description="The folder of the present file, seen from the current folder; it is made.",
+        description="The folder of the current log file, relative to the current directory. It is "
+        "created if it does not exist.",
     )
     name: Annotated[Text, _template("timedate")] = Field(
         default="log-{{timedate}}.log",
         alias="filenameTemplate",
-        description="The name of a file; `{{timedate}}` is the date.",
+        description="The name of a log file; `{{timedate}}` is the date.",
     )
     name_date: Dates = Field(
         default="yyyy-MM-dd",
         alias="fileDateFormat",
-        description="The date in that name; when it changes, the next file begins: `yyyy-MM-dd-HH` "
-        "makes one for each hour.",
+        description="The format of the date in that name. A new file begins when the date "
+        "changes: `yyyy-MM-dd-HH` makes one file for each hour.",
     )
     line: Annotated[str, _template("timedate", "type", "job", "message", "id")] = Field(
         default="{{timedate}} | {{type}} | {{job}} | {{message}}\n",
         alias="lineTemplate",
         strict=True,
-        description="A line; `{{type}}` is `INFO`, `WARN` or `ERROR`; `{{id}}`, if there is an "
-        "`ojob.id`, is that.",
+        description="The format of a line. `{{type}}` is `INFO`, `WARN` or `ERROR`; `{{id}}` is "
+        "`ojob.id`.",
     )
     line_date: Dates = Field(
         default="yyyy-MM-dd HH:mm:ss.SSS",
         alias="lineDateFormat",
-        description="The date in a line.",
+        description="The format of the date in a line.",
     )
     past: Annotated[Text, AfterValidator(_pattern)] | None = Field(
         default=None,
         alias="HKRegExPattern",
-        description="Matches the whole names of earlier files; by default those that "
-        "`filenameTemplate` makes.",
+        description="A regular expression that matches the whole names of earlier log files. By "
+        "default, the names that `filenameTemplate` makes.",
     )
-    keep: int | None = Field(
+    keep: Minutes | None = Field(
         default=None,
         alias="HKhowLongAgoInMinutes",
-        strict=True,
-        ge=1,
-        description="So many minutes after their last line, earlier files are removed; without it "
-        "never.",
+        description="Remove earlier log files N minutes after their last line. By default, they "
+        "are kept.",
     )
-    dont_compress: bool = Field(
+    dont_compress: Flag = Field(
         default=False,
         alias="dontCompress",
-        strict=True,
-        description="Whether earlier files stay as they are; else gzip compresses them.",
+        description="Do not compress earlier log files with gzip.",
     )
     backup: Text | None = Field(
         default=None,
         alias="backupFolder",
-        description="The folder to which earlier files are moved.",
+        description="The folder to which earlier log files are moved.",
     )
-    set_log_off: bool = Field(
+    set_log_off: Flag = Field(
         default=False,
         alias="setLogOff",
-        strict=True,
-        description="Whether the console is told nothing more.",
+        description="Write nothing to the console.",
     )
 
 
 def _not_killing(kill: bool) -> bool:
     if kill:
-        told = "a run ends no other one, whose process may be gone and its number another's"
-        hint = "stop it yourself, such as with `kill`, and leave this out"
-        raise PydanticCustomError("kill_previous", "{told}; {hint}", {"told": told, "hint": hint})
+        reason = "a run never ends another run: its process id may belong to another process by now"
+        hint = "stop the run yourself, for example with `kill`, and remove this key"
+        raise PydanticCustomError(
+            "kill_previous", "{reason}; {hint}", {"reason": reason, "hint": hint}
+        )
     return kill
 
 
 class UniqueSpec(Spec):
-    """One run of the file at a time on this host."""
+    """At most one run of the file at a time on this host."""
+
+    home: ClassVar[str] = "below `ojob.unique`"
 
     pid_file: Text = Field(
         default="ojob.pid",
         alias="pidFile",
-        description="The file that holds the process id of the run while it lasts, seen from the "
-        "current folder.",
+        description="The file that contains the process id of the active run, relative to the "
+        "current directory.",
     )
-    kill_previous: Annotated[bool, Field(strict=True), AfterValidator(_not_killing)] = Field(
+    kill_previous: Annotated[Flag, AfterValidator(_not_killing)] = Field(
         default=False,
         alias="killPrevious",
-        description="`true` is refused: a run never ends another one, whose process may be "
-        "gone and "
-        "its number taken by somebody else's.",
+        description="Only `false` is allowed: a run never ends another run, because its process "
+        "id may belong to another process by now.",
     )
 
 
@@ -143,107 +152,94 @@ class SettingsSpec(Spec):
     """Settings of the whole run."""
 
     unsupported: ClassVar[Mapping[str, str]] = unsupported.SETTINGS
+    home: ClassVar[str] = "below `ojob`"
 
-    daemon: bool = Field(
+    daemon: Flag = Field(
         default=False,
-        strict=True,
-        description="Whether the run goes on after the todo, until it is told to stop; see "
+        description="Keep running after the todo, until the process is stopped; see "
         "[Daemons](#daemons).",
     )
-    async_: bool = Field(
+    async_: Flag = Field(
         default=False,
         alias="async",
-        strict=True,
-        description="Whether the calls of the todo are made side by side; see [todo](#todo).",
+        description="Run the calls of the todo in parallel; see [todo](#todo).",
     )
-    sequential: bool = Field(
+    sequential: Flag = Field(
         default=True,
-        strict=True,
-        description="The opposite of `async`; write one of the two.",
+        description="The opposite of `async`; set only one of the two.",
     )
-    catch: Names = Field(
+    catch: JobsOrCode = Field(
         default=[],
-        description="What to do when a job without a `catch` of its own fails: a job, a list "
-        "of jobs,"
-        " or code.",
+        description="What to run when a job without a `catch` of its own fails: a job, a list of "
+        "jobs, or code.",
     )
     unique: UniqueSpec | None = Field(
         default=None,
-        description="Keeps a second run of the file on this host from beginning; "
+        description="Allow at most one run of the file at a time on this host; "
         "[keys](#ojob-unique).",
     )
     id: Text | None = Field(
         default=None,
-        description="A name that tells the runs of this file from others: with `--json` each event "
-        "has it, and log files where `lineTemplate` says so.",
+        description="An identifier for the runs of this file. Each event of `--json` contains it, "
+        "and so do log files if `lineTemplate` does.",
     )
-    log_jobs: bool = Field(
+    log_jobs: Flag = Field(
         default=True,
         alias="logJobs",
-        strict=True,
-        description="Whether starts and ends of jobs are told; that one failed, or did not run, "
-        "always is.",
+        description="Log when jobs start and end. Failed and skipped runs are always logged.",
     )
-    ignore_no_log: bool = Field(
+    ignore_no_log: Flag = Field(
         default=False,
         alias="ignoreNoLog",
-        strict=True,
-        description="Whether `typeArgs.noLog` of jobs does not count.",
+        description="Ignore `typeArgs.noLog` of all jobs.",
     )
-    deps_timeout: int | None = Field(
+    deps_timeout: Milliseconds | None = Field(
         default=None,
         alias="depsTimeout",
-        strict=True,
-        ge=1,
-        description="After so many milliseconds, a call no longer waits for those that it "
-        "[depends](#dependencies) on, and is not made.",
+        description="The maximum time, in milliseconds, that a call waits for the calls it "
+        "[depends](#dependencies) on. After that it is not made.",
     )
     timezone: Text = Field(
         default="UTC",
-        description="The zone of `cron`: `UTC`, `local` (that of the host), or a name such as "
-        "`Europe/Lisbon`.",
+        description="The time zone of `cron`: `UTC`, `local` (the zone of the host), or a name "
+        "such as `Europe/Lisbon`.",
     )
     log_to_file: LogToFileSpec | None = Field(
         default=None,
         alias="logToFile",
-        description="Log files by date, to which the run also tells what happens; "
-        "[keys](#ojob-logtofile).",
+        description="Write log files by date, in addition to the console; [keys](#ojob-logtofile).",
     )
-    log_to_console: bool = Field(
+    log_to_console: Flag = Field(
         default=True,
         alias="logToConsole",
-        strict=True,
-        description="Whether the run tells on the console what happens.",
+        description="Log to the console.",
     )
-    num_threads: int = Field(
+    num_threads: Threads = Field(
         default=DEFAULT_THREADS,
         alias="numThreads",
-        strict=True,
-        ge=1,
-        le=1000,
-        description="How many launched jobs, jobs at times, and calls of an `async` todo run at "
-        "the same time, 1 to 1000.",
+        description="The maximum number of launched jobs, scheduled jobs and calls of an `async` "
+        "todo that run at the same time, 1 to 1000.",
     )
     lang: Text | None = Field(
         default=None,
-        description="The [language](#languages) of the code of jobs that do not name their own.",
+        description="The default [language](#languages) of the jobs' code.",
     )
 
     @property
     def is_async(self) -> bool:
-        """Whether the calls of the todo are made side by side, by either of the two keys."""
+        """Whether the calls of the todo run in parallel, by either of the two keys."""
         return self.async_ or not self.sequential
 
     @model_validator(mode="after")
     def _one_order(self) -> SettingsSpec:
         if {"async_", "sequential"} <= self.model_fields_set and self.async_ is self.sequential:
-            told = "`async` and `sequential` say the opposite; take one of them out"
-            raise PydanticCustomError("one_order", "{told}", {"told": told})
+            reason = "`async` and `sequential` contradict each other; remove one of them"
+            raise PydanticCustomError("one_order", "{reason}", {"reason": reason})
         return self
 
     @model_validator(mode="after")
     def _id_for_lines(self) -> SettingsSpec:
         if self.log_to_file and "id" in names_in(self.log_to_file.line) and self.id is None:
-            told = "`lineTemplate` has {{id}}, but there is no `id`; write one below `ojob`"
-            raise PydanticCustomError("no_id", "{told}", {"told": told})
+            reason = "`lineTemplate` contains {{id}}, but `ojob.id` is missing; write `id: …`"
+            raise PydanticCustomError("no_id", "{reason}", {"reason": reason})
         return self

@@ -1,81 +1,81 @@
-"""Keys of the published oJob format that are left out here, each with the nearest thing to use."""
+"""Keys of the published oJob format that are not supported, each with what to use instead."""
 
 from __future__ import annotations
 
 from typing import Final
 
-_PACKAGES: Final = "install the packages that the code imports beforehand, with pip"
-_WRAPPED: Final = "write the language in `lang`; a plugin can offer another one"
+_PACKAGES: Final = "install the packages that the code imports with pip"
+_WRAPPED: Final = "write the language in `lang`; a plugin can add one"
 
 JOB: Final = {
     "earlier": "write `from`",
     "then": "write `to`",
     "onerror": "write `catch`",
-    "help": "write a comment, or tell of the arguments in the `help` of the file",
+    "help": "write a comment, or describe the arguments in the `help` of the file",
     "file": "write the code under `exec`, or the job file in `typeArgs.file`, with `type: jobs`",
     "execFile": "write the code under `exec`, or import a module from it",
     "execRequire": "import the module under `exec`",
 }
 
 TYPE_ARGS: Final = {
-    "cronCheck": "take it out: each time is claimed once, and `misfire` says what is made up for",
-    "url": "get the file, and name it in `file`",
+    "cronCheck": "remove it: each fire time runs once, and `misfire` selects missed ones",
+    "url": "download the file, and name it in `file`",
     "execJs": "write the code under `exec`, with `lang: js`",
     "execPy": "write the code under `exec`",
     "execRequire": "import the module under `exec`",
     "shell": "write `lang: shell`, and the commands under `exec`",
-    "shellPrefix": "take it out: each line that a command writes is told with its job",
+    "shellPrefix": "remove it: each line that a command prints is logged with its job",
     "pre": _WRAPPED,
     "pos": _WRAPPED,
     "langFn": _WRAPPED,
     "returnFn": "have the code change `args`, or print a map as JSON where the language can",
     "returnRE": "have the code change `args`, or print a map as JSON where the language can",
-    "noTemplate": "take it out: code is never a template",
-    "noTemplateArgs": "write \\{{ where a template is not meant",
+    "noTemplate": "remove it: code is never a template",
+    "noTemplateArgs": "write \\{{ for braces that are not a template",
 }
 
 CHECK: Final = {
-    "_in": "write `in`, which counts before `exec`",
-    "_out": "write `out`, which counts after `exec`",
+    "_in": "write `in`, which applies before `exec`",
+    "_out": "write `out`, which applies after `exec`",
 }
 
-TODO: Final = {"id": "take it out: each call has an id of its own, in its record"}
+TODO: Final = {"id": "remove it: the record of each call has an id"}
 
 SHORTCUT: Final = {"nolog": "write `noLog: true` in `typeArgs`"}
 
-EXPECT: Final = {"secret": "nobody is asked for it; pass secrets in environment variables"}
+EXPECT: Final = {"secret": "pass secrets in environment variables; there is no prompt for them"}
 
-LOG_TO_FILE: Final = {"numberOfEntriesToKeep": "take it out: nothing is kept in memory"}
+LOG_TO_FILE: Final = {"numberOfEntriesToKeep": "remove it: no log lines are kept in memory"}
 
 SETTINGS: Final = {
-    "timeInterval": "take it out: nothing is polled; a job that repeats has it in its `typeArgs`",
-    "daemonFunc": "stop the daemon by SIGTERM; a schedule ends by `typeArgs.stopWhen`",
+    "timeInterval": "remove it: there is no polling; a periodic job has it in its `typeArgs`",
+    "daemonFunc": "stop the daemon with SIGTERM; `typeArgs.stopWhen` ends a schedule",
     "poolThreadFactor": "write `numThreads`",
     "shareArgs": "keep values for later jobs with `oJob Keep result` of oJobBasics.yaml",
-    "depsWait": "take it out: a call waits for what it depends on if that is in the todo",
-    "depsOnFail": "write `catch` in the job on which others depend; they do not run when it fails",
-    "templateArgs": "take it out: templates in args are rendered",
+    "depsWait": "remove it: a call waits for its dependencies if they are in the todo",
+    "depsOnFail": "write `catch` in the dependency; when it fails, its dependents do not run",
+    "templateArgs": "remove it: templates in args are always rendered",
     "argsFromEnvs": 'pass arguments, as in `ojob run FILE day="$DAY"`, or read os.environ',
-    "checkStall": "write `typeArgs.timeout`, or have the service manager watch the process",
-    "log": "call `ojob run --json` for JSON lines",
-    "logArgs": "log what matters in the code; managed runs keep their args in their records",
+    "checkStall": "write `typeArgs.timeout`, or let the service manager watch the process",
+    "log": "use `ojob run --json` for JSON lines",
+    "logArgs": "log them in the code; the records of managed runs contain their args",
     "logOJob": "write `logToFile`, or look at `ojob history`",
     "logLimit": "prune records by age: `ojob prune --older-than 30d`",
     "logHistory": "prune records by age: `ojob prune --older-than 30d`",
-    "conAnsi": "set NO_COLOR in the environment for no colours",
+    "conAnsi": "set NO_COLOR in the environment to disable colours",
     "conWidth": "set COLUMNS in the environment",
-    "showHelp": "take it out: `ojob run FILE --help` shows the help",
+    "showHelp": "remove it: `ojob run FILE --help` shows the help",
     "tags": "write `id`",
     "opacks": _PACKAGES,
     "owraps": _PACKAGES,
     "loads": "write modules under `code` of the file, and import them",
     "loadLibs": "write modules under `code` of the file, and import them",
-    "includeOJob": "take it out: packs are included by their names",
-    "langs": "write a plugin that offers the language",
-    "integrity": "check the sums of files before they are run, as with sha256sum -c",
-    "flags": "take it out: there are none",
+    "includeOJob": "remove it: packs are included by name",
+    "langs": "write a plugin that adds the language",
+    "integrity": "verify checksums before the run, for example with sha256sum -c",
+    "flags": "remove it: there are no flags",
     "debug": "set the level of the logger `ojobchannels` to DEBUG, or print in the code",
-    "initTemplateEscape": "write \\{{ where a template is not meant",
+    "initTemplateEscape": "write \\{{ for braces that are not a template",
     "execRequire": "import the module under `exec`",
     "channels": 'open channels in code, as in channel("orders", {"type": "file"})',
     "metrics": "count in code, or read the records: `ojob report --json`",

@@ -1,178 +1,128 @@
-"""What pydantic found wrong with a document, in the words of a job file's author."""
+"""Validates a job file against the model, job by job, so that no error hides another one."""
 
 from __future__ import annotations
 
 import re
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ojobchannels.errors import Diagnostic
 from ojobchannels.ojob.schema.base import Spec
-from ojobchannels.ojob.schema.model import (
-    CheckSpec,
-    ExpectSpec,
-    FileSpec,
-    HelpSpec,
-    JobSpec,
-    ShortcutSpec,
-    TodoSpec,
-    TypeArgsSpec,
-)
-from ojobchannels.ojob.schema.settings import LogToFileSpec, SettingsSpec, UniqueSpec
+from ojobchannels.ojob.schema.fields import Field, all_specs, field_at
+from ojobchannels.ojob.schema.located import INVALID, FileSpecs, Located, S
+from ojobchannels.ojob.schema.model import FileSpec, JobSpec, TodoSpec
+from ojobchannels.ojob.schema.shortcuts import Shortcut
 from ojobchannels.ojob.yaml.positions import DocumentPath
 from ojobchannels.ojob.yaml.source import Source
 from ojobchannels.suggestions import did_you_mean
 
-_MAPS: Final[dict[str, type[Spec]]] = {
-    "jobs": JobSpec,
-    "ojob": SettingsSpec,
-    "todo": TodoSpec,
-    "typeArgs": TypeArgsSpec,
-    "logToFile": LogToFileSpec,
-    "unique": UniqueSpec,
-    "help": HelpSpec,
-    "expects": ExpectSpec,
-    "check": CheckSpec,
-    "shortcut": ShortcutSpec,
-}
-_HOMES: Final[dict[type[Spec], str]] = {
-    FileSpec: "to the whole file: write it at the left edge",
-    JobSpec: "to a job: write it below `jobs`, behind `- name: …`",
-    TypeArgsSpec: "below `typeArgs`",
-    SettingsSpec: "below `ojob`",
-    LogToFileSpec: "below `ojob.logToFile`",
-    UniqueSpec: "below `ojob.unique`",
-}
-_WRONG_SHAPES: Final = {
-    "dict_type",
-    "model_type",
-    "model_attributes_type",
-    "list_type",
-    "string_type",
-    "int_type",
-    "int_from_float",
-    "float_type",
-    "bool_type",
-}
-_RANGES: Final = {
-    "numThreads": "write 1 to 1000",
-    "eachThreads": "write 1 to 1000",
-    "timeInterval": "write 1 or more milliseconds",
-    "timeout": "write 1 or more milliseconds",
-    "depsTimeout": "write 1 or more milliseconds",
-    "HKhowLongAgoInMinutes": "write 1 or more minutes",
-}
+_ATTEMPTS: Final = 4
+_PARTS: Final[Mapping[str, type[Spec]]] = {"jobs": JobSpec, "todo": TodoSpec}
 
 
-class _Shape(NamedTuple):
-    """What has to stand under a key: as a whole, and as an element of a list there."""
+class Validator:
+    """Validates one file.
 
-    whole: str
-    element: str
-    hint: str = ""
+    What is not valid is left out of the specs, and the rest is validated again: so the checks that
+    follow see as much of the file as possible.
 
+    Attributes:
+        diagnostics: What is wrong.
+    """
 
-_PAIRS: Final = "write `key: value` below it"
-_YES_OR_NO: Final = _Shape("true or false", "", "write `true` or `false`")
-_NAMES: Final = _Shape("a name or a list of names", "a name")
-_PLAIN: Final = "text, a number, true or false"
-_SHAPES: Final = {
-    "": _Shape("a map", "", "a job file has `jobs` and a `todo`"),
-    "jobs": _Shape("a list", "a map", "write each job as `- name: …`"),
-    "todo": _Shape("a list", "a name or a map", "write the name of each job behind a dash"),
-    "include": _NAMES,
-    "jobsInclude": _NAMES,
-    "init": _Shape("a map", "", _PAIRS),
-    "code": _Shape("a map", "", "write `name.py: |` below it, and the module below that"),
-    "shortcut": _Shape("a map", "", "write `name: …` and `keyArg: …` below it"),
-    "help": _Shape("a map", "", "write `text: …` and `expects` below it"),
-    "expects": _Shape("a list", "a map", "write each argument as `- name: …`"),
-    "mandatory": _YES_OR_NO,
-    "example": _Shape(_PLAIN, "", "write one of these"),
-    "options": _Shape("a list", _PLAIN),
-    "moptions": _Shape("a list", _PLAIN),
-    "deps": _NAMES,
-    "each": _NAMES,
-    "when": _NAMES,
-    "check": _Shape("a map", "", "write `in:` below it, and `name: isString` below that"),
-    "in": _Shape("a map", "", "write `name: isString` below it"),
-    "out": _Shape("a map", "", "write `name: isString` below it"),
-    "eachThreads": _Shape("a whole number", "", _RANGES["numThreads"]),
-    "from": _NAMES,
-    "to": _NAMES,
-    "catch": _Shape("a job, a list of jobs, or code", "a name", "write code below `catch: |`"),
-    "exec": _Shape("text", "", "write `exec: |` and the code below it"),
-    "args": _Shape("a map", "a map", _PAIRS),
-    "typeArgs": _Shape("a map", "", _PAIRS),
-    "ojob": _Shape("a map", "", _PAIRS),
-    "numThreads": _Shape("a whole number", "", _RANGES["numThreads"]),
-    "timeInterval": _Shape("a whole number", "", "write milliseconds, such as 60000"),
-    "timeout": _Shape("a whole number", "", "write milliseconds, such as 60000"),
-    "depsTimeout": _Shape("a whole number", "", "write milliseconds, such as 60000"),
-    "daemon": _YES_OR_NO,
-    "once": _YES_OR_NO,
-    "single": _YES_OR_NO,
-    "logJobs": _YES_OR_NO,
-    "ignoreNoLog": _YES_OR_NO,
-    "killPrevious": _YES_OR_NO,
-    "async": _YES_OR_NO,
-    "sequential": _YES_OR_NO,
-    "noLog": _YES_OR_NO,
-    "waitForFinish": _YES_OR_NO,
-    "logToConsole": _YES_OR_NO,
-    "dontCompress": _YES_OR_NO,
-    "setLogOff": _YES_OR_NO,
-    "HKhowLongAgoInMinutes": _Shape(
-        "a whole number", "", "write minutes, such as 10080 for a week"
-    ),
-    "logToFile": _Shape("a map", "", "write `logFolder: ./logs` below it"),
-    "unique": _Shape("a map", "", "write `pidFile: ojob.pid` below it"),
-    "stopWhen": _Shape("text", "", "write code"),
-}
-_TEXT: Final = _Shape("text", "text")
+    def __init__(self, source: Source) -> None:
+        self.diagnostics: list[Diagnostic] = []
+        self._source = source
+        self._lists: dict[str, list[Any]] = {}
 
+    def file(self) -> FileSpecs:
+        """Return the specs of the file, without its todo: for that, shortcuts must be known."""
+        data = self._source.data
+        if data is None:
+            hint = "write `jobs` and a `todo`"
+            self.diagnostics.append(self._source.diagnostic((), "the file is empty", hint))
+            return FileSpecs(self._source, FileSpec())
+        if isinstance(data, dict):
+            self._lists = {key: data[key] for key in _PARTS if isinstance(data.get(key), list)}
+            data = {key: value for key, value in data.items() if key not in self._lists}
+        spec = self._valid(FileSpec, data, ()) or FileSpec()
+        return FileSpecs(self._source, spec, self._located("jobs", JobSpec, None))
 
-def check_model(source: Source) -> FileSpec | list[Diagnostic]:
-    """Checks a document against the model; returns the checked one, or all its faults."""
-    if source.data is None:
-        return [source.diagnostic((), "the file is empty", "write `jobs` and a `todo`")]
-    try:
-        return FileSpec.model_validate(source.data)
-    except ValidationError as error:
-        return [_diagnostic(source, one) for one in error.errors(include_url=False)]
+    def todo(self, shortcuts: Mapping[str, Shortcut]) -> list[Located[TodoSpec]]:
+        """Return the entries of the todo.
 
+        Args:
+            shortcuts: The shortcuts that all files of the run declare, by name.
+        """
+        return self._located("todo", TodoSpec, shortcuts)
 
-def _diagnostic(source: Source, error: ErrorDetails) -> Diagnostic:
-    path, found = _in_the_file(source.data, error["loc"]), error["input"]
-    match error["type"]:
-        case "extra_forbidden":
-            return _unknown_key(source, path)
-        case "missing":
-            key = error["loc"][-1]
-            hint = f"write `{key}: …`"
-            return source.diagnostic(path, f"`{key}` is missing", hint, at_key=True)
-        case "literal_error":
-            return _unknown_choice(source, path, found)
-        case "string_too_short":
-            return source.diagnostic(path, "it is empty", "write a name")
-        case "string_unicode":
-            said = "the text contains a lone surrogate"
-            return source.diagnostic(path, said, "write the character itself")
-        case "one_job":
-            return source.diagnostic(path, "expected either `name` or `job`", "write one of them")
-        case "greater_than_equal" | "less_than_equal":
-            hint = _RANGES.get(str(path[-1]), "")
-            return source.diagnostic(path, f"{found} is out of range", hint)
-        case kind if kind in _WRONG_SHAPES:
-            return _wrong_shape(source, path, found)
-        case _:
-            return source.diagnostic(path, error["msg"])
+    def _located(self, key: str, model: type[S], context: Any) -> list[Located[S]]:
+        found = []
+        for at, data in enumerate(self._lists.get(key, ())):
+            spec = self._valid(model, data, (key, at), context)
+            if spec is not None:
+                found.append(Located(spec, self._source, (key, at)))
+        return found
+
+    def _valid(
+        self, model: type[S], data: Any, path: DocumentPath, context: Any = None
+    ) -> S | None:
+        """Return the spec of some data; None if nothing of it is valid."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                return model.model_validate(data, context=context)
+            except ValidationError as error:
+                errors = error.errors(include_url=False)
+            if attempt == 0:
+                self.diagnostics += [self._diagnostic(path, one) for one in errors]
+            if not isinstance(data, dict):
+                return None
+            data = _without_errors(data, errors)
+        return None
+
+    def _diagnostic(self, above: DocumentPath, error: ErrorDetails) -> Diagnostic:
+        path, value = _in_the_file(self._source.data, (*above, *error["loc"])), error["input"]
+        field, source = field_at(FileSpec, path), self._source
+        match error["type"]:
+            case "extra_forbidden":
+                return self._unknown_key(path)
+            case "missing":
+                key = error["loc"][-1]
+                return source.diagnostic(
+                    path, f"`{key}` is missing", f"write `{key}: …`", at_key=True
+                )
+            case "literal_error":
+                return source.diagnostic(path, f"unknown {path[-1]} {value!r}", field.hint)
+            case "string_too_short":
+                return source.diagnostic(path, "the name is empty", "write a name")
+            case "string_unicode":
+                message = "the text contains a lone surrogate"
+                return source.diagnostic(path, message, "write the character itself")
+            case "greater_than_equal" | "less_than_equal":
+                return source.diagnostic(path, f"{value} is out of range", field.hint)
+            case kind if kind.endswith(("_type", "_from_float")):
+                return _wrong_type(source, path, field, value)
+            case _:
+                return source.diagnostic(path, error["msg"])
+
+    def _unknown_key(self, path: DocumentPath) -> Diagnostic:
+        *above, key = path
+        spec = field_at(FileSpec, tuple(above)).spec or FileSpec
+        message, hint = _about_key(str(key), spec)
+        if spec is TodoSpec and key in self._job_names():
+            hint = f"write `- name: {key}`, and below it `args` and the other keys"
+        return self._source.diagnostic(path, message, hint, at_key=True)
+
+    def _job_names(self) -> list[Any]:
+        return [one.get("name") for one in self._lists.get("jobs", ()) if isinstance(one, dict)]
 
 
 def _in_the_file(data: Any, path: DocumentPath) -> DocumentPath:
-    """Leaves out the steps of a path that stand for what a short form leaves out."""
+    """Return the part of a path that the file has: pydantic adds steps to it for short forms."""
     for at, step in enumerate(path):
         in_list = isinstance(data, list) and isinstance(step, int)
         if not in_list and not (isinstance(data, dict) and step in data):
@@ -181,91 +131,103 @@ def _in_the_file(data: Any, path: DocumentPath) -> DocumentPath:
     return path
 
 
-def _wrong_shape(source: Source, path: DocumentPath, found: Any) -> Diagnostic:
-    key = next((step for step in reversed(path) if isinstance(step, str)), "")
-    shape = _SHAPES.get(key, _TEXT)
-    expected = shape.element if path and isinstance(path[-1], int) else shape.whole
-    hint = shape.hint if expected == shape.whole else ""
-    if key == "args" and path[0] == "todo":
-        expected = "a map" if isinstance(path[-1], int) else "a map or a list of maps"
-    if expected == "a map" and isinstance(found, str) and re.search(r"\w:\S", found):
-        hint = "put a space behind the colon"
-    elif not hint:
-        hint = _advice(key, expected, found, in_list=isinstance(path[-1], int))
-    return source.diagnostic(path, f"expected {expected}, found {_kind(found)}", hint)
+def _without_errors(data: dict[str, Any], errors: list[ErrorDetails]) -> Any:
+    """Return the data without what is not valid; None if that is all of it."""
+    rest: Any = _copied(data)
+    places = {_in_the_file(data, error["loc"]): error for error in errors}
+    for path in sorted(places, key=len, reverse=True):
+        if not path and places[path]["type"] == "missing":
+            rest[places[path]["loc"][-1]] = INVALID
+        elif not path:
+            return None
+        elif isinstance(path[-1], str):
+            del _at(rest, path[:-1])[path[-1]]
+        elif _at(data, path) != INVALID:
+            _at(rest, path[:-1])[path[-1]] = INVALID  # what follows keeps its index
+        else:
+            rest.pop(path[0], None)
+    return rest
 
 
-def _advice(key: str, expected: str, found: Any, *, in_list: bool) -> str:
-    match found:
-        case int() | float():
-            return "put quotes around it"
-        case None:
-            return f"write one, or take the {'dash' if in_list else 'key'} out"
-        case _ if in_list and key in ("jobs", "args", "expects"):
-            return "write `key: value` behind the dash"
-        case _ if expected == _TEXT.whole and key != "name":
-            return f"write `{key}: …`, with quotes around what YAML would take for more"
-        case _ if expected == _PLAIN:
-            return "write one of these"
-        case _ if in_list or key == "name":
-            return "write one name"
+def _at(data: Any, path: DocumentPath) -> Any:
+    for step in path:
+        data = data[step]
+    return data
+
+
+def _copied(data: Any) -> Any:
+    match data:
+        case dict():
+            return {key: _copied(value) for key, value in data.items()}
+        case list():
+            return [_copied(value) for value in data]
         case _:
+            return data
+
+
+def _wrong_type(source: Source, path: DocumentPath, field: Field, value: Any) -> Diagnostic:
+    if field.expected == "a map" and isinstance(value, str) and re.search(r"\w:\S", value):
+        hint = "put a space after the colon"
+    else:
+        hint = _advice(path, field, value)
+    return source.diagnostic(path, f"expected {field.expected}, found {_kind(value)}", hint)
+
+
+def _advice(path: DocumentPath, field: Field, value: Any) -> str:
+    key = next((step for step in reversed(path) if isinstance(step, str)), "")
+    in_list = bool(path) and isinstance(path[-1], int)
+    match value:
+        case None if path:
+            return f"write one, or remove the {'dash' if in_list else 'key'}"
+        case _ if in_list and field.expected == "a map":
+            return "write `key: value` after the dash"
+        case int() | float() if field.expected.startswith(("text", "a name")):
+            return "quote it"
+        case _ if field.hint:
+            return field.hint
+        case _ if field.expected == "a name" or key == "name":
+            return "write one name"
+        case _ if field.expected == "text":
+            return f"write `{key}: …`, and quote what YAML would take for something else"
+        case _ if field.expected.endswith("names"):
             return f"write `{key}: [one, another]`"
-
-
-def _unknown_key(source: Source, path: DocumentPath) -> Diagnostic:
-    key = str(path[-1])
-    around = [step for step in path[:-1] if isinstance(step, str)]
-    spec = _MAPS[around[-1]] if around else FileSpec
-    said, hint = _about_key(key, spec)
-    if spec is TodoSpec and key in _job_names(source.data):
-        hint = f"write `- name: {key}`, and below it `args` and what belongs to them"
-    return source.diagnostic(path, said, hint, at_key=True)
+        case _:
+            return "write one of these"
 
 
 def _about_key(key: str, spec: type[Spec]) -> tuple[str, str]:
-    """What is wrong with a key, and what to do."""
-    said = f"unknown key `{key}`"
+    """Return what is wrong with a key, and what to do."""
     if key in spec.unsupported:
-        return f"there is no `{key}` here", spec.unsupported[key]
+        return f"`{key}` is not supported here", spec.unsupported[key]
     if key.startswith("("):
         return f"no job declares the shortcut `{key}`", "call a job by its `name`, with `args`"
-    if odd := next((one for one in key if not one.isprintable()), None):
-        return f"the key has the character U+{ord(odd):04X} in it", "write it anew"
+    if hidden := next((one for one in key if not one.isprintable()), None):
+        return f"the key contains the character U+{ord(hidden):04X}", "type the key again"
     if key.startswith("-"):
-        return said, "put a space behind the dash"
-    for other, home in _HOMES.items():
+        return f"unknown key `{key}`", "put a space after the dash"
+    for other in _homes():
         known = other.keys()
         if key in known:
-            return f"`{key}` does not belong here", f"it belongs {home}"
-    if elsewhere := next((one for one in _HOMES if key in one.unsupported), None):
-        return f"there is no `{key}` here", elsewhere.unsupported[key]
-    return said, did_you_mean(key, spec.keys())
+            return f"`{key}` does not belong here", f"it belongs {other.home}"
+    for other in _homes():
+        if key in other.unsupported:
+            return f"`{key}` is not supported here", other.unsupported[key]
+    return f"unknown key `{key}`", did_you_mean(key, spec.keys())
 
 
-def _job_names(data: dict[str, Any]) -> list[Any]:
-    jobs = data.get("jobs")
-    return [one.get("name") for one in jobs if isinstance(one, dict)] if jobs else []
+@cache
+def _homes() -> list[type[Spec]]:
+    return list(dict.fromkeys(one for one in all_specs() if one.home))
 
 
-def _unknown_choice(source: Source, path: DocumentPath, found: Any) -> Diagnostic:
-    key = path[-1]
-    if key == "misfire":
-        return source.diagnostic(
-            path, f"unknown misfire {found!r}", "write `latest`, `all` or `none`"
-        )
-    hint = "write `simple`, `periodic`, `subscribe`, `shutdown` or `jobs`"
-    return source.diagnostic(path, f"unknown type {found!r}", hint)
-
-
-def _kind(thing: object) -> str:
-    match thing:
+def _kind(value: object) -> str:
+    match value:
         case None:
             return "nothing"
         case bool():
             return "a boolean"
         case int() | float():
-            return f"the number {thing}"
+            return f"the number {value}"
         case str():
             return "text"
         case dict():

@@ -1,7 +1,7 @@
-"""Cron expressions: what is wrong with one, and when it fires.
+"""Cron expressions: their errors and their fire times.
 
-cronsim reads the fields and walks over the calendar, without a zone. Changes of the clocks are seen
-to here: by itself it does so only for five fields, and misses times where clocks move by half an
+cronsim parses the fields and walks over the calendar, without a time zone. Clock changes are
+handled here: cronsim does so only for five fields, and misses times where clocks move by half an
 hour.
 """
 
@@ -36,23 +36,23 @@ _FIELDS: Final = (
     ("month", "1 to 12, or JAN to DEC"),
     ("day of week", "0 to 7 with Sunday as 0 and 7, SUN to SAT, 5#2 for the second Friday, or 5L"),
 )
-_OF_ONE: Final = re.compile(r"\b(\w+)-\1/\d+")
-"""A range of one value with a step; cronsim reads it as one without an end."""
+_RANGE_OF_ONE: Final = re.compile(r"\b(\w+)-\1/\d+")
+"""Matches a range of one value with a step, which cronsim reads as a range without an end."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_NONE: Final = timedelta(0)
+_ZERO: Final = timedelta(0)
 _SECOND: Final = timedelta(seconds=1)
 _STRIDE: Final = timedelta(days=1)
-"""No zone changes its clocks twice in less."""
+"""No time zone changes its clocks twice within this time."""
 
 
-class CronFault(ValueError):
-    """An expression that says nothing.
+class CronError(ValueError):
+    """An invalid cron expression.
 
     Attributes:
         reason: What is wrong.
-        advice: What to write.
-        offset: Where in the text the faulty field begins.
+        advice: What to write instead.
+        offset: The index in the text at which the invalid field begins.
     """
 
     def __init__(self, reason: str, advice: str, offset: int = 0) -> None:
@@ -63,15 +63,15 @@ class CronFault(ValueError):
 
 
 class Cron:
-    """When an expression of five or six fields fires, in one zone.
+    """The fire times of an expression of five or six fields, in one time zone.
 
-    Where the minute or the hour begins with a star, it fires whenever the clock on the wall shows a
-    time that fits: in both hours when clocks are set back, and not in the hour that is left out
-    when they are set forward. Elsewhere it fires once for each time of day: the first time when the
-    hour comes twice, and at the end of the gap when it does not come at all.
+    If the minute or the hour begins with a star, it fires whenever the wall clock shows a matching
+    time: in both hours when clocks are set back, and not in the hour that is skipped when they are
+    set forward. Otherwise it fires once for each time of day: the first time when an hour is
+    repeated, and at the end of the gap when it is skipped.
 
     Raises:
-        CronFault: The expression is wrong, or never fires.
+        CronError: The expression is invalid, or never fires.
     """
 
     def __init__(self, text: str, zone: tzinfo = UTC) -> None:
@@ -79,16 +79,16 @@ class Cron:
         self._expression = " ".join(fields)
         self._zone = zone
         starred = any(field.startswith("*") for field in fields[1:3])
-        self._by_the_wall = zone is not UTC and not starred
+        self._in_wall_time = zone is not UTC and not starred
         if not self._fires():
-            raise CronFault(f"{text!r} never fires: there is no such date", "write another one")
+            raise CronError(f"{text!r} never fires: there is no such date", "change the fields")
 
     def after(self, moment: int) -> int | None:
-        """Returns the first fire time after a moment; both are milliseconds since 1970."""
+        """Return the first fire time after a moment; both are milliseconds since 1970."""
         at = _EPOCH + _SECOND * (moment // 1000)
-        if self._by_the_wall:
+        if self._in_wall_time:
             found = map(self._existing, self._walk(self._wall(at), back=False))
-            return next((each for each in map(_ms, found) if each > moment), None)
+            return next((time for time in map(_ms, found) if time > moment), None)
         start, offset = at, self._offset(at)
         while (wall := next(self._walk(start + offset, back=False), None)) is not None:
             found_at = wall - offset
@@ -99,14 +99,14 @@ class Cron:
         return None
 
     def latest(self, moment: int) -> int | None:
-        """Returns the last fire time until a moment."""
+        """Return the last fire time at or before a moment."""
         at = _EPOCH + _SECOND * (moment // 1000)
-        if self._by_the_wall:
+        if self._in_wall_time:
             local = at.astimezone(self._zone)
-            # What is later on the wall may have been before clocks went back.
-            folded = (local.replace(fold=0).utcoffset() or _NONE) - (local.utcoffset() or _NONE)
+            # A wall time that is later may have been before the clocks went back.
+            folded = (local.replace(fold=0).utcoffset() or _ZERO) - (local.utcoffset() or _ZERO)
             found = map(self._existing, self._walk(self._wall(at) + folded + _SECOND, back=True))
-            return next((each for each in map(_ms, found) if each <= moment), None)
+            return next((time for time in map(_ms, found) if time <= moment), None)
         offset = self._offset(at)
         while (wall := next(self._walk(at + offset + _SECOND, back=True), None)) is not None:
             found_at = wall - offset
@@ -123,7 +123,7 @@ class Cron:
             return False
 
     def _walk(self, start: datetime, *, back: bool) -> Iterator[datetime]:
-        """Yields what fits, as if there were no zones: times on the wall, told as if in UTC."""
+        """Yield the matching wall times, marked as UTC."""
         for found in CronSim(self._expression, start.replace(tzinfo=None), reverse=back):
             yield found.replace(tzinfo=UTC)
 
@@ -131,10 +131,10 @@ class Cron:
         return at + self._offset(at)
 
     def _offset(self, at: datetime) -> timedelta:
-        return at.astimezone(self._zone).utcoffset() or _NONE
+        return at.astimezone(self._zone).utcoffset() or _ZERO
 
     def _change(self, begin: datetime, end: datetime, *, back: bool) -> datetime | None:
-        """Returns the first change of the clocks on the way from one time to another, if any."""
+        """Return the first clock change on the way from one time to another, if any."""
         if self._zone is UTC:
             return None
         offset, at = self._offset(begin), begin
@@ -146,7 +146,7 @@ class Cron:
         return None
 
     def _first_second(self, early: datetime, late: datetime) -> datetime:
-        """Returns the first second that has the offset of the later of two times."""
+        """Return the first second that has the UTC offset of the later of two times."""
         offset = self._offset(late)
         while late - early > _SECOND:
             middle = early + (late - early) // (2 * _SECOND) * _SECOND
@@ -154,7 +154,7 @@ class Cron:
         return late
 
     def _existing(self, wall: datetime) -> datetime:
-        """Returns a time on the wall in UTC; for one that a change leaves out, the gap's end."""
+        """Return a wall time in UTC; for one that a clock change skips, the end of the gap."""
         local = wall.replace(tzinfo=self._zone, fold=0)
         late = local.astimezone(UTC)
         if self._wall(late) == wall:
@@ -167,32 +167,32 @@ def _ms(found: datetime) -> int:
 
 
 def _fields(text: str) -> list[str]:
-    """Returns the six fields of an expression, each checked for itself.
+    """Return the six fields of an expression, each checked on its own.
 
     Raises:
-        CronFault: One of them is wrong, or there are too many or too few.
+        CronError: A field is invalid, or there are too many or too few.
     """
     if text.strip().startswith("@"):
-        return _of_shorthand(text.strip())
-    places = [(found.group(), found.start()) for found in re.finditer(r"\S+", text)]
-    if len(places) not in (5, 6):
-        said = f"{text!r} has {len(places)} fields, not five or six"
-        raise CronFault(said, "write [second] minute hour day-of-month month day-of-week")
-    names = _FIELDS[-len(places) :]
+        return _expand_shorthand(text.strip())
+    written = [(match.group(), match.start()) for match in re.finditer(r"\S+", text)]
+    if len(written) not in (5, 6):
+        reason = f"{text!r} has {len(written)} fields, not five or six"
+        raise CronError(reason, "write [second] minute hour day-of-month month day-of-week")
+    names = _FIELDS[-len(written) :]
     fields = []
-    for (field, offset), (name, takes) in zip(places, names, strict=True):
+    for (field, offset), (name, takes) in zip(written, names, strict=True):
         any_day = field == "?" and name.startswith("day")
-        fields.append("*" if any_day else _OF_ONE.sub(r"\1", field))
-        if not _reads(name, fields[-1]):
-            raise CronFault(
-                f"`{field}` is no {name}",
+        fields.append("*" if any_day else _RANGE_OF_ONE.sub(r"\1", field))
+        if not _is_valid(name, fields[-1]):
+            raise CronError(
+                f"`{field}` is not a valid {name}",
                 f"write {takes}, `*`, or lists, ranges and steps of these",
                 offset,
             )
     return ["0", *fields] if len(fields) == 5 else fields
 
 
-def _reads(name: str, field: str) -> bool:
+def _is_valid(name: str, field: str) -> bool:
     others = ["*"] * len(_FIELDS)
     others[[known for known, _ in _FIELDS].index(name)] = field
     try:
@@ -202,24 +202,24 @@ def _reads(name: str, field: str) -> bool:
     return True
 
 
-def _of_shorthand(word: str) -> list[str]:
+def _expand_shorthand(word: str) -> list[str]:
     if word.lower() not in _SHORTHANDS:
-        raise CronFault(f"there is no `{word}`", did_you_mean(word, _SHORTHANDS))
+        raise CronError(f"unknown shorthand `{word}`", did_you_mean(word, _SHORTHANDS))
     return ["0", *_SHORTHANDS[word.lower()].split()]
 
 
 class Interval:
-    """Fires at the multiples of so many milliseconds since 1970, so that all servers agree."""
+    """Fires at the multiples of a number of milliseconds since 1970, the same on all servers."""
 
     def __init__(self, length: int) -> None:
         self._length = length
 
     def after(self, moment: int) -> int:
-        """Returns the first fire time after a moment."""
+        """Return the first fire time after a moment."""
         return (moment // self._length + 1) * self._length
 
     def latest(self, moment: int) -> int:
-        """Returns the last fire time until a moment."""
+        """Return the last fire time at or before a moment."""
         return moment // self._length * self._length
 
 
@@ -227,21 +227,21 @@ Trigger: TypeAlias = Cron | Interval
 
 
 def zone_of(name: str) -> tzinfo:
-    """Returns a time zone by its name; `local` is that of this host.
+    """Return a time zone by its name; `local` is that of this host.
 
     Raises:
-        LookupError: There is none.
+        LookupError: There is no such time zone.
     """
     if name == "UTC":
         return UTC
     try:
         return _local_zone() if name == "local" else ZoneInfo(name)
-    except (OSError, ValueError) as error:  # the name of a folder, or one that is no path
+    except (OSError, ValueError) as error:  # the name of a folder, or an invalid path
         raise LookupError(name) from error
 
 
 def _local_zone() -> tzinfo:
-    """The zone that the environment or the system names; a fixed offset knows no summer time."""
+    """Return the zone that TZ or the system names; a fixed offset has no daylight saving time."""
     if name := os.environ.get("TZ", "").removeprefix(":"):
         return ZoneInfo(name)
     file = Path("/etc/localtime").resolve()

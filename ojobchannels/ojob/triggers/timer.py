@@ -1,4 +1,4 @@
-"""One thread that waits for the times of any number of schedules, and does nothing else."""
+"""A clock, and a scheduler: one thread that makes calls at given times."""
 
 from __future__ import annotations
 
@@ -15,51 +15,51 @@ from ojobchannels.host.clock import now_ms
 Call: TypeAlias = Callable[[], None]
 
 _log = logging.getLogger("ojobchannels.schedules")
-_LOOKS_UP_EVERY: Final = 10_000
-"""Milliseconds of sleep at most: what the wall clock does meanwhile, the sleep does not notice."""
+_MAX_SLEEP_MS: Final = 10_000
+"""The longest sleep: a sleep does not notice that the wall clock is set meanwhile."""
 
-_AFTER_TROUBLE: Final = 1_000
-_SET_BACK: Final = 1_000
-"""Milliseconds by which a clock is not set back, but corrected."""
+_RETRY_MS: Final = 1_000
+_MAX_CORRECTION_MS: Final = 1_000
+"""A clock that goes back by no more than this was corrected, not set back."""
 
 
 class Clock(Protocol):
-    """Tells the time, and lets it pass."""
+    """A source of time for schedules."""
 
     def now(self) -> int:
-        """Milliseconds since 1970, UTC."""
+        """Return the milliseconds since 1970, UTC."""
 
     def wait(self, woken: threading.Event, milliseconds: int) -> None:
-        """Returns when `woken` is set, or so much time is over."""
+        """Wait until `woken` is set, at most for some milliseconds."""
 
 
 class WallClock:
     """The clock of this host."""
 
     def now(self) -> int:
-        """Milliseconds since 1970, UTC."""
+        """Return the milliseconds since 1970, UTC."""
         return now_ms()
 
     def wait(self, woken: threading.Event, milliseconds: int) -> None:
-        """Returns when `woken` is set, or so much time is over."""
+        """Wait until `woken` is set, at most for some milliseconds."""
         woken.wait(milliseconds / 1000)
 
 
 class Scheduler:
-    """Makes each of many calls when its time has come, on one thread, until it is stopped.
+    """Makes calls at given times, on one thread, until it is stopped.
 
-    The calls are to be short: they have others do what takes time.
+    The calls must be short; work that takes time belongs on another thread.
 
     Args:
-        clock: What tells the time.
-        anew: Whether all calls are made when the clock was set back: for those that look at the
-            time themselves, and would else be made only when the clock has caught up.
+        clock: The clock.
+        call_all_if_set_back: Whether all calls are made when the clock was set back. They must then
+            check the time themselves; otherwise they are made when the clock has caught up.
     """
 
-    def __init__(self, clock: Clock, *, anew: bool = False) -> None:
+    def __init__(self, clock: Clock, *, call_all_if_set_back: bool = False) -> None:
         self.clock = clock
-        self._anew = anew
-        self._looked_up = clock.now()
+        self._call_all_if_set_back = call_all_if_set_back
+        self._last_now = clock.now()
         self._calls = threading.RLock()
         self._heap: list[tuple[int, int, Call]] = []
         self._numbers = itertools.count()
@@ -69,18 +69,18 @@ class Scheduler:
         self._thread = threading.Thread(target=self._work, name="ojobchannels-scheduler")
 
     def start(self) -> None:
-        """Starts the thread."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread; no further calls are made."""
+        """End the thread; no more calls are made."""
         self._stopped = True
         self._woken.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def call_at(self, moment: int, call: Call) -> None:
-        """Has a call made at a moment, or at once if that is over."""
+        """Make a call at a moment (milliseconds since 1970), or at once if that is past."""
         with self._lock:
             heapq.heappush(self._heap, (moment, next(self._numbers), call))
             first = self._heap[0][2] is call
@@ -89,34 +89,34 @@ class Scheduler:
 
     @contextmanager
     def cleared(self) -> Iterator[int]:
-        """Forgets the calls that were to be made, and makes none in the block; yields the time."""
+        """Drop all calls, make none while the block runs, and yield the time."""
         with self._calls:
             with self._lock:
                 self._heap.clear()
             yield self.clock.now()
 
     def make_due_calls(self) -> int:
-        """Makes the calls whose time has come; returns the time until the next one."""
+        """Make the calls that are due; return the milliseconds until the next one."""
         while not self._stopped:
-            now = self._look_up()
+            now = self._read_clock()
             with self._lock:
                 if not self._heap:
-                    return _LOOKS_UP_EVERY
+                    return _MAX_SLEEP_MS
                 if self._heap[0][0] > now:
-                    return min(self._heap[0][0] - now, _LOOKS_UP_EVERY)
+                    return min(self._heap[0][0] - now, _MAX_SLEEP_MS)
                 _, _, call = heapq.heappop(self._heap)
             try:
                 with self._calls:
                     call()
-            except Exception:  # noqa: BLE001  the others' times come all the same
-                _log.exception("a schedule could not be seen to; it is tried again")
-                self.call_at(now + _AFTER_TROUBLE, call)
+            except Exception:  # noqa: BLE001  the other calls must still be made
+                _log.exception("a scheduled call failed; it is tried again")
+                self.call_at(now + _RETRY_MS, call)
         return 0
 
-    def _look_up(self) -> int:
-        now, before = self.clock.now(), self._looked_up
-        self._looked_up = now
-        if self._anew and now < before - _SET_BACK:
+    def _read_clock(self) -> int:
+        now, before = self.clock.now(), self._last_now
+        self._last_now = now
+        if self._call_all_if_set_back and now < before - _MAX_CORRECTION_MS:
             with self._lock:
                 self._heap = [(now, number, call) for _, number, call in self._heap]
                 heapq.heapify(self._heap)

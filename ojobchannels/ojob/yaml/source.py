@@ -52,14 +52,6 @@ class Source:
         """The entry of the module linecache for this file."""
         return len(self.text) + 1, None, self.lines, self.name
 
-    def replaced(self, **parts: Any) -> Source:
-        """Returns the file as if these keys of the whole had these values, where it has them."""
-        if not isinstance(self.data, dict):
-            return self
-        return replace(
-            self, data=self.data | {key: parts[key] for key in parts if key in self.data}
-        )
-
     def without(self, *keys: str) -> Source:
         """Returns the file as if these keys of the whole were not there."""
         if not isinstance(self.data, dict):

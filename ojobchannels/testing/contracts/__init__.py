@@ -2,7 +2,7 @@
 
 from ojobchannels.testing.contracts.base import Contract, requires, without
 from ojobchannels.testing.contracts.documents.batches import BatchContract
-from ojobchannels.testing.contracts.documents.comparing import CompareContract
+from ojobchannels.testing.contracts.documents.comparing import CompareAndSetContract
 from ojobchannels.testing.contracts.documents.fence_marks import FenceContract
 from ojobchannels.testing.contracts.documents.isolation import IsolationContract
 from ojobchannels.testing.contracts.documents.keys import KeyContract
@@ -12,18 +12,18 @@ from ojobchannels.testing.contracts.documents.subscribing import SubscribeContra
 from ojobchannels.testing.contracts.documents.values import DocumentContract
 from ojobchannels.testing.contracts.locks.clocks import ClockContract
 from ojobchannels.testing.contracts.locks.exclusion import LockContract
-from ojobchannels.testing.contracts.locks.fences import GrowingContract
-from ojobchannels.testing.contracts.locks.fifo import QueueContract
+from ojobchannels.testing.contracts.locks.fences import FenceOrderContract
+from ojobchannels.testing.contracts.locks.fifo import FifoContract
 from ojobchannels.testing.contracts.locks.handover import HandoverContract
-from ojobchannels.testing.contracts.locks.keep_alive import RenewContract
+from ojobchannels.testing.contracts.locks.keep_alive import KeepAliveContract
 from ojobchannels.testing.contracts.locks.leases import LeaseContract
-from ojobchannels.testing.contracts.locks.lock_info import TellContract
+from ojobchannels.testing.contracts.locks.lock_info import LockInfoContract
 from ojobchannels.testing.contracts.locks.retries import RetryContract
 from ojobchannels.testing.contracts.locks.tokens import TokenContract
 from ojobchannels.testing.contracts.locks.waiting import WaitContract
-from ojobchannels.testing.contracts.locks.waking import WakeContract
+from ojobchannels.testing.contracts.locks.waking import WakeupContract
 from ojobchannels.testing.contracts.processes.crowds import ProcessContract
-from ojobchannels.testing.contracts.processes.deaths import DeathContract
+from ojobchannels.testing.contracts.processes.deaths import CrashReleaseContract
 from ojobchannels.testing.contracts.processes.forks import ForkContract
 from ojobchannels.testing.contracts.processes.handles import HandleContract
 from ojobchannels.testing.contracts.processes.kills import KillContract
@@ -32,31 +32,31 @@ __all__ = [
     "BatchContract",
     "ChannelConformance",
     "ClockContract",
-    "CompareContract",
+    "CompareAndSetContract",
     "Contract",
-    "DeathContract",
+    "CrashReleaseContract",
     "DocumentContract",
     "FenceContract",
+    "FenceOrderContract",
+    "FifoContract",
     "ForkContract",
-    "GrowingContract",
     "HandleContract",
     "HandoverContract",
     "IsolationContract",
+    "KeepAliveContract",
     "KeyContract",
     "KillContract",
     "LeaseContract",
     "LockContract",
+    "LockInfoContract",
     "MatchContract",
     "OrderContract",
     "ProcessContract",
-    "QueueContract",
-    "RenewContract",
     "RetryContract",
     "SubscribeContract",
-    "TellContract",
     "TokenContract",
     "WaitContract",
-    "WakeContract",
+    "WakeupContract",
     "requires",
     "without",
 ]
@@ -68,7 +68,7 @@ class ChannelConformance(
     KeyContract,
     MatchContract,
     OrderContract,
-    CompareContract,
+    CompareAndSetContract,
     BatchContract,
     FenceContract,
     IsolationContract,
@@ -77,20 +77,20 @@ class ChannelConformance(
     LockContract,
     TokenContract,
     RetryContract,
-    GrowingContract,
-    WakeContract,
+    FenceOrderContract,
+    WakeupContract,
     WaitContract,
-    QueueContract,
+    FifoContract,
     ClockContract,
     LeaseContract,
-    RenewContract,
-    TellContract,
+    KeepAliveContract,
+    LockInfoContract,
     # Handles and processes
     HandoverContract,
     HandleContract,
     ProcessContract,
     KillContract,
-    DeathContract,
+    CrashReleaseContract,
     ForkContract,
 ):
     """All of them: what a backend proves as a whole."""

@@ -1,4 +1,4 @@
-"""What contracts share: how a promise is marked, run and noted, and the fixtures it may take."""
+"""The base of the contracts: marks, fixtures, and the guard against overridden promises."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import Document
 from ojobchannels.testing.clock import ManualClock
-from ojobchannels.testing.kit.background import Announcer, Background
+from ojobchannels.testing.kit.background import Background, WaitObserver
 from ojobchannels.testing.kit.children import Children
-from ojobchannels.testing.kit.report import NOT_CLAIMED, PROMISE, STORY
+from ojobchannels.testing.kit.report import NOT_CLAIMED, PROMISE, TRACE
 from ojobchannels.testing.kit.subject import Subject
-from ojobchannels.testing.kit.time_control import Hourglass
-from ojobchannels.testing.kit.trace import Story
+from ojobchannels.testing.kit.time_control import TimeControl
+from ojobchannels.testing.kit.trace import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,38 +28,38 @@ _Marked = TypeVar("_Marked", bound=Callable[..., Any] | type)
 
 
 def requires(*capabilities: str) -> Callable[[_Marked], _Marked]:
-    """Marks a promise, or all of a contract, of backends that claim these capabilities only.
+    """Mark a promise, or all promises of a contract, as valid only with these capabilities.
 
-    One written as ``this|that`` is there where either is.
+    ``"a|b"`` requires one of two capabilities.
     """
     return promised(pytest.mark.ojob_requires(*capabilities))
 
 
 def without(*capabilities: str) -> Callable[[_Marked], _Marked]:
-    """Marks a promise of backends that do not claim this capability: to refuse in clear words."""
+    """Mark a promise as valid only without these capabilities, such as a clear refusal."""
     return promised(pytest.mark.ojob_without(*capabilities))
 
 
 def promised(mark: pytest.MarkDecorator) -> Callable[[_Marked], _Marked]:
-    """Puts a mark on a promise, or on each that a class makes itself.
+    """Put a mark on a promise, or on each promise that a class defines itself.
 
-    A mark on the class would be inherited by whoever puts several contracts together.
+    A class that combines contracts would inherit a mark on the class for all its promises.
     """
 
-    def put(thing: _Marked) -> _Marked:
-        if not isinstance(thing, type):
-            mark(thing)
-            return thing
-        for name, promise in vars(thing).items():
+    def apply(target: _Marked) -> _Marked:
+        if not isinstance(target, type):
+            mark(target)
+            return target
+        for name, promise in vars(target).items():
             if name.startswith("test_"):
                 mark(promise)
-        return thing
+        return target
 
-    return put
+    return apply
 
 
 class Contract:
-    """Base of the contracts: a subclass with a fixture `ojob_subject` runs their promises.
+    """Base class of the contracts; a subclass with a fixture `ojob_subject` runs the promises.
 
     Example::
 
@@ -76,65 +76,65 @@ class Contract:
         if "__test__" not in vars(cls):
             cls.__test__ = not is_ours(cls)
         if not is_ours(cls) and GUARD in vars(cls):
-            raise TypeError(f"{cls.__name__} overrides {GUARD}, which keeps the kit honest")
+            raise TypeError(f"{cls.__name__} overrides {GUARD}; remove the override")
 
     def test_no_promise_is_overridden(self) -> None:
-        """A promise that a subclass overrides or deletes carries `xfail(reason=…)` there."""
+        """A subclass overrides or deletes a promise only with `xfail(reason=…)`."""
         __tracebackhide__ = True
-        faults = guard(type(self))
-        if faults:
-            pytest.fail("\n".join(faults))
+        errors = guard(type(self))
+        if errors:
+            pytest.fail("\n".join(errors))
 
     @pytest.fixture(autouse=True)
     def subject(self, request: pytest.FixtureRequest, ojob_subject: Subject) -> Iterator[Subject]:
-        """The storage to prove; its handles are closed in the end."""
+        """The storage under test; its handles are closed after the test."""
         if not isinstance(ojob_subject, Subject):
             pytest.fail(
-                f"the fixture ojob_subject of {type(self).__name__} gave {ojob_subject!r}; it "
-                "gives a Subject, as in: return Subject('mine', {'folder': str(tmp_path)})",
+                f"the fixture ojob_subject of {type(self).__name__} returned {ojob_subject!r}, "
+                "not a Subject; example: return Subject('mine', {'folder': str(tmp_path)})",
                 pytrace=False,
             )
         node = request.node
-        node.user_properties.append((PROMISE, [ojob_subject.label, *_place(node)]))
+        node.user_properties.append((PROMISE, [ojob_subject.label, *_contract_and_name(node)]))
         lacking = _lacking(node, ojob_subject)
         if lacking:
             node.user_properties.append((NOT_CLAIMED, lacking))
             pytest.skip(f"{ojob_subject.label}: {lacking}")
-        ojob_subject.story = node.stash[STORY] = Story()
-        with ojob_subject.lent():
+        ojob_subject.trace = node.stash[TRACE] = Trace()
+        with ojob_subject.cleanup():
             yield ojob_subject
 
     @pytest.fixture
-    def story(self, subject: Subject) -> Story:
-        """What notes the steps."""
-        assert subject.story is not None
-        return subject.story
+    def trace(self, subject: Subject) -> Trace:
+        """The trace of the test."""
+        assert subject.trace is not None
+        return subject.trace
 
     @pytest.fixture
-    def hourglass(self, subject: Subject, story: Story) -> Hourglass:
-        """What lets time pass for handles that are opened after it."""
+    def timing(self, subject: Subject, trace: Trace) -> TimeControl:
+        """Time for handles that are opened after this fixture."""
         clock = None
         if "clock" in subject.capabilities:
             subject.clock = clock = ManualClock()
-        return Hourglass(clock, story)
+        return TimeControl(clock, trace)
 
     @pytest.fixture
-    def clock(self, hourglass: Hourglass) -> ManualClock:
-        """The clock to turn, for promises that require the capability `clock`."""
-        assert hourglass.clock is not None
-        return hourglass.clock
+    def clock(self, timing: TimeControl) -> ManualClock:
+        """The manual clock, for promises that require the capability `clock`."""
+        assert timing.clock is not None
+        return timing.clock
 
     @pytest.fixture
     def channel(self, request: pytest.FixtureRequest, subject: Subject) -> Channel:
         """A handle on an empty channel."""
-        if "hourglass" in request.fixturenames:
-            request.getfixturevalue("hourglass")
+        if "timing" in request.fixturenames:
+            request.getfixturevalue("timing")
         return subject.open()
 
     @pytest.fixture
-    def background(self, subject: Subject, story: Story) -> Iterator[Background]:
-        """Runs functions on other threads; ends before the handles are closed."""
-        running = Background(story)
+    def background(self, subject: Subject, trace: Trace) -> Iterator[Background]:
+        """Runs functions on other threads, and waits for them after closing the handles."""
+        running = Background(trace)
         yield running
         for channel in subject.opened:
             channel.close()
@@ -142,64 +142,64 @@ class Contract:
 
     @pytest.fixture
     def races(self) -> Iterator[None]:
-        """Has threads change places far more often, so that races come out."""
+        """Switches between threads very often, to provoke race conditions."""
         before = sys.getswitchinterval()
         sys.setswitchinterval(1e-5)
         yield
         sys.setswitchinterval(before)
 
     @pytest.fixture
-    def announcer(self) -> Announcer:
-        """An extension that tells who goes to wait."""
-        return Announcer()
+    def observer(self) -> WaitObserver:
+        """An extension that counts calls of the hook `wait`."""
+        return WaitObserver()
 
     @pytest.fixture
     def children(self) -> Iterator[Children]:
-        """Starts processes; they do not outlive the promise."""
+        """Starts processes, and ends them after the test."""
         started = Children()
         yield started
-        started.clear_away()
+        started.clean_up()
 
 
 GUARD = Contract.test_no_promise_is_overridden.__name__
 
 
 def is_ours(cls: type) -> bool:
-    """Tells whether a class is one of the kit's own."""
+    """Return whether a class belongs to the kit."""
     return cls.__module__.startswith(_HOME)
 
 
 def promises(cls: type) -> dict[str, type]:
-    """Returns the names of a class's promises, each with the contract that makes it."""
-    found: dict[str, type] = {}
+    """Return the promises of a class by name, each with the contract that defines it."""
+    contracts: dict[str, type] = {}
     for base in cls.__mro__:
         if is_ours(base):
             for name in vars(base):
                 if name.startswith("test_"):
-                    found.setdefault(name, base)
-    return found
+                    contracts.setdefault(name, base)
+    return contracts
 
 
 def guard(cls: type) -> list[str]:
-    """Returns what a class, or one between it and the kit, does to promises without a reason."""
-    faults = []
+    """Return an error for each promise that a class or its bases override without a reason."""
+    errors = []
     for name, contract in promises(cls).items():
         for between in cls.__mro__:
             if is_ours(between) or name not in vars(between):
                 continue
             if not _explained(vars(between)[name]):
-                what = "deletes" if vars(between)[name] is None else "overrides"
-                faults.append(
-                    f"{between.__name__} {what} {name} of {contract.__name__}: mark it "
-                    "@pytest.mark.xfail(reason=…), so that users see what the backend does not keep"
+                verb = "deletes" if vars(between)[name] is None else "overrides"
+                errors.append(
+                    f"{between.__name__} {verb} {name} of {contract.__name__}: mark it "
+                    "@pytest.mark.xfail(reason=…), so that users know what does not hold"
                 )
-    return faults
+    return errors
 
 
 def put_all(
     channel: Channel, pairs: Mapping[Any, Document] | Iterable[tuple[Document, Document]]
 ) -> None:
-    """Stores several values, in one step only where the backend can."""
+    """Store several values, in one step if the backend supports that."""
     items = list(dict(pairs).items() if hasattr(pairs, "keys") else pairs)
     if "atomic_batches" in channel.capabilities:
         channel.set_all(items)
@@ -213,15 +213,15 @@ def _explained(override: Any) -> bool:
     return any(mark.name == "xfail" and mark.kwargs.get("reason") for mark in marks)
 
 
-def _place(node: pytest.Item) -> list[str]:
+def _contract_and_name(node: pytest.Item) -> list[str]:
     name = getattr(node, "originalname", None) or node.name
     contract = promises(getattr(node, "cls", Contract)).get(name)
-    return [contract.__name__ if contract else "beyond the kit", name]
+    return [contract.__name__ if contract else "no contract", name]
 
 
 def _lacking(node: pytest.Item, subject: Subject) -> str:
     for mark in node.iter_markers("ojob_requires"):
-        lacking = [one for one in mark.args if not subject.capabilities & set(one.split("|"))]
+        lacking = [arg for arg in mark.args if not subject.capabilities & set(arg.split("|"))]
         if lacking:
             return f"does not claim {', '.join(sorted(lacking)).replace('|', ' or ')}"
     for mark in node.iter_markers("ojob_without"):

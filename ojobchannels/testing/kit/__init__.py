@@ -1,1 +1,1 @@
-"""The conformance kit: what it runs promises with, and how it reports them."""
+"""The parts of the conformance kit: how it runs promises, and how it reports them."""

@@ -1,4 +1,4 @@
-"""Threads of a promise, none of which can hang it."""
+"""Background threads for promises, with timeouts so that none can hang the test run."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Any, Final, Generic, TypeVar
 import pytest
 
 from ojobchannels.hookspecs import hookimpl
-from ojobchannels.testing.kit.trace import Story
+from ojobchannels.testing.kit.trace import Trace
 
 PATIENCE: Final = 5.0
-"""Seconds after which what should long have happened counts as what never will."""
+"""Seconds after which an expected event counts as missing."""
 
 _T = TypeVar("_T")
 
 
 class Task(Generic[_T]):
-    """Something that runs on another thread."""
+    """A function that runs on another thread."""
 
     def __init__(self, name: str, function: Callable[[], _T]) -> None:
         self._future: Future[_T] = Future()
@@ -33,40 +33,40 @@ class Task(Generic[_T]):
     def _run(self, function: Callable[[], _T]) -> None:
         try:
             self._future.set_result(function())
-        except BaseException as error:  # noqa: BLE001  whoever asks for the result gets it
+        except BaseException as error:  # noqa: BLE001  raised again by `result`
             self._future.set_exception(error)
 
     def done(self) -> bool:
-        """Whether it is."""
+        """Return whether the function has returned or raised."""
         return self._future.done()
 
     def result(self, within: float = PATIENCE) -> _T:
-        """Returns what it answered, or raises what it raised; fails if it goes on for too long."""
+        """Return or raise what the function did; fail the test after `within` seconds."""
         __tracebackhide__ = True
         try:
             return self._future.result(within)
         except StillRunning:
             if self._future.done():
                 raise
-        pytest.fail(f"{self.name} was still at work after {within:g} s")
+        pytest.fail(f"{self.name} was still running after {within:g} s")
 
 
 class Background:
-    """Runs functions on threads of their own; at the end waits a while for all of them."""
+    """Runs functions on threads of their own and waits for them at the end of the test."""
 
-    def __init__(self, story: Story) -> None:
+    def __init__(self, trace: Trace) -> None:
         self._numbers = itertools.count(1)
         self._tasks: list[Task[Any]] = []
-        self._story = story
+        self._trace = trace
 
     def __call__(self, function: Callable[..., _T], *args: Any, **kwargs: Any) -> Task[_T]:
-        """Starts one."""
+        """Start `function` on a new thread."""
         task = Task(f"thread {next(self._numbers)}", lambda: function(*args, **kwargs))
         self._tasks.append(task)
         return task
 
     def together(self, *functions: Callable[[], _T]) -> list[_T]:
-        """Runs all at once, as nearly as threads can, and returns their answers."""
+        """Run all functions at the same moment and return their results in order."""
         __tracebackhide__ = True
         start = threading.Barrier(len(functions))
 
@@ -78,27 +78,27 @@ class Background:
         return [task.result(30) for task in tasks]
 
     def join(self) -> None:
-        """Waits for what is still at work, but not for ever."""
+        """Wait up to 2 seconds for the threads that are still running."""
         until = time.monotonic() + 2
         for task in self._tasks:
             task.thread.join(max(until - time.monotonic(), 0))
 
 
-class Announcer:
-    """An extension that tells when somebody is about to wait for a lock."""
+class WaitObserver:
+    """An extension that counts calls of the hook `wait`."""
 
     def __init__(self) -> None:
-        self._waiting = threading.Semaphore(0)
+        self._calls = threading.Semaphore(0)
 
     @hookimpl(wrapper=True)
     def wait(self) -> Iterator[None]:
-        """Lets `await_waiter` go on."""
-        self._waiting.release()
+        """Count the call before the backend sees it."""
+        self._calls.release()
         return (yield)
 
-    def await_waiter(self, count: int = 1) -> None:
-        """Returns when so many have gone to wait."""
+    def await_waiters(self, count: int = 1) -> None:
+        """Block until `wait` was called `count` times since the last call of this method."""
         __tracebackhide__ = True
         for _ in range(count):
-            if not self._waiting.acquire(timeout=PATIENCE):
-                pytest.fail(f"nobody went to wait for the lock within {PATIENCE:g} s")
+            if not self._calls.acquire(timeout=PATIENCE):
+                pytest.fail(f"no caller began to wait for the lock within {PATIENCE:g} s")

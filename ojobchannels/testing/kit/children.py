@@ -1,8 +1,9 @@
-"""Processes that a test starts: each runs a script on the test's storage, and talks with the test.
+"""Child processes for tests: each runs a script and exchanges lines of JSON with the test.
 
-A script has these names: ``channel``, the storage's channel, opened; `say` and `hear`, which talk
-in lines of JSON; ``facts``, what the test passed along; ``oc``, the package; ``given``, what opens
-the channel once more; `boot_time` and `Announcer`.
+A script can use these names: `channel`, an open handle on the test's storage; `send` and `receive`,
+which exchange JSON values with the test; `params`, the keyword arguments of the test; `oc`, the
+package; `channel_name` and `channel_config`, to open the channel again; `boot_time` and
+`WaitObserver`.
 """
 
 from __future__ import annotations
@@ -24,25 +25,25 @@ if TYPE_CHECKING:
     from ojobchannels.testing.kit.subject import Subject
 
 PATIENCE: Final = 30.0
-"""Seconds after which a process that says nothing counts as one that hangs."""
+"""Seconds after which a silent process counts as hanging."""
 
 
 class Child:
     """A process that runs a script.
 
     Args:
-        script: What it runs.
-        subject: The storage whose channel it opens first; none by default.
-        facts: What it finds in ``facts``; all of JSON.
+        script: Python source.
+        subject: The storage whose channel the script finds as `channel`; None for no channel.
+        params: What the script finds as `params`; JSON values.
     """
 
-    def __init__(self, script: str, subject: Subject | None, facts: dict[str, Any]) -> None:
-        given: dict[str, Any] = {"facts": facts}
-        self._story = subject.story if subject is not None else None
+    def __init__(self, script: str, subject: Subject | None, params: dict[str, Any]) -> None:
+        setup: dict[str, Any] = {"params": params}
+        self._trace = subject.trace if subject is not None else None
         if subject is not None:
-            given |= {"name": subject.name, "config": subject.config}
+            setup |= {"channel_name": subject.name, "channel_config": subject.config}
         self.process = subprocess.Popen(  # noqa: S603  this very Python
-            [sys.executable, "-P", "-W", "error", "-m", __name__, script, json.dumps(given)],
+            [sys.executable, "-P", "-W", "error", "-m", __name__, script, json.dumps(setup)],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -50,111 +51,114 @@ class Child:
         )
         self._stdin = cast("IO[str]", self.process.stdin)
         self._stdout = cast("IO[str]", self.process.stdout)
-        self._said: SimpleQueue[str | None] = SimpleQueue()
+        self._lines: SimpleQueue[str | None] = SimpleQueue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.note("starts")
+        self._note("starts")
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self.process.pid
 
-    def hear(self, within: float = PATIENCE) -> Any:
-        """Returns what the script said next; raises AssertionError if it ended or stays silent."""
+    def receive(self, within: float = PATIENCE) -> Any:
+        """Return the next value that the script sends.
+
+        Raises:
+            AssertionError: The script ended, or sent nothing for `within` seconds.
+        """
         __tracebackhide__ = True
         try:
-            line = self._said.get(timeout=within)
+            line = self._lines.get(timeout=within)
         except Empty:
-            raise AssertionError(f"process {self.pid} said nothing for {within:g} s") from None
+            raise AssertionError(f"process {self.pid} sent nothing for {within:g} s") from None
         if line is None:
             status = self.process.wait()
             raise AssertionError(f"process {self.pid} ended with status {status}; see its stderr")
-        self.note(f"says {line.strip()}")
+        self._note(f"sends {line.strip()}")
         return json.loads(line)
 
-    def rest(self) -> Iterator[Any]:
-        """Yields what the script says until it ends; a line that a kill cut off is left out."""
-        while (line := self._said.get(timeout=PATIENCE)) is not None:
+    def remaining(self) -> Iterator[Any]:
+        """Yield what the script sends until it ends, without a line that a kill cut off."""
+        while (line := self._lines.get(timeout=PATIENCE)) is not None:
             if line.endswith("\n"):
                 yield json.loads(line)
-        self._said.put(None)
+        self._lines.put(None)
 
-    def tell(self, thing: object = None) -> None:
-        """Gives the script what it waits to `hear`."""
-        self.note(f"is told {json.dumps(thing)}")
-        self._stdin.write(json.dumps(thing) + "\n")
+    def send(self, value: object = None) -> None:
+        """Send a value, which the script gets from `receive`."""
+        self._note(f"is sent {json.dumps(value)}")
+        self._stdin.write(json.dumps(value) + "\n")
         self._stdin.flush()
 
     def signal(self, number: int) -> None:
-        """Sends it a signal."""
-        self.note(f"gets signal {number}")
+        """Send a signal."""
+        self._note(f"gets signal {number}")
         self.process.send_signal(number)
 
     def kill(self) -> None:
-        """Kills it with -9."""
-        self.note("is killed")
+        """Kill the process with SIGKILL and wait for its end."""
+        self._note("is killed")
         self.process.kill()
         self.process.wait()
 
     def end(self) -> int:
-        """Waits for the process, which has nothing more to hear, and returns its exit status."""
+        """Close the script's input, wait for the process, and return its exit status."""
         self._stdin.close()
         status = self.process.wait(PATIENCE)
-        self.note(f"ended with status {status}")
+        self._note(f"ended with status {status}")
         return status
 
-    def clear_away(self) -> None:
-        """Ends it, whatever it does."""
+    def clean_up(self) -> None:
+        """Kill the process if it runs, and close the pipes."""
         self.process.kill()
         self.process.wait()
         with suppress(BrokenPipeError):
             self._stdin.close()
-        # A grandchild may still have the other end of the pipe, and then nobody waits for it.
+        # The reader blocks while a grandchild holds the pipe open; do not wait for that.
         self._reader.join(1)
         if not self._reader.is_alive():
             self._stdout.close()
 
     def _read(self) -> None:
         for line in self._stdout:
-            self._said.put(line)
-        self._said.put(None)
+            self._lines.put(line)
+        self._lines.put(None)
 
-    def note(self, what: str) -> None:
-        """Adds to the story of the test."""
-        if self._story is not None:
-            self._story.note(f"process {self.pid} {what}")
+    def _note(self, step: str) -> None:
+        if self._trace is not None:
+            self._trace.note(f"process {self.pid} {step}")
 
 
 class Children:
-    """Starts processes, ``children(script, subject, fact=…)``, and ends them all."""
+    """Starts processes, ``children(script, subject, name=value, …)``, and ends all of them."""
 
     def __init__(self) -> None:
         self._started: list[Child] = []
 
-    def __call__(self, script: str, subject: Subject | None = None, **facts: Any) -> Child:
-        """Starts one."""
-        child = Child(script, subject, facts)
+    def __call__(self, script: str, subject: Subject | None = None, **params: Any) -> Child:
+        """Start a process that runs `script`."""
+        child = Child(script, subject, params)
         self._started.append(child)
         return child
 
-    def clear_away(self) -> None:
-        """Ends those that still run."""
+    def clean_up(self) -> None:
+        """End the processes that still run."""
         for child in self._started:
-            child.clear_away()
+            child.clean_up()
 
 
 # What follows runs in the child.
 
 
-def say(thing: object = None) -> None:
-    """Tells the test something."""
-    sys.stdout.write(json.dumps(thing) + "\n")
+def send(value: object = None) -> None:
+    """Send a value to the test."""
+    sys.stdout.write(json.dumps(value) + "\n")
     sys.stdout.flush()
 
 
-def hear() -> Any:
-    """Waits for the test's word; ends the process when the test is gone."""
+def receive() -> Any:
+    """Return the next value from the test; end the process when the test has ended."""
     line = sys.stdin.readline()
     if not line:
         sys.exit(0)
@@ -162,30 +166,30 @@ def hear() -> Any:
 
 
 def boot_time() -> float:
-    """Seconds on a clock that all processes of the host share."""
+    """Return seconds on a clock that all processes of the host share."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-class Announcer:
-    """An extension that says "waiting" when somebody is about to wait for a lock."""
+class WaitObserver:
+    """An extension that sends "waiting" before each call of the hook `wait`."""
 
     @oc.hookimpl(wrapper=True)
     def wait(self) -> Iterator[None]:
-        """Says it."""
-        say("waiting")
+        """Send the message, then let the backend wait."""
+        send("waiting")
         return (yield)
 
 
 def main() -> None:
-    """Runs the script."""
-    script, given = sys.argv[1], json.loads(sys.argv[2])
-    names = dict(globals(), facts=given["facts"])
+    """Run the script."""
+    script, setup = sys.argv[1], json.loads(sys.argv[2])
+    names = globals() | setup
     code = compile(script, "<script>", "exec")
-    if "config" not in given:
+    if "channel_config" not in setup:
         exec(code, names)  # noqa: S102  the test wrote it
         return
-    with oc.open_channel(given["name"], given["config"]) as channel:
-        exec(code, names | {"channel": channel, "given": given})  # noqa: S102
+    with oc.open_channel(setup["channel_name"], setup["channel_config"]) as channel:
+        exec(code, names | {"channel": channel})  # noqa: S102
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What `pytest --ojob-conformance=TYPE` collects."""
+"""The test module that `pytest --ojob-conformance=TYPE` collects."""
 
 from ojobchannels.testing.contracts import ChannelConformance
 
 
 class TestConformance(ChannelConformance):
-    """The whole kit, on the type that the option names."""
+    """The whole kit, on the channel type of the option."""

@@ -1,10 +1,10 @@
-"""A checker of what holders of locks wrote down: did two ever hold one lock at once?
+"""Checks a history of leases for violations of mutual exclusion.
 
-Each lease of a history says what its holder knew, on one clock that all of them share: the time
-since the boot of one host. A holder knows for certain that it has the lock from the moment it is
-told so until it gives the lock back, or until its own deadline. So where two leases of one name
-overlap in that, the backend let two in. Since fences are unique, no search is needed: some sorting
-does, and a million leases take seconds.
+Each lease records what its holder knew, on a clock that all holders share, such as the time since
+the boot of the host. A holder certainly has the lock from the moment it learns of the grant until
+it begins to release it, or until its own deadline. If these intervals of two leases of one lock
+overlap, the backend granted the lock twice. Fences are unique, so sorting is enough: a million
+leases take seconds.
 """
 
 from __future__ import annotations
@@ -17,20 +17,22 @@ from math import inf
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from ojobchannels.moved import renamed
+
 
 class Held(NamedTuple):
-    """One lease, as its holder saw it. Times are of any unit, but of one clock.
+    """One lease as its holder saw it; times in any unit, but all of one clock.
 
     Attributes:
-        name: The lock.
-        fence: The lease's number.
-        holder: Who had it, such as a process id or a token; equal only for the same lease.
-        asked: Before this moment it was not asked for.
-        acquired: When its holder was told that it has it.
-        released: When its holder began to give it back, or stopped to rely on it; None for one that
-            was never heard of again.
-        deadline: Until when its holder could rely on it at most; None if that is not known.
-        accepted: Whether the backend said that the release still found the lease.
+        name: Name of the lock.
+        fence: Fence of the lease.
+        holder: Identifies the holder in messages, such as a process id.
+        asked: Time just before the request.
+        acquired: Time at which the holder learned of the grant.
+        released: Time at which the holder began to release it or stopped relying on it; None if the
+            holder was killed.
+        deadline: Latest time until which the holder could rely on it; None if unknown.
+        accepted: Whether the backend reported that the release found the lease.
     """
 
     name: str
@@ -44,7 +46,7 @@ class Held(NamedTuple):
 
     @property
     def certain_until(self) -> int:
-        """Until when it was held for certain: not at all, if nothing more was heard of it."""
+        """End of the time for which it was certainly held; `acquired` if the holder was killed."""
         released, deadline = self.released, self.deadline
         if released is None:
             return self.acquired
@@ -58,24 +60,24 @@ class Held(NamedTuple):
         )
 
 
-class Fault(NamedTuple):
-    """What must not have been: two leases, and what is wrong between them."""
+class Violation(NamedTuple):
+    """Two leases that must not both exist, and the rule that they violate."""
 
     kind: str
     name: str
-    one: Held
-    other: Held
+    first: Held
+    second: Held
 
     def __str__(self) -> str:
-        return f"{self.kind} on lock {self.name!r}: {self.one} and {self.other}"
+        return f"{self.kind} on lock {self.name!r}: {self.first} and {self.second}"
 
 
-def faults(history: Iterable[Held]) -> list[Fault]:
-    """Returns what is wrong with a history, in O(n log n); an empty list if all is well.
+def violations(history: Iterable[Held]) -> list[Violation]:
+    """Return the violations in a history, in O(n log n); an empty list for a valid one.
 
-    The kinds are ``overlap`` (two held the lock at once), ``same fence`` (two were given one
-    fence), ``fence`` (a lease that was asked for after another was granted has a lower fence), and
-    ``late release`` (a release was accepted although a lease with a higher fence was there).
+    The kinds are ``overlap`` (two leases were held at once), ``same fence`` (two leases have one
+    fence), ``fence`` (a lease requested after the grant of another has a lower fence), and ``late
+    release`` (a release was accepted although a lease with a higher fence existed).
 
     Args:
         history: The leases, in any order.
@@ -83,63 +85,65 @@ def faults(history: Iterable[Held]) -> list[Fault]:
     Example:
         >>> first = Held("nightly", 1, "a", asked=0, acquired=1, released=5)
         >>> second = Held("nightly", 2, "b", asked=0, acquired=4, released=9)
-        >>> [fault.kind for fault in faults([first, second])]
+        >>> [violation.kind for violation in violations([first, second])]
         ['overlap']
     """
     by_name: dict[str, list[Held]] = defaultdict(list)
     for lease in history:
         by_name[lease.name].append(lease)
     return [
-        fault
+        violation
         for leases in by_name.values()
-        for find in (_same_fences, _overlaps, _falling_fences, _late_releases)
-        for fault in find(leases)
+        for check in (_same_fences, _overlaps, _falling_fences, _late_releases)
+        for violation in check(leases)
     ]
 
 
-def _same_fences(leases: list[Held]) -> Iterator[Fault]:
+def _same_fences(leases: list[Held]) -> Iterator[Violation]:
     seen: dict[int, Held] = {}
     for lease in leases:
         known = seen.setdefault(lease.fence, lease)
         if known is not lease:
-            yield Fault("same fence", lease.name, known, lease)
+            yield Violation("same fence", lease.name, known, lease)
 
 
-def _overlaps(leases: list[Held]) -> Iterator[Fault]:
+def _overlaps(leases: list[Held]) -> Iterator[Violation]:
     last, last_until = leases[0], -inf
     for lease in sorted(leases, key=attrgetter("acquired")):
         until = lease.certain_until
         if until <= lease.acquired:
-            continue  # its holder never could rely on it
+            continue  # its holder could never rely on it
         if last_until > lease.acquired:
-            yield Fault("overlap", lease.name, last, lease)
+            yield Violation("overlap", lease.name, last, lease)
         if until > last_until:
             last, last_until = lease, until
 
 
-def _falling_fences(leases: list[Held]) -> Iterator[Fault]:
+def _falling_fences(leases: list[Held]) -> Iterator[Violation]:
     granted = sorted(leases, key=attrgetter("acquired"))
     highest = list(accumulate(granted, _higher))
     moments = [lease.acquired for lease in granted]
     for lease in leases:
         before = bisect_left(moments, lease.asked)
         if before and highest[before - 1].fence > lease.fence:
-            yield Fault("fence", lease.name, highest[before - 1], lease)
+            yield Violation("fence", lease.name, highest[before - 1], lease)
 
 
-def _late_releases(leases: list[Held]) -> Iterator[Fault]:
-    """A release that began when a higher fence had been told to its holder must not be accepted."""
+def _late_releases(leases: list[Held]) -> Iterator[Violation]:
+    """Find accepted releases that began after the holder of a higher fence learned of its grant."""
     earliest: Held | None = None
     for lease in sorted(leases, key=_fence, reverse=True):
         released = lease.released if lease.accepted else None
         if earliest is not None and released is not None and earliest.acquired < released:
-            yield Fault("late release", lease.name, lease, earliest)
+            yield Violation("late release", lease.name, lease, earliest)
         if earliest is None or lease.acquired < earliest.acquired:
             earliest = lease
 
 
-def _higher(one: Held, other: Held) -> Held:
-    return one if one.fence > other.fence else other
+def _higher(first: Held, second: Held) -> Held:
+    return first if first.fence > second.fence else second
 
 
 _fence = attrgetter("fence")
+
+__getattr__ = renamed(__name__, {"Fault": "Violation", "faults": "violations"})

@@ -1,4 +1,4 @@
-"""Fixtures that the tests of a backend share, beyond the kit: a conftest imports them."""
+"""Fixtures for further tests of a backend, beside the kit; import them in a conftest."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import Any, Final, TypeVar
 
 import pytest
 
-from ojobchannels.testing.kit.background import Announcer
+from ojobchannels.testing.kit.background import WaitObserver
 from ojobchannels.testing.kit.children import Child, Children
 from ojobchannels.testing.kit.subject import Subject
 
 __all__ = [
-    "Announcer",
     "Child",
     "StartWorker",
-    "announcer",
+    "WaitObserver",
     "closing",
     "in_background",
     "nothing_is_left_running",
+    "observer",
     "start_worker",
 ]
 
@@ -35,53 +35,53 @@ _PATIENCE: Final = 20.0
 
 
 def closing(storage: _Storage) -> Iterator[_Storage]:
-    """Lends a storage to a test, for a fixture, and closes what the test opened."""
+    """Yield a storage, for a fixture, and close the handles that the test opened on it."""
     yield storage
     for channel in storage.opened:
         channel.close()
 
 
 @pytest.fixture
-def announcer() -> Announcer:
-    """An extension that tells who goes to wait for a lock."""
-    return Announcer()
+def observer() -> WaitObserver:
+    """An extension that counts calls of the hook `wait`."""
+    return WaitObserver()
 
 
 @pytest.fixture
 def start_worker() -> Iterator[StartWorker]:
-    """Starts processes, ``start_worker(script, storage, fact=…)``, that do not outlive the test."""
+    """Starts processes, ``start_worker(script, storage, name=…)``, and ends them after the test."""
     started = Children()
     yield started
-    started.clear_away()
+    started.clean_up()
 
 
 @pytest.fixture
 def in_background() -> Iterator[Callable[..., Future[Any]]]:
-    """Runs a function on another thread and answers its future."""
+    """Runs a function on another thread and returns its future."""
     with ThreadPoolExecutor(16, "test") as pool:
         yield pool.submit
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_running() -> Iterator[None]:
-    """After each test no thread of ours and no child process that it started may be left."""
+    """Fail a test that leaves a thread of the package or a child process running."""
     before = _children()
     yield
-    ends = time.monotonic() + _PATIENCE
-    while (threads := _our_threads()) and time.monotonic() < ends:
-        threads[0].join(_PATIENCE)  # it may begin another one before it ends
-    left = [thread.name for thread in threads] + [f"process {one}" for one in _children() - before]
+    deadline = time.monotonic() + _PATIENCE
+    while (threads := _our_threads()) and time.monotonic() < deadline:
+        threads[0].join(_PATIENCE)  # it may start another one before it ends
+    left = [thread.name for thread in threads] + [f"process {pid}" for pid in _children() - before]
     if left:
         pytest.fail(f"the test left running: {', '.join(left)}", pytrace=False)
 
 
 def _our_threads() -> list[threading.Thread]:
-    return [one for one in threading.enumerate() if one.name.startswith("ojobchannels-")]
+    return [thread for thread in threading.enumerate() if thread.name.startswith("ojobchannels-")]
 
 
 def _children() -> set[int]:
     lists = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    return {int(pid) for each in lists for pid in _text(each).split()}
+    return {int(pid) for path in lists for pid in _text(path).split()}
 
 
 def _text(path: Path) -> str:

@@ -1,7 +1,6 @@
-"""The pytest plugin of the kit: `pytest --ojob-conformance=TYPE` proves an installed backend.
+"""The pytest plugin of the kit: `pytest --ojob-conformance=TYPE` tests an installed backend.
 
-`ojobchannels.pytest_plugin` loads it in every run, so it imports the kit only when that is asked
-for.
+`ojobchannels.pytest_plugin` loads this module in every run, so it imports the kit on demand only.
 """
 
 from __future__ import annotations
@@ -18,36 +17,38 @@ from ojobchannels.testing.kit.report import Report
 if TYPE_CHECKING:
     from ojobchannels.testing.kit.subject import Subject
 
-# Before anything imports them, so that their assertions tell what they saw.
+# Before the first import of the contracts, so that their assertions show the values.
 pytest.register_assert_rewrite("ojobchannels.testing.contracts")
 
 _SUITE = Path(__file__).with_name("default_suite.py")
-_PLACES = ("file", "path", "folder", "directory")
+_PATH_OPTIONS = ("file", "path", "folder", "directory")
 _MARKERS = (
-    "ojob_requires(*capabilities): a promise of backends that claim these capabilities",
-    "ojob_without(*capabilities): a promise of backends that claim none of these capabilities",
+    "ojob_requires(*capabilities): run a promise only on backends that claim these capabilities",
+    "ojob_without(*capabilities): run a promise only on backends that claim none of these "
+    "capabilities",
 )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declares the options."""
+    """Declare the options."""
     group = parser.getgroup("ojobchannels", "channels, locks and jobs (ojobchannels)")
     group.addoption(
         "--ojob-conformance",
         metavar="TYPE",
-        help="prove the installed backend of this channel type: run the whole kit, and that alone",
+        help="test the installed backend of this channel type with the conformance kit, and run no "
+        "other tests",
     )
     group.addoption(
         "--ojob-conformance-option",
         metavar="NAME=VALUE",
         action="append",
         default=[],
-        help="an option to open it with, such as url=redis://localhost; may be given again",
+        help="an option of the channel type, such as url=redis://localhost; can be repeated",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declares the markers; with --ojob-conformance puts the kit in the place of all tests."""
+    """Declare the markers; with --ojob-conformance, replace all tests by the kit."""
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     config.pluginmanager.register(Report(config), "ojobchannels-conformance-report")
@@ -62,19 +63,21 @@ def _check(config: pytest.Config) -> None:
 
     if config.args_source is pytest.Config.ArgsSource.ARGS and not hasattr(config, "workerinput"):
         raise pytest.UsageError(
-            "--ojob-conformance runs the kit alone: leave out the paths of tests"
+            "--ojob-conformance runs the kit only: remove the test paths from the command line"
         )
     try:
         channel_type = registry().find(config.getoption("ojob_conformance"))
-        given = options_given(config)
-        defaults = {option.name: "" for option in channel_type.options if option.name in _PLACES}
-        checked_options(channel_type, defaults | given)
+        options = conformance_options(config)
+        defaults = {
+            option.name: "" for option in channel_type.options if option.name in _PATH_OPTIONS
+        }
+        checked_options(channel_type, defaults | options)
     except ChannelError as error:
         raise pytest.UsageError(f"--ojob-conformance: {error}") from error
 
 
-def options_given(config: pytest.Config) -> dict[str, str]:
-    """Returns what --ojob-conformance-option said."""
+def conformance_options(config: pytest.Config) -> dict[str, str]:
+    """Return the options of --ojob-conformance-option by name."""
     pairs = [word.partition("=") for word in config.getoption("ojob_conformance_option")]
     for name, sign, _ in pairs:
         if not (name and sign):
@@ -84,12 +87,12 @@ def options_given(config: pytest.Config) -> dict[str, str]:
 
 @pytest.fixture
 def ojob_subject(request: pytest.FixtureRequest) -> Subject:
-    """The storage that the conformance kit proves: override it to prove a backend of yours."""
+    """The storage that the conformance kit tests; override it to test your own backend."""
     type = request.config.getoption("ojob_conformance")
     if not type:
         pytest.fail(
             f"{getattr(request.cls, '__name__', 'the test')} has no fixture ojob_subject: add one "
-            "that returns what to prove, as in\n\n"
+            "that returns the storage to test, as in\n\n"
             "    @pytest.fixture\n"
             "    def ojob_subject(self, tmp_path):\n"
             "        return Subject('mine', {'folder': str(tmp_path)})\n",
@@ -102,26 +105,27 @@ def ojob_subject(request: pytest.FixtureRequest) -> Subject:
 
 @pytest.fixture(scope="session")
 def ojob_conformance_server(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of a server for --ojob-conformance=redis or mongo, given or started."""
+    """The URL of the server for --ojob-conformance=redis or mongo, configured or started."""
     from ojobchannels.testing.fixtures import factories
 
     type = request.config.getoption("ojob_conformance")
     with ExitStack() as stack:
         try:
             server = stack.enter_context(factories.run_server(request.config, type))
-        except (pytest.fail.Exception, pytest.skip.Exception) as told:
-            pytest.exit(f"--ojob-conformance={type}: {told}; or tell url=…", 4)
+        except (pytest.fail.Exception, pytest.skip.Exception) as refusal:
+            reason = f"{refusal}; or set --ojob-conformance-option=url=…"
+            pytest.exit(f"--ojob-conformance={type}: {reason}", 4)
         yield server.url
 
 
 def _options(request: pytest.FixtureRequest, type: str) -> dict[str, Any]:
     from ojobchannels.plugins import registry
 
-    given: dict[str, Any] = dict(options_given(request.config))
+    options: dict[str, Any] = dict(conformance_options(request.config))
     for option in registry().find(type).options:
-        if option.name in _PLACES and option.required and option.name not in given:
+        if option.name in _PATH_OPTIONS and option.required and option.name not in options:
             folder: Path = request.getfixturevalue("tmp_path")
-            given[option.name] = str(folder / f"channel.{type}")
-    if type in ("redis", "mongo") and not given.keys() & {"url", "host", "sentinels"}:
-        given["url"] = request.getfixturevalue("ojob_conformance_server")
-    return given
+            options[option.name] = str(folder / f"channel.{type}")
+    if type in ("redis", "mongo") and not options.keys() & {"url", "host", "sentinels"}:
+        options["url"] = request.getfixturevalue("ojob_conformance_server")
+    return options

@@ -1,4 +1,4 @@
-"""Documents, keys and names on which backends stumble; the contracts go through them."""
+"""Documents, keys and names that are hard for backends; the contracts use all of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Final
 
 
 def nested(levels: int) -> Any:
-    """Maps and lists in turn, so many levels deep."""
+    """Return maps and lists in turn, nested `levels` deep."""
     document: Any = "core"
     for level in range(levels):
         document = {"in": document} if level % 2 else [document]

@@ -1,7 +1,7 @@
 """Hypothesis strategies for what channels take: keys, values, matches, lock names, fences.
 
-Each begins with the simplest, so that a failure shrinks to ``"a"`` and ``1``, and has the odd ones
-among the likely: those that a backend confuses, cuts off or escapes wrongly.
+Each strategy starts with the simplest value, so that failures shrink to ``"a"`` and ``1``. Values
+that backends confuse, truncate or escape wrongly are likely.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ODD_TEXTS: Final = (
     "'\"\\",
     "%s",
     "é",
-    "e\u0301",  # looks like the one before and is another
+    "e\u0301",  # looks like the previous text, but differs
     "名前",
     "🔑",
     "\u2028",
@@ -48,7 +48,7 @@ _ODD_NUMBERS: Final = (
     0.1,
     2**31,
     2**53,
-    2**53 + 1,  # no float is the same
+    2**53 + 1,  # not representable as a float
     _GREATEST,
     _LEAST,
     float(2**63),
@@ -72,7 +72,7 @@ _TWINS: Final[tuple[Document, ...]] = (
 
 
 def texts() -> SearchStrategy[str]:
-    """Texts: letters, then odd ones, then any Unicode that UTF-8 can write."""
+    """Texts: letters, difficult ones, and any Unicode that UTF-8 can encode."""
     return st.sampled_from(("a", "b")) | st.sampled_from(_ODD_TEXTS) | _any_text()
 
 
@@ -87,7 +87,7 @@ def numbers() -> SearchStrategy[int | float]:
 
 
 def keys() -> SearchStrategy[Document]:
-    """Keys: strings, numbers, booleans and maps; many of them nearly the same as others."""
+    """Keys: strings, numbers, booleans and maps, many of them similar to each other."""
     return (
         st.sampled_from(_SIMPLE)
         | st.sampled_from((1.0, "1", True, 0, -0.0, "", {}, False))
@@ -99,7 +99,7 @@ def keys() -> SearchStrategy[Document]:
 
 
 def values() -> SearchStrategy[Document]:
-    """Values: any JSON document, small for the most part."""
+    """Values: any JSON document, mostly small."""
     scalars = st.none() | st.booleans() | numbers() | texts()
     nested = st.recursive(
         scalars, lambda parts: st.lists(parts, max_size=3) | _maps(parts), max_leaves=8
@@ -113,12 +113,12 @@ def values() -> SearchStrategy[Document]:
 
 
 def matches() -> SearchStrategy[Document]:
-    """Matches, as `get_all` and `get_set` take them."""
+    """Matches for `get_all` and `get_set`."""
     return st.sampled_from(({}, {"state": "new"}, {"state": None}, 1, [])) | values()
 
 
 def parts_of(value: Document) -> SearchStrategy[Document]:
-    """Matches of a value: itself, or some of its fields, or parts of those."""
+    """Matches that select `value`: the value itself, or part of its fields."""
     if not isinstance(value, dict) or not value:
         return st.just(value)
     parts = {field: parts_of(part) for field, part in value.items()}
@@ -133,12 +133,12 @@ def lock_names() -> SearchStrategy[str]:
 
 
 def fences() -> SearchStrategy[int]:
-    """Fences: small ones, of the size that backends give, and the greatest of all."""
+    """Fences: small ones, typical ones, and the largest possible one."""
     return st.integers(1, 4) | st.sampled_from((1_900_000_000_000_000, 2**53 + 1, _GREATEST))
 
 
 def not_documents() -> SearchStrategy[Any]:
-    """What is no JSON document, and has to be refused as key and as value."""
+    """Objects that are not JSON documents, which channels refuse as keys and as values."""
     refused = (
         float("nan"),
         float("inf"),
@@ -169,7 +169,7 @@ def _lists() -> SearchStrategy[list[Document]]:
 
 
 def twins(key: Document) -> Iterator[Document]:
-    """Yields other ways to write a key, and keys that look like it without being the same."""
+    """Yield other notations of a key, and different keys that look similar."""
     if isinstance(key, dict):
         yield dict(reversed(key.items()))
         yield {field: next(twins(part), part) for field, part in key.items()}

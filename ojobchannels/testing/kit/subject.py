@@ -1,4 +1,4 @@
-"""What the kit proves: one storage of a channel type, with any number of handles on it."""
+"""The storage under test: one channel type with its options, and handles on it."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from ojobchannels.host.clock import Clock
 from ojobchannels.plugins import registry
 
 if TYPE_CHECKING:
-    from ojobchannels.testing.kit.trace import Story
+    from ojobchannels.testing.kit.trace import Trace
 
 
 class Subject:
-    """A storage, empty at first, in which each test has a channel of its own.
+    """An initially empty storage in which each test has a channel of its own.
 
     Args:
         type: The channel type.
-        options: What opens it; all of JSON, so that other processes can open it too.
-        name: The channel's name; a new one by default.
-        label: What reports call it; the type by default.
+        options: Options of the type; JSON values, so that other processes can open it too.
+        name: Name of the channel; unique by default.
+        label: Name in reports; the type by default.
 
     Attributes:
-        opened: The handles that `open` answered.
-        clock: What the handles judge leases by, if the type takes a clock; the kit sets it.
-        story: What notes the operations of the handles; the kit sets it.
+        opened: The handles that `open` returned.
+        clock: Judges the leases of the handles, if the type takes a clock; set by the kit.
+        trace: Records the operations of the handles; set by the kit.
     """
 
     def __init__(
@@ -48,33 +48,33 @@ class Subject:
         self.label = label or type
         self.opened: list[Channel] = []
         self.clock: Clock | None = None
-        self.story: Story | None = None
+        self.trace: Trace | None = None
 
     @property
     def channel_type(self) -> ChannelType:
-        """What its plugin says of the type."""
+        """The descriptor of the channel type."""
         return registry().find(self.type)
 
     @cached_property
     def capabilities(self) -> frozenset[str]:
-        """What an open channel claims."""
+        """The capabilities that an open channel claims."""
         with open_channel(self.name, self.config) as channel:
             return channel.capabilities
 
     @property
     def config(self) -> dict[str, Any]:
-        """What another process opens the storage with."""
+        """Configuration with which any process can open the storage."""
         return {"type": self.type, "args": self.options}
 
     def open(
         self, name: str | None = None, *, extensions: Iterable[object] = (), **options: Any
     ) -> Channel:
-        """Opens one more handle, which `lent` closes."""
+        """Open one more handle; the kit closes it at the end of the test."""
         if self.clock is not None:
             options = {"clock": self.clock} | options
-        if self.story is not None:
-            # First of all, so that it stands next to the backend and sees what that answers.
-            extensions = (self.story.of_a_handle(name), *extensions)
+        if self.trace is not None:
+            # Innermost wrapper, so that it records the results of the backend itself.
+            extensions = (self.trace.handle_extension(name), *extensions)
         channel = open_channel(
             name or self.name,
             {"type": self.type, "args": self.options | options},
@@ -84,8 +84,8 @@ class Subject:
         return channel
 
     @contextmanager
-    def lent(self) -> Iterator[Subject]:
-        """At the end closes what was opened, and removes the documents."""
+    def cleanup(self) -> Iterator[Subject]:
+        """Close all handles and remove the documents on exit."""
         with ExitStack() as stack:
             stack.callback(self._clear)
             yield self

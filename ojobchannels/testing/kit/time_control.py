@@ -1,4 +1,4 @@
-"""How a promise lets time pass: by a clock that it turns, or by waiting."""
+"""Time for promises: a manual clock where the backend takes one, real sleeping elsewhere."""
 
 from __future__ import annotations
 
@@ -7,44 +7,44 @@ from typing import Final
 
 from ojobchannels.channels.lease import Lease
 from ojobchannels.testing.clock import ManualClock
-from ojobchannels.testing.kit.trace import Story
+from ojobchannels.testing.kit.trace import Trace
 
 LONG: Final = 60.0
 _MARGIN: Final = 0.02
 
 
-class Hourglass:
-    """Turns the clock of a backend that takes one; really waits, as briefly as it can, elsewhere.
+class TimeControl:
+    """Advances the manual clock of a backend that takes one, and sleeps briefly elsewhere.
 
     Args:
-        clock: The clock to turn, or None.
-        story: Where it is noted.
+        clock: The clock of the backend under test, or None to sleep.
+        trace: Records each step of time.
 
     Attributes:
-        short: Seconds of a lease that is to run out.
-        long: Seconds of a lease that is not.
-        slack: Seconds by which what a backend tells of times may be off: none on a turned clock.
+        short: ttl, in seconds, for a lease that the promise lets expire.
+        long: ttl, in seconds, for a lease that must not expire.
+        slack: Tolerance in seconds for times that a backend reports; 2 ms with a manual clock.
     """
 
-    def __init__(self, clock: ManualClock | None, story: Story) -> None:
+    def __init__(self, clock: ManualClock | None, trace: Trace) -> None:
         self.clock = clock
         self.short = 10.0 if clock else 0.3
         self.long = LONG
         self.slack = 0.002 if clock else 0.25
-        self._story = story
+        self._trace = trace
 
-    def pass_by(self, seconds: float) -> None:
-        """Lets that much time pass, and where it really does, a little more."""
+    def advance(self, seconds: float) -> None:
+        """Advance the clock by `seconds`, or sleep for slightly longer than that."""
         if self.clock:
             self.clock.advance(seconds)
         else:
             time.sleep(seconds + _MARGIN)
-        self._story.note(f"{seconds:g} s pass by")
+        self._trace.note(f"{seconds:g} s pass")
 
-    def run_out(self, lease: Lease) -> None:
-        """Lets all the time of a lease pass that was just granted."""
-        self.pass_by(lease.ttl)
+    def expire(self, lease: Lease) -> None:
+        """Let a lease expire that was just granted."""
+        self.advance(lease.ttl)
 
     def wall(self) -> float:
-        """Seconds since 1970, as the host believes."""
+        """Return seconds since 1970, by the manual clock or the host's."""
         return self.clock.wall() / 1e6 if self.clock else time.time()

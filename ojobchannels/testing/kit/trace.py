@@ -1,4 +1,4 @@
-"""A story: what a test did with a storage, in order, so that a failure can be read."""
+"""A trace of the operations of one test, in order, shown when the test fails."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any, Final
 
 from ojobchannels.hookspecs import ChannelSpec, hookimpl
 
-_LONGEST: Final = 25
-_QUIET: Final = {"fence": None, "match": None, "after": None, "newest_first": False}
+_MAX_STEPS: Final = 25
+_DEFAULTS: Final = {"fence": None, "match": None, "after": None, "newest_first": False}
 
 
-class _Short(reprlib.Repr):
-    """Tells the fields of a map in their order, which may be what is wrong."""
+class _ShortRepr(reprlib.Repr):
+    """Keeps the fields of maps in their order, since the order may be the error."""
 
     def repr_dict(self, x: dict[Any, Any], level: int) -> str:
         if x and level <= 0:
@@ -29,22 +29,22 @@ class _Short(reprlib.Repr):
         return "{" + ", ".join(fields + ["..."] * (len(x) > self.maxdict)) + "}"
 
 
-_SHORT = _Short()
+_SHORT = _ShortRepr()
 _SHORT.maxlevel, _SHORT.maxdict, _SHORT.maxlist = 4, 6, 8
 _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 60, 90, 40
 
 
-class Story:
-    """Notes what happened, and tells the last of it in numbered lines."""
+class Trace:
+    """Records steps, and formats the last 25 of them as numbered lines."""
 
     def __init__(self) -> None:
         self._count = 0
-        self._steps: deque[tuple[int, str]] = deque(maxlen=_LONGEST)
+        self._steps: deque[tuple[int, str]] = deque(maxlen=_MAX_STEPS)
         self._handles = itertools.count()
         self._lock = threading.Lock()
 
     def note(self, step: str) -> None:
-        """Adds a step, with the thread's name if it is another than the main one."""
+        """Add a step, prefixed with the name of the thread unless it is the main thread."""
         thread = threading.current_thread()
         if thread is not threading.main_thread():
             step = f"[{thread.name}] {step}"
@@ -52,65 +52,65 @@ class Story:
             self._count += 1
             self._steps.append((self._count, step))
 
-    def of_a_handle(self, channel: str | None) -> object:
-        """Returns an extension that notes the operations of one more handle: A, then B, and on."""
+    def handle_extension(self, channel: str | None) -> object:
+        """Return an extension that records the operations of the next handle: A, B, and so on."""
         number = next(self._handles)
         letter = chr(ord("A") + number) if number < 26 else f"H{number}"
         if channel is not None:
-            self.note(f"{letter} is a handle on channel {_told(channel)}")
-        return _Listener(self, letter)
+            self.note(f"{letter} is a handle on channel {_format(channel)}")
+        return _OperationRecorder(self, letter)
 
     def lines(self) -> list[str]:
-        """Tells it."""
+        """Return the steps, one per line."""
         with self._lock:
             steps = list(self._steps)
         left_out = steps[0][0] - 1 if steps else 0
-        before = [f"     … {left_out} steps before"] if left_out else []
+        before = [f"     … {left_out} earlier steps"] if left_out else []
         return before + [f"{number:4}. {step}" for number, step in steps]
 
 
-class _Listener:
-    """Wraps every operation of one handle; `_wrapper` adds the methods."""
+class _OperationRecorder:
+    """Wraps every operation of one handle; the loop below adds the methods."""
 
-    def __init__(self, story: Story, letter: str) -> None:
-        self.story = story
+    def __init__(self, trace: Trace, letter: str) -> None:
+        self.trace = trace
         self.letter = letter
 
 
-def _wrapper(operation: str) -> Callable[..., Iterator[Any]]:
+def _recorder(operation: str) -> Callable[..., Iterator[Any]]:
     spec = getattr(ChannelSpec, operation)
     names = list(inspect.signature(spec).parameters)[1:]
 
-    def listen(self: _Listener, *arguments: Any) -> Iterator[Any]:
+    def record(self: _OperationRecorder, *arguments: Any) -> Iterator[Any]:
         call = f"{self.letter}.{operation}({_arguments(dict(zip(names, arguments, strict=True)))})"
         if operation == "wait":
-            self.story.note(f"{call} begins")
+            self.trace.note(f"{call} begins")
         try:
-            answer = yield
+            result = yield
         except BaseException as error:
-            self.story.note(f"{call} raises {type(error).__name__}: {_told(str(error))}")
+            self.trace.note(f"{call} raises {type(error).__name__}: {_format(str(error))}")
             raise
-        self.story.note(f"{call} → {_told(answer)}")
-        return answer
+        self.trace.note(f"{call} → {_format(result)}")
+        return result
 
-    listen.__wrapped__ = spec  # type: ignore[attr-defined]  # whose arguments pluggy passes
-    return hookimpl(wrapper=True, specname=operation)(listen)
+    record.__wrapped__ = spec  # type: ignore[attr-defined]  # pluggy reads its signature
+    return hookimpl(wrapper=True, specname=operation)(record)
 
 
 for _name in vars(ChannelSpec):
     if not _name.startswith("_"):
-        setattr(_Listener, _name, _wrapper(_name))
+        setattr(_OperationRecorder, _name, _recorder(_name))
 
 
-def _arguments(given: Mapping[str, Any]) -> str:
-    told = {
+def _arguments(arguments: Mapping[str, Any]) -> str:
+    shown = {
         name: value
-        for name, value in given.items()
-        if name != "holder" and (name not in _QUIET or value is not _QUIET[name])
+        for name, value in arguments.items()
+        if name != "holder" and (name not in _DEFAULTS or value is not _DEFAULTS[name])
     }
     return ", ".join(
-        f"{name}={_told(value[:8] if name == 'token' else _plain(value))}"
-        for name, value in told.items()
+        f"{name}={_format(value[:8] if name == 'token' else _plain(value))}"
+        for name, value in shown.items()
     )
 
 
@@ -118,8 +118,8 @@ def _plain(value: Any) -> Any:
     return getattr(value, "document", value)
 
 
-def _told(thing: object) -> str:
-    if isinstance(thing, tuple) and hasattr(thing, "_fields"):
-        parts = zip(thing._fields, thing, strict=True)
-        return f"{type(thing).__name__}({', '.join(f'{k}={_told(v)}' for k, v in parts)})"
-    return _SHORT.repr(thing)
+def _format(value: object) -> str:
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        parts = zip(value._fields, value, strict=True)
+        return f"{type(value).__name__}({', '.join(f'{k}={_format(v)}' for k, v in parts)})"
+    return _SHORT.repr(value)

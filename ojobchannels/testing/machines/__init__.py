@@ -1,17 +1,17 @@
-"""State machines that prove a backend against small models: documents, and locks.
+"""State machines that test a backend against small models of documents and of locks.
 
-Hypothesis chooses the operations, on several handles of one channel, and shrinks what fails to a
-story that a person can read. Authors of backends write one line::
+Hypothesis chooses the operations on several handles of one channel, and shrinks a failing sequence
+to a short, readable trace. Authors of backends write one line each::
 
     TestDocuments = document_machine(lambda: Subject("mytype", {"url": "…"}))
     TestLocks = lock_machine(lambda: Subject("mytype", {"url": "…"}))
 
-or call `prove_documents` and `prove_locks` in a test that has a subject at hand.
+or call `prove_documents` and `prove_locks` in a test that has a subject.
 """
 
 from ojobchannels.testing.machines.documents import DocumentMachine
 from ojobchannels.testing.machines.locks import LockMachine
-from ojobchannels.testing.machines.proving import (
+from ojobchannels.testing.machines.runner import (
     EXAMPLES,
     SEED,
     document_machine,

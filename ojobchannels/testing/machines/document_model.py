@@ -1,7 +1,6 @@
-"""What a channel's documents have to do, as simply as it can be written.
+"""A simple model of the documents of a channel.
 
-Nothing here comes from the package's own rules of equality and matching, so that a fault in those
-does not hide itself.
+It does not use the package's own rules of equality and matching, so that it finds errors in them.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from ojobchannels.hookspecs import ABSENT, MISSING
 
 
 def identity(document: Document) -> Hashable:
-    """Returns what two documents have in common exactly when they count as the same."""
+    """Return a value that is equal for two documents exactly if the documents are equal."""
     if isinstance(document, dict):
         return "map", frozenset((field, identity(part)) for field, part in document.items())
     if isinstance(document, list):
@@ -27,7 +26,7 @@ def identity(document: Document) -> Hashable:
 
 
 def fits(match: Document, value: Document) -> bool:
-    """Tells whether a value matches: maps as subsets, everything else exactly."""
+    """Return whether a value matches: maps as subsets, everything else exactly."""
     if isinstance(match, dict):
         return isinstance(value, dict) and all(
             field in value and fits(part, value[field]) for field, part in match.items()
@@ -35,31 +34,33 @@ def fits(match: Document, value: Document) -> bool:
     return identity(match) == identity(value)
 
 
-def unchanged(one: Document, other: Document) -> bool:
-    """Tells whether a document came back as it went in; the order of fields is free."""
-    if type(one) is not type(other):
+def unchanged(before: Document, after: Document) -> bool:
+    """Return whether two documents are identical, except for the order of fields."""
+    if type(before) is not type(after):
         return False
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(unchanged(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(unchanged, one, other))
-    return repr(one) == repr(other)
+    if isinstance(before, dict):
+        return before.keys() == after.keys() and all(
+            unchanged(before[key], after[key]) for key in before
+        )
+    if isinstance(before, list | tuple):
+        return len(before) == len(after) and all(map(unchanged, before, after))
+    return repr(before) == repr(after)
 
 
 def spoil(document: Document) -> None:
-    """Changes a document in place, to find out who else holds it."""
+    """Change a document in place, to find shared references to it."""
     if isinstance(document, dict):
         for part in document.values():
             spoil(part)
-        document["spoilt"] = True
+        document["spoiled"] = True
     elif isinstance(document, list):
         for part in document:
             spoil(part)
-        document.append("spoilt")
+        document.append("spoiled")
 
 
 class DocumentModel:
-    """Entries in the order of their last change, and the fence that each key was written with."""
+    """Entries in the order of their last change, and the fence mark of each key."""
 
     def __init__(self) -> None:
         self._entries: dict[Hashable, tuple[Document, Document]] = {}
@@ -72,30 +73,30 @@ class DocumentModel:
         return iter(deepcopy(list(self._entries.values())))
 
     def get(self, key: Document) -> Document:
-        """Returns the value, or MISSING."""
+        """Return the value, or MISSING."""
         return deepcopy(self._entries.get(identity(key), (None, MISSING))[1])
 
     def put(self, key: Document, value: Document) -> None:
-        """Stores, and moves the key to the end."""
+        """Store an entry at the end of the order."""
         self._entries.pop(identity(key), None)
         self._entries[identity(key)] = deepcopy((key, value))
 
     def take(self, key: Document) -> bool:
-        """Removes; tells whether it was there."""
+        """Remove an entry; return whether it existed."""
         return self._entries.pop(identity(key), None) is not None
 
     def take_at(self, end: int) -> Document:
-        """Takes out the first (0) or the last (-1), or answers MISSING."""
+        """Remove and return the first (0) or the last (-1) value, or return MISSING."""
         if not self._entries:
             return MISSING
         return self._entries.pop(list(self._entries)[end])[1]
 
     def clear(self) -> None:
-        """Removes everything but the marks."""
+        """Remove all entries, but not the marks."""
         self._entries.clear()
 
     def passes(self, key: Document, fence: int | None) -> bool:
-        """Tells whether a write with that fence passes, and marks the key if so."""
+        """Return whether a write with that fence is allowed, and mark the key if it is."""
         if fence is None:
             return True
         if fence < self._marks.get(identity(key), fence):
@@ -104,12 +105,12 @@ class DocumentModel:
         return True
 
     def compares(self, match: Any, key: Document) -> bool:
-        """Tells whether a compare-and-set finds what it wants."""
+        """Return whether the value at `key` matches, as for a compare-and-set."""
         present = self.get(key)
         if match is ABSENT or present is MISSING:
             return match is ABSENT and present is MISSING
         return fits(match, present)
 
     def matching(self, wanted: Callable[[Document], bool]) -> list[tuple[Document, Document]]:
-        """Returns the entries whose value is wanted."""
+        """Return the entries whose value satisfies `wanted`."""
         return [entry for entry in self if wanted(entry[1])]

@@ -1,4 +1,4 @@
-"""Steps of the state machine for locks: what comes late, comes twice, is lost, is not allowed."""
+"""Steps of the state machine for locks: late, repeated, lost and forbidden requests."""
 
 from __future__ import annotations
 
@@ -6,163 +6,175 @@ from contextlib import suppress
 
 from hypothesis import strategies as st
 
-from ojobchannels.channels.lease import new_token
+from ojobchannels.channels.acquire import new_token
 from ojobchannels.errors import ChannelError, LockLost, OutcomeUnknown
 from ojobchannels.hookspecs import Granted, LeaseRequest
-from ojobchannels.testing.machines.lock_teller import (
-    Hand,
-    LockTeller,
+from ojobchannels.testing.machines.base import (
+    clients,
+    short,
+    step,
+)
+from ojobchannels.testing.machines.lock_base import (
+    LockMachineBase,
+    TrackedLease,
     lease_step,
     losses,
     names,
     ttls,
 )
-from ojobchannels.testing.machines.losses import Loss
-from ojobchannels.testing.machines.teller import (
-    people,
-    short,
-    step,
-)
+from ojobchannels.testing.machines.message_loss import Loss
 from ojobchannels.testing.machines.times import During, timed
 
 
-class LateRequests(LockTeller):
-    """No request that is late or lost does harm."""
+class LateRequests(LockMachineBase):
+    """Late and lost requests do not break mutual exclusion."""
 
-    @lease_step(who=people(), ttl=ttls)
-    def ask_again(self, who: str, hand: Hand, ttl: int) -> None:
-        """Asks again with the token of a lease."""
-        self.tell(f"{who} asks again for {short(hand.name)} with the token of {hand}")
-        call = {"name": hand.name, "token": hand.token, "ttl": ttl}
-        self.ask_late(who, {**call, "holder": {"who": f"{hand} again"}}, f"{hand} again")
+    @lease_step(client=clients(), ttl=ttls)
+    def ask_again(self, client: str, tracked: TrackedLease, ttl: int) -> None:
+        """Request the lock again with the token of a lease."""
+        self.log(f"{client} requests {short(tracked.name)} again with the token of {tracked}")
+        call = {"name": tracked.name, "token": tracked.token, "ttl": ttl}
+        self.send_late_request(
+            client, {**call, "holder": {"client": f"{tracked} again"}}, f"{tracked} again"
+        )
 
-    @lease_step(who=people(), ttl=ttls, outlasts=st.booleans())
-    def extend_late(self, who: str, hand: Hand, ttl: int, outlasts: bool) -> None:
-        """A request to extend arrives, maybe after the end of the lease."""
-        self.outlast(hand, outlasts)
-        self.tell(f"a request of {hand} to extend to {ttl / 1000:g} s arrives through {who}")
-        ask = self.handle(who).hook.extend
-        answer, when = timed(self.times, lambda: ask(name=hand.name, token=hand.token, ttl=ttl))
-        self.tell(f" -> {answer}")
-        lock = self.locks[hand.name]
-        if lock.judge_token("extend", hand.token, answer, when):
+    @lease_step(client=clients(), ttl=ttls, outlasts=st.booleans())
+    def extend_late(self, client: str, tracked: TrackedLease, ttl: int, outlasts: bool) -> None:
+        """A request to extend arrives, possibly after the lease has expired."""
+        self.wait_for_expiry(tracked, outlasts)
+        self.log(f"a request of {tracked} to extend to {ttl / 1000:g} s arrives through {client}")
+        ask = self.handle(client).hook.extend
+        result, when = timed(
+            self.times, lambda: ask(name=tracked.name, token=tracked.token, ttl=ttl)
+        )
+        self.log(f" -> {result}")
+        lock = self.locks[tracked.name]
+        if lock.judge_token("extend", tracked.token, result, when):
             lock.renew(ttl, when)
 
-    @lease_step(who=people(), outlasts=st.booleans())
-    def unlock_late(self, who: str, hand: Hand, outlasts: bool) -> None:
-        """A request to unlock arrives, maybe after the end of the lease."""
-        self.outlast(hand, outlasts)
-        self.tell(f"a request of {hand} to unlock arrives through {who}")
-        ask = self.handle(who).hook.unlock
-        answer, when = timed(self.times, lambda: ask(name=hand.name, token=hand.token))
-        self.tell(f" -> {answer}")
-        self.judge_unlock(hand.name, hand.token, answer, when)
+    @lease_step(client=clients(), outlasts=st.booleans())
+    def unlock_late(self, client: str, tracked: TrackedLease, outlasts: bool) -> None:
+        """A request to unlock arrives, possibly after the lease has expired."""
+        self.wait_for_expiry(tracked, outlasts)
+        self.log(f"a request of {tracked} to unlock arrives through {client}")
+        ask = self.handle(client).hook.unlock
+        result, when = timed(self.times, lambda: ask(name=tracked.name, token=tracked.token))
+        self.log(f" -> {result}")
+        self.judge_unlock(tracked.name, tracked.token, result, when)
 
-    @lease_step(who=people(), outlasts=st.booleans())
-    def adopt_late(self, who: str, hand: Hand, outlasts: bool) -> None:
-        """A request to adopt arrives, maybe after the end of the lease."""
-        self.outlast(hand, outlasts)
-        self.tell(f"a request to adopt {hand} arrives through {who}")
-        told, ask = f"{who}, who adopted it", self.handle(who).hook.adopt
-        call = {"name": hand.name, "token": hand.token, "holder": {"who": told}}
-        answer, when = timed(self.times, lambda: ask(**call))
-        self.tell(f" -> {bool(answer)}")
-        lock = self.locks[hand.name]
-        if lock.judge_token("adopt", hand.token, answer, when) and lock.holding is not None:
-            lock.holding.who, lock.holding.told, lock.holding.doubtful = who, told, False
-            self.requests.add((who, hand.token))
+    @lease_step(client=clients(), outlasts=st.booleans())
+    def adopt_late(self, client: str, tracked: TrackedLease, outlasts: bool) -> None:
+        """A request to adopt arrives, possibly after the lease has expired."""
+        self.wait_for_expiry(tracked, outlasts)
+        self.log(f"a request to adopt {tracked} arrives through {client}")
+        adopter, ask = f"{client} as adopter", self.handle(client).hook.adopt
+        call = {"name": tracked.name, "token": tracked.token, "holder": {"client": adopter}}
+        result, when = timed(self.times, lambda: ask(**call))
+        self.log(f" -> {bool(result)}")
+        lock = self.locks[tracked.name]
+        if lock.judge_token("adopt", tracked.token, result, when) and lock.holding is not None:
+            lock.holding.client, lock.holding.description, lock.holding.uncertain = (
+                client,
+                adopter,
+                False,
+            )
+            self.requests.add((client, tracked.token))
 
-    @lease_step(who=people(), ttl=ttls)
-    def renew_all(self, who: str, hand: Hand, ttl: int) -> None:
-        """Keep-alive renews some leases in one request, that one among them."""
-        del hand
-        asked = [LeaseRequest(one.name, one.token, ttl) for one in self.hands[-3:]]
-        self.tell(f"{who} renews {short(self.hands[-3:])} to {ttl / 1000:g} s")
-        ask = self.handle(who).hook.extend_all
-        answers, when = timed(self.times, lambda: ask(leases=asked, timeout=5_000))
-        self.tell(f" -> {answers}")
-        self.expect(len(answers), len(asked), "answers")
-        for (name, token, _), answer in zip(asked, answers, strict=True):
-            if answer is not None and self.locks[name].judge_token("renewal", token, answer, when):
+    @lease_step(client=clients(), ttl=ttls)
+    def renew_all(self, client: str, tracked: TrackedLease, ttl: int) -> None:
+        """Renew the latest leases in one request, as the keep-alive does."""
+        del tracked
+        asked = [LeaseRequest(lease.name, lease.token, ttl) for lease in self.leases[-3:]]
+        self.log(f"{client} renews {short(self.leases[-3:])} to {ttl / 1000:g} s")
+        ask = self.handle(client).hook.extend_all
+        results, when = timed(self.times, lambda: ask(leases=asked, timeout=5_000))
+        self.log(f" -> {results}")
+        self.expect(len(results), len(asked), "number of results")
+        for (name, token, _), result in zip(asked, results, strict=True):
+            if result is not None and self.locks[name].judge_token("renewal", token, result, when):
                 self.locks[name].renew(ttl, when)
 
-    @lease_step(who=people(), name=names, upper=st.booleans())
-    def meddle(self, who: str, name: str, hand: Hand, upper: bool) -> None:
-        """Uses a token that was never given for that lock."""
-        token, of = hand.token, f"the token of {hand}"
-        if name == hand.name:
+    @lease_step(client=clients(), name=names, upper=st.booleans())
+    def use_foreign_token(self, client: str, name: str, tracked: TrackedLease, upper: bool) -> None:
+        """Use a token that is not valid for that lock."""
+        token, label = tracked.token, f"the token of {tracked}"
+        if name == tracked.name:
             token = token.upper() if upper and token.upper() != token else new_token()
-            of = f"{of} in capitals" if token == hand.token.upper() else "a made-up token"
-        self.tell(f"{who} unlocks, extends and adopts {short(name)} with {of}")
-        hook = self.handle(who).hook
+            label = f"{label} in capitals" if token == tracked.token.upper() else "a random token"
+        self.log(f"{client} unlocks, extends and adopts {short(name)} with {label}")
+        hook = self.handle(client).hook
         self.expect(bool(hook.unlock(name=name, token=token)), False, "unlock")
         self.expect(bool(hook.extend(name=name, token=token, ttl=60_000)), False, "extend")
         self.expect(bool(hook.adopt(name=name, token=token, holder={})), False, "adopt")
 
-    @step(who=people(), name=names, ttl=ttls, what=losses, unlocks=st.booleans())
-    def lose_lock(self, who: str, name: str, ttl: int, what: Loss, unlocks: bool) -> None:
-        """A request for a lock, or its reply, is lost; so may be the unlock that follows."""
-        label = f"{self.next_label()}, which nobody knows of,"
-        self.tell(f"{who} locks {short(name)} for {ttl / 1000:g} s and {what} is lost")
-        self.tell("" if unlocks else ", and so is the request to unlock")
-        losses = self.listen(who)
+    @step(client=clients(), name=names, ttl=ttls, what=losses, unlocks=st.booleans())
+    def lose_lock(self, client: str, name: str, ttl: int, what: Loss, unlocks: bool) -> None:
+        """Lose a request for a lock, or its reply, and possibly the unlock that follows."""
+        label = f"{self.next_label()}, whose holder does not know of it,"
+        self.log(f"{client} locks {short(name)} for {ttl / 1000:g} s and {what} is lost")
+        self.log("" if unlocks else ", and so is the request to unlock")
+        losses = self.watch_results(client)
         losses.lose("lock", what)
         if not unlocks:
             losses.lose("unlock", "the request")
         before = self.times.now()
         with self.refused(OutcomeUnknown, "the outcome is unknown"):
-            self.handle(who).lock(name, ttl=ttl / 1000, holder={"who": label})
+            self.handle(client).lock(name, ttl=ttl / 1000, holder={"client": label})
         losses.heal()
         when = During(before, self.times.now())
-        token, answer = losses.calls["lock"]["token"], losses.answers.get("lock")
+        token, result = losses.calls["lock"]["token"], losses.results.get("lock")
         fence = 0
-        if answer is not None:
-            self.judge_request(who, label, when)
-            fence = answer.fence if isinstance(answer, Granted) else 0
+        if result is not None:
+            self.judge_request(client, label, when)
+            fence = result.fence if isinstance(result, Granted) else 0
         if unlocks:
-            self.judge_unlock(name, token, losses.answers.get("unlock"), when)
-        self.hands.append(Hand(label, who, name, token, fence, None, "over", During(0, 0)))
+            self.judge_unlock(name, token, losses.results.get("unlock"), when)
+        self.leases.append(
+            TrackedLease(label, client, name, token, fence, None, "over", During(0, 0))
+        )
 
-    @lease_step(who=people())
-    def arrive_late(self, who: str, hand: Hand) -> None:
-        """The request for a lease arrives once more: it was on its way for so long."""
-        self.tell(f"the request for {hand} arrives once more, through {who}")
-        call = {"name": hand.name, "token": hand.token, "ttl": self.times.ttls[0]}
-        self.ask_late(who, {**call, "holder": {"who": f"{hand} late"}}, f"{hand} late")
+    @lease_step(client=clients())
+    def arrive_late(self, client: str, tracked: TrackedLease) -> None:
+        """A copy of the request for a lease arrives late."""
+        self.log(f"the request for {tracked} arrives again through {client}")
+        call = {"name": tracked.name, "token": tracked.token, "ttl": self.times.ttls[0]}
+        self.send_late_request(
+            client, {**call, "holder": {"client": f"{tracked} late"}}, f"{tracked} late"
+        )
 
     @lease_step(usable=True, ttl=ttls, what=losses)
-    def lose_extend(self, hand: Hand, ttl: int, what: Loss) -> None:
-        """A request to extend, or its reply, is lost: the holder relies on the old time."""
-        self.tell(f"{hand.who} extends {hand} to {ttl / 1000:g} s and {what} is lost")
-        losses = self.listen(hand.who)
+    def lose_extend(self, tracked: TrackedLease, ttl: int, what: Loss) -> None:
+        """Lose a request to extend, or its reply; the holder keeps its old deadline."""
+        self.log(f"{tracked.client} extends {tracked} to {ttl / 1000:g} s and {what} is lost")
+        losses = self.watch_results(tracked.client)
         losses.lose("extend", what)
         before = self.times.now()
         with suppress(OutcomeUnknown, LockLost):
-            hand.in_use().extend(ttl / 1000)
+            tracked.in_use().extend(ttl / 1000)
         losses.heal()
         when = During(before, self.times.now())
-        answer, lock = losses.answers.get("extend"), self.locks[hand.name]
-        if answer is not None and lock.judge_token("extend", hand.token, answer, when):
+        result, lock = losses.results.get("extend"), self.locks[tracked.name]
+        if result is not None and lock.judge_token("extend", tracked.token, result, when):
             lock.renew(ttl, when)
 
     @lease_step(usable=True, what=losses)
-    def lose_release(self, hand: Hand, what: Loss) -> None:
-        """A request to unlock, or its reply, is lost; asked again it may not be sure."""
-        self.tell(f"{hand.who} releases {hand} and {what} is lost; so it is released again")
-        losses = self.listen(hand.who)
+    def lose_release(self, tracked: TrackedLease, what: Loss) -> None:
+        """Lose a request to unlock, or its reply, and release again."""
+        self.log(f"{tracked.client} releases {tracked} and {what} is lost; then releases it again")
+        losses = self.watch_results(tracked.client)
         losses.lose("unlock", what)
         before = self.times.now()
         with suppress(OutcomeUnknown):
-            hand.in_use().release()
+            tracked.in_use().release()
         losses.heal()
-        first = losses.answers.get("unlock")
+        first = losses.results.get("unlock")
         if first is not None:
-            self.judge_unlock(hand.name, hand.token, first, During(before, self.times.now()))
-        self.listen(hand.who)
+            self.judge_unlock(tracked.name, tracked.token, first, During(before, self.times.now()))
+        self.watch_results(tracked.client)
         before = self.times.now()
         with suppress(ChannelError):
-            hand.in_use().release()
-        again = losses.answers.get("unlock")
+            tracked.in_use().release()
+        again = losses.results.get("unlock")
         if again is not None:
-            self.judge_unlock(hand.name, hand.token, again, During(before, self.times.now()))
-        hand.state = "over"
+            self.judge_unlock(tracked.name, tracked.token, again, During(before, self.times.now()))
+        tracked.state = "over"

@@ -1,4 +1,4 @@
-"""How a state machine lets time pass: by turning the subject's clock, or by waiting."""
+"""Time for the state machines: a manual clock where the subject takes one, real time elsewhere."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ _T = TypeVar("_T")
 
 
 class During(NamedTuple):
-    """When something happened: not before the one, not after the other, in microseconds."""
+    """The interval in which something happened, in microseconds."""
 
     before: int
     after: int
 
 
 class Times:
-    """A time that passes on command: virtual with a clock, else the host's.
+    """Time of a manual clock, or of the host.
 
     Args:
-        clock: What judges the leases of the subject, and stands still until it is turned.
+        clock: The manual clock that decides when leases expire, or None.
 
     Attributes:
-        ttls: Milliseconds that leases are given.
-        pauses: Seconds that are let pass.
-        longest: Seconds that are let pass at most.
-        slack: Microseconds by which a backend that counts in milliseconds may be off.
+        ttls: Durations of leases in milliseconds.
+        pauses: Pauses in seconds.
+        longest: Longest pause in seconds.
+        slack: Tolerance in microseconds for a backend that counts in milliseconds.
     """
 
     def __init__(self, clock: ManualClock | None) -> None:
@@ -42,11 +42,11 @@ class Times:
         self.slack = 0 if clock else 5_000
 
     def now(self) -> int:
-        """Microseconds."""
+        """Return the time in microseconds."""
         return self.clock.now() if self.clock else HOST_CLOCK.now()
 
     def wait(self, seconds: float) -> None:
-        """Lets time pass."""
+        """Let time pass."""
         if self.clock:
             self.clock.advance(seconds)
         else:
@@ -54,14 +54,14 @@ class Times:
 
 
 def times_of(subject: Subject) -> Times:
-    """Returns virtual time, and sets the subject's clock, where its type takes one."""
+    """Return the time for a subject; set its manual clock if its type takes one."""
     clock = ManualClock() if "clock" in subject.channel_type.capabilities else None
     subject.clock = clock
     return Times(clock)
 
 
 def timed(times: Times, call: Callable[[], _T]) -> tuple[_T, During]:
-    """Calls it, and tells when that was."""
+    """Return the result of `call`, and the interval in which it ran."""
     before = times.now()
-    answer = call()
-    return answer, During(before, times.now())
+    result = call()
+    return result, During(before, times.now())

@@ -1,9 +1,9 @@
-"""Real servers for tests, started on free ports of the loopback address, gone with the tests.
+"""Real servers for tests, started on free ports of the loopback address and ended with the tests.
 
-A test that any server will do for takes `redis_url()` or `mongo_url()`: the server named in the
-environment variable OJOBCHANNELS_TEST_REDIS or OJOBCHANNELS_TEST_MONGO, else one of its own. A test
-that breaks servers starts them itself: `RedisServer`, `RedisSentinel`, `RedisCluster`,
-`MongoServer`. Programs are looked for in installed wheels, then on PATH.
+Tests that work with any server use `redis_url()` or `mongo_url()`: the server of the environment
+variable OJOBCHANNELS_TEST_REDIS or OJOBCHANNELS_TEST_MONGO, or else a new one. Tests that break
+servers start their own: `RedisServer`, `RedisSentinel`, `RedisCluster`, `MongoServer`. Programs are
+searched in installed wheels, then on PATH.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ REQUIRE: Final = "OJOBCHANNELS_REQUIRE_SERVERS"
 
 @contextmanager
 def or_skip() -> Iterator[None]:
-    """Skips the test where a server is missing, and tells the command that gets it.
+    """Skip the test if a server is missing, with the command that installs it as the reason.
 
     With the environment variable OJOBCHANNELS_REQUIRE_SERVERS the test fails instead.
     """
-    import pytest  # nobody but tests has it
+    import pytest  # servers can be used without pytest
 
     try:
         yield

@@ -1,4 +1,4 @@
-"""Certificates for tests of TLS: an authority, a server's and a client's, made anew."""
+"""New certificates for tests of TLS: of an authority, a server and a client."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _CLIENT: Final = "client@ojobchannels.test"
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """Files in PEM; `server` and `client` hold a private key and its certificates.
+    """PEM files; `server` and `client` contain a private key and its certificate chain.
 
     Attributes:
-        authority: The certificate that both sides trust.
-        server: For 127.0.0.1 and localhost.
-        client: For the client ``client@ojobchannels.test``.
+        authority: Certificate of the authority that both sides trust.
+        server: Certificate for 127.0.0.1 and localhost.
+        client: Certificate for the client ``client@ojobchannels.test``.
     """
 
     authority: Path
@@ -28,13 +28,13 @@ class Certificates:
 
     @classmethod
     def make(cls, folder: Path) -> Self:
-        """Makes all of them, of an authority of their own, in an existing folder.
+        """Create the certificates, of a new authority, in an existing folder.
 
         Raises:
-            ServerMissing: The package that makes them is not installed.
+            ServerMissing: The package `trustme` is not installed.
         """
         try:
-            import trustme  # takes a while, and only tests of TLS have it
+            import trustme  # slow to import, and optional
         except ImportError:
             raise ServerMissing("trustme", "pip install trustme") from None
 
@@ -48,14 +48,14 @@ class Certificates:
         return made
 
     def server_context(self, *, client_required: bool = True) -> ssl.SSLContext:
-        """Returns what a server takes; it may ask the client for a certificate."""
+        """Return the context for a server, which may require a client certificate."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(self.authority))
         context.load_cert_chain(self.server)
         context.verify_mode = ssl.CERT_REQUIRED if client_required else ssl.CERT_NONE
         return context
 
     def client_context(self) -> ssl.SSLContext:
-        """Returns what a client takes that trusts the authority and has a certificate."""
+        """Return the context for a client that trusts the authority and has a certificate."""
         context = ssl.create_default_context(cafile=str(self.authority))
         context.load_cert_chain(self.client)
         return context

@@ -1,9 +1,9 @@
-"""Becomes a server that does not outlive the process that started it.
+"""Starts a server that does not outlive the process that started it.
 
-Run as ``python -IS launcher.py PID FOLDER PROGRAM ARGUMENT…`` by the process PID. Before it turns
-into the program it leaves a watcher, a process that waits for the end of either: if PID ends first,
-however that happens, the watcher kills the server and removes the folder. A parent-death signal
-would be simpler, but Linux sends it when the *thread* ends that started the child.
+Run as ``python -IS launcher.py PID FOLDER PROGRAM ARGUMENT…`` by the process PID. Before executing
+the program it forks a watcher, which waits for the end of either process. If PID ends first, for
+whatever reason, the watcher kills the server and removes the folder. A parent-death signal would be
+simpler, but Linux sends it when the *thread* that started the child ends.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import sys
 
 
 def main() -> None:
-    """Leaves the watcher (on Linux) and becomes the program."""
+    """Fork the watcher (on Linux) and execute the program."""
     parent, folder, *command = sys.argv[1:]
     if sys.platform == "linux":
         starter = os.pidfd_open(int(parent))
         if os.getppid() != int(parent):
-            sys.exit("the process that started this one is gone")
+            sys.exit("the process that started the launcher has ended")
         server = os.pidfd_open(os.getpid())
         if os.fork() == 0:
             _watch(starter, server, folder)
             os._exit(0)
-    os.execv(command[0], command)  # noqa: S606  that is what this program is for
+    os.execv(command[0], command)  # noqa: S606  the purpose of this program
 
 
 def _watch(starter: int, server: int, folder: str) -> None:
@@ -35,15 +35,15 @@ def _watch(starter: int, server: int, folder: str) -> None:
         if server not in ended:
             signal.pidfd_send_signal(server, signal.SIGKILL)
             _wait_for_any(server)
-        import shutil  # slow to import, and hardly ever needed
+        import shutil  # slow to import, and rarely needed
 
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _wait_for_any(*processes: int) -> list[int]:
     poll = select.poll()
-    for each in processes:
-        poll.register(each, select.POLLIN)
+    for process in processes:
+        poll.register(process, select.POLLIN)
     return [descriptor for descriptor, _ in poll.poll()]
 
 

@@ -1,4 +1,4 @@
-"""MongoDB servers: one alone, or as a replica set of one."""
+"""MongoDB servers: standalone, or as a replica set of one member."""
 
 from __future__ import annotations
 
@@ -33,18 +33,17 @@ ENVIRONMENT: Final = "OJOBCHANNELS_TEST_MONGO"
 
 
 class MongoServer(Server):
-    """A mongod, alone or as a replica set of one whose primary is elected when `start` returns.
+    """A mongod, standalone or as a replica set of one, which has a primary when `start` returns.
 
     Args:
-        flavour: Where it comes from, one of the names in `FLAVOURS`; the first that is installed
-            by default.
-        replica_set: Whether it is a replica set (transactions, change streams, majority writes).
-        user: Name and password of its root user; without one it asks nobody who they are.
-        certificates: With them it speaks TLS only, and wants a certificate of the client.
+        flavour: One of the names in `FLAVOURS`; by default the first that is installed.
+        replica_set: Whether to run it as a replica set (transactions, change streams).
+        user: Name and password of a root user; by default without authentication.
+        certificates: Accept only TLS connections with a client certificate.
         options: Further arguments, such as ``("--setParameter", "enableTestCommands=1")``.
 
     Raises:
-        ServerMissing: It is not installed; the message is the command that gets it.
+        ServerMissing: It is not installed.
     """
 
     def __init__(
@@ -65,13 +64,14 @@ class MongoServer(Server):
 
     @property
     def url(self) -> str:
-        """Where it is; with TLS, the client adds tlsCAFile and tlsCertificateKeyFile."""
+        """The URL; with TLS, the client adds tlsCAFile and tlsCertificateKeyFile."""
         return self._url(self.address, {"replicaSet": self.replica_set})
 
     def url_at(self, address: tuple[str, int]) -> str:
-        """Where clients find it at another address, such as a proxy's, and stay there.
+        """Return the URL for another address, such as that of a proxy.
 
-        Clients of a replica set would else go where its members say that they are.
+        It is a direct connection; otherwise clients would connect to the address that the replica
+        set announces.
         """
         return self._url(address, {"directConnection": "true"})
 
@@ -81,22 +81,24 @@ class MongoServer(Server):
         query = "&".join(f"{name}={value}" for name, value in settings.items() if value)
         return f"mongodb://{login}{address[0]}:{address[1]}/" + (f"?{query}" if query else "")
 
-    def answers(self) -> bool:
-        """Tells whether it answers the command hello."""
+    def is_ready(self) -> bool:
+        """Return whether the server replies to the command hello."""
         return self._hello().is_ok
 
-    def _hello(self) -> mongo_wire.Answer:
+    def _hello(self) -> mongo_wire.Reply:
         try:
-            return mongo_wire.ask(self.address, {"hello": 1}, self._tls)
+            return mongo_wire.run_command(self.address, {"hello": 1}, self._tls)
         except OSError:
-            return mongo_wire.Answer()
+            return mongo_wire.Reply()
 
-    def _settle(self) -> None:
+    def _configure(self) -> None:
         if self.replica_set:
             member: mongo_wire.Part = {"_id": 0, "host": f"{HOST}:{self.port}"}
             setup: mongo_wire.Part = {"_id": self.replica_set, "members": [member]}
             self._run_once({"replSetInitiate": setup})
-            self.wait_until(lambda: self._hello().is_true("isWritablePrimary"), "elected nobody")
+            self.wait_until(
+                lambda: self._hello().is_true("isWritablePrimary"), "elected no primary"
+            )
         if self.user:
             name, password = self.user
             self._run_once({"createUser": name, "pwd": password, "roles": ["root"]})
@@ -105,9 +107,9 @@ class MongoServer(Server):
         name = next(iter(command))
         done = self.folder / name
         if not done.exists():
-            answer = mongo_wire.ask(self.address, command, self._tls, timeout=30)
-            if not answer.is_ok:
-                raise self._failed(f"refused {name}: {answer.raw!r}")
+            reply = mongo_wire.run_command(self.address, command, self._tls, timeout=30)
+            if not reply.is_ok:
+                raise self._failed(f"refused {name}: {reply.raw!r}")
             done.touch()
 
     def _command(self) -> list[str]:
@@ -137,15 +139,15 @@ class MongoServer(Server):
 
 @contextmanager
 def mongo_url(*, replica_set: bool = False) -> Iterator[str]:
-    """Gives the URL in the variable OJOBCHANNELS_TEST_MONGO, or of a server started for the while.
+    """Yield the URL in OJOBCHANNELS_TEST_MONGO, or that of a server for the `with` block.
 
-    The server in the variable is taken as it is, replica set or not.
+    The server of the variable is used whether it is a replica set or not.
 
     Raises:
-        ServerMissing: Neither is there.
+        ServerMissing: The variable is not set, and no server is installed.
     """
-    if given := os.environ.get(ENVIRONMENT):
-        yield given
+    if url := os.environ.get(ENVIRONMENT):
+        yield url
         return
     with MongoServer(replica_set=replica_set) as server:
         yield server.url

@@ -1,4 +1,4 @@
-"""As much of MongoDB's protocol (OP_MSG, BSON) as it takes to set up a server without a driver."""
+"""The part of the MongoDB protocol (OP_MSG, BSON) that sets up a server without a driver."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ _HEADER = struct.Struct("<iiii")
 _OP_MSG = 2013
 
 
-class Answer(NamedTuple):
-    """A reply, of which only single fields are asked for."""
+class Reply(NamedTuple):
+    """A reply as raw bytes; only single fields are read."""
 
     raw: bytes = b""
 
     def is_true(self, field: str) -> bool:
-        """Tells whether a field of that name is true."""
+        """Return whether a field of that name is true."""
         return b"\x08%b\x00\x01" % field.encode() in self.raw
 
     @property
     def is_ok(self) -> bool:
-        """Tells whether the command succeeded."""
+        """Whether the command succeeded."""
         return b"\x01ok\x00" + struct.pack("<d", 1) in self.raw
 
 
-def ask(
+def run_command(
     address: tuple[str, int],
     command: Mapping[str, Part],
     tls: ssl.SSLContext | None = None,
     timeout: float = 5.0,
-) -> Answer:
-    """Runs one command on the database ``admin``, over a connection of its own.
+) -> Reply:
+    """Run one command on the database ``admin``, over a new connection.
 
     Raises:
-        OSError: There is no server, or it does not answer in time.
+        OSError: The server is not reachable, or does not reply within `timeout` seconds.
     """
     message = _packed({**command, "$db": "admin"})
     body = struct.pack("<iB", 0, 0) + message
@@ -48,7 +48,7 @@ def ask(
             header = stream.read(_HEADER.size)
             if len(header) < _HEADER.size:
                 raise ConnectionResetError("the server closed the connection")
-            return Answer(stream.read(_HEADER.unpack(header)[0] - _HEADER.size))
+            return Reply(stream.read(_HEADER.unpack(header)[0] - _HEADER.size))
 
 
 def _packed(document: Mapping[str, Part]) -> bytes:
@@ -65,4 +65,4 @@ def _element(name: str, part: Part) -> bytes:
         return b"\x12" + field + struct.pack("<q", part)
     if isinstance(part, Mapping):
         return b"\x03" + field + _packed(part)
-    return b"\x04" + field + _packed({str(index): each for index, each in enumerate(part)})
+    return b"\x04" + field + _packed({str(index): item for index, item in enumerate(part)})

@@ -1,4 +1,4 @@
-"""TCP ports of the loopback address that stay ours while nobody listens on them."""
+"""Reserved TCP ports of the loopback address."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ HOST: Final = "127.0.0.1"
 
 
 class ReservedPort:
-    """A port that nobody else is given until `release`.
+    """A port that no other program gets until `release`.
 
-    A socket stays bound to it and never listens. Linux lets others listen there who set
-    SO_REUSEADDR, as servers do, while neither the kernel nor an ordinary bind picks it: it is free
-    for a server that starts again, and a connection to it is refused in between. Elsewhere it is
-    only a port that was free a moment ago.
+    A socket stays bound to it and never listens. On Linux a server that sets SO_REUSEADDR can still
+    listen on the port, while neither the kernel nor an ordinary bind chooses it. So a server can be
+    restarted on it, and connections are refused in between. On other systems it is only a port that
+    was free a moment ago.
 
     Raises:
-        OSError: That port is taken.
-        OverflowError: There is no port of that number.
+        OSError: The port is in use.
+        OverflowError: The number is not a valid port.
     """
 
     def __init__(self, number: int = 0) -> None:
@@ -35,5 +35,5 @@ class ReservedPort:
             self.release()
 
     def release(self) -> None:
-        """Leaves the port to others."""
+        """Make the port available to other programs."""
         self._socket.close()

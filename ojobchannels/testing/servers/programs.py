@@ -1,4 +1,4 @@
-"""Server programs: where tests find them, and the command that gets one that is not there."""
+"""Server programs: where they are, and the commands that install missing ones."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ class ServerMissing(ChannelError, LookupError):
     """A server that a test needs is not installed.
 
     Attributes:
-        server: What was looked for.
-        command: The shell command that gets it.
+        server: Name of the server.
+        command: The shell command that installs it.
     """
 
     def __init__(self, server: str, command: str) -> None:
         self.server = server
         self.command = command
-        super().__init__(f"there is no {server} here; get it with: {command}")
+        super().__init__(f"{server} is not installed; install it with: {command}")
 
 
 class Flavour(NamedTuple):
-    """A server program and where it comes from: a wheel, or PATH where `wheel` is empty."""
+    """A server program and its source: a wheel, or PATH if `wheel` is empty."""
 
     name: str
     program: str
@@ -35,42 +35,45 @@ class Flavour(NamedTuple):
     command: str
 
     def find(self) -> Path | None:
-        """Returns where the program is, if it is installed."""
+        """Return the path of the program, or None if it is not installed."""
         if not self.wheel:
             return self._on_path()
         try:
             files = importlib.metadata.files(self.wheel) or []
         except importlib.metadata.PackageNotFoundError:
             return None
-        found = (Path(str(file.locate())) for file in files if file.name == self.program)
-        return next((path for path in found if os.access(path, os.X_OK)), None)
+        paths = (Path(str(file.locate())) for file in files if file.name == self.program)
+        return next((path for path in paths if os.access(path, os.X_OK)), None)
 
     def _on_path(self) -> Path | None:
-        # Among the scripts stand programs from wheels, which are flavours of their own.
+        # Scripts of the environment are programs from wheels, which are other flavours.
         scripts = sysconfig.get_path("scripts")
-        folders = [one for one in os.get_exec_path() if one != scripts]
-        found = shutil.which(self.program, path=os.pathsep.join(folders))
-        return Path(found) if found else None
+        folders = [folder for folder in os.get_exec_path() if folder != scripts]
+        path = shutil.which(self.program, path=os.pathsep.join(folders))
+        return Path(path) if path else None
 
 
 def find(flavours: tuple[Flavour, ...], name: str | None = None) -> tuple[Flavour, Path]:
-    """Returns the flavour of that name, or the first that is installed, and its program.
+    """Return the flavour of that name, or the first installed one, and the path of its program.
 
     Raises:
-        ServerMissing: It is not installed, or none is.
+        ServerMissing: It is not installed, or no flavour is.
+        ValueError: No flavour has that name.
     """
-    wanted = [one for one in flavours if name in (None, one.name)]
+    wanted = [flavour for flavour in flavours if name in (None, flavour.name)]
     for flavour in wanted:
         if path := flavour.find():
             return flavour, path
     if not wanted:
-        raise ValueError(f"{name!r} is none of {', '.join(one.name for one in flavours)}")
+        raise ValueError(
+            f"unknown flavour {name!r}; use {', '.join(flavour.name for flavour in flavours)}"
+        )
     raise ServerMissing(wanted[0].name, wanted[0].command)
 
 
 def installed(flavours: tuple[Flavour, ...]) -> list[str]:
-    """Returns the names of those that are installed, to run a test on each.
+    """Return the names of the installed flavours, as parameters of a test.
 
-    Where none is, it is the first one's name, so that the test can tell what is missing.
+    If no flavour is installed, return the first name, so that the test is skipped with a reason.
     """
-    return [one.name for one in flavours if one.find()] or [flavours[0].name]
+    return [flavour.name for flavour in flavours if flavour.find()] or [flavours[0].name]

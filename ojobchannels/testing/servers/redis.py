@@ -1,4 +1,4 @@
-"""Servers of the Redis family: one alone, one watched by a sentinel, a small cluster."""
+"""Redis and Valkey servers: standalone, watched by a Sentinel, or as a small cluster."""
 
 from __future__ import annotations
 
@@ -29,17 +29,16 @@ _SLOTS = 16_384
 
 
 class RedisServer(Server):
-    """A Redis or Valkey server whose data outlive a kill and a restart (append-only file).
+    """A Redis or Valkey server whose data survives a kill and a restart (append-only file).
 
     Args:
-        flavour: Where it comes from, one of the names in `FLAVOURS`; the first that is installed
-            by default.
+        flavour: One of the names in `FLAVOURS`; by default the first that is installed.
         options: Directives of redis.conf, such as ``{"maxmemory-policy": "allkeys-lru"}``.
-        password: What the default user must give.
+        password: Password of the default user.
         users: Further users: name to (password, rules), as ``{"job": ("secret", "~* &* +@all")}``.
 
     Raises:
-        ServerMissing: It is not installed; the message is the command that gets it.
+        ServerMissing: It is not installed.
     """
 
     def __init__(
@@ -57,11 +56,11 @@ class RedisServer(Server):
 
     @property
     def url(self) -> str:
-        """Where it is, for the default user and database 0."""
+        """The URL for the default user and database 0."""
         return self.url_at(self.address)
 
     def url_at(self, address: tuple[str, int], user: str | None = None) -> str:
-        """Where clients find it at another address, such as a proxy's; or as one of `users`."""
+        """Return the URL for another address, such as that of a proxy, or for one of `users`."""
         password = self.users[user][0] if user else self.password or ""
         login = f"{quote(user or '', safe='')}:{quote(password, safe='')}@" if password else ""
         return f"redis://{login}{address[0]}:{address[1]}/0"
@@ -72,20 +71,20 @@ class RedisServer(Server):
         return str(self.folder / "redis.sock")
 
     def command(self, *parts: str) -> resp.Reply:
-        """Runs one command over a connection of its own, as the default user.
+        """Run one command over a new connection, as the default user.
 
         Raises:
-            ojobchannels.testing.servers.resp.ErrorReply: The server refused it.
+            ojobchannels.testing.servers.resp.ErrorReply: The server refused the command.
         """
         login = [("AUTH", self.password)] if self.password else []
-        return resp.ask(self.address, *login, parts)[-1]
+        return resp.run_commands(self.address, *login, parts)[-1]
 
     def info(self) -> dict[str, str]:
-        """Returns what the command INFO tells."""
+        """Return the fields of the command INFO."""
         return dict(re.findall(r"^(\w+):(.*?)\r?$", str(self.command("INFO")), re.MULTILINE))
 
-    def answers(self) -> bool:
-        """Tells whether it answers PING, and is done loading."""
+    def is_ready(self) -> bool:
+        """Return whether the server replies to PING and has loaded its data."""
         try:
             return self.command("PING") == "PONG"
         except resp.ErrorReply as refusal:
@@ -95,7 +94,7 @@ class RedisServer(Server):
 
     def _command(self) -> list[str]:
         path = self.folder / "server.conf"
-        if not path.exists():  # else it may hold what CONFIG REWRITE or a sentinel wrote
+        if not path.exists():  # keep what CONFIG REWRITE or a Sentinel wrote
             path.touch(mode=0o600)
             path.write_text("".join(f"{line}\n" for line in self._directives()))
         return [str(path)]
@@ -117,17 +116,17 @@ class RedisServer(Server):
 
 
 class RedisSentinel:
-    """A master, its replica, and a sentinel that lets them change places; a context manager.
+    """A master, its replica, and a Sentinel that does failovers; a context manager.
 
     Args:
         flavour: As for `RedisServer`.
-        down_after: Seconds of silence after which the master counts as down.
+        down_after: Seconds without a reply after which the master counts as down.
         options: Directives for both servers.
 
     Attributes:
-        service: The name under which clients ask for the master.
-        servers: The two servers; the first begins as master.
-        sentinel: The sentinel, a server process like the others.
+        service: The service name of the master.
+        servers: The two servers; the first starts as master.
+        sentinel: The server process of the Sentinel.
     """
 
     def __init__(
@@ -144,20 +143,20 @@ class RedisSentinel:
 
     @property
     def master(self) -> RedisServer:
-        """The server that the sentinel sends clients to."""
-        told = self.sentinel.command("SENTINEL", "master", self.service)
-        fields = [str(part) for part in told] if isinstance(told, list) else []
+        """The server that is master according to the Sentinel."""
+        reply = self.sentinel.command("SENTINEL", "master", self.service)
+        fields = [str(part) for part in reply] if isinstance(reply, list) else []
         port = dict(zip(fields[::2], fields[1::2], strict=True))["port"]
-        return next(one for one in self.servers if str(one.port) == port)
+        return next(server for server in self.servers if str(server.port) == port)
 
     def wait_for_master(self, server: RedisServer) -> None:
-        """Waits until the sentinel sends clients to that server, and it takes writes."""
+        """Wait until `server` is master according to the Sentinel and accepts writes."""
         self.sentinel.wait_until(lambda: self.master is server, "kept the old master")
         server.wait_until(lambda: server.info()["role"] == "master", "stayed a replica")
 
     def __enter__(self) -> Self:
         with ExitStack() as starting:
-            master, replica = (starting.enter_context(one) for one in self.servers)
+            master, replica = map(starting.enter_context, self.servers)
             replica.command("REPLICAOF", HOST, str(master.port))
             replica.command("CONFIG", "REWRITE")
             replica.wait_until(
@@ -202,7 +201,7 @@ class _SentinelProcess(RedisServer):
 
 
 class RedisCluster:
-    """Three masters that share the slots of a cluster, without replicas; a context manager.
+    """A cluster of three masters without replicas; a context manager.
 
     Args:
         flavour: As for `RedisServer`.
@@ -223,14 +222,14 @@ class RedisCluster:
 
     @property
     def url(self) -> str:
-        """Where the first node is."""
+        """The URL of the first node."""
         return self.nodes[0].url
 
     def __enter__(self) -> Self:
         with ExitStack() as starting:
             for node in self.nodes:
                 starting.enter_context(node)
-            bounds = [_SLOTS * each // len(self.nodes) for each in range(len(self.nodes) + 1)]
+            bounds = [_SLOTS * node // len(self.nodes) for node in range(len(self.nodes) + 1)]
             for epoch, (node, (start, end)) in enumerate(
                 zip(self.nodes, pairwise(bounds), strict=True), 1
             ):
@@ -256,7 +255,7 @@ class _ClusterNode(RedisServer):
     _bus: ReservedPort | None = None
 
     def is_joined(self) -> bool:
-        """Tells whether the node sees all slots served."""
+        """Return whether the node sees all slots served."""
         return "cluster_state:ok" in str(self.command("CLUSTER", "INFO"))
 
     def stop(self) -> None:
@@ -278,13 +277,13 @@ class _ClusterNode(RedisServer):
 
 @contextmanager
 def redis_url() -> Iterator[str]:
-    """Gives the URL in the variable OJOBCHANNELS_TEST_REDIS, or of a server started for the while.
+    """Yield the URL in OJOBCHANNELS_TEST_REDIS, or that of a server for the `with` block.
 
     Raises:
-        ServerMissing: Neither is there.
+        ServerMissing: The variable is not set, and no server is installed.
     """
-    if given := os.environ.get(ENVIRONMENT):
-        yield given
+    if url := os.environ.get(ENVIRONMENT):
+        yield url
         return
     with RedisServer() as server:
         yield server.url

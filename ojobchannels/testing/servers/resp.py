@@ -1,4 +1,4 @@
-"""As much of the Redis protocol (RESP2) as it takes to talk to a server without a driver."""
+"""The part of the Redis protocol (RESP2) that controls a server without a driver."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ Reply = str | int | None | list["Reply"]
 
 
 class ErrorReply(RuntimeError):
-    """The server answered with an error."""
+    """The server replied with an error."""
 
 
-def ask(address: tuple[str, int], *commands: tuple[str, ...], timeout: float = 5.0) -> list[Reply]:
-    """Sends the commands over a connection of their own and returns the replies.
+def run_commands(
+    address: tuple[str, int], *commands: tuple[str, ...], timeout: float = 5.0
+) -> list[Reply]:
+    """Send the commands over a new connection and return the replies.
 
     Raises:
-        ErrorReply: The server refused one of them.
-        OSError: There is no server, or it does not answer in time.
+        ErrorReply: The server refused a command.
+        OSError: The server is not reachable, or does not reply within `timeout` seconds.
     """
     with socket.create_connection(address, timeout) as connection:
         connection.sendall(b"".join(map(_packed, commands)))

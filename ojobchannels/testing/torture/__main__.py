@@ -10,44 +10,44 @@ from dataclasses import replace
 from typing import TextIO
 
 from ojobchannels.errors import ChannelError
-from ojobchannels.testing.torture.arenas import open_arena
 from ojobchannels.testing.torture.plan import FAULTS, Plan
 from ojobchannels.testing.torture.runner import torture
+from ojobchannels.testing.torture.targets import open_target
 
 _DEFAULTS = Plan(seed=0)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Tortures a channel; returns 0 if all is well, 1 if something was wrong, 2 if it cannot be."""
-    given = _parser().parse_args(arguments)
-    options = dict(pair.partition("=")[::2] for pair in given.option)
-    faults = tuple(filter(None, given.faults.split(",")))
+    """Run a torture test; return 0 without violations, 1 with violations, 2 for a wrong call."""
+    options = _parser().parse_args(arguments)
+    channel_options = dict(pair.partition("=")[::2] for pair in options.option)
+    faults = tuple(filter(None, options.faults.split(",")))
     plan = Plan(
-        sections=given.sections,
-        processes=given.processes,
-        names=given.names,
-        seconds=given.seconds,
+        sections=options.sections,
+        processes=options.processes,
+        names=options.names,
+        seconds=options.seconds,
         faults=faults,
-        ttl=given.ttl,
+        ttl=options.ttl,
     )
-    if given.seed is not None:
-        plan = replace(plan, seed=given.seed)
-    _say(f"seed {plan.seed}", sys.stderr if given.json else sys.stdout)
+    if options.seed is not None:
+        plan = replace(plan, seed=options.seed)
+    _print(f"seed {plan.seed}", sys.stderr if options.json else sys.stdout)
     try:
-        with open_arena(given.channel, options) as arena:
-            result = torture(arena, plan)
+        with open_target(options.channel, channel_options) as target:
+            result = torture(target, plan)
     except ChannelError as error:
-        _say(f"error: {error}", sys.stderr)
+        _print(f"error: {error}", sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    lines = [json.dumps(result.as_document())] if given.json else result.lines()
+    lines = [json.dumps(result.as_document())] if options.json else result.lines()
     for line in lines:
-        _say(line)
-    return 1 if result.faults else 0
+        _print(line)
+    return 1 if result.violations else 0
 
 
-def _say(line: str, to: TextIO | None = None) -> None:
+def _print(line: str, to: TextIO | None = None) -> None:
     stream = to or sys.stdout
     stream.write(f"{line}\n")
     stream.flush()
@@ -57,35 +57,46 @@ def _parser() -> argparse.ArgumentParser:
     kinds = "; ".join(f"{name}: {what}" for name, what in FAULTS.items())
     parser = argparse.ArgumentParser(
         prog="python -m ojobchannels.testing.torture",
-        description="Processes fight for locks and are killed; witnesses outside of the channel "
-        "tell whether two ever held one at once.",
+        description="Processes compete for locks while some of them are killed; records outside of "
+        "the channel show whether two processes ever held the same lock at once.",
     )
     add = parser.add_argument
     add(
         "--channel",
         required=True,
         metavar="URL",
-        help="a URL; a type such as file or db, in a temporary file; or redis, mongo or "
-        "mongo-replicas, for which a server is started",
+        help="channel to test: a URL; a type such as file or db, with a temporary file; or redis, "
+        "mongo or mongo-replicas, with a server started for the test",
     )
-    add("--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the type")
-    add("--processes", type=int, default=_DEFAULTS.processes, help="how many at once (%(default)s)")
-    add("--names", type=int, default=_DEFAULTS.names, help="how many locks (%(default)s)")
+    add(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of the channel type; can be repeated",
+    )
+    add(
+        "--processes",
+        type=int,
+        default=_DEFAULTS.processes,
+        help="number of processes (default: %(default)s)",
+    )
+    add("--names", type=int, default=_DEFAULTS.names, help="number of locks (default: %(default)s)")
     add(
         "--sections",
         type=int,
         default=_DEFAULTS.sections,
-        help="how many critical sections (%(default)s)",
+        help="number of critical sections (default: %(default)s)",
     )
-    add("--seconds", type=float, help="end after so many, even with fewer sections")
+    add("--seconds", type=float, help="stop after this time, even with fewer sections")
     add(
         "--faults",
         default=",".join(_DEFAULTS.faults),
-        help=f"separated by commas (%(default)s). {kinds}",
+        help=f"comma-separated faults to inject (default: %(default)s). {kinds}",
     )
-    add("--ttl", type=float, help="seconds of a lease")
-    add("--seed", type=int, help="where chance begins")
-    add("--json", action="store_true", help="the summary as one line of JSON")
+    add("--ttl", type=float, help="duration of a lease in seconds")
+    add("--seed", type=int, help="seed of the random numbers")
+    add("--json", action="store_true", help="print the summary as one line of JSON")
     return parser
 
 

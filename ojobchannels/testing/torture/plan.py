@@ -1,4 +1,4 @@
-"""What a torture is to do."""
+"""The plan of a torture test: its size and its faults."""
 
 from __future__ import annotations
 
@@ -7,33 +7,34 @@ from dataclasses import dataclass, field
 from typing import Final
 
 FAULTS: Final = {
-    "kill": "a process is killed with -9, and another takes its place",
-    "stop": "a process is stopped for longer than a lease lasts",
+    "kill": "a process is killed with SIGKILL, and a new one is started",
+    "stop": "a process is suspended for longer than its lease",
     "cut": "a connection is cut before a request arrives, or before the reply does",
-    "reset": "all connections end",
-    "delay": "replies take long for a moment",
+    "reset": "all connections are reset",
+    "delay": "replies are delayed for a moment",
     "restart": "the server is shut down or killed, and started again",
     "stepdown": "the primary of the replica set steps down",
 }
 ON_SERVERS: Final = frozenset(FAULTS) - {"kill", "stop"}
-PATIENT_TTL: Final = 60.0
+LONG_TTL: Final = 60.0
 SHORT_TTL: Final = 0.5
 _LARGEST_SEED = 10**9
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do, and how much of it.
+    """The size of a torture test and its faults.
 
     Attributes:
-        sections: How many critical sections.
-        processes: How many processes at once.
-        names: How many locks they fight for.
-        seconds: After so many it ends, even with fewer sections.
-        faults: Which of `FAULTS` happen.
-        ttl: Seconds of a lease; by default long where only the death of a holder may end it.
-        pause: Seconds from fault to fault, on average.
-        seed: Where chance begins.
+        sections: Number of critical sections.
+        processes: Number of processes.
+        names: Number of locks that they compete for.
+        seconds: Time limit, even with fewer sections.
+        faults: Which of `FAULTS` to inject.
+        ttl: Duration of a lease in seconds; by default 60 if only the death of the holder can end
+            it, else 0.5.
+        pause: Average seconds between faults.
+        seed: Seed of the random numbers.
     """
 
     sections: int = 10_000

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from ojobchannels.testing.servers import or_skip
-from ojobchannels.testing.torture.arenas import open_arena
 from ojobchannels.testing.torture.plan import Plan
 from ojobchannels.testing.torture.result import Result
 from ojobchannels.testing.torture.runner import torture
+from ojobchannels.testing.torture.targets import open_target
 
 
 def prove_exclusion(channel: str, plan: Plan) -> Result:
     """Run the plan, and check that critical sections excluded each other.
 
     Args:
-        channel: What `open_arena` opens: a channel type, for which a server is started, or a URL.
+        channel: What `open_target` opens: a channel type, for which a server is started, or a URL.
         plan: The processes, locks and faults.
     """
-    with or_skip(), open_arena(channel) as arena:
-        result = torture(arena, plan)
-    assert result.faults == [], result.lines()  # noqa: S101
+    with or_skip(), open_target(channel) as target:
+        result = torture(target, plan)
+    assert result.violations == [], result.lines()  # noqa: S101
     assert result.sections >= plan.sections, result.lines()  # noqa: S101
     return result
 
@@ -28,8 +28,8 @@ def prove_late_holders(channel: str, plan: Plan) -> None:
 
     It is chance where in a section a holder is stopped.
     """
-    told = refused = 0
-    while not (told and refused):
+    late = refused = 0
+    while not (late and refused):
         result = prove_exclusion(channel, plan)
-        told += result.told
+        late += result.late
         refused += result.refused

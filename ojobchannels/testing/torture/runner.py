@@ -1,4 +1,4 @@
-"""Runs a torture: starts the processes, breaks what is to be broken, and reads what they wrote."""
+"""Runs a torture test: starts the processes, injects the faults, and checks the history."""
 
 from __future__ import annotations
 
@@ -17,106 +17,106 @@ from pathlib import Path
 from typing import Final
 
 from ojobchannels.errors import InvalidOption
-from ojobchannels.testing.torture.arenas import Arena
-from ojobchannels.testing.torture.plan import FAULTS, ON_SERVERS, PATIENT_TTL, SHORT_TTL, Plan
+from ojobchannels.testing.torture.ledger import processes_inside
+from ojobchannels.testing.torture.plan import FAULTS, LONG_TTL, ON_SERVERS, SHORT_TTL, Plan
 from ojobchannels.testing.torture.result import Result, judge
-from ojobchannels.testing.torture.witness import insiders
+from ojobchannels.testing.torture.targets import Target
 
 _WEIGHTS: Final = {"kill": 6, "stop": 6, "cut": 10, "reset": 4, "delay": 2}
-_RARELY: Final = 0.4
-_STUCK: Final = 60.0  # seconds without a section
-_LOOK: Final = 0.05
-_BUSY: Final = 0.8  # of the victims are to be in a section
+_DEFAULT_WEIGHT: Final = 0.4
+_STALL_SECONDS: Final = 60.0  # without a section
+_POLL_SECONDS: Final = 0.05
+_VICTIMS_INSIDE: Final = 0.8  # share of the victims that are in a section
 
 
-def torture(arena: Arena, plan: Plan) -> Result:
-    """Tortures a channel, and returns what came of it; its `faults` are to be empty.
+def torture(target: Target, plan: Plan) -> Result:
+    """Run a torture test and return its result; a correct channel has no `violations`.
 
     Raises:
-        InvalidOption: The plan wants what cannot be done there.
+        InvalidOption: The plan has a fault that the target does not support.
     """
-    _check(arena, plan)
+    _check(target, plan)
     with tempfile.TemporaryDirectory(prefix="ojobchannels-") as folder:
-        return _Torture(arena, plan, Path(folder)).run()
+        return _Torture(target, plan, Path(folder)).run()
 
 
 class _Torture:
-    def __init__(self, arena: Arena, plan: Plan, folder: Path) -> None:
-        self._arena = arena
+    def __init__(self, target: Target, plan: Plan, folder: Path) -> None:
+        self._target = target
         self._plan = plan
         self._folder = folder
-        self._dice = random.Random(plan.seed)  # noqa: S311  chance of a test
+        self._rng = random.Random(plan.seed)  # noqa: S311  random choices of a test
         self._workers: list[subprocess.Popen[bytes]] = []
         self._stopped: dict[int, float] = {}
         self._sections = 0
         self._last = ""
-        self._harmed_at = 0  # sections: on a slow host nothing would get on otherwise
-        self._wrong = ""
+        self._last_fault_at = 0  # sections; leaves slow hosts time to make progress
+        self._violation = ""
         self._done: Counter[str] = Counter()
-        frees_at_death = "crash_release" in arena.subject.channel_type.capabilities
+        frees_at_death = "crash_release" in target.subject.channel_type.capabilities
         self._lapses = bool(set(plan.faults) - ({"kill"} if frees_at_death else set()))
-        self._ttl = plan.ttl or (SHORT_TTL if self._lapses else PATIENT_TTL)
+        self._ttl = plan.ttl or (SHORT_TTL if self._lapses else LONG_TTL)
 
     def run(self) -> Result:
         history = self._folder / "history"
         history.touch()
         began = time.monotonic()
-        with history.open("rb") as lines, self._team():
-            self._go_on_until_enough(lines, began)
+        with history.open("rb") as lines, self._workers_running():
+            self._work(lines, began)
             seconds = time.monotonic() - began
             self._finish()
         return judge(
-            history, self._arena.label, self._plan, self._ttl, seconds, self._done, self._wrong
+            history, self._target.label, self._plan, self._ttl, seconds, self._done, self._violation
         )
 
-    def _go_on_until_enough(self, lines: Iterator[bytes], began: float) -> None:
+    def _work(self, lines: Iterator[bytes], began: float) -> None:
         moved, next_fault = began, began + self._pause()
-        while not self._wrong:
-            time.sleep(_LOOK)
+        while not self._violation:
+            time.sleep(_POLL_SECONDS)
             now = time.monotonic()
             if self._read(lines):
                 moved = now
-            elif now > moved + _STUCK:
-                self._wrong = f"no process got on for {_STUCK:g} s"
+            elif now > moved + _STALL_SECONDS:
+                self._violation = f"no progress for {_STALL_SECONDS:g} s"
             ends = self._plan.seconds is not None and now >= began + self._plan.seconds
             if ends or self._sections >= self._plan.sections:
                 return
-            self._look_after_workers()
+            self._check_workers()
             self._wake(now)
-            if now >= next_fault and self._sections >= self._harmed_at + self._plan.processes:
-                self._do_harm()
+            if now >= next_fault and self._sections >= self._last_fault_at + self._plan.processes:
+                self._inject_fault()
                 next_fault = time.monotonic() + self._pause()
 
     def _read(self, lines: Iterator[bytes]) -> bool:
         before = self._sections
         for line in lines:
             self._sections += line.startswith(b'["section"')
-            if line.startswith(b'["wrong"') and line.endswith(b"\n"):
-                self._wrong = json.loads(line)[1]
+            if line.startswith(b'["violation"') and line.endswith(b"\n"):
+                self._violation = json.loads(line)[1]
         return self._sections > before
 
-    def _look_after_workers(self) -> None:
+    def _check_workers(self) -> None:
         if any(worker.poll() is not None for worker in self._workers):
-            self._wrong = self._wrong or f"a process ended by itself: {self._last_words()}"
+            self._violation = self._violation or f"a process ended unexpectedly: {self._stderr()}"
 
-    def _last_words(self) -> str:
+    def _stderr(self) -> str:
         return (self._folder / "stderr").read_text("utf-8", "replace")[-4000:]
 
-    def _do_harm(self) -> None:
+    def _inject_fault(self) -> None:
         if not self._plan.faults:
             return
-        weights = [_WEIGHTS.get(fault, _RARELY) for fault in self._plan.faults]
+        weights = [_WEIGHTS.get(fault, _DEFAULT_WEIGHT) for fault in self._plan.faults]
         if self._last == "delay":
-            self._arena.heal()
-        self._last = fault = self._dice.choices(self._plan.faults, weights)[0]
+            self._target.heal()
+        self._last = fault = self._rng.choices(self._plan.faults, weights)[0]
         self._done[fault] += 1
-        self._harmed_at = self._sections
+        self._last_fault_at = self._sections
         if fault == "kill":
             self._kill()
         elif fault == "stop":
             self._stop()
         else:
-            self._arena.breaks[fault](self._dice)
+            self._target.faults[fault](self._rng)
 
     def _kill(self) -> None:
         victim = self._victim()
@@ -129,12 +129,13 @@ class _Torture:
     def _stop(self) -> None:
         victim = self._victim()
         os.kill(victim.pid, signal.SIGSTOP)
-        self._stopped[victim.pid] = time.monotonic() + self._dice.uniform(1, 3) * self._ttl
+        self._stopped[victim.pid] = time.monotonic() + self._rng.uniform(1, 3) * self._ttl
 
     def _victim(self) -> subprocess.Popen[bytes]:
-        """Chooses a process, for the most part one that is at work in a section."""
-        busy = insiders(self._folder) if self._dice.random() < _BUSY else set()
-        return self._dice.choice([one for one in self._workers if one.pid in busy] or self._workers)
+        """Choose a process, most often one that is in a section."""
+        inside = processes_inside(self._folder) if self._rng.random() < _VICTIMS_INSIDE else set()
+        candidates = [worker for worker in self._workers if worker.pid in inside]
+        return self._rng.choice(candidates or self._workers)
 
     def _wake(self, now: float) -> None:
         for pid, until in list(self._stopped.items()):
@@ -143,7 +144,7 @@ class _Torture:
                 del self._stopped[pid]
 
     @contextmanager
-    def _team(self) -> Iterator[None]:
+    def _workers_running(self) -> Iterator[None]:
         try:
             for _ in range(self._plan.processes):
                 self._start()
@@ -154,58 +155,58 @@ class _Torture:
                 worker.wait()
 
     def _start(self) -> None:
-        given = {
-            "channel": self._arena.subject.name,
-            "config": self._arena.subject.config,
+        settings = {
+            "channel": self._target.subject.name,
+            "config": self._target.subject.config,
             "folder": str(self._folder),
             "names": self._plan.names,
             "ttl": self._ttl,
             "wait": max(20, 2 * self._ttl),
             "lapses": self._lapses,
-            "unsure": bool(ON_SERVERS & set(self._plan.faults)),
-            "seed": self._dice.random(),
+            "server_fails": bool(ON_SERVERS & set(self._plan.faults)),
+            "seed": self._rng.random(),
             "parent": os.getpid(),
         }
         module = "ojobchannels.testing.torture.worker"
-        with (self._folder / "stderr").open("ab") as shouts:
+        with (self._folder / "stderr").open("ab") as stderr:
             self._workers.append(
-                subprocess.Popen(  # noqa: S603  ourselves
-                    [sys.executable, "-P", "-W", "error", "-m", module, json.dumps(given)],
+                subprocess.Popen(  # noqa: S603  this very Python
+                    [sys.executable, "-P", "-W", "error", "-m", module, json.dumps(settings)],
                     env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                     stdin=subprocess.DEVNULL,
-                    stdout=shouts,
-                    stderr=shouts,
+                    stdout=stderr,
+                    stderr=stderr,
                 )
             )
 
     def _finish(self) -> None:
-        """Lets all processes come to their end; what is wrong by then needs no more."""
-        if self._wrong:
+        """Let all processes finish, unless a violation was found."""
+        if self._violation:
             return
-        self._arena.heal()
+        self._target.heal()
         self._wake(float("inf"))
-        (self._folder / "enough").touch()
+        (self._folder / "stop").touch()
         for worker in self._workers:
             try:
-                worker.wait(_STUCK)
+                worker.wait(_STALL_SECONDS)
             except subprocess.TimeoutExpired:
-                self._wrong = f"process {worker.pid} did not come to its end within {_STUCK:g} s"
+                self._violation = f"process {worker.pid} did not end within {_STALL_SECONDS:g} s"
         if any(worker.returncode for worker in self._workers):
-            self._wrong = self._wrong or f"a process ended with an error: {self._last_words()}"
+            self._violation = self._violation or f"a process ended with an error: {self._stderr()}"
 
     def _pause(self) -> float:
-        return self._dice.uniform(0.1, 2) * self._plan.pause
+        return self._rng.uniform(0.1, 2) * self._plan.pause
 
 
-def _check(arena: Arena, plan: Plan) -> None:
+def _check(target: Target, plan: Plan) -> None:
     for fault in plan.faults:
         if fault not in FAULTS:
-            raise InvalidOption(f"fault {fault!r}", "there is no such", f"give {', '.join(FAULTS)}")
-        if fault in ON_SERVERS and fault not in arena.breaks:
-            can = ", ".join(["kill", "stop", *arena.breaks])
+            raise InvalidOption(f"fault {fault!r}", "unknown fault", f"use {', '.join(FAULTS)}")
+        if fault in ON_SERVERS and fault not in target.faults:
+            supported = ", ".join(["kill", "stop", *target.faults])
             raise InvalidOption(
                 f"fault {fault!r}",
-                f"it cannot be done to {arena.label}",
-                f"give {can}, or have a server started with --channel redis or --channel mongo",
+                f"not supported by {target.label}",
+                f"use {supported}, or start a server with --channel redis or --channel mongo",
             )
-    arena.subject.open().close()
+    target.subject.open().close()

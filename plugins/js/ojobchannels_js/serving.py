@@ -25,7 +25,7 @@ class Service:
             "launchDone": lambda number: self._launches[number].done(),
             "launchResult": self._result,
             "launchState": lambda number: self._launches[number].state,
-            "log": host.tell,
+            "log": host.log,
             "open": self._open,
             "print": host.print,
             "skip": host.skip,
@@ -74,7 +74,7 @@ class Service:
         put_out = self._host.channel(_LOCKS).force_unlock(name)
         if put_out is not None:
             holder = ", ".join(f"{key} {value}" for key, value in put_out.holder.items())
-            self._host.tell("warn", f"the lock {name!r} was taken from its holder: {holder}")
+            self._host.log("warn", f"the lock {name!r} was taken from its holder: {holder}")
         return True
 
 

@@ -201,7 +201,7 @@ def test_code_under_catch_has_time_of_its_own(run: Callable[..., Any]) -> None:
         """
     )
     assert told[0] == "A: caught"
-    assert "its catch failed too: JobTimeout" in told[1]
+    assert "its `catch` failed too: JobTimeout" in told[1]
 
 
 def test_memory_has_a_bound(run: Callable[..., Any]) -> None:
@@ -286,7 +286,7 @@ class Stopping:
 
 
 @pytest.mark.parametrize("code", ["args.n > 1 // more", "var n = args.n; return n > 1;"])
-@pytest.mark.parametrize(("n", "told"), [(1, "ran"), (2, "its schedule ends")])
+@pytest.mark.parametrize(("n", "told"), [(1, "ran"), (2, "schedule ended")])
 def test_the_end_of_a_schedule_is_an_expression_or_a_body(
     tmp_path: Path, code: str, n: int, told: str
 ) -> None:

@@ -16,10 +16,10 @@ import ojobchannels as oc
 from ojobchannels.remote import Operation
 from ojobchannels.testing.contracts.remote.clock import ServerClock
 from ojobchannels.testing.kit.pytest_fixtures import (
-    announcer,
     closing,
     in_background,
     nothing_is_left_running,
+    observer,
     start_worker,
 )
 from ojobchannels.testing.kit.subject import Subject
@@ -30,9 +30,9 @@ from ojobchannels_mongo.servers import Collections
 __all__ = [
     "ServerClock",
     "Storage",
-    "announcer",
     "in_background",
     "nothing_is_left_running",
+    "observer",
     "start_worker",
 ]
 

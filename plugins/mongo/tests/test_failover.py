@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
-    from ojobchannels.testing.kit.pytest_fixtures import Announcer
+    from ojobchannels.testing.kit.pytest_fixtures import WaitObserver
 
     Background = Callable[..., Future[Any]]
 
@@ -141,18 +141,18 @@ def test_a_batch_is_whole_whatever_happens_to_the_primary(
 
 
 def test_another_member_takes_over_when_the_primary_is_killed(
-    three: Three, announcer: Announcer, in_background: Background
+    three: Three, observer: WaitObserver, in_background: Background
 ) -> None:
     """Entries, marks, leases and waiters are kept; each call is done once, and none is lost."""
     with (
         oc.open_channel("orders", three.url, timeout=PATIENT) as channel,
-        oc.open_channel("orders", three.url, timeout=PATIENT, extensions=[announcer]) as other,
+        oc.open_channel("orders", three.url, timeout=PATIENT, extensions=[observer]) as other,
     ):
         channel.set_all({n: n for n in range(200)})
         held = channel.lock("nightly", ttl=PATIENT, keep_alive=True)
         channel.set("guarded", "new", fence=held.fence)
         waiting = in_background(other.lock, "nightly", ttl=30, wait=PATIENT)
-        announcer.await_waiter()
+        observer.await_waiters()
         killing = in_background(three.kill_primary)
         taken = []
         while not killing.done():

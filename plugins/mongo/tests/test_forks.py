@@ -26,7 +26,7 @@ for uses in (True, False):
         if uses:
             channel.get("key")
         sys.exit(7)  # runs the exit handlers
-    say(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    send(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     lease.check()
     channel.set("key", 2, fence=lease.fence)
     lease.extend()
@@ -34,8 +34,8 @@ lease.release()
 """,
         storage,
     )
-    assert worker.hear() == 7
-    assert worker.hear() == 7
+    assert worker.receive() == 7
+    assert worker.receive() == 7
     assert worker.end() == 0
 
 
@@ -61,11 +61,11 @@ def test_a_channel_that_was_not_closed_is_closed_with_the_process(
     """Without a warning of the driver."""
     worker = start_worker(
         """
-kept = oc.open_channel("kept", given["config"], prefix="kept")
+kept = oc.open_channel("kept", channel_config, prefix="kept")
 kept.set("key", 1)
-say("done")
+send("done")
 """,
         storage,
     )
-    assert worker.hear() == "done"
+    assert worker.receive() == "done"
     assert worker.end() == 0

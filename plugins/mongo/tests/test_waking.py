@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from conftest import Storage
 
-    from ojobchannels.testing.kit.pytest_fixtures import Announcer
+    from ojobchannels.testing.kit.pytest_fixtures import WaitObserver
 
     Background = Callable[..., Future[Any]]
     StartWorker = Callable[..., Any]
@@ -45,15 +45,15 @@ def until(is_so: Callable[[], bool]) -> None:
 
 
 def test_waiters_open_a_new_stream_after_the_collection_was_dropped(
-    replicated_storage: Storage, announcer: Announcer, in_background: Background
+    replicated_storage: Storage, observer: WaitObserver, in_background: Background
 ) -> None:
     """The lock is free at once; the stream ends, and another one replaces it."""
     storage = replicated_storage
-    channel = storage.open(prefix="dropped", extensions=[announcer])
+    channel = storage.open(prefix="dropped", extensions=[observer])
     lease = channel.lock("nightly", ttl=60)
     waiting = [in_background(channel.lock, "nightly", ttl=60, wait=30) for _ in range(2)]
     for _ in waiting:
-        announcer.await_waiter()
+        observer.await_waiters()
     until(lambda: has_stream(storage.url))
     dropped = time.monotonic()
     with storage.client() as client:
@@ -70,7 +70,7 @@ def test_waiters_open_a_new_stream_after_the_collection_was_dropped(
 
 
 def test_a_waiter_without_permission_for_streams_looks(
-    announcer: Announcer, in_background: Background
+    observer: WaitObserver, in_background: Background
 ) -> None:
     """A user that may not open change streams gets the lock after a release."""
     with or_skip(), MongoServer(replica_set=True, user=("root", "word")) as server:
@@ -84,10 +84,10 @@ def test_a_waiter_without_permission_for_streams_looks(
             client["narrow"].command("createRole", "narrow", privileges=rights, roles=[])
             client["narrow"].command("createUser", "me", pwd="me", roles=["narrow"])
         url = f"mongodb://me:me@127.0.0.1:{server.port}/narrow"
-        with oc.open_channel("orders", url, extensions=[announcer]) as channel:
+        with oc.open_channel("orders", url, extensions=[observer]) as channel:
             lease = channel.lock("nightly", ttl=60)
             waiting = in_background(channel.lock, "nightly", ttl=30, wait=30)
-            announcer.await_waiter()
+            observer.await_waiters()
             until(lambda: listeners() == [])
             with oc.open_channel("orders", f"{url}?appName=other") as other:
                 other.force_unlock("nightly")

@@ -11,10 +11,10 @@ import redis
 import ojobchannels as oc
 from ojobchannels.testing.contracts.remote.clock import ServerClock
 from ojobchannels.testing.kit.pytest_fixtures import (
-    announcer,
     closing,
     in_background,
     nothing_is_left_running,
+    observer,
     start_worker,
 )
 from ojobchannels.testing.kit.subject import Subject
@@ -26,9 +26,9 @@ from ojobchannels_redis.testing import SharedRedis
 
 __all__ = [
     "ServerClock",
-    "announcer",
     "in_background",
     "nothing_is_left_running",
+    "observer",
     "start_worker",
 ]
 

@@ -26,13 +26,13 @@ for _ in range(3):
         os._exit(0)
     os.waitpid(child, 0)
 channel.set("key", 2)
-say("waiting")
-hear()
+send("waiting")
+receive()
 """,
         storage,
     )
-    assert worker.hear() == "waiting"
+    assert worker.receive() == "waiting"
     server.wait_until(lambda: server.info()["connected_clients"] == "2", "kept connections")
     assert server.info()["total_connections_received"]
-    worker.tell()
+    worker.send()
     assert worker.end() == 0

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from ojobchannels.testing.kit.pytest_fixtures import Announcer
+    from ojobchannels.testing.kit.pytest_fixtures import WaitObserver
     from ojobchannels.testing.kit.subject import Subject
     from ojobchannels.testing.servers import RedisServer
 
@@ -39,16 +39,16 @@ def await_waiters(channel: oc.Channel, waiters: int = 1) -> None:
 
 
 def test_all_waiters_of_a_process_share_one_connection(
-    server: RedisServer, in_background: Background, announcer: Announcer
+    server: RedisServer, in_background: Background, observer: WaitObserver
 ) -> None:
     """It is opened for the first waiter, and closed after the last; `wait=0` opens none."""
-    with oc.open_channel("orders", server.url, extensions=[announcer]) as channel:
+    with oc.open_channel("orders", server.url, extensions=[observer]) as channel:
         held = [channel.lock(f"lock {n}", ttl=60) for n in range(3)]
         assert channel.try_lock("lock 0", ttl=30) is None
         assert subscribers(server) == 0
         waiting = [in_background(channel.lock, lease.name, ttl=30, wait=30) for lease in held]
         for _ in waiting:
-            announcer.await_waiter()
+            observer.await_waiters()
         server.wait_until(lambda: subscribers(server) == 1, "had no subscriber")
         for lease in held:
             lease.release()
@@ -88,14 +88,14 @@ def test_a_waiter_that_was_woken_and_gives_up_wakes_the_next(
 
 
 def test_waiters_subscribe_again_after_a_restart(
-    server: RedisServer, in_background: Background, announcer: Announcer
+    server: RedisServer, in_background: Background, observer: WaitObserver
 ) -> None:
     """And a release after it wakes them."""
-    options: dict[str, Any] = {"timeout": 20, "extensions": [announcer]}
+    options: dict[str, Any] = {"timeout": 20, "extensions": [observer]}
     with oc.open_channel("orders", server.url, **options) as channel:
         lease = channel.lock("nightly", ttl=60)
         waiting = in_background(channel.lock, "nightly", ttl=30, wait=30)
-        announcer.await_waiter()
+        observer.await_waiters()
         server.restart()
         server.wait_until(lambda: subscribers(server) == 1, "got no new subscriber")
         released = time.monotonic()

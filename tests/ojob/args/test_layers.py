@@ -15,9 +15,9 @@ from ojobchannels.ojob.args.templates import render
 
 
 class Silent(Output):
-    """Tells nobody."""
+    """Drops all events."""
 
-    def _tell(self, *_: object) -> None:
+    def _emit(self, *_: object) -> None:
         pass
 
 

@@ -134,7 +134,7 @@ def test_the_rules_of_a_part_count_around_its_own_code(run: Run) -> None:
     )
     assert told[:2] == ["First: 2", "First completed"]
     assert "f.yaml:4: `n` is 6, and not between 1 and 5;" in told[2]
-    assert any("its catch failed too: InvalidJobArgs: " in one for one in told[3:])
+    assert any("its `catch` failed too: InvalidJobArgs: " in one for one in told[3:])
     assert any('`n` is "x", and no number' in one for one in told[3:])
 
 

@@ -43,14 +43,14 @@ class Shout:
             case "fail":
                 raise oc.CodeFailed(f"{self._code.file}:{self._code.line}", "it failed")
             case text:
-                host.tell("info", f"{text.upper()} {host.documents()}")
+                host.log("info", f"{text.upper()} {host.documents()}")
                 host.args["heard"] = True
         return "answer"
 
 
 def compile_shout(code: Code) -> Program:
     if "??" in code.text:
-        raise oc.CodeFault("nobody understands ??", code.line, code.text.index("??") + 1)
+        raise oc.CodeFault("`??` is not understood", code.line, code.text.index("??") + 1)
     return Shout(code)
 
 
@@ -175,7 +175,7 @@ def test_a_fault_that_a_plugin_finds_is_told_with_its_place(tmp_path: Path) -> N
     """Line and column are those of the file."""
     text = "jobs:\n- name: A\n  lang: shout\n  exec: |\n    what??\n"
     (told,) = faults(tmp_path, text)
-    assert told == "5:9: jobs[0].exec: this is not shout: nobody understands ??"
+    assert told == "5:9: jobs[0].exec: this is not shout: `??` is not understood"
 
 
 @pytest.mark.usefixtures("_shout")

@@ -105,7 +105,7 @@ def test_a_block_may_reuse_the_names_at_hand(
 
 def test_args_replaced_by_something_else_fail_the_job(tmp_path: Path) -> None:
     result = run(tmp_path, "jobs: [{name: A, exec: 'args = 5'}]\ntodo: [A]\n")
-    assert "it put 5 in the place of `args`" in str(result.outcomes[0].error)
+    assert "it replaced `args` by 5" in str(result.outcomes[0].error)
 
 
 def test_a_traceback_shows_the_lines_of_the_file_and_nothing_of_ours(

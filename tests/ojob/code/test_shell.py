@@ -90,13 +90,13 @@ def test_another_exit_status_fails_the_job(shell: Shell, tmp_path: Path) -> None
     result, told = shell("echo first >&2\necho 'no such table' >&2\nexit 3")
     assert result.exit_status == 1
     where = f"{tmp_path / 'f.yaml'}:10"
-    assert f"CodeFailed: {where}: it ended with the exit status 3: no such table" in told[-1]
+    assert f"CodeFailed: {where}: exit status 3: no such table" in told[-1]
 
 
 def test_a_signal_fails_the_job(shell: Shell) -> None:
     """Told by its name."""
     _, told = shell("kill -KILL $$")
-    assert "it was ended by SIGKILL" in told[-1]
+    assert "killed by SIGKILL" in told[-1]
 
 
 def test_a_fault_is_found_before_anything_runs(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_the_timeout_ends_all_that_it_started(shell: Shell, tmp_path: Path) -> N
 def test_nul_in_an_arg_is_refused(shell: Shell) -> None:
     """No variable can hold it."""
     _, told = shell("echo", a="\0")
-    assert "the arg 'a' has NUL in it" in told[-1]
+    assert "the arg 'a' contains NUL" in told[-1]
 
 
 def test_it_runs_in_the_folder_that_pwd_names(shell: Shell, tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ class Stopping(Lines):
             self._control.stop()
 
 
-@pytest.mark.parametrize(("n", "told"), [(1, "ran"), (2, "its schedule ends")])
+@pytest.mark.parametrize(("n", "told"), [(1, "ran"), (2, "schedule ended")])
 def test_the_end_of_a_schedule_is_an_exit_status(tmp_path: Path, n: int, told: str) -> None:
     """In `stopWhen`, the exit status 0 is a true answer, and any other one a false one."""
     path, control = tmp_path / "f.yaml", Control()

@@ -97,7 +97,7 @@ def test_a_file_that_is_read_again_replaces_the_job(
     daemon = start_daemon(ORDERS.format(file=file, word="old"))
     daemon.hear("Ready completed")
     daemon.reread(ORDERS.format(file=file, word="new"))
-    daemon.hear("was read again")
+    daemon.hear("reloaded")
     with oc.open_channel("orders", type="db", file=file) as orders:
         orders.set("key", 1)
     daemon.hear("Ship: new orders set key 1")
@@ -132,7 +132,7 @@ def test_a_call_that_is_on_when_the_file_is_read_again_ends_before_the_next_one(
         orders.set("first", 1)
         daemon.hear("Slow: begins first")
         daemon.reread(text)
-        daemon.hear("was read again: 1 subscription")
+        daemon.hear("reloaded: 1 subscription")
         orders.set("second", 1)
         assert not daemon.output.hears("Slow: begins second", 0.2)
         go_on.touch()
@@ -183,6 +183,6 @@ def test_without_daemon_nobody_waits_for_changes(run: Run) -> None:
         todo: [Note]
         """
     )
-    said = "its changes come after the run has ended; write `daemon: true` below `ojob`"
+    said = "its changes come after the run has ended; write `daemon: true` under `ojob`"
     assert told == [f"Note: warn: {said}"]
     assert result.exit_status == 0

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ojobchannels.ojob import Control
-from ojobchannels.ojob.process.control import Wish
+from ojobchannels.ojob.daemon.control import Request
 from ojobchannels.testing.servers import or_skip
 from ojobchannels.testing.servers.redis import RedisServer
 
@@ -46,7 +46,7 @@ def test_without_daemon_a_schedule_is_left_out_with_a_warning(run: Run) -> None:
         todo: [Tick]
         """
     )
-    said = "its times come after the run has ended; write `daemon: true` below `ojob`"
+    said = "its fire times come after the run has ended; write `daemon: true` under `ojob`"
     assert told == [f"Tick: warn: {said}"]
     assert result.exit_status == 0
 
@@ -80,7 +80,7 @@ def test_a_daemon_runs_its_shutdown_jobs_when_it_is_stopped(
         """
     )
     daemon.hear("Ready completed")
-    daemon.hear("ojob: goes on until it is stopped")
+    daemon.hear("ojob: running until stopped")
     assert daemon.output.rest() == []
     assert daemon.stop().exit_status == 0
     assert daemon.hear("Bye: bye")
@@ -98,12 +98,12 @@ def test_what_waits_for_a_failed_job_is_not_scheduled(
         todo: [Setup, Tick, Other]
         """
     daemon = start_daemon(text)
-    daemon.hear("Tick depsfail (it waits for 'Setup', which failed)")
+    daemon.hear("Tick depsfail (dependency 'Setup' failed)")
     hand_clock.advance(MINUTE)
     daemon.hear("Other completed")
     daemon.reread(text)
-    daemon.hear("Tick depsfail (it waits for 'Setup', which failed)")
-    daemon.hear("was read again: 1 schedule, next 'Other'")
+    daemon.hear("Tick depsfail (dependency 'Setup' failed)")
+    daemon.hear("reloaded: 1 schedule, next 'Other'")
     hand_clock.advance(MINUTE)
     daemon.hear("Other completed")
     daemon.stop()
@@ -148,7 +148,7 @@ def test_a_file_that_is_read_again_brings_its_jobs_and_times(
     hand_clock.advance(MINUTE)
     daemon.hear("Say completed")
     daemon.reread(SAYING.format(word="new"))
-    daemon.hear("was read again: 1 schedule")
+    daemon.hear("reloaded: 1 schedule")
     hand_clock.advance(MINUTE)
     daemon.hear("Say: new")
     daemon.hear("Say completed")
@@ -164,7 +164,7 @@ def test_a_schedule_that_is_taken_out_of_the_file_ends(
     """Another one, in its place, runs."""
     daemon = start_daemon(SAYING.format(word="old"))
     daemon.reread(SAYING.format(word="new").replace("say", "other").replace("Say", "Other"))
-    daemon.hear("was read again: 1 schedule")
+    daemon.hear("reloaded: 1 schedule")
     hand_clock.advance(MINUTE)
     daemon.hear("Other: new")
     daemon.stop()
@@ -179,7 +179,7 @@ def test_a_file_that_no_longer_checks_out_leaves_the_old_one_running(
     daemon.reread(SAYING.format(word="new").replace("cron", "corn"))
     told = daemon.hear("ojob: error: ")
     assert told.endswith("jobs[0].typeArgs.corn: unknown key `corn`; did you mean `cron`?")
-    daemon.hear("ojob: error: the file was not read again: it goes on as it was before")
+    daemon.hear("ojob: error: reload failed; still running the previous version")
     hand_clock.advance(MINUTE)
     daemon.hear("Say: old")
 
@@ -204,7 +204,7 @@ def test_a_job_at_work_ends_as_it_began_when_the_file_is_read_again(
         hand_clock.advance(MINUTE)
         daemon.hear("Say: at work")
         daemon.reread(SAYING.format(word="new"))
-        daemon.hear("was read again")
+        daemon.hear("reloaded")
     daemon.hear("Say: after")
     daemon.hear("Say completed")
 
@@ -227,9 +227,9 @@ def test_an_unmanaged_job_at_work_is_not_begun_again_when_the_file_is_read_again
         hand_clock.advance(MINUTE)
         daemon.hear("Say: at work")
         daemon.reread(text)
-        daemon.hear("was read again")
+        daemon.hear("reloaded")
         hand_clock.advance(MINUTE)
-        daemon.hear("Say: warn: not run for 2026-03-01T12:02:00.000Z: its last run is not over")
+        daemon.hear("not run for 2026-03-01T12:02:00.000Z: the previous run is still active")
     daemon.hear("Say completed")
     hand_clock.advance(MINUTE)
     daemon.hear("Say: at work")
@@ -262,7 +262,7 @@ def test_no_time_is_lost_while_the_file_is_read_again(
     clock.settle()
     clock.reads = 2
     daemon.reread(text)
-    daemon.hear("was read again")
+    daemon.hear("reloaded")
     clock.advance(MINUTE)
     for _ in range(2):
         daemon.hear("Tick completed")
@@ -281,7 +281,7 @@ def test_a_signal_that_nobody_is_woken_by_is_heard_all_the_same() -> None:
     other = threading.Thread(target=hang_up)
     other.start()
     try:
-        assert control.next() is Wish.RELOAD
+        assert control.next() is Request.RELOAD
     finally:
         other.join()
         signal.signal(signal.SIGUSR1, before)
@@ -299,10 +299,10 @@ def test_a_schedule_that_stands_by_goes_on_though_the_clock_is_set_back(
         daemon = start_daemon(SAYING.format(word="hello"), place=place)
         server.shut_down()
         hand_clock.advance(MINUTE)
-        daemon.hear("Say: error: its schedule stands by until this is over: ")
+        daemon.hear("Say: error: schedule paused until the store is reachable: ")
         server.start()
         hand_clock.advance(-60 * MINUTE)
-        daemon.hear("Say: its schedule goes on")
+        daemon.hear("Say: schedule resumed")
         daemon.hear("Say completed")
     finally:
         server.stop()
@@ -322,13 +322,13 @@ def test_a_schedule_that_loses_its_server_stands_by_and_goes_on(
         daemon.hear("Say completed")
         server.shut_down()
         hand_clock.advance(MINUTE)
-        daemon.hear("Say: error: its schedule stands by until this is over: ")
+        daemon.hear("Say: error: schedule paused until the store is reachable: ")
         hand_clock.advance(MINUTE)
         server.start()
-        while not daemon.output.hears("Say: its schedule goes on", within=0.2):
+        while not daemon.output.hears("Say: schedule resumed", within=0.2):
             hand_clock.advance(MINUTE)
         daemon.hear("Say completed")
-        assert not [line for line in daemon.output.rest() if "stands by" in line]
+        assert not [line for line in daemon.output.rest() if "schedule paused" in line]
     finally:
         server.stop()
 
@@ -338,14 +338,13 @@ def test_a_daemon_tells_what_it_waits_for_and_that_it_stops(
 ) -> None:
     """Else who looks on would not know whether it works, or hangs."""
     daemon = start_daemon(SAYING.format(word="old"))
-    told = daemon.hear("goes on")
+    told = daemon.hear("running until")
     next_time = datetime.fromtimestamp(hand_clock.now() / 1000 + 60)  # noqa: DTZ006  as it is told
     assert told == (
-        "ojob: goes on until it is stopped: 1 schedule, "
-        f"next 'Say' at {next_time:%Y-%m-%d %H:%M:%S}"
+        f"ojob: running until stopped: 1 schedule, next 'Say' at {next_time:%Y-%m-%d %H:%M:%S}"
     )
     daemon.stop()
-    daemon.hear("ojob: stops; nothing new starts")
+    daemon.hear("ojob: shutting down; no new jobs will start")
 
 
 def test_a_file_that_is_read_again_brings_the_settings_of_its_jobs(
@@ -362,12 +361,12 @@ def test_a_file_that_is_read_again_brings_the_settings_of_its_jobs(
     daemon = start_daemon(text.replace("WORD", "first"))
     daemon.hear("Once: once")
     daemon.hear("Once completed")
-    daemon.hear("goes on until it is stopped: 1 schedule")
+    daemon.hear("running until stopped: 1 schedule")
     hand_clock.advance(MINUTE)
     daemon.hear("Tick: first")
     daemon.hear("Tick failed")
     daemon.reread(text.replace("WORD", "second"))
-    daemon.hear("was read again: 1 schedule")
+    daemon.hear("reloaded: 1 schedule")
     hand_clock.advance(MINUTE)
     daemon.hear("Tick: second")
     daemon.stop()

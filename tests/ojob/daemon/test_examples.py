@@ -129,7 +129,7 @@ def test_the_batch_system_after_a_failure(start: Callable[..., House], clock: Ha
     house = start("batch-system", file="docs/examples/data/sales-with-a-fault.csv")
     clock.advance(14 * HOUR)
     house.hear("Extract Data failed")
-    house.hear("Load Data depsfail (it waits for 'Transform Data', which did not run)")
+    house.hear("Load Data depsfail (dependency 'Transform Data' did not run)")
     house.stop()
     with manager() as books:
         told = {one["name"]: one["status"] for one in books.runs(limit=None)}

@@ -73,7 +73,7 @@ def test_a_time_at_which_the_job_runs_elsewhere_is_recorded_as_skipped(
     daemon = start_daemon(managed())
     with books.manager.run("tick-all"):
         hand_clock.advance(MINUTE)
-        daemon.hear("Tick skipped ('tick-all' runs already, by host ")
+        daemon.hear("Tick skipped ('tick-all' is already running, by host ")
     hand_clock.advance(MINUTE)
     daemon.hear("Tick completed")
     runs = [("tick-all", "12:01", "skipped"), ("tick-all", "12:02", "completed")]
@@ -202,7 +202,7 @@ def test_a_missed_time_whose_record_could_not_be_written_is_told_later(
         daemon = start_daemon(managed())
         failing.errors = [error("jobs", "it is away", "wait for it")]
         hand_clock.advance(3 * MINUTE)
-        daemon.hear("Tick: error: its schedule stands by until this is over: ")
+        daemon.hear("Tick: error: schedule paused until the store is reachable: ")
         hand_clock.settle()
         hand_clock.advance(1000)
         daemon.hear("Tick completed")
@@ -221,12 +221,12 @@ def test_a_clock_that_was_set_back_is_told_and_runs_no_time_again(
     daemon.hear("Tick completed")
     hand_clock.settle()
     hand_clock.advance(-60 * MINUTE)
-    daemon.hear("Tick: warn: its times until 2026-03-01T12:01:00.000Z count as over: ")
+    daemon.hear("Tick: warn: its fire times until 2026-03-01T12:01:00.000Z count as handled: ")
     for _ in range(61):
         hand_clock.settle()
         hand_clock.advance(MINUTE)
     daemon.hear("Tick completed")
-    assert not [line for line in daemon.output.rest() if "count as over" in line]
+    assert not [line for line in daemon.output.rest() if "count as handled" in line]
     runs = [("tick-all", "12:01", "completed"), ("tick-all", "12:02", "completed")]
     assert books.fired() == runs
 
@@ -281,7 +281,7 @@ def test_a_job_whose_own_server_is_away_fails_and_its_schedule_goes_on(
         hand_clock.advance(MINUTE)
         daemon.hear("Tick failed (ChannelUnavailable: ")
     daemon.stop()
-    assert not [line for line in daemon.output.rest() if "stands by" in line]
+    assert not [line for line in daemon.output.rest() if "schedule paused" in line]
 
 
 def test_once_needs_the_manager(start_daemon: RunDaemon) -> None:
@@ -294,7 +294,7 @@ def test_once_needs_the_manager(start_daemon: RunDaemon) -> None:
         todo: [Tick]
         """
     )
-    told = daemon.hear("Tick: error: its schedule has trouble")
+    told = daemon.hear("Tick: error: schedule failed until the next fire time")
     assert "`once` needs the manager; put 'oJobManager Init' before it in the todo" in told
 
 
@@ -310,7 +310,7 @@ def test_an_unmanaged_job_does_not_overlap_itself(
         hand_clock.advance(MINUTE)
         daemon.hear("Tick: at work")
         hand_clock.advance(MINUTE)
-        daemon.hear("Tick: warn: not run for 2026-03-01T12:02:00.000Z: its last run is not over")
+        daemon.hear("not run for 2026-03-01T12:02:00.000Z: the previous run is still active")
         lease.release()
         daemon.hear("Tick completed")
         gate.destroy()
@@ -393,7 +393,7 @@ def test_stop_when_ends_the_schedule(
     for _ in range(2):
         hand_clock.advance(MINUTE)
         lasting.hear("Tick completed")
-    daemon.hear("Tick: its schedule ends: `stopWhen` says so")
+    daemon.hear("Tick: schedule ended by `stopWhen`")
     daemon.stop()
     assert "Tick completed" not in daemon.output.rest()
 

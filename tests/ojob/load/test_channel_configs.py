@@ -27,46 +27,46 @@ CONFIGS = {  # what stands under `chJobs`; the column, the path behind it, and w
         "13: {}: no plugin offers the channel type 'ignite'; install it with: pip install "
         "ojobchannels-ignite"
     ),
-    "{type: [db]}": "20: {}.type: the type of a channel is text; write one such as `db`",
+    "{type: [db]}": "20: {}.type: the type of a channel must be text; write one, such as `db`",
     "{typ: db}": "14: {}.typ: unknown key `typ` of a channel; did you mean `type`?",
-    "{type: db, file: x}": "24: {}.file: unknown key `file` of a channel; it belongs into `args`",
+    "{type: db, file: x}": "24: {}.file: unknown key `file` of a channel; it belongs in `args`",
     "{type: db, args: {fil: x.db}}": (
-        "31: {}.args.fil: type 'db' takes no option `fil`; did you mean `file`?"
+        "31: {}.args.fil: type 'db' has no option `fil`; did you mean `file`?"
     ),
     "{type: db, args: {}}": (
-        "13: {}: type 'db' needs the option `file`; give the path of the database below `args`"
+        "13: {}: type 'db' needs the option `file`; write the path of the database below `args`"
     ),
     "{type: db, args: {file: ''}}": (
-        "37: {}.args.file: the option `file` is empty; give the path of the database"
+        "37: {}.args.file: the option `file` is empty; write the path of the database"
     ),
     "{type: db, args: {file: 5}}": (
-        "37: {}.args.file: the option `file` of type 'db' takes text; it means: path of the "
+        "37: {}.args.file: the option `file` of type 'db' must be text; its meaning: path of the "
         "database"
     ),
     "{type: db, args: {file: x.db, durable: maybe}}": (
-        "52: {}.args.durable: the option `durable` of type 'db' takes true or false; it means: "
-        "documents survive a power cut once the call has returned"
+        "52: {}.args.durable: the option `durable` of type 'db' must be true or false; its "
+        "meaning: documents survive a power cut once the call has returned"
     ),
     "{type: db, args: [x.db]}": (
-        "30: {}.args: the args of a channel are a map; write `option: value`"
+        "30: {}.args: the args of a channel must be a map; write `option: value`"
     ),
     "{args: {clok: 5}}": (
-        "21: {}.args.clok: type 'simple' takes no option `clok`; it takes none at all"
+        "21: {}.args.clok: type 'simple' has no option `clok`; it has no options"
     ),
     "{args: {clock: 5}}": (
-        "21: {}.args.clock: type 'simple' takes no option `clock`; it takes none at all"
+        "21: {}.args.clock: type 'simple' has no option `clock`; it has no options"
     ),
     "5": (
-        "13: {}: a channel is described by a map or a URL; write `{{type: db, args: {{file: "
-        "data.db}}}}`, or a URL"
+        "13: {}: the configuration of a channel is a map or a URL; write `{{type: db, args: "
+        "{{file: data.db}}}}`, or a URL"
     ),
     "sqlite://x.db": (
         "13: {}: invalid URL: 'sqlite://x.db' does not name a file; write "
         "sqlite:///relative/path or sqlite:////absolute/path"
     ),
     "sqlite:///x.db?durabel=1": (
-        "13: {}: invalid option 'durabel': type 'db' does not take it; did you mean 'durable'? it "
-        "takes durable, file, timeout"
+        "13: {}: invalid option 'durabel': type 'db' does not take it; did you mean 'durable'? "
+        "its options: durable, file, timeout"
     ),
 }
 
@@ -168,7 +168,7 @@ def test_the_clock_of_tests_is_no_option_that_people_are_told_of(name: str) -> N
     """A message about options names only those that a person can give."""
     with pytest.raises(InvalidOption) as caught:
         open_channel("a", {"type": "simple", "args": {name: 5}})
-    assert str(caught.value).endswith("type 'simple' does not take it; it takes none")
+    assert str(caught.value).endswith("type 'simple' does not take it; its options: none")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")

@@ -45,15 +45,15 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a name that is a number": (
         "jobs:\n- name: 5",
-        "2:9: jobs[0].name: expected text, found the number 5; put quotes around it",
+        "2:9: jobs[0].name: expected text, found the number 5; quote it",
     ),
     "an empty name": (
         "jobs:\n- name: ''",
-        "2:9: jobs[0].name: it is empty; write a name",
+        "2:9: jobs[0].name: the name is empty; write a name",
     ),
     "a job that is a text": (
         "jobs:\n- A",
-        "2:3: jobs[0]: expected a map, found text; write `key: value` behind the dash",
+        "2:3: jobs[0]: expected a map, found text; write `key: value` after the dash",
     ),
     "args that are a list": (
         "jobs:\n- name: A\n  args: [1]",
@@ -61,25 +61,26 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "args that are no JSON": (
         "jobs:\n- name: A\n  args: {a: {b: .nan}}",
-        "3:17: jobs[0].args.a.b: nan is not JSON; put quotes around it",
+        "3:17: jobs[0].args.a.b: nan is not JSON; quote it",
     ),
     "args beyond 64 bits": (
         "jobs:\n- name: A\n  args: {a: 18446744073709551616}",
-        "3:13: jobs[0].args.a: the integer does not fit into 64 bits; put quotes around it",
+        "3:13: jobs[0].args.a: the integer does not fit into 64 bits; quote it",
     ),
     "a template that names nothing": (
         "jobs:\n- name: A\n  args:\n    a: 'x {{#if b}}'",
-        "4:8: jobs[0].args.a: `{{#if b}}` is no template; write {{name}} or ${name:-default}; a "
-        "backslash before it takes it literally",
+        "4:8: jobs[0].args.a: `{{#if b}}` is not a valid template; write {{name}} or "
+        "${name:-default}; put a backslash before it to use it literally",
     ),
     "an open template": (
         "jobs:\n- name: A\ntodo:\n- name: A\n  args:\n  - a: '${b'",
-        "6:8: todo[0].args[0].a: `${` opens a template that is not closed, or has braces inside; "
-        "close it with `}`; a backslash before it takes it literally",
+        "6:8: todo[0].args[0].a: the template that begins with `${` is not closed, or contains "
+        "braces; close it with `}`; put a backslash before it to use it literally",
     ),
     "a field of cron": (
         "jobs:\n- name: A\n  typeArgs:\n    cron: '*/5 25 * * *'",
-        "4:16: jobs[0].typeArgs.cron: `25` is no hour; write 0 to 23, `*`, or lists, ranges and "
+        "4:16: jobs[0].typeArgs.cron: `25` is not a valid hour; write 0 to 23, `*`, or "
+        "lists, ranges and "
         "steps of these",
     ),
     "a cron with too few fields": (
@@ -89,26 +90,27 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a cron that never fires": (
         "jobs:\n- name: A\n  typeArgs:\n    cron: 0 0 31 4,6 *",
-        "4:11: jobs[0].typeArgs.cron: '0 0 31 4,6 *' never fires: there is no such date; write "
-        "another one",
+        "4:11: jobs[0].typeArgs.cron: '0 0 31 4,6 *' never fires: there is no such date; change "
+        "the fields",
     ),
     "a word that cron does not know": (
         "jobs:\n- name: A\n  typeArgs:\n    cron: '@dayly'",
-        "4:12: jobs[0].typeArgs.cron: there is no `@dayly`; did you mean `@daily`?",
+        "4:12: jobs[0].typeArgs.cron: unknown shorthand `@dayly`; did you mean `@daily`?",
     ),
     "two times": (
         "jobs:\n- name: A\n  typeArgs:\n    cron: '@daily'\n    timeInterval: 5000",
-        "5:5: jobs[0].typeArgs.timeInterval: `cron` and `timeInterval` both say when the job runs; "
-        "take one of them out",
+        "5:5: jobs[0].typeArgs.timeInterval: `cron` and `timeInterval` both say when the job "
+        "runs; remove one of them",
     ),
     "an interval of nothing": (
         "jobs:\n- name: A\n  typeArgs:\n    timeInterval: 0",
-        "4:19: jobs[0].typeArgs.timeInterval: 0 is out of range; write 1 or more milliseconds",
+        "4:19: jobs[0].typeArgs.timeInterval: 0 is out of range; write milliseconds, 1 or more, "
+        "such as 60000",
     ),
     "an interval in words": (
         "jobs:\n- name: A\n  typeArgs:\n    timeInterval: 5s",
         "4:19: jobs[0].typeArgs.timeInterval: expected a whole number, found text; write "
-        "milliseconds, such as 60000",
+        "milliseconds, 1 or more, such as 60000",
     ),
     "a misfire that nobody knows": (
         "jobs:\n- name: A\n  typeArgs:\n    cron: '@daily'\n    misfire: last",
@@ -116,8 +118,8 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "once without times": (
         "jobs:\n- name: A\n  typeArgs:\n    once: true",
-        "4:5: jobs[0].typeArgs.once: `once` is for jobs that run at times; write `cron` or "
-        "`timeInterval` beside it",
+        "4:5: jobs[0].typeArgs.once: `once` only applies to jobs with a schedule; write `cron` "
+        "or `timeInterval` beside it",
     ),
     "a faulty stopWhen": (
         "jobs:\n- name: A\n  typeArgs:\n    cron: '@daily'\n    stopWhen: args[",
@@ -129,21 +131,21 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a time zone": (
         "ojob:\n  timezone: Europe/Lisbn",
-        "2:13: ojob.timezone: there is no time zone 'Europe/Lisbn'; did you mean `Europe/Lisbon`?",
+        "2:13: ojob.timezone: unknown time zone 'Europe/Lisbn'; did you mean `Europe/Lisbon`?",
     ),
     "logArgs": (
         "ojob: {logArgs: true}",
-        "1:8: ojob.logArgs: there is no `logArgs` here; log what matters in the code; "
-        "managed runs keep their args in their records",
+        "1:8: ojob.logArgs: `logArgs` is not supported here; log them in the code; the records "
+        "of managed runs contain their args",
     ),
     "a periodic job": (
         "jobs:\n- name: A\n  type: periodic",
-        "3:9: jobs[0].type: a periodic job needs a time; write `cron` or `timeInterval` in "
+        "3:9: jobs[0].type: a periodic job needs a schedule; write `cron` or `timeInterval` in "
         "`typeArgs`",
     ),
     "a simple job with a time": (
         "jobs:\n- name: A\n  type: simple\n  typeArgs: {cron: '@daily'}",
-        "4:14: jobs[0].typeArgs.cron: a job of `type: simple` takes no `cron`; leave `type` out",
+        "4:14: jobs[0].typeArgs.cron: a job of `type: simple` does not take `cron`; remove `type`",
     ),
     "a job for changes of nothing": (
         "jobs:\n- name: A\n  type: subscribe",
@@ -152,8 +154,8 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a channel for a job that runs at times": (
         "jobs:\n- name: A\n  typeArgs: {cron: '@daily', chSubscribe: orders}",
-        "3:30: jobs[0].typeArgs.chSubscribe: `chSubscribe` is for jobs of `type: subscribe`; write "
-        "`type: subscribe`, or take it out",
+        "3:30: jobs[0].typeArgs.chSubscribe: `chSubscribe` only applies to jobs of `type: "
+        "subscribe`; write `type: subscribe`, or remove it",
     ),
     "a type that nobody knows": (
         "jobs:\n- name: A\n  type: simpel",
@@ -166,17 +168,17 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a file of code": (
         "jobs:\n- name: A\n  execFile: a.py",
-        "3:3: jobs[0].execFile: there is no `execFile` here; write the code under `exec`, or "
-        "import a module from it",
+        "3:3: jobs[0].execFile: `execFile` is not supported here; write the code under `exec`, "
+        "or import a module from it",
     ),
     "an old alias": (
         "jobs:\n- name: A\n  onerror: pass",
-        "3:3: jobs[0].onerror: there is no `onerror` here; write `catch`",
+        "3:3: jobs[0].onerror: `onerror` is not supported here; write `catch`",
     ),
     "an id of a call": (
         "jobs:\n- name: A\ntodo:\n- {name: A, id: x}",
-        "4:13: todo[0].id: there is no `id` here; take it out: each call has an id of its own, in "
-        "its record",
+        "4:13: todo[0].id: `id` is not supported here; remove it: the record of each call has an "
+        "id",
     ),
     "a todo shortcut": (
         "todo:\n- (if): 'x'",
@@ -197,28 +199,27 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a number in the todo": (
         "todo: [5]",
-        "1:8: todo[0]: expected a name or a map, found the number 5; put quotes around it",
+        "1:8: todo[0]: expected a name or a map, found the number 5; quote it",
     ),
     "an empty element of the todo": (
         "todo: [~]",
-        "1:8: todo[0]: expected a name or a map, found nothing; write one, or take the dash out",
+        "1:8: todo[0]: expected a name or a map, found nothing; write one, or remove the dash",
     ),
     "an empty name in the todo": (
         "todo: ['']",
-        "1:8: todo[0]: it is empty; write a name",
+        "1:8: todo[0]: the name is empty; write a name",
     ),
     "a todo that is no list": (
         "jobs:\n- name: A\ntodo: A",
-        "3:7: todo: expected a list, found text; write the name of each job behind a dash",
+        "3:7: todo: expected a list, found text; write the name of each job after a dash",
     ),
     "jobs that are a map": (
         "jobs:\n  A:\n    exec: pass",
-        "2:3: jobs: expected a list, found a map; write each job as `- name: …`",
+        "2:3: jobs: expected a list, found a map; write each one as `- name: …`",
     ),
     "a number as deps": (
         "jobs:\n- name: A\n  deps: 3",
-        "3:9: jobs[0].deps: expected a name or a list of names, found the number 3; put quotes "
-        "around it",
+        "3:9: jobs[0].deps: expected a name or a list of names, found the number 3; quote it",
     ),
     "a map as deps": (
         "jobs:\n- name: A\n  deps: {B: 1}",
@@ -227,17 +228,18 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "code in a list": (
         "jobs:\n- name: A\n  exec: [pass, pass]",
-        "3:9: jobs[0].exec: expected text, found a list; write `exec: |` and the code below it",
+        "3:9: jobs[0].exec: expected text, found a list; write `|` after the key, and the code "
+        "below it",
     ),
     "code in a list of catches": (
         "jobs:\n- name: A\n  catch: [log(1)]",
-        "3:11: jobs[0].catch[0]: there is no job 'log(1)'; code under `catch` stands alone, not "
-        "in a list",
+        "3:11: jobs[0].catch[0]: there is no job 'log(1)'; write code under `catch` by itself, "
+        "not in a list",
     ),
     "a map as catch": (
         "jobs:\n- name: A\n  catch: {a: b}",
-        "3:10: jobs[0].catch: expected a job, a list of jobs, or code, found a map; write code "
-        "below `catch: |`",
+        "3:10: jobs[0].catch: expected a job, a list of jobs, or code, found a map; write `|` "
+        "after the key, and code below it",
     ),
     "args of a todo entry that are text": (
         "jobs:\n- name: A\ntodo:\n- {name: A, args: a=1}",
@@ -250,30 +252,30 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "no space behind a colon": (
         "jobs:\n- name:A",
-        "2:3: jobs[0]: expected a map, found text; put a space behind the colon",
+        "2:3: jobs[0]: expected a map, found text; put a space after the colon",
     ),
     "no space behind a dash": (
         "-name: A",
-        "1:1: -name: unknown key `-name`; put a space behind the dash",
+        "1:1: -name: unknown key `-name`; put a space after the dash",
     ),
     "a key of a job outside of one": (
         "exec: pass",
-        "1:1: exec: `exec` does not belong here; it belongs to a job: write it below `jobs`, "
-        "behind `- name: …`",
+        "1:1: exec: `exec` does not belong here; it belongs in a job: write it below `jobs`, "
+        "after `- name: …`",
     ),
     "the todo inside a job": (
         "jobs:\n- name: A\n  todo: [A]",
-        "3:3: jobs[0].todo: `todo` does not belong here; it belongs to the whole file: write it "
-        "at the left edge",
+        "3:3: jobs[0].todo: `todo` does not belong here; it belongs at the top level of the "
+        "file: do not indent it",
     ),
     "a key with a character that nobody sees": (
         "jobs:\n- name: A\n  \u200bexec: pass",
-        "3:3: jobs[0]['\\u200bexec']: the key has the character U+200B in it; write it anew",
+        "3:3: jobs[0]['\\u200bexec']: the key contains the character U+200B; type the key again",
     ),
     "a job as a key in the todo": (
         "jobs:\n- name: A\ntodo:\n- A: {x: 1}",
-        "4:3: todo[0].A: unknown key `A`; write `- name: A`, and below it `args` and what belongs "
-        "to them",
+        "4:3: todo[0].A: unknown key `A`; write `- name: A`, and below it `args` and the other "
+        "keys",
     ),
     "python in capitals": (
         "ojob: {lang: Python}",
@@ -281,8 +283,8 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a key of args that cannot be stored": (
         'jobs:\n- name: A\n  args: {"a\\0": 1}',
-        "3:10: jobs[0].args['a\\x00']: the field name 'a\\x00' contains NUL; args are JSON "
-        "documents: write it without",
+        "3:10: jobs[0].args['a\\x00']: the field name 'a\\x00' contains NUL; remove it: args are "
+        "JSON documents",
     ),
     "half a surrogate in a name": (
         'jobs:\n- name: "\\ud800"',
@@ -321,23 +323,23 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a job of a pack that is not included": (
         "jobs:\n- name: A\n  from: oJobManager Job Start",
-        "3:9: jobs[0].from: there is no job 'oJobManager Job Start' in this file, but there is in "
-        "a bundled pack; add `include: [oJobManager.yaml]`",
+        "3:9: jobs[0].from: there is no job 'oJobManager Job Start' in this file, but in a "
+        "bundled pack; add `include: [oJobManager.yaml]`",
     ),
     "a catch of a pack that is not included": (
         "include: []\njobs:\n- name: A\n  catch: oJobManager Error",
-        "4:10: jobs[0].catch: there is no job 'oJobManager Error' in this file, but there is in "
-        "a bundled pack; add `include: [oJobManager.yaml]`",
+        "4:10: jobs[0].catch: there is no job 'oJobManager Error' in this file, but in a bundled "
+        "pack; add `include: [oJobManager.yaml]`",
     ),
     "a job of a pack that is not included, called by code": (
         "jobs:\n- name: A\n  exec: |\n    job('oJobManager Init')\ntodo: [A]",
-        "4:5: jobs[0].exec: there is no job 'oJobManager Init' in this file, but there is in "
-        "a bundled pack; add `include: [oJobManager.yaml]`",
+        "4:5: jobs[0].exec: there is no job 'oJobManager Init' in this file, but in a bundled "
+        "pack; add `include: [oJobManager.yaml]`",
     ),
     "a misspelt job of a pack that is not included": (
         "jobs:\n- name: Aha\ntodo: [oJobManager init]",
-        "3:8: todo[0]: there is no job 'oJobManager init'; did you mean `oJobManager Init`? For "
-        "it, add `include: [oJobManager.yaml]`",
+        "3:8: todo[0]: there is no job 'oJobManager init'; did you mean `oJobManager Init`? To "
+        "use it, add `include: [oJobManager.yaml]`",
     ),
     "an unknown job in catch": (
         "include: [oJobManager.yaml]\njobs:\n- name: A\n  catch: oJobManager Eror",
@@ -358,65 +360,65 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a job twice": (
         "jobs:\n- name: A\n- name: A",
-        "3:9: jobs[1].name: there is another job 'A' in line 2; rename one of them",
+        "3:9: jobs[1].name: duplicate job 'A'; the first is in line 2; rename one of them",
     ),
     "a circle of deps": (
         "jobs:\n- {name: A, deps: B}\n- {name: B, deps: [C]}\n- {name: C, deps: A}",
-        "2:19: jobs[0].deps: these jobs wait for each other: A -> B -> C -> A; take one of them "
-        "out",
+        "2:19: jobs[0].deps: these jobs depend on each other: A -> B -> C -> A; remove one of them",
     ),
     "a job that waits for itself": (
         "jobs:\n- {name: A, deps: A}",
-        "2:19: jobs[0].deps: 'A' waits for itself; take it out",
+        "2:19: jobs[0].deps: 'A' is a dependency of itself; remove it",
     ),
     "a job that waits for itself by a part": (
         "jobs:\n- {name: A, deps: B}\n- {name: B, to: A}",
-        "3:10: jobs[1].name: 'B' waits for itself, by one of its parts; take it out",
+        "3:10: jobs[1].name: 'B' is a dependency of itself, through one of its parts; remove it",
     ),
     "a job that is part of itself": (
         "jobs:\n- {name: A, from: A}",
-        "2:19: jobs[0].from: 'A' is part of itself; take it out",
+        "2:19: jobs[0].from: 'A' is a part of itself; remove it",
     ),
     "a circle of from and to": (
         "jobs:\n- {name: A, from: B}\n- {name: B, to: A}",
-        "2:19: jobs[0].from: these jobs are parts of each other: A -> B -> A; take one of them out",
+        "2:19: jobs[0].from: these jobs are parts of each other: A -> B -> A; remove one of them",
     ),
     "parts that name each other too often": (
         "jobs:\n"
         + "".join(f"- {{name: J{at}, from: [J{at + 1}, J{at + 1}]}}\n" for at in range(60))
         + "- {name: J60}",
-        "49:22: jobs[47].from[0]: by its parts, and theirs, 'J47' has 16,383 steps; 10,000 are the "
-        "most: name each part less often",
+        "49:22: jobs[47].from[0]: 'J47' has 16,383 steps, counting its parts and theirs; the "
+        "maximum is 10,000: name each part less often",
     ),
     "a dependency that is not in the todo": (
         "jobs:\n- name: A\n- {name: B, deps: A}\ntodo: [B]",
-        "3:19: jobs[1].deps: 'B' is in the todo, but 'A', for which it waits, is not; add 'A' to "
-        "the todo",
+        "3:19: jobs[1].deps: 'B' is in the todo, but its dependency 'A' is not; add 'A' to the "
+        "todo",
     ),
     "a dependency that runs at times": (
         "jobs:\n- {name: A, typeArgs: {timeInterval: 9}}\n- {name: B, deps: A}\ntodo: [A, B]",
-        "3:19: jobs[1].deps: 'B' waits for 'A', which is not run by the todo, but at its times; "
-        "take it out",
+        "3:19: jobs[1].deps: 'B' depends on 'A', which the todo only runs by its schedule; "
+        "remove the dependency",
     ),
     "a dependency that runs for changes": (
         "jobs:\n- {name: A, type: subscribe, typeArgs: {chSubscribe: c}}\n- {name: B, deps: A}\n"
         "todo: [A, B]",
-        "3:19: jobs[1].deps: 'B' waits for 'A', which is not run by the todo, but for changes; "
-        "take it out",
+        "3:19: jobs[1].deps: 'B' depends on 'A', which the todo only runs when a channel "
+        "changes; remove the dependency",
     ),
     "a dependency that runs at the end in this todo": (
         "jobs:\n- name: A\n- {name: B, deps: A}\ntodo:\n- {job: A, type: shutdown}\n- B",
-        "3:19: jobs[1].deps: 'B' waits for 'A', which is not run by the todo, but at the end of "
-        "the run; take it out",
+        "3:19: jobs[1].deps: 'B' depends on 'A', which the todo only runs at the end of the run; "
+        "remove the dependency",
     ),
     "an expected argument that is told of twice": (
         "help:\n  expects:\n  - name: a\n  - {name: a, mandatory: true}",
-        "4:12: help.expects[1].name: there is another argument 'a' in line 3; take one of them out",
+        "4:12: help.expects[1].name: duplicate argument 'a'; the first is in line 3; remove one "
+        "of them",
     ),
     "a choice that is nothing": (
         "help:\n  expects:\n  - name: a\n    options:\n    - 1\n    -",
         "6:6: help.expects[0].options[1]: expected text, a number, true or false, found nothing; "
-        "write one, or take the dash out",
+        "write one, or remove the dash",
     ),
     "an example that is a list": (
         "help: {expects: [{name: a, example: [1]}]}",
@@ -425,16 +427,17 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a list where one text is meant": (
         "jobs:\n- name: A\n  typeArgs: {lock: [a, b]}",
-        "3:20: jobs[0].typeArgs.lock: expected text, found a list; write `lock: …`, with quotes "
-        "around what YAML would take for more",
+        "3:20: jobs[0].typeArgs.lock: expected text, found a list; write `lock: …`, and quote "
+        "what YAML would take for something else",
     ),
     "a job with two languages": (
         "jobs:\n- name: A\n  lang: shell\n  typeArgs: {lang: python}",
-        "3:9: jobs[0].lang: `lang` and `typeArgs.lang` name two languages; take one of them out",
+        "3:9: jobs[0].lang: `lang` and `typeArgs.lang` name different languages; remove one of "
+        "them",
     ),
     "a rule that is nothing": (
         "jobs:\n- name: A\n  check: {in: {a: }}",
-        "3:16: jobs[0].check.in.a: expected text, found nothing; write one, or take the key out",
+        "3:16: jobs[0].check.in.a: expected text, found nothing; write one, or remove the key",
     ),
     "code that is no Python": (
         "jobs:\n- name: A\n  exec: |\n    x = 1\n    if x\n      y = 2",
@@ -461,7 +464,8 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "code that folding hides in a comment": (
         "jobs:\n- name: A\n  exec: >\n    pass\n\n    # first\n    print(1)\n",
-        "3:9: jobs[0].exec: what follows the `#` in line 2 of the code is lost; write `|` instead "
+        "3:9: jobs[0].exec: the code after the `#` in line 2 of the code is lost; write `|` "
+        "instead "
         "of `>`, which joins lines",
     ),
     "folded code that is wrong by itself": (
@@ -471,7 +475,7 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     "code over several lines without a bar": (
         "jobs:\n- name: A\n  exec:\n    x = 1\n    y = 2",
         "4:5: jobs[0].exec: this is not Python: {syntax_error} (line 1 of the code, `x = 1 y = "
-        "2`); write `|` behind the key and the code below it, or else YAML joins its lines",
+        "2`); write `|` after the key and the code below it; otherwise YAML joins its lines",
     ),
     "code in quotes that no function can hold": (
         'jobs:\n- name: A\n  exec: "x = 1\\nawait x"',
@@ -500,31 +504,31 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a pack that does not exist": (
         "include:\n- oJobManger.yaml",
-        "2:3: include[0]: there is no `oJobManger.yaml`: no bundled pack has that name, nor a "
-        "file at {folder}/oJobManger.yaml; did you mean `oJobManager.yaml`?",
+        "2:3: include[0]: there is no `oJobManger.yaml`: no bundled pack has this name, and no "
+        "file is at {folder}/oJobManger.yaml; did you mean `oJobManager.yaml`?",
     ),
     "a folder as include": (
         "include: ..",
-        "1:10: include[0]: {parent} is a folder; name a file in it",
+        "1:10: include: {parent} is a folder; name a file in it",
     ),
     "a file of another kind as include": (
         "include: notes.txt",
-        "1:10: include[0]: `notes.txt` is no job file by its name; a job file ends in .yaml, .yml, "
-        ".json",
+        "1:10: include: `notes.txt` does not have the name of a job file; the name of a job file "
+        "ends in .yaml, .yml, .json",
     ),
     "an include with NUL": (
         'include: "jobs\\0/other.yaml"',
-        "1:10: include[0]: there is no `jobs\\x00/other.yaml`: no bundled pack has that name, nor "
-        "a file at {folder}/jobs\\x00/other.yaml; bundled packs: `oJobBasics.yaml`, "
+        "1:10: include: there is no `jobs\\x00/other.yaml`: no bundled pack has this name, and "
+        "no file is at {folder}/jobs\\x00/other.yaml; bundled packs: `oJobBasics.yaml`, "
         "`oJobDirector.yaml`, `oJobManager.yaml`, `oJobQueue.yaml`",
     ),
     "an include in a home folder": (
         "include: ~/jobs.yaml",
-        "1:10: include[0]: `~` means nothing in `~/jobs.yaml`; write the path in full",
+        "1:10: include: `~` is not expanded in `~/jobs.yaml`; write the path in full",
     ),
     "a web page as include": (
         "include: https://example.org/jobs.yaml",
-        "1:10: include[0]: this version includes files only; get the file, and include that",
+        "1:10: include: only files can be included; download the file, and include that",
     ),
 }
 
@@ -594,7 +598,7 @@ def test_a_missing_include_does_not_make_its_jobs_faults_too(tmp_path: Path) -> 
     file.write_text("include: gone.yaml\njobs:\n- {name: A, from: Of Gone}\ntodo: [Of Gone, A]\n")
     with pytest.raises(JobFileError) as caught:
         check_file(file)
-    assert [diagnostic.path for diagnostic in caught.value.diagnostics] == ["include[0]"]
+    assert [diagnostic.path for diagnostic in caught.value.diagnostics] == ["include"]
 
 
 def test_a_file_with_includes_is_told_to_add_the_pack_to_them(tmp_path: Path) -> None:

@@ -80,8 +80,11 @@ def test_what_is_no_shortcut_is_told(tmp_path: Path, todo: str, told: str) -> No
     ("shortcut", "told"),
     [
         ("{name: a}", "`keyArg` is missing"),
-        ("{name: '(a)', keyArg: x}", "'(a)' cannot stand in brackets"),
-        ("{name: a, keyArg: x, nolog: true}", "there is no `nolog` here; write `noLog: true` in"),
+        ("{name: '(a)', keyArg: x}", "invalid name of a shortcut: '(a)'"),
+        (
+            "{name: a, keyArg: x, nolog: true}",
+            "`nolog` is not supported here; write `noLog: true` in",
+        ),
     ],
 )
 def test_a_faulty_shortcut_is_told(tmp_path: Path, shortcut: str, told: str) -> None:
@@ -105,7 +108,7 @@ def test_a_shortcut_belongs_to_one_job_of_a_file(tmp_path: Path) -> None:
     with pytest.raises(JobFileError) as caught:
         check_file(path)
     place = "3:41: jobs[1].typeArgs.shortcut.name"
-    said = "another job has the shortcut 'a', in line 2; rename one of them"
+    said = "duplicate shortcut 'a'; the first is in line 2; rename one of them"
     assert str(caught.value) == f"{path}:{place}: {said}"
 
 

@@ -76,7 +76,7 @@ def test_messages_are_worked_on_by_the_jobs_that_they_name(run: Run, place: dict
     }
     assert "ZeroDivisionError" in kept["Fail"]["error"]
     assert "UnknownJob" in kept["Nobody"]["error"]
-    given_up = [line for line in told if "is given up" in line]
+    given_up = [line for line in told if "failed for good" in line]
     assert len(given_up) == 2
     assert any("Fail: failed, attempts 2: ZeroDivisionError" in line for line in told)
 
@@ -121,13 +121,13 @@ def test_rules_add_a_message_where_they_are_true(run: Run, place: dict[str, Any]
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        ("{name: oJob Queue Add}", "`job` is missing: give a name"),
-        ("{name: oJob Queue Add, args: {job: A, delay: -1}}", "`delay` is -1: give milliseconds"),
-        ("{name: oJob Queue Manager, args: {queueAttempts: 0}}", "`queueAttempts` is 0: give a w"),
-        ("{name: oJob Queue Manager, args: {queueDelete: x}}", "`queueDelete` is 'x': give true"),
-        ("{name: oJob Queue Rules, args: {rules: 1}}", "`rules` is 1: give a list of maps"),
+        ("{name: oJob Queue Add}", "`job` is missing: pass a name"),
+        ("{name: oJob Queue Add, args: {job: A, delay: -1}}", "`delay` is -1: pass milliseconds"),
+        ("{name: oJob Queue Manager, args: {queueAttempts: 0}}", "`queueAttempts` is 0: pass a w"),
+        ("{name: oJob Queue Manager, args: {queueDelete: x}}", "`queueDelete` is 'x': pass true"),
+        ("{name: oJob Queue Rules, args: {rules: 1}}", "`rules` is 1: pass a list of maps"),
         ("{name: oJob Queue Rules, args: {rules: [{rule: 1/0}]}}", "rule '1/0' failed: ZeroDiv"),
-        ("{name: oJob Director check, args: {jobName: a}}", "`jobUUID` is missing: give a name"),
+        ("{name: oJob Director check, args: {jobName: a}}", "`jobUUID` is missing: pass a name"),
         (
             "{name: oJob Director checkout, args: {jobName: a, jobUUID: b}}",
             "'a' 'b' has not begun here; put `oJob Director checkin` under `from`",
@@ -144,7 +144,7 @@ def test_wrong_args_are_told_with_what_to_give(run: Run, call: str, said: str) -
 def test_a_queue_in_memory_is_warned_of(run: Run) -> None:
     """Nobody else sees it, and it does not survive."""
     _, told = run("jobs: []\ntodo: [oJob Queue Manager]\n")
-    said = "messages are kept in the memory of this process only: give chQueue"
+    said = "messages are kept in the memory of this process only: set chQueue"
     assert told[0] == f"oJob Queue Manager: warn: {said}"
 
 
@@ -216,7 +216,7 @@ def test_what_was_executed_is_left_out(run: Run, place: dict[str, Any]) -> None:
     _, first = run(text)
     assert first == ["Load: loading", "Load completed"]
     _, second = run(text)
-    assert second == ["Load skipped ('load' 'monday' was executed already)"]
+    assert second == ["Load skipped ('load' 'monday' was already executed)"]
 
 
 def test_what_another_process_is_at_is_left_out(run: Run, place: dict[str, Any]) -> None:
@@ -225,7 +225,7 @@ def test_what_another_process_is_at_is_left_out(run: Run, place: dict[str, Any])
         lease = Director(channel, {"type": "director"}).check_in("load", "monday", ttl=60)
         assert lease is not None
         _, told = run(DIRECTED.format(place=place))
-        assert told[0].startswith("Load skipped ('load' 'monday' is executed already, by host ")
+        assert "('load' 'monday' is already being executed, by host " in told[0]
 
 
 def test_a_job_may_wait_for_an_execution(run: Run, place: dict[str, Any]) -> None:
@@ -323,7 +323,7 @@ def test_results_are_kept_for_other_jobs(run: Run) -> None:
         """,
     )
     assert "Use: 3" in told
-    assert "nothing was kept as 'other'; kept was 'default'" in str(result.outcomes[-1].error)
+    assert "no value was kept as 'other'; kept values: 'default'" in str(result.outcomes[-1].error)
 
 
 def test_args_are_read_from_files(run: Run, tmp_path: Path) -> None:
@@ -398,6 +398,6 @@ def test_a_job_that_no_pack_has_here_is_refused_by_name(tmp_path: Path, name: st
     with pytest.raises(oc.JobFileError) as raised:
         check_file(path)
     (diagnostic,) = raised.value.diagnostics
-    assert diagnostic.message == f"this version has no job {name!r}"
+    assert diagnostic.message == f"the job {name!r} is not supported"
     assert diagnostic.hint
     assert diagnostic.line == 3

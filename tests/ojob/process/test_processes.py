@@ -14,6 +14,8 @@ import pytest
 
 from ojobchannels.manager import JobManager
 
+WAITING = "interrupted: waiting for 'Work' (work); interrupt again to abandon them\n"
+
 MAIN = """\
 import os, sys
 from ojobchannels.ojob import run_file
@@ -120,7 +122,7 @@ def test_of_eight_at_once_one_runs_and_seven_say_why_not(
     (winner,) = [process for process, text in texts.items() if "at work" in text]
     for process, text in texts.items():
         if process is not winner:
-            assert "Work | skipped: 'work' runs already, by host " in text
+            assert "Work | skipped: 'work' is already running, by host " in text
             assert f"pid {winner.pid}" in text
             assert process.wait() == 0
     out, _ = winner.communicate("go\n")
@@ -144,6 +146,7 @@ def test_a_killed_run_blocks_nobody_and_is_told_as_abandoned(
     assert [record["status"] for record in manager.runs()] == ["completed", "abandoned"]
 
 
+@pytest.mark.usefixtures("sigint")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_is_recorded_as_failed_and_gives_its_lock_back(
     start: Callable[..., Started], manager: JobManager, number: signal.Signals
@@ -171,8 +174,8 @@ def test_an_interrupt_lets_launched_jobs_finish_and_starts_no_more(
     process = start("Launch Jobs")
     heard(process, "at work", "all launched")
     process.terminate()
-    said = heard(process, "interrupted: waiting for 'Work' (work); interrupt again to leave that\n")
-    assert said.count("Queued | skipped: the run was interrupted before it began\n") == 2
+    said = heard(process, WAITING)
+    assert said.count("Queued | skipped: the run was interrupted before this job started\n") == 2
     out, _ = process.communicate("go\n")
     assert process.returncode == 130
     assert "Work | completed" in out
@@ -180,6 +183,7 @@ def test_an_interrupt_lets_launched_jobs_finish_and_starts_no_more(
     assert [record["status"] for record in manager.runs("work")] == ["completed"]
 
 
+@pytest.mark.usefixtures("sigint")
 @pytest.mark.parametrize("todo", ["Work", "Launch Jobs"])
 def test_an_interrupt_tells_in_a_line_what_of_the_todo_is_left_out(
     start: Callable[..., Started], todo: str
@@ -189,8 +193,8 @@ def test_an_interrupt_tells_in_a_line_what_of_the_todo_is_left_out(
     heard(process, "at work")
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate("go\n")
-    told = [line.partition(" | ")[2] for line in out.splitlines() if "left out" in line]
-    left_out = f"interrupted: left out of the todo: '{todo}', 'After' (2 times)"
+    told = [line.partition(" | ")[2] for line in out.splitlines() if "not started" in line]
+    left_out = f"interrupted: not started: '{todo}', 'After' (2 times)"
     assert told == [f"ojob | warning: {left_out}"]
 
 
@@ -201,8 +205,8 @@ def test_an_interrupt_lets_calls_of_an_async_todo_finish_and_starts_no_more(
     process = start("Work", "async: true")
     heard(process, "at work")
     process.terminate()
-    said = heard(process, "interrupted: waiting for 'Work' (work); interrupt again to leave that\n")
-    assert "interrupted: left out of the todo: 'After' (2 times)\n" in said
+    said = heard(process, WAITING)
+    assert "interrupted: not started: 'After' (2 times)\n" in said
     out, _ = process.communicate("go\n")
     assert process.returncode == 130
     assert "Work | completed" in out
@@ -248,6 +252,6 @@ def test_a_second_interrupt_leaves_launched_jobs_behind(
     assert process.wait() == 130
     assert [record["status"] for record in manager.runs("work")] == ["abandoned"]
     assert [(record["status"], record["reason"]) for record in manager.runs("queued")] == [
-        ("skipped", "the run was interrupted before it began")
+        ("skipped", "the run was interrupted before this job started")
     ] * 2
     assert manager.locks.locks() == []

@@ -1,4 +1,4 @@
-"""What a run tells: on a terminal, in a pipe, as JSON, and in files by date."""
+"""The output of a run: on a terminal, in a pipe, as JSON, and in log files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -27,39 +27,40 @@ AT = datetime(2026, 3, 1, 2, 4, 5, 678_000, UTC)
 
 
 def event(text: str, at: datetime = AT, kind: Kind = "log", level: Level = "info") -> Event:
-    """Something that a job says."""
+    """Return an event of a job."""
     return Event(at, "Extract", kind, level, text)
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is one."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
 
 
-def on_terminal(monkeypatch: pytest.MonkeyPatch, told: Iterable[Event]) -> list[str]:
-    """Returns the lines that a terminal is sent."""
-    stream = Terminal()
+def written(
+    monkeypatch: pytest.MonkeyPatch, events: Iterable[Event], stream: io.StringIO
+) -> list[str]:
+    """Return the lines that the console writes to a stream."""
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", stream)
         patch.setattr(sys, "stderr", stream)
         console = Console()
-        for each in told:
+        for each in events:
             console.emit(each)
     return stream.getvalue().splitlines()
 
 
-def test_a_terminal_shows_in_colour_how_a_job_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Red for a failure, green for a success; what jobs say has none."""
+def test_a_terminal_shows_the_end_of_a_job_in_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure is red, a success is green, and log lines are not coloured."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    told = (
+    events = (
         event("reading"),
         event("completed in 1 s", kind="completed"),
         event("failed after 1 s: no\nsecond line", kind="failed", level="error"),
     )
-    assert on_terminal(monkeypatch, told) == [
+    assert written(monkeypatch, events, Terminal()) == [
         "02:04:05 | Extract | reading",
         "02:04:05 | Extract | \x1b[32mcompleted in 1 s\x1b[0m",
         "02:04:05 | Extract | \x1b[31mfailed after 1 s: no\x1b[0m",
@@ -68,17 +69,24 @@ def test_a_terminal_shows_in_colour_how_a_job_ended(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
-def test_who_wants_no_colour_gets_none(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str
-) -> None:
-    """By the variables that everybody uses for it."""
+def test_colours_can_be_turned_off(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
-    told = [event("completed", kind="completed")]
-    assert on_terminal(monkeypatch, told) == ["02:04:05 | Extract | completed"]
+    events = [event("completed", kind="completed")]
+    assert written(monkeypatch, events, Terminal()) == ["02:04:05 | Extract | completed"]
 
 
-def test_programs_get_each_event_as_a_line_of_json() -> None:
-    """With the time, the runs by which its records are found, and the error in its parts."""
+def test_lines_have_the_date_and_the_offset_where_there_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The output of a cron job may be read days later, in another time zone."""
+    at = AT.astimezone(timezone(timedelta(hours=2)))
+    assert written(monkeypatch, [event("reading", at)], io.StringIO()) == [
+        "2026-03-01 04:04:05+02:00 | Extract | reading"
+    ]
+
+
+def test_each_event_is_a_line_of_json() -> None:
+    """It has the time in UTC, the runs that lead to the records, and the parts of the error."""
     stream = io.StringIO()
     output = Output(JsonLines(stream))
     output.log("Extract", "warn", "two\nlines")
@@ -87,17 +95,17 @@ def test_programs_get_each_event_as_a_line_of_json() -> None:
     output.ended(
         Outcome("Extract", "failed", None, error, 1.5, run_names=("extract",), run_ids=("r1",))
     )
-    said, began, end = map(json.loads, stream.getvalue().splitlines())
-    assert (said["event"], said["level"], said["text"]) == ("log", "warn", "two\nlines")
-    assert (began["event"], began["text"]) == ("started", "started (3 of 12)")
-    assert datetime.fromisoformat(end["time"]).tzinfo is not None
+    log, start, end = map(json.loads, stream.getvalue().splitlines())
+    assert (log["event"], log["level"], log["text"]) == ("log", "warn", "two\nlines")
+    assert (start["event"], start["text"]) == ("started", "started (3 of 12)")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:]{8}\.\d{3}Z", end["time"])
     assert (end["event"], end["seconds"], end["launched"]) == ("failed", 1.5, False)
     assert end["runs"] == [{"name": "extract", "id": "r1"}]
     assert end["error"] == {"type": "ValueError", "message": "no such column", "trace": ""}
 
 
-def test_a_sink_may_take_the_place_of_the_others_for_a_while() -> None:
-    """And is closed afterwards."""
+def test_a_sink_can_replace_the_others_within_a_block() -> None:
+    """It is closed at the end of the block."""
     usual, instead = io.StringIO(), io.StringIO()
     output = Output(JsonLines(usual))
     with output.with_sink(JsonLines(instead), replace=True):
@@ -108,7 +116,7 @@ def test_a_sink_may_take_the_place_of_the_others_for_a_while() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "written"),
+    ("pattern", "text"),
     [
         ("yyyy-MM-dd HH:mm:ss.SSS", "2026-03-01 02:04:05.678"),
         ("yyyy'th year'", "2026th year"),
@@ -117,15 +125,15 @@ def test_a_sink_may_take_the_place_of_the_others_for_a_while() -> None:
         ("HHZ XXX", "02+0000 +00:00"),
     ],
 )
-def test_dates_are_written_as_their_pattern_tells(pattern: str, written: str) -> None:
-    """And the pattern knows its own texts again."""
+def test_dates_are_formatted_by_their_pattern(pattern: str, text: str) -> None:
+    """The pattern also matches the texts that it produces."""
     found = DateFormat(pattern)
-    assert found.write(AT) == written
-    assert re.fullmatch(found.matches, written)
+    assert found.write(AT) == text
+    assert re.fullmatch(found.matches, text)
 
 
-def test_a_letter_that_stands_for_nothing_is_refused() -> None:
-    """With those that may be taken."""
+def test_an_unknown_letter_in_a_pattern_is_rejected() -> None:
+    """The error lists the known ones."""
     with pytest.raises(ValueError, match="'ww', which stands for nothing: take yyyy, yy, MM"):
         DateFormat("yyyy-ww")
 
@@ -135,8 +143,8 @@ def lines(path: Path) -> list[str]:
     return path.read_text().splitlines()
 
 
-def test_lines_of_a_day_go_to_the_file_of_that_day(tmp_path: Path) -> None:
-    """In folders that are made, each line of a text for itself; the day before is compressed."""
+def test_lines_are_written_to_the_file_of_their_day(tmp_path: Path) -> None:
+    """Folders are created, texts are split into lines, and the past file is compressed."""
     folder = tmp_path / "logs" / "batch"
     file = LogFile(LogFiles(folder))
     file.emit(event("one\ntwo", AT))
@@ -153,8 +161,8 @@ def test_lines_of_a_day_go_to_the_file_of_that_day(tmp_path: Path) -> None:
     assert not (folder / "log-2026-03-01.log").exists()
 
 
-def test_names_and_lines_are_made_by_templates(tmp_path: Path) -> None:
-    """A file for each hour, and lines of another form."""
+def test_file_names_and_lines_are_made_from_templates(tmp_path: Path) -> None:
+    """Here with one file for each hour, and lines of another format."""
     files = LogFiles(
         tmp_path,
         "batch_{{timedate}}.txt",
@@ -169,8 +177,8 @@ def test_names_and_lines_are_made_by_templates(tmp_path: Path) -> None:
     assert not files.is_ours("batch_yesterday.txt")
 
 
-def test_past_files_are_moved_and_removed_in_time(tmp_path: Path) -> None:
-    """What is no log file stays, and what is in use."""
+def test_past_files_are_moved_and_then_removed(tmp_path: Path) -> None:
+    """Other files, and the file in use, are left alone."""
     folder, backup = tmp_path / "logs", tmp_path / "old"
     files = LogFiles(folder, keep=60, compress=False, backup=backup)
     present = folder / "log-2026-03-09.log"
@@ -191,8 +199,8 @@ def test_past_files_are_moved_and_removed_in_time(tmp_path: Path) -> None:
     assert list(backup.iterdir()) == []
 
 
-def test_late_lines_are_added_to_what_is_compressed(tmp_path: Path) -> None:
-    """Another process had written to that day's file after it was compressed."""
+def test_late_lines_are_added_to_the_compressed_file(tmp_path: Path) -> None:
+    """Another process wrote to the file of a day after it was compressed."""
     present, past = tmp_path / "log-2026-03-02.log", tmp_path / "log-2026-03-01.log"
     for text in ("one\n", "two\n"):
         past.write_text(text)
@@ -201,8 +209,8 @@ def test_late_lines_are_added_to_what_is_compressed(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_file_that_somebody_writes_to_is_left_alone(tmp_path: Path) -> None:
-    """Its lines would be lost; it is compressed when its writer has gone on."""
+def test_a_file_that_is_open_in_a_process_is_left_alone(tmp_path: Path) -> None:
+    """Its lines would be lost; it is compressed after the process has closed it."""
     file = LogFile(LogFiles(tmp_path))
     file.emit(event("one"))
     tidy(LogFiles(tmp_path), tmp_path / "another")
@@ -212,8 +220,8 @@ def test_a_file_that_somebody_writes_to_is_left_alone(tmp_path: Path) -> None:
     assert not (tmp_path / "log-2026-03-01.log").exists()
 
 
-def test_a_file_that_was_taken_away_is_begun_anew(tmp_path: Path) -> None:
-    """As programs do that rotate logs."""
+def test_a_deleted_file_is_created_again(tmp_path: Path) -> None:
+    """Programs that rotate logs remove files at any time."""
     file = LogFile(LogFiles(tmp_path))
     file.emit(event("one"))
     (tmp_path / "log-2026-03-01.log").unlink()
@@ -222,17 +230,15 @@ def test_a_file_that_was_taken_away_is_begun_anew(tmp_path: Path) -> None:
     assert lines(tmp_path / "log-2026-03-01.log")[0].endswith("two")
 
 
-def test_a_folder_that_cannot_be_made_is_told_at_once(tmp_path: Path) -> None:
-    """With the setting that names it."""
+def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
+    """The error names the setting."""
     (tmp_path / "logs").write_text("")
     with pytest.raises(LogFileUnavailable, match=r"cannot write .*logFolder"):
         LogFile(LogFiles(tmp_path / "logs"))
 
 
-def test_lines_that_cannot_be_written_are_told_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """And the work goes on; when there is room again, so does the log."""
+def test_lost_lines_are_reported_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Jobs continue, and later lines are written when that is possible again."""
     file = LogFile(LogFiles(tmp_path / "logs"))
     (tmp_path / "logs").rename(tmp_path / "away")
     (tmp_path / "logs").write_text("in the way")
@@ -241,12 +247,12 @@ def test_lines_that_cannot_be_written_are_told_once(
     (tmp_path / "logs").unlink()
     file.emit(event("three", AT))
     file.close()
-    assert capsys.readouterr().err.count("ojob: lines are lost: cannot write") == 1
+    assert capsys.readouterr().err.count("ojob: log lines are lost: cannot write") == 1
     assert lines(tmp_path / "logs" / "log-2026-03-01.log")[0].endswith("three")
 
 
-def test_processes_share_a_file(tmp_path: Path) -> None:
-    """No line is torn or lost."""
+def test_several_processes_write_to_one_file(tmp_path: Path) -> None:
+    """No line is lost or mixed with another one."""
     writer = (
         "import sys; from pathlib import Path; from datetime import datetime, UTC\n"
         "from ojobchannels.ojob.report.log_file import LogFile, LogFiles\n"
@@ -267,11 +273,12 @@ def test_processes_share_a_file(tmp_path: Path) -> None:
         assert texts == [f"{number} " + "x" * 200 for number in range(500)]
 
 
-def test_the_error_of_a_job_is_told_with_where_it_was_raised() -> None:
-    """In the text for people."""
+def test_a_failure_is_reported_with_the_lines_of_its_traceback() -> None:
+    """Frames of installed libraries are left out of the text."""
     try:
-        raise ValueError("no such column")
+        json.loads("[")
     except ValueError as error:
-        told = ended(Outcome("Extract", "failed", error=error)).text
-    assert told.startswith("failed after 0.00 s: ValueError: no such column\n")
-    assert "test_console.py" in told
+        text = ended(Outcome("Extract", "failed", error=error)).text
+    assert text.startswith("failed after 0.00 s: JSONDecodeError: ")
+    assert re.findall(r'File "(.*)"', text) == [__file__]
+    assert '    json.loads("[")' in text

@@ -70,10 +70,10 @@ def test_a_failure_of_each_fails_the_job_after_all_calls(run: Run) -> None:
 @pytest.mark.parametrize(
     ("job", "told"),
     [
-        ("{name: A, exec: each()}", "it calls each(), but has no `each`; name the jobs below it"),
+        ("{name: A, exec: each()}", "each() was called, but the job has no `each`; list the jobs"),
         (
             "{name: A, each: A, exec: 'each({}, \"B\")'}",
-            "it calls each() for 'B', which does not stand under its `each`; add it to A",
+            "each() was called for 'B', which is not listed under `each`; add it to A",
         ),
     ],
 )
@@ -158,6 +158,7 @@ def test_a_job_file_is_a_part_of_a_job(run: Run, tmp_path: Path) -> None:
     assert result.exit_status == 0
 
 
+@pytest.mark.usefixtures("sigint")
 def test_an_interrupt_leaves_out_the_rest_of_a_job_file_that_is_a_job(
     tmp_path: Path, told: Told
 ) -> None:
@@ -217,7 +218,7 @@ def test_a_job_file_with_a_failed_job_fails_as_a_job(run: Run, tmp_path: Path) -
         "jobs: [{name: All, type: jobs, typeArgs: {file: other.yaml}}]\ntodo: [All]\n"
     )
     assert result.exit_status == 1
-    assert told[-1].endswith("other.yaml: jobs of it have failed: 'Bad')")
+    assert told[-1].endswith("other.yaml: these jobs failed: 'Bad')")
 
 
 def test_a_job_file_that_is_a_job_is_checked_with_the_file(tmp_path: Path) -> None:
@@ -239,4 +240,4 @@ def test_a_job_file_that_is_a_job_is_checked_with_the_file(tmp_path: Path) -> No
         *("main.yaml:3:42", "main.yaml:4:19", "main.yaml:4:25"),
         *("main.yaml:5:24", "main.yaml:6:11", "other.yaml:1:47", "other.yaml:2:1"),
     ]
-    assert "main.yaml would run itself, by this job, without end; name another file" in told[5]
+    assert "main.yaml would run itself through this job, without end; name another file" in told[5]

@@ -134,7 +134,7 @@ def test_dependencies(capsys: pytest.CaptureFixture[str]) -> None:
     report = Path("ojob-data/sales-by-region.csv").read_text()
     assert report == "region,amount\nharbour,249.90\nnorth,165.75\nsouth,92.75\n"
     assert run("dependencies", file="docs/examples/data/sales-with-a-fault.csv") == 1
-    assert "Load | not run: it waits for 'Transform'" in capsys.readouterr().out
+    assert "Load | not run: dependency 'Transform'" in capsys.readouterr().out
 
 
 def test_timeout(capsys: pytest.CaptureFixture[str]) -> None:

@@ -104,8 +104,8 @@ def test_a_job_waits_for_its_lock_and_tells_who_has_it(
     with books.manager.locks.lock("x", ttl=60, holder={"job": "Backup"}):
         daemon = start_daemon(HOUSE.format(type_args="{lock: x, lockCh: oJobManager-locks}"))
         told = daemon.hear("Work: ")
-        assert told.startswith("Work: waits for the lock 'x': host ")
-        assert told.endswith("job Backup has it")
+        assert told.startswith("Work: waiting for the lock 'x', held by host ")
+        assert told.endswith("job Backup")
     daemon.hear("Work: at work")
     daemon.hear("Work completed")
 
@@ -116,9 +116,9 @@ def test_who_waits_for_a_lock_does_not_hold_up_the_end(
     """A daemon that is stopped skips what has not begun."""
     with books.manager.locks.lock("x", ttl=60):
         daemon = start_daemon(HOUSE.format(type_args="{lock: x, lockCh: oJobManager-locks}"))
-        daemon.hear("Work: waits")
+        daemon.hear("Work: waiting for the lock ")
         assert daemon.stop().exit_status == 0
-    daemon.hear("Work skipped (the run was interrupted before it began)")
+    daemon.hear("Work skipped (the run was interrupted before this job started)")
 
 
 def test_a_time_whose_lock_is_held_is_skipped_and_recorded(
@@ -140,7 +140,7 @@ def test_a_time_whose_lock_is_held_is_skipped_and_recorded(
     with books.manager.locks.lock("x", ttl=60, holder={"job": "Backup"}):
         hand_clock.advance(MINUTE)
         told = daemon.hear("Tick skipped")
-    assert "it did not get the lock 'x': host " in told
+    assert "the lock 'x' is held by host " in told
     hand_clock.advance(MINUTE)
     daemon.hear("Tick completed")
     assert books.fired() == [("tick", "12:01", "skipped"), ("tick", "12:02", "completed")]
@@ -169,7 +169,7 @@ def test_a_single_job_is_at_work_once_whatever_has_it_run(
         daemon = start_daemon(text)
         hand_clock.advance(MINUTE)
         daemon.hear("Tick: at work")
-        daemon.hear("Tick skipped (it did not get its turn: ")
+        daemon.hear("Tick skipped (the `single` lock of the job is held by ")
         lease.release()
         daemon.hear("Tick completed")
         gate.destroy()
@@ -195,7 +195,7 @@ def test_without_waiting_for_the_finish_runs_overlap(
 
 @pytest.mark.parametrize(
     ("type_args", "told"),
-    [("{lock: x}", "the lock 'x'"), ("{single: true}", "its turn")],
+    [("{lock: x}", "the lock 'x'"), ("{single: true}", "the `single` lock of the job")],
 )
 def test_who_would_wait_for_its_caller_is_told_so(run: Run, type_args: str, told: str) -> None:
     """Rather than waiting for ever."""
@@ -212,7 +212,7 @@ def test_who_would_wait_for_its_caller_is_told_so(run: Run, type_args: str, told
     )
     error = result.outcomes[0].error
     assert isinstance(error, JobMisuse)
-    assert error.reason == f"it would wait for ever for {told}, which the job that calls it holds"
+    assert error.reason == f"it would wait forever for {told}, which the calling job holds"
 
 
 def test_a_job_that_lost_its_lock_has_failed(run: Run, manager: JobManager) -> None:
@@ -235,9 +235,9 @@ def test_a_job_that_lost_its_lock_has_failed(run: Run, manager: JobManager) -> N
 @pytest.mark.parametrize(
     ("type_args", "kind", "told"),
     [
-        ("{lock: x, lockCh: locks}", JobMisuse, "the channel 'locks', which has its lock, is not"),
+        ("{lock: x, lockCh: locks}", JobMisuse, "the channel 'locks' of its lock is not"),
         ("{lock: x, lockCh: oJobManager-locks}", JobMisuse, "needs the manager"),
-        ("{lock: '{{n}}'}", InvalidJobArgs, "the name of its lock, '{{n}}', becomes 5"),
+        ("{lock: '{{n}}'}", InvalidJobArgs, "the lock name '{{n}}' becomes 5"),
         ("{lock: '{{m}}'}", InvalidJobArgs, "nothing is named `m`"),
     ],
 )
@@ -262,18 +262,18 @@ def test_without_its_lock_nothing_of_a_job_runs(
     [
         (
             "{lockCh: x}",
-            "2:24: jobs[0].typeArgs.lockCh: `lockCh` is the channel of a lock, and there is none; "
-            "write `lock: name` beside it, or take it out",
+            "2:24: jobs[0].typeArgs.lockCh: `lockCh` is the channel of a lock, but `lock` is "
+            "missing; write `lock: name` beside it, or remove it",
         ),
-        ("{lock: '{{#x}}'}", "2:30: jobs[0].typeArgs.lock: `{{#x}}` is no template; write "),
+        ("{lock: '{{#x}}'}", "2:30: jobs[0].typeArgs.lock: `{{#x}}` is not a valid template; "),
         ("{single: 1}", "2:32: jobs[0].typeArgs.single: expected true or false, found the number"),
         (
             "{waitForFinish: true}",
-            "2:24: jobs[0].typeArgs.waitForFinish: `waitForFinish` is for jobs that run at times",
+            "2:24: jobs[0].typeArgs.waitForFinish: `waitForFinish` only applies to jobs with",
         ),
         (
             "{cron: '* * * * *', misfire: all, waitForFinish: false}",
-            "2:57: jobs[0].typeArgs.waitForFinish: `misfire: all` runs one time after the other",
+            "2:57: jobs[0].typeArgs.waitForFinish: `misfire: all` runs fire times one after",
         ),
     ],
 )

@@ -121,8 +121,8 @@ def test_what_depends_on_a_failed_launch_does_not_run_and_is_recorded(run: Run) 
         """
     )
     assert "Coordinate: ['failed', 'depsfail', 'depsfail']" in told
-    assert "Transform depsfail (it waits for 'Extract', which failed)" in told
-    assert "Load depsfail (it waits for 'Transform', which did not run)" in told
+    assert "Transform depsfail (dependency 'Extract' failed)" in told
+    assert "Load depsfail (dependency 'Transform' did not run)" in told
     assert "Look: [('transform', 'depsfail')]" in told
     assert result.exit_status == 1
 
@@ -149,7 +149,7 @@ def test_it_is_the_latest_launch_by_the_same_parent_that_counts(run: Run) -> Non
     assert {line for line in told if line.startswith("Second")} == {
         "Second: second of mends",
         "Second completed",
-        "Second depsfail (it waits for 'First', which failed)",
+        "Second depsfail (dependency 'First' failed)",
     }
 
 
@@ -170,9 +170,8 @@ def test_without_a_launch_of_its_dependency_the_todo_decides(run: Run) -> None:
     assert told[2:-1] == [
         "After Good: ran",
         "After Good completed",
-        "After Bad depsfail (it waits for 'Bad', which failed)",
-        "Parent: warn: 'After Never' is launched without 'Never', on which it depends: nobody has "
-        "called it yet",
+        "After Bad depsfail (dependency 'Bad' failed)",
+        "Parent: warn: launching 'After Never' although its dependency 'Never' has not run",
         "After Never: ran",
         "After Never completed",
     ]

@@ -83,9 +83,9 @@ todo: [Job, Dependent]
 """
     )
     assert result.exit_status == 0
-    assert told[0].startswith("Job skipped ('x' runs already, by host ")
+    assert told[0].startswith("Job skipped ('x' is already running, by host ")
     assert f"pid {held.record['pid']}" in told[0]
-    assert told[1:] == ["Dependent depsfail (it waits for 'Job', which was skipped)"]
+    assert told[1:] == ["Dependent depsfail (dependency 'Job' was skipped)"]
     assert [record["status"] for record in manager.runs()] == ["skipped", "running"]
     held.end()
     assert manager.runs(status="completed")[0]["runId"] == held.run_id
@@ -245,8 +245,8 @@ def test_a_run_that_nobody_ends_is_failed_at_the_end_of_its_job(
         """
     )
     assert result.exit_status == 1
-    assert "nobody ended its run 'x'" in str(result.outcomes[0].error)
-    assert "nobody ended its run 'x'" in manager.runs()[0]["error"]
+    assert "ended without ending its run 'x'" in str(result.outcomes[0].error)
+    assert "ended without ending its run 'x'" in manager.runs()[0]["error"]
     assert manager.locks.locks() == []
 
 
@@ -265,7 +265,7 @@ def test_a_run_that_cannot_be_ended_is_told_beside_the_reason(
     )
     assert len(told) == 1
     assert told[0].startswith("Job failed (JobMisuse: ")
-    assert "\nits run 'x' could not be ended: lost the lock 'x'" in told[0]
+    assert "\nrun 'x' could not be ended: lost the lock 'x'" in told[0]
     assert isinstance(result.outcomes[0].error, JobMisuse)
     assert manager.runs()[0]["status"] == "lost"
 
@@ -312,8 +312,8 @@ jobs:
 todo: [oJobManager Init, Bad, Job]
 """
     )
-    assert told[1].startswith("Job: warn: no record is written: ")
-    assert told[2] == "Job depsfail (it waits for 'Bad', which failed)"
+    assert told[1].startswith("Job: warn: no record was written: ")
+    assert told[2] == "Job depsfail (dependency 'Bad' failed)"
     assert manager.runs() == []
 
 
@@ -351,7 +351,7 @@ def test_a_job_that_skips_itself_after_its_start_is_skipped_in_the_record_too(
     )
     assert told == [
         "Job skipped (no news)",
-        "Dependent depsfail (it waits for 'Job', which was skipped)",
+        "Dependent depsfail (dependency 'Job' was skipped)",
     ]
     assert result.exit_status == 0
     (record,) = manager.runs("a")
@@ -378,7 +378,7 @@ def test_what_was_started_before_a_busy_lock_skips_the_job_is_skipped_too(
     assert result.exit_status == 0
     (record,) = manager.runs("a")
     assert record["status"] == "skipped"
-    assert record["reason"].startswith("'b' runs already")
+    assert record["reason"].startswith("'b' is already running")
     assert manager.locks.lock_info("a") is None
     held.end()
 
@@ -502,7 +502,7 @@ todo: [oJobManager Init, Bad, {{name: Job A, args: {{n: 5}}}}, Job B]
     )
     records = {one["name"]: (one["status"], one["reason"]) for one in manager.runs()}
     assert records == {
-        "a-5": ("depsfail", "it waits for 'Bad', which failed"),
+        "a-5": ("depsfail", "dependency 'Bad' failed"),
         "b": ("skipped", "no news"),
     }
 
@@ -524,8 +524,8 @@ todo: [oJobManager Init, Call]
     [
         ("{}", "'oJobManager Job Start' needs a `name`"),
         ("{name: 5}", "'oJobManager Job Start' needs a `name`"),
-        ("{name: x, timeout: soon}", "`timeout` is 'soon', and no number of milliseconds"),
-        ("{name: x, timeout: 0}", "`timeout` is 0, and no number of milliseconds"),
+        ("{name: x, timeout: soon}", "`timeout` is 'soon', not a positive number of milliseconds"),
+        ("{name: x, timeout: 0}", "`timeout` is 0, not a positive number of milliseconds"),
     ],
 )
 def test_a_start_with_wrong_args_is_told(run: Run, args: str, said: str) -> None:

@@ -81,7 +81,7 @@ def test_init_again_with_the_same_channels_is_harmless(open_with: Open, config: 
 def test_init_again_with_other_channels_is_an_error(open_with: Open, config: Any) -> None:
     result = open_with(config, "Init, {name: Init, args: {chJobs: {type: simple}}}, Job")
     assert [one.status for one in result.outcomes] == ["completed", "failed", "depsfail"]
-    assert "the manager is open with chJobs db" in str(result.outcomes[1].error)
+    assert "the manager is already open with chJobs db" in str(result.outcomes[1].error)
 
 
 def test_a_start_without_init_opens_simple_channels(open_with: Open, told: Told) -> None:
@@ -97,8 +97,8 @@ def test_records_on_disk_with_locks_in_memory_are_warned_of(
         open_with("{}", f"{{name: oJobManager Init, args: {{chJobs: '{url}'}}}}").exit_status == 0
     )
     assert told.lines == [
-        "oJobManager Init: warn: the records of runs are kept in 'db', but locks only in the "
-        "memory of this process, where no other one sees them: give chLocks too"
+        "oJobManager Init: warn: run records are kept in 'db', but locks only in the "
+        "memory of this process, where no other process sees them: set chLocks too"
     ]
 
 
@@ -129,7 +129,7 @@ def test_the_managers_channels_are_not_there_before_init(run: Run) -> None:
 def test_the_managers_channels_take_no_configuration(run: Run) -> None:
     code = "channel('oJobManager-jobs', {'type': 'simple'})"
     result, _ = run(f'jobs: [{{name: Job, exec: "{code}"}}]\ntodo: [oJobManager Init, Job]\n')
-    assert "leave its configuration to 'oJobManager Init'" in str(result.outcomes[1].error)
+    assert "configure it in 'oJobManager Init'" in str(result.outcomes[1].error)
 
 
 @pytest.mark.parametrize(
@@ -156,6 +156,6 @@ def test_no_error_about_a_configuration_tells_a_password(run: Run, place: str) -
         """
     )
     assert [outcome.status for outcome in result.outcomes] == ["failed", "completed", "failed"]
-    assert "the channel 'mine' is open with None, not" in told[0]
-    assert "the manager is open with chJobs" in told[2]
+    assert "the channel 'mine' is already open with None, not" in told[0]
+    assert "the manager is already open with chJobs" in told[2]
     assert "55" not in "".join(told)

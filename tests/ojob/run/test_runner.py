@@ -67,7 +67,7 @@ def test_an_exception_in_any_step_goes_to_catch_and_the_job_counts_as_failed(
         *(f"Job: {step}" for step in steps),
         "Job: alarm ZeroDivisionError",
         f"Job failed ({DIVIDED})",
-        "Dependent depsfail (it waits for 'Job', which failed)",
+        "Dependent depsfail (dependency 'Job' failed)",
         "Other: other",
         "Other completed",
     ]
@@ -113,11 +113,11 @@ def test_a_catch_that_fails_does_not_hide_the_error_nor_stop_the_other_handlers(
     )
     assert told == [
         "Job: alarm",
-        "Job failed (ValueError: the reason\nits catch failed too: KeyError: 'x')",
+        "Job failed (ValueError: the reason\nits `catch` failed too: KeyError: 'x')",
     ]
     error = result.outcomes[0].error
     assert isinstance(error, ValueError)
-    assert error.__notes__ == ["its catch failed too: KeyError: 'x'"]
+    assert error.__notes__ == ["its `catch` failed too: KeyError: 'x'"]
 
 
 def test_sys_exit_in_a_catch_does_not_end_the_run(run: Run) -> None:
@@ -129,7 +129,7 @@ def test_sys_exit_in_a_catch_does_not_end_the_run(run: Run) -> None:
         todo: [Job, Other]
         """
     )
-    assert told[0].endswith("\nits catch failed too: SystemExit: 3)")
+    assert told[0].endswith("\nits `catch` failed too: SystemExit: 3)")
     assert told[-1] == "Other completed"
     assert isinstance(result.outcomes[0].error, ZeroDivisionError)
 
@@ -148,7 +148,7 @@ def test_skip_in_a_from_leaves_out_body_and_to(run: Run) -> None:
     )
     assert told == [
         "Job skipped (no news)",
-        "Dependent depsfail (it waits for 'Job', which was skipped)",
+        "Dependent depsfail (dependency 'Job' was skipped)",
     ]
     assert result.exit_status == 0
 
@@ -158,7 +158,7 @@ def test_skip_after_the_from_is_refused(run: Run, place: str) -> None:
     result, told = run(
         f"jobs:\n- {{name: Look, exec: skip('x')}}\n- {{name: Job, {place}}}\ntodo: [Job]"
     )
-    assert any("called skip() too late" in line for line in told)
+    assert any("skip() was called outside" in line for line in told)
     assert result.exit_status == 1
 
 
@@ -208,8 +208,8 @@ def test_a_failed_dependency_fails_all_that_wait_for_it_and_no_other(run: Run) -
     )
     assert told == [
         f"A failed ({DIVIDED})",
-        "B depsfail (it waits for 'A', which failed)",
-        "C depsfail (it waits for 'B', which did not run)",
+        "B depsfail (dependency 'A' failed)",
+        "C depsfail (dependency 'B' did not run)",
         "D completed",
     ]
     assert result.exit_status == 1
@@ -263,7 +263,7 @@ def test_an_unknown_job_is_told_with_the_closest_name(run: Run) -> None:
 @pytest.mark.parametrize("call", ["job('A', 5)", "job('A', {1: 2})", "launch('A', ['a'])"])
 def test_args_of_a_call_have_to_be_a_map(run: Run, call: str) -> None:
     result, _ = run(f'jobs: [{{name: A}}, {{name: Job, exec: "{call}"}}]\ntodo: [Job]')
-    assert "is no map of args; give a dict" in str(result.outcomes[0].error)
+    assert "is not a map of args; pass a dict" in str(result.outcomes[0].error)
 
 
 def test_a_channel_is_simple_unless_it_is_given_another_type(run: Run, tmp_path: Path) -> None:
@@ -340,7 +340,7 @@ def test_the_default_output_is_lines_of_time_job_and_text(
     )
     run_file(path)
     out, err = capsys.readouterr()
-    bare = [line[len("00:00:00 | ") :] if " | " in line else line for line in out.splitlines()]
+    bare = [line.partition(" | ")[2] or line for line in out.splitlines()]
     bare[6] = bare[6].rpartition(" in ")[0]
     assert bare == [
         "Job | started",
@@ -351,7 +351,7 @@ def test_the_default_output_is_lines_of_time_job_and_text(
         "plain",
         "Job | completed",
         "Bad | started",
-        "Never | not run: it waits for 'Bad', which failed",
+        "Never | not run: dependency 'Bad' failed",
     ]
     assert err.splitlines()[0].endswith(" | Job | error: bad")
     assert f" | Bad | failed after 0.00 s: {DIVIDED}" in err

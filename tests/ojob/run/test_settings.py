@@ -173,7 +173,9 @@ def test_lines_with_an_id_need_one(tmp_path: Path) -> None:
     """Rather than being empty there."""
     path = tmp_path / "f.yaml"
     path.write_text("ojob: {logToFile: {lineTemplate: '{{id}} {{message}}'}}\n")
-    with pytest.raises(JobFileError, match=r"`lineTemplate` has {{id}}, but there is no `id`"):
+    with pytest.raises(
+        JobFileError, match=r"`lineTemplate` contains {{id}}, but `ojob.id` is missing"
+    ):
         check_file(path)
 
 

@@ -130,8 +130,8 @@ def test_what_a_job_does_to_init_is_seen_by_no_other(lines: Lines) -> None:
 def test_the_templates_of_init_are_checked_with_the_file(tmp_path: Path) -> None:
     """At their places."""
     assert faults(tmp_path, "init:\n  day: '{{#if x}}'\ntodo: []\n") == [
-        "main.yaml:2:8: init.day: `{{#if x}}` is no template; write {{name}} or ${name:-default}; "
-        "a backslash before it takes it literally"
+        "main.yaml:2:8: init.day: `{{#if x}}` is not a valid template; write {{name}} or "
+        "${name:-default}; put a backslash before it to use it literally"
     ]
 
 
@@ -219,7 +219,7 @@ def test_faults_of_modules_are_told_with_their_places(tmp_path: Path) -> None:
         "main.yaml:5:3",
         "main.yaml:6:9",
     ]
-    assert "`b.js` is no module of Python; name it like `helpers.py`" in found[1]
+    assert "`b.js` is not the file name of a Python module; name it like `helpers.py`" in found[1]
     assert "expected text, found the number 3" in found[2]
 
 
@@ -240,9 +240,9 @@ todo: [A]
     ("given", "expected"),
     [
         ({}, "`day` (the day to load) is missing: pass day=2026-11-22"),
-        ({"day": 1, "mode": "slow"}, '`mode` is "slow", and not one of fast, careful'),
-        ({"day": 1, "parts": "a, c"}, '`parts` has " c", which is none of a, b'),
-        ({"mode": 1}, "is missing: pass day=2026-11-22; `mode` is 1, and not one of fast"),
+        ({"day": 1, "mode": "slow"}, '`mode` is "slow"; it must be one of fast, careful'),
+        ({"day": 1, "parts": "a, c"}, '`parts` contains " c"; allowed are a, b'),
+        ({"mode": 1}, "is missing: pass day=2026-11-22; `mode` is 1; it must be one of fast"),
     ],
 )
 def test_arguments_that_are_expected_are_asked_for_before_anything_runs(
@@ -252,7 +252,7 @@ def test_arguments_that_are_expected_are_asked_for_before_anything_runs(
     with pytest.raises(InvalidJobArgs) as caught:
         lines(HELP, **given)
     assert expected in str(caught.value)
-    assert str(caught.value).endswith("main.yaml --help` tells what it expects")
+    assert str(caught.value).endswith("main.yaml --help` lists the arguments")
     assert told.lines == []
 
 

@@ -92,7 +92,7 @@ def test_a_state_is_named_by_a_text(run: Run) -> None:
         todo: [A, B]
         """
     )
-    assert "it called state() with 5, which is no name; name a state by a text" in told[0]
+    assert "state() was called with 5, which is not a name; pass a non-empty string" in told[0]
     assert told[-2:] == ["B: init", "B completed"]
 
 
@@ -133,4 +133,4 @@ def test_the_manner_of_a_todo_entry_is_checked_together_with_its_job(tmp_path: P
         ["7:38", "todo[4].typeArgs.lockCh"],
         ["8:30", "todo[5].typeArgs.lock"],
     ]
-    assert found[3].endswith("the same for all its calls; write it in the job's own `typeArgs`")
+    assert found[3].endswith("the same for all its calls; write it in the `typeArgs` of the job")

@@ -94,7 +94,7 @@ def test_a_failure_leaves_out_only_what_depends_on_it(run: Run, manager: JobMana
         todo: [oJobManager Init, Whole, {name: Part, args: [{n: 1}, {n: 0}, {n: 2}]}, Other]
         """
     )
-    assert "Whole depsfail (it waits for 'Part', which failed)" in told
+    assert "Whole depsfail (dependency 'Part' failed)" in told
     assert "Other completed" in told
     assert result.exit_status == 1
     assert [one["status"] for one in manager.runs(name="whole")] == ["depsfail"]
@@ -187,7 +187,7 @@ def test_a_job_that_raises_an_interrupt_leaves_out_what_has_not_begun(run: Run) 
     assert result.exit_status == 130
     assert told == [
         "Stop failed (KeyboardInterrupt)",
-        "ojob: warn: interrupted: left out of the todo: 'After'",
+        "ojob: warn: interrupted: not started: 'After'",
     ]
 
 
@@ -230,7 +230,7 @@ def test_after_its_time_a_job_waits_no_longer_for_what_it_depends_on(
         daemon.hear("Slow: at work")
         daemon.hear("Last: all are made" if more else "Parent: waits")
         hand_clock.advance(60_000)
-        daemon.hear("After depsfail (it waited 60000 ms for 'Slow', which is not over)")
+        daemon.hear("After depsfail (dependency 'Slow' did not end within 60000 ms)")
         if not more:
             daemon.hear("Parent: None depsfail")
         assert [one["status"] for one in books.manager.runs(name="after")] == ["depsfail"]
@@ -268,9 +268,9 @@ def test_a_long_todo_tells_how_far_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "fault"),
     [
-        ("{async: true, sequential: true}", "1:7: ojob: `async` and `sequential` say the opposite"),
+        ("{async: true, sequential: true}", "1:7: ojob: `async` and `sequential` contradict"),
         ("{async: 1}", "1:15: ojob.async: expected true or false, found the number 1"),
-        ("{depsTimeout: 0}", "1:21: ojob.depsTimeout: 0 is out of range; write 1 or more"),
+        ("{depsTimeout: 0}", "1:21: ojob.depsTimeout: 0 is out of range; write milliseconds"),
     ],
 )
 def test_what_makes_no_sense_is_a_fault(tmp_path: Path, settings: str, fault: str) -> None:

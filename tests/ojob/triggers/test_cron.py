@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from ojobchannels.ojob.triggers.cron import Cron, CronFault, Interval, zone_of
+from ojobchannels.ojob.triggers.cron import Cron, CronError, Interval, zone_of
 
 MINUTE = 60_000
 CHANGES = {
@@ -168,7 +168,7 @@ def test_an_interval_fires_at_its_multiples() -> None:
 )
 def test_a_fault_tells_where_its_field_begins(text: str, offset: int) -> None:
     """An editor can put its cursor there."""
-    with pytest.raises(CronFault) as caught:
+    with pytest.raises(CronError) as caught:
         Cron(text)
     assert caught.value.offset == offset
 

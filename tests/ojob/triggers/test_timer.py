@@ -92,12 +92,12 @@ def test_the_wall_clock_wakes_for_an_event() -> None:
     assert clock.now() > 1_700_000_000_000
 
 
-@pytest.mark.parametrize("anew", [True, False])
-def test_calls_may_be_made_anew_when_the_clock_was_set_back(
-    hand_clock: HandClock, anew: bool
+@pytest.mark.parametrize("call_all", [True, False])
+def test_all_calls_can_be_made_when_the_clock_was_set_back(
+    hand_clock: HandClock, call_all: bool
 ) -> None:
     """Those that look at the time themselves need not wait until the clock has caught up."""
-    scheduler, made = Scheduler(hand_clock, anew=anew), list[int]()
+    scheduler, made = Scheduler(hand_clock, call_all_if_set_back=call_all), list[int]()
     for after in (60_000, 30_000):
         scheduler.call_at(hand_clock.now() + after, partial(made.append, after))
     hand_clock.advance(-500)  # a clock is corrected like that every day
@@ -105,7 +105,7 @@ def test_calls_may_be_made_anew_when_the_clock_was_set_back(
     assert made == []
     hand_clock.advance(-3_600_000)
     scheduler.make_due_calls()
-    assert sorted(made) == ([30_000, 60_000] if anew else [])
+    assert sorted(made) == ([30_000, 60_000] if call_all else [])
 
 
 def test_no_call_is_made_while_they_are_cleared(hand_clock: HandClock) -> None:

@@ -79,8 +79,8 @@ FAULTS = {  # what is in the file; what is told of it, after its name
     ),
     "a fault behind an anchor": (
         "jobs:\n- {name: A, args: {a: &a ['{{}}'], b: *a, c: *a}}",
-        "2:27: jobs[0].args.a[0]: `{{}}` is no template; write {{name}} or ${name:-default}; a "
-        "backslash before it takes it literally",
+        "2:27: jobs[0].args.a[0]: `{{}}` is not a valid template; write {{name}} or "
+        "${name:-default}; put a backslash before it to use it literally",
     ),
     "a document behind its end": (
         "jobs: []\n...\ntodo: []",

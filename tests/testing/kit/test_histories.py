@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ojobchannels.testing.kit.histories import Held, faults
+from ojobchannels.testing.kit.histories import Held, violations
 
 quiet = settings(database=None, deadline=None)
 
@@ -20,18 +20,18 @@ def test_leases_one_after_the_other_are_well() -> None:
         Held("a", 2, "q", asked=0, acquired=5, released=9, accepted=True),
         Held("b", 1, "p", asked=2, acquired=3, released=8, accepted=True),
     ]
-    assert faults(history) == []
+    assert violations(history) == []
 
 
 def test_two_at_once_are_named() -> None:
     """An overlap names both leases, with their fences and holders."""
     one = Held("a", 17, "process 3", asked=0, acquired=10, released=30)
     two = Held("a", 18, "process 4", asked=5, acquired=20, released=40)
-    (fault,) = faults([two, one])
-    assert (fault.kind, fault.one, fault.other) == ("overlap", one, two)
-    assert "lock 'a'" in str(fault)
-    assert "fence 17 of process 3" in str(fault)
-    assert "fence 18 of process 4" in str(fault)
+    (violation,) = violations([two, one])
+    assert (violation.kind, violation.first, violation.second) == ("overlap", one, two)
+    assert "lock 'a'" in str(violation)
+    assert "fence 17 of process 3" in str(violation)
+    assert "fence 18 of process 4" in str(violation)
 
 
 def test_a_lease_that_is_within_a_longer_one_is_found_behind_others() -> None:
@@ -39,7 +39,7 @@ def test_a_lease_that_is_within_a_longer_one_is_found_behind_others() -> None:
     long = Held("a", 1, "p", 0, 0, 100)
     short = Held("a", 2, "q", 0, 10, 11)
     later = Held("a", 3, "r", 0, 50, 60)
-    assert [(fault.one, fault.other) for fault in faults([long, short, later])] == [
+    assert [(each.first, each.second) for each in violations([long, short, later])] == [
         (long, short),
         (long, later),
     ]
@@ -48,47 +48,47 @@ def test_a_lease_that_is_within_a_longer_one_is_found_behind_others() -> None:
 def test_a_holder_relies_on_its_lease_until_its_deadline_only() -> None:
     """Who was stopped, and gave back long after, held nothing after its deadline."""
     stopped = Held("a", 1, "p", asked=0, acquired=1, released=50, deadline=10)
-    assert faults([stopped, Held("a", 2, "q", 0, 11, 20)]) == []
-    assert [fault.kind for fault in faults([stopped, Held("a", 2, "q", 0, 9, 20)])] == ["overlap"]
+    assert violations([stopped, Held("a", 2, "q", 0, 11, 20)]) == []
+    assert [each.kind for each in violations([stopped, Held("a", 2, "q", 0, 9, 20)])] == ["overlap"]
 
 
 def test_who_was_killed_is_not_accused() -> None:
     """A holder that was never heard of again may have lost the lock at once."""
-    assert faults([Held("a", 1, "p", 0, 1), Held("a", 2, "q", 0, 2, 3)]) == []
+    assert violations([Held("a", 1, "p", 0, 1), Held("a", 2, "q", 0, 2, 3)]) == []
 
 
 def test_who_was_stopped_before_it_looked_at_the_clock_is_not_accused() -> None:
     """A lease whose deadline was over when its holder woke counts for nothing."""
     late = Held("a", 1, "p", asked=0, acquired=50, released=51, deadline=10)
-    assert faults([late, Held("a", 2, "q", asked=5, acquired=12, released=55)]) == []
+    assert violations([late, Held("a", 2, "q", asked=5, acquired=12, released=55)]) == []
 
 
 def test_one_fence_for_two_is_found() -> None:
     """Two leases with one fence are named, whenever they were."""
     one, two = Held("a", 7, "p", 0, 1, 2), Held("a", 7, "q", 5, 6, 7)
-    assert [fault.kind for fault in faults([one, two])] == ["same fence"]
+    assert [each.kind for each in violations([one, two])] == ["same fence"]
 
 
 def test_a_fence_that_falls_is_found() -> None:
     """A lease that was asked for when another was granted already has a higher fence."""
     one, two = Held("a", 8, "p", 0, 1, 2), Held("a", 7, "q", 5, 6, 7)
-    (fault,) = faults([one, two])
-    assert (fault.kind, fault.one, fault.other) == ("fence", one, two)
+    (violation,) = violations([one, two])
+    assert (violation.kind, violation.first, violation.second) == ("fence", one, two)
 
 
 def test_fences_of_requests_that_crossed_may_be_in_any_order() -> None:
     """The one that was asked for before the other was granted may have been granted first."""
     stopped = Held("a", 7, "q", asked=0, acquired=6, released=7, deadline=2)
-    assert faults([Held("a", 8, "p", asked=3, acquired=4, released=9), stopped]) == []
+    assert violations([Held("a", 8, "p", asked=3, acquired=4, released=9), stopped]) == []
 
 
 def test_a_release_of_the_past_is_found() -> None:
     """A release that is accepted when a later lease is there has freed another's lock."""
     late = Held("a", 1, "p", asked=0, acquired=1, released=50, deadline=10, accepted=True)
     newer = Held("a", 2, "q", asked=11, acquired=12, released=60)
-    assert faults([late._replace(accepted=False), newer]) == []
-    (fault,) = faults([late, newer])
-    assert (fault.kind, fault.one, fault.other) == ("late release", late, newer)
+    assert violations([late._replace(accepted=False), newer]) == []
+    (violation,) = violations([late, newer])
+    assert (violation.kind, violation.first, violation.second) == ("late release", late, newer)
 
 
 @st.composite
@@ -118,8 +118,8 @@ def _is_sure(lease: Held) -> bool:
 @quiet
 @given(histories())
 def test_valid_histories_pass(history: list[Held]) -> None:
-    """Whatever its order, and however its leases ended, a valid history has no fault."""
-    assert faults(history) == []
+    """Whatever its order, and however its leases ended, a valid history has no violation."""
+    assert violations(history) == []
 
 
 @quiet
@@ -130,8 +130,10 @@ def test_one_planted_overlap_is_found(history: list[Held], data: st.DataObject) 
     begins = data.draw(st.integers(victim.acquired, victim.certain_until - 1))
     highest = max(lease.fence for lease in history) + 1
     planted = Held(victim.name, highest, "planted", begins - 1, begins, begins + 1)
-    found = [fault for fault in faults([*history, planted]) if fault.kind == "overlap"]
-    assert {(fault.one.fence, fault.other.fence) for fault in found} & {
+    found = [
+        violation for violation in violations([*history, planted]) if violation.kind == "overlap"
+    ]
+    assert {(each.first.fence, each.second.fence) for each in found} & {
         (victim.fence, highest),
         (highest, victim.fence),
     }
@@ -139,14 +141,18 @@ def test_one_planted_overlap_is_found(history: list[Held], data: st.DataObject) 
 
 @pytest.mark.torture
 def test_a_million_leases_take_seconds() -> None:
-    """The checker is there for long histories: a million leases, one fault among them."""
+    """The checker is there for long histories: a million leases, one violation among them."""
     history = [
         Held("abcd"[at % 4], at, at % 8, at * 10, at * 10 + 1, at * 10 + 9, at * 10 + 50, True)
         for at in range(1_000_000)
     ]
     history[500_000] = history[500_000]._replace(released=5_000_049)
     began = time.process_time()
-    fault, late = faults(history)
+    violation, late = violations(history)
     assert time.process_time() < began + 20
-    assert (fault.kind, fault.one.fence, fault.other.fence) == ("overlap", 500_000, 500_004)
+    assert (violation.kind, violation.first.fence, violation.second.fence) == (
+        "overlap",
+        500_000,
+        500_004,
+    )
     assert late.kind == "late release"

@@ -1,4 +1,4 @@
-"""The kit as its users meet it: what it asks for, what it guards, and what it tells."""
+"""The conformance kit as authors of backends use it: collection, guard, options, reports."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import ojobchannels as oc
 from ojobchannels import testing
 from ojobchannels.testing import ChannelConformance
 from ojobchannels.testing.contracts.base import GUARD, Contract, guard, promises
-from ojobchannels.testing.kit.trace import Story
+from ojobchannels.testing.kit.trace import Trace
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 HEAD = """
 import pytest
-from ojobchannels.testing import ChannelConformance, CompareContract, Subject
+from ojobchannels.testing import ChannelConformance, CompareAndSetContract, Subject
 
-class Mine(CompareContract):
+class Mine(CompareAndSetContract):
     __test__ = False
     @pytest.fixture
     def ojob_subject(self):
@@ -49,6 +49,11 @@ def ojobchannels_channel_types():
     options = built_in()[0].options
     return [oc.ChannelType("sloppy", "forgets", open, options, capabilities=frozenset({"clock"}))]
 """
+
+
+ONE_CONTRACT = (
+    "from ojobchannels.testing import CompareAndSetContract as C\nclass TestMine(C): ...\n"
+)
 
 
 class Project:
@@ -212,8 +217,8 @@ class TestHides(Mine):
 """,
     )
     told = project.pytest("-k", "overridden", status=1)
-    assert "TestDeletes deletes test_one_of_many_adds of CompareContract" in told
-    assert "TestHides overrides test_one_of_many_takes of CompareContract" in told
+    assert "TestDeletes deletes test_one_of_many_adds of CompareAndSetContract" in told
+    assert "TestHides overrides test_one_of_many_takes of CompareAndSetContract" in told
     assert "2 failed" in told
 
 
@@ -231,7 +236,7 @@ class TestMine(Mine):
     )
     told = project.pytest("-k", "add")
     assert "broken: test_add_tells_whether_it_stored: the server rounds" in told
-    assert "promises proven of" in told
+    assert "promises kept of" in told
     assert "1 xfailed" in told
 
 
@@ -243,7 +248,7 @@ def test_one_contract_can_be_taken_alone_and_bases_are_not_collected(project: Pr
     project.write("test_mine.py", f"{HEAD}\nclass ProvesMine(Mine):\n    '''Mine.'''\n")
     told = project.pytest("-v")
     assert "ProvesMine::test_one_of_many_adds PASSED" in told
-    assert f"{len(promises(testing.CompareContract))} passed" in told
+    assert f"{len(promises(testing.CompareAndSetContract))} passed" in told
 
 
 def test_a_subject_may_be_parametrised_and_live_in_conftest(project: Project) -> None:
@@ -261,18 +266,18 @@ def ojob_subject(request, tmp_path):
     )
     project.write(
         "test_mine.py",
-        "from ojobchannels.testing import CompareContract\nclass TestMine(CompareContract): ...\n",
+        ONE_CONTRACT,
     )
     told = project.pytest("-k", "null")
-    assert "what the kit proved of simple" in told
-    assert "what the kit proved of file" in told
+    assert "conformance of simple" in told
+    assert "conformance of file" in told
 
 
 def test_without_a_subject_the_kit_says_what_to_write(project: Project) -> None:
     """A fixture of a few lines, shown."""
     project.write(
         "test_mine.py",
-        "from ojobchannels.testing import CompareContract\nclass TestMine(CompareContract): ...\n",
+        ONE_CONTRACT,
     )
     told = project.pytest("-k", "null", status=1)
     assert "TestMine has no fixture ojob_subject" in told
@@ -285,15 +290,15 @@ def test_a_subject_of_another_kind_is_refused(project: Project) -> None:
         "test_mine.py",
         """
 import ojobchannels as oc, pytest
-from ojobchannels.testing import CompareContract
-class TestMine(CompareContract):
+from ojobchannels.testing import CompareAndSetContract
+class TestMine(CompareAndSetContract):
     @pytest.fixture
     def ojob_subject(self):
         return "simple"
 """,
     )
     told = project.pytest("-k", "null", status=1)
-    assert "the fixture ojob_subject of TestMine gave 'simple'; it gives a Subject" in told
+    assert "the fixture ojob_subject of TestMine returned 'simple', not a Subject" in told
 
 
 # `--ojob-conformance`
@@ -302,7 +307,7 @@ class TestMine(CompareContract):
 def test_a_type_is_proven_with_no_code_at_all(project: Project) -> None:
     """The embedded ones in a temporary file; the report counts and names what is not claimed."""
     told = project.pytest("--ojob-conformance=file", "-k", "fifo or order or unset")
-    assert "what the kit proved of file" in told
+    assert "conformance of file" in told
     assert "Order" in told
     assert "not claimed: fifo (1 promise)" in told
     assert list(project.folder.glob("*.json")) == []
@@ -322,7 +327,7 @@ def test_the_report_comes_through_xdist(project: Project) -> None:
     told = project.pytest(
         "--ojob-conformance=simple", "-p", "xdist", "-n", "2", "-k", "null or add_tells or kill_9"
     )
-    assert told.count("what the kit proved of simple") == 1
+    assert told.count("conformance of simple") == 1
     assert "not claimed: crash_release (1 promise)" in told
     assert "not claimed" in told.splitlines()[-1]
 
@@ -333,7 +338,7 @@ def test_the_report_comes_through_xdist(project: Project) -> None:
         (["--ojob-conformance=nosuch"], "no plugin offers the channel type 'nosuch'"),
         (["--ojob-conformance=db", "--ojob-conformance-option=fil=x"], "did you mean 'file'?"),
         (["--ojob-conformance=db", "--ojob-conformance-option=file"], "write NAME=VALUE"),
-        (["--ojob-conformance=db", "tests"], "leave out the paths"),
+        (["--ojob-conformance=db", "tests"], "remove the test paths"),
     ],
     ids=["type", "option", "form", "paths"],
 )
@@ -352,30 +357,30 @@ def test_a_failure_is_a_story(project: Project) -> None:
     """What was promised, what was done in order with each answer, what was seen; no wall."""
     project.offer_sloppy()
     told = project.pytest("--ojob-conformance=sloppy", "-k", "unset_tells", status=1)
-    story = told.partition("PROMISED by DocumentContract: ")[2].partition("====")[0]
-    assert story.startswith("unset tells whether the key was there\n")
+    trace = told.partition("PROMISE of DocumentContract: ")[2].partition("====")[0]
+    assert trace.startswith("unset tells whether the key was there\n")
     for part in (
         "The first answers True, the second False.",
-        "DONE with sloppy, each step with its answer:",
+        "STEPS on sloppy, each with its result:",
         "   1. A.set(key='key', value=1) → ",
         "   2. A.unset(key='key') → True",
         "   3. A.unset(key='key') → True",
-        "SEEN:",
+        "FAILURE:",
         'assert channel.unset("key") is False',
     ):
-        assert part in story
-    assert len(story.splitlines()) < 15
+        assert part in trace
+    assert len(trace.splitlines()) < 15
     assert "failed: test_unset_tells_whether_the_key_was_there" in told
 
 
 def test_a_story_tells_fields_in_their_order() -> None:
     """As they were given and answered, since that may be what is wrong; long maps are cut."""
-    story = Story()
-    with oc.open_channel("told", extensions=[story.of_a_handle(None)]) as channel:
+    trace = Trace()
+    with oc.open_channel("told", extensions=[trace.handle_extension(None)]) as channel:
         channel.set("key", {"b": {"d": 1, "c": {}}, "a": 2})
         channel.set("key", {str(9 - n): n for n in range(9)})
         channel.destroy()
-    few, many, _ = story.lines()[:3]
+    few, many, _ = trace.lines()[:3]
     assert "value={'b': {'d': 1, 'c': {}}, 'a': 2}" in few
     assert "value={'9': 0, '8': 1, '7': 2, '6': 3, '5': 4, '4': 5, ...}" in many
 
@@ -397,7 +402,7 @@ def test_an_error_of_the_backend_is_told_with_its_line(project: Project) -> None
     told = project.pytest("--ojob-conformance=sloppy", "-k", "unset_tells", status=1)
     assert "sloppy.py:8  return 1 / 0" in told
     assert "ZeroDivisionError: " in told
-    assert "pluggy" not in told.partition("PROMISED")[2]
+    assert "pluggy" not in told.partition("PROMISE of")[2]
     whole = project.pytest(
         "--ojob-conformance=sloppy", "-k", "unset_tells", "--full-trace", status=1
     )

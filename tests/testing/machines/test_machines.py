@@ -1,4 +1,4 @@
-"""The state machines: on every embedded type, and on backends that they must find out."""
+"""The state machines, on each embedded type and on backends with defects."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ojobchannels.hookspecs import Busy, Granted, hookimpl
 from ojobchannels.host.clock import Clock
 from ojobchannels.testing.kit.subject import Subject
 from ojobchannels.testing.machines import (
+    base,
     document_machine,
     lock_machine,
     prove_documents,
     prove_locks,
-    teller,
 )
 
 pytestmark = pytest.mark.kit
@@ -41,13 +41,13 @@ def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Subject:
     return Subject(request.param, {"file": str(tmp_path / "channel")})
 
 
-def test_documents_do_what_the_model_does(subject: Subject) -> None:
-    """Whatever the operations, every handle shows what the model holds."""
+def test_documents_behave_like_the_model(subject: Subject) -> None:
+    """On types that keep files."""
     prove_documents(subject, examples=30)
 
 
-def test_locks_do_what_the_model_does(subject: Subject) -> None:
-    """Whatever the operations, a lock has one holder, and fences grow."""
+def test_locks_behave_like_the_model(subject: Subject) -> None:
+    """On types that keep files."""
     prove_locks(subject, examples=60)
 
 
@@ -113,42 +113,44 @@ def _forgets_marks(patch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("break_it", "prove", "wrong"),
     [
-        (_unlocks_for_anybody, prove_locks, "should be False|does not hold the lock"),
+        (_unlocks_for_anybody, prove_locks, "expected False|does not hold the lock"),
         (_revives, prove_locks, "does not hold the lock"),
-        (_forgets_the_fence, prove_locks, "does not grow"),
-        (_ends_too_late, prove_locks, "nobody holds"),
-        (_lets_two_in, prove_locks, r"although lease_\d|its fence is told"),
-        (_pops_the_first, prove_documents, "what is taken out|the items that"),
-        (_takes_true_for_one, prove_documents, "should be|a later lease .* has written it"),
-        (_forgets_marks, prove_documents, "should raise StaleFence"),
+        (_forgets_the_fence, prove_locks, "is not greater than"),
+        (_ends_too_late, prove_locks, "the lock is free"),
+        (_lets_two_in, prove_locks, r"although lease_\d|reports fence"),
+        (_pops_the_first, prove_documents, "the removed value|the items that"),
+        (_takes_true_for_one, prove_documents, "expected"),
+        (_forgets_marks, prove_documents, "expected StaleFence"),
     ],
 )
-def test_a_broken_backend_is_found(
+def test_a_defect_fails_the_state_machine(
     break_it: Break, prove: Callable[..., None], wrong: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each of these defects fails the proof, with words that say what is wrong."""
-    monkeypatch.setattr(teller, "SHRINKING", 0.0)
+    """The error describes the defect."""
+    monkeypatch.setattr(base, "SHRINK_SECONDS", 0.0)
     break_it(monkeypatch)
     with pytest.raises((AssertionError, ChannelError), match=wrong):
         prove(Subject("simple"), examples=300)
 
 
-def test_a_failure_tells_a_story(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What fails is shrunk to a few sentences: who did what, and what came of it; and the seed."""
+def test_a_failure_shows_a_short_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The notes of the error have the shrunk sequence of operations with results, and the seed."""
     _forgets_the_fence(monkeypatch)
     with pytest.raises(AssertionError) as caught:
         prove_locks(Subject("simple"), seed=5)
-    story = "\n".join(caught.value.__notes__)
-    assert re.search(r"an empty channel of type 'simple', and locks 'a'", story)
-    assert re.search(r"(alice|bob|carol) (locks|tries) 'a' for \d+ s", story)
-    assert "fence 1900000000000000" in story
-    assert "seed 5: set OJOBCHANNELS_TEST_SEED=5 to run the same again" in story
-    assert "SearchStrategy" not in story
-    assert len(story.splitlines()) < 12
+    trace = "\n".join(caught.value.__notes__)
+    assert re.search(r"an empty channel of type 'simple', and locks 'a'", trace)
+    assert re.search(r"(alice|bob|carol) (locks|tries) 'a' for \d+ s", trace)
+    assert "fence 1900000000000000" in trace
+    assert "seed 5: set OJOBCHANNELS_TEST_SEED=5 to repeat this run" in trace
+    assert "SearchStrategy" not in trace
+    assert len(trace.splitlines()) < 12
 
 
-def test_what_fails_only_sometimes_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A failure that does not come again is no riddle of Hypothesis, but the story of that once."""
+def test_a_failure_that_is_not_reproducible_shows_its_trace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The error is that of the failing run, not one about flaky tests from Hypothesis."""
     failed: list[bool] = []
     real = SimpleBackend.size
 
@@ -161,14 +163,14 @@ def test_what_fails_only_sometimes_is_told_too(monkeypatch: pytest.MonkeyPatch) 
         return number
 
     monkeypatch.setattr(SimpleBackend, "size", size)
-    with pytest.raises(AssertionError, match=r"the size that .* sees: got 3") as caught:
+    with pytest.raises(AssertionError, match=r"the size that .* reads: got 3") as caught:
         prove_documents(Subject("simple"))
-    assert "It failed, though not each time:" in "\n".join(caught.value.__notes__)
+    assert "The failure is not reproducible" in "\n".join(caught.value.__notes__)
 
 
-def test_shrinking_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slow backend that fails gets the shortest story so far, not the test runner's timeout."""
-    monkeypatch.setattr(teller, "SHRINKING", 0.3)
+def test_shrinking_has_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow backend gets the shortest sequence found so far, before the test times out."""
+    monkeypatch.setattr(base, "SHRINK_SECONDS", 0.3)
     _pops_the_first(monkeypatch)
     began = time.monotonic()
     with pytest.raises(AssertionError) as caught:
@@ -180,20 +182,20 @@ def test_shrinking_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_environment_scales_the_examples(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """OJOBCHANNELS_TEST_EXAMPLES multiplies; OJOBCHANNELS_TEST_SEED is where chance begins."""
+    """OJOBCHANNELS_TEST_EXAMPLES multiplies the examples; OJOBCHANNELS_TEST_SEED sets the seed."""
     monkeypatch.setenv("OJOBCHANNELS_TEST_EXAMPLES", "0.1")
     monkeypatch.setenv("OJOBCHANNELS_TEST_SEED", "7")
     prove_locks(Subject("simple"), examples=30)
     assert capsys.readouterr().out.startswith("LockMachine on simple, 3 examples, seed 7: ")
 
 
-def test_one_seed_makes_one_story(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The seed that a failure tells finds the same failure again."""
-    monkeypatch.setattr(teller, "SHRINKING", 0.0)
+def test_a_seed_reproduces_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runs with one seed fail with the same error and the same trace."""
+    monkeypatch.setattr(base, "SHRINK_SECONDS", 0.0)
     _forgets_the_fence(monkeypatch)
-    stories = []
+    traces = []
     for _ in range(2):
         with pytest.raises(AssertionError) as caught:
             prove_locks(Subject("simple"), seed=11)
-        stories.append((str(caught.value), caught.value.__notes__))
-    assert stories[0] == stories[1]
+        traces.append((str(caught.value), caught.value.__notes__))
+    assert traces[0] == traces[1]

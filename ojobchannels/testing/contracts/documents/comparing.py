@@ -15,7 +15,7 @@ from ojobchannels.testing.kit.background import Background
 from ojobchannels.testing.kit.subject import Subject
 
 
-class CompareContract(Contract):
+class CompareAndSetContract(Contract):
     """`get_set` stores where the present value matches, and answers what stood there."""
 
     def test_get_set_stores_where_the_value_matches(self, channel: Channel) -> None:

@@ -12,7 +12,7 @@ from ojobchannels.errors import InvalidOption, StaleFence
 from ojobchannels.hookspecs import ABSENT
 from ojobchannels.testing.contracts.base import Contract
 from ojobchannels.testing.kit.subject import Subject
-from ojobchannels.testing.kit.time_control import Hourglass
+from ojobchannels.testing.kit.time_control import TimeControl
 
 _ENDS: dict[str, Callable[[Channel], object]] = {
     "unset": lambda channel: channel.unset("key"),
@@ -164,13 +164,13 @@ class FenceContract(Contract):
         assert list(channel.items()) == [("key", 1)]
 
     def test_a_holder_that_was_overtaken_cannot_write(
-        self, subject: Subject, hourglass: Hourglass
+        self, subject: Subject, timing: TimeControl
     ) -> None:
         """One that slept through its deadline does not overwrite what the next one wrote."""
         one, other = subject.open(), subject.open()
-        slept = one.lock("nightly", ttl=hourglass.short)
+        slept = one.lock("nightly", ttl=timing.short)
         one.set("result", "begun", fence=slept.fence)
-        hourglass.run_out(slept)
+        timing.expire(slept)
         with other.lock("nightly", ttl=60) as current:
             other.set("result", "new", fence=current.fence)
             for attempt in _fenced_writes(one, "new", slept.fence, key="result"):

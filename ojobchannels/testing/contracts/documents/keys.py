@@ -98,7 +98,7 @@ class KeyContract(Contract):
     @pytest.mark.parametrize(("key", "kind"), [(None, "null"), ([], "a list"), ([1], "a list")])
     def test_null_and_lists_are_no_keys(self, channel: Channel, key: Any, kind: str) -> None:
         """They may stand inside a map, but are no keys of their own."""
-        with pytest.raises(InvalidKey, match=f"{kind} is no key"):
+        with pytest.raises(InvalidKey, match=f"{kind} is not a valid key"):
             channel.get(key)
         channel.set({"inside": key}, 1)
         assert channel.get({"inside": key}) == 1

@@ -318,9 +318,9 @@ class SubscribeContract(Contract):
         """Also while it goes on."""
         heard = Heard()
         channel = subject.open()
-        child = children("while True: channel.set('key', hear())", subject)
+        child = children("while True: channel.set('key', receive())", subject)
         with channel.subscribe(heard):
             for n in range(3):
-                child.tell(n)
+                child.send(n)
                 heard.until(lambda n=n: n in heard.values("key"))  # type: ignore[misc]
         assert heard.values("key") == [0, 1, 2]

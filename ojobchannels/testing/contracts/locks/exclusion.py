@@ -12,7 +12,7 @@ from ojobchannels.testing.contracts.locks.requests import OTHER, TOKEN, ask
 from ojobchannels.testing.kit.background import Background
 from ojobchannels.testing.kit.samples import LOCK_NAMES
 from ojobchannels.testing.kit.subject import Subject
-from ojobchannels.testing.kit.time_control import Hourglass
+from ojobchannels.testing.kit.time_control import TimeControl
 
 
 class LockContract(Contract):
@@ -37,7 +37,7 @@ class LockContract(Contract):
             with pytest.raises(LockBusy):
                 handle.lock("nightly", ttl=30)
 
-    def test_a_refusal_changes_nothing(self, subject: Subject, hourglass: Hourglass) -> None:
+    def test_a_refusal_changes_nothing(self, subject: Subject, timing: TimeControl) -> None:
         """Neither holder, nor fence, nor the time that is left."""
         one, other = subject.open(), subject.open()
         ask(one, ttl=60)
@@ -48,7 +48,7 @@ class LockContract(Contract):
         assert before is not None
         assert after is not None
         assert (after.fence, after.holder, after.since) == before[1:4]
-        assert abs(after.until - before.until) <= hourglass.slack * 1000
+        assert abs(after.until - before.until) <= timing.slack * 1000
         assert one.hook.unlock(name="nightly", token=TOKEN) is True
 
     def test_a_released_lock_is_granted_again(self, subject: Subject) -> None:

@@ -13,34 +13,34 @@ from ojobchannels.testing.clock import ManualClock
 from ojobchannels.testing.contracts.base import Contract, requires
 from ojobchannels.testing.contracts.locks.requests import TOKEN, ask
 from ojobchannels.testing.kit.subject import Subject
-from ojobchannels.testing.kit.time_control import Hourglass
+from ojobchannels.testing.kit.time_control import TimeControl
 
 _DAY = 86_400
 
 
-class GrowingContract(Contract):
+class FenceOrderContract(Contract):
     """The fence is the last one plus one, or the judging clock in µs, whichever is higher."""
 
-    @pytest.mark.usefixtures("hourglass")
+    @pytest.mark.usefixtures("timing")
     def test_fences_grow_over_unlock(self, channel: Channel) -> None:
         """Two hundred times over."""
         self._assert_growing(channel.lock, 200, Lease.release)
 
-    def test_fences_grow_over_expiry(self, subject: Subject, hourglass: Hourglass) -> None:
+    def test_fences_grow_over_expiry(self, subject: Subject, timing: TimeControl) -> None:
         """A lease that nobody ended is succeeded by a higher one."""
         channel = subject.open()
         fences = []
-        for _ in range(20 if hourglass.clock else 3):
-            fences.append(ask(channel, ttl=hourglass.short).fence)
-            hourglass.pass_by(hourglass.short)
+        for _ in range(20 if timing.clock else 3):
+            fences.append(ask(channel, ttl=timing.short).fence)
+            timing.advance(timing.short)
         assert fences == sorted(set(fences))
 
-    @pytest.mark.usefixtures("hourglass")
+    @pytest.mark.usefixtures("timing")
     def test_fences_grow_over_force_unlock(self, channel: Channel) -> None:
         """Whom it put out is behind the next one."""
         self._assert_growing(channel.lock, 20, lambda lease: channel.force_unlock(lease.name))
 
-    @pytest.mark.usefixtures("hourglass")
+    @pytest.mark.usefixtures("timing")
     def test_fences_grow_over_destroy(self, channel: Channel) -> None:
         """It removes documents, no fences; while a lock is held, and while it is free."""
 
@@ -51,7 +51,7 @@ class GrowingContract(Contract):
 
         self._assert_growing(channel.lock, 20, end)
 
-    @pytest.mark.usefixtures("hourglass")
+    @pytest.mark.usefixtures("timing")
     def test_fences_grow_over_handles(self, subject: Subject) -> None:
         """Each lease on a handle of its own, closed before the next is opened."""
         fences = []
@@ -60,7 +60,7 @@ class GrowingContract(Contract):
                 fences.append(channel.lock("nightly", ttl=60).fence)
         assert fences == sorted(set(fences))
 
-    @pytest.mark.usefixtures("hourglass")
+    @pytest.mark.usefixtures("timing")
     def test_fences_grow_between_handles(self, subject: Subject) -> None:
         """Whichever of them takes the lock."""
         handles = [subject.open() for _ in range(3)]
@@ -70,7 +70,7 @@ class GrowingContract(Contract):
                 fences.append(lease.fence)
         assert fences == sorted(set(fences))
 
-    @pytest.mark.usefixtures("hourglass")
+    @pytest.mark.usefixtures("timing")
     def test_a_refusal_tells_the_fence_of_the_lease(self, channel: Channel) -> None:
         """And does not use one up that a later lease would lack in order."""
         first = ask(channel).fence
@@ -79,7 +79,7 @@ class GrowingContract(Contract):
         channel.hook.unlock(name="nightly", token=TOKEN)
         assert ask(channel).fence > first
 
-    @pytest.mark.usefixtures("hourglass")
+    @pytest.mark.usefixtures("timing")
     def test_extend_keeps_the_fence(self, channel: Channel) -> None:
         """A renewal is no new lease."""
         fence = ask(channel).fence
@@ -89,22 +89,22 @@ class GrowingContract(Contract):
         assert info is not None
         assert info.fence == fence == ask(channel).fence
 
-    def test_a_fence_is_as_high_as_the_clock(self, channel: Channel, hourglass: Hourglass) -> None:
+    def test_a_fence_is_as_high_as_the_clock(self, channel: Channel, timing: TimeControl) -> None:
         """In microseconds since 1970: so it grows even where the last one was lost."""
         fence = ask(channel, name="never taken before").fence
-        seconds = abs(fence / 1e6 - hourglass.wall())
+        seconds = abs(fence / 1e6 - timing.wall())
         assert seconds < _DAY, f"fence {fence} is {seconds:.0f} s off the clock in µs"
 
-    def test_fences_follow_the_clock(self, channel: Channel, hourglass: Hourglass) -> None:
+    def test_fences_follow_the_clock(self, channel: Channel, timing: TimeControl) -> None:
         """A lease that is granted later by the clock has at least the µs between."""
         before = ask(channel, name="one").fence
-        hourglass.pass_by(0.2)
+        timing.advance(0.2)
         assert ask(channel, name="another").fence - before >= 200_000
 
     @requires("clock")
-    def test_a_fence_is_the_clock_or_one_more(self, subject: Subject, hourglass: Hourglass) -> None:
+    def test_a_fence_is_the_clock_or_one_more(self, subject: Subject, timing: TimeControl) -> None:
         """`max(last + 1, wall clock in µs)`, exactly."""
-        channel, clock = subject.open(), hourglass.clock
+        channel, clock = subject.open(), timing.clock
         assert clock is not None
         with channel.lock("nightly", ttl=30) as first:
             assert first.fence == clock.wall()

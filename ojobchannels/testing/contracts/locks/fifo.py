@@ -9,19 +9,19 @@ import pytest
 from ojobchannels.errors import LockBusy
 from ojobchannels.testing.contracts.base import Contract, requires
 from ojobchannels.testing.contracts.locks.requests import SOON
-from ojobchannels.testing.kit.background import Announcer, Background
+from ojobchannels.testing.kit.background import Background, WaitObserver
 from ojobchannels.testing.kit.subject import Subject
 
 
 @requires("fifo")
-class QueueContract(Contract):
+class FifoContract(Contract):
     """First come, first served."""
 
     def test_locks_are_granted_in_the_order_of_asking(
-        self, subject: Subject, announcer: Announcer, background: Background
+        self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
         """First come, first served."""
-        channel = subject.open(extensions=[announcer])
+        channel = subject.open(extensions=[observer])
         first = channel.lock("nightly", ttl=60)
         order: list[int] = []
 
@@ -32,35 +32,35 @@ class QueueContract(Contract):
         workers = []
         for number in range(6):
             workers.append(background(work, number))
-            announcer.await_waiter()
+            observer.await_waiters()
         first.release()
         for worker in workers:
             worker.result()
         assert order == list(range(6))
 
     def test_a_newcomer_does_not_pass_the_queue(
-        self, subject: Subject, announcer: Announcer, background: Background
+        self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
         """Also at the moment at which the lock is free and nobody has it yet."""
-        channel, newcomer = subject.open(extensions=[announcer]), subject.open()
+        channel, newcomer = subject.open(extensions=[observer]), subject.open()
         for _ in range(10):
             first = channel.lock("nightly", ttl=60)
             waiting = background(channel.lock, "nightly", ttl=60, wait=30)
-            announcer.await_waiter()
+            observer.await_waiters()
             first.release()
             assert newcomer.try_lock("nightly", ttl=60) is None, "a newcomer passed the queue"
             waiting.result().release()
 
     def test_a_place_in_the_queue_ends_with_the_wait(
-        self, subject: Subject, announcer: Announcer, background: Background
+        self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
         """Who gave up is passed over by those behind."""
-        channel = subject.open(extensions=[announcer])
+        channel = subject.open(extensions=[observer])
         first = channel.lock("nightly", ttl=60)
         gives_up = background(channel.lock, "nightly", ttl=60, wait=0.1)
-        announcer.await_waiter()
+        observer.await_waiters()
         stays = background(channel.lock, "nightly", ttl=60, wait=30)
-        announcer.await_waiter()
+        observer.await_waiters()
         with pytest.raises(LockBusy):
             gives_up.result()
         began = time.monotonic()

@@ -14,7 +14,7 @@ from ojobchannels.hookspecs import Adopted
 from ojobchannels.testing.contracts.base import Contract, requires, without
 from ojobchannels.testing.contracts.locks.requests import OTHER, TOKEN, ask
 from ojobchannels.testing.kit.subject import Subject
-from ojobchannels.testing.kit.time_control import Hourglass
+from ojobchannels.testing.kit.time_control import TimeControl
 
 
 class HandoverContract(Contract):
@@ -42,30 +42,30 @@ class HandoverContract(Contract):
         other.lease_from(document).release()
 
     def test_a_detached_lease_ends_with_its_ttl(
-        self, subject: Subject, hourglass: Hourglass
+        self, subject: Subject, timing: TimeControl
     ) -> None:
         """By itself."""
         channel, other = subject.open(), subject.open()
-        lease = channel.lock("nightly", ttl=hourglass.short)
+        lease = channel.lock("nightly", ttl=timing.short)
         lease.to_document()
         channel.close()
-        hourglass.pass_by(lease.ttl)
+        timing.advance(lease.ttl)
         assert other.lock_info("nightly") is None
         with other.lock("nightly", ttl=60) as current:
             assert current.fence > lease.fence
 
     def test_lease_from_takes_it_over_while_it_lives(
-        self, subject: Subject, hourglass: Hourglass
+        self, subject: Subject, timing: TimeControl
     ) -> None:
         """Same fence, same ttl, what is left of the time; then it is the new owner's."""
         channel, other = subject.open(), subject.open()
         lease = channel.lock("nightly", ttl=60)
         document = json.loads(json.dumps(lease.to_document()))
-        hourglass.pass_by(0.3)
+        timing.advance(0.3)
         adopted = other.lease_from(document)
         assert (adopted.fence, adopted.ttl, adopted.name) == (lease.fence, 60, "nightly")
         assert adopted.remaining() <= 59.7 - 0.6 + 0.002
-        assert adopted.remaining() == pytest.approx(59.7 - 0.6, abs=hourglass.slack)
+        assert adopted.remaining() == pytest.approx(59.7 - 0.6, abs=timing.slack)
         channel.close()
         adopted.extend()
         with adopted:
@@ -106,16 +106,16 @@ class HandoverContract(Contract):
         assert channel.lock_info("nightly") is None
 
     def test_adopt_answers_fence_ttl_and_what_remains(
-        self, channel: Channel, hourglass: Hourglass
+        self, channel: Channel, timing: TimeControl
     ) -> None:
         """In milliseconds; it leaves the deadline."""
         fence = ask(channel, ttl=60).fence
-        hourglass.pass_by(0.5)
+        timing.advance(0.5)
         for holder in (None, {"n": 2}):
             answer = channel.hook.adopt(name="nightly", token=TOKEN, holder=holder)
             assert isinstance(answer, Adopted)
             assert (answer.fence, answer.ttl) == (fence, 60_000)
-            assert answer.remaining / 1000 == pytest.approx(59.5, abs=hourglass.slack)
+            assert answer.remaining / 1000 == pytest.approx(59.5, abs=timing.slack)
 
     def test_adopt_tells_the_ttl_that_was_asked_for_last(self, channel: Channel) -> None:
         """After an extend, that of the extend."""
@@ -139,16 +139,16 @@ class HandoverContract(Contract):
 
     @pytest.mark.parametrize("end", ["expired", "put out", "taken by another"])
     def test_lease_from_refuses_a_lease_that_is_over(
-        self, subject: Subject, hourglass: Hourglass, end: str
+        self, subject: Subject, timing: TimeControl, end: str
     ) -> None:
         """It is never revived, and whoever holds the lock by then keeps it."""
         channel = subject.open()
-        lease = channel.lock("nightly", ttl=hourglass.short)
+        lease = channel.lock("nightly", ttl=timing.short)
         document = lease.to_document()
         if end == "put out":
             channel.force_unlock("nightly")
         else:
-            hourglass.pass_by(lease.ttl)
+            timing.advance(lease.ttl)
         current = channel.lock("nightly", ttl=60) if end == "taken by another" else None
         with pytest.raises(LockLost) as lost:
             channel.lease_from(document)
@@ -175,7 +175,7 @@ class HandoverContract(Contract):
         """The lock of the same name there is another one."""
         channel, other = subject.open(), subject.open(f"{subject.name}-other")
         document = channel.lock("nightly", ttl=60).to_document()
-        with pytest.raises(InvalidOption, match="of channel"):
+        with pytest.raises(InvalidOption, match="belongs to channel"):
             other.lease_from(document)
         channel.lease_from(document).release()
 

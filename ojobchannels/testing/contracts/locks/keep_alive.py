@@ -42,7 +42,7 @@ class Renewals:
         return answers
 
 
-class RenewContract(Contract):
+class KeepAliveContract(Contract):
     """Real time: the keep-alive wakes by the host's clock."""
 
     @pytest.fixture

@@ -17,7 +17,7 @@ from ojobchannels.hookspecs import Granted, hookimpl
 from ojobchannels.testing.contracts.base import Contract
 from ojobchannels.testing.kit.background import PATIENCE, Background
 from ojobchannels.testing.kit.subject import Subject
-from ojobchannels.testing.kit.time_control import Hourglass
+from ojobchannels.testing.kit.time_control import TimeControl
 
 
 class LeaseContract(Contract):
@@ -39,20 +39,20 @@ class LeaseContract(Contract):
             assert (lease.name, lease.fence, lease.ttl) == (info.name, info.fence, 60)
 
     def test_remaining_is_the_ttl_less_a_hundredth_at_most(
-        self, channel: Channel, hourglass: Hourglass
+        self, channel: Channel, timing: TimeControl
     ) -> None:
         """It is never more than others leave the holder, and runs down."""
         lease = channel.lock("nightly", ttl=60)
-        assert 60 * 0.99 - hourglass.slack <= lease.remaining() <= 60 * 0.99
-        hourglass.pass_by(0.1)
+        assert 60 * 0.99 - timing.slack <= lease.remaining() <= 60 * 0.99
+        timing.advance(0.1)
         assert lease.remaining() <= 60 * 0.99 - 0.1
 
     def test_a_lease_is_lost_when_its_time_is_over(
-        self, channel: Channel, hourglass: Hourglass
+        self, channel: Channel, timing: TimeControl
     ) -> None:
         """By the holder's own clock, without asking anyone."""
-        lease = channel.lock("nightly", ttl=hourglass.short)
-        hourglass.run_out(lease)
+        lease = channel.lock("nightly", ttl=timing.short)
+        timing.expire(lease)
         assert (lease.held, lease.lost, lease.remaining()) == (False, True, 0)
         for attempt in (lease.check, lease.extend, lease.release):
             with pytest.raises(LockLost) as lost:
@@ -60,25 +60,25 @@ class LeaseContract(Contract):
             assert (lost.value.name, lost.value.fence) == ("nightly", lease.fence)
 
     def test_extend_renews_by_the_leases_own_ttl(
-        self, subject: Subject, hourglass: Hourglass
+        self, subject: Subject, timing: TimeControl
     ) -> None:
         """By default; what others see is renewed with it."""
         channel, other = subject.open(), subject.open()
-        lease = channel.lock("nightly", ttl=hourglass.short * 2)
+        lease = channel.lock("nightly", ttl=timing.short * 2)
         for _ in range(3):
-            hourglass.pass_by(hourglass.short)
+            timing.advance(timing.short)
             lease.extend()
         lease.check()
         assert other.try_lock("nightly", ttl=60) is None
 
-    def test_extend_takes_another_ttl(self, channel: Channel, hourglass: Hourglass) -> None:
+    def test_extend_takes_another_ttl(self, channel: Channel, timing: TimeControl) -> None:
         """Longer or shorter, as seconds or as a timedelta; it is the lease's own from then on."""
         lease = channel.lock("nightly", ttl=60)
         ttls: list[tuple[Any, float]] = [(600, 600), (timedelta(seconds=90), 90), (None, 90)]
         for ttl, seconds in ttls:
             lease.extend(ttl)
             assert lease.ttl == seconds
-            assert lease.remaining() == pytest.approx(seconds * 0.99, abs=hourglass.slack)
+            assert lease.remaining() == pytest.approx(seconds * 0.99, abs=timing.slack)
 
     def test_a_holder_that_was_put_out_learns_it_by_extend(self, subject: Subject) -> None:
         """And its lease is lost from then on."""
@@ -138,13 +138,13 @@ class LeaseContract(Contract):
         second.result()
         assert not lease.lost
 
-    def test_with_never_runs_its_body_unheld(self, channel: Channel, hourglass: Hourglass) -> None:
+    def test_with_never_runs_its_body_unheld(self, channel: Channel, timing: TimeControl) -> None:
         """A lease that was lost, released or handed over before `with` raises at its door."""
-        lost = channel.lock("lost", ttl=hourglass.short)
+        lost = channel.lock("lost", ttl=timing.short)
         released, given = (channel.lock(name, ttl=60) for name in ("released", "given"))
         released.release()
         given.to_document()
-        hourglass.run_out(lost)
+        timing.expire(lost)
         for lease in (lost, released, given):
             ran = False
             with pytest.raises(LockLost), lease:

@@ -14,10 +14,10 @@ from ojobchannels.hookspecs import Busy
 from ojobchannels.testing.contracts.base import Contract
 from ojobchannels.testing.contracts.locks.requests import OTHER, ask
 from ojobchannels.testing.kit.subject import Subject
-from ojobchannels.testing.kit.time_control import Hourglass
+from ojobchannels.testing.kit.time_control import TimeControl
 
 
-class TellContract(Contract):
+class LockInfoContract(Contract):
     """`lock_info`, `locks`, `force_unlock`, LockBusy, and `previous`."""
 
     def test_a_free_lock_has_nothing_to_tell(self, channel: Channel) -> None:
@@ -54,29 +54,29 @@ class TellContract(Contract):
             channel.lock("nightly", ttl=60, holder=holder)
         assert channel.lock_info("nightly") is None
 
-    def test_lock_info_tells_since_and_until(self, channel: Channel, hourglass: Hourglass) -> None:
+    def test_lock_info_tells_since_and_until(self, channel: Channel, timing: TimeControl) -> None:
         """In milliseconds since 1970, UTC; `since` stays, `until` follows an extend."""
         lease = channel.lock("nightly", ttl=60)
-        granted = hourglass.wall()
-        hourglass.pass_by(0.3)
+        granted = timing.wall()
+        timing.advance(0.3)
         lease.extend(90)
-        renewed = hourglass.wall()
+        renewed = timing.wall()
         info = channel.lock_info("nightly")
         assert info is not None
         assert isinstance(info.since, int)
         assert isinstance(info.until, int)
-        assert abs(info.since / 1000 - granted) <= hourglass.slack
-        assert abs(info.until / 1000 - renewed - 90) <= hourglass.slack
+        assert abs(info.since / 1000 - granted) <= timing.slack
+        assert abs(info.until / 1000 - renewed - 90) <= timing.slack
 
-    def test_looking_changes_nothing(self, subject: Subject, hourglass: Hourglass) -> None:
+    def test_looking_changes_nothing(self, subject: Subject, timing: TimeControl) -> None:
         """However often people look, the lease ends when it ends."""
         channel, other = subject.open(), subject.open()
-        ask(channel, ttl=hourglass.short)
-        hourglass.pass_by(hourglass.short / 2)
+        ask(channel, ttl=timing.short)
+        timing.advance(timing.short / 2)
         for _ in range(3):
             other.lock_info("nightly")
             other.locks()
-        hourglass.pass_by(hourglass.short / 2)
+        timing.advance(timing.short / 2)
         assert other.lock_info("nightly") is None
         assert other.lock_info("other") is None
         assert other.locks() == []
@@ -113,31 +113,31 @@ class TellContract(Contract):
             assert (info.fence, info.holder, info.since) == (one.fence, one.holder, one.since)
 
     def test_busy_says_who_holds_it_and_for_how_long(
-        self, subject: Subject, hourglass: Hourglass
+        self, subject: Subject, timing: TimeControl
     ) -> None:
         """As attributes, and in the message together with what to do."""
         channel, other = subject.open(), subject.open()
         channel.lock("nightly", ttl=60, holder={"job": "report"})
-        hourglass.pass_by(0.2)
+        timing.advance(0.2)
         with pytest.raises(LockBusy) as refused:
             other.lock("nightly", ttl=1)
         busy = refused.value
         assert (busy.channel, busy.name) == (other.name, "nightly")
-        assert busy.remaining == pytest.approx(59.8, abs=hourglass.slack)
+        assert busy.remaining == pytest.approx(59.8, abs=timing.slack)
         for part in ("'nightly'", "job report", f"pid {os.getpid()}", "force_unlock"):
             assert part in str(busy)
 
     def test_a_refusal_tells_what_remains_in_milliseconds(
-        self, channel: Channel, hourglass: Hourglass
+        self, channel: Channel, timing: TimeControl
     ) -> None:
         """A whole number that others may wait for; it runs down."""
         fence = ask(channel, ttl=60).fence
-        hourglass.pass_by(0.5)
+        timing.advance(0.5)
         answer = ask(channel, token=OTHER)
         assert isinstance(answer, Busy)
         assert answer.fence == fence
         assert isinstance(answer.remaining, int)
-        assert answer.remaining / 1000 == pytest.approx(59.5, abs=hourglass.slack)
+        assert answer.remaining / 1000 == pytest.approx(59.5, abs=timing.slack)
 
     def test_force_unlock_tells_whom_it_put_out(self, subject: Subject) -> None:
         """As `lock_info` would have; and None for a free lock."""
@@ -172,11 +172,11 @@ class TellContract(Contract):
             lease.release()
 
     def test_a_lease_tells_of_the_holder_that_never_unlocked(
-        self, channel: Channel, hourglass: Hourglass
+        self, channel: Channel, timing: TimeControl
     ) -> None:
         """`previous` is its document, with its fence."""
-        first = channel.lock("nightly", ttl=hourglass.short, holder={"job": "report"})
-        hourglass.run_out(first)
+        first = channel.lock("nightly", ttl=timing.short, holder={"job": "report"})
+        timing.expire(first)
         second = channel.lock("nightly", ttl=60)
         assert second.previous is not None
         assert second.previous["job"] == "report"
@@ -184,12 +184,12 @@ class TellContract(Contract):
         assert second.previous["pid"] == os.getpid()
 
     def test_a_lease_tells_of_nobody_after_an_unlock(
-        self, channel: Channel, hourglass: Hourglass
+        self, channel: Channel, timing: TimeControl
     ) -> None:
         """The first lease has no previous, nor has one after a release; a loss is told once."""
-        expired = channel.lock("nightly", ttl=hourglass.short)
+        expired = channel.lock("nightly", ttl=timing.short)
         assert expired.previous is None
-        hourglass.run_out(expired)
+        timing.expire(expired)
         second = channel.lock("nightly", ttl=60)
         assert second.previous is not None
         second.release()

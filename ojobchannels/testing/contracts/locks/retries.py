@@ -12,7 +12,7 @@ from ojobchannels.hookspecs import Granted, hookimpl
 from ojobchannels.testing.contracts.base import Contract
 from ojobchannels.testing.contracts.locks.requests import TOKEN, ask
 from ojobchannels.testing.kit.subject import Subject
-from ojobchannels.testing.kit.time_control import Hourglass
+from ojobchannels.testing.kit.time_control import TimeControl
 
 
 class RetryContract(Contract):
@@ -27,7 +27,7 @@ class RetryContract(Contract):
         assert one.hook.unlock(name="nightly", token=TOKEN) is True
         assert one.lock_info("nightly") is None
 
-    def test_asking_again_leaves_the_deadline(self, channel: Channel, hourglass: Hourglass) -> None:
+    def test_asking_again_leaves_the_deadline(self, channel: Channel, timing: TimeControl) -> None:
         """A longer or shorter ttl in it changes nothing."""
         ask(channel, ttl=60)
         before = channel.lock_info("nightly")
@@ -36,7 +36,7 @@ class RetryContract(Contract):
         after = channel.lock_info("nightly")
         assert before is not None
         assert after is not None
-        assert abs(after.until - before.until) <= hourglass.slack * 1000
+        assert abs(after.until - before.until) <= timing.slack * 1000
 
     def test_after_unlock_the_same_token_gets_a_new_lease(self, channel: Channel) -> None:
         """With a higher fence."""
@@ -45,11 +45,11 @@ class RetryContract(Contract):
         assert ask(channel).fence > first.fence
 
     def test_after_expiry_the_same_token_gets_a_new_lease(
-        self, channel: Channel, hourglass: Hourglass
+        self, channel: Channel, timing: TimeControl
     ) -> None:
         """With a higher fence."""
-        first = ask(channel, ttl=hourglass.short)
-        hourglass.pass_by(hourglass.short)
+        first = ask(channel, ttl=timing.short)
+        timing.advance(timing.short)
         assert ask(channel).fence > first.fence
 
     def test_an_acquisition_of_unknown_outcome_is_unlocked(self, subject: Subject) -> None:

@@ -10,7 +10,7 @@ from ojobchannels.hookspecs import Busy, Granted, LeaseRequest
 from ojobchannels.testing.contracts.base import Contract
 from ojobchannels.testing.contracts.locks.requests import OTHER, TOKEN, ask
 from ojobchannels.testing.kit.subject import Subject
-from ojobchannels.testing.kit.time_control import Hourglass
+from ojobchannels.testing.kit.time_control import TimeControl
 
 
 class TokenContract(Contract):
@@ -36,7 +36,7 @@ class TokenContract(Contract):
         assert info.fence == granted.fence
 
     def test_extend_by_another_token_changes_nothing(
-        self, subject: Subject, hourglass: Hourglass
+        self, subject: Subject, timing: TimeControl
     ) -> None:
         """It does not prolong, nor shorten, nor take over."""
         one, other = subject.open(), subject.open()
@@ -49,7 +49,7 @@ class TokenContract(Contract):
         after = one.lock_info("nightly")
         assert before is not None
         assert after is not None
-        assert abs(after.until - before.until) <= hourglass.slack * 1000
+        assert abs(after.until - before.until) <= timing.slack * 1000
 
     def test_any_handle_may_unlock_by_the_token(self, subject: Subject) -> None:
         """The token is the proof of ownership, not the connection."""
@@ -59,22 +59,22 @@ class TokenContract(Contract):
         assert other.hook.unlock(name="nightly", token=TOKEN) is True
         assert one.lock_info("nightly") is None
 
-    def test_an_expired_lock_is_free(self, subject: Subject, hourglass: Hourglass) -> None:
+    def test_an_expired_lock_is_free(self, subject: Subject, timing: TimeControl) -> None:
         """For everybody, without anyone's doing."""
         one, other = subject.open(), subject.open()
-        ask(one, ttl=hourglass.short)
-        hourglass.pass_by(hourglass.short)
+        ask(one, ttl=timing.short)
+        timing.advance(timing.short)
         assert other.lock_info("nightly") is None
         assert one.locks() == []
         assert isinstance(ask(other, token=OTHER), Granted)
 
     def test_a_late_unlock_changes_nothing_and_says_so(
-        self, subject: Subject, hourglass: Hourglass
+        self, subject: Subject, timing: TimeControl
     ) -> None:
         """After its time the holder cannot put out the next one, and learns that it was late."""
         one, other = subject.open(), subject.open()
-        late = one.lock("nightly", ttl=hourglass.short)
-        hourglass.run_out(late)
+        late = one.lock("nightly", ttl=timing.short)
+        timing.expire(late)
         current = other.lock("nightly", ttl=60)
         assert one.hook.unlock(name="nightly", token=late.token) is False
         with pytest.raises(LockLost):
@@ -85,18 +85,18 @@ class TokenContract(Contract):
         current.release()
 
     def test_a_late_unlock_of_a_free_lock_says_so_too(
-        self, channel: Channel, hourglass: Hourglass
+        self, channel: Channel, timing: TimeControl
     ) -> None:
         """Nobody took it meanwhile, and still the lease was over."""
-        ask(channel, ttl=hourglass.short)
-        hourglass.pass_by(hourglass.short)
+        ask(channel, ttl=timing.short)
+        timing.advance(timing.short)
         assert channel.hook.unlock(name="nightly", token=TOKEN) is False
 
-    def test_a_late_extend_never_revives(self, subject: Subject, hourglass: Hourglass) -> None:
+    def test_a_late_extend_never_revives(self, subject: Subject, timing: TimeControl) -> None:
         """Whether the lock is free by then or taken."""
         one, other = subject.open(), subject.open()
-        ask(one, ttl=hourglass.short)
-        hourglass.pass_by(hourglass.short)
+        ask(one, ttl=timing.short)
+        timing.advance(timing.short)
         assert one.hook.extend(name="nightly", token=TOKEN, ttl=60_000) is False
         assert other.lock_info("nightly") is None
         with other.lock("nightly", ttl=60) as current:
@@ -111,40 +111,40 @@ class TokenContract(Contract):
         assert channel.hook.extend(name="never taken", token=TOKEN, ttl=60_000) is False
         assert channel.locks() == []
 
-    def test_extend_sets_the_remaining_time(self, channel: Channel, hourglass: Hourglass) -> None:
+    def test_extend_sets_the_remaining_time(self, channel: Channel, timing: TimeControl) -> None:
         """To its ttl from now: it adds nothing, it lengthens and it shortens."""
         ask(channel, ttl=60)
         for ttl in (600, 30, 90):
             assert channel.hook.extend(name="nightly", token=TOKEN, ttl=ttl * 1000) is True
             info = channel.lock_info("nightly")
             assert info is not None
-            assert abs(info.until / 1000 - hourglass.wall() - ttl) <= hourglass.slack
+            assert abs(info.until / 1000 - timing.wall() - ttl) <= timing.slack
 
     def test_a_lease_that_was_shortened_ends_early(
-        self, subject: Subject, hourglass: Hourglass
+        self, subject: Subject, timing: TimeControl
     ) -> None:
         """By the new end, and not by the one that it was granted with."""
         one, other = subject.open(), subject.open()
         ask(one, ttl=3600)
-        short = round(hourglass.short * 1000)
+        short = round(timing.short * 1000)
         assert one.hook.extend(name="nightly", token=TOKEN, ttl=short) is True
-        hourglass.pass_by(hourglass.short)
+        timing.advance(timing.short)
         assert isinstance(ask(other, token=OTHER), Granted)
 
     def test_extend_keeps_the_lease_beyond_its_first_end(
-        self, subject: Subject, hourglass: Hourglass
+        self, subject: Subject, timing: TimeControl
     ) -> None:
         """With the same fence, for the same holder."""
         one, other = subject.open(), subject.open()
-        granted = ask(one, ttl=hourglass.short)
+        granted = ask(one, ttl=timing.short)
         assert one.hook.extend(name="nightly", token=TOKEN, ttl=60_000) is True
-        hourglass.pass_by(hourglass.short)
+        timing.advance(timing.short)
         refused = ask(other, token=OTHER)
         assert isinstance(refused, Busy)
         assert refused.fence == granted.fence
 
     def test_many_leases_are_extended_at_once_each_for_itself(
-        self, channel: Channel, hourglass: Hourglass
+        self, channel: Channel, timing: TimeControl
     ) -> None:
         """`extend_all` answers for each lease, and one that is over hinders no other."""
         leases = [channel.lock(f"lock {n}", ttl=60) for n in range(5)]
@@ -154,9 +154,9 @@ class TokenContract(Contract):
         requests.append(LeaseRequest("lock 0", OTHER, 10))
         answers = channel.hook.extend_all(leases=requests, timeout=5000)
         assert answers == [True, False, True, False, True, False]
-        left = {info.name: info.until / 1000 - hourglass.wall() for info in channel.locks()}
+        left = {info.name: info.until / 1000 - timing.wall() for info in channel.locks()}
         assert left.keys() == {"lock 0", "lock 2", "lock 4"}
-        assert all(abs(seconds - 600) <= hourglass.slack for seconds in left.values()), left
+        assert all(abs(seconds - 600) <= timing.slack for seconds in left.values()), left
 
     def test_none_extended_is_none_answered(self, channel: Channel) -> None:
         """`extend_all` of nothing is the empty list."""

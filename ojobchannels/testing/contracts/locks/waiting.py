@@ -12,7 +12,7 @@ from ojobchannels.errors import ChannelClosed, LockBusy
 from ojobchannels.hookspecs import hookimpl
 from ojobchannels.testing.contracts.base import Contract
 from ojobchannels.testing.contracts.locks.requests import SOON
-from ojobchannels.testing.kit.background import Announcer, Background
+from ojobchannels.testing.kit.background import Background, WaitObserver
 from ojobchannels.testing.kit.subject import Subject
 
 
@@ -39,10 +39,10 @@ class WaitContract(Contract):
         assert waits == [], "somebody went to wait"
 
     def test_a_free_lock_is_had_without_waiting(
-        self, subject: Subject, announcer: Announcer
+        self, subject: Subject, observer: WaitObserver
     ) -> None:
         """However long one would wait."""
-        channel = subject.open(extensions=[announcer])
+        channel = subject.open(extensions=[observer])
         began = time.monotonic()
         for wait in (0.5, 30, None):
             channel.lock("nightly", ttl=60, wait=wait).release()
@@ -109,15 +109,15 @@ class WaitContract(Contract):
         assert holder.try_lock("nightly", ttl=60) is not None
 
     def test_close_wakes_the_waiters_of_the_handle(
-        self, subject: Subject, announcer: Announcer, background: Background
+        self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
         """They get ChannelClosed soon; waiters of other handles go on."""
         holder = subject.open()
-        closing, staying = (subject.open(extensions=[announcer]) for _ in range(2))
+        closing, staying = (subject.open(extensions=[observer]) for _ in range(2))
         lease = holder.lock("nightly", ttl=60)
         waiting = [background(closing.lock, "nightly", ttl=60, wait=None) for _ in range(3)]
         other = background(staying.lock, "nightly", ttl=60, wait=30)
-        announcer.await_waiter(4)
+        observer.await_waiters(4)
         began = time.monotonic()
         closing.close()
         for one in waiting:
@@ -129,15 +129,15 @@ class WaitContract(Contract):
         other.result().release()
 
     def test_close_never_leaves_a_lock_behind(
-        self, subject: Subject, announcer: Announcer, background: Background
+        self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
         """Whether a waiter of the closing handle was about to win or not, it is free after."""
         other = subject.open()
         for turn in range(8):
-            handle = subject.open(extensions=[announcer])
+            handle = subject.open(extensions=[observer])
             handle.lock("nightly", ttl=60)
             waiting = [background(handle.lock, "nightly", ttl=60, wait=20) for _ in range(2)]
-            announcer.await_waiter(2)
+            observer.await_waiters(2)
             handle.close()
             for one in waiting:
                 with pytest.raises(ChannelClosed):

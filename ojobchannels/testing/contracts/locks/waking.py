@@ -12,20 +12,20 @@ from ojobchannels.errors import LockBusy, LockLost
 from ojobchannels.hookspecs import hookimpl
 from ojobchannels.testing.contracts.base import Contract
 from ojobchannels.testing.contracts.locks.requests import OTHER, SOON
-from ojobchannels.testing.kit.background import PATIENCE, Announcer, Background
+from ojobchannels.testing.kit.background import PATIENCE, Background, WaitObserver
 from ojobchannels.testing.kit.subject import Subject
 
 WOKEN = 0.05
 
 
-class WakeContract(Contract):
+class WakeupContract(Contract):
     """All in real time: what sleeps is woken by no clock that a test turns."""
 
     def test_a_release_wakes_a_waiter(
-        self, subject: Subject, announcer: Announcer, background: Background
+        self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
         """Within 50 ms and a round trip, in the median of ten."""
-        holder, waiter = subject.open(), subject.open(extensions=[announcer])
+        holder, waiter = subject.open(), subject.open(extensions=[observer])
         lags = []
         for _ in range(10):
             lease = holder.lock("nightly", ttl=60)
@@ -35,48 +35,48 @@ class WakeContract(Contract):
                     return time.monotonic()
 
             waiting = background(wait)
-            announcer.await_waiter()
+            observer.await_waiters()
             released = time.monotonic()
             lease.release()
             lags.append(waiting.result() - released)
         assert statistics.median(lags) < WOKEN + _round_trip(subject), _told(lags)
 
     def test_a_release_wakes_one_that_waits_for_ever(
-        self, subject: Subject, announcer: Announcer, background: Background
+        self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
         """`wait=None` has no timeout, and still wakes."""
-        holder, waiter = subject.open(), subject.open(extensions=[announcer])
+        holder, waiter = subject.open(), subject.open(extensions=[observer])
         lease = holder.lock("nightly", ttl=60)
         waiting = background(waiter.lock, "nightly", ttl=60, wait=None)
-        announcer.await_waiter()
+        observer.await_waiters()
         lease.release()
         waiting.result().release()
 
     def test_a_waiter_on_the_holders_own_handle_is_woken(
-        self, subject: Subject, announcer: Announcer, background: Background
+        self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
         """Threads of one handle are as good as handles."""
-        channel = subject.open(extensions=[announcer])
+        channel = subject.open(extensions=[observer])
         lease = channel.lock("nightly", ttl=60)
         waiting = background(channel.lock, "nightly", ttl=60, wait=30)
-        announcer.await_waiter()
+        observer.await_waiters()
         began = time.monotonic()
         lease.release()
         waiting.result().release()
         assert time.monotonic() - began < SOON
 
     def test_all_waiters_get_it_one_after_the_other(
-        self, subject: Subject, announcer: Announcer, background: Background
+        self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
         """A release wakes somebody for as long as somebody waits."""
-        handles = [subject.open(extensions=[announcer]) for _ in range(3)]
+        handles = [subject.open(extensions=[observer]) for _ in range(3)]
         lease = handles[0].lock("nightly", ttl=60)
 
         def work(number: int) -> None:
             handles[number % 3].lock("nightly", ttl=60, wait=30).release()
 
         waiting = [background(work, number) for number in range(6)]
-        announcer.await_waiter(6)
+        observer.await_waiters(6)
         lease.release()
         for one in waiting:
             one.result()
@@ -98,27 +98,27 @@ class WakeContract(Contract):
         assert statistics.median(lags) < WOKEN + _round_trip(subject), _told(lags)
 
     def test_a_lease_that_was_shortened_is_over_for_its_waiters_too(
-        self, subject: Subject, announcer: Announcer, background: Background
+        self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
         """A waiter that went to wait under a long lease does not sleep until its old end."""
-        holder, waiter = subject.open(), subject.open(extensions=[announcer])
+        holder, waiter = subject.open(), subject.open(extensions=[observer])
         lease = holder.lock("nightly", ttl=60)
         waiting = background(waiter.lock, "nightly", ttl=60, wait=30)
-        announcer.await_waiter()
+        observer.await_waiters()
         began = time.monotonic()
         lease.extend(0.1)
         waiting.result()
         assert time.monotonic() - began < SOON
 
     def test_a_lease_that_is_renewed_is_not_over_for_its_waiters(
-        self, subject: Subject, announcer: Announcer, background: Background
+        self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
         """A waiter wakes by the end that was, and goes on to wait."""
-        holder, waiter = subject.open(), subject.open(extensions=[announcer])
+        holder, waiter = subject.open(), subject.open(extensions=[observer])
         for ttl in (0.25, 1, 4):  # a busy machine may be too late to renew the first
             lease = holder.lock(f"lock for {ttl} s", ttl=ttl)
             waiting = background(waiter.lock, lease.name, ttl=60, wait=1.6 * ttl)
-            announcer.await_waiter()
+            observer.await_waiters()
             try:
                 lease.extend(60)
             except LockLost:
@@ -129,13 +129,17 @@ class WakeContract(Contract):
         pytest.fail("no lease could be renewed, not even one of four seconds")
 
     def test_a_forced_unlock_wakes_a_waiter(
-        self, subject: Subject, announcer: Announcer, background: Background
+        self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
         """And the one that was put out is told at its release."""
-        holder, waiter, admin = subject.open(), subject.open(extensions=[announcer]), subject.open()
+        holder, waiter, admin = (
+            subject.open(),
+            subject.open(extensions=[observer]),
+            subject.open(),
+        )
         put_out = holder.lock("nightly", ttl=60)
         waiting = background(waiter.lock, "nightly", ttl=60, wait=30)
-        announcer.await_waiter()
+        observer.await_waiters()
         began = time.monotonic()
         admin.force_unlock("nightly")
         waiting.result()
@@ -145,13 +149,13 @@ class WakeContract(Contract):
         assert admin.lock_info("nightly") is not None
 
     def test_the_close_of_a_holder_wakes_a_waiter(
-        self, subject: Subject, announcer: Announcer, background: Background
+        self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
         """It releases the leases of the handle."""
-        holder, waiter = subject.open(), subject.open(extensions=[announcer])
+        holder, waiter = subject.open(), subject.open(extensions=[observer])
         holder.lock("nightly", ttl=60)
         waiting = background(waiter.lock, "nightly", ttl=60, wait=30)
-        announcer.await_waiter()
+        observer.await_waiters()
         began = time.monotonic()
         holder.close()
         waiting.result()
@@ -207,13 +211,13 @@ class WakeContract(Contract):
         assert time.monotonic() - began < SOON
 
     def test_a_waiter_on_another_lock_is_left_alone(
-        self, subject: Subject, announcer: Announcer, background: Background
+        self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
         """It neither gets nor loses anything by what happens to other names."""
-        holder, waiter = subject.open(), subject.open(extensions=[announcer])
+        holder, waiter = subject.open(), subject.open(extensions=[observer])
         kept, other = holder.lock("kept", ttl=60), holder.lock("other", ttl=60)
         waiting = background(waiter.lock, "kept", ttl=60, wait=30)
-        announcer.await_waiter()
+        observer.await_waiters()
         other.release()
         holder.lock("other", ttl=60)
         assert not waiting.done()

@@ -10,35 +10,35 @@ from ojobchannels.testing.kit.subject import Subject
 
 # Takes the locks that it is told, one after the other; says when it went to wait, and when it won.
 WAIT = """
-with oc.open_channel(given["name"], given["config"], extensions=[Announcer()]) as waiting:
-    while name := hear():
+with oc.open_channel(channel_name, channel_config, extensions=[WaitObserver()]) as waiting:
+    while name := receive():
         with waiting.lock(name, ttl=60, wait=60):
-            say(boot_time())
+            send(boot_time())
 """
 COUNT = """
-say()
-hear()
-for _ in range(facts["turns"]):
+send()
+receive()
+for _ in range(params["turns"]):
     while True:
         seen = channel.get("counter")
         if channel.get_set(seen, "counter", {"n": seen["n"] + 1}) is not None:
             break
 """
 TRY = """
-say()
-for turn in range(facts["turns"]):
-    hear()
-    say(channel.try_lock(f"lock {turn}", ttl=60) is not None)
-hear()
+send()
+for turn in range(params["turns"]):
+    receive()
+    send(channel.try_lock(f"lock {turn}", ttl=60) is not None)
+receive()
 """
 TAKE = """
 taken = []
-say()
-hear()
-operation = channel.pop if facts["pops"] else channel.shift
+send()
+receive()
+operation = channel.pop if params["pops"] else channel.shift
 while (value := operation(default=oc.MISSING)) is not oc.MISSING:
     taken.append(value)
-say(taken)
+send(taken)
 """
 
 
@@ -52,19 +52,19 @@ class ProcessContract(Contract):
         """Nothing is cached beyond the other's next write."""
         child = children(
             """
-while (value := hear()) is not None:
-    say([channel.get("key"), channel.get_all(match={"n": value}), channel.size()])
+while (value := receive()) is not None:
+    send([channel.get("key"), channel.get_all(match={"n": value}), channel.size()])
     channel.set("answer", value)
-    say()
+    send()
 """,
             subject,
         )
         channel = subject.open()
         for turn in range(20):
             channel.set("key", {"n": turn})
-            child.tell(turn)
-            assert child.hear() == [{"n": turn}, [{"n": turn}], 1 + (turn > 0)]
-            child.hear()
+            child.send(turn)
+            assert child.receive() == [{"n": turn}, [{"n": turn}], 1 + (turn > 0)]
+            child.receive()
             assert channel.get("answer") == turn
 
     def test_a_lock_of_another_process_is_held(self, subject: Subject, children: Children) -> None:
@@ -72,21 +72,21 @@ while (value := hear()) is not None:
         holder = children(
             """
 lease = channel.lock("nightly", ttl=60)
-say(lease.fence)
-hear()
+send(lease.fence)
+receive()
 lease.release()
-say()
+send()
 """,
             subject,
         )
-        fence = holder.hear()
+        fence = holder.receive()
         channel = subject.open()
         assert channel.try_lock("nightly", ttl=60) is None
         info = channel.lock_info("nightly")
         assert info is not None
         assert (info.fence, info.holder["pid"]) == (fence, holder.pid)
-        holder.tell()
-        holder.hear()
+        holder.send()
+        holder.receive()
         with channel.lock("nightly", ttl=60) as lease:
             assert lease.fence > fence
 
@@ -96,11 +96,11 @@ say()
         """Three that try at once, ten times over."""
         workers = [children(TRY, subject, turns=10) for _ in range(3)]
         for worker in workers:
-            worker.hear()
+            worker.receive()
         for turn in range(10):
             for worker in workers:
-                worker.tell()
-            granted = [worker.hear() for worker in workers]
+                worker.send()
+            granted = [worker.receive() for worker in workers]
             assert granted.count(True) == 1, f"turn {turn}: {granted.count(True)} got the lock"
 
     def test_a_client_of_another_clock_neither_steals_nor_loses(
@@ -111,27 +111,27 @@ say()
         lease = channel.lock("ours", ttl=60)
         script = """
 import time
-wall, wall_ns, by = time.time, time.time_ns, facts["by"]
+wall, wall_ns, by = time.time, time.time_ns, params["by"]
 time.time, time.time_ns = lambda: wall() + by, lambda: wall_ns() + by * 10**9
-with oc.open_channel(given["name"], given["config"]) as other:
+with oc.open_channel(channel_name, channel_config) as other:
     stolen = other.try_lock("ours", ttl=60) is not None
     own = other.lock(f"theirs {by}", ttl=60)
-    say([stolen, own.fence])
-    hear()
+    send([stolen, own.fence])
+    receive()
     own.extend()
     own.release()
-    say("kept")
+    send("kept")
 """
         for by in (3600, -3600):
             child = children(script, subject, by=by)
-            stolen, fence = child.hear()
+            stolen, fence = child.receive()
             assert stolen is False, "a client whose clock is off stole the lock"
             assert channel.try_lock(f"theirs {by}", ttl=60) is None
             info = channel.lock_info(f"theirs {by}")
             assert info is not None
             assert info.fence == fence
-            child.tell()
-            assert child.hear() == "kept"
+            child.send()
+            assert child.receive() == "kept"
         lease.release()
 
     def test_no_update_is_lost_between_processes(
@@ -142,9 +142,9 @@ with oc.open_channel(given["name"], given["config"]) as other:
         channel.set("counter", {"n": 0})
         workers = [children(COUNT, subject, turns=40) for _ in range(3)]
         for worker in workers:
-            worker.hear()
+            worker.receive()
         for worker in workers:
-            worker.tell()
+            worker.send()
         assert [worker.end() for worker in workers] == [0] * 3
         assert channel.get("counter") == {"n": 120}
 
@@ -155,10 +155,10 @@ with oc.open_channel(given["name"], given["config"]) as other:
             channel.set(number, number)
         workers = [children(TAKE, subject, pops=bool(number % 2)) for number in range(3)]
         for worker in workers:
-            worker.hear()
+            worker.receive()
         for worker in workers:
-            worker.tell()
-        taken = [value for worker in workers for value in worker.hear()]
+            worker.send()
+        taken = [value for worker in workers for value in worker.receive()]
         assert sorted(taken) == list(range(90))
         assert channel.size() == 0
 
@@ -171,8 +171,8 @@ with oc.open_channel(given["name"], given["config"]) as other:
         lags = []
         for turn in range(10):
             lease = channel.lock(f"lock {turn}", ttl=60)
-            waiter.tell(lease.name)
-            assert waiter.hear() == "waiting"
+            waiter.send(lease.name)
+            assert waiter.receive() == "waiting"
             released = boot_time()
             lease.release()
             lags.append(_time(waiter) - released)
@@ -182,8 +182,8 @@ with oc.open_channel(given["name"], given["config"]) as other:
         self, subject: Subject, children: Children
     ) -> None:
         """What it handed over is not its own any more when it closes its channel."""
-        sender = children("say(channel.lock('nightly', ttl=60).to_document())", subject)
-        document = sender.hear()
+        sender = children("send(channel.lock('nightly', ttl=60).to_document())", subject)
+        document = sender.receive()
         assert sender.end() == 0
         with subject.open().lease_from(document) as lease:
             assert lease.fence == document["fence"]
@@ -194,26 +194,26 @@ with oc.open_channel(given["name"], given["config"]) as other:
         document = channel.lock("nightly", ttl=60).to_document()
         receiver = children(
             """
-lease = channel.lease_from(facts["document"], keep_alive=True)
+lease = channel.lease_from(params["document"], keep_alive=True)
 channel.set("result", "done", fence=lease.fence)
-say(lease.fence)
-hear()
+send(lease.fence)
+receive()
 lease.release()
-say()
+send()
 """,
             subject,
             document=document,
         )
-        assert receiver.hear() == document["fence"]
+        assert receiver.receive() == document["fence"]
         assert channel.get("result") == "done"
         info = channel.lock_info("nightly")
         assert info is not None
         assert info.holder["pid"] == receiver.pid
-        receiver.tell()
-        receiver.hear()
+        receiver.send()
+        receiver.receive()
         assert channel.lock_info("nightly") is None
 
 
 def _time(child: Child) -> float:
     """When the child says that it won."""
-    return float(child.hear())
+    return float(child.receive())

@@ -15,23 +15,23 @@ from ojobchannels.testing.kit.background import Background
 from ojobchannels.testing.kit.children import Children, boot_time
 from ojobchannels.testing.kit.subject import Subject
 
-HOLD = "say(channel.lock(facts['lock'], ttl=60).fence); hear()"
+HOLD = "send(channel.lock(params['lock'], ttl=60).fence); receive()"
 SHARE = """
 import subprocess
 lease = channel.lock("nightly", ttl=60)
 child = subprocess.Popen(["sleep", "60"], pass_fds=lease.share())
-say(child.pid)
-if hear() == "release":
+send(child.pid)
+if receive() == "release":
     lease.release()
     child.kill()
     child.wait()
-    say()
-hear()
+    send()
+receive()
 """
 
 
 @requires("crash_release")
-class DeathContract(Contract):
+class CrashReleaseContract(Contract):
     """However a holder dies, its locks are free within 50 ms."""
 
     def test_kill_9_of_a_holder_frees_its_lock_for_a_waiter(
@@ -43,12 +43,12 @@ class DeathContract(Contract):
         holders = [children(HOLD, subject, lock=name) for name in names]
         lags = []
         for name, holder in zip(names, holders, strict=True):
-            holder.hear()
-            waiter.tell(name)
-            assert waiter.hear() == "waiting"
+            holder.receive()
+            waiter.send(name)
+            assert waiter.receive() == "waiting"
             killed = boot_time()
             holder.kill()
-            lags.append(float(waiter.hear()) - killed)
+            lags.append(float(waiter.receive()) - killed)
         assert statistics.median(lags) < 0.06, f"free after {sorted(lags)} s"
 
     def test_the_death_of_a_holder_is_seen_without_waiting(
@@ -56,7 +56,7 @@ class DeathContract(Contract):
     ) -> None:
         """`try_lock`, `lock_info` and `locks` know it; the next lease names the dead."""
         holder = children(HOLD, subject, lock="nightly")
-        fence = holder.hear()
+        fence = holder.receive()
         channel = subject.open()
         assert channel.try_lock("nightly", ttl=1) is None
         holder.kill()
@@ -71,8 +71,8 @@ class DeathContract(Contract):
     def test_a_dead_holders_lease_is_nobodys(self, subject: Subject, children: Children) -> None:
         """Its token extends, adopts, shares and unlocks nothing: all agree that it is free."""
         channel = subject.open()
-        holder = children("say(channel.lock('nightly', ttl=60).token); hear()", subject)
-        told = {"name": "nightly", "token": holder.hear()}
+        holder = children("send(channel.lock('nightly', ttl=60).token); receive()", subject)
+        told = {"name": "nightly", "token": holder.receive()}
         assert channel.hook.extend(**told, ttl=60_000) is True
         holder.kill()
         assert channel.hook.extend(**told, ttl=60_000) is False
@@ -89,9 +89,9 @@ class DeathContract(Contract):
         document = channel.lock("nightly", ttl=60).to_document()
         first = channel.lease_from(document)
         second = children(
-            "channel.lease_from(facts['document']); say(); hear()", subject, document=document
+            "channel.lease_from(params['document']); send(); receive()", subject, document=document
         )
-        second.hear()
+        second.receive()
         second.kill()
         with pytest.raises(LockLost):
             first.extend()
@@ -103,17 +103,18 @@ class DeathContract(Contract):
         """The death of the sender does not free it, that of the receiver does."""
         channel = subject.open()
         sender = children(
-            "say(channel.lock('nightly', ttl=60, keep_alive=True).to_document()); hear()", subject
+            "send(channel.lock('nightly', ttl=60, keep_alive=True).to_document()); receive()",
+            subject,
         )
-        document = sender.hear()
+        document = sender.receive()
         sender.kill()
         assert channel.try_lock("nightly", ttl=1) is None
         receiver = children(
-            "say(channel.lease_from(facts['document'], keep_alive=True).fence); hear()",
+            "send(channel.lease_from(params['document'], keep_alive=True).fence); receive()",
             subject,
             document=document,
         )
-        assert receiver.hear() == document["fence"]
+        assert receiver.receive() == document["fence"]
         assert channel.try_lock("nightly", ttl=1) is None
         receiver.kill()
         with background(channel.lock, "nightly", ttl=1, wait=5).result() as lease:
@@ -125,7 +126,7 @@ class DeathContract(Contract):
         """A job's own child process keeps the lock when the parent is killed."""
         channel = subject.open()
         parent = children(SHARE, subject)
-        child = parent.hear()
+        child = parent.receive()
         try:
             parent.kill()
             assert channel.try_lock("nightly", ttl=1) is None
@@ -141,9 +142,9 @@ class DeathContract(Contract):
         """The end of a child frees nothing while the parent lives; the parent's release does."""
         channel = subject.open()
         parent = children(SHARE, subject)
-        child = parent.hear()
+        child = parent.receive()
         os.kill(child, signal.SIGKILL)
         assert channel.try_lock("nightly", ttl=1) is None
-        parent.tell("release")
-        parent.hear()
+        parent.send("release")
+        parent.receive()
         assert channel.lock_info("nightly") is None

@@ -16,8 +16,8 @@ FORK = """
 import os, traceback, warnings
 warnings.simplefilter("ignore", DeprecationWarning)
 lease = channel.lock("nightly", ttl=60)
-say(lease.fence)
-hear()
+send(lease.fence)
+receive()
 child = os.fork()
 if child == 0:
     try:
@@ -38,19 +38,19 @@ if child == 0:
         assert channel.get("parent's") == "value"
         assert channel.try_lock("nightly", ttl=1) is None
         own = channel.lock("child's", ttl=60)
-        say("child")
-        hear()
+        send("child")
+        receive()
         own.release()
         os._exit(0)
     except BaseException:
         traceback.print_exc()
         os._exit(1)
-say(child)
-say(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+send(child)
+send(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 lease.check()
-hear()
+receive()
 lease.release()
-say("released")
+send("released")
 """
 RENEW = """
 import os, threading, time, traceback, warnings
@@ -72,7 +72,7 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 lease.check()
 assert not told.is_set()
 lease.release()
-say("fine")
+send("fine")
 """
 BUSY = """
 import os, threading, traceback, warnings
@@ -100,7 +100,7 @@ def in_child(number):
         channel.set(f"child {number}", turn)
         assert channel.get(f"child {number}") == turn
     with channel.lock(f"child's {number}", ttl=60, wait=10):
-        assert not facts["shared"] or channel.try_lock("held", ttl=60) is None
+        assert not params["shared"] or channel.try_lock("held", ttl=60) is None
     assert held.remaining() == 0
     channel.close()
 children = []
@@ -118,7 +118,7 @@ try:
     for turn in range(50):
         channel.set("parent", turn)
         assert channel.get("parent") == turn
-    say([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])
+    send([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])
     stop.set()
     held.extend()
     held.release()
@@ -139,17 +139,17 @@ if child == 0:
         for n in range(20):
             channel.set(n, n)
         os.write(begun, b"!")
-        hear()
+        receive()
         for n in range(20, 40):
             channel.set(n, n)
-        say(channel.size())
+        send(channel.size())
         os._exit(0)
     except BaseException:
         traceback.print_exc()
         os._exit(1)
 os.read(ready, 1)
 channel.close()
-say("closed")
+send("closed")
 os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
@@ -164,21 +164,21 @@ class ForkContract(Contract):
         channel = subject.open()
         channel.set("parent's", "value")
         worker = children(FORK, subject)
-        worker.hear()
-        worker.tell()
-        child, word = sorted([worker.hear(), worker.hear()], key=str)
+        worker.receive()
+        worker.send()
+        child, word = sorted([worker.receive(), worker.receive()], key=str)
         assert word == "child"
         assert channel.get("written by") == child
         assert channel.lock_info("nightly") is not None
         info = channel.lock_info("child's")
         assert info is not None
         assert info.holder["pid"] == child
-        worker.tell()
-        assert worker.hear() == 0
+        worker.send()
+        assert worker.receive() == 0
         assert channel.lock_info("child's") is None
         assert channel.lock_info("nightly") is not None
-        worker.tell()
-        assert worker.hear() == "released"
+        worker.send()
+        assert worker.receive() == "released"
         assert channel.lock_info("nightly") is None
         assert worker.end() == 0
 
@@ -190,9 +190,9 @@ class ForkContract(Contract):
         channel = subject.open()
         channel.set("parent's", "value")
         worker = children(FORK, subject)
-        worker.hear()
-        worker.tell()
-        child = next(word for word in (worker.hear(), worker.hear()) if word != "child")
+        worker.receive()
+        worker.send()
+        child = next(word for word in (worker.receive(), worker.receive()) if word != "child")
         worker.kill()
         try:
             assert channel.lock_info("nightly") is None
@@ -206,7 +206,7 @@ class ForkContract(Contract):
     ) -> None:
         """The parent's lease lives on, and so does one that the child takes for itself."""
         worker = children(RENEW, subject)
-        assert worker.hear() == "fine"
+        assert worker.receive() == "fine"
         assert worker.end() == 0
 
     def test_a_child_that_forked_while_others_worked_is_not_stuck(
@@ -214,7 +214,7 @@ class ForkContract(Contract):
     ) -> None:
         """No lock of the parent's threads is carried over closed, no reply reaches another one."""
         worker = children(BUSY, subject, shared="processes" in subject.capabilities)
-        assert worker.hear() == [0] * 5
+        assert worker.receive() == [0] * 5
         assert worker.end() == 0
 
     @requires("processes")
@@ -223,12 +223,12 @@ class ForkContract(Contract):
     ) -> None:
         """What the child writes is there, before and after."""
         parent = children(ORPHAN, subject)
-        assert parent.hear() == "closed"
+        assert parent.receive() == "closed"
         with subject.open() as channel:
             assert channel.size() == 21
             channel.set("other", 1)
-        parent.tell()
-        assert parent.hear() == 42
+        parent.send()
+        assert parent.receive() == 42
         assert parent.end() == 0
         channel = subject.open()
         assert channel.size() == 42

@@ -12,32 +12,32 @@ from ojobchannels.errors import ChannelTimeout
 from ojobchannels.testing.contracts.base import Contract, requires
 from ojobchannels.testing.contracts.locks.requests import SOON
 from ojobchannels.testing.contracts.processes.crowds import WAIT
-from ojobchannels.testing.kit.background import Announcer, Background
+from ojobchannels.testing.kit.background import Background, WaitObserver
 from ojobchannels.testing.kit.children import Child, Children, boot_time
 from ojobchannels.testing.kit.subject import Subject
 
 WRITE = """
-for number in range(facts["start"], facts["keys"]):
-    channel.set({"by": facts["by"], "number": number}, {"by": facts["by"], "number": number})
-    say(number)
-    if (number - facts["start"]) % 40 == 39:
-        hear()
+for number in range(params["start"], params["keys"]):
+    channel.set({"by": params["by"], "number": number}, {"by": params["by"], "number": number})
+    send(number)
+    if (number - params["start"]) % 40 == 39:
+        receive()
 """
 STOPPED = """
 import threading
 told = threading.Event()
 def lost(lease):
-    say("lost")
+    send("lost")
     told.set()
 lease = channel.lock("nightly", ttl=0.5, keep_alive=True, on_lost=lost)
-say(lease.fence)
+send(lease.fence)
 told.wait(30)
 for attempt in (lease.check, lease.extend, lambda: channel.set("key", "old", fence=lease.fence)):
     try:
         attempt()
-        say("passed")
+        send("passed")
     except oc.ChannelError as error:
-        say(type(error).__name__)
+        send(type(error).__name__)
 """
 
 
@@ -53,15 +53,15 @@ class KillContract(Contract):
 
         One that was stopped in the very middle of a step may cost others a timeout, not twice.
         """
-        announcer = Announcer()
-        channel, behind = subject.open(), subject.open(extensions=[announcer])
+        observer = WaitObserver()
+        channel, behind = subject.open(), subject.open(extensions=[observer])
         for last_try in (False, True):
             lease = channel.lock("nightly", ttl=60)
             first = children(WAIT, subject)
-            first.tell("nightly")
-            assert first.hear() == "waiting"
+            first.send("nightly")
+            assert first.receive() == "waiting"
             second = background(behind.lock, "nightly", ttl=60, wait=30)
-            announcer.await_waiter()
+            observer.await_waiters()
             first.signal(number)
             released = boot_time()
             try:
@@ -80,14 +80,14 @@ class KillContract(Contract):
     ) -> None:
         """Once, by on_lost; its fenced write is refused where the next one wrote."""
         holder = children(STOPPED, subject)
-        fence = holder.hear()
+        fence = holder.receive()
         holder.signal(signal.SIGSTOP)
         channel = subject.open()
         with background(channel.lock, "nightly", ttl=60, wait=10).result(12) as lease:
             assert lease.fence > fence
             channel.set("key", "new", fence=lease.fence)
             holder.signal(signal.SIGCONT)
-            heard = [holder.hear() for _ in range(4)]
+            heard = [holder.receive() for _ in range(4)]
             assert heard == ["lost", "LockLost", "LockLost", "StaleFence"]
             lease.check()
         assert channel.get("key") == "new"
@@ -106,14 +106,14 @@ class KillContract(Contract):
         writers = {by: start(by) for by in "ab"}
         for turn in range(2):
             for by, writer in writers.items():
-                before = _acknowledged(islice(writer.rest(), 5 + 17 * turn))
+                before = _acknowledged(islice(writer.remaining(), 5 + 17 * turn))
                 writer.kill()
-                acknowledged = max(before, _acknowledged(writer.rest()))
+                acknowledged = max(before, _acknowledged(writer.remaining()))
                 assert acknowledged <= len(channel.get_all({"by": by})), "a write was lost"
                 writers[by] = start(by)
         for writer in writers.values():
             for _ in range(keys // 40):
-                writer.tell()
+                writer.send()
         assert [writer.end() for writer in writers.values()] == [0, 0]
         for by in "ab":
             assert [one["number"] for one in channel.get_all({"by": by})] == list(range(keys))

@@ -24,7 +24,7 @@ from ojobchannels.testing.contracts.remote.base import (
     NetworkContract,
 )
 from ojobchannels.testing.contracts.remote.requests import error_of
-from ojobchannels.testing.kit.background import Announcer, Background
+from ojobchannels.testing.kit.background import Background, WaitObserver
 from ojobchannels.testing.kit.subject import Subject
 from ojobchannels.testing.proxy import Proxy
 
@@ -163,14 +163,14 @@ class OutageContract(NetworkContract):
         behind: Subject,
         proxy: Proxy,
         subject: Subject,
-        announcer: Announcer,
+        observer: WaitObserver,
         background: Background,
     ) -> None:
         """It does not wait for ever on a silent network, and does not get the lock later."""
-        waiter = behind.open(timeout=IMPATIENT, extensions=[announcer])
+        waiter = behind.open(timeout=IMPATIENT, extensions=[observer])
         lease = subject.open().lock("nightly", ttl=60)
         waiting = background(waiter.lock, "nightly", ttl=30, wait=None)
-        announcer.await_waiter()
+        observer.await_waiters()
         proxy.black_hole()
         with pytest.raises(ChannelError):
             waiting.result(20)

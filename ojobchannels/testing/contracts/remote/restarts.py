@@ -9,7 +9,7 @@ import pytest
 from ojobchannels.errors import StaleFence
 from ojobchannels.testing.contracts.remote.base import PATIENT, OwnServerContract
 from ojobchannels.testing.fixtures.shared_servers import SharedServer
-from ojobchannels.testing.kit.background import Announcer, Background
+from ojobchannels.testing.kit.background import Background, WaitObserver
 from ojobchannels.testing.kit.subject import Subject
 
 
@@ -70,7 +70,7 @@ class RestartContract(OwnServerContract):
         self,
         own: Subject,
         ojob_own_server: SharedServer,
-        announcer: Announcer,
+        observer: WaitObserver,
         background: Background,
     ) -> None:
         """The lock is held after it, and its release wakes the waiter."""
@@ -78,10 +78,10 @@ class RestartContract(OwnServerContract):
         assert server is not None
         holder = own.open(timeout=PATIENT)
         url = ojob_own_server.own_client(ojob_own_server.url, 1)
-        waiter = own.open(url=url, timeout=PATIENT, extensions=[announcer])
+        waiter = own.open(url=url, timeout=PATIENT, extensions=[observer])
         lease = holder.lock("nightly", ttl=60)
         waiting = background(waiter.lock, "nightly", ttl=30, wait=60)
-        announcer.await_waiter()
+        observer.await_waiters()
         time.sleep(1.1)  # a server may write its log once a second
         server.kill()
         server.start()

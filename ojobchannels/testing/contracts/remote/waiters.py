@@ -14,7 +14,7 @@ from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import ChannelClosed
 from ojobchannels.hookspecs import Busy, hookimpl
 from ojobchannels.testing.contracts.remote.base import NetworkContract
-from ojobchannels.testing.kit.background import Announcer, Background
+from ojobchannels.testing.kit.background import Background, WaitObserver
 from ojobchannels.testing.kit.children import Children
 from ojobchannels.testing.kit.subject import Subject
 
@@ -22,12 +22,12 @@ TURNS: Final = 8
 HOLDER: Final = f"""
 for turn in range({TURNS}):
     lease = channel.lock("nightly", ttl=60)
-    say("held")
-    hear()
+    send("held")
+    receive()
     released = time.monotonic()
     lease.release()
-    say(released)
-    hear()
+    send(released)
+    receive()
 """
 
 
@@ -67,10 +67,10 @@ class RemoteWaiterContract(NetworkContract):
         assert self.threads() == []
 
     def test_a_release_in_another_process_wakes_a_waiter(
-        self, subject: Subject, announcer: Announcer, children: Children, background: Background
+        self, subject: Subject, observer: WaitObserver, children: Children, background: Background
     ) -> None:
         """Within 50 ms and a round trip, by the median of several."""
-        waiter = subject.open(extensions=[announcer])
+        waiter = subject.open(extensions=[observer])
         holder = children(HOLDER, subject)
         lags = []
 
@@ -79,46 +79,48 @@ class RemoteWaiterContract(NetworkContract):
                 return time.monotonic()
 
         for _ in range(TURNS):
-            assert holder.hear() == "held"
+            assert holder.receive() == "held"
             waiting = background(acquire)
-            announcer.await_waiter()
+            observer.await_waiters()
             time.sleep(0.1)  # a stream or subscription is opened
-            holder.tell()
-            released = holder.hear()
+            holder.send()
+            released = holder.receive()
             lags.append(waiting.result(20) - released)
-            holder.tell()
+            holder.send()
         assert statistics.median(lags) < 0.15, lags
         assert holder.end() == 0
 
     def test_all_waiters_of_a_process_share_one_thread(
-        self, subject: Subject, announcer: Announcer, background: Background
+        self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
         """It starts with the first waiter, whatever lock and channel, and ends after the last."""
         assert self.threads() == []
         names = [f"{subject.name} {n}" for n in range(3)]
-        channels = [subject.open(name, extensions=[announcer]) for name in names]
-        held = [channel.lock(f"lock {n}", ttl=60) for channel in channels for n in range(2)]
+        channels = [subject.open(name, extensions=[observer]) for name in names]
+        held = [
+            (channel, channel.lock(f"lock {n}", ttl=60)) for channel in channels for n in range(2)
+        ]
 
-        def work(lease: Lease) -> None:
-            lease.channel.lock(lease.name, ttl=30, wait=30).release()
+        def work(channel: Channel, lease: Lease) -> None:
+            channel.lock(lease.name, ttl=30, wait=30).release()
 
-        waiting = [background(work, lease) for lease in held for _ in range(2)]
-        announcer.await_waiter(len(waiting))
+        waiting = [background(work, *pair) for pair in held for _ in range(2)]
+        observer.await_waiters(len(waiting))
         assert len(self.threads()) == (1 if self.waiter_thread else 0)
-        for lease in held:
+        for _, lease in held:
             lease.release()
         for call in waiting:
             call.result(30)
         self.join()
 
     def test_closing_a_channel_ends_its_waiters_and_the_thread(
-        self, subject: Subject, announcer: Announcer, background: Background
+        self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
         """A waiter gets ChannelClosed."""
-        holder, channel = subject.open(), subject.open(extensions=[announcer])
+        holder, channel = subject.open(), subject.open(extensions=[observer])
         lease = holder.lock("nightly", ttl=60)
         waiting = background(channel.lock, "nightly", ttl=30, wait=None)
-        announcer.await_waiter()
+        observer.await_waiters()
         channel.close()
         with pytest.raises(ChannelClosed):
             waiting.result(10)
@@ -133,12 +135,12 @@ class RemoteWaiterContract(NetworkContract):
             assert self.threads() == []
 
     def test_a_release_wakes_one_of_the_waiters_of_a_process(
-        self, subject: Subject, announcer: Announcer, background: Background
+        self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
         """Each gets its turn, and few requests are in vain."""
         refusals = Refusals()
         holder = subject.open()
-        channel = subject.open(extensions=[announcer, refusals])
+        channel = subject.open(extensions=[observer, refusals])
         lease = holder.lock("nightly", ttl=60)
         order: list[int] = []
 
@@ -147,7 +149,7 @@ class RemoteWaiterContract(NetworkContract):
                 order.append(number)
 
         workers = [background(work, number) for number in range(12)]
-        announcer.await_waiter(12)
+        observer.await_waiters(12)
         time.sleep(0.1)  # the last one is added to the queue
         lease.release()
         for worker in workers:

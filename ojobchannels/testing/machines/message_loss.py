@@ -1,4 +1,4 @@
-"""An extension that loses requests and replies, and knows what the backend answered."""
+"""An extension that loses requests and replies, and records the results of the backend."""
 
 from __future__ import annotations
 
@@ -11,59 +11,59 @@ from ojobchannels.hookspecs import hookimpl
 Loss: TypeAlias = Literal["the request", "the reply"]
 
 
-class Losses:
-    """Stands between a handle and its backend, and lets everything pass until it is told.
+class MessageLoss:
+    """Wraps the lock operations of one handle, and passes everything unless a loss is set.
 
     Attributes:
-        answers: What the backend answered last, by operation, also when the reply was lost.
-        calls: What it was asked last, by operation, with the token and all.
+        results: The last result of the backend by operation, also if the reply was lost.
+        calls: The arguments of the last call by operation.
     """
 
     def __init__(self) -> None:
-        self.answers: dict[str, Any] = {}
+        self.results: dict[str, Any] = {}
         self.calls: dict[str, dict[str, Any]] = {}
         self._armed: dict[str, Loss] = {}
 
     def lose(self, operation: str, what: Loss) -> None:
-        """Loses the next request of that operation, or its reply."""
+        """Lose the next request of that operation, or its reply."""
         self._armed[operation] = what
 
     def forget(self) -> None:
-        """Forgets what was answered."""
-        self.answers.clear()
+        """Clear the results."""
+        self.results.clear()
 
     def heal(self) -> None:
-        """Loses nothing more."""
+        """Pass everything from now on."""
         self._armed.clear()
 
     def _pass(self, operation: str, **arguments: Any) -> Iterator[None]:
         self.calls[operation] = arguments
-        self.answers.pop(operation, None)
+        self.results.pop(operation, None)
         loss = self._armed.pop(operation, None)
         if loss == "the request":
             raise OutcomeUnknown("test", operation, f"{loss} was lost")
-        answer = yield
-        self.answers[operation] = answer
+        result = yield
+        self.results[operation] = result
         if loss == "the reply":
             raise OutcomeUnknown("test", operation, f"{loss} was lost")
-        return answer
+        return result
 
     @hookimpl(wrapper=True)
     def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Iterator[None]:
-        """Passes or loses it."""
+        """Pass or lose a call."""
         return (yield from self._pass("lock", name=name, token=token, ttl=ttl, holder=holder))
 
     @hookimpl(wrapper=True)
     def unlock(self, name: str, token: str) -> Iterator[None]:
-        """Passes or loses it."""
+        """Pass or lose a call."""
         return (yield from self._pass("unlock", name=name, token=token))
 
     @hookimpl(wrapper=True)
     def extend(self, name: str, token: str, ttl: int) -> Iterator[None]:
-        """Passes or loses it."""
+        """Pass or lose a call."""
         return (yield from self._pass("extend", name=name, token=token, ttl=ttl))
 
     @hookimpl(wrapper=True)
     def adopt(self, name: str, token: str, holder: dict[str, Any] | None) -> Iterator[None]:
-        """Passes or loses it."""
+        """Pass or lose a call."""
         return (yield from self._pass("adopt", name=name, token=token, holder=holder))

@@ -1,0 +1,220 @@
+"""The errors of channels and locks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ojobchannels.errors.base import ChannelError
+from ojobchannels.errors.text import describe_holder, quoted, shown
+
+
+class InvalidKey(ChannelError, ValueError):
+    """A key is not a string, integer, float, boolean or map, or contains something not JSON."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(
+            f"invalid key at {path}: {reason}; a key is a string, a 64-bit integer, a finite "
+            "float, a boolean or a map of JSON values"
+        )
+
+
+class InvalidValue(ChannelError, ValueError):
+    """A value is not a JSON document, or is larger than the backend accepts."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"invalid value at {path}: {reason}; store JSON documents only")
+
+
+class InvalidName(ChannelError, ValueError):
+    """The name of a channel or lock is empty, too long or not valid UTF-8 text."""
+
+    def __init__(self, what: str, name: object, reason: str) -> None:
+        self.what = what
+        self.name = name
+        self.reason = reason
+        super().__init__(
+            f"invalid {what} name {quoted(name)}: {reason}; use 1 to 4096 bytes of UTF-8 without "
+            "NUL"
+        )
+
+
+class InvalidOption(ChannelError, ValueError):
+    """An option, argument or URL is not valid for this channel, lock or job."""
+
+    def __init__(self, option: str, reason: str, advice: str) -> None:
+        self.option = option
+        self.reason = reason
+        self.advice = advice
+        super().__init__(f"invalid {option}: {reason}; {advice}")
+
+
+class UnknownChannelType(ChannelError, LookupError):
+    """No installed plugin provides the requested channel type."""
+
+    def __init__(self, type: str, known: tuple[str, ...], distribution: str | None) -> None:
+        self.type = type
+        self.known = known
+        self.distribution = distribution
+        advice = (
+            f"install it with: pip install {distribution}"
+            if distribution
+            else f"known types are {', '.join(known)}"
+        )
+        super().__init__(f"no plugin offers the channel type {shown(type)}; {advice}")
+
+
+class DuplicateChannelType(ChannelError, LookupError):
+    """Two installed distributions provide the same channel type."""
+
+    def __init__(self, type: str, providers: tuple[str, ...]) -> None:
+        self.type = type
+        self.providers = providers
+        super().__init__(
+            f"the channel type {type!r} is provided by {' and by '.join(providers)}; uninstall "
+            "one of them, or disable one with OJOBCHANNELS_DISABLE_PLUGINS"
+        )
+
+
+class PluginFailed(ChannelError, ImportError):
+    """The plugin that provides a channel type could not be loaded."""
+
+    def __init__(self, type: str, distribution: str, reason: str) -> None:
+        self.type = type
+        self.distribution = distribution
+        self.reason = reason
+        super().__init__(
+            f"the plugin {type!r} of {distribution} could not be loaded: {reason}; reinstall or "
+            f"upgrade it with: pip install --upgrade {distribution}"
+        )
+
+
+class NotSupported(ChannelError, NotImplementedError):
+    """The backend or this platform does not support the requested operation."""
+
+    def __init__(self, channel: str, what: str, advice: str) -> None:
+        self.channel = channel
+        self.what = what
+        self.advice = advice
+        super().__init__(f"channel {channel!r} does not support {what}; {advice}")
+
+
+class ChannelUnavailable(ChannelError, ConnectionError):
+    """The storage behind a channel cannot be opened, read or written."""
+
+    def __init__(self, channel: str, reason: str, advice: str) -> None:
+        self.channel = channel
+        self.reason = reason
+        self.advice = advice
+        super().__init__(f"channel {channel!r} is unavailable: {reason}; {advice}")
+
+
+class StorageFull(ChannelUnavailable):
+    """The disk is full, or a quota or size limit is reached; nothing was changed."""
+
+
+class ChannelDamaged(ChannelError, ValueError):
+    """The stored data is not in the format that this package writes; it was left unchanged."""
+
+    def __init__(self, channel: str, path: str, reason: str, advice: str) -> None:
+        self.channel = channel
+        self.path = path
+        self.reason = reason
+        self.advice = advice
+        super().__init__(f"channel {channel!r} cannot read {path}: {reason}; {advice}")
+
+
+class ChannelTimeout(ChannelError, TimeoutError):
+    """The storage could not be accessed in time; nothing was changed."""
+
+    def __init__(self, channel: str, what: str, seconds: float) -> None:
+        self.channel = channel
+        self.what = what
+        self.seconds = seconds
+        super().__init__(
+            f"channel {channel!r} timed out after {seconds:g} s while trying to {what}; look for a "
+            "stopped process that uses the same storage, then try again"
+        )
+
+
+class ChannelClosed(ChannelError, RuntimeError):
+    """The channel was closed before, or while, the operation ran."""
+
+    def __init__(self, channel: str) -> None:
+        self.channel = channel
+        super().__init__(f"channel {channel!r} is closed; open it again with open_channel")
+
+
+class OutcomeUnknown(ChannelError, ConnectionError):
+    """The server's reply was lost: the operation may or may not have happened."""
+
+    def __init__(self, channel: str, operation: str, advice: str) -> None:
+        self.channel = channel
+        self.operation = operation
+        self.advice = advice
+        super().__init__(
+            f"the reply to {operation} on channel {channel!r} was lost, so its outcome is unknown; "
+            f"{advice}"
+        )
+
+
+class StaleFence(ChannelError, PermissionError):
+    """A write was refused because the key was already written with a higher fence."""
+
+    def __init__(self, channel: str, key: object, fence: int, mark: int) -> None:
+        self.channel = channel
+        self.key = key
+        self.fence = fence
+        self.mark = mark
+        super().__init__(
+            f"channel {channel!r} refused to write key {quoted(key)} with fence {fence}: the "
+            f"holder of a later lease (fence {mark}) has already written it; stop working, this "
+            "lease has lost its lock"
+        )
+
+
+class LockBusy(ChannelError, TimeoutError):
+    """Another holder has the lock.
+
+    Attributes:
+        holder: The holder info stored with the lease: host, pid, thread and more.
+        remaining: Seconds until that lease expires, if it is not renewed.
+        waited: Seconds spent waiting for the lock.
+    """
+
+    def __init__(
+        self, channel: str, name: str, holder: dict[str, Any], remaining: float, waited: float
+    ) -> None:
+        self.channel = channel
+        self.name = name
+        self.holder = holder
+        self.remaining = remaining
+        self.waited = waited
+        after = f" after waiting {waited:.3g} s" if waited else ""
+        super().__init__(
+            f"lock {quoted(name)} on channel {channel!r} is held by {describe_holder(holder)}"
+            f"{after}; the lease expires in {remaining:.3g} s unless renewed: try again later, "
+            "pass a longer wait, or force-release the lock with force_unlock if that holder is "
+            "known to be dead"
+        )
+
+    def summary(self) -> str:
+        """Return "held by …" with the holder info, without advice."""
+        return f"held by {describe_holder(self.holder)}"
+
+
+class LockLost(ChannelError, RuntimeError):
+    """A lease ended although its holder did not release it."""
+
+    def __init__(self, channel: str, name: str, fence: int, reason: str) -> None:
+        self.channel = channel
+        self.name = name
+        self.fence = fence
+        self.reason = reason
+        super().__init__(
+            f"lost the lock {quoted(name)} on channel {channel!r} (fence {fence}): {reason}; stop "
+            "the work that it protects, then acquire the lock again"
+        )

@@ -1,0 +1,183 @@
+"""The errors of the job manager and of job files."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from ojobchannels.errors.base import ChannelError
+
+
+class JobError(ChannelError):
+    """Root of the errors of the job manager and of job files."""
+
+
+class UnknownJob(JobError, LookupError):
+    """No job with that name is known."""
+
+    def __init__(self, name: str, known: tuple[str, ...], hint: str | None = None) -> None:
+        self.name = name
+        self.known = known
+        self.hint = hint
+        listed = ", ".join(map(repr, known)) or "none"
+        meant = f"did you mean {hint!r}? " if hint else ""
+        super().__init__(f"unknown job {name!r}; {meant}known jobs: {listed}")
+
+
+class RunNotStarted(JobError, RuntimeError):
+    """The run to end was not started in this context, or has already ended."""
+
+    def __init__(self, what: str, name: str | None) -> None:
+        self.what = what
+        self.name = name
+        of = f" of {name!r}" if name else ""
+        super().__init__(
+            f"{what}: there is no open run{of} here; start a run first, and end it only once"
+        )
+
+
+class JobTimeout(JobError, TimeoutError):
+    """A run took longer than its timeout."""
+
+    def __init__(self, name: str, seconds: float) -> None:
+        self.name = name
+        self.seconds = seconds
+        super().__init__(
+            f"job {name!r} ran longer than its timeout of {seconds:g} s; raise the timeout, or "
+            "split the work"
+        )
+
+
+class CodeFailed(JobError, RuntimeError):
+    """Code of a job in a language other than Python failed.
+
+    Attributes:
+        where: The file, and the line if it is known.
+        reason: The error text of the code, or of the program that runs it.
+        advice: What to do; may be empty.
+    """
+
+    def __init__(self, where: str, reason: str, advice: str = "") -> None:
+        self.where = where
+        self.reason = reason
+        self.advice = advice
+        super().__init__(f"{where}: {reason}" + (f"; {advice}" if advice else ""))
+
+
+class CodeFault(JobError, ValueError):
+    """Code of a job cannot run; raised by a check before any job runs.
+
+    Attributes:
+        reason: What is wrong.
+        line: The line, counted as in `ojobchannels.Code`.
+        column: The column in that line of the code, counted from 1.
+    """
+
+    def __init__(self, reason: str, line: int, column: int = 1) -> None:
+        self.reason = reason
+        self.line = line
+        self.column = column
+        super().__init__(f"line {line}, column {column} of the code: {reason}; fix it there")
+
+
+class FireTimeTaken(JobError, RuntimeError):
+    """The fire time for which a run was to start is already claimed by another run.
+
+    Attributes:
+        fire_time: Milliseconds since 1970.
+    """
+
+    def __init__(self, name: str, fire_time: int) -> None:
+        self.name = name
+        self.fire_time = fire_time
+        when = datetime.fromtimestamp(fire_time / 1000, UTC).isoformat(timespec="milliseconds")
+        super().__init__(
+            f"the run of job {name!r} for {when.replace('+00:00', 'Z')} was already claimed by "
+            "another process; there is nothing to do"
+        )
+
+
+class Diagnostic(NamedTuple):
+    """One fault of a job file.
+
+    Attributes:
+        file: The file, as it was asked for.
+        line: Counted from 1; 0 for a fault of the whole file.
+        column: Counted from 1; 0 for a fault of the whole file.
+        path: Where in the document, such as ``jobs[2].args.timeout``; may be empty.
+        message: What is wrong.
+        hint: What to do about it; may be empty.
+    """
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+    hint: str
+
+    def __str__(self) -> str:
+        position = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        text = "; ".join(part for part in (self.message, self.hint) if part)
+        return ": ".join(part for part in (position, self.path, text) if part)
+
+
+class JobFileError(JobError, ValueError):
+    """A job file, or a file that it includes, is not valid; no job was run."""
+
+    def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
+        self.diagnostics = diagnostics
+        super().__init__("\n".join(map(str, diagnostics)))
+
+
+class InvalidJobArgs(JobError, ValueError):
+    """Arguments of a job are missing, cannot be read, or refer to an unknown name."""
+
+    def __init__(self, where: str, reason: str, advice: str) -> None:
+        self.where = where
+        self.reason = reason
+        self.advice = advice
+        super().__init__(f"{where}: {reason}; {advice}")
+
+
+class LogFileUnavailable(JobError, OSError):
+    """A log file of a job file cannot be written."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(
+            f"cannot write the log file {path!r} ({reason}); make its folder writable, or set "
+            "another folder in ojob.logToFile.logFolder"
+        )
+
+
+class RunsAlready(JobError, RuntimeError):
+    """A job file with ``ojob.unique`` is already running on this host; no job was run.
+
+    Attributes:
+        pid: The process that runs it, which may be this process; None if it is not known yet.
+    """
+
+    def __init__(self, file: str, pid_file: str, pid: int | None) -> None:
+        self.file = file
+        self.pid_file = pid_file
+        self.pid = pid
+        runner, advice = "another process", "wait for it to end, or stop it"
+        if pid == os.getpid():
+            runner = "this process"
+            advice = "call it after that run has ended, or set another `ojob.unique.pidFile`"
+        elif pid:
+            runner, advice = f"process {pid}", f"{advice} with `kill {pid}`"
+        super().__init__(f"{file} is already running: {runner} holds {pid_file!r}; {advice}")
+
+
+class JobMisuse(JobError, RuntimeError):
+    """A job called a function that is not allowed at that point of its work."""
+
+    def __init__(self, job: str, reason: str, advice: str) -> None:
+        self.job = job
+        self.reason = reason
+        self.advice = advice
+        super().__init__(f"job {job!r}: {reason}; {advice}")

@@ -1,0 +1,85 @@
+"""The data of one job at work: its args, its phase, its managed runs, its locks, its error."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from ojobchannels.channels.lease import Lease
+from ojobchannels.manager import JobRun, Launch
+from ojobchannels.ojob.args.layers import CallArgs, Layer, merge
+from ojobchannels.ojob.languages import Level, Phase
+from ojobchannels.ojob.load.job_file import Job
+from ojobchannels.ojob.run.managed_runs import ManagedRuns
+from ojobchannels.ojob.run.session import Session
+
+
+class JobContext(ABC):
+    """One job at work.
+
+    Attributes:
+        session: The run of the job file.
+        job: The job.
+        caller: The name of the job for which it works: its own, or for a job of a bundled pack that
+            of the job that called it.
+        layers: The sources of its args, the lowest precedence first.
+        args: The map of args, once it is rendered.
+        phase: The current step.
+        runs: The managed runs that it has started.
+        leases: The locks that it holds for `typeArgs.lock` and `typeArgs.single`.
+        launch: The launch that started it, if one did.
+        launches: The latest launch of each job that it has launched.
+        error: Why it failed, once it has.
+        result: What its own code returned, or else the final args.
+        fire_time: The time for which a schedule runs it, in milliseconds since 1970.
+        waits_for_lock: Whether it waits, at a fire time, for a lock that is held.
+    """
+
+    def __init__(
+        self, session: Session, job: Job, layers: list[Layer], launch: Launch | None = None
+    ) -> None:
+        self.session = session
+        self.job = job
+        self.caller = job.name
+        self.layers = [Layer(job.args, True), *layers]
+        self.args = CallArgs({})
+        self.phase: Phase = "args"
+        self.runs = ManagedRuns()
+        self.leases: list[Lease] = []
+        self.launch = launch
+        self.launches: dict[str, Launch] = {}
+        self.error: BaseException | None = None
+        self.result: Any = None
+        self.fire_time: int | None = None
+        self.waits_for_lock = False
+
+    @abstractmethod
+    def call(self, name: str, args: Mapping[str, Any]) -> Any:
+        """Run another job now, and return its result.
+
+        A job of a bundled pack works for its caller: the runs that it starts and ends are the
+        caller's. Any other job is a call of its own.
+        """
+
+    @abstractmethod
+    def launch_job(self, name: str, args: Mapping[str, Any]) -> Launch:
+        """Run another job on the pool, and return a handle at once."""
+
+    def render_args(self) -> None:
+        """Make the map of args.
+
+        Raises:
+            InvalidJobArgs: A template cannot be rendered.
+        """
+        self.args = CallArgs(merge([*self.session.file.base, *self.layers], self.job.where))
+
+    def add_run(self, run: JobRun) -> None:
+        """Register a managed run that has just started."""
+        self.runs.add(run)
+        if self.launch is not None:
+            self.launch.run_id = run.run_id
+
+    def log(self, level: Level, text: str) -> None:
+        """Report a line of the job."""
+        self.session.output.log(self.caller, level, text)

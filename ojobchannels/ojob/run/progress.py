@@ -1,0 +1,64 @@
+"""The outcomes of one run of a job file so far, and whether another job may still start."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Final
+
+from ojobchannels.ojob.report.outcomes import Outcome, Status
+from ojobchannels.ojob.run.manager_binding import ManagerBinding
+
+_VERBS: Final = {"failed": "failed", "skipped": "was skipped", "depsfail": "did not run"}
+
+
+class RunProgress:
+    """The outcomes of one run of a job file.
+
+    Attributes:
+        outcomes: The outcomes of the jobs that the todo called or that were launched. A daemon,
+            which never ends, keeps those of its todo only.
+        stopping: Set when no new job may start.
+    """
+
+    def __init__(
+        self, binding: ManagerBinding, daemon: bool, stopping: threading.Event | None = None
+    ) -> None:
+        self.outcomes: list[Outcome] = []
+        self.stopping = stopping or threading.Event()
+        self._binding = binding
+        self._daemon = daemon
+
+    def record(self, outcome: Outcome) -> None:
+        """Keep the outcome of a call."""
+        if not (self._daemon and outcome.launched):
+            self.outcomes.append(outcome)
+
+    def todo_status(self, name: str) -> Status | None:
+        """Return the status of a job that the todo has called: the worst one of several calls."""
+        statuses = [
+            outcome.status
+            for outcome in self.outcomes
+            if outcome.job == name and not outcome.launched
+        ]
+        bad = (status for status in statuses if status != "completed")
+        return next(bad, statuses[0] if statuses else None)
+
+    def blocked_reason(self, deps: Iterable[str] = ()) -> str | None:
+        """Return why a job with these dependencies must not run, or None if it may."""
+        if self._binding.failure is not None:
+            return "the manager could not be opened"
+        statuses = ((name, self.todo_status(name)) for name in deps)
+        return next(
+            (
+                dependency_reason(name, status)
+                for name, status in statuses
+                if status is not None and status != "completed"
+            ),
+            None,
+        )
+
+
+def dependency_reason(dependency: str, status: str) -> str:
+    """Return why a job does not run after a dependency that did not complete."""
+    return f"dependency {dependency!r} {_VERBS[status]}"
