@@ -37,7 +37,7 @@ class Locations(NamedTuple):
     def lock_channel(self) -> Channel:
         """Open only the channel of locks."""
         from ojobchannels.channels.opening import open_channel
-        from ojobchannels.manager.manager import LOCKS
+        from ojobchannels.manager.channels import LOCKS
 
         return open_channel(LOCKS, _existing("locks", self.locks))
 
@@ -103,38 +103,39 @@ def find_locations(
     return found._replace(locks=locks or found.locks or set_locks or None)
 
 
-def find_run_locations(
-    file: str,
-    args: Mapping[str, Any],
-    jobs: str | None,
-    locks: str | None,
-    environment: Mapping[str, str],
-) -> Locations:
-    """Return the channels that replace those of the job file; None to use those of the file.
-
-    The environment only applies if the file configures no channels.
-    """
+def checked_locations(jobs: str | None, locks: str | None) -> Locations:
+    """Return the channels that replace those of a job file; None to use those of the file."""
     locations = Locations(jobs, locks or jobs)
-    by_environment = _from_urls(environment.get("OJOB_JOBS"), environment.get("OJOB_LOCKS"))
-    if not jobs and by_environment and not _from_file(file, args):
-        locations = by_environment._replace(locks=locks or by_environment.locks)
     for config in locations:
         if config:
             _described(config)
     return locations
 
 
+def locations_of_environment(
+    locks: str | None, environment: Mapping[str, str]
+) -> Callable[[], Locations] | None:
+    """Return a function that returns the channels for a job file that configures none.
+
+    None if the environment names no channels. They are not checked before they are needed.
+    """
+    jobs = environment.get("OJOB_JOBS")
+    if not jobs:
+        return None
+    return lambda: checked_locations(jobs, locks or environment.get("OJOB_LOCKS"))
+
+
 def _from_urls(jobs: str | None, locks: str | None) -> Locations | None:
     return Locations(jobs, locks or jobs) if jobs else None
 
 
-def _from_file(file: str | None, args: Mapping[str, Any] | None = None) -> Locations | None:
+def _from_file(file: str | None) -> Locations | None:
     """Return the channels that a job file configures, or None if it configures none."""
     if not file:
         return None
     from ojobchannels.ojob import manager_config
 
-    config = manager_config(file, args)
+    config = manager_config(file)
     if config is None or config == (None, None):
         return None
     return Locations(

@@ -1,4 +1,4 @@
-"""The job manager: one job never runs twice at once, and every run leaves a record."""
+"""The job manager: each job runs at most once at a time, and every run is recorded."""
 
 from __future__ import annotations
 

@@ -1,25 +1,19 @@
-"""Which run the code at hand works for."""
+"""The run for which the calling code works."""
 
 from __future__ import annotations
 
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from ojobchannels.manager.run import JobRun
-
-CURRENT: Final[ContextVar[JobRun | None]] = ContextVar("current_run", default=None)
+from ojobchannels.manager.run import CURRENT, JobRun
 
 
 def current_run() -> JobRun | None:
-    """Returns the run that this code works for, or None.
+    """Return the run for which the calling code works, or None.
 
-    It is the one whose ``with`` block or job function the code is in; in a job of a job file, the
-    one that it started last and that has not ended.
+    It is the run of the innermost ``with`` block or job function around the code; in a job of a
+    job file, the run that the job started last and that has not ended.
     """
     return CURRENT.get()
 
 
 def make_current(run: JobRun | None) -> None:
-    """Has `current_run` answer `run` from now on, where no ``with`` stands around the code."""
+    """Make `current_run` return `run` from now on, for code without a ``with`` block."""
     CURRENT.set(run)

@@ -1,135 +1,145 @@
-"""Fire times of schedules: each is taken once, by one of all who share the manager's channels.
+"""Fire times of schedules: each is claimed once, by one of the processes that share the channels.
 
-One document for each job remembers which were taken lately and by which run, so nothing has to be
-swept: what falls out of it moves a floor below which all count as taken. Times are milliseconds.
+One document for each job has the latest claims and the runs that made them. Older claims move its
+floor, below which all fire times count as claimed, so nothing has to be cleaned up. Times are
+milliseconds since 1970.
 
-A run that does not come about has no lock to tell of it if its process dies. So its record is owed
-in that document, from the moment in which the time is taken, until it stands among the others.
+A run that is skipped has no lock that leads to its record if its process dies. The document
+therefore keeps the record as pending, from the claim until the record is in the jobs channel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.errors import ChannelError, FireTimeTaken, OutcomeUnknown
 from ojobchannels.manager import records
 from ojobchannels.manager.records import Record
 
-if TYPE_CHECKING:
-    from ojobchannels.manager.manager import JobManager
-
 _REMEMBERED: Final = 64
-_Taken: TypeAlias = Mapping[str, Any]
+_Claims: TypeAlias = Mapping[str, Any]
+
+
+class Channels(Protocol):
+    """The channels that claims need; a job manager has them."""
+
+    @property
+    def jobs(self) -> Channel:
+        """The channel of run records."""
+
+    @property
+    def state(self) -> Channel:
+        """The channel of claims."""
 
 
 def claim(
-    state: Channel, name: str, fire_time: int, run_id: str, owed: Mapping[str, Any] | None = None
+    state: Channel, name: str, fire_time: int, run_id: str, pending: Mapping[str, Any] | None = None
 ) -> None:
-    """Takes a fire time of a job for a run; what it owes is kept with that.
+    """Claim a fire time of a job for a run, and keep its `pending` record with the claim.
 
     Raises:
-        FireTimeTaken: It was taken before.
+        FireTimeTaken: Another run has claimed it.
     """
 
-    def taking(present: _Taken) -> _Taken:
+    def add(present: _Claims) -> _Claims:
         owner = _owner(present, fire_time)
         if owner == run_id:
             return present
         if owner is not None:
             raise FireTimeTaken(name, fire_time)
         taken = sorted([*present["taken"], [fire_time, run_id]])
-        fallen, kept = taken[:-_REMEMBERED], taken[-_REMEMBERED:]
-        floor = max([present["floor"], *(at for at, _ in fallen)])
-        owing = {} if owed is None else {"owed": [*present.get("owed", ()), owed]}
-        return {**present, "floor": floor, "taken": kept, **owing}
+        dropped, kept = taken[:-_REMEMBERED], taken[-_REMEMBERED:]
+        floor = max([present["floor"], *(at for at, _ in dropped)])
+        owed = {} if pending is None else {"owed": [*present.get("owed", ()), pending]}
+        return {**present, "floor": floor, "taken": kept, **owed}
 
-    _change(state, name, fire_time - 1, taking)
+    _change(state, name, fire_time - 1, add)
 
 
-def record_not_run(manager: JobManager, record: Record, fire_time: int, start: int) -> Record:
-    """Takes a fire time for a run that does not come about, and writes its record.
+def record_not_run(channels: Channels, record: Record, fire_time: int, start: int) -> Record:
+    """Claim a fire time for a run that does not start, and write its record.
 
     Raises:
-        FireTimeTaken: It was taken before; nothing is written.
+        FireTimeTaken: Another run has claimed it; nothing is written.
     """
-    owed = {"record": record | records.due(fire_time), "start": start}
-    claim(manager.state, record["name"], fire_time, record["runId"], owed)
-    return _write(manager, owed)
+    pending = {"record": record | records.due(fire_time), "start": start}
+    claim(channels.state, record["name"], fire_time, record["runId"], pending)
+    return _write(channels, pending)
 
 
 def release(state: Channel, name: str, fire_time: int, run_id: str) -> None:
-    """Gives back a fire time that a run has, or may have, taken and that no record tells of."""
+    """Withdraw the claim of a run, if it was made; the run has no record."""
 
-    def giving(present: _Taken) -> _Taken:
-        kept = [one for one in present["taken"] if one != [fire_time, run_id]]
+    def remove(present: _Claims) -> _Claims:
+        kept = [claim for claim in present["taken"] if claim != [fire_time, run_id]]
         return present if kept == present["taken"] else {**present, "taken": kept}
 
     with suppress(ChannelError):
-        _change(state, name, fire_time - 1, giving)
+        _change(state, name, fire_time - 1, remove)
 
 
-def is_unclaimed(manager: JobManager, name: str, fire_time: int) -> bool:
-    """Tells whether a fire time of a job is still to be taken; writes the records that are owed."""
-    present = manager.state.get(_key(name))
+def is_unclaimed(channels: Channels, name: str, fire_time: int) -> bool:
+    """Return whether no run has claimed a fire time of a job; write pending records first."""
+    present = channels.state.get(_key(name))
     if present is None:
         return True
-    for owed in present.get("owed", ()):
-        _write(manager, owed)
+    for pending in present.get("owed", ()):
+        _write(channels, pending)
     return _owner(present, fire_time) is None
 
 
 def last_claimed(state: Channel, name: str, now: int, *, back: bool) -> int:
-    """Returns the last fire time of a job that was taken; a job that is new here begins now.
+    """Return the latest claimed fire time of a job; for a new job, remember and return `now`.
 
     Args:
-        state: The channel.
+        state: The channel of claims.
         name: The job.
-        now: The present time.
-        back: Whether to go back to where none before was left out.
+        now: The present time, in milliseconds since 1970.
+        back: Whether to return the time up to which all fire times are claimed instead.
     """
     present = _change(state, name, now, lambda present: present)
     taken = [] if back else [at for at, _ in present["taken"]]
     return int(max([present["floor"], *taken]))
 
 
-def add_missing(manager: JobManager, name: str, holder: Mapping[str, Any]) -> Record | None:
-    """Writes the record of a run that died between taking the lock for a fire time and its record.
+def add_missing(channels: Channels, name: str, holder: Mapping[str, Any]) -> Record | None:
+    """Write the record of a run that died after it acquired the lock but before it wrote one.
 
     Returns:
-        The record, of a running run; None if another run has taken the fire time.
+        The record, with status running; None if another run has claimed the fire time.
     """
     run_id, fire_time, fence = str(holder["run"]), int(holder["fireTime"]), int(holder["fence"])
     try:
-        claim(manager.state, name, fire_time, run_id)
+        claim(channels.state, name, fire_time, run_id)
     except FireTimeTaken:
         return None
     known = {key: holder[key] for key in ("host", "pid") if key in holder}
     begun = {**records.begun(name, run_id, "running", {}), **known, **records.due(fire_time)}
-    return records.add(manager.jobs, begun | {"fence": fence}, records.start_of(fence))
+    return records.add(channels.jobs, begun | {"fence": fence}, records.start_of(fence))
 
 
-def _write(manager: JobManager, owed: Mapping[str, Any]) -> Record:
-    """Writes a record that is owed, unless somebody else has, and notes that it is paid."""
-    record: Record = owed["record"]
+def _write(channels: Channels, pending: Mapping[str, Any]) -> Record:
+    """Write a pending record, unless another process has, and remove it from the pending ones."""
+    record: Record = pending["record"]
 
-    def paying(present: _Taken) -> _Taken:
+    def remove(present: _Claims) -> _Claims:
         if "owed" not in present:
             return present
-        rest = [one for one in present.get("owed", ()) if one["record"]["runId"] != record["runId"]]
+        rest = [other for other in present["owed"] if other["record"]["runId"] != record["runId"]]
         kept = {key: value for key, value in present.items() if key != "owed"}
         return kept | {"owed": rest} if rest else kept
 
-    written = records.add(manager.jobs, record, owed["start"])
-    with suppress(ChannelError):  # whoever comes next finds it written
-        _change(manager.state, record["name"], record["fireTime"] - 1, paying)
+    written = records.add(channels.jobs, record, pending["start"])
+    with suppress(ChannelError):  # the next process finds the record written
+        _change(channels.state, record["name"], record["fireTime"] - 1, remove)
     return written
 
 
 def _change(
-    state: Channel, name: str, floor: int, change: Callable[[_Taken], _Taken]
+    state: Channel, name: str, floor: int, change: Callable[[_Claims], _Claims]
 ) -> Mapping[str, Any]:
     key = _key(name)
     while True:
@@ -142,11 +152,11 @@ def _change(
             if changed is present or state.get_set(present, key, changed) is not None:
                 return changed
         except OutcomeUnknown:
-            continue  # looking again tells
+            continue  # reading again shows whether it was stored
 
 
-def _owner(present: _Taken, fire_time: int) -> str | None:
-    """Who took a fire time; an empty name if that is forgotten, None if nobody did."""
+def _owner(present: _Claims, fire_time: int) -> str | None:
+    """Return the run that claimed a fire time: "" if it is forgotten, None if there is none."""
     if fire_time <= present["floor"]:
         return ""
     return next((run_id for at, run_id in present["taken"] if at == fire_time), None)

@@ -1,4 +1,4 @@
-"""What ran: questions about the records in the jobs channel, and their cleaning up."""
+"""Queries on the run records, and their removal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BATCH = 500
 
 
 class Pruned(NamedTuple):
-    """What `JobManager.prune` did: records removed, and runs now told as abandoned."""
+    """The result of `JobManager.prune`: the numbers of removed and of newly abandoned runs."""
 
     removed: int
     abandoned: int
@@ -31,13 +31,13 @@ def runs(
     since: datetime | float | None,
     limit: int | None,
 ) -> list[Record]:
-    """Returns records, latest start first; a run whose lease is over is told as abandoned."""
+    """Return records, latest first; running ones whose lease expired are shown as abandoned."""
     earliest = _ms(since)
     if status == "running":
-        on = (one for one in running(jobs, locks) if name in (None, one["name"]))
-        return [one for one in on if one["startTime"] >= earliest][:limit]
+        found = (record for record in running(jobs, locks) if name in (None, record["name"]))
+        return [record for record in found if record["startTime"] >= earliest][:limit]
     latest: list[tuple[int, int, Record]] = []
-    for number, record in enumerate(_told(jobs, locks, name, status)):
+    for number, record in enumerate(_found(jobs, locks, name, status)):
         full = limit is not None and len(latest) >= limit
         if full and (not latest or _ended_before(record, latest[0][0])):
             break
@@ -49,9 +49,10 @@ def runs(
 
 
 def running(jobs: Channel, locks: Channel) -> list[Record]:
-    """Returns the records of the runs that are on, latest start first.
+    """Return the records of the running runs, latest first.
 
-    Such a run holds its lock, so the locks lead to these records, however many there are in all.
+    A running run holds its lock. The records are found through the locks, so the number of all
+    records does not matter.
     """
     found = []
     for held in locks.locks():
@@ -62,10 +63,10 @@ def running(jobs: Channel, locks: Channel) -> list[Record]:
 
 
 def report(jobs: Channel, locks: Channel) -> list[dict[str, Any]]:
-    """Sums up the records by job, in the order of their names."""
+    """Return statistics for each job, sorted by name."""
     rows: dict[str, dict[str, Any]] = {}
     durations: dict[str, list[int]] = {}
-    for record in _told(jobs, locks, None, None):
+    for record in _found(jobs, locks, None, None):
         name = record["name"]
         row = rows.setdefault(
             name,
@@ -77,13 +78,13 @@ def report(jobs: Channel, locks: Channel) -> list[dict[str, Any]]:
             row |= {"lastStart": record["startTime"], "lastStatus": record["status"]}
         if record["status"] in ("completed", "failed"):
             durations.setdefault(name, []).append(record["duration"])
-    for name, taken in durations.items():
-        rows[name]["averageDuration"] = round(sum(taken) / len(taken))
+    for name, values in durations.items():
+        rows[name]["averageDuration"] = round(sum(values) / len(values))
     return [rows[name] for name in sorted(rows)]
 
 
 def prune(jobs: Channel, locks: Channel, older_than: float) -> Pruned:
-    """Removes what ended more than `older_than` seconds ago, and marks abandoned runs."""
+    """Remove runs that ended more than `older_than` seconds ago, and mark abandoned ones."""
     cutoff = now_ms() - round(older_than * 1000)
     abandoned = 0
     old: list[dict[str, Any]] = []
@@ -98,29 +99,29 @@ def prune(jobs: Channel, locks: Channel, older_than: float) -> Pruned:
     return Pruned(_remove(jobs, old), abandoned)
 
 
-class _Held:
-    """Asks for each lock once."""
+class _Locks:
+    """Reads each lock at most once."""
 
     def __init__(self, locks: Channel) -> None:
         self._locks = locks
-        self._seen: dict[str, LockInfo | None] = {}
+        self._known: dict[str, LockInfo | None] = {}
 
-    def by(self, name: str) -> LockInfo | None:
-        if name not in self._seen:
-            self._seen[name] = self._locks.lock_info(name)
-        return self._seen[name]
+    def info(self, name: str) -> LockInfo | None:
+        if name not in self._known:
+            self._known[name] = self._locks.lock_info(name)
+        return self._known[name]
 
 
-def _told(jobs: Channel, locks: Channel, name: str | None, status: str | None) -> Iterator[Record]:
+def _found(jobs: Channel, locks: Channel, name: str | None, status: str | None) -> Iterator[Record]:
     match: dict[str, Any] = {} if name is None else {"name": name}
-    if status not in (None, "abandoned"):  # as that may be told what stands there as running
+    if status not in (None, "abandoned"):  # a record of an abandoned run may say running
         match["status"] = status
-    held = _Held(locks)
+    held = _Locks(locks)
     for _key, record in jobs.items(match=match or None, newest_first=True):  # noqa: PERF102  as above
         if not records.is_record(record):
             continue
-        if record["status"] == "running" and not records.is_live(record, held.by(record["name"])):
-            record = jobs.get(records.key_of(record))  # it may have ended between the two readings
+        if record["status"] == "running" and not records.is_live(record, held.info(record["name"])):
+            record = jobs.get(records.key_of(record))  # it may have ended between the two reads
             if not records.is_record(record):
                 continue
             if record["status"] == "running":
@@ -130,7 +131,7 @@ def _told(jobs: Channel, locks: Channel, name: str | None, status: str | None) -
 
 
 def _ended_before(record: Record, start: int) -> bool:
-    """Tells whether a run ended, and so all that changed before it began, before `start`."""
+    """Return whether a run, and so every record changed before it, ended before `start`."""
     return record["status"] in ("completed", "failed") and record.get("endTime", start) < start
 
 

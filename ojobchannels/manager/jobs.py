@@ -1,4 +1,4 @@
-"""Jobs that a manager knows: functions that run under their lock, with retries and notices."""
+"""Managed jobs: functions that run under their lock, with retries and failure notices."""
 
 from __future__ import annotations
 
@@ -6,35 +6,60 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar
+from threading import Event
+from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from ojobchannels.documents import json_or_repr
 from ojobchannels.errors import ChannelError, InvalidOption, LockBusy
 from ojobchannels.manager.launcher import DidNotRun, Launch
 from ojobchannels.manager.records import Record
-from ojobchannels.manager.run import JobRun, OnTimeout, check_on_timeout
-
-if TYPE_CHECKING:
-    from ojobchannels.manager.manager import JobManager
+from ojobchannels.manager.run import JobRun
+from ojobchannels.manager.run_options import OnTimeout, check_on_timeout
 
 _Arguments = ParamSpec("_Arguments")
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 IfRunning: TypeAlias = Literal["skip", "wait", "fail"]
 Notice: TypeAlias = Callable[[Record], object] | str
-"""Called with the record of a failed run; or a job to launch with the record as ``run``."""
+"""A callable that takes the record of a failed run, or a job to launch with it as ``run``."""
 
 _log = logging.getLogger("ojobchannels.jobs")
 
 
-class Job(Generic[_Arguments, _Answer]):
-    """A function as a managed job; `JobManager.job` makes it. Calling it runs it under its lock."""
+class Manager(Protocol):
+    """The manager of a job."""
+
+    @property
+    def closing(self) -> Event:
+        """Set when the manager closes."""
+
+    def run(
+        self,
+        name: str,
+        *,
+        timeout: float,
+        args: Mapping[str, Any] | None,
+        wait: float | None,
+        on_timeout: OnTimeout,
+        extra: Mapping[str, Any] | None,
+    ) -> JobRun:
+        """Return a new run."""
+
+    def notify(self, notice: Notice | None, record: Record) -> None:
+        """Report a failed run."""
+
+    def launch(self, name: str, args: Mapping[str, Any] | None = None) -> Launch:
+        """Run a job on the threads of the manager."""
+
+
+class Job(Generic[_Arguments, _Result]):
+    """A function as a managed job, made by `JobManager.job`; a call runs it under its lock."""
 
     def __init__(
         self,
-        manager: JobManager,
+        manager: Manager,
         name: str,
-        function: Callable[_Arguments, _Answer],
+        function: Callable[_Arguments, _Result],
         timeout: float,
         if_running: IfRunning,
         wait: float | None,
@@ -57,26 +82,26 @@ class Job(Generic[_Arguments, _Answer]):
         self._on_timeout = check_on_timeout(on_timeout)
         functools.update_wrapper(self, function)
 
-    def __call__(self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Answer | None:
-        """Runs the job, as often as its retries allow, and returns what the function returns.
+    def __call__(self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result | None:
+        """Run the job, with its retries, and return the result of the function.
 
-        Returns None, with a record that says so, if the job runs elsewhere and `if_running` is
-        ``skip``.
+        If the job is running elsewhere and `if_running` is ``skip``, the run is recorded as skipped
+        and the result is None.
         """
         try:
             return self._run(None, args, kwargs)
         except DidNotRun:
             return None
 
-    def launched(self, launch: Launch, args: Mapping[str, Any]) -> _Answer:
-        """Runs the job for a launch, with the launch's arguments."""
+    def launched(self, launch: Launch, args: Mapping[str, Any]) -> _Result:
+        """Run the job for a launch, with its arguments."""
         return self._run(launch, (), dict(args))
 
-    def _run(self, launch: Launch | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Answer:
-        told = _told(self._function, args, kwargs)
+    def _run(self, launch: Launch | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Result:
+        recorded = _bound(self._function, args, kwargs)
         attempt = 1
         while True:
-            run = self._new_run(told, attempt)
+            run = self._new_run(recorded, attempt)
             try:
                 with run:
                     if launch is not None:
@@ -84,7 +109,7 @@ class Job(Generic[_Arguments, _Answer]):
                     return self._function(*args, **kwargs)
             except Exception as error:
                 if run.status == "skipped" and isinstance(error, LockBusy):
-                    self._tell_skipped(error)
+                    self._skip(error)
                     raise
                 if not self._may_try_again(run, attempt):
                     self._notify(run)
@@ -94,27 +119,27 @@ class Job(Generic[_Arguments, _Answer]):
                 raise
             attempt += 1
 
-    def _new_run(self, told: dict[str, Any], attempt: int) -> JobRun:
+    def _new_run(self, args: dict[str, Any], attempt: int) -> JobRun:
         return self.manager.run(
             self.name,
             timeout=self._timeout,
-            args=told,
+            args=args,
             wait=self._wait,
             on_timeout=self._on_timeout,
             extra={"attempt": attempt} if self._retries else None,
         )
 
-    def _tell_skipped(self, busy: Exception) -> None:
+    def _skip(self, busy: Exception) -> None:
         if self._if_running == "skip":
             _log.info("job %r was skipped: %s", self.name, busy)
             raise DidNotRun("skipped", str(busy)) from busy
 
     def _may_try_again(self, run: JobRun, attempt: int) -> bool:
-        """Waits for the next attempt, if there is to be one: a lost run is another's by now."""
+        """Wait for the next attempt and return True, unless there is none; a lost run has none."""
         if attempt > self._retries or run.status in ("completed", "lost"):
             return False
         pause = self._backoff * 2 ** (attempt - 1)
-        _log.warning("job %r failed; attempt %d follows in %g s", self.name, attempt + 1, pause)
+        _log.warning("job %r failed; attempt %d starts in %g s", self.name, attempt + 1, pause)
         return not self.manager.closing.wait(pause)
 
     def _notify(self, run: JobRun) -> None:
@@ -122,19 +147,19 @@ class Job(Generic[_Arguments, _Answer]):
             self.manager.notify(self.on_failure, run.record)
 
 
-def _told(
+def _bound(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> dict[str, Any]:
-    """Returns the arguments as a document for the record; what is not JSON is told by its repr."""
+    """Return the arguments as a document for the record, with the `repr` of what is not JSON."""
     bound = inspect.signature(function).bind(*args, **kwargs).arguments
     return {name: json_or_repr(value) for name, value in bound.items()}
 
 
 def check_notices(name: str, known: Mapping[str, Job[..., Any]], default: Notice | None) -> None:
-    """Refuses jobs that would give notice of their failures to each other, round and round.
+    """Check that jobs do not notify each other in a circle.
 
     Raises:
-        InvalidOption: The notice of the job of that name leads back to it.
+        InvalidOption: The notices of the job `name` lead back to it.
     """
     path = [name]
     while (job := known.get(path[-1])) is not None:
@@ -143,18 +168,18 @@ def check_notices(name: str, known: Mapping[str, Job[..., Any]], default: Notice
             return
         if notice == name:
             circle = ", ".join(map(repr, path))
-            reason = f"{circle} would give notice of their failures to each other for ever"
-            raise InvalidOption("on_failure", reason, "let one of them name a callable")
+            reason = f"{circle} would notify each other of their failures endlessly"
+            raise InvalidOption("on_failure", reason, "use a callable for one of them")
         path.append(notice)
 
 
-def notify(manager: JobManager, notice: Notice, record: Record) -> None:
-    """Gives notice of a failed run; trouble with that is logged and goes no further."""
+def notify(manager: Manager, notice: Notice, record: Record) -> None:
+    """Report a failed run; errors of the notice are logged and not raised."""
     try:
         if isinstance(notice, str):
             manager.launch(notice, {"run": record})
         else:
             notice(record)
-    except Exception as error:  # noqa: BLE001  a notice must not hide the failure that it tells of
+    except Exception as error:  # noqa: BLE001  a notice must not hide the failure that it reports
         level = logging.WARNING if isinstance(error, ChannelError) else logging.ERROR
-        _log.log(level, "notice of the failed job %r failed", record["name"], exc_info=True)
+        _log.log(level, "failure notice of job %r failed", record["name"], exc_info=True)

@@ -1,4 +1,4 @@
-"""Launched work: a pool of threads, and the handle that a launch answers with."""
+"""Launched jobs: their handles, and the thread pool that runs them."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from ojobchannels.manager.pool import Pool, release_slot
 LaunchState = Literal["waiting", "running", "completed", "failed", "skipped", "depsfail"]
 
 SIGNAL_POLL_SECONDS: Final = 0.25
-"""Seconds that the main thread waits at a time.
+"""Longest wait of the main thread in one call.
 
-A signal that comes between the last check of the interpreter and the beginning of a wait is
-handled only after the wait.
+A signal that arrives between the interpreter's last check and the start of a wait is handled only
+after that wait.
 """
 
 
 class Launch:
-    """One launched job, to watch or to wait for.
+    """The handle of a launched job.
 
     Attributes:
-        launch_id: A fresh identifier of this launch.
+        launch_id: A unique identifier of this launch.
         name: The job.
         state: ``waiting`` until it starts, ``running``, then ``completed``, ``failed``, ``skipped``
-            (its lock was held elsewhere) or ``depsfail`` (something that it waits for failed).
+            (its lock was held elsewhere) or ``depsfail`` (a launch that it depends on failed).
         run_id: The identifier of its managed run, once that has started.
     """
 
@@ -44,11 +44,11 @@ class Launch:
         self._lock = threading.Lock()
 
     def done(self) -> bool:
-        """Tells whether it is over, well or not."""
+        """Return whether the launch has ended."""
         return self._future.done()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Waits until it is over, or for `timeout` seconds; tells whether it is over."""
+        """Wait for its end, for at most `timeout` seconds, and return whether it has ended."""
         try:
             self._await(timeout)
         except TimeoutError:
@@ -56,21 +56,21 @@ class Launch:
         return True
 
     def result(self, timeout: float | None = None) -> Any:
-        """Waits, and returns what the job returned (None for one that did not run).
+        """Wait for its end, and return the result of the job (None if it did not run).
 
         Raises:
-            TimeoutError: It is not over after `timeout` seconds.
-            BaseException: What the job raised.
+            TimeoutError: It has not ended after `timeout` seconds.
+            BaseException: The exception of the job.
         """
         self._await(timeout)
         return self._future.result()
 
     def error(self) -> BaseException | None:
-        """Returns what the job raised, or None; waits until it is over."""
+        """Wait for its end, and return the exception of the job, or None."""
         return self._await(None)
 
     def begin(self) -> bool:
-        """Tells whether it is to run, or was settled before; the launcher asks this once."""
+        """Mark it as running and return True, or return False if it has ended; called once."""
         with self._lock:
             if not self._settled:
                 self.state = "running"
@@ -79,7 +79,7 @@ class Launch:
     def finish(
         self, state: LaunchState, result: Any = None, error: BaseException | None = None
     ) -> None:
-        """Settles the launch; the first one to do so counts."""
+        """End the launch; only the first call has an effect."""
         with self._lock:
             if self._settled:
                 return
@@ -90,7 +90,7 @@ class Launch:
             self._future.set_exception(error)
 
     def then(self, call: Callable[[], None]) -> None:
-        """Has `call` called when this is over, at once if it is."""
+        """Call `call` when the launch ends, or at once if it has ended."""
         self._future.add_done_callback(lambda _: call())
 
     def _await(self, timeout: float | None) -> BaseException | None:
@@ -104,7 +104,7 @@ class Launch:
 
 
 class DidNotRun(JobError):
-    """Raised by launched work that did not run; settles its launch without an error."""
+    """Raised by a launched job that did not run; ends its launch without an error."""
 
     def __init__(self, state: Literal["skipped", "depsfail"], reason: str) -> None:
         self.state = state
@@ -113,15 +113,15 @@ class DidNotRun(JobError):
 
 
 class Launcher:
-    """Runs launched work on a bounded pool of threads, in the order of launching.
+    """Runs launched jobs on a bounded pool of threads, in the order of launching.
 
-    Work takes no place of the pool while it waits for other launches, be it before it begins, or by
-    a launch's `wait`, `result` or `error`.
+    A job takes no slot of the pool while it waits for other launches, either before its start or in
+    `Launch.wait`, `Launch.result` or `Launch.error`.
     """
 
     def __init__(self, threads: int = 4) -> None:
         if threads < 1:
-            raise InvalidOption("threads", f"{threads} is too few", "give 1 at least")
+            raise InvalidOption("threads", f"{threads} is too few", "give at least 1")
         self._pool = Pool(threads)
         self._lock = threading.Lock()
         self._open: set[Launch] = set()
@@ -134,10 +134,10 @@ class Launcher:
         after: Iterable[Launch] = (),
         otherwise: Callable[[Launch, Launch], None] = lambda _, __: None,
     ) -> Launch:
-        """Has `work(launch)` run on the pool when all of `after` have completed.
+        """Run `work(launch)` on the pool when all launches in `after` have completed.
 
-        If one of them did not complete, `otherwise(launch, that one)` is called, and then the
-        launch is settled with state ``depsfail``: who waits for it finds that done.
+        If one of them did not complete, call `otherwise(launch, that launch)` and then end this
+        launch with state ``depsfail``, in this order.
 
         Raises:
             JobMisuse: The launcher is closed.
@@ -145,7 +145,7 @@ class Launcher:
         launch = Launch(name)
         with self._lock:
             if self._closed:
-                raise JobMisuse(name, "it was launched too late", "launch before the close")
+                raise JobMisuse(name, "the launcher is closed", "launch it before the close")
             self._open.add(launch)
         launch.then(lambda: self._forget(launch))
 
@@ -164,7 +164,7 @@ class Launcher:
         return launch
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Waits until nothing that was launched is open any more; tells whether that is so."""
+        """Wait until all launches have ended, and return whether they have."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             with self._lock:
@@ -176,7 +176,7 @@ class Launcher:
                 return False
 
     def close(self) -> None:
-        """Waits for what runs and what waits, then ends the threads."""
+        """Wait for all launches, then end the threads."""
         while not self._closed:
             self.wait()
             with self._lock:
@@ -190,7 +190,7 @@ class Launcher:
             result = work(launch)
         except DidNotRun as reason:
             launch.finish(reason.state)
-        except BaseException as error:  # noqa: BLE001  it belongs to the launch
+        except BaseException as error:  # noqa: BLE001  it is the result of the launch
             launch.finish("failed", error=error)
         else:
             launch.finish("completed", result)
@@ -201,12 +201,12 @@ class Launcher:
 
 
 class _Completion:
-    """Calls back once when all launches are over, with one that did not complete, if any."""
+    """Calls `call` once when all launches have ended, with one that did not complete, if any."""
 
     def __init__(self, launches: list[Launch], call: Callable[[Launch | None], None]) -> None:
         self._launches = launches
         self._call = call
-        self._missing = len(launches)
+        self._pending = len(launches)
         self._lock = threading.Lock()
 
     def begin(self) -> None:
@@ -217,7 +217,9 @@ class _Completion:
 
     def _count(self) -> None:
         with self._lock:
-            self._missing -= 1
-            last = self._missing == 0
+            self._pending -= 1
+            last = self._pending == 0
         if last:
-            self._call(next((one for one in self._launches if one.state != "completed"), None))
+            self._call(
+                next((launch for launch in self._launches if launch.state != "completed"), None)
+            )

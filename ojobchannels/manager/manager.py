@@ -1,58 +1,52 @@
-"""JobManager: the channels of the manager, and everything that is done through it."""
+"""JobManager: runs, managed jobs, launches, and queries on the records."""
 
 from __future__ import annotations
 
-import difflib
 import logging
 import threading
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 from ojobchannels.channels.arguments import Duration, milliseconds
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.keepalive import KEEP_ALIVE
-from ojobchannels.channels.opening import open_channel
-from ojobchannels.documents import check_name, check_value
+from ojobchannels.documents import check_name
 from ojobchannels.errors import ChannelError, InvalidOption, RunNotStarted, UnknownJob
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import fire_times, history, records
+from ojobchannels.manager.channels import ChannelConfig, ManagerChannels
 from ojobchannels.manager.history import Pruned
 from ojobchannels.manager.jobs import IfRunning, Job, Notice, check_notices, notify
 from ojobchannels.manager.launcher import Launch, Launcher
 from ojobchannels.manager.records import STATUSES, Record
-from ojobchannels.manager.run import JobRun, OnTimeout, check_on_timeout
+from ojobchannels.manager.run import JobRun
+from ojobchannels.manager.run_options import OnTimeout, RunOptions
+from ojobchannels.suggestions import closest
 
 _Arguments = ParamSpec("_Arguments")
-_Answer = TypeVar("_Answer")
-
-ChannelConfig: TypeAlias = Mapping[str, Any] | str | Channel | None
-"""``{"type": …, "args": {…}}``, a URL, or an open channel; ``simple`` for None."""
+_Result = TypeVar("_Result")
 
 _log = logging.getLogger("ojobchannels.jobs")
 
-JOBS = "oJobManager-jobs"
-LOCKS = "oJobManager-locks"
-STATE = "oJobManager-state"
-
 
 class JobManager:
-    """Runs jobs so that none runs twice at once, and keeps a record of every run.
+    """Runs each job at most once at a time, and keeps a record of every run.
 
     Args:
-        jobs: Where the run records are kept.
-        locks: Where the locks are held. Both must be shared by all who run the jobs.
-        state: Where the rest is kept that must be remembered; beside the run records by default.
-        threads: How many launched jobs run at a time.
-        on_failure: Given notice of every failed run of a job that names no notice of its own.
+        jobs: The channel of run records.
+        locks: The channel of locks. All processes that run the jobs must share both channels.
+        state: The channel of everything else that must be remembered; by default it is in the same
+            place as the run records.
+        threads: The maximum number of launched jobs that run at a time.
+        on_failure: The failure notice for all jobs that have none of their own.
 
     Attributes:
-        jobs: The channel ``oJobManager-jobs``: run records under ``{name, startTime}``, nothing
-            else.
-        locks: The channel ``oJobManager-locks``: one lock for each job name.
+        jobs: The channel ``oJobManager-jobs``, with run records under ``{name, startTime}`` only.
+        locks: The channel ``oJobManager-locks``, with one lock for each job name.
 
     Example:
         >>> import ojobchannels as oc
@@ -73,17 +67,10 @@ class JobManager:
         threads: int = 4,
         on_failure: Notice | None = None,
     ) -> None:
-        self._own: list[Channel] = []
-        self._state: Channel | None = None
-        self._state_config = jobs if state is None else state
         self.closing = threading.Event()
         self._launcher = Launcher(threads)
-        try:
-            self.jobs = self._open(JOBS, jobs)
-            self.locks = self._open(LOCKS, locks)
-        except BaseException:
-            self._close_channels()
-            raise
+        self._channels = ManagerChannels(jobs, locks, state)
+        self.jobs, self.locks = self._channels.jobs, self._channels.locks
         self._on_failure = on_failure
         self._known: dict[str, Job[..., Any]] = {}
         self._running: dict[str, JobRun] = {}
@@ -92,18 +79,12 @@ class JobManager:
 
     @property
     def state(self) -> Channel:
-        """The channel ``oJobManager-state``, for what must be remembered and is no run record.
+        """The channel ``oJobManager-state``, with what must be remembered besides run records.
 
         Raises:
-            InvalidOption: The jobs channel was given open, and nothing was said of the state.
+            InvalidOption: The jobs channel was passed open, but no state channel.
         """
-        with self._lock:
-            if self._state is None:
-                if self._state_config is self.jobs:
-                    reason = "the jobs channel was given open, and holds run records alone"
-                    raise InvalidOption("state", reason, "give JobManager a state channel too")
-                self._state = self._open(STATE, self._state_config)
-            return self._state
+        return self._channels.state
 
     def run(
         self,
@@ -118,59 +99,47 @@ class JobManager:
         fire_time: int | None = None,
         record_busy: bool = True,
     ) -> JobRun:
-        """Returns a run of a job; ``with`` starts and ends it, and records an exception.
+        """Return a run of a job; a ``with`` block starts and ends it, and records an exception.
 
         Args:
-            name: The job's name; no two runs of one name are on at once.
-            timeout: Seconds that the run may take.
-            args: Kept in the record.
-            wait: Seconds to wait if the job runs elsewhere; None waits for ever.
-            keep_alive: Renew the lease, of a minute at most, for as long as the run works;
-                otherwise the lease lasts as long as `timeout`.
-            on_timeout: When the timeout is over: ``warn`` logs it; ``fail`` has `JobRun.check`
-                raise, and records the run as failed at its end; ``continue`` does nothing.
-            extra: More fields for the record.
-            record_busy: Whether a record tells of a run that did not start because the job runs
-                elsewhere.
-            fire_time: When a schedule says that this run is due, in milliseconds since 1970: of all
-                who share the channels, one takes it. It stands in the record as ``fireTime``.
+            name: The name of the job; at most one run of each name is active at a time.
+            timeout: The timeout of the run, in seconds.
+            args: Arguments, stored in the record.
+            wait: Seconds to wait if the job is running elsewhere; None for no limit.
+            keep_alive: Use a lease of at most a minute and renew it while the run is active;
+                otherwise the lease lasts for `timeout`.
+            on_timeout: What happens when the timeout is exceeded: ``warn`` logs a warning; ``fail``
+                makes `JobRun.check` raise and records the run as failed; ``continue`` does nothing.
+            extra: Additional fields for the record.
+            record_busy: Whether to record a run as skipped if the job is running elsewhere.
+            fire_time: The time at which a schedule starts the run, in milliseconds since 1970. Of
+                all processes that share the channels, one claims it. It is stored in the record as
+                ``fireTime``.
 
         Raises:
-            LockBusy: At the start, if the job runs elsewhere.
-            FireTimeTaken: At the start, if another run has taken the fire time.
+            LockBusy: At the start, if the job is running elsewhere.
+            FireTimeTaken: At the start, if another run has claimed the fire time.
         """
-        check_name("job", name)
-        check_value(dict(args or {}))
-        records.check_fields(extra or {})
-        check_on_timeout(on_timeout)
-        seconds = milliseconds("timeout", timeout) / 1000
-        waiting = None if wait is None else milliseconds("wait", wait, shortest=0) / 1000
-        fields = dict(extra or {})
-        return JobRun(
-            self,
-            name,
-            seconds,
-            args,
-            waiting,
-            keep_alive,
-            on_timeout,
-            fields,
-            fire_time,
-            record_busy,
+        options = RunOptions.checked(
+            timeout, args, wait, keep_alive, on_timeout, extra, fire_time, record_busy
         )
+        return JobRun(self, check_name("job", name), options)
 
     def start(self, name: str, **options: Any) -> JobRun:
-        """Starts a run, with the options of `run`, for those who cannot use ``with``.
+        """Start a run with the options of `run`, for code that cannot use ``with``.
 
         End it with `end` or `error`.
 
         Raises:
-            LockBusy: The job runs elsewhere; a record says that this run was skipped.
+            LockBusy: The job is running elsewhere; this run is recorded as skipped.
         """
         return self.run(name, **options).start()
 
     def end(self, run: JobRun | str) -> None:
-        """Ends a run that this manager started, given itself or by its job's name, as completed.
+        """End a run that this manager started as completed.
+
+        Args:
+            run: The run, or the name of its job.
 
         Raises:
             RunNotStarted: This manager has no such open run.
@@ -179,7 +148,11 @@ class JobManager:
         self._find("end", run).end()
 
     def error(self, run: JobRun | str, error: BaseException | str) -> None:
-        """Ends a run that this manager started as failed; no other run is touched.
+        """End a run that this manager started as failed.
+
+        Args:
+            run: The run, or the name of its job.
+            error: The error, stored in the record.
 
         Raises:
             RunNotStarted: This manager has no such open run.
@@ -198,27 +171,28 @@ class JobManager:
         backoff: Duration = 1,
         on_failure: Notice | None = None,
         on_timeout: OnTimeout = "warn",
-    ) -> Callable[[Callable[_Arguments, _Answer]], Job[_Arguments, _Answer]]:
-        """Makes a function a managed job, known to `launch` by its name.
+    ) -> Callable[[Callable[_Arguments, _Result]], Job[_Arguments, _Result]]:
+        """Make a function a managed job, which `launch` finds by its name.
 
         Args:
-            name: The job's name.
-            timeout: Seconds that a run may take.
-            if_running: If the job runs elsewhere: ``skip`` returns None, ``wait`` waits, ``fail``
-                raises LockBusy. A run that did not start is recorded as skipped.
-            wait: Seconds that ``wait`` waits; None waits for ever.
-            retries: How often a failed run is followed by another, each with a record of its own.
-            backoff: Seconds before the first of them; doubled before each further one.
-            on_failure: Given notice when the last attempt failed: a callable that takes the record,
+            name: The name of the job.
+            timeout: The timeout of a run, in seconds.
+            if_running: What a call does if the job is running elsewhere: ``skip`` returns None,
+                ``wait`` waits, ``fail`` raises LockBusy. A run that did not start is recorded as
+                skipped.
+            wait: The longest wait with ``wait``, in seconds; None for no limit.
+            retries: The number of further attempts after a failure, each with its own record.
+            backoff: Seconds before the first retry, doubled for each further one.
+            on_failure: The notice after the last failed attempt: a callable that takes the record,
                 or the name of a job to launch with the record as ``run``.
             on_timeout: As in `run`.
 
         Raises:
-            InvalidOption: An option is wrong, or `on_failure` leads back to the job itself by that
-                of others.
+            InvalidOption: An option is not valid, or `on_failure` leads back to this job through
+                the notices of other jobs.
         """
 
-        def decorate(function: Callable[_Arguments, _Answer]) -> Job[_Arguments, _Answer]:
+        def decorate(function: Callable[_Arguments, _Result]) -> Job[_Arguments, _Result]:
             job = Job(
                 self,
                 check_name("job", name),
@@ -240,17 +214,16 @@ class JobManager:
         return decorate
 
     def launch(self, name: str, args: Mapping[str, Any] | None = None) -> Launch:
-        """Has a known job run on the manager's threads, and returns a handle at once.
+        """Run a managed job on the threads of the manager, and return its handle at once.
 
         Raises:
-            UnknownJob: `job` was not called with that name.
+            UnknownJob: There is no job of that name; `job` registers jobs.
         """
         job = self._known.get(name)
         if job is None:
-            hint = next(iter(difflib.get_close_matches(name, self._known, 1)), None)
-            raise UnknownJob(name, tuple(sorted(self._known)), hint)
-        given = dict(args or {})
-        return self._launcher.submit(name, lambda launch: job.launched(launch, given))
+            raise UnknownJob(name, tuple(sorted(self._known)), closest(name, self._known))
+        values = dict(args or {})
+        return self._launcher.submit(name, lambda launch: job.launched(launch, values))
 
     def runs(
         self,
@@ -259,35 +232,36 @@ class JobManager:
         since: datetime | float | None = None,
         limit: int | None = 100,
     ) -> list[Record]:
-        """Returns run records, latest first; those of runs that died are told as abandoned.
+        """Return run records, latest first; runs whose process died have the status abandoned.
 
         Args:
-            name: Only this job's.
-            status: Only those of this status.
-            since: Only those that started then or later (a datetime, or seconds since 1970).
-            limit: So many at most; None for all.
+            name: Return only runs of this job.
+            status: Return only runs with this status.
+            since: Return only runs that started since then (a datetime, or seconds since 1970).
+            limit: Return at most this number of records; None for all.
         """
         if status is not None and status not in STATUSES:
             known = ", ".join(STATUSES)
-            raise InvalidOption("status", f"{status!r} is not among them", f"give {known}")
+            raise InvalidOption("status", f"{status!r} is not a status", f"give {known}")
         return history.runs(self.jobs, self.locks, name, status, since, limit)
 
     def running(self) -> list[Record]:
-        """Returns the records of the runs that are on, latest first."""
+        """Return the records of the running runs, latest first."""
         return history.running(self.jobs, self.locks)
 
     def report(self) -> list[dict[str, Any]]:
-        """Sums up the records by job.
+        """Return statistics for each job.
 
-        Each row has ``name``, ``runs``, a count for each status, ``averageDuration`` of those that
-        ran to an end (ms; None if none did), ``lastStart`` (ms, UTC) and ``lastStatus``.
+        Each row has ``name``, ``runs``, a count for each status, ``averageDuration`` of the runs
+        that completed or failed (ms; None without such runs), ``lastStart`` (ms since 1970) and
+        ``lastStatus``.
         """
         return history.report(self.jobs, self.locks)
 
     def prune(self, older_than: float | timedelta) -> Pruned:
-        """Removes records of runs that ended more than `older_than` seconds ago.
+        """Remove the records of runs that ended more than `older_than` seconds ago.
 
-        Runs whose lease is over, and that are still told as running, are marked as abandoned.
+        Runs whose lease has expired although their record says running are marked as abandoned.
         """
         seconds = older_than.total_seconds() if isinstance(older_than, timedelta) else older_than
         return history.prune(self.jobs, self.locks, seconds)
@@ -301,12 +275,12 @@ class JobManager:
         run_id: str | None = None,
         fire_time: int | None = None,
     ) -> Record:
-        """Writes, and returns, the record of a run that did not come about.
+        """Write and return the record of a run that did not start.
 
-        It stands behind that of the run that holds the lock, whatever the wall clock says.
+        Its start time is later than that of the run that holds the lock, by any wall clock.
 
         Raises:
-            FireTimeTaken: Another run has taken the fire time.
+            FireTimeTaken: Another run has claimed the fire time.
         """
         record = records.begun(name, run_id or uuid.uuid4().hex, status, args or {})
         record["reason"] = reason
@@ -319,39 +293,42 @@ class JobManager:
     def force_unlock(
         self, name: str, note: str | None = None, fence: int | None = None
     ) -> LockInfo | None:
-        """Frees a job's lock, with a note in the record of the run that held it; returns who did.
+        """Force-release the lock of a job, and add a note to the record of the run that held it.
 
-        That run learns at its next renewal, or at its end, that it has lost the lock.
+        That run notices at its next renewal, or at its end, that it has lost the lock.
 
         Args:
-            name: The job's name.
-            note: What the record is to say of it, behind the time.
-            fence: The lease that is meant. If by now the lock is free, or another lease holds it,
-                nothing is done and None returned.
+            name: The name of the job.
+            note: The text of the note, which begins with the time.
+            fence: The fence of the lease to release. If the lock is free or has another fence by
+                now, nothing is done.
+
+        Returns:
+            The lock and its evicted holder; None if nothing was released.
         """
         if fence is not None:
             held = self.locks.lock_info(name)
             if held is None or held.fence != fence:
                 return None
-        put_out = self.locks.force_unlock(name)
-        if put_out is not None:
-            self._leave_note(put_out, note or "its lock was freed by force")
-        return put_out
+        released = self.locks.force_unlock(name)
+        if released is not None:
+            self._add_note(released, note or "its lock was force-released")
+        return released
 
     def notify(self, notice: Notice | None, record: Record) -> None:
-        """Gives notice of a failed run, to the manager's own notice if None is given.
+        """Report a failed run to `notice`, or to the notice of the manager if that is None.
 
-        A job gets none of its own failure: it would fail at that, too.
+        A job is not notified of its own failure: it would probably fail again.
         """
         chosen = notice or self._on_failure
         if chosen is not None and chosen != record["name"]:
             notify(self, chosen, record)
 
     def record_start(self, record: Record) -> Record:
-        """Stores the record of a run that starts at the first free start time, and returns it so.
+        """Store the record of a run that starts at the first free start time, and return it.
 
-        Where one job begins many runs in a millisecond, they reach far into the next ones; what our
-        last run found taken need not be asked for again.
+        Many runs of one job that start in one millisecond occupy the start times that follow. The
+        next run skips those that were occupied at the last start.
         """
         name, first = record["name"], records.start_of(record["fence"])
         stored = records.add(self.jobs, record, max(first, self._free_from.get(name, first)))
@@ -361,25 +338,23 @@ class JobManager:
             self._free_from.pop(name, None)
         return stored
 
-    def add_open_run(self, run: JobRun) -> None:
-        """Takes note of a run that started."""
+    def set_open(self, run: JobRun, open: bool) -> None:
+        """Remember that a run has started, or that it has ended."""
         with self._lock:
-            self._running[run.run_id] = run
-
-    def remove_open_run(self, run: JobRun) -> None:
-        """Takes note of a run that is over."""
-        with self._lock:
-            self._running.pop(run.run_id, None)
+            if open:
+                self._running[run.run_id] = run
+            else:
+                self._running.pop(run.run_id, None)
 
     def close(self) -> None:
-        """Waits for launched jobs, then closes the channels, and with them what is still locked."""
+        """Wait for launched jobs, then close the channels and so release all locks."""
         self.closing.set()
         self._launcher.close()
         with self._lock:
             left_open = list(self._running.values())
         for run in left_open:
             KEEP_ALIVE.drop_alarm(run)
-        self._close_channels()
+        self._channels.close()
 
     def __enter__(self) -> JobManager:
         return self
@@ -395,30 +370,18 @@ class JobManager:
     def __repr__(self) -> str:
         return f"<JobManager jobs {self.jobs.type!r} locks {self.locks.type!r}>"
 
-    def _open(self, name: str, config: ChannelConfig) -> Channel:
-        if isinstance(config, Channel):
-            return config
-        channel = open_channel(name, config)
-        self._own.append(channel)
-        return channel
-
-    def _close_channels(self) -> None:
-        while self._own:
-            self._own.pop().close()
-
-    def _leave_note(self, put_out: LockInfo, by: str) -> None:
+    def _add_note(self, lock: LockInfo, text: str) -> None:
         try:
-            record = records.find(self.jobs, put_out.holder, put_out.fence)
+            record = records.find(self.jobs, lock.holder, lock.fence)
             if record is not None:
-                note = f"{records.iso(now_ms())} {by}"
+                note = f"{records.iso(now_ms())} {text}"
                 records.amend(self.jobs, record, {"note": note})
-        except ChannelError as trouble:
-            name = put_out.name
-            _log.warning("the lock of %r is free, but no record tells by whom: %s", name, trouble)
+        except ChannelError as error:
+            _log.warning("lock %r was force-released without a note: %s", lock.name, error)
 
     def _find(self, what: str, run: JobRun | str) -> JobRun:
         with self._lock:
-            for one in reversed(self._running.values()):
-                if run in (one, one.name):
-                    return one
+            for found in reversed(self._running.values()):
+                if run in (found, found.name):
+                    return found
         raise RunNotStarted(what, run.name if isinstance(run, JobRun) else run)

@@ -1,4 +1,4 @@
-"""Run records: the documents that tell of runs, and where they stand in the jobs channel."""
+"""Run records: the documents of the jobs channel, one for each run."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ojobchannels.host.clock import now_ms, utc
 
 Record: TypeAlias = dict[str, Any]
 """A run's record: ``name, startTime, startDate, inError, runId, status, host, pid, fence, timeout,
-args``, and once it is over ``endTime, endDate, duration``, with ``error`` and ``traceback`` if it
-went wrong, and ``fireTime, fireDate`` if it was due by a schedule. Times and durations are
+args``; after its end also ``endTime, endDate, duration``; after an error also ``error, traceback``;
+and for a scheduled run ``fireTime, fireDate``. Times are milliseconds since 1970, durations
 milliseconds, dates ISO 8601 in UTC."""
 
 STATUSES: Final = (
@@ -44,7 +44,7 @@ def iso(ms: int) -> str:
 
 
 def is_record(document: object) -> bool:
-    """Tells whether a document of the jobs channel tells of a run; others may write there too."""
+    """Return whether a document of the jobs channel is a run record; it may contain others."""
     return (
         isinstance(document, dict)
         and document.get("status") in STATUSES
@@ -54,12 +54,12 @@ def is_record(document: object) -> bool:
 
 
 def key_of(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the key under which a record stands."""
+    """Return the key of a record."""
     return {"name": record["name"], "startTime": record["startTime"]}
 
 
 def begun(name: str, run_id: str, status: str, args: Mapping[str, Any]) -> Record:
-    """Returns the record of a run that begins, without its start time."""
+    """Return a new record, without its start time."""
     return {
         "name": name,
         "inError": False,
@@ -72,14 +72,14 @@ def begun(name: str, run_id: str, status: str, args: Mapping[str, Any]) -> Recor
 
 
 def due(fire_time: int) -> Record:
-    """Returns the fields that tell when a schedule said that a run was due."""
+    """Return the fields for the fire time of a scheduled run."""
     return {"fireTime": fire_time, "fireDate": iso(fire_time)}
 
 
 def add(jobs: Channel, record: Record, start: int) -> Record:
-    """Stores a new record at the first free start time from `start` on, and returns it so.
+    """Store a new record at the first free start time from `start` on, and return it.
 
-    Asked again from the same `start`, it finds the record that it has stored.
+    A second call with the same `start` finds and returns the stored record.
     """
     while True:
         dated = {"name": record["name"], "startTime": start, "startDate": iso(start)} | record
@@ -94,7 +94,7 @@ def add(jobs: Channel, record: Record, start: int) -> Record:
 
 
 def ending(start: int, status: str, elapsed: int, error: BaseException | str | None) -> Record:
-    """Returns the fields that a run's record gets when it is over, after `elapsed` milliseconds."""
+    """Return the fields for the end of a run that took `elapsed` milliseconds."""
     elapsed = 0 if status == "skipped" else elapsed
     over: Record = {
         "status": status,
@@ -118,13 +118,13 @@ def amend(
     match: Mapping[str, Any] | None = None,
     fence: int | None = None,
 ) -> Record | None:
-    """Writes fields into the record of a run, and keeps what others wrote since it was `seen`.
+    """Write fields into the record of a run, and keep what others wrote since it was `seen`.
 
-    A match compares parts of a record, so it cannot tell that a field was added meanwhile. What
-    stood there when ours was stored tells it; then that is put back beside ours.
+    A match compares parts of a record, so it does not show that a field was added meanwhile. The
+    value that was replaced shows it; such fields are then written again beside the changes.
 
     Returns:
-        The record as it stands now, or None, with nothing written, if it is gone or does not match.
+        The record as it is now; None, with nothing written, if it is missing or does not match.
     """
     mine = {"runId": seen["runId"]}
     wanted = {**mine, **(match or {})}
@@ -138,9 +138,9 @@ def amend(
 
 
 def find(jobs: Channel, holder: Mapping[str, Any], fence: int) -> Record | None:
-    """Finds the record of the run that held a lock, from what it told of itself and its fence.
+    """Return the record of the run that held a lock, from its holder info and its fence.
 
-    Where others have been removed from between, all records are searched.
+    If records before it have been removed, all records are searched.
     """
     name, run_id = holder.get("job"), holder.get("run")
     if not (isinstance(name, str) and isinstance(run_id, str)):
@@ -155,7 +155,7 @@ def find(jobs: Channel, holder: Mapping[str, Any], fence: int) -> Record | None:
 
 
 def look_up(jobs: Channel, name: str, run_id: str, fence: int) -> Record | None:
-    """Returns the record of a run from where it was put: at its fence's millisecond, or behind."""
+    """Return the record of a run; its start time is the millisecond of its fence, or follows it."""
     first = start_of(fence)
     for start in range(first, first + _FAR):
         record: Record | None = jobs.get({"name": name, "startTime": start})
@@ -167,31 +167,31 @@ def look_up(jobs: Channel, name: str, run_id: str, fence: int) -> Record | None:
 
 
 def start_of(fence: int) -> int:
-    """Returns the start time that a lease's fence means.
+    """Return the start time that belongs to a fence.
 
-    Fences grow for ever and follow the clock of the locks in microseconds, so start times of one
-    job grow too, on one clock for all servers.
+    Fences always grow and follow the clock of the locks, in microseconds. So the start times of
+    one job grow too, by one clock for all hosts.
     """
     return fence // 1000
 
 
 def abandon(jobs: Channel, record: Record, fence: int | None) -> bool:
-    """Marks a run as abandoned if it is still told as running; tells whether it was."""
+    """Mark a run as abandoned if its record says that it is running; return whether it did."""
     start = record["startTime"]
-    reason = "its lease is over and its owner was not heard of"
+    reason = "its lease expired and its process did not record an end"
     gone = ending(start, "abandoned", max(now_ms() - start, 0), reason)
     return amend(jobs, record, gone, {"status": "running"}, fence) is not None
 
 
 def check_fields(fields: Mapping[str, Any]) -> None:
-    """Refuses fields that a record has of its own."""
-    reserved = next((one for one in FIELDS if one in fields), None)
+    """Raise InvalidOption if one of the fields belongs to the manager."""
+    reserved = next((name for name in FIELDS if name in fields), None)
     if reserved is not None:
-        raise InvalidOption("field", f"{reserved!r} is the record's own", "use another name")
+        raise InvalidOption("field", f"{reserved!r} is set by the manager", "use another name")
 
 
 def is_live(record: Mapping[str, Any], lock: LockInfo | None) -> bool:
-    """Tells whether the run that a record tells of still holds its lock."""
+    """Return whether the run of a record still holds its lock."""
     return lock is not None and lock.fence == record.get("fence")
 
 
@@ -201,5 +201,5 @@ def _traceback(error: BaseException) -> str:
 
 
 def _storable(text: str) -> str:
-    """Returns the text with what UTF-8 cannot carry (parts of odd file names) as escapes."""
+    """Return the text with lone surrogates, as in undecodable file names, as escapes."""
     return text.encode("utf-8", "backslashreplace").decode()

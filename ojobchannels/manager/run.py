@@ -10,47 +10,68 @@ import threading
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from contextvars import Token
+from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, Protocol
 
-from ojobchannels.channels.keepalive import KEEP_ALIVE, TAKEN_OVER
+from ojobchannels.channels.channel import Channel
+from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import (
     ChannelError,
     FireTimeTaken,
-    InvalidOption,
     JobTimeout,
     LockBusy,
     LockLost,
     RunNotStarted,
-    StaleFence,
 )
 from ojobchannels.manager import fire_times, records
-from ojobchannels.manager.current import CURRENT
 from ojobchannels.manager.records import Record
+from ojobchannels.manager.run_end import lost_because, write_end, write_failure
+from ojobchannels.manager.run_options import RunOptions
 
-if TYPE_CHECKING:
-    from ojobchannels.manager.manager import JobManager
-
-OnTimeout: TypeAlias = Literal["warn", "fail", "continue"]
+CURRENT: Final[ContextVar[JobRun | None]] = ContextVar("current_run", default=None)
 
 _log = logging.getLogger("ojobchannels.jobs")
-_LONGEST_LEASE = 60.0
-_SETTLED = 0.25
-"""Seconds after which who holds a lock for a fire time has seen whether that is still free."""
+_CLAIM_SECONDS = 0.25
+"""Longest time in which a holder finds that its fire time is already claimed."""
+
+
+class Manager(fire_times.Channels, Protocol):
+    """The manager of a run."""
+
+    @property
+    def locks(self) -> Channel:
+        """The channel of locks."""
+
+    def record_start(self, record: Record) -> Record:
+        """Store the record of a run that starts, and return it with its start time."""
+
+    def record_not_run(
+        self,
+        name: str,
+        status: Literal["skipped", "depsfail"],
+        reason: str,
+        args: Mapping[str, Any] | None,
+        run_id: str | None,
+        fire_time: int | None,
+    ) -> Record:
+        """Store and return the record of a run that does not start."""
+
+    def set_open(self, run: JobRun, open: bool) -> None:
+        """Remember that a run has started, or that it has ended."""
 
 
 class JobRun:
-    """One run of a job; `JobManager.run` makes it, ``with`` starts and ends it.
+    """One run of a job, made by `JobManager.run`; a ``with`` block starts and ends it.
 
     Attributes:
-        manager: The manager that it belongs to.
-        name: The job, and the lock's name.
-        run_id: Identifies this run for ever.
-        timeout: Seconds that it may take.
-        lease: Its lease, once started.
-        record: Its record as last written.
+        manager: The manager of the run.
+        name: The name of the job and of its lock.
+        run_id: The unique identifier of the run.
+        timeout: The timeout in seconds.
+        lease: The lease of the lock, once the run has started.
+        record: The record as last written.
 
     Example:
         >>> import ojobchannels as oc
@@ -64,30 +85,13 @@ class JobRun:
     lease: Lease
     record: Record
 
-    def __init__(
-        self,
-        manager: JobManager,
-        name: str,
-        timeout: float,
-        args: Mapping[str, Any] | None,
-        wait: float | None,
-        keep_alive: bool,
-        on_timeout: OnTimeout,
-        extra: Mapping[str, Any],
-        fire_time: int | None = None,
-        record_busy: bool = True,
-    ) -> None:
+    def __init__(self, manager: Manager, name: str, options: RunOptions) -> None:
         self.manager = manager
         self.name = name
-        self.timeout = timeout
+        self.timeout = options.timeout
         self.run_id = uuid.uuid4().hex
-        self._args = copy.deepcopy(dict(args or {}))
-        self._wait = wait
-        self._keep_alive = keep_alive
-        self._on_timeout = on_timeout
-        self._extra = dict(extra)
-        self._fire_time = fire_time
-        self._record_busy = record_busy
+        self._options = options
+        self._fire_time = options.fire_time
         self._began = 0
         self._state: Literal["new", "open", "over"] = "new"
         self._process = 0
@@ -96,25 +100,25 @@ class JobRun:
 
     @property
     def open(self) -> bool:
-        """Whether it has started and not ended; a forked child has no part in its parent's run."""
+        """Whether it has started and not ended, in this process and not before a fork."""
         return self._state == "open" and self._process == os.getpid()
 
     @property
     def fence(self) -> int:
-        """The fence of its lease; give it to the writes that this job alone may do."""
+        """The fence of its lease; pass it to writes that only the holder of the lock may do."""
         return self.lease.fence
 
     @property
     def status(self) -> str:
-        """The status in its record, ``new`` while there is none."""
+        """The status in the record; ``new`` while there is no record."""
         return "new" if self._state == "new" else str(self.record["status"])
 
     def start(self) -> JobRun:
-        """Takes the lock and writes the record of a running run.
+        """Acquire the lock and write a record with status running.
 
         Raises:
-            LockBusy: The job runs elsewhere; a record says that this run was skipped.
-            FireTimeTaken: Another run has taken the fire time; no record is written.
+            LockBusy: The job is running elsewhere; this run is recorded as skipped.
+            FireTimeTaken: Another run has claimed the fire time; no record is written.
         """
         if self._state != "new":
             raise RunNotStarted("start", self.name)
@@ -123,11 +127,11 @@ class JobRun:
             raise FireTimeTaken(self.name, due)
         lease: Lease | None = None
         try:
-            lease = self.lease = self._take_lock()
-            self._clear_up_after(lease.previous)
+            lease = self.lease = self._acquire()
+            self._close_previous(lease.previous)
             self._open(lease)
         except BaseException as error:
-            if lease is not None and not self._cut_off(error):
+            if lease is not None and not self._abort(error):
                 self._state = "new"
                 if due is not None:
                     fire_times.release(self.manager.state, self.name, due, self.run_id)
@@ -135,12 +139,13 @@ class JobRun:
         return self
 
     def end(self) -> None:
-        """Records the run as completed, then releases the lock.
+        """Record the run as completed, then release the lock.
 
         Raises:
-            RunNotStarted: It is not open.
-            LockLost: The lease was lost before; the record says so, and the lock is left alone.
-            JobTimeout: It took too long and `on_timeout` is ``fail``; the record says so.
+            RunNotStarted: The run is not open.
+            LockLost: The lock was lost; the run is recorded as lost.
+            JobTimeout: The timeout is exceeded and `on_timeout` is ``fail``; the run is recorded as
+                failed.
         """
         self._check_open("end")
         if self._is_overdue():
@@ -150,30 +155,30 @@ class JobRun:
         self._finish("completed", None)
 
     def fail(self, error: BaseException | str) -> None:
-        """Records the run as failed, with the error and its traceback, then releases the lock.
+        """Record the run as failed, with the error and its traceback, then release the lock.
 
         Raises:
-            RunNotStarted: It is not open.
-            LockLost: The lease was lost before; the record says so, and the lock is left alone.
+            RunNotStarted: The run is not open.
+            LockLost: The lock was lost; the run is recorded as lost.
         """
         self._finish("failed", error)
 
     def skip(self, reason: str) -> None:
-        """Records that the job did not run after all, and why, then releases the lock.
+        """Record the run as skipped, with the reason, then release the lock.
 
         Raises:
-            RunNotStarted: It is not open.
-            LockLost: The lease was lost before; the record says so, and the lock is left alone.
+            RunNotStarted: The run is not open.
+            LockLost: The lock was lost; the run is recorded as lost.
         """
         self._finish("skipped", None, reason=reason)
 
     def update(self, **fields: Any) -> None:
-        """Writes fields of your own, such as ``progress=0.5``, into the record of the open run.
+        """Write your own fields, such as ``progress=0.5``, into the record of the open run.
 
         Raises:
-            RunNotStarted: It is not open.
-            LockLost: Its lease is over; the record is left as it is.
-            InvalidOption: A field is the record's own.
+            RunNotStarted: The run is not open.
+            LockLost: The lock was lost; the record is not changed.
+            InvalidOption: A field is set by the manager.
         """
         records.check_fields(fields)
         with self._lock:
@@ -182,35 +187,36 @@ class JobRun:
             jobs, running = self.manager.jobs, {"status": "running"}
             changed = records.amend(jobs, self.record, copy.deepcopy(fields), running, self.fence)
             if changed is None:
-                raise self._lost_because("its record was closed or removed")
+                raise lost_because(self.lease, "its record was closed or removed")
             self.record = changed
 
     def check(self) -> None:
-        """Returns if the run may go on; call it now and then in long work.
+        """Return if the run may continue; call it regularly in long work.
 
         Raises:
-            LockLost: Its lease is over.
-            JobTimeout: It took too long and `on_timeout` is ``fail``.
+            RunNotStarted: The run is not open.
+            LockLost: The lock was lost.
+            JobTimeout: The timeout is exceeded and `on_timeout` is ``fail``.
         """
         self._check_open("check")
         self.lease.check()
         if self._is_overdue():
             raise JobTimeout(self.name, self.timeout)
 
-    def give_up(self, trouble: BaseException) -> None:
-        """Gives back the lock of a run whose end could not be recorded, and notes it on `trouble`.
+    def give_up(self, error: BaseException) -> None:
+        """Release the lock of a run whose end could not be recorded, and add a note to `error`.
 
-        Nothing happens if the run is not open.
+        If the run is not open, do nothing.
         """
         if not self.open:
             return
         self._close()
         try:
             self.lease.release()
-            freed = "was given back"
+            outcome = "was released"
         except ChannelError:
-            freed = "is left to its ttl"
-        trouble.add_note(f"run {self.run_id} will be told as abandoned; its lock {freed}")
+            outcome = "will expire"
+        error.add_note(f"run {self.run_id} will be shown as abandoned; its lock {outcome}")
 
     def __enter__(self) -> JobRun:
         try:
@@ -221,7 +227,7 @@ class JobRun:
             self._context = CURRENT.set(self)
         except BaseException as error:
             if self.open and not isinstance(error, ChannelError):
-                self._cut_off(error)
+                self._abort(error)
             raise
         return self
 
@@ -237,66 +243,56 @@ class JobRun:
                 CURRENT.reset(context)
             if self.open:
                 self._end_after(error)
-        except BaseException as trouble:
-            if not isinstance(trouble, Exception) and self._process == os.getpid():
-                self._cut_off(error or trouble)
+        except BaseException as failure:
+            if not isinstance(failure, Exception) and self._process == os.getpid():
+                self._abort(error or failure)
             raise
 
     def __repr__(self) -> str:
         return f"<JobRun {self.name!r} {self.run_id} {self.status}>"
 
-    def _take_lock(self) -> Lease:
-        ttl = min(self.timeout, _LONGEST_LEASE) if self._keep_alive else self.timeout
+    def _acquire(self) -> Lease:
         lock = functools.partial(
             self.manager.locks.lock,
             self.name,
-            ttl=ttl,
-            keep_alive=self._keep_alive,
-            on_lost=self._tell_lost,
-            holder={"job": self.name, "run": self.run_id, **self._due()},
+            ttl=self._options.ttl,
+            keep_alive=self._options.keep_alive,
+            on_lost=self._log_lost,
+            holder={"job": self.name, "run": self.run_id, **self._options.due},
         )
         try:
             try:
-                return lock(wait=self._wait)
+                return lock(wait=self._options.wait)
             except LockBusy as busy:
                 if self._fire_time is None:
                     raise
-                self._check_whether_it_is_this(busy)
-            return lock(wait=_SETTLED)
+                self._raise_if_claimed(busy)
+            return lock(wait=_CLAIM_SECONDS)
         except LockBusy as busy:
-            self._check_whether_it_is_this(busy)
-            if self._record_busy:
+            self._raise_if_claimed(busy)
+            if self._options.record_busy:
                 self._state = "over"
-                self.record = records.begun(self.name, self.run_id, "skipped", self._args)
+                self.record = records.begun(self.name, self.run_id, "skipped", self._options.args)
                 try:
-                    self.record = self.manager.record_not_run(
-                        self.name,
-                        "skipped",
-                        busy.summary(),
-                        self._args,
-                        self.run_id,
-                        self._fire_time,
-                    )
-                except ChannelError as trouble:
-                    if self._fire_time is not None:  # it is there for whoever tries again
+                    skip = busy.summary(), self._options.args, self.run_id, self._fire_time
+                    self.record = self.manager.record_not_run(self.name, "skipped", *skip)
+                except ChannelError as error:
+                    if self._fire_time is not None:  # another process can still claim it
                         raise
-                    _log.warning("no record tells that job %r was skipped: %s", self.name, trouble)
+                    _log.warning("cannot record that job %r was skipped: %s", self.name, error)
             raise
 
-    def _check_whether_it_is_this(self, busy: LockBusy) -> None:
-        """Refuses to count a fire time as skipped that is the very one that the holder runs."""
+    def _raise_if_claimed(self, busy: LockBusy) -> None:
+        """Raise FireTimeTaken if the holder runs for the same fire time: nothing is skipped."""
         if self._fire_time is not None and busy.holder.get("fireTime") == self._fire_time:
             raise FireTimeTaken(self.name, self._fire_time) from busy
-
-    def _due(self) -> Record:
-        return {} if self._fire_time is None else records.due(self._fire_time)
 
     def _open(self, lease: Lease) -> None:
         self._began = lease.channel.clock.now()
         running = {
-            **records.begun(self.name, self.run_id, "running", self._args),
-            **self._extra,
-            **self._due(),
+            **records.begun(self.name, self.run_id, "running", self._options.args),
+            **self._options.extra,
+            **self._options.due,
             "fence": lease.fence,
             "timeout": round(self.timeout * 1000),
         }
@@ -305,40 +301,37 @@ class JobRun:
         self.record = self.manager.record_start(running)
         self._state = "open"
         self._process = os.getpid()
-        self.manager.add_open_run(self)
+        self.manager.set_open(self, True)
         self._set_alarm()
 
     def _end_after(self, error: BaseException | None) -> None:
         try:
             self.end() if error is None else self.fail(error)
-        except Exception as trouble:
-            self.give_up(trouble)
+        except Exception as failure:
+            self.give_up(failure)
             if error is None:
                 raise
-            notes = getattr(trouble, "__notes__", ())
-            error.add_note("\n".join((f"and at the end of the run: {trouble}", *notes)))
+            notes = getattr(failure, "__notes__", ())
+            error.add_note("\n".join((f"and at the end of the run: {failure}", *notes)))
 
-    def _cut_off(self, error: BaseException) -> bool:
-        """Closes what an exception of a signal handler, or of the system, has left half done.
+    def _abort(self, error: BaseException) -> bool:
+        """Close the run after an exception that may have interrupted its start or its end.
 
         Returns:
-            Whether there is a record that tells of the run.
+            Whether there is a record of the run.
         """
         recorded = False
         with suppress(Exception):
-            jobs, fence = self.manager.jobs, self.fence
-            there = records.look_up(jobs, self.name, self.run_id, fence)
-            if there is not None:
-                failed = records.ending(there["startTime"], "failed", self._elapsed(), error)
-                amended = records.amend(jobs, there, failed, {"status": "running"}, fence)
-                self.record = amended or there
-                recorded = True
+            run = self.name, self.run_id, self.fence
+            record = write_failure(self.manager.jobs, *run, self._elapsed(), error)
+            if record is not None:
+                self.record, recorded = record, True
         self._close()
         with suppress(Exception):
             self.lease.release()
         return recorded
 
-    def _clear_up_after(self, previous: Mapping[str, Any] | None) -> None:
+    def _close_previous(self, previous: Mapping[str, Any] | None) -> None:
         if previous is None:
             return
         record = records.find(self.manager.jobs, previous, previous["fence"])
@@ -346,26 +339,26 @@ class JobRun:
             record = fire_times.add_missing(self.manager, self.name, previous)
         if record is not None and records.abandon(self.manager.jobs, record, self.lease.fence):
             _log.warning(
-                "the last run of job %r was abandoned: its process ended without a word (run %s)",
+                "the last run of job %r was abandoned: its process did not record an end (run %s)",
                 self.name,
                 record["runId"],
             )
 
     def _set_alarm(self) -> None:
         clock = self.lease.channel.clock
-        if self._on_timeout != "continue":
+        if self._options.on_timeout != "continue":
             KEEP_ALIVE.set_alarm(self, clock, self._began + round(self.timeout * 1e6), self._warn)
 
     def _is_overdue(self) -> bool:
         ran = self.lease.channel.clock.now() - self._began
-        return self._on_timeout == "fail" and ran >= self.timeout * 1e6
+        return self._options.on_timeout == "fail" and ran >= self.timeout * 1e6
 
     def _warn(self) -> None:
-        _log.warning("job %r runs longer than its timeout of %g s", self.name, self.timeout)
+        _log.warning("job %r has exceeded its timeout of %g s", self.name, self.timeout)
 
-    def _tell_lost(self, _: Lease) -> None:
+    def _log_lost(self, _: Lease) -> None:
         _log.error(
-            "job %r lost its lock while running (run %s): it must stop, another may run now",
+            "job %r lost its lock while running (run %s): it must stop, another run may start now",
             self.name,
             self.run_id,
         )
@@ -374,14 +367,13 @@ class JobRun:
         with self._lock:
             self._check_open("end")
             start = self.record["startTime"]
-            over = records.ending(start, status, self._elapsed(), error) | more
+            ending = records.ending(start, status, self._elapsed(), error) | more
             try:
-                lost = self._loss() or self._record_end(over)
-                if lost is not None:
-                    self._record_loss(over, lost)
-            except Exception as trouble:
-                said = f"run {self.run_id} of job {self.name!r} is over ({status})"
-                trouble.add_note(f"{said}, but its record still says that it is running")
+                channels = self.manager.jobs, self.manager.locks
+                self.record, lost = write_end(*channels, self.lease, self.record, ending)
+            except Exception as failure:
+                ended = f"run {self.run_id} of job {self.name!r} has ended ({status})"
+                failure.add_note(f"{ended}, but its record still says that it is running")
                 raise
             self._close()
         if lost is not None:
@@ -389,40 +381,10 @@ class JobRun:
         try:
             self.lease.release()
         except LockLost as late:
-            _log.warning("job %r had ended (%s) when its lock went: %s", self.name, status, late)
+            _log.warning("job %r lost its lock after its end (%s): %s", self.name, status, late)
 
     def _elapsed(self) -> int:
         return max(self.lease.channel.clock.now() - self._began, 0) // 1000
-
-    def _record_end(self, over: Record) -> LockLost | None:
-        ended = {**self.record, **over}
-        try:
-            self.manager.jobs.set(records.key_of(ended), ended, fence=self.fence)
-        except StaleFence:
-            return self._lost_because("it was taken over")
-        self.record = ended
-        return None
-
-    def _loss(self) -> LockLost | None:
-        try:
-            self.lease.check()
-        except LockLost as lost:
-            return lost
-        if records.is_live(self.record, self.manager.locks.lock_info(self.name)):
-            return None
-        return self._lost_because(TAKEN_OVER)
-
-    def _lost_because(self, reason: str) -> LockLost:
-        return LockLost(self.lease.channel.name, self.name, self.fence, reason)
-
-    def _record_loss(self, over: Record, lost: LockLost) -> None:
-        told = over | {"status": "lost", "inError": True, "error": over.get("error", str(lost))}
-        for status in ("running", "abandoned"):
-            written = records.amend(self.manager.jobs, self.record, told, {"status": status})
-            if written is not None:
-                self.record = written
-                return
-        self.record = {**self.record, **told}
 
     def _check_open(self, what: str) -> None:
         if not self.open:
@@ -432,11 +394,4 @@ class JobRun:
         self._state = "over"
         KEEP_ALIVE.drop_alarm(self)
         KEEP_ALIVE.drop(self.lease)
-        self.manager.remove_open_run(self)
-
-
-def check_on_timeout(on_timeout: OnTimeout) -> OnTimeout:
-    """Refuses what is none of the ways to treat a run beyond its timeout."""
-    if on_timeout not in get_args(OnTimeout):
-        raise InvalidOption("on_timeout", repr(on_timeout), "give warn, fail or continue")
-    return on_timeout
+        self.manager.set_open(self, False)

@@ -50,6 +50,7 @@ def run_file(
     control: Control | None = None,
     clock: Clock | None = None,
     lang: str | None = None,
+    fallback: Callable[[], tuple[Config, Config]] | None = None,
 ) -> RunResult:
     """Check a job file, and run its todo.
 
@@ -67,6 +68,7 @@ def run_file(
         control: Stops a daemon from another thread, or makes it reload its file.
         clock: The clock of its schedules; by default that of the host.
         lang: The default language of code blocks; by default Python.
+        fallback: Returns the channels of a file that configures none.
 
     Raises:
         JobFileError: The file has errors; nothing was run.
@@ -82,10 +84,13 @@ def run_file(
         return file
 
     file = load_file()
+    channels = ManagerConfig(jobs, locks)
+    if fallback is not None and not any(_config_of(file, args) or ()):
+        channels = ManagerConfig(*fallback())
     control, output = control or Control(), output or Output()
     interrupts = Interrupts(control.reload if file.daemon else None)
     with _single_instance(file), _output_configured(file, output):
-        binding = ManagerBinding(ManagerConfig(jobs, locks))
+        binding = ManagerBinding(channels)
         session = Session(
             file, args or {}, output, binding, interrupts, _BRIDGES, _run_nested_file, clock
         )
@@ -181,7 +186,10 @@ def manager_config(path: str | Path, args: Mapping[str, Any] | None = None) -> M
         JobFileError: The file has errors; its code is not checked.
         InvalidJobArgs: The configuration needs arguments that are missing.
     """
-    file = load(path, code=False)
+    return _config_of(load(path, code=False), args)
+
+
+def _config_of(file: JobFile, args: Mapping[str, Any] | None) -> ManagerConfig | None:
     command_line = Layer(args or {}, False)
     in_todo = [(entry.job, call) for entry in file.todo for call in entry.calls]
     others = [(name, dict[str, Any]()) for name, job in file.jobs.items() if not job.bundled]

@@ -165,7 +165,7 @@ def test_the_next_start_writes_that_a_run_was_abandoned(
     [found] = elsewhere.runs(status="abandoned")
     assert found["runId"] == dead
     assert found["endTime"] >= found["startTime"]
-    assert "lease is over" in found["error"]
+    assert "lease expired" in found["error"]
     assert [one["status"] for one in elsewhere.runs()] == ["completed", "abandoned"]
 
 

@@ -409,7 +409,7 @@ def test_a_notice_that_fails_is_logged_and_hides_nothing(
     """The caller gets the failure of the job, not that of the notice."""
     with pytest.raises(ValueError, match="failure 1"):
         simple_manager.job("x", on_failure=notice)(Flaky(1))()
-    assert "notice of the failed job 'x' failed" in log.wait_for("notice")
+    assert "failure notice of job 'x' failed" in log.wait_for("notice")
     assert statuses(simple_manager, "x") == ["failed"]
 
 
@@ -450,11 +450,11 @@ def test_jobs_that_would_give_notice_to_each_other_for_ever_are_refused(
     manager = simple_managers.open(on_failure="alert")
     manager.job("a", on_failure="b")(Flaky(1))
     manager.job("b", on_failure="c")(Flaky(1))
-    with pytest.raises(oc.InvalidOption, match="'c', 'a', 'b' would give notice") as refused:
+    with pytest.raises(oc.InvalidOption, match="'c', 'a', 'b' would notify each other") as refused:
         manager.job("c", on_failure="a")(Flaky(1))
     assert refused.value.option == "on_failure"
     manager.job("c")(Flaky(1))
-    with pytest.raises(oc.InvalidOption, match="'alert', 'a', 'b', 'c' would give notice"):
+    with pytest.raises(oc.InvalidOption, match="'alert', 'a', 'b', 'c' would notify each other"):
         manager.job("alert", on_failure="a")(Flaky(1))
     manager.job("alert", on_failure=lambda _: None)(Flaky(1))
     assert manager.launch("c", {}).error() is not None

@@ -114,7 +114,7 @@ def test_a_note_that_cannot_be_written_does_not_hide_that_the_lock_is_free(
     put_out = elsewhere.force_unlock("x")
     assert put_out is not None
     assert put_out.fence == run.fence
-    assert "the lock of 'x' is free" in log.wait_for("no record tells by whom")
+    assert "lock 'x' was force-released" in log.wait_for("without a note")
 
 
 def test_force_unlock_puts_out_the_lease_that_is_meant_and_no_other(managers: Managers) -> None:
@@ -167,9 +167,9 @@ def test_a_run_whose_end_cannot_be_recorded_says_what_becomes_of_it(
         meddler.failing["set"] = full()
     meddler.failing.clear()
     assert raised.value.__notes__ == [
-        f"run {run.run_id} of job 'x' is over (completed), but its record still says that it is "
+        f"run {run.run_id} of job 'x' has ended (completed), but its record still says that it is "
         "running",
-        f"run {run.run_id} will be told as abandoned; its lock was given back",
+        f"run {run.run_id} will be shown as abandoned; its lock was released",
     ]
     assert manager.locks.lock_info("x") is None
     assert [record["status"] for record in manager.runs()] == ["abandoned"]
@@ -188,7 +188,7 @@ def test_the_error_of_the_body_gets_the_same_words(managers: Managers, meddler: 
         work()
     meddler.failing.clear()
     (note,) = raised.value.__notes__
-    for part in ("no space", "is over (failed)", "told as abandoned; its lock was given back"):
+    for part in ("no space", "has ended (failed)", "shown as abandoned; its lock was released"):
         assert part in note
 
 
@@ -206,7 +206,7 @@ def test_a_lock_that_goes_after_the_end_was_recorded_leaves_the_run_completed(
     assert work() == "done"
     (record,) = here.runs()
     assert record["status"] == "completed"
-    assert "had ended (completed)" in log.wait_for("its lock went")
+    assert "after its end (completed)" in log.wait_for("lost its lock")
 
 
 def test_a_lost_run_whose_record_was_removed_is_lost_all_the_same(
@@ -239,7 +239,7 @@ def test_a_refused_run_is_busy_although_no_record_can_tell_of_it(
             elsewhere.start("x")
         assert skips() is None
         meddler.failing.clear()
-    assert "no space" in log.wait_for("no record tells that job 'x' was skipped")
+    assert "no space" in log.wait_for("cannot record that job 'x' was skipped")
 
 
 # -------------------------------------------------------------------------- signals in between

@@ -530,9 +530,7 @@ def test_a_run_beyond_its_timeout_is_warned_of_and_goes_on(
         for _ in range(4):
             clock.advance(0.1)
             run.lease.extend()
-        assert log.wait_for("longer than its timeout") == (
-            "WARNING job 'x' runs longer than its timeout of 0.4 s"
-        )
+        assert log.wait_for("timeout") == ("WARNING job 'x' has exceeded its timeout of 0.4 s")
         run.check()
     assert stored(run)["status"] == "completed"
     assert log.read() == []

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from ojobchannels.cli.locations import find_run_locations, jobs_option, locks_option
+from ojobchannels.cli.locations import (
+    checked_locations,
+    jobs_option,
+    locations_of_environment,
+    locks_option,
+)
 from ojobchannels.cli.options import lang_option
 from ojobchannels.cli.streams import ignore_write_errors, separate_stdout
 
@@ -60,10 +65,11 @@ def run(
     if file is None:
         raise click.MissingParameter(ctx=ctx, param=ctx.command.params[0])
     values = parse_args(args)
-    locations = find_run_locations(file, values, jobs, locks, os.environ)
+    channels = checked_locations(jobs, locks)
+    fallback = None if jobs else locations_of_environment(locks, os.environ)
     output = Output(*([JsonLines(separate_stdout())] if as_json else []))
     with _log_to(output):
-        result = run_file(file, values, output, locations.jobs, locations.locks, lang=lang)
+        result = run_file(file, values, output, *channels, lang=lang, fallback=fallback)
     if result.unfinished:
         _leave(result.exit_status, result.unfinished)
     ctx.exit(result.exit_status)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from click.testing import CliRunner
 
+from ojobchannels.cli.commands.run import run
 from ojobchannels.errors import InvalidJobArgs
 from ojobchannels.ojob import JobFile, check_file, manager_config, parse_args
+from ojobchannels.ojob.yaml.source import Source, read
 
 
 def load(folder: Path, **files: str) -> JobFile:
@@ -264,3 +268,22 @@ def test_manager_config_knows_every_way_to_init(
     path = tmp_path / "f.yaml"
     path.write_text(text)
     assert manager_config(path) == config
+
+
+def test_a_file_is_read_once_where_the_environment_names_the_channels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`ojob run` asks the loaded file whether it configures channels of its own."""
+    path = tmp_path / "f.yaml"
+    path.write_text("include: oJobManager.yaml\njobs: [{name: A}]\ntodo: [oJobManager Init, A]\n")
+    reads: Counter[Path] = Counter()
+
+    def counted(path: Path, name: str, **options: bool) -> Source:
+        reads[path] += 1
+        return read(path, name, **options)
+
+    monkeypatch.setattr("ojobchannels.ojob.load.includes.read", counted)
+    monkeypatch.setenv("OJOB_JOBS", f"sqlite:///{tmp_path}/jobs.db")
+    assert CliRunner().invoke(run, [str(path)]).exit_code == 0
+    assert reads[path] == 1
+    assert (tmp_path / "jobs.db").exists()

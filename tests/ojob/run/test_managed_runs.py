@@ -293,8 +293,8 @@ def test_a_run_whose_end_finds_no_room_keeps_nobody_out(
     assert told[1:] == ["Other: []", "Other completed"]
     for part in (
         "Job failed (StorageFull: ",
-        " of job 'x' is over (completed), but its record still says that it is running\n",
-        " will be told as abandoned; its lock was given back",
+        " of job 'x' has ended (completed), but its record still says that it is running\n",
+        " will be shown as abandoned; its lock was released",
     ):
         assert part in told[0]
     (trace,) = (one.error.__traceback__ for one in result.outcomes if one.error is not None)

@@ -1,0 +1,66 @@
+"""The channels of a job manager: run records, locks, and the state beside them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+from ojobchannels.channels.channel import Channel
+from ojobchannels.channels.opening import open_channel
+from ojobchannels.errors import InvalidOption
+
+ChannelConfig: TypeAlias = Mapping[str, Any] | str | Channel | None
+"""``{"type": …, "args": {…}}``, a URL, or an open channel; ``simple`` for None."""
+
+JOBS: Final = "oJobManager-jobs"
+LOCKS: Final = "oJobManager-locks"
+STATE: Final = "oJobManager-state"
+
+
+class ManagerChannels:
+    """Opens the channels of a manager, and closes those that it has opened.
+
+    Attributes:
+        jobs: The channel of run records.
+        locks: The channel of locks.
+    """
+
+    def __init__(self, jobs: ChannelConfig, locks: ChannelConfig, state: ChannelConfig) -> None:
+        self._opened: list[Channel] = []
+        self._state: Channel | None = None
+        self._state_config = jobs if state is None else state
+        self._lock = threading.Lock()
+        try:
+            self.jobs = self._open(JOBS, jobs)
+            self.locks = self._open(LOCKS, locks)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def state(self) -> Channel:
+        """The channel of everything else that must be remembered; opened at its first use.
+
+        Raises:
+            InvalidOption: The jobs channel was passed open, but no state channel.
+        """
+        with self._lock:
+            if self._state is None:
+                if self._state_config is self.jobs:
+                    reason = "the jobs channel was passed open, and it must only hold run records"
+                    raise InvalidOption("state", reason, "give JobManager a state channel too")
+                self._state = self._open(STATE, self._state_config)
+            return self._state
+
+    def close(self) -> None:
+        """Close the channels, except those that were passed open."""
+        while self._opened:
+            self._opened.pop().close()
+
+    def _open(self, name: str, config: ChannelConfig) -> Channel:
+        if isinstance(config, Channel):
+            return config
+        channel = open_channel(name, config)
+        self._opened.append(channel)
+        return channel

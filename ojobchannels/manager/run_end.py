@@ -1,0 +1,61 @@
+"""The end of a run in its record: completed, failed or skipped, or lost with its lock."""
+
+from __future__ import annotations
+
+from ojobchannels.channels.channel import Channel
+from ojobchannels.channels.lease import Lease
+from ojobchannels.errors import LockLost, StaleFence
+from ojobchannels.manager import records
+from ojobchannels.manager.records import Record
+
+
+def write_end(
+    jobs: Channel, locks: Channel, lease: Lease, record: Record, ending: Record
+) -> tuple[Record, LockLost | None]:
+    """Write how a run ended into its record.
+
+    Returns:
+        The record as it is now, and the error if the run had lost its lock: then its status is
+        ``lost``, unless the record was closed by another process with a status that stands.
+    """
+    lost = _find_loss(locks, lease, record)
+    if lost is None:
+        ended = {**record, **ending}
+        try:
+            jobs.set(records.key_of(ended), ended, fence=lease.fence)
+        except StaleFence:
+            lost = lost_because(lease, "another holder has acquired it")
+        else:
+            return ended, None
+    loss = ending | {"status": "lost", "inError": True, "error": ending.get("error", str(lost))}
+    for status in ("running", "abandoned"):
+        written = records.amend(jobs, record, loss, {"status": status})
+        if written is not None:
+            return written, lost
+    return {**record, **loss}, lost
+
+
+def write_failure(
+    jobs: Channel, name: str, run_id: str, fence: int, elapsed: int, error: BaseException
+) -> Record | None:
+    """Record a run as failed, and return its record; None if it has no record yet."""
+    found = records.look_up(jobs, name, run_id, fence)
+    if found is None:
+        return None
+    failed = records.ending(found["startTime"], "failed", elapsed, error)
+    return records.amend(jobs, found, failed, {"status": "running"}, fence) or found
+
+
+def lost_because(lease: Lease, reason: str) -> LockLost:
+    """Return the error of a lost lock."""
+    return LockLost(lease.channel.name, lease.name, lease.fence, reason)
+
+
+def _find_loss(locks: Channel, lease: Lease, record: Record) -> LockLost | None:
+    try:
+        lease.check()
+    except LockLost as lost:
+        return lost
+    if records.is_live(record, locks.lock_info(lease.name)):
+        return None
+    return lost_because(lease, "it was released or taken over by another holder")
