@@ -15,7 +15,7 @@ import pytest
 import ojobchannels as oc
 from ojobchannels import changes
 from ojobchannels.plugins import Registry, registry
-from ojobchannels.testing.contracts.documents.subscribing import Heard
+from ojobchannels.testing.contracts.documents.subscribing import ReceivedChanges
 
 if TYPE_CHECKING:
     from tests.conftest import Storage
@@ -45,11 +45,11 @@ def test_more_changes_than_are_kept_for_a_slow_callback_are_told_as_a_resync(
 ) -> None:
     """Then what differs from what was told, once for each key, and each change again."""
     monkeypatch.setattr(changes, "LONGEST_BACKLOG", 10)
-    channel, heard = simple_storage.open(), Heard()
+    channel, received = simple_storage.open(), ReceivedChanges()
     called, go_on = threading.Event(), threading.Event()
 
     def stay(change: oc.Change) -> None:
-        heard(change)
+        received(change)
         called.set()
         go_on.wait(LONG_ENOUGH)
 
@@ -60,8 +60,8 @@ def test_more_changes_than_are_kept_for_a_slow_callback_are_told_as_a_resync(
         for n in range(100):
             channel.set(n % 4, n)
         go_on.set()
-        heard.until_like(channel)
-        told = [(one.op, one.key, one.value) for one in heard.changes]
+        received.wait_for_state_of(channel)
+        told = [(one.op, one.key, one.value) for one in received.changes]
         assert told == [
             ("set", "gone", 0),
             ("resync", None, None),
@@ -70,56 +70,59 @@ def test_more_changes_than_are_kept_for_a_slow_callback_are_told_as_a_resync(
         ]
         channel.set("after", 1)
         channel.set("after", 2)
-        heard.until_like(channel)
-        assert heard.values("after") == [1, 2]
+        received.wait_for_state_of(channel)
+        assert received.values("after") == [1, 2]
 
 
 def test_changes_while_the_storage_cannot_be_read_are_told_afterwards(
     shared_storage: Storage, caplog: pytest.LogCaptureFixture
 ) -> None:
     """After a `resync`; the trouble is logged once."""
-    troubles, heard = Troubles(), Heard()
+    troubles, received = Troubles(), ReceivedChanges()
     listening = shared_storage.open(extensions=[troubles])
     writing = shared_storage.open()
     writing.set("gone", 1)
-    with caplog.at_level(logging.WARNING, "ojobchannels"), listening.subscribe(heard, replay=True):
-        heard.until_like(writing)
+    with (
+        caplog.at_level(logging.WARNING, "ojobchannels"),
+        listening.subscribe(received, replay=True),
+    ):
+        received.wait_for_state_of(writing)
         troubles.on = True
         writing.set("key", 1)
         assert troubles.met.wait(LONG_ENOUGH)
         writing.set("key", 2)
         writing.unset("gone")
         troubles.on = False
-        heard.until_like(writing)
-    assert [one.op for one in heard.changes] == ["set", "resync", "unset", "set"]
+        received.wait_for_state_of(writing)
+    assert [one.op for one in received.changes] == ["set", "resync", "unset", "set"]
     assert caplog.text.count("the disk is away") == 1
 
 
 def test_a_file_that_a_person_mends_tells_of_it(tmp_path: Path) -> None:
     """The callback gets what the editor saved."""
-    file, heard = tmp_path / "orders.json", Heard()
+    file, received = tmp_path / "orders.json", ReceivedChanges()
     with oc.open_channel("orders", type="file", file=file) as channel:
         channel.set("key", "old")
-        with channel.subscribe(heard):
+        with channel.subscribe(received):
             text = json.loads(file.read_text("utf-8"))
             text["orders"]["7"] = {"key": "by hand", "value": "new"}
             file.write_text(json.dumps(text), "utf-8")
-            heard.until(lambda: heard.values("by hand") == ["new"])
+            received.wait_for(lambda: received.values("by hand") == ["new"])
 
 
 def test_a_key_that_is_taken_out_and_stored_again_is_told_once_at_least(
     shared_storage: Storage,
 ) -> None:
     """With its latest value, however often it came and went between two looks."""
-    channel, heard = shared_storage.open(), Heard()
-    with channel.subscribe(heard):
+    channel, received = shared_storage.open(), ReceivedChanges()
+    with channel.subscribe(received):
         for n in range(20):
             channel.set("key", n)
             channel.pop()
             channel.set("other", n)
             channel.set("key", n)
-        heard.until_like(channel)
-    assert heard.values("key")[-1] == 19
+        received.wait_for_state_of(channel)
+    assert received.values("key")[-1] == 19
 
 
 def test_a_forked_child_has_no_subscription(storage: Storage, start_worker: StartWorker) -> None:

@@ -1,4 +1,4 @@
-"""The contracts: what a channel and its locks promise, one module a subject."""
+"""The contracts: the promises of a channel and its locks, one module for each subject."""
 
 from ojobchannels.testing.contracts.base import Contract, requires, without
 from ojobchannels.testing.contracts.documents.batches import BatchContract
@@ -93,4 +93,4 @@ class ChannelConformance(
     CrashReleaseContract,
     ForkContract,
 ):
-    """All of them: what a backend proves as a whole."""
+    """All contracts: the complete conformance kit."""

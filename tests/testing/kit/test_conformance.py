@@ -1,4 +1,4 @@
-"""The embedded channel types keep every promise of the kit that they claim."""
+"""The embedded channel types keep all promises of their capabilities."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class TestSimple(ChannelConformance):
 
     @pytest.fixture
     def ojob_subject(self) -> Subject:
-        """A store of its own, by its name."""
+        """A store with a unique name."""
         return Subject("simple")
 
 
@@ -25,7 +25,7 @@ class TestFile(ChannelConformance):
 
     @pytest.fixture
     def ojob_subject(self, tmp_path: Path) -> Subject:
-        """A file of its own."""
+        """A new file."""
         return Subject("file", {"file": str(tmp_path / "channel.json")})
 
 
@@ -34,5 +34,5 @@ class TestDb(ChannelConformance):
 
     @pytest.fixture
     def ojob_subject(self, tmp_path: Path) -> Subject:
-        """A database of its own."""
+        """A new database."""
         return Subject("db", {"file": str(tmp_path / "channel.db")})

@@ -1,1 +1,1 @@
-"""Contracts about documents."""
+"""Contracts for documents."""

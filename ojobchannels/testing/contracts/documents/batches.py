@@ -1,4 +1,4 @@
-"""Batches: several entries in one step, all or none; or refused, never half done in silence."""
+"""Batches: several entries in one atomic step, or a clear refusal."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ojobchannels.testing.contracts.base import Contract, requires, without
 from ojobchannels.testing.kit.background import Background
 from ojobchannels.testing.kit.subject import Subject
 
-_LONG_ENOUGH = 2.0
+_SECONDS = 2.0
 
 
 class BatchContract(Contract):
-    """`set_all` and `unset_all`, by the capability `atomic_batches`."""
+    """`set_all` and `unset_all`, with the capability `atomic_batches`."""
 
-    def test_a_batch_of_one_is_taken_everywhere(self, channel: Channel) -> None:
-        """It needs no capability."""
+    def test_a_batch_of_one_entry_always_works(self, channel: Channel) -> None:
+        """`set_all` and `unset_all` of one entry need no capability."""
         channel.set_all({"a": 1})
         channel.set_all([("b", 2)])
         assert channel.unset_all(["a"]) == 1
@@ -31,7 +31,7 @@ class BatchContract(Contract):
         assert list(channel.items()) == [("b", 2)]
 
     def test_an_empty_batch_does_nothing(self, channel: Channel) -> None:
-        """Nor does it need a capability."""
+        """An empty batch needs no capability and changes nothing."""
         channel.set("kept", 1)
         channel.set_all({})
         channel.set_all([])
@@ -39,8 +39,8 @@ class BatchContract(Contract):
         assert list(channel.items()) == [("kept", 1)]
 
     @without("atomic_batches")
-    def test_a_larger_batch_is_refused_where_it_cannot_be_one_step(self, channel: Channel) -> None:
-        """With NotSupported, which says what to do; nothing of it is done."""
+    def test_a_larger_batch_is_refused_without_the_capability(self, channel: Channel) -> None:
+        """NotSupported says what to do, and nothing of the batch is stored."""
         channel.set("a", 1)
         attempts: list[Callable[[], object]] = [
             lambda: channel.set_all({"b": 1, "c": 2}),
@@ -52,8 +52,8 @@ class BatchContract(Contract):
         assert list(channel.items()) == [("a", 1)]
 
     @requires("atomic_batches")
-    def test_set_all_stores_all_in_their_order(self, channel: Channel) -> None:
-        """A batch is as many writes in a row; each moves its key to the end."""
+    def test_set_all_stores_all_entries_in_order(self, channel: Channel) -> None:
+        """Each entry of a batch moves its key to the end, in the order of the batch."""
         channel.set("b", 0)
         channel.set("z", 0)
         channel.set_all([("a", 1), ("b", 2), ("c", 3)])
@@ -62,28 +62,28 @@ class BatchContract(Contract):
 
     @requires("atomic_batches")
     def test_the_last_of_equal_keys_in_a_batch_wins(self, channel: Channel) -> None:
-        """With its value, its notation and its place."""
+        """Its value, its notation of the key and its position are stored."""
         channel.set_all([("a", 1), (1, 2), ("b", 3), (1.0, 4), ("a", 5)])
         assert repr(list(channel.items())) == repr([("b", 3), (1.0, 4), ("a", 5)])
 
     @requires("atomic_batches")
-    def test_batches_take_maps_and_iterators(self, channel: Channel) -> None:
-        """Also such as can be read once."""
+    def test_batches_accept_maps_and_iterators(self, channel: Channel) -> None:
+        """A batch may be a map, or any iterable, which is read once."""
         channel.set_all({"a": 1, "b": 2})
         channel.set_all(iter([("c", 3), ("d", 4)]))
         assert channel.unset_all(iter(["a", "d"])) == 2
         assert channel.get_keys() == ["b", "c"]
 
     @requires("atomic_batches")
-    def test_unset_all_counts_what_was_there(self, channel: Channel) -> None:
-        """A key that is named twice counts once, one that is missing not at all."""
+    def test_unset_all_counts_removed_keys(self, channel: Channel) -> None:
+        """A repeated key counts once, and a missing key does not count."""
         channel.set_all({"a": 1, "b": None, 1: 0})
         assert channel.unset_all(["a", "nothing", "b", "a", 1.0]) == 3
         assert channel.size() == 0
 
     @requires("atomic_batches")
-    def test_a_large_batch_is_one_batch_too(self, channel: Channel) -> None:
-        """A thousand entries go in, and out, at once."""
+    def test_a_batch_may_have_a_thousand_entries(self, channel: Channel) -> None:
+        """A thousand entries are stored, and removed, in one batch."""
         channel.set_all((n, {"n": n}) for n in range(1000))
         assert channel.size() == 1000
         assert channel.get_all()[::333] == [{"n": n} for n in range(0, 1000, 333)]
@@ -91,8 +91,8 @@ class BatchContract(Contract):
 
     @requires("atomic_batches")
     @pytest.mark.parametrize("wrong", [float("nan"), object()], ids=["nan", "object"])
-    def test_a_batch_with_a_fault_does_nothing(self, channel: Channel, wrong: Any) -> None:
-        """All or nothing, wherever the fault is."""
+    def test_an_invalid_entry_refuses_the_whole_batch(self, channel: Channel, wrong: Any) -> None:
+        """Nothing is stored, wherever in the batch the invalid entry is."""
         channel.set("kept", 1)
         with pytest.raises(InvalidValue):
             channel.set_all([("a", 1), ("kept", 2), ("b", wrong)])
@@ -104,7 +104,7 @@ class BatchContract(Contract):
 
     @requires("atomic_batches")
     def test_batches_are_copied_like_single_values(self, channel: Channel) -> None:
-        """Changing them after the call changes nothing that is stored."""
+        """A change of a key or value after the call does not change what is stored."""
         batch: list[tuple[dict[str, Any], list[int]]] = [({"id": [1]}, [1]), ({"id": [2]}, [2])]
         channel.set_all(batch)
         batch[0][0]["id"].append("spoiled")
@@ -112,8 +112,8 @@ class BatchContract(Contract):
         assert list(channel.items()) == [({"id": [1]}, [1]), ({"id": [2]}, [2])]
 
     @requires("atomic_batches")
-    def test_a_batch_leaves_the_marks_of_its_keys(self, channel: Channel) -> None:
-        """It carries no fence, and a stale holder stays refused afterwards."""
+    def test_a_batch_keeps_the_fence_marks_of_its_keys(self, channel: Channel) -> None:
+        """A batch has no fence, and later writes with a lower fence are still refused."""
         for remove in (False, True):
             channel.set("a", 1, fence=7)
             channel.set_all({"a": 2, "b": 2})
@@ -128,15 +128,13 @@ class BatchContract(Contract):
 
     @requires("atomic_batches")
     @pytest.mark.usefixtures("races")
-    def test_a_batch_is_never_seen_half_done(
-        self, subject: Subject, background: Background
-    ) -> None:
-        """Readers on another handle see all of it or none, by `get_all` as by `items`."""
+    def test_a_batch_is_never_half_visible(self, subject: Subject, background: Background) -> None:
+        """Readers on another handle see all entries of a batch or none of them."""
         channel, other = subject.open(), subject.open()
 
         def read() -> set[tuple[int, ...]]:
             seen: set[tuple[int, ...]] = set()
-            until = time.monotonic() + _LONG_ENOUGH
+            until = time.monotonic() + _SECONDS
             while len(seen) < 30 and time.monotonic() < until:
                 seen.add(tuple(other.get_all()))
                 seen.add(tuple(value for _, value in other.items()))
@@ -151,15 +149,13 @@ class BatchContract(Contract):
 
     @requires("atomic_batches")
     @pytest.mark.usefixtures("races")
-    def test_a_batch_is_never_seen_half_removed(
-        self, subject: Subject, background: Background
-    ) -> None:
-        """What `unset_all` takes out vanishes at once."""
+    def test_a_batch_is_never_half_removed(self, subject: Subject, background: Background) -> None:
+        """Readers on another handle see `unset_all` remove all entries at once."""
         channel, other = subject.open(), subject.open()
 
         def read() -> set[int]:
             sizes, changes = [0], 0
-            until = time.monotonic() + _LONG_ENOUGH
+            until = time.monotonic() + _SECONDS
             while changes < 30 and time.monotonic() < until:
                 sizes.append(len(other.get_all(match={})))
                 changes += sizes[-1] != sizes[-2]
@@ -176,7 +172,7 @@ class BatchContract(Contract):
     def test_get_all_is_a_snapshot_of_ten_thousand_entries(
         self, subject: Subject, background: Background
     ) -> None:
-        """Two entries that always change together are never seen apart, among 10,000."""
+        """Among 10,000 entries, two that always change together are never seen to differ."""
         channel, other = subject.open(), subject.open()
         channel.set_all((n, 0) for n in range(10_000))
 

@@ -1,4 +1,4 @@
-"""Marks: a key remembers the highest fence that wrote it, and refuses lower ones (rule 10)."""
+"""Fence marks: a key refuses writes with a lower fence than an earlier one (rule 10)."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _ENDS: dict[str, Callable[[Channel], object]] = {
 
 
 class FenceContract(Contract):
-    """A write with a fence lower than the key's mark is refused; everything else passes."""
+    """Only a write with a fence lower than the mark of its key is refused."""
 
-    def test_a_higher_fence_passes(self, channel: Channel) -> None:
-        """By `set`, `unset`, `get_set` and `add`."""
+    def test_a_higher_fence_is_accepted(self, channel: Channel) -> None:
+        """`set`, `unset`, `get_set` and `add` accept a fence higher than the mark."""
         channel.set("key", 1, fence=1)
         channel.set("key", 2, fence=2)
         assert channel.get_set(2, "key", 3, fence=3) == 2
@@ -39,8 +39,8 @@ class FenceContract(Contract):
         assert channel.add("key", 5, fence=5) is True
         assert channel.get("key") == 5
 
-    def test_an_equal_fence_passes(self, channel: Channel) -> None:
-        """One holder writes its key as often as it likes."""
+    def test_an_equal_fence_is_accepted(self, channel: Channel) -> None:
+        """One holder can write its key any number of times."""
         for turn in range(3):
             channel.set("key", turn, fence=5)
         assert channel.get_set(2, "key", 3, fence=5) == 2
@@ -48,7 +48,7 @@ class FenceContract(Contract):
         assert channel.add("key", 4, fence=5) is True
 
     def test_a_lower_fence_is_refused(self, channel: Channel) -> None:
-        """By every fenced write, which changes neither value nor order."""
+        """No write with a fence lower than the mark changes the value or the order."""
         channel.set("key", "by 7", fence=7)
         channel.set("other", 1)
         for attempt in _fenced_writes(channel, "by 7", 6):
@@ -56,8 +56,8 @@ class FenceContract(Contract):
                 attempt()
         assert list(channel.items()) == [("key", "by 7"), ("other", 1)]
 
-    def test_a_refusal_names_key_fence_and_mark(self, channel: Channel) -> None:
-        """As attributes of StaleFence."""
+    def test_stale_fence_has_key_fence_and_mark(self, channel: Channel) -> None:
+        """StaleFence has the channel, the key, the fence and the mark as attributes."""
         channel.set({"id": 1}, 1, fence=7)
         with pytest.raises(StaleFence) as refused:
             channel.set({"id": 1}, 2, fence=6)
@@ -65,8 +65,8 @@ class FenceContract(Contract):
         assert (error.channel, error.key) == (channel.name, {"id": 1})
         assert (error.fence, error.mark) == (6, 7)
 
-    def test_a_refused_write_leaves_the_mark(self, channel: Channel) -> None:
-        """It is neither lowered nor raised by who came too late."""
+    def test_a_refused_write_does_not_change_the_mark(self, channel: Channel) -> None:
+        """A late write neither lowers nor raises the mark."""
         channel.set("key", 1, fence=7)
         for fence in (6, 1, 0, -5, 6):
             with pytest.raises(StaleFence):
@@ -76,8 +76,8 @@ class FenceContract(Contract):
             channel.set("key", 4, fence=6)
         assert refused.value.mark == 7
 
-    def test_a_write_without_a_fence_passes(self, channel: Channel) -> None:
-        """Fences guard against stale holders, not against those who take no lock."""
+    def test_a_write_without_a_fence_is_accepted(self, channel: Channel) -> None:
+        """Marks affect only writes with a fence."""
         channel.set("key", 1, fence=7)
         channel.set("key", 2)
         assert channel.get_set(2, "key", 3) == 2
@@ -86,10 +86,10 @@ class FenceContract(Contract):
         assert channel.get("key") == 4
 
     @pytest.mark.parametrize("end", _ENDS.values(), ids=_ENDS)
-    def test_a_mark_outlives_what_is_done_without_a_higher_fence(
+    def test_a_mark_survives_operations_without_a_higher_fence(
         self, subject: Subject, end: Callable[[Channel], object]
     ) -> None:
-        """Whatever removes or overwrites the value, a stale holder is refused, on every handle."""
+        """After removing or overwriting the value, a lower fence is refused on each handle."""
         channel, other = subject.open(), subject.open()
         channel.set("key", {}, fence=7)
         end(channel)
@@ -102,7 +102,7 @@ class FenceContract(Contract):
         assert channel.get("key") == "in time"
 
     def test_a_fenced_unset_raises_the_mark(self, channel: Channel) -> None:
-        """As a write does."""
+        """`unset` with a fence marks the key like a write."""
         channel.set("key", 1, fence=5)
         assert channel.unset("key", fence=8) is True
         for fence in (5, 7):
@@ -110,8 +110,8 @@ class FenceContract(Contract):
                 channel.add("key", 2, fence=fence)
         assert channel.add("key", 2, fence=8) is True
 
-    def test_a_fenced_unset_leaves_its_mark_where_nothing_stood(self, channel: Channel) -> None:
-        """A holder can close a key against its predecessors before it was ever written."""
+    def test_a_fenced_unset_marks_a_missing_key(self, channel: Channel) -> None:
+        """A holder can protect a key that does not exist from earlier holders."""
         assert channel.unset("key", fence=5) is False
         assert (channel.size(), channel.get_all(), channel.get_keys()) == (0, [], [])
         assert list(channel.items()) == []
@@ -121,31 +121,31 @@ class FenceContract(Contract):
             channel.set("key", 1, fence=4)
         assert channel.add("key", 1, fence=5) is True
 
-    def test_marks_go_by_canonical_keys(self, channel: Channel) -> None:
-        """Another notation of the key does not get round its mark."""
+    def test_marks_use_canonical_keys(self, channel: Channel) -> None:
+        """Another notation of the key has the same mark."""
         channel.set({"a": 1, "b": 2}, 1, fence=5)
         channel.set(1, 1, fence=5)
         for key in ({"b": 2.0, "a": 1.0}, 1.0):
             with pytest.raises(StaleFence):
                 channel.set(key, 2, fence=4)
 
-    def test_each_key_has_a_mark_of_its_own(self, channel: Channel) -> None:
-        """A high fence on one key closes no other."""
+    def test_each_key_has_its_own_mark(self, channel: Channel) -> None:
+        """A high fence on one key does not affect other keys."""
         channel.set("a", 1, fence=9)
         for key in ("b", "A", "1", 1, True, {"a": 1}):
             channel.set(key, 1, fence=2)
         assert channel.size() == 7
 
     def test_marks_are_per_channel(self, subject: Subject) -> None:
-        """The same key in a channel of another name has another mark."""
+        """The same key in another channel has another mark."""
         one, other = subject.open(), subject.open(f"{subject.name}-other")
         one.set("key", 1, fence=9)
         other.set("key", 2, fence=2)
         with pytest.raises(StaleFence):
             one.set("key", 3, fence=8)
 
-    def test_fences_of_microseconds_are_compared_exactly(self, channel: Channel) -> None:
-        """They are as large as a clock in µs, and differ by one."""
+    def test_large_fences_are_compared_exactly(self, channel: Channel) -> None:
+        """Fences as large as a clock in µs are compared to the last digit."""
         now = 1_900_000_000_000_000
         for fence in (now, 2**53 + 2, 2**62):
             channel.set("key", fence, fence=fence)
@@ -155,18 +155,18 @@ class FenceContract(Contract):
             channel.set("key", "in time", fence=fence)
 
     @pytest.mark.parametrize("fence", [True, "5", 5.0, [5]], ids=repr)
-    def test_a_fence_is_an_integer(self, channel: Channel, fence: Any) -> None:
-        """Anything else is refused before something is written."""
+    def test_a_fence_must_be_an_integer(self, channel: Channel, fence: Any) -> None:
+        """Other values are refused before anything is written."""
         channel.set("key", 1)
         for attempt in _fenced_writes(channel, 1, fence):
             with pytest.raises(InvalidOption, match="fence"):
                 attempt()
         assert list(channel.items()) == [("key", 1)]
 
-    def test_a_holder_that_was_overtaken_cannot_write(
+    def test_an_expired_holder_cannot_overwrite_the_next_holder(
         self, subject: Subject, timing: TimeControl
     ) -> None:
-        """One that slept through its deadline does not overwrite what the next one wrote."""
+        """A holder that resumes after its deadline cannot write with its old fence."""
         one, other = subject.open(), subject.open()
         slept = one.lock("nightly", ttl=timing.short)
         one.set("result", "begun", fence=slept.fence)

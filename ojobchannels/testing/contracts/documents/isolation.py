@@ -1,4 +1,4 @@
-"""Isolation: handles of one channel see one storage, channels of other names nothing of it."""
+"""Isolation: handles of one channel share a storage, and other channels are separate."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _ODD_ENDINGS = ("-2", "2", ".é", ".e\u0301", "/..", " ", "%", "$", ":", "{}", "
 
 
 class IsolationContract(Contract):
-    """What belongs together is seen at once; what does not is never seen."""
+    """Handles of one channel see each other's changes, and no others."""
 
     def test_handles_see_each_others_changes_at_once(self, subject: Subject) -> None:
-        """What one handle wrote, the next read of another finds, and the other way round."""
+        """A read on one handle returns what another handle has just written."""
         one, other = subject.open(), subject.open()
         for turn in range(20):
             one.set("key", turn)
@@ -29,8 +29,8 @@ class IsolationContract(Contract):
             assert other.unset(turn) is True
             assert one.size() == 1
 
-    def test_a_listing_is_never_older_than_the_last_write(self, subject: Subject) -> None:
-        """Nothing that another handle read before is kept beyond a change."""
+    def test_listings_include_the_last_write(self, subject: Subject) -> None:
+        """A listing is not cached beyond a change through another handle."""
         one, other = subject.open(), subject.open()
         for turn in range(10):
             assert other.get_keys() == list(range(turn))
@@ -41,7 +41,7 @@ class IsolationContract(Contract):
             assert other.size() == turn + 1
 
     def test_handles_share_locks(self, subject: Subject) -> None:
-        """A lock that one took is held for all of them."""
+        """A lock that one handle holds is held for all handles of the channel."""
         one, other = subject.open(), subject.open()
         lease = one.lock("nightly", ttl=60)
         assert other.try_lock("nightly", ttl=60) is None
@@ -49,8 +49,8 @@ class IsolationContract(Contract):
         lease.release()
         assert other.locks() == []
 
-    def test_documents_of_channels_of_other_names_are_apart(self, subject: Subject) -> None:
-        """However alike the names are."""
+    def test_channels_do_not_share_documents(self, subject: Subject) -> None:
+        """Channels with similar names have separate documents."""
         one = subject.open()
         one.set("key", "one")
         others = [subject.open(f"{subject.name}{ending}") for ending in _ODD_ENDINGS]
@@ -62,8 +62,8 @@ class IsolationContract(Contract):
         assert others[0].pop() == 0
         assert (one.size(), others[1].size()) == (1, 1)
 
-    def test_locks_of_channels_of_other_names_are_apart(self, subject: Subject) -> None:
-        """The same name of a lock is another lock there."""
+    def test_channels_do_not_share_locks(self, subject: Subject) -> None:
+        """The same lock name in another channel is another lock."""
         one = subject.open()
         lease = one.lock("nightly", ttl=60)
         others = [subject.open(f"{subject.name}{ending}") for ending in _ODD_ENDINGS]
@@ -76,8 +76,8 @@ class IsolationContract(Contract):
         lease.release()
         assert [len(other.locks()) for other in others] == [1] * len(others)
 
-    def test_a_name_and_a_lock_do_not_run_together(self, subject: Subject) -> None:
-        """Channel `a` with lock `b:c` is not channel `a:b` with lock `c`, for any separator."""
+    def test_channel_and_lock_names_are_not_concatenated(self, subject: Subject) -> None:
+        """Lock `b:c` of channel `a` is not lock `c` of channel `a:b`, for any separator."""
         for sign in (":", "/", ".", "-", "|", " ", "#", "_"):
             one, other = subject.open(), subject.open(f"{subject.name}{sign}b")
             held = one.lock(f"b{sign}c", ttl=60)
@@ -85,8 +85,8 @@ class IsolationContract(Contract):
             other.lock("c", ttl=60).release()
             assert one.lock_info(held.name) is not None
 
-    def test_documents_and_locks_do_not_run_together(self, channel: Channel) -> None:
-        """A lock has the name of a key, and neither sees the other."""
+    def test_documents_and_locks_are_separate(self, channel: Channel) -> None:
+        """A lock and a key can have the same name."""
         channel.set("nightly", 1)
         lease = channel.lock("nightly", ttl=60)
         assert channel.get_keys() == ["nightly"]
@@ -96,7 +96,7 @@ class IsolationContract(Contract):
         assert channel.size() == 0
 
     def test_destroy_removes_all_documents(self, subject: Subject) -> None:
-        """For every handle; the channel is usable afterwards."""
+        """Each handle sees an empty channel, which can be used afterwards."""
         channel, other = subject.open(), subject.open()
         put_all(channel, [(n, n) for n in range(10)])
         channel.destroy()
@@ -110,7 +110,7 @@ class IsolationContract(Contract):
         assert other.size() == 0
 
     def test_destroy_removes_no_lock(self, subject: Subject) -> None:
-        """Who holds one holds it, extends it and releases it as before."""
+        """A holder can still extend and release its lease."""
         channel, other = subject.open(), subject.open()
         lease = channel.lock("nightly", ttl=60)
         other.destroy()
@@ -121,8 +121,8 @@ class IsolationContract(Contract):
         lease.extend(90)
         lease.release()
 
-    def test_destroy_touches_no_other_channel(self, subject: Subject) -> None:
-        """Neither documents, nor marks, nor locks of another name."""
+    def test_destroy_does_not_affect_other_channels(self, subject: Subject) -> None:
+        """Documents, fence marks and locks of other channels remain."""
         one, other = subject.open(), subject.open(f"{subject.name}-2")
         other.set("key", 1, fence=5)
         lease = other.lock("nightly", ttl=60)
@@ -134,8 +134,8 @@ class IsolationContract(Contract):
         lease.extend()
 
     @pytest.mark.usefixtures("races")
-    def test_threads_share_one_handle(self, channel: Channel, background: Background) -> None:
-        """A channel may be used by many threads: no update is lost, none is read wrong."""
+    def test_threads_can_share_one_handle(self, channel: Channel, background: Background) -> None:
+        """Many threads can use one channel without lost updates or wrong reads."""
 
         def write(number: int) -> None:
             for turn in range(15):
@@ -148,10 +148,10 @@ class IsolationContract(Contract):
         assert keys == {(number, turn) for number in range(8) for turn in range(15)}
 
     @pytest.mark.usefixtures("races")
-    def test_a_key_is_there_while_it_is_written_again(
+    def test_a_key_exists_while_it_is_overwritten(
         self, subject: Subject, background: Background
     ) -> None:
-        """Who reads it gets the old value or the new one, whole; never none, never two."""
+        """A reader gets the old or the new value, complete and exactly once."""
         channel, other = subject.open(), subject.open()
         channel.set("key", [0] * 200)
 
@@ -171,8 +171,8 @@ class IsolationContract(Contract):
         writer.result()
 
     @pytest.mark.usefixtures("races")
-    def test_positions_are_never_shared(self, subject: Subject, background: Background) -> None:
-        """However many write at once, every entry has a place of its own, and pages are whole."""
+    def test_positions_are_unique(self, subject: Subject, background: Background) -> None:
+        """Concurrent writes get different positions, in the order of each writer."""
         handles = [subject.open() for _ in range(4)]
 
         def write(number: int) -> None:
@@ -184,11 +184,11 @@ class IsolationContract(Contract):
         assert len({item.position for item in items}) == len(items) == 80
         for number in range(8):
             turns = [turn for by, turn in handles[0].get_all() if by == number]
-            assert turns == list(range(10)), f"the writes of thread {number} changed places"
+            assert turns == list(range(10)), f"the writes of thread {number} are not in order"
 
     @pytest.mark.parametrize("name", ["", "a\0b", "\ud800", "é" * 2049, None, 7], ids=ascii)
-    def test_a_name_that_is_none_is_refused(self, subject: Subject, name: object) -> None:
-        """By every operation that takes one; the error says what a name is."""
+    def test_an_invalid_lock_name_is_refused(self, subject: Subject, name: object) -> None:
+        """Each operation that takes a lock name raises InvalidName, with the rule for names."""
         channel = subject.open()
         for attempt in (
             lambda: channel.lock(name, ttl=1),  # type: ignore[arg-type]  # what is tested
@@ -201,8 +201,8 @@ class IsolationContract(Contract):
         assert channel.locks() == []
 
     @requires("durable")
-    def test_documents_and_marks_outlive_the_handles(self, subject: Subject) -> None:
-        """A channel that was closed and opened again holds what it held, in its order."""
+    def test_documents_and_marks_survive_closing(self, subject: Subject) -> None:
+        """A channel that is closed and opened again has the same entries in the same order."""
         with subject.open() as channel:
             put_all(channel, {"a": 1, "b": {"n": 2}})
             channel.set({"id": 1}, {"n": 1}, fence=7)

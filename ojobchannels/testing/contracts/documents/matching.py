@@ -1,4 +1,4 @@
-"""Matches: maps as subsets, recursively, everything else exactly; decided alike everywhere."""
+"""Matches: maps as subsets, recursively, and everything else exactly."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ojobchannels.testing.kit.samples import MATCHES
 
 
 class MatchContract(Contract):
-    """The server may narrow a match; `ojobchannels.matches` decides."""
+    """A server may preselect entries, but `ojobchannels.matches` decides."""
 
-    def test_get_all_answers_what_matches(self, channel: Channel) -> None:
-        """And nothing else."""
+    def test_get_all_returns_what_matches(self, channel: Channel) -> None:
+        """It returns exactly the values for which `ojobchannels.matches` is true."""
         channel.set("other", {"unrelated": True})
         for match, value, expected in MATCHES:
             assert matches(match, value) is expected
@@ -31,30 +31,30 @@ class MatchContract(Contract):
                 found = "key" in [key for key, _ in items]
                 assert found is expected, f"match {match!r} of {value!r}"
 
-    def test_get_set_compares_by_the_same_rule(self, channel: Channel) -> None:
-        """It stores exactly where `matches` is true."""
+    def test_get_set_uses_the_same_matching_rule(self, channel: Channel) -> None:
+        """It stores exactly if `ojobchannels.matches` is true."""
         for match, value, expected in MATCHES:
             channel.set("key", value)
             before = channel.get_set(match, "key", "new", default=MISSING)
             assert (before is not MISSING) is expected, f"match {match!r} of {value!r}"
             assert repr(channel.get("key")) == repr("new" if expected else value)
 
-    def test_no_match_answers_everything(self, channel: Channel) -> None:
-        """None as a match means none, and not null."""
+    def test_no_match_returns_all_entries(self, channel: Channel) -> None:
+        """The match None means no match, not null."""
         put_all(channel, {"a": None, "b": 1, "c": {"d": None}})
         assert channel.get_all() == channel.get_all(match=None) == [None, 1, {"d": None}]
         assert [key for key, _ in channel.items(match=None)] == ["a", "b", "c"]
 
-    def test_matches_come_in_the_order_of_change(self, channel: Channel) -> None:
-        """Whatever index or scan found them."""
+    def test_matches_are_in_the_order_of_change(self, channel: Channel) -> None:
+        """The order does not depend on an index."""
         put_all(channel, [(number, {"n": number, "even": number % 2 == 0}) for number in range(20)])
         channel.set(4, {"n": 4, "even": True})
         channel.set(5, {"n": 5, "even": True})
         found = [value["n"] for value in channel.get_all(match={"even": True})]
         assert found == [0, 2, *range(6, 20, 2), 4, 5]
 
-    def test_a_match_follows_the_value_that_stands_now(self, channel: Channel) -> None:
-        """What a value was before it was overwritten or removed is forgotten."""
+    def test_a_match_uses_the_present_value(self, channel: Channel) -> None:
+        """Overwritten and removed values do not match any more."""
         channel.set("key", {"state": "new", "tags": {"a": 1}})
         channel.set("key", {"state": "done"})
         assert channel.get_all(match={"state": "new"}) == []

@@ -1,4 +1,4 @@
-"""Order: entries stand in the order of their last change, and are read, paged and taken in it."""
+"""Order: entries are listed, paged and removed in the order of their last change."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _STAYS: dict[str, Callable[[Channel], object]] = {
 
 
 class OrderContract(Contract):
-    """Every successful write moves its key to the end, and nothing else moves one."""
+    """Each successful write moves its key to the end, and nothing else moves a key."""
 
     @pytest.mark.parametrize("write", _MOVES.values(), ids=_MOVES)
     def test_every_write_moves_its_key_to_the_end(
         self, channel: Channel, write: Callable[[Channel], object]
     ) -> None:
-        """Also when the value is equal to the one before."""
+        """Also if the new value is equal to the old one."""
         put_all(channel, dict.fromkeys("abc", 1))
         write(channel)
         assert channel.get_keys() == ["a", "c", "b"]
@@ -49,16 +49,16 @@ class OrderContract(Contract):
         assert channel.get_all()[:2] == [1, 1]
 
     @pytest.mark.parametrize("read", _STAYS.values(), ids=_STAYS)
-    def test_what_does_not_write_moves_nothing(
+    def test_reads_and_refused_writes_do_not_change_the_order(
         self, channel: Channel, read: Callable[[Channel], object]
     ) -> None:
-        """Reads do not count, nor do writes that were refused."""
+        """Only a successful write moves its key."""
         put_all(channel, dict.fromkeys("abc", 1))
         read(channel)
         assert channel.get_keys() == ["a", "b", "c"]
 
-    def test_all_listings_have_one_order(self, channel: Channel) -> None:
-        """`get_all`, `get_keys` and `items` agree, entry by entry."""
+    def test_all_listings_have_the_same_order(self, channel: Channel) -> None:
+        """`get_all`, `get_keys` and `items` agree in each entry."""
         for turn in range(30):
             channel.set({"key": turn * 7 % 11}, {"n": turn})
             if turn % 5 == 4:
@@ -69,7 +69,7 @@ class OrderContract(Contract):
         assert [value["n"] for _, value in items] == sorted(value["n"] for _, value in items)
 
     def test_a_removed_key_comes_back_at_the_end(self, channel: Channel) -> None:
-        """What was removed leaves no place behind, with a fence or without."""
+        """A removed key has no position, whether it has a fence mark or not."""
         for key in "abc":
             channel.set(key, 1, fence=1)
         channel.unset("a")
@@ -78,8 +78,8 @@ class OrderContract(Contract):
         channel.set("a", 2)
         assert channel.get_keys() == ["c", "b", "a"]
 
-    def test_order_holds_between_handles(self, subject: Subject) -> None:
-        """Whichever handle wrote, later stands behind earlier."""
+    def test_the_order_holds_across_handles(self, subject: Subject) -> None:
+        """A later write is behind an earlier one, through whichever handle."""
         handles = [subject.open() for _ in range(3)]
         for turn in range(30):
             handles[turn % 3].set(turn, turn)
@@ -87,10 +87,10 @@ class OrderContract(Contract):
             assert handle.get_keys() == list(range(30))
 
     @requires("clock")
-    def test_order_survives_a_wall_clock_that_steps_back(
+    def test_the_order_survives_a_wall_clock_set_back(
         self, subject: Subject, clock: ManualClock
     ) -> None:
-        """Whatever the clock does, a later write stands behind an earlier one."""
+        """A later write is behind an earlier one, whatever the clock shows."""
         channel = subject.open()
         for key in range(10):
             channel.set(key, key)
@@ -102,10 +102,10 @@ class OrderContract(Contract):
         assert [key for key, _ in channel.items(after=position)] == ["after"]
 
     @pytest.mark.parametrize("newest_first", [False, True])
-    def test_pages_lose_nothing_and_repeat_nothing(
+    def test_pages_are_complete_and_do_not_overlap(
         self, channel: Channel, newest_first: bool
     ) -> None:
-        """`after` continues behind a position, `limit` ends early, in both directions."""
+        """`after` continues behind a position, and `limit` bounds a page, in both directions."""
         put_all(channel, [(number, {"n": number}) for number in range(23)])
         expected = list(range(23))[:: -1 if newest_first else 1]
         read: list[Any] = []
@@ -118,15 +118,15 @@ class OrderContract(Contract):
         assert read == expected
         assert len(list(channel.items(limit=100, newest_first=newest_first))) == 23
 
-    def test_a_limit_of_nought_answers_nothing(self, channel: Channel) -> None:
-        """And one of one the first or the last."""
+    def test_a_limit_of_zero_returns_nothing(self, channel: Channel) -> None:
+        """A limit of one returns the first or the last entry."""
         put_all(channel, dict.fromkeys("abc", 1))
         assert list(channel.items(limit=0)) == []
         assert [key for key, _ in channel.items(limit=1)] == ["a"]
         assert [key for key, _ in channel.items(limit=1, newest_first=True)] == ["c"]
 
-    def test_a_limit_counts_what_matches(self, channel: Channel) -> None:
-        """And pages go on behind what did not match."""
+    def test_a_limit_counts_only_matches(self, channel: Channel) -> None:
+        """Pages continue behind entries that do not match."""
         put_all(channel, [(n, {"even": n % 2 == 0, "n": n}) for n in range(20)])
         page = list(channel.items(match={"even": True}, limit=3))
         assert [key for key, _ in page] == [0, 2, 4]
@@ -137,8 +137,8 @@ class OrderContract(Contract):
         before = channel.items(match={"even": False}, newest_first=True, after=last[-1].position)
         assert [key for key, _ in before] == list(range(15, 0, -2))
 
-    def test_a_position_outlives_its_entry(self, channel: Channel) -> None:
-        """A page goes on behind an entry that was removed or changed meanwhile."""
+    def test_a_position_survives_its_entry(self, channel: Channel) -> None:
+        """A page continues behind an entry that was removed or changed in between."""
         put_all(channel, [(n, n) for n in range(6)])
         position = list(channel.items(limit=3))[-1].position
         channel.unset(2)
@@ -148,8 +148,8 @@ class OrderContract(Contract):
         older = channel.items(newest_first=True, after=position)
         assert [key for key, _ in older] == [1, 0]
 
-    def test_items_reach_beyond_one_fetched_page(self, channel: Channel) -> None:
-        """More entries than one hook call returns come in one iteration, each once."""
+    def test_items_fetches_as_many_pages_as_needed(self, channel: Channel) -> None:
+        """One iteration yields each entry once, also if the backend returns several pages."""
         put_all(channel, [(n, n) for n in range(1100)])
         for newest_first in (False, True):
             items = islice(channel.items(newest_first=newest_first), 2000)
@@ -157,8 +157,8 @@ class OrderContract(Contract):
             assert values == list(range(1100))[:: -1 if newest_first else 1]
         assert [value for _, value in channel.items(limit=1050)] == list(range(1050))
 
-    def test_what_did_not_change_while_one_iterates_appears_once(self, channel: Channel) -> None:
-        """Whole, and in order; what changed or was removed may appear or not."""
+    def test_unchanged_entries_appear_once(self, channel: Channel) -> None:
+        """Entries that change during an iteration may or may not appear."""
         put_all(channel, [(n, n) for n in range(1100)])
         iteration = channel.items()
         seen = [key for key, _ in islice(iteration, 100)]
@@ -170,8 +170,8 @@ class OrderContract(Contract):
         untouched = [key for key in range(1100) if key % 21 > 1]
         assert [key for key in seen if key % 21 > 1] == untouched
 
-    def test_pop_takes_the_last_in_order(self, channel: Channel) -> None:
-        """The one that was changed last; it is gone then."""
+    def test_pop_removes_the_last_entry(self, channel: Channel) -> None:
+        """It returns the value that was changed last."""
         put_all(channel, [(key, {"value": key}) for key in "abc"])
         channel.set("a", {"value": "a again"})
         assert channel.pop() == {"value": "a again"}
@@ -179,8 +179,8 @@ class OrderContract(Contract):
         assert channel.get_keys() == ["b", "c"]
         assert [channel.pop(), channel.pop()] == [{"value": "c"}, {"value": "b"}]
 
-    def test_shift_takes_the_first_in_order(self, channel: Channel) -> None:
-        """The one whose last change is the oldest; it is gone then."""
+    def test_shift_removes_the_first_entry(self, channel: Channel) -> None:
+        """It returns the value whose last change is the oldest."""
         put_all(channel, [(key, {"value": key}) for key in "abc"])
         channel.set("a", {"value": "a again"})
         assert channel.shift() == {"value": "b"}
@@ -188,8 +188,8 @@ class OrderContract(Contract):
         assert channel.get_keys() == ["c", "a"]
         assert [channel.shift(), channel.shift()] == [{"value": "c"}, {"value": "a again"}]
 
-    def test_pop_and_shift_tell_a_stored_null_from_nothing(self, channel: Channel) -> None:
-        """A null is taken out as one; then there is the default."""
+    def test_pop_and_shift_return_a_stored_null(self, channel: Channel) -> None:
+        """They return the default only for an empty channel."""
         channel.set("key", None)
         assert channel.pop(default="nothing") is None
         assert channel.pop(default="nothing") == "nothing"
@@ -199,8 +199,10 @@ class OrderContract(Contract):
         assert channel.size() == 0
 
     @pytest.mark.usefixtures("races")
-    def test_every_entry_is_taken_out_once(self, subject: Subject, background: Background) -> None:
-        """Threads and handles that pop and shift at once share the entries out, none twice."""
+    def test_every_entry_is_removed_only_once(
+        self, subject: Subject, background: Background
+    ) -> None:
+        """Concurrent `pop` and `shift` never return the same entry twice."""
         handles = [subject.open() for _ in range(4)]
         put_all(handles[0], [(n, n) for n in range(120)])
 

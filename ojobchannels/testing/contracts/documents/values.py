@@ -1,4 +1,4 @@
-"""Values: what goes in comes out, as it was, and as the caller's own."""
+"""Values: they come back unchanged, and as copies."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ojobchannels.testing.kit.subject import Subject
 
 
 class DocumentContract(Contract):
-    """`get`, `set`, `unset`, `get_all`, `size`."""
+    """`get`, `set`, `unset`, `get_all` and `size`."""
 
     def test_a_key_that_was_never_set_is_missing(self, channel: Channel) -> None:
-        """`get` answers the default, and the hook MISSING."""
+        """`get` returns the default, and the hook returns MISSING."""
         assert channel.get("key") is None
         assert channel.get("key", default="nothing") == "nothing"
         assert channel.hook.get(key=check_key("key")) is MISSING
 
-    def test_an_empty_channel_is_empty_in_every_respect(self, channel: Channel) -> None:
-        """No operation that lists or takes finds anything in it."""
+    def test_an_empty_channel_is_empty_for_every_operation(self, channel: Channel) -> None:
+        """No operation that lists or removes entries finds one."""
         assert channel.size() == 0
         assert channel.get_all() == []
         assert channel.get_keys() == []
@@ -36,7 +36,7 @@ class DocumentContract(Contract):
         assert channel.shift(default="nothing") == "nothing"
 
     def test_what_was_set_is_read_back(self, channel: Channel) -> None:
-        """By every operation that reads."""
+        """By each operation that reads."""
         channel.set({"id": 1}, {"state": "new"})
         assert channel.get({"id": 1}) == {"state": "new"}
         assert channel.get_all() == [{"state": "new"}]
@@ -45,7 +45,7 @@ class DocumentContract(Contract):
         assert channel.size() == 1
 
     def test_set_replaces_the_whole_value(self, channel: Channel) -> None:
-        """Nothing of the old one is left in it."""
+        """No part of the old value remains."""
         channel.set("key", {"a": 1, "b": {"c": 2}})
         channel.set("key", {"b": {"d": 3}})
         assert channel.get("key") == {"b": {"d": 3}}
@@ -54,32 +54,32 @@ class DocumentContract(Contract):
         assert channel.get_all() == ["text"]
 
     def test_numbers_keep_type_and_every_digit(self, subject: Subject) -> None:
-        """Integers of 64 bits, and floats to the last bit, -0.0 included."""
+        """64-bit integers and floats come back exactly, including -0.0."""
         self._assert_kept(subject, NUMBERS)
 
-    def test_texts_keep_every_character(self, subject: Subject) -> None:
-        """Whatever Unicode has but lone surrogates, without normalisation."""
+    def test_strings_keep_every_character(self, subject: Subject) -> None:
+        """Any Unicode without lone surrogates comes back without normalization."""
         self._assert_kept(subject, list(TEXTS))
 
-    def test_shapes_stay_what_they_are(self, subject: Subject) -> None:
-        """Empty lists and maps, nulls within, odd field names, a hundred levels."""
+    def test_structures_come_back_unchanged(self, subject: Subject) -> None:
+        """Empty lists and maps, nested nulls, unusual field names, a hundred levels."""
         self._assert_kept(subject, SHAPES)
 
     def test_the_order_of_fields_is_kept(self, channel: Channel) -> None:
-        """A map comes back in the order in which it was written."""
+        """A map comes back with its fields in the order in which they were written."""
         value = {name: number for number, name in enumerate("zyx_abc0Q")}
         channel.set("key", {"in": value})
         assert list(channel.get("key")["in"]) == list(value)
 
-    def test_a_value_of_a_megabyte_goes_in_and_comes_out(self, channel: Channel) -> None:
-        """Large documents need no other call."""
+    def test_a_value_may_be_a_megabyte(self, channel: Channel) -> None:
+        """Large documents work like small ones."""
         value = {"text": "é" * 500_000, "numbers": list(range(20_000))}
         channel.set("large", value)
         assert channel.get("large") == value, "the large value came back changed"
-        assert channel.get_all(match={"text": value["text"]}) == [value], "no match of it"
+        assert channel.get_all(match={"text": value["text"]}) == [value], "no entry matches it"
 
     def test_a_stored_null_is_a_value(self, channel: Channel) -> None:
-        """`get` answers it, and not the default."""
+        """`get` returns null, not the default."""
         channel.set("key", None)
         assert channel.get("key", default="nothing") is None
         assert channel.add("key", 1) is False
@@ -91,14 +91,14 @@ class DocumentContract(Contract):
         assert channel.get_all() == [None]
         assert list(channel.items()) == [("key", None)]
 
-    def test_unset_tells_whether_the_key_was_there(self, channel: Channel) -> None:
-        """The first answers True, the second False."""
+    def test_unset_returns_whether_the_key_existed(self, channel: Channel) -> None:
+        """The first call returns True, the second False."""
         channel.set("key", 1)
         assert channel.unset("key") is True
         assert channel.unset("key") is False
 
-    def test_unset_of_a_stored_null_tells_that_it_was_there(self, channel: Channel) -> None:
-        """So it does for every value that counts as false."""
+    def test_unset_of_a_falsy_value_returns_true(self, channel: Channel) -> None:
+        """Null, zero, false and empty values are entries like any other."""
         values: list[Any] = [None, 0, False, "", [], {}]
         for value in values:
             channel.set("key", value)
@@ -106,7 +106,7 @@ class DocumentContract(Contract):
             assert channel.get("key", default="nothing") == "nothing"
 
     def test_an_unset_key_is_gone_for_every_operation(self, channel: Channel) -> None:
-        """And the others stay."""
+        """Other keys remain."""
         put_all(channel, {"a": 1, "b": 2, "c": 3})
         channel.unset("b")
         assert channel.get("b", default="nothing") == "nothing"
@@ -115,8 +115,8 @@ class DocumentContract(Contract):
         assert [key for key, _ in channel.items()] == ["a", "c"]
         assert channel.size() == 2
 
-    def test_size_counts_entries_and_nothing_else(self, channel: Channel) -> None:
-        """Not writes, not marks of fences, not locks."""
+    def test_size_counts_only_entries(self, channel: Channel) -> None:
+        """It does not count writes, fence marks or locks."""
         for turn in range(3):
             channel.set("again", turn)
             channel.set({"turn": turn}, turn, fence=turn + 1)
@@ -127,8 +127,8 @@ class DocumentContract(Contract):
         channel.unset({"turn": 1}, fence=5)
         assert channel.size() == 3
 
-    def test_what_goes_in_is_copied(self, subject: Subject) -> None:
-        """Changing a key or a value after the call changes nothing that is stored."""
+    def test_stored_documents_are_copies(self, subject: Subject) -> None:
+        """A change of a key or value after the call does not change what is stored."""
         channel = subject.open()
         key: dict[str, Any] = {"id": [1]}
         value: dict[str, Any] = {"list": [1]}
@@ -142,8 +142,8 @@ class DocumentContract(Contract):
         assert list(channel.items()) == expected
         assert list(subject.open().items()) == expected
 
-    def test_what_comes_out_is_the_callers_own(self, channel: Channel) -> None:
-        """Changing what was read changes nothing that is stored, whoever read it."""
+    def test_returned_documents_are_copies(self, channel: Channel) -> None:
+        """A change of what one caller has read does not change what others read."""
         channel.set({"id": [1]}, {"list": [1]})
         reads: list[Callable[[], Any]] = [
             lambda: channel.get({"id": [1]}),
@@ -159,18 +159,18 @@ class DocumentContract(Contract):
             before = copy.deepcopy(document)
             document.get("list", document.get("id")).append("spoiled")
             document["spoiled"] = True
-            assert read() == before, "who changed what was read changed what others read"
+            assert read() == before, "a returned document is shared with other readers"
             assert list(channel.items()) == [({"id": [1]}, {"list": [1]})]
 
     def test_a_value_that_is_not_json_is_refused(self, channel: Channel) -> None:
-        """The error names the place and why; nothing is changed, whichever operation brought it."""
+        """Each operation raises InvalidValue with path and reason, and changes nothing."""
         channel.set("kept", 1)
         for document, path, reason in NOT_JSON:
             self._assert_refused(channel, document, path, reason)
         assert list(channel.items()) == [("kept", 1)]
 
-    def test_a_hundred_levels_are_taken_and_one_more_is_not(self, channel: Channel) -> None:
-        """A document that contains itself ends at that limit too."""
+    def test_a_value_may_be_a_hundred_levels_deep(self, channel: Channel) -> None:
+        """A value with more levels, or one that contains itself, is refused."""
         channel.set("deep", nested(100))
         assert channel.get("deep") == nested(100)
         circle: dict[str, Any] = {}

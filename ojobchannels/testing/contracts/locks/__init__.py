@@ -1,1 +1,1 @@
-"""Contracts about locks."""
+"""Contracts for locks."""

@@ -1,4 +1,4 @@
-"""Clocks: one judges, nobody else's steps count, and the holder is careful (rules 4 and 6)."""
+"""Clocks: which clock decides when a lease expires, and which do not (rules 4 and 6)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _MICROSECOND = 1e-6
 
 
 class ClockContract(Contract):
-    """Whose clock counts; exactly, where a promise may turn it."""
+    """Leases expire by one clock; with the capability `clock`, to the microsecond."""
 
     @_STEPS
-    def test_a_client_whose_clock_is_an_hour_off_steals_nothing(
+    def test_a_client_with_a_wrong_clock_steals_no_lock(
         self, subject: Subject, monkeypatch: pytest.MonkeyPatch, step: int
     ) -> None:
-        """It does not take what another holds, nor see it otherwise."""
+        """With a clock an hour ahead or behind, it sees the holder like other clients."""
         one = subject.open()
         lease = one.lock("nightly", ttl=60)
         _set_wall_clock(monkeypatch, step)
@@ -42,10 +42,10 @@ class ClockContract(Contract):
         lease.release()
 
     @_STEPS
-    def test_a_client_whose_clock_is_an_hour_off_loses_nothing(
+    def test_a_client_with_a_wrong_clock_loses_no_lock(
         self, subject: Subject, monkeypatch: pytest.MonkeyPatch, step: int
     ) -> None:
-        """It holds, extends and releases like others; they see it hold, and not for longer."""
+        """With a clock an hour ahead or behind, it holds, extends and releases normally."""
         other = subject.open()
         _set_wall_clock(monkeypatch, step)
         one = subject.open()
@@ -65,8 +65,8 @@ class ClockContract(Contract):
         lease.release()
         assert other.lock_info("nightly") is None
 
-    def test_the_clock_is_read_after_the_way_to_the_storage(self, subject: Subject) -> None:
-        """Time that passes before the request arrives is not taken from the lease."""
+    def test_the_ttl_starts_in_the_storage(self, subject: Subject) -> None:
+        """The time before the request arrives does not shorten the lease for others."""
 
         class Delayed:
             @hookimpl(wrapper=True)
@@ -79,20 +79,20 @@ class ClockContract(Contract):
         assert other.try_lock("nightly", ttl=60) is None
 
     def test_the_deadline_counts_from_before_the_request(self, subject: Subject) -> None:
-        """What the request took is no time of the lease for its holder; nor a hundredth of it."""
+        """The holder's deadline excludes the time of the request and 1 % of the ttl."""
 
         class Slow:
             @hookimpl(wrapper=True)
             def lock(self) -> Iterator[None]:
-                answer = yield
+                result = yield
                 time.sleep(0.2)
-                return answer
+                return result
 
             @hookimpl(wrapper=True)
             def extend(self) -> Iterator[None]:
-                answer = yield
+                result = yield
                 time.sleep(0.2)
-                return answer
+                return result
 
         channel = subject.open(extensions=[Slow()])
         lease = channel.lock("nightly", ttl=60)
@@ -100,15 +100,15 @@ class ClockContract(Contract):
         lease.extend(100)
         assert 97 < lease.remaining() <= 100 * 0.99 - 0.2
 
-    def test_a_grant_that_took_all_of_its_ttl_is_given_back(self, subject: Subject) -> None:
-        """Nobody starts to work under a lease that is over on arrival."""
+    def test_a_grant_that_arrives_too_late_is_released(self, subject: Subject) -> None:
+        """A holder does not start with a lease that has already expired."""
 
         class Slow:
             @hookimpl(wrapper=True)
             def lock(self) -> Iterator[None]:
-                answer = yield
+                result = yield
                 time.sleep(0.15)
-                return answer
+                return result
 
         slow, other = subject.open(extensions=[Slow()]), subject.open()
         with pytest.raises(LockLost, match="took longer than its ttl"):
@@ -116,7 +116,7 @@ class ClockContract(Contract):
         assert other.lock_info("nightly") is None
 
     def test_a_ttl_is_kept_to_the_millisecond(self, channel: Channel, timing: TimeControl) -> None:
-        """It is neither seconds taken for milliseconds nor rounded to whole ones."""
+        """It is not rounded, and its unit is milliseconds."""
         for milliseconds in (10_000, 12_345, 86_400_000, 3_153_600_000_000):
             lease = channel.lock("nightly", ttl=milliseconds / 1000)
             info = channel.lock_info("nightly")
@@ -128,7 +128,7 @@ class ClockContract(Contract):
     def test_extend_keeps_its_ttl_to_the_millisecond(
         self, channel: Channel, clock: ManualClock
     ) -> None:
-        """Also one that is shorter than a second."""
+        """Also a ttl below one second."""
         lease, granted = channel.lock("nightly", ttl=60), clock.wall() // 1000
         for milliseconds in (100, 12_345, 10):
             lease.extend(milliseconds / 1000)
@@ -136,8 +136,8 @@ class ClockContract(Contract):
             assert info is not None
             assert info.until - granted == milliseconds
 
-    def test_a_ttl_of_50_ms_is_over_after_50_ms(self, subject: Subject) -> None:
-        """And not after a second, nor after a tick of some broom."""
+    def test_a_ttl_of_50_ms_ends_after_50_ms(self, subject: Subject) -> None:
+        """Expiry does not wait for a periodic clean-up."""
         one, other = subject.open(), subject.open()
         for _ in range(3):
             ask(one, ttl=0.05)
@@ -146,23 +146,23 @@ class ClockContract(Contract):
                 assert one.hook.unlock(name="nightly", token=TOKEN) is False
 
     @requires("clock")
-    def test_now_at_or_after_until_is_expired(self, subject: Subject, clock: ManualClock) -> None:
-        """To the microsecond: one before the end the lease lives, at the end it does not."""
+    def test_a_lease_expires_exactly_at_its_end(self, subject: Subject, clock: ManualClock) -> None:
+        """One microsecond before the end it is valid, at the end it is expired."""
         one, other = subject.open(), subject.open()
-        for asked in ("lock", "extend", "unlock", "adopt", "info"):
+        for operation in ("lock", "extend", "unlock", "adopt", "info"):
             ask(one, ttl=10)
             clock.advance(10 - _MICROSECOND)
-            assert other.try_lock("nightly", ttl=1) is None, "it ended before its end"
+            assert other.try_lock("nightly", ttl=1) is None, "the lease expired too early"
             assert one.lock_info("nightly") is not None
             assert len(other.locks()) == 1
             clock.advance(_MICROSECOND)
-            if asked == "lock":
+            if operation == "lock":
                 other.lock("nightly", ttl=1).release()
-            elif asked == "extend":
+            elif operation == "extend":
                 assert one.hook.extend(name="nightly", token=TOKEN, ttl=10_000) is False
-            elif asked == "unlock":
+            elif operation == "unlock":
                 assert one.hook.unlock(name="nightly", token=TOKEN) is False
-            elif asked == "adopt":
+            elif operation == "adopt":
                 assert one.hook.adopt(name="nightly", token=TOKEN, holder={}) is False
             else:
                 assert one.lock_info("nightly") is None
@@ -173,7 +173,7 @@ class ClockContract(Contract):
     def test_the_last_microsecond_belongs_to_the_holder(
         self, subject: Subject, clock: ManualClock
     ) -> None:
-        """Just before the end its token still extends, is adopted, and unlocks."""
+        """Just before the end, the token still extends, adopts and unlocks."""
         channel = subject.open()
         ask(channel, ttl=10)
         for _ in range(2):
@@ -185,10 +185,10 @@ class ClockContract(Contract):
 
     @requires("clock")
     @_STEPS
-    def test_a_step_of_the_wall_clock_changes_nothing(
+    def test_a_step_of_the_wall_clock_does_not_affect_leases(
         self, subject: Subject, clock: ManualClock, step: int
     ) -> None:
-        """A lease lives as long as before: for its holder, for others, and to the end."""
+        """A lease keeps its duration for its holder and for others."""
         one, other = subject.open(), subject.open()
         lease = one.lock("nightly", ttl=60)
         clock.advance(20)
@@ -207,10 +207,10 @@ class ClockContract(Contract):
 
     @requires("clock")
     @_STEPS
-    def test_a_lease_is_renewed_and_handed_over_across_a_step(
+    def test_extend_and_adopt_ignore_the_wall_clock(
         self, subject: Subject, clock: ManualClock, step: int
     ) -> None:
-        """Extend, adopt and release do not look at the wall clock either."""
+        """Also after steps of the wall clock in both directions."""
         one, other = subject.open(), subject.open()
         lease = one.lock("nightly", ttl=60)
         for _ in range(5):
@@ -226,10 +226,10 @@ class ClockContract(Contract):
         assert one.lock_info("nightly") is None
 
     @requires("clock")
-    def test_a_record_of_another_boot_counts_until_its_wall_deadline(
+    def test_a_lease_of_an_earlier_boot_ends_by_the_wall_clock(
         self, subject: Subject, clock: ManualClock
     ) -> None:
-        """After a reboot `now` starts anew and says nothing of older leases; the wall does."""
+        """After a reboot, the wall clock decides when older leases expire."""
         before = subject.open()
         lease = before.lock("nightly", ttl=60)
         clock.advance(20)
@@ -248,7 +248,7 @@ class ClockContract(Contract):
 
 
 def _set_wall_clock(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Has this process believe that it is so much later; what sleeps and counts is not moved."""
+    """Move the wall clock of this process; its monotonic clocks are not affected."""
     wall, wall_ns = time.time, time.time_ns
     monkeypatch.setattr(time, "time", lambda: wall() + seconds)
     monkeypatch.setattr(time, "time_ns", lambda: wall_ns() + round(seconds * 1e9))

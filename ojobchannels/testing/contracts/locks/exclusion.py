@@ -1,4 +1,4 @@
-"""Locks: at most one live lease per name (rule 1)."""
+"""Mutual exclusion: at most one valid lease per name (rule 1)."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ojobchannels.testing.kit.time_control import TimeControl
 
 
 class LockContract(Contract):
-    """Acquisition is one atomic step, for every name by itself."""
+    """Acquisition is one atomic step, separately for each name."""
 
     def test_a_free_lock_is_granted(self, channel: Channel) -> None:
-        """With a fence, and nothing to tell of a holder before."""
-        answer = ask(channel)
-        assert isinstance(answer, Granted)
-        assert answer.fence > 0
-        assert answer.previous is None
+        """With a fence, and without a previous holder."""
+        result = ask(channel)
+        assert isinstance(result, Granted)
+        assert result.fence > 0
+        assert result.previous is None
 
     def test_a_held_lock_is_refused(self, subject: Subject) -> None:
-        """On the same handle as on another."""
+        """On the same handle and on others."""
         one, other = subject.open(), subject.open()
         granted = ask(one)
         for handle in (one, other):
@@ -38,7 +38,7 @@ class LockContract(Contract):
                 handle.lock("nightly", ttl=30)
 
     def test_a_refusal_changes_nothing(self, subject: Subject, timing: TimeControl) -> None:
-        """Neither holder, nor fence, nor the time that is left."""
+        """Holder, fence and deadline stay the same."""
         one, other = subject.open(), subject.open()
         ask(one, ttl=60)
         before = one.lock_info("nightly")
@@ -52,7 +52,7 @@ class LockContract(Contract):
         assert one.hook.unlock(name="nightly", token=TOKEN) is True
 
     def test_a_released_lock_is_granted_again(self, subject: Subject) -> None:
-        """To anyone, ten times over."""
+        """To any handle, repeatedly."""
         handles = [subject.open() for _ in range(2)]
         for turn in range(10):
             lease = handles[turn % 2].lock("nightly", ttl=30)
@@ -60,12 +60,12 @@ class LockContract(Contract):
             lease.release()
 
     def test_a_lock_is_not_reentrant(self, channel: Channel) -> None:
-        """Who asks with another token is another, whatever thread or process it is."""
+        """A request with another token is refused, also from the same thread."""
         with channel.lock("nightly", ttl=30, holder={"job": "a"}):
             assert channel.try_lock("nightly", ttl=30, holder={"job": "a"}) is None
 
-    def test_names_are_independent(self, subject: Subject) -> None:
-        """Every name is a lock of its own, however odd or long it is, and reads back unchanged."""
+    def test_lock_names_are_independent(self, subject: Subject) -> None:
+        """Each name is a separate lock, whatever its characters and length."""
         one, other = subject.open(), subject.open()
         leases = [one.lock(name, ttl=60) for name in LOCK_NAMES]
         taken = [name for name in LOCK_NAMES if other.try_lock(name, ttl=60)]
@@ -80,8 +80,10 @@ class LockContract(Contract):
         assert other.locks() == []
 
     @pytest.mark.usefixtures("races")
-    def test_of_many_threads_one_gets_it(self, subject: Subject, background: Background) -> None:
-        """Eight try at the same moment, on four handles; one is granted it."""
+    def test_one_of_many_threads_gets_the_lock(
+        self, subject: Subject, background: Background
+    ) -> None:
+        """Of eight requests at the same moment, on four handles, one is granted."""
         handles = [subject.open() for _ in range(4)]
         for turn in range(15):
             leases = background.together(
@@ -94,8 +96,8 @@ class LockContract(Contract):
             assert len(granted) == 1, f"turn {turn}: threads {granted} all got the lock"
 
     @pytest.mark.usefixtures("races")
-    def test_of_many_threads_one_is_inside(self, subject: Subject, background: Background) -> None:
-        """They increment a counter under the lock, and lose nothing."""
+    def test_one_thread_at_a_time_is_inside(self, subject: Subject, background: Background) -> None:
+        """Threads that increment a counter under the lock lose no increment."""
         handles = [subject.open() for _ in range(4)]
         state = {"counter": 0, "inside": 0}
 

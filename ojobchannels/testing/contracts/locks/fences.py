@@ -1,4 +1,4 @@
-"""Fences of locks: they grow with every lease of a name, for ever (rule 5)."""
+"""Lock fences: they increase with each lease of a name (rule 5)."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _DAY = 86_400
 
 
 class FenceOrderContract(Contract):
-    """The fence is the last one plus one, or the judging clock in µs, whichever is higher."""
+    """The fence is the last one plus one, or the clock in µs, whichever is higher."""
 
     @pytest.mark.usefixtures("timing")
-    def test_fences_grow_over_unlock(self, channel: Channel) -> None:
-        """Two hundred times over."""
+    def test_fences_increase_across_unlocks(self, channel: Channel) -> None:
+        """For 200 leases in a row."""
         self._assert_growing(channel.lock, 200, Lease.release)
 
-    def test_fences_grow_over_expiry(self, subject: Subject, timing: TimeControl) -> None:
-        """A lease that nobody ended is succeeded by a higher one."""
+    def test_fences_increase_across_expiry(self, subject: Subject, timing: TimeControl) -> None:
+        """A lease after an expired one has a higher fence."""
         channel = subject.open()
         fences = []
         for _ in range(20 if timing.clock else 3):
@@ -36,13 +36,13 @@ class FenceOrderContract(Contract):
         assert fences == sorted(set(fences))
 
     @pytest.mark.usefixtures("timing")
-    def test_fences_grow_over_force_unlock(self, channel: Channel) -> None:
-        """Whom it put out is behind the next one."""
+    def test_fences_increase_across_force_unlock(self, channel: Channel) -> None:
+        """A lease after an evicted one has a higher fence."""
         self._assert_growing(channel.lock, 20, lambda lease: channel.force_unlock(lease.name))
 
     @pytest.mark.usefixtures("timing")
-    def test_fences_grow_over_destroy(self, channel: Channel) -> None:
-        """It removes documents, no fences; while a lock is held, and while it is free."""
+    def test_fences_increase_across_destroy(self, channel: Channel) -> None:
+        """`destroy` keeps the fences of held and of free locks."""
 
         def end(lease: Lease) -> None:
             channel.destroy()
@@ -52,8 +52,8 @@ class FenceOrderContract(Contract):
         self._assert_growing(channel.lock, 20, end)
 
     @pytest.mark.usefixtures("timing")
-    def test_fences_grow_over_handles(self, subject: Subject) -> None:
-        """Each lease on a handle of its own, closed before the next is opened."""
+    def test_fences_increase_across_closed_handles(self, subject: Subject) -> None:
+        """Each lease is on a new handle, opened after the last one was closed."""
         fences = []
         for _ in range(10):
             with subject.open() as channel:
@@ -61,8 +61,8 @@ class FenceOrderContract(Contract):
         assert fences == sorted(set(fences))
 
     @pytest.mark.usefixtures("timing")
-    def test_fences_grow_between_handles(self, subject: Subject) -> None:
-        """Whichever of them takes the lock."""
+    def test_fences_increase_between_handles(self, subject: Subject) -> None:
+        """Whichever handle takes the lock."""
         handles = [subject.open() for _ in range(3)]
         fences = []
         for turn in range(30):
@@ -71,8 +71,8 @@ class FenceOrderContract(Contract):
         assert fences == sorted(set(fences))
 
     @pytest.mark.usefixtures("timing")
-    def test_a_refusal_tells_the_fence_of_the_lease(self, channel: Channel) -> None:
-        """And does not use one up that a later lease would lack in order."""
+    def test_a_refusal_has_the_fence_of_the_holder(self, channel: Channel) -> None:
+        """It does not use up a fence."""
         first = ask(channel).fence
         for _ in range(5):
             assert ask(channel, token="b" * 32).fence == first
@@ -81,7 +81,7 @@ class FenceOrderContract(Contract):
 
     @pytest.mark.usefixtures("timing")
     def test_extend_keeps_the_fence(self, channel: Channel) -> None:
-        """A renewal is no new lease."""
+        """An extended lease is not a new lease."""
         fence = ask(channel).fence
         for _ in range(3):
             channel.hook.extend(name="nightly", token=TOKEN, ttl=90_000)
@@ -90,20 +90,20 @@ class FenceOrderContract(Contract):
         assert info.fence == fence == ask(channel).fence
 
     def test_a_fence_is_as_high_as_the_clock(self, channel: Channel, timing: TimeControl) -> None:
-        """In microseconds since 1970: so it grows even where the last one was lost."""
+        """In µs since 1970, so that fences increase even if the storage is lost."""
         fence = ask(channel, name="never taken before").fence
         seconds = abs(fence / 1e6 - timing.wall())
         assert seconds < _DAY, f"fence {fence} is {seconds:.0f} s off the clock in µs"
 
     def test_fences_follow_the_clock(self, channel: Channel, timing: TimeControl) -> None:
-        """A lease that is granted later by the clock has at least the µs between."""
+        """Between two grants, fences increase by at least the µs that passed."""
         before = ask(channel, name="one").fence
         timing.advance(0.2)
         assert ask(channel, name="another").fence - before >= 200_000
 
     @requires("clock")
     def test_a_fence_is_the_clock_or_one_more(self, subject: Subject, timing: TimeControl) -> None:
-        """`max(last + 1, wall clock in µs)`, exactly."""
+        """The fence is exactly `max(last + 1, wall clock in µs)`."""
         channel, clock = subject.open(), timing.clock
         assert clock is not None
         with channel.lock("nightly", ttl=30) as first:
@@ -116,10 +116,10 @@ class FenceOrderContract(Contract):
 
     @requires("clock")
     @pytest.mark.parametrize("end", ["unlock", "expiry", "force_unlock", "destroy", "close"])
-    def test_fences_grow_when_the_wall_clock_steps_back(
+    def test_fences_increase_when_the_wall_clock_is_set_back(
         self, subject: Subject, clock: ManualClock, end: str
     ) -> None:
-        """The last one is remembered, and one more than it is higher than the clock."""
+        """The last fence is remembered."""
         fences = []
         for _ in range(10):
             channel = subject.open()
@@ -140,10 +140,10 @@ class FenceOrderContract(Contract):
         assert fences == sorted(set(fences))
 
     @requires("clock")
-    def test_a_fence_is_kept_until_a_day_after_the_clock_passed_it(
+    def test_a_fence_ahead_of_the_clock_is_kept_for_a_day_after_it(
         self, subject: Subject, clock: ManualClock
     ) -> None:
-        """A wall clock that was ahead for a while left high fences: they are not swept early."""
+        """High fences from a clock that was ahead are not removed too early."""
         clock.step_wall(30 * _DAY)
         with subject.open() as channel:
             ahead = channel.lock("nightly", ttl=60)
@@ -154,10 +154,10 @@ class FenceOrderContract(Contract):
             with subject.open() as channel, channel.lock("nightly", ttl=60) as lease:
                 assert lease.fence > ahead.fence
 
-    def test_a_client_whose_clock_is_behind_gets_a_higher_fence(
+    def test_a_client_with_a_slow_clock_gets_a_higher_fence(
         self, subject: Subject, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """An hour back or ahead, of the wall clock of this process alone."""
+        """The wall clock of the client does not matter."""
         fences = []
         real = time.time, time.time_ns
         for hours in (0, 1, -1, 0, -1):

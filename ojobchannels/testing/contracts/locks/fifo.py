@@ -1,4 +1,4 @@
-"""Queueing: locks are granted in the order of asking, where the backend claims `fifo`."""
+"""FIFO: waiters get a lock in order, with the capability `fifo`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ojobchannels.testing.kit.subject import Subject
 class FifoContract(Contract):
     """First come, first served."""
 
-    def test_locks_are_granted_in_the_order_of_asking(
+    def test_waiters_get_the_lock_in_order(
         self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
-        """First come, first served."""
+        """The waiter that asked first gets the lock first."""
         channel = subject.open(extensions=[observer])
         first = channel.lock("nightly", ttl=60)
         order: list[int] = []
@@ -41,7 +41,7 @@ class FifoContract(Contract):
     def test_a_newcomer_does_not_pass_the_queue(
         self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
-        """Also at the moment at which the lock is free and nobody has it yet."""
+        """Also at the moment at which the lock has just been released."""
         channel, newcomer = subject.open(extensions=[observer]), subject.open()
         for _ in range(10):
             first = channel.lock("nightly", ttl=60)
@@ -51,10 +51,10 @@ class FifoContract(Contract):
             assert newcomer.try_lock("nightly", ttl=60) is None, "a newcomer passed the queue"
             waiting.result().release()
 
-    def test_a_place_in_the_queue_ends_with_the_wait(
+    def test_a_waiter_that_times_out_leaves_the_queue(
         self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
-        """Who gave up is passed over by those behind."""
+        """The waiters behind it are not delayed."""
         channel = subject.open(extensions=[observer])
         first = channel.lock("nightly", ttl=60)
         gives_up = background(channel.lock, "nightly", ttl=60, wait=0.1)

@@ -18,10 +18,10 @@ from ojobchannels.testing.kit.time_control import TimeControl
 
 
 class HandoverContract(Contract):
-    """`to_document`, `lease_from`, `share`, and the hooks beneath: `adopt` and `share`."""
+    """`to_document`, `lease_from` and `share`, and the hooks `adopt` and `share`."""
 
     def test_to_document_detaches_the_lease(self, subject: Subject) -> None:
-        """The document is JSON; the lease it came from does nothing any more."""
+        """The document is JSON, and the original lease cannot be used any more."""
         channel, other = subject.open(), subject.open()
         with channel.lock("nightly", ttl=60) as lease:
             document = lease.to_document()
@@ -33,8 +33,8 @@ class HandoverContract(Contract):
         lease.release()
         assert other.try_lock("nightly", ttl=1) is None
 
-    def test_a_detached_lease_outlives_its_channel(self, subject: Subject) -> None:
-        """Closing the handle does not free it."""
+    def test_a_detached_lease_survives_its_channel(self, subject: Subject) -> None:
+        """Closing the handle does not release it."""
         channel, other = subject.open(), subject.open()
         document = channel.lock("nightly", ttl=60).to_document()
         channel.close()
@@ -44,7 +44,7 @@ class HandoverContract(Contract):
     def test_a_detached_lease_ends_with_its_ttl(
         self, subject: Subject, timing: TimeControl
     ) -> None:
-        """By itself."""
+        """It expires if no process adopts it."""
         channel, other = subject.open(), subject.open()
         lease = channel.lock("nightly", ttl=timing.short)
         lease.to_document()
@@ -54,10 +54,8 @@ class HandoverContract(Contract):
         with other.lock("nightly", ttl=60) as current:
             assert current.fence > lease.fence
 
-    def test_lease_from_takes_it_over_while_it_lives(
-        self, subject: Subject, timing: TimeControl
-    ) -> None:
-        """Same fence, same ttl, what is left of the time; then it is the new owner's."""
+    def test_lease_from_adopts_a_valid_lease(self, subject: Subject, timing: TimeControl) -> None:
+        """With the same fence and ttl, and the remaining time."""
         channel, other = subject.open(), subject.open()
         lease = channel.lock("nightly", ttl=60)
         document = json.loads(json.dumps(lease.to_document()))
@@ -72,8 +70,8 @@ class HandoverContract(Contract):
             adopted.check()
         assert other.lock_info("nightly") is None
 
-    def test_people_are_told_of_the_new_owner(self, subject: Subject) -> None:
-        """While it is on its way, of the old one."""
+    def test_lock_info_shows_the_new_holder(self, subject: Subject) -> None:
+        """Until a lease is adopted, `lock_info` shows the old holder."""
         channel, other = subject.open(), subject.open()
         lease = channel.lock("nightly", ttl=60, holder={"job": "report"})
         document = lease.to_document()
@@ -86,16 +84,16 @@ class HandoverContract(Contract):
         assert info is not None
         assert info.holder["pid"] == os.getpid()
 
-    def test_closing_the_new_owners_channel_releases_the_lease(self, subject: Subject) -> None:
-        """An adopted lease is as much the handle's as one that it acquired."""
+    def test_closing_the_adopting_channel_releases_the_lease(self, subject: Subject) -> None:
+        """An adopted lease belongs to the handle that adopted it."""
         channel, other = subject.open(), subject.open()
         document = channel.lock("nightly", ttl=60).to_document()
         other.lease_from(document)
         other.close()
         assert channel.lock_info("nightly") is None
 
-    def test_an_adopted_lease_can_be_handed_on(self, subject: Subject) -> None:
-        """From hand to hand, with the same fence."""
+    def test_an_adopted_lease_can_be_handed_over_again(self, subject: Subject) -> None:
+        """With the same fence."""
         channel = subject.open()
         lease = channel.lock("nightly", ttl=60)
         fence = lease.fence
@@ -105,28 +103,28 @@ class HandoverContract(Contract):
         lease.release()
         assert channel.lock_info("nightly") is None
 
-    def test_adopt_answers_fence_ttl_and_what_remains(
+    def test_adopt_returns_fence_ttl_and_remaining_time(
         self, channel: Channel, timing: TimeControl
     ) -> None:
-        """In milliseconds; it leaves the deadline."""
+        """In milliseconds; the deadline stays the same."""
         fence = ask(channel, ttl=60).fence
         timing.advance(0.5)
         for holder in (None, {"n": 2}):
-            answer = channel.hook.adopt(name="nightly", token=TOKEN, holder=holder)
-            assert isinstance(answer, Adopted)
-            assert (answer.fence, answer.ttl) == (fence, 60_000)
-            assert answer.remaining / 1000 == pytest.approx(59.5, abs=timing.slack)
+            result = channel.hook.adopt(name="nightly", token=TOKEN, holder=holder)
+            assert isinstance(result, Adopted)
+            assert (result.fence, result.ttl) == (fence, 60_000)
+            assert result.remaining / 1000 == pytest.approx(59.5, abs=timing.slack)
 
-    def test_adopt_tells_the_ttl_that_was_asked_for_last(self, channel: Channel) -> None:
-        """After an extend, that of the extend."""
+    def test_adopt_returns_the_last_ttl(self, channel: Channel) -> None:
+        """After an extend, the ttl of the extend."""
         ask(channel, ttl=60)
         channel.hook.extend(name="nightly", token=TOKEN, ttl=90_000)
-        answer = channel.hook.adopt(name="nightly", token=TOKEN, holder={})
-        assert isinstance(answer, Adopted)
-        assert answer.ttl == 90_000
+        result = channel.hook.adopt(name="nightly", token=TOKEN, holder={})
+        assert isinstance(result, Adopted)
+        assert result.ttl == 90_000
 
-    def test_adopt_by_another_token_is_refused(self, subject: Subject) -> None:
-        """And changes nothing."""
+    def test_adopt_with_another_token_is_refused(self, subject: Subject) -> None:
+        """It changes nothing."""
         channel, other = subject.open(), subject.open()
         ask(channel)
         for token in (OTHER, "", TOKEN.upper()):
@@ -137,15 +135,15 @@ class HandoverContract(Contract):
         assert info.holder == {"n": 1}
         assert channel.hook.unlock(name="nightly", token=TOKEN) is True
 
-    @pytest.mark.parametrize("end", ["expired", "put out", "taken by another"])
-    def test_lease_from_refuses_a_lease_that_is_over(
+    @pytest.mark.parametrize("end", ["expired", "evicted", "taken by another"])
+    def test_lease_from_refuses_a_lease_that_has_ended(
         self, subject: Subject, timing: TimeControl, end: str
     ) -> None:
-        """It is never revived, and whoever holds the lock by then keeps it."""
+        """It is never revived, and the present holder keeps the lock."""
         channel = subject.open()
         lease = channel.lock("nightly", ttl=timing.short)
         document = lease.to_document()
-        if end == "put out":
+        if end == "evicted":
             channel.force_unlock("nightly")
         else:
             timing.advance(lease.ttl)
@@ -157,8 +155,8 @@ class HandoverContract(Contract):
             current.release()
         assert channel.lock_info("nightly") is None
 
-    def test_to_document_of_a_lease_that_was_put_out_is_refused(self, channel: Channel) -> None:
-        """There is nothing to hand over, and the lease is lost."""
+    def test_to_document_of_an_evicted_lease_is_refused(self, channel: Channel) -> None:
+        """LockLost is raised, and the lease is lost."""
         lease = channel.lock("nightly", ttl=60)
         channel.force_unlock("nightly")
         with pytest.raises(LockLost):
@@ -166,44 +164,44 @@ class HandoverContract(Contract):
         assert lease.lost
 
     @pytest.mark.parametrize("document", [{}, {"name": "nightly"}, None, 7, "text", []], ids=repr)
-    def test_lease_from_says_what_document_it_wants(self, channel: Channel, document: Any) -> None:
-        """Anything but what to_document returned is an InvalidOption."""
+    def test_lease_from_refuses_other_documents(self, channel: Channel, document: Any) -> None:
+        """InvalidOption names `to_document`."""
         with pytest.raises(InvalidOption, match="to_document"):
             channel.lease_from(document)
 
-    def test_lease_from_another_channel_is_told(self, subject: Subject) -> None:
-        """The lock of the same name there is another one."""
+    def test_lease_from_refuses_a_document_of_another_channel(self, subject: Subject) -> None:
+        """The same lock name in another channel is another lock."""
         channel, other = subject.open(), subject.open(f"{subject.name}-other")
         document = channel.lock("nightly", ttl=60).to_document()
         with pytest.raises(InvalidOption, match="belongs to channel"):
             other.lease_from(document)
         channel.lease_from(document).release()
 
-    def test_share_of_a_lease_that_is_over_is_refused(self, channel: Channel) -> None:
-        """A child must not start to work under it: released, or put out."""
-        released, put_out = channel.lock("released", ttl=60), channel.lock("put out", ttl=60)
+    def test_share_of_a_lease_that_has_ended_is_refused(self, channel: Channel) -> None:
+        """A child must not start under a released or evicted lease."""
+        released, evicted = channel.lock("released", ttl=60), channel.lock("evicted", ttl=60)
         released.release()
-        channel.force_unlock("put out")
-        for lease in (released, put_out):
+        channel.force_unlock("evicted")
+        for lease in (released, evicted):
             with pytest.raises(LockLost):
                 lease.share()
-        assert put_out.lost
+        assert evicted.lost
 
-    def test_share_by_another_token_is_refused(self, channel: Channel) -> None:
-        """The hook answers False, and not a list."""
+    def test_share_with_another_token_is_refused(self, channel: Channel) -> None:
+        """The hook returns False, not a list."""
         ask(channel)
         assert channel.hook.share(name="nightly", token=OTHER) is False
         assert channel.hook.share(name="other", token=TOKEN) is False
 
     @without("crash_release")
-    def test_who_does_not_watch_over_holders_has_nothing_to_share(self, channel: Channel) -> None:
+    def test_share_returns_nothing_without_crash_release(self, channel: Channel) -> None:
         """The list is empty; only the ttl and the release end the lease."""
         with channel.lock("nightly", ttl=60) as lease:
             assert lease.share() == []
 
     @requires("crash_release")
     def test_a_shared_lease_can_be_extended_and_shared_again(self, channel: Channel) -> None:
-        """Sharing changes nothing but whose life counts."""
+        """Sharing changes only whose death releases the lock."""
         with channel.lock("nightly", ttl=60) as lease:
             assert len(lease.share()) >= 1
             assert lease.share() == lease.share()

@@ -1,4 +1,4 @@
-"""Keep-alive: a lease lives while it is held, and a loss is told once, in time (rule 6)."""
+"""Keep-alive: a lease is renewed while it is held, and a loss is reported in time (rule 6)."""
 
 from __future__ import annotations
 
@@ -24,36 +24,36 @@ _T = TypeVar("_T")
 
 
 class Renewals:
-    """An extension that tells of renewals, fails them, or holds them up."""
+    """An extension that records, delays or fails renewals."""
 
     def __init__(self) -> None:
         self.done: SimpleQueue[int] = SimpleQueue()
         self.failures: list[Exception] = []
-        self.may_go = threading.Event()
-        self.may_go.set()
+        self.gate = threading.Event()
+        self.gate.set()
 
     @hookimpl(wrapper=True)
     def extend_all(self, leases: list[Any]) -> Iterator[None]:
-        self.may_go.wait(PATIENCE)
+        self.gate.wait(PATIENCE)
         if self.failures:
             raise self.failures.pop()
-        answers = yield
+        results = yield
         self.done.put(len(leases))
-        return answers
+        return results
 
 
 class KeepAliveContract(Contract):
-    """Real time: the keep-alive wakes by the host's clock."""
+    """In real time, since the keep-alive uses the clock of the host."""
 
     @pytest.fixture
     def renewals(self) -> Iterator[Renewals]:
-        """Renewals that are let go in the end, whatever held them up."""
+        """An extension for renewals, which are released after the test."""
         extension = Renewals()
         yield extension
-        extension.may_go.set()
+        extension.gate.set()
 
-    def test_a_kept_lease_lives_beyond_its_ttl(self, subject: Subject, renewals: Renewals) -> None:
-        """For as long as it is held; after the release nobody renews it."""
+    def test_keep_alive_holds_a_lease(self, subject: Subject, renewals: Renewals) -> None:
+        """Until the release; then it is not renewed any more."""
         channel, other = subject.open(extensions=[renewals]), subject.open()
         with channel.lock("nightly", ttl=TTL, keep_alive=True) as lease:
             for _ in range(4):
@@ -63,7 +63,7 @@ class KeepAliveContract(Contract):
         assert other.lock_info("nightly") is None
 
     def test_many_leases_are_renewed_together(self, subject: Subject, renewals: Renewals) -> None:
-        """In one request, so far as they are due at once; each lives."""
+        """Leases that are due at the same time are renewed in one request."""
         channel, other = subject.open(extensions=[renewals]), subject.open()
         leases = [channel.lock(f"lock {n}", ttl=0.9, keep_alive=True) for n in range(10)]
         renewed = 0
@@ -83,65 +83,63 @@ class KeepAliveContract(Contract):
             with pytest.raises(LockLost):
                 lease.extend()
 
-    def test_one_that_was_put_out_hears_of_it_once(
+    def test_on_lost_is_called_once_for_an_evicted_lease(
         self, subject: Subject, renewals: Renewals
     ) -> None:
-        """At the next renewal, by `on_lost`, with the lease; other leases live on."""
+        """At the next renewal; other leases are still renewed."""
         channel = subject.open(extensions=[renewals])
-        told: SimpleQueue[Lease] = SimpleQueue()
-        kept = channel.lock("kept", ttl=TTL, keep_alive=True, on_lost=told.put)
-        lease = channel.lock("nightly", ttl=TTL, keep_alive=True, on_lost=told.put)
+        calls: SimpleQueue[Lease] = SimpleQueue()
+        kept = channel.lock("kept", ttl=TTL, keep_alive=True, on_lost=calls.put)
+        lease = channel.lock("nightly", ttl=TTL, keep_alive=True, on_lost=calls.put)
         subject.open().force_unlock("nightly")
-        assert _next(told) is lease
+        assert _next(calls) is lease
         assert lease.lost
         _next(renewals.done)
         kept.release()
-        assert told.empty()
+        assert calls.empty()
 
-    def test_a_loss_is_told_before_the_lease_is_over(
+    def test_on_lost_is_called_before_the_lease_expires(
         self, subject: Subject, renewals: Renewals
     ) -> None:
-        """When renewals hang, the holder hears of it while nobody else can have the lock."""
+        """If renewals hang, while no other process can get the lock yet."""
         channel, other = subject.open(extensions=[renewals]), subject.open()
-        told: SimpleQueue[bool] = SimpleQueue()
+        calls: SimpleQueue[bool] = SimpleQueue()
 
-        def tell(lease: Lease) -> None:
+        def on_lost(lease: Lease) -> None:
             info = other.lock_info(lease.name)
-            told.put(info is not None and info.fence == lease.fence)
+            calls.put(info is not None and info.fence == lease.fence)
 
-        renewals.may_go.clear()
+        renewals.gate.clear()
         for turn, ttl in enumerate((0.8, 0.8, 1.6, 3.2)):  # a busy machine may be late at first
-            channel.lock(f"nightly {turn}", ttl=ttl, keep_alive=True, on_lost=tell)
-            if _next(told):
+            channel.lock(f"nightly {turn}", ttl=ttl, keep_alive=True, on_lost=on_lost)
+            if _next(calls):
                 return
-        pytest.fail("it was told when the lock was already free")
+        pytest.fail("on_lost was called when the lock was already free")
 
-    def test_on_lost_is_told_without_keep_alive_too(self, channel: Channel) -> None:
-        """Who does not renew still hears that the time is nearly over."""
-        told: SimpleQueue[Lease] = SimpleQueue()
-        lease = channel.lock("nightly", ttl=0.2, on_lost=told.put)
-        assert _next(told) is lease
+    def test_on_lost_is_called_without_keep_alive(self, channel: Channel) -> None:
+        """Shortly before the lease expires."""
+        calls: SimpleQueue[Lease] = SimpleQueue()
+        lease = channel.lock("nightly", ttl=0.2, on_lost=calls.put)
+        assert _next(calls) is lease
         assert lease.lost
 
-    def test_on_lost_is_not_told_of_an_end_in_order(
+    def test_on_lost_is_not_called_for_a_regular_end(
         self, subject: Subject, renewals: Renewals
     ) -> None:
-        """Not of a release, nor of a hand-over, nor of a close."""
+        """Not for a release, a hand-over or a close."""
         channel = subject.open(extensions=[renewals])
-        told: SimpleQueue[Lease] = SimpleQueue()
-        released, given, _ = (
-            channel.lock(name, ttl=TTL, keep_alive=True, on_lost=told.put) for name in "abc"
+        calls: SimpleQueue[Lease] = SimpleQueue()
+        released, detached, _ = (
+            channel.lock(name, ttl=TTL, keep_alive=True, on_lost=calls.put) for name in "abc"
         )
         _next(renewals.done)
         released.release()
-        given.to_document()
+        detached.to_document()
         channel.close()
         time.sleep(TTL)
-        assert told.empty()
+        assert calls.empty()
 
-    def test_a_renewal_that_failed_is_tried_again(
-        self, subject: Subject, renewals: Renewals
-    ) -> None:
+    def test_a_failed_renewal_is_retried(self, subject: Subject, renewals: Renewals) -> None:
         """Three failures in a row do not cost the lease, while there is time."""
         channel, other = subject.open(extensions=[renewals]), subject.open()
         renewals.failures = [ChannelUnavailable("test", "gone", "wait") for _ in range(3)]
@@ -152,7 +150,7 @@ class KeepAliveContract(Contract):
         assert renewals.failures == []
 
     def test_a_renewal_keeps_fence_and_holder(self, subject: Subject, renewals: Renewals) -> None:
-        """What people are told stays, but `until`."""
+        """In `lock_info`, only `until` changes."""
         channel, other = subject.open(extensions=[renewals]), subject.open()
         with channel.lock("nightly", ttl=TTL, keep_alive=True, holder={"job": "report"}):
             before = other.lock_info("nightly")
@@ -169,4 +167,4 @@ def _next(queue: SimpleQueue[_T]) -> _T:
     try:
         return queue.get(timeout=PATIENCE)
     except Empty:
-        pytest.fail(f"nothing was told within {PATIENCE:g} s")
+        pytest.fail(f"no call within {PATIENCE:g} s")

@@ -1,4 +1,4 @@
-"""Retries: the same token asks for the same lease (rule 3)."""
+"""Retries: a request with the same token returns the same lease (rule 3)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ojobchannels.testing.kit.time_control import TimeControl
 
 
 class RetryContract(Contract):
-    """A request that was sent twice makes no second lease."""
+    """A request that is sent twice makes no second lease."""
 
-    def test_asking_again_answers_the_same_fence(self, subject: Subject) -> None:
-        """A request that was sent twice, on whatever handle, makes no second lease."""
+    def test_a_retry_returns_the_same_fence(self, subject: Subject) -> None:
+        """A request with the same token, on any handle, makes no second lease."""
         one, other = subject.open(), subject.open()
         first = ask(one)
         for handle in (one, other, one):
@@ -27,8 +27,8 @@ class RetryContract(Contract):
         assert one.hook.unlock(name="nightly", token=TOKEN) is True
         assert one.lock_info("nightly") is None
 
-    def test_asking_again_leaves_the_deadline(self, channel: Channel, timing: TimeControl) -> None:
-        """A longer or shorter ttl in it changes nothing."""
+    def test_a_retry_keeps_the_deadline(self, channel: Channel, timing: TimeControl) -> None:
+        """Another ttl in it has no effect."""
         ask(channel, ttl=60)
         before = channel.lock_info("nightly")
         for ttl in (600, 1):
@@ -52,23 +52,23 @@ class RetryContract(Contract):
         timing.advance(timing.short)
         assert ask(channel).fence > first.fence
 
-    def test_an_acquisition_of_unknown_outcome_is_unlocked(self, subject: Subject) -> None:
-        """When the answer is lost on its way, nobody is left holding the lock."""
+    def test_a_lock_with_unknown_outcome_is_unlocked(self, subject: Subject) -> None:
+        """If the reply is lost, the lock is not left without a holder."""
 
-        class LosesTheAnswer:
+        class LosesTheReply:
             @hookimpl(wrapper=True)
             def lock(self) -> Iterator[None]:
                 yield
                 raise OutcomeUnknown("test", "lock", "ask again")
 
-        channel, other = subject.open(extensions=[LosesTheAnswer()]), subject.open()
+        channel, other = subject.open(extensions=[LosesTheReply()]), subject.open()
         with pytest.raises(OutcomeUnknown):
             channel.lock("nightly", ttl=60)
         with other.lock("nightly", ttl=60):
             pass
 
     def test_tokens_are_random_and_new_for_every_lease(self, channel: Channel) -> None:
-        """128 bits each, never twice."""
+        """Each has 128 bits."""
         tokens = set()
         for _ in range(20):
             with channel.lock("nightly", ttl=30) as lease:

@@ -1,4 +1,4 @@
-"""Tokens: only the token unlocks or extends, and only while the lease lives (rule 2)."""
+"""Tokens: only the token unlocks or extends, and only while the lease is valid (rule 2)."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ojobchannels.testing.kit.time_control import TimeControl
 
 
 class TokenContract(Contract):
-    """What comes late, or with another token, changes nothing and is told so."""
+    """Late operations, and operations with another token, change nothing and report that."""
 
-    def test_unlock_by_the_token_frees_theask(self, channel: Channel) -> None:
-        """And says that it did; a second time it says that there was nothing to free."""
+    def test_unlock_with_the_token_frees_the_lock(self, channel: Channel) -> None:
+        """It returns True, and False for a second call."""
         ask(channel)
         assert channel.hook.unlock(name="nightly", token=TOKEN) is True
         assert channel.lock_info("nightly") is None
         assert channel.hook.unlock(name="nightly", token=TOKEN) is False
 
-    def test_unlock_by_another_token_changes_nothing(self, subject: Subject) -> None:
-        """Not by an empty one, one in capitals, one of another lock; it is told so."""
+    def test_unlock_with_another_token_changes_nothing(self, subject: Subject) -> None:
+        """It returns False, also for similar tokens and the token of another lock."""
         one, other = subject.open(), subject.open()
         granted = ask(one)
         for token in ("", OTHER, TOKEN.upper(), TOKEN[:-1], TOKEN + "a", "*", "%"):
@@ -35,10 +35,10 @@ class TokenContract(Contract):
         assert info is not None
         assert info.fence == granted.fence
 
-    def test_extend_by_another_token_changes_nothing(
+    def test_extend_with_another_token_changes_nothing(
         self, subject: Subject, timing: TimeControl
     ) -> None:
-        """It does not prolong, nor shorten, nor take over."""
+        """It returns False."""
         one, other = subject.open(), subject.open()
         ask(one, ttl=60)
         before = one.lock_info("nightly")
@@ -51,8 +51,8 @@ class TokenContract(Contract):
         assert after is not None
         assert abs(after.until - before.until) <= timing.slack * 1000
 
-    def test_any_handle_may_unlock_by_the_token(self, subject: Subject) -> None:
-        """The token is the proof of ownership, not the connection."""
+    def test_any_handle_can_unlock_with_the_token(self, subject: Subject) -> None:
+        """The token proves ownership, not the connection."""
         one, other = subject.open(), subject.open()
         ask(one)
         assert other.hook.extend(name="nightly", token=TOKEN, ttl=60_000) is True
@@ -60,7 +60,7 @@ class TokenContract(Contract):
         assert one.lock_info("nightly") is None
 
     def test_an_expired_lock_is_free(self, subject: Subject, timing: TimeControl) -> None:
-        """For everybody, without anyone's doing."""
+        """For each client, without a clean-up."""
         one, other = subject.open(), subject.open()
         ask(one, ttl=timing.short)
         timing.advance(timing.short)
@@ -68,10 +68,8 @@ class TokenContract(Contract):
         assert one.locks() == []
         assert isinstance(ask(other, token=OTHER), Granted)
 
-    def test_a_late_unlock_changes_nothing_and_says_so(
-        self, subject: Subject, timing: TimeControl
-    ) -> None:
-        """After its time the holder cannot put out the next one, and learns that it was late."""
+    def test_a_late_unlock_changes_nothing(self, subject: Subject, timing: TimeControl) -> None:
+        """It returns False, and the next holder keeps the lock."""
         one, other = subject.open(), subject.open()
         late = one.lock("nightly", ttl=timing.short)
         timing.expire(late)
@@ -84,15 +82,17 @@ class TokenContract(Contract):
         assert info.fence == current.fence
         current.release()
 
-    def test_a_late_unlock_of_a_free_lock_says_so_too(
+    def test_a_late_unlock_of_a_free_lock_returns_false(
         self, channel: Channel, timing: TimeControl
     ) -> None:
-        """Nobody took it meanwhile, and still the lease was over."""
+        """The lease had expired, even if no other process took the lock."""
         ask(channel, ttl=timing.short)
         timing.advance(timing.short)
         assert channel.hook.unlock(name="nightly", token=TOKEN) is False
 
-    def test_a_late_extend_never_revives(self, subject: Subject, timing: TimeControl) -> None:
+    def test_a_late_extend_never_revives_a_lease(
+        self, subject: Subject, timing: TimeControl
+    ) -> None:
         """Whether the lock is free by then or taken."""
         one, other = subject.open(), subject.open()
         ask(one, ttl=timing.short)
@@ -104,7 +104,7 @@ class TokenContract(Contract):
             current.extend()
 
     def test_extend_of_an_unlocked_lease_is_refused(self, channel: Channel) -> None:
-        """Nor does it take the lock anew."""
+        """It does not take the lock again."""
         ask(channel)
         channel.hook.unlock(name="nightly", token=TOKEN)
         assert channel.hook.extend(name="nightly", token=TOKEN, ttl=60_000) is False
@@ -112,7 +112,7 @@ class TokenContract(Contract):
         assert channel.locks() == []
 
     def test_extend_sets_the_remaining_time(self, channel: Channel, timing: TimeControl) -> None:
-        """To its ttl from now: it adds nothing, it lengthens and it shortens."""
+        """To the ttl from now, which can be longer or shorter."""
         ask(channel, ttl=60)
         for ttl in (600, 30, 90):
             assert channel.hook.extend(name="nightly", token=TOKEN, ttl=ttl * 1000) is True
@@ -120,10 +120,8 @@ class TokenContract(Contract):
             assert info is not None
             assert abs(info.until / 1000 - timing.wall() - ttl) <= timing.slack
 
-    def test_a_lease_that_was_shortened_ends_early(
-        self, subject: Subject, timing: TimeControl
-    ) -> None:
-        """By the new end, and not by the one that it was granted with."""
+    def test_a_shortened_lease_ends_early(self, subject: Subject, timing: TimeControl) -> None:
+        """At the end that the extend set."""
         one, other = subject.open(), subject.open()
         ask(one, ttl=3600)
         short = round(timing.short * 1000)
@@ -131,7 +129,7 @@ class TokenContract(Contract):
         timing.advance(timing.short)
         assert isinstance(ask(other, token=OTHER), Granted)
 
-    def test_extend_keeps_the_lease_beyond_its_first_end(
+    def test_extend_holds_a_lease_beyond_its_first_end(
         self, subject: Subject, timing: TimeControl
     ) -> None:
         """With the same fence, for the same holder."""
@@ -143,21 +141,21 @@ class TokenContract(Contract):
         assert isinstance(refused, Busy)
         assert refused.fence == granted.fence
 
-    def test_many_leases_are_extended_at_once_each_for_itself(
+    def test_extend_all_extends_each_lease_independently(
         self, channel: Channel, timing: TimeControl
     ) -> None:
-        """`extend_all` answers for each lease, and one that is over hinders no other."""
+        """It returns a result for each lease, also after one that has ended."""
         leases = [channel.lock(f"lock {n}", ttl=60) for n in range(5)]
         leases[1].release()
         channel.force_unlock("lock 3")
         requests = [LeaseRequest(one.name, one.token, 600_000) for one in leases]
         requests.append(LeaseRequest("lock 0", OTHER, 10))
-        answers = channel.hook.extend_all(leases=requests, timeout=5000)
-        assert answers == [True, False, True, False, True, False]
+        results = channel.hook.extend_all(leases=requests, timeout=5000)
+        assert results == [True, False, True, False, True, False]
         left = {info.name: info.until / 1000 - timing.wall() for info in channel.locks()}
         assert left.keys() == {"lock 0", "lock 2", "lock 4"}
         assert all(abs(seconds - 600) <= timing.slack for seconds in left.values()), left
 
-    def test_none_extended_is_none_answered(self, channel: Channel) -> None:
-        """`extend_all` of nothing is the empty list."""
+    def test_extend_all_of_nothing_returns_an_empty_list(self, channel: Channel) -> None:
+        """An empty list needs no request."""
         assert channel.hook.extend_all(leases=[], timeout=1000) == []

@@ -17,10 +17,10 @@ from ojobchannels.testing.kit.subject import Subject
 
 
 class WaitContract(Contract):
-    """Who waits says for how long, and who gave up has no claim."""
+    """A waiter that gives up has no claim to the lock any more."""
 
-    def test_without_wait_nobody_waits(self, subject: Subject) -> None:
-        """`wait=0` is the default and never goes to wait."""
+    def test_without_wait_the_hook_is_not_called(self, subject: Subject) -> None:
+        """`wait=0`, the default, does not call the hook `wait`."""
         waits = []
 
         class NoWaiting:
@@ -36,12 +36,12 @@ class WaitContract(Contract):
                 with pytest.raises(LockBusy) as busy:
                     channel.lock("nightly", ttl=60, wait=wait)
                 assert busy.value.waited == 0
-        assert waits == [], "somebody went to wait"
+        assert waits == [], "the hook was called"
 
-    def test_a_free_lock_is_had_without_waiting(
+    def test_a_free_lock_is_granted_without_waiting(
         self, subject: Subject, observer: WaitObserver
     ) -> None:
-        """However long one would wait."""
+        """Whatever the timeout."""
         channel = subject.open(extensions=[observer])
         began = time.monotonic()
         for wait in (0.5, 30, None):
@@ -49,7 +49,7 @@ class WaitContract(Contract):
         assert time.monotonic() - began < SOON
 
     def test_a_wait_ends_at_its_timeout(self, subject: Subject, background: Background) -> None:
-        """Not before, and not much after."""
+        """Not before, and not much later."""
         seconds = 0.15
         channel, other = subject.open(), subject.open()
         with channel.lock("nightly", ttl=60):
@@ -62,7 +62,7 @@ class WaitContract(Contract):
         assert busy.value.waited >= seconds - 0.002
 
     def test_a_waiter_does_not_spin(self, subject: Subject, background: Background) -> None:
-        """While the lock is held it sleeps, and asks a few times at most."""
+        """It sends only a few requests while the lock is held."""
         asked = []
 
         class Counting:
@@ -76,10 +76,10 @@ class WaitContract(Contract):
             background(other.lock, "nightly", ttl=60, wait=0.3).result()
         assert len(asked) <= 20, f"it asked {len(asked)} times within 0.3 s"
 
-    def test_who_gave_up_waiting_does_not_win_later(
+    def test_a_waiter_that_timed_out_does_not_get_the_lock_later(
         self, subject: Subject, background: Background
     ) -> None:
-        """After its timeout it neither holds nor hinders."""
+        """It does not delay others either."""
         holder, other = subject.open(), subject.open()
         lease = holder.lock("nightly", ttl=60)
         with pytest.raises(LockBusy):
@@ -87,9 +87,9 @@ class WaitContract(Contract):
         lease.release()
         assert holder.lock_info("nightly") is None
         newcomer = holder.try_lock("nightly", ttl=60)
-        assert newcomer is not None, "one that gave up waiting stood in the way"
+        assert newcomer is not None, "a waiter that timed out still blocks the lock"
 
-    def test_who_was_interrupted_while_waiting_does_not_win_later(
+    def test_an_interrupted_waiter_does_not_get_the_lock_later(
         self, subject: Subject, background: Background
     ) -> None:
         """As by Ctrl-C."""
@@ -111,7 +111,7 @@ class WaitContract(Contract):
     def test_close_wakes_the_waiters_of_the_handle(
         self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
-        """They get ChannelClosed soon; waiters of other handles go on."""
+        """They get ChannelClosed; waiters on other handles continue to wait."""
         holder = subject.open()
         closing, staying = (subject.open(extensions=[observer]) for _ in range(2))
         lease = holder.lock("nightly", ttl=60)
@@ -131,7 +131,7 @@ class WaitContract(Contract):
     def test_close_never_leaves_a_lock_behind(
         self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
-        """Whether a waiter of the closing handle was about to win or not, it is free after."""
+        """The lock is free, even if a waiter of the handle was about to get it."""
         other = subject.open()
         for turn in range(8):
             handle = subject.open(extensions=[observer])

@@ -1,4 +1,4 @@
-"""Waking: a waiter sleeps until the lock may be had, and no longer (rule 7)."""
+"""Waking: a waiter sleeps until the lock can be free, and no longer (rule 7)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WOKEN = 0.05
 
 
 class WakeupContract(Contract):
-    """All in real time: what sleeps is woken by no clock that a test turns."""
+    """In real time, since a manual clock does not wake a sleeping thread."""
 
     def test_a_release_wakes_a_waiter(
         self, subject: Subject, observer: WaitObserver, background: Background
@@ -39,12 +39,12 @@ class WakeupContract(Contract):
             released = time.monotonic()
             lease.release()
             lags.append(waiting.result() - released)
-        assert statistics.median(lags) < WOKEN + _round_trip(subject), _told(lags)
+        assert statistics.median(lags) < WOKEN + _round_trip(subject), _format(lags)
 
-    def test_a_release_wakes_one_that_waits_for_ever(
+    def test_a_release_wakes_a_waiter_without_a_timeout(
         self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
-        """`wait=None` has no timeout, and still wakes."""
+        """`wait=None` waits without a timeout."""
         holder, waiter = subject.open(), subject.open(extensions=[observer])
         lease = holder.lock("nightly", ttl=60)
         waiting = background(waiter.lock, "nightly", ttl=60, wait=None)
@@ -52,10 +52,10 @@ class WakeupContract(Contract):
         lease.release()
         waiting.result().release()
 
-    def test_a_waiter_on_the_holders_own_handle_is_woken(
+    def test_a_release_wakes_a_waiter_on_the_same_handle(
         self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
-        """Threads of one handle are as good as handles."""
+        """Threads can wait on the handle of the holder."""
         channel = subject.open(extensions=[observer])
         lease = channel.lock("nightly", ttl=60)
         waiting = background(channel.lock, "nightly", ttl=60, wait=30)
@@ -65,10 +65,10 @@ class WakeupContract(Contract):
         waiting.result().release()
         assert time.monotonic() - began < SOON
 
-    def test_all_waiters_get_it_one_after_the_other(
+    def test_all_waiters_get_the_lock_in_turn(
         self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
-        """A release wakes somebody for as long as somebody waits."""
+        """Each release wakes a waiter while there is one."""
         handles = [subject.open(extensions=[observer]) for _ in range(3)]
         lease = handles[0].lock("nightly", ttl=60)
 
@@ -82,10 +82,10 @@ class WakeupContract(Contract):
             one.result()
         assert handles[0].lock_info("nightly") is None
 
-    def test_a_waiter_has_it_when_a_dead_holders_time_is_over(
+    def test_a_waiter_gets_the_lock_when_a_lease_expires(
         self, subject: Subject, background: Background
     ) -> None:
-        """Nobody unlocks, and it wakes within 50 ms and a round trip; the median of five."""
+        """Within 50 ms and a round trip, in the median of five."""
         holder, waiter = subject.open(), subject.open()
         lags = []
         for turn in range(5):
@@ -94,13 +94,13 @@ class WakeupContract(Contract):
             lease = background(waiter.lock, dead.name, ttl=60, wait=30).result()
             lags.append(time.monotonic() - began - 0.15)
             assert lease.fence > dead.fence
-        assert min(lags) > -0.02, f"it was granted before its time: {_told(lags)}"
-        assert statistics.median(lags) < WOKEN + _round_trip(subject), _told(lags)
+        assert min(lags) > -0.02, f"it was granted too early: {_format(lags)}"
+        assert statistics.median(lags) < WOKEN + _round_trip(subject), _format(lags)
 
-    def test_a_lease_that_was_shortened_is_over_for_its_waiters_too(
+    def test_a_waiter_notices_a_shortened_lease(
         self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
-        """A waiter that went to wait under a long lease does not sleep until its old end."""
+        """It does not sleep until the original end."""
         holder, waiter = subject.open(), subject.open(extensions=[observer])
         lease = holder.lock("nightly", ttl=60)
         waiting = background(waiter.lock, "nightly", ttl=60, wait=30)
@@ -110,10 +110,10 @@ class WakeupContract(Contract):
         waiting.result()
         assert time.monotonic() - began < SOON
 
-    def test_a_lease_that_is_renewed_is_not_over_for_its_waiters(
+    def test_a_waiter_notices_an_extended_lease(
         self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
-        """A waiter wakes by the end that was, and goes on to wait."""
+        """It wakes at the original end, and continues to wait."""
         holder, waiter = subject.open(), subject.open(extensions=[observer])
         for ttl in (0.25, 1, 4):  # a busy machine may be too late to renew the first
             lease = holder.lock(f"lock for {ttl} s", ttl=ttl)
@@ -128,16 +128,16 @@ class WakeupContract(Contract):
             return
         pytest.fail("no lease could be renewed, not even one of four seconds")
 
-    def test_a_forced_unlock_wakes_a_waiter(
+    def test_force_unlock_wakes_a_waiter(
         self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
-        """And the one that was put out is told at its release."""
+        """The evicted holder gets LockLost from its release."""
         holder, waiter, admin = (
             subject.open(),
             subject.open(extensions=[observer]),
             subject.open(),
         )
-        put_out = holder.lock("nightly", ttl=60)
+        evicted = holder.lock("nightly", ttl=60)
         waiting = background(waiter.lock, "nightly", ttl=60, wait=30)
         observer.await_waiters()
         began = time.monotonic()
@@ -145,13 +145,13 @@ class WakeupContract(Contract):
         waiting.result()
         assert time.monotonic() - began < SOON
         with pytest.raises(LockLost):
-            put_out.release()
+            evicted.release()
         assert admin.lock_info("nightly") is not None
 
-    def test_the_close_of_a_holder_wakes_a_waiter(
+    def test_closing_the_holders_handle_wakes_a_waiter(
         self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
-        """It releases the leases of the handle."""
+        """`close` releases the leases of the handle."""
         holder, waiter = subject.open(), subject.open(extensions=[observer])
         holder.lock("nightly", ttl=60)
         waiting = background(waiter.lock, "nightly", ttl=60, wait=30)
@@ -164,7 +164,7 @@ class WakeupContract(Contract):
     def test_no_release_between_refusal_and_wait_is_missed(
         self, subject: Subject, background: Background
     ) -> None:
-        """A lock that is freed before the waiter sits down is noticed."""
+        """A waiter notices a lock that was freed before it began to wait."""
         holder = subject.open()
 
         class ReleasesFirst:
@@ -182,7 +182,7 @@ class WakeupContract(Contract):
     def test_wait_returns_at_once_for_a_free_lock(
         self, subject: Subject, background: Background
     ) -> None:
-        """One that was never taken, and one that was released."""
+        """Whether it was never taken or was released."""
         channel = subject.open()
         seen = channel.lock("released", ttl=60)
         seen.release()
@@ -194,10 +194,10 @@ class WakeupContract(Contract):
             channel.hook.unlock(name=name, token=OTHER)
         assert time.monotonic() - began < SOON
 
-    def test_wait_returns_at_once_when_the_fence_is_another(
+    def test_wait_returns_at_once_for_another_fence(
         self, subject: Subject, background: Background
     ) -> None:
-        """Who was refused under an older lease asks again rather than sleeping on the newer one."""
+        """A request refused because of an older lease is repeated at once."""
         channel = subject.open()
         lease = channel.lock("nightly", ttl=60)
         began = time.monotonic()
@@ -210,10 +210,10 @@ class WakeupContract(Contract):
         ).result()
         assert time.monotonic() - began < SOON
 
-    def test_a_waiter_on_another_lock_is_left_alone(
+    def test_a_waiter_is_not_affected_by_other_locks(
         self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
-        """It neither gets nor loses anything by what happens to other names."""
+        """Grants and releases of other names do not end its wait."""
         holder, waiter = subject.open(), subject.open(extensions=[observer])
         kept, other = holder.lock("kept", ttl=60), holder.lock("other", ttl=60)
         waiting = background(waiter.lock, "kept", ttl=60, wait=30)
@@ -226,7 +226,7 @@ class WakeupContract(Contract):
 
 
 def _round_trip(subject: Subject) -> float:
-    """What an acquisition and a wake-up over the net may cost beside."""
+    """Return seconds to allow for an acquisition and a wake-up over the network."""
     channel = subject.opened[-1]
     began = time.monotonic()
     for _ in range(5):
@@ -234,5 +234,5 @@ def _round_trip(subject: Subject) -> float:
     return (time.monotonic() - began) * 2 / 5
 
 
-def _told(lags: list[float]) -> str:
+def _format(lags: list[float]) -> str:
     return "woken after " + ", ".join(f"{lag * 1000:.0f}" for lag in sorted(lags)) + " ms"

@@ -1,1 +1,1 @@
-"""Contracts about several processes and handles."""
+"""Contracts for several processes and handles."""

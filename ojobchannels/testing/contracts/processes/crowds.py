@@ -1,4 +1,4 @@
-"""Processes: what several of them do to one storage at once."""
+"""Processes: several of them use one storage at the same time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ojobchannels.testing.contracts.base import Contract, requires
 from ojobchannels.testing.kit.children import Child, Children, boot_time
 from ojobchannels.testing.kit.subject import Subject
 
-# Takes the locks that it is told, one after the other; says when it went to wait, and when it won.
+# Takes the locks that the test names, and sends the time of each grant.
 WAIT = """
 with oc.open_channel(channel_name, channel_config, extensions=[WaitObserver()]) as waiting:
     while name := receive():
@@ -46,10 +46,10 @@ send(taken)
 class ProcessContract(Contract):
     """Processes that share a storage see, exclude and wake each other."""
 
-    def test_a_process_sees_what_another_wrote_as_soon_as_it_is_told(
+    def test_a_process_sees_writes_of_another_process(
         self, subject: Subject, children: Children
     ) -> None:
-        """Nothing is cached beyond the other's next write."""
+        """No read is older than the last write of another process."""
         child = children(
             """
 while (value := receive()) is not None:
@@ -68,7 +68,7 @@ while (value := receive()) is not None:
             assert channel.get("answer") == turn
 
     def test_a_lock_of_another_process_is_held(self, subject: Subject, children: Children) -> None:
-        """By the pid that people are told; it is free when that one released it."""
+        """`lock_info` shows its pid, and its release frees the lock."""
         holder = children(
             """
 lease = channel.lock("nightly", ttl=60)
@@ -90,10 +90,10 @@ send()
         with channel.lock("nightly", ttl=60) as lease:
             assert lease.fence > fence
 
-    def test_of_several_processes_one_gets_the_lock(
+    def test_one_of_several_processes_gets_the_lock(
         self, subject: Subject, children: Children
     ) -> None:
-        """Three that try at once, ten times over."""
+        """Of three that try at once, ten times in a row."""
         workers = [children(TRY, subject, turns=10) for _ in range(3)]
         for worker in workers:
             worker.receive()
@@ -103,10 +103,10 @@ send()
             granted = [worker.receive() for worker in workers]
             assert granted.count(True) == 1, f"turn {turn}: {granted.count(True)} got the lock"
 
-    def test_a_client_of_another_clock_neither_steals_nor_loses(
+    def test_a_process_with_a_wrong_clock_neither_steals_nor_loses_a_lock(
         self, subject: Subject, children: Children
     ) -> None:
-        """A process whose wall clock is an hour off, ahead or back, from its start."""
+        """A process whose wall clock is an hour ahead or behind from its start."""
         channel = subject.open()
         lease = channel.lock("ours", ttl=60)
         script = """
@@ -137,7 +137,7 @@ with oc.open_channel(channel_name, channel_config) as other:
     def test_no_update_is_lost_between_processes(
         self, subject: Subject, children: Children
     ) -> None:
-        """Three of them count one document up by compare and set."""
+        """Three processes that increment a counter by compare-and-set lose no increment."""
         channel = subject.open()
         channel.set("counter", {"n": 0})
         workers = [children(COUNT, subject, turns=40) for _ in range(3)]
@@ -148,8 +148,8 @@ with oc.open_channel(channel_name, channel_config) as other:
         assert [worker.end() for worker in workers] == [0] * 3
         assert channel.get("counter") == {"n": 120}
 
-    def test_no_entry_is_taken_by_two_processes(self, subject: Subject, children: Children) -> None:
-        """They share out what they pop and shift."""
+    def test_no_entry_is_removed_twice(self, subject: Subject, children: Children) -> None:
+        """Concurrent `pop` and `shift` never return the same entry twice."""
         channel = subject.open()
         for number in range(90):
             channel.set(number, number)
@@ -175,21 +175,21 @@ with oc.open_channel(channel_name, channel_config) as other:
             assert waiter.receive() == "waiting"
             released = boot_time()
             lease.release()
-            lags.append(_time(waiter) - released)
+            lags.append(_grant_time(waiter) - released)
         assert statistics.median(lags) < 0.06, f"woken after {sorted(lags)} s"
 
-    def test_a_lease_comes_back_from_a_process_that_ended_in_order(
+    def test_a_detached_lease_survives_the_exit_of_its_process(
         self, subject: Subject, children: Children
     ) -> None:
-        """What it handed over is not its own any more when it closes its channel."""
+        """A process that detached a lease does not release it at exit."""
         sender = children("send(channel.lock('nightly', ttl=60).to_document())", subject)
         document = sender.receive()
         assert sender.end() == 0
         with subject.open().lease_from(document) as lease:
             assert lease.fence == document["fence"]
 
-    def test_a_lease_goes_on_to_another_process(self, subject: Subject, children: Children) -> None:
-        """Which keeps it alive, writes under its fence, and is whom people are told of."""
+    def test_a_lease_moves_to_another_process(self, subject: Subject, children: Children) -> None:
+        """That process keeps it alive, writes with its fence, and is shown as the holder."""
         channel = subject.open()
         document = channel.lock("nightly", ttl=60).to_document()
         receiver = children(
@@ -214,6 +214,6 @@ send()
         assert channel.lock_info("nightly") is None
 
 
-def _time(child: Child) -> float:
-    """When the child says that it won."""
+def _grant_time(child: Child) -> float:
+    """Return the time of a grant, as the child sends it."""
     return float(child.receive())

@@ -1,4 +1,4 @@
-"""Deaths: where the backend watches over holders, their death frees what they held (rule 8)."""
+"""Deaths: the death of a holder frees its locks, with `crash_release` (rule 8)."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ receive()
 class CrashReleaseContract(Contract):
     """However a holder dies, its locks are free within 50 ms."""
 
-    def test_kill_9_of_a_holder_frees_its_lock_for_a_waiter(
+    def test_killing_a_holder_frees_its_lock_for_a_waiter(
         self, subject: Subject, children: Children
     ) -> None:
-        """Long before its ttl; in the median of three, on a clock that the processes share."""
+        """Within 60 ms, long before the ttl, in the median of three."""
         waiter = children(WAIT, subject)
         names = [f"lock {turn}" for turn in range(3)]
         holders = [children(HOLD, subject, lock=name) for name in names]
@@ -51,10 +51,10 @@ class CrashReleaseContract(Contract):
             lags.append(float(waiter.receive()) - killed)
         assert statistics.median(lags) < 0.06, f"free after {sorted(lags)} s"
 
-    def test_the_death_of_a_holder_is_seen_without_waiting(
+    def test_the_death_of_a_holder_is_noticed_at_once(
         self, subject: Subject, children: Children
     ) -> None:
-        """`try_lock`, `lock_info` and `locks` know it; the next lease names the dead."""
+        """By `try_lock`, `lock_info` and `locks`; `previous` names the dead holder."""
         holder = children(HOLD, subject, lock="nightly")
         fence = holder.receive()
         channel = subject.open()
@@ -68,23 +68,23 @@ class CrashReleaseContract(Contract):
         assert lease.previous is not None
         assert (lease.previous["pid"], lease.previous["fence"]) == (holder.pid, fence)
 
-    def test_a_dead_holders_lease_is_nobodys(self, subject: Subject, children: Children) -> None:
-        """Its token extends, adopts, shares and unlocks nothing: all agree that it is free."""
+    def test_a_dead_holders_token_is_invalid(self, subject: Subject, children: Children) -> None:
+        """It does not extend, adopt, share or unlock."""
         channel = subject.open()
         holder = children("send(channel.lock('nightly', ttl=60).token); receive()", subject)
-        told = {"name": "nightly", "token": holder.receive()}
-        assert channel.hook.extend(**told, ttl=60_000) is True
+        lease = {"name": "nightly", "token": holder.receive()}
+        assert channel.hook.extend(**lease, ttl=60_000) is True
         holder.kill()
-        assert channel.hook.extend(**told, ttl=60_000) is False
-        assert channel.hook.adopt(**told, holder={"by": "heir"}) is False
-        assert channel.hook.share(**told) is False
-        assert channel.hook.unlock(**told) is False
+        assert channel.hook.extend(**lease, ttl=60_000) is False
+        assert channel.hook.adopt(**lease, holder={"by": "heir"}) is False
+        assert channel.hook.share(**lease) is False
+        assert channel.hook.unlock(**lease) is False
         assert channel.lock_info("nightly") is None
 
-    def test_who_took_a_lease_over_can_die_and_take_it_along(
+    def test_the_death_of_an_adopter_ends_the_lease(
         self, subject: Subject, children: Children
     ) -> None:
-        """One document given to two: when the second dies, the first has lost the lease."""
+        """If two processes adopt one document, the death of the second frees the lock."""
         channel = subject.open()
         document = channel.lock("nightly", ttl=60).to_document()
         first = channel.lease_from(document)
@@ -97,10 +97,10 @@ class CrashReleaseContract(Contract):
             first.extend()
         subject.open().lock("nightly", ttl=60).release()
 
-    def test_a_lease_that_was_handed_over_outlives_its_sender(
+    def test_a_handed_over_lease_survives_its_sender(
         self, subject: Subject, children: Children, background: Background
     ) -> None:
-        """The death of the sender does not free it, that of the receiver does."""
+        """The death of the sender does not free the lock, that of the receiver does."""
         channel = subject.open()
         sender = children(
             "send(channel.lock('nightly', ttl=60, keep_alive=True).to_document()); receive()",
@@ -120,10 +120,10 @@ class CrashReleaseContract(Contract):
         with background(channel.lock, "nightly", ttl=1, wait=5).result() as lease:
             assert lease.fence > document["fence"]
 
-    def test_a_shared_lease_is_free_when_the_last_that_works_under_it_is_gone(
+    def test_a_shared_lease_ends_with_the_last_process_that_shares_it(
         self, subject: Subject, children: Children, background: Background
     ) -> None:
-        """A job's own child process keeps the lock when the parent is killed."""
+        """The child process of a job keeps the lock if the parent is killed."""
         channel = subject.open()
         parent = children(SHARE, subject)
         child = parent.receive()
@@ -136,10 +136,10 @@ class CrashReleaseContract(Contract):
         with background(channel.lock, "nightly", ttl=1, wait=5).result():
             pass
 
-    def test_a_shared_lease_is_held_while_only_the_child_is_gone(
+    def test_a_shared_lease_survives_the_death_of_the_child(
         self, subject: Subject, children: Children
     ) -> None:
-        """The end of a child frees nothing while the parent lives; the parent's release does."""
+        """The parent still holds the lock, and its release frees it."""
         channel = subject.open()
         parent = children(SHARE, subject)
         child = parent.receive()

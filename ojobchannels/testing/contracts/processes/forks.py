@@ -1,4 +1,4 @@
-"""Forks: a child works on, but holds nothing of its parent's (rule 9)."""
+"""Forks: a child process can use a channel, but owns no leases of its parent (rule 9)."""
 
 from __future__ import annotations
 
@@ -156,11 +156,13 @@ os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 @promised(pytest.mark.skipif(not hasattr(os, "fork"), reason=f"{sys.platform} has no fork"))
 class ForkContract(Contract):
-    """What a forked child of a process with open channels may do, and may not."""
+    """The behaviour of channels and leases in a forked child."""
 
     @requires("processes")
-    def test_a_fork_does_not_inherit_a_lease(self, subject: Subject, children: Children) -> None:
-        """In the child release, `with` and extend do nothing; the parent's lease lives on."""
+    def test_a_forked_child_owns_no_lease_of_its_parent(
+        self, subject: Subject, children: Children
+    ) -> None:
+        """In the child, `release` and `with` do nothing, and the parent keeps the lock."""
         channel = subject.open()
         channel.set("parent's", "value")
         worker = children(FORK, subject)
@@ -183,10 +185,10 @@ class ForkContract(Contract):
         assert worker.end() == 0
 
     @requires("processes", "crash_release")
-    def test_a_forked_child_does_not_keep_the_dead_parents_lock(
+    def test_a_forked_child_does_not_hold_the_lock_of_a_dead_parent(
         self, subject: Subject, children: Children
     ) -> None:
-        """The parent's life alone counts, although the child inherited its open files."""
+        """Although the child has inherited the open files."""
         channel = subject.open()
         channel.set("parent's", "value")
         worker = children(FORK, subject)
@@ -201,27 +203,27 @@ class ForkContract(Contract):
         finally:
             os.kill(child, signal.SIGKILL)
 
-    def test_a_fork_leaves_the_renewals_to_the_parent(
+    def test_the_parent_renews_its_leases_after_a_fork(
         self, subject: Subject, children: Children
     ) -> None:
-        """The parent's lease lives on, and so does one that the child takes for itself."""
+        """A lease of the child is renewed as well."""
         worker = children(RENEW, subject)
         assert worker.receive() == "fine"
         assert worker.end() == 0
 
-    def test_a_child_that_forked_while_others_worked_is_not_stuck(
+    def test_a_child_forked_from_busy_threads_works(
         self, subject: Subject, children: Children
     ) -> None:
-        """No lock of the parent's threads is carried over closed, no reply reaches another one."""
+        """It inherits no locked mutex, and gets no reply of the parent."""
         worker = children(BUSY, subject, shared="processes" in subject.capabilities)
         assert worker.receive() == [0] * 5
         assert worker.end() == 0
 
     @requires("processes")
-    def test_a_forked_child_goes_on_when_its_parent_closed_the_channel(
+    def test_a_forked_child_outlives_its_parents_channel(
         self, subject: Subject, children: Children
     ) -> None:
-        """What the child writes is there, before and after."""
+        """All writes of the child are stored, before and after."""
         parent = children(ORPHAN, subject)
         assert parent.receive() == "closed"
         with subject.open() as channel:

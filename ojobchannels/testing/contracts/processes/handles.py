@@ -1,4 +1,4 @@
-"""Handles: what opening and closing one does, and how a wrong call is told."""
+"""Handles: opening and closing, options, and errors."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from ojobchannels.testing.kit.subject import Subject
 class HandleContract(Contract):
     """Open, close, options and errors."""
 
-    def test_a_handle_tells_what_it_is(self, subject: Subject) -> None:
-        """Its name, its type, and what its backend claims."""
+    def test_a_handle_has_name_type_and_capabilities(self, subject: Subject) -> None:
+        """As its descriptor and its subject say."""
         channel = subject.open()
         assert (channel.name, channel.type) == (subject.name, subject.type)
         assert channel.capabilities == subject.capabilities
         assert channel.closed is False
 
-    def test_all_claims_are_capabilities(self, subject: Subject) -> None:
-        """A claim that nobody knows proves nothing."""
+    def test_all_claimed_capabilities_are_known(self, subject: Subject) -> None:
+        """An unknown capability has no promises."""
         known = {"atomic_batches", "clock", "crash_release", "durable", "fifo", "processes"}
         known |= {"events_every", "events_coalesced"}
         assert subject.capabilities <= known
 
     def test_a_closed_channel_refuses_every_operation(self, subject: Subject) -> None:
-        """Each raises ChannelClosed, which names the channel."""
+        """ChannelClosed names the channel."""
         channel = subject.open()
         channel.close()
         assert channel.closed is True
@@ -41,8 +41,8 @@ class HandleContract(Contract):
             with pytest.raises(ChannelClosed, match=channel.name):
                 attempt()
 
-    def test_closing_twice_is_nothing(self, subject: Subject) -> None:
-        """Nor is `with` around a handle that was closed within."""
+    def test_a_second_close_does_nothing(self, subject: Subject) -> None:
+        """Also at the end of a `with` block."""
         channel = subject.open()
         channel.close()
         channel.close()
@@ -50,8 +50,8 @@ class HandleContract(Contract):
             other.close()
         subject.open().set("key", 1)
 
-    def test_closing_one_handle_leaves_the_others(self, subject: Subject) -> None:
-        """Their documents, their leases, and the storage itself."""
+    def test_closing_one_handle_does_not_affect_others(self, subject: Subject) -> None:
+        """Their documents and leases remain."""
         closing, staying = subject.open(), subject.open()
         closing.set("key", 1)
         lease = staying.lock("nightly", ttl=60)
@@ -63,7 +63,7 @@ class HandleContract(Contract):
         lease.release()
 
     def test_close_releases_the_leases_of_the_handle(self, subject: Subject) -> None:
-        """Those of other handles stay."""
+        """Leases of other handles remain."""
         one, other = subject.open(), subject.open()
         leases = [one.lock(f"lock {n}", ttl=60) for n in range(3)]
         kept = other.lock("kept", ttl=60)
@@ -73,8 +73,8 @@ class HandleContract(Contract):
         leases[0].release()
         kept.release()
 
-    def test_a_handle_that_was_closed_leaves_no_thread(self, subject: Subject) -> None:
-        """Thirty of them least of all; a thread may take a moment to end."""
+    def test_a_closed_handle_leaves_no_thread(self, subject: Subject) -> None:
+        """After 30 handles, at most a few threads exist."""
         before = threading.active_count()
         for _ in range(30):
             with subject.open() as channel, channel.lock("nightly", ttl=60):
@@ -85,8 +85,8 @@ class HandleContract(Contract):
         left = threading.active_count() - before
         assert left <= 8, f"{left} threads are left of 30 handles: {threading.enumerate()}"
 
-    def test_many_handles_may_be_open_at_once(self, subject: Subject) -> None:
-        """Each sees the same storage."""
+    def test_many_handles_can_be_open_at_once(self, subject: Subject) -> None:
+        """30 handles share one storage."""
         handles = [subject.open() for _ in range(30)]
         for number, handle in enumerate(handles):
             handle.set(number, number)
@@ -95,19 +95,19 @@ class HandleContract(Contract):
         assert not any(handle.try_lock("nightly", ttl=60) for handle in handles)
         lease.release()
 
-    def test_an_option_that_is_none_is_refused(self, subject: Subject) -> None:
-        """The error names it, and what the type takes."""
+    def test_an_unknown_option_is_refused(self, subject: Subject) -> None:
+        """InvalidOption names it."""
         with pytest.raises(InvalidOption, match="no_such_option"):
             subject.open(no_such_option=1)
 
     @pytest.mark.parametrize("name", ["", "a\0b", "\ud800", "é" * 2049, None, 7], ids=ascii)
-    def test_a_channel_name_that_is_none_is_refused(self, subject: Subject, name: object) -> None:
-        """The error says what a name is."""
+    def test_an_invalid_channel_name_is_refused(self, subject: Subject, name: object) -> None:
+        """InvalidName gives the rule for names."""
         with pytest.raises(InvalidName, match="1 to 4096 bytes of UTF-8 without NUL"):
             open_channel(name, subject.config)  # type: ignore[arg-type]  # what is promised
 
-    def test_a_channel_takes_the_longest_name(self, subject: Subject) -> None:
-        """4096 bytes, and one of 4095 is another."""
+    def test_a_channel_name_may_have_4096_bytes(self, subject: Subject) -> None:
+        """A name of 4095 bytes is another channel."""
         one, other = subject.open("é" * 2048), subject.open("é" * 2047 + "e")
         one.set("key", 1)
         assert one.lock("nightly", ttl=60).held
@@ -115,8 +115,8 @@ class HandleContract(Contract):
         assert other.lock_info("nightly") is None
         one.close()
 
-    def test_errors_are_of_one_tree(self, subject: Subject) -> None:
-        """What an operation raises is a ChannelError, which names the channel."""
+    def test_all_errors_are_channel_errors(self, subject: Subject) -> None:
+        """The message names the channel."""
         channel = subject.open()
         channel.set("key", 1, fence=7)
         channel.lock("nightly", ttl=60)

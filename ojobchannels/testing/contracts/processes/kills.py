@@ -1,4 +1,4 @@
-"""Kills and stops: what becomes of a process's writes, waits and leases."""
+"""Kills and suspensions: their effect on writes, waiters and leases."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ for number in range(params["start"], params["keys"]):
 """
 STOPPED = """
 import threading
-told = threading.Event()
+lost_event = threading.Event()
 def lost(lease):
     send("lost")
-    told.set()
+    lost_event.set()
 lease = channel.lock("nightly", ttl=0.5, keep_alive=True, on_lost=lost)
 send(lease.fence)
-told.wait(30)
+lost_event.wait(30)
 for attempt in (lease.check, lease.extend, lambda: channel.set("key", "old", fence=lease.fence)):
     try:
         attempt()
@@ -43,15 +43,17 @@ for attempt in (lease.check, lease.extend, lambda: channel.set("key", "old", fen
 
 @requires("processes")
 class KillContract(Contract):
-    """Processes that die by -9 or are stopped, wherever they are, cost others little."""
+    """A process that is killed or suspended at any moment has little effect on others."""
 
-    @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["dead", "stopped"])
-    def test_a_waiter_that_is_dead_or_stopped_holds_nobody_up(
+    @pytest.mark.parametrize(
+        "number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "suspended"]
+    )
+    def test_a_dead_or_suspended_waiter_does_not_delay_others(
         self, subject: Subject, children: Children, background: Background, number: int
     ) -> None:
-        """Those that wait behind it get the lock soon after its release.
+        """The waiters behind it get the lock soon after its release.
 
-        One that was stopped in the very middle of a step may cost others a timeout, not twice.
+        A waiter that is suspended in the middle of a step may cause one timeout, but not two.
         """
         observer = WaitObserver()
         channel, behind = subject.open(), subject.open(extensions=[observer])
@@ -70,15 +72,15 @@ class KillContract(Contract):
             except ChannelTimeout:
                 first.kill()
                 channel.force_unlock("nightly")
-                assert not last_try, "a stopped waiter cost others a timeout twice"
+                assert not last_try, "a suspended waiter caused two timeouts"
                 continue
             assert boot_time() - released < SOON
             return
 
-    def test_a_stopped_holder_learns_on_waking_that_it_lost(
+    def test_a_suspended_holder_notices_its_loss_when_it_resumes(
         self, subject: Subject, children: Children, background: Background
     ) -> None:
-        """Once, by on_lost; its fenced write is refused where the next one wrote."""
+        """`on_lost` is called once, and a write with the old fence is refused."""
         holder = children(STOPPED, subject)
         fence = holder.receive()
         holder.signal(signal.SIGSTOP)
@@ -87,15 +89,13 @@ class KillContract(Contract):
             assert lease.fence > fence
             channel.set("key", "new", fence=lease.fence)
             holder.signal(signal.SIGCONT)
-            heard = [holder.receive() for _ in range(4)]
-            assert heard == ["lost", "LockLost", "LockLost", "StaleFence"]
+            messages = [holder.receive() for _ in range(4)]
+            assert messages == ["lost", "LockLost", "LockLost", "StaleFence"]
             lease.check()
         assert channel.get("key") == "new"
 
-    def test_what_was_acknowledged_outlives_a_kill(
-        self, subject: Subject, children: Children
-    ) -> None:
-        """Two writers die by -9 in the middle of it and are started again, twice."""
+    def test_acknowledged_writes_survive_a_kill(self, subject: Subject, children: Children) -> None:
+        """Two writers are killed in the middle of writing and started again, twice."""
         channel, keys = subject.open(), 150
 
         def start(by: str) -> Child:
@@ -119,6 +119,6 @@ class KillContract(Contract):
             assert [one["number"] for one in channel.get_all({"by": by})] == list(range(keys))
 
 
-def _acknowledged(said: Iterable[int]) -> int:
-    """How many keys, counted from 0, a writer says are stored."""
-    return max((number + 1 for number in said), default=0)
+def _acknowledged(numbers: Iterable[int]) -> int:
+    """Return the number of keys that a writer has acknowledged."""
+    return max((number + 1 for number in numbers), default=0)

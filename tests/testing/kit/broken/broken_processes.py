@@ -1,4 +1,4 @@
-"""Backends that several processes share, broken on purpose."""
+"""Backends with a defect that shows between processes."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ojobchannels.documents import Document, Key
 from ojobchannels.hookspecs import MISSING, Busy, Compared, Granted
 
 
-class DeathGoesUnnoticed(BrokenFile):
-    """`crash_release` is claimed, and the ttl alone frees the lock of a holder that died."""
+class DeathUnnoticed(BrokenFile):
+    """Only the ttl frees the lock of a dead holder although `crash_release` is claimed."""
 
-    caught_by = "test_the_death_of_a_holder_is_seen_without_waiting"
+    caught_by = "test_the_death_of_a_holder_is_noticed_at_once"
 
     def left(self, record: LockRecord) -> int:
         return lock_record.remaining(record, self.clock)
 
 
 class ProcessesCompareThenSet(BrokenFile):
-    """`get_set` is one step for the threads of a process, and two for processes."""
+    """`get_set` is atomic within a process, but not between processes."""
 
     caught_by = "test_no_update_is_lost_between_processes"
 
@@ -34,10 +34,10 @@ class ProcessesCompareThenSet(BrokenFile):
         return Compared(True, present)
 
 
-class ProcessesRememberReads(BrokenFile):
-    """A process keeps what it read, and does not see what another writes."""
+class ProcessesCacheReads(BrokenFile):
+    """A process caches what it has read, and ignores writes of other processes."""
 
-    caught_by = "test_a_process_sees_what_another_wrote_as_soon_as_it_is_told"
+    caught_by = "test_a_process_sees_writes_of_another_process"
 
     def get(self, key: Key) -> Document:
         kept = self.__dict__.setdefault("kept", {})
@@ -51,7 +51,7 @@ class ProcessesRememberReads(BrokenFile):
 
 
 class LocksOfOneProcess(BrokenFile):
-    """Locks are kept in memory: each process has its own."""
+    """Each process has its own locks, in memory."""
 
     caught_by = "test_a_lock_of_another_process_is_held"
 

@@ -1,7 +1,7 @@
-"""Backends that are broken on purpose, each by one defect: the kit has to fail all of them.
+"""Backends with one defect each, which the conformance kit must detect.
 
-Each is the type `simple`, or `file`, with a few lines changed. A class's name is its channel type,
-its docstring the defect, and `caught_by` names promises that fail on it.
+Each is the backend of type `simple` or `file` with a few changes. The name of the class is its
+channel type, the docstring is the defect, and `caught_by` names the promises that fail.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BROKEN: list[type[Broken]] = []
 
 
 class Broken:
-    """What turns a subclass into a channel type of its own."""
+    """Makes a channel type of each subclass."""
 
     caught_by: ClassVar[str]
     type: ClassVar[str]
@@ -36,7 +36,7 @@ class Broken:
 
 
 class BrokenSimple(Broken, SimpleBackend):
-    """One that keeps all in memory."""
+    """A backend in memory."""
 
     @classmethod
     def open(cls, channel: str, options: Mapping[str, Any]) -> object:
@@ -44,8 +44,8 @@ class BrokenSimple(Broken, SimpleBackend):
         return cls(channel, store, **options)
 
 
-class BrokenFile(Broken, FileBackend):
-    """One that keeps all in a file."""
+class BrokenFile(FileBackend, Broken):
+    """A backend in a file."""
 
     capabilities_of = "file"
 
@@ -58,15 +58,19 @@ class BrokenFile(Broken, FileBackend):
 
 @oc.hookimpl
 def ojobchannels_channel_types() -> Iterable[oc.ChannelType]:
-    """Offers them all."""
-    import broken_documents
-    import broken_locks
+    """Return all of them."""
+    import broken_clocks
     import broken_processes
+    import broken_tokens
+    import broken_values
+    import broken_waits
+    import broken_writes
 
     from ojobchannels import backends
 
-    assert [broken_documents, broken_locks, broken_processes]
-    known = {one.name: one for one in backends.ojobchannels_channel_types()}
+    assert [broken_clocks, broken_processes, broken_tokens]
+    assert [broken_values, broken_waits, broken_writes]
+    known = {each.name: each for each in backends.ojobchannels_channel_types()}
     return [
         oc.ChannelType(
             name=cls.type,

@@ -1,4 +1,4 @@
-"""The kit on every broken backend; `test_kit_bites.py` runs what it needs of it."""
+"""The kit on each backend with a defect; `test_broken_backends.py` runs parts of it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,121 @@
+"""The options and the reports of the conformance kit, and the report of a failing promise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+import ojobchannels as oc
+from ojobchannels.testing.kit.trace import Trace
+
+if TYPE_CHECKING:
+    from tests.testing.kit.conftest import Project
+
+
+def test_the_option_tests_a_type_without_code(project: Project) -> None:
+    """In a temporary file; the summary has the capabilities that are not claimed."""
+    output = project.pytest("--ojob-conformance=file", "-k", "fifo or order or unset")
+    assert "conformance of file" in output
+    assert "Order" in output
+    assert "not claimed: fifo (1 promise)" in output
+    assert list(project.folder.glob("*.json")) == []
+
+
+def test_options_of_the_channel_type_are_used(project: Project) -> None:
+    """Such as the path of the file."""
+    path = project.folder / "named.db"
+    words = ["--ojob-conformance=db", f"--ojob-conformance-option=file={path}"]
+    project.pytest(*words, "--ojob-conformance-option", "durable=false", "-k", "add_returns")
+    assert path.exists()
+
+
+def test_xdist_prints_one_summary(project: Project) -> None:
+    """For all workers together."""
+    pytest.importorskip("xdist")
+    output = project.pytest(
+        "--ojob-conformance=simple",
+        "-p",
+        "xdist",
+        "-n",
+        "2",
+        "-k",
+        "null or add_returns or killing",
+    )
+    assert output.count("conformance of simple") == 1
+    assert "not claimed: crash_release (1 promise)" in output
+    assert "not claimed" in output.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--ojob-conformance=nosuch"], "no plugin offers the channel type 'nosuch'"),
+        (["--ojob-conformance=db", "--ojob-conformance-option=fil=x"], "did you mean 'file'?"),
+        (["--ojob-conformance=db", "--ojob-conformance-option=file"], "write NAME=VALUE"),
+        (["--ojob-conformance=db", "tests"], "remove the test paths"),
+    ],
+    ids=["type", "option", "form", "paths"],
+)
+def test_a_wrong_call_is_an_error_of_one_line(
+    project: Project, words: list[str], reason: str
+) -> None:
+    """Before any test runs."""
+    (project.folder / "tests").mkdir()
+    output = project.pytest(*words, status=4)
+    assert reason in output
+    assert "Traceback" not in output
+
+
+def test_a_failure_shows_promise_steps_and_cause(project: Project) -> None:
+    """In a few lines: the promise, each step with its result, and the failing assertion."""
+    project.install_defective()
+    output = project.pytest("--ojob-conformance=defective", "-k", "unset_returns", status=1)
+    trace = output.partition("PROMISE of DocumentContract: ")[2].partition("====")[0]
+    assert trace.startswith("unset returns whether the key existed\n")
+    for part in (
+        "The first call returns True, the second False.",
+        "STEPS on defective, each with its result:",
+        "   1. A.set(key='key', value=1) → ",
+        "   2. A.unset(key='key') → True",
+        "   3. A.unset(key='key') → True",
+        "FAILURE:",
+        'assert channel.unset("key") is False',
+    ):
+        assert part in trace
+    assert len(trace.splitlines()) < 15
+    assert "failed: test_unset_returns_whether_the_key_existed" in output
+
+
+def test_a_trace_shows_fields_in_their_order() -> None:
+    """The order may be the error; long maps are shortened."""
+    trace = Trace()
+    with oc.open_channel("trace", extensions=[trace.handle_extension(None)]) as channel:
+        channel.set("key", {"b": {"d": 1, "c": {}}, "a": 2})
+        channel.set("key", {str(9 - n): n for n in range(9)})
+        channel.destroy()
+    few, many, _ = trace.lines()[:3]
+    assert "value={'b': {'d': 1, 'c': {}}, 'a': 2}" in few
+    assert "value={'9': 0, '8': 1, '7': 2, '6': 3, '5': 4, '4': 5, ...}" in many
+
+
+def test_a_backend_without_a_capability_must_refuse(project: Project) -> None:
+    """The promises for backends without the capability run."""
+    project.install_defective()
+    output = project.pytest("--ojob-conformance=defective", "-v", "-k", "batch")
+    refusal = "test_a_larger_batch_is_refused_without_the_capability"
+    assert f"{refusal} PASSED" in output
+    assert "not claimed: atomic_batches" in output
+
+
+def test_an_error_of_the_backend_is_shown_with_its_line(project: Project) -> None:
+    """The report has the frames of the backend, without those of the package or of pytest."""
+    project.install_defective(raising=True)
+    output = project.pytest("--ojob-conformance=defective", "-k", "unset_returns", status=1)
+    assert "defective.py:8  return 1 / 0" in output
+    assert "ZeroDivisionError: " in output
+    assert "pluggy" not in output.partition("PROMISE of")[2]
+    whole = project.pytest(
+        "--ojob-conformance=defective", "-k", "unset_returns", "--full-trace", status=1
+    )
+    assert "_execution.py" in whole
