@@ -15,8 +15,8 @@ from ojobchannels.ojob import Outcome, Output, RunResult, run_file
 Run: TypeAlias = Callable[..., tuple[RunResult, list[str]]]
 
 
-class Told(Output):
-    """Keeps what a run tells, a line for each thing."""
+class RecordingOutput(Output):
+    """Keeps what a run reports, as one line for each event."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,9 +34,9 @@ class Told(Output):
 
 
 @pytest.fixture
-def told() -> Told:
-    """What keeps the lines of a run."""
-    return Told()
+def reported() -> RecordingOutput:
+    """An output that keeps the lines of a run."""
+    return RecordingOutput()
 
 
 @pytest.fixture
@@ -47,19 +47,19 @@ def config(tmp_path: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def manager(config: dict[str, Any]) -> Iterator[JobManager]:
-    """A manager on the same channels, to look at them from outside, and to hold locks."""
+    """A manager on the same channels, to inspect them from outside."""
     with JobManager(config, config) as manager:
         yield manager
 
 
 @pytest.fixture
 def run(tmp_path: Path, config: dict[str, Any]) -> Run:
-    """Runs a job file, given without its `include`; answers its result, and what was told."""
+    """Run a job file, given without its `include`; return its result and the reported lines."""
 
     def run(text: str, **args: Any) -> tuple[RunResult, list[str]]:
         path = tmp_path / "f.yaml"
         path.write_text("include: [oJobManager.yaml]\n" + dedent(text))
-        told = Told()
-        return run_file(path, args, told, jobs=config, locks=config), told.lines
+        reported = RecordingOutput()
+        return run_file(path, args, reported, jobs=config, locks=config), reported.lines
 
     return run

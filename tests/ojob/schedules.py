@@ -20,15 +20,15 @@ from ojobchannels.ojob import Control, Outcome, Output, RunResult, run_file
 if TYPE_CHECKING:
     from ojobchannels.ojob.report.events import Level
 
-BEGIN = round(datetime.fromisoformat("2026-03-01T12:00:00Z").timestamp() * 1000)
+NOON = round(datetime.fromisoformat("2026-03-01T12:00:00Z").timestamp() * 1000)
 MINUTE = 60_000
-PATIENCE = 60.0
+TIMEOUT_SECONDS = 60.0
 
 
 class HandClock:
-    """A clock for schedules; who waits on it wakes when it is moved."""
+    """A clock for schedules that only the test moves; moving it wakes its waiters."""
 
-    def __init__(self, now: int = BEGIN) -> None:
+    def __init__(self, now: int = NOON) -> None:
         self._now = now
         self._moved = 0
         self._waiters: dict[threading.Event, int] = {}
@@ -58,76 +58,76 @@ class HandClock:
                 woken.set()
 
     def settle(self) -> None:
-        """Returns when all who wait on it have seen to the time to which it was moved."""
+        """Return when all waiters have handled the time to which the clock was moved."""
         with self._lock:
-            self._lock.wait_for(lambda: self._asleep == self._waiters.keys(), PATIENCE)
+            self._lock.wait_for(lambda: self._asleep == self._waiters.keys(), TIMEOUT_SECONDS)
 
 
-class Heard(Output):
-    """Keeps what a daemon tells, to wait for."""
+class DaemonOutput(Output):
+    """Keeps the lines of a daemon, so that a test can wait for them."""
 
     def __init__(self) -> None:
         super().__init__()
         self._lines: SimpleQueue[str] = SimpleQueue()
-        self._unheard: list[str] = []
+        self._unmatched: list[str] = []
 
     def log(self, job: str, level: Level, text: str) -> None:
         self._lines.put(f"{job}: {text}" if level == "info" else f"{job}: {level}: {text}")
 
-    def started(self, job: str, place: str = "") -> None:
+    def started(self, job: str, config: str = "") -> None:
         pass
 
     def ended(self, outcome: Outcome) -> None:
         reason = f" ({outcome.reason})" if outcome.reason else ""
         self._lines.put(f"{outcome.job} {outcome.status}{reason}")
 
-    def hear(self, part: str, within: float = PATIENCE) -> str:
-        """Returns the first line that holds a text and was not heard yet; waits for it."""
-        for at, line in enumerate(self._unheard):
+    def wait_for(self, part: str, within: float = TIMEOUT_SECONDS) -> str:
+        """Wait for the first unmatched line that contains a text, and return it."""
+        for at, line in enumerate(self._unmatched):
             if part in line:
-                return self._unheard.pop(at)
+                return self._unmatched.pop(at)
         while True:
             line = self._lines.get(timeout=within)
             if part in line:
                 return line
-            self._unheard.append(line)
+            self._unmatched.append(line)
 
-    def hears(self, part: str, within: float) -> bool:
-        """Tells whether a line that holds a text comes soon."""
+    def reports(self, part: str, within: float) -> bool:
+        """Return whether a line that contains a text comes within some seconds."""
         try:
-            self.hear(part, within)
+            self.wait_for(part, within)
         except Empty:
             return False
         return True
 
     def rest(self) -> list[str]:
-        """Returns the lines that were not heard yet."""
-        return self._unheard + [self._lines.get() for _ in range(self._lines.qsize())]
+        """Return the lines that no call has matched."""
+        return self._unmatched + [self._lines.get() for _ in range(self._lines.qsize())]
 
 
-class House:
+class DaemonThread:
     """A daemon that runs in a thread of the test."""
 
     def __init__(
-        self, path: Path, output: Heard, clock: HandClock, args: dict[str, Any], place: Any
+        self, path: Path, output: DaemonOutput, clock: HandClock, args: dict[str, Any], config: Any
     ) -> None:
         self.path = path
         self.clock = clock
         self.output = output
-        self.hear = self.output.hear
+        self.wait_for = self.output.wait_for
         self.control = Control()
         self._result: Future[RunResult] = Future()
-        self._thread = threading.Thread(target=self._run, args=(args, place))
+        self._thread = threading.Thread(target=self._run, args=(args, config))
         self._thread.start()
 
-    def _run(self, args: dict[str, Any], place: Any) -> None:
+    def _run(self, args: dict[str, Any], config: Any) -> None:
         try:
             run = run_file(
                 self.path,
                 args,
                 self.output,
-                jobs=place,
-                locks=place,
+                jobs=config,
+                locks=config,
                 control=self.control,
                 clock=self.clock,
             )
@@ -136,98 +136,98 @@ class House:
         else:
             self._result.set_result(run)
 
-    def reread(self, text: str) -> None:
-        """Changes its file, and has it read again."""
+    def reload(self, text: str) -> None:
+        """Change its file, and reload it."""
         self.path.write_text(whole(text))
         self.control.reload()
 
     def stop(self) -> RunResult:
-        """Has it end in order, and returns what became of it."""
+        """Stop it in order, and return its result."""
         self.control.stop()
         return self.result()
 
     def result(self) -> RunResult:
-        """Returns what became of it, when it is over."""
-        self._thread.join(PATIENCE)
-        return self._result.result(PATIENCE)
+        """Return its result, after its end."""
+        self._thread.join(TIMEOUT_SECONDS)
+        return self._result.result(TIMEOUT_SECONDS)
 
 
-RunDaemon: TypeAlias = Callable[..., House]
+RunDaemon: TypeAlias = Callable[..., DaemonThread]
 
 
-class Books:
-    """What the daemons of a test have left in their channels."""
+class StoredRuns:
+    """The run records that the daemons of a test have left."""
 
     def __init__(self, manager: JobManager) -> None:
         self.manager = manager
 
     def fired(self, *statuses: str) -> list[tuple[str, str, str]]:
-        """Returns the runs that were due at times: name, time, status; by time."""
-        told = [
+        """Return the runs for fire times as (name, time, status), by time."""
+        reported = [
             (one["name"], one["fireDate"][11:16], one["status"])
             for one in self.manager.runs(limit=None)
             if "fireTime" in one and (not statuses or one["status"] in statuses)
         ]
-        return sorted(told, key=lambda one: one[1])
+        return sorted(reported, key=lambda one: one[1])
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> dict[str, Any]:
+def config(tmp_path: Path) -> dict[str, Any]:
     """Where the daemons keep their channels."""
     return {"type": "db", "args": {"file": str(tmp_path / "manager.db")}}
 
 
 @pytest.fixture
-def books(place: dict[str, Any]) -> Iterator[Books]:
-    """A look at their records, from outside."""
-    with JobManager(place, place) as manager:
-        yield Books(manager)
+def stored_runs(config: dict[str, Any]) -> Iterator[StoredRuns]:
+    """The run records, seen from outside."""
+    with JobManager(config, config) as manager:
+        yield StoredRuns(manager)
 
 
 @pytest.fixture
 def hand_clock() -> HandClock:
-    """Stands at noon until the test moves it."""
+    """A clock that stays at noon until the test moves it."""
     return HandClock()
 
 
 @pytest.fixture
 def run_daemon(hand_clock: HandClock) -> Iterator[RunDaemon]:
-    """Runs files as daemons, each from when its todo has come to a job Ready."""
-    houses: list[House] = []
+    """Run files as daemons, and wait until the todo of each has reached its job Ready."""
+    daemons: list[DaemonThread] = []
 
     def run(
         path: Path,
         clock: HandClock = hand_clock,
-        output: Heard | None = None,
-        place: object = None,
+        output: DaemonOutput | None = None,
+        config: object = None,
         ready: str = "Ready: here",
         **args: Any,
-    ) -> House:
-        house = House(path, output or Heard(), clock, args, place)
-        houses.append(house)
-        house.hear(ready)
-        return house
+    ) -> DaemonThread:
+        daemon = DaemonThread(path, output or DaemonOutput(), clock, args, config)
+        daemons.append(daemon)
+        daemon.wait_for(ready)
+        return daemon
 
     yield run
-    for house in houses:
-        house.stop()
+    for daemon in daemons:
+        daemon.stop()
 
 
 @pytest.fixture
-def start_daemon(tmp_path: Path, place: dict[str, Any], run_daemon: RunDaemon) -> RunDaemon:
-    """Starts daemons from their text, without `include`, and with the todo as the last line."""
+def start_daemon(tmp_path: Path, config: dict[str, Any], run_daemon: RunDaemon) -> RunDaemon:
+    """Start daemons from a text without `include`, whose last line is the todo."""
     numbers = itertools.count()
 
-    def start(text: str, *, place: object = place, **options: Any) -> House:
+    def start(text: str, *, config: object = config, **options: Any) -> DaemonThread:
         path = tmp_path / f"{next(numbers)}.yaml"
         path.write_text(whole(text))
-        return run_daemon(path, place=place, **options)
+        return run_daemon(path, config=config, **options)
 
     return start
 
 
 def whole(text: str) -> str:
-    """Completes a job file: with the pack, a daemon's settings, and a job that says it is there."""
+    """Complete a job file: add the pack, the setting `daemon`, and the job Ready."""
     body, _, todo = dedent(text).rstrip().rpartition("todo: [")
     settings = "" if "ojob:" in body else "ojob: {daemon: true}\n"
     ready = "- {name: Ready, exec: log('here')}\n"

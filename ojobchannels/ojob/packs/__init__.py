@@ -1,1 +1,1 @@
-"""The bundled packs: YAML files, and the Python that their code calls."""
+"""The bundled packs: their YAML files, and the objects that the code of their jobs uses."""

@@ -71,12 +71,12 @@ class BasicsBridge:
             self._context.log("warn", prefix + line)
 
     def print_json(self, args: dict[str, Any]) -> None:
-        """Print the value at a path as JSON."""
+        """Log the value at a path as JSON."""
         value = self._at(args, str(args.get("name") or ""))
         self._context.log("info", json.dumps(value, indent=None if args.get("min") else 2))
 
     def print_yaml(self, args: dict[str, Any], path: str) -> None:
-        """Print the value at a path as YAML."""
+        """Log the value at a path as YAML."""
         self._context.log("info", as_yaml(self._at(args, path)))
 
     def sort(self, args: dict[str, Any]) -> None:

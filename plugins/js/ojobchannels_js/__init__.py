@@ -1,6 +1,6 @@
 """The language `js` of ojobchannels: JavaScript by an embedded engine in a child process.
 
-This module is what the plugin manager loads; the engine loads when a job file has code for it.
+The plugin manager imports this module. The engine is imported when a job file has JavaScript code.
 """
 
 from __future__ import annotations
@@ -24,5 +24,5 @@ JAVASCRIPT = Language(
 
 @hookimpl
 def ojobchannels_languages() -> list[Language]:
-    """Offers `js`."""
+    """Return the language `js`."""
     return [JAVASCRIPT]

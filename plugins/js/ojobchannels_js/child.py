@@ -1,8 +1,8 @@
-"""The program of the child process: the engine, and what connects it with the job.
+"""The program of the child process: the engine, and its connection with the job.
 
 It imports nothing of ojobchannels, so that it starts quickly. Standard input and output carry lines
-of JSON. What the engine calls must never raise, or the engine is left in disorder: each answer is a
-map with `ok` or `err`, and what stands in prelude.js throws the latter.
+of JSON. A function that the engine calls must never raise, because the engine does not recover from
+that. Each reply is therefore a map with `ok` or `err`, and prelude.js throws the latter.
 """
 
 from __future__ import annotations
@@ -18,57 +18,57 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-MEMORY: Final = 512 << 20
-STACK: Final = 1 << 20
-_LOST: Final = 3
+MEMORY_BYTES: Final = 512 << 20
+STACK_BYTES: Final = 1 << 20
+_JOB_GONE_STATUS: Final = 3
 
 
 class Job:
-    """The job, at the other end of standard input and output."""
+    """The connection to the job, over standard input and output."""
 
     def __init__(self) -> None:
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        # What the engine itself might write must not get between the messages.
+        # Output of the engine itself must not get between the messages.
         self._out = os.fdopen(os.dup(1), "w", encoding="utf-8")
         os.dup2(2, 1)
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
-        """Takes in what the job sends; without it there is nothing to run for, loops included."""
+        """Read messages of the job; when it is gone, exit, even from an endless loop."""
         for line in sys.stdin:
             self._lines.put(line)
-        os._exit(_LOST)
+        os._exit(_JOB_GONE_STATUS)
 
     def receive(self) -> str:
-        """Returns the next message."""
+        """Return the next message."""
         return self._lines.get()
 
     def send(self, message: str) -> None:
-        """Sends a message that is a line of JSON."""
+        """Send a message: one line of JSON."""
         self._out.write(message + "\n")
         self._out.flush()
 
 
 class Calls:
-    """What JavaScript may call; one text of JSON goes in, one comes out."""
+    """The functions that JavaScript can call; args and replies are JSON texts."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._here: dict[str, Callable[..., Any]] = {
+        self._local: dict[str, Callable[..., Any]] = {
             "env": os.environ.get,
             "fromYAML": _from_yaml,
             "sleep": lambda milliseconds: time.sleep(milliseconds / 1000),
             "toYAML": _to_yaml,
         }
 
-    def call(self, name: str, given: str) -> str:
-        """Answers a call here, if that is possible, or has the job answer it."""
+    def call(self, name: str, args: str) -> str:
+        """Handle a call here, if that is possible, or else in the job."""
         try:
-            if name not in self._here:
-                self._job.send(f'{{"call": {json.dumps(name)}, "with": {given}}}')
+            if name not in self._local:
+                self._job.send(f'{{"call": {json.dumps(name)}, "with": {args}}}')
                 return self._job.receive()
-            found = self._here[name](*json.loads(given))
-            return json.dumps({} if found is None else {"ok": found})
+            result = self._local[name](*json.loads(args))
+            return json.dumps({} if result is None else {"ok": result})
         except Exception as error:  # noqa: BLE001  it is thrown in JavaScript
             return json.dumps({"err": {"name": type(error).__name__, "message": str(error)}})
 
@@ -94,41 +94,41 @@ def _yaml() -> Any:
 
 
 def main() -> None:
-    """Runs the block that the first message brings, and sends what became of it."""
+    """Run the block in the first message, and send its outcome."""
     import quickjs
 
     job = Job()
     context = quickjs.Context()
-    context.set_memory_limit(MEMORY)
-    context.set_max_stack_size(STACK)
+    context.set_memory_limit(MEMORY_BYTES)
+    context.set_max_stack_size(STACK_BYTES)
     context.add_callable("__call", Calls(job).call)
     prelude = Path(__file__).with_name("prelude.js").read_text("utf-8")
     context.eval(prelude)
-    given = json.loads(job.receive())
-    # All that is evaluated has one name, so that only the numbers of its lines tell in a stack what
-    # stands in the job file: those beyond the last line of the prelude.
+    block = json.loads(job.receive())
+    # In a stack trace, all evaluated code has one file name. Lines of the job file are therefore
+    # numbered beyond the last line of the prelude.
     above = prelude.count("\n") + 1
-    context.eval("__begin")(json.dumps(given | {"linesAbove": above}))
-    lines = "\n" * (above + given["line"] - 2)
-    body = f"{lines}globalThis.__body = function () {{\n{given['text']}\n}}; undefined"
+    context.eval("__begin")(json.dumps(block | {"linesAbove": above}))
+    lines = "\n" * (above + block["line"] - 2)
+    body = f"{lines}globalThis.__body = function () {{\n{block['text']}\n}}; undefined"
     try:
         context.eval(body)
-        answer = context.eval("__run()")
-        while answer is None:
-            answer = _after_a_promise(context)
+        outcome = context.eval("__run()")
+        while outcome is None:
+            outcome = _await_promise(context)
     except quickjs.JSException as error:
         text = str(error).split("\n", 1)[0]
-        answer = json.dumps({"threw": {"text": text, "line": None, "raised": None}})
-    job.send(answer)
+        outcome = json.dumps({"threw": {"text": text, "line": None, "raised": None}})
+    job.send(outcome)
 
 
-def _after_a_promise(context: Any) -> str | None:
-    going_on = context.execute_pending_job()
-    answer: str | None = context.eval("__ended()")
-    if answer is None and not going_on:
-        said = "the promise that it returned is never settled"
-        return json.dumps({"threw": {"text": said, "line": None, "raised": None}})
-    return answer
+def _await_promise(context: Any) -> str | None:
+    is_pending = context.execute_pending_job()
+    outcome: str | None = context.eval("__ended()")
+    if outcome is None and not is_pending:
+        text = "the promise that the block returned is never settled"
+        return json.dumps({"threw": {"text": text, "line": None, "raised": None}})
+    return outcome
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The child process in which a block of JavaScript runs, as its job sees it."""
+"""The child process in which a block of JavaScript runs, seen from its job."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CHILD: Final = Path(__file__).with_name("child.py")
 
 
 class Engine:
-    """A child process; it is gone behind the block. Its messages are lines of JSON."""
+    """A child process, killed at the end of the `with` block; its messages are lines of JSON."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -31,7 +31,7 @@ class Engine:
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            start_new_session=True,  # so that Ctrl-C reaches the job alone, which ends this
+            start_new_session=True,  # Ctrl-C then reaches the job only, which ends the child
         )
         return self
 
@@ -39,7 +39,7 @@ class Engine:
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
-        at: TracebackType | None,
+        traceback: TracebackType | None,
     ) -> None:
         self._process.kill()
         for stream in (self._process.stdin, self._process.stdout):
@@ -49,7 +49,7 @@ class Engine:
         self._process.wait()
 
     def send(self, message: dict[str, Any]) -> None:
-        """Sends a message; a child that is gone does not get it, which `receive` tells."""
+        """Send a message; if the child has ended, `receive` returns None."""
         data = memoryview(json.dumps(message, default=repr).encode() + b"\n")
         stdin = self._process.stdin
         with suppress(BrokenPipeError):
@@ -57,14 +57,14 @@ class Engine:
                 data = data[stdin.write(data) :]
 
     def receive(self) -> dict[str, Any] | None:
-        """Returns the next message, or None if the child has ended.
+        """Return the next message, or None if the child has ended.
 
         Raises:
-            JobTimeout: The time of the job is over.
+            JobTimeout: The job ran longer than its timeout.
         """
         while b"\n" not in self._rest:
             self._wait()
-            assert self._process.stdout is not None  # noqa: S101  a pipe was asked for
+            assert self._process.stdout is not None  # noqa: S101  it was opened with a pipe
             data = os.read(self._process.stdout.fileno(), 1 << 20)
             if not data:
                 return None
@@ -75,13 +75,13 @@ class Engine:
         return message
 
     def ending(self) -> str:
-        """Returns how the child has ended."""
+        """Return how the child has ended: its exit status, or the signal."""
         status = self._process.wait()
         return signal.Signals(-status).name if status < 0 else f"exit status {status}"
 
     def _wait(self) -> None:
         with selectors.DefaultSelector() as selector:
-            assert self._process.stdout is not None  # noqa: S101  a pipe was asked for
+            assert self._process.stdout is not None  # noqa: S101  it was opened with a pipe
             selector.register(self._process.stdout, selectors.EVENT_READ)
             while not selector.select(remaining := self._host.remaining()):
                 if remaining is not None and self._host.remaining() == 0:

@@ -1,17 +1,17 @@
-// What a block of JavaScript finds when it begins: the names of oJob, and how it reports its end.
+// Prepares the engine for a block of JavaScript: defines the names of oJob, and reports the outcome.
 (function () {
   "use strict";
   const global = globalThis;
   const callOut = global.__call;
   delete global.__call;
 
-  // A failure in the job is thrown here as an Error of the same name.
-  function call(name, ...given) {
-    const answer = JSON.parse(callOut(name, JSON.stringify(given)));
-    if (answer.err === undefined) return answer.ok;
-    const error = new Error(answer.err.message);
-    Object.defineProperty(error, "name", { value: answer.err.name, configurable: true });
-    Object.defineProperty(error, "__raised", { value: answer.err.raised ?? null });
+  // An exception in the job is thrown here as an Error of the same name.
+  function call(name, ...args) {
+    const reply = JSON.parse(callOut(name, JSON.stringify(args)));
+    if (reply.err === undefined) return reply.ok;
+    const error = new Error(reply.err.message);
+    Object.defineProperty(error, "name", { value: reply.err.name, configurable: true });
+    Object.defineProperty(error, "__raised", { value: reply.err.raised ?? null });
     throw error;
   }
 
@@ -22,23 +22,23 @@
     }
   }
 
-  // In JSON an Error is what it says, rather than an empty map.
+  // In JSON an Error is its message, rather than an empty map.
   Object.defineProperty(Error.prototype, "toJSON", {
     value() { return String(this); }, writable: true, configurable: true
   });
 
-  function text(thing) {
-    const isPlain = thing !== null && typeof thing === "object" && !(thing instanceof Error);
-    return isPlain && !(thing instanceof Date) ? JSON.stringify(thing) : String(thing);
+  function text(value) {
+    const isPlain = value !== null && typeof value === "object" && !(value instanceof Error);
+    return isPlain && !(value instanceof Date) ? JSON.stringify(value) : String(value);
   }
 
-  const words = (things) => things.map(text).join(" ");
-  const isDef = (thing) => thing !== undefined;
-  const isUnDef = (thing) => thing === undefined;
+  const words = (values) => values.map(text).join(" ");
+  const isDef = (value) => value !== undefined;
+  const isUnDef = (value) => value === undefined;
 
   class Channel {
     constructor(name) { this._name = name; }
-    _do(operation, ...given) { return call("channel", this._name, operation, given); }
+    _do(operation, ...args) { return call("channel", this._name, operation, args); }
     create(type, options) { call("open", this._name, type ?? "simple", options ?? {}); return this; }
     get(key) { return this._do("get", key); }
     getAll(match) { return this._do("getAll", ...(isDef(match) ? [match] : [])); }
@@ -61,25 +61,25 @@
     return Object.fromEntries(fields.map((field) => [field, value[field]]));
   }
 
-  // The value of an item under a path such as "owner.name", or by a function.
-  function reading(path) {
+  // Returns a function that reads the value of an item at a path such as "owner.name".
+  function reader(path) {
     if (typeof path === "function") return path;
     const steps = String(path).split(".");
-    return (item) => steps.reduce((found, step) => found?.[step], item);
+    return (item) => steps.reduce((value, step) => value?.[step], item);
   }
 
   function compare(one, other) { return one < other ? -1 : one > other ? 1 : 0; }
 
-  // A list and what is asked of it; each question gives another one, and leaves the list alone.
+  // A query over a list; each operation returns a new query, and does not change the list.
   class Query {
     constructor(items) { this._items = [...items]; }
     _of(items) { return new Query(items); }
     _keep(path, test) {
-      const read = reading(path);
+      const read = reader(path);
       return this._of(this._items.filter((item) => test(read(item))));
     }
     _numbers(path) {
-      const read = isDef(path) ? reading(path) : (item) => item;
+      const read = isDef(path) ? reader(path) : (item) => item;
       return this._items.map(read).map(Number).filter((number) => !Number.isNaN(number));
     }
 
@@ -101,20 +101,20 @@
 
     sort(...paths) {
       const orders = paths.map((path) => {
-        const falls = typeof path === "string" && path.startsWith("-");
-        const read = reading(falls ? path.slice(1) : path);
-        return (one, other) => compare(read(one), read(other)) * (falls ? -1 : 1);
+        const descending = typeof path === "string" && path.startsWith("-");
+        const read = reader(descending ? path.slice(1) : path);
+        return (one, other) => compare(read(one), read(other)) * (descending ? -1 : 1);
       });
-      const by = (one, other) => orders.reduce((found, order) => found || order(one, other), 0);
+      const by = (one, other) => orders.reduce((result, order) => result || order(one, other), 0);
       return this._of([...this._items].sort(orders.length ? by : compare));
     }
     reverse() { return this._of([...this._items].reverse()); }
     distinct(path) {
-      const values = new Set(this._items.map(reading(path)));
+      const values = new Set(this._items.map(reader(path)));
       return [...values];
     }
     groupBy(path) {
-      const read = reading(path);
+      const read = reader(path);
       const groups = new Map();
       for (const item of this._items) {
         const key = read(item);
@@ -137,23 +137,23 @@
     mapping(fields) {
       const names = Object.keys(fields);
       return this._items.map((item) => Object.fromEntries(
-        names.map((name) => [name, reading(name)(item) ?? fields[name]])
+        names.map((name) => [name, reader(name)(item) ?? fields[name]])
       ));
     }
     first(fallback) { return this._items.length ? this._items[0] : fallback; }
     last(fallback) { return this._items.length ? this._items.at(-1) : fallback; }
-    at(place) { return this._items.at(place); }
+    at(index) { return this._items.at(index); }
     any() { return this._items.length > 0; }
     none() { return this._items.length === 0; }
     count() { return this._items.length; }
     min(path) { return this.sort(path).first(); }
     max(path) { return this.sort(path).last(); }
     sum(path) { return this._numbers(path).reduce((total, number) => total + number, 0); }
-    // Of one field; or of the differences between two, such as ("endTime", "startTime").
+    // The mean of a field; or of the differences of two fields, such as ("endTime", "startTime").
     average(path, less) {
       const read = isDef(less)
-        ? (item) => reading(path)(item) - reading(less)(item)
-        : isDef(path) ? reading(path) : (item) => item;
+        ? (item) => reader(path)(item) - reader(less)(item)
+        : isDef(path) ? reader(path) : (item) => item;
       const numbers = this._of(this._items.map(read))._numbers();
       return numbers.length ? numbers.reduce((a, b) => a + b, 0) / numbers.length : undefined;
     }
@@ -177,7 +177,7 @@
     jobLocks: {
       unlock(name) {
         if (typeof name === "string" && name) return call("unlock", name);
-        throw new TypeError("unlock needs the name of a lock; give it, such as jobName=my-job");
+        throw new TypeError("unlock needs the name of a lock; pass it, such as jobName=my-job");
       }
     }
   };
@@ -186,16 +186,16 @@
     global,
     isDef,
     isUnDef,
-    log: (...things) => call("log", "info", words(things)),
-    logWarn: (...things) => call("log", "warn", words(things)),
-    logErr: (...things) => call("log", "error", words(things)),
-    print: (...things) => call("print", words(things)),
+    log: (...values) => call("log", "info", words(values)),
+    logWarn: (...values) => call("log", "warn", words(values)),
+    logErr: (...values) => call("log", "error", words(values)),
+    print: (...values) => call("print", words(values)),
     sleep: (milliseconds) => { call("sleep", milliseconds); },
     now: () => Date.now(),
     nowUTC: () => Date.now(),
     getEnv: (name) => call("env", name),
-    skip: (reason) => call("skip", reason ?? "for no given reason"),
-    stringify: (thing, replacer, indent) => JSON.stringify(thing, replacer, indent ?? 2),
+    skip: (reason) => call("skip", reason ?? "no reason given"),
+    stringify: (value, replacer, indent) => JSON.stringify(value, replacer, indent ?? 2),
     jsonParse: (text) => JSON.parse(text),
     $ch: (name) => new Channel(name),
     $from: (items) => new Query(items ?? []),
@@ -203,7 +203,7 @@
     oJobRunJob: (name, args) => call("job", name, ...(isDef(args) ? [args] : [])),
     oJobManagerLaunchJob: launch,
     af: {
-      toYAML: (thing) => call("toYAML", thing),
+      toYAML: (value) => call("toYAML", value),
       fromYAML: (text) => call("fromYAML", text)
     }
   });
@@ -214,24 +214,24 @@
   let above = 0;
   let thrownAt = null;
   let before = {};
-  let ending;
+  let outcome;
 
-  function place(thrown) {
+  function lineOf(thrown) {
     const stack = thrown instanceof Error ? String(thrown.stack) : "";
-    const lines = [...stack.matchAll(/<input>:(\d+)/g)].map((found) => found[1] - above);
+    const lines = [...stack.matchAll(/<input>:(\d+)/g)].map((match) => match[1] - above);
     return lines.find((line) => line > 0) ?? thrownAt;
   }
 
   function failed(thrown) {
     const raised = thrown instanceof Error ? thrown.__raised ?? null : null;
-    return JSON.stringify({ threw: { text: text(thrown), line: place(thrown), raised } });
+    return JSON.stringify({ threw: { text: text(thrown), line: lineOf(thrown), raised } });
   }
 
-  // Only what the code has changed goes back: what JavaScript cannot tell apart stays as it was.
-  function completed(answer) {
+  // Only changed args are returned, so that values that JavaScript cannot represent stay as they were.
+  function completed(result) {
     const after = global.args;
     if (after === null || typeof after !== "object" || Array.isArray(after)) {
-      return failed(new TypeError(`the code put ${text(after)} in the place of args, a map`));
+      return failed(new TypeError(`the code replaced args by ${text(after)}, which is not a map`));
     }
     const changed = {};
     for (const name of Object.keys(after)) {
@@ -239,32 +239,34 @@
       if (value !== undefined && value !== before[name]) changed[name] = after[name];
     }
     const removed = Object.keys(before).filter((name) => after[name] === undefined);
-    return JSON.stringify({ answer, changed, removed });
+    return JSON.stringify({ result, changed, removed });
   }
 
-  function told(make, value) {
+  function outcomeOf(make, value) {
     try { return make(value); } catch (thrown) { return failed(thrown); }
   }
 
   define({
     __throwing: (line) => { thrownAt = line; },
-    __begin(given) {
-      const { args, job, error, linesAbove } = JSON.parse(given);
+    __begin(block) {
+      const { args, job, error, linesAbove } = JSON.parse(block);
       above = linesAbove;
       for (const name of Object.keys(args)) before[name] = JSON.stringify(args[name]);
       define({ args, job: { name: job }, id: job, error, exception: error });
     },
-    // Answers what became of the code, or null while a promise that it returned is open.
+    // Returns the outcome of the code, or null while a promise that it returned is pending.
     __run() {
-      let answer;
-      try { answer = global.__body.call({}); } catch (thrown) { return failed(thrown); }
-      if (answer === null || typeof answer?.then !== "function") return told(completed, answer);
-      answer.then(
-        (value) => { ending = told(completed, value); },
-        (thrown) => { ending = failed(thrown); }
+      let result;
+      try { result = global.__body.call({}); } catch (thrown) { return failed(thrown); }
+      if (result === null || typeof result?.then !== "function") {
+        return outcomeOf(completed, result);
+      }
+      result.then(
+        (value) => { outcome = outcomeOf(completed, value); },
+        (thrown) => { outcome = failed(thrown); }
       );
       return null;
     },
-    __ended: () => ending ?? null
+    __ended: () => outcome ?? null
   });
 })();

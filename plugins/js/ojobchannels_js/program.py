@@ -1,4 +1,4 @@
-"""A block of JavaScript: checked when its file is, run in a child process."""
+"""A block of JavaScript: checked with its file, run in a child process."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import quickjs
 
 from ojobchannels import Code, CodeFailed, CodeFault, Host
 from ojobchannels_js.engine import Engine
-from ojobchannels_js.serving import Service
-from ojobchannels_js.throwing import with_lines
+from ojobchannels_js.host_calls import HostCalls
+from ojobchannels_js.throw_lines import with_throw_lines
 
-_SECONDS_TO_CHECK: Final = 10
-_PLACE: Final = re.compile(r"<input>:(\d+):(\d+)")
+_CHECK_SECONDS: Final = 10
+_POSITION: Final = re.compile(r"<input>:(\d+):(\d+)")
 _FORMS: Final = ("({body() {\n%s\n}})", "[function () {\n%s\n}]")
-"""Code that closes the body and opens another one cannot stand in both."""
+"""Code that closes the body and opens another one is not valid in both."""
 
 
 class Script:
@@ -26,13 +26,13 @@ class Script:
         self._text = text
 
     def run(self, host: Host) -> Any:
-        """Runs it; what it changes in `args` is changed in those of the job.
+        """Run it, and apply its changes of `args` to those of the job.
 
         Raises:
             CodeFailed: It threw something, or the engine failed.
-            JobTimeout: It was ended by its timeout.
+            JobTimeout: It ran longer than its timeout.
         """
-        service = Service(host)
+        calls = HostCalls(host)
         with Engine(host) as engine:
             engine.send(
                 {
@@ -46,21 +46,23 @@ class Script:
             while (message := engine.receive()) is not None:
                 if "call" not in message:
                     break
-                engine.send(service.answer(message["call"], message["with"]))
+                engine.send(calls.reply(message["call"], message["with"]))
             ending = None if message is not None else engine.ending()
         if message is None:
-            reason = f"the engine ended before the code did: {ending}"
-            raise CodeFailed(self._where(self._code.line), reason, "mend the code, or report it")
+            reason = f"the engine ended before the code: {ending}"
+            raise CodeFailed(
+                self._where(self._code.line), reason, "correct the code, or report a bug"
+            )
         if "threw" in message:
-            raise self._failure(message["threw"], service)
+            raise self._failure(message["threw"], calls)
         for name in message["removed"]:
             host.args.pop(name, None)
         host.args.update(message["changed"])
-        return message.get("answer")
+        return message.get("result")
 
-    def _failure(self, threw: dict[str, Any], service: Service) -> CodeFailed:
+    def _failure(self, threw: dict[str, Any], calls: HostCalls) -> CodeFailed:
         error = CodeFailed(self._where(threw["line"] or self._code.line), threw["text"])
-        error.__cause__ = service.raised_as(threw["raised"])
+        error.__cause__ = calls.raised(threw["raised"])
         return error
 
     def _where(self, line: int) -> str:
@@ -68,33 +70,33 @@ class Script:
 
 
 def compile_script(code: Code) -> Script:
-    """Checks a block of JavaScript; it is compiled, and not run.
+    """Check a block of JavaScript by compiling it, without running it.
 
     Raises:
-        CodeFault: It is no JavaScript that can stand in a function.
+        CodeFault: It is not JavaScript that is valid in a function.
     """
     text = code.text
-    if code.is_value and _fault(f"return ({text}\n)") is None:
+    if code.is_value and _syntax_error(f"return ({text}\n)") is None:
         text = f"return ({text}\n)"
-    if fault := _fault(text):
-        said, line, column = fault
-        raise CodeFault(said, code.line + line - 1, column)
-    told = with_lines(text, code.line)
-    return Script(code, told if _fault(told) is None else text)
+    if error := _syntax_error(text):
+        message, line, column = error
+        raise CodeFault(message, code.line + line - 1, column)
+    with_lines = with_throw_lines(text, code.line)
+    return Script(code, with_lines if _syntax_error(with_lines) is None else text)
 
 
-def _fault(text: str) -> tuple[str, int, int] | None:
-    """What is wrong with the body of a function, and where."""
+def _syntax_error(text: str) -> tuple[str, int, int] | None:
+    """Return the syntax error of a function's body: its message, line and column; else None."""
     context = quickjs.Context()
-    context.set_time_limit(_SECONDS_TO_CHECK)
+    context.set_time_limit(_CHECK_SECONDS)
     try:
         for form in _FORMS:
             context.eval(f"{form % text}; undefined")
     except quickjs.JSException as error:
-        said = str(error).split("\n", 1)[0].removeprefix("SyntaxError: ")
-        place = _PLACE.search(str(error))
-        line, column = (int(place[1]) - 1, int(place[2])) if place else (1, 1)
-        return said, max(line, 1), column
+        message = str(error).split("\n", 1)[0].removeprefix("SyntaxError: ")
+        position = _POSITION.search(str(error))
+        line, column = (int(position[1]) - 1, int(position[2])) if position else (1, 1)
+        return message, max(line, 1), column
     except UnicodeError:
         return "it contains a lone surrogate", 1, 1
     return None

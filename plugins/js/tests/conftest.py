@@ -16,8 +16,8 @@ from ojobchannels.ojob.report.events import Event
 Run: TypeAlias = Callable[..., tuple[RunResult, list[str]]]
 
 
-class Told:
-    """Keeps what a run tells, a line for each thing but starts."""
+class RecordingOutput:
+    """Keeps what a run reports, as one line for each event."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -41,26 +41,26 @@ def config(tmp_path: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def manager(config: dict[str, Any]) -> Iterator[JobManager]:
-    """A manager on the same channels, to look at them from outside."""
+    """A manager on the same channels, to inspect them from outside."""
     with JobManager(config, config) as manager:
         yield manager
 
 
 @pytest.fixture
 def run_path() -> Run:
-    """Runs a job file with `--lang js`, and its manager where the config says, or the file."""
+    """Run a job file with `--lang js`, with the manager on `config` or as the file says."""
 
     def run_path(path: Path, config: Any, **args: Any) -> tuple[RunResult, list[str]]:
-        told = Told()
-        result = run_file(path, args, Output(told), config, config, lang="js")
-        return result, told.lines
+        reported = RecordingOutput()
+        result = run_file(path, args, Output(reported), config, config, lang="js")
+        return result, reported.lines
 
     return run_path
 
 
 @pytest.fixture
 def run(tmp_path: Path, config: dict[str, Any], run_path: Run) -> Run:
-    """Runs the text of a job file; answers its result, and what was told."""
+    """Run a job file, given without its `include`; return its result and the reported lines."""
 
     def run(text: str, **args: Any) -> tuple[RunResult, list[str]]:
         path = tmp_path / "f.yaml"
@@ -72,12 +72,12 @@ def run(tmp_path: Path, config: dict[str, Any], run_path: Run) -> Run:
 
 @pytest.fixture
 def body(run: Run) -> Callable[..., list[str]]:
-    """Runs one block of JavaScript, which is to succeed; answers what it logs."""
+    """Run one block of JavaScript, which must succeed, and return its logged lines."""
 
     def body(text: str, **args: Any) -> list[str]:
         code = "".join(f"    {line}\n" for line in dedent(text).splitlines())
-        result, told = run(f"jobs:\n- name: A\n  exec: |\n{code}todo: [A]\n", **args)
-        assert result.exit_status == 0, told
-        return [line.removeprefix("A: ") for line in told[:-1]]
+        result, reported = run(f"jobs:\n- name: A\n  exec: |\n{code}todo: [A]\n", **args)
+        assert result.exit_status == 0, reported
+        return [line.removeprefix("A: ") for line in reported[:-1]]
 
     return body

@@ -31,11 +31,11 @@ THROWN = {
 
 
 @pytest.mark.parametrize("code", THROWN)
-def test_what_is_thrown_is_told_with_its_line(
+def test_a_thrown_value_is_reported_with_its_line(
     run: Callable[..., Any], tmp_path: Path, code: str
 ) -> None:
-    """The line is that of the YAML file, also for a text, which brings none with it."""
-    result, told = run(
+    """The line is that of the YAML file, even for a thrown string, which has none."""
+    result, reported = run(
         f"""\
         jobs:
         - name: A
@@ -48,17 +48,19 @@ def test_what_is_thrown_is_told_with_its_line(
         """
     )
     assert result.exit_status == 1
-    assert told == [f"A failed (CodeFailed: {tmp_path / 'f.yaml'}:7: {THROWN[code]})"]
+    assert reported == [f"A failed (CodeFailed: {tmp_path / 'f.yaml'}:7: {THROWN[code]})"]
 
 
-def test_code_in_one_line_is_told_with_its_line(run: Callable[..., Any], tmp_path: Path) -> None:
-    """Code that stands behind its key fails in the line of the key."""
-    _, told = run("jobs:\n- name: A\n  exec: throw 'x'\ntodo: [A]\n")
-    assert told == [f"A failed (CodeFailed: {tmp_path / 'f.yaml'}:3: x)"]
+def test_an_error_in_one_line_code_is_reported_with_its_line(
+    run: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Code on the line of its key fails in that line."""
+    _, reported = run("jobs:\n- name: A\n  exec: throw 'x'\ntodo: [A]\n")
+    assert reported == [f"A failed (CodeFailed: {tmp_path / 'f.yaml'}:3: x)"]
 
 
-def test_a_fault_of_the_code_is_found_before_anything_runs(tmp_path: Path) -> None:
-    """A file with code that is no JavaScript is refused with the line and column of the fault."""
+def test_a_syntax_error_of_the_code_is_found_before_anything_runs(tmp_path: Path) -> None:
+    """The file is refused with the line and column of the error."""
     path = tmp_path / "f.yaml"
     path.write_text("jobs:\n- name: A\n  exec: |\n    var a = 1;\n    a b;\n")
     with pytest.raises(JobFileError) as caught:
@@ -69,16 +71,16 @@ def test_a_fault_of_the_code_is_found_before_anything_runs(tmp_path: Path) -> No
 
 
 def test_code_cannot_leave_its_function(tmp_path: Path) -> None:
-    """Braces that do not match are a fault, whatever they enclose."""
+    """Unbalanced braces are an error, whatever they enclose."""
     path = tmp_path / "f.yaml"
     path.write_text("jobs:\n- name: A\n  exec: |\n    }); (function () {\n")
     with pytest.raises(JobFileError, match="this is not js"):
         check_file(path, lang="js")
 
 
-def test_return_ends_the_body_alone(run: Callable[..., Any]) -> None:
-    """`return` gives the answer of the body, and `to` still runs."""
-    result, told = run(
+def test_return_ends_only_the_body(run: Callable[..., Any]) -> None:
+    """`return` gives the result of the body, and `to` still runs."""
+    result, reported = run(
         """\
         jobs:
         - name: After
@@ -91,12 +93,12 @@ def test_return_ends_the_body_alone(run: Callable[..., Any]) -> None:
         todo: [A]
         """
     )
-    assert (result.exit_status, told) == (0, ["A: after", "A completed"])
+    assert (result.exit_status, reported) == (0, ["A: after", "A completed"])
 
 
 def test_an_error_of_the_job_can_be_caught(run: Callable[..., Any]) -> None:
-    """What a called job raises is an Error with its name and message."""
-    result, told = run(
+    """An exception of a called job is an Error with its name and message."""
+    result, reported = run(
         """\
         jobs:
         - name: Bad
@@ -109,12 +111,12 @@ def test_an_error_of_the_job_can_be_caught(run: Callable[..., Any]) -> None:
         """
     )
     assert result.exit_status == 0
-    assert "A: KeyError|'it'" in told
+    assert "A: KeyError|'it'" in reported
 
 
 def test_code_under_catch_knows_the_error(run: Callable[..., Any]) -> None:
-    """Code under `catch` is of the same language, and has the error at hand."""
-    _, told = run(
+    """Code under `catch` has the same language, and the error as `error`."""
+    _, reported = run(
         """\
         jobs:
         - name: A
@@ -124,13 +126,13 @@ def test_code_under_catch_knows_the_error(run: Callable[..., Any]) -> None:
         todo: [A]
         """
     )
-    assert told[0].startswith("A: error: caught ")
-    assert told[0].endswith("f.yaml:3: no")
+    assert reported[0].startswith("A: error: caught ")
+    assert reported[0].endswith("f.yaml:3: no")
 
 
-def test_skip_leaves_out_the_rest(run: Callable[..., Any]) -> None:
+def test_skip_skips_the_rest(run: Callable[..., Any]) -> None:
     """`skip` in a `from` ends the code, which cannot catch it, and the job is skipped."""
-    result, told = run(
+    result, reported = run(
         """\
         jobs:
         - name: Look
@@ -141,12 +143,12 @@ def test_skip_leaves_out_the_rest(run: Callable[..., Any]) -> None:
         todo: [A]
         """
     )
-    assert (result.exit_status, told) == (0, ["A skipped (nothing to do)"])
+    assert (result.exit_status, reported) == (0, ["A skipped (nothing to do)"])
 
 
 def test_a_loop_is_ended_by_the_timeout_of_the_job(run: Callable[..., Any]) -> None:
-    """`typeArgs.timeout` ends a block that loops for ever."""
-    result, told = run(
+    """`typeArgs.timeout` ends a block that loops forever."""
+    result, reported = run(
         """\
         jobs:
         - name: A
@@ -156,13 +158,13 @@ def test_a_loop_is_ended_by_the_timeout_of_the_job(run: Callable[..., Any]) -> N
         """
     )
     assert result.exit_status == 1
-    assert "JobTimeout: job 'A' ran longer than its timeout of 0.3 s" in told[0]
+    assert "JobTimeout: job 'A' ran longer than its timeout of 0.3 s" in reported[0]
 
 
 def test_a_loop_is_ended_by_the_timeout_of_its_managed_run(
     run: Callable[..., Any], manager: JobManager
 ) -> None:
-    """The `timeout` of the managed run ends it too; the record tells, and the lock is free."""
+    """The `timeout` of the managed run ends it too; this is recorded, and the lock is released."""
     result, _ = run(
         """\
         include: [oJobManager.yaml]
@@ -186,9 +188,9 @@ def test_a_loop_is_ended_by_the_timeout_of_its_managed_run(
     assert manager.locks.lock_info("looping") is None
 
 
-def test_code_under_catch_has_time_of_its_own(run: Callable[..., Any]) -> None:
-    """After a timeout, code under `catch` runs, and ends by the same time if it loops."""
-    _, told = run(
+def test_code_under_catch_has_its_own_time_limit(run: Callable[..., Any]) -> None:
+    """After a timeout, code under `catch` runs, and is ended after the same time if it loops."""
+    _, reported = run(
         """\
         jobs:
         - name: A
@@ -200,13 +202,13 @@ def test_code_under_catch_has_time_of_its_own(run: Callable[..., Any]) -> None:
         todo: [A]
         """
     )
-    assert told[0] == "A: caught"
-    assert "its `catch` failed too: JobTimeout" in told[1]
+    assert reported[0] == "A: caught"
+    assert "its `catch` failed too: JobTimeout" in reported[1]
 
 
-def test_memory_has_a_bound(run: Callable[..., Any]) -> None:
-    """A block that takes ever more memory fails, before the host does."""
-    result, told = run(
+def test_memory_is_limited(run: Callable[..., Any]) -> None:
+    """A block that takes ever more memory fails before the host does."""
+    result, reported = run(
         """\
         jobs:
         - name: A
@@ -217,12 +219,12 @@ def test_memory_has_a_bound(run: Callable[..., Any]) -> None:
         """
     )
     assert result.exit_status == 1
-    assert "out of memory" in told[0]
+    assert "out of memory" in reported[0]
 
 
-def test_a_crash_of_the_engine_is_told(run: Callable[..., Any]) -> None:
-    """A child process that dies fails its job, and says how it died."""
-    result, told = run(
+def test_a_crash_of_the_engine_is_reported(run: Callable[..., Any]) -> None:
+    """A child process that dies fails its job, and the error says how it died."""
+    result, reported = run(
         """\
         jobs:
         - name: Kill
@@ -242,12 +244,12 @@ def test_a_crash_of_the_engine_is_told(run: Callable[..., Any]) -> None:
         """
     )
     assert result.exit_status == 1
-    assert "f.yaml:13: the engine ended before the code did: SIGKILL" in told[-1]
+    assert "f.yaml:13: the engine ended before the code: SIGKILL" in reported[-1]
 
 
-def test_a_promise_is_waited_for(run: Callable[..., Any]) -> None:
-    """A promise that the body returns is its answer; if it fails, the job does."""
-    result, told = run(
+def test_a_returned_promise_is_awaited(run: Callable[..., Any]) -> None:
+    """Its value is the result of the body; if it is rejected, the job fails."""
+    result, reported = run(
         """\
         jobs:
         - name: Later
@@ -265,20 +267,20 @@ def test_a_promise_is_waited_for(run: Callable[..., Any]) -> None:
         """
     )
     assert result.exit_status == 1
-    assert "A: 5" in told
-    assert told[-1].endswith("Error: no)")
+    assert "A: 5" in reported
+    assert reported[-1].endswith("Error: no)")
 
 
 class Stopping:
-    """Keeps the lines of a daemon, and stops it at the first."""
+    """Stops the daemon at the first line of a job or of its schedule."""
 
     def __init__(self, control: Control) -> None:
         self._control = control
-        self.told: list[str] = []
+        self.reported: list[str] = []
 
     def emit(self, event: Event) -> None:
         if (event.kind, event.level, event.job) == ("log", "info", "Tick"):  # not that it was late
-            self.told.append(event.message)
+            self.reported.append(event.message)
             self._control.stop()
 
     def close(self) -> None:
@@ -286,11 +288,11 @@ class Stopping:
 
 
 @pytest.mark.parametrize("code", ["args.n > 1 // more", "var n = args.n; return n > 1;"])
-@pytest.mark.parametrize(("n", "told"), [(1, "ran"), (2, "schedule ended")])
+@pytest.mark.parametrize(("n", "reported"), [(1, "ran"), (2, "schedule ended")])
 def test_the_end_of_a_schedule_is_an_expression_or_a_body(
-    tmp_path: Path, code: str, n: int, told: str
+    tmp_path: Path, code: str, n: int, reported: str
 ) -> None:
-    """`stopWhen` may be an expression alone, or return a value."""
+    """`stopWhen` may be a single expression, or return a value."""
     path, control = tmp_path / "f.yaml", Control()
     path.write_text(
         "ojob: {daemon: true, lang: js}\njobs:\n- name: Tick\n  exec: log('ran')\n"
@@ -299,13 +301,13 @@ def test_the_end_of_a_schedule_is_an_expression_or_a_body(
     )
     lines = Stopping(control)
     run_file(path, output=Output(lines), control=control)
-    assert lines.told[0].startswith(told)
+    assert lines.reported[0].startswith(reported)
 
 
-def test_the_lock_goes_with_the_process_that_runs_the_file(
+def test_the_lock_ends_with_the_process_that_runs_the_file(
     tmp_path: Path, config: dict[str, Any], manager: JobManager
 ) -> None:
-    """When the process that runs a file is killed, its engine ends too, though its code loops."""
+    """If that process is killed, its engine ends too, even if its code loops."""
     path = tmp_path / "f.yaml"
     path.write_text(
         dedent(

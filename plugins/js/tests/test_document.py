@@ -42,7 +42,7 @@ PLACEHOLDERS = " ".join(
 
 
 def prepared(folder: Path, name: str) -> Path:
-    """Writes an example with its placeholders defined."""
+    """Write an example with its placeholders defined."""
     text = (DOCUMENT / name).read_text()
     path = folder / name
     path.write_text(re.sub(r"exec: \|\n( +)", rf"exec: |\n\1{PLACEHOLDERS}\n\1", text))
@@ -50,7 +50,7 @@ def prepared(folder: Path, name: str) -> Path:
 
 
 def call(folder: Path, name: str, *jobs: str) -> Path:
-    """Writes a file that calls jobs of an example once, which has them at times."""
+    """Write a file that calls scheduled jobs of an example once."""
     prepared(folder, name)
     calls = "".join(f"    $job({job!r});\n" for job in jobs)
     path = folder / "call.yaml"
@@ -67,14 +67,14 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_example_has_no_fault(name: str) -> None:
+def test_an_example_checks_out(name: str) -> None:
     """Each block is taken verbatim, without any placeholder."""
-    check_file(DOCUMENT / name, places=False, lang="js")
+    check_file(DOCUMENT / name, locations=False, lang="js")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_example_as_python_is_told_to_be_javascript(name: str, tmp_path: Path) -> None:
-    """A body that is no Python is refused with the advice to run it as JavaScript."""
+def test_an_example_as_python_is_recognised_as_javascript(name: str, tmp_path: Path) -> None:
+    """A body that is not Python is refused with the advice to run it as JavaScript."""
     with pytest.raises(ValueError, match="it looks like JavaScript: write `lang: js`"):
         check_file(prepared(tmp_path, name))
 
@@ -86,9 +86,9 @@ def test_getting_started(
     path = tmp_path / "f.yaml"
     text = (DOCUMENT / "getting-started.yaml").read_text()
     path.write_text(text.replace("sleep(5000, true)", "sleep(5, true)"))
-    result, told = run_path(path, config)
+    result, reported = run_path(path, config)
     assert result.exit_status == 0
-    assert told == [
+    assert reported == [
         "Managed Job: Job is running - protected by lock",
         "Managed Job: Job completed",
         "Managed Job completed",
@@ -98,10 +98,10 @@ def test_getting_started(
 
 def test_pattern_1(run_path: RunPath, tmp_path: Path, manager: JobManager, config: Any) -> None:
     """The managed job loads, processes and saves; without placeholders its error is recorded."""
-    result, told = run_path(prepared(tmp_path, "pattern-1.yaml"), config)
+    result, reported = run_path(prepared(tmp_path, "pattern-1.yaml"), config)
     assert result.exit_status == 0
-    assert "Process Data: saveResults 2" in told
-    result, told = run_path(DOCUMENT / "pattern-1.yaml", config)
+    assert "Process Data: saveResults 2" in reported
+    result, reported = run_path(DOCUMENT / "pattern-1.yaml", config)
     assert result.exit_status == 1
     failed, completed = manager.runs("daily-data-processor")
     assert "pattern-1.yaml:18: ReferenceError: loadData is not defined" in failed["error"]
@@ -111,9 +111,9 @@ def test_pattern_1(run_path: RunPath, tmp_path: Path, manager: JobManager, confi
 def test_pattern_2(run_path: RunPath, tmp_path: Path, manager: JobManager, config: Any) -> None:
     """The scheduled job cleans up under its lock."""
     path = call(tmp_path, "pattern-2.yaml", "Init Manager", "Hourly Cleanup")
-    result, told = run_path(path, config)
+    result, reported = run_path(path, config)
     assert result.exit_status == 0
-    assert "Hourly Cleanup: cleanupExpiredSessions" in told
+    assert "Hourly Cleanup: cleanupExpiredSessions" in reported
     assert manager.runs("hourly-cleanup")[0]["status"] == "completed"
 
 
@@ -127,9 +127,9 @@ def test_pattern_3(
     pytest.importorskip("ojobchannels_redis", reason="pip install ojobchannels-redis")
     url = request.getfixturevalue("ojob_redis").url
     monkeypatch.setenv("INSTANCE_ID", "one")
-    result, told = run_path(prepared(tmp_path, "pattern-3.yaml"), None, url=url)
+    result, reported = run_path(prepared(tmp_path, "pattern-3.yaml"), None, url=url)
     assert result.exit_status == 0
-    assert told[-5:] == [
+    assert reported[-5:] == [
         "Process Orders: Processing orders - instance: one",
         "Process Orders: processOrder 1",
         "Process Orders: processOrder 2",
@@ -140,15 +140,15 @@ def test_pattern_3(
 
 def test_pattern_4(run_path: RunPath, tmp_path: Path, manager: JobManager, config: Any) -> None:
     """Each batch is launched, and has a lock and a record of its own."""
-    result, told = run_path(prepared(tmp_path, "pattern-4.yaml"), config)
+    result, reported = run_path(prepared(tmp_path, "pattern-4.yaml"), config)
     assert result.exit_status == 0
     names = [f"batch-00{n}" for n in (1, 2, 3)]
-    assert {f"Process Batch: Batch completed: {name}" for name in names} <= set(told)
+    assert {f"Process Batch: Batch completed: {name}" for name in names} <= set(reported)
     assert sorted(record["name"] for record in manager.runs()) == [f"batch-{one}" for one in names]
 
 
 def test_pattern_5(run_path: RunPath, tmp_path: Path, manager: JobManager, config: Any) -> None:
-    """The monitor tells of each run; the cleanup removes the records of old ones alone."""
+    """The monitor logs each run; the cleanup removes only old records."""
     with manager.run("done"):
         pass
     old = manager.runs("done")[0]
@@ -158,11 +158,11 @@ def test_pattern_5(run_path: RunPath, tmp_path: Path, manager: JobManager, confi
     manager.jobs.set({"name": "old", "startTime": old["startTime"]}, old)
     path = call(tmp_path, "pattern-5.yaml", "Init", "Monitor Jobs", "Cleanup Old Records")
     with manager.run("at-work"):
-        result, told = run_path(path, config)
+        result, reported = run_path(path, config)
     assert result.exit_status == 0
-    assert "Monitor Jobs: Active Jobs: 3" in told
-    assert "Monitor Jobs: Job: old | Status: COMPLETED | Duration: 3600s" in told
-    assert any("Job: at-work | Status: RUNNING" in line for line in told)
+    assert "Monitor Jobs: Active Jobs: 3" in reported
+    assert "Monitor Jobs: Job: old | Status: COMPLETED | Duration: 3600s" in reported
+    assert any("Job: at-work | Status: RUNNING" in line for line in reported)
     names = {record["name"] for record in manager.jobs.get_all()}
     assert names == {"done", "at-work"}
 
@@ -170,22 +170,22 @@ def test_pattern_5(run_path: RunPath, tmp_path: Path, manager: JobManager, confi
 def test_error_handling(
     run_path: RunPath, tmp_path: Path, manager: JobManager, config: Any
 ) -> None:
-    """A thrown text is recorded; a body that ends its run by itself tells its own error."""
-    result, told = run_path(prepared(tmp_path, "errors.yaml"), config)
+    """A thrown string is recorded; a body that ends its run itself records its own error."""
+    result, reported = run_path(prepared(tmp_path, "errors.yaml"), config)
     assert result.exit_status == 1
     (safe,) = manager.runs("safe-job")
     assert safe["inError"]
     assert safe["error"].endswith("errors.yaml:13: Job failed due to condition")
     (custom,) = manager.runs("custom-error-job")
     assert (custom["inError"], custom["error"]) == (True, "Error: too risky")
-    assert "Custom Error Job: error: Job failed: too risky" in told
-    assert "Custom Error Job: sendAlert Job failed: custom-error-job" in told
+    assert "Custom Error Job: error: Job failed: too risky" in reported
+    assert "Custom Error Job: sendAlert Job failed: custom-error-job" in reported
 
 
 def test_status_tracking(
     run_path: RunPath, tmp_path: Path, config: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The status is told before and after a run, and the history has the mean of all durations."""
+    """The status is logged before and after a run, and the history has the mean duration."""
     result, _ = run_path(prepared(tmp_path, "status.yaml"), config)
     assert result.exit_status == 0
     printed = capsys.readouterr().out
@@ -199,22 +199,22 @@ def test_status_tracking(
     )
 
 
-def test_a_job_that_runs_is_not_called(
+def test_a_running_job_is_not_called(
     run_path: RunPath, tmp_path: Path, manager: JobManager, config: Any
 ) -> None:
-    """The conditional job looks at the records, and leaves out what runs already."""
+    """The conditional job checks the records, and skips a job that is running."""
     path = call(tmp_path, "status.yaml", "Conditional Job")
     with manager.run("my-job"):
-        result, told = run_path(path, config)
+        result, reported = run_path(path, config)
     assert result.exit_status == 0
-    assert "Conditional Job: Job already running, skipping" in told
+    assert "Conditional Job: Job already running, skipping" in reported
 
 
 def test_timeout_handling(run_path: RunPath, tmp_path: Path, config: Any) -> None:
-    """The body sees its timeout in `args`, and works until there is nothing left to do."""
-    result, told = run_path(prepared(tmp_path, "timeout.yaml"), config)
+    """The body sees its timeout in `args`, and works until nothing is left to do."""
+    result, reported = run_path(prepared(tmp_path, "timeout.yaml"), config)
     assert result.exit_status == 0
-    assert told.count("Job with Timeout: doWork") == 2
+    assert reported.count("Job with Timeout: doWork") == 2
 
 
 def test_dependencies(run_path: RunPath, tmp_path: Path, manager: JobManager, config: Any) -> None:
@@ -225,18 +225,18 @@ def test_dependencies(run_path: RunPath, tmp_path: Path, manager: JobManager, co
 
 
 def test_complete_example(run_path: RunPath, tmp_path: Path) -> None:
-    """The batch runs in order, the monitor tells of it, and the cleanup counts what it removes."""
+    """The batch runs in order, the monitor reports it, and the cleanup counts removed records."""
     path = call(tmp_path, "complete.yaml", "Init System", "Batch Coordinator")
-    result, told = run_path(path, None)
+    result, reported = run_path(path, None)
     assert result.exit_status == 0
-    done = [line for line in told if "completed" in line and "Data" in line]
+    done = [line for line in reported if "completed" in line and "Data" in line]
     assert done[-1] == "Load Data completed"
-    assert "Transform Data: saveToStaging 2 transformed" in told
+    assert "Transform Data: saveToStaging 2 transformed" in reported
     path = call(tmp_path, "complete.yaml", "Init System", "Monitor Batch", "Cleanup Old Jobs")
-    result, told = run_path(path, None)
+    result, reported = run_path(path, None)
     assert result.exit_status == 0
-    assert sum(": COMPLETED (0s)" in line for line in told) == 3
-    assert "Cleanup Old Jobs: Removed 0 old job records" in told
+    assert sum(": COMPLETED (0s)" in line for line in reported) == 3
+    assert "Cleanup Old Jobs: Removed 0 old job records" in reported
     assert Path("data/jobs.db").exists()
     assert list(Path("logs").glob("*.log"))
 
@@ -244,16 +244,16 @@ def test_complete_example(run_path: RunPath, tmp_path: Path) -> None:
 def test_best_practices_and_troubleshooting(
     run_path: RunPath, tmp_path: Path, manager: JobManager, config: Any
 ) -> None:
-    """The small blocks run, and a stuck lock is freed by its name."""
+    """The small blocks run, and a stuck lock is released by its name."""
     manager.locks.lock("stuck", ttl=60)
     path = call(tmp_path, "practices.yaml", "oJobManager Init", "Cleanup", "Health Check")
-    result, told = run_path(path, config, jobName="stuck")
+    result, reported = run_path(path, config, jobName="stuck")
     assert result.exit_status == 0
-    for said in (
+    for message in (
         "Cleanup: cleanupOldJobRecords",
         "Health Check: checkForStuckJobs",
         "Health Check: alertOnLongRunning",
         "Force Unlock: Unlocked: stuck",
     ):
-        assert said in told
+        assert message in reported
     assert manager.locks.lock_info("stuck") is None

@@ -12,7 +12,7 @@ CHECKOUT = Path(__file__).parents[3]
 
 
 def test_the_guide_works(tmp_path: Path) -> None:
-    """Its job file and its command, as a reader takes them over."""
+    """Its job file and its command are run as printed."""
     text = (CHECKOUT / "docs" / "how-to" / "javascript.md").read_text("utf-8")
     assert "<!-- skip: next -->\n" in text
     page = tmp_path / "page.md"

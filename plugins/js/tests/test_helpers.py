@@ -1,4 +1,4 @@
-"""The names that JavaScript has at hand."""
+"""The names that a block of JavaScript can use."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from ojobchannels import JobManager, LockLost
 Body = Callable[..., list[str]]
 
 
-def test_lines_are_told_with_their_levels(body: Body) -> None:
-    """`log`, `logWarn` and `logErr` tell text as it is, and maps as JSON."""
-    told = body('log("a", 1, null, undefined); logWarn({a: [1]}); logErr(new TypeError("no"));')
-    assert told == ["a 1 null undefined", 'warning: {"a":[1]}', "error: TypeError: no"]
+def test_lines_are_reported_with_their_levels(body: Body) -> None:
+    """`log`, `logWarn` and `logErr` write text as it is, and maps as JSON."""
+    reported = body('log("a", 1, null, undefined); logWarn({a: [1]}); logErr(new TypeError("no"));')
+    assert reported == ["a 1 null undefined", 'warning: {"a":[1]}', "error: TypeError: no"]
 
 
 def test_print_writes_to_standard_output(body: Body, capsys: pytest.CaptureFixture[str]) -> None:
-    """`print` writes a line, which is told to nobody else."""
+    """`print` writes a line, which is not reported as a log line."""
     assert body('print("Größe: " + 5)') == []
     assert capsys.readouterr().out == "Größe: 5\n"
 
 
 def test_null_is_defined_and_undefined_is_not(body: Body) -> None:
-    """`isDef` and `isUnDef` know undefined alone."""
+    """For `isDef` and `isUnDef`, only undefined is undefined."""
     assert body("log(isDef(null), isDef(undefined), isDef(args.nope), isUnDef(args.nope))") == [
         "true false false true"
     ]
 
 
-def test_the_environment_is_at_hand(body: Body, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`getEnv` gives the variables of the process, and undefined for one that is not set."""
+def test_get_env_reads_the_environment(body: Body, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`getEnv` returns a variable of the process, and undefined for one that is not set."""
     monkeypatch.setenv("INSTANCE_ID", "node-7")
     assert body('log(getEnv("INSTANCE_ID"), getEnv("NO_SUCH_VARIABLE"))') == ["node-7 undefined"]
 
 
-def test_time_is_told_and_waited_for(body: Body) -> None:
-    """`nowUTC` counts milliseconds since 1970, and `sleep` lets at least so many pass."""
+def test_now_utc_and_sleep_work(body: Body) -> None:
+    """`nowUTC` returns milliseconds since 1970, and `sleep` waits at least as long as asked."""
     before = time.time() * 1000
-    told = body("var then = nowUTC(); sleep(30, true); log(then, nowUTC() - then >= 29)")
-    moment, slept = told[0].split()
+    reported = body("var then = nowUTC(); sleep(30, true); log(then, nowUTC() - then >= 29)")
+    moment, slept = reported[0].split()
     assert int(before) <= int(moment) <= time.time() * 1000
     assert slept == "true"
 
 
-def test_args_come_in_and_changes_go_out(run: Callable[..., Any]) -> None:
-    """What code changes, adds or deletes in `args` is so for the next step; the rest is untouched.
+def test_changes_of_args_reach_the_next_step(run: Callable[..., Any]) -> None:
+    """Args that the code changes, adds or deletes are so for the next step; the rest is unchanged.
 
-    An integer beyond what JavaScript can tell apart comes through unharmed, if it is let alone.
+    An integer that JavaScript cannot represent stays intact if the code leaves it alone.
     """
-    result, told = run(
+    result, reported = run(
         """\
         jobs:
         - name: Show
@@ -69,7 +69,7 @@ def test_args_come_in_and_changes_go_out(run: Callable[..., Any]) -> None:
         """
     )
     assert result.exit_status == 0
-    assert told[0] == "A: " + str(
+    assert reported[0] == "A: " + str(
         [
             ("added", {"when": "1970-01-01T00:00:00.000Z"}),
             ("big", 9007199254740993),
@@ -79,13 +79,13 @@ def test_args_come_in_and_changes_go_out(run: Callable[..., Any]) -> None:
     )
 
 
-def test_another_map_may_take_the_place_of_args(body: Body) -> None:
-    """`args = {…}` replaces the map; anything else in its place is an error of the code."""
+def test_args_can_be_replaced_by_another_map(body: Body) -> None:
+    """`args = {…}` replaces the map; another type is an error of the code."""
     assert body("args = {a: 1}; log(args)", b=2) == ['{"a":1}']
 
 
-def test_a_channel_stores_and_finds(body: Body) -> None:
-    """The operations of `$ch` are those of the channel, with undefined for what is not there."""
+def test_a_channel_has_its_operations(body: Body) -> None:
+    """The operations of `$ch` are those of the channel, with undefined for a missing value."""
     assert body(
         """\
         var ch = $ch("things").create("simple");
@@ -114,9 +114,9 @@ def test_a_channel_stores_and_finds(body: Body) -> None:
     ]
 
 
-def test_another_job_is_called(run: Callable[..., Any]) -> None:
-    """`$job` runs a job and gives its answer, whatever language that is in."""
-    result, told = run(
+def test_another_job_can_be_called(run: Callable[..., Any]) -> None:
+    """`$job` runs a job and returns its result, in whatever language it is."""
+    result, reported = run(
         """\
         jobs:
         - name: Double
@@ -129,12 +129,12 @@ def test_another_job_is_called(run: Callable[..., Any]) -> None:
         """
     )
     assert result.exit_status == 0
-    assert "A: 42" in told
+    assert "A: 42" in reported
 
 
-def test_a_launched_job_is_watched(run: Callable[..., Any]) -> None:
+def test_a_launched_job_has_a_handle(run: Callable[..., Any]) -> None:
     """A launch has a state and a result, for which code can wait."""
-    result, told = run(
+    result, reported = run(
         """\
         jobs:
         - name: Child
@@ -148,13 +148,13 @@ def test_a_launched_job_is_watched(run: Callable[..., Any]) -> None:
         """
     )
     assert result.exit_status == 0
-    assert "A: 7 completed true" in told
+    assert "A: 7 completed true" in reported
 
 
-def test_a_lock_is_taken_from_its_holder(run: Callable[..., Any], manager: JobManager) -> None:
-    """`jobLocks.unlock` frees a lock, and tells whose it was; without a name it is an error."""
+def test_a_lock_can_be_force_released(run: Callable[..., Any], manager: JobManager) -> None:
+    """`jobLocks.unlock` releases a lock and reports its holder; without a name it is an error."""
     lease = manager.locks.lock("stuck", ttl=60)
-    result, told = run(
+    result, reported = run(
         """\
         include: [oJobManager.yaml]
         jobs:
@@ -172,14 +172,17 @@ def test_a_lock_is_taken_from_its_holder(run: Callable[..., Any], manager: JobMa
     )
     assert result.exit_status == 1
     assert manager.locks.lock_info("stuck") is None
-    assert "Unlock: true" in told
-    assert any("warning: the lock 'stuck' was taken from its holder: " in line for line in told)
-    assert "unlock needs the name of a lock" in told[-1]
+    assert "Unlock: true" in reported
+    assert any(
+        "warning: the lock 'stuck' was force-released; its holder was: " in line
+        for line in reported
+    )
+    assert "unlock needs the name of a lock" in reported[-1]
     with pytest.raises(LockLost):
         lease.release()
 
 
-def test_without_a_manager_there_is_none(body: Body) -> None:
+def test_the_manager_is_undefined_until_it_is_open(body: Body) -> None:
     """`global.__oJobManager` is undefined until the manager is open."""
     assert body("log(isDef(global.__oJobManager))") == ["false"]
 
@@ -203,13 +206,15 @@ QUERIES = {
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_lists_are_asked(body: Body, query: str) -> None:
-    """`$from` filters, sorts, groups and sums up."""
+def test_lists_can_be_queried(body: Body, query: str) -> None:
+    """`$from` filters, sorts, groups and aggregates."""
     items = 'var it = [{n: 3, g: "a"}, {n: 2, g: "b"}, {n: 1, g: "a"}];'
     assert body(f"{items}\nlog({query});") == [QUERIES[query]]
 
 
 def test_yaml_is_written_and_read(body: Body) -> None:
-    """`af.toYAML` keeps the order of keys, and `af.fromYAML` reads it again."""
-    told = body('var text = af.toYAML({b: [1, "x"], a: null}); log(text); log(af.fromYAML(text));')
-    assert told == ["b:\n- 1\n- x\na: null\n", '{"b":[1,"x"],"a":null}']
+    """`af.toYAML` keeps the order of keys, and `af.fromYAML` reads it back."""
+    reported = body(
+        'var text = af.toYAML({b: [1, "x"], a: null}); log(text); log(af.fromYAML(text));'
+    )
+    assert reported == ["b:\n- 1\n- x\na: null\n", '{"b":[1,"x"],"a":null}']

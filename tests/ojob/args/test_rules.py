@@ -36,8 +36,8 @@ if TYPE_CHECKING:
         ("isMap.default({'a': [true]})", None, {"a": [True]}),
     ],
 )
-def test_what_fits_passes_and_may_be_changed(rule: str, value: Any, becomes: Any) -> None:
-    """From left to right; a default stands in for what is not there."""
+def test_valid_args_pass_and_may_be_converted(rule: str, value: Any, becomes: Any) -> None:
+    """Steps apply from left to right; a default replaces a missing value."""
     args = {"x": {"y": value}}
     apply_rules((Rule.read("x.y", rule),), args, "here")
     assert args == {"x": {"y": becomes}}
@@ -62,15 +62,15 @@ def test_what_fits_passes_and_may_be_changed(rule: str, value: Any, becomes: Any
         ("isString", None, "is missing"),
     ],
 )
-def test_what_does_not_fit_is_told(rule: str, value: Any, told: str) -> None:
-    """With its value, and what it should be."""
+def test_invalid_args_are_reported(rule: str, value: Any, told: str) -> None:
+    """The message contains the value, and what is expected."""
     with pytest.raises(InvalidJobArgs, match=r"^here: `x` ") as caught:
         apply_rules((Rule.read("x", rule),), {"x": value}, "here")
     assert f"`x` {told}" in str(caught.value)
 
 
 def test_a_job_checks_its_args_before_and_after_its_code(run: Run) -> None:
-    """`in` comes after `from`, `out` before `to`; all that is wrong is told at once."""
+    """`in` comes after `from`, `out` before `to`; all errors are reported at once."""
     result, told = run(
         """
         jobs:
@@ -102,16 +102,16 @@ def test_a_job_checks_its_args_before_and_after_its_code(run: Run) -> None:
     assert result.exit_status == 1
 
 
-def test_no_arg_is_overwritten_on_the_way_to_one_within_it() -> None:
-    """What is no map has no parts, whatever the default."""
+def test_an_arg_that_is_not_a_map_is_not_replaced_by_one() -> None:
+    """A value that is not a map has no parts, whatever the default."""
     args = {"host": "here"}
     with pytest.raises(InvalidJobArgs, match='`host` is "here", and no map'):
         apply_rules((Rule.read("host.name", "isString.default('x')"),), args, "here")
     assert args == {"host": "here"}
 
 
-def test_each_call_has_a_default_of_its_own() -> None:
-    """What one changes in it, the next does not see."""
+def test_calls_do_not_share_default_values() -> None:
+    """A call does not see what an earlier one changed in it."""
     rule, first, second = Rule.read("x", "default([1])"), dict[str, Any](), dict[str, Any]()
     apply_rules((rule,), first, "here")
     first["x"].append(2)
@@ -119,8 +119,8 @@ def test_each_call_has_a_default_of_its_own() -> None:
     assert second == {"x": [1]}
 
 
-def test_the_rules_of_a_part_count_around_its_own_code(run: Run) -> None:
-    """Under `from`, `to` and `catch`, at the place of the part."""
+def test_the_rules_of_a_part_apply_around_its_own_code(run: Run) -> None:
+    """They apply under `from`, `to` and `catch`."""
     _, told = run(
         """
         jobs:
@@ -156,8 +156,10 @@ def test_the_rules_of_a_part_count_around_its_own_code(run: Run) -> None:
         ),
     ],
 )
-def test_a_rule_that_is_none_is_told_with_the_file(tmp_path: Path, rule: str, told: str) -> None:
-    """At its place, before anything runs."""
+def test_an_invalid_rule_is_reported_with_its_position(
+    tmp_path: Path, rule: str, told: str
+) -> None:
+    """The file is checked before any job runs."""
     path = tmp_path / "f.yaml"
     path.write_text(f'jobs:\n- name: A\n  check:\n    in:\n      x: "{rule}"\ntodo: [A]\n')
     with pytest.raises(JobFileError) as caught:

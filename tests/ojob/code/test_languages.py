@@ -1,4 +1,4 @@
-"""The language of a job's code: how it is chosen, and what a plugin that offers one can rely on."""
+"""The language of a job's code: how it is chosen, and what a language plugin can do."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from ojobchannels.ojob.report.events import Event
 
 
 class Lines:
-    """Keeps what jobs log."""
+    """Keeps the lines that jobs log."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.reported: list[str] = []
 
     def emit(self, event: Event) -> None:
         if event.kind in ("log", "failed", "skipped"):
-            self.told.append(event.message)
+            self.reported.append(event.message)
 
     def close(self) -> None:
         pass
 
 
 class Shout:
-    """A program in a language that knows three words."""
+    """A program in a language with three words."""
 
     def __init__(self, code: Code) -> None:
         self._code = code
@@ -59,7 +59,7 @@ SHOUT = Language("shout", "Says it louder", compile_shout, ("loud",))
 
 @pytest.fixture
 def _shout(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Has `shout` offered, as a plugin does it."""
+    """Offer the language `shout`, as a plugin does."""
     offered = [ProvidedLanguage(SHOUT, "shouting")]
     monkeypatch.setattr(resolver, "plugin_languages", lambda: offered)
     resolver.find_language.cache_clear()
@@ -71,7 +71,7 @@ def run(folder: Path, text: str, lang: str | None = None) -> tuple[RunResult, li
     path = folder / "f.yaml"
     path.write_text(dedent(text))
     lines = Lines()
-    return run_file(path, output=Output(lines), lang=lang), lines.told
+    return run_file(path, output=Output(lines), lang=lang), lines.reported
 
 
 def faults(folder: Path, text: str) -> list[str]:
@@ -95,14 +95,14 @@ def faults(folder: Path, text: str) -> list[str]:
         (None, None, "typeArgs: {lang: loud}", "shout"),
     ],
 )
-def test_the_nearest_word_chooses_the_language(
+def test_the_nearest_setting_chooses_the_language(
     tmp_path: Path,
     of_the_run: str | None,
     of_the_file: str | None,
     of_the_job: str | None,
     chosen: str,
 ) -> None:
-    """The job's own word counts before that of its file, and that before that of the run."""
+    """That of the job comes before that of its file, and that before that of the run."""
     text = f"""\
         ojob: {{lang: {of_the_file or ""}}}
         jobs:
@@ -111,13 +111,13 @@ def test_the_nearest_word_chooses_the_language(
           exec: log("python")
         todo: [A]
         """
-    _, told = run(tmp_path, text, of_the_run)
-    assert told == [{"python": "python", "shout": 'LOG("PYTHON") {}'}[chosen]]
+    _, reported = run(tmp_path, text, of_the_run)
+    assert reported == [{"python": "python", "shout": 'LOG("PYTHON") {}'}[chosen]]
 
 
 @pytest.mark.usefixtures("_shout")
 def test_an_included_file_keeps_its_language(tmp_path: Path) -> None:
-    """A file that names its language is run in it, whatever includes it."""
+    """A file that sets its language uses it, whatever file includes it."""
     (tmp_path / "a.yaml").write_text("ojob: {lang: python}\njobs: [{name: A, exec: log('a')}]")
     (tmp_path / "b.yaml").write_text("jobs: [{name: B, exec: b}]")
     text = "include: [./a.yaml, ./b.yaml]\nojob: {lang: shout}\ntodo: [A, B]\n"
@@ -126,8 +126,8 @@ def test_an_included_file_keeps_its_language(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("_shout")
 def test_jobs_of_several_languages_share_their_args(tmp_path: Path) -> None:
-    """What one language leaves in `args`, the next step finds; answers pass between them."""
-    _, told = run(
+    """Values that one language leaves in `args` reach the next step, and results are passed on."""
+    _, reported = run(
         tmp_path,
         """\
         jobs:
@@ -142,13 +142,13 @@ def test_jobs_of_several_languages_share_their_args(tmp_path: Path) -> None:
         todo: [A]
         """,
     )
-    assert told == ["HELLO {'n': 1}", "HELLO {'n': '{1}'}", "True answer"]
+    assert reported == ["HELLO {'n': 1}", "HELLO {'n': '{1}'}", "True answer"]
 
 
 @pytest.mark.usefixtures("_shout")
-def test_code_of_a_plugin_leaves_out_and_fails_its_job(tmp_path: Path) -> None:
-    """`skip` skips, and an error is told without how the plugin came to raise it."""
-    result, told = run(
+def test_code_of_a_plugin_can_skip_and_fail_its_job(tmp_path: Path) -> None:
+    """`skip` skips, and an error is reported without the plugin's own traceback."""
+    result, reported = run(
         tmp_path,
         """\
         ojob: {lang: shout}
@@ -166,23 +166,23 @@ def test_code_of_a_plugin_leaves_out_and_fails_its_job(tmp_path: Path) -> None:
     )
     assert result.exit_status == 1
     where = tmp_path / "f.yaml"
-    assert told == ["skipped: no need", told[1]]
-    assert told[1].partition(": ")[2] == f"CodeFailed: {where}:10: it failed"
+    assert reported == ["skipped: no need", reported[1]]
+    assert reported[1].partition(": ")[2] == f"CodeFailed: {where}:10: it failed"
 
 
 @pytest.mark.usefixtures("_shout")
-def test_a_fault_that_a_plugin_finds_is_told_with_its_place(tmp_path: Path) -> None:
+def test_an_error_that_a_plugin_finds_is_reported_with_its_position(tmp_path: Path) -> None:
     """Line and column are those of the file."""
     text = "jobs:\n- name: A\n  lang: shout\n  exec: |\n    what??\n"
-    (told,) = faults(tmp_path, text)
-    assert told == "5:9: jobs[0].exec: this is not shout: `??` is not understood"
+    (reported,) = faults(tmp_path, text)
+    assert reported == "5:9: jobs[0].exec: this is not shout: `??` is not understood"
 
 
 @pytest.mark.usefixtures("_shout")
 def test_a_catch_of_another_language_is_code_or_a_name(tmp_path: Path) -> None:
-    """A line that only names something must name a job."""
-    (told,) = faults(tmp_path, "ojob: {lang: shout}\njobs:\n- {name: A, catch: No Such Job}\n")
-    assert "there is no job 'No Such Job'" in told
+    """A line that is only a name must be the name of a job."""
+    (reported,) = faults(tmp_path, "ojob: {lang: shout}\njobs:\n- {name: A, catch: No Such Job}\n")
+    assert "there is no job 'No Such Job'" in reported
     _, lines = run(
         tmp_path,
         """\
@@ -202,48 +202,50 @@ def test_a_catch_of_another_language_is_code_or_a_name(tmp_path: Path) -> None:
 def test_a_language_of_two_plugins_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two that offer one name are told by their distributions."""
+    """The message names both distributions."""
     offered = [ProvidedLanguage(SHOUT, name) for name in ("one", "other")]
     monkeypatch.setattr(resolver, "plugin_languages", lambda: offered)
     resolver.find_language.cache_clear()
-    (told,) = faults(tmp_path, "ojob: {lang: loud}")
+    (reported,) = faults(tmp_path, "ojob: {lang: loud}")
     resolver.find_language.cache_clear()
-    assert "offered by one and by other; uninstall one of them" in told
+    assert "offered by one and by other; uninstall one of them" in reported
 
 
 def test_an_unknown_language_is_refused(tmp_path: Path) -> None:
-    """In the file with its place, on the command line with what is meant."""
-    (told,) = faults(tmp_path, "jobs:\n- {name: A, typeArgs: {lang: pyton}}\n")
-    assert told == "2:30: jobs[0].typeArgs.lang: unknown language 'pyton'; did you mean `python`?"
+    """In the file with its position, on the command line with a suggestion."""
+    (reported,) = faults(tmp_path, "jobs:\n- {name: A, typeArgs: {lang: pyton}}\n")
+    assert (
+        reported == "2:30: jobs[0].typeArgs.lang: unknown language 'pyton'; did you mean `python`?"
+    )
     with pytest.raises(oc.InvalidOption, match="did you mean `shell`"):
         run(tmp_path, "todo: []", "shel")
 
 
 def test_a_timeout_is_not_for_python(tmp_path: Path) -> None:
-    """Nothing can end Python from outside, so nothing promises it."""
-    (told,) = faults(tmp_path, "jobs:\n- {name: A, typeArgs: {timeout: 5}, exec: pass}\n")
-    assert "`timeout` ends code of other languages" in told
+    """Python code cannot be ended from outside."""
+    (reported,) = faults(tmp_path, "jobs:\n- {name: A, typeArgs: {timeout: 5}, exec: pass}\n")
+    assert "`timeout` ends code of other languages" in reported
 
 
-def test_javascript_in_the_place_of_python_is_told(tmp_path: Path) -> None:
-    """Both code that is no Python, and code that is, but calls what JavaScript has at hand."""
+def test_javascript_instead_of_python_is_recognised(tmp_path: Path) -> None:
+    """Both code that is not valid Python, and valid code that calls functions of JavaScript."""
     advice = "write `lang: js` below `typeArgs`, or run it with --lang js"
     for code in ("var a = 1;", "a.forEach(b => {\n});", "// nothing", 'if (a) {\n  throw "b";\n}'):
         text = "".join(f"    {line}\n" for line in code.splitlines())
-        (told,) = faults(tmp_path, f"jobs:\n- name: A\n  exec: |\n{text}")
-        assert told.endswith(f"it looks like JavaScript: {advice}"), code
+        (reported,) = faults(tmp_path, f"jobs:\n- name: A\n  exec: |\n{text}")
+        assert reported.endswith(f"it looks like JavaScript: {advice}"), code
     _, lines = run(tmp_path, "jobs:\n- {name: A, exec: 'sleep(5, true);'}\ntodo: [A]\n")
     assert f"`sleep` looks like JavaScript: {advice}" in lines[0]
 
 
-def test_python_that_is_wrong_is_not_taken_for_javascript(tmp_path: Path) -> None:
-    """Only what Python never looks like is."""
-    (told,) = faults(tmp_path, "jobs:\n- name: A\n  exec: |\n    if True\n        log('a')\n")
-    assert "JavaScript" not in told
+def test_invalid_python_is_not_mistaken_for_javascript(tmp_path: Path) -> None:
+    """Only code that Python never looks like counts as JavaScript."""
+    (reported,) = faults(tmp_path, "jobs:\n- name: A\n  exec: |\n    if True\n        log('a')\n")
+    assert "JavaScript" not in reported
 
 
-def test_the_command_line_chooses(tmp_path: Path, ojob: Any) -> None:
-    """`--lang` counts for `run` and `check`; the places of the manager are found without it."""
+def test_the_command_line_sets_the_default_language(tmp_path: Path, ojob: Any) -> None:
+    """`--lang` applies to `run` and `check`; the manager's channels are read without it."""
     path = tmp_path / "f.yaml"
     path.write_text(
         "include: [oJobManager.yaml]\njobs:\n"

@@ -1,4 +1,4 @@
-"""The code of jobs: Python as it is written, with tracebacks that lead into the job file."""
+"""Python code of jobs: how it runs, with tracebacks that show the job file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from textwrap import dedent
 
 import pytest
 
-from ojobchannels.ojob import RunResult, run_file
+from ojobchannels.ojob import RunResult, check_file, run_file
 
 
 def run(folder: Path, text: str) -> RunResult:
@@ -40,7 +40,7 @@ def test_return_ends_a_body(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert printed(capsys) == ["before"]
 
 
-def test_text_over_several_lines_is_left_as_it_is(
+def test_a_string_of_several_lines_is_unchanged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(
@@ -82,7 +82,7 @@ def test_functions_classes_and_comprehensions_see_each_other(
     assert printed(capsys) == ["[12, 12]"]
 
 
-def test_a_block_may_reuse_the_names_at_hand(
+def test_a_block_can_reassign_the_helpers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     result = run(
@@ -103,12 +103,12 @@ def test_a_block_may_reuse_the_names_at_hand(
     assert printed(capsys) == ["x", "y", "5"]
 
 
-def test_args_replaced_by_something_else_fail_the_job(tmp_path: Path) -> None:
+def test_args_replaced_by_another_type_fail_the_job(tmp_path: Path) -> None:
     result = run(tmp_path, "jobs: [{name: A, exec: 'args = 5'}]\ntodo: [A]\n")
     assert "it replaced `args` by 5" in str(result.outcomes[0].error)
 
 
-def test_a_traceback_shows_the_lines_of_the_file_and_nothing_of_ours(
+def test_a_traceback_shows_the_lines_of_the_file_and_no_internal_frames(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -146,7 +146,7 @@ def test_a_traceback_shows_the_lines_of_the_file_and_nothing_of_ours(
 
 
 def traceback_of(path: Path) -> list[str]:
-    """Runs a file whose first job fails, and returns the lines of what it raised."""
+    """Run a file whose first job fails, and return the lines of its traceback."""
     error = run_file(path).outcomes[0].error
     assert isinstance(error, ZeroDivisionError)
     return "".join(traceback.format_exception(error)).splitlines()[1:-1]
@@ -164,7 +164,7 @@ def traceback_of(path: Path) -> list[str]:
 def test_code_whose_lines_are_lines_of_the_file_is_traced_to_them(
     form: str, lines: list[str | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A traceback has the line of the file and carets below the right part of it."""
+    """A traceback has the line of the file, with carets under the right part of it."""
     monkeypatch.chdir(tmp_path)
     Path("f.yaml").write_text(f"jobs:\n- name: A\n  {form}\ntodo: [A]\n")
     for found, expected in zip(traceback_of(Path("f.yaml")), lines, strict=True):
@@ -182,7 +182,7 @@ def test_code_whose_lines_are_lines_of_the_file_is_traced_to_them(
         ('exec: "\\r\\r\\n1 / 0"', 3, 9, 3),
     ],
 )
-def test_code_that_yaml_made_of_other_lines_is_traced_to_its_own(
+def test_code_that_yaml_has_joined_is_traced_to_its_own_lines(
     form: str,
     line: int,
     column: int,
@@ -190,11 +190,11 @@ def test_code_that_yaml_made_of_other_lines_is_traced_to_its_own(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A traceback never shows a wrong line: it tells where the code begins, and shows the code."""
+    """A traceback never shows a wrong line: it shows the code, and where it begins in the file."""
     monkeypatch.chdir(tmp_path)
     Path("f.yaml").write_text(f"jobs:\n- name: A\n  {form}\ntodo: [A]\n")
-    place, shown, carets = traceback_of(Path("f.yaml"))
-    assert place == f'  File "f.yaml, code from line {line}, column {column}", line {at}, in A'
+    config, shown, carets = traceback_of(Path("f.yaml"))
+    assert config == f'  File "f.yaml, code from line {line}, column {column}", line {at}, in A'
     start, end = carets.index("~"), carets.rindex("~") + 1
     assert shown[start:end] == "1 / 0"
 
@@ -202,7 +202,7 @@ def test_code_that_yaml_made_of_other_lines_is_traced_to_its_own(
 def test_json_code_is_traced_to_its_own_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What JSON has on one line is shown as the lines that the escapes stand for."""
+    """Code on one line of JSON is shown as the lines that its escapes produce."""
     monkeypatch.chdir(tmp_path)
     jobs = [{"name": "A", "exec": "x = 0\nprint('ä', 1 / x)"}]
     Path("f.json").write_text(json.dumps({"jobs": jobs, "todo": ["A"]}, indent=1))
@@ -213,7 +213,7 @@ def test_json_code_is_traced_to_its_own_lines(
     ]
 
 
-def test_json_files_run_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_files_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "f.json"
     path.write_text(json.dumps({"jobs": [{"name": "A", "exec": "x = 1\nprint(x)"}], "todo": ["A"]}))
     assert run_file(path).exit_status == 0
@@ -227,3 +227,12 @@ def test_sys_exit_fails_the_job_and_not_the_run(tmp_path: Path) -> None:
     )
     assert [one.status for one in result.outcomes] == ["failed", "completed"]
     assert result.exit_status == 1
+
+
+def test_a_warning_of_the_compiler_points_at_the_line_of_the_file(tmp_path: Path) -> None:
+    """It is issued by the check, although a block is compiled at its first run."""
+    path = tmp_path / "f.yaml"
+    path.write_text("jobs:\n- name: A\n  exec: |\n    x = 1\n    assert (x, 'always true')\n")
+    with pytest.warns(SyntaxWarning) as warned:
+        check_file(path)
+    assert [(one.filename, one.lineno) for one in warned] == [(str(path), 5)]

@@ -1,4 +1,4 @@
-"""The language `shell`: args in the environment and on standard input, output told line by line."""
+"""The language `shell`: args in the environment and on stdin, output reported by line."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Shell = Callable[..., tuple[RunResult, list[str]]]
 
 
 class Lines:
-    """Keeps what jobs log, and how they fail."""
+    """Keeps the lines that jobs log."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.reported: list[str] = []
 
     def emit(self, event: Event) -> None:
         if event.kind in ("log", "failed"):
-            self.told.append(event.message)
+            self.reported.append(event.message)
 
     def close(self) -> None:
         pass
@@ -37,7 +37,7 @@ class Lines:
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    """Runs a script as the body of a job, then logs its args."""
+    """Run a script as the body of a job, then log its args."""
 
     def shell(script: str, type_args: str = "{}", **args: Any) -> tuple[RunResult, list[str]]:
         code = "".join(f"    {line}\n" for line in dedent(script).splitlines())
@@ -48,14 +48,15 @@ def shell(tmp_path: Path) -> Shell:
             "todo: [A]\n"
         )
         lines = Lines()
-        return run_file(path, args, Output(lines)), lines.told
+        return run_file(path, args, Output(lines)), lines.reported
 
     return shell
 
 
-def test_args_are_variables(shell: Shell) -> None:
-    """Scalars as they are, true and false in words, null empty, maps by underscores, lists JSON."""
-    _, told = shell(
+def test_args_are_environment_variables(shell: Shell) -> None:
+    """Scalars as they are, booleans as words, null empty, nested keys joined by underscores, lists
+    as JSON."""
+    _, reported = shell(
         'echo "$name|$on|$none|$user_first_name|$list"',
         name="a b; echo c",
         on=True,
@@ -63,44 +64,44 @@ def test_args_are_variables(shell: Shell) -> None:
         user={"first-name": "Ö"},
         list=[1, "x"],
     )
-    assert told[0] == 'a b; echo c|true||Ö|[1, "x"]'
+    assert reported[0] == 'a b; echo c|true||Ö|[1, "x"]'
 
 
 def test_args_are_json_on_standard_input(shell: Shell) -> None:
     """All of them, also more than a pipe holds."""
-    _, told = shell("wc -c; echo", text="x" * 100_000)
-    assert int(told[0]) == len('{"text": ""}') + 100_000
+    _, reported = shell("wc -c; echo", text="x" * 100_000)
+    assert int(reported[0]) == len('{"text": ""}') + 100_000
 
 
-def test_output_is_told_line_by_line(shell: Shell) -> None:
-    """Standard output as it is, standard error as warnings, also without an end of line."""
-    result, told = shell("echo one; echo; printf two; printf three >&2")
+def test_output_is_reported_line_by_line(shell: Shell) -> None:
+    """Standard output as it is, standard error as warnings, also without a final newline."""
+    result, reported = shell("echo one; echo; printf two; printf three >&2")
     assert result.exit_status == 0
-    assert sorted(told[:-1]) == ["", "one", "two", "warning: three"]
+    assert sorted(reported[:-1]) == ["", "one", "two", "warning: three"]
 
 
-def test_a_map_in_the_last_line_goes_into_args(shell: Shell) -> None:
-    """It is not told; a map in another line is."""
-    _, told = shell("""echo '{"a": 1}'; echo '{"b": [2], "n": "new"}'""", n="old")
-    assert told == ['{"a": 1}', "[('b', [2]), ('n', 'new')]"]
+def test_a_map_in_the_last_line_is_added_to_args(shell: Shell) -> None:
+    """It is not reported; a map in another line is."""
+    _, reported = shell("""echo '{"a": 1}'; echo '{"b": [2], "n": "new"}'""", n="old")
+    assert reported == ['{"a": 1}', "[('b', [2]), ('n', 'new')]"]
 
 
-def test_another_exit_status_fails_the_job(shell: Shell, tmp_path: Path) -> None:
-    """With the last line that was written to standard error; `to` does not run."""
-    result, told = shell("echo first >&2\necho 'no such table' >&2\nexit 3")
+def test_a_non_zero_exit_status_fails_the_job(shell: Shell, tmp_path: Path) -> None:
+    """With the last line of standard error; `to` does not run."""
+    result, reported = shell("echo first >&2\necho 'no such table' >&2\nexit 3")
     assert result.exit_status == 1
     where = f"{tmp_path / 'f.yaml'}:10"
-    assert f"CodeFailed: {where}: exit status 3: no such table" in told[-1]
+    assert f"CodeFailed: {where}: exit status 3: no such table" in reported[-1]
 
 
 def test_a_signal_fails_the_job(shell: Shell) -> None:
-    """Told by its name."""
-    _, told = shell("kill -KILL $$")
-    assert "killed by SIGKILL" in told[-1]
+    """The error names the signal."""
+    _, reported = shell("kill -KILL $$")
+    assert "killed by SIGKILL" in reported[-1]
 
 
-def test_a_fault_is_found_before_anything_runs(tmp_path: Path) -> None:
-    """The shell reads the script when the file is checked."""
+def test_a_syntax_error_is_found_before_anything_runs(tmp_path: Path) -> None:
+    """The shell parses the script when the file is checked."""
     path = tmp_path / "f.yaml"
     path.write_text("jobs:\n- name: A\n  lang: sh\n  exec: |\n    echo a\n    if true; then )\n")
     with pytest.raises(JobFileError) as caught:
@@ -110,44 +111,46 @@ def test_a_fault_is_found_before_anything_runs(tmp_path: Path) -> None:
     assert diagnostic.message.startswith("this is not shell: ")
 
 
-def test_the_timeout_ends_all_that_it_started(shell: Shell, tmp_path: Path) -> None:
-    """The script gets SIGTERM first; what it started goes with it, before the job is over."""
+def test_the_timeout_kills_all_that_the_script_has_started(shell: Shell, tmp_path: Path) -> None:
+    """The script gets SIGTERM first; all of its processes are gone before the job ends."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     script = f"exec 9>{pipe}\ntrap 'echo ended; exit 1' TERM\nsleep 1000 & sleep 1000"
-    result, told = shell(script, "{timeout: 500}")
+    result, reported = shell(script, "{timeout: 500}")
     os.set_blocking(reader, True)
     assert os.read(reader, 1) == b""  # nobody has the other end open any more
     os.close(reader)
     assert result.exit_status == 1
-    assert "JobTimeout: job 'A' ran longer than its timeout of 0.5 s" in told[-1]
+    assert "JobTimeout: job 'A' ran longer than its timeout of 0.5 s" in reported[-1]
 
 
 def test_nul_in_an_arg_is_refused(shell: Shell) -> None:
-    """No variable can hold it."""
-    _, told = shell("echo", a="\0")
-    assert "the arg 'a' contains NUL" in told[-1]
+    """An environment variable cannot contain it."""
+    _, reported = shell("echo", a="\0")
+    assert "the arg 'a' contains NUL" in reported[-1]
 
 
-def test_it_runs_in_the_folder_that_pwd_names(shell: Shell, tmp_path: Path) -> None:
-    """Only the script does; the run itself stays where it is."""
+def test_a_script_runs_in_the_folder_pwd(shell: Shell, tmp_path: Path) -> None:
+    """The folder of the run itself does not change."""
     (tmp_path / "data").mkdir()
     before = Path.cwd()
-    _, told = shell("pwd", f"{{pwd: {tmp_path / 'data'}}}")
-    assert told[0] == str(tmp_path / "data")
+    _, reported = shell("pwd", f"{{pwd: {tmp_path / 'data'}}}")
+    assert reported[0] == str(tmp_path / "data")
     assert Path.cwd() == before
 
 
-def test_a_folder_that_is_not_there_fails_the_job(shell: Shell, tmp_path: Path) -> None:
-    """It says which, and what to do."""
+def test_a_missing_folder_fails_the_job(shell: Shell, tmp_path: Path) -> None:
+    """The error names it, and says what to do."""
     folder = tmp_path / "none"
-    _, told = shell("pwd", f"{{pwd: {folder}}}")
-    assert f"it cannot run in the folder {str(folder)!r} ({os.strerror(errno.ENOENT)})" in told[-1]
+    _, reported = shell("pwd", f"{{pwd: {folder}}}")
+    assert (
+        f"it cannot run in the folder {str(folder)!r} ({os.strerror(errno.ENOENT)})" in reported[-1]
+    )
 
 
-def test_a_folder_for_code_that_runs_in_this_process_is_a_fault(tmp_path: Path) -> None:
-    """All jobs share its folder, so one cannot change it."""
+def test_a_folder_for_code_in_this_process_is_a_diagnostic(tmp_path: Path) -> None:
+    """All jobs share the folder of the process, so one job cannot change it."""
     path = tmp_path / "f.yaml"
     path.write_text("jobs:\n- name: A\n  typeArgs: {pwd: /tmp}\n  exec: log('a')\n")
     with pytest.raises(JobFileError, match=r"3:14: .*`pwd` is for commands, as of `lang: shell`"):
@@ -167,9 +170,9 @@ class Stopping(Lines):
             self._control.stop()
 
 
-@pytest.mark.parametrize(("n", "told"), [(1, "ran"), (2, "schedule ended")])
-def test_the_end_of_a_schedule_is_an_exit_status(tmp_path: Path, n: int, told: str) -> None:
-    """In `stopWhen`, the exit status 0 is a true answer, and any other one a false one."""
+@pytest.mark.parametrize(("n", "reported"), [(1, "ran"), (2, "schedule ended")])
+def test_the_end_of_a_schedule_is_an_exit_status(tmp_path: Path, n: int, reported: str) -> None:
+    """In `stopWhen`, exit status 0 is true, and any other is false."""
     path, control = tmp_path / "f.yaml", Control()
     path.write_text(
         "ojob: {daemon: true, lang: shell}\njobs:\n- name: Tick\n  exec: echo ran\n"
@@ -178,7 +181,7 @@ def test_the_end_of_a_schedule_is_an_exit_status(tmp_path: Path, n: int, told: s
     )
     lines = Stopping(control)
     run_file(path, output=Output(lines), control=control)
-    assert lines.told[0].startswith(told)
+    assert lines.reported[0].startswith(reported)
 
 
 @pytest.mark.parametrize(
@@ -188,9 +191,9 @@ def test_the_end_of_a_schedule_is_an_exit_status(tmp_path: Path, n: int, told: s
         "  typeArgs: {lock: a, lockCh: oJobManager-locks, single: true}\n",
     ],
 )
-def test_the_lock_holds_as_long_as_the_script_works(tmp_path: Path, parts: str) -> None:
-    """When the process that runs the file is killed, its script goes on, and keeps the lock."""
-    place, pipe = f"sqlite:///{tmp_path / 'm.db'}", tmp_path / "pipe"
+def test_the_lock_holds_as_long_as_the_script_runs(tmp_path: Path, parts: str) -> None:
+    """If the process that runs the file is killed, the script continues and keeps the lock."""
+    config, pipe = f"sqlite:///{tmp_path / 'm.db'}", tmp_path / "pipe"
     os.mkfifo(pipe)
     path = tmp_path / "f.yaml"
     path.write_text(
@@ -199,9 +202,9 @@ def test_the_lock_holds_as_long_as_the_script_works(tmp_path: Path, parts: str) 
         "todo: [oJobManager Init, A]\n"
     )
     with (
-        JobManager(place, place) as manager,
+        JobManager(config, config) as manager,
         subprocess.Popen(
-            [sys.executable, "-m", "ojobchannels", "run", path, "--jobs", place],
+            [sys.executable, "-m", "ojobchannels", "run", path, "--jobs", config],
             stdout=subprocess.PIPE,
             text=True,
         ) as process,

@@ -1,4 +1,4 @@
-"""Jobs of `type: subscribe`: called for what changes in a channel, for as long as a daemon runs."""
+"""Jobs of `type: subscribe`: called for changes of a channel while a daemon runs."""
 
 from __future__ import annotations
 
@@ -32,35 +32,35 @@ todo: [Open, Ship]
 
 
 def test_a_job_is_called_for_each_change(start_daemon: RunDaemon, tmp_path: Path) -> None:
-    """With channel, operation, key and value among its args; a failed call ends nothing."""
+    """Its args have the channel, operation, key and value; a failed call does not end the watch."""
     file = str(tmp_path / "orders.db")
     with oc.open_channel("orders", type="db", file=file) as orders:
         orders.set("before", 0)
-        daemon = start_daemon(ORDERS.format(file=file, word="told"))
-        daemon.hear("Ready completed")
+        daemon = start_daemon(ORDERS.format(file=file, word="reported"))
+        daemon.wait_for("Ready completed")
         orders.set({"id": 7}, "broken")
-        daemon.hear("Ship: told orders set {'id': 7} broken")
-        daemon.hear("Ship failed (ValueError: a broken order)")
+        daemon.wait_for("Ship: reported orders set {'id': 7} broken")
+        daemon.wait_for("Ship failed (ValueError: a broken order)")
         orders.unset({"id": 7})
-        daemon.hear("Ship: told orders unset {'id': 7} None")
-        daemon.hear("Ship completed")
+        daemon.wait_for("Ship: reported orders unset {'id': 7} None")
+        daemon.wait_for("Ship completed")
     assert daemon.stop().exit_status == 0
     assert not any("before" in line for line in daemon.output.rest())
 
 
-def test_values_are_no_templates(start_daemon: RunDaemon, tmp_path: Path) -> None:
-    """What somebody stores is taken as it is."""
+def test_values_are_not_templates(start_daemon: RunDaemon, tmp_path: Path) -> None:
+    """Stored text is passed as it is."""
     file = str(tmp_path / "orders.db")
-    daemon = start_daemon(ORDERS.format(file=file, word="told"))
-    daemon.hear("Ready completed")
+    daemon = start_daemon(ORDERS.format(file=file, word="reported"))
+    daemon.wait_for("Ready completed")
     with oc.open_channel("orders", type="db", file=file) as orders:
         orders.set("key", "{{word}}")
-    daemon.hear("Ship: told orders set key {{word}}")
+    daemon.wait_for("Ship: reported orders set key {{word}}")
     daemon.stop()
 
 
-def test_the_run_waits_for_the_call_that_is_on(start_daemon: RunDaemon, tmp_path: Path) -> None:
-    """The jobs of the end come after it, and no call after them."""
+def test_the_run_waits_for_the_active_call(start_daemon: RunDaemon, tmp_path: Path) -> None:
+    """Shutdown jobs run after it, and no call follows them."""
     go_on = tmp_path / "go on"
     daemon = start_daemon(
         f"""\
@@ -80,35 +80,33 @@ def test_the_run_waits_for_the_call_that_is_on(start_daemon: RunDaemon, tmp_path
         todo: [Slow, Change, Bye]
         """
     )
-    daemon.hear("Slow: begins")
+    daemon.wait_for("Slow: begins")
     daemon.control.stop()
-    daemon.hear("waiting for 'Slow'")
+    daemon.wait_for("waiting for 'Slow'")
     go_on.touch()
     assert daemon.result().exit_status == 0
-    told = daemon.output.rest()
-    assert told.index("Slow: ends") < told.index("Bye: bye")
+    reported = daemon.output.rest()
+    assert reported.index("Slow: ends") < reported.index("Bye: bye")
 
 
-def test_a_file_that_is_read_again_replaces_the_job(
-    start_daemon: RunDaemon, tmp_path: Path
-) -> None:
-    """The new one is called from then on, and the old one no more."""
+def test_a_reloaded_file_replaces_the_job(start_daemon: RunDaemon, tmp_path: Path) -> None:
+    """From then on only the new one is called."""
     file = str(tmp_path / "orders.db")
     daemon = start_daemon(ORDERS.format(file=file, word="old"))
-    daemon.hear("Ready completed")
-    daemon.reread(ORDERS.format(file=file, word="new"))
-    daemon.hear("reloaded")
+    daemon.wait_for("Ready completed")
+    daemon.reload(ORDERS.format(file=file, word="new"))
+    daemon.wait_for("reloaded")
     with oc.open_channel("orders", type="db", file=file) as orders:
         orders.set("key", 1)
-    daemon.hear("Ship: new orders set key 1")
+    daemon.wait_for("Ship: new orders set key 1")
     daemon.stop()
     assert not any("old" in line for line in daemon.output.rest())
 
 
-def test_a_call_that_is_on_when_the_file_is_read_again_ends_before_the_next_one(
+def test_a_call_that_is_active_at_a_reload_ends_before_the_next_one(
     start_daemon: RunDaemon, tmp_path: Path
 ) -> None:
-    """Calls are made one after the other all the same; what has ended counts no more."""
+    """Calls still run one after another, and ended watches are no longer counted."""
     file, go_on = str(tmp_path / "orders.db"), tmp_path / "go on"
     text = f"""\
         jobs:
@@ -127,18 +125,18 @@ def test_a_call_that_is_on_when_the_file_is_read_again_ends_before_the_next_one(
         todo: [Open, Slow]
         """
     daemon = start_daemon(text)
-    daemon.hear("Ready completed")
+    daemon.wait_for("Ready completed")
     with oc.open_channel("orders", type="db", file=file) as orders:
         orders.set("first", 1)
-        daemon.hear("Slow: begins first")
-        daemon.reread(text)
-        daemon.hear("reloaded: 1 subscription")
+        daemon.wait_for("Slow: begins first")
+        daemon.reload(text)
+        daemon.wait_for("reloaded: 1 subscription")
         orders.set("second", 1)
-        assert not daemon.output.hears("Slow: begins second", 0.2)
+        assert not daemon.output.reports("Slow: begins second", 0.2)
         go_on.touch()
-        daemon.hear("Slow: ends first")
-        daemon.hear("Slow: begins second")
-        daemon.hear("Slow: ends second")
+        daemon.wait_for("Slow: ends first")
+        daemon.wait_for("Slow: begins second")
+        daemon.wait_for("Slow: ends second")
     assert daemon.stop().exit_status == 0
 
 
@@ -155,12 +153,12 @@ def test_run_records_can_be_watched(start_daemon: RunDaemon) -> None:
         todo: [oJobManager Init, Note, Work]
         """
     )
-    daemon.hear("Note: work completed")
+    daemon.wait_for("Note: work completed")
     daemon.stop()
 
 
 def test_a_channel_that_cannot_be_watched_fails_the_job(start_daemon: RunDaemon) -> None:
-    """It says why; the rest of the todo goes on."""
+    """The error says why, and the rest of the todo runs."""
     daemon = start_daemon(
         """\
         jobs:
@@ -168,21 +166,21 @@ def test_a_channel_that_cannot_be_watched_fails_the_job(start_daemon: RunDaemon)
         todo: [Note]
         """
     )
-    said = daemon.hear("Note failed (JobMisuse: ")
-    assert "the channel 'oJobManager-jobs' needs the manager" in said
-    daemon.hear("Ready completed")
+    message = daemon.wait_for("Note failed (JobMisuse: ")
+    assert "the channel 'oJobManager-jobs' needs the manager" in message
+    daemon.wait_for("Ready completed")
     daemon.stop()
 
 
-def test_without_daemon_nobody_waits_for_changes(run: Run) -> None:
-    """The run ends with its todo, and says what to write."""
-    result, told = run(
+def test_without_daemon_no_changes_are_awaited(run: Run) -> None:
+    """The run ends with its todo, and the warning says what to write."""
+    result, reported = run(
         """\
         jobs:
         - {name: Note, type: subscribe, typeArgs: {chSubscribe: orders}}
         todo: [Note]
         """
     )
-    said = "its changes come after the run has ended; write `daemon: true` under `ojob`"
-    assert told == [f"Note: warn: {said}"]
+    message = "its changes come after the run has ended; write `daemon: true` under `ojob`"
+    assert reported == [f"Note: warn: {message}"]
     assert result.exit_status == 0

@@ -1,4 +1,4 @@
-"""A job file that goes on after its todo: how it ends, reads its file again, loses its server."""
+"""A daemon: how it ends, reloads its file, and loses its server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.ojob.conftest import Run
-    from tests.ojob.schedules import Books, HandClock, RunDaemon
+    from tests.ojob.schedules import HandClock, RunDaemon, StoredRuns
 
 pytest_plugins = ["tests.ojob.schedules"]
 
@@ -35,9 +35,9 @@ todo: [oJobManager Init, Say]
 """
 
 
-def test_without_daemon_a_schedule_is_left_out_with_a_warning(run: Run) -> None:
-    """The run ends with its todo, as ever; nobody waits for a time that never comes."""
-    result, told = run(
+def test_without_daemon_a_schedule_is_ignored_with_a_warning(run: Run) -> None:
+    """The run ends with its todo instead of waiting for a fire time."""
+    result, reported = run(
         """\
         jobs:
         - name: Tick
@@ -46,14 +46,14 @@ def test_without_daemon_a_schedule_is_left_out_with_a_warning(run: Run) -> None:
         todo: [Tick]
         """
     )
-    said = "its fire times come after the run has ended; write `daemon: true` under `ojob`"
-    assert told == [f"Tick: warn: {said}"]
+    message = "its fire times come after the run has ended; write `daemon: true` under `ojob`"
+    assert reported == [f"Tick: warn: {message}"]
     assert result.exit_status == 0
 
 
 def test_shutdown_jobs_run_at_the_end_in_reverse(run: Run) -> None:
-    """When all else is over, also what was launched; their failure is one of the run."""
-    result, told = run(
+    """They run after launched jobs have ended, and their failure fails the run."""
+    result, reported = run(
         """\
         jobs:
         - {name: First, type: shutdown, exec: log("first")}
@@ -63,7 +63,7 @@ def test_shutdown_jobs_run_at_the_end_in_reverse(run: Run) -> None:
         todo: [First, Second, Work]
         """
     )
-    lines = [line for line in told if ": " in line and "failed" not in line]
+    lines = [line for line in reported if ": " in line and "failed" not in line]
     assert lines == ["Child: child", "Second: second", "First: first"]
     assert result.exit_status == 1
 
@@ -71,7 +71,7 @@ def test_shutdown_jobs_run_at_the_end_in_reverse(run: Run) -> None:
 def test_a_daemon_runs_its_shutdown_jobs_when_it_is_stopped(
     start_daemon: RunDaemon,
 ) -> None:
-    """Not before; and it ends with status 0."""
+    """Not before, and the exit status is 0."""
     daemon = start_daemon(
         """\
         jobs:
@@ -79,17 +79,17 @@ def test_a_daemon_runs_its_shutdown_jobs_when_it_is_stopped(
         todo: [Bye]
         """
     )
-    daemon.hear("Ready completed")
-    daemon.hear("ojob: running until stopped")
+    daemon.wait_for("Ready completed")
+    daemon.wait_for("ojob: running until stopped")
     assert daemon.output.rest() == []
     assert daemon.stop().exit_status == 0
-    assert daemon.hear("Bye: bye")
+    assert daemon.wait_for("Bye: bye")
 
 
-def test_what_waits_for_a_failed_job_is_not_scheduled(
+def test_a_job_with_a_failed_dependency_is_not_scheduled(
     start_daemon: RunDaemon, hand_clock: HandClock
 ) -> None:
-    """Its dependency decides when the todo comes to it; reading the file again changes nothing."""
+    """Its dependency decides when the todo reaches it; a reload does not change that."""
     text = """\
         jobs:
         - {name: Setup, exec: raise OSError("no disk")}
@@ -98,14 +98,14 @@ def test_what_waits_for_a_failed_job_is_not_scheduled(
         todo: [Setup, Tick, Other]
         """
     daemon = start_daemon(text)
-    daemon.hear("Tick depsfail (dependency 'Setup' failed)")
+    daemon.wait_for("Tick depsfail (dependency 'Setup' failed)")
     hand_clock.advance(MINUTE)
-    daemon.hear("Other completed")
-    daemon.reread(text)
-    daemon.hear("Tick depsfail (dependency 'Setup' failed)")
-    daemon.hear("reloaded: 1 schedule, next 'Other'")
+    daemon.wait_for("Other completed")
+    daemon.reload(text)
+    daemon.wait_for("Tick depsfail (dependency 'Setup' failed)")
+    daemon.wait_for("reloaded: 1 schedule, next 'Other'")
     hand_clock.advance(MINUTE)
-    daemon.hear("Other completed")
+    daemon.wait_for("Other completed")
     daemon.stop()
     assert not [line for line in daemon.output.rest() if line.startswith("Tick")]
 
@@ -113,16 +113,16 @@ def test_what_waits_for_a_failed_job_is_not_scheduled(
 def test_a_daemon_that_cannot_open_its_manager_ends_with_status_1(
     start_daemon: RunDaemon, tmp_path: Path
 ) -> None:
-    """Whoever started it is told, rather than left with a daemon that does nothing."""
-    place = {"type": "db", "args": {"file": str(tmp_path)}}
-    daemon = start_daemon(SAYING.format(word="x"), place=place, ready="Ready depsfail")
+    """It does not keep running without anything to do."""
+    config = {"type": "db", "args": {"file": str(tmp_path)}}
+    daemon = start_daemon(SAYING.format(word="x"), config=config, ready="Ready depsfail")
     assert daemon.result().exit_status == 1
 
 
-def test_launches_of_a_daemon_are_executed_and_forgotten(
+def test_launches_of_a_daemon_run_and_are_forgotten(
     start_daemon: RunDaemon, hand_clock: HandClock
 ) -> None:
-    """They run on its pool and answer with a handle; what became of them is not kept for ever."""
+    """They run on its pool and have a handle; their outcomes are not kept."""
     daemon = start_daemon(
         """\
         jobs:
@@ -136,58 +136,58 @@ def test_launches_of_a_daemon_are_executed_and_forgotten(
         """
     )
     hand_clock.advance(MINUTE)
-    daemon.hear("Tick: 10")
+    daemon.wait_for("Tick: 10")
     assert [outcome.job for outcome in daemon.stop().outcomes] == ["Ready"]
 
 
-def test_a_file_that_is_read_again_brings_its_jobs_and_times(
-    start_daemon: RunDaemon, hand_clock: HandClock, books: Books
+def test_a_reload_applies_new_jobs_and_fire_times(
+    start_daemon: RunDaemon, hand_clock: HandClock, stored_runs: StoredRuns
 ) -> None:
-    """What the todo did at the start is not done again; no fire time is lost or run twice."""
+    """The todo is not repeated, and no fire time is lost or run twice."""
     daemon = start_daemon(SAYING.format(word="old"))
     hand_clock.advance(MINUTE)
-    daemon.hear("Say completed")
-    daemon.reread(SAYING.format(word="new"))
-    daemon.hear("reloaded: 1 schedule")
+    daemon.wait_for("Say completed")
+    daemon.reload(SAYING.format(word="new"))
+    daemon.wait_for("reloaded: 1 schedule")
     hand_clock.advance(MINUTE)
-    daemon.hear("Say: new")
-    daemon.hear("Say completed")
+    daemon.wait_for("Say: new")
+    daemon.wait_for("Say completed")
     daemon.stop()
     assert not [line for line in daemon.output.rest() if "here" in line]
     runs = [("say", "12:01", "completed"), ("say", "12:02", "completed")]
-    assert books.fired() == runs
+    assert stored_runs.fired() == runs
 
 
-def test_a_schedule_that_is_taken_out_of_the_file_ends(
+def test_a_schedule_that_is_removed_from_the_file_ends(
     start_daemon: RunDaemon, hand_clock: HandClock
 ) -> None:
-    """Another one, in its place, runs."""
+    """Another one that replaces it runs."""
     daemon = start_daemon(SAYING.format(word="old"))
-    daemon.reread(SAYING.format(word="new").replace("say", "other").replace("Say", "Other"))
-    daemon.hear("reloaded: 1 schedule")
+    daemon.reload(SAYING.format(word="new").replace("say", "other").replace("Say", "Other"))
+    daemon.wait_for("reloaded: 1 schedule")
     hand_clock.advance(MINUTE)
-    daemon.hear("Other: new")
+    daemon.wait_for("Other: new")
     daemon.stop()
     assert not [line for line in daemon.output.rest() if line.startswith("Say")]
 
 
-def test_a_file_that_no_longer_checks_out_leaves_the_old_one_running(
+def test_a_reload_of_an_invalid_file_keeps_the_previous_version_running(
     start_daemon: RunDaemon, hand_clock: HandClock
 ) -> None:
-    """Each fault is told with its place, and that all goes on as before."""
+    """Each diagnostic is reported with its position, and that the previous version still runs."""
     daemon = start_daemon(SAYING.format(word="old"))
-    daemon.reread(SAYING.format(word="new").replace("cron", "corn"))
-    told = daemon.hear("ojob: error: ")
-    assert told.endswith("jobs[0].typeArgs.corn: unknown key `corn`; did you mean `cron`?")
-    daemon.hear("ojob: error: reload failed; still running the previous version")
+    daemon.reload(SAYING.format(word="new").replace("cron", "corn"))
+    reported = daemon.wait_for("ojob: error: ")
+    assert reported.endswith("jobs[0].typeArgs.corn: unknown key `corn`; did you mean `cron`?")
+    daemon.wait_for("ojob: error: reload failed; still running the previous version")
     hand_clock.advance(MINUTE)
-    daemon.hear("Say: old")
+    daemon.wait_for("Say: old")
 
 
-def test_a_job_at_work_ends_as_it_began_when_the_file_is_read_again(
-    start_daemon: RunDaemon, hand_clock: HandClock, books: Books
+def test_a_job_that_is_running_at_a_reload_ends_by_its_old_definition(
+    start_daemon: RunDaemon, hand_clock: HandClock, stored_runs: StoredRuns
 ) -> None:
-    """Its `to` is still that of its own file, although the new one has no such job."""
+    """Its `to` is that of the old file, even if the new file has no such job."""
     text = """\
         jobs:
         - name: Say
@@ -200,19 +200,19 @@ def test_a_job_at_work_ends_as_it_began_when_the_file_is_read_again(
         todo: [oJobManager Init, Say]
         """
     daemon = start_daemon(text)
-    with books.manager.locks.lock("gate", ttl=60):
+    with stored_runs.manager.locks.lock("gate", ttl=60):
         hand_clock.advance(MINUTE)
-        daemon.hear("Say: at work")
-        daemon.reread(SAYING.format(word="new"))
-        daemon.hear("reloaded")
-    daemon.hear("Say: after")
-    daemon.hear("Say completed")
+        daemon.wait_for("Say: at work")
+        daemon.reload(SAYING.format(word="new"))
+        daemon.wait_for("reloaded")
+    daemon.wait_for("Say: after")
+    daemon.wait_for("Say completed")
 
 
-def test_an_unmanaged_job_at_work_is_not_begun_again_when_the_file_is_read_again(
-    start_daemon: RunDaemon, hand_clock: HandClock, books: Books
+def test_an_unmanaged_job_that_is_running_at_a_reload_is_not_started_again(
+    start_daemon: RunDaemon, hand_clock: HandClock, stored_runs: StoredRuns
 ) -> None:
-    """Its next time comes from the new file, and is passed over as it would have been."""
+    """Its next fire time comes from the new file, and is skipped as before."""
     text = """\
         jobs:
         - name: Say
@@ -223,25 +223,25 @@ def test_an_unmanaged_job_at_work_is_not_begun_again_when_the_file_is_read_again
         todo: [oJobManager Init, Say]
         """
     daemon = start_daemon(text)
-    with books.manager.locks.lock("gate", ttl=60):
+    with stored_runs.manager.locks.lock("gate", ttl=60):
         hand_clock.advance(MINUTE)
-        daemon.hear("Say: at work")
-        daemon.reread(text)
-        daemon.hear("reloaded")
+        daemon.wait_for("Say: at work")
+        daemon.reload(text)
+        daemon.wait_for("reloaded")
         hand_clock.advance(MINUTE)
-        daemon.hear("not run for 2026-03-01T12:02:00.000Z: the previous run is still active")
-    daemon.hear("Say completed")
+        daemon.wait_for("not run for 2026-03-01T12:02:00.000Z: the previous run is still active")
+    daemon.wait_for("Say completed")
     hand_clock.advance(MINUTE)
-    daemon.hear("Say: at work")
+    daemon.wait_for("Say: at work")
 
 
-def test_no_time_is_lost_while_the_file_is_read_again(
+def test_no_fire_time_is_lost_during_a_reload(
     start_daemon: RunDaemon, hand_clock: HandClock
 ) -> None:
-    """A time that comes between the old schedule and the new one is that of one of them."""
+    """A fire time between the old and the new schedule is handled by one of them."""
 
     class Leaping(type(hand_clock)):  # type: ignore[misc]
-        """Moves by a minute when it is read for the second time from now on."""
+        """Jumps by a minute at the second reading."""
 
         reads = 0
 
@@ -258,18 +258,18 @@ def test_no_time_is_lost_while_the_file_is_read_again(
         todo: [Tick]
         """
     daemon = start_daemon(text, clock=clock)
-    daemon.hear("Ready completed")
+    daemon.wait_for("Ready completed")
     clock.settle()
     clock.reads = 2
-    daemon.reread(text)
-    daemon.hear("reloaded")
+    daemon.reload(text)
+    daemon.wait_for("reloaded")
     clock.advance(MINUTE)
     for _ in range(2):
-        daemon.hear("Tick completed")
+        daemon.wait_for("Tick completed")
 
 
-def test_a_signal_that_nobody_is_woken_by_is_heard_all_the_same() -> None:
-    """One that comes as the wait begins, or on another thread, wakes no wait of the main thread."""
+def test_a_signal_that_wakes_no_wait_is_handled_all_the_same() -> None:
+    """Such as one that arrives just before the wait begins, or on another thread."""
     control, main = Control(), threading.get_ident()
 
     def hang_up() -> None:
@@ -287,70 +287,71 @@ def test_a_signal_that_nobody_is_woken_by_is_heard_all_the_same() -> None:
         signal.signal(signal.SIGUSR1, before)
 
 
-def test_a_schedule_that_stands_by_goes_on_though_the_clock_is_set_back(
+def test_a_paused_schedule_resumes_even_if_the_clock_is_set_back(
     start_daemon: RunDaemon, hand_clock: HandClock
 ) -> None:
-    """Its next try does not wait until the clock has caught up."""
+    """Its next attempt does not wait until the clock has caught up."""
     with or_skip():
         server = RedisServer()
         server.start()
     try:
-        place = {"type": "redis", "args": {"url": server.url, "timeout": 1}}
-        daemon = start_daemon(SAYING.format(word="hello"), place=place)
+        config = {"type": "redis", "args": {"url": server.url, "timeout": 1}}
+        daemon = start_daemon(SAYING.format(word="hello"), config=config)
         server.shut_down()
         hand_clock.advance(MINUTE)
-        daemon.hear("Say: error: schedule paused until the store is reachable: ")
+        daemon.wait_for("Say: error: schedule paused until the store is reachable: ")
         server.start()
         hand_clock.advance(-60 * MINUTE)
-        daemon.hear("Say: schedule resumed")
-        daemon.hear("Say completed")
+        daemon.wait_for("Say: schedule resumed")
+        daemon.wait_for("Say completed")
     finally:
         server.stop()
 
 
-def test_a_schedule_that_loses_its_server_stands_by_and_goes_on(
+def test_a_schedule_that_loses_its_server_pauses_and_resumes(
     start_daemon: RunDaemon, hand_clock: HandClock
 ) -> None:
-    """It tells of it once; when the server is back, the latest time runs, and the rest as ever."""
+    """This is reported once; when the server is back, the latest fire time runs, then the rest as
+    usual."""
     with or_skip():
         server = RedisServer()
         server.start()
     try:
-        place = {"type": "redis", "args": {"url": server.url, "timeout": 1}}
-        daemon = start_daemon(SAYING.format(word="hello"), place=place)
+        config = {"type": "redis", "args": {"url": server.url, "timeout": 1}}
+        daemon = start_daemon(SAYING.format(word="hello"), config=config)
         hand_clock.advance(MINUTE)
-        daemon.hear("Say completed")
+        daemon.wait_for("Say completed")
         server.shut_down()
         hand_clock.advance(MINUTE)
-        daemon.hear("Say: error: schedule paused until the store is reachable: ")
+        daemon.wait_for("Say: error: schedule paused until the store is reachable: ")
         hand_clock.advance(MINUTE)
         server.start()
-        while not daemon.output.hears("Say: schedule resumed", within=0.2):
+        while not daemon.output.reports("Say: schedule resumed", within=0.2):
             hand_clock.advance(MINUTE)
-        daemon.hear("Say completed")
+        daemon.wait_for("Say completed")
         assert not [line for line in daemon.output.rest() if "schedule paused" in line]
     finally:
         server.stop()
 
 
-def test_a_daemon_tells_what_it_waits_for_and_that_it_stops(
+def test_a_daemon_reports_its_schedules_and_its_shutdown(
     start_daemon: RunDaemon, hand_clock: HandClock
 ) -> None:
-    """Else who looks on would not know whether it works, or hangs."""
+    """So that a waiting daemon does not look like one that hangs."""
     daemon = start_daemon(SAYING.format(word="old"))
-    told = daemon.hear("running until")
-    next_time = datetime.fromtimestamp(hand_clock.now() / 1000 + 60)  # noqa: DTZ006  as it is told
-    assert told == (
+    reported = daemon.wait_for("running until")
+    next_time = datetime.fromtimestamp(hand_clock.now() / 1000 + 60)  # noqa: DTZ006  as it is reported
+    assert reported == (
         f"ojob: running until stopped: 1 schedule, next 'Say' at {next_time:%Y-%m-%d %H:%M:%S}"
     )
     daemon.stop()
-    daemon.hear("ojob: shutting down; no new jobs will start")
+    daemon.wait_for("ojob: shutting down; no new jobs will start")
 
 
-def test_a_file_that_is_read_again_brings_the_settings_of_its_jobs(
+def test_a_reload_applies_new_settings_of_jobs(
     start_daemon: RunDaemon, hand_clock: HandClock
 ) -> None:
-    """Such as the `catch` that they have in common; its todo is not run again."""
+    """Such as the common `catch`; the todo is not run again."""
     text = """\
         ojob: {daemon: true, async: true, catch: "log('WORD')"}
         jobs:
@@ -359,15 +360,15 @@ def test_a_file_that_is_read_again_brings_the_settings_of_its_jobs(
         todo: [Once, Tick]
         """
     daemon = start_daemon(text.replace("WORD", "first"))
-    daemon.hear("Once: once")
-    daemon.hear("Once completed")
-    daemon.hear("running until stopped: 1 schedule")
+    daemon.wait_for("Once: once")
+    daemon.wait_for("Once completed")
+    daemon.wait_for("running until stopped: 1 schedule")
     hand_clock.advance(MINUTE)
-    daemon.hear("Tick: first")
-    daemon.hear("Tick failed")
-    daemon.reread(text.replace("WORD", "second"))
-    daemon.hear("reloaded: 1 schedule")
+    daemon.wait_for("Tick: first")
+    daemon.wait_for("Tick failed")
+    daemon.reload(text.replace("WORD", "second"))
+    daemon.wait_for("reloaded: 1 schedule")
     hand_clock.advance(MINUTE)
-    daemon.hear("Tick: second")
+    daemon.wait_for("Tick: second")
     daemon.stop()
     assert not [line for line in daemon.output.rest() if line.startswith("Once")]

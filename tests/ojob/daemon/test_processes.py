@@ -1,4 +1,4 @@
-"""Daemons as processes: told to stop by signals, killed, two of them at once on every backend."""
+"""Daemons as processes: stopped by signals, killed, two at once on every backend."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ojobchannels.testing.servers.mongo import mongo_url
 from ojobchannels.testing.servers.redis import redis_url
 
 MINUTE = 60_000
-BEGIN = 1_772_366_400_000  # noon
+NOON = 1_772_366_400_000  # noon
 
 RUN = """\
 import sys
@@ -57,8 +57,8 @@ jobs:
 - name: Init
   to: oJobManager Init
   args:
-    chJobs: {place}
-    chLocks: {place}
+    chJobs: {config}
+    chLocks: {config}
 - name: Work
   typeArgs: {{timeInterval: 100}}
   from: oJobManager Job Start
@@ -79,8 +79,8 @@ jobs:
 - name: Init
   to: oJobManager Init
   args:
-    chJobs: {place}
-    chLocks: {place}
+    chJobs: {config}
+    chLocks: {config}
 - name: Work
   typeArgs: {{cron: "*/3 * * * *", misfire: all}}
   from: oJobManager Job Start
@@ -98,7 +98,7 @@ Started: TypeAlias = "subprocess.Popen[str]"
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
-    """Starts a program with a job file and more arguments."""
+    """Start a program with a job file and more arguments."""
     started: list[Started] = []
 
     def start(program: str, text: str, *words: object, to: int = subprocess.PIPE) -> Started:
@@ -122,41 +122,41 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> dict[str, Any]:
+def config(tmp_path: Path) -> dict[str, Any]:
     """Where the daemon of a test keeps its channels."""
     return {"type": "db", "args": {"file": str(tmp_path / "m.db")}}
 
 
 @pytest.fixture
-def manager(place: dict[str, Any]) -> Iterator[JobManager]:
-    """A look at them, from outside."""
-    with JobManager(place, place) as manager:
+def manager(config: dict[str, Any]) -> Iterator[JobManager]:
+    """A manager on the same channels, to inspect them from outside."""
+    with JobManager(config, config) as manager:
         yield manager
 
 
 def heard(process: Started, word: str) -> str:
-    """Reads what a process says until it says `word`."""
+    """Read output of a process until it contains `word`."""
     assert process.stdout is not None
     text = ""
     for line in process.stdout:
         text += line
         if word in line:
             return text
-    raise AssertionError(f"it never said {word!r}: {text}")
+    raise AssertionError(f"it never message {word!r}: {text}")
 
 
 @pytest.mark.usefixtures("sigint")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_signal_ends_a_daemon_in_order(
     start: Callable[..., Started],
-    place: dict[str, Any],
+    config: dict[str, Any],
     manager: JobManager,
     number: signal.Signals,
     status: int,
 ) -> None:
-    """The job at work ends and is recorded, nothing new starts, and no lock is left."""
+    """The running job ends and is recorded, no new job starts, and no lock remains."""
     with manager.locks.lock("gate", ttl=600):
-        daemon = start(RUN, JOBS.format(place=place))
+        daemon = start(RUN, JOBS.format(config=config))
         heard(daemon, "at work")
         daemon.send_signal(number)
         heard(daemon, "interrupted: waiting for 'Work' (work); interrupt again to abandon them")
@@ -170,11 +170,11 @@ def test_a_signal_ends_a_daemon_in_order(
 
 
 @pytest.mark.parametrize("nohup", ["", "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"])
-def test_sighup_has_a_daemon_read_its_file_again(
-    start: Callable[..., Started], place: dict[str, Any], tmp_path: Path, nohup: str
+def test_sighup_reloads_the_file_of_a_daemon(
+    start: Callable[..., Started], config: dict[str, Any], tmp_path: Path, nohup: str
 ) -> None:
-    """Under nohup too. A file that no longer checks out leaves the old one running, and is told."""
-    text = JOBS.format(place=place).replace('print("at work", flush=True)', 'log("{word}")')
+    """Under nohup too; an invalid file is reported and leaves the old one running."""
+    text = JOBS.format(config=config).replace('print("at work", flush=True)', 'log("{word}")')
     text = text.replace("gate", "free")
     daemon = start(f"import signal\n{nohup}{RUN}", text.replace("{word}", "old"))
     heard(daemon, "Work | old")
@@ -193,7 +193,7 @@ def test_sighup_has_a_daemon_read_its_file_again(
 
 @pytest.fixture(params=["file", "db", "redis", "mongo"])
 def shared_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Any]]:
-    """Where two daemons keep their channels, of each type in turn."""
+    """The channels of two daemons, of each type in turn."""
     if request.param in ("redis", "mongo"):
         pytest.importorskip(f"ojobchannels_{request.param}")
     match request.param:
@@ -210,31 +210,31 @@ def shared_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dic
 
 @pytest.fixture
 def together() -> Iterator[tuple[IO[str], int]]:
-    """A pipe into which all daemons of a test speak: its two ends."""
+    """A pipe that all daemons of a test write to: its two ends."""
     read, write = os.pipe()
     with open(read, encoding="utf-8") as heard:  # noqa: PTH123  no path
         yield heard, write
         os.close(write)
 
 
-def test_two_daemons_run_every_time_of_an_hour_once_though_one_is_killed(
+def test_two_daemons_run_every_fire_time_once_though_one_is_killed(
     start: Callable[..., Started], shared_place: dict[str, Any], together: tuple[IO[str], int]
 ) -> None:
     """On each backend, an hour in a few seconds: the history is complete, and nothing ran twice.
 
-    The time at which the kill came may be told as abandoned.
+    The fire time of the kill may be recorded as abandoned.
     """
     everybody, mouth = together
     name = f"work-{secrets.token_hex(4)}"
-    batch = BATCH.format(place=json.dumps(shared_place), name=name)
+    batch = BATCH.format(config=json.dumps(shared_place), name=name)
     origin = time.time() * 1000
     ran: list[int] = []
     up = 0
 
     def begin() -> Started:
-        return start(HURRY, batch, origin, BEGIN, 1200, to=mouth)
+        return start(HURRY, batch, origin, NOON, 1200, to=mouth)
 
-    def hear(enough: Callable[[], bool]) -> None:
+    def wait_for(enough: Callable[[], bool]) -> None:
         nonlocal up
         while not enough():
             line = everybody.readline()
@@ -244,15 +244,15 @@ def test_two_daemons_run_every_time_of_an_hour_once_though_one_is_killed(
                 ran.append(int(line.split()[1]))
 
     first, second = begin(), begin()
-    hear(lambda: up == 2 and len(ran) >= 6)
+    wait_for(lambda: up == 2 and len(ran) >= 6)
     first.kill()
     first.wait()
     so_far = len(ran)
-    hear(lambda: len(ran) >= so_far + 3)
+    wait_for(lambda: len(ran) >= so_far + 3)
     third = begin()
-    hear(lambda: up == 3)
+    wait_for(lambda: up == 3)
     so_far = len(ran)
-    hear(lambda: len(ran) >= so_far + 3 and max(ran) >= min(ran) + 60 * MINUTE)
+    wait_for(lambda: len(ran) >= so_far + 3 and max(ran) >= min(ran) + 60 * MINUTE)
     last = max(ran)
     for daemon in (second, third):
         daemon.terminate()

@@ -1,4 +1,4 @@
-"""Signals during a run: held back while a run is started or ended, never taken from others."""
+"""Signals during a run: held back while a run is started or ended; other handlers stay."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_signal_is_raised_where_it_arrives() -> None:
         signal.raise_signal(signal.SIGTERM)
 
 
-def test_a_shield_holds_a_signal_back_until_its_block_is_done() -> None:
+def test_a_shield_holds_a_signal_back_until_the_end_of_its_block() -> None:
     def shielded() -> None:
         with interrupts.shield():
             with interrupts.shield():
@@ -40,7 +40,7 @@ def test_a_shield_holds_a_signal_back_until_its_block_is_done() -> None:
     assert done == ["inner", "outer", "nothing is pending any more"]
 
 
-def test_a_signal_that_somebody_else_handles_is_left_alone() -> None:
+def test_a_signal_with_another_handler_is_left_alone() -> None:
     arrived = []
     signal.signal(signal.SIGTERM, lambda number, _: arrived.append(number))
     with Interrupts():
@@ -48,14 +48,14 @@ def test_a_signal_that_somebody_else_handles_is_left_alone() -> None:
     assert arrived == [signal.SIGTERM]
 
 
-def test_afterwards_the_handlers_are_as_before() -> None:
+def test_the_previous_handlers_are_restored_at_the_end() -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with Interrupts():
         assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
-def test_in_other_threads_nothing_is_touched() -> None:
+def test_other_threads_do_not_change_signal_handlers() -> None:
     def in_thread() -> None:
         with Interrupts() as interrupts, interrupts.shield():
             seen.append(signal.getsignal(signal.SIGTERM))

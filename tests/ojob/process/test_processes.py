@@ -74,14 +74,14 @@ def config(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def manager(config: dict[str, Any]) -> Iterator[JobManager]:
-    """A manager on the same channels, to look at them from outside."""
+    """A manager on the same channels, to inspect them from outside."""
     with JobManager(config, config) as manager:
         yield manager
 
 
 @pytest.fixture
 def start(tmp_path: Path, config: dict[str, Any]) -> Iterator[Callable[..., Started]]:
-    """Starts the job file as a process, with a todo."""
+    """Start a program with a job file and more arguments."""
     started: list[Started] = []
 
     def start(todo: str = "Work", more: str = "daemon: false") -> Started:
@@ -104,7 +104,7 @@ def start(tmp_path: Path, config: dict[str, Any]) -> Iterator[Callable[..., Star
 
 
 def heard(process: Started, *words: str) -> str:
-    """Reads what a process says until it has said all the words, or ends."""
+    """Read output of a process until it contains `word`."""
     assert process.stdout is not None
     text = ""
     for line in process.stdout:
@@ -114,7 +114,7 @@ def heard(process: Started, *words: str) -> str:
     return text
 
 
-def test_of_eight_at_once_one_runs_and_seven_say_why_not(
+def test_of_eight_processes_at_once_one_runs_and_seven_report_why_not(
     start: Callable[..., Started], manager: JobManager
 ) -> None:
     processes = [start() for _ in range(8)]
@@ -132,7 +132,7 @@ def test_of_eight_at_once_one_runs_and_seven_say_why_not(
     assert statuses == ["completed", *["skipped"] * 7]
 
 
-def test_a_killed_run_blocks_nobody_and_is_told_as_abandoned(
+def test_a_killed_run_blocks_no_other_and_is_shown_as_abandoned(
     start: Callable[..., Started], manager: JobManager
 ) -> None:
     first = start()
@@ -148,10 +148,10 @@ def test_a_killed_run_blocks_nobody_and_is_told_as_abandoned(
 
 @pytest.mark.usefixtures("sigint")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_is_recorded_as_failed_and_gives_its_lock_back(
+def test_an_interrupted_run_is_recorded_as_failed_and_releases_its_lock(
     start: Callable[..., Started], manager: JobManager, number: signal.Signals
 ) -> None:
-    """No catch of its own runs then, nor the rest of the todo; the exit status is 130."""
+    """Neither its catch nor the rest of the todo runs, and the exit status is 130."""
     process = start()
     heard(process, "at work")
     process.send_signal(number)
@@ -174,50 +174,50 @@ def test_an_interrupt_lets_launched_jobs_finish_and_starts_no_more(
     process = start("Launch Jobs")
     heard(process, "at work", "all launched")
     process.terminate()
-    said = heard(process, WAITING)
-    assert said.count("Queued | skipped: the run was interrupted before this job started\n") == 2
+    message = heard(process, WAITING)
+    assert message.count("Queued | skipped: the run was interrupted before this job started\n") == 2
     out, _ = process.communicate("go\n")
     assert process.returncode == 130
     assert "Work | completed" in out
-    assert "QUEUED" not in said + out
+    assert "QUEUED" not in message + out
     assert [record["status"] for record in manager.runs("work")] == ["completed"]
 
 
 @pytest.mark.usefixtures("sigint")
 @pytest.mark.parametrize("todo", ["Work", "Launch Jobs"])
-def test_an_interrupt_tells_in_a_line_what_of_the_todo_is_left_out(
+def test_an_interrupt_reports_in_one_line_which_calls_were_not_started(
     start: Callable[..., Started], todo: str
 ) -> None:
-    """Each job once, with how often; also if the one at work has launched others."""
+    """Each job once, with its number; also if the running job has launched others."""
     process = start(f"{todo}, {todo}")
     heard(process, "at work")
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate("go\n")
-    told = [line.partition(" | ")[2] for line in out.splitlines() if "not started" in line]
+    reported = [line.partition(" | ")[2] for line in out.splitlines() if "not started" in line]
     left_out = f"interrupted: not started: '{todo}', 'After' (2 times)"
-    assert told == [f"ojob | warning: {left_out}"]
+    assert reported == [f"ojob | warning: {left_out}"]
 
 
 def test_an_interrupt_lets_calls_of_an_async_todo_finish_and_starts_no_more(
     start: Callable[..., Started], manager: JobManager
 ) -> None:
-    """They are on the pool like launched ones; what has not begun is left out."""
+    """They run on the pool like launched ones; those that have not started do not run."""
     process = start("Work", "async: true")
     heard(process, "at work")
     process.terminate()
-    said = heard(process, WAITING)
-    assert "interrupted: not started: 'After' (2 times)\n" in said
+    message = heard(process, WAITING)
+    assert "interrupted: not started: 'After' (2 times)\n" in message
     out, _ = process.communicate("go\n")
     assert process.returncode == 130
     assert "Work | completed" in out
-    assert "REST OF TODO" not in said + out
+    assert "REST OF TODO" not in message + out
     assert [record["status"] for record in manager.runs("work")] == ["completed"]
 
 
 def test_a_second_run_of_a_unique_file_ends_at_once(
     start: Callable[..., Started], tmp_path: Path
 ) -> None:
-    """It tells which process runs it; when that was killed, the next one runs."""
+    """It names the process that runs the file; when that was killed, the next run starts."""
     unique = f"unique: {{pidFile: {tmp_path / 'f.pid'}}}"
     first = start("Work", unique)
     heard(first, "at work")
@@ -235,12 +235,12 @@ def test_a_second_run_of_a_unique_file_ends_at_once(
     assert not (tmp_path / "f.pid").exists()
 
 
-def test_a_second_interrupt_leaves_launched_jobs_behind(
+def test_a_second_interrupt_abandons_launched_jobs(
     start: Callable[..., Started], manager: JobManager
 ) -> None:
-    """Their locks are not given back while they still work: the end of the process frees them.
+    """Their locks are not released while they still run: the end of the process frees them.
 
-    What had not begun was told and recorded before.
+    Those that had not started were reported and recorded before.
     """
     process = start("Launch Jobs")
     heard(process, "at work", "all launched")

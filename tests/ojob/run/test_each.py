@@ -1,4 +1,4 @@
-"""Jobs that have others work for them: `each`, and job files as jobs."""
+"""Jobs that call other jobs in parallel with `each`, and job files as jobs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ojobchannels.ojob import check_file, run_file
 
 if TYPE_CHECKING:
     from ojobchannels.manager import JobManager
-    from tests.ojob.conftest import Run, Told
+    from tests.ojob.conftest import RecordingOutput, Run
 
 
-def test_each_runs_its_jobs_side_by_side_and_waits_for_them(run: Run) -> None:
-    """With the args of each call; a name chooses one of the jobs."""
-    result, told = run(
+def test_each_runs_its_jobs_in_parallel_and_waits_for_them(run: Run) -> None:
+    """Each job gets the args of the call; a name selects one of the jobs."""
+    result, reported = run(
         """
         jobs:
         - {name: Meet, exec: 'args["gate"].wait(30); log(args["n"])'}
@@ -36,18 +36,18 @@ def test_each_runs_its_jobs_side_by_side_and_waits_for_them(run: Run) -> None:
         """
     )
     assert result.exit_status == 0
-    assert sorted(told[:8]) == sorted(
+    assert sorted(reported[:8]) == sorted(
         [f"Meet: {n}" for n in range(3)]
         + ["Other: other 3"]
         + ["Meet completed"] * 3
         + ["Other completed"]
     )
-    assert told[8:] == ["Work completed", "After: after", "After completed"]
+    assert reported[8:] == ["Work completed", "After: after", "After completed"]
 
 
 def test_a_failure_of_each_fails_the_job_after_all_calls(run: Run) -> None:
-    """The first error counts, and says how many there were."""
-    result, told = run(
+    """The first error is raised, with a note on how many calls failed."""
+    result, reported = run(
         """
         jobs:
         - {name: Part, exec: 'if args["n"] % 2: raise ValueError(args["n"])'}
@@ -64,11 +64,11 @@ def test_a_failure_of_each_fails_the_job_after_all_calls(run: Run) -> None:
     error = result.outcomes[-1].error
     assert repr(error) == "ValueError(1)"
     assert getattr(error, "__notes__", [])[-1] == "2 of the 4 calls of each() failed"
-    assert [line for line in told if line == "Part completed"] == ["Part completed"] * 2
+    assert [line for line in reported if line == "Part completed"] == ["Part completed"] * 2
 
 
 @pytest.mark.parametrize(
-    ("job", "told"),
+    ("job", "reported"),
     [
         ("{name: A, exec: each()}", "each() was called, but the job has no `each`; list the jobs"),
         (
@@ -77,16 +77,16 @@ def test_a_failure_of_each_fails_the_job_after_all_calls(run: Run) -> None:
         ),
     ],
 )
-def test_each_calls_only_what_stands_under_the_key(run: Run, job: str, told: str) -> None:
-    """Since the file is checked before it runs."""
+def test_each_calls_only_the_jobs_listed_under_the_key(run: Run, job: str, reported: str) -> None:
+    """Other jobs are refused, because the list is checked with the file."""
     result, lines = run(f"jobs: [{job}]\ntodo: [A]\n")
     assert result.exit_status == 1
-    assert told in lines[0]
+    assert reported in lines[0]
 
 
-def test_each_of_a_part_counts_for_the_code_of_the_part(run: Run) -> None:
-    """A job under `from` calls what stands under its own `each`."""
-    result, told = run(
+def test_each_in_the_code_of_a_part_uses_the_list_of_the_part(run: Run) -> None:
+    """A job under `from` calls the jobs under its own `each`."""
+    result, reported = run(
         """
         jobs:
         - {name: A, exec: log("a")}
@@ -95,12 +95,12 @@ def test_each_of_a_part_counts_for_the_code_of_the_part(run: Run) -> None:
         todo: [Work]
         """
     )
-    assert told == ["A: a", "A completed", "Work: works", "Work completed"]
+    assert reported == ["A: a", "A completed", "Work: works", "Work completed"]
     assert result.exit_status == 0
 
 
 def test_each_is_checked_with_the_file(tmp_path: Path) -> None:
-    """The jobs are there, and the code is Python."""
+    """The listed jobs must exist, and the code must be Python."""
     path = tmp_path / "f.yaml"
     path.write_text("jobs:\n- {name: A, each: [B]}\n- {name: C, each: A, lang: shell}\ntodo: [A]\n")
     with pytest.raises(JobFileError) as caught:
@@ -121,32 +121,32 @@ todo: [Open, Part]
 """
 
 
-def test_a_job_file_is_a_job_of_another(run: Run, tmp_path: Path, manager: JobManager) -> None:
-    """It gets the args of the job, and its managed jobs are on the same channels."""
+def test_a_job_file_can_be_a_job_of_another(run: Run, tmp_path: Path, manager: JobManager) -> None:
+    """It gets the args of the job, and its managed jobs use the same channels."""
     (tmp_path / "other.yaml").write_text(OTHER)
-    result, told = run(
+    result, reported = run(
         """
         jobs:
         - {name: All, type: jobs, typeArgs: {file: other.yaml}, args: {day: "{{when}}"}, to: Tell}
-        - {name: Tell, exec: log("told")}
+        - {name: Tell, exec: log("reported")}
         todo: [{name: All, args: {when: Monday}}]
         """
     )
     assert result.exit_status == 0
-    assert told == [
+    assert reported == [
         "Open completed",
         "Part: Monday",
         "Part completed",
-        "All: told",
+        "All: reported",
         "All completed",
     ]
     assert [record["name"] for record in manager.runs()] == ["part"]
 
 
-def test_a_job_file_is_a_part_of_a_job(run: Run, tmp_path: Path) -> None:
-    """Under `from`, `to` or `catch`, as any other job is."""
+def test_a_job_file_can_be_a_part_of_a_job(run: Run, tmp_path: Path) -> None:
+    """It may be listed under `from`, `to` or `catch`, like any other job."""
     (tmp_path / "other.yaml").write_text('jobs: [{name: In, exec: log("in")}]\ntodo: [In]\n')
-    result, told = run(
+    result, reported = run(
         """
         jobs:
         - {name: All, type: jobs, typeArgs: {file: other.yaml}}
@@ -154,15 +154,15 @@ def test_a_job_file_is_a_part_of_a_job(run: Run, tmp_path: Path) -> None:
         todo: [Work]
         """
     )
-    assert told == ["In: in", "In completed", "Work: works", "Work completed"]
+    assert reported == ["In: in", "In completed", "Work: works", "Work completed"]
     assert result.exit_status == 0
 
 
 @pytest.mark.usefixtures("sigint")
-def test_an_interrupt_leaves_out_the_rest_of_a_job_file_that_is_a_job(
-    tmp_path: Path, told: Told
+def test_an_interrupt_skips_the_rest_of_a_nested_job_file(
+    tmp_path: Path, reported: RecordingOutput
 ) -> None:
-    """Also where it is at work beside the main thread."""
+    """This also holds when the nested file runs on another thread than the main one."""
     (tmp_path / "other.yaml").write_text(
         """
 jobs:
@@ -191,11 +191,11 @@ todo: [All, Stop]
             "waiting for": gate.lock("go", ttl=60),
         }
 
-        class Stepping(type(told)):  # type: ignore[misc]  # known to mypy as a value alone
-            """Goes on to the next step when it is told something."""
+        class Stepping(type(reported)):  # type: ignore[misc]  # known to mypy as a value alone
+            """Takes the next step of the test at each reported line."""
 
             def log(self, job: str, level: str, text: str) -> None:
-                """As it does, then steps."""
+                """Record the line, then take the next step."""
                 super().log(job, level, text)
                 for word, lease in list(steps.items()):
                     if word in self.lines[-1]:
@@ -212,17 +212,18 @@ todo: [All, Stop]
 
 
 def test_a_job_file_with_a_failed_job_fails_as_a_job(run: Run, tmp_path: Path) -> None:
-    """Its name and that of the failed job are told."""
+    """The error names the file and the failed job."""
     (tmp_path / "other.yaml").write_text("jobs: [{name: Bad, exec: 1 / 0}]\ntodo: [Bad]\n")
-    result, told = run(
+    result, reported = run(
         "jobs: [{name: All, type: jobs, typeArgs: {file: other.yaml}}]\ntodo: [All]\n"
     )
     assert result.exit_status == 1
-    assert told[-1].endswith("other.yaml: these jobs failed: 'Bad')")
+    assert reported[-1].endswith("other.yaml: these jobs failed: 'Bad')")
 
 
-def test_a_job_file_that_is_a_job_is_checked_with_the_file(tmp_path: Path) -> None:
-    """All faults of both, at their places: circles and missing files are faults, too."""
+def test_a_nested_job_file_is_checked_with_its_parent(tmp_path: Path) -> None:
+    """All diagnostics of both files are reported with their positions, including cycles and missing
+    files."""
     main, other = tmp_path / "main.yaml", tmp_path / "other.yaml"
     main.write_text(
         "jobs:\n- {name: A, type: jobs, typeArgs: {file: other.yaml}}\n"
@@ -235,9 +236,11 @@ def test_a_job_file_that_is_a_job_is_checked_with_the_file(tmp_path: Path) -> No
     )
     with pytest.raises(JobFileError) as caught:
         check_file(main)
-    told = [str(one).removeprefix(f"{tmp_path}/") for one in caught.value.diagnostics]
-    assert [one.split(": ")[0] for one in told] == [
+    reported = [str(one).removeprefix(f"{tmp_path}/") for one in caught.value.diagnostics]
+    assert [one.split(": ")[0] for one in reported] == [
         *("main.yaml:3:42", "main.yaml:4:19", "main.yaml:4:25"),
         *("main.yaml:5:24", "main.yaml:6:11", "other.yaml:1:47", "other.yaml:2:1"),
     ]
-    assert "main.yaml would run itself through this job, without end; name another file" in told[5]
+    assert (
+        "main.yaml would run itself through this job, without end; name another file" in reported[5]
+    )

@@ -1,4 +1,4 @@
-"""The job files under docs/examples run as their first lines say, and print what a person reads."""
+"""The job files under docs/examples run as their headers say."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run(name: str, **args: Any) -> int:
     return run_file(f"docs/examples/{name}.yaml", args).exit_status
 
 
-def test_the_patterns_are_there() -> None:
+def test_every_pattern_has_an_example() -> None:
     assert set(NAMES) >= {
         "automatic-error-handling.yaml",
         "basic.yaml",
@@ -47,13 +47,13 @@ def test_the_patterns_are_there() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_example_has_no_fault_and_tells_how_to_run_it(name: str) -> None:
+def test_an_example_checks_out_and_its_header_shows_how_to_run_it(name: str) -> None:
     check_file(f"docs/examples/{name}")
     assert f"ojob run docs/examples/{name}\n" in Path("docs/examples", name).read_text()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_example_runs_twice_and_leaves_its_state_in_one_folder(name: str) -> None:
+def test_an_example_can_run_twice_and_keeps_its_state_in_one_folder(name: str) -> None:
     expected = 1 if name == "automatic-error-handling.yaml" else 0
     assert [run(Path(name).stem) for _ in range(2)] == [expected] * 2
     assert {path.name for path in Path().iterdir()} == {"docs", "ojob-data"}

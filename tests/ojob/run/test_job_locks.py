@@ -1,4 +1,4 @@
-"""`single` and `lock`: what a job has to itself while it works, who waits, and who is skipped."""
+"""`single` and `lock`: locks of a job call, which calls wait for them, and which are skipped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ojobchannels.ojob import check_file
 
 if TYPE_CHECKING:
     from tests.ojob.conftest import Run
-    from tests.ojob.schedules import Books, HandClock, RunDaemon
+    from tests.ojob.schedules import HandClock, RunDaemon, StoredRuns
 
 pytest_plugins = ["tests.ojob.schedules"]
 
@@ -45,24 +45,24 @@ todo: [Parent]
 
 
 def test_calls_of_a_single_job_take_turns(run: Run) -> None:
-    """However many threads there are, none of them is at work while another one is."""
+    """With any number of threads, at most one call runs at a time."""
     text = LAUNCHED.format(type_args="{single: true}", other="{}", alone=ALONE)
-    result, told = run(text, other="One")
-    assert told.count("One completed") == 12
+    result, reported = run(text, other="One")
+    assert reported.count("One completed") == 12
     assert result.exit_status == 0
 
 
-def test_jobs_with_one_lock_take_turns(run: Run) -> None:
-    """The lock counts, whatever the jobs are called; templates in its name are rendered."""
+def test_jobs_with_the_same_lock_take_turns(run: Run) -> None:
+    """The lock decides, not the job name; templates in the lock name are rendered."""
     text = LAUNCHED.format(type_args="{lock: 'x-{{n}}'}", other="{lock: x-7}", alone=ALONE)
-    result, told = run(text, other="Other")
-    assert told.count("One completed") == told.count("Other completed") == 6
+    result, reported = run(text, other="Other")
+    assert reported.count("One completed") == reported.count("Other completed") == 6
     assert result.exit_status == 0
 
 
-def test_the_lock_is_free_again_however_the_job_ends(run: Run) -> None:
-    """By an error, by a return, or by a skip; its catch still has it."""
-    result, told = run(
+def test_the_lock_is_released_however_the_job_ends(run: Run) -> None:
+    """It is released after an error, a return or a skip, and the job's `catch` still holds it."""
+    result, reported = run(
         """\
         jobs:
         - {name: Skip, exec: skip("enough")}
@@ -76,7 +76,7 @@ def test_the_lock_is_free_again_however_the_job_ends(run: Run) -> None:
         todo: [Skips, Returns, Fails, Looks]
         """
     )
-    assert told == [
+    assert reported == [
         "Skips skipped (enough)",
         "Returns completed",
         "Fails: Fails",
@@ -87,7 +87,7 @@ def test_the_lock_is_free_again_however_the_job_ends(run: Run) -> None:
     assert result.exit_status == 1
 
 
-HOUSE = """\
+LOCKED_JOB = """\
 jobs:
 - name: Work
   typeArgs: {type_args}
@@ -97,34 +97,34 @@ todo: [oJobManager Init, Begin]
 """
 
 
-def test_a_job_waits_for_its_lock_and_tells_who_has_it(
-    start_daemon: RunDaemon, books: Books
+def test_a_job_waits_for_its_lock_and_reports_the_holder(
+    start_daemon: RunDaemon, stored_runs: StoredRuns
 ) -> None:
-    """With `lockCh: oJobManager-locks`, the lock counts on all servers."""
-    with books.manager.locks.lock("x", ttl=60, holder={"job": "Backup"}):
-        daemon = start_daemon(HOUSE.format(type_args="{lock: x, lockCh: oJobManager-locks}"))
-        told = daemon.hear("Work: ")
-        assert told.startswith("Work: waiting for the lock 'x', held by host ")
-        assert told.endswith("job Backup")
-    daemon.hear("Work: at work")
-    daemon.hear("Work completed")
+    """With `lockCh: oJobManager-locks`, the lock is shared by all servers."""
+    with stored_runs.manager.locks.lock("x", ttl=60, holder={"job": "Backup"}):
+        daemon = start_daemon(LOCKED_JOB.format(type_args="{lock: x, lockCh: oJobManager-locks}"))
+        reported = daemon.wait_for("Work: ")
+        assert reported.startswith("Work: waiting for the lock 'x', held by host ")
+        assert reported.endswith("job Backup")
+    daemon.wait_for("Work: at work")
+    daemon.wait_for("Work completed")
 
 
-def test_who_waits_for_a_lock_does_not_hold_up_the_end(
-    start_daemon: RunDaemon, books: Books
+def test_a_job_that_waits_for_a_lock_does_not_delay_the_shutdown(
+    start_daemon: RunDaemon, stored_runs: StoredRuns
 ) -> None:
-    """A daemon that is stopped skips what has not begun."""
-    with books.manager.locks.lock("x", ttl=60):
-        daemon = start_daemon(HOUSE.format(type_args="{lock: x, lockCh: oJobManager-locks}"))
-        daemon.hear("Work: waiting for the lock ")
+    """A stopped daemon skips jobs that have not started."""
+    with stored_runs.manager.locks.lock("x", ttl=60):
+        daemon = start_daemon(LOCKED_JOB.format(type_args="{lock: x, lockCh: oJobManager-locks}"))
+        daemon.wait_for("Work: waiting for the lock ")
         assert daemon.stop().exit_status == 0
-    daemon.hear("Work skipped (the run was interrupted before this job started)")
+    daemon.wait_for("Work skipped (the run was interrupted before this job started)")
 
 
-def test_a_time_whose_lock_is_held_is_skipped_and_recorded(
-    start_daemon: RunDaemon, hand_clock: HandClock, books: Books
+def test_a_fire_time_whose_lock_is_held_is_skipped_and_recorded(
+    start_daemon: RunDaemon, hand_clock: HandClock, stored_runs: StoredRuns
 ) -> None:
-    """A schedule never has calls wait behind each other; the next time has its own chance."""
+    """Calls of a schedule never queue up behind a lock; the next fire time tries again."""
     daemon = start_daemon(
         """\
         jobs:
@@ -137,13 +137,13 @@ def test_a_time_whose_lock_is_held_is_skipped_and_recorded(
         todo: [oJobManager Init, Tick]
         """
     )
-    with books.manager.locks.lock("x", ttl=60, holder={"job": "Backup"}):
+    with stored_runs.manager.locks.lock("x", ttl=60, holder={"job": "Backup"}):
         hand_clock.advance(MINUTE)
-        told = daemon.hear("Tick skipped")
-    assert "the lock 'x' is held by host " in told
+        reported = daemon.wait_for("Tick skipped")
+    assert "the lock 'x' is held by host " in reported
     hand_clock.advance(MINUTE)
-    daemon.hear("Tick completed")
-    assert books.fired() == [("tick", "12:01", "skipped"), ("tick", "12:02", "completed")]
+    daemon.wait_for("Tick completed")
+    assert stored_runs.fired() == [("tick", "12:01", "skipped"), ("tick", "12:02", "completed")]
 
 
 OVERLAPPING = """\
@@ -158,27 +158,27 @@ todo: [{todo}]
 EACH = "{name: Tick, args: {n: %s}}"
 
 
-def test_a_single_job_is_at_work_once_whatever_has_it_run(
+def test_a_single_job_runs_once_at_a_time_whatever_starts_it(
     start_daemon: RunDaemon, hand_clock: HandClock
 ) -> None:
-    """Two schedules of it are due at one time: the second one passes it over."""
+    """If two schedules of it are due at the same time, the second one skips the fire time."""
     type_args = "{cron: '* * * * *', single: true}"
     text = OVERLAPPING.format(type_args=type_args, todo=f"{EACH % 1}, {EACH % 2}")
     with oc.open_channel("gate") as gate:
         lease = gate.lock("go", ttl=60)
         daemon = start_daemon(text)
         hand_clock.advance(MINUTE)
-        daemon.hear("Tick: at work")
-        daemon.hear("Tick skipped (the `single` lock of the job is held by ")
+        daemon.wait_for("Tick: at work")
+        daemon.wait_for("Tick skipped (the `single` lock of the job is held by ")
         lease.release()
-        daemon.hear("Tick completed")
+        daemon.wait_for("Tick completed")
         gate.destroy()
 
 
-def test_without_waiting_for_the_finish_runs_overlap(
+def test_with_wait_for_finish_false_runs_overlap(
     start_daemon: RunDaemon, hand_clock: HandClock
 ) -> None:
-    """`waitForFinish: false` begins a run at each time, though the last one is on."""
+    """A run begins at each fire time, even while the previous run is active."""
     type_args = "{cron: '* * * * *', waitForFinish: false}"
     text = OVERLAPPING.format(type_args=type_args, todo=EACH % 1)
     with oc.open_channel("gate") as gate:
@@ -186,19 +186,21 @@ def test_without_waiting_for_the_finish_runs_overlap(
         daemon = start_daemon(text)
         for _ in range(2):
             hand_clock.advance(MINUTE)
-            daemon.hear("Tick: at work")
+            daemon.wait_for("Tick: at work")
         lease.release()
         for _ in range(2):
-            daemon.hear("Tick completed")
+            daemon.wait_for("Tick completed")
         gate.destroy()
 
 
 @pytest.mark.parametrize(
-    ("type_args", "told"),
+    ("type_args", "reported"),
     [("{lock: x}", "the lock 'x'"), ("{single: true}", "the `single` lock of the job")],
 )
-def test_who_would_wait_for_its_caller_is_told_so(run: Run, type_args: str, told: str) -> None:
-    """Rather than waiting for ever."""
+def test_waiting_for_a_lock_of_the_caller_is_an_error(
+    run: Run, type_args: str, reported: str
+) -> None:
+    """The job fails instead of waiting forever."""
     result, _ = run(
         f"""\
         jobs:
@@ -212,12 +214,12 @@ def test_who_would_wait_for_its_caller_is_told_so(run: Run, type_args: str, told
     )
     error = result.outcomes[0].error
     assert isinstance(error, JobMisuse)
-    assert error.reason == f"it would wait forever for {told}, which the calling job holds"
+    assert error.reason == f"it would wait forever for {reported}, which the calling job holds"
 
 
-def test_a_job_that_lost_its_lock_has_failed(run: Run, manager: JobManager) -> None:
-    """Others may have worked at the same time, so that it ended well means nothing."""
-    result, told = run(
+def test_a_job_that_lost_its_lock_fails(run: Run, manager: JobManager) -> None:
+    """Another job may have run at the same time, so even a body without an error fails."""
+    result, reported = run(
         """\
         jobs:
         - name: Work
@@ -227,13 +229,13 @@ def test_a_job_that_lost_its_lock_has_failed(run: Run, manager: JobManager) -> N
         todo: [oJobManager Init, Work]
         """
     )
-    assert "Work: caught LockLost" in told
+    assert "Work: caught LockLost" in reported
     assert isinstance(result.outcomes[1].error, LockLost)
     assert manager.locks.locks() == []
 
 
 @pytest.mark.parametrize(
-    ("type_args", "kind", "told"),
+    ("type_args", "kind", "reported"),
     [
         ("{lock: x, lockCh: locks}", JobMisuse, "the channel 'locks' of its lock is not"),
         ("{lock: x, lockCh: oJobManager-locks}", JobMisuse, "needs the manager"),
@@ -241,10 +243,10 @@ def test_a_job_that_lost_its_lock_has_failed(run: Run, manager: JobManager) -> N
         ("{lock: '{{m}}'}", InvalidJobArgs, "nothing is named `m`"),
     ],
 )
-def test_without_its_lock_nothing_of_a_job_runs(
-    run: Run, type_args: str, kind: type[Exception], told: str
+def test_a_job_does_not_run_without_its_lock(
+    run: Run, type_args: str, kind: type[Exception], reported: str
 ) -> None:
-    """A lock that is not to be had is an error, and never one in memory instead."""
+    """A lock that cannot be acquired is an error, never replaced by one in memory."""
     result, lines = run(
         f"""\
         jobs:
@@ -253,7 +255,7 @@ def test_without_its_lock_nothing_of_a_job_runs(
         """
     )
     assert isinstance(result.outcomes[0].error, kind)
-    assert told in lines[0]
+    assert reported in lines[0]
     assert len(lines) == 1
 
 
@@ -277,8 +279,10 @@ def test_without_its_lock_nothing_of_a_job_runs(
         ),
     ],
 )
-def test_what_makes_no_sense_is_a_fault(tmp_path: Path, type_args: str, fault: str) -> None:
-    """With its place, before anything runs."""
+def test_a_setting_without_effect_is_a_diagnostic(
+    tmp_path: Path, type_args: str, fault: str
+) -> None:
+    """It is reported with its position, before anything runs."""
     path = tmp_path / "f.yaml"
     path.write_text(dedent(f"jobs:\n- {{name: A, typeArgs: {type_args}}}\n"))
     with pytest.raises(JobFileError) as caught:

@@ -1,4 +1,4 @@
-"""Launched jobs: on a pool, each with a handle, after what it depends on."""
+"""Launched jobs: on a pool, each with a handle, after its dependencies."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from tests.ojob.conftest import Run
 
 
-def test_a_launch_is_executed_and_answers_with_a_handle(run: Run) -> None:
-    result, told = run(
+def test_a_launch_runs_and_returns_a_handle(run: Run) -> None:
+    result, reported = run(
         """\
         jobs:
         - name: Child
@@ -32,7 +32,7 @@ def test_a_launch_is_executed_and_answers_with_a_handle(run: Run) -> None:
         todo: [oJobManager Init, Parent]
         """
     )
-    assert [line for line in told if line.startswith("Parent:")] == [
+    assert [line for line in reported if line.startswith("Parent:")] == [
         "Parent: [0, 2, 4]",
         "Parent: {'completed'}",
         "Parent: True",
@@ -42,8 +42,8 @@ def test_a_launch_is_executed_and_answers_with_a_handle(run: Run) -> None:
     assert sum(outcome.launched for outcome in result.outcomes) == 3
 
 
-def test_the_run_waits_for_what_was_launched_also_by_launched_jobs(run: Run) -> None:
-    result, told = run(
+def test_the_run_waits_for_launched_jobs_and_for_those_that_they_launch(run: Run) -> None:
+    result, reported = run(
         """\
         jobs:
         - {name: Leaf, exec: log("leaf")}
@@ -52,12 +52,12 @@ def test_the_run_waits_for_what_was_launched_also_by_launched_jobs(run: Run) -> 
         todo: [Tree]
         """
     )
-    assert told.count("Leaf: leaf") == 9
+    assert reported.count("Leaf: leaf") == 9
     assert result.exit_status == 0
 
 
 def test_a_failed_launch_fails_the_run_and_its_handle_raises(run: Run) -> None:
-    result, told = run(
+    result, reported = run(
         """\
         jobs:
         - {name: Child, exec: raise KeyError("x")}
@@ -71,14 +71,14 @@ def test_a_failed_launch_fails_the_run_and_its_handle_raises(run: Run) -> None:
         todo: [Parent]
         """
     )
-    assert "Parent: child raised 'x' failed" in told
-    assert "Parent completed" in told
+    assert "Parent: child raised 'x' failed" in reported
+    assert "Parent completed" in reported
     assert result.exit_status == 1
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_launched_jobs_wait_for_the_launches_that_they_depend_on(run: Run, threads: int) -> None:
-    _, told = run(
+def test_launched_jobs_wait_for_their_launched_dependencies(run: Run, threads: int) -> None:
+    _, reported = run(
         f"""\
         ojob: {{numThreads: {threads}}}
         jobs:
@@ -92,15 +92,15 @@ def test_launched_jobs_wait_for_the_launches_that_they_depend_on(run: Run, threa
         todo: [Coordinate]
         """
     )
-    assert [line for line in told if line.endswith(": ran")] == [
+    assert [line for line in reported if line.endswith(": ran")] == [
         "Extract: ran",
         "Transform: ran",
         "Load: ran",
     ]
 
 
-def test_what_depends_on_a_failed_launch_does_not_run_and_is_recorded(run: Run) -> None:
-    result, told = run(
+def test_a_job_that_depends_on_a_failed_launch_does_not_run_and_is_recorded(run: Run) -> None:
+    result, reported = run(
         """\
         jobs:
         - {name: Extract, exec: 1/0}
@@ -120,15 +120,15 @@ def test_what_depends_on_a_failed_launch_does_not_run_and_is_recorded(run: Run) 
         todo: [oJobManager Init, Coordinate, Look]
         """
     )
-    assert "Coordinate: ['failed', 'depsfail', 'depsfail']" in told
-    assert "Transform depsfail (dependency 'Extract' failed)" in told
-    assert "Load depsfail (dependency 'Transform' did not run)" in told
-    assert "Look: [('transform', 'depsfail')]" in told
+    assert "Coordinate: ['failed', 'depsfail', 'depsfail']" in reported
+    assert "Transform depsfail (dependency 'Extract' failed)" in reported
+    assert "Load depsfail (dependency 'Transform' did not run)" in reported
+    assert "Look: [('transform', 'depsfail')]" in reported
     assert result.exit_status == 1
 
 
-def test_it_is_the_latest_launch_by_the_same_parent_that_counts(run: Run) -> None:
-    _, told = run(
+def test_a_dependency_is_the_latest_launch_by_the_same_parent(run: Run) -> None:
+    _, reported = run(
         """\
         jobs:
         - {name: First, exec: "1 / args['n']"}
@@ -146,15 +146,15 @@ def test_it_is_the_latest_launch_by_the_same_parent_that_counts(run: Run) -> Non
         todo: [Mends, Breaks]
         """
     )
-    assert {line for line in told if line.startswith("Second")} == {
+    assert {line for line in reported if line.startswith("Second")} == {
         "Second: second of mends",
         "Second completed",
         "Second depsfail (dependency 'First' failed)",
     }
 
 
-def test_without_a_launch_of_its_dependency_the_todo_decides(run: Run) -> None:
-    result, told = run(
+def test_without_a_launch_of_the_dependency_its_status_in_the_todo_decides(run: Run) -> None:
+    result, reported = run(
         """\
         jobs:
         - {name: Good}
@@ -167,7 +167,7 @@ def test_without_a_launch_of_its_dependency_the_todo_decides(run: Run) -> None:
         todo: [Good, Bad, Parent]
         """
     )
-    assert told[2:-1] == [
+    assert reported[2:-1] == [
         "After Good: ran",
         "After Good completed",
         "After Bad depsfail (dependency 'Bad' failed)",
@@ -178,9 +178,9 @@ def test_without_a_launch_of_its_dependency_the_todo_decides(run: Run) -> None:
     assert result.exit_status == 1
 
 
-def test_a_launched_job_that_runs_elsewhere_is_skipped(run: Run, manager: JobManager) -> None:
+def test_a_launched_job_that_is_already_running_is_skipped(run: Run, manager: JobManager) -> None:
     held = manager.start("batch-1")
-    result, told = run(
+    result, reported = run(
         """\
         jobs:
         - name: Child
@@ -197,14 +197,15 @@ def test_a_launched_job_that_runs_elsewhere_is_skipped(run: Run, manager: JobMan
         """
     )
     held.end()
-    assert "Parent: [(0, 'completed'), (None, 'skipped'), (2, 'completed')]" in told
+    assert "Parent: [(0, 'completed'), (None, 'skipped'), (2, 'completed')]" in reported
     assert result.exit_status == 0
     assert len(manager.runs(status="completed")) == 3
 
 
-def test_launched_jobs_may_wait_for_launches_of_their_own_on_one_thread(run: Run) -> None:
-    """Three deep, by `result`, `wait` with and without a time, `error`, and through `deps`."""
-    result, told = run(
+def test_launched_jobs_can_wait_for_their_own_launches_on_one_thread(run: Run) -> None:
+    """Three levels deep, by `result`, by `wait` with and without a timeout, by `error`, and through
+    `deps`."""
+    result, reported = run(
         """\
         ojob: {numThreads: 1}
         jobs:
@@ -224,11 +225,11 @@ def test_launched_jobs_may_wait_for_launches_of_their_own_on_one_thread(run: Run
         """
     )
     assert result.exit_status == 0
-    assert [line for line in told if line.startswith("Tree:")] == ["Tree: 48", "Tree: 48"]
+    assert [line for line in reported if line.startswith("Tree:")] == ["Tree: 48", "Tree: 48"]
 
 
-def test_num_threads_bounds_how_many_work_at_a_time(run: Run) -> None:
-    """With one thread they follow each other; with three, all three can meet."""
+def test_num_threads_limits_how_many_jobs_run_at_a_time(run: Run) -> None:
+    """With one thread jobs run one after another; with three, all three can run at once."""
     meet = """\
         ojob: {numThreads: %s}
         jobs:
@@ -246,7 +247,7 @@ def test_num_threads_bounds_how_many_work_at_a_time(run: Run) -> None:
                 launch("Child", {"barrier": barrier, "patience": args["patience"]})
         todo: [{name: Parent, args: {patience: %s}}]
         """
-    _, told = run(meet % (3, 60))
-    assert "Child: BrokenBarrierError" not in told
-    _, told = run(meet % (1, 0.05))
-    assert told.count("Child: BrokenBarrierError") == 3
+    _, reported = run(meet % (3, 60))
+    assert "Child: BrokenBarrierError" not in reported
+    _, reported = run(meet % (1, 0.05))
+    assert reported.count("Child: BrokenBarrierError") == 3

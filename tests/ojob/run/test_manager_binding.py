@@ -1,4 +1,4 @@
-"""Opening the manager of a job file: once, as it was asked for, or not at all."""
+"""The manager of a job file is opened once, as configured, or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ojobchannels.manager import JobManager
 from ojobchannels.ojob import RunResult, run_file
 
 if TYPE_CHECKING:
-    from tests.ojob.conftest import Run, Told
+    from tests.ojob.conftest import RecordingOutput, Run
 
 
 JOBS = """\
@@ -39,13 +39,13 @@ Open: TypeAlias = Callable[..., RunResult]
 
 
 @pytest.fixture
-def open_with(tmp_path: Path, told: Told) -> Open:
-    """Runs a todo of these jobs, with the channels that its `Init` says, and args for the run."""
+def open_with(tmp_path: Path, reported: RecordingOutput) -> Open:
+    """Run a todo with the given jobs, the channels of its `Init`, and args for the run."""
 
     def open_with(config: Any, todo: str, **args: Any) -> RunResult:
         path = tmp_path / "f.yaml"
         path.write_text(JOBS.format(config=config, todo=todo))
-        return run_file(path, args, told)
+        return run_file(path, args, reported)
 
     return open_with
 
@@ -62,19 +62,19 @@ def open_with(tmp_path: Path, told: Told) -> Open:
 )
 @pytest.mark.parametrize("init", ["Init", "Try"])
 def test_a_manager_that_cannot_be_opened_ends_the_run(
-    open_with: Open, told: Told, config: Any, init: str
+    open_with: Open, reported: RecordingOutput, config: Any, init: str
 ) -> None:
-    """Nothing runs on memory instead, not even where somebody swallows the error."""
+    """Nothing runs on memory instead, even if a job suppresses the error."""
     result = open_with("'{{where}}'", f"{init}, Job, Launcher", where=config)
     assert result.exit_status == 1
-    assert told.lines[-2:] == [
+    assert reported.lines[-2:] == [
         "Job depsfail (the manager could not be opened)",
         "Launcher depsfail (the manager could not be opened)",
     ]
-    assert "Job: ran" not in told.lines
+    assert "Job: ran" not in reported.lines
 
 
-def test_init_again_with_the_same_channels_is_harmless(open_with: Open, config: Any) -> None:
+def test_init_again_with_the_same_channels_does_nothing(open_with: Open, config: Any) -> None:
     assert open_with(config, "Init, Init, oJobManager Init, Job, Init").exit_status == 0
 
 
@@ -84,25 +84,27 @@ def test_init_again_with_other_channels_is_an_error(open_with: Open, config: Any
     assert "the manager is already open with chJobs db" in str(result.outcomes[1].error)
 
 
-def test_a_start_without_init_opens_simple_channels(open_with: Open, told: Told) -> None:
+def test_a_start_without_init_opens_simple_channels(
+    open_with: Open, reported: RecordingOutput
+) -> None:
     assert open_with("{}", "Job, Launcher").exit_status == 0
-    assert told.lines.count("Job: ran") == 2
+    assert reported.lines.count("Job: ran") == 2
 
 
-def test_records_on_disk_with_locks_in_memory_are_warned_of(
-    open_with: Open, told: Told, tmp_path: Path
+def test_records_on_disk_with_locks_in_memory_give_a_warning(
+    open_with: Open, reported: RecordingOutput, tmp_path: Path
 ) -> None:
     url = f"sqlite:///{tmp_path}/j.db"
     assert (
         open_with("{}", f"{{name: oJobManager Init, args: {{chJobs: '{url}'}}}}").exit_status == 0
     )
-    assert told.lines == [
+    assert reported.lines == [
         "oJobManager Init: warn: run records are kept in 'db', but locks only in the "
         "memory of this process, where no other process sees them: set chLocks too"
     ]
 
 
-def test_channels_given_by_the_caller_win_over_those_of_the_file(
+def test_channels_of_the_caller_take_precedence_over_those_of_the_file(
     run: Run, manager: JobManager, tmp_path: Path
 ) -> None:
     file = tmp_path / "never.db"
@@ -121,7 +123,7 @@ def test_channels_given_by_the_caller_win_over_those_of_the_file(
     assert not file.exists()
 
 
-def test_the_managers_channels_are_not_there_before_init(run: Run) -> None:
+def test_the_managers_channels_do_not_exist_before_init(run: Run) -> None:
     result, _ = run("jobs: [{name: Job, exec: channel('oJobManager-jobs')}]\ntodo: [Job]\n")
     assert "put 'oJobManager Init' before it in the todo" in str(result.outcomes[0].error)
 
@@ -140,9 +142,9 @@ def test_the_managers_channels_take_no_configuration(run: Run) -> None:
         '{type: redis, args: {username: job, password: "pa,55}"}}',
     ],
 )
-def test_no_error_about_a_configuration_tells_a_password(run: Run, place: str) -> None:
-    """Neither that of the manager nor that of a job's own channel, wherever the password stands."""
-    result, told = run(
+def test_no_error_about_a_configuration_shows_a_password(run: Run, place: str) -> None:
+    """Neither for the manager nor for a job's own channel, wherever the password is."""
+    result, reported = run(
         f"""\
         jobs:
         - {{name: Init, to: oJobManager Init, args: {{chJobs: {place}}}}}
@@ -156,6 +158,6 @@ def test_no_error_about_a_configuration_tells_a_password(run: Run, place: str) -
         """
     )
     assert [outcome.status for outcome in result.outcomes] == ["failed", "completed", "failed"]
-    assert "the channel 'mine' is already open with None, not" in told[0]
-    assert "the manager is already open with chJobs" in told[2]
-    assert "55" not in "".join(told)
+    assert "the channel 'mine' is already open with None, not" in reported[0]
+    assert "the manager is already open with chJobs" in reported[2]
+    assert "55" not in "".join(reported)

@@ -1,4 +1,4 @@
-"""Running a job file: steps, catch, deps, skipping, exit status, and what people are told."""
+"""Running a job file: steps, catch, deps, skipping, exit status, and default output."""
 
 from __future__ import annotations
 
@@ -44,26 +44,26 @@ todo: [Job, Dependent, Other]
 
 
 def test_from_exec_and_to_run_as_steps_in_this_order(run: Run) -> None:
-    result, told = run(STEPS)
-    assert told[:4] == ["Job: before", "Job: body", "Job: after", "Job completed"]
+    result, reported = run(STEPS)
+    assert reported[:4] == ["Job: before", "Job: body", "Job: after", "Job completed"]
     assert result.exit_status == 0
 
 
 def test_return_ends_only_the_body(run: Run) -> None:
-    _, told = run(STEPS, fail="nowhere")
-    assert told[:4] == ["Job: before", "Job: body", "Job: after", "Job completed"]
+    _, reported = run(STEPS, fail="nowhere")
+    assert reported[:4] == ["Job: before", "Job: body", "Job: after", "Job completed"]
 
 
 @pytest.mark.parametrize(
     ("place", "steps"),
     [("from", ["before"]), ("exec", ["before", "body"]), ("to", ["before", "body", "after"])],
 )
-def test_an_exception_in_any_step_goes_to_catch_and_the_job_counts_as_failed(
+def test_an_exception_in_any_step_runs_catch_and_fails_the_job(
     run: Run, place: str, steps: list[str]
 ) -> None:
-    """Its dependents are left out, and the rest of the todo goes on."""
-    result, told = run(STEPS, fail=place)
-    assert told == [
+    """Its dependents are skipped, and the rest of the todo runs."""
+    result, reported = run(STEPS, fail=place)
+    assert reported == [
         *(f"Job: {step}" for step in steps),
         "Job: alarm ZeroDivisionError",
         f"Job failed ({DIVIDED})",
@@ -74,10 +74,10 @@ def test_an_exception_in_any_step_goes_to_catch_and_the_job_counts_as_failed(
     assert result.exit_status == 1
 
 
-def test_without_catch_all_is_the_same_but_for_the_handler(run: Run) -> None:
-    _, told = run(STEPS.replace("  catch: Alarm\n", ""), fail="exec")
-    assert told[2] == f"Job failed ({DIVIDED})"
-    assert told[-1] == "Other completed"
+def test_without_catch_only_the_handler_is_missing(run: Run) -> None:
+    _, reported = run(STEPS.replace("  catch: Alarm\n", ""), fail="exec")
+    assert reported[2] == f"Job failed ({DIVIDED})"
+    assert reported[-1] == "Other completed"
 
 
 @pytest.mark.parametrize(
@@ -90,19 +90,19 @@ def test_without_catch_all_is_the_same_but_for_the_handler(run: Run) -> None:
     ],
 )
 def test_catch_is_a_job_a_list_of_jobs_or_code(run: Run, catch: str, told_by_it: list[str]) -> None:
-    result, told = run(
+    result, reported = run(
         "jobs:\n"
         "- {name: Alarm, exec: \"log('alarm', args['n'])\"}\n"
         "- {name: Horn, exec: log('horn')}\n"
         f"- name: Job\n  args: {{n: 5}}\n  exec: raise ValueError\n  catch: {catch}\n"
         "todo: [Job]\n"
     )
-    assert told == [*(f"Job: {line}" for line in told_by_it), "Job failed (ValueError)"]
+    assert reported == [*(f"Job: {line}" for line in told_by_it), "Job failed (ValueError)"]
     assert result.exit_status == 1
 
 
 def test_a_catch_that_fails_does_not_hide_the_error_nor_stop_the_other_handlers(run: Run) -> None:
-    result, told = run(
+    result, reported = run(
         """\
         jobs:
         - {name: Broken, exec: {}["x"]}
@@ -111,7 +111,7 @@ def test_a_catch_that_fails_does_not_hide_the_error_nor_stop_the_other_handlers(
         todo: [Job]
         """.replace('{}["x"]', "\"{}['x']\"")
     )
-    assert told == [
+    assert reported == [
         "Job: alarm",
         "Job failed (ValueError: the reason\nits `catch` failed too: KeyError: 'x')",
     ]
@@ -121,7 +121,7 @@ def test_a_catch_that_fails_does_not_hide_the_error_nor_stop_the_other_handlers(
 
 
 def test_sys_exit_in_a_catch_does_not_end_the_run(run: Run) -> None:
-    result, told = run(
+    result, reported = run(
         """\
         jobs:
         - {name: Job, exec: 1/0, catch: raise SystemExit(3)}
@@ -129,14 +129,14 @@ def test_sys_exit_in_a_catch_does_not_end_the_run(run: Run) -> None:
         todo: [Job, Other]
         """
     )
-    assert told[0].endswith("\nits `catch` failed too: SystemExit: 3)")
-    assert told[-1] == "Other completed"
+    assert reported[0].endswith("\nits `catch` failed too: SystemExit: 3)")
+    assert reported[-1] == "Other completed"
     assert isinstance(result.outcomes[0].error, ZeroDivisionError)
 
 
-def test_skip_in_a_from_leaves_out_body_and_to(run: Run) -> None:
-    """Those that depend on the job do not run either, and the exit status stays 0."""
-    result, told = run(
+def test_skip_in_a_from_skips_body_and_to(run: Run) -> None:
+    """Dependents of the job do not run either, and the exit status stays 0."""
+    result, reported = run(
         """\
         jobs:
         - {name: Look, exec: "try:\\n  skip('no news')\\nexcept Exception:\\n  log('swallowed')"}
@@ -146,7 +146,7 @@ def test_skip_in_a_from_leaves_out_body_and_to(run: Run) -> None:
         todo: [Job, Dependent]
         """
     )
-    assert told == [
+    assert reported == [
         "Job skipped (no news)",
         "Dependent depsfail (dependency 'Job' was skipped)",
     ]
@@ -155,15 +155,15 @@ def test_skip_in_a_from_leaves_out_body_and_to(run: Run) -> None:
 
 @pytest.mark.parametrize("place", ["exec: skip('x')", "to: Look", "exec: 1/0, catch: skip('x')"])
 def test_skip_after_the_from_is_refused(run: Run, place: str) -> None:
-    result, told = run(
+    result, reported = run(
         f"jobs:\n- {{name: Look, exec: skip('x')}}\n- {{name: Job, {place}}}\ntodo: [Job]"
     )
-    assert any("skip() was called outside" in line for line in told)
+    assert any("skip() was called outside" in line for line in reported)
     assert result.exit_status == 1
 
 
 def test_from_and_to_of_a_from_job_are_steps_too_but_its_catch_is_not(run: Run) -> None:
-    _, told = run(
+    _, reported = run(
         """\
         jobs:
         - {name: A, exec: log("a")}
@@ -175,12 +175,12 @@ def test_from_and_to_of_a_from_job_are_steps_too_but_its_catch_is_not(run: Run) 
         todo: [Job, Failing]
         """
     )
-    assert told[:7] == [f"Job: {said}" for said in "a outer b body a outer b".split()]
-    assert told[-2:] == ["Failing: me", f"Failing failed ({DIVIDED})"]
+    assert reported[:7] == [f"Job: {message}" for message in "a outer b body a outer b".split()]
+    assert reported[-2:] == ["Failing: me", f"Failing failed ({DIVIDED})"]
 
 
-def test_the_todo_keeps_its_order_but_puts_off_what_has_to_wait(run: Run) -> None:
-    _, told = run(
+def test_the_todo_keeps_its_order_except_for_entries_that_must_wait(run: Run) -> None:
+    _, reported = run(
         """\
         jobs:
         - {name: A}
@@ -192,11 +192,11 @@ def test_the_todo_keeps_its_order_but_puts_off_what_has_to_wait(run: Run) -> Non
         todo: [E, B, C, D, A, A]
         """
     )
-    assert told == [f"{name} completed" for name in "D E A A C B".split()]
+    assert reported == [f"{name} completed" for name in "D E A A C B".split()]
 
 
-def test_a_failed_dependency_fails_all_that_wait_for_it_and_no_other(run: Run) -> None:
-    result, told = run(
+def test_a_failed_dependency_stops_its_dependents_and_no_other_job(run: Run) -> None:
+    result, reported = run(
         """\
         jobs:
         - {name: A, exec: 1/0}
@@ -206,7 +206,7 @@ def test_a_failed_dependency_fails_all_that_wait_for_it_and_no_other(run: Run) -
         todo: [C, B, A, D]
         """
     )
-    assert told == [
+    assert reported == [
         f"A failed ({DIVIDED})",
         "B depsfail (dependency 'A' failed)",
         "C depsfail (dependency 'B' did not run)",
@@ -215,8 +215,8 @@ def test_a_failed_dependency_fails_all_that_wait_for_it_and_no_other(run: Run) -
     assert result.exit_status == 1
 
 
-def test_job_runs_another_job_now_and_answers_what_it_returns_or_its_args(run: Run) -> None:
-    _, told = run(
+def test_job_runs_another_job_now_and_returns_its_result_or_its_args(run: Run) -> None:
+    _, reported = run(
         """\
         jobs:
         - {name: Look, exec: skip("not today")}
@@ -229,11 +229,11 @@ def test_job_runs_another_job_now_and_answers_what_it_returns_or_its_args(run: R
         todo: [Job]
         """
     )
-    assert told[-2:] == ["Job: 2 {'a': 2, 'b': 3} None", "Job completed"]
+    assert reported[-2:] == ["Job: 2 {'a': 2, 'b': 3} None", "Job completed"]
 
 
-def test_job_raises_what_the_job_raised_and_the_caller_may_handle_it(run: Run) -> None:
-    result, told = run(
+def test_job_raises_the_error_of_the_job_and_the_caller_can_handle_it(run: Run) -> None:
+    result, reported = run(
         """\
         jobs:
         - {name: Bad, exec: raise KeyError("x"), catch: log("caught")}
@@ -242,11 +242,11 @@ def test_job_raises_what_the_job_raised_and_the_caller_may_handle_it(run: Run) -
         todo: [Careful, Careless]
         """
     )
-    assert told[2:4] == ["Careful: fell 'x'", "Careful completed"]
+    assert reported[2:4] == ["Careful: fell 'x'", "Careful completed"]
     assert [outcome.status for outcome in result.outcomes] == ["completed", "failed"]
 
 
-def test_an_unknown_job_is_told_with_the_closest_name(run: Run) -> None:
+def test_an_unknown_job_is_reported_with_the_closest_name(run: Run) -> None:
     result, _ = run(
         """\
         jobs:
@@ -261,15 +261,15 @@ def test_an_unknown_job_is_told_with_the_closest_name(run: Run) -> None:
 
 
 @pytest.mark.parametrize("call", ["job('A', 5)", "job('A', {1: 2})", "launch('A', ['a'])"])
-def test_args_of_a_call_have_to_be_a_map(run: Run, call: str) -> None:
+def test_args_of_a_call_must_be_a_map(run: Run, call: str) -> None:
     result, _ = run(f'jobs: [{{name: A}}, {{name: Job, exec: "{call}"}}]\ntodo: [Job]')
     assert "is not a map of args; pass a dict" in str(result.outcomes[0].error)
 
 
-def test_a_channel_is_simple_unless_it_is_given_another_type(run: Run, tmp_path: Path) -> None:
-    """Jobs of one run share it; scalar keys and values come back as they went in."""
+def test_a_channel_is_simple_by_default(run: Run, tmp_path: Path) -> None:
+    """Jobs of one run share it, and scalar keys and values keep their type."""
     file = tmp_path / "c.db"
-    result, told = run(
+    result, reported = run(
         f"""\
         jobs:
         - name: Write
@@ -285,23 +285,23 @@ def test_a_channel_is_simple_unless_it_is_given_another_type(run: Run, tmp_path:
         todo: [Write, Read, Mix Up]
         """
     )
-    assert "Read: 5 'one'" in told
+    assert "Read: 5 'one'" in reported
     assert file.exists()
     assert isinstance(result.outcomes[2].error, JobMisuse)
 
 
 def test_a_file_without_a_todo_says_that_there_is_nothing_to_do(run: Run) -> None:
-    result, told = run("jobs: [{name: A}]")
+    result, reported = run("jobs: [{name: A}]")
     assert result.exit_status == 0
-    assert len(told) == 1
-    assert "has no todo: nothing to do" in told[0]
+    assert len(reported) == 1
+    assert "has no todo: nothing to do" in reported[0]
 
 
 @pytest.mark.parametrize("broken", ["closed", "full", "none"])
-def test_work_goes_on_where_the_default_output_cannot_write(
+def test_work_continues_if_the_default_output_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    """What is told and what code logs is dropped, and the outcomes are those of the work."""
+    """Reports and log lines are dropped, and the outcomes are those of the work."""
     path = tmp_path / "f.yaml"
     path.write_text(
         "jobs:\n"
@@ -358,11 +358,11 @@ def test_the_default_output_is_lines_of_time_job_and_text(
     assert f' | Bad |   File "{path}", line 9, in Bad' in err
 
 
-def test_parts_of_parts_may_go_as_deep_as_they_like(run: Run) -> None:
-    """Each is run before what it is part of; Python's recursion limit is none of theirs."""
+def test_parts_can_be_nested_to_any_depth(run: Run) -> None:
+    """Each runs before the job that it is part of, regardless of Python's recursion limit."""
     chain = "".join(f"- {{name: J{at}, from: J{at + 1}}}\n" for at in range(1, 800))
-    _, told = run(
+    _, reported = run(
         "jobs:\n- {name: J0, from: J1, exec: log('last')}\n"
         f"{chain}- {{name: J800, exec: log('first')}}\ntodo: [J0]\n"
     )
-    assert told == ["J0: first", "J0: last", "J0 completed"]
+    assert reported == ["J0: first", "J0: last", "J0 completed"]

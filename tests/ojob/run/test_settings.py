@@ -18,7 +18,7 @@ from ojobchannels.ojob import Output, RunResult, check_file, run_file
 from ojobchannels.ojob.report.console import JsonLines
 
 if TYPE_CHECKING:
-    from tests.ojob.conftest import Run, Told
+    from tests.ojob.conftest import RecordingOutput, Run
 
 
 FAILING = """\
@@ -39,12 +39,12 @@ todo: [Fails, Catches]
         ("\"log(args['n'], type(error).__name__)\"", "Fails: 5 ValueError"),
     ],
 )
-def test_the_catch_of_the_file_is_for_jobs_without_their_own(
+def test_the_catch_of_the_file_is_for_jobs_without_a_catch(
     run: Run, catch: str, told_by_it: str
 ) -> None:
-    """The job has failed all the same."""
-    result, told = run(FAILING.format(catch=catch))
-    assert told == [
+    """The job fails all the same."""
+    result, reported = run(FAILING.format(catch=catch))
+    assert reported == [
         told_by_it,
         "Fails failed (ValueError)",
         "Catches: own",
@@ -53,27 +53,30 @@ def test_the_catch_of_the_file_is_for_jobs_without_their_own(
     assert result.exit_status == 1
 
 
-def test_the_catch_of_the_file_that_fails_does_not_call_itself(run: Run) -> None:
-    """Called by the todo, its job is one like others, but for its own catch."""
-    _, told = run(
+def test_a_failing_catch_of_the_file_does_not_call_itself(run: Run) -> None:
+    """Called by the todo, its job is like any other, except that the file's catch does not apply to
+    it."""
+    _, reported = run(
         """\
         ojob: {catch: Alarm}
         jobs: [{name: Alarm, exec: raise ValueError}]
         todo: [Alarm]
         """
     )
-    assert told == ["Alarm failed (ValueError)"]
+    assert reported == ["Alarm failed (ValueError)"]
 
 
-def test_a_file_may_replace_the_catch_of_one_that_it_includes(tmp_path: Path, told: Told) -> None:
-    """It counts for the jobs of both."""
+def test_a_file_can_replace_the_catch_of_an_included_file(
+    tmp_path: Path, reported: RecordingOutput
+) -> None:
+    """The replacement applies to the jobs of both."""
     (tmp_path / "base.yaml").write_text(
         "ojob: {catch: log('base')}\njobs: [{name: A, exec: raise ValueError}]\n"
     )
     path = tmp_path / "f.yaml"
     path.write_text("include: base.yaml\nojob: {catch: log('mine')}\ntodo: [A]\n")
-    run_file(path, output=told)
-    assert told.lines == ["A: mine", "A failed (ValueError)"]
+    run_file(path, output=reported)
+    assert reported.lines == ["A: mine", "A failed (ValueError)"]
 
 
 @pytest.mark.parametrize(
@@ -86,10 +89,10 @@ def test_a_file_may_replace_the_catch_of_one_that_it_includes(tmp_path: Path, to
         ("5", "1:15: ojob.catch: expected a job, a list of jobs, or code, found the number 5"),
     ],
 )
-def test_a_faulty_catch_is_told_before_anything_runs(
+def test_an_invalid_catch_is_reported_before_anything_runs(
     tmp_path: Path, catch: str, fault: str
 ) -> None:
-    """Like that of a job, with its place in the file."""
+    """It is reported with its position, like the catch of a job."""
     path = tmp_path / "f.yaml"
     path.write_text(f"ojob: {{catch: {catch}}}\njobs: [{{name: Alarm}}]\n")
     with pytest.raises(JobFileError) as caught:
@@ -98,7 +101,7 @@ def test_a_faulty_catch_is_told_before_anything_runs(
 
 
 def events(tmp_path: Path, text: str, **args: Any) -> list[dict[str, Any]]:
-    """What programs are told of a run."""
+    """Return the reported events of a run, as JSON."""
     path = tmp_path / "f.yaml"
     path.write_text(dedent(text))
     stream = io.StringIO()
@@ -125,25 +128,25 @@ todo: [Loud, Quiet, After]
         ("{logJobs: false, ignoreNoLog: true}", ["log"], ["log"]),
     ],
 )
-def test_starts_and_ends_are_told_of_jobs_that_are_to_be_logged(
+def test_starts_and_ends_of_quiet_jobs_are_not_reported(
     tmp_path: Path, settings: str, loud: list[str], quiet: list[str]
 ) -> None:
-    """What jobs say themselves is told always."""
-    told = events(tmp_path, QUIET.format(settings=settings), n=1)
-    assert [one["event"] for one in told if one["job"] == "Loud"] == loud
-    assert [one["event"] for one in told if one["job"] == "Quiet"] == quiet
+    """Lines that jobs log themselves are always reported."""
+    reported = events(tmp_path, QUIET.format(settings=settings), n=1)
+    assert [one["event"] for one in reported if one["job"] == "Loud"] == loud
+    assert [one["event"] for one in reported if one["job"] == "Quiet"] == quiet
 
 
 @pytest.mark.parametrize("settings", ["{}", "{logJobs: false}"])
-def test_that_a_job_failed_or_did_not_run_is_told_always(tmp_path: Path, settings: str) -> None:
-    """Nobody wants silence for that."""
-    told = events(tmp_path, QUIET.format(settings=settings), n=0)
-    assert [one["event"] for one in told if one["job"] == "Quiet"] == ["log", "failed"]
-    assert [one["event"] for one in told if one["job"] == "After"] == ["depsfail"]
+def test_a_job_that_failed_or_did_not_run_is_always_reported(tmp_path: Path, settings: str) -> None:
+    """Even `noLog` does not hide an error."""
+    reported = events(tmp_path, QUIET.format(settings=settings), n=0)
+    assert [one["event"] for one in reported if one["job"] == "Quiet"] == ["log", "failed"]
+    assert [one["event"] for one in reported if one["job"] == "After"] == ["depsfail"]
 
 
-def test_the_id_of_a_run_is_with_all_that_it_tells(tmp_path: Path) -> None:
-    """For programs, and in the lines of log files that want it."""
+def test_the_id_of_a_run_is_in_all_its_reports(tmp_path: Path) -> None:
+    """It is in JSON events, and in the lines of log files whose template has it."""
     text = """\
         ojob:
           id: eu-1
@@ -151,14 +154,14 @@ def test_the_id_of_a_run_is_with_all_that_it_tells(tmp_path: Path) -> None:
         jobs: [{name: A, exec: log("a")}]
         todo: [A]
         """
-    told = events(tmp_path, text % tmp_path)
-    assert [one["id"] for one in told] == ["eu-1"] * 3
+    reported = events(tmp_path, text % tmp_path)
+    assert [one["id"] for one in reported] == ["eu-1"] * 3
     assert (tmp_path / "a.log").read_text() == "eu-1 A\n" * 3
     assert "id" not in events(tmp_path, "jobs: [{name: A}]\ntodo: [A]")[0]
 
 
-def test_a_part_of_a_run_without_an_id_has_that_of_the_whole() -> None:
-    """Such as another job file that one of its jobs runs."""
+def test_a_nested_run_without_an_id_has_that_of_the_outer_run() -> None:
+    """Such as another job file that one of the jobs runs."""
     stream = io.StringIO()
     output = Output(JsonLines(stream))
     with output.with_run_id("eu-1"), output.with_run_id(None):
@@ -169,8 +172,8 @@ def test_a_part_of_a_run_without_an_id_has_that_of_the_whole() -> None:
     assert "id" not in outer
 
 
-def test_lines_with_an_id_need_one(tmp_path: Path) -> None:
-    """Rather than being empty there."""
+def test_a_line_template_with_an_id_needs_an_id(tmp_path: Path) -> None:
+    """A missing id is an error, rather than an empty column."""
     path = tmp_path / "f.yaml"
     path.write_text("ojob: {logToFile: {lineTemplate: '{{id}} {{message}}'}}\n")
     with pytest.raises(
@@ -194,20 +197,20 @@ todo: [Look]
 """
 
 
-def test_a_file_that_is_to_run_once_keeps_a_second_run_out(tmp_path: Path, told: Told) -> None:
-    """The second one is told which process it is; afterwards the file is gone."""
+def test_a_unique_file_keeps_a_second_run_out(tmp_path: Path, reported: RecordingOutput) -> None:
+    """The second one names the process that runs it, and the pid file is removed at the end."""
     pid_file = tmp_path / "run" / "f.pid"
     path = tmp_path / "f.yaml"
     path.write_text(UNIQUE % pid_file)
 
     def again() -> RunResult:
-        return run_file(path, {}, told)
+        return run_file(path, {}, reported)
 
     for _ in range(2):
-        result = run_file(path, {"pid_file": str(pid_file), "again": again}, told)
+        result = run_file(path, {"pid_file": str(pid_file), "again": again}, reported)
         assert result.exit_status == 0
         assert not pid_file.exists()
-    assert told.lines[:3] == [
+    assert reported.lines[:3] == [
         f"Look: {os.getpid()}\n",
         f"Look: {path} is already running: this process holds '{pid_file}'; call it after that run "
         "has ended, or set another `ojob.unique.pidFile`",
@@ -215,20 +218,20 @@ def test_a_file_that_is_to_run_once_keeps_a_second_run_out(tmp_path: Path, told:
     ]
 
 
-def test_the_number_of_a_process_that_was_killed_keeps_nobody_out(
-    tmp_path: Path, told: Told
+def test_the_pid_file_of_a_killed_process_blocks_no_run(
+    tmp_path: Path, reported: RecordingOutput
 ) -> None:
-    """It is the lock that counts, and not what a file says that was left behind."""
+    """The lock on the file decides, not the number left in it."""
     pid_file = tmp_path / "f.pid"
     pid_file.write_text(f"{os.getppid()}\n")
     path = tmp_path / "f.yaml"
     path.write_text(UNIQUE % pid_file)
-    run_file(path, {"pid_file": str(pid_file), "again": print}, told)
-    assert told.lines[0] == f"Look: {os.getpid()}\n"
+    run_file(path, {"pid_file": str(pid_file), "again": print}, reported)
+    assert reported.lines[0] == f"Look: {os.getpid()}\n"
 
 
-def test_a_second_run_knows_nothing_of_the_first_until_it_has_told(tmp_path: Path) -> None:
-    """In the moment between its lock and its number, it is another process."""
+def test_a_second_run_does_not_know_the_pid_before_it_is_written(tmp_path: Path) -> None:
+    """Between the lock and the number, the holder is only "another process"."""
     pid_file = tmp_path / "f.pid"
     path = tmp_path / "f.yaml"
     path.write_text(UNIQUE % pid_file)
@@ -240,7 +243,7 @@ def test_a_second_run_knows_nothing_of_the_first_until_it_has_told(tmp_path: Pat
     assert pid_file.exists()
 
 
-def test_a_file_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+def test_a_pid_file_that_cannot_be_used_is_reported(tmp_path: Path) -> None:
     """Nothing runs without it."""
     path = tmp_path / "f.yaml"
     path.write_text(UNIQUE % tmp_path)
@@ -248,8 +251,8 @@ def test_a_file_that_cannot_be_used_is_told(tmp_path: Path) -> None:
         run_file(path)
 
 
-def test_nobody_is_killed(tmp_path: Path) -> None:
-    """`killPrevious` is refused, with what to do."""
+def test_kill_previous_is_refused(tmp_path: Path) -> None:
+    """The message says what to do instead."""
     path = tmp_path / "f.yaml"
     path.write_text("ojob:\n  unique: {killPrevious: true}\n")
     with pytest.raises(JobFileError, match=r"2:26: ojob\.unique\.killPrevious: .* with `kill`"):

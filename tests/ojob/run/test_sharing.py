@@ -1,4 +1,4 @@
-"""What the files and jobs of a run share: jobs of other files, `init`, modules under `code`."""
+"""What the files and jobs of a run share: included jobs, `init`, modules under `code`."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from ojobchannels.ojob import check_file, run_file
 
 if TYPE_CHECKING:
     from ojobchannels.ojob import JobFile
-    from tests.ojob.conftest import Told
+    from tests.ojob.conftest import RecordingOutput
 
 
 Lines = Callable[..., list[str]]
 
 
 @pytest.fixture
-def lines(tmp_path: Path, told: Told) -> Lines:
-    """Runs a job file, written beside others, and answers what it told."""
+def lines(tmp_path: Path, reported: RecordingOutput) -> Lines:
+    """Run a job file that is written beside others, and return its reported lines."""
 
     def run(main: str, others: dict[str, str] | None = None, **args: Any) -> list[str]:
         for name, text in {"main": main, **(others or {})}.items():
             (tmp_path / f"{name}.yaml").write_text(dedent(text))
-        run_file(tmp_path / "main.yaml", args, told)
-        return told.lines
+        run_file(tmp_path / "main.yaml", args, reported)
+        return reported.lines
 
     return run
 
@@ -48,14 +48,14 @@ def faults(tmp_path: Path, text: str) -> list[str]:
 
 
 PARTS = """
-help: {text: Not told}
+help: {text: Not reported}
 jobs: [{name: Part, exec: log("part")}]
 todo: [Part]
 """
 
 
-def test_jobs_include_takes_the_jobs_and_leaves_the_todo_and_the_help(tmp_path: Path) -> None:
-    """Also of what that file includes."""
+def test_jobs_include_takes_the_jobs_without_the_todo_and_the_help(tmp_path: Path) -> None:
+    """This also holds for the files that the included file includes."""
     file = checked(
         tmp_path,
         main="jobsInclude: whole.yaml\njobs: [{name: Main}]\ntodo: [Main]",
@@ -68,10 +68,10 @@ def test_jobs_include_takes_the_jobs_and_leaves_the_todo_and_the_help(tmp_path: 
 
 
 @pytest.mark.parametrize("keys", [("include", "jobsInclude"), ("jobsInclude", "include")])
-def test_a_file_that_is_included_both_ways_counts_whole(
+def test_a_file_that_is_included_both_ways_is_included_whole(
     tmp_path: Path, keys: tuple[str, str]
 ) -> None:
-    """In whichever order, and by whichever way."""
+    """In either order."""
     by, other = keys
     file = checked(
         tmp_path,
@@ -84,15 +84,15 @@ def test_a_file_that_is_included_both_ways_counts_whole(
     assert len(file.files) == 4
 
 
-def test_a_missing_file_is_told_at_its_place_under_jobs_include(tmp_path: Path) -> None:
-    """As one under `include` is."""
+def test_a_missing_file_under_jobs_include_is_reported_with_its_position(tmp_path: Path) -> None:
+    """Like a missing file under `include`."""
     (fault,) = faults(tmp_path, "jobsInclude:\n- oJobManager.yaml\n- gone.yaml\ntodo: []\n")
     assert fault.startswith("main.yaml:3:3: jobsInclude[1]: there is no `gone.yaml`")
 
 
-def test_every_job_finds_init_in_its_args(lines: Lines) -> None:
-    """Merged over what is included, with templates of the command line's args."""
-    told = lines(
+def test_every_job_has_init_in_its_args(lines: Lines) -> None:
+    """It is merged over included files, with templates of the command line's args."""
+    reported = lines(
         """
         include: other.yaml
         init: {place: {host: here}, day: "${day:-today}"}
@@ -104,7 +104,7 @@ def test_every_job_finds_init_in_its_args(lines: Lines) -> None:
         {"other": "init: {place: {host: there, port: 80}, day: never}"},
         day="Monday",
     )
-    assert told == [
+    assert reported == [
         "A: {'host': 'here', 'port': 80} Monday",
         "A completed",
         "B: here",
@@ -114,9 +114,9 @@ def test_every_job_finds_init_in_its_args(lines: Lines) -> None:
     ]
 
 
-def test_what_a_job_does_to_init_is_seen_by_no_other(lines: Lines) -> None:
+def test_changes_of_init_by_a_job_are_not_seen_by_others(lines: Lines) -> None:
     """Each call has a copy."""
-    told = lines(
+    reported = lines(
         """
         init: {list: [1]}
         jobs:
@@ -124,11 +124,11 @@ def test_what_a_job_does_to_init_is_seen_by_no_other(lines: Lines) -> None:
         todo: [A, A]
         """
     )
-    assert told == ["A: [1, 2]", "A completed"] * 2
+    assert reported == ["A: [1, 2]", "A completed"] * 2
 
 
 def test_the_templates_of_init_are_checked_with_the_file(tmp_path: Path) -> None:
-    """At their places."""
+    """Diagnostics have their positions."""
     assert faults(tmp_path, "init:\n  day: '{{#if x}}'\ntodo: []\n") == [
         "main.yaml:2:8: init.day: `{{#if x}}` is not a valid template; write {{name}} or "
         "${name:-default}; put a backslash before it to use it literally"
@@ -162,21 +162,21 @@ todo: [A, B]
 """
 
 
-def test_code_imports_the_modules_of_its_file(lines: Lines) -> None:
-    """Each is executed once in a run, for all jobs; others are found as always."""
+def test_code_can_import_the_modules_of_its_file(lines: Lines) -> None:
+    """Each is executed once in a run, for all jobs; other modules are imported as usual."""
     assert lines(MODULES) == ["A: order 1, 1", "A completed", "B: order 2, 2 3", "B completed"]
     assert "helpers" not in sys.modules
 
 
-def test_each_run_has_modules_of_its_own(lines: Lines, told: Told) -> None:
-    """What one run left in them is not there in the next."""
+def test_each_run_has_modules_of_its_own(lines: Lines, reported: RecordingOutput) -> None:
+    """State that one run leaves in a module does not exist in the next."""
     lines(MODULES)
-    told.lines.clear()
+    reported.lines.clear()
     assert lines(MODULES)[0] == "A: order 1, 1"
 
 
-def test_a_module_of_the_file_comes_before_an_installed_one(lines: Lines) -> None:
-    """In the file's own code only."""
+def test_a_module_of_the_file_takes_precedence_over_an_installed_one(lines: Lines) -> None:
+    """This holds in the code of the file only."""
     text = (
         "code: {json.py: 'dumps = len'}\njobs:\n- name: A\n  exec: |\n    import json\n"
         "    log(json.dumps('four'))\ntodo: [A]"
@@ -184,12 +184,12 @@ def test_a_module_of_the_file_comes_before_an_installed_one(lines: Lines) -> Non
     assert lines(text) == ["A: 4", "A completed"]
 
 
-def test_a_traceback_leads_into_the_module(tmp_path: Path, told: Told) -> None:
-    """To its line in the job file."""
+def test_a_traceback_shows_a_line_of_the_module(tmp_path: Path, reported: RecordingOutput) -> None:
+    """The line is that of the job file."""
     text = MODULES.replace("log(label(1))", "import helpers; helpers.fail()")
     path = tmp_path / "main.yaml"
     path.write_text(text)
-    result = run_file(path, {}, told)
+    result = run_file(path, {}, reported)
     error = result.outcomes[0].error
     assert isinstance(error, ValueError)
     last = traceback.extract_tb(error.__traceback__)[-1]
@@ -197,8 +197,8 @@ def test_a_traceback_leads_into_the_module(tmp_path: Path, told: Told) -> None:
 
 
 def test_a_module_that_fails_is_executed_again_at_the_next_import(lines: Lines) -> None:
-    """It is not left half done."""
-    told = lines(
+    """No half-initialised module remains."""
+    reported = lines(
         """
         code: {broken.py: 'import gone_for_good'}
         jobs:
@@ -207,12 +207,12 @@ def test_a_module_that_fails_is_executed_again_at_the_next_import(lines: Lines) 
         todo: [A, B]
         """
     )
-    assert [line for line in told if "gone_for_good" in line] == told
-    assert len(told) == 2
+    assert [line for line in reported if "gone_for_good" in line] == reported
+    assert len(reported) == 2
 
 
-def test_faults_of_modules_are_told_with_their_places(tmp_path: Path) -> None:
-    """One that is no Python, one of another language, one that is no text."""
+def test_errors_of_modules_are_reported_with_their_positions(tmp_path: Path) -> None:
+    """Invalid Python, a module of another language, and a module that is not text."""
     found = faults(tmp_path, "code:\n  a.py: |\n    x = 1\n    y = = 2\n  b.js: x\n  c.py: 3\n")
     assert [one.split(": ")[0] for one in found] == [
         "main.yaml:4:9",
@@ -245,24 +245,24 @@ todo: [A]
         ({"mode": 1}, "is missing: pass day=2026-11-22; `mode` is 1; it must be one of fast"),
     ],
 )
-def test_arguments_that_are_expected_are_asked_for_before_anything_runs(
-    lines: Lines, told: Told, given: dict[str, Any], expected: str
+def test_expected_arguments_are_checked_before_anything_runs(
+    lines: Lines, reported: RecordingOutput, given: dict[str, Any], expected: str
 ) -> None:
-    """All that is missing or wrong at once, and where to read more."""
+    """All that are missing or invalid are reported at once, with a pointer to `--help`."""
     with pytest.raises(InvalidJobArgs) as caught:
         lines(HELP, **given)
     assert expected in str(caught.value)
     assert str(caught.value).endswith("main.yaml --help` lists the arguments")
-    assert told.lines == []
+    assert reported.lines == []
 
 
-def test_a_run_with_all_that_it_expects_runs(lines: Lines) -> None:
-    """Several of `moptions` may be a list, too; choices are compared as they are written."""
+def test_a_run_with_all_expected_arguments_runs(lines: Lines) -> None:
+    """`moptions` accepts a list too, and choices are compared as text."""
     assert lines(HELP, day="x", mode="fast", parts=["a", "b"], port=80) == ["A: x", "A completed"]
 
 
-def test_what_a_file_expects_goes_over_what_it_includes(tmp_path: Path) -> None:
-    """Argument by argument; its text counts if it has one."""
+def test_expected_arguments_override_those_of_included_files(tmp_path: Path) -> None:
+    """Argument by argument; the help text too, if the file has one."""
     file = checked(
         tmp_path,
         main="include: other.yaml\nhelp: {expects: [{name: b, desc: ours}]}\ntodo: []",

@@ -1,4 +1,4 @@
-"""How a todo entry has its job run: in which states of the run, and of which type."""
+"""Overrides of a todo entry: the states of the run in which it runs, and its type."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def faults(tmp_path: Path, text: str) -> list[str]:
     return [str(one).removeprefix(f"{path}:") for one in caught.value.diagnostics]
 
 
-def test_a_call_is_made_in_the_states_that_its_when_names(run: Run) -> None:
-    """The first is `init`; code goes over to others. What does not fit is skipped."""
-    _, told = run(
+def test_a_call_runs_in_the_states_that_its_when_lists(run: Run) -> None:
+    """The first state is `init`, code changes it, and calls in other states are skipped."""
+    _, reported = run(
         """
         jobs:
         - {name: Go, exec: 'log(state()); state("ready")'}
@@ -39,7 +39,7 @@ def test_a_call_is_made_in_the_states_that_its_when_names(run: Run) -> None:
         - B
         """
     )
-    assert told == [
+    assert reported == [
         "A: a",
         "A completed",
         "A skipped (the state of the run is 'init', not 'ready' or 'over')",
@@ -51,9 +51,9 @@ def test_a_call_is_made_in_the_states_that_its_when_names(run: Run) -> None:
     ]
 
 
-def test_a_todo_entry_may_have_its_job_run_in_another_manner(run: Run) -> None:
-    """Its type and typeArgs count for this call, key by key over those of the job."""
-    _, told = run(
+def test_a_todo_entry_can_override_the_settings_of_its_job(run: Run) -> None:
+    """Its type and typeArgs apply to this call, key by key over those of the job."""
+    _, reported = run(
         """
         jobs: [{name: A, typeArgs: {single: true}, exec: 'log(args["n"])'}]
         todo:
@@ -62,7 +62,7 @@ def test_a_todo_entry_may_have_its_job_run_in_another_manner(run: Run) -> None:
         - {name: A, args: {n: 3}}
         """
     )
-    assert told == [
+    assert reported == [
         "A skipped (the state of the run is 'init', not 'never')",
         "A: 3",
         "A completed",
@@ -71,9 +71,9 @@ def test_a_todo_entry_may_have_its_job_run_in_another_manner(run: Run) -> None:
     ]
 
 
-def test_what_depends_on_a_call_that_its_state_left_out_does_not_run(run: Run) -> None:
-    """It has been skipped, not done."""
-    result, told = run(
+def test_dependents_of_a_call_that_its_state_skipped_do_not_run(run: Run) -> None:
+    """The dependency was skipped, not completed."""
+    result, reported = run(
         """
         jobs: [{name: A}, {name: B, deps: A}]
         todo: [{name: A, when: ready}, B]
@@ -81,35 +81,35 @@ def test_what_depends_on_a_call_that_its_state_left_out_does_not_run(run: Run) -
     )
     assert [one.status for one in result.outcomes] == ["skipped", "depsfail"]
     assert result.exit_status == 0
-    assert len(told) == 2
+    assert len(reported) == 2
 
 
-def test_a_state_is_named_by_a_text(run: Run) -> None:
-    """Anything else is refused, and the state stays."""
-    _, told = run(
+def test_a_state_must_be_a_non_empty_string(run: Run) -> None:
+    """Anything else is refused, and the state stays the same."""
+    _, reported = run(
         """
         jobs: [{name: A, exec: state(5)}, {name: B, exec: log(state())}]
         todo: [A, B]
         """
     )
-    assert "state() was called with 5, which is not a name; pass a non-empty string" in told[0]
-    assert told[-2:] == ["B: init", "B completed"]
+    assert "state() was called with 5, which is not a name; pass a non-empty string" in reported[0]
+    assert reported[-2:] == ["B: init", "B completed"]
 
 
-def test_settings_of_the_file_count_for_what_a_todo_entry_says_too(run: Run) -> None:
-    """No start or end is told with `logJobs: false`."""
-    _, told = run(
+def test_settings_of_the_file_apply_to_overrides_of_a_todo_entry_too(run: Run) -> None:
+    """With `logJobs: false`, no start or end is reported."""
+    _, reported = run(
         """
         ojob: {logJobs: false}
         jobs: [{name: A, typeArgs: {noLog: true}, exec: log("a")}]
         todo: [{name: A, typeArgs: {noLog: false}}]
         """
     )
-    assert told == ["A: a"]
+    assert reported == ["A: a"]
 
 
-def test_the_manner_of_a_todo_entry_is_checked_together_with_its_job(tmp_path: Path) -> None:
-    """At the place of the entry; what belongs to the code of the job is refused there."""
+def test_overrides_of_a_todo_entry_are_checked_together_with_its_job(tmp_path: Path) -> None:
+    """Diagnostics have the position of the entry; settings of the job's code are refused there."""
     found = faults(
         tmp_path,
         """

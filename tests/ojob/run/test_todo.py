@@ -1,4 +1,4 @@
-"""The todo, call after call or side by side: order, dependencies, records, and how far it is."""
+"""The todo, one call after another or in parallel: order, dependencies, records, progress."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ojobchannels.ojob.report.console import JsonLines
 
 if TYPE_CHECKING:
     from tests.ojob.conftest import Run
-    from tests.ojob.schedules import Books, HandClock, RunDaemon
+    from tests.ojob.schedules import HandClock, RunDaemon, StoredRuns
 
 pytest_plugins = ["tests.ojob.schedules"]
 
@@ -33,7 +33,7 @@ todo: [After, Left, Right, Last]
 
 
 class Meeting:
-    """Lets nobody go before all are there, and fails those who have waited for long."""
+    """A barrier for jobs, which fails those that wait too long."""
 
     def __init__(self, parties: int) -> None:
         self._barrier = threading.Barrier(parties)
@@ -45,27 +45,27 @@ class Meeting:
 @pytest.mark.parametrize(
     "settings", ["{async: true}", "{sequential: false}", "{async: true, sequential: false}"]
 )
-def test_calls_of_an_async_todo_are_made_side_by_side(run: Run, settings: str) -> None:
-    """Each after those that it depends on, wherever these stand."""
+def test_calls_of_an_async_todo_run_in_parallel(run: Run, settings: str) -> None:
+    """Each runs after its dependencies, in whatever order they are listed."""
     text = f"ojob: {settings}\n" + MEETING.format(type_args="{}")
-    result, told = run(text, meeting=Meeting(2))
+    result, reported = run(text, meeting=Meeting(2))
     assert result.exit_status == 0
-    assert told.index("Left completed") < told.index("After: after")
-    assert told.index("Right completed") < told.index("After: after")
+    assert reported.index("Left completed") < reported.index("After: after")
+    assert reported.index("Right completed") < reported.index("After: after")
     assert not any(outcome.launched for outcome in result.outcomes)
 
 
-def test_the_todo_goes_on_beside_an_async_job(run: Run) -> None:
-    """All others are made one after the other, each when what it depends on is over."""
-    result, told = run(MEETING.format(type_args="{async: true}"), meeting=Meeting(2))
+def test_the_todo_continues_during_an_async_job(run: Run) -> None:
+    """All other jobs run one after another, each after its dependencies."""
+    result, reported = run(MEETING.format(type_args="{async: true}"), meeting=Meeting(2))
     assert result.exit_status == 0
-    assert told.index("Left completed") < told.index("After: after")
-    assert told[-4:] == ["After: after", "After completed", "Last: last", "Last completed"]
+    assert reported.index("Left completed") < reported.index("After: after")
+    assert reported[-4:] == ["After: after", "After completed", "Last: last", "Last completed"]
 
 
-def test_a_list_of_args_is_worked_on_side_by_side(run: Run) -> None:
-    """So many at a time as there are threads."""
-    result, told = run(
+def test_calls_for_a_list_of_args_run_in_parallel(run: Run) -> None:
+    """At most `numThreads` at a time."""
+    result, reported = run(
         """\
         ojob: {async: true, numThreads: 3}
         jobs:
@@ -74,13 +74,13 @@ def test_a_list_of_args_is_worked_on_side_by_side(run: Run) -> None:
         """,
         meeting=Meeting(3),
     )
-    assert told == ["Meet completed"] * 3
+    assert reported == ["Meet completed"] * 3
     assert result.exit_status == 0
 
 
-def test_a_failure_leaves_out_only_what_depends_on_it(run: Run, manager: JobManager) -> None:
-    """Also of a job with several calls, of which one fails; a managed one gets its record."""
-    result, told = run(
+def test_a_failure_skips_only_its_dependents(run: Run, manager: JobManager) -> None:
+    """This also holds if one of several calls fails; a managed dependent gets its record."""
+    result, reported = run(
         """\
         ojob: {async: true}
         jobs:
@@ -94,16 +94,16 @@ def test_a_failure_leaves_out_only_what_depends_on_it(run: Run, manager: JobMana
         todo: [oJobManager Init, Whole, {name: Part, args: [{n: 1}, {n: 0}, {n: 2}]}, Other]
         """
     )
-    assert "Whole depsfail (dependency 'Part' failed)" in told
-    assert "Other completed" in told
+    assert "Whole depsfail (dependency 'Part' failed)" in reported
+    assert "Other completed" in reported
     assert result.exit_status == 1
     assert [one["status"] for one in manager.runs(name="whole")] == ["depsfail"]
 
 
-def test_what_opens_the_manager_is_waited_for_by_all_behind_it(
+def test_all_later_calls_wait_for_the_call_that_opens_the_manager(
     run: Run, manager: JobManager
 ) -> None:
-    """Else a managed job would begin before its channels are known, with those in memory."""
+    """Otherwise a managed job could start on channels in memory."""
     result, _ = run(
         """\
         ojob: {async: true}
@@ -123,9 +123,9 @@ def test_what_opens_the_manager_is_waited_for_by_all_behind_it(
     }
 
 
-def test_managed_jobs_are_made_side_by_side_too(run: Run) -> None:
-    """Who only uses the manager is not waited for."""
-    result, told = run(
+def test_managed_jobs_run_in_parallel_too(run: Run) -> None:
+    """A call that only uses the manager is not waited for."""
+    result, reported = run(
         """\
         ojob: {async: true}
         jobs:
@@ -139,12 +139,12 @@ def test_managed_jobs_are_made_side_by_side_too(run: Run) -> None:
         """,
         meeting=Meeting(2),
     )
-    assert sorted(told) == ["Managed completed", "Other completed"]
+    assert sorted(reported) == ["Managed completed", "Other completed"]
     assert result.exit_status == 0
 
 
-def test_what_cannot_be_opened_stops_all_behind_it(tmp_path: Path) -> None:
-    """As in a todo that is gone through one by one."""
+def test_a_manager_that_cannot_be_opened_stops_all_later_calls(tmp_path: Path) -> None:
+    """As in a todo that runs its calls one after another."""
     (tmp_path / "file").touch()
     path = tmp_path / "f.yaml"
     place = f"{{type: db, args: {{file: {tmp_path / 'file' / 'm.db'}}}}}"
@@ -158,9 +158,9 @@ def test_what_cannot_be_opened_stops_all_behind_it(tmp_path: Path) -> None:
     assert result.exit_status == 1
 
 
-def test_shutdown_jobs_of_an_async_todo_keep_its_order(run: Run) -> None:
-    """The last one of the todo comes first, though the first one may have been come to last."""
-    _, told = run(
+def test_shutdown_jobs_of_an_async_todo_follow_its_order(run: Run) -> None:
+    """The last one in the todo runs first, in whatever order the pool has reached them."""
+    _, reported = run(
         """\
         ojob: {async: true}
         jobs:
@@ -170,12 +170,12 @@ def test_shutdown_jobs_of_an_async_todo_keep_its_order(run: Run) -> None:
         todo: [Slow, One, Two]
         """
     )
-    assert told == ["Slow completed", "Two completed", "One completed"]
+    assert reported == ["Slow completed", "Two completed", "One completed"]
 
 
-def test_a_job_that_raises_an_interrupt_leaves_out_what_has_not_begun(run: Run) -> None:
+def test_a_job_that_raises_an_interrupt_skips_calls_that_have_not_started(run: Run) -> None:
     """On the pool as in the main thread."""
-    result, told = run(
+    result, reported = run(
         """\
         ojob: {async: true, numThreads: 1}
         jobs:
@@ -185,7 +185,7 @@ def test_a_job_that_raises_an_interrupt_leaves_out_what_has_not_begun(run: Run) 
         """
     )
     assert result.exit_status == 130
-    assert told == [
+    assert reported == [
         "Stop failed (KeyboardInterrupt)",
         "ojob: warn: interrupted: not started: 'After'",
     ]
@@ -221,20 +221,21 @@ todo: [oJobManager Init, Begin]"""
         ("", LAUNCHING),
     ],
 )
-def test_after_its_time_a_job_waits_no_longer_for_what_it_depends_on(
-    start_daemon: RunDaemon, hand_clock: HandClock, books: Books, more: str, rest: str
+def test_after_deps_timeout_a_job_no_longer_waits_for_its_dependency(
+    start_daemon: RunDaemon, hand_clock: HandClock, stored_runs: StoredRuns, more: str, rest: str
 ) -> None:
-    """In the todo and launched: it is told and recorded at once, though the other goes on."""
-    with books.manager.locks.lock("go", ttl=60):
+    """In the todo and launched: it is reported and recorded at once, while the dependency
+    continues."""
+    with stored_runs.manager.locks.lock("go", ttl=60):
         daemon = start_daemon(WAITING.format(more=more, rest=rest))
-        daemon.hear("Slow: at work")
-        daemon.hear("Last: all are made" if more else "Parent: waits")
+        daemon.wait_for("Slow: at work")
+        daemon.wait_for("Last: all are made" if more else "Parent: waits")
         hand_clock.advance(60_000)
-        daemon.hear("After depsfail (dependency 'Slow' did not end within 60000 ms)")
+        daemon.wait_for("After depsfail (dependency 'Slow' did not end within 60000 ms)")
         if not more:
-            daemon.hear("Parent: None depsfail")
-        assert [one["status"] for one in books.manager.runs(name="after")] == ["depsfail"]
-    daemon.hear("Slow completed")
+            daemon.wait_for("Parent: None depsfail")
+        assert [one["status"] for one in stored_runs.manager.runs(name="after")] == ["depsfail"]
+    daemon.wait_for("Slow completed")
     daemon.stop()
     assert not [line for line in daemon.output.rest() if line.startswith("After")]
 
@@ -248,7 +249,7 @@ todo: [oJobManager Init, {name: Step, args: [{n: 1}, {n: 2}, {n: 3}]}%s]
 
 
 def started(tmp_path: Path, text: str, **args: Any) -> list[str]:
-    """The texts of the starts of jobs, as programs are told them."""
+    """Return the texts of the start events."""
     path = tmp_path / "f.yaml"
     path.write_text("include: oJobManager.yaml\n" + dedent(text))
     stream = io.StringIO()
@@ -257,8 +258,8 @@ def started(tmp_path: Path, text: str, **args: Any) -> list[str]:
     return [one["text"] for one in events if one["event"] == "started"]
 
 
-def test_a_long_todo_tells_how_far_it_is(tmp_path: Path) -> None:
-    """Counted are calls of the file's own jobs; a short todo is clear without."""
+def test_a_long_todo_reports_its_progress(tmp_path: Path) -> None:
+    """Only calls of the file's own jobs are counted; a short todo has no positions."""
     assert started(tmp_path, LONG % "") == ["started"] * 3
     assert started(tmp_path, LONG % ", Step, Step", n=1) == [
         f"started ({number} of 5)" for number in range(1, 6)
@@ -273,8 +274,10 @@ def test_a_long_todo_tells_how_far_it_is(tmp_path: Path) -> None:
         ("{depsTimeout: 0}", "1:21: ojob.depsTimeout: 0 is out of range; write milliseconds"),
     ],
 )
-def test_what_makes_no_sense_is_a_fault(tmp_path: Path, settings: str, fault: str) -> None:
-    """With its place, before anything runs."""
+def test_a_setting_without_effect_is_a_diagnostic(
+    tmp_path: Path, settings: str, fault: str
+) -> None:
+    """It is reported with its position, before anything runs."""
     path = tmp_path / "f.yaml"
     path.write_text(f"ojob: {settings}\n")
     with pytest.raises(JobFileError) as caught:
@@ -282,8 +285,8 @@ def test_what_makes_no_sense_is_a_fault(tmp_path: Path, settings: str, fault: st
     assert str(caught.value).startswith(f"{path}:{fault}")
 
 
-def test_the_last_file_that_says_so_decides_on_the_order(tmp_path: Path) -> None:
-    """By whichever of the two keys."""
+def test_the_last_file_that_sets_it_decides_on_the_order(tmp_path: Path) -> None:
+    """By either of the two keys."""
     (tmp_path / "base.yaml").write_text("ojob: {async: true}\n")
     path = tmp_path / "f.yaml"
     path.write_text("include: base.yaml\n")
@@ -292,8 +295,8 @@ def test_the_last_file_that_says_so_decides_on_the_order(tmp_path: Path) -> None
     assert not check_file(path).is_async
 
 
-def test_launched_jobs_are_told_apart_by_what_they_manage(tmp_path: Path) -> None:
-    """From their start on, as their lines come among each other."""
+def test_launched_jobs_are_distinguished_by_their_run_names(tmp_path: Path) -> None:
+    """From their start on, because their lines are interleaved."""
     text = """\
         jobs:
         - name: Child
@@ -303,5 +306,5 @@ def test_launched_jobs_are_told_apart_by_what_they_manage(tmp_path: Path) -> Non
         - {name: Parent, exec: "for n in (1, 2): launch('Child', {'n': n})"}
         todo: [Parent]
         """
-    told = started(tmp_path, text)
-    assert sorted(told) == ["started", "started (child-1)", "started (child-2)"]
+    reported = started(tmp_path, text)
+    assert sorted(reported) == ["started", "started (child-1)", "started (child-2)"]

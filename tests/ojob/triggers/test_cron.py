@@ -1,4 +1,4 @@
-"""When schedules fire: cron expressions on the clocks of real zones, and intervals."""
+"""Fire times: cron expressions in real time zones, and intervals."""
 
 from __future__ import annotations
 
@@ -62,19 +62,19 @@ def following(text: str, begin: str, count: int, zone: str = "UTC") -> list[str]
     ],
 )
 def test_an_expression_fires_at_its_times(text: str, expected: list[str]) -> None:
-    """Five or six fields with seconds first, names, steps, L, # and shorthands are understood."""
+    """Five or six fields with seconds first, names, steps, L, # and shorthands are supported."""
     assert following(text, "2026-02-26T15:30", 3) == expected
 
 
 @pytest.mark.parametrize("text", ["30 1 * * *", "0 30 1 * * *"])
-def test_a_time_that_a_change_leaves_out_is_made_up_for_at_the_end_of_the_gap(text: str) -> None:
-    """Clocks in Lisbon go from 1:00 to 2:00; a job for 1:30 runs at 2:00, once, on that day."""
+def test_a_skipped_wall_time_fires_at_the_end_of_the_gap(text: str) -> None:
+    """Clocks in Lisbon go from 1:00 to 2:00; a job for 1:30 runs once on that day, at 2:00."""
     times = following(text, "2026-03-28T12:00", 2, "Europe/Lisbon")
     assert times == ["2026-03-29T02:00", "2026-03-30T01:30"]
 
 
 @pytest.mark.parametrize("text", ["30 1 * * *", "0 30 1 * * *"])
-def test_a_time_that_comes_twice_fires_the_first_time(text: str) -> None:
+def test_a_repeated_wall_time_fires_the_first_time(text: str) -> None:
     """Clocks in Lisbon go from 2:00 back to 1:00; a job for 1:30 runs once on that day."""
     times = following(text, "2026-10-24T12:00", 2, "Europe/Lisbon")
     assert times == ["2026-10-25T01:30", "2026-10-26T01:30"]
@@ -82,10 +82,8 @@ def test_a_time_that_comes_twice_fires_the_first_time(text: str) -> None:
 
 @pytest.mark.parametrize(("zone", "day"), FORWARD + BACK)
 @pytest.mark.parametrize("text", ["*/15 * * * *", "7 * * * *", "*/30 */2 * * *"])
-def test_a_job_of_each_hour_follows_the_clock_on_the_wall_over_changes(
-    zone: str, day: str, text: str
-) -> None:
-    """It fires at every minute that shows a time that fits, in both of two equal hours."""
+def test_an_hourly_job_follows_the_wall_clock_over_changes(zone: str, day: str, text: str) -> None:
+    """It fires whenever the wall clock shows a matching time, in both of two repeated hours."""
     fits: dict[str, Callable[[datetime], bool]] = {
         "*/15 * * * *": lambda at: at.minute % 15 == 0,
         "7 * * * *": lambda at: at.minute == 7,
@@ -110,7 +108,7 @@ def cron_start(begin: int) -> int:
 @pytest.mark.parametrize(("zone", "day"), FORWARD + BACK)
 @pytest.mark.parametrize("minutes", range(0, 240, 15))
 def test_a_daily_job_fires_once_a_day_over_changes(zone: str, day: str, minutes: int) -> None:
-    """Whatever its time: once on each of the days around a change, and at its time if there is."""
+    """Once on each day around a clock change, at its time if that exists."""
     hour, minute = divmod(minutes, 60)
     cron = Cron(f"{minute} {hour} * * *", ZoneInfo(zone))
     noon = datetime.fromisoformat(f"{day}T12:00").replace(tzinfo=ZoneInfo(zone))
@@ -134,7 +132,7 @@ def ms_of(moment: datetime) -> int:
 @pytest.mark.parametrize(("zone", "day"), FORWARD + BACK)
 @pytest.mark.parametrize("text", ["30 1 * * *", "*/15 * * * *", "0,20,40 0-3 * * *", "5 */3 * * *"])
 def test_the_latest_fire_time_is_the_one_before_the_next(zone: str, day: str, text: str) -> None:
-    """Walking back from any minute around a change finds what walking forward has found."""
+    """Walking back from any minute around a change finds the same times as walking forward."""
     cron = Cron(text, ZoneInfo(zone))
     begin, end = ms(f"{day}T00:00", zone) - 180 * MINUTE, ms(f"{day}T06:00", zone)
     before = cron.latest(begin)
@@ -147,7 +145,7 @@ def test_the_latest_fire_time_is_the_one_before_the_next(zone: str, day: str, te
 
 
 def test_a_fire_time_is_not_its_own_successor() -> None:
-    """From a fire time, and from half a second behind it, the next is a whole period away."""
+    """From a fire time, and from half a second after it, the next one is a whole period away."""
     cron, at = Cron("* * * * *"), ms("2026-01-01T00:00")
     assert cron.after(at) == at + MINUTE
     assert cron.after(at + 500) == at + MINUTE
@@ -157,7 +155,7 @@ def test_a_fire_time_is_not_its_own_successor() -> None:
 
 
 def test_an_interval_fires_at_its_multiples() -> None:
-    """Whoever starts when, all fire at the same times."""
+    """All servers fire at the same times, whenever they were started."""
     interval = Interval(5000)
     assert [interval.after(at) for at in (0, 4999, 5000)] == [5000, 5000, 10000]
     assert [interval.latest(at) for at in (4999, 5000, 5001)] == [0, 5000, 5000]
@@ -166,15 +164,15 @@ def test_an_interval_fires_at_its_multiples() -> None:
 @pytest.mark.parametrize(
     ("text", "offset"), [("61 * * * *", 0), ("* * * * * 9", 10), ("0 0 L,x * *", 4), ("0 0 0", 0)]
 )
-def test_a_fault_tells_where_its_field_begins(text: str, offset: int) -> None:
-    """An editor can put its cursor there."""
+def test_an_error_has_the_offset_of_its_field(text: str, offset: int) -> None:
+    """So that an editor can place its cursor there."""
     with pytest.raises(CronError) as caught:
         Cron(text)
     assert caught.value.offset == offset
 
 
 def test_the_local_zone_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`local` knows summer time: it is a zone, not the offset of the moment."""
+    """`local` has daylight saving time: it is a time zone, not the present offset."""
     monkeypatch.setenv("TZ", "Europe/Lisbon")
     zone = zone_of("local")
     offsets = {datetime(2026, month, 1, tzinfo=zone).utcoffset() for month in (1, 7)}
@@ -185,16 +183,16 @@ def test_the_local_zone_is_that_of_the_environment(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     "name", ["Europe/Lisbn", "../etc/passwd", "Europe", "/etc/localtime", "x\0"]
 )
-def test_a_zone_that_is_none_is_refused(name: str) -> None:
-    """No name reaches for other files."""
+def test_an_invalid_zone_is_refused(name: str) -> None:
+    """No name reads files outside the time zone database."""
     with pytest.raises(LookupError):
         zone_of(name)
 
 
-def test_without_a_zone_in_the_environment_that_of_the_system_counts(
+def test_without_a_zone_in_the_environment_that_of_the_system_is_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whatever it is, times can be told in it."""
+    """Whatever it is, it can be used."""
     monkeypatch.delenv("TZ", raising=False)
     assert datetime(2026, 1, 1, tzinfo=zone_of("local")).utcoffset() is not None
     assert Path("/etc/localtime").exists() or zone_of("local") is UTC

@@ -1,4 +1,4 @@
-"""The one thread that waits for the times of all schedules."""
+"""The scheduler thread that makes calls at given times."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytest_plugins = ["tests.ojob.schedules"]
 
 
 def test_calls_are_made_in_the_order_of_their_times(hand_clock: HandClock) -> None:
-    """Whatever the order in which they were asked for; what is not due is not called."""
+    """In whatever order they were registered; calls that are not due are not made."""
     scheduler, made = Scheduler(hand_clock), list[int]()
     for after in (30, 10, 20, 40):
         scheduler.call_at(hand_clock.now() + after, partial(made.append, after))
@@ -28,7 +28,7 @@ def test_calls_are_made_in_the_order_of_their_times(hand_clock: HandClock) -> No
     assert made == [10, 20, 30]
 
 
-def test_a_call_for_sooner_wakes_the_thread(hand_clock: HandClock) -> None:
+def test_an_earlier_call_wakes_the_thread(hand_clock: HandClock) -> None:
     """It was asleep until a later one."""
     scheduler, made = Scheduler(hand_clock), SimpleQueue[str]()
     scheduler.start()
@@ -45,7 +45,7 @@ def test_a_call_for_sooner_wakes_the_thread(hand_clock: HandClock) -> None:
 def test_a_call_that_fails_is_logged_and_made_again(
     hand_clock: HandClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The others are made all the same."""
+    """The other calls are made all the same."""
 
     def fail() -> None:
         made.append("failed")
@@ -64,8 +64,8 @@ def test_a_call_that_fails_is_logged_and_made_again(
     assert made == ["failed", "other", "failed"]
 
 
-def test_it_looks_up_now_and_then_for_a_wall_clock_that_was_set(hand_clock: HandClock) -> None:
-    """However far off the next time is, it does not sleep for long."""
+def test_it_wakes_regularly_in_case_the_wall_clock_was_set(hand_clock: HandClock) -> None:
+    """However far off the next call is, it does not sleep for long."""
     scheduler = Scheduler(hand_clock)
     assert scheduler.make_due_calls() <= 10_000
     scheduler.call_at(hand_clock.now() + 86_400_000, lambda: None)
@@ -73,7 +73,7 @@ def test_it_looks_up_now_and_then_for_a_wall_clock_that_was_set(hand_clock: Hand
 
 
 def test_a_stopped_scheduler_makes_no_calls(hand_clock: HandClock) -> None:
-    """Also those that were due, and its thread is gone."""
+    """Not even those that were due, and its thread has ended."""
     scheduler, made = Scheduler(hand_clock), []
     scheduler.start()
     scheduler.stop()
@@ -84,7 +84,7 @@ def test_a_stopped_scheduler_makes_no_calls(hand_clock: HandClock) -> None:
 
 
 def test_the_wall_clock_wakes_for_an_event() -> None:
-    """It waits no longer than it was told, and no longer than until it is woken."""
+    """It waits no longer than asked, and no longer than until it is woken."""
     clock, woken = WallClock(), threading.Event()
     clock.wait(woken, 1)
     woken.set()
@@ -96,7 +96,7 @@ def test_the_wall_clock_wakes_for_an_event() -> None:
 def test_all_calls_can_be_made_when_the_clock_was_set_back(
     hand_clock: HandClock, call_all: bool
 ) -> None:
-    """Those that look at the time themselves need not wait until the clock has caught up."""
+    """Calls that check the time themselves need not wait until the clock has caught up."""
     scheduler, made = Scheduler(hand_clock, call_all_if_set_back=call_all), list[int]()
     for after in (60_000, 30_000):
         scheduler.call_at(hand_clock.now() + after, partial(made.append, after))
@@ -108,8 +108,8 @@ def test_all_calls_can_be_made_when_the_clock_was_set_back(
     assert sorted(made) == ([30_000, 60_000] if call_all else [])
 
 
-def test_no_call_is_made_while_they_are_cleared(hand_clock: HandClock) -> None:
-    """One that was about to be made waits for the end of the block."""
+def test_no_call_is_made_while_calls_are_cleared(hand_clock: HandClock) -> None:
+    """A call that is due waits for the end of the block."""
     scheduler, made = Scheduler(hand_clock), list[str]()
     scheduler.call_at(hand_clock.now(), lambda: made.append("old"))
     with scheduler.cleared() as moment:

@@ -1,4 +1,4 @@
-"""What the job does for a block of JavaScript that asks for it, by messages."""
+"""The calls of a block of JavaScript that its job handles."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ojobchannels import MISSING, Channel, Host, JobError, Launch
 _LOCKS: Final = "oJobManager-locks"
 
 
-class Service:
-    """Answers the calls of one block."""
+class HostCalls:
+    """Handles the calls of one block."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -32,28 +32,28 @@ class Service:
             "unlock": self._unlock,
         }
 
-    def answer(self, call: str, given: list[Any]) -> dict[str, Any]:
-        """Answers a call: a map with `ok`, with `err`, or with neither for undefined.
+    def reply(self, call: str, args: list[Any]) -> dict[str, Any]:
+        """Handle a call, and return the reply: a map with `ok`, `err`, or neither for undefined.
 
-        What is raised and derives from Exception is thrown in JavaScript, which may catch it.
+        An `Exception` is thrown again in JavaScript, which may catch it.
         """
         try:
-            found = self._calls[call](*given)
-        except Exception as error:  # noqa: BLE001  it goes on in JavaScript
+            result = self._calls[call](*args)
+        except Exception as error:  # noqa: BLE001  it is thrown in JavaScript
             self._raised.append(error)
             thrown = {"name": type(error).__name__, "message": str(error)}
             return {"err": thrown | {"raised": len(self._raised) - 1}}
-        return {} if found is MISSING else {"ok": found}
+        return {} if result is MISSING else {"ok": result}
 
-    def raised_as(self, number: int | None) -> Exception | None:
-        """Returns what was raised here and thrown in JavaScript."""
+    def raised(self, number: int | None) -> Exception | None:
+        """Return the exception that was thrown in JavaScript under this number."""
         return None if number is None else self._raised[number]
 
     def _open(self, name: str, type: str, options: dict[str, Any]) -> None:
         self._host.channel(name, {"type": type, "args": options})
 
-    def _channel(self, name: str, operation: str, given: list[Any]) -> Any:
-        return _OPERATIONS[operation](self._host.channel(name), *given)
+    def _channel(self, name: str, operation: str, args: list[Any]) -> Any:
+        return _OPERATIONS[operation](self._host.channel(name), *args)
 
     def _launch(self, name: str, args: dict[str, Any] | None = None) -> int:
         self._launches.append(self._host.launch(name, args))
@@ -71,16 +71,18 @@ class Service:
         return True
 
     def _unlock(self, name: str) -> bool:
-        put_out = self._host.channel(_LOCKS).force_unlock(name)
-        if put_out is not None:
-            holder = ", ".join(f"{key} {value}" for key, value in put_out.holder.items())
-            self._host.log("warn", f"the lock {name!r} was taken from its holder: {holder}")
+        info = self._host.channel(_LOCKS).force_unlock(name)
+        if info is not None:
+            holder = ", ".join(f"{key} {value}" for key, value in info.holder.items())
+            self._host.log(
+                "warn", f"the lock {name!r} was force-released; its holder was: {holder}"
+            )
         return True
 
 
 def _get_set(channel: Channel, match: Any, key: Any, value: Any) -> Any:
-    found = channel.get_set(match, key, value)
-    return MISSING if found is None else found
+    previous = channel.get_set(match, key, value)
+    return MISSING if previous is None else previous
 
 
 _OPERATIONS: Final[dict[str, Callable[..., Any]]] = {

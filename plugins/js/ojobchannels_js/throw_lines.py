@@ -1,4 +1,4 @@
-"""Has code note the line at which it throws: what is no Error brings none with it."""
+"""Make code record the line of each `throw`: a thrown value that is not an Error has no line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 _TOKENS: Final = re.compile(
     r"""
     //[^\n]* | /\*.*?\*/                            # comments
-    | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*'     # texts
+    | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*'     # strings
     | `(?:\\.|[^`\\])*`                             # templates
     | (?<=[(,=:\[!&|?{};\n])[ \t]*/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n])+/
     | (?P<throw>(?<![\w$.])throw(?=[ \t"'`({\[]))   # the statement
@@ -17,10 +17,10 @@ _TOKENS: Final = re.compile(
 )
 
 
-def with_lines(text: str, first: int) -> str:
-    """Returns code whose `throw` statements note their lines, the first of which is given.
+def with_throw_lines(text: str, first: int) -> str:
+    """Return code whose `throw` statements record their lines, counted from `first`.
 
-    A comma puts the note before what is thrown, so that no line or statement moves.
+    The recording is joined to the thrown expression by a comma, so that no line or statement moves.
     """
     parts: list[str] = []
     end = 0
