@@ -8,6 +8,8 @@ import threading
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import pytest
+
 from ojobchannels.ojob import Control
 from ojobchannels.ojob.daemon.control import Request
 from ojobchannels.testing.servers import or_skip
