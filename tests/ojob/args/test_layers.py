@@ -241,8 +241,8 @@ def test_the_error_for_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(InvalidJobArgs) as caught:
         render({"name": "batch-{{batchId}}"}, {"batch": 1, "items": []}, "f.yaml:7")
     assert str(caught.value) == (
-        "f.yaml:7, args.name: nothing is named `batchId`; pass it, or write `${batchId:-default}`; "
-        "at hand: `batch`, `items`, `name`"
+        "f.yaml:7, args.name: unknown name `batchId`; pass it, or write `${batchId:-default}`; "
+        "known names: `batch`, `items`, `name`"
     )
 
 
@@ -309,12 +309,12 @@ def chain_of_args(of: Any, count: int) -> dict[str, Any]:
 @pytest.mark.parametrize("of", ["BEFORE" * 9, ["BEFORE"] * 9, {"a": "BEFORE", "b": ["-BEFORE"]}])
 def test_templates_that_expand_to_too_much_are_refused_quickly(of: Any) -> None:
     """Args that multiply by referring to each other cause an error, not a hang."""
-    with pytest.raises(InvalidJobArgs, match=r"f\.yaml:7, args\.x\d+.*: its templates stand for"):
+    with pytest.raises(InvalidJobArgs, match=r"f\.yaml:7, args\.x\d+.*: its templates expand to"):
         render(chain_of_args(of, 30), {}, "f.yaml:7")
 
 
 def test_long_chains_of_templates_are_refused() -> None:
     """The error is about the args, not a RecursionError."""
     assert render(chain_of_args("BEFORE", 90), {}, "here")["x89"] == "ha"
-    with pytest.raises(InvalidJobArgs, match="over more than 100 steps; name the"):
+    with pytest.raises(InvalidJobArgs, match="over more than 100 steps; refer to the"):
         render({"all": "{{x1999}}"} | chain_of_args("BEFORE", 2000), {}, "here")
