@@ -104,14 +104,14 @@ def apply_rules(rules: tuple[Rule, ...], args: dict[str, Any], where: str) -> No
     Raises:
         InvalidJobArgs: Some args are not valid; the message lists all of them.
     """
-    faults = []
+    errors = []
     for rule in rules:
         try:
             rule.apply(args)
         except _Refused as refused:
-            faults.append(f"`{'.'.join(rule.path)}` {refused}")
-    if faults:
-        raise InvalidJobArgs(where, "; ".join(faults), "pass args that match the job's `check`")
+            errors.append(f"`{'.'.join(rule.path)}` {refused}")
+    if errors:
+        raise InvalidJobArgs(where, "; ".join(errors), "pass args that match the job's `check`")
 
 
 def _steps(text: str) -> Iterator[_Step]:
