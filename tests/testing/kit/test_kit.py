@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import subprocess
 import sys
@@ -60,6 +61,23 @@ def test_every_contract_can_be_imported() -> None:
         testing.NoSuchContract  # noqa: B018
     for name in testing.__all__:
         assert getattr(testing, name)
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new"),
+    [
+        ("ojobchannels.testing", "QueueContract", "FifoContract"),
+        ("ojobchannels.testing", "Place", "IsolatedStorage"),
+        ("ojobchannels.testing.fixtures.storage", "Place", "IsolatedStorage"),
+        ("ojobchannels.testing.kit.histories", "faults", "violations"),
+        ("ojobchannels.testing.torture.targets", "open_arena", "open_target"),
+    ],
+)
+def test_an_old_name_works_with_a_warning(module: str, old: str, new: str) -> None:
+    """Names of version 0.1 that the documentation named."""
+    home = importlib.import_module(module)
+    with pytest.warns(DeprecationWarning, match=f"{old} is now {new};"):
+        assert getattr(home, old) is getattr(home, new)
 
 
 def test_without_pytest_the_error_names_the_extra() -> None:
