@@ -51,7 +51,7 @@ def test_locks_behave_like_the_model(subject: Subject) -> None:
     prove_locks(subject, examples=60)
 
 
-def _unlocks_for_anybody(patch: pytest.MonkeyPatch) -> None:
+def _ignores_tokens(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SimpleBackend, "_holds", lambda self, record, token: bool(record.token))
 
 
@@ -59,11 +59,11 @@ def _revives(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SimpleBackend, "_holds", lambda self, record, token: record.token == token)
 
 
-def _forgets_the_fence(patch: pytest.MonkeyPatch) -> None:
+def _loses_the_fence(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(lock_record, "freed", lambda record: LockRecord())
 
 
-def _ends_too_late(patch: pytest.MonkeyPatch) -> None:
+def _expires_too_late(patch: pytest.MonkeyPatch) -> None:
     real = lock_record.remaining
 
     def remaining(record: LockRecord, clock: Clock) -> int:
@@ -72,15 +72,15 @@ def _ends_too_late(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(lock_record, "remaining", remaining)
 
 
-def _lets_two_in(patch: pytest.MonkeyPatch) -> None:
+def _grants_twice(patch: pytest.MonkeyPatch) -> None:
     real = SimpleBackend.lock
 
     @hookimpl
     def lock(
         self: SimpleBackend, name: str, token: str, ttl: int, holder: dict[str, Any]
     ) -> Granted | Busy:
-        answer: Granted | Busy = real(self, name, token, ttl, holder)
-        return Granted(answer.fence + 1, None) if isinstance(answer, Busy) else answer
+        result: Granted | Busy = real(self, name, token, ttl, holder)
+        return Granted(result.fence + 1, None) if isinstance(result, Busy) else result
 
     patch.setattr(SimpleBackend, "lock", lock)
 
@@ -89,7 +89,7 @@ def _pops_the_first(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SimpleBackend, "pop", SimpleBackend.shift)
 
 
-def _takes_true_for_one(patch: pytest.MonkeyPatch) -> None:
+def _confuses_true_and_one(patch: pytest.MonkeyPatch) -> None:
     real = Key.__hash__
     patch.setattr(Key, "__hash__", lambda key: hash("1") if key == "true" else real(key), False)
     patch.setattr(
@@ -99,7 +99,7 @@ def _takes_true_for_one(patch: pytest.MonkeyPatch) -> None:
     )
 
 
-def _forgets_marks(patch: pytest.MonkeyPatch) -> None:
+def _loses_marks(patch: pytest.MonkeyPatch) -> None:
     real = SimpleBackend.destroy
 
     @hookimpl
@@ -113,14 +113,14 @@ def _forgets_marks(patch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("break_it", "prove", "wrong"),
     [
-        (_unlocks_for_anybody, prove_locks, "expected False|does not hold the lock"),
+        (_ignores_tokens, prove_locks, "expected False|does not hold the lock"),
         (_revives, prove_locks, "does not hold the lock"),
-        (_forgets_the_fence, prove_locks, "is not greater than"),
-        (_ends_too_late, prove_locks, "the lock is free"),
-        (_lets_two_in, prove_locks, r"although lease_\d|reports fence"),
+        (_loses_the_fence, prove_locks, "is not greater than"),
+        (_expires_too_late, prove_locks, "the lock is free"),
+        (_grants_twice, prove_locks, r"although lease_\d|reports fence"),
         (_pops_the_first, prove_documents, "the removed value|the items that"),
-        (_takes_true_for_one, prove_documents, "expected"),
-        (_forgets_marks, prove_documents, "expected StaleFence"),
+        (_confuses_true_and_one, prove_documents, "expected"),
+        (_loses_marks, prove_documents, "expected StaleFence"),
     ],
 )
 def test_a_defect_fails_the_state_machine(
@@ -135,7 +135,7 @@ def test_a_defect_fails_the_state_machine(
 
 def test_a_failure_shows_a_short_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     """The notes of the error have the shrunk sequence of operations with results, and the seed."""
-    _forgets_the_fence(monkeypatch)
+    _loses_the_fence(monkeypatch)
     with pytest.raises(AssertionError) as caught:
         prove_locks(Subject("simple"), seed=5)
     trace = "\n".join(caught.value.__notes__)
@@ -192,7 +192,7 @@ def test_the_environment_scales_the_examples(
 def test_a_seed_reproduces_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two runs with one seed fail with the same error and the same trace."""
     monkeypatch.setattr(base, "SHRINK_SECONDS", 0.0)
-    _forgets_the_fence(monkeypatch)
+    _loses_the_fence(monkeypatch)
     traces = []
     for _ in range(2):
         with pytest.raises(AssertionError) as caught:

@@ -96,11 +96,11 @@ class ExpiresTooLate(BrokenSimple):
     caught_by = "test_a_lease_expires_exactly_at_its_end"
 
     def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
-        answer = super().lock(name, token, ttl, holder)
-        if isinstance(answer, Granted):
+        result = super().lock(name, token, ttl, holder)
+        if isinstance(result, Granted):
             record = self._store.locks[name]
             self._store.locks[name] = record._replace(until=record.until + 1)
-        return answer
+        return result
 
 
 class BusyInSeconds(BrokenSimple):
@@ -109,10 +109,10 @@ class BusyInSeconds(BrokenSimple):
     caught_by = "test_a_refusal_has_the_remaining_milliseconds"
 
     def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
-        answer = super().lock(name, token, ttl, holder)
-        if isinstance(answer, Busy):
-            return answer._replace(remaining=answer.remaining // 1000)
-        return answer
+        result = super().lock(name, token, ttl, holder)
+        if isinstance(result, Busy):
+            return result._replace(remaining=result.remaining // 1000)
+        return result
 
 
 class LockInfoExtends(BrokenSimple):
@@ -134,8 +134,8 @@ class PreviousIsMissing(BrokenSimple):
     caught_by = "test_previous_names_a_holder_that_never_unlocked"
 
     def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
-        answer = super().lock(name, token, ttl, holder)
-        return answer._replace(previous=None) if isinstance(answer, Granted) else answer
+        result = super().lock(name, token, ttl, holder)
+        return result._replace(previous=None) if isinstance(result, Granted) else result
 
 
 class PreviousIsAlwaysSet(BrokenSimple):
@@ -145,11 +145,11 @@ class PreviousIsAlwaysSet(BrokenSimple):
     before: ClassVar[dict[str, dict[str, Any]]] = {}
 
     def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
-        answer = super().lock(name, token, ttl, holder)
-        if isinstance(answer, Granted):
-            answer = answer._replace(previous=self.before.get(name))
-            self.before[name] = {**holder, "fence": answer.fence}
-        return answer
+        result = super().lock(name, token, ttl, holder)
+        if isinstance(result, Granted):
+            result = result._replace(previous=self.before.get(name))
+            self.before[name] = {**holder, "fence": result.fence}
+        return result
 
 
 class ForceKeepsTheToken(BrokenSimple):

@@ -144,11 +144,11 @@ class FencesAreCounted(BrokenSimple):
 
     def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
         before = self._store.locks.get(name, LockRecord()).fence
-        answer = super().lock(name, token, ttl, holder)
-        if isinstance(answer, Granted) and answer.fence != before:
-            answer = answer._replace(fence=before + 1)
+        result = super().lock(name, token, ttl, holder)
+        if isinstance(result, Granted) and result.fence != before:
+            result = result._replace(fence=before + 1)
             self._store.locks[name] = self._store.locks[name]._replace(fence=before + 1)
-        return answer
+        return result
 
 
 class ExtendRaisesTheFence(BrokenSimple):
