@@ -56,9 +56,9 @@ def test_runs_are_returned_with_the_latest_start_first(
     later = [complete(manager, "a"), complete(manager, "b")]
     clock.advance(1)
     early.update(progress=1)
-    told = [record["runId"] for record in manager.runs()]
-    assert sorted(told[:2]) == sorted(later)
-    assert told[2] == early.run_id
+    shown = [record["runId"] for record in manager.runs()]
+    assert sorted(shown[:2]) == sorted(later)
+    assert shown[2] == early.run_id
     early.end()
     assert manager.runs()[2]["runId"] == early.run_id
 
@@ -135,8 +135,8 @@ def test_a_run_whose_lease_expired_is_shown_as_abandoned_without_a_write(
     """A query does not change records."""
     here, elsewhere = managers.open(clock=clock), managers.open(clock=clock)
     dead = die(here, clock, "x")
-    [told] = elsewhere.runs()
-    assert (told["runId"], told["status"]) == (dead, "abandoned")
+    [shown] = elsewhere.runs()
+    assert (shown["runId"], shown["status"]) == (dead, "abandoned")
     assert elsewhere.running() == []
     assert elsewhere.runs(status="running") == []
     assert [one["runId"] for one in elsewhere.runs(status="abandoned")] == [dead]
@@ -221,7 +221,7 @@ def test_running_does_not_search_all_records(managers: Managers, meddler: Meddle
 
 
 def test_other_documents_in_the_channel_are_ignored(managers: Managers) -> None:
-    """A document that tells of no run is none, and stays."""
+    """They are not run records, and they are kept."""
     manager = managers.open()
     complete(manager, "x")
     for key, value in (

@@ -151,7 +151,7 @@ def test_the_timeout_of_a_job_applies_to_its_runs(simple_manager: oc.JobManager)
 
 
 def test_if_running_fail_raises_lock_busy(managers: Managers) -> None:
-    """The default: whoever calls learns that the job runs elsewhere."""
+    """This is the default: the caller gets LockBusy."""
     here, elsewhere = managers.open(), managers.open()
     flaky = Flaky(0)
     job = here.job("x", retries=3)(flaky)
@@ -198,16 +198,16 @@ def test_if_running_wait_stops_waiting_after_its_limit(managers: Managers) -> No
 
 
 def test_a_busy_lock_within_the_body_is_a_failure_not_a_skip(managers: Managers) -> None:
-    """A body that could not start another job failed: told, retried, and never taken for None."""
+    """A body that could not start another job has failed: it is notified and retried."""
     here, elsewhere = managers.open(), managers.open()
-    told: list[str] = []
+    notified: list[str] = []
 
     @here.job(
         "outer",
         if_running="skip",
         retries=1,
         backoff=0,
-        on_failure=lambda r: told.append(r["runId"]),
+        on_failure=lambda r: notified.append(r["runId"]),
     )
     def outer() -> None:
         with here.run("inner"):
@@ -216,7 +216,7 @@ def test_a_busy_lock_within_the_body_is_a_failure_not_a_skip(managers: Managers)
     with elsewhere.run("inner"), pytest.raises(oc.LockBusy, match="'inner'"):
         outer()
     assert statuses(here, "outer") == ["failed", "failed"]
-    assert told == [here.runs("outer")[0]["runId"]]
+    assert notified == [here.runs("outer")[0]["runId"]]
 
 
 def test_each_attempt_has_its_own_record(
@@ -264,19 +264,19 @@ def test_the_lock_is_free_between_attempts(simple_manager: oc.JobManager) -> Non
 
 def test_a_closing_manager_starts_no_further_attempt(simple_manager: oc.JobManager) -> None:
     """The failure is raised, and notice is given of it: no other attempt follows."""
-    told: list[int] = []
+    notified: list[int] = []
     pauses = simple_manager.closing = Pauses(close_at=2)
-    job = simple_manager.job("x", retries=9, on_failure=lambda r: told.append(r["attempt"]))(
+    job = simple_manager.job("x", retries=9, on_failure=lambda r: notified.append(r["attempt"]))(
         Flaky(9)
     )
     with pytest.raises(ValueError, match="failure 2"):
         job()
     assert len(pauses.seconds) == 2
-    assert told == [2]
+    assert notified == [2]
 
 
 def test_a_lost_run_is_not_retried(manager: oc.JobManager) -> None:
-    """Somebody else runs the job by now."""
+    """Another process may be running the job by now."""
     calls: list[int] = []
 
     @manager.job("x", retries=3, backoff=0)
@@ -294,12 +294,12 @@ def test_a_completed_run_is_not_retried(simple_managers: Managers, meddler: Medd
     """This holds even if the release of the lock failed: the work is done."""
     manager = simple_managers.open(on_locks=meddler)
     flaky = Flaky(0)
-    told: list[object] = []
-    job = manager.job("x", retries=3, backoff=0, on_failure=told.append)(flaky)
+    notified: list[object] = []
+    job = manager.job("x", retries=3, backoff=0, on_failure=notified.append)(flaky)
     meddler.failing["unlock"] = oc.ChannelUnavailable("locks", "no route", "wait")
     with pytest.raises(oc.ChannelUnavailable):
         job()
     meddler.failing.clear()
     assert flaky.calls == 1
     assert statuses(manager, "x") == ["completed"]
-    assert told == []
+    assert notified == []

@@ -48,42 +48,42 @@ class Pauses(threading.Event):
 
 def test_the_last_failure_is_notified_with_its_record(manager: oc.JobManager) -> None:
     """The notice is called once, after the last attempt, with the record in the channel."""
-    told: list[dict[str, Any]] = []
+    notified: list[dict[str, Any]] = []
     manager.closing = Pauses()
-    job = manager.job("x", retries=2, on_failure=told.append)(Flaky(3))
+    job = manager.job("x", retries=2, on_failure=notified.append)(Flaky(3))
     with pytest.raises(ValueError, match="failure 3"):
         job()
-    assert told == [manager.runs("x")[0]]
-    assert told[0]["attempt"] == 3
-    assert told[0]["status"] == "failed"
+    assert notified == [manager.runs("x")[0]]
+    assert notified[0]["attempt"] == 3
+    assert notified[0]["status"] == "failed"
 
 
 def test_a_success_or_a_skip_is_not_notified(managers: Managers) -> None:
     """No run has failed."""
-    told: list[dict[str, Any]] = []
-    here, elsewhere = managers.open(on_failure=told.append), managers.open()
+    notified: list[dict[str, Any]] = []
+    here, elsewhere = managers.open(on_failure=notified.append), managers.open()
     here.closing = Pauses()
-    assert here.job("a", retries=1, on_failure=told.append)(Flaky(1))() == "success 2"
+    assert here.job("a", retries=1, on_failure=notified.append)(Flaky(1))() == "success 2"
     with elsewhere.run("b"):
         assert here.job("b", if_running="skip")(Flaky(0))() is None
         with pytest.raises(oc.LockBusy):
             here.job("b")(Flaky(0))()
-    assert told == []
+    assert notified == []
 
 
 def test_a_notice_can_be_a_job_that_is_launched_with_the_record(managers: Managers) -> None:
     """The job gets the record as `run`, and is a managed job itself."""
     manager = managers.open()
-    told: list[str] = []
+    notified: list[str] = []
 
     @manager.job("alert")
     def alert(run: dict[str, Any]) -> None:
-        told.append(f"{run['name']}: {run['error']}")
+        notified.append(f"{run['name']}: {run['error']}")
 
     with pytest.raises(ValueError, match="failure 1"):
         manager.job("x", on_failure="alert")(Flaky(1))()
     manager.close()
-    assert told == ["x: ValueError: failure 1"]
+    assert notified == ["x: ValueError: failure 1"]
     assert statuses(manager, "alert") == ["completed"]
 
 
@@ -104,29 +104,29 @@ def test_the_notice_of_the_manager_is_for_jobs_without_their_own(simple_managers
 
 def test_an_interrupted_job_is_notified(simple_manager: oc.JobManager) -> None:
     """An interrupt ends the job, even if it has retries left."""
-    told: list[str] = []
+    notified: list[str] = []
 
-    @simple_manager.job("x", retries=3, on_failure=lambda record: told.append(record["error"]))
+    @simple_manager.job("x", retries=3, on_failure=lambda record: notified.append(record["error"]))
     def interrupted() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert told == ["KeyboardInterrupt"]
+    assert notified == ["KeyboardInterrupt"]
     assert statuses(simple_manager, "x") == ["failed"]
 
 
 def test_a_lost_run_is_notified(simple_manager: oc.JobManager) -> None:
     """A lost run counts as a failure."""
-    told: list[str] = []
+    notified: list[str] = []
 
-    @simple_manager.job("x", on_failure=lambda record: told.append(record["status"]))
+    @simple_manager.job("x", on_failure=lambda record: notified.append(record["status"]))
     def loses() -> None:
         simple_manager.locks.force_unlock("x")
 
     with pytest.raises(oc.LockLost):
         loses()
-    assert told == ["lost"]
+    assert notified == ["lost"]
 
 
 @pytest.mark.parametrize("notice", ["no-such-job", lambda record: record["no such field"]])
