@@ -7,11 +7,13 @@ the subscription reads the entries itself (the capability ``events_coalesced``).
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from ojobchannels.documents import Document
+from ojobchannels.errors import ChannelUnavailable
 
 LONGEST_BACKLOG: Final = 10_000
 
@@ -130,3 +132,23 @@ class Versions:
 
     def close(self) -> None:
         """Do nothing: there are no resources."""
+
+
+def start_thread(
+    channel: str, name: str, work: Callable[..., None], *args: Any
+) -> threading.Thread:
+    """Start a daemon thread of a subscription.
+
+    Raises:
+        ChannelUnavailable: The system refuses another thread.
+    """
+    thread = threading.Thread(target=work, args=args, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise ChannelUnavailable(
+            channel,
+            f"no thread can be started for a subscription: {error}",
+            "raise the limit of threads, or close subscriptions that are not needed",
+        ) from error
+    return thread

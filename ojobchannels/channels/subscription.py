@@ -7,12 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
 
-from ojobchannels.changes import Change, Feed, News
+from ojobchannels.changes import Change, Feed, News, start_thread
 from ojobchannels.channels.documents import DocumentStore
 from ojobchannels.documents import Item, Key, check_key
-from ojobchannels.errors import ChannelClosed, ChannelUnavailable
+from ojobchannels.errors import ChannelClosed
 from ojobchannels.host.wakeup import Wakeup
 
 _RETRY_SECONDS: Final = 1.0
@@ -45,7 +45,9 @@ class Subscription:
         self._feed: Feed = channel.hook.subscribe(ring=self._wakeup.set)
         try:
             entries = self._known.begin()
-            self._thread = _start(channel.name, self._run, entries if replay else [])
+            self._thread = start_thread(
+                channel.name, "ojobchannels-subscription", self._run, entries if replay else []
+            )
         except BaseException:
             self._feed.close()
             raise
@@ -137,20 +139,6 @@ class Subscription:
                     self._channel.name,
                     change,
                 )
-
-
-def _start(channel: str, work: Callable[..., None], *args: Any) -> threading.Thread:
-    name = "ojobchannels-subscription"
-    thread = threading.Thread(target=work, args=args, name=name, daemon=True)
-    try:
-        thread.start()
-    except RuntimeError as error:
-        raise ChannelUnavailable(
-            channel,
-            f"no thread can be started for a subscription: {error}",
-            "raise the limit of threads, or close subscriptions that are not needed",
-        ) from error
-    return thread
 
 
 class _Known:

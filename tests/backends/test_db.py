@@ -1,4 +1,4 @@
-"""`db`: a SQLite database in WAL mode, opened by many, that refuses what is not its own."""
+"""The database of `db`: its file, what is refused, and what happens when the disk is full."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,18 +24,18 @@ if TYPE_CHECKING:
 
 
 def query(path: Path, statement: str) -> list[Any]:
-    """Asks the database as any SQLite program does."""
+    """Query the database like any SQLite program."""
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute(statement).fetchall()
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """All files but those beside the database."""
+    """Return the content of all files except those beside the database."""
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
-def test_the_database_is_in_wal_mode_and_says_whose_it_is(db_storage: Storage) -> None:
-    """Application id and schema version are set, and it is sound."""
+def test_the_database_is_in_wal_mode_and_has_an_application_id(db_storage: Storage) -> None:
+    """Application id and schema version are set, and the integrity check passes."""
     with db_storage.open() as channel:
         channel.set("a", 1)
         assert query(db_storage.path, "PRAGMA journal_mode") == [("wal",)]
@@ -55,7 +54,7 @@ def test_any_sqlite_program_reads_the_documents(db_storage: Storage) -> None:
 
 
 def test_closing_the_last_handle_leaves_one_file(db_storage: Storage) -> None:
-    """The log is folded in: what lies there can be copied."""
+    """The log is merged into the database, so that the file can be copied."""
     handles = [db_storage.open() for _ in range(3)]
     for number, handle in enumerate(handles):
         handle.set(number, number)
@@ -70,8 +69,8 @@ def test_closing_the_last_handle_leaves_one_file(db_storage: Storage) -> None:
     [b"no database", b"no database" * 1000, b"\0" * 4096, b"{}"],
     ids="short long nul json".split(),
 )
-def test_a_file_that_is_no_database_is_left_alone(db_storage: Storage, text: bytes) -> None:
-    """One clear error that names the path, and not a byte is changed."""
+def test_a_file_that_is_not_a_database_is_left_unchanged(db_storage: Storage, text: bytes) -> None:
+    """One clear error gives the path, and no byte of the file is changed."""
     db_storage.path.write_bytes(text)
     with pytest.raises(oc.ChannelDamaged) as damaged:
         db_storage.open()
@@ -81,8 +80,8 @@ def test_a_file_that_is_no_database_is_left_alone(db_storage: Storage, text: byt
 
 
 @pytest.mark.parametrize("journal", ["delete", "wal"])
-def test_the_database_of_another_program_is_left_alone(db_storage: Storage, journal: str) -> None:
-    """Neither tables nor its journal mode are touched."""
+def test_a_database_of_another_program_is_unchanged(db_storage: Storage, journal: str) -> None:
+    """Neither its tables nor its journal mode are changed."""
     with closing(sqlite3.connect(db_storage.path)) as connection:
         connection.execute(f"PRAGMA journal_mode={journal}")
         connection.execute("CREATE TABLE documents (mine)")
@@ -92,8 +91,8 @@ def test_the_database_of_another_program_is_left_alone(db_storage: Storage, jour
     assert content(db_storage.path.parent) == before
 
 
-def test_a_later_schema_is_left_to_the_later_program(db_storage: Storage) -> None:
-    """The error tells to upgrade, and nothing is changed."""
+def test_a_later_schema_is_refused(db_storage: Storage) -> None:
+    """The error says to upgrade, and nothing is changed."""
     with db_storage.open() as channel:
         channel.set("a", 1)
     with closing(sqlite3.connect(db_storage.path)) as connection:
@@ -105,8 +104,8 @@ def test_a_later_schema_is_left_to_the_later_program(db_storage: Storage) -> Non
     assert content(db_storage.path.parent) == before
 
 
-def test_a_database_cut_short_is_told_and_left_alone(db_storage: Storage) -> None:
-    """At the open or at the first read; it is never taken for an empty one."""
+def test_a_truncated_database_is_reported_and_left_unchanged(db_storage: Storage) -> None:
+    """At open or at the first read; it never counts as an empty database."""
     with db_storage.open() as channel:
         channel.set_all((n, "x" * 500) for n in range(200))
     os.truncate(db_storage.path, db_storage.path.stat().st_size // 2)
@@ -117,7 +116,7 @@ def test_a_database_cut_short_is_told_and_left_alone(db_storage: Storage) -> Non
 
 
 def test_an_empty_file_is_a_new_database(db_storage: Storage) -> None:
-    """As SQLite has it, and `touch` makes it."""
+    """As for SQLite; `touch` creates such a file."""
     db_storage.path.touch()
     db_storage.open().set("a", 1)
     assert db_storage.open().get("a") == 1
@@ -146,10 +145,10 @@ except oc.ChannelError as error:
 @pytest.mark.parametrize(
     ("file_mode", "folder_mode"), [(0o444, 0o555), (0o444, 0o777), (0o644, 0o555), (0o000, 0o777)]
 )
-def test_what_may_not_be_written_gets_one_clear_error(
+def test_missing_write_permission_raises_one_clear_error(
     common_folder: Path, start_worker: StartWorker, file_mode: int, folder_mode: int
 ) -> None:
-    """A read-only file or folder, for a user who is not root: the path and what is needed."""
+    """For a read-only file or folder and a user other than root: path and required permission."""
     file = common_folder / "inner" / "channel.db"
     file.parent.mkdir()
     worker = start_worker(AS_NOBODY, file=str(file), file_mode=file_mode, folder_mode=folder_mode)
@@ -193,10 +192,10 @@ send([stored, refused])
 
 
 @pytest.mark.parametrize(("before", "room"), [(0, 500_000), (4000, 300_000)])
-def test_a_disk_that_fills_up_loses_nothing_and_says_what_was_not_stored(
+def test_a_disk_that_fills_up_loses_nothing_and_each_failed_write_raises(
     db_storage: Storage, start_worker: StartWorker, before: int, room: int
 ) -> None:
-    """What was refused is not there, what was taken is: also where the log cannot be folded in."""
+    """Refused writes are absent, accepted ones are present, even if no checkpoint is possible."""
     with db_storage.open():
         pass
     worker = start_worker(
@@ -210,125 +209,8 @@ def test_a_disk_that_fills_up_loses_nothing_and_says_what_was_not_stored(
     assert query(db_storage.path, "PRAGMA integrity_check") == [("ok",)]
 
 
-def test_the_first_open_by_eight_processes_at_once(
-    db_storage: Storage, start_worker: StartWorker
-) -> None:
-    """All of them get through, several times over."""
-    script = """
-for _ in range(10):
-    name = receive()
-    with oc.open_channel("test", type="db", file=name) as channel:
-        channel.add("key", 1)
-        channel.set(params["number"], 1)
-    send()
-"""
-    workers = [start_worker(script, number=number) for number in range(8)]
-    for turn in range(10):
-        file = db_storage.path.parent / f"fresh-{turn}.db"
-        for worker in workers:
-            worker.send(str(file))
-        for worker in workers:
-            worker.receive()
-        with oc.open_channel("test", type="db", file=file) as channel:
-            assert channel.size() == 9
-            assert sorted(channel.get_keys(), key=str) == [*range(8), "key"]
-    assert [worker.end() for worker in workers] == [0] * 8
-
-
-class Tracer:
-    """Notes on which level of flushing each statement ran."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.ran: list[tuple[str, str]] = []
-        connect = sqlite3.connect
-
-        def connecting(*args: Any, **kwargs: Any) -> sqlite3.Connection:
-            connection: sqlite3.Connection = connect(*args, **kwargs)
-            level = ["?"]
-
-            def note(statement: str) -> None:
-                words = statement.split()
-                if words[:1] == ["PRAGMA"] and words[1].startswith("synchronous="):
-                    level[0] = words[1].partition("=")[2]
-                self.ran.append((level[0], " ".join(words[:3])))
-
-            connection.set_trace_callback(note)
-            return connection
-
-        monkeypatch.setattr(sqlite3, "connect", connecting)
-
-    def level_of(self, statement: str) -> set[str]:
-        return {level for level, ran in self.ran if ran.startswith(statement)}
-
-
-@pytest.mark.parametrize(("durable", "level"), [(True, "FULL"), (False, "NORMAL")])
-def test_documents_are_flushed_at_commit_unless_durable_is_false(
-    db_storage: Storage, monkeypatch: pytest.MonkeyPatch, durable: bool, level: str
-) -> None:
-    """Lock rows are not: a power cut ends their holders too."""
-    tracer = Tracer(monkeypatch)
-    channel = db_storage.open(durable=durable)
-    channel.set("a", 1)
-    channel.set("b", 1, fence=1)
-    channel.unset("a")
-    channel.pop()
-    with channel.lock("nightly", ttl=30) as lease:
-        lease.extend()
-    assert tracer.level_of("INSERT INTO documents") == {level}
-    assert tracer.level_of("INSERT INTO marks") == {level}
-    assert tracer.level_of("DELETE FROM documents") == {level}
-    assert tracer.level_of("INSERT INTO locks") == {"NORMAL"}
-    assert tracer.level_of("UPDATE locks") == {"NORMAL"}
-
-
-def test_what_reads_and_then_writes_begins_immediate(
-    db_storage: Storage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A transaction never fails for having read before it wrote."""
-    tracer = Tracer(monkeypatch)
-    channel = db_storage.open()
-    channel.set("a", 1)
-    channel.set("a", 2, fence=1)
-    channel.get_set(2, "a", 3)
-    channel.set_all({"b": 1, "c": 2})
-    channel.unset_all(["b", "c"])
-    channel.lock("nightly", ttl=30)
-    channel.force_unlock("nightly")
-    begun = {ran for _, ran in tracer.ran if ran.startswith("BEGIN")}
-    assert begun == {"BEGIN IMMEDIATE"}
-
-
-def test_a_lock_is_taken_and_given_back_by_one_statement_each(
-    db_storage: Storage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No transaction around it, no second read."""
-    channel = db_storage.open()
-    channel.lock("warm up", ttl=30).release()
-    channel.close()
-    tracer = Tracer(monkeypatch)
-    channel = db_storage.open()
-    opened = len(tracer.ran)
-    channel.lock("nightly", ttl=30).release()
-    assert [ran.split()[0] for _, ran in tracer.ran[opened:]] == ["INSERT", "UPDATE"]
-
-
-def test_the_log_does_not_grow_without_end(db_storage: Storage) -> None:
-    """Though one handle is open all the time, and each of the others writes but little."""
-    staying = db_storage.open()
-    staying.set("a", 1)
-    log = db_storage.path.with_name(f"{db_storage.path.name}-wal")
-    largest = 0
-    for turn in range(60):
-        with db_storage.open(durable=False) as channel:
-            for number in range(20):
-                channel.set(number, f"{turn}" + "x" * 20_000)
-        assert staying.get(0)[:2] == f"{turn}x"[:2]
-        largest = max(largest, log.stat().st_size)
-    assert largest < 12_000_000
-
-
 def test_many_channels_share_one_database(db_storage: Storage) -> None:
-    """Documents, marks, locks and `destroy` of one are none of another's."""
+    """Documents, marks, locks and `destroy` of one channel do not affect another."""
     channels = [db_storage.open(f"channel {n}") for n in range(10)]
     for number, channel in enumerate(channels):
         channel.set("key", number, fence=number + 1)
@@ -340,7 +222,7 @@ def test_many_channels_share_one_database(db_storage: Storage) -> None:
 
 
 def test_a_database_with_odd_characters_in_its_path(tmp_path: Path) -> None:
-    """The path is a path, never a URI or a pattern."""
+    """The path is used literally, not as a URI or a pattern."""
     for name in ("a b.db", "ü?.db", "#%41.db", "file:x.db", ":memory:", "a'\"b.db", "-x"):
         with oc.open_channel("test", type="db", file=tmp_path / name) as channel:
             channel.set("a", name)
@@ -349,93 +231,8 @@ def test_a_database_with_odd_characters_in_its_path(tmp_path: Path) -> None:
             assert channel.get("a") == name
 
 
-def test_another_programs_long_transaction_is_waited_for_and_then_told(
-    db_storage: Storage,
-) -> None:
-    """Who writes to the database beside us holds us up for a timeout at most; nothing is lost."""
-    channel = db_storage.open(timeout=0.2)
-    channel.set("a", 1)
-    with closing(sqlite3.connect(db_storage.path, isolation_level=None)) as intruder:
-        intruder.execute("BEGIN IMMEDIATE")
-        with pytest.raises(oc.ChannelTimeout) as late:
-            channel.set("a", 2)
-        assert late.value.seconds == 0.2
-        assert channel.get("a") == 1
-        intruder.execute("ROLLBACK")
-    channel.set("a", 2)
-    assert channel.get("a") == 2
-
-
-class Meddling(sqlite3.Connection):
-    """A connection that lets a test do something right after a statement."""
-
-    after: dict[str, Callable[[Any], None]] = {}  # noqa: RUF012  each test sets its own
-
-    def execute(self, statement: str, given: Any = ()) -> sqlite3.Cursor:
-        word = statement.split()[0]
-        answer = super().execute(statement, given)
-        if word in self.after:
-            self.after[word](given)
-        return answer
-
-
-@pytest.fixture
-def meddling(monkeypatch: pytest.MonkeyPatch) -> type[Meddling]:
-    """Has every connection be a meddling one; answers its class."""
-    monkeypatch.setattr(Meddling, "after", {})
-    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Meddling))
-    return Meddling
-
-
-class Struck(BaseException):
-    """What a signal handler raises."""
-
-
-def strike(_: object) -> None:
-    raise Struck
-
-
-@pytest.mark.parametrize("word", ["BEGIN", "INSERT", "COMMIT"])
-def test_a_transaction_that_a_signal_interrupts_is_over(
-    db_storage: Storage, meddling: type[Meddling], word: str
-) -> None:
-    """No connection is kept within it: others write at once, and so does this handle."""
-    channel = db_storage.open(timeout=1)
-    channel.set("a", 1)
-    meddling.after[word] = strike
-    with pytest.raises(Struck):
-        channel.set("a", 2, fence=7)
-    meddling.after.clear()
-    with db_storage.open(timeout=0.2) as other:
-        other.set("c", 3)
-    for turn in range(3):
-        channel.set_all({"d": turn, "e": turn})
-    assert channel.get("a") == (2 if word == "COMMIT" else 1)
-
-
-def test_a_dead_holders_lock_that_was_taken_meanwhile_is_not_taken_twice(
-    db_storage: Storage, meddling: type[Meddling], start_worker: StartWorker
-) -> None:
-    """Between the look at a dead holder and the taking, another may have taken its lock."""
-    holder = start_worker("send(channel.lock('nightly', ttl=60).token); receive()", db_storage)
-    holder.receive()
-    holder.kill()
-    channel, heir = db_storage.open(), db_storage.open()
-    leases: list[oc.Lease] = []
-
-    def take(_: Any) -> None:
-        meddling.after.clear()
-        leases.append(heir.lock("nightly", ttl=60, holder={"by": "heir"}))
-
-    meddling.after["SELECT"] = take
-    with pytest.raises(oc.LockBusy) as busy:
-        channel.lock("nightly", ttl=60)
-    assert busy.value.holder["by"] == "heir"
-    leases[0].extend()
-
-
-def test_a_channel_that_nobody_closed_ends_in_silence_with_its_process(tmp_path: Path) -> None:
-    """From Python 3.13 on a database that is left open is warned of at the end."""
+def test_a_channel_that_was_not_closed_ends_silently_with_its_process(tmp_path: Path) -> None:
+    """Python 3.13 and later warn at the end about a database that was left open."""
     script = (
         "import ojobchannels as oc\n"
         "channel = oc.open_channel('orders', type='db', file='orders.db')\n"
@@ -451,8 +248,8 @@ def test_a_channel_that_nobody_closed_ends_in_silence_with_its_process(tmp_path:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_a_value_that_is_no_json_is_told_and_stays(db_storage: Storage) -> None:
-    """Somebody wrote to the table by hand: no operation answers nonsense, or takes it away."""
+def test_a_stored_value_that_is_not_json_is_reported_and_kept(db_storage: Storage) -> None:
+    """After a manual change of the table, no operation returns or removes such a value."""
     channel = db_storage.open()
     channel.set("a", 1)
     for text in ("oops", "1, 2"):

@@ -25,7 +25,7 @@ def side(storage: Storage) -> Path:
 
 
 def test_a_second_name_of_the_file_is_refused(shared_storage: Storage, tmp_path: Path) -> None:
-    """Each hard link would have locks of its own; the error says how to go on."""
+    """Each hard link would have separate locks; the error says what to do."""
     with shared_storage.open() as channel:
         channel.set("a", 1)
     second = tmp_path / "second"
@@ -45,7 +45,7 @@ def test_a_second_name_of_the_file_is_refused(shared_storage: Storage, tmp_path:
 def test_handles_of_before_and_after_exclude_each_other(
     shared_storage: Storage, tmp_path: Path, gone: str
 ) -> None:
-    """Once the folder beside the file is gone, all meet again in the new one."""
+    """After the folder beside the file was deleted, all handles use the new one."""
     before = shared_storage.open()
     before.lock("nightly", ttl=60).release()
     before.set("a", 1)
@@ -82,7 +82,7 @@ def test_a_holder_learns_that_its_record_was_deleted(file_storage: Storage) -> N
 def test_locks_of_db_outlive_the_folder_beside_it(
     db_storage: Storage, start_worker: StartWorker
 ) -> None:
-    """They are in the database: whoever comes later finds them held, and their holder alive."""
+    """They are in the database: later requests find them held, and their holder alive."""
     worker = start_worker(
         "lease = channel.lock('nightly', ttl=60)\nsend()\nreceive()\nlease.extend()\nsend('fine')",
         db_storage,
@@ -97,7 +97,7 @@ def test_locks_of_db_outlive_the_folder_beside_it(
 def test_without_the_sign_of_life_a_holder_counts_as_alive(
     shared_storage: Storage, start_worker: StartWorker
 ) -> None:
-    """Nobody takes a lock from a living holder because the file that tells of it was deleted."""
+    """A live holder keeps its lock although the liveness file was deleted."""
     worker = start_worker("channel.lock('nightly', ttl=60)\nsend()\nreceive()", shared_storage)
     worker.receive()
     (side(shared_storage) / "alive").unlink()
@@ -109,7 +109,7 @@ def test_without_the_sign_of_life_a_holder_counts_as_alive(
 
 @pytest.mark.parametrize("gone", ["deleted", "replaced"])
 def test_a_database_that_went_away_gets_one_clear_error(db_storage: Storage, gone: str) -> None:
-    """Nothing is written where nobody would find it; leases are lost; the new one is left alone."""
+    """Nothing is written to the deleted file; leases are lost; the new file is not changed."""
     old = db_storage.open()
     old.set("a", "old")
     lease = old.lock("nightly", ttl=60)
@@ -143,7 +143,7 @@ def test_a_database_that_went_away_gets_one_clear_error(db_storage: Storage, gon
 
 
 def test_a_database_that_is_put_back_is_used_again(db_storage: Storage) -> None:
-    """A file that was away for a moment costs errors, no restart."""
+    """A file that was missing for a moment causes errors, but no restart is needed."""
     channel = db_storage.open()
     channel.set("a", 1)
     away = db_storage.path.with_name("away")

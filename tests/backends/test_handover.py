@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def test_shared_leases_that_nobody_released_keep_no_files_open(
     shared_storage: Storage, clock: ManualClock
 ) -> None:
-    """Nor are they remembered; those that live on are."""
+    """They are not remembered; live ones are."""
     channel = shared_storage.open(clock=clock)
     kept = [channel.lock(f"kept {n}", ttl=60) for n in range(9)]
     shared = [lease.share() for lease in kept]

@@ -30,7 +30,7 @@ for number in range(params["start"], params["keys"]):
 
 
 def acknowledged(worker: Child, limit: int | None = None) -> int:
-    """How many keys, counted from 0, the writer says are stored; read to its end or so far."""
+    """Return how many keys the writer has reported as stored."""
     return max((number + 1 for number in islice(worker.remaining(), limit)), default=0)
 
 
@@ -39,7 +39,7 @@ def acknowledged(worker: Child, limit: int | None = None) -> int:
 def test_two_processes_write_thousands_of_keys_while_they_are_killed(
     shared_storage: Storage, start_worker: StartWorker
 ) -> None:
-    """Writers die by -9 at random and are started again: what was acknowledged is there."""
+    """Writers are killed at random and restarted: all acknowledged writes are stored."""
     channel, keys = shared_storage.open(), 2000
 
     def start(by: str) -> Child:
@@ -63,7 +63,7 @@ def test_two_processes_write_thousands_of_keys_while_they_are_killed(
 def test_a_forked_child_goes_on_when_its_parent_is_gone(
     shared_storage: Storage, start_worker: StartWorker
 ) -> None:
-    """What the child writes is there, though the parent closed the channel meanwhile and ended."""
+    """The child's writes are stored although the parent closed the channel and ended."""
     parent = start_worker(
         """
 import os, traceback
@@ -107,7 +107,7 @@ os._exit(0)
 def test_a_stopped_process_does_not_hang_the_others_for_ever(
     shared_storage: Storage, start_worker: StartWorker
 ) -> None:
-    """Stopped wherever it was, also in the middle of a write, it costs others a timeout at most."""
+    """Stopped anywhere, even in the middle of a write, it delays others by at most a timeout."""
     channel = shared_storage.open(timeout=0.2)
     worker = start_worker(
         "send()\nwhile True:\n    channel.set('key', 'x' * 100000)", shared_storage

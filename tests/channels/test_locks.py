@@ -39,7 +39,7 @@ class Counting:
 
 
 def test_rule_1_lock_and_unlock_are_one_call_each(storage: Storage) -> None:
-    """An uncontended lock costs one operation to take and one to give back."""
+    """An uncontended lock takes one operation to acquire and one to release."""
     counting = Counting()
     channel = storage.open(extensions=[counting])
     with channel.lock("nightly", ttl=30, wait=5):
@@ -50,7 +50,7 @@ def test_rule_1_lock_and_unlock_are_one_call_each(storage: Storage) -> None:
 def test_rule_7_a_wait_follows_the_channels_own_clock(
     storage: Storage, clock: ManualClock, in_background: Background
 ) -> None:
-    """Where a test turns the clock, the end of a lease and that of a wait come with it."""
+    """If a test moves the clock, leases and waits end accordingly."""
     with storage.open(clock=clock) as channel:
         for name, ttl in (("freed", 3600), ("held", 10**9)):
             channel.lock(name, ttl=ttl)
@@ -65,7 +65,7 @@ def test_rule_7_a_wait_follows_the_channels_own_clock(
 
 
 class LosesTheReply:
-    """An extension that loses the replies to so many unlocks, and lets the requests through."""
+    """An extension that loses the replies to a number of unlocks, but not the requests."""
 
     def __init__(self, times: int) -> None:
         self.times = times
@@ -83,7 +83,7 @@ class LosesTheReply:
 def test_release_after_a_lost_reply_is_no_loss(
     storage: Storage, clock: ManualClock, times: int
 ) -> None:
-    """The first request may have unlocked in time: unknown, however late; then it is done."""
+    """The first request may have unlocked: the outcome is unknown, and the release is done."""
     channel = storage.open(clock=clock, extensions=[LosesTheReply(times)])
     lease = channel.lock("nightly", ttl=30)
     for _ in range(times):
@@ -100,7 +100,7 @@ def test_release_after_a_lost_reply_is_no_loss(
 def test_release_after_a_lost_reply_still_tells_of_a_loss_from_before(
     storage: Storage, clock: ManualClock
 ) -> None:
-    """Where the time was over at the first request already, nothing is in doubt."""
+    """If the lease had expired before the first request, the outcome is known."""
     channel = storage.open(clock=clock, extensions=[LosesTheReply(1)])
     lease = channel.lock("nightly", ttl=30)
     clock.advance(31)
@@ -111,7 +111,7 @@ def test_release_after_a_lost_reply_still_tells_of_a_loss_from_before(
 
 
 def test_leases_that_nobody_released_are_not_kept(storage: Storage, clock: ManualClock) -> None:
-    """A channel that is open for years remembers those that live, and frees them at its end."""
+    """A channel that is open for years remembers live leases only, and releases them at the end."""
     channel = storage.open(clock=clock)
     kept = [channel.lock(f"kept {n}", ttl=600) for n in range(20)]
     forgotten = []
@@ -126,7 +126,7 @@ def test_leases_that_nobody_released_are_not_kept(storage: Storage, clock: Manua
 
 
 def test_a_channel_that_closes_while_a_lock_is_granted_gives_it_back(storage: Storage) -> None:
-    """It is unlocked by its token, not left to its ttl, and the caller gets ChannelClosed."""
+    """It is unlocked by its token instead of expiring, and the caller gets ChannelClosed."""
     unlocked: list[str] = []
 
     class ClosesMeanwhile:
@@ -152,7 +152,7 @@ def test_a_channel_that_closes_while_a_lock_is_granted_gives_it_back(storage: St
 
 
 def test_close_that_was_interrupted_can_be_called_again(storage: Storage) -> None:
-    """An exception from elsewhere in the middle of it leaves no handle half open for good."""
+    """After an exception of a signal handler, a second call closes the rest."""
     closings: list[str] = []
 
     class Interrupts:
@@ -176,7 +176,7 @@ def test_close_that_was_interrupted_can_be_called_again(storage: Storage) -> Non
 
 
 def test_what_a_holder_tells_is_copied(storage: Storage) -> None:
-    """A later change of what went in, or of what came out, changes nothing."""
+    """A later change of an argument or of a result changes nothing."""
     channel = storage.open()
     told = {"steps": ["read"]}
     channel.lock("nightly", ttl=30, holder=told)

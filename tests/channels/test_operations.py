@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def test_the_design_snippet_does_what_it_says(shared_storage: Storage) -> None:
-    """The Python face of the design, line by line."""
+    """The public operations, one by one."""
     with shared_storage.open() as channel:
         channel.set({"id": 1}, {"id": 1, "state": "new"})
         assert channel.get({"id": 1}) == {"id": 1, "state": "new"}
@@ -40,7 +40,7 @@ def test_the_design_snippet_does_what_it_says(shared_storage: Storage) -> None:
 def test_a_backend_without_atomic_batches_refuses_more_than_one(
     simple_storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What cannot be done in one step is not half done in silence."""
+    """A batch that is not atomic is refused instead of silently half done."""
     poor = replace(registry().find("simple"), capabilities=frozenset())
     monkeypatch.setattr(Registry, "find", lambda *_: poor)
     channel = simple_storage.open()
@@ -73,7 +73,7 @@ def test_a_backend_without_atomic_batches_refuses_more_than_one(
 def test_what_was_read_before_a_change_does_not_stand_for_what_is_there_now(
     storage: Storage, change: Callable[[oc.Channel], object]
 ) -> None:
-    """All ways to read tell the same after any change, by the handle that made it and by others."""
+    """All ways to read agree after any change, on the same handle and on others."""
     handles = storage.open(), storage.open()
     handles[0].set_all({"a": 1, "b": 2, "c": 3})
     before = [_read(handle) for handle in handles]
@@ -83,7 +83,7 @@ def test_what_was_read_before_a_change_does_not_stand_for_what_is_there_now(
 
 
 def _read(channel: oc.Channel) -> list[tuple[object, object]]:
-    """Returns all pairs; fails if two ways to read them differ."""
+    """Return all pairs; fail if two ways to read them differ."""
     pairs = [(key, value) for key, value in channel.items()]
     pages = []
     position = None

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 LONG_ENOUGH = 30.0
 
 
-class Troubles:
-    """An extension of a handle whose storage cannot be read for a while."""
+class Unreadable:
+    """An extension that makes the storage unreadable for a while."""
 
     def __init__(self) -> None:
         self.on = False
@@ -40,10 +40,10 @@ class Troubles:
         return (yield)
 
 
-def test_more_changes_than_are_kept_for_a_slow_callback_are_told_as_a_resync(
+def test_more_changes_than_are_kept_for_a_slow_callback_cause_a_resync(
     simple_storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Then what differs from what was told, once for each key, and each change again."""
+    """Then the differences from what was delivered, once per key, and later each change again."""
     monkeypatch.setattr(changes, "LONGEST_BACKLOG", 10)
     channel, received = simple_storage.open(), ReceivedChanges()
     called, go_on = threading.Event(), threading.Event()
@@ -74,12 +74,12 @@ def test_more_changes_than_are_kept_for_a_slow_callback_are_told_as_a_resync(
         assert received.values("after") == [1, 2]
 
 
-def test_changes_while_the_storage_cannot_be_read_are_told_afterwards(
+def test_changes_while_the_storage_cannot_be_read_are_delivered_afterwards(
     shared_storage: Storage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """After a `resync`; the trouble is logged once."""
-    troubles, received = Troubles(), ReceivedChanges()
-    listening = shared_storage.open(extensions=[troubles])
+    """After a `resync`; the error is logged once."""
+    unreadable, received = Unreadable(), ReceivedChanges()
+    listening = shared_storage.open(extensions=[unreadable])
     writing = shared_storage.open()
     writing.set("gone", 1)
     with (
@@ -87,19 +87,19 @@ def test_changes_while_the_storage_cannot_be_read_are_told_afterwards(
         listening.subscribe(received, replay=True),
     ):
         received.wait_for_state_of(writing)
-        troubles.on = True
+        unreadable.on = True
         writing.set("key", 1)
-        assert troubles.met.wait(LONG_ENOUGH)
+        assert unreadable.met.wait(LONG_ENOUGH)
         writing.set("key", 2)
         writing.unset("gone")
-        troubles.on = False
+        unreadable.on = False
         received.wait_for_state_of(writing)
     assert [one.op for one in received.changes] == ["set", "resync", "unset", "set"]
     assert caplog.text.count("the disk is away") == 1
 
 
-def test_a_file_that_a_person_mends_tells_of_it(tmp_path: Path) -> None:
-    """The callback gets what the editor saved."""
+def test_a_file_edited_by_hand_is_a_change(tmp_path: Path) -> None:
+    """The callback gets the saved content."""
     file, received = tmp_path / "orders.json", ReceivedChanges()
     with oc.open_channel("orders", type="file", file=file) as channel:
         channel.set("key", "old")
@@ -110,10 +110,10 @@ def test_a_file_that_a_person_mends_tells_of_it(tmp_path: Path) -> None:
             received.wait_for(lambda: received.values("by hand") == ["new"])
 
 
-def test_a_key_that_is_taken_out_and_stored_again_is_told_once_at_least(
+def test_a_key_that_is_removed_and_stored_again_is_delivered_at_least_once(
     shared_storage: Storage,
 ) -> None:
-    """With its latest value, however often it came and went between two looks."""
+    """With its latest value, however often it changed between two reads."""
     channel, received = shared_storage.open(), ReceivedChanges()
     with channel.subscribe(received):
         for n in range(20):
@@ -126,7 +126,7 @@ def test_a_key_that_is_taken_out_and_stored_again_is_told_once_at_least(
 
 
 def test_a_forked_child_has_no_subscription(storage: Storage, start_worker: StartWorker) -> None:
-    """It may close it all the same; the parent's goes on."""
+    """It may close it all the same; that of the parent continues."""
     worker = start_worker(
         """
 import os, threading, traceback, warnings
@@ -167,7 +167,7 @@ subscription.close()
 def test_without_a_thread_there_is_no_subscription(
     simple_storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It says so, and leaves nothing behind that would collect changes."""
+    """The error says so, and no feed is left that collects changes."""
 
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -195,7 +195,7 @@ def test_a_backend_that_tells_of_no_changes_refuses(
 
 
 def test_a_subscription_tells_whether_it_has_ended(channel: oc.Channel) -> None:
-    """Also in what people see of it; closing twice is nothing."""
+    """Also in its `repr`; closing twice does nothing."""
     with channel.subscribe(print) as subscription:
         told = [(subscription.closed, repr(subscription))]
     subscription.close()

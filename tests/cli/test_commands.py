@@ -115,7 +115,7 @@ def test_help_imports_no_heavy_module(tmp_path: Path) -> None:
         ("run", "*'FILE'* (see ojob run --help)"),
         ("prune", "*'--older-than'* (see ojob prune --help)"),
         ("check a b", "*(b)* (see ojob check --help)"),
-        ("run f.yaml day", "command line: 'day' is no argument; write key=value"),
+        ("run f.yaml day", "command line: 'day' is not an argument; write key=value"),
     ],
 )
 def test_a_wrong_call_exits_with_2_and_a_line_of_advice(

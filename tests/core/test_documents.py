@@ -65,7 +65,7 @@ NOT_JSON: list[tuple[Any, str, str]] = [
 def test_what_is_not_json_is_refused_and_the_place_is_named(
     simple_storage: Storage, document: Any, path: str, reason: str
 ) -> None:
-    """A refused value or key changes nothing, whichever operation brought it."""
+    """A refused value or key changes nothing, for every operation."""
     channel = simple_storage.open()
     channel.set("kept", 1)
     value_attempts: list[Callable[[], object]] = [
@@ -104,7 +104,7 @@ def test_what_is_not_json_is_refused_and_the_place_is_named(
 def test_a_match_compares_maps_as_subsets_and_all_else_exactly(
     match: Any, value: Any, expected: bool
 ) -> None:
-    """What `matches` says; the kit proves that operations decide alike."""
+    """The rules of `matches`; the kit proves that all operations use the same."""
     assert oc.matches(match, value) is expected
 
 
@@ -151,7 +151,7 @@ def test_another_way_to_write_a_document_is_the_same_document(document: Any) -> 
 def test_the_text_of_what_matches_holds_the_parts_that_are_looked_for(
     value: Any, data: st.DataObject
 ) -> None:
-    """A backend that reads only texts with these parts passes over nothing that matches."""
+    """A backend that decodes only texts with these parts misses no match."""
     for stored in (value, {"state": value}):
         match = data.draw(parts_of(shuffled(stored)))
         assert matches(match, stored)
@@ -161,7 +161,7 @@ def test_the_text_of_what_matches_holds_the_parts_that_are_looked_for(
 @quick
 @given(one=keys, other=keys)
 def test_keys_and_documents_agree_on_what_is_the_same(one: Any, other: Any) -> None:
-    """Two documents are the same exactly if their canonical texts are."""
+    """Two documents are equal exactly if their canonical texts are."""
     assert (check_key(one) == check_key(other)) == same(one, other)
     assert check_key(one).document is one
 
@@ -182,7 +182,7 @@ def test_keys_and_documents_agree_on_what_is_the_same(one: Any, other: Any) -> N
 def test_bad_names_of_locks_and_channels_are_refused(
     simple_storage: Storage, name: Any, reason: str
 ) -> None:
-    """Every operation that takes a name checks it, and the error says what a name is."""
+    """Every operation with a name checks it, and the error says what a valid name is."""
     channel = simple_storage.open()
     attempts: list[Callable[[], object]] = [
         lambda: channel.lock(name, ttl=1),
@@ -200,13 +200,13 @@ def test_bad_names_of_locks_and_channels_are_refused(
 
 @pytest.mark.parametrize("text", ['{"a":[1,"b",null]}', ' {"a" : 1.5}\n', "\t1", "1 ", '"a"\n'])
 def test_text_is_read_with_blanks_around_it_or_without(text: str) -> None:
-    """A person who mends a document with another program may leave some."""
+    """A person who edits a document with another program may leave white space."""
     assert decode(text) == json.loads(text)
 
 
 @pytest.mark.parametrize("text", ["", " ", "{", "1 2", '{"a":1}}', '{"a":1} x', "x", "[1,]"])
 def test_text_that_is_no_document_is_an_error_that_names_the_place(text: str) -> None:
-    """Half of it, or more than one document, is never taken for one."""
+    """Half a document, or more than one, is never accepted as one."""
     with pytest.raises(json.JSONDecodeError) as expected:
         json.loads(text)
     with pytest.raises(json.JSONDecodeError) as error:

@@ -36,7 +36,7 @@ class Metrics:
 
 
 def everything() -> Any:
-    """An extension that wraps every operation of the spec and notes its name."""
+    """An extension that wraps every operation of the spec and records its name."""
 
     def wrapper(name: str) -> Callable[..., Iterator[None]]:
         @oc.hookimpl(wrapper=True, specname=name)
@@ -87,7 +87,7 @@ def test_every_operation_can_be_wrapped(storage: Storage) -> None:
 
 
 def test_the_hook_spec_describes_every_operation() -> None:
-    """Each has a docstring, and answers one result."""
+    """Each has a docstring, and returns one result."""
     for name in OPERATIONS:
         operation = getattr(ChannelSpec, name)
         assert inspect.getdoc(operation)
@@ -95,7 +95,7 @@ def test_the_hook_spec_describes_every_operation() -> None:
 
 
 def test_an_extension_of_one_channel_is_of_that_one_only(storage: Storage) -> None:
-    """Other handles on the same storage know nothing of it."""
+    """Other handles on the same storage are not affected."""
     metrics = Metrics()
     with_it, without = storage.open(extensions=[metrics]), storage.open()
     with_it.set("a", 1)
@@ -106,7 +106,7 @@ def test_an_extension_of_one_channel_is_of_that_one_only(storage: Storage) -> No
 
 
 def test_an_extension_for_all_counts_for_what_is_opened_later(storage: Storage) -> None:
-    """Until it is removed; channels that are open keep what they had."""
+    """Until it is removed; open channels do not change."""
     before = storage.open()
     metrics = Metrics()
     oc.add_extension(metrics)
@@ -121,7 +121,7 @@ def test_an_extension_for_all_counts_for_what_is_opened_later(storage: Storage) 
 
 
 def test_several_extensions_wrap_each_other(storage: Storage) -> None:
-    """The one that was given last is outermost, as pluggy has it."""
+    """The last one is outermost, as in pluggy."""
     order = []
 
     def named(name: str) -> object:
@@ -141,7 +141,7 @@ def test_several_extensions_wrap_each_other(storage: Storage) -> None:
 
 
 def test_an_extension_can_change_the_answer_and_see_the_arguments(storage: Storage) -> None:
-    """A cache, a cipher or a fault injector needs no more."""
+    """Enough for a cache, encryption or fault injection."""
 
     class Doubling:
         @oc.hookimpl(wrapper=True)
@@ -156,7 +156,7 @@ def test_an_extension_can_change_the_answer_and_see_the_arguments(storage: Stora
 
 
 def test_an_extension_can_raise_before_and_after(storage: Storage) -> None:
-    """Before, the backend is not asked; after, it was."""
+    """Before the yield, the backend is not called; after it, it was."""
 
     class Fault:
         def __init__(self, late: bool) -> None:
@@ -177,7 +177,7 @@ def test_an_extension_can_raise_before_and_after(storage: Storage) -> None:
 
 
 def test_an_extension_sees_the_error_of_the_backend(storage: Storage) -> None:
-    """And may let it pass, or answer instead."""
+    """And may pass it on, or return a result instead."""
     seen = []
 
     class Forgiving:
@@ -197,7 +197,7 @@ def test_an_extension_sees_the_error_of_the_backend(storage: Storage) -> None:
 
 
 def test_an_extension_works_on_every_page_of_items(storage: Storage) -> None:
-    """Also on those that the channel fetches on its own."""
+    """Also for pages that the channel reads by itself."""
     pages = []
 
     class Pages:

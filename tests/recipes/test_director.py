@@ -110,5 +110,5 @@ def test_directors_with_other_stamps_share_a_channel(director: Director) -> None
     other.check_out(second, "load", "monday")
     assert not director.executed("load", "monday")
     lease.release()
-    with pytest.raises(oc.InvalidOption, match="take other names"):
+    with pytest.raises(oc.InvalidOption, match="use other field names"):
         Director(director.channel, {"name": 1})

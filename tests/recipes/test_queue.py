@@ -126,7 +126,7 @@ def test_what_fails_rests_longer_each_time_and_is_kept_at_last(queue: Queue, now
 def test_rests_double_up_to_the_longest() -> None:
     """However often it was tried."""
     retries = RetryPolicy(pause=2, longest_pause=50)
-    assert [retries.rest(each) for each in (1, 2, 3, 6, 10_000)] == [2, 4, 8, 50, 50]
+    assert [retries.pause_after(each) for each in (1, 2, 3, 6, 10_000)] == [2, 4, 8, 50, 50]
 
 
 @pytest.mark.parametrize("wrong", [{"attempts": 0}, {"pause": -1}])
@@ -222,7 +222,7 @@ def test_what_a_killed_worker_had_is_done_by_another(queue: Queue, url: str) -> 
             worker.send_signal(signal.SIGKILL)
     assert queue.take(ttl=60) is None
     (kept,) = queue.listed()
-    assert (kept["status"], kept["error"]) == ("failed", "its worker did not live to tell")
+    assert (kept["status"], kept["error"]) == ("failed", "the worker died while processing it")
 
 
 @pytest.mark.parametrize("url", TYPES, indirect=True)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from pymongo.change_stream import CollectionChangeStream
 from pymongo.read_concern import ReadConcern
 
-from ojobchannels.changes import Backlog, Change, Feed, Versions, started
+from ojobchannels.changes import Backlog, Change, Feed, Versions, start_thread
 from ojobchannels.documents import Key, decode, encode
 from ojobchannels.remote import Backoff, Operation
 from ojobchannels_mongo.change_stream import AWAIT_MS, FIRST_PAUSE, LONGEST_PAUSE
@@ -58,7 +58,7 @@ class StreamFeed(Backlog):
         self._prefix_length = len(row_id(connection.channel, Key("")))
         stream = connection.call(_SUBSCRIBE, lambda at, _: self._open(at))
         try:
-            started(connection.channel, "ojobchannels-mongo-changes", self._listen, stream)
+            start_thread(connection.channel, "ojobchannels-mongo-changes", self._listen, stream)
         except BaseException:
             stream.close()
             raise

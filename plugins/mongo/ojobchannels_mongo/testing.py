@@ -13,6 +13,8 @@ _TIMEOUT_MS: Final = 10_000
 class SharedMongo(SharedServer):
     """A part is a database, named by its token."""
 
+    type = "mongo"
+
     @property
     def address(self) -> tuple[str, int]:
         """Host and port."""
@@ -49,6 +51,15 @@ class SharedMongo(SharedServer):
         )
         with client:
             client.drop_database(token)
+
+    def own_client(self, url: str, number: int) -> str:
+        """Return the URL with a name of its own: the driver connects for each URL."""
+        return f"{url}{'&' if '?' in url else '?'}appName=client{number}"
+
+    def quiet(self, url: str) -> str:
+        """Return the URL without the driver's heartbeats."""
+        fast = "heartbeatFrequencyMS=500"
+        return url.replace(fast, "heartbeatFrequencyMS=3600000&serverMonitoringMode=poll")
 
     def prepare(self) -> None:
         """Do nothing: a client prepares nothing at the server."""

@@ -1,4 +1,4 @@
-"""The channel type ``mongo`` keeps what it claims of the kit's promises, on each kind of server."""
+"""The channel type ``mongo`` keeps the kit's promises that it claims, on each kind of server."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 class TestMongoAlone(ChannelConformance):
-    """On a server alone, where several entries are never one step."""
+    """On a standalone server, which has no transactions."""
 
     @pytest.fixture
     def ojob_subject(self, storage_alone: Storage) -> Subject:
         """A channel of its own."""
-        return Subject("mongo", storage_alone.config["args"], label="mongo, a server alone")
+        return Subject("mongo", storage_alone.config["args"], label="mongo, standalone")
 
 
 class TestMongoReplicaSet(ChannelConformance):

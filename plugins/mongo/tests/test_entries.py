@@ -1,4 +1,4 @@
-"""Entries in the database: intact, apart, in order, in any number, and found by the server."""
+"""Entries in the database: stored intact, apart and in order, and matched by the server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import ojobchannels as oc
 from ojobchannels.documents import check_key
-from ojobchannels_mongo.codec import row_id, stored, timestamp_of
+from ojobchannels_mongo.codec import row_id, stored
 from ojobchannels_mongo.match_filter import filter_for
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ ODD = [
 
 @pytest.mark.parametrize("fence", [2**63, -(2**63) - 1, 2**80])
 def test_a_fence_beyond_64_bits_is_refused(storage_alone: Storage, fence: int) -> None:
-    """By whatever takes one; those within are kept to the last digit."""
+    """By every operation with a fence; fences of 64 bits are kept exactly."""
     channel = storage_alone.open()
     for attempt in (
         lambda: channel.set("key", 1, fence=fence),
@@ -55,10 +55,10 @@ def test_a_fence_beyond_64_bits_is_refused(storage_alone: Storage, fence: int) -
 
 
 @pytest.mark.parametrize("value", ODD, ids=lambda value: ascii(value)[:20])
-def test_what_means_something_to_the_database_is_stored_and_returned_intact(
+def test_values_with_a_meaning_to_the_database_are_stored_intact(
     storage: Storage, value: Any
 ) -> None:
-    """Also as a key, and also by compare and set; with types, digits and the order of fields."""
+    """Also as a key and by compare and set, with types, digits and the order of fields."""
     channel, other = storage.open(), storage.open()
     channel.set("key", value)
     assert channel.get_set(value, "key", [value]) == value
@@ -72,7 +72,7 @@ def test_what_means_something_to_the_database_is_stored_and_returned_intact(
 
 
 def test_integers_are_plain_integers(storage: Storage) -> None:
-    """Not a class of the driver's."""
+    """Not of a class of the driver."""
     channel = storage.open()
     channel.set("key", {"deep": [2**40]})
     assert type(channel.get("key")["deep"][0]) is int
@@ -86,8 +86,8 @@ def test_integers_are_plain_integers(storage: Storage) -> None:
     assert type(channel.pop()["deep"][0]) is int
 
 
-def test_values_can_be_queried_by_others(storage: Storage) -> None:
-    """In the database they are what they are, not a text."""
+def test_values_can_be_queried_by_other_programs(storage: Storage) -> None:
+    """They are stored as documents, not as text."""
     channel = storage.open()
     channel.set({"id": 1}, {"state": "new", "lines": [{"n": 2}]})
     with storage.client() as client:
@@ -98,12 +98,12 @@ def test_values_can_be_queried_by_others(storage: Storage) -> None:
     assert row["k"] == '{"id":1}'
 
 
-def test_the_largest_value_goes_in_and_a_larger_one_is_refused_before_it_is_sent(
+def test_the_largest_value_is_stored_and_a_larger_one_is_refused_before_it_is_sent(
     own_server: MongoServer,
 ) -> None:
-    """Alone, over another, and where there are transactions, in a batch; and it comes out again."""
+    """As a new entry, over another, and on a replica set in a batch."""
     with pymongo.MongoClient[dict[str, Any]](own_server.url) as client:
-        # what the test server has by default is less than two of them need
+        # the default of the test server is less than two of them need
         client.admin.command("setParameter", 1, wiredTigerEngineRuntimeConfig="cache_size=1GB")
     with oc.open_channel("orders", own_server.url) as channel:
         largest = "x" * (LIMIT - 300)
@@ -129,8 +129,8 @@ def test_the_largest_value_goes_in_and_a_larger_one_is_refused_before_it_is_sent
         assert channel.size() == 1
 
 
-def test_two_prefixes_are_two_places(storage: Storage) -> None:
-    """Channels of one name in other collections know nothing of each other."""
+def test_two_prefixes_are_separate(storage: Storage) -> None:
+    """Channels of one name in different collections are independent."""
     one, other = storage.open(), storage.open(prefix="other")
     one.set("key", 1, fence=9)
     one.lock("nightly", ttl=30)
@@ -140,7 +140,7 @@ def test_two_prefixes_are_two_places(storage: Storage) -> None:
 
 
 def test_a_channel_whose_name_continues_in_the_key_is_another_channel(storage: Storage) -> None:
-    """Where the name ends and the key begins is never in doubt."""
+    """The end of the name in an `_id` is unambiguous."""
     names = [f"{storage.name}{rest}" for rest in ("", '"', '""', '"a', "\\", '\\"', '"{', "{")]
     channels = [storage.open(name) for name in names]
     for number, channel in enumerate(channels):
@@ -150,8 +150,8 @@ def test_a_channel_whose_name_continues_in_the_key_is_another_channel(storage: S
     assert {channel.size() for channel in channels} == {5}
 
 
-def test_what_was_taken_out_leaves_nothing_that_counts(storage: Storage) -> None:
-    """Rows that stay for a while or for good are seen by no operation."""
+def test_removed_entries_leave_no_entry(storage: Storage) -> None:
+    """No operation returns rows that remain for a while or permanently."""
     channel = storage.open()
     for number in range(4):
         channel.set(number, number, fence=7 if number % 2 else None)
@@ -176,8 +176,8 @@ def test_what_was_taken_out_leaves_nothing_that_counts(storage: Storage) -> None
     assert (swept, marks) == (0, 3)
 
 
-def test_order_is_kept_where_two_writes_got_the_same_time(storage: Storage) -> None:
-    """A server alone that restarts within a second may give one twice: the write is done anew."""
+def test_two_entries_never_have_the_same_position(storage: Storage) -> None:
+    """A standalone server that restarts within a second may repeat one: the write is repeated."""
     channel = storage.open()
     channel.set("one", 1)
     with storage.client() as client:
@@ -188,8 +188,8 @@ def test_order_is_kept_where_two_writes_got_the_same_time(storage: Storage) -> N
             rows.insert_one({"_id": f"{storage.name} two", "c": storage.name, "o": row["o"]})
 
 
-def test_matches_are_found_by_the_server(storage: Storage) -> None:
-    """Of a thousand entries only those that may match are sent."""
+def test_the_server_filters_matches(storage: Storage) -> None:
+    """Of a thousand entries it sends only those that may match."""
     channel = storage.open()
     with storage.client() as client:
         database = client[storage.config["args"]["database"]]
@@ -203,10 +203,10 @@ def test_matches_are_found_by_the_server(storage: Storage) -> None:
                 for n in range(1000)
             ]
         )
-        found = database["ojob_documents"].count_documents(
+        matching = database["ojob_documents"].count_documents(
             {"c": storage.name} | filter_for({"in": {"odd": 1}, "n": 7.0})
         )
-    assert found == 1
+    assert matching == 1
     assert channel.get_all({"n": 7.0}) == [{"n": 7, "in": {"odd": 1}}]
     assert len(channel.get_all({"in": {"odd": 1}})) == 500
     assert [key for key, _ in channel.items({"in": {"odd": 0}}, limit=2)] == [0, 2]
@@ -228,7 +228,7 @@ DOCUMENTS = st.recursive(
 
 
 def parts_of(document: Any) -> st.SearchStrategy[Any]:
-    """Matches that have a chance: the document with fields left out."""
+    """Matches that are likely to match: the document with fields left out."""
     if not isinstance(document, dict) or not document:
         return st.just(document)
     parts = {name: parts_of(part) for name, part in document.items()}
@@ -246,8 +246,8 @@ def empty_rows(storage: Storage) -> Iterator[oc.Channel]:
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_the_server_narrows_and_matches_decides(empty_rows: oc.Channel, data: Any) -> None:
-    """Whatever is stored and asked for, the answer is that of `matches`."""
+def test_the_result_is_that_of_matches(empty_rows: oc.Channel, data: Any) -> None:
+    """Whatever is stored and matched; the server only preselects."""
     channel = empty_rows
     channel.destroy()
     values = data.draw(st.lists(DOCUMENTS, min_size=1, max_size=4))
@@ -261,7 +261,7 @@ def test_the_server_narrows_and_matches_decides(empty_rows: oc.Channel, data: An
     assert repr([value for _, value in channel.items(match)]) == repr(expected)
 
 
-def test_a_deep_or_large_match_is_no_fault(storage: Storage) -> None:
+def test_a_deep_or_large_match_works(storage: Storage) -> None:
     """A hundred levels, a thousand fields, and a text of a megabyte."""
     channel = storage.open()
     deep: Any = "core"
@@ -271,76 +271,3 @@ def test_a_deep_or_large_match_is_no_fault(storage: Storage) -> None:
         channel.set("key", value)
         assert channel.get_all(value) == [value]
         assert channel.get_set(value, "key", 1) == value
-
-
-def test_a_channel_of_two_hundred_thousand_entries(replicated_storage: Storage) -> None:
-    """It is counted, read in pages and whole, matched, stored to in batches, and taken from."""
-    storage = replicated_storage
-    size, there = 200_000, 180_000
-    channel = storage.open(timeout=30)
-    other = storage.open("other")
-    other.set("key", 1)
-    with storage.client() as client:  # as `set` would leave them, in less time
-        client[storage.config["args"]["database"]]["ojob_documents"].insert_many(
-            {
-                "_id": row_id(storage.name, check_key(n)),
-                "c": storage.name,
-                "k": str(n),
-                "v": {"n": n, "odd": n % 2},
-                "o": timestamp_of(n + 1),
-            }
-            for n in range(there)
-        )
-    channel.set_all((n, {"n": n, "odd": n % 2}) for n in range(there, size))
-    assert channel.size() == size
-    values = channel.get_all()
-    assert [value["n"] for value in values] == list(range(size))
-    assert channel.get_all({"n": 123_456}) == [{"n": 123_456, "odd": 0}]
-    assert [key for key, _ in channel.items(limit=3, newest_first=True)] == [
-        size - 1,
-        size - 2,
-        size - 3,
-    ]
-    assert sum(1 for _ in channel.items({"odd": 1}, limit=2500)) == 2500
-    assert len(channel.get_keys()) == size
-    assert (channel.pop(), channel.shift()) == ({"n": size - 1, "odd": 1}, {"n": 0, "odd": 0})
-    assert other.get_all() == [1]
-
-
-def test_what_did_not_change_is_read_once_while_others_write(
-    storage: Storage, in_background: Background
-) -> None:
-    """Beyond ten thousand entries too: nothing is lost or met twice; and `destroy` leaves marks."""
-    channel, writer = storage.open(), storage.open()
-    size = 11_000
-    with storage.client() as client:
-        client[storage.config["args"]["database"]]["ojob_documents"].bulk_write(
-            [
-                pymongo.UpdateOne(
-                    {"_id": row_id(storage.name, check_key(n))},
-                    stored(storage.name, check_key(n), n, None),
-                    upsert=True,
-                )
-                for n in range(size)
-            ]
-        )
-    enough: list[int] = []
-
-    def write() -> None:
-        number = 0
-        while not enough:
-            number = (number + 7) % size
-            writer.set(number - number % 7, number - number % 7)
-
-    writing = in_background(write)
-    for _ in range(3):
-        values = channel.get_all()
-        assert len(values) == len(set(values)) == size
-        assert [value for value in values if value % 7] == [n for n in range(size) if n % 7]
-    enough.append(1)
-    writing.result(30)
-    channel.set("marked", 1, fence=5)
-    channel.destroy()
-    assert (channel.size(), writer.get_all()) == (0, [])
-    with pytest.raises(oc.StaleFence):
-        channel.set("marked", 1, fence=4)

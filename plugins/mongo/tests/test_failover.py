@@ -1,4 +1,4 @@
-"""The server goes and comes: channels go on by themselves, and locks are where they were."""
+"""Failover: channels reconnect by themselves, and documents and locks are kept."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Three:
         self.url = f"mongodb://{','.join(self.members)}/?replicaSet=three"
 
     def set_up(self) -> None:
-        """Makes them one; they elect another primary within about a second, not ten."""
+        """Initiate the set; it elects another primary within about a second, not ten."""
         names = list(self.members)
         setup = {
             "_id": "three",
@@ -44,7 +44,7 @@ class Three:
             self.members[names[0]].wait_until(lambda: self._is_whole(client), "became no set")
 
     def kill_primary(self) -> MongoServer:
-        """Ends the primary at once; answers it."""
+        """Kill the primary, and return it."""
         with pymongo.MongoClient[dict[str, Any]](self.url) as client:
             primary = client.admin.command("hello")["primary"]
         self.members[primary].kill()
@@ -58,80 +58,32 @@ class Three:
 
 @pytest.fixture
 def three() -> Iterator[Three]:
-    """A replica set of three that the test may break."""
+    """A replica set of three that the test may stop."""
     options = ("--replSet", "three", "--oplogSize", "64")
     with or_skip(), ExitStack() as running, ThreadPoolExecutor(3) as pool:
         servers = [MongoServer(options=options) for _ in range(3)]
-        found = Three(list(pool.map(running.enter_context, servers)))
-        found.set_up()
-        yield found
+        three = Three(list(pool.map(running.enter_context, servers)))
+        three.set_up()
+        yield three
 
 
 @pytest.fixture
 def replica_set() -> Iterator[MongoServer]:
-    """A replica set that the test may break."""
+    """A replica set that the test may stop."""
     with or_skip(), MongoServer(replica_set=True) as server:
         yield server
 
 
 def step_down(server: MongoServer, seconds: int = 1) -> None:
-    """Has the primary be none for so long."""
+    """Make the primary step down for some seconds."""
     with pymongo.MongoClient[dict[str, Any]](server.url) as client:
         client.admin.command({"replSetStepDown": seconds, "force": True})
-
-
-def second_of(server: MongoServer) -> int:
-    """The second that the server's clock shows."""
-    with pymongo.MongoClient[dict[str, Any]](server.url) as client:
-        return int(client.admin.command("hello")["localTime"].timestamp())
-
-
-def test_what_was_written_is_there_after_a_crash(own_server: MongoServer) -> None:
-    """Documents, their order, marks and locks: whatever a call returned from."""
-    with oc.open_channel("orders", own_server.url, timeout=30) as channel:
-        lease = channel.lock("nightly", ttl=120)
-        for number in range(20):
-            channel.set(number, number, fence=lease.fence)
-        # A server alone counts anew within the second; see "Order" in the guide.
-        last = second_of(own_server)
-        own_server.kill()
-        own_server.start()
-        own_server.wait_until(lambda: second_of(own_server) > last, "let a second pass")
-        assert channel.get_all() == list(range(20))
-        channel.set(0, "again")
-        assert channel.get_keys() == [*range(1, 20), 0]
-        assert channel.try_lock("nightly", ttl=1) is None
-        with pytest.raises(oc.StaleFence):
-            channel.set(1, "late", fence=lease.fence - 1)
-        lease.extend()
-        lease.release()
-        with channel.lock("nightly", ttl=30) as later:
-            assert later.fence > lease.fence
-
-
-def test_calls_wait_for_a_server_that_restarts(
-    own_server: MongoServer, in_background: Background
-) -> None:
-    """Those that begin while it is away too; once it answers, they are done in a moment."""
-    with oc.open_channel("orders", own_server.url, timeout=30) as channel:
-        channel.set("key", 0)
-        own_server.shut_down()
-        calls = [
-            in_background(channel.get, "key"),
-            in_background(channel.set, "other", 1),
-            in_background(channel.lock, "nightly", ttl=60),
-            in_background(channel.pop),
-        ]
-        own_server.start()
-        began = time.monotonic()
-        assert [call.exception(30) for call in calls] == [None] * 4
-        assert time.monotonic() - began < 15  # of the 30 that they have
 
 
 def test_a_primary_that_steps_down_is_waited_for(
     replica_set: MongoServer, in_background: Background
 ) -> None:
-    """Every operation, begun before or meanwhile, is done once; leases go on."""
+    """Every operation, started before or meanwhile, is done once; leases continue."""
     with oc.open_channel("orders", replica_set.url, timeout=30) as channel:
         channel.set_all({n: n for n in range(50)})
         with channel.lock("nightly", ttl=30, keep_alive=True) as lease:
@@ -155,7 +107,7 @@ def test_a_primary_that_steps_down_is_waited_for(
 def test_waiters_are_woken_after_a_step_down(
     replica_set: MongoServer, in_background: Background
 ) -> None:
-    """The change stream is taken up again where it ended."""
+    """The change stream is opened again."""
     other_url = f"{replica_set.url}&appName=other"
     with (
         oc.open_channel("orders", replica_set.url, timeout=30) as holder,
@@ -174,7 +126,7 @@ def test_waiters_are_woken_after_a_step_down(
 def test_a_batch_is_whole_whatever_happens_to_the_primary(
     replica_set: MongoServer, in_background: Background
 ) -> None:
-    """It is there or it is not, and its author knows which."""
+    """It is stored whole or not at all, and the caller knows which."""
     with oc.open_channel("orders", replica_set.url, timeout=30) as channel:
         channel.set_all(dict.fromkeys(range(10), -1))
         stepping = in_background(step_down, replica_set)
@@ -191,7 +143,7 @@ def test_a_batch_is_whole_whatever_happens_to_the_primary(
 def test_another_member_takes_over_when_the_primary_is_killed(
     three: Three, observer: WaitObserver, in_background: Background
 ) -> None:
-    """Entries, marks, leases and waiters are there; each call is done once, and none is lost."""
+    """Entries, marks, leases and waiters are kept; each call is done once, and none is lost."""
     with (
         oc.open_channel("orders", three.url, timeout=PATIENT) as channel,
         oc.open_channel("orders", three.url, timeout=PATIENT, extensions=[observer]) as other,
@@ -215,15 +167,15 @@ def test_another_member_takes_over_when_the_primary_is_killed(
             other.set("guarded", "old", fence=held.fence - 1)
         channel.set_all({"a": 1, "b": 2})
         held.release()
-        with waiting.result(PATIENT) as next_one:
-            assert next_one.fence > held.fence
+        with waiting.result(PATIENT) as later:
+            assert later.fence > held.fence
             assert other.get_all()[-2:] == [1, 2]
 
 
-def test_without_a_majority_calls_end_in_time_and_go_on_when_it_is_back(
+def test_without_a_majority_calls_end_by_their_timeout(
     three: Three, in_background: Background
 ) -> None:
-    """Nothing is granted or written that the next primary would not know."""
+    """Nothing is granted or written that the next primary lacks; later calls work again."""
     with (
         oc.open_channel("orders", three.url, timeout=PATIENT) as patient,
         oc.open_channel("orders", three.url, timeout=1) as channel,
@@ -244,7 +196,7 @@ def test_without_a_majority_calls_end_in_time_and_go_on_when_it_is_back(
             failed = call.exception(20)
             assert isinstance(failed, oc.ChannelUnavailable | oc.ChannelTimeout | oc.OutcomeUnknown)
             assert failed.__cause__ is not None
-        assert time.monotonic() - began < 2 + 8  # a lock is given back too
+        assert time.monotonic() - began < 2 + 8  # a lock is unlocked again
         for server in killed:
             server.start()
         assert patient.get("key") in (2, 3)

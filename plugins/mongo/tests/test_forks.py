@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from ojobchannels.testing.kit.pytest_fixtures import StartWorker
 
 
-def test_a_child_that_ends_takes_nothing_of_its_parent_along(
+def test_a_child_that_ends_closes_nothing_of_its_parent(
     storage: Storage, start_worker: StartWorker
 ) -> None:
-    """Neither connections nor leases; and it ends in order without a word."""
+    """Neither connections nor leases; and it ends without a warning."""
     worker = start_worker(
         """
 import os, sys, warnings
@@ -25,7 +25,7 @@ for uses in (True, False):
     if child == 0:
         if uses:
             channel.get("key")
-        sys.exit(7)  # in order: what is to be done at the end of a process is done
+        sys.exit(7)  # runs the exit handlers
     send(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     lease.check()
     channel.set("key", 2, fence=lease.fence)
@@ -39,8 +39,8 @@ lease.release()
     assert worker.end() == 0
 
 
-def test_handles_of_one_place_share_a_client(storage: Storage) -> None:
-    """It is closed with the last of them, and not before, though one is closed twice."""
+def test_handles_with_equal_settings_share_a_client(storage: Storage) -> None:
+    """It is closed with the last of them, also where another one is closed twice."""
     one, other = storage.open(), storage.open("another")
     elsewhere = storage.open(prefix="elsewhere")
     servers = [
@@ -55,10 +55,10 @@ def test_handles_of_one_place_share_a_client(storage: Storage) -> None:
     assert other.get("key") == 1
 
 
-def test_a_channel_that_nobody_closed_is_closed_with_the_process(
+def test_a_channel_that_was_not_closed_is_closed_with_the_process(
     storage: Storage, start_worker: StartWorker
 ) -> None:
-    """Without a warning of the driver's."""
+    """Without a warning of the driver."""
     worker = start_worker(
         """
 kept = oc.open_channel("kept", channel_config, prefix="kept")

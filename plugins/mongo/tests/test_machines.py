@@ -1,4 +1,4 @@
-"""The core's state machines, in real time, on a server alone and on a replica set."""
+"""The kit's state machines, in real time, on a standalone server and on a replica set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ojobchannels.testing.machines import prove_documents, prove_locks
 
 @pytest.fixture
 def subject(storage: Any) -> Subject:
-    """Each in turn."""
+    """A storage on each."""
     return Subject("mongo", storage.config["args"])
 
 

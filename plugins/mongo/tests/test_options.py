@@ -1,4 +1,4 @@
-"""Options, URLs, logins and what errors tell: everything but the password."""
+"""Options, URLs and logins, without a password in any message."""
 
 from __future__ import annotations
 
@@ -49,19 +49,19 @@ except oc.InvalidOption as error:
 
 
 def certificates_in(folder: Path) -> Certificates:
-    """Makes them, or skips the test."""
+    """Make certificates, or skip the test."""
     with or_skip():
         return Certificates.make(folder)
     raise AssertionError
 
 
-def told(error: BaseException) -> str:
-    """All that a traceback shows, causes included."""
+def whole_text(error: BaseException) -> str:
+    """Return what a traceback shows, with causes, and the attributes."""
     return "".join(traceback.format_exception(error)) + repr(error) + str(vars(error))
 
 
-def test_the_type_is_found_without_loading_the_driver() -> None:
-    """Whoever uses another type does not pay for this one."""
+def test_the_descriptor_imports_no_driver() -> None:
+    """The driver is imported when a channel is opened."""
     script = """
 import sys, ojobchannels.plugins as plugins
 assert plugins.registry().find("mongo").schemes == ("mongodb", "mongodb+srv")
@@ -73,7 +73,7 @@ assert not {"pymongo", "bson"} & set(sys.modules), "loaded"
 def test_capabilities_depend_on_the_server(
     storage_alone: Storage, replicated_storage: Storage
 ) -> None:
-    """The type promises what every server has; a replica set has batches and each change too."""
+    """The type claims those of every server; a replica set has batches and every change, too."""
     assert registry().find("mongo").capabilities == {"durable", "processes"}
     alone, replicated = storage_alone.open(), replicated_storage.open()
     always = {"durable", "processes"}
@@ -86,7 +86,7 @@ def test_capabilities_depend_on_the_server(
 
 
 def test_a_channel_opens_by_url_by_map_and_by_keywords(storage: Storage) -> None:
-    """The database is the option's, else the URL's, else ours."""
+    """The database is that of the option, otherwise that of the URL, otherwise the default."""
     database = storage.config["args"]["database"]
     base, _, query = storage.url.partition("?")
     by_path = f"{base}{database}?{query}"
@@ -126,20 +126,20 @@ def test_a_channel_opens_by_url_by_map_and_by_keywords(storage: Storage) -> None
         ({"pasword": "x"}, "pasword"),
     ],
 )
-def test_a_wrong_option_is_refused_and_told_without_its_secrets(
-    options: dict[str, Any], named: str
-) -> None:
-    """Before anything is connected."""
+def test_the_error_for_an_option_shows_no_secret(options: dict[str, Any], named: str) -> None:
+    """And is raised before any connection."""
     with pytest.raises(oc.InvalidOption) as refused:
         oc.open_channel("orders", type="mongo", **options)
     assert named in refused.value.option
-    text = told(refused.value)
+    text = whole_text(refused.value)
     for secret in (SECRET, WRITTEN, "w0rd", "1234567"):
         assert secret not in text
 
 
-def test_srv_urls_name_the_extra_where_dnspython_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error tells the command."""
+def test_srv_urls_need_an_extra_that_the_error_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the command that installs it."""
     original = builtins.__import__
 
     def missing(name: str, *rest: Any, **more: Any) -> Any:
@@ -156,7 +156,7 @@ def test_srv_urls_name_the_extra_where_dnspython_lacks(monkeypatch: pytest.Monke
 
 @contextmanager
 def names_of(port: int) -> Iterator[None]:
-    """Has this process ask a DNS server that knows one cluster, with one member on this host."""
+    """Make this process use a DNS server that knows one cluster, with one member on this host."""
     import dns.message
     import dns.resolver
     import dns.rrset
@@ -169,20 +169,22 @@ def names_of(port: int) -> Iterator[None]:
 
     class Answer(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            packet, line = self.request
-            asked = dns.message.from_wire(packet)
-            reply = dns.message.make_response(asked)
-            for one in asked.question:
-                kind = dns.rdatatype.to_text(one.rdtype)
-                if kind in known and "cluster.example.test" in one.name.to_text():
-                    reply.answer.append(dns.rrset.from_text(one.name, 60, "IN", kind, known[kind]))
-            line.sendto(reply.to_wire(), self.client_address)
+            packet, connection = self.request
+            query = dns.message.from_wire(packet)
+            reply = dns.message.make_response(query)
+            for question in query.question:
+                kind = dns.rdatatype.to_text(question.rdtype)
+                if kind in known and "cluster.example.test" in question.name.to_text():
+                    reply.answer.append(
+                        dns.rrset.from_text(question.name, 60, "IN", kind, known[kind])
+                    )
+            connection.sendto(reply.to_wire(), self.client_address)
 
     with socketserver.UDPServer(("127.0.0.1", 0), Answer) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            with asking(server.server_address[1]):
+            with using_dns_at(server.server_address[1]):
                 yield
         finally:
             server.shutdown()
@@ -190,8 +192,8 @@ def names_of(port: int) -> Iterator[None]:
 
 
 @contextmanager
-def asking(port: int) -> Iterator[None]:
-    """Has this process ask the DNS server at a port of this host, and nobody else."""
+def using_dns_at(port: int) -> Iterator[None]:
+    """Make this process use the DNS server at a port of this host only."""
     import dns.resolver
 
     resolver, usual = dns.resolver.Resolver(configure=False), dns.resolver.get_default_resolver()
@@ -206,7 +208,7 @@ def asking(port: int) -> Iterator[None]:
 
 
 def test_srv_urls_find_the_server_by_the_dns() -> None:
-    """Its members and options are told by the DNS, and the login is found where it says."""
+    """Members, options and the database of the login are read from the DNS."""
     pytest.importorskip("dns")
     with or_skip(), MongoServer(replica_set=True, user=("me", SECRET)) as server:
         url = f"mongodb+srv://me:{WRITTEN}@cluster.example.test/jobs?tls=false"
@@ -217,27 +219,27 @@ def test_srv_urls_find_the_server_by_the_dns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("login", "told_name"), [(f"me:{WRITTEN}", True), ("", True), ("me.pa.w0rd/x", False)]
+    ("login", "named"), [(f"me:{WRITTEN}", True), ("", True), ("me.pa.w0rd/x", False)]
 )
-def test_a_name_that_the_dns_does_not_know_is_told(login: str, told_name: bool) -> None:
-    """As unavailable, not as a wrong option; but not where it may be a part of the login."""
+def test_a_name_that_the_dns_does_not_know_is_reported(login: str, named: bool) -> None:
+    """As unavailable, not as an option; but not shown where it may be a part of the login."""
     pytest.importorskip("dns")
     url = f"mongodb+srv://{login}{'@' if login else ''}other.example.test"
     with names_of(1), pytest.raises(oc.ChannelError) as failed:
         oc.open_channel("orders", url, timeout=2)
-    assert isinstance(failed.value, oc.ChannelUnavailable) == told_name
-    assert ("_mongodb._tcp.other.example.test" in str(failed.value)) == told_name
-    assert "w0rd" not in told(failed.value)
+    assert isinstance(failed.value, oc.ChannelUnavailable) == named
+    assert ("_mongodb._tcp.other.example.test" in str(failed.value)) == named
+    assert "w0rd" not in whole_text(failed.value)
 
 
-def test_a_dns_that_does_not_answer_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five seconds, unless the URL says otherwise; here, less."""
+def test_a_silent_dns_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For five seconds by default, which is shortened here, or as the URL says."""
     pytest.importorskip("dns")
     monkeypatch.setattr(servers, "_SOCKET_TIMEOUT_MS", 300)
     url = "mongodb+srv://cluster.example.test"
     with socket.socket(type=socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
-        with asking(silent.getsockname()[1]):
+        with using_dns_at(silent.getsockname()[1]):
             for wait, options in ((0.3, ""), (0.6, "/?connectTimeoutMS=600")):
                 began = time.monotonic()
                 with pytest.raises(oc.ChannelUnavailable, match="that the DNS can be reached"):
@@ -246,13 +248,13 @@ def test_a_dns_that_does_not_answer_is_not_waited_for_long(monkeypatch: pytest.M
 
 
 def test_a_server_that_is_too_old_is_refused() -> None:
-    """Before 5.0 the statements mean something else, or nothing."""
+    """Before 5.0 the statements have another meaning, or none."""
     refuse_old("orders", {"maxWireVersion": 13})
     with pytest.raises(oc.NotSupported, match=r"use MongoDB 5\.0 or later"):
         refuse_old("orders", {"maxWireVersion": 9})
 
 
-def test_a_server_that_is_not_there_is_unavailable_in_time() -> None:
+def test_a_server_that_does_not_run_is_unavailable_in_time() -> None:
     """The message says for how long a server was searched; the driver adds its address."""
     with pytest.raises(oc.ChannelUnavailable, match=r"no server .* within 0\.3 s") as failed:
         oc.open_channel("orders", f"mongodb://me:{WRITTEN}@{NOWHERE}", timeout=0.3)
@@ -268,10 +270,10 @@ ATTEMPTS: dict[str, Callable[[oc.Channel], object]] = {
 }
 
 
-def test_a_login_works_and_its_password_is_told_by_nothing(
+def test_a_login_works_and_nothing_shows_its_password(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Neither by errors, nor by logs at any level, nor by what objects say of themselves."""
+    """Neither errors, nor logs at any level, nor reprs."""
     caplog.set_level(logging.DEBUG)
     with or_skip(), MongoServer(user=("me", SECRET)) as server:
         host = f"127.0.0.1:{server.port}"
@@ -295,20 +297,20 @@ def test_a_login_works_and_its_password_is_told_by_nothing(
         for url in (f"mongodb://{host}", f"mongodb://me:{WRITTEN}x@{host}"):
             with pytest.raises(oc.ChannelUnavailable) as refused:
                 oc.open_channel("orders", url)
-            assert "w0rd" not in told(refused.value).replace(url, "")
+            assert "w0rd" not in whole_text(refused.value).replace(url, "")
             assert refused.value.__cause__ is not None
         with oc.open_channel("orders", server.url, timeout=0.5) as channel:
             server.kill()
             for attempt in ATTEMPTS.values():
                 with pytest.raises(oc.ChannelError) as failed:
                     attempt(channel)
-                assert "w0rd" not in told(failed.value)
+                assert "w0rd" not in whole_text(failed.value)
     assert SECRET not in caplog.text
     assert WRITTEN not in caplog.text
 
 
 def test_tls_works_by_the_options_of_the_url(tmp_path: Path) -> None:
-    """With an authority of one's own and a certificate of the client."""
+    """With a private authority and a certificate of the client."""
     certificates = certificates_in(tmp_path)
     with or_skip(), MongoServer(certificates=certificates) as server:
         tls = f"tlsCAFile={certificates.authority}&tlsCertificateKeyFile={certificates.client}"
@@ -320,8 +322,8 @@ def test_tls_works_by_the_options_of_the_url(tmp_path: Path) -> None:
             oc.open_channel("orders", f"mongodb://127.0.0.1:{server.port}", timeout=0.5)
 
 
-def test_the_password_of_a_key_is_asked_of_nobody(tmp_path: Path) -> None:
-    """A program may have no terminal, or nobody before it, so the key cannot be used."""
+def test_no_password_of_a_key_is_read_from_the_terminal(tmp_path: Path) -> None:
+    """A program may have no terminal, or no user, so the key is refused."""
     certificates = certificates_in(tmp_path)
     locked = tmp_path / "locked.pem"
     locked.write_text(LOCKED_KEY + certificates.client.read_text())
@@ -338,8 +340,8 @@ def test_the_password_of_a_key_is_asked_of_nobody(tmp_path: Path) -> None:
     assert "invalid option 'url': the driver does not accept it" in done.stdout
 
 
-def test_a_file_of_the_url_that_is_not_there_is_told(tmp_path: Path) -> None:
-    """By its name."""
+def test_a_missing_file_of_the_url_is_named(tmp_path: Path) -> None:
+    """In words of this package, whatever those of the driver."""
     url = f"mongodb://{NOWHERE}/?tls=true&tlsCAFile={tmp_path}/ca.pem"
     with pytest.raises(oc.InvalidOption, match=r"tlsCAFile: cannot read the file '.*/ca\.pem'"):
         oc.open_channel("orders", url)

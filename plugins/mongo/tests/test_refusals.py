@@ -1,4 +1,4 @@
-"""What a server answers when it refuses or is interrupted, brought about on a real one."""
+"""Refusals and interruptions, caused by fail points of a real server."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ REFUSALS: dict[int, tuple[type[oc.ChannelError], str]] = {
     10334: (oc.InvalidValue, "16 MB"),
     2: (oc.ChannelUnavailable, "the server refuses a command that is needed"),
 }
-NOT_BEGUN = {"no primary": 10107, "write conflict": 112, "busy for now": 365}
-CUT_OFF = {"stepped down": 189, "shut down": 91, "killed": 11601, "other state": 11602}
+NOT_STARTED = {"no primary": 10107, "write conflict": 112, "busy for now": 365}
+INTERRUPTED = {"stepped down": 189, "shut down": 91, "killed": 11601, "other state": 11602}
 
 
 class Faulty:
-    """A server of a replica set that fails on command, and a channel on it."""
+    """A server of a replica set with fail points, and a channel on it."""
 
     def __init__(self, client: pymongo.MongoClient[dict[str, Any]], channel: oc.Channel) -> None:
         self.channel = channel
@@ -36,7 +36,7 @@ class Faulty:
 
     @contextmanager
     def failing(self, *commands: str, times: int = 1, **how: Any) -> Iterator[None]:
-        """Has the next commands of the channel end in an error, before or after they are done."""
+        """Make the next commands of the channel fail, before or after they are done."""
         point = {"failCommands": commands, "appName": "ojobchannels", **how}
         self._set(mode={"times": times}, data=point)
         try:
@@ -50,7 +50,7 @@ class Faulty:
 
 @pytest.fixture(scope="module")
 def faulty_server() -> Iterator[MongoServer]:
-    """A server that takes commands for tests."""
+    """A server with fail points enabled."""
     options = ("--setParameter", "enableTestCommands=1")
     with or_skip(), MongoServer(replica_set=True, options=options) as server:
         yield server
@@ -61,7 +61,7 @@ def faulty(faulty_server: MongoServer) -> Iterator[Faulty]:
     """The server, with an empty channel."""
     with (
         pymongo.MongoClient[dict[str, Any]](faulty_server.url) as client,
-        # A server that only says that it steps down is looked at again with the next heartbeat.
+        # After an error that says that the primary steps down, the next heartbeat checks it.
         oc.open_channel(
             f"orders-{secrets.token_hex(6)}", f"{faulty_server.url}&heartbeatFrequencyMS=500"
         ) as channel,
@@ -80,10 +80,10 @@ def faulty(faulty_server: MongoServer) -> Iterator[Faulty]:
     ],
     ids=["set", "get", "pop", "lock"],
 )
-def test_a_refusal_tells_what_to_do(
+def test_the_error_for_a_refusal_says_what_to_do(
     faulty: Faulty, code: int, command: str, operation: Callable[[oc.Channel], Any]
 ) -> None:
-    """At once, in an error of ours with the driver's as its cause."""
+    """At once, with the driver's error as its cause."""
     kind, advice = REFUSALS[code]
     words = "authentication failed" if code == 18 else ""
     with (
@@ -94,9 +94,9 @@ def test_a_refusal_tells_what_to_do(
     assert isinstance(refused.value.__cause__, pymongo.errors.PyMongoError)
 
 
-@pytest.mark.parametrize("code", NOT_BEGUN.values(), ids=NOT_BEGUN.keys())
-def test_what_was_not_begun_is_asked_again(faulty: Faulty, code: int) -> None:
-    """Whatever it is: that nothing was done is certain."""
+@pytest.mark.parametrize("code", NOT_STARTED.values(), ids=NOT_STARTED.keys())
+def test_a_request_that_was_not_started_is_repeated(faulty: Faulty, code: int) -> None:
+    """Whatever operation it is: nothing was done."""
     channel = faulty.channel
     channel.set("key", 1)
     with faulty.failing("update", "findAndModify", "find", times=3, errorCode=code):
@@ -108,15 +108,17 @@ def test_what_was_not_begun_is_asked_again(faulty: Faulty, code: int) -> None:
         lease.release()
 
 
-@pytest.mark.parametrize("code", CUT_OFF.values(), ids=CUT_OFF.keys())
+@pytest.mark.parametrize("code", INTERRUPTED.values(), ids=INTERRUPTED.keys())
 @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
-def test_what_was_cut_off_is_asked_again_where_that_is_safe(
+def test_an_interrupted_request_is_repeated_where_that_is_safe(
     faulty: Faulty, code: int, done: bool
 ) -> None:
-    """Before or after it was done; a forced unlock is of unknown outcome."""
+    """Before or after it was done; the outcome of a forced unlock is unknown."""
     channel = faulty.channel
     how = (
-        {"writeConcernError": {"code": code, "errmsg": "cut off"}} if done else {"errorCode": code}
+        {"writeConcernError": {"code": code, "errmsg": "interrupted"}}
+        if done
+        else {"errorCode": code}
     )
     with faulty.failing("findAndModify", **how):
         lease = channel.lock("nightly", ttl=30)
@@ -132,16 +134,16 @@ def test_what_was_cut_off_is_asked_again_where_that_is_safe(
     channel.force_unlock("nightly")
 
 
-@pytest.mark.parametrize("code", CUT_OFF.values(), ids=CUT_OFF.keys())
-def test_an_entry_that_was_taken_out_by_a_call_cut_off_is_not_lost_in_silence(
+@pytest.mark.parametrize("code", INTERRUPTED.values(), ids=INTERRUPTED.keys())
+def test_an_entry_that_an_interrupted_call_removed_is_not_lost_silently(
     faulty: Faulty, code: int
 ) -> None:
-    """The server tells again what it did, save where somebody killed the operation."""
+    """The server repeats its reply, unless the operation was killed."""
     channel = faulty.channel
     channel.set("key", 1)
-    cut_off = {"code": code, "errmsg": "cut off"}
-    with faulty.failing("findAndModify", writeConcernError=cut_off):
-        if code == CUT_OFF["killed"]:
+    interrupted = {"code": code, "errmsg": "interrupted"}
+    with faulty.failing("findAndModify", writeConcernError=interrupted):
+        if code == INTERRUPTED["killed"]:
             with pytest.raises(oc.OutcomeUnknown):
                 channel.pop()
         else:
@@ -149,10 +151,10 @@ def test_an_entry_that_was_taken_out_by_a_call_cut_off_is_not_lost_in_silence(
     assert channel.size() == 0
 
 
-def test_a_batch_whose_commit_is_cut_off_is_committed_once(faulty: Faulty) -> None:
-    """The driver asks again with the number of the transaction."""
+def test_a_batch_whose_commit_is_interrupted_is_committed_once(faulty: Faulty) -> None:
+    """The driver repeats the commit with the number of the transaction."""
     channel = faulty.channel
-    late = {"code": 91, "errmsg": "cut off"}
+    late = {"code": 91, "errmsg": "interrupted"}
     with faulty.failing("commitTransaction", writeConcernError=late):
         channel.set_all({"a": 1, "b": 2})
     assert channel.get_all() == [1, 2]
@@ -160,8 +162,8 @@ def test_a_batch_whose_commit_is_cut_off_is_committed_once(faulty: Faulty) -> No
         assert channel.unset_all(["a", "b", "c"]) == 2
 
 
-def test_a_snapshot_that_the_server_gave_up_is_taken_again(faulty: Faulty) -> None:
-    """And three times in a row is told."""
+def test_a_snapshot_that_the_server_discarded_is_read_again(faulty: Faulty) -> None:
+    """Three failures in a row are reported."""
     channel = faulty.channel
     channel.set_all({"a": 1, "b": 2})
     with faulty.failing("find", times=2, errorCode=239):

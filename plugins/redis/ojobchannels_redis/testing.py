@@ -20,6 +20,8 @@ _BATCH: Final = "1000"
 class SharedRedis(SharedServer):
     """A part consists of the keys whose prefix ends with its token."""
 
+    type = "redis"
+
     @property
     def address(self) -> tuple[str, int]:
         """Host and port."""
@@ -50,6 +52,10 @@ class SharedRedis(SharedServer):
                 if keys:
                     server.send_command("UNLINK", *keys)
                     server.read_response()
+
+    def own_client(self, url: str, number: int) -> str:
+        """Return the URL: a fault affects the connection of one call only."""
+        return url
 
     def prepare(self) -> None:
         """Load the scripts, so that the next cut reply is not the one that a script is unknown."""

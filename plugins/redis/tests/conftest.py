@@ -1,17 +1,15 @@
-"""What the tests share: a real server, storages on it, and a clock of the server to turn."""
+"""Fixtures that the tests share: real servers, storages on them, and a server clock to move."""
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import redis
 
 import ojobchannels as oc
-from ojobchannels.plugins import checked_options, registry
+from ojobchannels.testing.contracts.remote.clock import ServerClock
 from ojobchannels.testing.kit.pytest_fixtures import (
     closing,
     in_background,
@@ -23,8 +21,8 @@ from ojobchannels.testing.kit.subject import Subject
 from ojobchannels.testing.proxy import Proxy
 from ojobchannels.testing.servers import RedisServer, or_skip, redis_url
 from ojobchannels_redis import scripts
-from ojobchannels_redis.options import settings_of
 from ojobchannels_redis.scripts import Script
+from ojobchannels_redis.testing import SharedRedis
 
 __all__ = [
     "ServerClock",
@@ -37,41 +35,41 @@ __all__ = [
 
 @pytest.fixture(scope="session")
 def url() -> Iterator[str]:
-    """A server that any number of tests may use at once, each on channels of its own."""
-    with or_skip(), redis_url() as found:
-        yield found
+    """A server that any number of tests use at once, each on channels of its own."""
+    with or_skip(), redis_url() as url:
+        yield url
 
 
 @pytest.fixture
 def server() -> Iterator[RedisServer]:
-    """A server of the test's own, to break."""
+    """A server of the test's own, which it may stop."""
     with or_skip(), RedisServer() as running:
         yield running
 
 
 @pytest.fixture
 def proxy(url: str) -> Iterator[Proxy]:
-    """Stands before the server, and lets everything pass until it is told otherwise."""
-    with Proxy(address_of(url)) as running:
+    """A proxy before the server, which lets everything pass until it is told otherwise."""
+    with Proxy(SharedRedis(url).address) as running:
         yield running
 
 
 @pytest.fixture
 def client(url: str) -> Iterator[redis.Redis]:
     """The driver's own client, to look at what is stored."""
-    with redis.Redis.from_url(url) as found:
-        yield found
+    with redis.Redis.from_url(url) as client:
+        yield client
 
 
 @pytest.fixture
 def storage(url: str) -> Iterator[Subject]:
     """A channel on the server that no other test uses."""
-    yield from lend({"url": url})
+    yield from closing(Subject("redis", {"url": url}))
 
 
 @pytest.fixture
 def shared_storage(storage: Subject) -> Subject:
-    """The same: processes can share it."""
+    """The same; processes can share it."""
     return storage
 
 
@@ -81,50 +79,16 @@ def channel(storage: Subject) -> oc.Channel:
     return storage.open()
 
 
-class ServerClock:
-    """The clock of the server and of the clients, which only the test moves.
-
-    The scripts read it from a key in the place of TIME.
-    """
-
-    epoch = "the server's"
-
-    def __init__(self, client: redis.Redis, key: str) -> None:
-        self._client = client
-        self._key = key
-        self._now = 1_900_000_000_000_000
-        self.advance(0)
-
-    def now(self) -> int:
-        return self._now
-
-    wall = now
-
-    def advance(self, seconds: float) -> None:
-        """Lets time pass."""
-        self._now += round(seconds * 1e6)
-        self._client.set(self._key, json.dumps(self._now))
-
-
 @pytest.fixture
-def clock(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> Iterator[ServerClock]:
-    """A server whose time stands still until the test moves it."""
+def ojob_server_clock(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ServerClock]:
+    """The clock of a server whose scripts read a key in place of TIME; only the test moves it."""
     key = f"clock-{secrets.token_hex(6)}"
     ours = f"{{0, tonumber(redis.call('GET', '{key}'))}}"
     for name in "LOCK UNLOCK EXTEND ADOPT LOOK FORCE_UNLOCK".split():
         text = getattr(scripts, name).text
         assert "redis.call('TIME')" in text
         monkeypatch.setattr(scripts, name, Script(text.replace("redis.call('TIME')", ours)))
-    yield ServerClock(client, key)
+    yield ServerClock(lambda now: client.set(key, now))
     client.delete(key)
-
-
-def lend(args: dict[str, Any]) -> Iterator[Subject]:
-    """Lends a storage of these options; what is opened on it is closed in the end."""
-    yield from closing(Subject("redis", args))
-
-
-def address_of(url: str) -> tuple[str, int]:
-    """Returns host and port of a URL."""
-    settings, _ = settings_of(checked_options(registry().find("redis"), {"url": url}))
-    return settings.addresses[0]

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from ojobchannels.testing.servers import RedisServer
 
 
-def test_a_child_that_ends_takes_no_connection_of_its_parent_along(
+def test_a_child_that_ends_closes_no_connection_of_its_parent(
     server: RedisServer, start_worker: StartWorker, storage: Subject
 ) -> None:
-    """The parent's connection is as good after as before, and is the only one left."""
+    """The parent's connection still works, and is the only one left."""
     storage.options = {"url": server.url}
     worker = start_worker(
         """

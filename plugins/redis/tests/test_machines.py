@@ -1,4 +1,4 @@
-"""The core's state machines, in real time, on a real server."""
+"""The kit's state machines, in real time, on a real server."""
 
 from __future__ import annotations
 

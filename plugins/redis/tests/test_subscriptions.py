@@ -1,4 +1,4 @@
-"""Subscriptions over a connection that breaks, and for a user who may not listen."""
+"""Subscriptions over a connection that breaks, and for a user that may not subscribe."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def subscribers(server: RedisServer) -> int:
 
 
 def test_all_subscriptions_of_a_process_share_one_connection(server: RedisServer) -> None:
-    """It ends with the last of them."""
+    """It is closed after the last of them."""
     received = ReceivedChanges()
     with (
         oc.open_channel("orders", server.url) as orders,
@@ -31,8 +31,8 @@ def test_all_subscriptions_of_a_process_share_one_connection(server: RedisServer
         server.wait_until(lambda: subscribers(server) == 0, "kept a subscriber")
 
 
-def test_after_a_gap_in_the_connection_a_resync_is_told(server: RedisServer) -> None:
-    """And what changed meanwhile; what changes after it is received as before."""
+def test_after_a_lost_connection_a_resync_is_delivered(server: RedisServer) -> None:
+    """And what changed meanwhile; later changes are delivered as before."""
     received = ReceivedChanges()
     with (
         oc.open_channel("orders", server.url, timeout=20) as listening,
@@ -44,19 +44,21 @@ def test_after_a_gap_in_the_connection_a_resync_is_told(server: RedisServer) -> 
         server.wait_until(lambda: subscribers(server) == 1, "had no subscriber")
         server.command("CLIENT", "KILL", "TYPE", "pubsub")
         writing.set("key", 2)
-        received.wait_for(lambda: any(one.op == "resync" for one in received.changes))
+        received.wait_for(lambda: any(change.op == "resync" for change in received.changes))
         received.wait_for_state_of(writing)
         writing.set("key", 3)
         received.wait_for_state_of(writing)
 
 
-def test_who_may_not_listen_looks(server: RedisServer) -> None:
-    """Every second, since the server tells this user of nothing."""
+def test_a_user_that_may_not_subscribe_looks(server: RedisServer) -> None:
+    """Every second, since the server sends no messages to this user."""
     received = ReceivedChanges()
-    server.command("ACL", "SETUSER", "deaf", "on", ">word", "resetchannels", "~ojob:*", "+@all")
+    server.command(
+        "ACL", "SETUSER", "unsubscribed", "on", ">word", "resetchannels", "~ojob:*", "+@all"
+    )
     address = server.url.partition("://")[2].rpartition("@")[2]
     with (
-        oc.open_channel("orders", f"redis://deaf:word@{address}") as channel,
+        oc.open_channel("orders", f"redis://unsubscribed:word@{address}") as channel,
         channel.subscribe(received),
     ):
         channel.set("key", 1)

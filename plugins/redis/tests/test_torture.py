@@ -1,4 +1,4 @@
-"""Exclusivity under fire: processes killed and stopped, connections cut, the server restarted."""
+"""Exclusivity while processes are killed and stopped, connections cut, and the server restarted."""
 
 from __future__ import annotations
 
@@ -6,42 +6,25 @@ import pytest
 
 from ojobchannels.testing.servers import RedisServer, or_skip
 from ojobchannels.testing.torture.plan import Plan
-from ojobchannels.testing.torture.result import Result
-from ojobchannels.testing.torture.runner import torture
-from ojobchannels.testing.torture.targets import open_target
+from ojobchannels.testing.torture.proving import prove_exclusion, prove_late_holders
 
 FAULTS = ("kill", "stop", "cut", "reset", "delay", "restart")
 
 
-def run(plan: Plan) -> Result:
-    """Tortures a server of its own, which stands behind a proxy so that all can be broken."""
-    with or_skip(), open_target("redis") as target:
-        return torture(target, plan)
-
-
-def test_sections_exclude_each_other_under_fire() -> None:
-    """Eight processes on four locks, some hundred sections, in any state of disrepair."""
-    result = run(Plan(sections=500, faults=FAULTS, pause=0.15))
-    assert result.violations == [], result.lines()
-    assert result.sections >= 500
+def test_sections_exclude_each_other_during_faults() -> None:
+    """Eight processes on four locks, some hundred sections, and faults of every kind."""
+    prove_exclusion("redis", Plan(sections=500, faults=FAULTS, pause=0.15))
 
 
 @pytest.mark.torture
 def test_ten_thousand_sections() -> None:
-    """Eight processes, killed and stopped at work, with nothing between them and the server."""
-    with or_skip(), RedisServer() as server, open_target(server.url) as target:
-        result = torture(target, Plan(sections=10_000, faults=("kill", "stop"), pause=0.5))
-    assert result.violations == [], result.lines()
-    assert result.sections >= 10_000
-    assert result.done["kill"] > 0
+    """Eight processes, killed and stopped at work, connected to the server without a proxy."""
+    with or_skip(), RedisServer() as server:
+        plan = Plan(sections=10_000, faults=("kill", "stop"), pause=0.5)
+        assert prove_exclusion(server.url, plan).done["kill"] > 0
 
 
 @pytest.mark.torture
-def test_expired_holders_are_refused() -> None:
-    """With all faults, until a release raised LockLost and a late write was refused."""
-    late = refused = 0
-    while not (late and refused):  # depends on where in a section holders are suspended
-        result = run(Plan(sections=1_000, faults=FAULTS, ttl=0.4))
-        assert result.violations == [], result.lines()
-        late += result.late
-        refused += result.refused
+def test_late_holders_are_informed_and_refused() -> None:
+    """Under faults of every kind, until a late holder was informed and had a write refused."""
+    prove_late_holders("redis", Plan(sections=1_000, faults=FAULTS, ttl=0.4))

@@ -1,4 +1,4 @@
-"""What is sent: how many requests each operation costs, told by the server itself."""
+"""Which requests a waiter, a keep-alive and large operations send, as the server reports it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 import redis
 
 import ojobchannels as oc
+from ojobchannels_redis.testing import SharedRedis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ BLOCKING = {"keys", "flushall", "flushdb", "hgetall", "smembers", "sort", "debug
 
 
 class Monitor:
-    """Everything that clients ask of a server; what scripts ask is told apart."""
+    """All commands that a server receives; those of scripts are kept apart."""
 
     def __init__(self, server: RedisServer) -> None:
         self._server = server
@@ -31,12 +32,11 @@ class Monitor:
         self._turn = 0
 
     def requests(self, call: Callable[[], Any]) -> list[str]:
-        """Returns the commands that a call sent, as far as clients did."""
-        heard, _ = self.heard(call)
-        return heard
+        """Return the commands that clients sent during a call."""
+        return self.during(call)[0]
 
-    def heard(self, call: Callable[[], Any], about: str = "") -> tuple[list[str], list[str]]:
-        """Returns what clients sent, and what scripts did, where the text `about` stands in it."""
+    def during(self, call: Callable[[], Any], about: str = "") -> tuple[list[str], list[str]]:
+        """Return the commands of clients and those of scripts that contain the text `about`."""
         self._turn += 1
         self._server.command("ECHO", f"begin {self._turn}")
         call()
@@ -44,17 +44,17 @@ class Monitor:
         clients: list[str] = []
         scripts: list[str] = []
         while True:
-            told = self._monitor.next_command()
-            if told["command"] == f"ECHO begin {self._turn}":
+            entry = self._monitor.next_command()
+            if entry["command"] == f"ECHO begin {self._turn}":
                 clients, scripts = [], []
-            elif told["command"] == f"ECHO end {self._turn}":
+            elif entry["command"] == f"ECHO end {self._turn}":
                 return clients, scripts
-            elif about in told["command"]:
-                by_script = told["client_type"] == "lua"
-                (scripts if by_script else clients).append(told["command"].split()[0].lower())
+            elif about in entry["command"]:
+                by_script = entry["client_type"] == "lua"
+                (scripts if by_script else clients).append(entry["command"].split()[0].lower())
 
     def wait_for(self, key: str) -> None:
-        """Returns when the server has the key."""
+        """Wait until the server has the key."""
         self._server.wait_until(
             lambda: self._server.command("EXISTS", key) == 1, f"never had {key!r}"
         )
@@ -66,72 +66,25 @@ class Monitor:
 
 @pytest.fixture
 def monitor(server: RedisServer) -> Iterator[Monitor]:
-    """Listens to the test's own server."""
-    found = Monitor(server)
-    yield found
-    found.close()
+    """The commands of the test's own server."""
+    monitor = Monitor(server)
+    yield monitor
+    monitor.close()
 
 
 @pytest.fixture
 def busy(server: RedisServer) -> Iterator[oc.Channel]:
     """A channel on it that has been used: it is connected, and its scripts are known."""
+    SharedRedis(None, server).prepare()
     with oc.open_channel("orders", server.url) as channel:
-        for _ in range(2):
-            channel.set("key", 1)
-            channel.set("key", 1, fence=1)
-            channel.set_all({"a": 1, "b": 2, "c": 3})
-            channel.get_all()
-            channel.get_set(1, "key", 1)
-            channel.pop()
-            channel.shift()
-            channel.unset("key")
-            channel.unset_all(["a"])
-            channel.destroy()
-            lease = channel.lock("nightly", ttl=30)
-            lease.extend()
-            channel.lock_info("nightly")
-            channel.lease_from(lease.to_document()).release()
-            channel.force_unlock("nightly")
+        channel.lock("nightly", ttl=30).release()
         yield channel
-
-
-def test_each_operation_costs_one_request(busy: oc.Channel, monitor: Monitor) -> None:
-    """Two for a compare-and-set with a match; and those that list page by page."""
-    leases: list[oc.Lease] = []
-    script, once = (
-        ["evalsha"],
-        {
-            "set": lambda: busy.set("key", 1),
-            "fenced set": lambda: busy.set("key", 1, fence=5),
-            "set_all": lambda: busy.set_all({"a": 1, "b": 2, "c": 3}),
-            "get_all": lambda: busy.get_all(),
-            "get_keys": lambda: busy.get_keys(),
-            "items": lambda: list(busy.items(limit=2)),
-            "add": lambda: busy.add("new", 1),
-            "pop": lambda: busy.pop(),
-            "shift": lambda: busy.shift(),
-            "unset": lambda: busy.unset("key"),
-            "unset_all": lambda: busy.unset_all(["a", "b"]),
-            "destroy": lambda: busy.destroy(),
-            "lock": lambda: leases.append(busy.lock("nightly", ttl=30)),
-            "refused lock": lambda: busy.try_lock("nightly", ttl=30),
-            "extend": lambda: leases[0].extend(),
-            "lock_info": lambda: busy.lock_info("nightly"),
-            "unlock": lambda: leases[0].release(),
-        },
-    )
-    asked = {name: monitor.requests(call) for name, call in once.items()}
-    assert asked == dict.fromkeys(once, script)
-    assert monitor.requests(lambda: busy.get("key")) == ["hget"]
-    assert monitor.requests(lambda: busy.size()) == ["hlen"]
-    busy.set("key", 1)
-    assert monitor.requests(lambda: busy.get_set(1, "key", 2)) == ["hget", "evalsha"]
 
 
 def test_a_lock_that_is_waited_for_costs_one_request_more(
     busy: oc.Channel, monitor: Monitor, in_background: Background
 ) -> None:
-    """The refused one gives the place in the queue; so it is once the process listens."""
+    """The refused request joins the queue, once the process is subscribed."""
     kept = busy.lock("kept", ttl=60)
     listening = in_background(busy.lock, "kept", ttl=30, wait=None)
     monitor.wait_for("ojob:{orders:kept}:queue")
@@ -144,29 +97,29 @@ def test_a_lock_that_is_waited_for_costs_one_request_more(
         waiting.result(30).release()
 
     costs: list[int] = []
-    while 5 not in costs:  # who waits for half a second looks once more
+    while 5 not in costs:  # a waiter looks again after half a second
         assert len(costs) < 10
-        clients, _ = monitor.heard(pass_on, "orders:nightly")
+        clients, _ = monitor.during(pass_on, "orders:nightly")
         costs.append(clients.count("evalsha"))
     assert min(costs) == 5
     kept.release()
     listening.result(30).release()
 
 
-def test_many_leases_are_extended_in_one_go(busy: oc.Channel, monitor: Monitor) -> None:
-    """One round trip of one request each; the proxy of the fault tests sees a single burst."""
+def test_many_leases_are_extended_at_once(busy: oc.Channel, monitor: Monitor) -> None:
+    """In one round trip, with one request each."""
     leases = [busy.lock(f"lock {n}", ttl=30) for n in range(50)]
-    requests = [oc.hookspecs.LeaseRequest(one.name, one.token, 60_000) for one in leases]
+    requests = [oc.hookspecs.LeaseRequest(lease.name, lease.token, 60_000) for lease in leases]
     began = time.monotonic()
     sent = monitor.requests(lambda: busy.hook.extend_all(leases=requests, timeout=5000))
     assert sent == ["evalsha"] * 50
     assert time.monotonic() - began < 5
     sent = monitor.requests(busy.locks)
-    assert sent == ["scan"] + ["evalsha"] * 51  # "nightly" is free, and its fence is kept
+    assert sent == ["scan"] + ["evalsha"] * 51  # a free lock whose fence is kept
 
 
 def test_no_command_is_used_that_blocks_a_server(busy: oc.Channel, monitor: Monitor) -> None:
-    """Neither by us nor within a script."""
+    """Neither by a client nor within a script."""
 
     def use_all() -> None:
         busy.set_all((n, n) for n in range(3000))
@@ -177,12 +130,14 @@ def test_no_command_is_used_that_blocks_a_server(busy: oc.Channel, monitor: Moni
             busy.locks()
         busy.destroy()
 
-    clients, scripts = monitor.heard(use_all)
+    clients, scripts = monitor.during(use_all)
     assert not BLOCKING & {*clients, *scripts}
 
 
-def test_a_waiter_asks_little_while_nothing_happens(busy: oc.Channel, monitor: Monitor) -> None:
-    """It subscribes, looks, and then listens: a look a second, for what may have been missed."""
+def test_a_waiter_sends_few_requests_while_nothing_happens(
+    busy: oc.Channel, monitor: Monitor
+) -> None:
+    """It subscribes once, then looks at intervals, in case a message was lost."""
     with busy.lock("nightly", ttl=30):
 
         def wait() -> None:

@@ -8,6 +8,8 @@ import threading
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import pytest
+
 from ojobchannels.ojob import Control
 from ojobchannels.ojob.daemon.control import Request
 from ojobchannels.testing.servers import or_skip
@@ -291,6 +293,7 @@ def test_a_paused_schedule_resumes_even_if_the_clock_is_set_back(
     start_daemon: RunDaemon, hand_clock: HandClock
 ) -> None:
     """Its next attempt does not wait until the clock has caught up."""
+    pytest.importorskip("ojobchannels_redis")
     with or_skip():
         server = RedisServer()
         server.start()
@@ -313,6 +316,7 @@ def test_a_schedule_that_loses_its_server_pauses_and_resumes(
 ) -> None:
     """This is reported once; when the server is back, the latest fire time runs, then the rest as
     usual."""
+    pytest.importorskip("ojobchannels_redis")
     with or_skip():
         server = RedisServer()
         server.start()

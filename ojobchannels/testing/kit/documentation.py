@@ -1,0 +1,97 @@
+"""Runs what the documentation of a backend shows, on a real server: a page, and its job file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from ojobchannels.channels.opening import open_channel
+from ojobchannels.testing.servers import Server
+
+ORDERS: Final = "region,item,amount\nnorth,apples,1.5\nsouth,cider,2\nnorth,crates,4\n"
+INSTANCES: Final = 8
+
+
+def run_page(checkout: Path, text: str, folder: Path) -> None:
+    """Run the code blocks of a page in a folder of its own, as a reader would.
+
+    Args:
+        checkout: The folder of the project, with its examples and its runner of code blocks.
+        text: The page, with the addresses of real servers.
+        folder: An empty folder.
+    """
+    page = folder / "page.md"
+    page.write_text(text, "utf-8")
+    shutil.copytree(checkout / "docs" / "examples", folder / "folder" / "docs" / "examples")
+    reader = subprocess.Popen(  # noqa: S603  runs a script of the checkout
+        [sys.executable, checkout / "tests" / "project" / "test_docs_blocks.py", page],
+        cwd=folder / "folder",
+        env=os.environ
+        | {"PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}"}
+        | {"COLUMNS": "100", "PYTHONSAFEPATH": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        printed, _ = reader.communicate(timeout=100)
+    finally:
+        with suppress(ProcessLookupError):  # processes that the page started in the background
+            os.killpg(reader.pid, signal.SIGKILL)
+        reader.wait()
+    assert reader.returncode == 0, printed  # noqa: S101
+
+
+def run_many_instances(example: Path, server: Server, url: str, folder: Path) -> None:
+    """Run many instances of a job file, and check that one works and the others skip.
+
+    The job of the instance that gets the lock reads a pipe, so it runs until all others ended.
+    """
+    pipe = folder / "orders"
+    os.mkfifo(pipe)
+    command = [sys.executable, "-W", "error", "-m", "ojobchannels", "run"]
+    instances = [
+        subprocess.Popen(  # noqa: S603  runs this package
+            [*command, str(example), f"server={url}", f"orders={pipe}", "seconds=0"],
+            cwd=folder,
+            env=os.environ | {"INSTANCE_ID": f"instance {number}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number in range(INSTANCES)
+    ]
+    try:
+        server.wait_until(
+            lambda: sum(one.poll() is not None for one in instances) == INSTANCES - 1,
+            "let several instances work",
+        )
+        pipe.write_text(ORDERS)
+        printed = [one.communicate(timeout=60)[0] for one in instances]
+    finally:
+        for one in instances:
+            one.kill()
+            one.communicate()
+    _check(printed, [one.returncode for one in instances], url)
+
+
+def _check(printed: list[str], codes: list[int], url: str) -> None:
+    assert codes == [0] * INSTANCES, printed  # noqa: S101
+    worked = sum("processed orders of 2 regions" in text for text in printed)
+    skipped = sum("skipped: 'order-processor'" in text for text in printed)
+    assert (worked, skipped) == (1, INSTANCES - 1), printed  # noqa: S101
+    with open_channel("oJobManager-jobs", url) as jobs:
+        states = Counter(record["status"] for record in jobs.get_all())
+    assert states == {"completed": 1, "skipped": INSTANCES - 1}  # noqa: S101
+    with open_channel("oJobManager-locks", url) as locks:
+        assert locks.locks() == []  # noqa: S101

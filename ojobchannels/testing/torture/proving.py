@@ -1,0 +1,35 @@
+"""Torture as a test: it skips where the server is missing, and fails where a rule was broken."""
+
+from __future__ import annotations
+
+from ojobchannels.testing.servers import or_skip
+from ojobchannels.testing.torture.plan import Plan
+from ojobchannels.testing.torture.result import Result
+from ojobchannels.testing.torture.runner import torture
+from ojobchannels.testing.torture.targets import open_target
+
+
+def prove_exclusion(channel: str, plan: Plan) -> Result:
+    """Run the plan, and check that critical sections excluded each other.
+
+    Args:
+        channel: What `open_target` opens: a channel type, for which a server is started, or a URL.
+        plan: The processes, locks and faults.
+    """
+    with or_skip(), open_target(channel) as target:
+        result = torture(target, plan)
+    assert result.violations == [], result.lines()  # noqa: S101
+    assert result.sections >= plan.sections, result.lines()  # noqa: S101
+    return result
+
+
+def prove_late_holders(channel: str, plan: Plan) -> None:
+    """Repeat the plan until a late holder was informed and had a write refused.
+
+    It is chance where in a section a holder is stopped.
+    """
+    late = refused = 0
+    while not (late and refused):
+        result = prove_exclusion(channel, plan)
+        late += result.late
+        refused += result.refused

@@ -1,0 +1,181 @@
+"""Servers behind TLS, behind Sentinels, and in a cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import ojobchannels as oc
+from ojobchannels.testing.contracts.remote.base import use_everything
+from ojobchannels.testing.proxy import Proxy
+from ojobchannels.testing.servers import (
+    Certificates,
+    RedisCluster,
+    RedisSentinel,
+    RedisServer,
+    or_skip,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    Background = Callable[..., Future[Any]]
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    """An authority, a server and a client."""
+    with or_skip():
+        return Certificates.make(tmp_path)
+
+
+def test_tls_checks_the_server_and_the_client(
+    server: RedisServer, certificates: Certificates
+) -> None:
+    """It works with the authority and a client's certificate, and not without either."""
+    with Proxy(server.address, tls=certificates.server_context()) as proxy:
+        options: dict[str, Any] = {
+            "type": "redis",
+            "host": "127.0.0.1",
+            "port": proxy.port,
+            "timeout": 2,
+        }
+        known = {"tls_ca": str(certificates.authority)}
+        own = {"tls_cert": str(certificates.client), "tls_key": str(certificates.client)}
+        with oc.open_channel("orders", **options, tls=True, **known, **own) as channel:
+            use_everything(channel)
+        query = "&".join(f"{name}={value}" for name, value in (known | own).items())
+        with oc.open_channel("orders", f"rediss://127.0.0.1:{proxy.port}?{query}") as channel:
+            assert channel.size() == 0
+        with oc.open_channel("orders", **options, tls=True, tls_verify=False, **own) as channel:
+            assert channel.size() == 0
+        for wrong in (own, known):
+            with pytest.raises((oc.ChannelUnavailable, oc.ChannelTimeout)):
+                oc.open_channel("orders", **options, tls=True, **wrong)
+
+
+def test_sentinels_lead_to_the_primary_before_and_after_a_failover() -> None:
+    """The channel reconnects by itself, and its fences grow."""
+    with or_skip(), RedisSentinel() as group:
+        sentinel = f"127.0.0.1:{group.sentinel.port}"
+        options: dict[str, Any] = {"sentinels": ["127.0.0.1:1", sentinel], "service": group.service}
+        with oc.open_channel("orders", type="redis", timeout=20, **options) as channel:
+            use_everything(channel)
+            channel.set("key", 1)
+            lease = channel.lock("nightly", ttl=60)
+            lease.release()
+            old, new = group.servers
+            new.wait_until(
+                lambda: new.info()["master_repl_offset"] == old.info()["master_repl_offset"],
+                "did not follow",
+            )
+            old.kill()
+            group.wait_for_master(new)
+            with channel.lock("nightly", ttl=60) as later:
+                assert later.fence > lease.fence
+            assert channel.get("key") == 1
+            assert channel.pop() == 1
+        with pytest.raises(oc.ChannelUnavailable, match="unknown service"):
+            oc.open_channel("orders", type="redis", sentinels=[sentinel], service="other")
+
+
+@pytest.fixture
+def cluster() -> Iterator[RedisCluster]:
+    """Three nodes."""
+    with or_skip(), RedisCluster() as running:
+        yield running
+
+
+def test_a_cluster_serves_documents_and_locks_from_all_its_nodes(cluster: RedisCluster) -> None:
+    """Whichever node the URL names; without the option `cluster` the error asks for it."""
+    for node in cluster.nodes:
+        with oc.open_channel("orders", node.url, cluster=True) as channel:
+            use_everything(channel)
+            with oc.open_channel("other {orders}", node.url, cluster=True) as other:
+                use_everything(other)
+    with pytest.raises(oc.InvalidOption, match="cluster: true"):
+        oc.open_channel("orders", cluster.url)
+
+
+def test_a_node_that_is_down_affects_no_lease_of_the_others() -> None:
+    """One call renews all; only for leases of that node the outcome is None."""
+    options = {"cluster-require-full-coverage": "no", "cluster-node-timeout": "60000"}
+    with (
+        or_skip(),
+        RedisCluster(options=options) as cluster,
+        oc.open_channel("orders", cluster.url, cluster=True, timeout=2) as channel,
+    ):
+        leases = [channel.lock(f"lock {n}", ttl=60) for n in range(12)]
+        down = {lease.name: is_on(cluster.nodes[0], lease) for lease in leases}
+        assert set(down.values()) == {True, False}
+        cluster.nodes[0].kill()
+        requests = [oc.hookspecs.LeaseRequest(lease.name, lease.token, 60_000) for lease in leases]
+        results = channel.hook.extend_all(leases=requests, timeout=9000)
+        assert results == [None if down[lease.name] else True for lease in leases]
+        lost = [request for request in requests if down[request.name]]
+        with pytest.raises(oc.ChannelUnavailable):
+            channel.hook.extend_all(leases=lost, timeout=300)
+
+
+def is_on(node: RedisServer, lease: oc.Lease) -> bool:
+    """Return whether a lock of the channel `orders` is on that node."""
+    return node.command("KEYS", f"ojob:{{orders:{lease.name}}}:lock") != []
+
+
+def test_a_slot_that_moves_is_followed(cluster: RedisCluster, in_background: Background) -> None:
+    """A lock also while it moves (ASK); documents wait until all of them have moved (TRYAGAIN)."""
+    with oc.open_channel("orders", cluster.url, cluster=True, timeout=30) as channel:
+        for number in range(20):
+            channel.set(number, number)
+        lease = channel.lock("nightly", ttl=60)
+        moves = [Move(cluster, tag) for tag in ("{orders}", "{orders:nightly}")]
+        for move in moves:
+            move.begin()
+        assert channel.get(3) == 3
+        lease.extend()
+        assert channel.try_lock("nightly", ttl=30) is None
+        waiting = in_background(channel.set, 3, "moved")
+        lease.release()
+        for move in moves:
+            move.finish()
+        waiting.result(30)
+        assert channel.get(3) == "moved"
+        assert channel.size() == 20
+        with channel.lock("nightly", ttl=60) as later:
+            assert later.fence > lease.fence
+
+
+class Move:
+    """The move of a tag's hash slot from one node to another."""
+
+    def __init__(self, cluster: RedisCluster, tag: str) -> None:
+        self.slot = str(cluster.nodes[0].command("CLUSTER", "KEYSLOT", tag))
+        self.source = next(
+            node for node in cluster.nodes if node.command("CLUSTER", "COUNTKEYSINSLOT", self.slot)
+        )
+        self.target = next(node for node in cluster.nodes if node is not self.source)
+        self.target_id = str(self.target.command("CLUSTER", "MYID"))
+
+    def begin(self) -> None:
+        """Move the keys; the source redirects requests for them."""
+        source_id = str(self.source.command("CLUSTER", "MYID"))
+        self.target.command("CLUSTER", "SETSLOT", self.slot, "IMPORTING", source_id)
+        self.source.command("CLUSTER", "SETSLOT", self.slot, "MIGRATING", self.target_id)
+        keys = self.source.command("CLUSTER", "GETKEYSINSLOT", self.slot, "100")
+        assert isinstance(keys, list)
+        there = ("127.0.0.1", str(self.target.port), "", "0", "5000")
+        self.source.command("MIGRATE", *there, "KEYS", *map(str, keys))
+
+    def finish(self) -> None:
+        """Assign the slot to the target."""
+        for node in (self.target, self.source):
+            node.command("CLUSTER", "SETSLOT", self.slot, "NODE", self.target_id)
+
+
+def test_the_option_cluster_is_refused_for_a_single_server(server: RedisServer) -> None:
+    """When the channel is opened."""
+    with pytest.raises((oc.InvalidOption, oc.ChannelUnavailable), match="cluster"):
+        oc.open_channel("orders", server.url, cluster=True)

@@ -1,0 +1,158 @@
+"""Losses that `extend` finds or prevents, and keep-alive without threads."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from concurrent.futures import wait
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import ojobchannels as oc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
+
+    from ojobchannels.testing.kit.pytest_fixtures import Child
+    from tests.conftest import Storage
+
+
+def test_on_lost_is_called_without_keep_alive_too(storage: Storage) -> None:
+    """A holder without renewals is still informed before the lease expires."""
+    channel = storage.open()
+    told: SimpleQueue[oc.Lease] = SimpleQueue()
+    lease = channel.lock("nightly", ttl=0.2, on_lost=told.put)
+    assert told.get(timeout=20) is lease
+    assert lease.lost
+
+
+def test_on_lost_is_called_before_the_deadline_that_extend_set(storage: Storage) -> None:
+    """A watched lease that is shortened ends for its owner as it does for others."""
+    channel = storage.open()
+    told: SimpleQueue[float] = SimpleQueue()
+    lease = channel.lock("nightly", ttl=60, on_lost=lambda _: told.put(time.monotonic()))
+    lease.extend(0.3)
+    extended = time.monotonic()
+    assert told.get(timeout=20) - extended < 0.6
+
+
+@pytest.mark.parametrize("ttl", [1, 30], ids=["shorter", "longer"])
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+def test_extend_during_a_renewal_never_gives_a_deadline_that_is_too_late(
+    storage: Storage, in_background: Callable[..., Future[Any]], ttl: float, late: bool
+) -> None:
+    """The holder's deadline is never later than the stored one, whichever request is first."""
+    extending: list[Future[Any]] = []
+    begun = threading.Event()
+
+    class Meanwhile:
+        """Before the backend renews, or after, the holder extends."""
+
+        @oc.hookimpl(wrapper=True)
+        def extend_all(self) -> Iterator[None]:
+            if late:
+                answers = yield
+            if not extending:
+                extending.append(in_background(lease.extend, ttl))
+                wait(extending, 0.1)
+                begun.set()
+            return answers if late else (yield)
+
+    channel, other = storage.open(extensions=[Meanwhile()]), storage.open()
+    with channel.lock("nightly", ttl=2, keep_alive=True) as lease:
+        assert begun.wait(20)
+        extending[0].result(20)
+        left = lease.remaining()
+        info = other.lock_info("nightly")
+        assert info is not None
+        assert left <= info.until / 1000 - time.time() + 0.02
+        assert lease.ttl == ttl
+
+
+# Threads are limited by user, and root has no limit: the script becomes another user first.
+NO_THREADS = """
+import logging, os, resource, threading
+with channel.lock("warm up", ttl=60, keep_alive=True):
+    pass
+for thread in threading.enumerate():
+    if thread is not threading.main_thread():
+        thread.join()
+logging.getLogger("ojobchannels").addHandler(logging.NullHandler())
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+
+def allow_threads(allowed):
+    resource.setrlimit(resource.RLIMIT_NPROC, (hard if allowed else 1, hard))
+"""
+
+
+REFUSED = """
+allow_threads(False)
+for call in (
+    lambda: channel.lock("nightly", ttl=60, keep_alive=True),
+    lambda: channel.lock("nightly", ttl=60, on_lost=print),
+):
+    try:
+        call()
+    except oc.ChannelUnavailable as error:
+        send(str(error))
+    assert channel.lock_info("nightly") is None
+allow_threads(True)
+with channel.lock("nightly", ttl=60, keep_alive=True):
+    send("passed")
+"""
+
+
+TRIED_AGAIN = """
+refused = threading.Event()
+class Handler(logging.Handler):
+    def emit(self, record):
+        if "could not be renewed" in record.getMessage():
+            refused.set()
+logging.getLogger("ojobchannels").addHandler(Handler())
+lost = threading.Event()
+lease = channel.lock("nightly", ttl=1.5, keep_alive=True, on_lost=lambda _: lost.set())
+allow_threads(False)
+assert refused.wait(20)
+allow_threads(True)
+assert not lost.wait(2)
+lease.check()
+allow_threads(False)
+# The worker that renews is there by now: what has no thread any more is the telling of a loss.
+channel.force_unlock("nightly")
+assert lost.wait(20)
+allow_threads(True)
+with channel.lock("after", ttl=0.6, keep_alive=True) as lease:
+    threading.Event().wait(0.8)
+    lease.check()
+send("passed")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux counts threads of a user")
+def test_a_watched_lock_is_refused_if_no_thread_can_be_started(
+    simple_storage: Storage, start_worker: Callable[..., Child]
+) -> None:
+    """One clear error, the lock is free, and the next attempt succeeds once there are threads."""
+    worker = start_worker(NO_THREADS + REFUSED, simple_storage)
+    for _ in range(2):
+        message = worker.receive()
+        assert "no thread can be started to keep lock 'nightly' alive" in message
+        assert "raise the limit" in message
+    assert worker.receive() == "passed"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux counts threads of a user")
+def test_keep_alive_survives_a_shortage_of_threads(
+    simple_storage: Storage, start_worker: Callable[..., Child]
+) -> None:
+    """A renewal without a thread is tried again, and a loss is reported all the same."""
+    worker = start_worker(NO_THREADS + TRIED_AGAIN, simple_storage)
+    assert worker.receive() == "passed"
