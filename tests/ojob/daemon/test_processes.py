@@ -21,6 +21,8 @@ from ojobchannels.testing.servers import or_skip
 from ojobchannels.testing.servers.mongo import mongo_url
 from ojobchannels.testing.servers.redis import redis_url
 
+pytestmark = pytest.mark.kit  # on one interpreter: most of the time goes into starting programs
+
 MINUTE = 60_000
 NOON = 1_772_366_400_000  # noon
 

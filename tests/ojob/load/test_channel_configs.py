@@ -151,6 +151,7 @@ def test_channels_of_the_caller_replace_those_of_the_file(tmp_path: Path) -> Non
         run_file(file, jobs=None, locks=simple)
 
 
+@pytest.mark.skipif("COVERAGE_PROCESS_CONFIG" in os.environ, reason="coverage imports sqlite3")
 def test_the_check_opens_nothing_and_imports_no_driver(tmp_path: Path) -> None:
     """The descriptors of the channel types are enough."""
     file = tmp_path / "f.yaml"

@@ -14,6 +14,8 @@ import pytest
 
 from ojobchannels.manager import JobManager
 
+pytestmark = pytest.mark.kit  # on one interpreter: most of the time goes into starting programs
+
 WAITING = "interrupted: waiting for 'Work' (work); interrupt again to abandon them\n"
 
 MAIN = """\
