@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from datetime import datetime
 from typing import NoReturn
 
 from ojobchannels.errors import ChannelError, InvalidJobArgs, JobFileError
+from ojobchannels.host.terminal import local_time
 from ojobchannels.ojob.daemon.channel_watch import ChannelWatch
 from ojobchannels.ojob.daemon.control import Control, Request
 from ojobchannels.ojob.daemon.schedule import Schedule
@@ -107,8 +107,7 @@ class Daemon:
         times = [(time, one.name) for one in self._schedules if (time := one.next_time())]
         if times:
             time, name = min(times)
-            at = datetime.fromtimestamp(time / 1000)  # noqa: DTZ006  local, like all reports
-            parts.append(f"next {name!r} at {at:%Y-%m-%d %H:%M:%S}")
+            parts.append(f"next {name!r} at {local_time(time)}")
         return f": {', '.join(parts)}" if parts else ""
 
     def _reload(self) -> None:
