@@ -71,7 +71,7 @@ class Daemon:
     def _schedule(self, call: JobCall, spec: ScheduleSpec) -> None:
         """Start the schedule of a call, or continue that of an earlier version of the file."""
         schedule = Schedule(self.session, call.job, spec, call.layers[1:], self._began)
-        previous = next((one for one in self._previous if one.name == call.job.name), None)
+        previous = next((each for each in self._previous if each.name == call.job.name), None)
         if previous is not None:
             self._previous.remove(previous)
             schedule.follow(previous)
@@ -104,7 +104,7 @@ class Daemon:
         watches = [watch for watch in self._watches if not watch.ended]
         kinds = ((self._schedules, "schedule"), (watches, "subscription"))
         parts = [f"{len(all)} {kind}{'s' * (len(all) > 1)}" for all, kind in kinds if all]
-        times = [(time, one.name) for one in self._schedules if (time := one.next_time())]
+        times = [(time, each.name) for each in self._schedules if (time := each.next_time())]
         if times:
             time, name = min(times)
             parts.append(f"next {name!r} at {local_time(time)}")
