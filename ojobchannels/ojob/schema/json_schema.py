@@ -13,6 +13,8 @@ _IN_LISTS: Final = {"JobSpec", "TodoSpec", "ExpectSpec"}
 
 _EMPTY: Final = {"type": "null"}
 _LINK: Final = re.compile(r"\[([^\]]+)\]\([^)]+\)")
+_POINTER: Final = re.compile(r"; (?:see )?\[[^\]]+\]\([^)]+\)")
+"""Points at a part of the reference, at the end of a sentence."""
 
 
 def json_schema() -> dict[str, Any]:
@@ -67,7 +69,7 @@ def _plain(schema: Any) -> Any:
     match schema:
         case dict():
             return {
-                key: _LINK.sub(r"\1", one)
+                key: _LINK.sub(r"\1", _POINTER.sub("", one))
                 if key == "description" and isinstance(one, str)
                 else _plain(one)
                 for key, one in schema.items()

@@ -123,19 +123,6 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
             process.stdout.close()
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> dict[str, Any]:
-    """Where the daemon of a test keeps its channels."""
-    return {"type": "db", "args": {"file": str(tmp_path / "m.db")}}
-
-
-@pytest.fixture
-def manager(config: dict[str, Any]) -> Iterator[JobManager]:
-    """A manager on the same channels, to inspect them from outside."""
-    with JobManager(config, config) as manager:
-        yield manager
-
-
 def heard(process: Started, word: str) -> str:
     """Read output of a process until it contains `word`."""
     assert process.stdout is not None
@@ -144,7 +131,7 @@ def heard(process: Started, word: str) -> str:
         text += line
         if word in line:
             return text
-    raise AssertionError(f"it never message {word!r}: {text}")
+    raise AssertionError(f"no line has {word!r}: {text}")
 
 
 @pytest.mark.usefixtures("sigint")

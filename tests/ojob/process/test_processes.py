@@ -75,13 +75,6 @@ def config(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def manager(config: dict[str, Any]) -> Iterator[JobManager]:
-    """A manager on the same channels, to inspect them from outside."""
-    with JobManager(config, config) as manager:
-        yield manager
-
-
-@pytest.fixture
 def start(tmp_path: Path, config: dict[str, Any]) -> Iterator[Callable[..., Started]]:
     """Start a program with a job file and more arguments."""
     started: list[Started] = []
