@@ -37,10 +37,9 @@ nitpick_ignore_regex = [
     ("py:.*", rf"({'|'.join(_external)})(\..+)?"),
     ("py:.*", rf"({'|'.join(name for name in dir(builtins) if name.isidentifier())})"),
     ("py:.*", r"(ojobchannels\.(.+\.)?)?_\w+"),
-    (
-        "py:class",
-        r"ojobchannels\.channels\.documents\.DocumentStore",
-    ),  # what a Channel inherits from
+    # Parameters of constructors that only the package itself calls.
+    ("py:class", r"ojobchannels\.channels\.documents\.DocumentStore"),
+    ("py:class", r"ojobchannels\.manager\.(jobs\.Manager|run\.Manager|run_options\.RunOptions)"),
 ]
 
 html_theme = "furo"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ojobchannels.testing.fixtures.shared_servers import SharedServer
     from ojobchannels.testing.fixtures.storage import IsolatedStorage
 
-pytest_plugins = ("ojobchannels.testing.kit.pytest_plugin",)
+pytest_plugins = ("ojobchannels.testing.conformance.pytest_plugin",)
 
 _TYPES = "simple, file, db, redis, mongo, or the types of other plugins"
 

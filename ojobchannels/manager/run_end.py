@@ -16,7 +16,7 @@ def write_end(
 
     Returns:
         The record as it is now, and the error if the run had lost its lock: then its status is
-        ``lost``, unless the record was closed by another process with a status that stands.
+        ``lost``, unless another process has closed the record with another status.
     """
     lost = _find_loss(locks, lease, record)
     if lost is None:
@@ -38,7 +38,7 @@ def write_end(
 def write_failure(
     jobs: Channel, name: str, run_id: str, fence: int, elapsed: int, error: BaseException
 ) -> Record | None:
-    """Record a run as failed, and return its record; None if it has no record yet."""
+    """Record a run as failed, and return its record; None if it has no record."""
     found = records.look_up(jobs, name, run_id, fence)
     if found is None:
         return None

@@ -1,1 +1,1 @@
-"""Recipes on top of a channel: a queue, and a director that executes things once."""
+"""Recipes for channels: a durable queue, and a director that executes tasks once."""

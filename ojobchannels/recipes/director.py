@@ -1,8 +1,8 @@
-"""A director: has each (name, uuid) executed once, whoever asks and how many at the same time.
+"""A director: executes each (name, uuid) once, however many processes try it at the same time.
 
-What was executed is an entry of a channel, ``{"name": …, "uuid": …}`` to a map with the times of
-its starts and ends, ``start`` and ``end``; who is at it holds the channel's lock of that pair. An
-execution that died in the middle has a start without an end, and is begun again.
+Each pair is an entry of a channel, with the key ``{"name": …, "uuid": …}`` and a value with the
+times of all starts and ends, ``start`` and ``end``. A process that executes it holds the lock of
+that pair. An execution whose process died has a start without an end, and is started again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LONGEST_PAUSE: Final = 1.0
 
 
 class Director:
-    """Keeps count of what was executed.
+    """Remembers what was executed.
 
     Example:
         >>> import ojobchannels as oc
@@ -33,10 +33,10 @@ class Director:
         True
 
     Args:
-        channel: Where it is noted.
+        channel: The channel of the entries.
         stamp: Fields that are added to each key and value, so that several directors can share a
             channel.
-        now: The clock of the notes, in seconds since 1970.
+        now: The clock of the start and end times, in seconds since 1970.
     """
 
     def __init__(
@@ -48,24 +48,24 @@ class Director:
         self.channel = channel
         self._stamp = dict(stamp or {})
         if taken := {"name", "uuid", "start", "end"} & self._stamp.keys():
-            raise InvalidOption("stamp", f"it has {sorted(taken)}", "take other names of fields")
+            raise InvalidOption("stamp", f"it has {sorted(taken)}", "use other field names")
         self._now = now
 
     def executed(self, name: str, uuid: str) -> bool:
-        """Tells whether it was executed to its end."""
+        """Return whether the task was executed to its end."""
         return _is_over(self._entry(name, uuid))
 
     def check_in(self, name: str, uuid: str, *, ttl: float, wait: float | None = 0) -> Lease | None:
-        """Begins an execution; None if there is nothing to do, because there was one.
+        """Start an execution and return its lease; None if the task was executed before.
 
         Args:
-            name: What is executed.
-            uuid: Which one of that name.
-            ttl: Seconds after which somebody else may begin it, if this process dies.
-            wait: Seconds to wait while somebody else is at it; None for ever.
+            name: The name of the task.
+            uuid: The identifier of the task among those with this name.
+            ttl: Seconds after which another process may start it, if this process dies.
+            wait: Seconds to wait while another process executes it; None for no limit.
 
         Raises:
-            LockBusy: Somebody else is at it.
+            LockBusy: Another process is executing it.
         """
         if self.executed(name, uuid):
             return None
@@ -83,11 +83,11 @@ class Director:
         return None
 
     def check_out(self, lease: Lease, name: str, uuid: str) -> None:
-        """Notes that it was executed, and releases the lease of `check_in`.
+        """Store that the task was executed, and release the lease of `check_in`.
 
         Raises:
-            LockLost: The lease was lost meanwhile; nothing was noted.
-            StaleFence: Somebody else has begun it since.
+            LockLost: The lease was lost in the meantime; nothing was stored.
+            StaleFence: Another process has started it since.
         """
         with lease:
             entry = self._entry(name, uuid)
@@ -101,7 +101,7 @@ class Director:
         timeout: float,
         rest: Callable[[float], object] = time.sleep,
     ) -> bool:
-        """Waits until it was executed; tells whether it was, after `timeout` seconds at most."""
+        """Wait until the task was executed, at most `timeout` seconds; return whether it was."""
         deadline, pause = time.monotonic() + timeout, 0.02
         while not self.executed(name, uuid):
             left = deadline - time.monotonic()

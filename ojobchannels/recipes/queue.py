@@ -1,9 +1,9 @@
-"""A durable queue on a channel: each message is worked on by one at a time, until it is done.
+"""A durable queue on a channel: one worker at a time processes a message, until it is done.
 
-Messages are entries of the channel, ``{"id": …}`` to a map with ``job, data, status, attempts,
-priority, added, notBefore, expires, error``. Who works on one holds the channel's lock of that
-message; when a worker dies, its lock ends, and another one takes the message. What failed too often
-stays, with status ``failed``, until somebody looks at it.
+Messages are entries of the channel, with the key ``{"id": …}`` and the fields ``job, data, status,
+attempts, priority, added, notBefore, expires, error``. A worker holds the lock of its message; when
+a worker dies, its lock expires and another worker takes the message. A message that failed too
+often is kept with the status ``failed``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Final
 
 from ojobchannels.channels.channel import Channel
@@ -25,12 +26,12 @@ FAILED: Final = "failed"
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often a message is tried, and how long it rests in between.
+    """The number of attempts at a message, and the pauses between them.
 
     Attributes:
-        attempts: How often it is begun at most; then it is kept as failed.
-        pause: Seconds before the second attempt; it doubles for each further one.
-        longest_pause: Seconds that it rests at most.
+        attempts: The maximum number of attempts; after the last one the message is kept as failed.
+        pause: Seconds before the second attempt, doubled for each further one.
+        longest_pause: The longest pause, in seconds.
     """
 
     attempts: int = 5
@@ -39,24 +40,24 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         if self.attempts < 1:
-            raise InvalidOption("attempts", f"{self.attempts} is too few", "give 1 at least")
+            raise InvalidOption("attempts", f"{self.attempts} is too few", "give at least 1")
         if min(self.pause, self.longest_pause) < 0:
             raise InvalidOption("pause", "it is negative", "give seconds, 0 for none")
 
-    def rest(self, attempts: int) -> float:
-        """Returns the seconds to rest after so many attempts."""
+    def pause_after(self, attempts: int) -> float:
+        """Return the pause after the given number of attempts, in seconds."""
         return float(min(self.pause * 2.0 ** min(attempts - 1, 64), self.longest_pause))
 
 
 @dataclass
 class Message:
-    """One message, in the hands of a worker.
+    """One message that a worker is processing.
 
     Attributes:
-        id: What names it.
-        job: What is to be done with it.
-        data: What it carries.
-        attempts: How often it was begun, this time included.
+        id: The identifier.
+        job: The job to run for it.
+        data: The content.
+        attempts: The number of attempts, including this one.
     """
 
     id: str
@@ -68,35 +69,35 @@ class Message:
     _lease: Lease = field(repr=False)
 
     def done(self) -> None:
-        """Removes it: its work is done.
+        """Remove the message, since it was processed.
 
         Raises:
-            LockLost: Its lease was lost; another worker may be at it too.
+            LockLost: Its lease was lost; another worker may be processing it too.
         """
         with self._lease:
             self._queue.channel.unset({"id": self.id})
 
     def failed(self, error: BaseException | str) -> bool:
-        """Puts it back to be tried again after a rest, and tells whether it will be."""
+        """Put it back for another attempt after a pause; return whether there will be one."""
         with self._lease:
             self._entry = self._queue.put_back(self._entry, error)
         return bool(self._entry["status"] == WAITING)
 
     def give_back(self) -> None:
-        """Puts it back as if it had not been begun."""
+        """Put it back without counting this attempt."""
         with self._lease:
             self._queue.change(self._entry, {"attempts": self.attempts - 1})
 
     def check(self) -> None:
-        """Raises LockLost if it is no longer in these hands."""
+        """Raise LockLost if another worker may have taken it."""
         self._lease.check()
 
 
 class Queue:
-    """Hands out messages: the lowest priority first, of equal ones the oldest.
+    """Delivers messages to workers: the lowest priority first, and the oldest of equal ones.
 
-    A message is handed out at least once: a worker that dies or loses its lease in the middle has
-    it done again, so what is done with it should bear that.
+    A message is delivered at least once. If a worker dies or loses its lease, the message is
+    delivered again, so processing it twice should do no harm.
 
     Example:
         >>> import ojobchannels as oc
@@ -112,9 +113,9 @@ class Queue:
         True
 
     Args:
-        channel: Where the messages are; nothing else should be in it.
-        retries: What happens to messages whose work fails.
-        now: The clock that rests and expiries go by, in seconds since 1970.
+        channel: The channel of the messages; it should contain nothing else.
+        retries: The attempts and pauses for messages that fail.
+        now: The clock for pauses and expiries, in seconds since 1970.
     """
 
     def __init__(
@@ -136,14 +137,14 @@ class Queue:
         delay: float = 0,
         ttl: float | None = None,
     ) -> str:
-        """Adds a message, and returns what names it.
+        """Add a message, and return its identifier.
 
         Args:
-            job: What is to be done with it.
-            data: What it carries.
-            priority: Lower ones are handed out first.
-            delay: Seconds before it may be handed out.
-            ttl: Seconds after which it is dropped if nobody has begun it; None for never.
+            job: The job to run for it.
+            data: The content.
+            priority: Messages with a lower priority are delivered first.
+            delay: Seconds before its first delivery.
+            ttl: Seconds after which it is dropped if no worker has started it; None for never.
         """
         now, name = self._now(), uuid.uuid4().hex
         entry = {
@@ -162,15 +163,16 @@ class Queue:
         return name
 
     def take(self, ttl: float) -> Message | None:
-        """Hands out the next message, or None if none is due.
+        """Return the next message, or None if none is due.
 
         Args:
-            ttl: Seconds after which another may take it, if this process dies; while it lives, its
-                hold on the message is renewed.
+            ttl: Seconds after which another worker may take it, if this process dies; the lease is
+                renewed as long as the process is alive.
         """
         now = _ms(self._now())
-        due = [one for one in self._listed(WAITING) if one["notBefore"] <= now]
-        for seen in sorted(due, key=lambda one: (one["priority"], one["added"], one["id"])):
+        due = [entry for entry in self._listed(WAITING) if entry["notBefore"] <= now]
+        order = itemgetter("priority", "added", "id")
+        for seen in sorted(due, key=order):
             lease = self.channel.try_lock(_lock_of(seen["id"]), ttl=ttl, keep_alive=True)
             if lease is None:
                 continue
@@ -185,21 +187,21 @@ class Queue:
         return None
 
     def next_due(self) -> float | None:
-        """Returns in how many seconds the next message is due; None if there is none."""
-        times = [one["notBefore"] for one in self._listed(WAITING)]
+        """Return the seconds until the next message is due; None if there is none."""
+        times = [entry["notBefore"] for entry in self._listed(WAITING)]
         return max(min(times) / 1000 - self._now(), 0.0) if times else None
 
     def listed(self) -> list[dict[str, Any]]:
-        """Returns all messages: those at work tell by whom, under ``worker``."""
+        """Return all messages; those in progress have their worker under ``worker``."""
         held = {info.name: describe_holder(info.holder) for info in self.channel.locks()}
         found = self._listed(None)
-        for one in found:
-            if (name := _lock_of(one["id"])) in held:
-                one["worker"] = held[name]
+        for entry in found:
+            if (name := _lock_of(entry["id"])) in held:
+                entry["worker"] = held[name]
         return found
 
     def retry(self, id: str) -> bool:
-        """Has a failed message tried again from the beginning; tells whether there was one."""
+        """Reset a failed message for new attempts; return whether there was one."""
         entry = self.channel.get({"id": id})
         if not isinstance(entry, dict) or entry["status"] != FAILED:
             return False
@@ -207,30 +209,30 @@ class Queue:
         return bool(self.channel.get_set(entry, {"id": id}, fresh) is not None)
 
     def delete(self, id: str) -> bool:
-        """Removes a message, at work or not; tells whether there was one."""
+        """Remove a message, even one in progress; return whether there was one."""
         return self.channel.unset({"id": id})
 
     def put_back(self, entry: dict[str, Any], error: BaseException | str) -> dict[str, Any]:
-        """Notes a failed attempt, for another one to follow or for people to see."""
+        """Store a failed attempt, and return the message: waiting for another one, or failed."""
         attempts = entry["attempts"]
         return self.change(
             entry,
             {
                 "error": error if isinstance(error, str) else f"{type(error).__name__}: {error}",
                 "status": FAILED if attempts >= self._retries.attempts else WAITING,
-                "notBefore": _ms(self._now() + self._retries.rest(attempts)),
+                "notBefore": _ms(self._now() + self._retries.pause_after(attempts)),
             },
         )
 
-    def change(self, entry: dict[str, Any], news: dict[str, Any]) -> dict[str, Any]:
-        """Changes a message, unless another worker has begun it since: attempts only grow."""
-        changed = entry | news
-        as_it_was = {"attempts": entry["attempts"], "status": entry["status"]}
-        self.channel.get_set(as_it_was, {"id": entry["id"]}, changed)
+    def change(self, entry: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+        """Change a message, unless another worker has started it since: attempts only grow."""
+        changed = entry | changes
+        unchanged = {"attempts": entry["attempts"], "status": entry["status"]}
+        self.channel.get_set(unchanged, {"id": entry["id"]}, changed)
         return changed
 
     def _begin(self, id: str, lease: Lease) -> Message | None:
-        """Counts an attempt before it is made, for a message may kill its worker."""
+        """Count an attempt before it is made, since a message may crash its worker."""
         entry = self.channel.get({"id": id})
         now = _ms(self._now())
         if not isinstance(entry, dict) or entry["status"] != WAITING or entry["notBefore"] > now:
@@ -239,15 +241,15 @@ class Queue:
             self.channel.unset({"id": id})
             return None
         if entry["attempts"] >= self._retries.attempts:
-            self.put_back(entry, "its worker did not live to tell")
+            self.put_back(entry, "the worker died while processing it")
             return None
-        begun = self.change(entry, {"attempts": entry["attempts"] + 1})
-        return Message(id, entry["job"], entry["data"], begun["attempts"], self, begun, lease)
+        started = self.change(entry, {"attempts": entry["attempts"] + 1})
+        return Message(id, entry["job"], entry["data"], started["attempts"], self, started, lease)
 
     def _listed(self, status: str | None) -> list[dict[str, Any]]:
         match = {"status": status} if status else None
         found = self.channel.get_all(match=match)
-        return [one for one in found if isinstance(one, dict) and "notBefore" in one]
+        return [entry for entry in found if isinstance(entry, dict) and "notBefore" in entry]
 
 
 def _lock_of(id: str) -> str:

@@ -1,6 +1,7 @@
 """The command line as a whole: its help, its errors, its start-up, and how it finds channels."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import ojobchannels as oc
 from ojobchannels.cli import COMMANDS, cli, errors
 from ojobchannels.errors import InvalidOption
 from ojobchannels.host import terminal
+
+pytestmark = pytest.mark.kit  # on one interpreter: most of the time goes into starting programs
 
 Ojob = Callable[..., subprocess.CompletedProcess[str]]
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "command-line.md"
@@ -83,6 +86,7 @@ def test_version_is_the_version_of_the_distribution(ojob: Ojob) -> None:
     assert ojob("--version").stdout == f"ojob {oc.__version__}\n"
 
 
+@pytest.mark.skipif("COVERAGE_PROCESS_CONFIG" in os.environ, reason="coverage imports sqlite3")
 def test_help_imports_no_heavy_module(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "ojobchannels", "--help"],
@@ -115,7 +119,7 @@ def test_help_imports_no_heavy_module(tmp_path: Path) -> None:
         ("run", "*'FILE'* (see ojob run --help)"),
         ("prune", "*'--older-than'* (see ojob prune --help)"),
         ("check a b", "*(b)* (see ojob check --help)"),
-        ("run f.yaml day", "command line: 'day' is no argument; write key=value"),
+        ("run f.yaml day", "command line: 'day' is not an argument; write key=value"),
     ],
 )
 def test_a_wrong_call_exits_with_2_and_a_line_of_advice(

@@ -20,6 +20,8 @@ from ojobchannels.cli.times import duration, parse_duration, parse_moment, relat
 from ojobchannels.host.terminal import local_time
 from ojobchannels.manager.records import STATUSES
 
+pytestmark = pytest.mark.kit  # on one interpreter: most of the time goes into starting programs
+
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
 NOW_MS = round(NOW.timestamp() * 1000)
 LONG = "the text of an error that is longer than most terminals are wide, if columns precede it"

@@ -64,7 +64,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
 def test_the_installed_type_is_found(environment: Environment) -> None:
     """By its entry point alone."""
     told = environment.run("ojobchannels", "channels").stdout
-    assert re.search(r"^folder +- +ojobchannels-folder +a folder with a JSON file", told, re.M)
+    assert re.search(r"^folder +ojobchannels-folder +a folder with a JSON file", told, re.M)
 
 
 @pytest.mark.timeout(300)

@@ -46,7 +46,7 @@ def test_without_arguments_both_channels_are_in_memory_and_shared(job_name: str)
         assert [record["status"] for record in other.runs(job_name)] == ["skipped", "completed"]
 
 
-def test_the_channels_have_the_names_of_the_contract(shared_storage: Storage) -> None:
+def test_the_channels_have_the_documented_names(shared_storage: Storage) -> None:
     """Other programs find the records and the locks under these names."""
     with oc.JobManager(shared_storage.config, shared_storage.config) as manager:
         assert (manager.jobs.name, manager.locks.name) == ("oJobManager-jobs", "oJobManager-locks")
@@ -58,7 +58,7 @@ def test_the_channels_have_the_names_of_the_contract(shared_storage: Storage) ->
         assert key == {"name": "nightly", "startTime": record["startTime"]}
 
 
-def test_what_is_no_run_record_is_kept_in_a_third_channel(shared_storage: Storage) -> None:
+def test_everything_except_run_records_is_kept_in_a_third_channel(shared_storage: Storage) -> None:
     """The jobs channel holds run records and nothing else."""
     with oc.JobManager(shared_storage.config, shared_storage.config) as manager:
         manager.state.set("tick", 1)
@@ -67,7 +67,7 @@ def test_what_is_no_run_record_is_kept_in_a_third_channel(shared_storage: Storag
         assert manager.jobs.size() == manager.locks.size() == 0
 
 
-def test_the_channels_may_be_given_as_urls(tmp_path: Path) -> None:
+def test_the_channels_can_be_urls(tmp_path: Path) -> None:
     """A URL for each, as `open_channel` takes it."""
     jobs, locks = tmp_path / "jobs.db", tmp_path / "locks.db"
     with oc.JobManager(f"sqlite:///{jobs}", f"sqlite:///{locks}") as manager, manager.run("x"):
@@ -117,7 +117,7 @@ def test_channels_that_the_manager_opened_are_closed_with_it(shared_storage: Sto
 def test_a_channel_that_cannot_be_opened_is_an_error_and_leaves_nothing_open(
     tmp_path: Path, which: str, config: Any, error: type[Exception]
 ) -> None:
-    """There is no quiet fall back to memory, where nobody else would see the locks."""
+    """There is no silent fallback to memory, where other processes would not see the locks."""
     (tmp_path / "no-database").write_text("a letter to my aunt, and not a database at all\n" * 9)
     good = {"type": "db", "args": {"file": str(tmp_path / "good.db")}}
     if isinstance(config, dict) and "args" in config:
@@ -128,7 +128,7 @@ def test_a_channel_that_cannot_be_opened_is_an_error_and_leaves_nothing_open(
     assert open_files(tmp_path) == []
 
 
-def test_a_manager_without_threads_is_refused_and_leaves_nothing_open(tmp_path: Path) -> None:
+def test_a_manager_without_threads_is_rejected_and_leaves_nothing_open(tmp_path: Path) -> None:
     """At least one launched job must be able to run."""
     good = {"type": "db", "args": {"file": str(tmp_path / "good.db")}}
     with pytest.raises(oc.InvalidOption, match="threads"):
@@ -136,7 +136,7 @@ def test_a_manager_without_threads_is_refused_and_leaves_nothing_open(tmp_path: 
     assert open_files(tmp_path) == []
 
 
-def test_a_run_that_is_open_at_the_close_is_told_as_abandoned(shared_storage: Storage) -> None:
+def test_a_run_that_is_open_at_the_close_is_shown_as_abandoned(shared_storage: Storage) -> None:
     """Its lock is free, and no thread of it is left; ending it says that the channel is closed."""
     with oc.JobManager(shared_storage.config, shared_storage.config) as manager:
         run = manager.start("x")
@@ -160,5 +160,5 @@ def test_a_run_on_channels_passed_open_outlives_the_manager(managers: Managers) 
 
 
 def test_the_manager_names_its_channel_types(simple_manager: oc.JobManager) -> None:
-    """So that a log tells where the records are."""
+    """A log then shows where the records are."""
     assert repr(simple_manager) == "<JobManager jobs 'simple' locks 'simple'>"

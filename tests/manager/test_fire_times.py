@@ -46,7 +46,7 @@ def opened(name, **options):
 manager = oc.JobManager(
     opened("jobs", extensions=(Dying(),)), opened("locks"), state=opened("state")
 )
-manager.record_not_run("report", "skipped", "nobody was there", fire_time=params["noon"])
+manager.record_not_run("report", "skipped", "missed", fire_time=params["noon"])
 """
 
 
@@ -64,13 +64,11 @@ def other(shared_storage: Storage) -> Any:
         yield manager
 
 
-def told(manager: oc.JobManager) -> list[tuple[int, str]]:
+def recorded(manager: oc.JobManager) -> list[tuple[int, str]]:
     return sorted((run["fireTime"] - NOON, run["status"]) for run in manager.runs(limit=None))
 
 
-def test_a_time_is_run_once_and_stands_in_the_record(
-    one: oc.JobManager, other: oc.JobManager
-) -> None:
+def test_a_fire_time_is_run_once_and_recorded(one: oc.JobManager, other: oc.JobManager) -> None:
     """Who comes later, when the first run has long ended, runs nothing and records nothing."""
     with one.run("report", fire_time=NOON):
         pass
@@ -82,16 +80,16 @@ def test_a_time_is_run_once_and_stands_in_the_record(
     assert one.locks.locks() == []
 
 
-def test_a_time_that_another_runs_at_this_moment_is_not_skipped(
+def test_a_fire_time_that_another_process_is_running_is_not_skipped(
     one: oc.JobManager, other: oc.JobManager
 ) -> None:
     """The lock is held for that very time: no record says that it did not run."""
     with one.run("report", fire_time=NOON), pytest.raises(FireTimeTaken):
         other.start("report", fire_time=NOON)
-    assert told(one) == [(0, "completed")]
+    assert recorded(one) == [(0, "completed")]
 
 
-def test_a_time_at_which_the_job_still_runs_is_skipped_once(
+def test_a_fire_time_during_the_previous_run_is_skipped_once(
     one: oc.JobManager, other: oc.JobManager
 ) -> None:
     """Of all who find the lock held for another time, one records that."""
@@ -100,10 +98,12 @@ def test_a_time_at_which_the_job_still_runs_is_skipped_once(
             one.start("report", fire_time=NOON + 1)
         with pytest.raises(FireTimeTaken):
             other.start("report", fire_time=NOON + 1)
-    assert told(one) == [(0, "completed"), (1, "skipped")]
+    assert recorded(one) == [(0, "completed"), (1, "skipped")]
 
 
-def test_whoever_waits_leaves_the_time_free(one: oc.JobManager, other: oc.JobManager) -> None:
+def test_a_waiting_run_does_not_claim_its_fire_time(
+    one: oc.JobManager, other: oc.JobManager
+) -> None:
     """With `record_busy=False`, a run that finds no lock takes no time: it is there for later."""
     with one.run("report"), pytest.raises(LockBusy):
         other.start("report", fire_time=NOON, record_busy=False)
@@ -112,7 +112,9 @@ def test_whoever_waits_leaves_the_time_free(one: oc.JobManager, other: oc.JobMan
     assert [run["status"] for run in one.runs()] == ["completed", "completed"]
 
 
-def test_of_many_at_once_one_runs_each_time(one: oc.JobManager, other: oc.JobManager) -> None:
+def test_one_of_many_concurrent_runs_claims_each_fire_time(
+    one: oc.JobManager, other: oc.JobManager
+) -> None:
     """Eight threads of two managers go for the same ten times."""
 
     def work(manager: oc.JobManager) -> None:
@@ -125,10 +127,10 @@ def test_of_many_at_once_one_runs_each_time(one: oc.JobManager, other: oc.JobMan
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, [one, other] * 4))
-    assert told(one) == [(at, "completed") for at in range(10)]
+    assert recorded(one) == [(at, "completed") for at in range(10)]
 
 
-def test_what_is_forgotten_counts_as_taken(one: oc.JobManager) -> None:
+def test_a_forgotten_fire_time_counts_as_claimed(one: oc.JobManager) -> None:
     """The memory of a schedule stays small, and a clock that is far behind repeats nothing."""
     for at in range(100):
         fire_times.claim(one.state, "report", NOON + at, f"run {at}")
@@ -139,7 +141,7 @@ def test_what_is_forgotten_counts_as_taken(one: oc.JobManager) -> None:
     assert len(document["taken"]) < 100
 
 
-def test_a_schedule_begins_where_it_was_seen_last(one: oc.JobManager) -> None:
+def test_a_schedule_continues_at_its_last_claim(one: oc.JobManager) -> None:
     """A new one begins now; a known one after its last time, or after the first that is left."""
     assert fire_times.last_claimed(one.state, "report", NOON, back=False) == NOON
     assert fire_times.last_claimed(one.state, "report", NOON + 5, back=False) == NOON
@@ -149,7 +151,7 @@ def test_a_schedule_begins_where_it_was_seen_last(one: oc.JobManager) -> None:
 
 
 @pytest.mark.parametrize("taken", [False, True], ids=["before it took the time", "after it"])
-def test_a_run_that_died_before_its_record_is_told_by_the_next(
+def test_a_run_that_died_before_its_record_is_recorded_by_the_next(
     shared_storage: Storage,
     one: oc.JobManager,
     start_worker: Callable[..., Child],
@@ -166,33 +168,33 @@ def test_a_run_that_died_before_its_record_is_told_by_the_next(
     worker.kill()
     with one.run("report", fire_time=NOON + 1, wait=10):
         pass
-    assert told(one) == [(0, "abandoned"), (1, "completed")]
+    assert recorded(one) == [(0, "abandoned"), (1, "completed")]
     gone = one.runs(status="abandoned")[0]
     assert (gone["runId"], gone["pid"]) == ("gone", worker.process.pid)
     assert gone["pid"] != os.getpid()
 
 
-def test_a_skipped_time_whose_process_died_before_its_record_is_told_by_the_next(
+def test_a_skip_whose_process_died_before_its_record_is_recorded_by_the_next(
     shared_storage: Storage, one: oc.JobManager, start_worker: Callable[..., Child]
 ) -> None:
     """Killed between taking the time and its record: the history has it as skipped, once."""
     worker = start_worker(DYING_AS_IT_SKIPS, shared_storage, noon=NOON)
     assert worker.receive() == "taken"
     worker.kill()
-    assert told(one) == []
+    assert recorded(one) == []
     for at in (1, 2):
         with one.run("report", fire_time=NOON + at):
             pass
-    assert told(one) == [(0, "skipped"), (1, "completed"), (2, "completed")]
+    assert recorded(one) == [(0, "skipped"), (1, "completed"), (2, "completed")]
     skipped = one.runs(status="skipped")[0]
-    assert (skipped["pid"], skipped["reason"]) == (worker.process.pid, "nobody was there")
+    assert (skipped["pid"], skipped["reason"]) == (worker.process.pid, "missed")
     assert [*one.state.get_all()[0]] == ["floor", "taken"]
 
 
-def test_a_skipped_time_whose_record_could_not_be_written_is_told_by_the_next(
+def test_a_skip_whose_record_could_not_be_written_is_recorded_by_the_next(
     shared_storage: Storage,
 ) -> None:
-    """Whoever tries again finds the time taken, and the record of it."""
+    """The next attempt finds the fire time claimed and recorded."""
 
     class Full:
         @oc.hookimpl(wrapper=True)
@@ -214,7 +216,7 @@ def test_a_skipped_time_whose_record_could_not_be_written_is_told_by_the_next(
         assert skipped["fireTime"] == NOON
 
 
-def test_times_need_a_place_to_be_remembered(simple_storage: Storage) -> None:
+def test_fire_times_need_a_state_channel(simple_storage: Storage) -> None:
     """A jobs channel that was given open holds records alone; the error says what to give."""
     jobs, locks = simple_storage.open("jobs"), simple_storage.open("locks")
     with oc.JobManager(jobs, locks) as manager, pytest.raises(InvalidOption, match="state"):
@@ -222,8 +224,8 @@ def test_times_need_a_place_to_be_remembered(simple_storage: Storage) -> None:
     assert locks.locks() == []
 
 
-def test_a_time_whose_record_could_not_be_written_is_given_back(shared_storage: Storage) -> None:
-    """It is there for whoever tries again."""
+def test_a_fire_time_whose_record_could_not_be_written_is_released(shared_storage: Storage) -> None:
+    """The next attempt can claim it."""
 
     class Full:
         @oc.hookimpl(wrapper=True)
@@ -241,13 +243,13 @@ def test_a_time_whose_record_could_not_be_written_is_given_back(shared_storage: 
         assert locks.locks() == []
         with manager.run("report", fire_time=NOON):
             pass
-        assert told(manager) == [(0, "completed")]
+        assert recorded(manager) == [(0, "completed")]
 
 
-def test_a_time_whose_record_was_written_though_the_answer_was_lost_is_told_once(
+def test_a_fire_time_whose_record_was_written_with_a_lost_reply_is_recorded_once(
     shared_storage: Storage,
 ) -> None:
-    """The run is told as failed, and whoever tries again finds its time taken."""
+    """The run is recorded as failed, and the next attempt finds its fire time claimed."""
 
     class Unheard:
         @oc.hookimpl(wrapper=True)
@@ -265,4 +267,4 @@ def test_a_time_whose_record_was_written_though_the_answer_was_lost_is_told_once
             manager.start("report", fire_time=NOON)
         with pytest.raises(FireTimeTaken):
             manager.start("report", fire_time=NOON)
-        assert told(manager) == [(0, "failed")]
+        assert recorded(manager) == [(0, "failed")]

@@ -1,9 +1,8 @@
-"""Questions about the runs, and the cleaning up of their records."""
+"""Queries on the run records."""
 
 from __future__ import annotations
 
-import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,9 +10,6 @@ import pytest
 import ojobchannels as oc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from concurrent.futures import Future
-
     from tests.conftest import ManualClock
     from tests.manager.conftest import Managers, Meddler
 
@@ -34,36 +30,35 @@ def fail(manager: oc.JobManager, name: str) -> str:
 
 
 def die(manager: oc.JobManager, clock: ManualClock, name: str) -> str:
-    """A run of which nothing more is heard: its lease ends."""
+    """Start a run whose lease then expires."""
     run = manager.start(name, **UNRENEWED)
     clock.advance(60)
     return run.run_id
 
 
 def raw_statuses(manager: oc.JobManager) -> list[str]:
-    """What is written, oldest change first."""
+    """Return the stored statuses, oldest change first."""
     return [record["status"] for record in manager.jobs.get_all() if isinstance(record, dict)]
 
 
 @pytest.fixture
 def manager(managers: Managers, clock: ManualClock) -> oc.JobManager:
-    """A manager whose clock stands still, on each embedded backend in turn."""
+    """A manager with a manual clock, on each embedded backend in turn."""
     return managers.open(clock=clock)
 
 
-# ------------------------------------------------------------------------------ runs and running
-
-
-def test_runs_are_told_latest_start_first(manager: oc.JobManager, clock: ManualClock) -> None:
+def test_runs_are_returned_with_the_latest_start_first(
+    manager: oc.JobManager, clock: ManualClock
+) -> None:
     """By their start, whatever changed last."""
     early = manager.start("early", timeout=60)
     clock.advance(1)
     later = [complete(manager, "a"), complete(manager, "b")]
     clock.advance(1)
     early.update(progress=1)
-    told = [record["runId"] for record in manager.runs()]
-    assert sorted(told[:2]) == sorted(later)
-    assert told[2] == early.run_id
+    shown = [record["runId"] for record in manager.runs()]
+    assert sorted(shown[:2]) == sorted(later)
+    assert shown[2] == early.run_id
     early.end()
     assert manager.runs()[2]["runId"] == early.run_id
 
@@ -85,9 +80,7 @@ def test_a_limit_keeps_the_runs_that_started_last(
     assert len(manager.runs(limit=None)) == 4
 
 
-def test_a_hundred_runs_are_told_unless_a_limit_is_given(
-    simple_managers: Managers, clock: ManualClock
-) -> None:
+def test_the_default_limit_is_a_hundred_runs(simple_managers: Managers, clock: ManualClock) -> None:
     """A long history does not flood who asks in passing."""
     manager = simple_managers.open(clock=clock)
     for _ in range(103):
@@ -98,7 +91,7 @@ def test_a_hundred_runs_are_told_unless_a_limit_is_given(
     assert starts == [record["startTime"] for record in manager.runs(limit=None)[:3]]
 
 
-def test_runs_are_narrowed_by_name_and_status(manager: oc.JobManager, clock: ManualClock) -> None:
+def test_runs_are_filtered_by_name_and_status(manager: oc.JobManager, clock: ManualClock) -> None:
     """Alone and together; a limit counts only what fits."""
     ids = [
         complete(manager, "a"),
@@ -116,15 +109,13 @@ def test_runs_are_narrowed_by_name_and_status(manager: oc.JobManager, clock: Man
         assert manager.runs("c") == []
 
 
-def test_a_status_that_there_is_not_is_refused(simple_manager: oc.JobManager) -> None:
+def test_an_unknown_status_is_rejected(simple_manager: oc.JobManager) -> None:
     """A misspelt status is no empty answer."""
     with pytest.raises(oc.InvalidOption, match="give running, completed, failed"):
         simple_manager.runs(status="complete")
 
 
-def test_runs_since_a_moment_include_that_moment(
-    manager: oc.JobManager, clock: ManualClock
-) -> None:
+def test_runs_since_a_time_include_that_time(manager: oc.JobManager, clock: ManualClock) -> None:
     """A datetime, or seconds since 1970; by the start of the run."""
     ids = []
     for _ in range(3):
@@ -138,14 +129,14 @@ def test_runs_since_a_moment_include_that_moment(
     assert manager.runs(since=middle + 3600) == []
 
 
-def test_a_run_whose_lease_is_over_is_told_as_abandoned_and_nothing_is_written(
+def test_a_run_whose_lease_expired_is_shown_as_abandoned_without_a_write(
     managers: Managers, clock: ManualClock
 ) -> None:
-    """Who only looks changes nothing; its key fields stand as they were."""
+    """A query does not change records."""
     here, elsewhere = managers.open(clock=clock), managers.open(clock=clock)
     dead = die(here, clock, "x")
-    [told] = elsewhere.runs()
-    assert (told["runId"], told["status"]) == (dead, "abandoned")
+    [shown] = elsewhere.runs()
+    assert (shown["runId"], shown["status"]) == (dead, "abandoned")
     assert elsewhere.running() == []
     assert elsewhere.runs(status="running") == []
     assert [one["runId"] for one in elsewhere.runs(status="abandoned")] == [dead]
@@ -153,10 +144,10 @@ def test_a_run_whose_lease_is_over_is_told_as_abandoned_and_nothing_is_written(
     assert raw_statuses(elsewhere) == ["running"]
 
 
-def test_the_next_start_writes_that_a_run_was_abandoned(
+def test_the_next_start_records_that_a_run_was_abandoned(
     managers: Managers, clock: ManualClock
 ) -> None:
-    """With an end and a reason, before the new run's body begins."""
+    """The record has an end and a reason before the body of the new run starts."""
     here, elsewhere = managers.open(clock=clock), managers.open(clock=clock)
     dead = die(here, clock, "x")
     with elsewhere.run("x") as run:
@@ -169,7 +160,7 @@ def test_the_next_start_writes_that_a_run_was_abandoned(
     assert [one["status"] for one in elsewhere.runs()] == ["completed", "abandoned"]
 
 
-def test_the_abandoned_run_is_found_where_its_neighbours_were_removed(
+def test_the_abandoned_run_is_found_if_records_before_it_were_removed(
     managers: Managers, clock: ManualClock
 ) -> None:
     """Others may have taken the millisecond of its fence, and be gone since."""
@@ -184,10 +175,10 @@ def test_the_abandoned_run_is_found_where_its_neighbours_were_removed(
     assert raw_statuses(manager) == ["abandoned", "completed"]
 
 
-def test_a_run_that_ends_while_somebody_looks_is_not_told_as_abandoned(
+def test_a_run_that_ends_during_a_query_is_not_shown_as_abandoned(
     managers: Managers, meddler: Meddler
 ) -> None:
-    """Between the reading of the record and that of the lock it may have ended well."""
+    """It may have completed between the read of the record and the read of the lock."""
     here, looks = managers.open(), managers.open(on_jobs=meddler, on_locks=meddler)
     for question, answer, asks in (
         (lambda: [one["status"] for one in looks.runs("a")], ["completed"], "lock_info"),
@@ -201,8 +192,10 @@ def test_a_run_that_ends_while_somebody_looks_is_not_told_as_abandoned(
         looks.jobs.destroy()
 
 
-def test_running_tells_only_what_holds_its_lock(managers: Managers, clock: ManualClock) -> None:
-    """Latest first, whoever runs it."""
+def test_running_returns_only_runs_that_hold_their_lock(
+    managers: Managers, clock: ManualClock
+) -> None:
+    """They are returned latest first, whichever manager runs them."""
     here, elsewhere = managers.open(clock=clock), managers.open(clock=clock)
     die(here, clock, "dead")
     complete(here, "done")
@@ -214,9 +207,7 @@ def test_running_tells_only_what_holds_its_lock(managers: Managers, clock: Manua
     assert here.running() == []
 
 
-def test_what_is_running_is_told_without_a_look_through_the_records(
-    managers: Managers, meddler: Meddler
-) -> None:
+def test_running_does_not_search_all_records(managers: Managers, meddler: Meddler) -> None:
     """The locks lead to them."""
     here, looks = managers.open(), managers.open(on_jobs=meddler)
     for _ in range(3):
@@ -229,8 +220,8 @@ def test_what_is_running_is_told_without_a_look_through_the_records(
     assert looks.running() == []
 
 
-def test_what_others_put_into_the_channel_is_passed_over(managers: Managers) -> None:
-    """A document that tells of no run is none, and stays."""
+def test_other_documents_in_the_channel_are_ignored(managers: Managers) -> None:
+    """They are not run records, and they are kept."""
     manager = managers.open()
     complete(manager, "x")
     for key, value in (
@@ -244,9 +235,6 @@ def test_what_others_put_into_the_channel_is_passed_over(managers: Managers) -> 
     manager.prune(older_than=0)
     assert manager.jobs.get("note") == "buy paper"
     assert manager.jobs.get({"name": "y"}) == {"name": "y", "startTime": 1}
-
-
-# --------------------------------------------------------------------------------------- report
 
 
 def test_the_report_counts_each_status_and_averages_what_ran(
@@ -284,123 +272,15 @@ def test_the_report_counts_each_status_and_averages_what_ran(
     assert rows[0]["averageDuration"] is None
 
 
-def test_the_report_of_nothing_is_empty(manager: oc.JobManager) -> None:
+def test_the_report_without_records_is_empty(manager: oc.JobManager) -> None:
     """No runs, no rows."""
     assert manager.report() == []
 
 
-def test_a_run_that_did_not_come_about_is_recorded_with_its_reason(manager: oc.JobManager) -> None:
+def test_a_run_that_did_not_start_is_recorded_with_its_reason(manager: oc.JobManager) -> None:
     """depsfail and skipped end as they start, and are no errors."""
     record = manager.record_not_run("x", "depsfail", "extract failed", {"day": "monday"})
     assert manager.runs() == [record]
     assert record["endTime"] == record["startTime"]
     assert (record["status"], record["reason"]) == ("depsfail", "extract failed")
     assert (record["inError"], record["args"]) == (False, {"day": "monday"})
-
-
-# ---------------------------------------------------------------------------------------- prune
-
-
-def test_prune_removes_what_ended_long_ago_and_nothing_else(
-    managers: Managers, clock: ManualClock
-) -> None:
-    """By the end of the run, not by its start; running ones stay however old they are."""
-    now = managers.open()
-    clock.step_wall(LONG_AGO)
-    then = managers.open(clock=clock)
-    complete(then, "x")
-    fail(then, "x")
-    with then.run("busy"), pytest.raises(oc.LockBusy):
-        then.start("busy")
-    young = complete(now, "young")
-    running = then.start("still", timeout=60)
-    assert now.jobs.size() == 6
-    assert then.prune(older_than=365 * 86_400) == (4, 0)
-    assert {record["runId"] for record in then.runs()} == {running.run_id, young}
-    assert then.prune(older_than=timedelta(days=365)) == (0, 0)
-    running.end()
-    assert then.prune(older_than=timedelta(days=365)).removed == 1
-
-
-def test_prune_marks_runs_whose_lease_is_over_as_abandoned(
-    managers: Managers, clock: ManualClock
-) -> None:
-    """They are removed when they are old enough as such; a second prune finds nothing to mark."""
-    manager = managers.open(clock=clock)
-    dead = die(manager, clock, "x")
-    with manager.run("y"):
-        assert manager.prune(older_than=3600) == (0, 1)
-        assert manager.prune(older_than=3600) == (0, 0)
-    [found] = manager.runs(status="abandoned")
-    assert (found["runId"], found["inError"]) == (dead, True)
-    assert sorted(raw_statuses(manager)) == ["abandoned", "completed"]
-
-
-def test_prune_leaves_a_run_that_ends_meanwhile_as_it_ended(
-    managers: Managers, meddler: Meddler
-) -> None:
-    """Marking is compare-and-set: a run that has completed is never told as abandoned."""
-    here, cleans = managers.open(), managers.open(on_locks=meddler)
-    run = here.start("x")
-    meddler.before["lock_info"] = run.end
-    assert cleans.prune(older_than=3600) == (0, 0)
-    assert raw_statuses(cleans) == ["completed"]
-
-
-def test_prune_leaves_a_run_that_began_meanwhile_alone(
-    simple_managers: Managers, clock: ManualClock, meddler: Meddler
-) -> None:
-    """Also if an earlier run of that job was found dead in the same sweep."""
-    here = simple_managers.open(clock=clock)
-    cleans = simple_managers.open(clock=clock, on_jobs=meddler)
-    die(here, clock, "x")
-    here.jobs.set_all((number, "fills a page") for number in range(1000))
-    began: list[oc.JobRun] = []
-
-    def start_before_the_second_page() -> None:
-        meddler.before["items"] = lambda: began.append(here.start("x"))
-
-    meddler.before["items"] = start_before_the_second_page
-    cleans.prune(older_than=86_400)
-    [run] = began
-    assert [one["runId"] for one in here.running()] == [run.run_id]
-    assert raw_statuses(here)[-1] == "running"
-    run.end()
-    assert run.status == "completed"
-
-
-def test_a_start_and_a_prune_at_once_mark_a_dead_run_once(
-    managers: Managers, clock: ManualClock, in_background: Callable[..., Future[Any]]
-) -> None:
-    """Whoever comes first writes it; nobody fails."""
-    managers_at_once = [managers.open(clock=clock) for _ in range(4)]
-    die(managers_at_once[0], clock, "x")
-    ready = threading.Barrier(4)
-
-    def prune(manager: oc.JobManager) -> int:
-        ready.wait(30)
-        return manager.prune(older_than=3600).abandoned
-
-    def start(manager: oc.JobManager) -> int:
-        ready.wait(30)
-        with manager.run("x"):
-            return 0
-
-    work = [prune, prune, prune, start]
-    marked = [in_background(*both) for both in zip(work, managers_at_once, strict=True)]
-    assert sum(future.result(30) for future in marked) <= 1
-    assert sorted(raw_statuses(managers_at_once[0])) == ["abandoned", "completed"]
-
-
-def test_pruning_a_job_s_records_does_not_set_back_its_fences(
-    managers: Managers, clock: ManualClock
-) -> None:
-    """Records go, locks and their fences stay."""
-    clock.step_wall(LONG_AGO)
-    manager = managers.open(clock=clock)
-    with manager.run("x") as before:
-        pass
-    assert manager.prune(older_than=3600).removed == 1
-    with manager.run("x") as after:
-        pass
-    assert after.fence > before.fence

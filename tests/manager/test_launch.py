@@ -53,10 +53,10 @@ def launcher() -> Iterator[Launcher]:
 # ------------------------------------------------------------------------------ through the manager
 
 
-def test_a_launched_job_runs_under_its_lock_and_answers_with_a_handle(
+def test_a_launched_job_runs_under_its_lock_and_returns_a_handle(
     manager: oc.JobManager, stop: Stop
 ) -> None:
-    """launch returns at once; the handle tells the state, the run and the result."""
+    """`launch` returns at once; the handle has the state, the run and the result."""
 
     @manager.job("batch")
     def batch(batch_id: str) -> str:
@@ -83,7 +83,7 @@ def test_a_launched_job_runs_under_its_lock_and_answers_with_a_handle(
     assert [record["status"] for record in manager.runs("batch")] == ["completed"]
 
 
-def test_a_launched_job_that_fails_keeps_its_error_for_who_asks(manager: oc.JobManager) -> None:
+def test_the_handle_of_a_failed_job_has_its_error(manager: oc.JobManager) -> None:
     """state is failed; result raises what the job raised."""
 
     @manager.job("batch")
@@ -114,10 +114,10 @@ def test_a_launched_job_that_runs_elsewhere_is_skipped(managers: Managers) -> No
     assert [record["status"] for record in here.runs("skips")] == ["skipped", "completed"]
 
 
-def test_an_unknown_job_is_named_with_the_closest_that_is_known(
+def test_an_unknown_job_is_an_error_with_the_closest_known_name(
     simple_manager: oc.JobManager,
 ) -> None:
-    """The error comes from launch itself, and tells what could have been meant."""
+    """`launch` raises the error, with the closest known name."""
     for name in ("process-batch", "cleanup"):
         simple_manager.job(name)(lambda: None)
     with pytest.raises(oc.UnknownJob, match="did you mean 'process-batch'") as unknown:
@@ -158,7 +158,7 @@ def test_arguments_are_those_at_the_time_of_the_launch(
     assert first.done()
 
 
-def test_so_many_launched_jobs_run_at_a_time_and_the_rest_wait(
+def test_at_most_the_given_number_of_launched_jobs_run_at_a_time(
     simple_managers: Managers, stop: Stop
 ) -> None:
     """`threads` bounds them; the order is that of launching."""
@@ -174,8 +174,8 @@ def test_so_many_launched_jobs_run_at_a_time_and_the_rest_wait(
     assert third.result(30) == "went"
 
 
-def test_launches_have_ids_of_their_own(simple_manager: oc.JobManager) -> None:
-    """Two launches of one job are told apart before either has started."""
+def test_launches_have_unique_ids(simple_manager: oc.JobManager) -> None:
+    """Two launches of one job can be distinguished before either has started."""
     simple_manager.job("x", if_running="wait")(lambda: None)
     one, other = simple_manager.launch("x"), simple_manager.launch("x")
     assert one.launch_id != other.launch_id
@@ -252,7 +252,7 @@ def test_an_error_in_the_manager_s_with_still_waits_for_launched_jobs(
 # ----------------------------------------------------------------------------------- the launcher
 
 
-def test_work_begins_when_all_that_it_waits_for_has_completed(launcher: Launcher) -> None:
+def test_a_job_starts_when_all_its_dependencies_have_completed(launcher: Launcher) -> None:
     """`after` is the order, on as few threads as there are."""
     order: list[str] = []
     stops = [Stop(), Stop()]
@@ -274,14 +274,14 @@ def test_work_begins_when_all_that_it_waits_for_has_completed(launcher: Launcher
     assert order == ["free", "last"]
 
 
-def test_work_after_a_launch_that_is_over_begins_at_once(launcher: Launcher) -> None:
+def test_a_job_whose_dependency_has_ended_starts_at_once(launcher: Launcher) -> None:
     """A dependency may have completed long ago."""
     before = launcher.submit("before", lambda _: 1)
     assert before.result(30) == 1
     assert launcher.submit("after", lambda _: 2, after=[before, before]).result(30) == 2
 
 
-def test_work_after_a_failure_is_called_off_and_so_is_what_waits_for_that(
+def test_a_failed_dependency_cancels_all_jobs_after_it(
     launcher: Launcher,
 ) -> None:
     """depsfail is no error of its own: the result is None."""
@@ -298,7 +298,7 @@ def test_work_after_a_failure_is_called_off_and_so_is_what_waits_for_that(
     assert called_off.error() is None
 
 
-def test_who_waits_for_a_launch_lends_its_place_and_has_it_back_at_once(stop: Stop) -> None:
+def test_a_waiting_job_releases_its_slot_and_continues_at_once(stop: Stop) -> None:
     """When the wait is over by its time, it goes on beside the other; a third one has to wait."""
     launcher = Launcher(1)
     began = threading.Event()
@@ -319,7 +319,7 @@ def test_who_waits_for_a_launch_lends_its_place_and_has_it_back_at_once(stop: St
     assert began.is_set()
 
 
-def test_what_a_launch_leaves_that_does_not_follow_is_there_when_it_is_over() -> None:
+def test_a_cancelled_launch_ends_after_its_callback() -> None:
     """Who waits for it may look at once; it is called with the one that stood in the way."""
     launcher, seen = Launcher(1), []
     failing = launcher.submit("extract", lambda _: 1 / 0)
@@ -332,15 +332,15 @@ def test_what_a_launch_leaves_that_does_not_follow_is_there_when_it_is_over() ->
 
 
 def test_threads_end_when_there_is_nothing_to_do(launcher: Launcher) -> None:
-    """A pool that nobody closes leaves none behind, and is there again for the next launch."""
+    """A pool that is not closed leaves no threads, and runs later launches."""
     for _ in range(2):
         seen = launcher.submit("x", lambda _: threading.current_thread())
         seen.result(30).join(30)
         assert not seen.result().is_alive()
 
 
-def test_waiting_for_all_launches_ends_with_the_time(launcher: Launcher, stop: Stop) -> None:
-    """wait tells whether everything is over."""
+def test_waiting_for_all_launches_has_a_timeout(launcher: Launcher, stop: Stop) -> None:
+    """`wait` returns whether all launches have ended."""
     launches = [launcher.submit("x", stop) for _ in range(4)]
     assert not launcher.wait(timeout=0.02)
     stop.may_go.set()
@@ -349,7 +349,7 @@ def test_waiting_for_all_launches_ends_with_the_time(launcher: Launcher, stop: S
     assert launcher.wait(timeout=0)
 
 
-def test_a_closed_launcher_takes_no_more_work(launcher: Launcher) -> None:
+def test_a_closed_launcher_rejects_jobs(launcher: Launcher) -> None:
     """What comes too late is refused with the name of the work."""
     launcher.close()
     with pytest.raises(oc.JobError, match="'late'"):

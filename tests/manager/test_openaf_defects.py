@@ -75,7 +75,7 @@ def test_m03_an_error_does_not_rewrite_the_records_of_earlier_runs(manager: oc.J
     assert [stored(run) for run in earlier] == before
 
 
-def test_m04_two_runs_of_one_name_in_one_process_have_ends_of_their_own(
+def test_m04_two_runs_of_one_name_in_one_process_end_separately(
     managers: Managers, clock: ManualClock
 ) -> None:
     """A run that outlived its lease closes neither record nor lock of the one that followed."""
@@ -114,7 +114,7 @@ def test_m05_an_end_without_a_start_is_an_error_and_changes_nothing(
 def test_m06_the_record_is_closed_before_the_lock_is_free(
     managers: Managers, meddler: Meddler
 ) -> None:
-    """Whoever gets the lock never sees the run before him as running."""
+    """The next holder never sees the previous run as running."""
     manager = managers.open(on_locks=meddler)
     seen: list[str] = []
 
@@ -131,7 +131,7 @@ def test_m06_the_record_is_closed_before_the_lock_is_free(
 def test_m06_an_end_that_could_not_be_recorded_keeps_the_lock_and_can_be_repeated(
     managers: Managers, meddler: Meddler
 ) -> None:
-    """Trouble with the record leaves the run open, not a free lock beside a running record."""
+    """An error of the record leaves the run open, not a free lock beside a running record."""
     manager = managers.open(on_jobs=meddler)
     run = manager.start("x")
     meddler.failing["set"] = oc.ChannelUnavailable("jobs", "the disk is gone", "plug it in")
@@ -159,10 +159,10 @@ def test_m07_two_starts_in_one_millisecond_have_two_records(
     assert len(here.runs("x")) == 2
 
 
-def test_m08_a_run_whose_process_died_is_not_told_as_running_for_ever(
+def test_m08_a_run_whose_process_died_is_not_shown_as_running(
     managers: Managers, clock: ManualClock
 ) -> None:
-    """It is told as abandoned as soon as its lease is over, and marked so by a start or a prune."""
+    """It is shown as abandoned once its lease expired, and marked by a start or a prune."""
     here, elsewhere = managers.open(clock=clock), managers.open(clock=clock)
     runs = [here.start(name, **UNRENEWED) for name in ("a", "b")]
     clock.advance(30)
@@ -213,7 +213,7 @@ def test_m10_an_error_by_hand_needs_no_other_job_before_it(manager: oc.JobManage
     assert not holds(run)
 
 
-def test_m11_a_failure_may_be_handled_by_a_job_that_is_named(managers: Managers) -> None:
+def test_m11_a_failure_can_be_handled_by_a_named_job(managers: Managers) -> None:
     """The named job runs, and gets the record of what failed."""
     manager = managers.open()
     caught: list[str] = []

@@ -86,7 +86,7 @@ def written(manager: oc.JobManager, key: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def test_of_eight_processes_that_start_one_job_at_once_one_runs(
+def test_one_of_eight_processes_that_start_a_job_at_once_runs_it(
     manager: oc.JobManager, ready_worker: Callable[..., Child]
 ) -> None:
     """Seven raise LockBusy that names the holder; the history shows one run and seven skipped."""
@@ -117,7 +117,7 @@ def test_of_eight_processes_that_start_one_job_at_once_one_runs(
     assert manager.locks.locks() == []
 
 
-def test_a_killed_run_is_told_as_abandoned_and_the_job_runs_again_at_once(
+def test_a_killed_run_is_shown_as_abandoned_and_the_job_runs_again_at_once(
     manager: oc.JobManager, ready_worker: Callable[..., Child]
 ) -> None:
     """kill -9 in the middle of a minute's lease: nobody waits for it, and the history tells."""
@@ -137,7 +137,7 @@ def test_a_killed_run_is_told_as_abandoned_and_the_job_runs_again_at_once(
     assert [record["status"] for record in manager.runs()] == ["completed", "abandoned"]
 
 
-def test_a_waiting_run_starts_when_the_one_before_it_is_killed(
+def test_a_waiting_run_starts_when_the_holder_is_killed(
     manager: oc.JobManager, ready_worker: Callable[..., Child], start_worker: StartWorker
 ) -> None:
     """Well before the minute of the lease is over."""
@@ -167,7 +167,7 @@ def test_a_killed_run_is_marked_by_prune(
     assert written(manager, ran["key"])["status"] == "abandoned"
 
 
-def test_a_holder_that_was_stopped_beyond_its_lease_finds_its_run_lost(
+def test_a_holder_that_was_paused_beyond_its_lease_has_lost_its_run(
     manager: oc.JobManager, ready_worker: Callable[..., Child]
 ) -> None:
     """It says so in its own record, and leaves the new holder's lock and record alone."""
@@ -196,7 +196,7 @@ def test_a_holder_that_was_stopped_beyond_its_lease_finds_its_run_lost(
     assert [record["status"] for record in manager.runs()] == ["completed", "lost"]
 
 
-def test_a_stopped_holder_that_nobody_followed_is_lost_all_the_same(
+def test_a_paused_holder_has_lost_its_run_even_without_a_successor(
     manager: oc.JobManager, ready_worker: Callable[..., Child]
 ) -> None:
     """Its lease is over: what it did afterwards was not protected, also if nobody else ran."""
@@ -212,7 +212,7 @@ def test_a_stopped_holder_that_nobody_followed_is_lost_all_the_same(
     assert written(manager, ran["key"])["status"] == "lost"
 
 
-def test_a_forked_child_has_no_part_in_the_run(
+def test_a_run_is_not_open_in_a_forked_child(
     manager: oc.JobManager, start_worker: StartWorker, shared_storage: Storage
 ) -> None:
     """It can neither end nor change it, and leaving the with block there does nothing."""

@@ -104,7 +104,7 @@ def test_a_note_does_not_open_the_record_of_a_run_that_ends_meanwhile(
     assert stored(run)["note"].endswith("ann: gone")
 
 
-def test_a_note_that_cannot_be_written_does_not_hide_that_the_lock_is_free(
+def test_an_error_while_writing_the_note_does_not_fail_force_unlock(
     managers: Managers, meddler: Meddler, log: Log
 ) -> None:
     """Who was put out is answered, and the trouble is logged."""
@@ -117,7 +117,7 @@ def test_a_note_that_cannot_be_written_does_not_hide_that_the_lock_is_free(
     assert "lock 'x' was force-released" in log.wait_for("without a note")
 
 
-def test_force_unlock_puts_out_the_lease_that_is_meant_and_no_other(managers: Managers) -> None:
+def test_force_unlock_with_a_fence_evicts_only_that_lease(managers: Managers) -> None:
     """A fence that does not hold the lock any more frees nothing."""
     here, elsewhere = managers.open(), managers.open()
     with here.run("x") as first:
@@ -132,7 +132,7 @@ def test_force_unlock_puts_out_the_lease_that_is_meant_and_no_other(managers: Ma
     assert put_out.fence == third.fence
 
 
-def test_jobs_that_threads_declare_at_once_are_all_known(simple_manager: oc.JobManager) -> None:
+def test_jobs_defined_by_concurrent_threads_are_all_known(simple_manager: oc.JobManager) -> None:
     """None of them is lost, however the threads take turns."""
     each = 150
 
@@ -158,7 +158,7 @@ def test_jobs_that_threads_declare_at_once_are_all_known(simple_manager: oc.JobM
 # ------------------------------------------------------------------------------ ends that fail
 
 
-def test_a_run_whose_end_cannot_be_recorded_says_what_becomes_of_it(
+def test_an_error_while_recording_the_end_has_notes_about_the_run(
     managers: Managers, meddler: Meddler
 ) -> None:
     """The error tells that the work was done, what the record says, and what of the lock."""
@@ -175,7 +175,7 @@ def test_a_run_whose_end_cannot_be_recorded_says_what_becomes_of_it(
     assert [record["status"] for record in manager.runs()] == ["abandoned"]
 
 
-def test_the_error_of_the_body_gets_the_same_words(managers: Managers, meddler: Meddler) -> None:
+def test_the_error_of_the_body_gets_the_same_notes(managers: Managers, meddler: Meddler) -> None:
     """They are in one note, behind the trouble itself."""
     manager = managers.open(on_jobs=meddler)
 
@@ -192,7 +192,7 @@ def test_the_error_of_the_body_gets_the_same_words(managers: Managers, meddler: 
         assert part in note
 
 
-def test_a_lock_that_goes_after_the_end_was_recorded_leaves_the_run_completed(
+def test_a_lock_lost_after_the_end_was_recorded_leaves_the_run_completed(
     managers: Managers, meddler: Meddler, log: Log
 ) -> None:
     """The work was done under the lock; the record and the caller are told the same."""
@@ -209,7 +209,7 @@ def test_a_lock_that_goes_after_the_end_was_recorded_leaves_the_run_completed(
     assert "after its end (completed)" in log.wait_for("lost its lock")
 
 
-def test_a_lost_run_whose_record_was_removed_is_lost_all_the_same(
+def test_a_lost_run_whose_record_was_removed_raises_lock_lost(
     managers: Managers,
 ) -> None:
     """What the run says of itself, and what notice is given, does not stay at running."""
@@ -227,7 +227,7 @@ def test_a_lost_run_whose_record_was_removed_is_lost_all_the_same(
     assert manager.jobs.size() == 0
 
 
-def test_a_refused_run_is_busy_although_no_record_can_tell_of_it(
+def test_a_skipped_run_raises_lock_busy_even_if_it_cannot_be_recorded(
     managers: Managers, meddler: Meddler, log: Log
 ) -> None:
     """The refusal is what counts; a job that skips then goes on."""
@@ -245,7 +245,7 @@ def test_a_refused_run_is_busy_although_no_record_can_tell_of_it(
 # -------------------------------------------------------------------------- signals in between
 
 
-def test_an_interrupt_behind_the_new_record_leaves_neither_lock_nor_running_record(
+def test_an_interrupt_after_the_new_record_leaves_neither_lock_nor_running_record(
     managers: Managers,
 ) -> None:
     """What was begun is closed as failed, and the job can run again."""
@@ -261,7 +261,7 @@ def test_an_interrupt_behind_the_new_record_leaves_neither_lock_nor_running_reco
     assert stored(run)["status"] == "completed"
 
 
-def test_trouble_with_the_alarm_of_the_timeout_leaves_nothing_half_done(
+def test_an_error_of_the_timeout_alarm_leaves_neither_lock_nor_running_record(
     managers: Managers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run is closed as failed; neither the lock nor the run is kept."""

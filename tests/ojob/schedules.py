@@ -172,16 +172,9 @@ class StoredRuns:
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> dict[str, Any]:
-    """Where the daemons keep their channels."""
-    return {"type": "db", "args": {"file": str(tmp_path / "manager.db")}}
-
-
-@pytest.fixture
-def stored_runs(config: dict[str, Any]) -> Iterator[StoredRuns]:
+def stored_runs(manager: JobManager) -> StoredRuns:
     """The run records, seen from outside."""
-    with JobManager(config, config) as manager:
-        yield StoredRuns(manager)
+    return StoredRuns(manager)
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ def test_imports_go_in_one_direction(pytestconfig: pytest.Config, tmp_path: Path
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.skipif("COVERAGE_PROCESS_CONFIG" in os.environ, reason="coverage imports sqlite3")
 def test_importing_the_package_loads_nothing_heavy(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", "import ojobchannels"],

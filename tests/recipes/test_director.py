@@ -21,7 +21,7 @@ def director(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Directo
         channel.destroy()
 
 
-def test_what_was_executed_is_not_begun_again(director: Director) -> None:
+def test_an_executed_task_is_not_started_again(director: Director) -> None:
     """Another uuid of the same name is another thing."""
     lease = director.check_in("load", "monday", ttl=60)
     assert lease is not None
@@ -35,7 +35,7 @@ def test_what_was_executed_is_not_begun_again(director: Director) -> None:
     assert director.channel.locks() == []
 
 
-def test_of_two_that_ask_at_once_one_is_let_in(director: Director) -> None:
+def test_one_of_two_concurrent_check_ins_gets_the_lease(director: Director) -> None:
     """The other is told who is at it; one that waits finds it executed."""
     lease = director.check_in("load", "monday", ttl=60)
     assert lease is not None
@@ -51,7 +51,7 @@ def test_of_two_that_ask_at_once_one_is_let_in(director: Director) -> None:
     assert answers == [None]
 
 
-def test_what_died_in_the_middle_is_begun_again(director: Director) -> None:
+def test_an_execution_that_died_is_started_again(director: Director) -> None:
     """It has a start without an end."""
     lease = director.check_in("load", "monday", ttl=60)
     assert lease is not None
@@ -63,7 +63,7 @@ def test_what_died_in_the_middle_is_begun_again(director: Director) -> None:
     assert [len(entry[part]) for part in ("start", "end")] == [2, 1]
 
 
-def test_who_lost_its_lease_notes_nothing(director: Director) -> None:
+def test_a_check_out_with_a_lost_lease_stores_nothing(director: Director) -> None:
     """Another may be at it."""
     lease = director.check_in("load", "monday", ttl=60)
     assert lease is not None
@@ -76,7 +76,7 @@ def test_who_lost_its_lease_notes_nothing(director: Director) -> None:
     director.check_out(other, "load", "monday")
 
 
-def test_one_may_wait_until_it_is_executed(director: Director) -> None:
+def test_wait_returns_when_the_task_was_executed(director: Director) -> None:
     """Or until its patience is over."""
     lease = director.check_in("load", "monday", ttl=60)
     assert lease is not None
@@ -100,7 +100,7 @@ def test_one_may_wait_until_it_is_executed(director: Director) -> None:
     assert answers == [True]
 
 
-def test_directors_with_other_stamps_share_a_channel(director: Director) -> None:
+def test_directors_with_different_stamps_share_a_channel(director: Director) -> None:
     """Neither sees what the other has executed; fields that it needs itself are refused."""
     other = Director(director.channel, {"type": "other"})
     lease = director.check_in("load", "monday", ttl=60)
@@ -110,5 +110,5 @@ def test_directors_with_other_stamps_share_a_channel(director: Director) -> None
     other.check_out(second, "load", "monday")
     assert not director.executed("load", "monday")
     lease.release()
-    with pytest.raises(oc.InvalidOption, match="take other names"):
+    with pytest.raises(oc.InvalidOption, match="use other field names"):
         Director(director.channel, {"name": 1})

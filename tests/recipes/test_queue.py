@@ -80,7 +80,7 @@ def taken(queue: Queue) -> str | None:
     return message.job if message else None
 
 
-def test_messages_come_by_priority_then_age(queue: Queue, now: Time) -> None:
+def test_messages_are_delivered_by_priority_then_age(queue: Queue, now: Time) -> None:
     """The lowest first; a number is a number."""
     for job, priority in (("old", 10), ("young", 10), ("first", 9)):
         queue.add(job, priority=priority)
@@ -88,7 +88,7 @@ def test_messages_come_by_priority_then_age(queue: Queue, now: Time) -> None:
     assert [taken(queue) for _ in range(4)] == ["first", "old", "young", None]
 
 
-def test_one_that_is_at_work_is_handed_to_nobody_else(queue: Queue) -> None:
+def test_a_message_in_progress_is_not_delivered_again(queue: Queue) -> None:
     """And is seen with its worker."""
     queue.add("Send", {"to": "Ada"})
     message = queue.take(ttl=60)
@@ -100,7 +100,9 @@ def test_one_that_is_at_work_is_handed_to_nobody_else(queue: Queue) -> None:
     assert queue.listed() == []
 
 
-def test_what_fails_rests_longer_each_time_and_is_kept_at_last(queue: Queue, now: Time) -> None:
+def test_a_failing_message_is_retried_with_growing_pauses_and_then_kept(
+    queue: Queue, now: Time
+) -> None:
     """In view with its error, until somebody has it tried again."""
     name = queue.add("Send")
     for rest in (10, 20):
@@ -123,20 +125,20 @@ def test_what_fails_rests_longer_each_time_and_is_kept_at_last(queue: Queue, now
     assert taken(queue) == "Send"
 
 
-def test_rests_double_up_to_the_longest() -> None:
+def test_pauses_double_up_to_the_longest() -> None:
     """However often it was tried."""
     retries = RetryPolicy(pause=2, longest_pause=50)
-    assert [retries.rest(each) for each in (1, 2, 3, 6, 10_000)] == [2, 4, 8, 50, 50]
+    assert [retries.pause_after(each) for each in (1, 2, 3, 6, 10_000)] == [2, 4, 8, 50, 50]
 
 
 @pytest.mark.parametrize("wrong", [{"attempts": 0}, {"pause": -1}])
-def test_impossible_retries_are_refused(wrong: dict[str, int]) -> None:
+def test_an_invalid_retry_policy_is_rejected(wrong: dict[str, int]) -> None:
     """With what to give."""
     with pytest.raises(InvalidOption, match="give"):
         RetryPolicy(**wrong)
 
 
-def test_one_with_a_delay_comes_later_and_one_whose_time_is_over_never(
+def test_a_delayed_message_is_delivered_later_and_an_expired_one_never(
     queue: Queue, now: Time
 ) -> None:
     """The one is kept back, the other dropped."""
@@ -149,7 +151,7 @@ def test_one_with_a_delay_comes_later_and_one_whose_time_is_over_never(
     assert queue.listed() == []
 
 
-def test_one_that_is_given_back_has_not_been_tried(queue: Queue) -> None:
+def test_a_message_that_is_given_back_does_not_count_an_attempt(queue: Queue) -> None:
     """As when a worker is told to stop."""
     queue.add("Send")
     message = queue.take(ttl=60)
@@ -161,7 +163,7 @@ def test_one_that_is_given_back_has_not_been_tried(queue: Queue) -> None:
     again.done()
 
 
-def test_a_message_can_be_deleted_while_somebody_is_at_it(queue: Queue) -> None:
+def test_a_message_in_progress_can_be_deleted(queue: Queue) -> None:
     """It does not come back when its worker fails."""
     name = queue.add("Send")
     message = queue.take(ttl=60)
@@ -171,7 +173,7 @@ def test_a_message_can_be_deleted_while_somebody_is_at_it(queue: Queue) -> None:
     assert queue.listed() == []
 
 
-def test_a_worker_that_comes_late_does_not_undo_what_another_has_begun(queue: Queue) -> None:
+def test_a_late_worker_does_not_overwrite_the_attempt_of_another(queue: Queue) -> None:
     """Its lease was taken from it; what it says of its attempt no longer counts."""
     queue.add("Send")
     late = queue.take(ttl=60)
@@ -206,7 +208,7 @@ def test_threads_share_the_work(queue: Queue) -> None:
 
 
 @pytest.mark.parametrize("url", TYPES, indirect=True)
-def test_what_a_killed_worker_had_is_done_by_another(queue: Queue, url: str) -> None:
+def test_the_message_of_a_killed_worker_is_processed_by_another(queue: Queue, url: str) -> None:
     """At once, since its lock goes with it; a message that kills its workers is kept at last."""
     queue.add("Send", "deadly")
     for _ in range(3):
@@ -222,7 +224,7 @@ def test_what_a_killed_worker_had_is_done_by_another(queue: Queue, url: str) -> 
             worker.send_signal(signal.SIGKILL)
     assert queue.take(ttl=60) is None
     (kept,) = queue.listed()
-    assert (kept["status"], kept["error"]) == ("failed", "its worker did not live to tell")
+    assert (kept["status"], kept["error"]) == ("failed", "the worker died while processing it")
 
 
 @pytest.mark.parametrize("url", TYPES, indirect=True)

@@ -1,4 +1,4 @@
-"""The channel type ``folder``: a folder with a JSON file for every entry and every lock."""
+"""The channel type ``folder``: a folder with a JSON file for each entry and each lock."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ hookimpl = oc.hookimpl
 
 
 class FolderBackend:
-    """One handle. Whatever it does to the folder, it does under the folder's gate."""
+    """One handle. A file lock protects each access to the folder that must be atomic."""
 
     def __init__(self, channel: str, folder: str, clock: Clock) -> None:
         self.channel = channel
         self.clock = clock
-        self.place = Path(folder) / digest(channel)
+        self.path = Path(folder) / digest(channel)
         self.closed = threading.Event()
         for part in ("entries", "locks"):
-            (self.place / part).mkdir(parents=True, exist_ok=True)
+            (self.path / part).mkdir(parents=True, exist_ok=True)
 
     @contextmanager
-    def gate(self, how: int = fcntl.LOCK_EX) -> Iterator[None]:
-        """Keeps other threads and processes out; the kernel opens it if this process dies."""
-        descriptor = os.open(self.place / "gate", os.O_RDWR | os.O_CREAT, 0o666)
+    def flock(self, how: int = fcntl.LOCK_EX) -> Iterator[None]:
+        """Exclude other threads and processes; the kernel frees the lock if this process dies."""
+        descriptor = os.open(self.path / "flock", os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(descriptor, how)
             yield
         finally:
-            fcntl.flock(descriptor, fcntl.LOCK_UN)  # a child that was forked may still have it open
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # a forked child may still have the file open
             os.close(descriptor)
 
     # Documents
@@ -49,13 +49,13 @@ class FolderBackend:
 
     @hookimpl
     def set(self, key: oc.Key, value: oc.Document, fence: int | None) -> bool:
-        with self.gate():
+        with self.flock():
             self.put(key, value, self.mark(key, fence))
         return True
 
     @hookimpl
     def unset(self, key: oc.Key, fence: int | None) -> bool:
-        with self.gate():
+        with self.flock():
             mark = self.mark(key, fence)
             was_there = self.get(key) is not oc.MISSING
             self.remove(self.entry(key), mark)
@@ -69,16 +69,16 @@ class FolderBackend:
     def items(
         self, match: oc.Document, limit: int, newest_first: bool, after: int | None
     ) -> list[oc.Item]:
-        found = self.matching(match)
+        page = self.matching(match)
         if newest_first:
-            found.reverse()
+            page.reverse()
         if after is not None:
-            found = [
+            page = [
                 item
-                for item in found
+                for item in page
                 if (item.position < after if newest_first else item.position > after)
             ]
-        return found[:limit]
+        return page[:limit]
 
     @hookimpl
     def get_keys(self) -> list[oc.Document]:
@@ -90,7 +90,7 @@ class FolderBackend:
 
     @hookimpl
     def set_all(self, items: list[tuple[oc.Key, oc.Document]]) -> bool:
-        # One at most: several files cannot be replaced at once, so `atomic_batches` is not claimed.
+        # At most one entry: `atomic_batches` is not claimed, as files cannot be replaced together.
         return all(self.set(key, value, None) for key, value in items)
 
     @hookimpl
@@ -101,15 +101,15 @@ class FolderBackend:
     def get_set(
         self, match: oc.Document, key: oc.Key, value: oc.Document, fence: int | None
     ) -> Compared:
-        with self.gate():
+        with self.flock():
             present = self.get(key)
             if match is oc.ABSENT:
-                fits = present is oc.MISSING
+                matched = present is oc.MISSING
             else:
-                fits = present is not oc.MISSING and oc.matches(match, present)
-            if fits:
+                matched = present is not oc.MISSING and oc.matches(match, present)
+            if matched:
                 self.put(key, value, self.mark(key, fence))
-            return Compared(fits, present)
+            return Compared(matched, present)
 
     @hookimpl
     def pop(self) -> oc.Document:
@@ -119,15 +119,15 @@ class FolderBackend:
     def shift(self) -> oc.Document:
         return self.take(0)
 
-    # Locks. Times come and go in milliseconds; on disk they are microseconds.
+    # Locks. Times are milliseconds in the hooks and microseconds in the files.
 
     @hookimpl
     def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
-        with self.gate():
+        with self.flock():
             if self.closed.is_set():
                 raise oc.ChannelClosed(self.channel)
             old = self.record(name)
-            left = self.left(old)
+            left = self.remaining(old)
             if left and old["token"] == token:
                 return Granted(old["fence"], None)
             if left:
@@ -140,7 +140,7 @@ class FolderBackend:
 
     @hookimpl
     def unlock(self, name: str, token: str) -> bool:
-        with self.gate():
+        with self.flock():
             record = self.record(name)
             held = self.holds(record, token)
             if held:
@@ -149,7 +149,7 @@ class FolderBackend:
 
     @hookimpl
     def extend(self, name: str, token: str, ttl: int) -> bool:
-        with self.gate():
+        with self.flock():
             record = self.record(name)
             held = self.holds(record, token)
             if held:
@@ -162,41 +162,41 @@ class FolderBackend:
 
     @hookimpl
     def adopt(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | bool:
-        with self.gate():
+        with self.flock():
             record = self.record(name)
             if not self.holds(record, token):
                 return False
             self.write_lock(record | {"holder": holder or record["holder"]})
-            return Adopted(record["fence"], record["ttl"], self.left(record) // 1000)
+            return Adopted(record["fence"], record["ttl"], self.remaining(record) // 1000)
 
     @hookimpl
     def lock_info(self, name: str) -> oc.LockInfo | None:
-        return self.told(self.record(name))
+        return self.info_of(self.record(name))
 
     @hookimpl
     def locks(self) -> list[oc.LockInfo]:
-        records = map(read, (self.place / "locks").glob("*.json"))
-        return [info for record in records if (info := self.told(record))]
+        records = map(read, (self.path / "locks").glob("*.json"))
+        return [info for record in records if (info := self.info_of(record))]
 
     @hookimpl
     def force_unlock(self, name: str) -> oc.LockInfo | None:
-        with self.gate():
+        with self.flock():
             record = self.record(name)
-            put_out = self.told(record)
-            if put_out:
+            evicted = self.info_of(record)
+            if evicted:
                 kept = {part: record[part] for part in ("name", "fence", "holder")}
                 self.write_lock(kept)
-            return put_out
+            return evicted
 
     @hookimpl
     def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
-        """Looks every 20 ms: no release is missed, and nobody has to be woken."""
-        ends = None if timeout is None else HOST_CLOCK.now() + timeout * 1000
+        """Poll every 20 ms, so that no release is missed and no process needs to be woken."""
+        deadline = None if timeout is None else HOST_CLOCK.now() + timeout * 1000
         while not self.closed.is_set():
             record = self.record(name)
-            pause = min(self.left(record), 20_000)
-            if ends is not None:
-                pause = min(pause, ends - HOST_CLOCK.now())
+            pause = min(self.remaining(record), 20_000)
+            if deadline is not None:
+                pause = min(pause, deadline - HOST_CLOCK.now())
             if pause <= 0 or record["fence"] != seen_fence:
                 return True
             self.closed.wait(pause / 1e6)
@@ -215,19 +215,19 @@ class FolderBackend:
 
     @hookimpl
     def destroy(self) -> bool:
-        with self.gate():
-            for path in (self.place / "entries").glob("*.json"):
+        with self.flock():
+            for path in (self.path / "entries").glob("*.json"):
                 self.remove(path, read(path).get("fence"))
         return True
 
-    # Helpers; those that change something are called within the gate
+    # Helpers; those that write are called with the file lock held
 
     def entry(self, key: oc.Key) -> Path:
-        return self.place / "entries" / f"{digest(key)}.json"
+        return self.path / "entries" / f"{digest(key)}.json"
 
     def put(self, key: oc.Key, value: oc.Document, mark: int | None) -> None:
-        position = read(self.place / "last.json").get("position", 0) + 1
-        write(self.place / "last.json", {"position": position})
+        position = read(self.path / "last.json").get("position", 0) + 1
+        write(self.path / "last.json", {"position": position})
         row = {"position": position, "key": key.document, "value": value}
         write(self.entry(key), row if mark is None else row | {"fence": mark})
 
@@ -238,37 +238,37 @@ class FolderBackend:
             write(path, {"fence": mark})
 
     def mark(self, key: oc.Key, fence: int | None) -> int | None:
-        """Returns the mark that the key has after a write with this fence, or refuses it."""
+        """Return the mark of the key after a write with this fence, or raise StaleFence."""
         mark: int | None = read(self.entry(key)).get("fence")
         if fence is not None and mark is not None and fence < mark:
             raise oc.StaleFence(self.channel, key.document, fence, mark)
         return mark if fence is None else fence
 
     def matching(self, match: oc.Document) -> list[oc.Item]:
-        with self.gate(fcntl.LOCK_SH):
-            rows = [read(path) for path in (self.place / "entries").glob("*.json")]
+        with self.flock(fcntl.LOCK_SH):
+            rows = [read(path) for path in (self.path / "entries").glob("*.json")]
         items = [oc.Item(row["key"], row["value"], row["position"]) for row in rows if "key" in row]
         items.sort(key=lambda item: item.position)
         return [item for item in items if match is None or oc.matches(match, item[1])]
 
     def take(self, which: int) -> oc.Document:
-        with self.gate():
-            rows = [(path, read(path)) for path in (self.place / "entries").glob("*.json")]
+        with self.flock():
+            rows = [(path, read(path)) for path in (self.path / "entries").glob("*.json")]
             stored = [(row["position"], path, row) for path, row in rows if "key" in row]
             if not stored:
                 return oc.MISSING
-            _, path, row = sorted(stored, key=lambda one: one[0])[which]
+            _, path, row = sorted(stored, key=lambda entry: entry[0])[which]
             self.remove(path, row.get("fence"))
             return row["value"]
 
     def record(self, name: str) -> dict[str, Any]:
-        return read(self.place / "locks" / f"{digest(name)}.json")
+        return read(self.path / "locks" / f"{digest(name)}.json")
 
     def write_lock(self, record: Mapping[str, Any]) -> None:
-        write(self.place / "locks" / f"{digest(record['name'])}.json", record)
+        write(self.path / "locks" / f"{digest(record['name'])}.json", record)
 
     def until(self, ttl: int) -> dict[str, Any]:
-        """When a lease of so many milliseconds ends: after a reboot, by the wall clock."""
+        """Return the end of a lease of `ttl` ms, also by the wall clock, for use after a reboot."""
         now, wall, length = self.clock.now(), self.clock.wall(), ttl * 1000
         return {
             "ttl": ttl,
@@ -277,8 +277,8 @@ class FolderBackend:
             "epoch": self.clock.epoch,
         }
 
-    def left(self, record: Mapping[str, Any]) -> int:
-        """The microseconds that a lease has left; none for a free lock."""
+    def remaining(self, record: Mapping[str, Any]) -> int:
+        """Return the remaining microseconds of a lease; 0 for a free lock."""
         if "until" not in record:
             return 0
         if record["epoch"] == self.clock.epoch:
@@ -286,10 +286,10 @@ class FolderBackend:
         return max(int(record["wall_until"]) - self.clock.wall(), 0)
 
     def holds(self, record: Mapping[str, Any], token: str) -> bool:
-        return self.left(record) > 0 and record["token"] == token
+        return self.remaining(record) > 0 and record["token"] == token
 
-    def told(self, record: Mapping[str, Any]) -> oc.LockInfo | None:
-        left = self.left(record)
+    def info_of(self, record: Mapping[str, Any]) -> oc.LockInfo | None:
+        left = self.remaining(record)
         if not left:
             return None
         until = (self.clock.wall() + left) // 1000
@@ -298,48 +298,48 @@ class FolderBackend:
 
 
 def digest(text: str) -> str:
-    """A name of a file for any text."""
+    """Return a file name for any text."""
     return hashlib.sha256(text.encode()).hexdigest()[:40]
 
 
 def read(path: Path) -> dict[str, Any]:
-    """What a file holds, or nothing."""
+    """Return the content of a file; an empty map if it does not exist."""
     with suppress(FileNotFoundError):
-        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        return found
+        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        return content
     return {}
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
-    """Replaces a file as a whole: a kill at any moment leaves the old one or the new one."""
+    """Replace a file atomically: after a kill it is either the old or the new one."""
     draft = path.with_suffix(".new")
     draft.write_text(json.dumps(content, ensure_ascii=False), "utf-8")
     draft.replace(path)
 
 
-# What the plugin offers
+# The plugin
 
 
 def open_backend(channel: str, options: Mapping[str, Any]) -> FolderBackend:
-    """Opens a channel; turns what the system says into an error of ours."""
+    """Open a channel; convert errors of the system to errors of ojobchannels."""
     try:
         return FolderBackend(channel, **options)
     except OSError as error:
-        raise oc.ChannelUnavailable(channel, str(error), "name a folder to write in") from error
+        raise oc.ChannelUnavailable(channel, str(error), "use a folder that is writable") from error
 
 
 @hookimpl
 def ojobchannels_channel_types() -> Iterable[oc.ChannelType]:
-    """Offers ``folder``."""
+    """Return the channel type ``folder``."""
     opener: Callable[[str, Mapping[str, Any]], object] = open_backend
     return [
         oc.ChannelType(
             name="folder",
-            summary="a folder with a JSON file for every entry, on one host",
+            summary="a folder with a JSON file for each entry, on one host",
             open=opener,
             options=(
                 oc.Option("folder", str, "path of the folder", required=True),
-                oc.Option("clock", object, "the clock that judges leases", HOST_CLOCK),
+                oc.Option("clock", object, "clock that decides when leases expire", HOST_CLOCK),
             ),
             capabilities=frozenset({"clock", "durable", "processes"}),
         )

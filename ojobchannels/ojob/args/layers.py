@@ -1,4 +1,4 @@
-"""The args of a run: where they come from, and which of them wins."""
+"""The args of a call: their sources, and their precedence."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from ojobchannels.ojob.yaml.reader import scalar
 
 
 def parse_args(words: Iterable[str]) -> dict[str, Any]:
-    """Reads ``key=value`` words of a command line; each value is read as a YAML scalar.
+    """Read ``key=value`` words of a command line; each value is read as a YAML scalar.
 
     Example:
         >>> parse_args(["day=2026-11-22", "limit=5", "note='5'", "dry="])
         {'day': '2026-11-22', 'limit': 5, 'note': '5', 'dry': None}
 
     Raises:
-        InvalidJobArgs: A word is no ``key=value``.
+        InvalidJobArgs: A word does not have the form ``key=value``.
     """
     args = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not key or not equals:
-            raise InvalidJobArgs("command line", f"{word!r} is no argument", "write key=value")
+            raise InvalidJobArgs("command line", f"{word!r} is not an argument", "write key=value")
         args[key] = scalar(value)
     return args
 
 
 class Layer(NamedTuple):
-    """Some args, and whether they were written in a job file, where templates count."""
+    """Some args, and whether they come from a job file, where templates are rendered."""
 
     values: Mapping[str, Any]
     written: bool
 
 
 def merge(layers: Iterable[Layer], where: str) -> dict[str, Any]:
-    """Puts layers over each other, the last on top, key by key, and renders what was written.
+    """Merge layers key by key, the last one on top, and render the templates.
 
     Raises:
         InvalidJobArgs: A template cannot be rendered.
@@ -49,7 +49,7 @@ def merge(layers: Iterable[Layer], where: str) -> dict[str, Any]:
 
 
 def merged(maps: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Puts maps over each other, the last on top, and likewise the maps in them."""
+    """Merge maps and the maps inside them, the last one on top."""
     result: dict[str, Any] = {}
     for one in maps:
         for key, value in one.items():
@@ -61,11 +61,10 @@ def merged(maps: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 class CallArgs:
-    """The one map of args that all steps of a flow share.
+    """The map of args that all steps of a call share.
 
-    The own args of a `from` or `to` job are lent to the map when its turn comes. They rank below
-    all else that is there, except for what an earlier step was lent: so two `to` jobs do not take
-    each other's.
+    The own args of a `from` or `to` job are added before its step. They rank below all other args,
+    except those that an earlier step has added: so two `to` jobs do not see each other's.
 
     Attributes:
         values: The map.
@@ -73,26 +72,26 @@ class CallArgs:
 
     def __init__(self, values: dict[str, Any]) -> None:
         self.values = values
-        self._lent: dict[str, Any] = {}
+        self._defaults: dict[str, Any] = {}
 
     def add_defaults(
         self, own: Mapping[str, Any], above: frozenset[str], where: str
     ) -> frozenset[str]:
-        """Lends the own args of a step; `above` are those of the steps that it is part of.
+        """Add the own args of a step; `above` are those of the steps that it is part of.
 
         Returns:
-            What is `above` for the parts of the step.
+            The value of `above` for the parts of the step.
         """
         free = {
             key: value
             for key, value in own.items()
-            if key not in self.values or (key not in above and self._is_lent(key))
+            if key not in self.values or (key not in above and self._is_default(key))
         }
         others = {key: value for key, value in self.values.items() if key not in free}
         rendered = render(free, others, where)
-        self._lent |= rendered
+        self._defaults |= rendered
         self.values |= rendered
         return above | own.keys()
 
-    def _is_lent(self, key: str) -> bool:
-        return key in self._lent and self.values[key] is self._lent[key]
+    def _is_default(self, key: str) -> bool:
+        return key in self._defaults and self.values[key] is self._defaults[key]

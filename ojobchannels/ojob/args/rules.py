@@ -1,7 +1,7 @@
-"""What a job demands of its args before its code and after it: the rules under `check`.
+"""Rules for the args of a job before and after its code, from `check`.
 
-A rule is a chain such as ``toNumber.between(1, 10).default(5)``: steps from left to right, of which
-some look at the value and some change it. An arg without a `default` must be there.
+A rule is a chain such as ``toNumber.between(1, 10).default(5)``: steps from left to right, some of
+which check the value and some convert it. An arg without a `default` is required.
 """
 
 from __future__ import annotations
@@ -19,13 +19,18 @@ from ojobchannels.ojob.args.templates import copied
 from ojobchannels.suggestions import did_you_mean
 
 _MISSING: Final = object()
-_MOST_TOLD: Final = 120
+_MAX_LENGTH: Final = 120
 _WORDS: Final = {"true": True, "false": False, "null": None}
 _BOOLEANS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 class InvalidRule(Exception):
-    """A rule that cannot be read: why, and what to do."""
+    """A rule is not valid.
+
+    Attributes:
+        reason: What is wrong.
+        advice: What to do about it.
+    """
 
     def __init__(self, reason: str, advice: str) -> None:
         super().__init__(reason)
@@ -34,7 +39,7 @@ class InvalidRule(Exception):
 
 
 class _Refused(Exception):
-    """What is wrong with a value, to go on behind its name."""
+    """A value is not valid; the message continues the name of the arg."""
 
 
 class _Step(NamedTuple):
@@ -43,12 +48,12 @@ class _Step(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """What one arg has to be.
+    """The rule for one arg.
 
     Attributes:
-        path: The way to it, one name for each level.
+        path: The path of the arg, one name for each level.
         steps: The steps of the chain, without `default`.
-        default: What it is when it is not there, or nothing.
+        default: The value of a missing arg, or `_MISSING`.
     """
 
     path: tuple[str, ...]
@@ -57,10 +62,10 @@ class Rule(NamedTuple):
 
     @classmethod
     def read(cls, name: str, text: str) -> Rule:
-        """Reads a rule.
+        """Read a rule.
 
         Raises:
-            InvalidRule: It is none.
+            InvalidRule: The text is not a rule.
         """
         steps = list(_steps(text))
         defaults = [step.given[0] for step in steps if step.name == "default"]
@@ -68,10 +73,10 @@ class Rule(NamedTuple):
         return cls(tuple(name.split(".")), rest, defaults[-1] if defaults else _MISSING)
 
     def apply(self, args: dict[str, Any]) -> None:
-        """Looks at an arg, and puts in its place what the steps make of it.
+        """Check an arg, and replace it by its converted value.
 
         Raises:
-            _Refused: It is not as it has to be.
+            _Refused: The arg is not valid.
         """
         value = _look_up(args, self.path)
         if value is None and self.default is _MISSING:
@@ -94,19 +99,19 @@ def rule_error(name: str, text: str) -> InvalidRule | None:
 
 
 def apply_rules(rules: tuple[Rule, ...], args: dict[str, Any], where: str) -> None:
-    """Applies rules to args.
+    """Apply rules to args.
 
     Raises:
-        InvalidJobArgs: Some args are not as they have to be; all of them are told.
+        InvalidJobArgs: Some args are not valid; the message lists all of them.
     """
-    faults = []
+    errors = []
     for rule in rules:
         try:
             rule.apply(args)
         except _Refused as refused:
-            faults.append(f"`{'.'.join(rule.path)}` {refused}")
-    if faults:
-        raise InvalidJobArgs(where, "; ".join(faults), "pass what the job's `check` asks for")
+            errors.append(f"`{'.'.join(rule.path)}` {refused}")
+    if errors:
+        raise InvalidJobArgs(where, "; ".join(errors), "pass args that match the job's `check`")
 
 
 def _steps(text: str) -> Iterator[_Step]:
@@ -114,7 +119,7 @@ def _steps(text: str) -> Iterator[_Step]:
         node = ast.parse(f"value.{text.strip()}", mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise InvalidRule(
-            f"`{text}` is no rule", "write a chain such as `isString.default('none')`"
+            f"`{text}` is not a rule", "write a chain such as `isString.default('none')`"
         ) from None
     found: list[_Step] = []
     while not isinstance(node, ast.Name):
@@ -123,7 +128,7 @@ def _steps(text: str) -> Iterator[_Step]:
             given = tuple(_literal(one) for one in node.args)
             node = node.func
         if not isinstance(node, ast.Attribute):
-            raise InvalidRule(f"`{text}` is no rule", "write a chain such as `isString`")
+            raise InvalidRule(f"`{text}` is not a rule", "write a chain such as `isString`")
         found.append(_checked(_Step(node.attr, given)))
         node = node.value
     yield from reversed(found)
@@ -132,10 +137,10 @@ def _steps(text: str) -> Iterator[_Step]:
 def _checked(step: _Step) -> _Step:
     known = _STEPS.get(step.name)
     if known is None:
-        raise InvalidRule(f"there is no rule `{step.name}`", did_you_mean(step.name, _STEPS))
+        raise InvalidRule(f"unknown rule `{step.name}`", did_you_mean(step.name, _STEPS))
     if len(step.given) != known.takes:
         count = "nothing" if known.takes == 0 else f"{known.takes} value{'s' * (known.takes > 1)}"
-        raise InvalidRule(f"`{step.name}` takes {count} in brackets", f"write `{known.example}`")
+        raise InvalidRule(f"`{step.name}` takes {count} in parentheses", f"write `{known.example}`")
     if step.name == "oneOf" and not isinstance(step.given[0], list):
         raise InvalidRule("`oneOf` takes a list", f"write `{known.example}`")
     if step.name == "between" and not all(map(_is_number, step.given)):
@@ -146,12 +151,14 @@ def _checked(step: _Step) -> _Step:
         try:
             re.compile(step.given[0])
         except re.error as error:
-            raise InvalidRule(f"`match` takes a regular expression: {error}", "mend it") from None
+            raise InvalidRule(
+                f"`match` takes a regular expression: {error}", "correct it"
+            ) from None
     return step
 
 
 class _Words(ast.NodeTransformer):
-    """Puts the values of JSON in the place of their names."""
+    """Replaces the names of JSON values by the values."""
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         return ast.Constant(_WORDS[node.id]) if node.id in _WORDS else node
@@ -162,8 +169,8 @@ def _literal(node: ast.expr) -> Any:
         value = ast.literal_eval(_Words().visit(node))
         check_value(value)
     except (ValueError, TypeError, InvalidValue):
-        said = f"`{ast.unparse(node)}` is no plain value"
-        raise InvalidRule(said, "write a number, a list, or a text in quotes") from None
+        reason = f"`{ast.unparse(node)}` is not a plain value"
+        raise InvalidRule(reason, "write a number, a list, or a text in quotes") from None
     return value
 
 
@@ -173,7 +180,8 @@ def _look_up(args: dict[str, Any], path: tuple[str, ...]) -> Any:
         if value is None:
             return None
         if not isinstance(value, dict):
-            raise _Refused(f"is not there: `{'.'.join(path[:at])}` is {_told(value)}, and no map")
+            above = ".".join(path[:at])
+            raise _Refused(f"is missing: `{above}` is {_shown(value)}, not a map")
         value = value.get(step)
     return value
 
@@ -188,20 +196,20 @@ def _put(args: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     args[last] = value
 
 
-def _told(value: Any) -> str:
-    """Returns a value as JSON, or what Python calls it; of a long one the beginning."""
+def _shown(value: Any) -> str:
+    """Return a value as JSON, or its repr; only the beginning of a long one."""
     try:
         check_value(value)
         text = encode(value)
     except InvalidValue:
         text = repr(value)
-    return text if len(text) <= _MOST_TOLD else f"{text[: _MOST_TOLD - 3]}..."
+    return text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 3]}..."
 
 
 def _is(what: str, test: Callable[[Any], bool]) -> Callable[[Any], Any]:
     def act(value: Any) -> Any:
         if not test(value):
-            raise _Refused(f"is {_told(value)}, and not {what}")
+            raise _Refused(f"is {_shown(value)}, not {what}")
         return value
 
     return act
@@ -219,36 +227,36 @@ def _to_number(value: Any) -> Any:
             number = kind(str(value))
             if math.isfinite(number):
                 return number
-    raise _Refused(f"is {_told(value)}, and no number")
+    raise _Refused(f"is {_shown(value)}, not a number")
 
 
 def _to_boolean(value: Any) -> bool:
     try:
         return _BOOLEANS[str(value).lower()]
     except KeyError:
-        raise _Refused(f"is {_told(value)}, and not true or false") from None
+        raise _Refused(f"is {_shown(value)}, not true or false") from None
 
 
 def _one_of(value: Any, choice: list[Any]) -> Any:
     if not any(same(value, one) for one in choice):
-        raise _Refused(f"is {_told(value)}, and not one of {', '.join(map(_told, choice))}")
+        raise _Refused(f"is {_shown(value)}, not one of {', '.join(map(_shown, choice))}")
     return value
 
 
 def _between(value: Any, least: Any, most: Any) -> Any:
     if not _is_number(value) or not least <= value <= most:
-        raise _Refused(f"is {_told(value)}, and not between {least} and {most}")
+        raise _Refused(f"is {_shown(value)}, not between {least} and {most}")
     return value
 
 
 def _match(value: Any, pattern: str) -> Any:
     if not isinstance(value, str) or re.search(pattern, value) is None:
-        raise _Refused(f"is {_told(value)}, and does not match {pattern}")
+        raise _Refused(f"is {_shown(value)}, which does not match {pattern}")
     return value
 
 
 class _Kind(NamedTuple):
-    """A kind of step: what it does, how many values it has in brackets, and how it is written."""
+    """A kind of step: what it does, how many values it takes, and an example."""
 
     act: Callable[..., Any]
     takes: int
@@ -271,10 +279,10 @@ _STEPS: Final[Mapping[str, _Kind]] = {
 
 
 def rules_of(given: Mapping[str, str]) -> tuple[Rule, ...]:
-    """Returns the rules that a checked file has under `check.in` or `check.out`."""
+    """Return the rules under `check.in` or `check.out` of a checked file."""
     return tuple(Rule.read(name, text) for name, text in given.items())
 
 
 def rule_names() -> tuple[str, ...]:
-    """Returns the names of all steps, for the reference."""
+    """Return the names of all steps, for the reference."""
     return tuple(_STEPS)

@@ -21,7 +21,7 @@ _MAX_DEPTH: Final = 100
 
 
 def invalid_templates(text: str) -> Iterator[str]:
-    """Yields what looks like a template but names nothing: ``{{#if x}}``, or an open ``${``."""
+    """Yield what looks like a template but is not valid: ``{{#if x}}``, or an open ``${``."""
     rest = 0
     for match in _TEMPLATE.finditer(text):
         yield from _OPENING.findall(text, rest, match.start())
@@ -32,27 +32,27 @@ def invalid_templates(text: str) -> Iterator[str]:
 
 
 def has_template(text: str) -> bool:
-    """Tells whether rendering may change a text."""
+    """Whether rendering may change a text."""
     return _OPENING.search(text) is not None
 
 
 def render(written: Mapping[str, Any], given: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Renders the templates in `written`.
+    """Render the templates in `written`.
 
-    Names are looked up in `written` and in `given`, which wins. What was given is data: never is a
-    template looked for in it. A text that is one template and nothing else becomes the value
-    itself, of whatever type.
+    Names are looked up in `given`, then in `written`. Values in `given` are data, in which no
+    templates are rendered. A text that consists of one template becomes the value itself, of any
+    type.
 
     Raises:
-        InvalidJobArgs: A template names something unknown and has no default, or templates that
-            name each other stand for too much.
+        InvalidJobArgs: A template without a default has an unknown name, or templates that refer to
+            each other expand to too much.
     """
     renderer = _Renderer(written, given, where)
     return {key: renderer.render(value, (key,)) for key, value in written.items()}
 
 
 def copied(value: Any) -> Any:
-    """Copies the maps and lists of a value; what else is in them is shared."""
+    """Return a copy of the maps and lists of a value; other values are shared."""
     match value:
         case dict():
             return {key: copied(part) for key, part in value.items()}
@@ -67,8 +67,8 @@ class _Renderer:
         self._written = written
         self._given = given
         self._where = where
-        self._open: list[tuple[str, ...]] = []  # what is being rendered: a name in it is no answer
-        self._parts = 0  # what templates brought in
+        self._open: list[tuple[str, ...]] = []  # being rendered, so not available
+        self._parts = 0  # the number of values that templates have added
 
     def render(self, value: Any, path: tuple[str, ...]) -> Any:
         if self._open:
@@ -134,18 +134,18 @@ class _Renderer:
         known = ", ".join(f"`{one}`" for one in sorted({*self._written, *self._given}))
         return self._error(
             self._open[-1],
-            f"`{name}` refers to itself" if itself else f"nothing is named `{name}`",
-            f"pass it, or write `${{{name}:-default}}`; at hand: {known}",
+            f"`{name}` refers to itself" if itself else f"unknown name `{name}`",
+            f"pass it, or write `${{{name}:-default}}`; known names: {known}",
         )
 
     def _count(self) -> None:
         self._parts += 1
         if self._parts > _MAX_PARTS:
-            reason = f"its templates stand for more than {_MAX_PARTS} parts"
-            raise self._error(self._open[0], reason, "repeat less, or make the value in code")
+            reason = f"its templates expand to more than {_MAX_PARTS} values"
+            raise self._error(self._open[0], reason, "use fewer of them, or make the value in code")
         if len(self._open) > _MAX_DEPTH:
-            reason = f"its templates lead to each other over more than {_MAX_DEPTH} steps"
-            raise self._error(self._open[0], reason, "name the last of them")
+            reason = f"its templates refer to each other over more than {_MAX_DEPTH} steps"
+            raise self._error(self._open[0], reason, "refer to the last of them")
 
     def _error(self, path: tuple[str, ...], reason: str, advice: str) -> InvalidJobArgs:
         return InvalidJobArgs(f"{self._where}, args.{'.'.join(path)}", reason, advice)

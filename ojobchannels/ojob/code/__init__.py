@@ -1,1 +1,1 @@
-"""The code of jobs: its language, how Python and shell run it, where its lines are."""
+"""The code of jobs: its languages, their compilers, and the positions of its lines."""

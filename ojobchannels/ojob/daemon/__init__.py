@@ -1,1 +1,1 @@
-"""Job files that run until stopped: schedules, channel watches, reloading."""
+"""Job files that run until stopped: schedules, channel watches, reload and stop."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from datetime import datetime
 from typing import NoReturn
 
 from ojobchannels.errors import ChannelError, InvalidJobArgs, JobFileError
+from ojobchannels.host.terminal import local_time
 from ojobchannels.ojob.daemon.channel_watch import ChannelWatch
 from ojobchannels.ojob.daemon.control import Control, Request
 from ojobchannels.ojob.daemon.schedule import Schedule
@@ -71,7 +71,7 @@ class Daemon:
     def _schedule(self, call: JobCall, spec: ScheduleSpec) -> None:
         """Start the schedule of a call, or continue that of an earlier version of the file."""
         schedule = Schedule(self.session, call.job, spec, call.layers[1:], self._began)
-        previous = next((one for one in self._previous if one.name == call.job.name), None)
+        previous = next((each for each in self._previous if each.name == call.job.name), None)
         if previous is not None:
             self._previous.remove(previous)
             schedule.follow(previous)
@@ -104,11 +104,10 @@ class Daemon:
         watches = [watch for watch in self._watches if not watch.ended]
         kinds = ((self._schedules, "schedule"), (watches, "subscription"))
         parts = [f"{len(all)} {kind}{'s' * (len(all) > 1)}" for all, kind in kinds if all]
-        times = [(time, one.name) for one in self._schedules if (time := one.next_time())]
+        times = [(time, each.name) for each in self._schedules if (time := each.next_time())]
         if times:
             time, name = min(times)
-            at = datetime.fromtimestamp(time / 1000)  # noqa: DTZ006  local, like all reports
-            parts.append(f"next {name!r} at {at:%Y-%m-%d %H:%M:%S}")
+            parts.append(f"next {name!r} at {local_time(time)}")
         return f": {', '.join(parts)}" if parts else ""
 
     def _reload(self) -> None:

@@ -17,8 +17,8 @@ from ojobchannels.errors import (
     InvalidJobArgs,
     OutcomeUnknown,
 )
+from ojobchannels.host.terminal import local_time
 from ojobchannels.manager import JobManager, Launch, fire_times
-from ojobchannels.manager.records import iso
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.languages import Level
 from ojobchannels.ojob.load.job_file import Job
@@ -235,7 +235,7 @@ class Schedule:
                 call = self._call()
                 call.fire_time = fire_time
                 if call.record_not_run("skipped", reason, raising=_STORE_ERRORS):
-                    skipped.append(iso(fire_time))
+                    skipped.append(local_time(fire_time))
         finally:
             if skipped:
                 several = f"{len(skipped)} fire times from {skipped[0]} to {skipped[-1]}"
@@ -276,7 +276,7 @@ class Schedule:
         is_behind = handled_until > self._scheduler.clock.now() + MAX_DELAY_MS
         if is_behind and not self._warned_of_clock:
             cause = "a clock was ahead, here or on another server, or was set back"
-            text = f"its fire times until {iso(handled_until)} count as handled: {cause}"
+            text = f"its fire times until {local_time(handled_until)} count as handled: {cause}"
             self._log("warn", text)
         self._warned_of_clock = is_behind
 

@@ -1,4 +1,4 @@
-"""Walks over the graphs that jobs form by naming each other."""
+"""Graphs of jobs that name each other."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 
 
 def reach(graph: Mapping[str, Sequence[str]], start: str) -> list[str]:
-    """Returns `start` and all that can be reached from it, in the order of finding."""
+    """Return `start` and all nodes reachable from it, in breadth-first order."""
     found = {start: None}
     waiting = [start]
     for name in waiting:
-        new = [one for one in dict.fromkeys(graph.get(name, ())) if one not in found]
+        new = [node for node in dict.fromkeys(graph.get(name, ())) if node not in found]
         found |= dict.fromkeys(new)
         waiting += new
     return waiting
 
 
 def circles(graph: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
-    """Yields circles, each with its first name repeated at the end; none is told twice."""
+    """Yield circles, each with its first node repeated at the end, and each once."""
     done: set[str] = set()
     for start in graph:
         trail: list[str] = []
@@ -36,24 +36,24 @@ def circles(graph: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
 
 
 def unfolded(graph: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """Returns how many nodes each one of a graph without circles unfolds into as a tree."""
+    """Return the sizes of the trees into which the nodes of a graph without circles unfold."""
     sizes: dict[str, int] = {}
     for start in graph:
         waiting = [start]
         while waiting:
             below = graph.get(waiting[-1], ())
-            unknown = [one for one in below if one not in sizes]
+            unknown = [node for node in below if node not in sizes]
             if unknown:
                 waiting += unknown
             else:
-                sizes[waiting.pop()] = 1 + sum(sizes[one] for one in below)
+                sizes[waiting.pop()] = 1 + sum(sizes[node] for node in below)
     return sizes
 
 
 def in_order(graph: Mapping[int, Sequence[int]]) -> list[int]:
-    """Returns the nodes of a graph without circles, each behind all that it points to.
+    """Return the nodes of a graph without circles, each after all nodes that it points to.
 
-    They stay in their order otherwise: a node is put off, never brought forward.
+    Otherwise they keep their order: a node moves back, never forward.
     """
     ordered: list[int] = []
     left = dict.fromkeys(graph)

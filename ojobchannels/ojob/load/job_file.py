@@ -1,4 +1,4 @@
-"""A job file that was checked: its jobs and its todo."""
+"""A loaded job file: its jobs and its todo."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ from ojobchannels.ojob.schema.settings import LogToFileSpec
 
 @dataclass(frozen=True)
 class Job:
-    """A job as a file declares it, its code compiled.
+    """A job as a file declares it, with its code.
 
     Attributes:
         name: Its name.
-        deps: The jobs that it waits for.
-        args: Its own arguments, templates and all.
+        deps: The jobs that it depends on.
+        args: Its own arguments, with templates.
         before: The jobs under `from`.
         body: The code under `exec`.
         after: The jobs under `to`.
-        catch: The jobs under `catch`, or none where code stands there.
+        catch: The jobs under `catch`; empty if there is code.
         handler: The code under `catch`.
-        where: The file and line that declare it.
+        where: The file and line of its declaration.
         bundled: Whether it comes from a bundled pack.
-        schedule: When it runs, if that is at times.
-        watched: The channel for whose changes it runs, if it does.
-        at_end: Whether it runs when the run ends.
-        timeout: Seconds after which its code is ended, where the language can be.
-        locks: What it must have to itself while it works.
-        quiet: Whether its start and its end are not told, as long as all goes well.
-        is_async: Whether the todo goes on while it is at work.
-        when: The states of the run in which it runs; none for all.
-        each: The jobs that its code may call side by side.
-        each_threads: How many of these calls run at the same time, if it says so.
-        rules_in: What its args have to be before its code.
-        rules_out: What they have to be after it.
-        file: The job file that it is, in place of code.
+        schedule: Its schedule, if it has one.
+        watched: The channel whose changes call it, if any.
+        at_end: Whether it runs at the end of the run.
+        timeout: Timeout of its code in seconds; Python code cannot have one.
+        locks: The locks that it holds while it runs.
+        quiet: Whether its start and its end are not logged unless it fails.
+        is_async: Whether the todo continues while it runs.
+        when: The states of the run in which it runs; empty for all.
+        each: The jobs that its code may call in parallel.
+        each_threads: The maximum number of these calls at the same time, if it is set.
+        rules_in: Rules for its args before its code.
+        rules_out: Rules for its args after its code.
+        file: The job file that it runs instead of code.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Job:
 
     @property
     def is_for_now(self) -> bool:
-        """Whether the todo runs it when it comes to it."""
+        """Whether the todo runs it at once."""
         return self.schedule is None and self.watched is None and not self.at_end
 
 
@@ -85,7 +85,7 @@ class Todo:
 
     Attributes:
         job: The name of the job.
-        variant: The job as this entry has it run.
+        variant: The job as this entry runs it.
         calls: The args of each call.
         where: The file and line of the entry.
     """
@@ -98,25 +98,25 @@ class Todo:
 
 @dataclass(frozen=True)
 class JobFile:
-    """A job file and all that it includes, checked.
+    """A checked job file, with all files that it includes.
 
     Attributes:
-        name: The file, as it was asked for.
+        name: The path of the file, as the caller gave it.
         files: The names of all files, in the order in which their jobs count.
         jobs: The jobs by name.
         todo: What to run.
-        threads: How many launched jobs run at the same time.
-        init: What every job finds in `args.init`, templates and all.
+        threads: The maximum number of launched jobs that run at the same time.
+        init: What every job finds in `args.init`, with templates.
         modules: The modules that code can import, by name.
-        help: What it says of itself.
-        daemon: Whether the run goes on after the todo.
-        id: What tells its runs from those of other files, or None.
-        unique: The file by which one run of it keeps others out, or None.
-        is_async: Whether the calls of the todo are made side by side.
-        deps_timeout: How many milliseconds a call waits for those that it depends on.
+        help: Its help, and the arguments that it expects.
+        daemon: Whether the run continues after the todo.
+        id: An identifier for its runs, or None.
+        unique: The file whose lock allows one run at a time, or None.
+        is_async: Whether the calls of the todo run in parallel.
+        deps_timeout: The maximum time, in milliseconds, that a call waits for dependencies.
         timezone: The name of the time zone of its schedules.
-        log_files: The log files to which it also tells what happens.
-        log_to_console: Whether it tells on the console what happens.
+        log_files: The settings of its log files.
+        log_to_console: Whether it logs to the console.
     """
 
     name: str
@@ -138,15 +138,15 @@ class JobFile:
 
     @property
     def base(self) -> list[Layer]:
-        """The args of every job, before all others."""
+        """The args of every job, below all others."""
         return [Layer({"init": self.init}, True)] if self.init else []
 
     def parts_of(self, name: str) -> list[str]:
-        """Returns a job and all that are part of it, by the `from` and `to` of one another."""
+        """Return a job and all its parts, through the `from` and `to` of each other."""
         return reach(self._parts, name)
 
     def opens_manager(self, name: str) -> bool:
-        """Tells whether a job says where the manager's channels are, rather than only use them."""
+        """Whether a job configures the channels of the manager, rather than only use them."""
         return INIT in reach({**self._parts, START: ()}, name)
 
     @cached_property
@@ -154,12 +154,12 @@ class JobFile:
         return {job.name: (*job.before, *job.after) for job in self.jobs.values()}
 
     def deps_of(self, name: str) -> list[str]:
-        """Returns what a job waits for, itself or by one of its parts."""
+        """Return the dependencies of a job and of its parts."""
         found = (dep for part in self.parts_of(name) for dep in self.jobs[part].deps)
         return list(dict.fromkeys(found))
 
     def ordered_todo(self) -> list[Todo]:
-        """Returns the todo in its order, but for entries that have to wait for others behind."""
+        """Return the todo in its order, except for entries that depend on later ones."""
         deps = [set(self.deps_of(entry.job)) for entry in self.todo]
         waits = {
             at: [other for other, entry in enumerate(self.todo) if entry.job in deps[at]]

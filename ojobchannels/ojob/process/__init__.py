@@ -1,1 +1,1 @@
-"""The process that runs a job file: its signals, its pid file, its control from outside."""
+"""The process that runs a job file: its signals and its pid file."""

@@ -1,1 +1,1 @@
-"""What a run reports: outcomes and events, on the console and in log files."""
+"""The output of a run: outcomes and events, on the console and in log files."""

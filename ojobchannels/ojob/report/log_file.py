@@ -1,4 +1,4 @@
-"""``ojob.logToFile``: log files by date, the past ones compressed, moved and at last removed."""
+"""``ojob.logToFile``: log files by date; past ones are compressed, moved and finally removed."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _TYPES: Final = {"info": "INFO", "warn": "WARN", "error": "ERROR"}
 
 @dataclass(frozen=True)
 class LogFiles:
-    """Where log files are, how they are named and written, and how long they stay.
+    """The folder, names, format and retention of log files.
 
     Attributes:
-        folder: Where the present file is.
-        name: Its name, with ``{{timedate}}`` for the date.
-        name_date: The format of that date; when it changes, the next file begins.
+        folder: The folder of the current file.
+        name: The file name, with ``{{timedate}}`` for the date.
+        name_date: The format of that date; when the date changes, a new file begins.
         line: A line, of ``{{timedate}}``, ``{{type}}``, ``{{job}}``, ``{{message}}``, ``{{id}}``.
         line_date: The format of the date in a line.
-        past: Matches the names of earlier files; by default those that `name` makes.
-        keep: How many minutes past files stay; None for ever.
-        compress: Whether they are compressed with gzip.
-        backup: The folder that they are moved to; None for the same one.
+        past: Matches the names of past files; by default those that `name` makes.
+        keep: Minutes after which past files are removed; None for never.
+        compress: Whether past files are compressed with gzip.
+        backup: The folder to which past files are moved; None for the same one.
     """
 
     folder: Path = Path()
@@ -52,11 +52,11 @@ class LogFiles:
     backup: Path | None = None
 
     def path(self, at: datetime) -> Path:
-        """Returns the file of a time."""
+        """Return the path of the file for a time."""
         return self.folder / filled(self.name, timedate=self.name_date.write(at))
 
     def written(self, event: Event) -> str:
-        """Returns the lines of an event; each line of its text is one of its own."""
+        """Return the lines of an event, one for each line of its text."""
         when, type = self.line_date.write(event.at), _TYPES[event.level]
         parts = {"timedate": when, "type": type, "job": event.job}
         texts = event.text.splitlines() or [""]
@@ -65,13 +65,13 @@ class LogFiles:
         )
 
     def is_ours(self, name: str) -> bool:
-        """Tells whether that is the name of a log file, compressed or not."""
+        """Return whether a file name is that of a log file, compressed or not."""
         past = self.past or matching(self.name, timedate=self.name_date.matches)
         return past.fullmatch(name.removesuffix(".gz")) is not None
 
     @classmethod
     def of(cls, spec: LogToFileSpec) -> LogFiles:
-        """Returns what a job file says under ``ojob.logToFile``."""
+        """Return the settings under ``ojob.logToFile``."""
         return cls(
             folder=Path(spec.folder),
             name=spec.name,
@@ -88,8 +88,8 @@ class LogFiles:
 class LogFile(Sink):
     """Writes events to the file of their date.
 
-    Several processes may write to one folder: each line is one write to the end of the file, and a
-    file that somebody has open is not compressed, moved or removed.
+    Several processes may write to one folder: each event is appended with one write, and a file
+    that a process has open is not compressed, moved or removed.
 
     Raises:
         LogFileUnavailable: The first file cannot be opened.
@@ -98,53 +98,53 @@ class LogFile(Sink):
     def __init__(self, files: LogFiles) -> None:
         self._files = files
         self._failed = False
-        self._tidier: threading.Thread | None = None
+        self._cleaner: threading.Thread | None = None
         self._path = files.path(now())
         self._number = _opened(self._path)
         self._tidy()
 
     def emit(self, event: Event) -> None:
-        """Writes one event; what cannot be written is told once on stderr, and dropped."""
+        """Write one event; if that fails, drop it and report the first such error on stderr."""
         try:
             path = self._files.path(event.at)
             if path != self._path or os.fstat(self._number).st_nlink == 0:
-                self._turn(path)
+                self._switch_to(path)
             text = self._files.written(event).encode("utf-8", "backslashreplace")
             while text:
                 text = text[os.write(self._number, text) :]
             self._failed = False
         except OSError as error:
-            self._complain(error)
+            self._report(error)
 
     def close(self) -> None:
-        """Closes the file, when the past ones are tidied."""
-        if self._tidier is not None:
-            self._tidier.join()
+        """Close the file, after past files have been cleaned up."""
+        if self._cleaner is not None:
+            self._cleaner.join()
         os.close(self._number)
 
-    def _turn(self, path: Path) -> None:
-        """Goes on in another file."""
-        number, before = _opened(path), self._number
+    def _switch_to(self, path: Path) -> None:
+        """Continue in another file."""
+        number, previous = _opened(path), self._number
         self._number, self._path = number, path
-        os.close(before)
+        os.close(previous)
         self._tidy()
 
     def _tidy(self) -> None:
-        if self._tidier is not None:
-            self._tidier.join()
-        self._tidier = threading.Thread(
+        if self._cleaner is not None:
+            self._cleaner.join()
+        self._cleaner = threading.Thread(
             target=tidy, args=(self._files, self._path), name="ojobchannels-log-files"
         )
-        self._tidier.start()
+        self._cleaner.start()
 
-    def _complain(self, error: OSError) -> None:
+    def _report(self, error: OSError) -> None:
         if not self._failed:
             self._failed = True
             put(f"ojob: log lines are lost: {_unavailable(self._path, error)}\n", sys.stderr)
 
 
 def tidy(files: LogFiles, present: Path) -> None:
-    """Compresses, moves and removes past files; those in use or out of reach wait for next time."""
+    """Compress, move and remove past files, except those in use or not accessible."""
     for folder in {files.folder, files.backup or files.folder}:
         for path in _listed(folder):
             if path.name != present.name and files.is_ours(path.name):
@@ -169,22 +169,22 @@ def _tidy_one(files: LogFiles, path: Path) -> None:
 
 
 def _compress(path: Path, target: Path) -> None:
-    """Adds a file to a compressed one, which is there whole or not at all."""
-    half_done = target.with_name(f"{target.name}.{os.getpid()}")
+    """Append a file to a compressed one, which is replaced atomically."""
+    partial = target.with_name(f"{target.name}.{os.getpid()}")
     try:
-        with half_done.open("xb") as raw:
-            if target.exists():  # lines that came late: gzip files may be joined
+        with partial.open("xb") as raw:
+            if target.exists():  # lines that were written late; gzip files can be concatenated
                 raw.write(target.read_bytes())
             with path.open("rb") as source, gzip.GzipFile(path.name, "wb", fileobj=raw) as packed:
                 shutil.copyfileobj(source, packed)
-        shutil.copystat(path, half_done)
-        half_done.replace(target)
+        shutil.copystat(path, partial)
+        partial.replace(target)
     finally:
-        half_done.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
 
 def _opened(path: Path) -> int:
-    """Opens a file so that nobody tidies it away meanwhile."""
+    """Open a file and lock it, so that no process cleans it up meanwhile."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         while True:

@@ -1,4 +1,4 @@
-"""What became of the jobs of a run."""
+"""How the jobs of a run ended."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from ojobchannels.ojob.yaml.source import BUNDLED
 
 Status: TypeAlias = Literal["completed", "failed", "skipped", "depsfail"]
 
-_HERE: Final = Path(__file__).parent.parent
+_OJOB: Final = Path(__file__).parent.parent
 _HOOKS: Final = str(Path(pluggy.__file__).parent)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one call of a job.
+    """How one call of a job ended.
 
     Attributes:
-        job: The job.
-        status: ``completed``, ``failed``, ``skipped``, or ``depsfail`` for one that did not run
-            because of what it waits for.
+        job: The name of the job.
+        status: ``completed``, ``failed``, ``skipped``, or ``depsfail`` if it did not run because a
+            dependency failed.
         reason: Why it did not run or did not complete.
-        error: What was raised, for a failed one.
-        seconds: How long it took.
-        launched: Whether it was launched by another job, rather than called by the todo.
-        run_names: The managed runs that it started, by the names of their locks.
-        run_ids: The same, by what identifies their records.
+        error: The exception, if it failed.
+        seconds: The duration.
+        launched: Whether it was launched by another job, not called by the todo list.
+        run_names: The names of the managed runs that it started, which are those of their locks.
+        run_ids: The identifiers of the same runs, as in their records.
     """
 
     job: str
@@ -47,13 +47,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What became of a job file.
+    """How the run of a job file ended.
 
     Attributes:
-        exit_status: 0 if all went well, 1 if a job failed, 130 if the run was interrupted.
-        outcomes: What became of the todo and of launched jobs, in the order of their ends.
-        unfinished: Launched jobs that still work, on threads that keep the process from ending;
-            only after a second interrupt.
+        exit_status: 0 for success, 1 if a job failed, 130 if the run was interrupted.
+        outcomes: The outcomes of called and launched jobs, in the order of their ends.
+        unfinished: Launched jobs that are still running, on threads that keep the process from
+            ending; only after a second interrupt.
     """
 
     exit_status: int
@@ -62,17 +62,17 @@ class RunResult:
 
 
 def describe(error: BaseException) -> str:
-    """Returns an error in a line, and its notes."""
+    """Return the type and the message of an error, followed by its notes."""
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return "\n".join([text, *getattr(error, "__notes__", ())])
 
 
 def without_our_frames(error: BaseException) -> BaseException:
-    """Takes out of an error's traceback how this package came to call the code of a job file.
+    """Remove from a traceback the frames that lead to the code of the job file.
 
-    Of an error that this package raised on purpose, where in it that was is taken out too.
+    For an error of this package, the frames inside the package are removed too.
     """
-    ours = (str(_HERE.parent), _HOOKS) if isinstance(error, ChannelError) else (str(_HERE),)
+    ours = (str(_OJOB.parent), _HOOKS) if isinstance(error, ChannelError) else (str(_OJOB),)
     frames: TracebackType | None = None
     for at in reversed(list(_frames(error.__traceback__))):
         file = at.tb_frame.f_code.co_filename

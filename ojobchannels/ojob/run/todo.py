@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -66,7 +67,7 @@ class TodoRunner:
         try:
             for call in self._calls:
                 self._make(call)
-            for launch in (one for launches in self._launches.values() for one in launches):
+            for launch in itertools.chain.from_iterable(self._launches.values()):
                 _wait(launch)
                 if error := launch.error():
                     raise error

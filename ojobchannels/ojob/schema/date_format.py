@@ -1,4 +1,4 @@
-"""What names and lines of log files are made of: dates like ``yyyy-MM-dd``, and ``{{names}}``."""
+"""Formats of log files: dates like ``yyyy-MM-dd``, and templates with ``{{names}}``."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _NAMES: Final = re.compile(r"\{\{\{?\s*(\w+)\s*\}?\}\}")
 
 
 class DateFormat:
-    """Writes times by a pattern of letters; text among them may stand in single quotes.
+    """Formats times by a pattern of letters; other letters must be in single quotes.
 
     Attributes:
         pattern: The pattern.
-        matches: A regular expression of the texts that it writes.
+        matches: A regular expression for the texts that it writes.
 
     Raises:
-        ValueError: The pattern has letters that stand for nothing.
+        ValueError: The pattern contains an unknown letter.
     """
 
     def __init__(self, pattern: str) -> None:
@@ -57,30 +57,30 @@ class DateFormat:
         if letters not in _FIELDS:
             known = ", ".join(_FIELDS)
             raise ValueError(
-                f"the date format {self.pattern!r} has {letters!r}, which stands for nothing: take "
-                f"{known}, and put other letters into single quotes"
+                f"the date format {self.pattern!r} has {letters!r}, which is not a field; the "
+                f"fields are {known}; put other letters in single quotes"
             )
         write, matches = _FIELDS[letters]
         self._parts.append(write)
         self.matches += matches
 
     def write(self, at: datetime) -> str:
-        """Returns the time as the pattern tells."""
+        """Return the formatted time."""
         return "".join(part if isinstance(part, str) else part(at) for part in self._parts)
 
 
 def names_in(template: str) -> set[str]:
-    """Returns the names that a template fills in."""
+    """Return the names in a template."""
     return set(_NAMES.findall(template))
 
 
 def filled(template: str, **values: str) -> str:
-    """Fills in a template."""
+    """Return a template with the values of its names."""
     return _NAMES.sub(lambda found: values[found[1]], template)
 
 
 def matching(template: str, **patterns: str) -> re.Pattern[str]:
-    """Returns a regular expression of what a template may have become."""
+    """Return a regular expression for the texts that a template may become."""
     parts = _NAMES.split(template)
     return re.compile(
         "".join(patterns[one] if at % 2 else re.escape(one) for at, one in enumerate(parts))

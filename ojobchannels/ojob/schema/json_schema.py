@@ -1,4 +1,4 @@
-"""The JSON Schema of job files, made of the model that checks them."""
+"""The JSON Schema of job files, made from the model that checks them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from ojobchannels.ojob.schema.model import FileSpec
 
 _DRAFT: Final = "http://json-schema.org/draft-07/schema#"
 _IN_LISTS: Final = {"JobSpec", "TodoSpec", "ExpectSpec"}
-"""Maps that stand in lists, where an empty element is none."""
+"""Maps that are elements of lists, where an empty element is not allowed."""
 
 _EMPTY: Final = {"type": "null"}
 _LINK: Final = re.compile(r"\[([^\]]+)\]\([^)]+\)")
+_POINTER: Final = re.compile(r"; (?:see )?\[[^\]]+\]\([^)]+\)")
+"""Points at a part of the reference, at the end of a sentence."""
 
 
 def json_schema() -> dict[str, Any]:
-    """Returns the schema of a job file, in the dialect that editors know best (draft-07).
+    """Return the schema of a job file, in the draft that editors support best (draft-07).
 
-    It says what the model says of one file by itself. What only the whole run tells, such as
-    whether a job is there, is for `ojob check`.
+    It describes a single file. What depends on other files and on the code, such as whether a job
+    exists, is reported by `ojob check`.
     """
     found = FileSpec.model_json_schema(by_alias=True, ref_template="#/definitions/{model}")
     definitions = {name: _map(one) for name, one in found.pop("$defs").items()}
@@ -36,7 +38,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _map(schema: dict[str, Any]) -> dict[str, Any]:
-    """Has an empty value in a map count as if its key was not there, as the model does."""
+    """Allow an empty value for each key of a map that is not required, as the model does."""
     properties = {
         key: _or_empty(one, required=key in schema.get("required", ()))
         for key, one in schema.get("properties", {}).items()
@@ -53,21 +55,21 @@ def _or_empty(schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
         case _ if required:
             return described | rest
         case {"$ref": to} | {"anyOf": [{"$ref": to}, *_]}:
-            return described | {"allOf": [{"$ref": to}]}  # beside a reference nothing counts
+            return described | {"allOf": [{"$ref": to}]}  # keys beside a reference are ignored
         case {"anyOf": [*ways]}:
             return described | {"anyOf": [*(one for one in ways if one != _EMPTY), _EMPTY]}
         case {"enum": [*choice]}:
             return described | {"enum": [*choice, None]}
-    # Not by anyOf: what is wrong inside would be told of the whole.
+    # Not by anyOf: an error inside would be reported for the whole value.
     return described | rest | {"type": [rest["type"], "null"]}
 
 
 def _plain(schema: Any) -> Any:
-    """Takes the links of the reference out of descriptions."""
+    """Remove the links of the reference from descriptions."""
     match schema:
         case dict():
             return {
-                key: _LINK.sub(r"\1", one)
+                key: _LINK.sub(r"\1", _POINTER.sub("", one))
                 if key == "description" and isinstance(one, str)
                 else _plain(one)
                 for key, one in schema.items()

@@ -62,7 +62,7 @@ class Located(Generic[S]):
         return catch[0] if len(catch) == 1 and not in_list and catch[0] != INVALID else None
 
 
-_FIELDS = {"from": "from_", "include": "include", "jobsInclude": "jobs_include"}
+_FIELDS = {"from": "from_", "jobsInclude": "jobs_include"}
 
 
 @dataclass(frozen=True)

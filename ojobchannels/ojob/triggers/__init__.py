@@ -1,1 +1,1 @@
-"""When schedules fire, and the thread that waits for it."""
+"""Fire times of schedules, and the scheduler thread that waits for them."""

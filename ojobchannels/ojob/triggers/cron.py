@@ -87,8 +87,8 @@ class Cron:
         """Return the first fire time after a moment; both are milliseconds since 1970."""
         at = _EPOCH + _SECOND * (moment // 1000)
         if self._in_wall_time:
-            found = map(self._existing, self._walk(self._wall(at), back=False))
-            return next((time for time in map(_ms, found) if time > moment), None)
+            times = map(self._existing, self._walk(self._wall(at), back=False))
+            return next((time for time in map(_ms, times) if time > moment), None)
         start, offset = at, self._offset(at)
         while (wall := next(self._walk(start + offset, back=False), None)) is not None:
             found_at = wall - offset
@@ -105,8 +105,8 @@ class Cron:
             local = at.astimezone(self._zone)
             # A wall time that is later may have been before the clocks went back.
             folded = (local.replace(fold=0).utcoffset() or _ZERO) - (local.utcoffset() or _ZERO)
-            found = map(self._existing, self._walk(self._wall(at) + folded + _SECOND, back=True))
-            return next((time for time in map(_ms, found) if time <= moment), None)
+            times = map(self._existing, self._walk(self._wall(at) + folded + _SECOND, back=True))
+            return next((time for time in map(_ms, times) if time <= moment), None)
         offset = self._offset(at)
         while (wall := next(self._walk(at + offset + _SECOND, back=True), None)) is not None:
             found_at = wall - offset
@@ -124,8 +124,8 @@ class Cron:
 
     def _walk(self, start: datetime, *, back: bool) -> Iterator[datetime]:
         """Yield the matching wall times, marked as UTC."""
-        for found in CronSim(self._expression, start.replace(tzinfo=None), reverse=back):
-            yield found.replace(tzinfo=UTC)
+        for wall in CronSim(self._expression, start.replace(tzinfo=None), reverse=back):
+            yield wall.replace(tzinfo=UTC)
 
     def _wall(self, at: datetime) -> datetime:
         return at + self._offset(at)
@@ -162,8 +162,8 @@ class Cron:
         return self._first_second(local.replace(fold=1).astimezone(UTC), late)
 
 
-def _ms(found: datetime) -> int:
-    return round((found - _EPOCH) / timedelta(milliseconds=1))
+def _ms(time: datetime) -> int:
+    return round((time - _EPOCH) / timedelta(milliseconds=1))
 
 
 def _fields(text: str) -> list[str]:

@@ -37,12 +37,11 @@ def fast_events(text: str) -> Iterator[Any]:
     if _FOR_RUAMEL.search(text):
         raise Refused
     try:
-        from yaml import YAMLError
-        from yaml._yaml import CParser
+        from yaml import CSafeLoader, YAMLError
     except ImportError:  # PyYAML was built without libyaml
         raise Refused from None
     try:
-        parser = CParser(text)
+        parser = CSafeLoader(text)
         while parser.check_event():
             yield parser.get_event()
     except YAMLError:

@@ -1,4 +1,4 @@
-"""One job file as it was read: plain data, and where in the text each part of it stands."""
+"""Reads one job file: its plain data, and the position of each part in the text."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from ojobchannels.ojob.yaml.positions import DocumentPath, Position, diagnostic_
 from ojobchannels.suggestions import closest
 
 BUNDLED: Final = "ojobchannels:"
-"""How the names of files in bundled packs begin."""
+"""The prefix of the names of bundled packs."""
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 _NOT_FOR_YAML: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
-"""What JSON has in its texts as it stands, and YAML takes for line breaks or not at all."""
+"""Characters that JSON allows in texts, but YAML reads as line breaks or refuses."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A job file that could be read.
+    """A job file that was read.
 
     Attributes:
-        name: The file as people know it, used in messages and tracebacks.
-        path: The file itself.
-        bundled: Whether it came with this package.
-        text: What it holds.
-        data: The same as plain data.
+        name: The path as the user knows it, for messages and tracebacks.
+        path: The path of the file.
+        bundled: Whether it is part of this package.
+        text: Its content.
+        data: The content as plain data.
         positions: Where each part of the data is in the text.
     """
 
@@ -44,7 +44,7 @@ class Source:
 
     @cached_property
     def lines(self) -> list[str]:
-        """The lines of the text, each with its end."""
+        """The lines of the text, each with a line break."""
         return [f"{line}\n" for line in self.text.split("\n")]
 
     @cached_property
@@ -53,13 +53,13 @@ class Source:
         return len(self.text) + 1, None, self.lines, self.name
 
     def without(self, *keys: str) -> Source:
-        """Returns the file as if these keys of the whole were not there."""
+        """Return the file without some of its top-level keys."""
         if not isinstance(self.data, dict):
             return self
         return replace(self, data={key: one for key, one in self.data.items() if key not in keys})
 
     def position(self, path: DocumentPath) -> Position:
-        """Returns where a part stands, or the closest part around it."""
+        """Return the position of a value, or of the innermost value around it."""
         while path not in self.positions and path:
             path = path[:-1]
         return self.positions.get(path, Position(1, 1, 1, 1))
@@ -67,24 +67,24 @@ class Source:
     def diagnostic(
         self, path: DocumentPath, message: str, hint: str = "", *, at_key: bool = False
     ) -> Diagnostic:
-        """Describes a fault of the part at `path`, pointing at its value or its key."""
+        """Return a diagnostic that points at the value at `path`, or at its key."""
         place = self.position(path)
         return diagnostic_at(self.name, place[2:4] if at_key else place[:2], path, message, hint)
 
 
 def read(path: Path, name: str, *, bundled: bool = False) -> Source:
-    """Reads one file of YAML 1.2 or JSON.
+    """Read one file of YAML 1.2 or JSON.
 
     Raises:
-        JobFileError: It cannot be read, or is not what its name says.
+        JobFileError: It cannot be read, or is not valid YAML or JSON.
     """
     from ojobchannels.ojob.yaml.reader import Reader
     from ojobchannels.ojob.yaml.syntax_errors import invalid_json
 
     if path.suffix not in SUFFIXES:
-        advice = f"a job file ends in {', '.join(SUFFIXES)}"
+        advice = f"the name of a job file ends in {', '.join(SUFFIXES)}"
         raise JobFileError(
-            (diagnostic_at(name, (0, 0), (), "this is no job file by its name", advice),)
+            (diagnostic_at(name, (0, 0), (), "this is not the name of a job file", advice),)
         )
     text = _text(path, name)
     if path.suffix == ".json":
@@ -98,17 +98,17 @@ def read(path: Path, name: str, *, bundled: bool = False) -> Source:
     return Source(name, path, bundled, text, data, reader.positions)
 
 
-def _escaped(found: re.Match[str]) -> str:
-    return f"\\u{ord(found[0]):04x}"
+def _escaped(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"
 
 
 def _text(path: Path, name: str) -> str:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        said = f"cannot read it: {error.strerror or error}"
+        message = f"cannot read the file: {error.strerror or error}"
         raise JobFileError(
-            (diagnostic_at(name, (0, 0), (), said, _advice(path, error)),)
+            (diagnostic_at(name, (0, 0), (), message, _advice(path, error)),)
         ) from error
     try:
         text = raw.decode("utf-8-sig")
@@ -116,9 +116,9 @@ def _text(path: Path, name: str) -> str:
         before = raw[: error.start].decode()
         at = before.count("\n") + 1, len(before) - before.rfind("\n")
         utf16 = raw[:2] in (b"\xff\xfe", b"\xfe\xff")
-        said = "this is UTF-16" if utf16 else f"the byte 0x{raw[error.start]:02X} is not UTF-8"
+        message = "this is UTF-16" if utf16 else f"the byte 0x{raw[error.start]:02X} is not UTF-8"
         raise JobFileError(
-            (diagnostic_at(name, at, (), said, "save the file as UTF-8"),)
+            (diagnostic_at(name, at, (), message, "save the file as UTF-8"),)
         ) from error
     return io.StringIO(text, newline=None).read()
 
@@ -139,11 +139,11 @@ def _advice(path: Path, error: OSError) -> str:
 
 
 def file_beside(path: Path) -> str | None:
-    """Returns the name of the job file that may be meant by one that is not there."""
+    """Return the name of an existing job file that may be meant by a missing one."""
     try:
         beside = {one.stem: one.name for one in path.parent.iterdir() if one.suffix in SUFFIXES}
     except (OSError, ValueError):  # the folder is not there, or has NUL in its name
         return None
-    # By what stands before the suffix: that alone makes short names alike.
+    # Names are compared without their suffix, which would make short names similar.
     meant = closest(path.stem, beside)
     return beside[meant] if meant else None

@@ -35,7 +35,7 @@ def run_page(checkout: Path, text: str, folder: Path) -> None:
         [sys.executable, checkout / "tests" / "project" / "test_docs_blocks.py", page],
         cwd=folder / "folder",
         env=os.environ
-        | {"PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}"}
+        | {"PATH": os.pathsep.join([sysconfig.get_path("scripts"), *os.get_exec_path()])}
         | {"COLUMNS": "100", "PYTHONSAFEPATH": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -1,6 +1,6 @@
 """The reports of the kit: a trace for each failure, and a summary of the promises at the end.
 
-A pytest plugin that `kit.pytest_plugin` registers. It imports nothing else of the package.
+A pytest plugin that `conformance.pytest_plugin` registers. It imports nothing else of the package.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import combinations, pairwise
@@ -115,7 +116,29 @@ class RedisServer(Server):
         return [f"{name} {value}" for name, value in (settings | self._options).items()] + users
 
 
-class RedisSentinel:
+class _Group(ABC):
+    """Several servers that start and stop together; a context manager."""
+
+    @abstractmethod
+    def _start(self, starting: ExitStack) -> None:
+        """Start the servers; the stack stops them again."""
+
+    def __enter__(self) -> Self:
+        with ExitStack() as starting:
+            self._start(starting)
+            self._running = starting.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._running.close()
+
+
+class RedisSentinel(_Group):
     """A master, its replica, and a Sentinel that does failovers; a context manager.
 
     Args:
@@ -139,7 +162,6 @@ class RedisSentinel:
         self.service = "channels"
         self.servers = tuple(RedisServer(flavour, options=options) for _ in range(2))
         self.sentinel = _SentinelProcess(self.servers[0], self.service, down_after)
-        self._running = ExitStack()
 
     @property
     def master(self) -> RedisServer:
@@ -154,26 +176,15 @@ class RedisSentinel:
         self.sentinel.wait_until(lambda: self.master is server, "kept the old master")
         server.wait_until(lambda: server.info()["role"] == "master", "stayed a replica")
 
-    def __enter__(self) -> Self:
-        with ExitStack() as starting:
-            master, replica = map(starting.enter_context, self.servers)
-            replica.command("REPLICAOF", HOST, str(master.port))
-            replica.command("CONFIG", "REWRITE")
-            replica.wait_until(
-                lambda: replica.info().get("master_link_status") == "up", "did not find its master"
-            )
-            sentinel = starting.enter_context(self.sentinel)
-            sentinel.wait_until(self._knows_the_replica, "did not find the replica")
-            self._running = starting.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self._running.close()
+    def _start(self, starting: ExitStack) -> None:
+        master, replica = map(starting.enter_context, self.servers)
+        replica.command("REPLICAOF", HOST, str(master.port))
+        replica.command("CONFIG", "REWRITE")
+        replica.wait_until(
+            lambda: replica.info().get("master_link_status") == "up", "did not find its master"
+        )
+        sentinel = starting.enter_context(self.sentinel)
+        sentinel.wait_until(self._knows_the_replica, "did not find the replica")
 
     def _knows_the_replica(self) -> bool:
         return bool(self.sentinel.command("SENTINEL", "replicas", self.service))
@@ -200,7 +211,7 @@ class _SentinelProcess(RedisServer):
         ]
 
 
-class RedisCluster:
+class RedisCluster(_Group):
     """A cluster of three masters without replicas; a context manager.
 
     Args:
@@ -218,37 +229,25 @@ class RedisCluster:
         self.nodes = tuple(
             _ClusterNode(flavour, options=directives | dict(options or {})) for _ in range(3)
         )
-        self._running = ExitStack()
 
     @property
     def url(self) -> str:
         """The URL of the first node."""
         return self.nodes[0].url
 
-    def __enter__(self) -> Self:
-        with ExitStack() as starting:
-            for node in self.nodes:
-                starting.enter_context(node)
-            bounds = [_SLOTS * node // len(self.nodes) for node in range(len(self.nodes) + 1)]
-            for epoch, (node, (start, end)) in enumerate(
-                zip(self.nodes, pairwise(bounds), strict=True), 1
-            ):
-                node.command("CLUSTER", "SET-CONFIG-EPOCH", str(epoch))
-                node.command("CLUSTER", "ADDSLOTS", *map(str, range(start, end)))
-            for node, other in combinations(self.nodes, 2):
-                node.command("CLUSTER", "MEET", HOST, str(other.port))
-            for node in self.nodes:
-                node.wait_until(node.is_joined, "did not join the cluster")
-            self._running = starting.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self._running.close()
+    def _start(self, starting: ExitStack) -> None:
+        for node in self.nodes:
+            starting.enter_context(node)
+        bounds = [_SLOTS * node // len(self.nodes) for node in range(len(self.nodes) + 1)]
+        for epoch, (node, (start, end)) in enumerate(
+            zip(self.nodes, pairwise(bounds), strict=True), 1
+        ):
+            node.command("CLUSTER", "SET-CONFIG-EPOCH", str(epoch))
+            node.command("CLUSTER", "ADDSLOTS", *map(str, range(start, end)))
+        for node, other in combinations(self.nodes, 2):
+            node.command("CLUSTER", "MEET", HOST, str(other.port))
+        for node in self.nodes:
+            node.wait_until(node.is_joined, "did not join the cluster")
 
 
 class _ClusterNode(RedisServer):

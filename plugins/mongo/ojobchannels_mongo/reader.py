@@ -1,7 +1,7 @@
 """Reads many rows as a snapshot.
 
 A replica set has snapshot reads. On a standalone server all rows are read, and then their positions
-once more; if these are equal, all rows existed together at a moment between.
+again; if these are equal, all rows existed together at a moment between.
 """
 
 from __future__ import annotations

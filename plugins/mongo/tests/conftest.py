@@ -83,7 +83,7 @@ def url_replicated() -> Iterator[str]:
     yield from _url_of_one(replica_set=True)
 
 
-@pytest.fixture(params=["alone", "replicated"])
+@pytest.fixture(params=["standalone", "replicated"])
 def storage(
     request: pytest.FixtureRequest, url_alone: str, url_replicated: str
 ) -> Iterator[Storage]:
@@ -117,7 +117,7 @@ def channel(storage: Storage) -> oc.Channel:
     return storage.open()
 
 
-@pytest.fixture(params=["alone", "replicated"])
+@pytest.fixture(params=["standalone", "replicated"])
 def own_server(request: pytest.FixtureRequest) -> Iterator[MongoServer]:
     """A server of each kind, which the test may stop."""
     with or_skip(), MongoServer(replica_set=request.param == "replicated") as server:

@@ -75,14 +75,14 @@ def test_capabilities_depend_on_the_server(
 ) -> None:
     """The type claims those of every server; a replica set has batches and every change, too."""
     assert registry().find("mongo").capabilities == {"durable", "processes"}
-    alone, replicated = storage_alone.open(), replicated_storage.open()
+    standalone, replicated = storage_alone.open(), replicated_storage.open()
     always = {"durable", "processes"}
-    assert alone.capabilities == always | {"events_coalesced"}
+    assert standalone.capabilities == always | {"events_coalesced"}
     assert replicated.capabilities == always | {"atomic_batches", "events_every"}
     with pytest.raises(oc.NotSupported, match="2 entries in one step"):
-        alone.set_all({"a": 1, "b": 2})
-    alone.set_all({"a": 1})
-    assert alone.unset_all(["a"]) == 1
+        standalone.set_all({"a": 1, "b": 2})
+    standalone.set_all({"a": 1})
+    assert standalone.unset_all(["a"]) == 1
 
 
 def test_a_channel_opens_by_url_by_map_and_by_keywords(storage: Storage) -> None:
@@ -167,7 +167,7 @@ def names_of(port: int) -> Iterator[None]:
         "A": "127.0.0.1",
     }
 
-    class Answer(socketserver.BaseRequestHandler):
+    class Responder(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             packet, connection = self.request
             query = dns.message.from_wire(packet)
@@ -180,7 +180,7 @@ def names_of(port: int) -> Iterator[None]:
                     )
             connection.sendto(reply.to_wire(), self.client_address)
 
-    with socketserver.UDPServer(("127.0.0.1", 0), Answer) as server:
+    with socketserver.UDPServer(("127.0.0.1", 0), Responder) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:

@@ -69,7 +69,7 @@ class OnMongo(RemoteContract):
 
 
 class TestStandalone(OnMongo):
-    """On a server alone, whose waiters look at their lock."""
+    """On a standalone server, whose waiters look at their lock."""
 
     waiter_requests = 60
 

@@ -68,8 +68,8 @@ def test_many_leases_are_extended_at_once_independently(storage: Storage) -> Non
     leases[1].release()
     channel.force_unlock("lock 3")
     requests = [oc.hookspecs.LeaseRequest(lease.name, lease.token, 60_000) for lease in leases]
-    answers = channel.hook.extend_all(leases=requests, timeout=5000)
-    assert answers == [True, False, True, False, True]
+    results = channel.hook.extend_all(leases=requests, timeout=5000)
+    assert results == [True, False, True, False, True]
     assert {info.name for info in channel.locks()} == {"lock 0", "lock 2", "lock 4"}
     assert all(info.until - info.since > 40_000 for info in channel.locks())
     assert channel.hook.extend_all(leases=requests[::2], timeout=5000) == [True] * 3

@@ -12,7 +12,7 @@ FAULTS = ("kill", "stop", "cut", "reset", "delay", "restart")
 on_each = pytest.mark.parametrize(
     ("channel", "faults"),
     [("mongo", FAULTS), ("mongo-replicas", (*FAULTS, "stepdown"))],
-    ids=["alone", "replicated"],
+    ids=["standalone", "replicated"],
 )
 
 

@@ -91,9 +91,9 @@ class Locks:
 
     @hookimpl
     def locks(self) -> list[LockInfo]:
-        found = {key for keys in self._client.call_each(remote.LOCKS, self._scan) for key in keys}
+        lock_keys = set().union(*self._client.call_each(remote.LOCKS, self._scan))
         infos = []
-        for keys in _batched(sorted(found), _BATCH):
+        for keys in _batched(sorted(lock_keys), _BATCH):
             looks: list[tuple[str, Command]] = [(key, (scripts.LOOK, 1, key)) for key in keys]
             replies = self._client.call_all(remote.LOCKS, looks, self._timeout)
             for error in _errors(replies):
@@ -229,15 +229,15 @@ class Locks:
         return key, (scripts.EXTEND, 1, key, token, ttl, self._names.queue(key))
 
     def _scan(self, connection: Connection, limit: float) -> set[str]:
-        found: set[str] = set()
+        lock_keys: set[str] = set()
         cursor = b"0"
         while True:
             cursor, keys = connection.ask(
                 ("SCAN", cursor, "MATCH", self._names.lock_pattern, "COUNT", _BATCH), limit
             )
-            found.update(key.decode() for key in keys)
+            lock_keys.update(key.decode() for key in keys)
             if cursor == b"0":
-                return found
+                return lock_keys
 
 
 def _info(name: str, reply: list[bytes]) -> LockInfo | None:

@@ -148,41 +148,41 @@ def settings_of(options: Mapping[str, Any]) -> tuple[Settings, str]:
     Raises:
         InvalidOption: Options contradict each other, or one is out of range.
     """
-    given = dict(options)
-    if given["url"] is not None:
-        if not isinstance(given["url"], str):
+    values = dict(options)
+    if values["url"] is not None:
+        if not isinstance(values["url"], str):
             _refuse("option 'url'", "it is not a string", _URL_ADVICE)
-        for name, value in parse_url(given["url"]).items():
-            if given[name] not in (value, _DEFAULTS[name]):
+        for name, value in parse_url(values["url"]).items():
+            if values[name] not in (value, _DEFAULTS[name]):
                 _refuse(f"option {name!r}", "the url has another value", "give it once")
-            given[name] = value
+            values[name] = value
     for name in ("password", "tls_key_password", "sentinel_password"):
-        if given[name] is not None and not isinstance(given[name], str):
+        if values[name] is not None and not isinstance(values[name], str):
             _refuse(f"option {name!r}", "it is not a string", "put it in quotes")
-    if not 0 < given["timeout"] <= 3600:
+    if not 0 < values["timeout"] <= 3600:
         _refuse("option 'timeout'", "it is out of range", "give seconds, at most 3600")
-    if given["db"] < 0:
+    if values["db"] < 0:
         _refuse("option 'db'", "it is below 0", "give the number of a database")
-    sentinels = _sentinels(given)
-    if given["cluster"] and (sentinels or given["path"] or given["db"]):
+    sentinels = _sentinels(values)
+    if values["cluster"] and (sentinels or values["path"] or values["db"]):
         _refuse(
             "option 'cluster'",
             "a Redis Cluster has no Sentinels, no Unix sockets, and database 0 only",
             "give host and port of one of its nodes, and no db",
         )
     settings = Settings(
-        addresses=sentinels or (_address(given),),
-        db=given["db"],
-        username=given["username"],
-        password=given["password"],
-        tls=_tls(given),
-        service=given["service"],
-        sentinel_username=given["sentinel_username"],
-        sentinel_password=given["sentinel_password"],
-        cluster=given["cluster"],
-        timeout=given["timeout"],
+        addresses=sentinels or (_address(values),),
+        db=values["db"],
+        username=values["username"],
+        password=values["password"],
+        tls=_tls(values),
+        service=values["service"],
+        sentinel_username=values["sentinel_username"],
+        sentinel_password=values["sentinel_password"],
+        cluster=values["cluster"],
+        timeout=values["timeout"],
     )
-    return settings, _prefix(given["prefix"])
+    return settings, _prefix(values["prefix"])
 
 
 def _prefix(prefix: str) -> str:
@@ -195,25 +195,25 @@ def _prefix(prefix: str) -> str:
     return prefix
 
 
-def _address(given: Mapping[str, Any]) -> Address:
-    if given["path"] is None:
-        if not 0 < given["port"] < 65536:
+def _address(values: Mapping[str, Any]) -> Address:
+    if values["path"] is None:
+        if not 0 < values["port"] < 65536:
             _refuse(
                 "option 'port'",
-                f"{given['port']} is not a TCP port",
+                f"{values['port']} is not a TCP port",
                 "give 1 to 65535",
             )
-        return Address(given["host"], given["port"])
-    if given["tls"] or (given["host"], given["port"]) != (_DEFAULTS["host"], _DEFAULTS["port"]):
+        return Address(values["host"], values["port"])
+    if values["tls"] or (values["host"], values["port"]) != (_DEFAULTS["host"], _DEFAULTS["port"]):
         _refuse(
             "option 'path'", "a Unix socket has no host, port or TLS", "remove path, or the others"
         )
-    return Address(given["path"], 0)
+    return Address(values["path"], 0)
 
 
-def _sentinels(given: Mapping[str, Any]) -> tuple[Address, ...]:
-    sentinels = given["sentinels"]
-    if (sentinels is None) != (given["service"] is None):
+def _sentinels(values: Mapping[str, Any]) -> tuple[Address, ...]:
+    sentinels = values["sentinels"]
+    if (sentinels is None) != (values["service"] is None):
         _refuse(
             "options 'sentinels' and 'service'",
             "one of them is missing",
@@ -226,7 +226,7 @@ def _sentinels(given: Mapping[str, Any]) -> tuple[Address, ...]:
         addresses = tuple(map(_sentinel, entries))
     except (TypeError, ValueError):
         addresses = ()
-    if not addresses or given["path"]:
+    if not addresses or values["path"]:
         _refuse("option 'sentinels'", "it is not a list of host:port", "give a list of host:port")
     return addresses
 
@@ -236,16 +236,16 @@ def _sentinel(entry: Any) -> Address:
     return Address(str(host).strip("[]"), int(port))
 
 
-def _tls(given: Mapping[str, Any]) -> Tls | None:
+def _tls(values: Mapping[str, Any]) -> Tls | None:
     names = ("tls_ca", "tls_cert", "tls_key", "tls_key_password", "tls_verify")
-    if not given["tls"]:
+    if not values["tls"]:
         for name in names:
-            if given[name] != _DEFAULTS[name]:
+            if values[name] != _DEFAULTS[name]:
                 _refuse(f"option {name!r}", "TLS is off", "use rediss://, or tls: true")
         return None
-    if given["tls_key"] is not None and given["tls_cert"] is None:
+    if values["tls_key"] is not None and values["tls_cert"] is None:
         _refuse("option 'tls_cert'", "tls_key is given without it", "give the certificate too")
-    return Tls(*(given[name] for name in names))
+    return Tls(*(values[name] for name in names))
 
 
 def _from_text(name: str, text: str) -> Any:

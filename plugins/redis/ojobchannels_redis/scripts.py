@@ -84,7 +84,7 @@ return {granted}
 # ARGV: token, wake channel, queue, and the number of receivers that a call needs: 1; 0 in a
 # cluster, where a node counts only its own subscribers. A token that does not hold the lock leaves
 # the queue, or passes its call on to the next waiter. A server that is out of memory refuses even
-# to shorten the record; then the key is deleted, and fences grow by the clock alone.
+# to shorten the record; then the key is deleted, and fences grow by the clock only.
 UNLOCK: Final = Script("""
 local text = redis.call('GET', KEYS[1]) or ''
 local token, fence, till = string.match(text, '^(%S+) (%d+) (%d+)')

@@ -49,7 +49,7 @@ def server() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def proxy(url: str) -> Iterator[Proxy]:
-    """A proxy before the server, which lets everything pass until it is told otherwise."""
+    """A proxy before the server, which lets everything pass until a fault is injected."""
     with Proxy(SharedRedis(url).address) as running:
         yield running
 

@@ -48,8 +48,8 @@ def whole_text(error: BaseException | None) -> str:
 
 def parsed(config: str | dict[str, Any]) -> Settings:
     """Return the settings, made in the way of `open_channel`."""
-    given = parse_url(config) if isinstance(config, str) else config
-    return settings_of(checked_options(registry().find("redis"), given))[0]
+    options = parse_url(config) if isinstance(config, str) else config
+    return settings_of(checked_options(registry().find("redis"), options))[0]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The queue of waiters at the server: its order, its calls, and places that are given up."""
+"""The queue of waiters at the server: its order, its calls, and waiters that leave it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def next_message(listener: Any) -> str:
 
 
 def test_a_release_calls_the_first_live_waiter(server: RedisServer, listener: Any) -> None:
-    """It alone is called; a waiter whose process is gone is skipped."""
+    """Only this one is called; a waiter whose process is gone is skipped."""
     with oc.open_channel("orders", server.url) as channel:
         lease = channel.lock("nightly", ttl=60)
         enqueue(server, "dead gone", "first wake", "second wake")

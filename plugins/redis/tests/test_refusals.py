@@ -1,4 +1,4 @@
-"""What a server refuses or lacks: memory, rights, and keys of this program alone."""
+"""What a server refuses or lacks: memory, rights, and keys that no other program writes."""
 
 from __future__ import annotations
 

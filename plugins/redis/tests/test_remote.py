@@ -58,7 +58,7 @@ class TestRedis(RemoteContract):
     def test_the_previous_holder_is_reported_also_when_the_first_reply_was_lost(
         self, through: oc.Channel, proxy: Proxy, subject: Subject
     ) -> None:
-        """It never unlocked, so the next holder has to clean up, until it has extended once."""
+        """It never unlocked, so the next holder must clean up, until it has extended once."""
         subject.open().force_unlock("held")
         cut = proxy.cut_reply()
         with through.lock("held", ttl=30) as lease:

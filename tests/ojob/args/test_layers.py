@@ -1,4 +1,4 @@
-"""Args: what wins over what, and templates in what the file says."""
+"""Args: their precedence, and templates in job files."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_args_are_replaced_key_by_key_not_merged(
     assert capsys.readouterr().out == "{'place': {'type': 'simple'}, 'more': 1}\n"
 
 
-def test_two_to_jobs_do_not_take_each_others_args(
+def test_two_to_jobs_do_not_see_each_others_args(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(
@@ -208,7 +208,7 @@ def test_a_list_of_args_runs_the_job_once_for_each_in_order(
     ],
 )
 def test_templates(text: str, value: object) -> None:
-    """One template alone keeps the type of what it names; in a text it becomes text."""
+    """A template alone keeps the type of its value; inside a text it becomes text."""
     written = {
         "text": text,
         "over": "{{n}}",
@@ -230,19 +230,19 @@ def test_templates_are_rendered_inside_maps_and_lists() -> None:
     assert render(written, {"n": 5}, "here") == {"a": {"b": [5, "x5"]}, "{{n}}": 1}
 
 
-def test_a_name_that_leads_back_to_itself_counts_as_unknown() -> None:
+def test_a_name_that_refers_to_itself_counts_as_unknown() -> None:
     assert render({"a": "${a:-x}"}, {}, "here") == {"a": "x"}
     for written in ({"a": "{{a}}"}, {"a": "{{b}}", "b": "{{a}}"}, {"a": {"b": "{{a}}"}}):
         with pytest.raises(InvalidJobArgs, match="`a` refers to itself"):
             render(written, {}, "here")
 
 
-def test_an_unknown_name_is_an_error_that_tells_what_is_there() -> None:
+def test_the_error_for_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(InvalidJobArgs) as caught:
         render({"name": "batch-{{batchId}}"}, {"batch": 1, "items": []}, "f.yaml:7")
     assert str(caught.value) == (
-        "f.yaml:7, args.name: nothing is named `batchId`; pass it, or write `${batchId:-default}`; "
-        "at hand: `batch`, `items`, `name`"
+        "f.yaml:7, args.name: unknown name `batchId`; pass it, or write `${batchId:-default}`; "
+        "known names: `batch`, `items`, `name`"
     )
 
 
@@ -263,7 +263,7 @@ def test_an_unknown_name_fails_the_job_before_its_first_step(
     assert capsys.readouterr().out == ""
 
 
-def test_templates_in_the_own_args_of_a_to_job_see_what_came_before(
+def test_templates_in_the_own_args_of_a_to_job_see_earlier_args(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(
@@ -278,7 +278,7 @@ def test_templates_in_the_own_args_of_a_to_job_see_what_came_before(
     assert capsys.readouterr().out == "3 rows\n"
 
 
-def test_what_the_command_line_and_code_give_is_never_a_template(
+def test_values_from_the_command_line_and_from_code_are_not_templates(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(
@@ -298,7 +298,7 @@ def test_what_the_command_line_and_code_give_is_never_a_template(
 
 
 def chain_of_args(of: Any, count: int) -> dict[str, Any]:
-    """Args of which each one names the one before, in the form of `of`."""
+    """Return args of which each refers to the one before, in the form of `of`."""
     template = json.dumps(of).replace("BEFORE", "{{x%d}}")
     before = template.count("%d")
     return {"x0": "ha"} | {
@@ -307,14 +307,14 @@ def chain_of_args(of: Any, count: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("of", ["BEFORE" * 9, ["BEFORE"] * 9, {"a": "BEFORE", "b": ["-BEFORE"]}])
-def test_templates_that_stand_for_too_much_are_refused_quickly(of: Any) -> None:
-    """Args that multiply by naming each other end in an error, and not in a hang."""
-    with pytest.raises(InvalidJobArgs, match=r"f\.yaml:7, args\.x\d+.*: its templates stand for"):
+def test_templates_that_expand_to_too_much_are_refused_quickly(of: Any) -> None:
+    """Args that multiply by referring to each other cause an error, not a hang."""
+    with pytest.raises(InvalidJobArgs, match=r"f\.yaml:7, args\.x\d+.*: its templates expand to"):
         render(chain_of_args(of, 30), {}, "f.yaml:7")
 
 
-def test_templates_that_lead_to_each_other_over_many_steps_are_refused() -> None:
-    """A long way from template to template ends in an error about the args, not the stack."""
+def test_long_chains_of_templates_are_refused() -> None:
+    """The error is about the args, not a RecursionError."""
     assert render(chain_of_args("BEFORE", 90), {}, "here")["x89"] == "ha"
-    with pytest.raises(InvalidJobArgs, match="over more than 100 steps; name the"):
+    with pytest.raises(InvalidJobArgs, match="over more than 100 steps; refer to the"):
         render({"all": "{{x1999}}"} | chain_of_args("BEFORE", 2000), {}, "here")

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
         ("isMap.default({'a': [true]})", None, {"a": [True]}),
     ],
 )
-def test_what_fits_passes_and_may_be_changed(rule: str, value: Any, becomes: Any) -> None:
-    """From left to right; a default stands in for what is not there."""
+def test_valid_args_pass_and_may_be_converted(rule: str, value: Any, becomes: Any) -> None:
+    """Steps apply from left to right; a default replaces a missing value."""
     args = {"x": {"y": value}}
     apply_rules((Rule.read("x.y", rule),), args, "here")
     assert args == {"x": {"y": becomes}}
@@ -46,31 +46,31 @@ def test_what_fits_passes_and_may_be_changed(rule: str, value: Any, becomes: Any
 @pytest.mark.parametrize(
     ("rule", "value", "told"),
     [
-        ("isString", 5, "is 5, and not a text"),
-        ("isNumber", True, "is true, and not a number"),
-        ("isArray", "a", 'is "a", and not a list'),
-        ("toNumber", "much", 'is "much", and no number'),
-        ("toNumber", "nan", 'is "nan", and no number'),
-        ("isString", {1}, "is {1}, and not a text"),
-        ("isNumber", "x" * 500, f'is "{"x" * 116}..., and not a number'),
-        ("toBoolean", "perhaps", 'is "perhaps", and not true or false'),
-        ("toNumber.between(1, 10)", "11", "is 11, and not between 1 and 10"),
-        ("between(1, 10)", "a", 'is "a", and not between 1 and 10'),
-        ("oneOf(['a', 'b'])", "c", 'is "c", and not one of "a", "b"'),
-        ("oneOf([1, null])", True, "is true, and not one of 1, null"),
-        ("match('^[a-z]+$')", "A", 'is "A", and does not match ^[a-z]+$'),
+        ("isString", 5, "is 5, not a text"),
+        ("isNumber", True, "is true, not a number"),
+        ("isArray", "a", 'is "a", not a list'),
+        ("toNumber", "much", 'is "much", not a number'),
+        ("toNumber", "nan", 'is "nan", not a number'),
+        ("isString", {1}, "is {1}, not a text"),
+        ("isNumber", "x" * 500, f'is "{"x" * 116}..., not a number'),
+        ("toBoolean", "perhaps", 'is "perhaps", not true or false'),
+        ("toNumber.between(1, 10)", "11", "is 11, not between 1 and 10"),
+        ("between(1, 10)", "a", 'is "a", not between 1 and 10'),
+        ("oneOf(['a', 'b'])", "c", 'is "c", not one of "a", "b"'),
+        ("oneOf([1, null])", True, "is true, not one of 1, null"),
+        ("match('^[a-z]+$')", "A", 'is "A", which does not match ^[a-z]+$'),
         ("isString", None, "is missing"),
     ],
 )
-def test_what_does_not_fit_is_told(rule: str, value: Any, told: str) -> None:
-    """With its value, and what it should be."""
+def test_invalid_args_are_reported(rule: str, value: Any, told: str) -> None:
+    """The message contains the value, and what is expected."""
     with pytest.raises(InvalidJobArgs, match=r"^here: `x` ") as caught:
         apply_rules((Rule.read("x", rule),), {"x": value}, "here")
     assert f"`x` {told}" in str(caught.value)
 
 
 def test_a_job_checks_its_args_before_and_after_its_code(run: Run) -> None:
-    """`in` comes after `from`, `out` before `to`; all that is wrong is told at once."""
+    """`in` comes after `from`, `out` before `to`; all errors are reported at once."""
     result, told = run(
         """
         jobs:
@@ -97,21 +97,21 @@ def test_a_job_checks_its_args_before_and_after_its_code(run: Run) -> None:
         "Work: last 5",
         "Work completed",
     ]
-    assert "`n` is 10, and not between 1 and 9; `to.host` is 3, and not a text" in told[3]
-    assert "`sum` is missing; pass what the job's `check` asks for" in told[5]
+    assert "`n` is 10, not between 1 and 9; `to.host` is 3, not a text" in told[3]
+    assert "`sum` is missing; pass args that match the job's `check`" in told[5]
     assert result.exit_status == 1
 
 
-def test_no_arg_is_overwritten_on_the_way_to_one_within_it() -> None:
-    """What is no map has no parts, whatever the default."""
+def test_an_arg_that_is_not_a_map_is_not_replaced_by_one() -> None:
+    """A value that is not a map has no parts, whatever the default."""
     args = {"host": "here"}
-    with pytest.raises(InvalidJobArgs, match='`host` is "here", and no map'):
+    with pytest.raises(InvalidJobArgs, match='`host` is "here", not a map'):
         apply_rules((Rule.read("host.name", "isString.default('x')"),), args, "here")
     assert args == {"host": "here"}
 
 
-def test_each_call_has_a_default_of_its_own() -> None:
-    """What one changes in it, the next does not see."""
+def test_calls_do_not_share_default_values() -> None:
+    """A call does not see what an earlier one changed in it."""
     rule, first, second = Rule.read("x", "default([1])"), dict[str, Any](), dict[str, Any]()
     apply_rules((rule,), first, "here")
     first["x"].append(2)
@@ -119,8 +119,8 @@ def test_each_call_has_a_default_of_its_own() -> None:
     assert second == {"x": [1]}
 
 
-def test_the_rules_of_a_part_count_around_its_own_code(run: Run) -> None:
-    """Under `from`, `to` and `catch`, at the place of the part."""
+def test_the_rules_of_a_part_apply_around_its_own_code(run: Run) -> None:
+    """They apply under `from`, `to` and `catch`."""
     _, told = run(
         """
         jobs:
@@ -133,31 +133,33 @@ def test_the_rules_of_a_part_count_around_its_own_code(run: Run) -> None:
         """
     )
     assert told[:2] == ["First: 2", "First completed"]
-    assert "f.yaml:4: `n` is 6, and not between 1 and 5;" in told[2]
+    assert "f.yaml:4: `n` is 6, not between 1 and 5;" in told[2]
     assert any("its `catch` failed too: InvalidJobArgs: " in one for one in told[3:])
-    assert any('`n` is "x", and no number' in one for one in told[3:])
+    assert any('`n` is "x", not a number' in one for one in told[3:])
 
 
 @pytest.mark.parametrize(
     ("rule", "told"),
     [
-        ("isStrin", "there is no rule `isStrin`; did you mean `isString`?"),
-        ("is a number", "`is a number` is no rule; write a chain such as"),
-        ("between(1)", "`between` takes 2 values in brackets; write `between(1, 10)`"),
+        ("isStrin", "unknown rule `isStrin`; did you mean `isString`?"),
+        ("is a number", "`is a number` is not a rule; write a chain such as"),
+        ("between(1)", "`between` takes 2 values in parentheses; write `between(1, 10)`"),
         ("between('a', 10)", "`between` takes numbers; write `between(1, 10)`"),
         ("match(5)", "`match` takes a text; write `match('^[a-z]+$')`"),
-        ("default({1})", "`{1}` is no plain value; write a number"),
-        ("isString(1)", "`isString` takes nothing in brackets; write `isString`"),
+        ("default({1})", "`{1}` is not a plain value; write a number"),
+        ("isString(1)", "`isString` takes nothing in parentheses; write `isString`"),
         ("oneOf('ab')", "`oneOf` takes a list; write `oneOf(['a', 'b'])`"),
         ("match('(')", "`match` takes a regular expression: "),
         (
             "default(x + 1)",
-            "`x + 1` is no plain value; write a number, a list, or a text in quotes",
+            "`x + 1` is not a plain value; write a number, a list, or a text in quotes",
         ),
     ],
 )
-def test_a_rule_that_is_none_is_told_with_the_file(tmp_path: Path, rule: str, told: str) -> None:
-    """At its place, before anything runs."""
+def test_an_invalid_rule_is_reported_with_its_position(
+    tmp_path: Path, rule: str, told: str
+) -> None:
+    """The file is checked before any job runs."""
     path = tmp_path / "f.yaml"
     path.write_text(f'jobs:\n- name: A\n  check:\n    in:\n      x: "{rule}"\ntodo: [A]\n')
     with pytest.raises(JobFileError) as caught:

@@ -116,6 +116,17 @@ def test_the_nearest_setting_chooses_the_language(
 
 
 @pytest.mark.usefixtures("_shout")
+def test_host_tell_still_logs_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name of version 0.1 works for one release."""
+    monkeypatch.setattr(Shout, "run", lambda _, host: host.tell("info", "hello"))
+    with pytest.warns(DeprecationWarning, match=r"Host\.log"):
+        _, reported = run(tmp_path, "jobs: [{name: B, lang: shout, exec: b}]\ntodo: [B]\n")
+    assert reported == ["hello"]
+
+
+@pytest.mark.usefixtures("_shout")
 def test_an_included_file_keeps_its_language(tmp_path: Path) -> None:
     """A file that sets its language uses it, whatever file includes it."""
     (tmp_path / "a.yaml").write_text("ojob: {lang: python}\njobs: [{name: A, exec: log('a')}]")

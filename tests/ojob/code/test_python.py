@@ -9,7 +9,7 @@ from textwrap import dedent
 
 import pytest
 
-from ojobchannels.ojob import RunResult, run_file
+from ojobchannels.ojob import RunResult, check_file, run_file
 
 
 def run(folder: Path, text: str) -> RunResult:
@@ -227,3 +227,12 @@ def test_sys_exit_fails_the_job_and_not_the_run(tmp_path: Path) -> None:
     )
     assert [one.status for one in result.outcomes] == ["failed", "completed"]
     assert result.exit_status == 1
+
+
+def test_a_warning_of_the_compiler_points_at_the_line_of_the_file(tmp_path: Path) -> None:
+    """It is issued by the check, although a block is compiled at its first run."""
+    path = tmp_path / "f.yaml"
+    path.write_text("jobs:\n- name: A\n  exec: |\n    x = 1\n    assert (x, 'always true')\n")
+    with pytest.warns(SyntaxWarning) as warned:
+        check_file(path)
+    assert [(one.filename, one.lineno) for one in warned] == [(str(path), 5)]

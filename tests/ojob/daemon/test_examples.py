@@ -1,4 +1,4 @@
-"""The job files under docs/examples that run until stopped, under a clock of the test."""
+"""The job files under docs/examples that run until stopped, under a hand_clock of the test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ojobchannels.manager import JobManager
-from ojobchannels.ojob import check_file
 
 if TYPE_CHECKING:
     from tests.ojob.schedules import DaemonThread, HandClock, RunDaemon
@@ -31,14 +30,8 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def clock(hand_clock: HandClock) -> HandClock:
-    """Return a clock that stays at noon."""
-    return hand_clock
-
-
-@pytest.fixture
 def start(run_daemon: RunDaemon) -> Callable[..., DaemonThread]:
-    """Starts an example, and waits until its schedules are on."""
+    """Start an example, and wait until its schedules have started."""
 
     def start(name: str, **options: Any) -> DaemonThread:
         path = Path(f"ready-{name}.yaml")
@@ -60,24 +53,17 @@ def manager() -> JobManager:
     )
 
 
-@pytest.mark.parametrize("name", ["scheduled", "monitoring", "batch-system"])
-def test_an_example_checks_out_and_its_header_shows_how_to_run_it(name: str) -> None:
-    """In its first lines."""
-    check_file(f"docs/examples/{name}.yaml")
-    assert f"ojob run docs/examples/{name}.yaml\n" in Path(f"docs/examples/{name}.yaml").read_text()
-
-
-def test_scheduled(start: Callable[..., DaemonThread], clock: HandClock) -> None:
+def test_scheduled(start: Callable[..., DaemonThread], hand_clock: HandClock) -> None:
     """It runs each hour, on one of two servers."""
     exports = Path("ojob-data/exports")
     exports.mkdir(parents=True)
     for name, age in (("old.csv", 2 * 86400), ("new.csv", 0)):
         (exports / name).write_text("")
         os.utime(exports / name, (time.time() - age,) * 2)
-    late = type(clock)()
-    begin = clock.now()
+    late = type(hand_clock)()
+    begin = hand_clock.now()
     first, second = start("scheduled"), start("scheduled", clock=late)
-    clock.advance(HOUR)
+    hand_clock.advance(HOUR)
     first.wait_for("Hourly Cleanup: 1 files removed from ojob-data/exports")
     first.wait_for("Hourly Cleanup completed")
     late.advance(HOUR)
@@ -90,12 +76,12 @@ def test_scheduled(start: Callable[..., DaemonThread], clock: HandClock) -> None
     assert fired == [begin + HOUR, begin + 2 * HOUR]
 
 
-def test_monitoring(start: Callable[..., DaemonThread], clock: HandClock) -> None:
+def test_monitoring(start: Callable[..., DaemonThread], hand_clock: HandClock) -> None:
     """It sees the runs of other files, and warns of long ones."""
     with manager() as other:
         run = other.start("nightly")
         daemon = start("monitoring", too_long=-1)
-        clock.advance(15 * MINUTE)
+        hand_clock.advance(15 * MINUTE)
         daemon.wait_for("Monitor Jobs: 1 of 1 runs have not ended")
         daemon.wait_for("Monitor Jobs: warn: nightly takes long: it runs since ")
         daemon.wait_for("Health Check: lock 'nightly' is held by ")
@@ -103,18 +89,18 @@ def test_monitoring(start: Callable[..., DaemonThread], clock: HandClock) -> Non
         daemon.stop()
 
 
-def test_the_batch_system(start: Callable[..., DaemonThread], clock: HandClock) -> None:
+def test_the_batch_system(start: Callable[..., DaemonThread], hand_clock: HandClock) -> None:
     """At night the three jobs run in order, and leave a report, records and a log."""
     daemon = start("batch-system")
-    clock.advance(14 * HOUR)
+    hand_clock.advance(14 * HOUR)
     daemon.wait_for("Batch Coordinator: the nightly batch begins")
     daemon.wait_for("Extract Data: 6 rows extracted")
     daemon.wait_for("Transform Data: 3 regions summed up")
     daemon.wait_for("Load Data: 3 regions written to ./ojob-data/sales-by-region.csv")
     daemon.wait_for("Load Data completed")
-    clock.advance(10 * MINUTE)
+    hand_clock.advance(10 * MINUTE)
     daemon.wait_for("Monitor Batch: load-data: COMPLETED (0 s)")
-    clock.advance(50 * MINUTE)
+    hand_clock.advance(50 * MINUTE)
     daemon.wait_for("Cleanup Old Jobs: 0 old records removed")
     assert daemon.stop().exit_status == 0
     report = Path("ojob-data/sales-by-region.csv").read_text()
@@ -125,11 +111,11 @@ def test_the_batch_system(start: Callable[..., DaemonThread], clock: HandClock) 
 
 
 def test_the_batch_system_after_a_failure(
-    start: Callable[..., DaemonThread], clock: HandClock
+    start: Callable[..., DaemonThread], hand_clock: HandClock
 ) -> None:
     """Dependents of the failed job do not run, and the history shows that."""
     daemon = start("batch-system", file="docs/examples/data/sales-with-a-fault.csv")
-    clock.advance(14 * HOUR)
+    hand_clock.advance(14 * HOUR)
     daemon.wait_for("Extract Data failed")
     daemon.wait_for("Load Data depsfail (dependency 'Transform Data' did not run)")
     daemon.stop()

@@ -21,6 +21,8 @@ from ojobchannels.testing.servers import or_skip
 from ojobchannels.testing.servers.mongo import mongo_url
 from ojobchannels.testing.servers.redis import redis_url
 
+pytestmark = pytest.mark.kit  # on one interpreter: most of the time goes into starting programs
+
 MINUTE = 60_000
 NOON = 1_772_366_400_000  # noon
 
@@ -121,19 +123,6 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
             process.stdout.close()
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> dict[str, Any]:
-    """Where the daemon of a test keeps its channels."""
-    return {"type": "db", "args": {"file": str(tmp_path / "m.db")}}
-
-
-@pytest.fixture
-def manager(config: dict[str, Any]) -> Iterator[JobManager]:
-    """A manager on the same channels, to inspect them from outside."""
-    with JobManager(config, config) as manager:
-        yield manager
-
-
 def heard(process: Started, word: str) -> str:
     """Read output of a process until it contains `word`."""
     assert process.stdout is not None
@@ -142,7 +131,7 @@ def heard(process: Started, word: str) -> str:
         text += line
         if word in line:
             return text
-    raise AssertionError(f"it never message {word!r}: {text}")
+    raise AssertionError(f"no line has {word!r}: {text}")
 
 
 @pytest.mark.usefixtures("sigint")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -97,7 +98,8 @@ def test_an_unmanaged_job_does_not_overlap_itself(
         hand_clock.advance(MINUTE)
         daemon.wait_for("Tick: at work")
         hand_clock.advance(MINUTE)
-        daemon.wait_for("not run for 2026-03-01T12:02:00.000Z: the previous run is still active")
+        due = datetime(2026, 3, 1, 12, 2, tzinfo=UTC).astimezone()
+        daemon.wait_for(f"not run for {due}: the previous run is still active")
         lease.release()
         daemon.wait_for("Tick completed")
         gate.destroy()

@@ -1,4 +1,4 @@
-"""Channels that a job file configures: what is wrong with them is told before anything runs."""
+"""Channels that a job file configures: errors in them are reported before any job runs."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ CONFIGS = {  # what stands under `chJobs`; the column, the path behind it, and w
 
 
 def init(config: str) -> str:
-    """A job file whose Init is given that configuration."""
+    """Return a job file that passes a configuration to Init."""
     return (
         "include: oJobManager.yaml\n"
         "todo:\n"
@@ -83,8 +83,10 @@ def init(config: str) -> str:
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_a_wrong_configuration_is_a_fault_with_its_place(config: str, tmp_path: Path) -> None:
-    """The check knows the types that are installed, their options, and what those take."""
+def test_an_invalid_configuration_is_reported_with_its_position(
+    config: str, tmp_path: Path
+) -> None:
+    """The check knows the installed channel types, their options, and the types of those."""
     file = tmp_path / "f.yaml"
     file.write_text(init(config))
     with pytest.raises(JobFileError) as caught:
@@ -103,15 +105,15 @@ def test_a_wrong_configuration_is_a_fault_with_its_place(config: str, tmp_path: 
         "sqlite:///x.db?durable=false",
     ],
 )
-def test_what_is_right_or_known_at_run_time_only_is_no_fault(config: str, tmp_path: Path) -> None:
-    """A template may become anything, so that the check leaves it to the run."""
+def test_valid_configurations_and_templates_are_accepted(config: str, tmp_path: Path) -> None:
+    """The value of a template is only known when the job runs."""
     file = tmp_path / "f.yaml"
     file.write_text(init(f"'{config}'" if config.startswith("{{") else config))
     check_file(file)
 
 
 def test_configurations_are_found_wherever_the_manager_is_opened(tmp_path: Path) -> None:
-    """They are checked in jobs, in each call of the todo, and in code; not where they are data."""
+    """They are checked in jobs, in each call of the todo, and in code, but not in other args."""
     file = tmp_path / "f.yaml"
     file.write_text(
         "include: oJobManager.yaml\n"
@@ -139,8 +141,8 @@ def test_configurations_are_found_wherever_the_manager_is_opened(tmp_path: Path)
     ]
 
 
-def test_places_that_the_caller_gives_take_the_place_of_those_in_the_file(tmp_path: Path) -> None:
-    """A file made for a server that this host lacks can be run with channels that it has."""
+def test_channels_of_the_caller_replace_those_of_the_file(tmp_path: Path) -> None:
+    """A file for a server that this host does not have can be run with other channels."""
     file = tmp_path / "f.yaml"
     file.write_text(init("{type: ignite}"))
     simple = {"type": "simple"}
@@ -149,6 +151,7 @@ def test_places_that_the_caller_gives_take_the_place_of_those_in_the_file(tmp_pa
         run_file(file, jobs=None, locks=simple)
 
 
+@pytest.mark.skipif("COVERAGE_PROCESS_CONFIG" in os.environ, reason="coverage imports sqlite3")
 def test_the_check_opens_nothing_and_imports_no_driver(tmp_path: Path) -> None:
     """The descriptors of the channel types are enough."""
     file = tmp_path / "f.yaml"
@@ -164,25 +167,25 @@ def test_the_check_opens_nothing_and_imports_no_driver(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["clok", "clock"])
-def test_the_clock_of_tests_is_no_option_that_people_are_told_of(name: str) -> None:
-    """A message about options names only those that a person can give."""
+def test_the_clock_of_tests_is_not_a_documented_option(name: str) -> None:
+    """A message about options only names those that a user can set."""
     with pytest.raises(InvalidOption) as caught:
         open_channel("a", {"type": "simple", "args": {name: 5}})
     assert str(caught.value).endswith("type 'simple' does not take it; its options: none")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
-def test_a_folder_that_cannot_be_made_is_told_with_the_one_above_it() -> None:
-    """The advice names a folder that exists, and not one that would have to be made first."""
+def test_the_error_for_a_folder_that_cannot_be_created_names_its_parent() -> None:
+    """The advice names an existing folder."""
     with pytest.raises(ChannelUnavailable) as caught:
         open_channel("a", type="db", file="/proc/ojob/data/x.db")
     assert str(caught.value).endswith("; no folder can be created in /proc: give another path")
 
 
-def test_a_folder_that_may_not_be_made_is_told_with_the_permission_that_lacks(
+def test_the_error_for_a_folder_without_permission_names_the_permission(
     tmp_path: Path,
 ) -> None:
-    """What has to be permitted is told for the folder that is there."""
+    """The permission is that on the existing folder."""
     refused = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "data"))
     told = str(explain("a", tmp_path / "data" / "more" / "x.db", refused))
     assert told.endswith(

@@ -1,4 +1,4 @@
-"""Reading job files: what may stand in them, and what including others means."""
+"""Loading job files: short forms, YAML features, and includes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ojobchannels.ojob.yaml.source import Source, read
 
 
 def load(folder: Path, **files: str) -> JobFile:
-    """Writes files, and loads the one called `main`."""
+    """Write files, and load the one called `main`."""
     for name, text in files.items():
         (folder / f"{name}.yaml").write_text(dedent(text))
     return check_file(folder / "main.yaml")
@@ -27,7 +27,7 @@ def todo_of(file: JobFile) -> list[str]:
     return [entry.job for entry in file.todo]
 
 
-def test_names_may_stand_alone_or_in_lists(tmp_path: Path) -> None:
+def test_names_are_single_or_in_lists(tmp_path: Path) -> None:
     file = load(
         tmp_path,
         main="""\
@@ -40,7 +40,7 @@ def test_names_may_stand_alone_or_in_lists(tmp_path: Path) -> None:
     assert (job.before, job.after, job.catch, job.deps) == (("A",), ("A", "A"), ("A",), ("A",))
 
 
-def test_empty_values_count_as_if_they_were_not_there(tmp_path: Path) -> None:
+def test_empty_values_count_as_absent(tmp_path: Path) -> None:
     file = load(tmp_path, main="include:\njobs:\n- name: A\n  args:\n  from:\n  exec:\ntodo:\n")
     job = file.jobs["A"]
     assert (job.args, job.before, job.body, file.todo) == ({}, (), None, ())
@@ -97,8 +97,8 @@ def test_anchors_and_merge_keys_work(tmp_path: Path) -> None:
     assert file.jobs["B"].args == {"a": 1, "b": 3, "c": 4}
 
 
-def test_what_was_merged_can_be_merged_again_and_the_closest_wins(tmp_path: Path) -> None:
-    """A merge brings in what its map has by merging, too, below what stands there itself."""
+def test_a_merged_map_can_be_merged_again_and_the_closest_value_wins(tmp_path: Path) -> None:
+    """A merge includes what its map has merged; the own values of the map take precedence."""
     file = load(
         tmp_path,
         main="""\
@@ -114,8 +114,8 @@ def test_what_was_merged_can_be_merged_again_and_the_closest_wins(tmp_path: Path
     assert file.jobs["C"].args == {"a": 1, "b": 2, "c": 3, "d": 2}
 
 
-def test_the_name_of_an_anchor_may_be_used_again(tmp_path: Path) -> None:
-    """As YAML has it, an alias means the latest anchor above it."""
+def test_the_name_of_an_anchor_may_be_reused(tmp_path: Path) -> None:
+    """As in YAML, an alias refers to the latest anchor above it."""
     file = load(tmp_path, main="jobs: [{name: A, args: {a: &x 1, b: *x, c: &x [2], d: *x}}]")
     assert file.jobs["A"].args == {"a": 1, "b": 1, "c": [2], "d": [2]}
 
@@ -159,7 +159,7 @@ def test_an_included_todo_runs_before_ours(tmp_path: Path) -> None:
     assert todo_of(file) == ["C", "A", "B", "M"]
 
 
-def test_a_file_is_included_once_and_circles_do_no_harm(tmp_path: Path) -> None:
+def test_a_file_is_included_once_and_circles_are_harmless(tmp_path: Path) -> None:
     file = load(
         tmp_path,
         main="include: [one.yaml, two.yaml, ./one.yaml]\njobs: [{name: M}]\ntodo: [M]",
@@ -224,7 +224,7 @@ def test_a_command_line_arg_without_key_or_value_is_refused(word: str) -> None:
         parse_args([word])
 
 
-def test_manager_config_tells_what_the_todo_will_open(tmp_path: Path) -> None:
+def test_manager_config_returns_what_the_todo_will_open(tmp_path: Path) -> None:
     path = tmp_path / "f.yaml"
     path.write_text(
         dedent("""\

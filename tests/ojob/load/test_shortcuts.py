@@ -1,4 +1,4 @@
-"""Todo entries in the words that jobs have declared."""
+"""Shortcuts: todo entries in a form that a job declares."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ jobs:
 
 @pytest.mark.parametrize("key", ["(greet)", "( greet )", "(greet"])
 def test_a_shortcut_calls_its_job(run: Run, key: str) -> None:
-    """With its value as one arg and further keys as others; the last bracket may be left out."""
+    """With its value as one arg and further keys as others; the last parenthesis is optional."""
     text = f"todo:\n- {key!r}: Ann\n- {key!r}: {{first: Bob}}\n  '((with))': good morning\n"
     _, told = run(GREET + text)
     assert told == [
@@ -36,7 +36,7 @@ def test_a_shortcut_calls_its_job(run: Run, key: str) -> None:
 
 
 def test_a_shortcut_is_known_in_all_files_of_the_run(run: Run, tmp_path: Path) -> None:
-    """And takes what else an entry may have; templates in it are rendered."""
+    """An entry may have other keys too; templates in it are rendered."""
     (tmp_path / "other.yaml").write_text(GREET)
     _, told = run(
         """
@@ -66,8 +66,8 @@ def test_a_shortcut_is_known_in_all_files_of_the_run(run: Run, tmp_path: Path) -
         ("- {(greet): Ann, name: Greet}", "no job declares the shortcut `(greet)`"),
     ],
 )
-def test_what_is_no_shortcut_is_told(tmp_path: Path, todo: str, told: str) -> None:
-    """At its place."""
+def test_an_unknown_shortcut_is_reported(tmp_path: Path, todo: str, told: str) -> None:
+    """The diagnostic points at its key."""
     path = tmp_path / "f.yaml"
     path.write_text(f"{GREET}todo:\n{todo}\n")
     with pytest.raises(JobFileError) as caught:
@@ -87,8 +87,8 @@ def test_what_is_no_shortcut_is_told(tmp_path: Path, todo: str, told: str) -> No
         ),
     ],
 )
-def test_a_faulty_shortcut_is_told(tmp_path: Path, shortcut: str, told: str) -> None:
-    """Before anything runs."""
+def test_an_invalid_shortcut_is_reported(tmp_path: Path, shortcut: str, told: str) -> None:
+    """The diagnostic says which key is wrong."""
     path = tmp_path / "f.yaml"
     path.write_text(f"jobs: [{{name: A, typeArgs: {{shortcut: {shortcut}}}}}]\ntodo: [A]\n")
     with pytest.raises(JobFileError) as caught:
@@ -97,7 +97,7 @@ def test_a_faulty_shortcut_is_told(tmp_path: Path, shortcut: str, told: str) -> 
 
 
 def test_a_shortcut_belongs_to_one_job_of_a_file(tmp_path: Path) -> None:
-    """Else it would not be clear which of them an entry calls."""
+    """Otherwise an entry could call either of them."""
     path = tmp_path / "f.yaml"
     path.write_text(
         "jobs:\n"
@@ -113,7 +113,7 @@ def test_a_shortcut_belongs_to_one_job_of_a_file(tmp_path: Path) -> None:
 
 
 def test_the_shortcut_of_a_later_file_counts(tmp_path: Path) -> None:
-    """As its jobs do."""
+    """The same holds for its jobs."""
     (tmp_path / "base.yaml").write_text(
         "jobs: [{name: A, typeArgs: {shortcut: {name: a, keyArg: x}}}]\n"
     )

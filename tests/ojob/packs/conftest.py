@@ -15,12 +15,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> dict[str, Any]:
-    """Where the messages, or the notes of the director, are."""
-    return {"type": "db", "args": {"file": str(tmp_path / "pack.db")}}
-
-
-@pytest.fixture
 def run(tmp_path: Path, reported: RecordingOutput) -> Run:
     """Run a job file, given without its `include`; return its result and the reported lines."""
 

@@ -14,6 +14,8 @@ import pytest
 
 from ojobchannels.manager import JobManager
 
+pytestmark = pytest.mark.kit  # on one interpreter: most of the time goes into starting programs
+
 WAITING = "interrupted: waiting for 'Work' (work); interrupt again to abandon them\n"
 
 MAIN = """\
@@ -70,13 +72,6 @@ Started: TypeAlias = "subprocess.Popen[str]"
 def config(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
     """Where the processes keep their channels."""
     return {"type": request.param, "args": {"file": str(tmp_path / f"m.{request.param}")}}
-
-
-@pytest.fixture
-def manager(config: dict[str, Any]) -> Iterator[JobManager]:
-    """A manager on the same channels, to inspect them from outside."""
-    with JobManager(config, config) as manager:
-        yield manager
 
 
 @pytest.fixture

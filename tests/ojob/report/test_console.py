@@ -134,7 +134,7 @@ def test_dates_are_formatted_by_their_pattern(pattern: str, text: str) -> None:
 
 def test_an_unknown_letter_in_a_pattern_is_rejected() -> None:
     """The error lists the known ones."""
-    with pytest.raises(ValueError, match="'ww', which stands for nothing: take yyyy, yy, MM"):
+    with pytest.raises(ValueError, match="'ww', which is not a field; the fields are yyyy, yy, MM"):
         DateFormat("yyyy-ww")
 
 

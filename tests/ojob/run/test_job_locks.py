@@ -240,7 +240,7 @@ def test_a_job_that_lost_its_lock_fails(run: Run, manager: JobManager) -> None:
         ("{lock: x, lockCh: locks}", JobMisuse, "the channel 'locks' of its lock is not"),
         ("{lock: x, lockCh: oJobManager-locks}", JobMisuse, "needs the manager"),
         ("{lock: '{{n}}'}", InvalidJobArgs, "the lock name '{{n}}' becomes 5"),
-        ("{lock: '{{m}}'}", InvalidJobArgs, "nothing is named `m`"),
+        ("{lock: '{{m}}'}", InvalidJobArgs, "unknown name `m`"),
     ],
 )
 def test_a_job_does_not_run_without_its_lock(

@@ -1,4 +1,4 @@
-"""The published JSON Schema, and what the reference says of keys: made of the model that checks."""
+"""The published JSON Schema and the tables of keys in the reference come from the model."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SPECS = sorted(
 
 
 def keys() -> ModuleType:
-    """The program that writes the reference."""
+    """Import the program that writes the reference."""
     spec = importlib.util.spec_from_file_location("keys", CHECKOUT / "docs" / "keys.py")
     assert spec is not None
     assert spec.loader is not None
@@ -45,13 +45,13 @@ def keys() -> ModuleType:
     return module
 
 
-def faults(document: Any) -> list[str]:
-    """What the schema finds wrong, as paths."""
+def refused(document: Any) -> list[str]:
+    """Return the paths of what the schema refuses."""
     found = Draft7Validator(json_schema()).iter_errors(document)
     return sorted({".".join(map(str, one.absolute_path)) for one in found})
 
 
-def test_the_reference_and_the_published_schema_are_in_step_with_the_model() -> None:
+def test_the_reference_and_the_published_schema_match_the_model() -> None:
     """`python docs/keys.py` writes both."""
     made = keys()
     assert made.filled(page := made.PAGE.read_text("utf-8")) == page
@@ -60,7 +60,7 @@ def test_the_reference_and_the_published_schema_are_in_step_with_the_model() -> 
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_every_map_has_its_keys_in_the_reference(spec: type[Spec]) -> None:
-    """With what each means; and what is refused, with what to do instead."""
+    """The tables explain each key, and list unsupported keys with what to use instead."""
     page = (CHECKOUT / "docs" / "reference" / "job-files.md").read_text("utf-8")
     assert f"<!-- keys: {spec.__name__} -->" in page
     assert all(field.description for field in spec.model_fields.values())
@@ -70,7 +70,7 @@ def test_every_map_has_its_keys_in_the_reference(spec: type[Spec]) -> None:
 
 
 def test_the_schema_is_one_of_draft_07() -> None:
-    """Which is what editors know best; what it says has no links of the reference in it."""
+    """Editors support that draft best; descriptions contain no links to the reference."""
     schema = json_schema()
     Draft7Validator.check_schema(schema)
     assert schema["$schema"] == "http://json-schema.org/draft-07/schema#"
@@ -78,9 +78,9 @@ def test_the_schema_is_one_of_draft_07() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_the_schema_takes_the_examples_and_the_packs(path: Path) -> None:
-    """All that is in order."""
-    assert faults(read(path, path.name).data) == []
+def test_the_schema_accepts_the_examples_and_the_packs(path: Path) -> None:
+    """They are all valid."""
+    assert refused(read(path, path.name).data) == []
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,11 @@ def test_the_schema_takes_the_examples_and_the_packs(path: Path) -> None:
         ({"help": {"expects": [{"desc": "no name"}]}}, ["help.expects.0"]),
     ],
 )
-def test_the_schema_finds_faults_where_they_are(document: Any, where: list[str]) -> None:
-    """As the check does."""
-    assert faults(document) == where
+def test_the_schema_refuses_what_the_check_refuses_at_the_same_path(
+    document: Any, where: list[str]
+) -> None:
+    """Editors mark the same places."""
+    assert refused(document) == where
 
 
 @pytest.mark.parametrize(
@@ -109,9 +111,9 @@ def test_the_schema_finds_faults_where_they_are(document: Any, where: list[str])
         {"jobs": [{"name": "A", "from": "B", "catch": ["C"], "deps": []}]},
     ],
 )
-def test_the_schema_takes_short_forms(document: Any) -> None:
+def test_the_schema_accepts_short_forms(document: Any) -> None:
     """Empty values, a name for a list of names, a name for a todo entry."""
-    assert faults(document) == []
+    assert refused(document) == []
 
 
 GOOD: dict[str, Any] = {
@@ -136,11 +138,11 @@ VALUES: list[Any] = [
     *(None, "", "a", 1, 0, -5, True, False, 1.5, [], ["a"], [""], [None], {}, {"a": 1}, [{}]),
     *([{"name": "a"}], {"name": "a"}, "latest", "simple", "jobs"),
 ]
-FOR_CODE_TO_JUDGE = {"date_format", "template", "pattern", "no_id", "one_order"}
+CHECKED_BY_CODE = {"date_format", "template", "pattern", "no_id", "one_order"}
 
 
 def changed(node: Any, dice: random.Random) -> None:
-    """Changes one place somewhere in a document."""
+    """Change one value somewhere in a document."""
     places = list(node) if isinstance(node, dict) else range(len(node))
     if not places:
         return
@@ -156,7 +158,7 @@ def changed(node: Any, dice: random.Random) -> None:
 @settings(database=None, deadline=None, max_examples=150)
 @given(st.randoms(use_true_random=False), st.integers(1, 3))
 def test_the_schema_and_the_check_refuse_the_same(dice: random.Random, changes: int) -> None:
-    """But for values that take code to judge, which the schema lets pass."""
+    """Except for values that only code can check, which the schema accepts."""
     document = copy.deepcopy(GOOD)
     for _ in range(changes):
         changed(document, dice)
@@ -164,6 +166,6 @@ def test_the_schema_and_the_check_refuse_the_same(dice: random.Random, changes: 
         model.FileSpec.model_validate(document)
     except ValidationError as error:
         kinds = {one["type"] for one in error.errors()}
-        assert faults(document) or kinds <= FOR_CODE_TO_JUDGE
+        assert refused(document) or kinds <= CHECKED_BY_CODE
     else:
-        assert faults(document) == []
+        assert refused(document) == []

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
@@ -49,6 +50,7 @@ def check_same(text: str) -> bool:
     return True
 
 
+@pytest.mark.skipif(not yaml.__with_libyaml__, reason="PyYAML was built without libyaml")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_the_fast_parser_reads_the_examples_and_the_packs(path: Path) -> None:
     """It reads them, with the same nodes at the same positions."""
@@ -70,12 +72,12 @@ def test_the_fast_parser_reads_nothing_differently(text: str) -> None:
 @example(".inf")
 def test_plain_scalars_are_read_by_the_rules_of_yaml_1_2(text: str) -> None:
     """The rules are those of ruamel.yaml."""
-    yaml = YAML(typ="safe", pure=True)
-    tag = str(yaml.resolver.resolve(ScalarNode, text, (True, False)))
+    ruamel = YAML(typ="safe", pure=True)
+    tag = str(ruamel.resolver.resolve(ScalarNode, text, (True, False)))
     assert plain_tag(text) == (tag if tag in {*KINDS, f"{TAG}merge"} else f"{TAG}str")
     if tag in KINDS:
         try:
-            expected = yaml.constructor.construct_object(ScalarNode(tag, text))
+            expected = ruamel.constructor.construct_object(ScalarNode(tag, text))
         except (ValueError, LookupError):
             with pytest.raises(ValueError, match=r".*"):
                 scalar_value(tag, text)

@@ -1,4 +1,4 @@
-"""A job file that is no YAML or no JSON: where it goes wrong, and what to do, in plain words."""
+"""A job file that is not valid YAML or JSON: the position of the error, and what to do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from ojobchannels.errors import JobFileError
 from ojobchannels.ojob import check_file
 
-FAULTS = {  # what is in the file; what is told of it, after its name
+ERRORS = {  # the text of the file; what is reported, after its name
     "broken flow": (
         "jobs: [1\ntodo: 2",
         "1:7: the bracket that opens here is not closed by `]`; close it, or separate its parts "
@@ -240,23 +240,23 @@ FAULTS = {  # what is in the file; what is told of it, after its name
 }
 
 
-def told_of(path: Path) -> str:
-    """Checks a faulty file, and returns what is told of it after the name of its folder."""
+def reported(path: Path) -> str:
+    """Check an invalid file, and return its diagnostics without the name of the folder."""
     with pytest.raises(JobFileError) as caught:
         check_file(path)
     return str(caught.value).replace(f"{path.parent}/", "")
 
 
-@pytest.mark.parametrize("case", FAULTS)
-def test_a_fault_of_yaml_is_told_with_its_place_and_what_to_do(case: str, tmp_path: Path) -> None:
-    """The message is one line, without the words of the parser."""
-    text, told = FAULTS[case]
+@pytest.mark.parametrize("case", ERRORS)
+def test_an_error_of_yaml_is_reported_with_its_position(case: str, tmp_path: Path) -> None:
+    """The message is one line, and says what to do."""
+    text, expected = ERRORS[case]
     (tmp_path / "f.yaml").write_text(text)
-    assert told_of(tmp_path / "f.yaml") == f"f.yaml:{told}"
+    assert reported(tmp_path / "f.yaml") == f"f.yaml:{expected}"
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("", "1:1: the file is empty; write `jobs` and a `todo`"),
         (
@@ -298,16 +298,16 @@ def test_a_fault_of_yaml_is_told_with_its_place_and_what_to_do(case: str, tmp_pa
     ],
     ids=lambda one: one[:20],
 )
-def test_a_fault_of_json_is_told_with_its_place_and_what_to_do(
-    text: str, told: str, tmp_path: Path
+def test_an_error_of_json_is_reported_with_its_position(
+    text: str, expected: str, tmp_path: Path
 ) -> None:
-    """The message says what JSON wants there, in the same words on every Python."""
+    """The message is the same on every version of Python."""
     (tmp_path / "f.json").write_text(text)
-    assert told_of(tmp_path / "f.json").startswith(f"f.json:{told}")
+    assert reported(tmp_path / "f.json").startswith(f"f.json:{expected}")
 
 
 def test_json_that_python_writes_is_read(tmp_path: Path) -> None:
-    """Whatever JSON text means, the job file has it as its data."""
+    """The data of the file is that of the JSON text."""
     args = {
         "a": [1, -2.5, 1e20, True, None, ""],
         "b:1": {"": "{}", "c ,": '"\\\n\t\x7f\x85ä\u2028\ufeff\U0001f600'},
@@ -321,7 +321,7 @@ def test_json_that_python_writes_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "told"),
+    ("raw", "expected"),
     [
         (
             b"jobs:\n- name: \xc3\xa4\xfc",
@@ -332,24 +332,22 @@ def test_json_that_python_writes_is_read(tmp_path: Path) -> None:
     ],
     ids=["latin-1", "utf-16", "binary"],
 )
-def test_a_file_in_another_encoding_is_told_where_it_shows(
-    raw: bytes, told: str, tmp_path: Path
-) -> None:
-    """The line and column of the first byte that is no UTF-8 are told."""
+def test_a_file_in_another_encoding_is_reported(raw: bytes, expected: str, tmp_path: Path) -> None:
+    """The position is that of the first byte that is not UTF-8."""
     (tmp_path / "f.yaml").write_bytes(raw)
-    assert told_of(tmp_path / "f.yaml") == f"f.yaml:{told}"
+    assert reported(tmp_path / "f.yaml") == f"f.yaml:{expected}"
 
 
 @pytest.mark.parametrize("ending", ["\r\n", "\r", "\n"])
 def test_line_ends_and_a_byte_order_mark_make_no_difference(ending: str, tmp_path: Path) -> None:
-    """Files of other systems are read, and their lines counted, as others are."""
+    """Files from other systems are read with the same line numbers."""
     text = "\ufeffjobs:\n- name: A\n  exec: |\n    x = 1\n    if x\n".replace("\n", ending)
     (tmp_path / "f.yaml").write_bytes(text.encode())
-    assert told_of(tmp_path / "f.yaml").startswith("f.yaml:5:9: jobs[0].exec: this is not Python")
+    assert reported(tmp_path / "f.yaml").startswith("f.yaml:5:9: jobs[0].exec: this is not Python")
 
 
 def doubling(form: str) -> str:
-    """A job with args of 40 levels, each of which stands for the one before nine times."""
+    """Return a job with args of 40 levels, each with nine aliases of the one before."""
     levels = (f"    x{at}: &x{at} {form}\n".replace("*", f"*x{at - 1}") for at in range(1, 40))
     return f"jobs:\n- name: A\n  args:\n    x0: &x0 {{a: 1}}\n{''.join(levels)}"
 
@@ -358,10 +356,10 @@ def doubling(form: str) -> str:
     "form",
     ["[*, *, *, *, *, *, *, *, *]", "{a: *, b: [*, *, {c: *}]}", "{<<: [*, *, *], b: *}"],
 )
-def test_aliases_that_multiply_are_refused_before_they_are_followed(
+def test_aliases_that_multiply_are_refused_before_they_are_expanded(
     form: str, tmp_path: Path
 ) -> None:
-    """A short text that stands for a huge document is one fault, told at once with its place."""
+    """A short text that expands to a huge document has one diagnostic, at an alias."""
     file = tmp_path / "f.yaml"
     file.write_text(doubling(form))
     with pytest.raises(JobFileError) as caught:
@@ -371,8 +369,8 @@ def test_aliases_that_multiply_are_refused_before_they_are_followed(
     assert file.read_text().splitlines()[diagnostic.line - 1][diagnostic.column - 1] == "*"
 
 
-def test_many_honest_aliases_are_no_fault(tmp_path: Path) -> None:
-    """A part that many jobs share may be named by an alias in each of them."""
+def test_many_small_aliases_are_accepted(tmp_path: Path) -> None:
+    """Many jobs may share a part of the file."""
     shared = "{a: 1, b: [1, 2, 3], c: {d: [x, y]}}"
     jobs = "".join(f"- {{name: J{at}, args: {{<<: *s, own: *s}}}}\n" for at in range(200))
     file = tmp_path / "f.yaml"

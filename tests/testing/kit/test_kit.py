@@ -17,6 +17,8 @@ from ojobchannels.testing.contracts.base import GUARD, Contract, guard, promises
 if TYPE_CHECKING:
     from tests.testing.kit.conftest import Project
 
+pytestmark = pytest.mark.kit  # on one interpreter: most of the time goes into starting programs
+
 HEAD = """
 import pytest
 from ojobchannels.testing import ChannelConformance, CompareAndSetContract, Subject

@@ -12,6 +12,8 @@ from ojobchannels.testing.kit.trace import Trace
 if TYPE_CHECKING:
     from tests.testing.kit.conftest import Project
 
+pytestmark = pytest.mark.kit  # on one interpreter: most of the time goes into starting programs
+
 
 def test_the_option_tests_a_type_without_code(project: Project) -> None:
     """In a temporary file; the summary has the capabilities that are not claimed."""

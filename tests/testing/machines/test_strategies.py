@@ -29,7 +29,7 @@ def test_what_is_drawn_is_taken(key: Any, value: Any, name: str, fence: int) -> 
 @quiet
 @given(strategies.not_documents())
 def test_what_is_no_document_is_refused(refused: Any) -> None:
-    """None of them is taken, as key or as value."""
+    """As a key and as a value."""
     with pytest.raises(oc.InvalidKey):
         check_key(refused)
     with pytest.raises(oc.InvalidValue):
@@ -39,11 +39,11 @@ def test_what_is_no_document_is_refused(refused: Any) -> None:
 @quiet
 @given(strategies.values().flatmap(strategies.parts_of).filter(bool))
 def test_parts_are_matches(match: Any) -> None:
-    """Parts of a value can be given as a match."""
+    """Parts of a value are valid matches."""
     check_value(match)
 
 
-def test_a_part_matches_the_whole() -> None:
+def test_a_part_matches_its_value() -> None:
     """A match that is drawn from a value matches it."""
     value = {"a": {"b": 1, "c": 2}, "d": [1]}
     part = find(
@@ -71,7 +71,7 @@ def test_twins_are_keys_too(key: Any) -> None:
     ],
 )
 def test_failures_shrink_to_the_simplest(strategy: Any, simplest: Any) -> None:
-    """What fails on everything is told with the simplest of all."""
+    """A failure for all values shrinks to the simplest one."""
     assert find(strategy, lambda _: True, settings=quiet) == simplest
 
 

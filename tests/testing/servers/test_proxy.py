@@ -20,17 +20,17 @@ from ojobchannels.testing.servers import RedisServer
 
 
 class Client:
-    """A connection on which inline commands and their one-line answers are exchanged."""
+    """A connection that sends inline commands and receives replies of one line."""
 
     def __init__(self, address: tuple[str, int], tls: ssl.SSLContext | None = None) -> None:
         plain = socket.create_connection(address, timeout=10)
         self.socket = tls.wrap_socket(plain, server_hostname=address[0]) if tls else plain
 
-    def say(self, line: str) -> None:
+    def send(self, line: str) -> None:
         self.socket.sendall(f"{line}\r\n".encode())
 
-    def hear(self) -> str | None:
-        """The next line, or None where the connection has ended."""
+    def receive(self) -> str | None:
+        """Return the next line, or None if the connection is closed."""
         line = b""
         while not line.endswith(b"\r\n"):
             if not (more := self.socket.recv(65_536)):
@@ -39,11 +39,11 @@ class Client:
         return line.decode().strip()
 
     def ask(self, line: str) -> str | None:
-        self.say(line)
-        return self.hear()
+        self.send(line)
+        return self.receive()
 
-    def hears_nothing(self) -> bool:
-        """Whether nothing comes for a tenth of a second."""
+    def receives_nothing(self) -> bool:
+        """Return whether no data arrives for 0.1 s."""
         self.socket.settimeout(0.1)
         try:
             self.socket.recv(1)
@@ -62,7 +62,7 @@ class Client:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RedisServer]:
-    """A Redis server for the tests of this module."""
+    """A Redis server shared by this module."""
     with servers.or_skip():
         started = RedisServer().start()
     yield started
@@ -71,14 +71,14 @@ def server() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def proxy(server: RedisServer) -> Iterator[Proxy]:
-    """A proxy before that server."""
+    """A proxy in front of the server."""
     with Proxy(server.address) as started:
         yield started
 
 
 @pytest.fixture
 def client(proxy: Proxy) -> Iterator[Client]:
-    """A client that is connected through the proxy."""
+    """A client connected through the proxy."""
     with Client(proxy.address) as connected:
         assert connected.ask("PING") == "+PONG"
         yield connected
@@ -90,32 +90,32 @@ def key() -> str:
     return secrets.token_hex(8)
 
 
-def test_everything_passes_and_is_counted(proxy: Proxy) -> None:
-    """Requests and answers go through whole, and the counters tell of them."""
+def test_traffic_is_forwarded_and_counted(proxy: Proxy) -> None:
+    """The counters have connections, requests and bytes."""
     with Client(proxy.address) as client:
         assert client.ask("PING") == "+PONG"
         assert client.ask("EXISTS x") == ":0"
         assert proxy.counters == (1, 1, 2, len("PING\r\nEXISTS x\r\n"), len("+PONG\r\n:0\r\n"))
 
 
-def test_large_messages_come_through_whole(proxy: Proxy, key: str, client: Client) -> None:
-    """A megabyte there and back."""
+def test_large_messages_are_forwarded(proxy: Proxy, key: str, client: Client) -> None:
+    """A megabyte in both directions."""
     value = secrets.token_hex(500_000)
     size = len(value)
-    client.say(f"*3\r\n$3\r\nSET\r\n${len(key)}\r\n{key}\r\n${size}\r\n{value}")
-    assert client.hear() == "+OK"
-    client.say(f"GET {key}")
-    heard = b""
-    while len(heard) < size + len(f"${size}\r\n\r\n"):
-        heard += client.socket.recv(65_536)
-    assert heard == f"${size}\r\n{value}\r\n".encode()
+    client.send(f"*3\r\n$3\r\nSET\r\n${len(key)}\r\n{key}\r\n${size}\r\n{value}")
+    assert client.receive() == "+OK"
+    client.send(f"GET {key}")
+    received = b""
+    while len(received) < size + len(f"${size}\r\n\r\n"):
+        received += client.socket.recv(65_536)
+    assert received == f"${size}\r\n{value}\r\n".encode()
     assert proxy.counters.requests == 3
 
 
-def test_many_clients_pass_at_once(
+def test_many_clients_are_served_at_once(
     proxy: Proxy, server: RedisServer, key: str, in_background: Callable[..., Future[Any]]
 ) -> None:
-    """Nothing is lost or mixed up between connections."""
+    """Without mixing up their connections."""
 
     def count() -> None:
         with Client(proxy.address) as client:
@@ -128,22 +128,22 @@ def test_many_clients_pass_at_once(
 
 
 @pytest.mark.parametrize("direction", ["requests", "replies"])
-def test_a_delay_keeps_back_what_is_sent(proxy: Proxy, client: Client, direction: str) -> None:
-    """It takes at least that long, and no longer once it is healed."""
+def test_a_delay_applies_to_each_chunk(proxy: Proxy, client: Client, direction: str) -> None:
+    """Until the proxy is healed."""
     proxy.delay(**{direction: 0.05})
     before = time.monotonic()
     assert client.ask("PING") == "+PONG"
     assert time.monotonic() - before >= 0.05
     proxy.delay(**{direction: 3600})
-    client.say("PING")
+    client.send("PING")
     proxy.heal()
-    assert client.hear() == "+PONG"
+    assert client.receive() == "+PONG"
 
 
-def test_a_cut_reply_is_lost_after_the_server_has_done_its_work(
+def test_a_cut_reply_is_lost_after_the_request_is_executed(
     proxy: Proxy, server: RedisServer, client: Client, key: str
 ) -> None:
-    """The client learns nothing, the server has done it, and the next connection is whole."""
+    """New connections are not affected."""
     cut = proxy.cut_reply()
     assert client.ask(f"INCR {key}") is None
     assert cut.wait(10)
@@ -155,7 +155,7 @@ def test_a_cut_reply_is_lost_after_the_server_has_done_its_work(
 def test_a_cut_request_never_reaches_the_server(
     proxy: Proxy, server: RedisServer, client: Client, key: str
 ) -> None:
-    """To the client it looks like a cut reply, but nothing was done."""
+    """The client sees the same as for a cut reply."""
     cut = proxy.cut_request()
     assert client.ask(f"INCR {key}") is None
     assert cut.wait(10)
@@ -163,10 +163,10 @@ def test_a_cut_request_never_reaches_the_server(
 
 
 @pytest.mark.parametrize("fault", ["cut_request", "cut_reply"])
-def test_a_cut_waits_for_the_nth_request(
+def test_a_cut_can_apply_to_the_nth_request(
     proxy: Proxy, client: Client, key: str, fault: str
 ) -> None:
-    """Those before it pass."""
+    """Earlier requests are forwarded."""
     cut = getattr(proxy, fault)(3)
     assert client.ask(f"INCR {key}") == ":1"
     assert client.ask(f"INCR {key}") == ":2"
@@ -174,8 +174,10 @@ def test_a_cut_waits_for_the_nth_request(
     assert client.ask(f"INCR {key}") is None
 
 
-def test_a_cut_can_be_meant_for_certain_requests(proxy: Proxy, client: Client, key: str) -> None:
-    """Whatever a driver says by itself does not count."""
+def test_a_cut_can_apply_to_requests_with_certain_bytes(
+    proxy: Proxy, client: Client, key: str
+) -> None:
+    """Other requests, such as those of a driver, do not count."""
     proxy.cut_reply(2, containing=b"INCR")
     assert client.ask(f"INCR {key}") == ":1"
     assert client.ask("PING") == "+PONG"
@@ -183,56 +185,56 @@ def test_a_cut_can_be_meant_for_certain_requests(proxy: Proxy, client: Client, k
     assert client.ask(f"INCR {key}") is None
 
 
-def test_a_healed_proxy_forgets_its_cuts(proxy: Proxy, client: Client) -> None:
-    """What was to come does not come."""
+def test_heal_removes_pending_cuts(proxy: Proxy, client: Client) -> None:
+    """Later requests are forwarded."""
     cut = proxy.cut_reply()
     proxy.heal()
     assert client.ask("PING") == "+PONG"
     assert not cut.is_set()
 
 
-def test_what_falls_into_a_black_hole_arrives_when_it_heals(
+def test_held_traffic_arrives_after_heal(
     proxy: Proxy, server: RedisServer, client: Client, key: str
 ) -> None:
-    """Nothing passes, new clients hear nothing either, and in the end all is as if only late."""
+    """From present and new clients."""
     proxy.black_hole()
-    client.say(f"INCR {key}")
+    client.send(f"INCR {key}")
     with Client(proxy.address) as other:
-        other.say("PING")
-        assert client.hears_nothing()
-        assert other.hears_nothing()
+        other.send("PING")
+        assert client.receives_nothing()
+        assert other.receives_nothing()
         assert server.command("GET", key) is None
         proxy.heal()
-        assert client.hear() == ":1"
-        assert other.hear() == "+PONG"
+        assert client.receive() == ":1"
+        assert other.receive() == "+PONG"
 
 
-def test_a_late_request_arrives_even_if_nobody_waits_for_it(
+def test_a_held_request_arrives_after_its_client_has_closed(
     proxy: Proxy, server: RedisServer, client: Client, key: str
 ) -> None:
-    """A client that gave up does not take back what it sent."""
+    """Closing the connection does not cancel the request."""
     proxy.black_hole()
-    client.say(f"INCR {key}")
+    client.send(f"INCR {key}")
     client.socket.close()
     assert server.command("GET", key) is None
     proxy.heal()
     server.wait_until(lambda: server.command("GET", key) == "1", "did not get the late request")
 
 
-def test_a_black_hole_can_swallow_replies_only(
+def test_a_black_hole_can_hold_replies_only(
     proxy: Proxy, server: RedisServer, client: Client, key: str
 ) -> None:
-    """The server works, and the client does not know."""
+    """The server executes the request."""
     proxy.black_hole(requests=False)
-    client.say(f"INCR {key}")
+    client.send(f"INCR {key}")
     server.wait_until(lambda: server.command("GET", key) == "1", "did not get the request")
-    assert client.hears_nothing()
+    assert client.receives_nothing()
     proxy.heal()
-    assert client.hear() == ":1"
+    assert client.receive() == ":1"
 
 
-def test_refused_clients_can_come_to_the_same_port_later(proxy: Proxy, client: Client) -> None:
-    """Present connections go on meanwhile."""
+def test_refused_clients_can_connect_to_the_same_port_later(proxy: Proxy, client: Client) -> None:
+    """Present connections continue."""
     port = proxy.port
     proxy.refuse()
     for _ in range(2):
@@ -245,10 +247,10 @@ def test_refused_clients_can_come_to_the_same_port_later(proxy: Proxy, client: C
         assert other.ask("PING") == "+PONG"
 
 
-def test_a_reset_ends_present_connections_hard(
+def test_a_reset_closes_present_connections_on_both_sides(
     proxy: Proxy, server: RedisServer, client: Client
 ) -> None:
-    """The client gets RST, the server is rid of the connection, and a new one passes."""
+    """New connections are accepted."""
     proxy.reset()
     with pytest.raises(ConnectionResetError):
         client.ask("PING")
@@ -258,20 +260,20 @@ def test_a_reset_ends_present_connections_hard(
         assert other.ask("PING") == "+PONG"
 
 
-def test_connections_held_in_a_black_hole_can_be_reset(proxy: Proxy, client: Client) -> None:
-    """A connection that never reached the server, too."""
+def test_held_connections_can_be_reset(proxy: Proxy, client: Client) -> None:
+    """Also one that has not reached the server."""
     proxy.black_hole()
-    client.say("PING")
+    client.send("PING")
     with Client(proxy.address) as other:
-        other.say("PING")
+        other.send("PING")
         proxy.reset()
         for each in (client, other):
             with pytest.raises(ConnectionResetError):
-                each.hear()
+                each.receive()
 
 
-def test_a_server_that_is_gone_ends_the_connection(key: str) -> None:
-    """Clients learn of a crash, and of nobody being there; a server that is back is served."""
+def test_the_end_of_the_server_closes_connections(key: str) -> None:
+    """New connections work again after a restart."""
     with servers.or_skip():
         server = RedisServer().start()
     try:
@@ -279,9 +281,9 @@ def test_a_server_that_is_gone_ends_the_connection(key: str) -> None:
             with Client(proxy.address) as client:
                 assert client.ask(f"INCR {key}") == ":1"
                 server.kill()
-                assert client.hear() is None
+                assert client.receive() is None
             with Client(proxy.address) as client:
-                assert client.hear() is None
+                assert client.receive() is None
             server.start()
             with Client(proxy.address) as client:
                 assert client.ask(f"INCR {key}") == ":2"
@@ -289,10 +291,8 @@ def test_a_server_that_is_gone_ends_the_connection(key: str) -> None:
         server.stop()
 
 
-def test_tls_is_spoken_with_clients_that_have_a_certificate(
-    server: RedisServer, tmp_path: Path
-) -> None:
-    """The proxy gives a server TLS that has none; faults work within."""
+def test_tls_clients_need_a_certificate(server: RedisServer, tmp_path: Path) -> None:
+    """Faults also apply to TLS connections."""
     with servers.or_skip():
         certificates = servers.Certificates.make(tmp_path)
     with Proxy(server.address, tls=certificates.server_context()) as proxy:
@@ -307,7 +307,7 @@ def test_tls_is_spoken_with_clients_that_have_a_certificate(
 
 
 def test_a_stopped_proxy_leaves_nothing(server: RedisServer) -> None:
-    """Not with connections open, held or delayed: no thread, no socket, no connection."""
+    """No thread or socket, even with open, held and delayed connections."""
     before = set(Path("/proc/self/fd").iterdir())
     threads = threading.active_count()
     with Proxy(server.address) as proxy:
@@ -315,10 +315,10 @@ def test_a_stopped_proxy_leaves_nothing(server: RedisServer) -> None:
         clients = [Client(address) for _ in range(3)]
         assert clients[0].ask("PING") == "+PONG"
         proxy.delay(replies=3600)
-        clients[1].say("PING")
+        clients[1].send("PING")
         proxy.black_hole()
-        clients[2].say("PING")
-    assert [client.hear() for client in clients] == [None, None, None]
+        clients[2].send("PING")
+    assert [client.receive() for client in clients] == [None, None, None]
     for client in clients:
         client.socket.close()
     assert threading.active_count() == threads
@@ -330,7 +330,7 @@ def test_a_stopped_proxy_leaves_nothing(server: RedisServer) -> None:
 
 
 def test_a_proxy_can_be_started_again(server: RedisServer) -> None:
-    """Before that it says what is missing."""
+    """A proxy that is not running refuses faults."""
     proxy = Proxy(server.address)
     for _ in range(2):
         with pytest.raises(RuntimeError, match="start it first"):

@@ -150,9 +150,9 @@ class SubscribeContract(Contract):
             channel.set("new", 5)
             for received in with_replay, without_replay:
                 received.wait_for(lambda received=received: received.values("new") == [5])  # type: ignore[misc]
-        told = [(change.op, change.key, change.value) for change in with_replay.changes]
+        delivered = [(change.op, change.key, change.value) for change in with_replay.changes]
         replayed = [("set", "a", 2), ("set", "c", 3), ("set", "b", 4)]
-        assert told == [*replayed, ("set", "new", 5)]
+        assert delivered == [*replayed, ("set", "new", 5)]
         assert [change.key for change in without_replay.changes] == ["new"]
 
     @_EVENTS

@@ -120,10 +120,10 @@ class LeaseContract(Contract):
         class SlowReply:
             @hookimpl(wrapper=True)
             def unlock(self) -> Iterator[None]:
-                answer = yield
+                result = yield
                 unlocked.set()
                 resume.wait(PATIENCE)
-                return answer
+                return result
 
         channel = subject.open(extensions=[SlowReply()])
         lease = channel.lock("nightly", ttl=60)
@@ -170,9 +170,9 @@ class LeaseContract(Contract):
         ttls: list[tuple[Any, float]] = [(10, 10), (12.3456, 12.346), (century, 36500 * 86400)]
         for number, (ttl, seconds) in enumerate(ttls):
             assert channel.lock(f"{number}", ttl=ttl).ttl == seconds
-        asked = {"name": "nightly", "token": "c" * 32, "ttl": 10, "holder": {}, "waits": False}
-        answer = channel.hook.lock(**asked)
-        assert isinstance(answer, Granted)
+        request = {"name": "nightly", "token": "c" * 32, "ttl": 10, "holder": {}, "waits": False}
+        result = channel.hook.lock(**request)
+        assert isinstance(result, Granted)
 
     @pytest.mark.parametrize(
         "ttl", [0, 0.009, -1, float("nan"), float("inf"), "5", True, [1]], ids=repr

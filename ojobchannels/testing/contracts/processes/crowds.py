@@ -54,7 +54,7 @@ class ProcessContract(Contract):
             """
 while (value := receive()) is not None:
     send([channel.get("key"), channel.get_all(match={"n": value}), channel.size()])
-    channel.set("answer", value)
+    channel.set("reply", value)
     send()
 """,
             subject,
@@ -65,7 +65,7 @@ while (value := receive()) is not None:
             child.send(turn)
             assert child.receive() == [{"n": turn}, [{"n": turn}], 1 + (turn > 0)]
             child.receive()
-            assert channel.get("answer") == turn
+            assert channel.get("reply") == turn
 
     def test_a_lock_of_another_process_is_held(self, subject: Subject, children: Children) -> None:
         """`lock_info` shows its pid, and its release frees the lock."""

@@ -55,8 +55,8 @@ send("released")
 RENEW = """
 import os, threading, time, traceback, warnings
 warnings.simplefilter("ignore", DeprecationWarning)
-told = threading.Event()
-lease = channel.lock("nightly", ttl=0.8, keep_alive=True, on_lost=lambda _: told.set())
+lost = threading.Event()
+lease = channel.lock("nightly", ttl=0.8, keep_alive=True, on_lost=lambda _: lost.set())
 child = os.fork()
 if child == 0:
     try:
@@ -70,7 +70,7 @@ if child == 0:
         os._exit(1)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 lease.check()
-assert not told.is_set()
+assert not lost.is_set()
 lease.release()
 send("fine")
 """

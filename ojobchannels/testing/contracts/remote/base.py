@@ -123,7 +123,7 @@ class NetworkContract(Contract):
 
     @pytest.fixture
     def proxy(self, ojob_server: SharedServer) -> Iterator[Proxy]:
-        """A proxy before the server, which lets everything pass until it is told otherwise."""
+        """A proxy before the server, which lets everything pass until a fault is injected."""
         ojob_server.prepare()
         with Proxy(ojob_server.address) as proxy:
             yield proxy

@@ -125,7 +125,7 @@ class OutageContract(NetworkContract):
         proxy.heal()
 
     def test_closing_does_not_wait_for_each_lease(self, impatient: Channel, proxy: Proxy) -> None:
-        """While the server is silent, the ttl has to end them."""
+        """While the server is silent, only the ttl ends them."""
         for number in range(60):
             impatient.lock(f"lock {number}", ttl=600, keep_alive=number % 2 == 0)
         proxy.black_hole()

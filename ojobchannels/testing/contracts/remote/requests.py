@@ -126,7 +126,7 @@ class LostRequestContract(NetworkContract):
     def test_an_unlock_whose_reply_was_lost_is_not_reported_as_a_lost_lease(
         self, through: Channel, proxy: Proxy, subject: Subject
     ) -> None:
-        """The repeated request finds no lease; only a lock that remembers knows who released it."""
+        """The repeated request finds no lease; a lock may remember its last token."""
         lease = through.lock("nightly", ttl=30)
         cut = proxy.cut_reply(1, b"nightly")
         if self.remembers_unlock:

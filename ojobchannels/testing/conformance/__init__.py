@@ -1,0 +1,1 @@
+"""The option --ojob-conformance, which runs the conformance kit on an installed channel type."""

@@ -1,0 +1,187 @@
+"""Failure notices of managed jobs: callables and launched jobs."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import ojobchannels as oc
+from ojobchannels.manager import current_run
+
+if TYPE_CHECKING:
+    from tests.manager.conftest import Log, Managers
+
+
+def statuses(manager: oc.JobManager, name: str) -> list[str]:
+    """Oldest first."""
+    return [record["status"] for record in manager.runs(name)[::-1]]
+
+
+class Flaky:
+    """Fails the given number of times, then succeeds."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.calls = 0
+
+    def __call__(self) -> str:
+        self.calls += 1
+        if self.calls <= self.failures:
+            raise ValueError(f"failure {self.calls}")
+        return f"success {self.calls}"
+
+
+class Pauses(threading.Event):
+    """Replaces the `closing` event of the manager: records the pauses without waiting."""
+
+    def __init__(self, close_at: int | None = None) -> None:
+        super().__init__()
+        self.seconds: list[float | None] = []
+        self._close_at = close_at
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout)
+        return len(self.seconds) == self._close_at
+
+
+def test_the_last_failure_is_notified_with_its_record(manager: oc.JobManager) -> None:
+    """The notice is called once, after the last attempt, with the record in the channel."""
+    notified: list[dict[str, Any]] = []
+    manager.closing = Pauses()
+    job = manager.job("x", retries=2, on_failure=notified.append)(Flaky(3))
+    with pytest.raises(ValueError, match="failure 3"):
+        job()
+    assert notified == [manager.runs("x")[0]]
+    assert notified[0]["attempt"] == 3
+    assert notified[0]["status"] == "failed"
+
+
+def test_a_success_or_a_skip_is_not_notified(managers: Managers) -> None:
+    """No run has failed."""
+    notified: list[dict[str, Any]] = []
+    here, elsewhere = managers.open(on_failure=notified.append), managers.open()
+    here.closing = Pauses()
+    assert here.job("a", retries=1, on_failure=notified.append)(Flaky(1))() == "success 2"
+    with elsewhere.run("b"):
+        assert here.job("b", if_running="skip")(Flaky(0))() is None
+        with pytest.raises(oc.LockBusy):
+            here.job("b")(Flaky(0))()
+    assert notified == []
+
+
+def test_a_notice_can_be_a_job_that_is_launched_with_the_record(managers: Managers) -> None:
+    """The job gets the record as `run`, and is a managed job itself."""
+    manager = managers.open()
+    notified: list[str] = []
+
+    @manager.job("alert")
+    def alert(run: dict[str, Any]) -> None:
+        notified.append(f"{run['name']}: {run['error']}")
+
+    with pytest.raises(ValueError, match="failure 1"):
+        manager.job("x", on_failure="alert")(Flaky(1))()
+    manager.close()
+    assert notified == ["x: ValueError: failure 1"]
+    assert statuses(manager, "alert") == ["completed"]
+
+
+def test_the_notice_of_the_manager_is_for_jobs_without_their_own(simple_managers: Managers) -> None:
+    """A job's own notice replaces it."""
+    default: list[str] = []
+    own: list[str] = []
+    manager = simple_managers.open(on_failure=lambda record: default.append(record["name"]))
+    jobs = [
+        manager.job("a")(Flaky(1)),
+        manager.job("b", on_failure=lambda record: own.append(record["name"]))(Flaky(1)),
+    ]
+    for job in jobs:
+        with pytest.raises(ValueError, match="failure 1"):
+            job()
+    assert (default, own) == (["a"], ["b"])
+
+
+def test_an_interrupted_job_is_notified(simple_manager: oc.JobManager) -> None:
+    """An interrupt ends the job, even if it has retries left."""
+    notified: list[str] = []
+
+    @simple_manager.job("x", retries=3, on_failure=lambda record: notified.append(record["error"]))
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert notified == ["KeyboardInterrupt"]
+    assert statuses(simple_manager, "x") == ["failed"]
+
+
+def test_a_lost_run_is_notified(simple_manager: oc.JobManager) -> None:
+    """A lost run counts as a failure."""
+    notified: list[str] = []
+
+    @simple_manager.job("x", on_failure=lambda record: notified.append(record["status"]))
+    def loses() -> None:
+        simple_manager.locks.force_unlock("x")
+
+    with pytest.raises(oc.LockLost):
+        loses()
+    assert notified == ["lost"]
+
+
+@pytest.mark.parametrize("notice", ["no-such-job", lambda record: record["no such field"]])
+def test_an_error_of_a_notice_is_logged_and_hides_nothing(
+    simple_manager: oc.JobManager, log: Log, notice: Any
+) -> None:
+    """The caller gets the exception of the job, not that of the notice."""
+    with pytest.raises(ValueError, match="failure 1"):
+        simple_manager.job("x", on_failure=notice)(Flaky(1))()
+    assert "failure notice of job 'x' failed" in log.wait_for("notice")
+    assert statuses(simple_manager, "x") == ["failed"]
+
+
+def test_a_job_is_not_notified_of_its_own_failure(simple_managers: Managers) -> None:
+    """Otherwise a failing alert would be launched endlessly, and the manager would never close."""
+    manager = simple_managers.open(on_failure="alert")
+
+    @manager.job("alert")
+    def alert(run: dict[str, Any]) -> None:
+        raise OSError(f"no route to tell of {run['name']}")
+
+    with pytest.raises(ValueError, match="failure 1"):
+        manager.job("x")(Flaky(1))()
+    manager.close()
+    assert statuses(manager, "alert") == ["failed"]
+
+
+def test_a_job_that_skips_its_run_and_then_fails_still_raises(
+    simple_manager: oc.JobManager,
+) -> None:
+    """`if_running="skip"` applies to a held lock, not to an exception of the job."""
+
+    @simple_manager.job("a", if_running="skip")
+    def job() -> None:
+        run = current_run()
+        assert run is not None
+        run.skip("no news")
+        raise ValueError("of its own")
+
+    with pytest.raises(ValueError, match="of its own"):
+        job()
+
+
+def test_jobs_that_notify_each_other_in_a_circle_are_rejected(
+    simple_managers: Managers,
+) -> None:
+    """The error lists the whole circle; a chain is allowed."""
+    manager = simple_managers.open(on_failure="alert")
+    manager.job("a", on_failure="b")(Flaky(1))
+    manager.job("b", on_failure="c")(Flaky(1))
+    with pytest.raises(oc.InvalidOption, match="'c', 'a', 'b' would notify each other") as refused:
+        manager.job("c", on_failure="a")(Flaky(1))
+    assert refused.value.option == "on_failure"
+    manager.job("c")(Flaky(1))
+    with pytest.raises(oc.InvalidOption, match="'alert', 'a', 'b', 'c' would notify each other"):
+        manager.job("alert", on_failure="a")(Flaky(1))
+    manager.job("alert", on_failure=lambda _: None)(Flaky(1))
+    assert manager.launch("c", {}).error() is not None
