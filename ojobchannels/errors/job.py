@@ -99,13 +99,13 @@ class FireTimeTaken(JobError, RuntimeError):
 
 
 class Diagnostic(NamedTuple):
-    """One fault of a job file.
+    """A finding about a job file: what is wrong, where, and what to do.
 
     Attributes:
-        file: The file, as it was asked for.
-        line: Counted from 1; 0 for a fault of the whole file.
-        column: Counted from 1; 0 for a fault of the whole file.
-        path: Where in the document, such as ``jobs[2].args.timeout``; may be empty.
+        file: The path of the file, as it was passed.
+        line: Counted from 1; 0 if it concerns the whole file.
+        column: Counted from 1; 0 if it concerns the whole file.
+        path: The path in the document, such as ``jobs[2].args.timeout``; may be empty.
         message: What is wrong.
         hint: What to do about it; may be empty.
     """

@@ -177,7 +177,7 @@ def test_if_running_skip_returns_none_at_once(managers: Managers, meddler: Meddl
 def test_if_running_wait_waits_for_the_lock(
     managers: Managers, observer: WaitObserver, in_background: Callable[..., Future[Any]]
 ) -> None:
-    """For ever, unless `wait` says how long."""
+    """There is no limit unless `wait` is set."""
     here, elsewhere = managers.open(on_locks=observer), managers.open()
     job = here.job("x", if_running="wait")(Flaky(0))
     run = elsewhere.start("x")

@@ -208,8 +208,8 @@ def test_m10_an_error_by_hand_needs_no_other_job_before_it(manager: oc.JobManage
     with pytest.raises(ValueError, match="before"), manager.run("before"):
         raise ValueError("before")
     run = manager.start("x")
-    manager.error("x", "told by hand")
-    assert stored(run)["error"] == "told by hand"
+    manager.error("x", "reported by hand")
+    assert stored(run)["error"] == "reported by hand"
     assert not holds(run)
 
 

@@ -65,7 +65,7 @@ def manager(shared_storage: Storage) -> Iterator[oc.JobManager]:
 
 @pytest.fixture
 def ready_worker(start_worker: StartWorker, shared_storage: Storage) -> Callable[..., Child]:
-    """Starts a process that runs the job when it is told to, and once more to end it."""
+    """Start a process that runs the job at the first signal, and ends it at the second."""
 
     def start(timeout: float = 60) -> Child:
         return start_worker(RUN, config=shared_storage.config, timeout=timeout)
@@ -120,15 +120,15 @@ def test_one_of_eight_processes_that_start_a_job_at_once_runs_it(
 def test_a_killed_run_is_shown_as_abandoned_and_the_job_runs_again_at_once(
     manager: oc.JobManager, ready_worker: Callable[..., Child]
 ) -> None:
-    """kill -9 in the middle of a minute's lease: nobody waits for it, and the history tells."""
+    """After kill -9 in the middle of a lease, the job does not wait for its expiry."""
     worker = ready_worker()
     ran = begin(worker)
     assert [record["runId"] for record in manager.running()] == [ran["ran"]]
     worker.kill()
 
     assert manager.running() == []
-    [told] = manager.runs()
-    assert (told["runId"], told["status"]) == (ran["ran"], "abandoned")
+    [record] = manager.runs()
+    assert (record["runId"], record["status"]) == (ran["ran"], "abandoned")
     assert written(manager, ran["key"])["status"] == "running"
 
     with manager.run("nightly", timeout=60):
@@ -199,7 +199,7 @@ def test_a_holder_that_was_paused_beyond_its_lease_has_lost_its_run(
 def test_a_paused_holder_has_lost_its_run_even_without_a_successor(
     manager: oc.JobManager, ready_worker: Callable[..., Child]
 ) -> None:
-    """Its lease is over: what it did afterwards was not protected, also if nobody else ran."""
+    """Its lease expired, so its later work was not protected, even without another run."""
     worker = ready_worker(timeout=1)
     ran = begin(worker)
     os.kill(worker.process.pid, signal.SIGSTOP)

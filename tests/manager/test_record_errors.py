@@ -1,4 +1,4 @@
-"""Trouble around the record of a run: writes that cross, ends that fail, signals in between."""
+"""Errors around the record of a run: concurrent writes, failing ends, interrupts."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_note_does_not_open_the_record_of_a_run_that_ends_meanwhile(
 def test_an_error_while_writing_the_note_does_not_fail_force_unlock(
     managers: Managers, meddler: Meddler, log: Log
 ) -> None:
-    """Who was put out is answered, and the trouble is logged."""
+    """It returns the evicted holder, and the error is logged."""
     here, elsewhere = managers.open(), managers.open(on_jobs=meddler)
     run = here.start("x")
     meddler.failing["get_set"] = full()
@@ -161,7 +161,7 @@ def test_jobs_defined_by_concurrent_threads_are_all_known(simple_manager: oc.Job
 def test_an_error_while_recording_the_end_has_notes_about_the_run(
     managers: Managers, meddler: Meddler
 ) -> None:
-    """The error tells that the work was done, what the record says, and what of the lock."""
+    """The notes say that the run has ended, what its record says, and what becomes of its lock."""
     manager = managers.open(on_jobs=meddler)
     with pytest.raises(oc.StorageFull) as raised, manager.run("x") as run:
         meddler.failing["set"] = full()
@@ -176,7 +176,7 @@ def test_an_error_while_recording_the_end_has_notes_about_the_run(
 
 
 def test_the_error_of_the_body_gets_the_same_notes(managers: Managers, meddler: Meddler) -> None:
-    """They are in one note, behind the trouble itself."""
+    """They are in one note, after the error at the end of the run."""
     manager = managers.open(on_jobs=meddler)
 
     @manager.job("x")
@@ -195,7 +195,7 @@ def test_the_error_of_the_body_gets_the_same_notes(managers: Managers, meddler: 
 def test_a_lock_lost_after_the_end_was_recorded_leaves_the_run_completed(
     managers: Managers, meddler: Meddler, log: Log
 ) -> None:
-    """The work was done under the lock; the record and the caller are told the same."""
+    """The work was done under the lock; record and caller agree on that."""
     here, elsewhere = managers.open(on_locks=meddler), managers.open()
 
     @here.job("x")
@@ -214,16 +214,16 @@ def test_a_lost_run_whose_record_was_removed_raises_lock_lost(
 ) -> None:
     """What the run says of itself, and what notice is given, does not stay at running."""
     manager = managers.open()
-    told: list[dict[str, Any]] = []
+    notified: list[dict[str, Any]] = []
 
-    @manager.job("x", on_failure=told.append)
+    @manager.job("x", on_failure=notified.append)
     def work() -> None:
         manager.force_unlock("x")
         manager.jobs.destroy()
 
     with pytest.raises(oc.LockLost):
         work()
-    assert [record["status"] for record in told] == ["lost"]
+    assert [record["status"] for record in notified] == ["lost"]
     assert manager.jobs.size() == 0
 
 

@@ -36,7 +36,7 @@ def test_an_executed_task_is_not_started_again(director: Director) -> None:
 
 
 def test_one_of_two_concurrent_check_ins_gets_the_lease(director: Director) -> None:
-    """The other is told who is at it; one that waits finds it executed."""
+    """The other gets LockBusy with the holder; a waiting one finds the task executed."""
     lease = director.check_in("load", "monday", ttl=60)
     assert lease is not None
     with pytest.raises(oc.LockBusy):

@@ -73,7 +73,7 @@ def queue(channel: oc.Channel, now: Time) -> Queue:
 
 
 def taken(queue: Queue) -> str | None:
-    """Takes a message, works on it, and tells its job."""
+    """Take a message, process it, and return its job."""
     message = queue.take(ttl=60)
     if message is not None:
         message.done()
@@ -103,7 +103,7 @@ def test_a_message_in_progress_is_not_delivered_again(queue: Queue) -> None:
 def test_a_failing_message_is_retried_with_growing_pauses_and_then_kept(
     queue: Queue, now: Time
 ) -> None:
-    """In view with its error, until somebody has it tried again."""
+    """It is kept with its error until it is retried."""
     name = queue.add("Send")
     for rest in (10, 20):
         message = queue.take(ttl=60)
@@ -152,7 +152,7 @@ def test_a_delayed_message_is_delivered_later_and_an_expired_one_never(
 
 
 def test_a_message_that_is_given_back_does_not_count_an_attempt(queue: Queue) -> None:
-    """As when a worker is told to stop."""
+    """A worker does that when it shuts down."""
     queue.add("Send")
     message = queue.take(ttl=60)
     assert message is not None
@@ -189,7 +189,7 @@ def test_a_late_worker_does_not_overwrite_the_attempt_of_another(queue: Queue) -
 
 
 def test_threads_share_the_work(queue: Queue) -> None:
-    """Each message is worked on once, whoever is quicker."""
+    """Each message is processed once, by any of the threads."""
     for number in range(40):
         queue.add("Send", number)
     seen: list[Any] = []
@@ -229,7 +229,7 @@ def test_the_message_of_a_killed_worker_is_processed_by_another(queue: Queue, ur
 
 @pytest.mark.parametrize("url", TYPES, indirect=True)
 def test_processes_share_the_work(queue: Queue, url: str) -> None:
-    """And the queue outlives whoever filled it."""
+    """The queue outlives the process that filled it."""
     for number in range(30):
         queue.add("Send", number)
     workers = [

@@ -53,10 +53,10 @@ def test_a_run_tells_to_a_file_too(ojob: Ojob, tmp_path: Path) -> None:
     )
     assert result.returncode == 1
     (file,) = (tmp_path / "logs" / "here").iterdir()
-    told = [line.split(" | ", 1)[1] for line in file.read_text().splitlines()]
-    assert told[:3] == ["INFO | Work | started", "INFO | Work | one", "WARN | Work | two"]
-    assert told[3].startswith("ERROR | Work | failed after ")
-    assert " s: ZeroDivisionError: " in told[3]
+    logged = [line.split(" | ", 1)[1] for line in file.read_text().splitlines()]
+    assert logged[:3] == ["INFO | Work | started", "INFO | Work | one", "WARN | Work | two"]
+    assert logged[3].startswith("ERROR | Work | failed after ")
+    assert " s: ZeroDivisionError: " in logged[3]
     assert "Work | one" in result.stdout
     assert "ZeroDivisionError" in result.stderr
 
@@ -65,7 +65,7 @@ def test_a_run_tells_to_a_file_too(ojob: Ojob, tmp_path: Path) -> None:
     "settings", ["logToFile: {logFolder: logs, setLogOff: true}", "logToConsole: false"]
 )
 def test_the_console_can_be_turned_off(ojob: Ojob, tmp_path: Path, settings: str) -> None:
-    """With or without a file in its place; the exit status still tells how it went."""
+    """With or without a log file; the exit status still reports the result."""
     result = ojob(f"ojob: {{{settings}}}\njobs: [{{name: Work, exec: 1/0}}]\ntodo: [Work]\n")
     assert (result.returncode, result.stdout, result.stderr) == (1, "", "")
     assert (tmp_path / "logs").exists() is ("logToFile" in settings)
@@ -108,7 +108,7 @@ def test_nothing_runs_without_the_log_that_was_asked_for(path: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("written", "told"),
+    ("written", "message"),
     [
         ("fileDateFormat: yyyy-ww", "'ww', which is not a field; the fields are yyyy"),
         ("lineTemplate: '{{time}}'", "unknown name {{time}}; known here: {{timedate}}, {{type}}"),
@@ -119,11 +119,13 @@ def test_nothing_runs_without_the_log_that_was_asked_for(path: Path, tmp_path: P
         ("dontCompress: 1", "expected true or false"),
     ],
 )
-def test_what_cannot_be_is_told_before_anything_runs(path: Path, written: str, told: str) -> None:
+def test_an_invalid_setting_is_reported_before_any_job_runs(
+    path: Path, written: str, message: str
+) -> None:
     """With its line and what to write."""
     path.write_text(f"ojob:\n  logToFile:\n    {written}\njobs: [{{name: A}}]\ntodo: [A]\n")
     with pytest.raises(oc.JobFileError) as raised:
         check_file(path)
     (diagnostic,) = raised.value.diagnostics
-    assert told in f"{diagnostic.message}: {diagnostic.hint}"
+    assert message in f"{diagnostic.message}: {diagnostic.hint}"
     assert diagnostic.line == 3
