@@ -8,16 +8,18 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ojobchannels.channels.documents import DocumentStore
 from ojobchannels.channels.lease import Lease, own_deadline
 from ojobchannels.errors import LockBusy, LockLost
 from ojobchannels.hookspecs import Busy, Granted
 
+if TYPE_CHECKING:
+    from ojobchannels.channels.channel import Channel
+
 
 def acquire(
-    channel: DocumentStore,
+    channel: Channel,
     name: str,
     ttl: int,
     wait: int | None,

@@ -34,14 +34,16 @@ _LARGEST_MARGIN = 20_000
 class KeptLease(Protocol):
     """The part of a `Lease` that keep-alive needs."""
 
-    channel: DocumentStore
     name: str
     token: str
     deadline: int
     extending: threading.Lock
 
     @property
-    def ttl(self) -> float: ...  # noqa: D102  as in `Lease`, like the methods below
+    def channel(self) -> DocumentStore: ...  # noqa: D102  as in `Lease`, like the rest
+
+    @property
+    def ttl(self) -> float: ...  # noqa: D102
 
     @property
     def on_lost(self) -> Callable[[Any], None] | None: ...  # noqa: D102

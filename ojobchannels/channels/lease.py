@@ -7,16 +7,18 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ojobchannels.channels.arguments import Duration, milliseconds
-from ojobchannels.channels.documents import DocumentStore
 from ojobchannels.channels.keepalive import KEEP_ALIVE, TAKEN_OVER
 from ojobchannels.errors import (
     ChannelError,
     LockLost,
     OutcomeUnknown,
 )
+
+if TYPE_CHECKING:
+    from ojobchannels.channels.channel import Channel
 
 
 class Lease:
@@ -43,7 +45,7 @@ class Lease:
 
     def __init__(
         self,
-        channel: DocumentStore,
+        channel: Channel,
         name: str,
         token: str,
         fence: int,
