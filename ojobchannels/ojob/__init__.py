@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from ojobchannels.ojob.args.layers import parse_args
-    from ojobchannels.ojob.daemon.control import Control
+    from ojobchannels.ojob.daemon.daemon import Control
     from ojobchannels.ojob.load.job_file import JobFile
     from ojobchannels.ojob.load.loader import load as check_file
     from ojobchannels.ojob.report.console import Output
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 _PATHS: Final = {
-    "Control": "daemon.control.Control",
+    "Control": "daemon.daemon.Control",
     "JobFile": "load.job_file.JobFile",
     "ManagerConfig": "run.manager_binding.ManagerConfig",
     "Outcome": "report.outcomes.Outcome",

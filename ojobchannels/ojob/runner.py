@@ -10,8 +10,7 @@ from typing import Any, Final
 
 from ojobchannels.errors import CodeFailed, JobMisuse
 from ojobchannels.ojob.args.layers import CallArgs, Layer, merge
-from ojobchannels.ojob.daemon.control import Control
-from ojobchannels.ojob.daemon.daemon import Daemon
+from ojobchannels.ojob.daemon.daemon import Control, Daemon
 from ojobchannels.ojob.load.file_help import check_expected
 from ojobchannels.ojob.load.job_file import INIT, JobFile
 from ojobchannels.ojob.load.loader import load
@@ -207,11 +206,7 @@ def _config_of(file: JobFile, args: Mapping[str, Any] | None) -> ManagerConfig |
 
 
 class _FileRun:
-    """One run of a loaded job file: its todo, then its schedules, then its shutdown jobs.
-
-    Attributes:
-        todo: The todo.
-    """
+    """One run of a loaded job file: its todo, then its schedules, then its shutdown jobs."""
 
     def __init__(
         self, session: Session, load_file: Callable[[], JobFile], control: Control
@@ -273,19 +268,17 @@ class _FileRun:
 
     def shut_down(self) -> None:
         """After an interrupt, cancel the launches that have not started, and wait for the rest."""
-        session = self._session
+        session, log = self._session, self._session.output.log
         session.stopping.set()
         session.scheduler.stop()
         if session.daemon:
-            session.output.log("ojob", "info", "shutting down; no new jobs will start")
-        if self.todo.not_started:
-            text = f"interrupted: not started: {describe_calls(self.todo.not_started)}"
-            session.output.log("ojob", "warn", text)
+            log("ojob", "info", "shutting down; no new jobs will start")
+        if not_started := describe_calls(self.todo.not_started):
+            log("ojob", "warn", f"interrupted: not started: {not_started}")
         session.launches.cancel()
-        if unfinished := session.launches.unfinished():
-            names = describe_calls(unfinished)
+        if names := describe_calls(session.launches.unfinished()):
             text = f"interrupted: waiting for {names}; interrupt again to abandon them"
-            session.output.log("ojob", "warn", text)
+            log("ojob", "warn", text)
         session.launches.wait()
 
     def _status(self, interrupt: KeyboardInterrupt | None) -> int:

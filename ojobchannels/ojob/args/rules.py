@@ -281,8 +281,3 @@ _STEPS: Final[Mapping[str, _Kind]] = {
 def rules_of(given: Mapping[str, str]) -> tuple[Rule, ...]:
     """Return the rules under `check.in` or `check.out` of a checked file."""
     return tuple(Rule.read(name, text) for name, text in given.items())
-
-
-def rule_names() -> tuple[str, ...]:
-    """Return the names of all steps, for the reference."""
-    return tuple(_STEPS)

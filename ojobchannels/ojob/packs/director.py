@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from ojobchannels.errors import JobMisuse, JobTimeout, LockBusy, describe_holder
 from ojobchannels.ojob.packs.args import PackArgs
-from ojobchannels.ojob.run.job_context import JobContext
-from ojobchannels.ojob.skip_job import SkipJob
+from ojobchannels.ojob.run.job_context import JobContext, SkipJob
 from ojobchannels.recipes.director import Director
 
 CHANNEL: Final = "oJobDirector"

@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Final
 
 _DEFAULTS: Final = {
@@ -58,12 +58,7 @@ class Interrupts:
         if on_hangup and number and signal.getsignal(number) in free:
             self._before[number] = signal.signal(number, lambda *_: on_hangup())
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()
@@ -73,13 +68,9 @@ class Interrupts:
         in_main = threading.current_thread() is threading.main_thread()
         return _Shield(self) if in_main else nullcontext()
 
-    def hold(self) -> None:
-        """Hold interrupts back until the matching `release`."""
-        self._shields += 1
-
-    def release(self) -> None:
-        """End a `hold`; the last one raises an interrupt that has arrived meanwhile."""
-        self._shields -= 1
+    def hold(self, change: int) -> None:
+        """Begin (+1) or end (-1) to hold interrupts; the last end raises one that has arrived."""
+        self._shields += change
         if self._pending is not None and not self._shields:
             pending, self._pending = self._pending, None
             raise pending
@@ -98,7 +89,7 @@ class _Shield(AbstractContextManager[None]):
         self._interrupts = interrupts
 
     def __enter__(self) -> None:
-        self._interrupts.hold()
+        self._interrupts.hold(+1)
 
     def __exit__(self, *_: object) -> None:
-        self._interrupts.release()
+        self._interrupts.hold(-1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -14,19 +14,14 @@ from ojobchannels.manager import Launch
 from ojobchannels.ojob.languages import Level
 from ojobchannels.ojob.load.job_file import Job
 from ojobchannels.ojob.run.each import EachCalls
-from ojobchannels.ojob.run.job_context import JobContext
+from ojobchannels.ojob.run.job_context import JobContext, SkipJob
 from ojobchannels.ojob.run.managed_runs import json_args
-from ojobchannels.ojob.skip_job import SkipJob
 
 
 class JobHost:
-    """What a block of code may do while it runs; a `ojobchannels.Host`.
+    """What a block of code may do while it runs; an `ojobchannels.Host`.
 
     Attributes:
-        job: The name of the job.
-        phase: The current step.
-        args: The args, which the code may replace.
-        error: Why the job failed, for code under `catch`.
         bridges: What else the Python code of a bundled pack can use, by name.
         each: Calls the jobs under the `each` of the code's job.
         builtins: The builtins of Python, whose `import` finds the modules of the file.
@@ -52,9 +47,9 @@ class JobHost:
             "error": self.error,
             "job": self.run,
             "launch": self.launch,
-            "log": self._logger("info"),
-            "log_err": self._logger("error"),
-            "log_warn": self._logger("warn"),
+            "log": partial(self._log_words, "info"),
+            "log_err": partial(self._log_words, "error"),
+            "log_warn": partial(self._log_words, "warn"),
             "skip": self.skip,
             "state": self.state,
         }
@@ -68,9 +63,6 @@ class JobHost:
         message = "Host.tell is now Host.log; the old name goes with version 0.3"
         warnings.warn(message, DeprecationWarning, stacklevel=2)
         self.log(level, text)
-
-    def _logger(self, level: Level) -> Callable[..., None]:
-        return partial(self._log_words, level)
 
     def _log_words(self, level: Level, *words: object) -> None:
         self.log(level, " ".join(map(str, words)))
@@ -101,7 +93,9 @@ class JobHost:
     def state(self, new: object = None) -> str:
         """Return the state of the run, by which `when` decides; change it to `new` first."""
         if new is None or (isinstance(new, str) and new):
-            return self._context.session.state.now(new)
+            progress = self._context.session.progress
+            progress.state = new or progress.state
+            return progress.state
         reason = f"state() was called with {new!r}, which is not a name"
         raise JobMisuse(self.job, reason, "pass a non-empty string")
 

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, Literal
 
 from ojobchannels.errors import ChannelError, FireTimeTaken, InvalidJobArgs, JobMisuse
@@ -15,10 +16,10 @@ from ojobchannels.ojob.args.templates import copied
 from ojobchannels.ojob.code.python import Block
 from ojobchannels.ojob.load.job_file import END, START, Job
 from ojobchannels.ojob.report.outcomes import Outcome, Status, describe, without_our_frames
+from ojobchannels.ojob.run.job_context import SkipJob
 from ojobchannels.ojob.run.job_locks import JobLocks
 from ojobchannels.ojob.run.job_steps import JobSteps, parts
 from ojobchannels.ojob.run.managed_runs import record_args
-from ojobchannels.ojob.skip_job import SkipJob
 
 
 class CallableJob(JobSteps):
@@ -44,7 +45,8 @@ class CallableJob(JobSteps):
         session = self.session
         call = JobCall(session, session.find(name), [session.command_line, Layer(args, False)])
         with session.interrupts.shield():
-            return session.launches.submit(self, call, session.file.deps_of(name))
+            deps, warn = session.file.deps_of(name), partial(self.log, "warn")
+            return session.launches.submit(call, deps, self.launches, warn)
 
 
 class JobCall(CallableJob):
@@ -54,7 +56,6 @@ class JobCall(CallableJob):
     rest of the job was: a lock that nothing releases would keep every other run out.
 
     Attributes:
-        outcome: The outcome, once the call has ended.
         number: The number of the call in the todo.
         position: The same as text, where a long todo shows its progress.
     """

@@ -15,22 +15,31 @@ from ojobchannels.ojob.run.managed_runs import ManagedRuns
 from ojobchannels.ojob.run.session import Session
 
 
+class SkipJob(BaseException):
+    """Skip the rest of a job; not an `Exception`, so that the job's own handlers let it pass.
+
+    Attributes:
+        reason: Why the job is skipped.
+        recorded: Whether a run record of the skip exists already.
+    """
+
+    def __init__(self, reason: str, *, recorded: bool = False) -> None:
+        self.reason = reason
+        self.recorded = recorded
+        super().__init__(reason)
+
+
 class JobContext(ABC):
     """One job at work.
 
     Attributes:
-        session: The run of the job file.
-        job: The job.
         caller: The name of the job for which it works: its own, or for a job of a bundled pack that
             of the job that called it.
         layers: The sources of its args, the lowest precedence first.
         args: The map of args, once it is rendered.
-        phase: The current step.
-        runs: The managed runs that it has started.
         leases: The locks that it holds for `typeArgs.lock` and `typeArgs.single`.
-        launch: The launch that started it, if one did.
+        launch: The launch that started it.
         launches: The latest launch of each job that it has launched.
-        error: Why it failed, once it has.
         result: What its own code returned, or else the final args.
         fire_time: The time for which a schedule runs it, in milliseconds since 1970.
         waits_for_lock: Whether it waits, at a fire time, for a lock that is held.

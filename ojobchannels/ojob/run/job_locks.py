@@ -6,8 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from contextvars import ContextVar
-from types import TracebackType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
@@ -15,9 +14,8 @@ from ojobchannels.errors import InvalidJobArgs, JobMisuse, LockBusy, describe_ho
 from ojobchannels.manager.pool import release_slot
 from ojobchannels.ojob.args.templates import render
 from ojobchannels.ojob.load.job_file import TURNS
-from ojobchannels.ojob.run.job_context import JobContext
+from ojobchannels.ojob.run.job_context import JobContext, SkipJob
 from ojobchannels.ojob.run.launches import INTERRUPTED
-from ojobchannels.ojob.skip_job import SkipJob
 
 _TTL_SECONDS: Final = 60.0
 _WAIT_SECONDS: Final = 1.0
@@ -68,15 +66,10 @@ class JobLocks(AbstractContextManager[None]):
         self._context.leases.append(lease)
         _held_around.set(_held_around.get(frozenset()) | {lock})
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         _held_around.set(self._around)
         self._context.leases.clear()
-        self._held.__exit__(kind, error, traceback)
+        self._held.__exit__(*error)
 
 
 def _locks(context: JobContext) -> Iterator[_Lock]:

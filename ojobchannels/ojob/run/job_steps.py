@@ -11,9 +11,8 @@ from ojobchannels.ojob.args.rules import apply_rules
 from ojobchannels.ojob.code.python import Block
 from ojobchannels.ojob.load.job_file import Job
 from ojobchannels.ojob.run.host import JobHost
-from ojobchannels.ojob.run.job_context import JobContext
+from ojobchannels.ojob.run.job_context import JobContext, SkipJob
 from ojobchannels.ojob.run.managed_runs import Limit
-from ojobchannels.ojob.skip_job import SkipJob
 
 
 def parts(jobs: Mapping[str, Job], job: Job, args: CallArgs) -> Iterator[Job]:
@@ -55,7 +54,7 @@ class JobSteps(JobContext):
             self.result = self.args.values
 
     def _check_state(self) -> None:
-        state = self.session.state.now()
+        state = self.session.progress.state
         if self.job.when and state not in self.job.when:
             states = " or ".join(map(repr, self.job.when))
             raise SkipJob(f"the state of the run is {state!r}, not {states}")

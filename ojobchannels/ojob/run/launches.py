@@ -10,7 +10,6 @@ from typing import Any, Final, Literal, Protocol
 
 from ojobchannels.manager import Launch
 from ojobchannels.manager.launcher import DidNotRun, Launcher
-from ojobchannels.ojob.languages import Level
 from ojobchannels.ojob.load.job_file import Job
 from ojobchannels.ojob.process.interrupts import Interrupts
 from ojobchannels.ojob.report.outcomes import Outcome
@@ -20,28 +19,8 @@ from ojobchannels.ojob.triggers.timer import Scheduler
 INTERRUPTED: Final = "the run was interrupted before this job started"
 
 
-class LaunchingJob(Protocol):
-    """A job that launches others.
-
-    Attributes:
-        launches: The latest launch of each job that it has launched.
-    """
-
-    launches: dict[str, Launch]
-
-    def log(self, level: Level, text: str) -> None:
-        """Report a line of the job."""
-
-
 class LaunchedCall(Protocol):
-    """A call of a job on the pool.
-
-    Attributes:
-        job: The job.
-        launch: Its launch.
-        outcome: Its outcome, once it has ended.
-        result: What its code returned.
-    """
+    """A call of a job on the pool: a `JobCall`, which is above this module."""
 
     job: Job
     launch: Launch | None
@@ -62,8 +41,8 @@ class Launches:
         threads: The number of jobs that run at a time.
         progress: The outcomes of the run.
         interrupts: Holds signals back while launches are cancelled.
-        deadlines: Ends waits for a dependency.
-        deps_timeout: The milliseconds after which it does so, or None for never.
+        deadlines: Ends waits for a dependency, after `deps_timeout` milliseconds.
+        deps_timeout: None for no limit.
     """
 
     def __init__(
@@ -83,30 +62,35 @@ class Launches:
         self._running: set[LaunchedCall] = set()
         self._failed = False
 
-    def submit(self, parent: LaunchingJob, call: LaunchedCall, deps: Iterable[str]) -> Launch:
-        """Run a job when its dependencies have ended.
+    def submit(
+        self,
+        call: LaunchedCall,
+        deps: Iterable[str],
+        earlier: dict[str, Launch],
+        warn: Callable[[str], None],
+    ) -> Launch:
+        """Run a job when its dependencies have ended, and add its launch to `earlier`.
 
-        It waits for the latest launch of each dependency by the same parent. Without one, the
-        status of the dependency in the todo decides.
+        It waits for the latest launch of each dependency in `earlier`, those by the same parent.
+        Without one, the status of the dependency in the todo decides.
         """
         name = call.job.name
         after: dict[str, Launch] = {}
         failed_dep: str | None = None
         for dependency in deps:
-            if dependency in parent.launches:
-                after[dependency] = parent.launches[dependency]
+            if dependency in earlier:
+                after[dependency] = earlier[dependency]
                 continue
             status = self._progress.todo_status(dependency)
             if status is None:
-                text = f"launching {name!r} although its dependency {dependency!r} has not run"
-                parent.log("warn", text)
+                warn(f"launching {name!r} although its dependency {dependency!r} has not run")
             elif status != "completed":
                 failed_dep = dependency_reason(dependency, status)
         launched = _Launched(self._progress, call, failed_dep)
         launch = self._launcher.submit(
             name, launched.work, after.values(), launched.dependency_failed
         )
-        launched.launch = parent.launches[name] = launch
+        launched.launch = earlier[name] = launch
         self._launched.add(launched)
         launch.then(lambda: self._forget(launched))
         for dependency, other in after.items():

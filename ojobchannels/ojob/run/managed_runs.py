@@ -1,12 +1,14 @@
-"""The managed runs that a job call has started, and the args that go into their records."""
+"""What a job call has started: managed runs, with their args, and executions of the director."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
+from ojobchannels.channels.lease import Lease
 from ojobchannels.documents import json_or_repr
 from ojobchannels.errors import RunNotStarted
 from ojobchannels.manager import JobRun, current_run
@@ -93,3 +95,34 @@ def record_args(args: Mapping[str, Any]) -> dict[str, Any]:
 def json_args(args: Mapping[str, Any]) -> dict[str, Any]:
     """Return args as JSON, with the `repr` of a value that is not JSON."""
     return {str(key): json_or_repr(value) for key, value in args.items()}
+
+
+class Executions:
+    """The executions of the pack oJobDirector.yaml that have begun in a run and have not ended.
+
+    Attributes:
+        stamp: The fields that mark the director's entries in its channel.
+    """
+
+    def __init__(self) -> None:
+        self.stamp: Mapping[str, Any] = {"type": "director"}
+        self._leases: dict[tuple[str, str], tuple[Lease, object]] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, key: tuple[str, str], lease: Lease, owner: object) -> None:
+        """Register the execution of a (job name, job UUID) by the job call `owner`."""
+        with self._lock:
+            self._leases[key] = lease, owner
+
+    def end(self, key: tuple[str, str]) -> Lease | None:
+        """Remove an execution; return its lease, or None if it has not begun here."""
+        with self._lock:
+            return self._leases.pop(key, (None, None))[0]
+
+    def abandon(self, owner: object) -> None:
+        """Release the executions that a job call has begun and not ended."""
+        with self._lock:
+            keys = [key for key, (_, other) in self._leases.items() if other is owner]
+            leases = [self._leases.pop(key)[0] for key in keys]
+        for lease in leases:
+            lease.give_up()

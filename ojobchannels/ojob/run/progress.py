@@ -19,7 +19,10 @@ class RunProgress:
         outcomes: The outcomes of the jobs that the todo called or that were launched. A daemon,
             which never ends, keeps those of its todo only.
         stopping: Set when no new job may start.
+        state: The state of the run, by which `typeArgs.when` decides whether a job runs.
     """
+
+    state = "init"
 
     def __init__(
         self, binding: ManagerBinding, daemon: bool, stopping: threading.Event | None = None
@@ -36,11 +39,8 @@ class RunProgress:
 
     def todo_status(self, name: str) -> Status | None:
         """Return the status of a job that the todo has called: the worst one of several calls."""
-        statuses = [
-            outcome.status
-            for outcome in self.outcomes
-            if outcome.job == name and not outcome.launched
-        ]
+        calls = [each for each in self.outcomes if each.job == name and not each.launched]
+        statuses = [each.status for each in calls]
         bad = (status for status in statuses if status != "completed")
         return next(bad, statuses[0] if statuses else None)
 
@@ -48,15 +48,11 @@ class RunProgress:
         """Return why a job with these dependencies must not run, or None if it may."""
         if self._binding.failure is not None:
             return "the manager could not be opened"
-        statuses = ((name, self.todo_status(name)) for name in deps)
-        return next(
-            (
-                dependency_reason(name, status)
-                for name, status in statuses
-                if status is not None and status != "completed"
-            ),
-            None,
-        )
+        for name in deps:
+            status = self.todo_status(name)
+            if status is not None and status != "completed":
+                return dependency_reason(name, status)
+        return None
 
 
 def dependency_reason(dependency: str, status: str) -> str:

@@ -16,11 +16,10 @@ from ojobchannels.ojob.code.modules import Modules
 from ojobchannels.ojob.load.job_file import INIT, LOCKS, TURNS, Job, JobFile
 from ojobchannels.ojob.process.interrupts import Interrupts
 from ojobchannels.ojob.report.console import Output
-from ojobchannels.ojob.run.executions import Executions
 from ojobchannels.ojob.run.launches import Launches
+from ojobchannels.ojob.run.managed_runs import Executions
 from ojobchannels.ojob.run.manager_binding import ManagerBinding
 from ojobchannels.ojob.run.progress import RunProgress
-from ojobchannels.ojob.run.state import RunState
 from ojobchannels.ojob.triggers.timer import Clock, Scheduler, WallClock
 from ojobchannels.suggestions import closest
 
@@ -41,24 +40,15 @@ class Session:
     """One run of a job file.
 
     Attributes:
-        file: The job file.
         daemon: Whether the run continues after its todo.
-        jobs: The jobs of the file.
-        command_line: The args of the command line.
         modules: The Python modules of the file.
-        state: The state of the run.
-        output: Receives what happens.
-        binding: The manager of the run.
-        bridges: What the code of bundled packs uses.
         run_file: Runs another job file for a job of type `jobs`.
         executions: The executions of the pack oJobDirector.yaml that have begun.
         kept: The values that jobs have kept for other jobs, by name.
         interrupts: Holds signals back where they would do harm.
-        progress: The outcomes so far.
         stopping: Set when no new job may start.
         scheduler: Wakes the schedules.
         deadlines: Ends waits for a dependency that take too long.
-        launches: The jobs that were launched.
     """
 
     def __init__(
@@ -78,7 +68,6 @@ class Session:
         self.jobs = file.jobs
         self.command_line = Layer(args, False)
         self.modules = Modules(file.modules)
-        self.state = RunState()
         self.output = output
         self.binding = binding
         self.bridges = bridges

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from copy import deepcopy
 from functools import cache
 from typing import Any, Final
 
@@ -21,6 +22,13 @@ from ojobchannels.ojob.yaml.source import Source
 from ojobchannels.suggestions import did_you_mean
 
 _ATTEMPTS: Final = 4
+_KINDS: Final[Mapping[type, str]] = {
+    type(None): "nothing",
+    bool: "a boolean",
+    str: "text",
+    dict: "a map",
+    list: "a list",
+}
 _PARTS: Final[Mapping[str, type[Spec]]] = {"jobs": JobSpec, "todo": TodoSpec}
 
 
@@ -133,7 +141,7 @@ def _in_the_file(data: Any, path: DocumentPath) -> DocumentPath:
 
 def _without_errors(data: dict[str, Any], errors: list[ErrorDetails]) -> Any:
     """Return the data without what is not valid; None if that is all of it."""
-    rest: Any = _copied(data)
+    rest: Any = deepcopy(data)
     places = {_in_the_file(data, error["loc"]): error for error in errors}
     for path in sorted(places, key=len, reverse=True):
         if not path and places[path]["type"] == "missing":
@@ -153,16 +161,6 @@ def _at(data: Any, path: DocumentPath) -> Any:
     for step in path:
         data = data[step]
     return data
-
-
-def _copied(data: Any) -> Any:
-    match data:
-        case dict():
-            return {key: _copied(value) for key, value in data.items()}
-        case list():
-            return [_copied(value) for value in data]
-        case _:
-            return data
 
 
 def _wrong_type(source: Source, path: DocumentPath, field: Field, value: Any) -> Diagnostic:
@@ -206,8 +204,7 @@ def _about_key(key: str, spec: type[Spec]) -> tuple[str, str]:
     if key.startswith("-"):
         return f"unknown key `{key}`", "put a space after the dash"
     for other in _homes():
-        known = other.keys()
-        if key in known:
+        if key in other.keys():  # noqa: SIM118  the keys of the model
             return f"`{key}` does not belong here", f"it belongs {other.home}"
     for other in _homes():
         if key in other.unsupported:
@@ -221,16 +218,4 @@ def _homes() -> list[type[Spec]]:
 
 
 def _kind(value: object) -> str:
-    match value:
-        case None:
-            return "nothing"
-        case bool():
-            return "a boolean"
-        case int() | float():
-            return f"the number {value}"
-        case str():
-            return "text"
-        case dict():
-            return "a map"
-        case _:
-            return "a list"
+    return _KINDS.get(type(value)) or f"the number {value}"

@@ -3,31 +3,93 @@
 An alias stands for everything below its anchor, including other aliases, so that a few lines can
 expand to more than fits into memory. A walk over the nodes made here visits no more than the text
 contains plus what its aliases may add, and never runs in a circle.
+
+The events come from libyaml, which is written in C and more than ten times as fast as ruamel.yaml,
+but implements YAML 1.1. So it only reads texts without what the two versions treat differently.
+What it refuses is read again by ruamel.yaml, whose errors are the ones that are reported.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
-from ojobchannels.ojob.yaml.events import Refused, exact_events, fast_events
 from ojobchannels.ojob.yaml.scalars import TAG, plain_tag
-from ojobchannels.ojob.yaml.syntax_errors import InvalidText
+from ojobchannels.ojob.yaml.syntax_errors import (
+    InvalidText,
+    Offset,
+    forbidden_character,
+    invalid_yaml,
+    unsupported_version,
+)
 
 MAX_DEPTH: Final = 100
 MAX_ADDED: Final = 100_000
 """The number of nodes that all aliases of a text may add to it."""
 _NULL: Final = f"{TAG}null"
+_FOR_RUAMEL: Final = re.compile(
+    r"[\t\r\x7f-\x9f\u2028\u2029\ufeff]|^%|(?:^|[\s\[{,-])\?(?:\s|$)|!(?:\s|$)", re.MULTILINE
+)
+"""What the parsers treat differently: tabs, line ends, directives, complex keys, empty tags."""
+
+
+class Refused(Exception):
+    """libyaml does not read a text; ruamel.yaml may."""
+
+
+def fast_events(text: str) -> Iterator[Any]:
+    """Yield the events of libyaml.
+
+    Raises:
+        Refused: It cannot read the text, is not installed, or must not be asked.
+    """
+    if _FOR_RUAMEL.search(text):
+        raise Refused
+    try:
+        from yaml import CSafeLoader, YAMLError
+    except ImportError:  # PyYAML was built without libyaml
+        raise Refused from None
+    try:
+        parser = CSafeLoader(text)
+        while parser.check_event():
+            yield parser.get_event()
+    except YAMLError:
+        raise Refused from None
+
+
+def exact_events(text: str) -> Iterator[Any]:
+    """Yield the events of ruamel.yaml.
+
+    Raises:
+        InvalidText: The text is not YAML 1.2.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError
+    from ruamel.yaml.reader import ReaderError
+
+    if version := unsupported_version(text):
+        raise version
+    try:
+        yield from YAML(typ="safe", pure=True).parse(text)
+    except MarkedYAMLError as error:
+        mark, opening = error.problem_mark or error.context_mark, error.context_mark
+        words = ", ".join(part for part in (error.context, error.problem) if part)
+        raise invalid_yaml(text, words, _offset(mark), opening and _offset(opening)) from None
+    except ReaderError as error:
+        raise forbidden_character(text, error.position) from None
+
+
+def _offset(mark: Any) -> Offset:
+    return Offset(mark.line, mark.column)
 
 
 class Node:
     """A scalar, a sequence or a mapping in a text.
 
     Attributes:
-        tag: What it is.
         value: The text of a scalar, the nodes of a sequence, or the pairs of nodes of a mapping.
-        line: Line of its beginning, counted from 1.
-        column: Column of its beginning, counted from 1.
+        line: Line of its beginning, counted from 1; likewise `column`.
         style: How a text is written: ``|``, ``>``, a quote, or None for a plain one.
         in_flow: Whether a sequence or mapping is written in brackets.
     """

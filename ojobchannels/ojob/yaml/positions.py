@@ -16,10 +16,7 @@ class Position(NamedTuple):
     """Where a value is in the text. Lines and columns count from 1.
 
     Attributes:
-        line: Line of the value.
-        column: Column of the value.
-        key_line: Line of its key; of the value itself if it has no key.
-        key_column: Column of its key, likewise.
+        key_line: Line of its key, or of the value itself if it has no key; likewise `key_column`.
         style: How a text is written: ``|``, ``>``, a quote, or None for a plain one.
     """
 

@@ -28,9 +28,7 @@ class Source:
 
     Attributes:
         name: The path as the user knows it, for messages and tracebacks.
-        path: The path of the file.
         bundled: Whether it is part of this package.
-        text: Its content.
         data: The content as plain data.
         positions: Where each part of the data is in the text.
     """
@@ -83,19 +81,21 @@ def read(path: Path, name: str, *, bundled: bool = False) -> Source:
 
     if path.suffix not in SUFFIXES:
         advice = f"the name of a job file ends in {', '.join(SUFFIXES)}"
-        raise JobFileError(
-            (diagnostic_at(name, (0, 0), (), "this is not the name of a job file", advice),)
-        )
+        raise _error(name, (0, 0), "this is not the name of a job file", advice)
     text = _text(path, name)
     if path.suffix == ".json":
         if error := invalid_json(text):
-            raise JobFileError((diagnostic_at(name, error.at, (), str(error), error.hint),))
+            raise _error(name, error.at, str(error), error.hint)
         text = _NOT_FOR_YAML.sub(_escaped, text.replace("\t", " "))
     reader = Reader(name)
     data = reader.read(text)
     if reader.diagnostics:
         raise JobFileError(tuple(reader.diagnostics))
     return Source(name, path, bundled, text, data, reader.positions)
+
+
+def _error(name: str, at: tuple[int, int], message: str, hint: str) -> JobFileError:
+    return JobFileError((diagnostic_at(name, at, (), message, hint),))
 
 
 def _escaped(match: re.Match[str]) -> str:
@@ -107,9 +107,7 @@ def _text(path: Path, name: str) -> str:
         raw = path.read_bytes()
     except OSError as error:
         message = f"cannot read the file: {error.strerror or error}"
-        raise JobFileError(
-            (diagnostic_at(name, (0, 0), (), message, _advice(path, error)),)
-        ) from error
+        raise _error(name, (0, 0), message, _advice(path, error)) from error
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -117,9 +115,7 @@ def _text(path: Path, name: str) -> str:
         at = before.count("\n") + 1, len(before) - before.rfind("\n")
         utf16 = raw[:2] in (b"\xff\xfe", b"\xfe\xff")
         message = "this is UTF-16" if utf16 else f"the byte 0x{raw[error.start]:02X} is not UTF-8"
-        raise JobFileError(
-            (diagnostic_at(name, at, (), message, "save the file as UTF-8"),)
-        ) from error
+        raise _error(name, at, message, "save the file as UTF-8") from error
     return io.StringIO(text, newline=None).read()
 
 

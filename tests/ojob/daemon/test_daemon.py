@@ -12,7 +12,7 @@ import pytest
 
 from ojobchannels.host.terminal import local_time
 from ojobchannels.ojob import Control
-from ojobchannels.ojob.daemon.control import Request
+from ojobchannels.ojob.daemon.daemon import Request
 from ojobchannels.testing.servers import or_skip
 from ojobchannels.testing.servers.redis import RedisServer
 

@@ -13,8 +13,14 @@ from ruamel.yaml import YAML
 from ruamel.yaml.nodes import ScalarNode
 
 from ojobchannels.ojob.load.includes import PACKS
-from ojobchannels.ojob.yaml.composer import Node, Scalar, _Composer
-from ojobchannels.ojob.yaml.events import Refused, exact_events, fast_events
+from ojobchannels.ojob.yaml.composer import (
+    Node,
+    Refused,
+    Scalar,
+    _Composer,
+    exact_events,
+    fast_events,
+)
 from ojobchannels.ojob.yaml.scalars import KINDS, TAG, plain_tag, scalar_value
 from ojobchannels.ojob.yaml.syntax_errors import InvalidText
 
