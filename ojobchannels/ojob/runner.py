@@ -165,7 +165,7 @@ def _output_configured(file: JobFile, output: Output) -> Iterator[None]:
         if file.log_files is not None:
             from ojobchannels.ojob.report.log_file import LogFile, LogFiles  # fcntl, likewise
 
-            files = LogFile(LogFiles.of(file.log_files))
+            files = LogFile(LogFiles(file.log_files))
             stack.enter_context(output.with_sink(files, replace=not file.log_to_console))
         elif not file.log_to_console:
             stack.enter_context(output.with_sinks())

@@ -25,17 +25,7 @@ _BOOLEANS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": 
 
 
 class InvalidRule(Exception):
-    """A rule is not valid.
-
-    Attributes:
-        reason: What is wrong.
-        advice: What to do about it.
-    """
-
-    def __init__(self, reason: str, advice: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.advice = advice
+    """A rule is not valid: the arguments are the reason and the advice."""
 
 
 class _Refused(Exception):
@@ -51,9 +41,8 @@ class Rule(NamedTuple):
     """The rule for one arg.
 
     Attributes:
-        path: The path of the arg, one name for each level.
+        path: The names of the levels at which the arg is.
         steps: The steps of the chain, without `default`.
-        default: The value of a missing arg, or `_MISSING`.
     """
 
     path: tuple[str, ...]
@@ -89,15 +78,6 @@ class Rule(NamedTuple):
         _put(args, self.path, value)
 
 
-def rule_error(name: str, text: str) -> InvalidRule | None:
-    """Return what is wrong with a rule; None if it is valid."""
-    try:
-        Rule.read(name, text)
-    except InvalidRule as error:
-        return error
-    return None
-
-
 def apply_rules(rules: tuple[Rule, ...], args: dict[str, Any], where: str) -> None:
     """Apply rules to args.
 
@@ -118,9 +98,8 @@ def _steps(text: str) -> Iterator[_Step]:
     try:
         node = ast.parse(f"value.{text.strip()}", mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise InvalidRule(
-            f"`{text}` is not a rule", "write a chain such as `isString.default('none')`"
-        ) from None
+        advice = "write a chain such as `isString.default('none')`"
+        raise InvalidRule(f"`{text}` is not a rule", advice) from None
     found: list[_Step] = []
     while not isinstance(node, ast.Name):
         given: tuple[Any, ...] = ()
@@ -151,9 +130,8 @@ def _checked(step: _Step) -> _Step:
         try:
             re.compile(step.given[0])
         except re.error as error:
-            raise InvalidRule(
-                f"`match` takes a regular expression: {error}", "correct it"
-            ) from None
+            reason = f"`match` takes a regular expression: {error}"
+            raise InvalidRule(reason, "correct it") from None
     return step
 
 
@@ -276,8 +254,3 @@ _STEPS: Final[Mapping[str, _Kind]] = {
     "match": _Kind(_match, 1, "match('^[a-z]+$')"),
     "default": _Kind(lambda value, _: value, 1, "default('none')"),
 }
-
-
-def rules_of(given: Mapping[str, str]) -> tuple[Rule, ...]:
-    """Return the rules under `check.in` or `check.out` of a checked file."""
-    return tuple(Rule.read(name, text) for name, text in given.items())

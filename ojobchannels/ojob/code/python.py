@@ -19,9 +19,7 @@ from ojobchannels.ojob.languages import Host, Program
 from ojobchannels.ojob.yaml.positions import DocumentPath
 from ojobchannels.ojob.yaml.source import Source
 
-HELPERS: Final = (
-    *("channel", "each", "error", "job", "launch", "log", "log_err", "log_warn", "skip", "state"),
-)
+HELPERS: Final = tuple("channel each error job launch log log_err log_warn skip state".split())
 """The names that every block has besides `args`: parameters, so that a block may reassign them."""
 
 _INDENT: Final = "    "
@@ -139,7 +137,11 @@ def compile_block(source: Source, path: DocumentPath, text: str, title: str) -> 
     if not folded and not _MENTIONS.search(text) and _is_valid(text):
         return Block(Python(lambda: _compiled(source, path, text, title)[0]))
     code, tree, lines = _compiled(source, path, text, title)
-    return Block(Python(lambda: code), tuple(_calls(tree, lines)), tuple(_openings(tree, lines)))
+    found = list(_mentions(tree, lines))
+    calls = tuple(one for one in found if isinstance(one, Call))
+    return Block(
+        Python(lambda: code), calls, tuple(one for one in found if isinstance(one, Opening))
+    )
 
 
 def _is_valid(text: str) -> bool:
@@ -220,23 +222,15 @@ def has_no_effect(text: str) -> bool:
     )
 
 
-def _calls(tree: ast.Module, lines: CodeLines) -> Iterator[Call]:
+def _mentions(tree: ast.Module, lines: CodeLines) -> Iterator[Call | Opening]:
     bound = set(_bound(tree))
     for node in ast.walk(tree):
         match node:
             case ast.Call(
                 func=ast.Name(id="job" | "launch" as called),
                 args=[ast.Constant(value=str(name)), *_],
-                lineno=line,
-                col_offset=offset,
             ) if called not in bound:
-                yield Call(name, *lines.position_of(line, offset))
-
-
-def _openings(tree: ast.Module, lines: CodeLines) -> Iterator[Opening]:
-    bound = set(_bound(tree))
-    for node in ast.walk(tree):
-        match node:
+                yield Call(name, *lines.position_of(node.lineno, node.col_offset))
             case ast.Call(func=ast.Name(id="channel"), args=[_, config]) if "channel" not in bound:
                 try:
                     value = ast.literal_eval(config)

@@ -24,8 +24,6 @@ class ConfigError(NamedTuple):
 
     Attributes:
         path: Where in the configuration.
-        message: What is wrong.
-        hint: What to do about it.
         at_key: Whether the key is wrong rather than its value.
         local: Whether it is only wrong on this host, where something is not installed.
     """
@@ -73,9 +71,8 @@ def _of_map(config: dict[str, Any]) -> Iterator[ConfigError]:
     name, args = config.get("type") or "simple", config.get("args")
     type: ChannelType | None = None
     if not isinstance(name, str):
-        yield ConfigError(
-            ("type",), "the type of a channel must be text", "write one, such as `db`"
-        )
+        message = "the type of a channel must be text"
+        yield ConfigError(("type",), message, "write one, such as `db`")
     elif has_template(name):
         return
     else:
@@ -106,13 +103,13 @@ def _of_options(
             yield ConfigError(("args", name), message, hint, at_key=True)
         elif known[name].required and value in (None, ""):
             message = f"the option `{name}` is empty"
-            yield ConfigError(("args", name), message, _help(known[name]))
+            yield ConfigError(("args", name), message, f"write the {known[name].help}")
         elif not (isinstance(value, str) and has_template(value)):
             yield from _of_value(type, known[name], value)
     for name, option in known.items():
         if option.required and name not in meant:
             message = f"type {type.name!r} needs the option `{name}`"
-            yield ConfigError((), message, f"{_help(option)} below `args`")
+            yield ConfigError((), message, f"write the {option.help} below `args`")
 
 
 def _of_value(type: ChannelType, option: Option, value: Any) -> Iterator[ConfigError]:
@@ -122,10 +119,6 @@ def _of_value(type: ChannelType, option: Option, value: Any) -> Iterator[ConfigE
         kind = _KINDS.get(option.type)
         message = f"the option `{option.name}` of type {type.name!r} must be {kind}"
         yield ConfigError(("args", option.name), message, f"its meaning: {option.help}")
-
-
-def _help(option: Option) -> str:
-    return f"write the {option.help}"
 
 
 def _words(error: ChannelError) -> tuple[str, str]:

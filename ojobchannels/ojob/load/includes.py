@@ -6,11 +6,10 @@ import os.path
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from ojobchannels.errors import Diagnostic, JobFileError
 from ojobchannels.ojob.schema.located import FileSpecs, Reference
-from ojobchannels.ojob.schema.shortcuts import Shortcut
 from ojobchannels.ojob.schema.validation import Validator
 from ojobchannels.ojob.yaml.source import BUNDLED, SUFFIXES, file_beside, read
 from ojobchannels.suggestions import closest
@@ -46,85 +45,68 @@ def bundled_jobs() -> dict[str, str]:
     return {job["name"]: source.name for source in sources for job in source.data["jobs"]}
 
 
-class Gathered(NamedTuple):
-    """A job file and the files that it includes.
+def gather(path: Path) -> tuple[list[FileSpecs], bool, list[Diagnostic]]:
+    """Read a job file and all files that it includes, each once.
 
-    Attributes:
-        files: The files that can be read; included files come first.
-        complete: Whether these are all of them.
-        diagnostics: What is wrong with the files and their specs.
+    Returns:
+        The files that can be read, included ones first; whether these are all; what is wrong.
     """
-
-    files: list[FileSpecs]
-    complete: bool
-    diagnostics: list[Diagnostic]
-
-
-def gather(path: Path) -> Gathered:
-    """Read a job file and all files that it includes, each once."""
     gathering = _Gathering()
-    gathering.add(path, str(path), _Way())
-    return Gathered(gathering.files(), not gathering.missing, gathering.all_diagnostics())
-
-
-class _Way(NamedTuple):
-    """How a file is included: whether it is bundled, and whether only its jobs count."""
-
-    bundled: bool = False
-    jobs_only: bool = False
+    gathering.add(path, str(path))
+    files = gathering.files()
+    wrong = [
+        *gathering.missing,
+        *(one for v, _ in gathering.found.values() for one in v.diagnostics),
+    ]
+    return files, not gathering.missing, wrong
 
 
 class _Gathering:
     def __init__(self) -> None:
         self.missing: list[Diagnostic] = []
-        self._found: dict[str, tuple[Validator, FileSpecs]] = {}
+        self.found: dict[str, tuple[Validator, FileSpecs]] = {}
         self._seen: dict[str, bool] = {}  # whether only its jobs count
 
     def files(self) -> list[FileSpecs]:
         """Return the files with their todos, for which the shortcuts of all files are needed."""
         known = {
-            shortcut.name: Shortcut(job.spec.name, shortcut.key_arg, shortcut.args)
-            for _, file in self._found.values()
+            shortcut.name: (job.spec.name, shortcut)
+            for _, file in self.found.values()
             for job in file.jobs
             if (shortcut := job.spec.type_args.shortcut)
         }
-        return [
-            replace(file, todo=validator.todo(known)) for validator, file in self._found.values()
-        ]
+        found = self.found.values()
+        return [replace(file, todo=validator.todo(known)) for validator, file in found]
 
-    def all_diagnostics(self) -> list[Diagnostic]:
-        """Return what is wrong with includes, and with the specs of the files."""
-        return [*self.missing, *(one for v, _ in self._found.values() for one in v.diagnostics)]
-
-    def add(self, path: Path, name: str, way: _Way) -> None:
+    def add(self, path: Path, name: str, *, bundled: bool = False, jobs_only: bool = False) -> None:
         real = os.path.realpath(path)  # unlike resolve(), it accepts links that form a circle
-        if real in self._seen and (way.jobs_only or not self._seen[real]):
+        if real in self._seen and (jobs_only or not self._seen[real]):
             return
-        self._seen[real] = way.jobs_only
+        self._seen[real] = jobs_only
         try:
-            source = read(path, name, bundled=way.bundled)
+            source = read(path, name, bundled=bundled)
         except JobFileError as error:
             self.missing += error.diagnostics
             return
-        if way.jobs_only:
+        if jobs_only:
             source = source.without("todo", "help")
         validator = Validator(source)
         file = validator.file()
         for key in ("include", "jobsInclude"):
             for reference in file.root.references(key):
-                self._include(reference, way.jobs_only or key == "jobsInclude")
+                self._include(reference, jobs_only or key == "jobsInclude")
         # A file of which only the jobs counted before keeps its place.
-        self._found[real] = validator, file
+        self.found[real] = validator, file
 
     def _include(self, reference: Reference, jobs_only: bool) -> None:
         entry, source = reference.name, reference.source
         if entry in bundled_packs():
-            self.add(PACKS / entry, f"{BUNDLED}{entry}", _Way(True, jobs_only))
+            self.add(PACKS / entry, f"{BUNDLED}{entry}", bundled=True, jobs_only=jobs_only)
             return
         path = source.path.parent / entry
         if os.path.isfile(path) and path.suffix in SUFFIXES:  # noqa: PTH113  also takes NULs and long names
             name = os.path.normpath(Path(source.name).parent / entry)
-            self.add(path, name, _Way(jobs_only=jobs_only))
+            self.add(path, name, jobs_only=jobs_only)
             return
         at = os.path.normpath(path.absolute())
         if "://" in entry:

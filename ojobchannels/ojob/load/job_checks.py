@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ojobchannels.documents import check_value
 from ojobchannels.errors import Diagnostic, InvalidValue
-from ojobchannels.ojob.args.rules import rule_error
+from ojobchannels.ojob.args.rules import InvalidRule, Rule
 from ojobchannels.ojob.args.templates import invalid_templates
 from ojobchannels.ojob.schema.base import key_of
 from ojobchannels.ojob.schema.located import INVALID, FileSpecs, Located
@@ -192,8 +192,10 @@ def _duplicates(
 def _of_rules(job: Located[JobSpec]) -> Iterator[Diagnostic]:
     for key, rules in (("in", job.spec.check.in_), ("out", job.spec.check.out)):
         for name, text in rules.items():
-            if error := rule_error(name, text):
-                yield job.diagnostic(("check", key, name), error.reason, error.advice)
+            try:
+                Rule.read(name, text)
+            except InvalidRule as error:
+                yield job.diagnostic(("check", key, name), *error.args)
 
 
 def _of_args(where: Located[Any], steps: DocumentPath, value: Any) -> Iterator[Diagnostic]:

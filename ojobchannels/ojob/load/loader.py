@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
 from ojobchannels.errors import Diagnostic, JobFileError
 from ojobchannels.ojob.args.layers import merged
-from ojobchannels.ojob.args.rules import rules_of
+from ojobchannels.ojob.args.rules import Rule
 from ojobchannels.ojob.code.python import Block
 from ojobchannels.ojob.code.resolver import Languages, Owner
 from ojobchannels.ojob.load.checks import Checks
@@ -160,8 +161,8 @@ class _Loading:
             bundled=source.bundled,
             each=tuple(spec.each),
             each_threads=spec.type_args.each_threads,
-            rules_in=rules_of(spec.check.in_),
-            rules_out=rules_of(spec.check.out),
+            rules_in=tuple(starmap(Rule.read, spec.check.in_.items())),
+            rules_out=tuple(starmap(Rule.read, spec.check.out.items())),
             file=spec.type_args.file and _beside(source, spec.type_args.file),
             **self._overridable(spec, job),
         )

@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -25,64 +24,41 @@ from ojobchannels.ojob.schema.settings import LogToFileSpec
 _TYPES: Final = {"info": "INFO", "warn": "WARN", "error": "ERROR"}
 
 
-@dataclass(frozen=True)
 class LogFiles:
-    """The folder, names, format and retention of log files.
+    """The log files that the settings under ``ojob.logToFile`` describe.
 
     Attributes:
         folder: The folder of the current file.
-        name: The file name, with ``{{timedate}}`` for the date.
-        name_date: The format of that date; when the date changes, a new file begins.
-        line: A line, of ``{{timedate}}``, ``{{type}}``, ``{{job}}``, ``{{message}}``, ``{{id}}``.
-        line_date: The format of the date in a line.
-        past: Matches the names of past files; by default those that `name` makes.
         keep: Minutes after which past files are removed; None for never.
         compress: Whether past files are compressed with gzip.
         backup: The folder to which past files are moved; None for the same one.
     """
 
-    folder: Path = Path()
-    name: str = "log-{{timedate}}.log"
-    name_date: DateFormat = field(default_factory=lambda: DateFormat("yyyy-MM-dd"))
-    line: str = "{{timedate}} | {{type}} | {{job}} | {{message}}\n"
-    line_date: DateFormat = field(default_factory=lambda: DateFormat("yyyy-MM-dd HH:mm:ss.SSS"))
-    past: re.Pattern[str] | None = None
-    keep: float | None = None
-    compress: bool = True
-    backup: Path | None = None
+    def __init__(self, spec: LogToFileSpec) -> None:
+        self.folder = Path(spec.folder)
+        self.keep = spec.keep
+        self.compress = not spec.dont_compress
+        self.backup = Path(spec.backup) if spec.backup else None
+        self._name, self._line = spec.name, spec.line
+        self._name_date, self._line_date = DateFormat(spec.name_date), DateFormat(spec.line_date)
+        past = matching(spec.name, timedate=self._name_date.matches)
+        self._past = re.compile(spec.past) if spec.past else past
 
     def path(self, at: datetime) -> Path:
         """Return the path of the file for a time."""
-        return self.folder / filled(self.name, timedate=self.name_date.write(at))
+        return self.folder / filled(self._name, timedate=self._name_date.write(at))
 
     def written(self, event: Event) -> str:
         """Return the lines of an event, one for each line of its text."""
-        when, type = self.line_date.write(event.at), _TYPES[event.level]
+        when, type = self._line_date.write(event.at), _TYPES[event.level]
         parts = {"timedate": when, "type": type, "job": event.job}
         texts = event.text.splitlines() or [""]
-        return "".join(
-            filled(self.line, **parts, message=text, id=event.id or "") for text in texts
-        )
+        lines = (filled(self._line, **parts, message=text, id=event.id or "") for text in texts)
+        return "".join(lines)
 
     def is_ours(self, name: str) -> bool:
         """Return whether a file name is that of a log file, compressed or not."""
-        past = self.past or matching(self.name, timedate=self.name_date.matches)
-        return past.fullmatch(name.removesuffix(".gz")) is not None
-
-    @classmethod
-    def of(cls, spec: LogToFileSpec) -> LogFiles:
-        """Return the settings under ``ojob.logToFile``."""
-        return cls(
-            folder=Path(spec.folder),
-            name=spec.name,
-            name_date=DateFormat(spec.name_date),
-            line=spec.line,
-            line_date=DateFormat(spec.line_date),
-            past=re.compile(spec.past) if spec.past else None,
-            keep=spec.keep,
-            compress=not spec.dont_compress,
-            backup=Path(spec.backup) if spec.backup else None,
-        )
+        return self._past.fullmatch(name.removesuffix(".gz")) is not None
 
 
 class LogFile(Sink):

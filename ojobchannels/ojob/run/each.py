@@ -57,11 +57,9 @@ class EachCalls:
                 pass
         finally:
             self._pool.shutdown(cancel_futures=True)
-        if error is None:
-            self._raise_first_error()
-
-    def _raise_first_error(self) -> None:
-        errors = [error for call in self._calls if (error := call.exception()) is not None]
+        if error is not None:
+            return
+        errors = [raised for call in self._calls if (raised := call.exception()) is not None]
         if len(errors) > 1:
             errors[0].add_note(f"{len(errors)} of the {len(self._calls)} calls of each() failed")
         if errors:

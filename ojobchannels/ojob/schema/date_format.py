@@ -46,23 +46,20 @@ class DateFormat:
         self._parts: list[str | Callable[[datetime], str]] = []
         self.matches = ""
         for part in _PARTS.finditer(pattern):
-            if (letters := part["field"]) is not None:
-                self._take_field(letters)
-            else:
-                text = (part["quoted"] or "'") if part["quoted"] is not None else part[0]
-                self._parts.append(text)
-                self.matches += re.escape(text)
-
-    def _take_field(self, letters: str) -> None:
-        if letters not in _FIELDS:
-            known = ", ".join(_FIELDS)
-            raise ValueError(
-                f"the date format {self.pattern!r} has {letters!r}, which is not a field; the "
-                f"fields are {known}; put other letters in single quotes"
+            text = (part["quoted"] or "'") if part["quoted"] is not None else part[0]
+            write, matches = (
+                self._field(part["field"]) if part["field"] else (text, re.escape(text))
             )
-        write, matches = _FIELDS[letters]
-        self._parts.append(write)
-        self.matches += matches
+            self._parts.append(write)
+            self.matches += matches
+
+    def _field(self, letters: str) -> tuple[Callable[[datetime], str], str]:
+        if letters in _FIELDS:
+            return _FIELDS[letters]
+        raise ValueError(
+            f"the date format {self.pattern!r} has {letters!r}, which is not a field; the fields "
+            f"are {', '.join(_FIELDS)}; put other letters in single quotes"
+        )
 
     def write(self, at: datetime) -> str:
         """Return the formatted time."""

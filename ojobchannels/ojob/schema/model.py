@@ -6,13 +6,14 @@ name instead of being taken for misspellings.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
-from ojobchannels.ojob.schema import shortcuts, unsupported
+from ojobchannels.ojob.schema import unsupported
 from ojobchannels.ojob.schema.base import (
     Code,
     Expected,
@@ -192,7 +193,7 @@ class TodoSpec(Spec):
     def _from_short_form(cls, data: Any, info: ValidationInfo) -> Any:
         if isinstance(data, str):
             return {"name": data}
-        return shortcuts.expand(data, info.context) if info.context else data
+        return _expanded(data, info.context) if info.context else data
 
     @model_validator(mode="after")
     def _one_job(self) -> TodoSpec:
@@ -201,6 +202,36 @@ class TodoSpec(Spec):
                 "one_job", "expected either `name` or `job`; write one of them"
             )
         return self
+
+
+Shortcuts: TypeAlias = Mapping[str, tuple[str, ShortcutSpec]]
+"""Shortcuts by name, each with the name of the job that declares it."""
+
+_MAIN: Final = re.compile(r"\(\s*([^()]*?)\s*\)?")
+_OTHER: Final = re.compile(r"\(\(\s*([^()]*?)\s*\)*")
+
+
+def _expanded(entry: Any, known: Shortcuts) -> Any:
+    """Return a todo entry such as ``(greet): Ann`` in its full form.
+
+    An entry whose shortcut is unknown stays as it is, and so does a key that is not part of it.
+    """
+    if not isinstance(entry, dict) or entry.keys() & {"name", "job", "args"}:
+        return entry
+    mains = ((key, _MAIN.fullmatch(key)) for key in entry)
+    found = [(key, *known[main[1]]) for key, main in mains if main and main[1] in known]
+    if len(found) != 1:
+        return entry
+    ((key, job, shortcut),) = found
+    args: dict[str, Any] = {shortcut.key_arg: entry[key]}
+    rest: dict[str, Any] = {}
+    for name, value in entry.items():
+        other = _OTHER.fullmatch(name)
+        if other and other[1] in shortcut.args:
+            args[shortcut.args[other[1]]] = value
+        elif name != key:
+            rest[name] = value
+    return {"name": job, "args": args, **rest}
 
 
 class ExpectSpec(Spec):

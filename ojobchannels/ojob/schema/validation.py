@@ -15,8 +15,7 @@ from ojobchannels.errors import Diagnostic
 from ojobchannels.ojob.schema.base import Spec
 from ojobchannels.ojob.schema.fields import Field, all_specs, field_at
 from ojobchannels.ojob.schema.located import INVALID, FileSpecs, Located, S
-from ojobchannels.ojob.schema.model import FileSpec, JobSpec, TodoSpec
-from ojobchannels.ojob.schema.shortcuts import Shortcut
+from ojobchannels.ojob.schema.model import FileSpec, JobSpec, Shortcuts, TodoSpec
 from ojobchannels.ojob.yaml.positions import DocumentPath
 from ojobchannels.ojob.yaml.source import Source
 from ojobchannels.suggestions import did_you_mean
@@ -60,12 +59,8 @@ class Validator:
         spec = self._valid(FileSpec, data, ()) or FileSpec()
         return FileSpecs(self._source, spec, self._located("jobs", JobSpec, None))
 
-    def todo(self, shortcuts: Mapping[str, Shortcut]) -> list[Located[TodoSpec]]:
-        """Return the entries of the todo.
-
-        Args:
-            shortcuts: The shortcuts that all files of the run declare, by name.
-        """
+    def todo(self, shortcuts: Shortcuts) -> list[Located[TodoSpec]]:
+        """Return the entries of the todo, in which all `shortcuts` of the run may be used."""
         return self._located("todo", TodoSpec, shortcuts)
 
     def _located(self, key: str, model: type[S], context: Any) -> list[Located[S]]:

@@ -47,10 +47,8 @@ def unsupported_version(text: str) -> InvalidText | None:
     found = _OTHER_VERSION.match(text)
     if found is None:
         return None
-    message, hint = (
-        "this version of YAML is not supported",
-        "remove the line; job files are YAML 1.2",
-    )
+    message = "this version of YAML is not supported"
+    hint = "remove the line; job files are YAML 1.2"
     return InvalidText(_position(text, found.start(1)), message, hint)
 
 
@@ -67,11 +65,8 @@ def invalid_yaml(text: str, words: str, at: Offset, opening: Offset | None) -> I
         opening: Where the part begins that it was reading, if it reports that.
     """
     lines = [*text.split("\n"), ""]
-    place, message, hint = _Mistake(lines, at, opening).find() or (
-        at,
-        f"this is not YAML: {words}",
-        _LOOK_AROUND,
-    )
+    unknown = at, f"this is not YAML: {words}", _LOOK_AROUND
+    place, message, hint = _Mistake(lines, at, opening).find() or unknown
     line = lines[at.line]
     if "{%" in line:
         hint = "remove it: args may contain templates such as {{name}}, but no statements"
@@ -240,10 +235,8 @@ def _json_error(error: json.JSONDecodeError, text: str) -> InvalidText:
     elif here == "\\" or before[-1:] == "\\":
         message, hint = "unknown escape", "write two backslashes for one"
     elif before[:1] in ("{", "[") and _is_whole(before):
-        message, hint = (
-            "unexpected text after the end of the document",
-            "a job file is one document",
-        )
+        message = "unexpected text after the end of the document"
+        hint = "a job file is one document"
     elif re.match(r"[A-Za-z_]", here):
         message, hint = "unexpected text without quotes", "put it in double quotes"
     elif re.search(r"[\w\]}\"]$", before):

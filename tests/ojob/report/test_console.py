@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,7 @@ from ojobchannels.ojob.report.events import Event, Kind, Level, ended
 from ojobchannels.ojob.report.log_file import LogFile, LogFiles, tidy
 from ojobchannels.ojob.report.outcomes import Outcome
 from ojobchannels.ojob.schema.date_format import DateFormat
+from ojobchannels.ojob.schema.settings import LogToFileSpec
 
 AT = datetime(2026, 3, 1, 2, 4, 5, 678_000, UTC)
 
@@ -138,6 +140,11 @@ def test_an_unknown_letter_in_a_pattern_is_rejected() -> None:
         DateFormat("yyyy-ww")
 
 
+def log_files(folder: Path, **keys: Any) -> LogFiles:
+    """The log files in a folder."""
+    return LogFiles(LogToFileSpec.model_validate({"logFolder": str(folder), **keys}))
+
+
 def lines(path: Path) -> list[str]:
     """The lines of a log file."""
     return path.read_text().splitlines()
@@ -146,11 +153,11 @@ def lines(path: Path) -> list[str]:
 def test_lines_are_written_to_the_file_of_their_day(tmp_path: Path) -> None:
     """Folders are created, texts are split into lines, and the past file is compressed."""
     folder = tmp_path / "logs" / "batch"
-    file = LogFile(LogFiles(folder))
+    file = LogFile(log_files(folder))
     file.emit(event("one\ntwo", AT))
     file.emit(event("three", AT + timedelta(days=1), level="error"))
     file.close()
-    tidy(LogFiles(folder), folder / "log-2026-03-02.log")
+    tidy(log_files(folder), folder / "log-2026-03-02.log")
     assert lines(folder / "log-2026-03-02.log") == [
         "2026-03-02 02:04:05.678 | ERROR | Extract | three"
     ]
@@ -163,11 +170,11 @@ def test_lines_are_written_to_the_file_of_their_day(tmp_path: Path) -> None:
 
 def test_file_names_and_lines_are_made_from_templates(tmp_path: Path) -> None:
     """Here with one file for each hour, and lines of another format."""
-    files = LogFiles(
+    files = log_files(
         tmp_path,
-        "batch_{{timedate}}.txt",
-        DateFormat("yyyyMMddHH"),
-        "{{{message}}} ({{ job }})\n",
+        filenameTemplate="batch_{{timedate}}.txt",
+        fileDateFormat="yyyyMMddHH",
+        lineTemplate="{{{message}}} ({{ job }})\n",
     )
     file = LogFile(files)
     file.emit(event("one"))
@@ -180,7 +187,7 @@ def test_file_names_and_lines_are_made_from_templates(tmp_path: Path) -> None:
 def test_past_files_are_moved_and_then_removed(tmp_path: Path) -> None:
     """Other files, and the file in use, are left alone."""
     folder, backup = tmp_path / "logs", tmp_path / "old"
-    files = LogFiles(folder, keep=60, compress=False, backup=backup)
+    files = log_files(folder, HKhowLongAgoInMinutes=60, dontCompress=True, backupFolder=str(backup))
     present = folder / "log-2026-03-09.log"
     folder.mkdir()
     old, new, other = (
@@ -204,25 +211,25 @@ def test_late_lines_are_added_to_the_compressed_file(tmp_path: Path) -> None:
     present, past = tmp_path / "log-2026-03-02.log", tmp_path / "log-2026-03-01.log"
     for text in ("one\n", "two\n"):
         past.write_text(text)
-        tidy(LogFiles(tmp_path), present)
+        tidy(log_files(tmp_path), present)
     assert gzip.decompress(past.with_suffix(".log.gz").read_bytes()) == b"one\ntwo\n"
     assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_file_that_is_open_in_a_process_is_left_alone(tmp_path: Path) -> None:
     """Its lines would be lost; it is compressed after the process has closed it."""
-    file = LogFile(LogFiles(tmp_path))
+    file = LogFile(log_files(tmp_path))
     file.emit(event("one"))
-    tidy(LogFiles(tmp_path), tmp_path / "another")
+    tidy(log_files(tmp_path), tmp_path / "another")
     assert (tmp_path / "log-2026-03-01.log").exists()
     file.close()
-    tidy(LogFiles(tmp_path), tmp_path / "another")
+    tidy(log_files(tmp_path), tmp_path / "another")
     assert not (tmp_path / "log-2026-03-01.log").exists()
 
 
 def test_a_deleted_file_is_created_again(tmp_path: Path) -> None:
     """Programs that rotate logs remove files at any time."""
-    file = LogFile(LogFiles(tmp_path))
+    file = LogFile(log_files(tmp_path))
     file.emit(event("one"))
     (tmp_path / "log-2026-03-01.log").unlink()
     file.emit(event("two"))
@@ -234,12 +241,12 @@ def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     """The error names the setting."""
     (tmp_path / "logs").write_text("")
     with pytest.raises(LogFileUnavailable, match=r"cannot write .*logFolder"):
-        LogFile(LogFiles(tmp_path / "logs"))
+        LogFile(log_files(tmp_path / "logs"))
 
 
 def test_lost_lines_are_reported_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Jobs continue, and later lines are written when that is possible again."""
-    file = LogFile(LogFiles(tmp_path / "logs"))
+    file = LogFile(log_files(tmp_path / "logs"))
     (tmp_path / "logs").rename(tmp_path / "away")
     (tmp_path / "logs").write_text("in the way")
     file.emit(event("one", AT))
@@ -254,10 +261,12 @@ def test_lost_lines_are_reported_once(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_several_processes_write_to_one_file(tmp_path: Path) -> None:
     """No line is lost or mixed with another one."""
     writer = (
-        "import sys; from pathlib import Path; from datetime import datetime, UTC\n"
+        "import sys; from datetime import datetime, UTC\n"
         "from ojobchannels.ojob.report.log_file import LogFile, LogFiles\n"
         "from ojobchannels.ojob.report.events import Event\n"
-        "file = LogFile(LogFiles(Path(sys.argv[1]), name='all.log'))\n"
+        "from ojobchannels.ojob.schema.settings import LogToFileSpec\n"
+        "keys = {'logFolder': sys.argv[1], 'filenameTemplate': 'all.log'}\n"
+        "file = LogFile(LogFiles(LogToFileSpec.model_validate(keys)))\n"
         "at = datetime(2026, 3, 1, tzinfo=UTC)\n"
         "for number in range(500):\n"
         "    file.emit(Event(at, sys.argv[2], 'log', 'info', f'{number} ' + 'x' * 200))\n"
