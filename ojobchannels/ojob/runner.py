@@ -199,20 +199,17 @@ def _config_of(file: JobFile, args: Mapping[str, Any] | None) -> ManagerConfig |
         call_args = CallArgs(merge(layers, job.where))
         for part in parts(file.jobs, job, call_args):
             if part.bundled and part.name == INIT:
-                return ManagerConfig(
-                    call_args.values.get("chJobs"), call_args.values.get("chLocks")
-                )
+                values = call_args.values
+                return ManagerConfig(values.get("chJobs"), values.get("chLocks"))
     return None
 
 
 class _FileRun:
     """One run of a loaded job file: its todo, then its schedules, then its shutdown jobs."""
 
-    def __init__(
-        self, session: Session, load_file: Callable[[], JobFile], control: Control
-    ) -> None:
+    def __init__(self, session: Session, load: Callable[[], JobFile], control: Control) -> None:
         self._session = session
-        self._daemon = Daemon(session, load_file, control)
+        self._daemon = Daemon(session, load, control)
         self.todo = TodoRunner(session, self._daemon.defer)
 
     def run(self) -> RunResult:

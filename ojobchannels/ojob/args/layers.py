@@ -65,9 +65,6 @@ class CallArgs:
 
     The own args of a `from` or `to` job are added before its step. They rank below all other args,
     except those that an earlier step has added: so two `to` jobs do not see each other's.
-
-    Attributes:
-        values: The map.
     """
 
     def __init__(self, values: dict[str, Any]) -> None:

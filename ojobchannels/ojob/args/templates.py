@@ -97,9 +97,8 @@ class _Renderer:
         if match["literal"]:
             return match["literal"]
         value = self._value(match, exact=False)
-        return (
-            encode(value) if value is None or isinstance(value, bool | dict | list) else str(value)
-        )
+        as_json = value is None or isinstance(value, bool | dict | list)
+        return encode(value) if as_json else str(value)
 
     def _value(self, match: re.Match[str], *, exact: bool) -> Any:
         name, default = _parts(match)

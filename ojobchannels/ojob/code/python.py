@@ -139,9 +139,8 @@ def compile_block(source: Source, path: DocumentPath, text: str, title: str) -> 
     code, tree, lines = _compiled(source, path, text, title)
     found = list(_mentions(tree, lines))
     calls = tuple(one for one in found if isinstance(one, Call))
-    return Block(
-        Python(lambda: code), calls, tuple(one for one in found if isinstance(one, Opening))
-    )
+    openings = tuple(one for one in found if isinstance(one, Opening))
+    return Block(Python(lambda: code), calls, openings)
 
 
 def _is_valid(text: str) -> bool:

@@ -150,9 +150,8 @@ def find_language(name: str) -> Language | Unknown | None:
             message = f"the plugin of {failure.distribution} could not be loaded: {failure.error!r}"
             return Unknown(message, f"pip install --upgrade {failure.distribution}")
     if name in _DISTRIBUTIONS:
-        return Unknown(
-            f"the language {name!r} is not installed", f"pip install {_DISTRIBUTIONS[name]}"
-        )
+        advice = f"pip install {_DISTRIBUTIONS[name]}"
+        return Unknown(f"the language {name!r} is not installed", advice)
     known = (PYTHON, *(each.language.name for each in offered))
     return Unknown(f"unknown language {name!r}", did_you_mean(name.lower(), known))
 

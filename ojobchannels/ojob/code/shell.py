@@ -43,9 +43,8 @@ class Script:
         if self._code.is_value:
             return status == 0
         if status:
-            raise CodeFailed(
-                self._where, _describe_exit(status, report.last_error), "correct the code"
-            )
+            reason = _describe_exit(status, report.last_error)
+            raise CodeFailed(self._where, reason, "correct the code")
         if report.result is not None:
             host.args.update(report.result)
         return report.result
@@ -170,8 +169,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _describe_exit(status: int, last_error: str) -> str:
-    killed = f"killed by {signal.Signals(-status).name}" if status < 0 else ""
-    exit = killed or f"exit status {status}"
+    exit = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
     return f"{exit}: {last_error}" if last_error else exit
 
 

@@ -23,9 +23,6 @@ class ChannelWatch:
         call: The call of the todo that it replaces.
         channel: The name of the channel.
         ended: The watches of earlier versions of the file, whose last calls may still run.
-
-    Attributes:
-        ended: Whether it has ended; its last call may still run.
     """
 
     def __init__(

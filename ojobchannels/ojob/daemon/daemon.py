@@ -68,7 +68,6 @@ class Daemon:
 
     Attributes:
         session: The run, with the latest version of its file.
-        shutdown_calls: The calls to make when the run ends.
     """
 
     def __init__(self, session: Session, load: Callable[[], JobFile], control: Control) -> None:

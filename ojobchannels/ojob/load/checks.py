@@ -59,9 +59,8 @@ class Checks:
     def together(self) -> Iterator[Diagnostic]:
         """Yield names of jobs that do not exist, and an order that is not possible."""
         names = (job.references("deps", "from", "to", "each") for job in self._all)
-        handlers = (
-            owner.references("catch") for owner in self._owners if not self.code.is_handler(owner)
-        )
+        named = (owner for owner in self._owners if not self.code.is_handler(owner))
+        handlers = (owner.references("catch") for owner in named)
         called = map(self._references.called, self._todo)
         yield from self._references.names(chain(*names, *handlers, called))
         for owner in self._owners:

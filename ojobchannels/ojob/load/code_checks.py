@@ -19,12 +19,7 @@ _STOP_WHEN: Final = ("typeArgs", "stopWhen")
 
 
 class CodeChecks:
-    """Compiles code.
-
-    Attributes:
-        blocks: The compiled code, by file and path.
-        modules: The compiled modules under `code`, by the names by which they are imported.
-    """
+    """Compiles code: `blocks` by file and path, `modules` by the names to import them."""
 
     def __init__(self, languages: Languages | None, jobs: Container[str]) -> None:
         self.blocks: dict[tuple[str, DocumentPath], Block] = {}

@@ -54,11 +54,8 @@ def gather(path: Path) -> tuple[list[FileSpecs], bool, list[Diagnostic]]:
     gathering = _Gathering()
     gathering.add(path, str(path))
     files = gathering.files()
-    wrong = [
-        *gathering.missing,
-        *(one for v, _ in gathering.found.values() for one in v.diagnostics),
-    ]
-    return files, not gathering.missing, wrong
+    invalid = (one for each, _ in gathering.found.values() for one in each.diagnostics)
+    return files, not gathering.missing, [*gathering.missing, *invalid]
 
 
 class _Gathering:
@@ -119,10 +116,8 @@ class _Gathering:
         elif entry.startswith("~"):
             message, hint = f"`~` is not expanded in `{entry}`", "write the path in full"
         else:
-            message = (
-                f"there is no `{entry}`: no bundled pack has this name, and no file is at {at}"
-            )
-            hint = _hint(path, entry)
+            message = f"there is no `{entry}`: no bundled pack has this name, and no file is at "
+            message, hint = f"{message}{at}", _hint(path, entry)
         self.missing.append(reference.diagnostic(message, hint))
 
 

@@ -24,11 +24,7 @@ Jobs = Mapping[str, Located[JobSpec]]
 
 
 class References:
-    """Checks the names of jobs in some files.
-
-    Attributes:
-        parts: The jobs under `from` and `to`, by the name of the job.
-    """
+    """Checks the names of jobs; `parts` are the jobs under `from` and `to` of each job."""
 
     def __init__(self, jobs: Jobs, todo: Sequence[Located[TodoSpec]]) -> None:
         self._jobs = jobs

@@ -54,9 +54,8 @@ class BasicsBridge:
             outputs.append((done.stdout, done.stderr))
             if done.returncode != pack_args.number("exitcode", 0, 0):
                 self._report_output(args, outputs)
-                raise subprocess.CalledProcessError(
-                    done.returncode, command, done.stdout, done.stderr
-                )
+                status, out, err = done.returncode, done.stdout, done.stderr
+                raise subprocess.CalledProcessError(status, command, out, err)
         self._report_output(args, outputs)
 
     def _report_output(self, args: dict[str, Any], outputs: list[tuple[str, str]]) -> None:

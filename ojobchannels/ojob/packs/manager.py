@@ -30,11 +30,9 @@ class ManagerBridge:
             return
         records, held = opened.jobs.type, opened.locks.type
         if held == "simple" and records != "simple":
-            self._context.log(
-                "warn",
-                f"run records are kept in {records!r}, but locks only in the memory of this "
-                "process, where no other process sees them: set chLocks too",
-            )
+            text = f"run records are kept in {records!r}, but locks only in the memory of this "
+            text += "process, where no other process sees them: set chLocks too"
+            self._context.log("warn", text)
 
     def start(self, name: object, timeout: object) -> None:
         """Start a run; in a `from`, the job is skipped if it is running already."""

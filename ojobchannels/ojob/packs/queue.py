@@ -84,12 +84,7 @@ class QueueBridge:
 
 
 class OpenQueue:
-    """A queue, as the jobs of the pack use it.
-
-    Attributes:
-        queue: The queue.
-        lasting: Whether its workers continue when no message is due.
-    """
+    """A queue, as the jobs of the pack use it; if `lasting`, workers wait for more messages."""
 
     def __init__(self, queue: Queue, pack_args: PackArgs, lasting: bool) -> None:
         self.queue = queue

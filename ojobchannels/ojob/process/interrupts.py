@@ -16,11 +16,7 @@ _DEFAULTS: Final = {
 
 
 class Interrupted(KeyboardInterrupt):
-    """The process was asked to stop.
-
-    Attributes:
-        signal: The signal that did so.
-    """
+    """The process was asked to stop, by a `signal`."""
 
     def __init__(self, number: signal.Signals) -> None:
         self.signal = number

@@ -13,6 +13,7 @@ import pluggy
 from ojobchannels.errors import ChannelError
 from ojobchannels.ojob.yaml.source import BUNDLED
 
+NotRun: TypeAlias = Literal["skipped", "depsfail"]
 Status: TypeAlias = Literal["completed", "failed", "skipped", "depsfail"]
 
 _OJOB: Final = Path(__file__).parent.parent

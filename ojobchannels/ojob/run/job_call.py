@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from ojobchannels.errors import ChannelError, FireTimeTaken, InvalidJobArgs, JobMisuse
 from ojobchannels.manager import Launch
@@ -15,7 +15,7 @@ from ojobchannels.ojob.args.layers import CallArgs, Layer
 from ojobchannels.ojob.args.templates import copied
 from ojobchannels.ojob.code.python import Block
 from ojobchannels.ojob.load.job_file import END, START, Job
-from ojobchannels.ojob.report.outcomes import Outcome, Status, describe, without_our_frames
+from ojobchannels.ojob.report.outcomes import NotRun, Outcome, Status, describe, without_our_frames
 from ojobchannels.ojob.run.job_context import SkipJob
 from ojobchannels.ojob.run.job_locks import JobLocks
 from ojobchannels.ojob.run.job_steps import JobSteps, parts
@@ -95,7 +95,7 @@ class JobCall(CallableJob):
         self.error = without_our_frames(error)
         return self._report("failed", None, 0)
 
-    def cancel(self, status: Literal["skipped", "depsfail"], reason: str) -> Outcome:
+    def cancel(self, status: NotRun, reason: str) -> Outcome:
         """Report that the job does not run, in a run record too if it is a managed job."""
         self.record_not_run(status, reason)
         return self._report(status, reason, 0)
@@ -202,10 +202,7 @@ class JobCall(CallableJob):
         return None
 
     def record_not_run(
-        self,
-        status: Literal["skipped", "depsfail"],
-        reason: str,
-        raising: tuple[type[ChannelError], ...] = (),
+        self, status: NotRun, reason: str, raising: tuple[type[ChannelError], ...] = ()
     ) -> bool:
         """Write the record of a managed run that does not start.
 
@@ -222,9 +219,8 @@ class JobCall(CallableJob):
             managed = self.managed_run() if manager else None
             if manager is not None and managed is not None:
                 name, args = managed
-                manager.record_not_run(
-                    name, status, reason, record_args(args), fire_time=self.fire_time
-                )
+                kept = record_args(args)
+                manager.record_not_run(name, status, reason, kept, fire_time=self.fire_time)
         except FireTimeTaken:
             return False
         except ChannelError as error:

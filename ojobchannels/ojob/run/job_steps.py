@@ -76,21 +76,16 @@ class JobSteps(JobContext):
         try:
             with host.each:
                 result = block.run(host)
-        except LockBusy as busy:
+        except (LockBusy, FireTimeTaken) as error:
             if part.bundled and self.phase == "from":
-                raise SkipJob(_busy_reason(busy), recorded=True) from busy
-            raise
-        except FireTimeTaken as taken:
-            if part.bundled and self.phase == "from":
-                reason = "another process runs it for this fire time"
-                raise SkipJob(reason, recorded=True) from taken
+                raise SkipJob(_reason(error), recorded=True) from error
             raise
         self.args.values = host.args
         return result
 
 
-def _busy_reason(busy: LockBusy) -> str:
-    return (
-        f"{busy.name!r} is already running, by {describe_holder(busy.holder)}; its lease expires "
-        f"in {busy.remaining:.1f} s unless renewed"
-    )
+def _reason(busy: LockBusy | FireTimeTaken) -> str:
+    if isinstance(busy, FireTimeTaken):
+        return "another process runs it for this fire time"
+    expiry = f"its lease expires in {busy.remaining:.1f} s unless renewed"
+    return f"{busy.name!r} is already running, by {describe_holder(busy.holder)}; {expiry}"

@@ -6,13 +6,13 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
 from ojobchannels.manager import Launch
 from ojobchannels.manager.launcher import DidNotRun, Launcher
 from ojobchannels.ojob.load.job_file import Job
 from ojobchannels.ojob.process.interrupts import Interrupts
-from ojobchannels.ojob.report.outcomes import Outcome
+from ojobchannels.ojob.report.outcomes import NotRun, Outcome
 from ojobchannels.ojob.run.progress import RunProgress, dependency_reason
 from ojobchannels.ojob.triggers.timer import Scheduler
 
@@ -30,7 +30,7 @@ class LaunchedCall(Protocol):
     def run(self) -> Outcome:
         """Run the job."""
 
-    def cancel(self, status: Literal["skipped", "depsfail"], reason: str) -> Outcome:
+    def cancel(self, status: NotRun, reason: str) -> Outcome:
         """Report that the job does not run."""
 
 
@@ -198,7 +198,7 @@ class _Launched:
         if self._cancel("depsfail", reason):
             self.launch.finish("depsfail")
 
-    def _cancel(self, status: Literal["skipped", "depsfail"], reason: str) -> bool:
+    def _cancel(self, status: NotRun, reason: str) -> bool:
         with self._lock:
             cancelled, self._decided = not self._decided, True
             if cancelled:

@@ -47,9 +47,8 @@ class DateFormat:
         self.matches = ""
         for part in _PARTS.finditer(pattern):
             text = (part["quoted"] or "'") if part["quoted"] is not None else part[0]
-            write, matches = (
-                self._field(part["field"]) if part["field"] else (text, re.escape(text))
-            )
+            plain = text, re.escape(text)
+            write, matches = self._field(part["field"]) if part["field"] else plain
             self._parts.append(write)
             self.matches += matches
 
@@ -79,6 +78,6 @@ def filled(template: str, **values: str) -> str:
 def matching(template: str, **patterns: str) -> re.Pattern[str]:
     """Return a regular expression for the texts that a template may become."""
     parts = _NAMES.split(template)
-    return re.compile(
-        "".join(patterns[one] if at % 2 else re.escape(one) for at, one in enumerate(parts))
-    )
+    parts[::2] = map(re.escape, parts[::2])
+    parts[1::2] = [patterns[name] for name in parts[1::2]]
+    return re.compile("".join(parts))

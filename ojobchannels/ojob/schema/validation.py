@@ -36,9 +36,6 @@ class Validator:
 
     What is not valid is left out of the specs, and the rest is validated again: so the checks that
     follow see as much of the file as possible.
-
-    Attributes:
-        diagnostics: What is wrong.
     """
 
     def __init__(self, source: Source) -> None:
@@ -94,10 +91,9 @@ class Validator:
             case "extra_forbidden":
                 return self._unknown_key(path)
             case "missing":
-                key = error["loc"][-1]
-                return source.diagnostic(
-                    path, f"`{key}` is missing", f"write `{key}: …`", at_key=True
-                )
+                message = f"`{error['loc'][-1]}` is missing"
+                hint = f"write `{error['loc'][-1]}: …`"
+                return source.diagnostic(path, message, hint, at_key=True)
             case "literal_error":
                 return source.diagnostic(path, f"unknown {path[-1]} {value!r}", field.hint)
             case "string_too_short":

@@ -38,12 +38,7 @@ def scalar(text: str) -> Any:
 
 
 class Reader:
-    """Reads one text.
-
-    Attributes:
-        diagnostics: What is wrong with the text.
-        positions: Where each part is in the text.
-    """
+    """Reads one text; `diagnostics` say what is wrong with it, `positions` where each part is."""
 
     def __init__(self, name: str) -> None:
         self.diagnostics: list[Diagnostic] = []
@@ -138,14 +133,9 @@ class Reader:
 
 def _lacks_a_space(key: Node, value: Node) -> bool:
     """Whether a pair was written as ``{name:value}``, which is only a key."""
-    return (
-        isinstance(value, Scalar)
-        and value.value == ""
-        and value.style is None
-        and isinstance(key, Scalar)
-        and key.style is None
-        and _NO_SPACE.match(key.value) is not None
-    )
+    if not isinstance(value, Scalar) or value.value or not isinstance(key, Scalar):
+        return False
+    return value.style is None and key.style is None and bool(_NO_SPACE.match(key.value))
 
 
 def _text(node: Scalar) -> str:

@@ -19,7 +19,6 @@ class InvalidText(Exception):
 
     Attributes:
         at: Line and column, counted from 1.
-        hint: What to do about it.
     """
 
     def __init__(self, at: tuple[int, int], message: str, hint: str) -> None:
