@@ -86,7 +86,7 @@ def run_file(
     if fallback is not None and not any(_config_of(file, args) or ()):
         channels = ManagerConfig(*fallback())
     control, output = control or Control(), output or Output()
-    interrupts = Interrupts(control.reload if file.daemon else None)
+    interrupts = Interrupts(control.reload if file.settings.daemon else None)
     with _single_instance(file), _output_configured(file, output):
         binding = ManagerBinding(channels)
         session = Session(
@@ -109,7 +109,7 @@ def _run_nested_file(outer: Session, job: str, path: str, args: Mapping[str, Any
     """
     args = {name: value for name, value in args.items() if name != "init"}
     file = load(path)
-    if file.daemon:
+    if file.settings.daemon:
         raise JobMisuse(job, f"{path} is a daemon, which never ends", "start it on its own")
     check_expected(file.name, file.help, args)
     session = Session(
@@ -146,11 +146,11 @@ def _run_nested_file(outer: Session, job: str, path: str, args: Mapping[str, Any
 
 def _single_instance(file: JobFile) -> AbstractContextManager[None]:
     """Keep other runs of the file out, if it has `ojob.unique`."""
-    if file.unique is None:
+    if file.settings.unique is None:
         return nullcontext()
     from ojobchannels.ojob.process.pid_file import pid_file_held  # fcntl: not on Windows
 
-    return pid_file_held(file.name, file.unique)
+    return pid_file_held(file.name, file.settings.unique.pid_file)
 
 
 @contextmanager
@@ -160,14 +160,15 @@ def _output_configured(file: JobFile, output: Output) -> Iterator[None]:
     Raises:
         LogFileUnavailable: The log file cannot be written.
     """
+    settings = file.settings
     with ExitStack() as stack:
-        stack.enter_context(output.with_run_id(file.id))
-        if file.log_files is not None:
+        stack.enter_context(output.with_run_id(settings.id))
+        if settings.log_to_file is not None:
             from ojobchannels.ojob.report.log_file import LogFile, LogFiles  # fcntl, likewise
 
-            files = LogFile(LogFiles(file.log_files))
-            stack.enter_context(output.with_sink(files, replace=not file.log_to_console))
-        elif not file.log_to_console:
+            files = LogFile(LogFiles(settings.log_to_file))
+            stack.enter_context(output.with_sink(files, replace=not settings.writes_to_console))
+        elif not settings.writes_to_console:
             stack.enter_context(output.with_sinks())
         yield
 
@@ -243,7 +244,7 @@ class _FileRun:
         session = self._session
         if session.daemon:
             session.scheduler.start()
-        if session.file.deps_timeout is not None:
+        if session.file.settings.deps_timeout is not None:
             session.deadlines.start()
         if not session.file.todo:
             session.output.log("ojob", "warn", f"{session.file.name} has no todo: nothing to do")

@@ -85,7 +85,7 @@ class Schedule:
         self._spec = spec
         self._layers = layers
         self._runs_all = spec.misfire == "all"
-        self._trigger = spec.trigger(zone_of(session.file.timezone))
+        self._trigger = spec.trigger(zone_of(session.file.settings.timezone))
         self._scheduler = session.scheduler
         self._lock = threading.Lock()
         self._handled_until: int | None = None

@@ -15,7 +15,7 @@ from ojobchannels.ojob.code.python import Block
 from ojobchannels.ojob.load.file_help import Help
 from ojobchannels.ojob.load.graph import in_order, reach
 from ojobchannels.ojob.schema.model import Misfire
-from ojobchannels.ojob.schema.settings import LogToFileSpec
+from ojobchannels.ojob.schema.settings import SettingsSpec
 
 if TYPE_CHECKING:
     from ojobchannels.ojob.triggers.cron import Trigger
@@ -147,15 +147,9 @@ class JobFile:
     Attributes:
         name: The path of the file, as the caller gave it.
         files: The names of all files, in the order in which their jobs count.
-        threads: The maximum number of launched jobs that run at the same time.
         init: What every job finds in `args.init`, with templates.
         modules: The modules that code can import, by name.
-        daemon: Whether the run continues after the todo.
-        id: An identifier for its runs.
-        unique: The file whose lock allows one run at a time.
-        is_async: Whether the calls of the todo run in parallel.
-        deps_timeout: The maximum time, in milliseconds, that a call waits for dependencies.
-        timezone: The name of the time zone of its schedules.
+        settings: The settings of the run: each key from the last of the files that has it.
     """
 
     name: str
@@ -165,15 +159,7 @@ class JobFile:
     init: Mapping[str, Any] = field(repr=False)
     modules: Mapping[str, CodeType] = field(repr=False)
     help: Help = field(repr=False)
-    threads: int
-    daemon: bool
-    id: str | None
-    unique: str | None
-    is_async: bool
-    deps_timeout: int | None
-    timezone: str
-    log_files: LogToFileSpec | None
-    log_to_console: bool
+    settings: SettingsSpec
 
     @property
     def base(self) -> list[Layer]:

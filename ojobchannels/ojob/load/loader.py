@@ -86,6 +86,14 @@ def _beside(source: Source, name: str) -> str:
     return os.path.normpath(Path(source.name).parent / name)
 
 
+def _settings(specs: list[SettingsSpec]) -> SettingsSpec:
+    """Return the settings of a run: each key from the last file that has it."""
+    last = {name: getattr(spec, name) for spec in specs for name in spec.model_fields_set}
+    if orders := [spec.is_async for spec in specs if spec.has("sequential", "async_")]:
+        last |= {"async_": orders[-1], "sequential": not orders[-1]}
+    return SettingsSpec().model_copy(update=last)
+
+
 class _Loading:
     """Makes jobs and entries of valid specs."""
 
@@ -97,13 +105,10 @@ class _Loading:
         last = next((file for file in reversed(files) if file.spec.ojob.catch), None)
         self._handler = self._block(last.settings, "catch") if last else None
         self._catch = tuple(last.spec.ojob.catch) if last and self._handler is None else ()
-        self._log_jobs: bool = self._setting("log_jobs")
-        self._ignore_no_log: bool = self._setting("ignore_no_log")
+        self._settings = _settings([file.spec.ojob for file in files])
 
     def job_file(self, name: str) -> JobFile:
         jobs = {job.spec.name: self._job(job) for file in self._files for job in file.jobs}
-        log_files = self._setting("log_to_file")
-        unique = self._setting("unique")
         return JobFile(
             name=name,
             files=tuple(file.source.name for file in self._files),
@@ -116,28 +121,8 @@ class _Loading:
             init=merged(file.spec.init for file in self._files),
             modules=self._modules,
             help=help_of(file.spec.help for file in self._files),
-            threads=self._setting("num_threads"),
-            daemon=self._setting("daemon"),
-            id=self._setting("id"),
-            unique=unique and unique.pid_file,
-            is_async=self._is_async(),
-            deps_timeout=self._setting("deps_timeout"),
-            timezone=self._setting("timezone"),
-            log_files=log_files,
-            log_to_console=self._setting("log_to_console")
-            and not (log_files and log_files.set_log_off),
+            settings=self._settings,
         )
-
-    def _setting(self, name: str) -> Any:
-        """Return a setting of the whole run: that of the last file that has it."""
-        found = [file.spec.ojob for file in self._files if file.spec.ojob.has(name)]
-        return getattr(found[-1] if found else SettingsSpec(), name)
-
-    def _is_async(self) -> bool:
-        """Whether the calls of the todo run in parallel, by whichever key comes last."""
-        settings = [file.spec.ojob for file in self._files]
-        found = [one for one in settings if one.has("sequential", "async_")]
-        return bool(found) and found[-1].is_async
 
     def _block(self, owner: Owner, *steps: str) -> Block | None:
         return self._blocks.get((owner.source.name, (*owner.path, *steps)))
@@ -170,7 +155,7 @@ class _Loading:
     def _overridable(self, spec: JobSpec, declared: Located[JobSpec]) -> dict[str, Any]:
         """Return the attributes of a job that a todo entry may change."""
         type_args = spec.type_args
-        silenced = type_args.no_log and not self._ignore_no_log
+        silenced = type_args.no_log and not self._settings.ignore_no_log
         locks = LockSpec(type_args.single, type_args.lock, type_args.lock_ch or LOCKS)
         return {
             "schedule": self._schedule(type_args, declared),
@@ -178,7 +163,7 @@ class _Loading:
             "at_end": spec.type == "shutdown",
             "timeout": type_args.timeout and type_args.timeout / 1000,
             "locks": locks if locks.single or locks.lock is not None else None,
-            "quiet": declared.source.bundled or not self._log_jobs or silenced,
+            "quiet": declared.source.bundled or not self._settings.log_jobs or silenced,
             "is_async": type_args.async_,
             "when": tuple(type_args.when),
         }

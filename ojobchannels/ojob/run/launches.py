@@ -14,6 +14,7 @@ from ojobchannels.ojob.load.job_file import Job
 from ojobchannels.ojob.process.interrupts import Interrupts
 from ojobchannels.ojob.report.outcomes import NotRun, Outcome
 from ojobchannels.ojob.run.progress import RunProgress, dependency_reason
+from ojobchannels.ojob.schema.settings import SettingsSpec
 from ojobchannels.ojob.triggers.timer import Scheduler
 
 INTERRUPTED: Final = "the run was interrupted before this job started"
@@ -38,26 +39,24 @@ class Launches:
     """The jobs that were launched during a run of a job file.
 
     Args:
-        threads: The number of jobs that run at a time.
         progress: The outcomes of the run.
         interrupts: Holds signals back while launches are cancelled.
-        deadlines: Ends waits for a dependency, after `deps_timeout` milliseconds.
-        deps_timeout: None for no limit.
+        deadlines: Ends waits for a dependency.
+        settings: How many jobs run at a time, and how long one waits for a dependency.
     """
 
     def __init__(
         self,
-        threads: int,
         progress: RunProgress,
         interrupts: Interrupts,
         deadlines: Scheduler,
-        deps_timeout: int | None,
+        settings: SettingsSpec,
     ) -> None:
-        self._launcher = Launcher(threads)
+        self._launcher = Launcher(settings.num_threads)
         self._progress = progress
         self._interrupts = interrupts
         self._deadlines = deadlines
-        self._deps_timeout = deps_timeout
+        self._deps_timeout = settings.deps_timeout
         self._launched: set[_Launched] = set()
         self._running: set[LaunchedCall] = set()
         self._failed = False

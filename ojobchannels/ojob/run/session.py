@@ -64,7 +64,7 @@ class Session:
         stopping: threading.Event | None = None,
     ) -> None:
         self.file = file
-        self.daemon = file.daemon
+        self.daemon = file.settings.daemon
         self.jobs = file.jobs
         self.command_line = Layer(args, False)
         self.modules = Modules(file.modules)
@@ -75,13 +75,11 @@ class Session:
         self.executions = Executions()
         self.kept: dict[str, Any] = {}
         self.interrupts = interrupts
-        self.progress = RunProgress(binding, file.daemon, stopping)
+        self.progress = RunProgress(binding, self.daemon, stopping)
         self.stopping = self.progress.stopping
         self.scheduler = Scheduler(clock or WallClock(), call_all_if_set_back=True)
         self.deadlines = Scheduler(self.scheduler.clock)
-        self.launches = Launches(
-            file.threads, self.progress, interrupts, self.deadlines, file.deps_timeout
-        )
+        self.launches = Launches(self.progress, interrupts, self.deadlines, file.settings)
         self._channels: dict[str, tuple[Channel, Any]] = {}
         self._lock = threading.Lock()
 

@@ -85,7 +85,7 @@ class TodoRunner:
             if launches:
                 self._session.launches.limit_wait(dep, partial(self._give_up, call))
         before: list[Launch] = sum(running.values(), start=[*self._manager_openers])
-        if not (file.is_async or call.job.is_async):
+        if not (file.settings.is_async or call.job.is_async):
             self._run_after(before, call)
             return
         work = partial(self._run_on_pool, call)

@@ -159,6 +159,11 @@ class SettingsSpec(Spec):
         """Whether the calls of the todo run in parallel, by either of the two keys."""
         return self.async_ or not self.sequential
 
+    @property
+    def writes_to_console(self) -> bool:
+        """Whether events are written to the console, by either of the two keys."""
+        return self.log_to_console and not (self.log_to_file and self.log_to_file.set_log_off)
+
     @model_validator(mode="after")
     def _one_order(self) -> SettingsSpec:
         if {"async_", "sequential"} <= self.model_fields_set and self.async_ is self.sequential:

@@ -258,4 +258,6 @@ def test_kill_previous_is_refused(tmp_path: Path) -> None:
     with pytest.raises(JobFileError, match=r"2:26: ojob\.unique\.killPrevious: .* with `kill`"):
         check_file(path)
     path.write_text("ojob:\n  unique: {killPrevious: false}\n")
-    assert check_file(path).unique == "ojob.pid"
+    unique = check_file(path).settings.unique
+    assert unique is not None
+    assert unique.pid_file == "ojob.pid"

@@ -290,9 +290,9 @@ def test_the_last_file_that_sets_it_decides_on_the_order(tmp_path: Path) -> None
     (tmp_path / "base.yaml").write_text("ojob: {async: true}\n")
     path = tmp_path / "f.yaml"
     path.write_text("include: base.yaml\n")
-    assert check_file(path).is_async
+    assert check_file(path).settings.is_async
     path.write_text("include: base.yaml\nojob: {sequential: true}\n")
-    assert not check_file(path).is_async
+    assert not check_file(path).settings.is_async
 
 
 def test_launched_jobs_are_distinguished_by_their_run_names(tmp_path: Path) -> None:
