@@ -162,6 +162,11 @@ class JobFile:
     settings: SettingsSpec
 
     @property
+    def threads(self) -> int:
+        """The maximum number of launched jobs that run at the same time."""
+        return self.settings.num_threads
+
+    @property
     def base(self) -> list[Layer]:
         """The args of every job, below all others."""
         return [Layer({"init": self.init}, True)] if self.init else []

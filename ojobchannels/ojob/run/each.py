@@ -38,7 +38,7 @@ class EachCalls:
             reason = f"each() was called for {name!r}, which is not listed under `each`"
             raise JobMisuse(job.name, reason, f"add it to {', '.join(job.each)}")
         if self._pool is None:
-            threads = job.each_threads or self._context.session.file.settings.num_threads
+            threads = job.each_threads or self._context.session.file.threads
             self._pool = ThreadPoolExecutor(threads, "ojobchannels-each")
         for other in job.each if name is None else (name,):
             self._calls.append(self._pool.submit(self._context.call, other, dict(args or {})))

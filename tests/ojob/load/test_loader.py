@@ -145,7 +145,7 @@ def test_included_jobs_come_first_and_ours_win(tmp_path: Path) -> None:
         "B": {"by": "two"},
         "C": {"by": "main"},
     }
-    assert file.settings.num_threads == 7
+    assert file.threads == 7
 
 
 def test_an_included_todo_runs_before_ours(tmp_path: Path) -> None:
