@@ -10,14 +10,13 @@ FOLDERS = ("benchmarks", "docs", "ojobchannels", "plugins", "tests", ".github", 
 # By phrase, as a regular expression: what to write instead. Lower case, so that `None` is no match.
 INSTEAD = {
     r"\btime is over\b": "the lease expired",
-    r"\bis none\b": "is not a valid …",
-    r"(?<!there )\b(?:is|are|was|were) no (?!(?:longer|more|less|later|matter|one)\b)[a-z`]": (
-        "is not a …"
-    ),
+    r"(?<!there )\bis none\b": "is not a valid …",
+    r"(?<!here )\b(?:is|are|was|were) no (?!(?:\w+er|more|less|one)\b)[a-z]": "is not a …",
     r"\bwho (?:asks|calls|fails|forks|gives|holds|takes|unlocks|waits|wakes|works|writes)\b": (
         "the waiter, the caller, a process that …"
     ),
-    r"\b(?:tell|tells|telling|told)\b": "report, log, show, message, info",
+    r"(?<!cannot )(?<!ost\.)(?<!def )\btell\b": "report, log, show, message, info",
+    r"\b(?:tells|telling|told)\b(?!`)": "report, log, show, message, info",
     r"\bgo(?:es|ing)? on\b": "continue",
     r"\bstands?\b(?! for\b)": "is, is stored, pauses",
     r"\bso (?:many|long)\b": "N, at most N, for N seconds",
