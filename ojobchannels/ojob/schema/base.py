@@ -80,6 +80,12 @@ class Spec(BaseModel):
         """Return the supported keys, as they are written."""
         return tuple(field.alias or name for name, field in cls.model_fields.items())
 
+    @classmethod
+    @cache
+    def field_of(cls, key: str) -> str:
+        """Return the name of the field of a key."""
+        return next(name for name, field in cls.model_fields.items() if field.alias == key)
+
     def has(self, *names: str) -> bool:
         """Whether one of these fields has a value in the file."""
         return not self.model_fields_set.isdisjoint(names)

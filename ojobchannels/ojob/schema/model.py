@@ -179,6 +179,14 @@ class TodoSpec(Spec):
         """The name of the job."""
         return self.name or self.job or ""
 
+    def applied_to(self, job: JobSpec) -> JobSpec:
+        """Return the job as this entry runs it."""
+        changes = {name: getattr(self.type_args, name) for name in self.type_args.model_fields_set}
+        if self.when:
+            changes["when"] = self.when
+        type_args = job.type_args.model_copy(update=changes)
+        return job.model_copy(update={"type": self.type or job.type, "type_args": type_args})
+
     @model_validator(mode="before")
     @classmethod
     def _from_short_form(cls, data: Any, info: ValidationInfo) -> Any:
