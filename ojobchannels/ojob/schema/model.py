@@ -284,7 +284,7 @@ class ExpectSpec(Spec):
     )
     moptions: list[Scalar] = Field(
         default=[],
-        description="The allowed values of an argument that takes several: a list, or a text "
+        description="The allowed values of an argument that takes several: a list, or a string "
         "separated by commas.",
     )
 
