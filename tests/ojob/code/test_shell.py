@@ -119,7 +119,7 @@ def test_the_timeout_kills_all_that_the_script_has_started(shell: Shell, tmp_pat
     script = f"exec 9>{pipe}\ntrap 'echo ended; exit 1' TERM\nsleep 1000 & sleep 1000"
     result, reported = shell(script, "{timeout: 500}")
     os.set_blocking(reader, True)
-    assert os.read(reader, 1) == b""  # nobody has the other end open any more
+    assert os.read(reader, 1) == b""  # no process has the other end open any more
     os.close(reader)
     assert result.exit_status == 1
     assert "JobTimeout: job 'A' ran longer than its timeout of 0.5 s" in reported[-1]

@@ -15,7 +15,7 @@ from ojobchannels.backends.local.paths import explain
 from ojobchannels.errors import JobFileError
 from ojobchannels.ojob import check_file, run_file
 
-CONFIGS = {  # what stands under `chJobs`; the column, the path behind it, and what is told
+CONFIGS = {  # the value of `chJobs`: the column, the path within it, and the message
     "{type: dbb, args: {file: x.db}}": (
         "20: {}.type: unknown channel type 'dbb'; did you mean `db`?"
     ),
@@ -160,8 +160,8 @@ def test_the_check_opens_nothing_and_imports_no_driver(tmp_path: Path) -> None:
         "print(sorted({'sqlite3', 'tinydb', 'redis', 'pymongo'} & sys.modules.keys()))"
     )
     command = [sys.executable, "-c", code, str(file)]
-    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    assert told.stdout == "[]\n"
+    process = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert process.stdout == "[]\n"
     assert [one.name for one in tmp_path.iterdir()] == ["f.yaml"]
 
 
@@ -186,7 +186,7 @@ def test_the_error_for_a_folder_without_permission_names_the_permission(
 ) -> None:
     """The permission is that on the existing folder."""
     refused = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "data"))
-    told = str(explain("a", tmp_path / "data" / "more" / "x.db", refused))
-    assert told.endswith(
+    message = str(explain("a", tmp_path / "data" / "more" / "x.db", refused))
+    assert message.endswith(
         f"; user id {os.geteuid()} needs write permission on {tmp_path}, to create a folder there"
     )

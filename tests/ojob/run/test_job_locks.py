@@ -22,7 +22,7 @@ pytest_plugins = ["tests.ojob.schedules"]
 MINUTE = 60_000
 
 ALONE = """\
-with channel("room").lock("inside", ttl=60):  # which is busy if somebody else is
+with channel("room").lock("inside", ttl=60):  # LockBusy if another call holds it
         import time
         time.sleep(0.01)
 """

@@ -50,7 +50,7 @@ def test_a_call_that_fails_is_logged_and_made_again(
     def fail() -> None:
         made.append("failed")
         if len(made) == 1:
-            raise RuntimeError("no thread to be had")
+            raise RuntimeError("no thread available")
 
     scheduler, made = Scheduler(hand_clock), list[str]()
     scheduler.call_at(hand_clock.now(), fail)

@@ -44,7 +44,7 @@ ERRORS = {  # the text of the file; what is reported, after its name
         "jobs:\n- name: !!binary A",
         "2:9: jobs[0].name: the tag `!!binary` is not supported; remove it",
     ),
-    "a number that is none": (
+    "a tagged number that is not a number": (
         "jobs:\n- name: A\n  args: {a: !!int x}",
         "3:13: jobs[0].args.a: `x` is not a valid integer; quote it, and write no tag",
     ),
@@ -224,7 +224,7 @@ ERRORS = {  # the text of the file; what is reported, after its name
         "jobs:\n- name: A\n  args: {a: !!int ''}",
         "3:13: jobs[0].args.a: `` is not a valid integer; quote it, and write no tag",
     ),
-    "a boolean that is not valid": (
+    "a tagged boolean that is not a boolean": (
         "jobs:\n- name: A\n  args: {a: !!bool maybe}",
         "3:13: jobs[0].args.a: `maybe` is not a valid boolean; quote it, and write no tag",
     ),
