@@ -88,4 +88,4 @@ def _reason(busy: LockBusy | FireTimeTaken) -> str:
     if isinstance(busy, FireTimeTaken):
         return "another process runs it for this fire time"
     expiry = f"its lease expires in {busy.remaining:.1f} s unless renewed"
-    return f"{busy.name!r} is already running, by {describe_holder(busy.holder)}; {expiry}"
+    return f"{busy.name!r} is already running ({describe_holder(busy.holder)}); {expiry}"

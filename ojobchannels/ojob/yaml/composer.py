@@ -210,7 +210,7 @@ class _Composer:
 
     def _alias(self, event: Any) -> Node:
         if event.anchor not in self._anchors:
-            hint = f"write `&{event.anchor}` before what it stands for, or quote a text that "
+            hint = f"write `&{event.anchor}` before what it stands for, or quote a string that "
             hint += "begins with `*`"
             raise _error(event, f"undefined alias: no anchor `&{event.anchor}` above", hint)
         node = self._anchors[event.anchor]
