@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ojobchannels.errors import InvalidJobArgs
 from ojobchannels.ojob.args.templates import copied, render
-from ojobchannels.ojob.yaml.reader import scalar
+from ojobchannels.ojob.yaml.source import scalar
 
 
 def parse_args(words: Iterable[str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ojobchannels.documents import encode
 from ojobchannels.errors import InvalidJobArgs
-from ojobchannels.ojob.yaml.reader import scalar
+from ojobchannels.ojob.yaml.source import scalar
 
 _TEMPLATE: Final = re.compile(
     r"\\(?P<literal>\$\{|\{\{)|\$\{(?P<name>[^{}]*)\}|\{\{(?P<braced>[^{}]*)\}\}"

@@ -14,8 +14,7 @@ from typing import Any, Final
 from ojobchannels.errors import JobFileError
 from ojobchannels.ojob.code.python import SYNTAX_ERRORS
 from ojobchannels.ojob.code.source_map import CodeLines
-from ojobchannels.ojob.yaml.positions import DocumentPath
-from ojobchannels.ojob.yaml.source import Source
+from ojobchannels.ojob.yaml.source import DocumentPath, Source
 
 SUFFIX: Final = ".py"
 

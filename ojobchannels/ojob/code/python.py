@@ -16,8 +16,7 @@ from typing import Any, Final, NamedTuple, Protocol, cast
 from ojobchannels.errors import CodeFailed, JobFileError, JobMisuse, JobTimeout
 from ojobchannels.ojob.code.source_map import AS_JAVASCRIPT, CodeLines
 from ojobchannels.ojob.languages import Host, Program
-from ojobchannels.ojob.yaml.positions import DocumentPath
-from ojobchannels.ojob.yaml.source import Source
+from ojobchannels.ojob.yaml.source import DocumentPath, Source
 
 HELPERS: Final = tuple("channel each error job launch log log_err log_warn skip state".split())
 """The names that every block has besides `args`: parameters, so that a block may reassign them."""

@@ -15,7 +15,7 @@ from ojobchannels.ojob.languages import Code, Language, ProvidedLanguage, plugin
 from ojobchannels.ojob.schema.located import FileSpecs, Located
 from ojobchannels.ojob.schema.model import JobSpec, TypeArgsSpec
 from ojobchannels.ojob.schema.settings import SettingsSpec
-from ojobchannels.ojob.yaml.positions import DocumentPath
+from ojobchannels.ojob.yaml.source import DocumentPath
 from ojobchannels.plugins import registry
 from ojobchannels.suggestions import did_you_mean
 

@@ -9,8 +9,7 @@ import tokenize
 from typing import Any, Final
 
 from ojobchannels.errors import CodeFault, Diagnostic
-from ojobchannels.ojob.yaml.positions import DocumentPath, Position, diagnostic_at
-from ojobchannels.ojob.yaml.source import Source
+from ojobchannels.ojob.yaml.source import DocumentPath, Position, Source, diagnostic_at
 
 _BLOCKS: Final = ("|", ">")
 _JAVASCRIPT: Final = re.compile(

@@ -10,7 +10,7 @@ from ojobchannels.errors import ChannelError, Diagnostic, InvalidOption, Unknown
 from ojobchannels.hookspecs import ChannelType, Option
 from ojobchannels.ojob.args.templates import has_template
 from ojobchannels.ojob.schema.located import Located
-from ojobchannels.ojob.yaml.positions import DocumentPath
+from ojobchannels.ojob.yaml.source import DocumentPath
 from ojobchannels.plugins import checked_options, converted, offered_options, registry
 from ojobchannels.suggestions import closest, did_you_mean
 

@@ -14,8 +14,7 @@ from ojobchannels.ojob.args.templates import invalid_templates
 from ojobchannels.ojob.schema.base import key_of
 from ojobchannels.ojob.schema.located import INVALID, FileSpecs, Located
 from ojobchannels.ojob.schema.model import JobSpec, TodoSpec
-from ojobchannels.ojob.yaml.positions import DocumentPath
-from ojobchannels.ojob.yaml.source import Source
+from ojobchannels.ojob.yaml.source import DocumentPath, Source
 from ojobchannels.suggestions import did_you_mean
 
 _TIMES: Final = ("cron", "time_interval")

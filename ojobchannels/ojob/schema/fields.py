@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from ojobchannels.ojob.schema.base import Expected, Spec, Text
 from ojobchannels.ojob.schema.model import FileSpec, TodoSpec
-from ojobchannels.ojob.yaml.positions import DocumentPath
+from ojobchannels.ojob.yaml.source import DocumentPath
 
 _SCALARS: Final = {str: "a string", int: "an integer", float: "a number", bool: "a boolean"}
 

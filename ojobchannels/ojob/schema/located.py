@@ -10,8 +10,7 @@ from ojobchannels.errors import Diagnostic
 from ojobchannels.ojob.schema.base import Spec
 from ojobchannels.ojob.schema.model import FileSpec, JobSpec, TodoSpec
 from ojobchannels.ojob.schema.settings import SettingsSpec
-from ojobchannels.ojob.yaml.positions import DocumentPath
-from ojobchannels.ojob.yaml.source import Source
+from ojobchannels.ojob.yaml.source import DocumentPath, Source
 
 S = TypeVar("S", bound=Spec)
 

@@ -16,8 +16,7 @@ from ojobchannels.ojob.schema.base import Spec
 from ojobchannels.ojob.schema.fields import Field, all_specs, field_at
 from ojobchannels.ojob.schema.located import INVALID, FileSpecs, Located, S
 from ojobchannels.ojob.schema.model import FileSpec, JobSpec, Shortcuts, TodoSpec
-from ojobchannels.ojob.yaml.positions import DocumentPath
-from ojobchannels.ojob.yaml.source import Source
+from ojobchannels.ojob.yaml.source import DocumentPath, Source
 from ojobchannels.suggestions import did_you_mean
 
 _ATTEMPTS: Final = 4

@@ -1,25 +1,82 @@
-"""Reads one job file: its plain data, and the position of each part in the text."""
+"""Job files as data: YAML 1.2 or JSON, with the position of every part and all errors of parts."""
 
 from __future__ import annotations
 
 import io
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from ojobchannels.errors import Diagnostic, JobFileError
-from ojobchannels.ojob.yaml.positions import DocumentPath, Position, diagnostic_at
+from ojobchannels.ojob.yaml import composer
+from ojobchannels.ojob.yaml.composer import Node, Scalar, Sequence, compose
+from ojobchannels.ojob.yaml.scalars import KINDS, TAG, TEXTS, plain_tag, scalar_value
+from ojobchannels.ojob.yaml.syntax_errors import QUOTE_TEMPLATES, InvalidText, invalid_json
 from ojobchannels.suggestions import closest
+
+DocumentPath: TypeAlias = tuple[str | int, ...]
+
+_MAX_LENGTH: Final = 400
 
 BUNDLED: Final = "ojobchannels:"
 """The prefix of the names of bundled packs."""
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 _NOT_FOR_YAML: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 """Characters that JSON allows in texts, but YAML reads as line breaks or refuses."""
+
+_MAP: Final = f"{TAG}map"
+_LIST: Final = f"{TAG}seq"
+_MERGE: Final = f"{TAG}merge"
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_NO_SPACE: Final = re.compile(r"[\w-]+:\S")
+
+
+class Position(NamedTuple):
+    """Where a value is in the text. Lines and columns count from 1.
+
+    Attributes:
+        key_line: Line of its key, or of the value itself if it has no key; likewise `key_column`.
+        style: How a text is written: ``|``, ``>``, a quote, or None for a plain one.
+    """
+
+    line: int
+    column: int
+    key_line: int
+    key_column: int
+    style: str | None = None
+
+
+def path_text(path: DocumentPath) -> str:
+    """Return a path in the usual notation: ``jobs[2].args.timeout``."""
+    return "".join(map(_step, path)).removeprefix(".")
+
+
+def _step(step: str | int) -> str:
+    if isinstance(step, int):
+        return f"[{step}]"
+    return f".{step}" if re.fullmatch(r"[\w-]+", step) else f"[{step!r}]"
+
+
+def diagnostic_at(
+    file: str, at: tuple[int, int], path: DocumentPath, message: str, hint: str = ""
+) -> Diagnostic:
+    """Return a diagnostic of one line, whatever names and values it quotes."""
+    return Diagnostic(file, *at, _one_line(path_text(path)), _one_line(message), _one_line(hint))
+
+
+def _one_line(text: str) -> str:
+    """Shorten a text that is too long to read, and escape what a terminal does not show."""
+    cut = text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 3]}..."
+    if cut.isprintable():
+        return cut
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in cut
+    )
 
 
 @dataclass(frozen=True)
@@ -76,13 +133,10 @@ def read(path: Path, name: str, *, bundled: bool = False) -> Source:
     Raises:
         JobFileError: It cannot be read, or is not valid YAML or JSON.
     """
-    from ojobchannels.ojob.yaml.reader import Reader
-    from ojobchannels.ojob.yaml.syntax_errors import invalid_json
-
     if path.suffix not in SUFFIXES:
         advice = f"the name of a job file ends in {', '.join(SUFFIXES)}"
         raise _error(name, (0, 0), "this is not the name of a job file", advice)
-    text = _text(path, name)
+    text = _content(path, name)
     if path.suffix == ".json":
         if error := invalid_json(text):
             raise _error(name, error.at, str(error), error.hint)
@@ -102,7 +156,7 @@ def _escaped(match: re.Match[str]) -> str:
     return f"\\u{ord(match[0]):04x}"
 
 
-def _text(path: Path, name: str) -> str:
+def _content(path: Path, name: str) -> str:
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -143,3 +197,133 @@ def file_beside(path: Path) -> str | None:
     # Names are compared without their suffix, which would make short names similar.
     meant = closest(path.stem, beside)
     return beside[meant] if meant else None
+
+
+def scalar(text: str) -> Any:
+    """Read a text as a YAML scalar: a number, a boolean, null, or text.
+
+    Example:
+        >>> [scalar(text) for text in ("5", "true", "", "2026-11-22", "'5'", "a: b")]
+        [5, True, None, '2026-11-22', '5', 'a: b']
+    """
+    stripped = text.strip()
+    if stripped[:1] in ("'", '"'):
+        try:
+            node = compose(stripped)
+        except InvalidText:
+            return text
+        return node.value if isinstance(node, Scalar) else text
+    tag = plain_tag(stripped)
+    return scalar_value(tag, stripped) if tag in KINDS else text
+
+
+class Reader:
+    """Reads one text; `diagnostics` say what is wrong with it, `positions` where each part is."""
+
+    def __init__(self, name: str) -> None:
+        self.diagnostics: list[Diagnostic] = []
+        self.positions: dict[DocumentPath, Position] = {}
+        self._name = name
+
+    def read(self, text: str) -> Any:
+        """Return the document; None for an empty one, and for a text that is not YAML."""
+        try:
+            node = compose(text)
+        except InvalidText as error:
+            self._report(error.at, (), str(error), error.hint)
+            return None
+        return None if node is None else self._build(node, (), node)
+
+    def _build(self, node: Node, path: DocumentPath, key: Node) -> Any:
+        self.positions[path] = Position(node.line, node.column, key.line, key.column, node.style)
+        if type(node) is Scalar:
+            return _text(node) if node.tag in TEXTS else self._scalar(node, path)
+        if node.tag == _MAP and type(node) is composer.Mapping:
+            return self._map(node, path)
+        if node.tag == _LIST and type(node) is Sequence:
+            return [self._build(part, (*path, at), part) for at, part in enumerate(node.value)]
+        return self._unknown_tag(node, path)
+
+    def _scalar(self, node: Scalar, path: DocumentPath) -> Any:
+        if node.tag not in KINDS:
+            return self._unknown_tag(node, path)
+        try:
+            return scalar_value(node.tag, node.value)
+        except ValueError:
+            message = f"`{node.value[:40]}` is not a valid {KINDS[node.tag]}"
+            return self._report(_at(node), path, message, "quote it, and write no tag")
+
+    def _map(self, node: composer.Mapping, path: DocumentPath) -> dict[str, Any]:
+        built: dict[str, Any] = {}
+        merged: list[tuple[Node, Node]] = []
+        for key, value in node.value:
+            if key.tag == _MERGE:
+                merged += self._pairs(value, path)
+                continue
+            if node.in_flow and _lacks_a_space(key, value):
+                hint = "put a space after the colon, or quote the key"
+                self._report(_at(key), path, f"the key `{key.value}` has no value", hint)
+                continue
+            name = self._name_of(key, path)
+            inner = (*path, name)
+            if name in built:
+                hint = f"remove one of them; the first is in line {self.positions[inner].key_line}"
+                self._report(_at(key), inner, f"duplicate key `{name}`", hint)
+            else:
+                built[name] = self._build(value, inner, key)
+        for key, value in merged:
+            if (name := self._name_of(key, path)) not in built:
+                built[name] = self._build(value, (*path, name), key)
+        return built
+
+    def _pairs(self, node: Node, path: DocumentPath) -> Iterator[tuple[Node, Node]]:
+        """Yield the pairs that a merge key (``<<``) adds, from one map or from a list of maps."""
+        for part in node.value if isinstance(node, Sequence) else [node]:
+            if not isinstance(part, composer.Mapping):
+                hint = "name the anchor of one: `<<: *anchor`"
+                self._report(_at(part), path, "`<<` takes a map or a list of maps", hint)
+                continue
+            yield from (pair for pair in part.value if pair[0].tag != _MERGE)
+            for key, value in part.value:
+                if key.tag == _MERGE:
+                    yield from self._pairs(value, path)
+
+    def _name_of(self, key: Node, path: DocumentPath) -> str:
+        if isinstance(key, Scalar):
+            if key.tag in TEXTS:
+                return _text(key)
+            if key.value:
+                self._report(_at(key), path, f"the key `{key.value}` is not a string", "quote it")
+            else:
+                self._report(_at(key), path, "a key is missing before the colon", "write one")
+        elif isinstance(key, composer.Mapping):
+            self._report(_at(key), path, "a map cannot be a key", QUOTE_TEMPLATES)
+        else:
+            self._report(_at(key), path, "a list cannot be a key", "write a string")
+        return str(key.value)
+
+    def _unknown_tag(self, node: Node, path: DocumentPath) -> None:
+        tag = node.tag.replace(TAG, "!!")
+        hint = "remove it" if tag.startswith("!!") else "remove it, or quote the text"
+        self._report(_at(node), path, f"the tag `{tag}` is not supported", hint)
+
+    def _report(self, at: tuple[int, int], path: DocumentPath, message: str, hint: str) -> None:
+        self.diagnostics.append(diagnostic_at(self._name, at, path, message, hint))
+
+
+def _lacks_a_space(key: Node, value: Node) -> bool:
+    """Whether a pair was written as ``{name:value}``, which is only a key."""
+    if not isinstance(value, Scalar) or value.value or not isinstance(key, Scalar):
+        return False
+    return value.style is None and key.style is None and bool(_NO_SPACE.match(key.value))
+
+
+def _text(node: Scalar) -> str:
+    text: str = node.value
+    if not text.isascii() and _SURROGATE.search(text):  # JSON escapes characters above U+FFFF twice
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    return text
+
+
+def _at(node: Node) -> tuple[int, int]:
+    return node.line, node.column
