@@ -84,7 +84,7 @@ todo: [Job, Dependent]
 """
     )
     assert result.exit_status == 0
-    assert reported[0].startswith("Job skipped ('x' is already running, by host ")
+    assert reported[0].startswith("Job skipped ('x' is already running: held by host ")
     assert f"pid {held.record['pid']}" in reported[0]
     assert reported[1:] == ["Dependent depsfail (dependency 'Job' was skipped)"]
     assert [record["status"] for record in manager.runs()] == ["skipped", "running"]
