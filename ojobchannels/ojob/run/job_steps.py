@@ -92,6 +92,6 @@ class JobSteps(JobContext):
 
 def _busy_reason(busy: LockBusy) -> str:
     return (
-        f"{busy.name!r} is already running: held by {describe_holder(busy.holder)}; "
-        f"the lease expires in {busy.remaining:.1f} s unless renewed"
+        f"{busy.name!r} is already running ({describe_holder(busy.holder)}); its lease expires "
+        f"in {busy.remaining:.1f} s unless renewed"
     )
