@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from ojobchannels.ojob.schema import model, settings
 from ojobchannels.ojob.schema.base import Spec
-from ojobchannels.ojob.schema.json_schema import json_schema
+from ojobchannels.ojob.schema.json_schema import descriptions, json_schema
 
 REFERENCE: Final = Path(__file__).parent / "reference"
 PAGE: Final = REFERENCE / "job-files.md"
@@ -53,8 +53,7 @@ def _keys(spec: type[Spec]) -> str:
         value = _kind(schema["properties"][key])
         value_default = field.get_default(call_default_factory=True)
         default = "required" if field.is_required() else _default(value_default)
-        meaning = " ".join((field.description or "").split())
-        rows.append(f"| `{key}` | {value} | {default} | {meaning} |")
+        rows.append(f"| `{key}` | {value} | {default} | {descriptions(spec)[key]} |")
     return "\n".join(rows) + "\n"
 
 

@@ -53,16 +53,15 @@ def key_of(name: str) -> str:
 class Spec(BaseModel):
     """A map of the format. An empty value (``args:``) counts as if its key were absent.
 
-    The string below a field is its description in the JSON Schema and in the reference.
+    The string below a field is its description in the JSON Schema and in the reference, read from
+    the source there: pydantic would do that at each start.
 
     Attributes:
         unsupported: Keys of the published format that are refused, each with what to do instead.
         home: Where the keys of this map belong, for a key that is found in another one.
     """
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=key_of, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=key_of)
     unsupported: ClassVar[Mapping[str, str]] = {}
     home: ClassVar[str] = ""
 

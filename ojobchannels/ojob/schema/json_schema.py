@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
-from typing import Any, Final
+from itertools import pairwise
+from typing import Any, Final, cast
 
+from ojobchannels.ojob.schema.base import Spec
+from ojobchannels.ojob.schema.fields import all_specs
 from ojobchannels.ojob.schema.model import FileSpec
 
 _DRAFT: Final = "http://json-schema.org/draft-07/schema#"
@@ -24,6 +29,10 @@ def json_schema() -> dict[str, Any]:
     exists, is reported by `ojob check`.
     """
     found = FileSpec.model_json_schema(by_alias=True, ref_template="#/definitions/{model}")
+    for spec in all_specs():
+        properties = found["$defs"].get(spec.__name__, found)["properties"]
+        for key, text in descriptions(spec).items():
+            properties[key]["description"] = text
     definitions = {name: _map(one) for name, one in found.pop("$defs").items()}
     for name in definitions.keys() - _IN_LISTS:
         definitions[name]["type"] = ["object", "null"]
@@ -35,6 +44,17 @@ def json_schema() -> dict[str, Any]:
         "anyOf": [{"type": "string", "minLength": 1, "description": "The job to run."}, todo]
     }
     return {"$schema": _DRAFT, "title": "oJob file"} | _map(found) | {"definitions": definitions}
+
+
+def descriptions(spec: type[Spec]) -> dict[str, str]:
+    """Return the descriptions of a map's keys: the strings below its fields in the source."""
+    (tree,) = ast.parse(inspect.getsource(spec)).body
+    found = {}
+    for pair in pairwise(cast(ast.ClassDef, tree).body):
+        match pair:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(str(text))):
+                found[spec.model_fields[name].alias or name] = " ".join(text.split())
+    return found
 
 
 def _map(schema: dict[str, Any]) -> dict[str, Any]:
@@ -65,11 +85,11 @@ def _or_empty(schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
 
 
 def _plain(schema: Any) -> Any:
-    """Remove the links of the reference and the line breaks from descriptions."""
+    """Remove the links of the reference from descriptions."""
     match schema:
         case dict():
             return {
-                key: _LINK.sub(r"\1", _POINTER.sub("", " ".join(one.split())))
+                key: _LINK.sub(r"\1", _POINTER.sub("", one))
                 if key == "description" and isinstance(one, str)
                 else _plain(one)
                 for key, one in schema.items()
