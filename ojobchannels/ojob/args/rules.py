@@ -146,7 +146,7 @@ def _checked(step: _Step) -> _Step:
     if step.name == "between" and not all(map(_is_number, step.given)):
         raise InvalidRule("`between` takes numbers", f"write `{known.example}`")
     if step.name == "match" and not isinstance(step.given[0], str):
-        raise InvalidRule("`match` takes a text", f"write `{known.example}`")
+        raise InvalidRule("`match` takes a string", f"write `{known.example}`")
     if step.name == "match":
         try:
             re.compile(step.given[0])
@@ -170,7 +170,7 @@ def _literal(node: ast.expr) -> Any:
         check_value(value)
     except (ValueError, TypeError, InvalidValue):
         reason = f"`{ast.unparse(node)}` is not a plain value"
-        raise InvalidRule(reason, "write a number, a list, or a text in quotes") from None
+        raise InvalidRule(reason, "write a number, a list, or a quoted string") from None
     return value
 
 
@@ -264,7 +264,7 @@ class _Kind(NamedTuple):
 
 
 _STEPS: Final[Mapping[str, _Kind]] = {
-    "isString": _Kind(_is("a text", lambda value: isinstance(value, str)), 0, "isString"),
+    "isString": _Kind(_is("a string", lambda value: isinstance(value, str)), 0, "isString"),
     "isNumber": _Kind(_is("a number", _is_number), 0, "isNumber"),
     "isBoolean": _Kind(_is("true or false", lambda value: isinstance(value, bool)), 0, "isBoolean"),
     "isArray": _Kind(_is("a list", lambda value: isinstance(value, list)), 0, "isArray"),

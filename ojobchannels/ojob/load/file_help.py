@@ -39,7 +39,7 @@ def help_diagnostics(file: FileSpecs) -> Iterator[Diagnostic]:
     for at, expected in enumerate(file.spec.help.expects if file.spec.help else ()):
         if first.setdefault(expected.name, at) != at:
             line = file.source.position(("help", "expects", first[expected.name], "name")).line
-            message = f"duplicate argument {expected.name!r}; the first is in line {line}"
+            message = f"duplicate argument {expected.name!r}; the first is on line {line}"
             path = ("help", "expects", at, "name")
             yield file.root.diagnostic(path, message, "remove one of them")
 

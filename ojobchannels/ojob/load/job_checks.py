@@ -60,7 +60,7 @@ def _duplicate_names(file: FileSpecs) -> Iterator[Diagnostic]:
         name = job.spec.name
         if name != INVALID and first.setdefault(name, job) is not job:
             line = file.source.position(first[name].path).line
-            message = f"duplicate job {name!r}; the first is in line {line}"
+            message = f"duplicate job {name!r}; the first is on line {line}"
             yield job.diagnostic(("name",), message, "rename one of them")
 
 
@@ -76,7 +76,7 @@ def _shortcuts(file: FileSpecs) -> Iterator[Diagnostic]:
             yield job.diagnostic(steps, f"invalid name of a shortcut: {name!r}", hint)
         elif name in first:
             line = file.source.position((*first[name].path, *steps)).line
-            message = f"duplicate shortcut {name!r}; the first is in line {line}"
+            message = f"duplicate shortcut {name!r}; the first is on line {line}"
             yield job.diagnostic(steps, message, "rename one of them")
         first.setdefault(name, job)
 
@@ -121,6 +121,6 @@ def _about_template(template: str) -> tuple[str, str]:
     literally = "put a backslash before it to use it literally"
     if template in _CLOSING:
         message = f"the template that begins with `{template}` is not closed, or contains braces"
-        return message, f"close it with `{_CLOSING[template]}`; {literally}"
+        return message, f"close it with `{_CLOSING[template]}`, or {literally}"
     message = f"`{template}` is not a valid template"
-    return message, f"write {{{{name}}}} or ${{name:-default}}; {literally}"
+    return message, f"write {{{{name}}}} or ${{name:-default}}, or {literally}"

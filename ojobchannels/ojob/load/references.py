@@ -63,7 +63,7 @@ class References:
         if name in NOT_BUNDLED:
             return f"the job {name!r} is not supported", NOT_BUNDLED[name]
         if name in bundled:
-            message += " in this file, but in a bundled pack"
+            message += " in this file; a bundled pack has it"
             return message, f"add {_include(bundled[name], source)}"
         hint = did_you_mean(name, self._jobs) or "write it below `jobs`"
         for between, advice in _JOINED.items():
@@ -77,7 +77,7 @@ class References:
 
     def order(self) -> Iterator[Diagnostic]:
         """Yield circles, jobs with too many steps, and dependencies that the todo does not run."""
-        yield from self._circles(self.parts, ("from", "to"), "are parts of each other", "a part of")
+        yield from self._circles(self.parts, ("from", "to"), "call each other", "a part of")
         if next(circles(self.parts), None) is None:
             yield from self._sizes()
         waits = {name: [one.name for one in self._deps(name)] for name in self._jobs}
@@ -127,7 +127,7 @@ class References:
                 reference = next(job.references("from", "to"))
                 count = f"{sizes[name]:,}" if sizes[name] < 10**12 else "over 10^12"
                 message = f"{name!r} has {count} steps, counting its parts and theirs"
-                hint = f"the maximum is {_MAX_STEPS:,}: name each part less often"
+                hint = f"the maximum is {_MAX_STEPS:,}: use fewer parts"
                 yield reference.diagnostic(message, hint)
 
     def _deps(self, name: str) -> list[Reference]:

@@ -90,7 +90,7 @@ def schedule_diagnostics(
             hint = "write `cron` or `timeInterval` beside it"
             yield where.diagnostic(("typeArgs", key), message, hint, at_key=True)
     if not spec.wait_for_finish and spec.misfire == "all":
-        message = "`misfire: all` runs fire times one after the other, `waitForFinish: false` not"
+        message = "`misfire: all` runs fire times one by one, `waitForFinish: false` in parallel"
         steps = ("typeArgs", "waitForFinish")
         yield where.diagnostic(steps, message, "remove one of them", at_key=True)
 

@@ -97,13 +97,13 @@ class TypeArgsSpec(Spec):
     )
     cron: Text | None = Field(
         default=None,
-        description="A cron expression that says when the job runs: five fields, or six with "
-        "seconds first.",
+        description="When the job runs: a cron expression of five fields, or of six with seconds "
+        "first.",
     )
     time_interval: Milliseconds | None = Field(
         default=None,
         alias="timeInterval",
-        description="Run the job every N milliseconds, at the multiples of N since 1970.",
+        description="Run the job every N milliseconds, at multiples of N since 1970 (UTC).",
     )
     misfire: Misfire = Field(
         default="latest",
@@ -112,7 +112,7 @@ class TypeArgsSpec(Spec):
     )
     once: Flag = Field(
         default=False,
-        description="Run each fire time on one server only, although the job is not managed.",
+        description="Run each fire time on one server only, even if the job is not managed.",
     )
     wait_for_finish: Flag = Field(
         default=True,
@@ -205,7 +205,7 @@ class JobSpec(Spec):
     )
     each: Names = Field(
         default=[],
-        description="Jobs that its code calls [in parallel](#jobs-side-by-side) by `each(args)`: "
+        description="Jobs that its code calls [in parallel](#jobs-side-by-side) with `each(args)`: "
         "a name, or a list.",
     )
     check: CheckSpec = Field(
@@ -219,12 +219,12 @@ class JobSpec(Spec):
 
 
 class TodoSpec(Spec):
-    """One entry of the todo: a job and the arguments of this call. A name alone is one, too."""
+    """One entry of the todo: a job and the arguments of this call. A bare name is short for one."""
 
     unsupported: ClassVar[Mapping[str, str]] = unsupported.TODO
 
     name: Text | None = Field(default=None, description="The job; either this or `job`.")
-    job: Text | None = Field(default=None, description="The same as `name`.")
+    job: Text | None = Field(default=None, description="A synonym of `name`.")
     args: Annotated[
         list[Args],
         BeforeValidator(as_list, json_schema_input_type=Args | list[Args]),
@@ -308,7 +308,7 @@ class FileSpec(Spec):
     )
     init: Args = Field(
         default={},
-        description="A map that every job finds in `args.init`. [Templates](#templates) in it are "
+        description="A map that every job gets as `args.init`. [Templates](#templates) in it are "
         "rendered.",
     )
     code: Annotated[

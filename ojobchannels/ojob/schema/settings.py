@@ -45,7 +45,7 @@ def _template(*names: str) -> AfterValidator:
     def check(text: str) -> str:
         if unknown := sorted(names_in(text) - set(names)):
             known = ", ".join(f"{{{{{name}}}}}" for name in names)
-            reason = f"unknown name {{{{{unknown[0]}}}}}; known here: {known}"
+            reason = f"unknown name {{{{{unknown[0]}}}}}; known: {known}"
             raise PydanticCustomError("template", "{reason}", {"reason": reason})
         return text
 
@@ -76,7 +76,7 @@ class LogToFileSpec(Spec):
         default="yyyy-MM-dd",
         alias="fileDateFormat",
         description="The format of the date in that name. A new file begins when the date "
-        "changes: `yyyy-MM-dd-HH` makes one file for each hour.",
+        "changes: `yyyy-MM-dd-HH` makes one file per hour.",
     )
     line: Annotated[str, _template("timedate", "type", "job", "message", "id")] = Field(
         default="{{timedate}} | {{type}} | {{job}} | {{message}}\n",
@@ -130,7 +130,7 @@ def _not_killing(kill: bool) -> bool:
 
 
 class UniqueSpec(Spec):
-    """At most one run of the file at a time on this host."""
+    """Limits the file to one run at a time on this host."""
 
     home: ClassVar[str] = "below `ojob.unique`"
 
@@ -170,7 +170,7 @@ class SettingsSpec(Spec):
     )
     catch: JobsOrCode = Field(
         default=[],
-        description="What to run when a job without a `catch` of its own fails: a job, a list of "
+        description="What to run when a job that has no `catch` of its own fails: a job, a list of "
         "jobs, or code.",
     )
     unique: UniqueSpec | None = Field(

@@ -181,15 +181,15 @@ def _advice(path: DocumentPath, field: Field, value: Any) -> str:
             return f"write one, or remove the {'dash' if in_list else 'key'}"
         case _ if in_list and field.expected == "a map":
             return "write `key: value` after the dash"
-        case int() | float() if field.expected.startswith(("text", "a name")):
+        case int() | float() if field.expected.startswith(("a string", "a name")):
             return "quote it"
         case _ if field.hint:
             return field.hint
         case _ if field.expected == "a name" or key == "name":
             return "write one name"
-        case _ if field.expected == "text":
+        case _ if field.expected == "a string":
             return f"write `{key}: …`, and quote what YAML would take for something else"
-        case _ if field.expected.endswith("names"):
+        case _ if field.expected.endswith(("names", "a list")):
             return f"write `{key}: [one, another]`"
         case _:
             return "write one of these"
@@ -229,7 +229,7 @@ def _kind(value: object) -> str:
         case int() | float():
             return f"the number {value}"
         case str():
-            return "text"
+            return "a string"
         case dict():
             return "a map"
         case _:

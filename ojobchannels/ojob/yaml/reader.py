@@ -92,7 +92,7 @@ class Reader:
             name = self._name_of(key, path)
             inner = (*path, name)
             if name in built:
-                hint = f"remove one of them; the first is in line {self.positions[inner].key_line}"
+                hint = f"remove one of them; the first is on line {self.positions[inner].key_line}"
                 self._report(_at(key), inner, f"duplicate key `{name}`", hint)
             else:
                 built[name] = self._build(value, inner, key)
@@ -118,7 +118,7 @@ class Reader:
             if key.tag in TEXTS:
                 return _text(key)
             if key.value:
-                self._report(_at(key), path, f"the key `{key.value}` is not text", "quote it")
+                self._report(_at(key), path, f"the key `{key.value}` is not a string", "quote it")
             else:
                 self._report(_at(key), path, "a key is missing before the colon", "write one")
         elif isinstance(key, Mapping):

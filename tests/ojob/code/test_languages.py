@@ -186,7 +186,7 @@ def test_an_error_that_a_plugin_finds_is_reported_with_its_position(tmp_path: Pa
     """Line and column are those of the file."""
     text = "jobs:\n- name: A\n  lang: shout\n  exec: |\n    what??\n"
     (reported,) = faults(tmp_path, text)
-    assert reported == "5:9: jobs[0].exec: this is not shout: `??` is not understood"
+    assert reported == "5:9: jobs[0].exec: not valid shout: `??` is not understood"
 
 
 @pytest.mark.usefixtures("_shout")

@@ -108,7 +108,7 @@ def test_a_syntax_error_is_found_before_anything_runs(tmp_path: Path) -> None:
         check_file(path)
     (diagnostic,) = caught.value.diagnostics
     assert diagnostic.line == 6
-    assert diagnostic.message.startswith("this is not shell: ")
+    assert diagnostic.message.startswith("not valid shell: ")
 
 
 def test_the_timeout_kills_all_that_the_script_has_started(shell: Shell, tmp_path: Path) -> None:

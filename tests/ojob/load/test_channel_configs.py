@@ -27,7 +27,7 @@ CONFIGS = {  # what stands under `chJobs`; the column, the path behind it, and w
         "13: {}: no plugin offers the channel type 'ignite'; install it with: pip install "
         "ojobchannels-ignite"
     ),
-    "{type: [db]}": "20: {}.type: the type of a channel must be text; write one, such as `db`",
+    "{type: [db]}": "20: {}.type: the type of a channel must be a string; write one, such as `db`",
     "{typ: db}": "14: {}.typ: unknown key `typ` of a channel; did you mean `type`?",
     "{type: db, file: x}": "24: {}.file: unknown key `file` of a channel; it belongs in `args`",
     "{type: db, args: {fil: x.db}}": (
@@ -40,8 +40,8 @@ CONFIGS = {  # what stands under `chJobs`; the column, the path behind it, and w
         "37: {}.args.file: the option `file` is empty; write the path of the database"
     ),
     "{type: db, args: {file: 5}}": (
-        "37: {}.args.file: the option `file` of type 'db' must be text; its meaning: path of the "
-        "database"
+        "37: {}.args.file: the option `file` of type 'db' must be a string; its meaning: path of "
+        "the database"
     ),
     "{type: db, args: {file: x.db, durable: maybe}}": (
         "52: {}.args.durable: the option `durable` of type 'db' must be true or false; its "

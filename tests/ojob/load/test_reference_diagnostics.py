@@ -25,7 +25,7 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "an unknown name among many jobs": (
         "jobs:\n" + "".join(f"- name: J{at}\n" for at in range(100)) + "todo: [Zebra]",
-        "102:8: todo[0]: there is no job 'Zebra'; known here: `J0`, `J1`, `J2`, `J3`, `J4`, `J5`, "
+        "102:8: todo[0]: there is no job 'Zebra'; known: `J0`, `J1`, `J2`, `J3`, `J4`, `J5`, "
         "`J6`, `J7`, `J8`, `J9`, `J10`, `J11` and 88 more",
     ),
     "an unknown job in the todo": (
@@ -34,7 +34,7 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "an unknown job in from": (
         "jobs:\n- name: A\n  from: [B]\n- name: Cook",
-        "3:10: jobs[0].from[0]: there is no job 'B'; known here: `A`, `Cook`",
+        "3:10: jobs[0].from[0]: there is no job 'B'; known: `A`, `Cook`",
     ),
     "an unknown job in to": (
         "include: [oJobManager.yaml]\njobs:\n- name: A\n  to: oJobManager Job Ende",
@@ -43,18 +43,18 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "a job of a pack that is not included": (
         "jobs:\n- name: A\n  from: oJobManager Job Start",
-        "3:9: jobs[0].from: there is no job 'oJobManager Job Start' in this file, but in a "
-        "bundled pack; add `include: [oJobManager.yaml]`",
+        "3:9: jobs[0].from: there is no job 'oJobManager Job Start' in this file; a bundled "
+        "pack has it; add `include: [oJobManager.yaml]`",
     ),
     "a catch of a pack that is not included": (
         "include: []\njobs:\n- name: A\n  catch: oJobManager Error",
-        "4:10: jobs[0].catch: there is no job 'oJobManager Error' in this file, but in a bundled "
-        "pack; add `include: [oJobManager.yaml]`",
+        "4:10: jobs[0].catch: there is no job 'oJobManager Error' in this file; a bundled "
+        "pack has it; add `include: [oJobManager.yaml]`",
     ),
     "a job of a pack that is not included, called by code": (
         "jobs:\n- name: A\n  exec: |\n    job('oJobManager Init')\ntodo: [A]",
-        "4:5: jobs[0].exec: there is no job 'oJobManager Init' in this file, but in a bundled "
-        "pack; add `include: [oJobManager.yaml]`",
+        "4:5: jobs[0].exec: there is no job 'oJobManager Init' in this file; a bundled "
+        "pack has it; add `include: [oJobManager.yaml]`",
     ),
     "a misspelled job of a pack that is not included": (
         "jobs:\n- name: Aha\ntodo: [oJobManager init]",
@@ -80,7 +80,7 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "a duplicate job": (
         "jobs:\n- name: A\n- name: A",
-        "3:9: jobs[1].name: duplicate job 'A'; the first is in line 2; rename one of them",
+        "3:9: jobs[1].name: duplicate job 'A'; the first is on line 2; rename one of them",
     ),
     "a circle of deps": (
         "jobs:\n- {name: A, deps: B}\n- {name: B, deps: [C]}\n- {name: C, deps: A}",
@@ -100,14 +100,14 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "a circle of from and to": (
         "jobs:\n- {name: A, from: B}\n- {name: B, to: A}",
-        "2:19: jobs[0].from: these jobs are parts of each other: A -> B -> A; remove one of them",
+        "2:19: jobs[0].from: these jobs call each other: A -> B -> A; remove one of them",
     ),
     "parts that name each other too often": (
         "jobs:\n"
         + "".join(f"- {{name: J{at}, from: [J{at + 1}, J{at + 1}]}}\n" for at in range(60))
         + "- {name: J60}",
         "49:22: jobs[47].from[0]: 'J47' has 16,383 steps, counting its parts and theirs; the "
-        "maximum is 10,000: name each part less often",
+        "maximum is 10,000: use fewer parts",
     ),
     "a dependency that is not in the todo": (
         "jobs:\n- name: A\n- {name: B, deps: A}\ntodo: [B]",
@@ -132,12 +132,12 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "an unknown job after non-ASCII text": (
         "jobs:\n- name: A\n  exec: |\n    'ä'; job('Nobody')",
-        "4:10: jobs[0].exec: there is no job 'Nobody'; known here: `A`",
+        "4:10: jobs[0].exec: there is no job 'Nobody'; known: `A`",
     ),
     "a pack that does not exist": (
         "include:\n- oJobManger.yaml",
-        "2:3: include[0]: there is no `oJobManger.yaml`: no bundled pack has this name, and no "
-        "file is at {folder}/oJobManger.yaml; did you mean `oJobManager.yaml`?",
+        "2:3: include[0]: there is no `oJobManger.yaml`: not a bundled pack, and there is "
+        "no file {folder}/oJobManger.yaml; did you mean `oJobManager.yaml`?",
     ),
     "a folder as include": (
         "include: ..",
@@ -150,8 +150,8 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "an include with NUL": (
         'include: "jobs\\0/other.yaml"',
-        "1:10: include: there is no `jobs\\x00/other.yaml`: no bundled pack has this name, and "
-        "no file is at {folder}/jobs\\x00/other.yaml; bundled packs: `oJobBasics.yaml`, "
+        "1:10: include: there is no `jobs\\x00/other.yaml`: not a bundled pack, and there "
+        "is no file {folder}/jobs\\x00/other.yaml; bundled packs: `oJobBasics.yaml`, "
         "`oJobDirector.yaml`, `oJobManager.yaml`, `oJobQueue.yaml`",
     ),
     "an include with a tilde": (

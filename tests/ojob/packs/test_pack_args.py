@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         ("{name: oJob Director check, args: {jobName: a}}", "`jobUUID` is missing: pass a name"),
         (
             "{name: oJob Director checkout, args: {jobName: a, jobUUID: b}}",
-            "'a' 'b' has not begun here; put `oJob Director checkin` under `from`",
+            "'a' 'b' was not started here; put `oJob Director checkin` under `from`",
         ),
     ],
 )

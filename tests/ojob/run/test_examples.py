@@ -64,7 +64,7 @@ def test_basic(capsys: pytest.CaptureFixture[str]) -> None:
     run("basic")
     out = capsys.readouterr().out
     assert "Count Words | harbour.txt: 53 words" in out
-    assert "137 words in all; most of all: the (23)" in out
+    assert "137 words in total; most frequent: the (23)" in out
     assert re.search(r"Count Words \| completed in \d\.\d\d s \(daily-word-count\)", out)
     assert run("basic", folder="docs") == 1
 
@@ -91,7 +91,7 @@ def test_dynamic_launching(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     for batch in ("harbour", "lighthouse", "orchard"):
         assert f"(batch-{batch})" in out
-    assert "Process Batches | 35 long words in all" in out
+    assert "Process Batches | 35 long words in total" in out
 
 
 def test_query_status(capsys: pytest.CaptureFixture[str]) -> None:

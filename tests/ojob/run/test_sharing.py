@@ -131,7 +131,7 @@ def test_the_templates_of_init_are_checked_with_the_file(tmp_path: Path) -> None
     """Diagnostics have their positions."""
     assert faults(tmp_path, "init:\n  day: '{{#if x}}'\ntodo: []\n") == [
         "main.yaml:2:8: init.day: `{{#if x}}` is not a valid template; write {{name}} or "
-        "${name:-default}; put a backslash before it to use it literally"
+        "${name:-default}, or put a backslash before it to use it literally"
     ]
 
 
@@ -220,7 +220,7 @@ def test_errors_of_modules_are_reported_with_their_positions(tmp_path: Path) -> 
         "main.yaml:6:9",
     ]
     assert "`b.js` is not the file name of a Python module; name it like `helpers.py`" in found[1]
-    assert "expected text, found the number 3" in found[2]
+    assert "expected a string, found the number 3" in found[2]
 
 
 HELP = """
