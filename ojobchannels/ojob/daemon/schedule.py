@@ -21,8 +21,7 @@ from ojobchannels.host.terminal import local_time
 from ojobchannels.manager import JobManager, Launch, fire_times
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.languages import Level
-from ojobchannels.ojob.load.job_file import Job
-from ojobchannels.ojob.load.schedule_spec import ScheduleSpec
+from ojobchannels.ojob.load.job_file import Job, ScheduleSpec
 from ojobchannels.ojob.report.outcomes import describe
 from ojobchannels.ojob.run.job_call import JobCall
 from ojobchannels.ojob.run.manager_binding import ManagerConfig
@@ -161,7 +160,9 @@ class Schedule:
         except _STORE_ERRORS as error:
             self._suspend(span, error)
         except Exception as error:  # noqa: BLE001  the next fire time comes all the same
-            self._log("error", f"schedule failed until the next fire time: {describe(error)}")
+            self._log(
+                "error", f"schedule failed, retrying at the next fire time: {describe(error)}"
+            )
             with self._lock:
                 self._queued = False
 

@@ -15,7 +15,7 @@ from ojobchannels.plugins import checked_options, converted, offered_options, re
 from ojobchannels.suggestions import closest, did_you_mean
 
 _CHANNELS: Final = ("chJobs", "chLocks")
-_KINDS: Final = {str: "a string", bool: "true or false", int: "a whole number", float: "a number"}
+_KINDS: Final = {str: "a string", bool: "a boolean", int: "an integer", float: "a number"}
 _PARTS: Final = ("type", "args")
 
 

@@ -137,7 +137,7 @@ class _Gathering:
         elif entry.startswith("~"):
             message, hint = f"`~` is not expanded in `{entry}`", "write the path in full"
         else:
-            message = f"there is no `{entry}`: not a bundled pack, and there is no file {at}"
+            message = f"there is no `{entry}`: not a bundled pack, and not a file: {at}"
             hint = _hint(path, entry)
         self.missing.append(reference.diagnostic(message, hint))
 

@@ -9,7 +9,6 @@ from ojobchannels.errors import Diagnostic
 from ojobchannels.ojob.code.python import has_no_effect
 from ojobchannels.ojob.load.graph import circles, reach, unfolded
 from ojobchannels.ojob.load.includes import NOT_BUNDLED, bundled_jobs
-from ojobchannels.ojob.load.todo_overrides import deferred_until
 from ojobchannels.ojob.schema.located import Located, Reference
 from ojobchannels.ojob.schema.model import JobSpec, TodoSpec
 from ojobchannels.ojob.yaml.source import Source
@@ -77,24 +76,24 @@ class References:
 
     def order(self) -> Iterator[Diagnostic]:
         """Yield circles, jobs with too many steps, and dependencies that the todo does not run."""
-        yield from self._circles(self.parts, ("from", "to"), "call each other", "a part of")
+        yield from self._circles(self.parts, ("from", "to"), "circular `from` or `to`", "runs")
         if next(circles(self.parts), None) is None:
             yield from self._sizes()
         waits = {name: [one.name for one in self._deps(name)] for name in self._jobs}
         keys = ("deps", "from", "to")
-        yield from self._circles(waits, keys, "depend on each other", "a dependency of")
+        yield from self._circles(waits, keys, "circular dependency", "depends on")
         yield from self._missing_in_todo()
 
     def _circles(
-        self, graph: Mapping[str, list[str]], keys: tuple[str, ...], what: str, of_itself: str
+        self, graph: Mapping[str, list[str]], keys: tuple[str, ...], what: str, does: str
     ) -> Iterator[Diagnostic]:
         for circle in circles(graph):
             job = self._jobs[circle[0]]
             references = {one.name: one for one in reversed(list(job.references(*keys)))}
-            message, hint = f"these jobs {what}: {' -> '.join(circle)}", "remove one of them"
+            message, hint = f"{what}: {' -> '.join(circle)}", "remove one of them"
             if len(circle) == 2:
-                by = "" if circle[1] in references else ", through one of its parts"
-                message, hint = f"{job.spec.name!r} is {of_itself} itself{by}", "remove it"
+                by = "" if circle[1] in references else ", through one of its `from` or `to` jobs"
+                message, hint = f"{job.spec.name!r} {does} itself{by}", "remove it"
             if circle[1] in references:
                 yield references[circle[1]].diagnostic(message, hint)
             else:
@@ -105,7 +104,7 @@ class References:
         called: dict[str, str | None] = {}
         for entry in self._todo:
             if (name := entry.spec.called) in self._jobs:
-                when = deferred_until(entry.spec, self._jobs[name].spec)
+                when = _deferred_until(entry.spec.applied_to(self._jobs[name].spec))
                 called[name] = when if called.get(name, when) is not None else None
         for name in sorted(called):
             for dep in self._deps(name):
@@ -126,8 +125,8 @@ class References:
             if sizes[name] > _MAX_STEPS >= max(sizes[one] for one in self.parts[name]):
                 reference = next(job.references("from", "to"))
                 count = f"{sizes[name]:,}" if sizes[name] < 10**12 else "over 10^12"
-                message = f"{name!r} has {count} steps, counting its parts and theirs"
-                hint = f"the maximum is {_MAX_STEPS:,}: use fewer parts"
+                message = f"{name!r} has {count} steps, with its `from` and `to` jobs and theirs"
+                hint = f"the maximum is {_MAX_STEPS:,}: name each job less often"
                 yield reference.diagnostic(message, hint)
 
     def _deps(self, name: str) -> list[Reference]:
@@ -138,6 +137,16 @@ class References:
             if part in self._jobs
             for reference in self._jobs[part].references("deps")
         ]
+
+
+def _deferred_until(job: JobSpec) -> str | None:
+    """Return when a job runs that the todo does not run at once; None if it does."""
+    if job.type == "shutdown":
+        return "at the end of the run"
+    if job.type_args.ch_subscribe is not None:
+        return "when a channel changes"
+    has_times = job.type_args.cron is not None or job.type_args.time_interval is not None
+    return "by its schedule" if has_times else None
 
 
 def _include(pack: str, source: Source) -> str:

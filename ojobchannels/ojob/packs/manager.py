@@ -8,7 +8,7 @@ from typing import Any, Final
 from ojobchannels.errors import InvalidJobArgs, JobMisuse, LockBusy, LockLost
 from ojobchannels.manager import JobManager, JobRun
 from ojobchannels.manager.pool import release_slot
-from ojobchannels.ojob.load.manager_jobs import END, ERROR, START
+from ojobchannels.ojob.load.job_file import END, ERROR, START
 from ojobchannels.ojob.run.job_context import JobContext
 from ojobchannels.ojob.run.managed_runs import record_args
 from ojobchannels.ojob.run.manager_binding import Config, ManagerConfig
@@ -46,7 +46,7 @@ class ManagerBridge:
             reason = f"`timeout` is {timeout!r}, not a positive number of milliseconds"
             raise InvalidJobArgs(f"job {job!r}", reason, "write 3600000 for an hour")
         if any(run.name == name for run in context.runs.open()):
-            raise JobMisuse(job, f"it has started {name!r} already", f"call {END!r} first")
+            raise JobMisuse(job, f"it has already started {name!r}", f"call {END!r} first")
         manager = self._session.binding.required(job, START)
         args = record_args(context.args.values)
         options: dict[str, Any] = {"timeout": timeout / 1000, "args": args}

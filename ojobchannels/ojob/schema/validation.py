@@ -100,7 +100,7 @@ class Validator:
             case "string_too_short":
                 return source.diagnostic(path, "the name is empty", "write a name")
             case "string_unicode":
-                message = "the text contains a lone surrogate"
+                message = "the string contains a lone surrogate"
                 return source.diagnostic(path, message, "write the character itself")
             case "greater_than_equal" | "less_than_equal":
                 return source.diagnostic(path, f"{value} is out of range", field.hint)

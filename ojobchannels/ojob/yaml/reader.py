@@ -124,7 +124,7 @@ class Reader:
         elif isinstance(key, Mapping):
             self._report(_at(key), path, "a map cannot be a key", QUOTE_TEMPLATES)
         else:
-            self._report(_at(key), path, "a list cannot be a key", "write text")
+            self._report(_at(key), path, "a list cannot be a key", "write a string")
         return str(key.value)
 
     def _unknown_tag(self, node: Node, path: DocumentPath) -> None:

@@ -101,7 +101,7 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "text as an interval": (
         "jobs:\n- name: A\n  typeArgs:\n    timeInterval: 5s",
-        "4:19: jobs[0].typeArgs.timeInterval: expected a whole number, found a string; write "
+        "4:19: jobs[0].typeArgs.timeInterval: expected an integer, found a string; write "
         "milliseconds, 1 or more, such as 60000",
     ),
     "an unknown misfire": (
@@ -115,7 +115,7 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "text as a flag": (
         "ojob:\n  daemon: yes",
-        "2:11: ojob.daemon: expected true or false, found a string; write `true` or `false`",
+        "2:11: ojob.daemon: expected a boolean, found a string; write `true` or `false`",
     ),
     "an unknown time zone": (
         "ojob:\n  timezone: Europe/Lisbn",
@@ -179,7 +179,7 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "threads in quotes": (
         "ojob: {numThreads: '4'}",
-        "1:20: ojob.numThreads: expected a whole number, found a string; write 1 to 1000",
+        "1:20: ojob.numThreads: expected an integer, found a string; write 1 to 1000",
     ),
     "a number as a todo entry": (
         "todo: [5]",
@@ -268,7 +268,7 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "a lone surrogate in a name": (
         'jobs:\n- name: "\\ud800"',
-        "2:9: jobs[0].name: the text contains a lone surrogate; write the character itself",
+        "2:9: jobs[0].name: the string contains a lone surrogate; write the character itself",
     ),
     "a duplicate expected argument": (
         "help:\n  expects:\n  - name: a\n  - {name: a, mandatory: true}",
@@ -277,12 +277,12 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "an empty option": (
         "help:\n  expects:\n  - name: a\n    options:\n    - 1\n    -",
-        "6:6: help.expects[0].options[1]: expected a string, a number, true or false, found nothing"
-        "; write one, or remove the dash",
+        "6:6: help.expects[0].options[1]: expected a string, a number or a boolean, found nothing; "
+        "write one, or remove the dash",
     ),
     "a list as an example": (
         "help: {expects: [{name: a, example: [1]}]}",
-        "1:37: help.expects[0].example: expected a string, a number, true or false, found a list; "
+        "1:37: help.expects[0].example: expected a string, a number or a boolean, found a list; "
         "write one of these",
     ),
     "a list as a text": (

@@ -241,7 +241,7 @@ todo: [A]
     [
         ({}, "`day` (the day to load) is missing: pass day=2026-11-22"),
         ({"day": 1, "mode": "slow"}, '`mode` is "slow"; it must be one of fast, careful'),
-        ({"day": 1, "parts": "a, c"}, '`parts` contains " c"; allowed are a, b'),
+        ({"day": 1, "parts": "a, c"}, '`parts` contains " c"; allowed values: a, b'),
         ({"mode": 1}, "is missing: pass day=2026-11-22; `mode` is 1; it must be one of fast"),
     ],
 )
