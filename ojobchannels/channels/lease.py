@@ -126,7 +126,7 @@ class Lease:
 
         Raises:
             LockLost: The lease had already ended; another holder may have changed what it protects.
-            OutcomeUnknown: The lease is over, or will be soon, but it is not known whether it was
+            OutcomeUnknown: The lease has expired, or will soon, but it is not known whether it was
                 held until now.
             ChannelError: The channel could not unlock; call again, or let the lease expire.
         """
