@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ojobchannels.errors.base import (
     ChannelError,
 )
@@ -43,6 +45,7 @@ from ojobchannels.errors.text import (
     describe_holder,
     shown,
 )
+from ojobchannels.moved import renamed
 
 __all__ = [
     "ChannelClosed",
@@ -83,3 +86,6 @@ __all__ = [
 # The modules inside are an implementation detail: tracebacks and pickles show the public path.
 for _name in __all__:
     globals()[_name].__module__ = __name__
+
+if not TYPE_CHECKING:  # type checkers would accept any name
+    __getattr__ = renamed(__name__, {"Problem": "Diagnostic"})

@@ -69,7 +69,7 @@ class Job(Generic[_Arguments, _Result]):
         on_timeout: OnTimeout,
     ) -> None:
         if if_running not in ("skip", "wait", "fail"):
-            raise InvalidOption("if_running", repr(if_running), "give skip, wait or fail")
+            raise InvalidOption("if_running", repr(if_running), "pass skip, wait or fail")
         self.manager = manager
         self.name = name
         self._function = function

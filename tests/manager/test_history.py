@@ -111,7 +111,7 @@ def test_runs_are_filtered_by_name_and_status(manager: oc.JobManager, clock: Man
 
 def test_an_unknown_status_is_rejected(simple_manager: oc.JobManager) -> None:
     """A misspelt status does not return an empty list."""
-    with pytest.raises(oc.InvalidOption, match="give running, completed, failed"):
+    with pytest.raises(oc.InvalidOption, match="pass running, completed, failed"):
         simple_manager.runs(status="complete")
 
 

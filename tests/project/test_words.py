@@ -41,6 +41,8 @@ INSTEAD = {
     r"\banswers?\b(?!\.append)": "result, reply",
     r"\bmanners\b": "todo overrides",
     r"\bagenda\b": "todo",
+    r"\bwhole numbers?\b": "integer",
+    r"\bthis is not (?:JSON|Python|YAML)\b": "invalid …",
 }
 BANNED = re.compile("|".join(f"(?P<_{number}>{text})" for number, text in enumerate(INSTEAD)))
 

@@ -29,8 +29,7 @@ from ojobchannels_mongo.codec import (
     value_of,
 )
 from ojobchannels_mongo.connection import Connection
-from ojobchannels_mongo.match_filter import filter_for
-from ojobchannels_mongo.reader import Reader
+from ojobchannels_mongo.reader import Reader, filter_for
 from ojobchannels_mongo.servers import Collections, Row
 from ojobchannels_mongo.statements import (
     EXISTS,

@@ -150,7 +150,7 @@ def damage(channel: str, settings: Settings) -> ChannelDamaged:
         channel,
         f"its keys at {settings}",
         "another program wrote to a key of this channel",
-        "give each program a prefix or a database of its own, and remove the foreign key",
+        "use a separate prefix or database for each program, and remove the foreign key",
     )
 
 

@@ -46,14 +46,14 @@ def test_valid_args_pass_and_may_be_converted(rule: str, value: Any, becomes: An
 @pytest.mark.parametrize(
     ("rule", "value", "message"),
     [
-        ("isString", 5, "is 5, not a text"),
+        ("isString", 5, "is 5, not a string"),
         ("isNumber", True, "is true, not a number"),
         ("isArray", "a", 'is "a", not a list'),
         ("toNumber", "much", 'is "much", not a number'),
         ("toNumber", "nan", 'is "nan", not a number'),
-        ("isString", {1}, "is {1}, not a text"),
+        ("isString", {1}, "is {1}, not a string"),
         ("isNumber", "x" * 500, f'is "{"x" * 116}..., not a number'),
-        ("toBoolean", "perhaps", 'is "perhaps", not true or false'),
+        ("toBoolean", "perhaps", 'is "perhaps", not a boolean'),
         ("toNumber.between(1, 10)", "11", "is 11, not between 1 and 10"),
         ("between(1, 10)", "a", 'is "a", not between 1 and 10'),
         ("oneOf(['a', 'b'])", "c", 'is "c", not one of "a", "b"'),
@@ -97,7 +97,7 @@ def test_a_job_checks_its_args_before_and_after_its_code(run: Run) -> None:
         "Work: last 5",
         "Work completed",
     ]
-    assert "`n` is 10, not between 1 and 9; `to.host` is 3, not a text" in messages[3]
+    assert "`n` is 10, not between 1 and 9; `to.host` is 3, not a string" in messages[3]
     assert "`sum` is missing; pass args that match the job's `check`" in messages[5]
     assert result.exit_status == 1
 
@@ -145,14 +145,14 @@ def test_the_rules_of_a_part_apply_around_its_own_code(run: Run) -> None:
         ("is a number", "`is a number` is not a rule; write a chain such as"),
         ("between(1)", "`between` takes 2 values in parentheses; write `between(1, 10)`"),
         ("between('a', 10)", "`between` takes numbers; write `between(1, 10)`"),
-        ("match(5)", "`match` takes a text; write `match('^[a-z]+$')`"),
+        ("match(5)", "`match` takes a string; write `match('^[a-z]+$')`"),
         ("default({1})", "`{1}` is not a plain value; write a number"),
         ("isString(1)", "`isString` takes nothing in parentheses; write `isString`"),
         ("oneOf('ab')", "`oneOf` takes a list; write `oneOf(['a', 'b'])`"),
         ("match('(')", "`match` takes a regular expression: "),
         (
             "default(x + 1)",
-            "`x + 1` is not a plain value; write a number, a list, or a text in quotes",
+            "`x + 1` is not a plain value; write a number, a list, or a string in quotes",
         ),
     ],
 )

@@ -17,17 +17,16 @@ from ojobchannels.ojob import check_file, run_file
 
 CONFIGS = {  # the value of `chJobs`: the column, the path within it, and the message
     "{type: dbb, args: {file: x.db}}": (
-        "20: {}.type: no plugin offers the channel type 'dbb'; did you mean `db`?"
+        "20: {}.type: unknown channel type 'dbb'; did you mean `db`?"
     ),
     "{type: ignite}": (
-        "20: {}.type: no plugin offers the channel type 'ignite'; install it with: pip install "
+        "20: {}.type: unknown channel type 'ignite'; install it with: pip install "
         "ojobchannels-ignite"
     ),
     "ignite://user:secret@h": (
-        "13: {}: no plugin offers the channel type 'ignite'; install it with: pip install "
-        "ojobchannels-ignite"
+        "13: {}: unknown channel type 'ignite'; install it with: pip install ojobchannels-ignite"
     ),
-    "{type: [db]}": "20: {}.type: the type of a channel must be text; write one, such as `db`",
+    "{type: [db]}": "20: {}.type: the type of a channel must be a string; write one, such as `db`",
     "{typ: db}": "14: {}.typ: unknown key `typ` of a channel; did you mean `type`?",
     "{type: db, file: x}": "24: {}.file: unknown key `file` of a channel; it belongs in `args`",
     "{type: db, args: {fil: x.db}}": (
@@ -40,11 +39,11 @@ CONFIGS = {  # the value of `chJobs`: the column, the path within it, and the me
         "37: {}.args.file: the option `file` is empty; write the path of the database"
     ),
     "{type: db, args: {file: 5}}": (
-        "37: {}.args.file: the option `file` of type 'db' must be text; its meaning: path of the "
-        "database"
+        "37: {}.args.file: the option `file` of type 'db' must be a string; its meaning: path of "
+        "the database"
     ),
     "{type: db, args: {file: x.db, durable: maybe}}": (
-        "52: {}.args.durable: the option `durable` of type 'db' must be true or false; its "
+        "52: {}.args.durable: the option `durable` of type 'db' must be a boolean; its "
         "meaning: documents survive a power cut once the call has returned"
     ),
     "{type: db, args: [x.db]}": (
@@ -179,7 +178,7 @@ def test_the_error_for_a_folder_that_cannot_be_created_names_its_parent() -> Non
     """The advice names an existing folder."""
     with pytest.raises(ChannelUnavailable) as caught:
         open_channel("a", type="db", file="/proc/ojob/data/x.db")
-    assert str(caught.value).endswith("; no folder can be created in /proc: give another path")
+    assert str(caught.value).endswith("; no folder can be created in /proc: use another path")
 
 
 def test_the_error_for_a_folder_without_permission_names_the_permission(

@@ -116,7 +116,7 @@ def test_an_unreadable_file_is_reported(tmp_path: Path) -> None:
         "folder.yaml": f"folder.yaml: cannot read the file: {a_folder}; name a file in it",
         "latin.yaml": "latin.yaml:1:7: the byte 0xE4 is not UTF-8; save the file as UTF-8",
         "jobs.txt": "jobs.txt: this is not the name of a job file; the name of",
-        "broken.json": "broken.json:2:9: this is not JSON: a comma or a colon is missing",
+        "broken.json": "broken.json:2:9: invalid JSON: a comma or a colon is missing",
     }.items():
         with pytest.raises(JobFileError) as caught:
             check_file(tmp_path / name)

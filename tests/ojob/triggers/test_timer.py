@@ -58,7 +58,7 @@ def test_a_call_that_fails_is_logged_and_made_again(
     with caplog.at_level(logging.ERROR):
         scheduler.make_due_calls()
     assert made == ["failed", "other"]
-    assert "it is tried again" in caplog.text
+    assert "a scheduled call failed, retrying" in caplog.text
     hand_clock.advance(1000)
     scheduler.make_due_calls()
     assert made == ["failed", "other", "failed"]
