@@ -111,10 +111,10 @@ class ChannelType:
         options: The options of the type; others are refused.
         schemes: The URL schemes of the type.
         parse_url: Converts a URL with one of the schemes to options.
-        capabilities: The optional promises: ``durable``, ``processes`` (processes share one
+        capabilities: The optional features: ``durable``, ``processes`` (processes share one
             storage), ``atomic_batches``, ``fifo`` (locks are granted in the order of the requests),
             ``crash_release`` (the death of a holder frees its locks at once), ``clock`` (the option
-            ``clock`` is used to judge leases, so that a test can let time pass), ``events_every``
+            ``clock`` judges leases, so that a test can advance the time), ``events_every``
             (a subscription gets each change, in order) or ``events_coalesced`` (a subscription gets
             the latest state of each changed key). Capabilities that depend on the server are in an
             attribute of the backend with the same name.
@@ -219,7 +219,7 @@ class ChannelSpec:
     def extend_all(self, leases: list[LeaseRequest], timeout: int) -> list[bool | None]:
         """Extend several leases, if possible in one command, within `timeout` milliseconds.
 
-        A result of None means that this lease has to be tried again, so that a lease that cannot be
+        A result of None means that this lease must be tried again, so that a lease that cannot be
         reached does not delay the others.
         """
 

@@ -21,8 +21,8 @@ class DocumentStore:
     Attributes:
         name: The channel's name.
         type: The name of the channel type, such as ``db``.
-        capabilities: The optional promises of the backend; see `ChannelType`.
-        clock: The clock that the holder's own deadline of a lease is measured with.
+        capabilities: The optional features of the backend; see `ChannelType`.
+        clock: The clock by which holders measure the deadlines of their leases.
         hook: The operations as hooks, for backends and extensions; `ChannelSpec` describes them.
     """
 
@@ -58,7 +58,7 @@ class DocumentStore:
         self.hook.set(key=checked, value=value, fence=checked_fence(fence))
 
     def unset(self, key: Document, fence: int | None = None) -> bool:
-        """Remove a key and return whether it existed; the mark of its fence is kept."""
+        """Remove a key and return whether it existed; its fence mark is kept."""
         removed: bool = self.hook.unset(key=check_key(key), fence=checked_fence(fence))
         return removed
 

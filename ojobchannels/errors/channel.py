@@ -9,7 +9,7 @@ from ojobchannels.errors.text import describe_holder, quoted, shown
 
 
 class InvalidKey(ChannelError, ValueError):
-    """A key is not a string, integer, float, boolean or map, or contains something not JSON."""
+    """A key is not a string, integer, float, boolean or map, or contains what is not JSON."""
 
     def __init__(self, path: str, reason: str) -> None:
         self.path = path
@@ -171,8 +171,8 @@ class StaleFence(ChannelError, PermissionError):
         self.mark = mark
         super().__init__(
             f"channel {channel!r} refused to write key {quoted(key)} with fence {fence}: the "
-            f"holder of a later lease (fence {mark}) has already written it; stop working, this "
-            "lease has lost its lock"
+            f"holder of a later lease (fence {mark}) has already written it; stop, this lease "
+            "has lost its lock"
         )
 
 
