@@ -48,14 +48,7 @@ if TYPE_CHECKING:
         UnknownChannelType,
         UnknownJob,
     )
-    from ojobchannels.hookspecs import (
-        ABSENT,
-        MISSING,
-        ChannelType,
-        LockInfo,
-        Option,
-        hookimpl,
-    )
+    from ojobchannels.hookspecs import ABSENT, MISSING, ChannelType, LockInfo, Option, hookimpl
     from ojobchannels.manager import JobManager, JobRun, Launch
     from ojobchannels.ojob.languages import Code, Host, Language, Program
 

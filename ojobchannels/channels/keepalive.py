@@ -283,10 +283,7 @@ class KeepAlive:
             if held:
                 lease.renewed(sent, request.ttl)
             elif held is None:
-                _log.warning(
-                    "%r could not be renewed, retrying: its record cannot be read",
-                    lease,
-                )
+                _log.warning("%r could not be renewed, retrying: its record cannot be read", lease)
         return {
             lease: held for lease, held in zip(leases, results, strict=True) if held is not None
         }

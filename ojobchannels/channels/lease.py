@@ -11,11 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ojobchannels.channels.arguments import Duration, milliseconds
 from ojobchannels.channels.keepalive import KEEP_ALIVE, TAKEN_OVER
-from ojobchannels.errors import (
-    ChannelError,
-    LockLost,
-    OutcomeUnknown,
-)
+from ojobchannels.errors import ChannelError, LockLost, OutcomeUnknown
 
 if TYPE_CHECKING:
     from ojobchannels.channels.channel import Channel

@@ -77,9 +77,7 @@ def _scheme(url: str) -> str:
         scheme = urlsplit(url).scheme
     except ValueError as error:
         raise InvalidOption(
-            "channel URL",
-            f"{shown(url)} cannot be read: {error}",
-            "see the channel type's URLs",
+            "channel URL", f"{shown(url)} cannot be read: {error}", "see the channel type's URLs"
         ) from error
     if not scheme:
         raise InvalidOption(

@@ -134,11 +134,7 @@ class Subscription:
             try:
                 self._callback(change)
             except Exception:  # noqa: BLE001  the next change must still be delivered
-                _log.exception(
-                    "a callback failed on channel %r, %r",
-                    self._channel.name,
-                    change,
-                )
+                _log.exception("a callback failed on channel %r, %r", self._channel.name, change)
 
 
 class _Known:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from ojobchannels.errors.base import (
-    ChannelError,
-)
+from ojobchannels.errors.base import ChannelError
 from ojobchannels.errors.channel import (
     ChannelClosed,
     ChannelDamaged,
@@ -39,10 +37,7 @@ from ojobchannels.errors.job import (
     RunsAlready,
     UnknownJob,
 )
-from ojobchannels.errors.text import (
-    describe_holder,
-    shown,
-)
+from ojobchannels.errors.text import describe_holder, shown
 
 __all__ = [
     "ChannelClosed",

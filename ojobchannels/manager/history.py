@@ -69,8 +69,7 @@ def report(jobs: Channel, locks: Channel) -> list[dict[str, Any]]:
     for record in _found(jobs, locks, None, None):
         name = record["name"]
         row = rows.setdefault(
-            name,
-            {"name": name, "runs": 0, **dict.fromkeys(STATUSES, 0), "averageDuration": None},
+            name, {"name": name, "runs": 0, **dict.fromkeys(STATUSES, 0), "averageDuration": None}
         )
         row["runs"] += 1
         row[record["status"]] += 1

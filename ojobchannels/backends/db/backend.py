@@ -26,21 +26,8 @@ from ojobchannels.documents import (
     page_of,
     values_of,
 )
-from ojobchannels.errors import (
-    ChannelClosed,
-    ChannelDamaged,
-    ChannelError,
-    StaleFence,
-)
-from ojobchannels.hookspecs import (
-    ABSENT,
-    MISSING,
-    Busy,
-    Compared,
-    Granted,
-    LeaseRequest,
-    hookimpl,
-)
+from ojobchannels.errors import ChannelClosed, ChannelDamaged, ChannelError, StaleFence
+from ojobchannels.hookspecs import ABSENT, MISSING, Busy, Compared, Granted, LeaseRequest, hookimpl
 from ojobchannels.host.clock import Clock
 
 

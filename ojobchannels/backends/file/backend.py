@@ -24,23 +24,9 @@ from ojobchannels.backends.local.file_lock import FileLock
 from ojobchannels.backends.local.paths import StoragePath
 from ojobchannels.backends.local.waiters import number_of, remove_fifo, waiter_of
 from ojobchannels.backends.lock_record import LockRecord
-from ojobchannels.documents import (
-    Document,
-    Item,
-    Key,
-    check_key,
-    matches,
-)
+from ojobchannels.documents import Document, Item, Key, check_key, matches
 from ojobchannels.errors import ChannelDamaged, ChannelUnavailable
-from ojobchannels.hookspecs import (
-    ABSENT,
-    MISSING,
-    Busy,
-    Compared,
-    Granted,
-    LeaseRequest,
-    hookimpl,
-)
+from ojobchannels.hookspecs import ABSENT, MISSING, Busy, Compared, Granted, LeaseRequest, hookimpl
 from ojobchannels.host.clock import Clock
 
 _RETRY_SECONDS = 0.05

@@ -87,9 +87,7 @@ class Liveness:
         descriptor = open_side_file(self._path, self._mode)
         offset = _random_offset(descriptor)
         fcntl.fcntl(
-            descriptor,
-            fcntl.F_OFD_SETLK,
-            _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0),
+            descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)
         )
         return descriptor, offset
 

@@ -7,16 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from ojobchannels import remote
-from ojobchannels.documents import (
-    Document,
-    Item,
-    Key,
-    decode,
-    encode,
-    matches,
-    page_of,
-    values_of,
-)
+from ojobchannels.documents import Document, Item, Key, decode, encode, matches, page_of, values_of
 from ojobchannels.errors import InvalidValue, NotSupported, StaleFence
 from ojobchannels.hookspecs import ABSENT, MISSING, Compared, hookimpl
 from ojobchannels.remote import Operation

@@ -198,11 +198,7 @@ def _prefix(prefix: str) -> str:
 def _address(values: Mapping[str, Any]) -> Address:
     if values["path"] is None:
         if not 0 < values["port"] < 65536:
-            _refuse(
-                "option 'port'",
-                f"{values['port']} is not a TCP port",
-                "give 1 to 65535",
-            )
+            _refuse("option 'port'", f"{values['port']} is not a TCP port", "give 1 to 65535")
         return Address(values["host"], values["port"])
     if values["tls"] or (values["host"], values["port"]) != (_DEFAULTS["host"], _DEFAULTS["port"]):
         _refuse(
