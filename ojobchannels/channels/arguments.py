@@ -28,11 +28,9 @@ def milliseconds(option: str, duration: Duration, shortest: int = _SHORTEST_TTL)
             option, f"{duration!r} is not a duration", "pass seconds or a timedelta"
         )
     if not shortest / 1000 <= seconds <= _LONGEST_TTL / 1000:
-        raise InvalidOption(
-            option,
-            f"{duration!r} is out of range",
-            f"pass at least {shortest / 1000:g} seconds, and at most a hundred years",
-        )
+        reason = f"{duration!r} is out of range"
+        advice = f"pass at least {shortest / 1000:g} seconds, and at most a hundred years"
+        raise InvalidOption(option, reason, advice)
     return round(seconds * 1000)
 
 

@@ -18,12 +18,7 @@ _LARGEST_PAGE: Final = 1024
 class DocumentStore:
     """The part of a `Channel` that stores documents; leases and subscriptions need no more of it.
 
-    Attributes:
-        name: The channel's name.
-        type: The name of the channel type, such as ``db``.
-        capabilities: The optional promises of the backend; see `ChannelType`.
-        clock: The clock that the holder's own deadline of a lease is measured with.
-        hook: The operations as hooks, for backends and extensions; `ChannelSpec` describes them.
+    `Channel` describes its attributes.
     """
 
     def __init__(
@@ -202,8 +197,6 @@ class DocumentStore:
 
     def _check_batch(self, size: int) -> None:
         if size > 1 and "atomic_batches" not in self.capabilities:
-            raise NotSupported(
-                self.name,
-                f"{size} entries in one step",
-                "store them one by one, if readers may see some of them before the others",
-            )
+            reason = f"{size} entries in one step"
+            advice = "store them one by one, if readers may see some of them before the others"
+            raise NotSupported(self.name, reason, advice)

@@ -7,7 +7,6 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from types import TracebackType
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from ojobchannels.channels.arguments import Duration, milliseconds
@@ -359,12 +358,7 @@ class JobManager:
     def __enter__(self) -> JobManager:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

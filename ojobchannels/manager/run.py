@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
-from types import TracebackType
 from typing import Any, Final, Literal, Protocol
 
 from ojobchannels.channels.channel import Channel
@@ -231,12 +230,7 @@ class JobRun:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         try:
             context, self._context = self._context, None
             if context is not None:

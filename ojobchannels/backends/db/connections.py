@@ -19,7 +19,6 @@ import threading
 import weakref
 from collections import deque
 from contextlib import suppress
-from types import TracebackType
 from typing import Literal
 
 from ojobchannels.backends.local.file_lock import FileLock
@@ -89,12 +88,7 @@ class Checkout:
             self.end()
             raise
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         connection = self._connection
         if kind is None and connection is not None:
             if self._in_transaction:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Reversible
-from types import TracebackType
 
 from tinydb import TinyDB
 from tinydb.table import Document as Row
@@ -29,12 +28,7 @@ class Access:
     def __enter__(self) -> None:
         self._table.begin(self._writes)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._writes and kind is None:
             self._table.store()
         self._table.clean_up()

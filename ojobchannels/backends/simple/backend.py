@@ -21,13 +21,11 @@ from ojobchannels.documents import (
     decode,
     decode_all,
     encode,
-    matches,
     page_of,
     values_of,
 )
 from ojobchannels.errors import ChannelClosed, StaleFence
 from ojobchannels.hookspecs import (
-    ABSENT,
     MISSING,
     Adopted,
     Busy,
@@ -35,6 +33,7 @@ from ojobchannels.hookspecs import (
     Granted,
     LeaseRequest,
     LockInfo,
+    fits,
     hookimpl,
 )
 from ojobchannels.host.clock import Clock, HostClock
@@ -158,9 +157,7 @@ class SimpleBackend:
         with self._store.mutex:
             entry = self._store.entries.get(key)
             present = MISSING if entry is None else decode(entry.value)
-            if (present is MISSING) != (match is ABSENT):
-                return Compared(False, present)
-            if match is not ABSENT and not matches(match, present):
+            if not fits(match, present):
                 return Compared(False, present)
             self._mark(key, fence)
             self._store.entries.put(texts)

@@ -15,7 +15,7 @@ from pymongo.errors import DuplicateKeyError
 from ojobchannels import remote
 from ojobchannels.documents import Document, Item, Key, decode, matches
 from ojobchannels.errors import StaleFence
-from ojobchannels.hookspecs import ABSENT, MISSING, Compared, hookimpl
+from ojobchannels.hookspecs import ABSENT, Compared, fits, hookimpl
 from ojobchannels.remote import Operation, Rule
 from ojobchannels_mongo.codec import (
     FIRST,
@@ -189,9 +189,7 @@ class Documents:
             row = self._look(key, ends)
         while True:
             present = value_of(row)
-            if (present is MISSING) != (match is ABSENT):
-                return Compared(False, present)
-            if match is not ABSENT and not matches(match, present):
+            if not fits(match, present):
                 return Compared(False, present)
             self._check_mark(row, key, fence)
             if self._replace(key, row, update, fence, ends):

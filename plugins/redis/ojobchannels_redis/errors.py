@@ -146,12 +146,9 @@ def explain(
 
 def damage(channel: str, settings: Settings) -> ChannelDamaged:
     """Return the error for stored data that this backend cannot have written."""
-    return ChannelDamaged(
-        channel,
-        f"its keys at {settings}",
-        "another program wrote to a key of this channel",
-        "give each program a prefix or a database of its own, and remove the foreign key",
-    )
+    reason = "another program wrote to a key of this channel"
+    advice = "give each program a prefix or a database of its own, and remove the foreign key"
+    return ChannelDamaged(channel, f"its keys at {settings}", reason, advice)
 
 
 def cause(error: RedisError, settings: Settings) -> RedisError:

@@ -165,11 +165,9 @@ def settings_of(options: Mapping[str, Any]) -> tuple[Settings, str]:
         _refuse("option 'db'", "it is below 0", "give the number of a database")
     sentinels = _sentinels(values)
     if values["cluster"] and (sentinels or values["path"] or values["db"]):
-        _refuse(
-            "option 'cluster'",
-            "a Redis Cluster has no Sentinels, no Unix sockets, and database 0 only",
-            "give host and port of one of its nodes, and no db",
-        )
+        reason = "a Redis Cluster has no Sentinels, no Unix sockets, and database 0 only"
+        advice = "give host and port of one of its nodes, and no db"
+        _refuse("option 'cluster'", reason, advice)
     settings = Settings(
         addresses=sentinels or (_address(values),),
         db=values["db"],
@@ -187,11 +185,9 @@ def settings_of(options: Mapping[str, Any]) -> tuple[Settings, str]:
 
 def _prefix(prefix: str) -> str:
     if not prefix or set(prefix) & set("{}\0"):
-        _refuse(
-            "option 'prefix'",
-            f"{prefix!r} is empty, or contains a brace or NUL",
-            "use a prefix such as ojob or team-a:ojob",
-        )
+        reason = f"{prefix!r} is empty, or contains a brace or NUL"
+        advice = "use a prefix such as ojob or team-a:ojob"
+        _refuse("option 'prefix'", reason, advice)
     return prefix
 
 
@@ -210,11 +206,9 @@ def _address(values: Mapping[str, Any]) -> Address:
 def _sentinels(values: Mapping[str, Any]) -> tuple[Address, ...]:
     sentinels = values["sentinels"]
     if (sentinels is None) != (values["service"] is None):
-        _refuse(
-            "options 'sentinels' and 'service'",
-            "one of them is missing",
-            "give the Sentinels, and the service name by which they know the primary server",
-        )
+        reason = "one of them is missing"
+        advice = "give the Sentinels, and the service name by which they know the primary server"
+        _refuse("options 'sentinels' and 'service'", reason, advice)
     if sentinels is None:
         return ()
     entries = sentinels.split(",") if isinstance(sentinels, str) else sentinels
