@@ -72,9 +72,6 @@ class Registry:
     """The plugins of the entry-point group ``ojobchannels``, loaded once.
 
     Plugins named in ``OJOBCHANNELS_DISABLE_PLUGINS`` (separated by commas) are not loaded.
-
-    Attributes:
-        failures: The plugins that could not be loaded.
     """
 
     def __init__(self) -> None:

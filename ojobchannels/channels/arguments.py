@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final, TypeAlias
 
-from ojobchannels.documents import Document, check_value
 from ojobchannels.errors import InvalidOption
 
 Duration: TypeAlias = float | timedelta
@@ -43,9 +42,3 @@ def checked_fence(fence: int | None) -> int | None:
     if fence is not None and (isinstance(fence, bool) or not isinstance(fence, int)):
         raise InvalidOption("fence", f"{fence!r} is not an integer", "pass lease.fence")
     return fence
-
-
-def check_match(match: Document) -> None:
-    """Check that a match is a JSON document."""
-    if match is not None:
-        check_value(match)

@@ -68,10 +68,8 @@ class Channel(DocumentStore):
     ) -> None:
         super().__init__(name, type, capabilities, manager.hook, clock)
         self._to_close: Any = manager.hook
-        self._leases: OrderedDict[Lease, None] = OrderedDict()
-        self._subscriptions: set[Subscription] = set()
-        self._lock = threading.Lock()
         self._closed = False
+        self.forget()
         forget_in_children(self)
 
     def lock(
@@ -271,8 +269,8 @@ class Channel(DocumentStore):
 
     def forget(self) -> None:
         """Leave the parent's leases to the parent, in a forked child."""
-        self._leases = OrderedDict()
-        self._subscriptions = set()
+        self._leases: OrderedDict[Lease, None] = OrderedDict()
+        self._subscriptions: set[Subscription] = set()
         self._lock = threading.Lock()
 
     def _forget_subscription(self, subscription: Subscription) -> None:

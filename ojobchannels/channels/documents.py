@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from ojobchannels.channels.arguments import check_match, checked_fence
+from ojobchannels.channels.arguments import checked_fence
 from ojobchannels.documents import Document, Item, check_key, check_value
 from ojobchannels.errors import NotSupported
 from ojobchannels.hookspecs import ABSENT, MISSING, Compared
@@ -68,7 +68,7 @@ class DocumentStore:
             ...     channel.get_all(match={"state": "new"})
             [{'state': 'new', 'n': 1}]
         """
-        check_match(match)
+        check_value(match)
         values: list[Document] = self.hook.get_all(match=match)
         return values
 
@@ -87,7 +87,7 @@ class DocumentStore:
             newest_first: Start with the latest change.
             after: Start after this position, the `position` of an item yielded before.
         """
-        check_match(match)
+        check_value(match)
         left, size = limit, _FIRST_PAGE  # pages grow: many callers stop after a few items
         while left is None or left > 0:
             size = size if left is None else min(left, size)

@@ -80,16 +80,9 @@ class KeepAlive:
     """Renews leases and calls alarms, for all channels of the process."""
 
     def __init__(self) -> None:
-        # `with` on the lock itself: entering a Condition runs Python code, which a signal may cut.
-        self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
-        self._watches: dict[KeptLease, _Watch] = {}
-        self._alarms: dict[object, _Alarm] = {}
-        self._workers: dict[DocumentStore, SimpleQueue[list[_Watch] | None]] = {}
-        self._deferred: list[_Call] = []
-        self._scheduler: threading.Thread | None = None
         self._lingers = False
         self._wakes_at = 0.0
+        self.forget()
         forget_in_children(self)
 
     def watch(self, lease: KeptLease, renews: bool) -> None:
@@ -136,13 +129,14 @@ class KeepAlive:
 
     def forget(self) -> None:
         """Leave the parent's leases to the parent, in a forked child."""
+        # `with` on the lock itself: entering a Condition runs Python code, which a signal may cut.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._watches = {}
-        self._alarms = {}
-        self._workers = {}
-        self._deferred = []
-        self._scheduler = None
+        self._watches: dict[KeptLease, _Watch] = {}
+        self._alarms: dict[object, _Alarm] = {}
+        self._workers: dict[DocumentStore, SimpleQueue[list[_Watch] | None]] = {}
+        self._deferred: list[_Call] = []
+        self._scheduler: threading.Thread | None = None
 
     def _run(self) -> None:
         while self._step():

@@ -6,7 +6,7 @@ import os
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from ojobchannels.errors.base import ChannelError
+from ojobchannels.errors.channel import ChannelError
 
 
 class JobError(ChannelError):

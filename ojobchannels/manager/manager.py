@@ -147,16 +147,7 @@ class JobManager:
         self._find("end", run).end()
 
     def error(self, run: JobRun | str, error: BaseException | str) -> None:
-        """End a run that this manager started as failed.
-
-        Args:
-            run: The run, or the name of its job.
-            error: The error, stored in the record.
-
-        Raises:
-            RunNotStarted: This manager has no such open run.
-            LockLost: The run had lost its lock.
-        """
+        """End a run as failed, and store the error in its record; otherwise like `end`."""
         self._find("error", run).fail(error)
 
     def job(

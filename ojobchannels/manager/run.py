@@ -154,21 +154,11 @@ class JobRun:
         self._finish("completed", None)
 
     def fail(self, error: BaseException | str) -> None:
-        """Record the run as failed, with the error and its traceback, then release the lock.
-
-        Raises:
-            RunNotStarted: The run is not open.
-            LockLost: The lock was lost; the run is recorded as lost.
-        """
+        """Record the run as failed, with the error and its traceback; otherwise like `end`."""
         self._finish("failed", error)
 
     def skip(self, reason: str) -> None:
-        """Record the run as skipped, with the reason, then release the lock.
-
-        Raises:
-            RunNotStarted: The run is not open.
-            LockLost: The lock was lost; the run is recorded as lost.
-        """
+        """Record the run as skipped, with the reason; it raises the same errors as `fail`."""
         self._finish("skipped", None, reason=reason)
 
     def update(self, **fields: Any) -> None:

@@ -60,17 +60,16 @@ class _Store:
     """The data of all channels with one name."""
 
     def __init__(self) -> None:
-        self.mutex = threading.Lock()
         self.entries = Entries()
         self.marks: dict[Key, int] = {}
         self.locks: dict[str, LockRecord] = {}
-        self.queues: dict[str, OrderedDict[str, _Waiter]] = {}
+        self.forget()
         forget_in_children(self)
 
     def forget(self) -> None:
         """Drop, in a forked child, waiters and feeds whose threads exist only in the parent."""
         self.mutex = threading.Lock()
-        self.queues = {}
+        self.queues: dict[str, OrderedDict[str, _Waiter]] = {}
         self.entries.feeds.clear()
 
 
@@ -166,12 +165,12 @@ class SimpleBackend:
     @hookimpl
     def pop(self) -> Document:
         with self._store.mutex:
-            return self._store.entries.take_last()
+            return self._store.entries.take(newest=True)
 
     @hookimpl
     def shift(self) -> Document:
         with self._store.mutex:
-            return self._store.entries.take_first()
+            return self._store.entries.take(newest=False)
 
     @hookimpl
     def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:

@@ -16,7 +16,7 @@ from ojobchannels.hookspecs import Adopted, Busy, Granted, LeaseRequest, LockInf
 from ojobchannels.host.forks import forget_in_children
 from ojobchannels.remote import Operation, Rule
 from ojobchannels_mongo.change_stream import Waiter
-from ojobchannels_mongo.codec import lock_id
+from ojobchannels_mongo.codec import row_id
 from ojobchannels_mongo.connection import Connection
 from ojobchannels_mongo.servers import Collections, Row
 from ojobchannels_mongo.statements import (
@@ -48,11 +48,8 @@ class Locks:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._server_waiters = connection.server.waiters
-        self._waiters: set[Waiter] = set()
-        self._granted: set[tuple[str, str]] = set()
-        self._pending = 0
         self._closed = False
-        self._changed = threading.Condition()
+        self.forget()
         forget_in_children(self)
 
     @hookimpl
@@ -206,13 +203,13 @@ class Locks:
 
     def forget(self) -> None:
         """Leave leases and waiters to the parent, in a forked child."""
-        self._waiters = set()
-        self._granted = set()
+        self._waiters: set[Waiter] = set()
+        self._granted: set[tuple[str, str]] = set()
         self._pending = 0
         self._changed = threading.Condition()
 
     def _id(self, name: str) -> str:
-        return lock_id(self._connection.channel, name)
+        return row_id(self._connection.channel, name)
 
     def _extend_all(self, leases: list[LeaseRequest], seconds: float) -> list[bool]:
         locks = [self._id(lease.name) for lease in leases]

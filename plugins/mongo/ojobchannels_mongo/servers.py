@@ -69,7 +69,6 @@ class Server:
     """A database on a server; `collections` connects to it.
 
     Attributes:
-        settings: Which server and database.
         replicated: Whether it has transactions, snapshots and change streams.
         waiters: Wakes the waiters of this process.
     """

@@ -143,15 +143,6 @@ class Pool:
         self._all = WeakSet()
 
 
-def connect(address: Address, settings: Settings, limit: float) -> Connection:
-    """Open a connection, log in and select the database.
-
-    Raises:
-        RedisError: That failed, or took longer than about `limit` seconds.
-    """
-    return Connection(open_connection(address, settings, limit), limit)
-
-
 def open_connection(
     address: Address, settings: Settings, limit: float, sentinel: bool = False
 ) -> Any:

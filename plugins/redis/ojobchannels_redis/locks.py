@@ -30,17 +30,15 @@ class Locks:
         self._names = keys
         self._timeout = client.server.settings.timeout
         self._subscriber = client.server.subscriber
-        self._waiters: dict[str, Waiter] = {}  # by tokens that may be in a queue, or were called
-        self._mutex = threading.Lock()
-        self._granted: dict[str, str] = {}
         self._closed = False
+        self.forget()
         forget_in_children(self)
 
     def forget(self) -> None:
         """Leave leases and waiters to the parent, in a forked child."""
         self._mutex = threading.Lock()
-        self._granted = {}
-        self._waiters = {}
+        self._granted: dict[str, str] = {}
+        self._waiters: dict[str, Waiter] = {}  # by tokens that may be in a queue, or were called
 
     @hookimpl
     def lock(

@@ -30,13 +30,7 @@ from ojobchannels_redis.topology import topology_of
 
 
 class Server:
-    """A server, a service of Sentinels or a cluster.
-
-    Attributes:
-        settings: How to reach it.
-        topology: Which connections lead to which of its nodes.
-        subscriber: Wakes the waiters and subscriptions of all handles.
-    """
+    """A server, a service of Sentinels or a cluster, with the subscriber of all handles."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

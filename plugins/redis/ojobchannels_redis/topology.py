@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from redis.exceptions import AskError, ConnectionError, MovedError, ReadOnlyError, RedisError
 
-from ojobchannels_redis.connections import Connection, Pool, connect, open_connection
+from ojobchannels_redis.connections import Connection, Pool, open_connection
 from ojobchannels_redis.keys import slot
 from ojobchannels_redis.options import Address, Settings
 
@@ -203,7 +203,9 @@ class Cluster(Topology):
         with self._mutex:
             pool = self._pools.get(address)
             if pool is None:
-                pool = self._pools[address] = Pool(_connector(address, self.settings))
+                pool = self._pools[address] = Pool(
+                    lambda limit: Connection(open_connection(address, self.settings, limit), limit)
+                )
             return pool
 
 
@@ -212,10 +214,6 @@ def topology_of(settings: Settings) -> Topology:
     if settings.cluster:
         return Cluster(settings)
     return Sentinel(settings) if settings.service else Standalone(settings)
-
-
-def _connector(address: Address, settings: Settings) -> Callable[[float], Connection]:
-    return lambda limit: connect(address, settings, limit)
 
 
 def _request(
