@@ -53,7 +53,8 @@ def _keys(spec: type[Spec]) -> str:
         value = _kind(schema["properties"][key])
         value_default = field.get_default(call_default_factory=True)
         default = "required" if field.is_required() else _default(value_default)
-        rows.append(f"| `{key}` | {value} | {default} | {field.description} |")
+        meaning = " ".join((field.description or "").split())
+        rows.append(f"| `{key}` | {value} | {default} | {meaning} |")
     return "\n".join(rows) + "\n"
 
 

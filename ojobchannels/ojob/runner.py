@@ -13,9 +13,8 @@ from ojobchannels.ojob.args.layers import CallArgs, Layer, merge
 from ojobchannels.ojob.daemon.control import Control
 from ojobchannels.ojob.daemon.daemon import Daemon
 from ojobchannels.ojob.load.file_help import check_expected
-from ojobchannels.ojob.load.job_file import JobFile
+from ojobchannels.ojob.load.job_file import INIT, JobFile
 from ojobchannels.ojob.load.loader import load
-from ojobchannels.ojob.load.manager_jobs import INIT
 from ojobchannels.ojob.packs.basics import BasicsBridge
 from ojobchannels.ojob.packs.director import DirectorBridge
 from ojobchannels.ojob.packs.manager import ManagerBridge

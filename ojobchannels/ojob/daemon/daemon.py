@@ -11,8 +11,7 @@ from ojobchannels.host.terminal import local_time
 from ojobchannels.ojob.daemon.channel_watch import ChannelWatch
 from ojobchannels.ojob.daemon.control import Control, Request
 from ojobchannels.ojob.daemon.schedule import Schedule
-from ojobchannels.ojob.load.job_file import JobFile
-from ojobchannels.ojob.load.schedule_spec import ScheduleSpec
+from ojobchannels.ojob.load.job_file import JobFile, ScheduleSpec
 from ojobchannels.ojob.process.interrupts import Interrupted
 from ojobchannels.ojob.run.job_call import JobCall
 from ojobchannels.ojob.run.session import Session

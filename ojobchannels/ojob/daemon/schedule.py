@@ -21,8 +21,7 @@ from ojobchannels.host.terminal import local_time
 from ojobchannels.manager import JobManager, Launch, fire_times
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.languages import Level
-from ojobchannels.ojob.load.job_file import Job
-from ojobchannels.ojob.load.schedule_spec import ScheduleSpec
+from ojobchannels.ojob.load.job_file import Job, ScheduleSpec
 from ojobchannels.ojob.report.outcomes import describe
 from ojobchannels.ojob.run.job_call import JobCall
 from ojobchannels.ojob.run.manager_binding import ManagerConfig

@@ -9,17 +9,15 @@ from collections.abc import Iterator
 from itertools import chain
 
 from ojobchannels.errors import Diagnostic
-from ojobchannels.ojob.code.resolver import Languages
+from ojobchannels.ojob.code.resolver import Languages, Owner
 from ojobchannels.ojob.load import job_checks
 from ojobchannels.ojob.load.channel_configs import diagnostics_in_args
 from ojobchannels.ojob.load.code_checks import CodeChecks
 from ojobchannels.ojob.load.graph import reach
-from ojobchannels.ojob.load.manager_jobs import INIT
+from ojobchannels.ojob.load.job_file import INIT
 from ojobchannels.ojob.load.references import References
-from ojobchannels.ojob.load.schedule_spec import file_diagnostics
-from ojobchannels.ojob.load.todo_overrides import override_diagnostics
 from ojobchannels.ojob.schema.located import INVALID, FileSpecs, Located, Reference
-from ojobchannels.ojob.schema.model import JobSpec, TodoSpec
+from ojobchannels.ojob.schema.model import JobSpec
 
 
 class Checks:
@@ -31,38 +29,46 @@ class Checks:
     """
 
     def __init__(self, files: list[FileSpecs], languages: Languages | None) -> None:
-        self.code = CodeChecks(languages)
         self._files = files
         self._languages = languages
         self._all = [job for file in files for job in file.jobs]
         self._todo = [entry for file in files for entry in file.todo]
+        self._owners: list[Owner] = [*self._all, *(file.settings for file in files)]
         self.jobs: dict[str, Located[JobSpec]] = {
             job.spec.name: job for job in self._all if job.spec.name != INVALID
         }
+        self.code = CodeChecks(languages, self.jobs)
         self._references = References(self.jobs, self._todo)
 
     def each(self) -> Iterator[Diagnostic]:
         """Yield what is wrong with files, jobs and entries, each by itself."""
         for file in self._files:
             yield from job_checks.of_file(file)
-            yield from self.code.of_file(file, self._is_job)
+            yield from self.code.of_file(file)
         for job in self._all:
             yield from job_checks.of_job(job)
-            yield from self.code.of_job(job, self._is_job)
+            yield from self.code.of_job(job)
         for entry in self._todo:
-            yield from job_checks.of_entry(entry)
-            yield from self._overrides(entry)
+            called = self.jobs.get(entry.spec.called)
+            yield from job_checks.of_entry(entry, called.spec if called else None)
+            if called is not None and self._languages is not None:
+                language = self._languages.of(called)
+                type_args = entry.spec.type_args
+                yield from self._languages.timeout_diagnostics(entry, type_args, language)
 
     def together(self) -> Iterator[Diagnostic]:
         """Yield names of jobs that do not exist, and an order that is not possible."""
         names = (job.references("deps", "from", "to", "each") for job in self._all)
+        handlers = (
+            owner.references("catch") for owner in self._owners if not self.code.is_handler(owner)
+        )
         called = map(self._references.called, self._todo)
-        references = chain(chain.from_iterable(names), self._handlers(), called)
-        yield from self._references.names(references)
-        for job in self._all:
-            yield from self.code.unknown_jobs(job, self._is_job, self._references.unknown)
-        for file in self._files:
-            yield from self.code.unknown_jobs(file.settings, self._is_job, self._references.unknown)
+        yield from self._references.names(chain(*names, *handlers, called))
+        for owner in self._owners:
+            for path, call in self.code.unknown_calls(owner):
+                message, hint = self._references.unknown(call.job, owner.source)
+                found = owner.source.diagnostic(path, message, hint)
+                yield found._replace(line=call.line, column=call.column)
         yield from self._references.order()
 
     def channels(self) -> Iterator[Diagnostic]:
@@ -72,37 +78,13 @@ class Checks:
             if job.spec.name in opening:
                 yield from diagnostics_in_args(job, ("args",), job.spec.args)
         for entry in self._todo:
-            if entry.spec.called not in opening:
-                continue
-            in_list = (*entry.path, "args", 0) in entry.source.positions
-            for at, args in enumerate(entry.spec.args):
-                yield from diagnostics_in_args(entry, ("args", at) if in_list else ("args",), args)
+            if entry.spec.called in opening:
+                for steps, args in job_checks.entry_args(entry):
+                    yield from diagnostics_in_args(entry, steps, args)
 
     def other_files(self) -> Iterator[Reference]:
         """Yield the job files that jobs of `type: jobs` run, if they exist."""
         for job in self._all:
             name = job.spec.type_args.file
-            if name is not None and next(file_diagnostics(job), None) is None:
+            if name is not None and next(job_checks.of_other_file(job), None) is None:
                 yield Reference(name, job.source, (*job.path, "typeArgs", "file"))
-
-    def _is_job(self, name: str) -> bool:
-        return name in self.jobs
-
-    def _handlers(self) -> Iterator[Reference]:
-        """Yield the jobs that are named under `catch`."""
-        for job in self._all:
-            if not self.code.is_handler(job, self._is_job):
-                yield from job.references("catch")
-        for file in self._files:
-            if not self.code.is_handler(file.settings, self._is_job):
-                yield from file.settings.references("catch")
-
-    def _overrides(self, entry: Located[TodoSpec]) -> Iterator[Diagnostic]:
-        job = self.jobs.get(entry.spec.called)
-        if job is None:
-            return
-        yield from override_diagnostics(entry, job.spec)
-        if self._languages is not None:
-            language = self._languages.of(job)
-            type_args = entry.spec.type_args
-            yield from self._languages.timeout_diagnostics(entry, type_args, language)

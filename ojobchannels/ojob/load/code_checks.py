@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Container, Iterator
 from types import CodeType
 from typing import Final
 
 from ojobchannels.errors import Diagnostic, JobFileError
 from ojobchannels.ojob.code.modules import compile_module, module_name
-from ojobchannels.ojob.code.python import Block
+from ojobchannels.ojob.code.python import Block, Call
 from ojobchannels.ojob.code.resolver import Languages, Owner
 from ojobchannels.ojob.load.channel_configs import config_errors
 from ojobchannels.ojob.schema.located import FileSpecs, Located
@@ -26,19 +26,20 @@ class CodeChecks:
         modules: The compiled modules under `code`, by the names by which they are imported.
     """
 
-    def __init__(self, languages: Languages | None) -> None:
+    def __init__(self, languages: Languages | None, jobs: Container[str]) -> None:
         self.blocks: dict[tuple[str, DocumentPath], Block] = {}
         self.modules: dict[str, CodeType] = {}
         self._languages = languages
+        self._jobs = jobs
 
-    def of_file(self, file: FileSpecs, is_job: Callable[[str], bool]) -> Iterator[Diagnostic]:
+    def of_file(self, file: FileSpecs) -> Iterator[Diagnostic]:
         """Compile the modules of a file, and the code under `ojob.catch`; yield what is wrong."""
         yield from self._modules(file)
         if self._languages is not None:
             yield from self._languages.file_diagnostics(file)
-        yield from self._handler(file.settings, "catch", is_job)
+        yield from self._handler(file.settings, "catch")
 
-    def of_job(self, job: Located[JobSpec], is_job: Callable[[str], bool]) -> Iterator[Diagnostic]:
+    def of_job(self, job: Located[JobSpec]) -> Iterator[Diagnostic]:
         """Compile the code of a job; yield what is wrong with it."""
         if self._languages is None:
             return
@@ -46,33 +47,28 @@ class CodeChecks:
         title = job.spec.name
         if job.spec.has("exec"):
             yield from self._compile(job, ("exec",), job.spec.exec, title)
-        yield from self._handler(job, title, is_job)
+        yield from self._handler(job, title)
         if (text := job.spec.type_args.stop_when) is not None:
             yield from self._compile(job, _STOP_WHEN, text, title, is_value=True)
 
-    def is_handler(self, owner: Owner, is_job: Callable[[str], bool]) -> bool:
+    def is_handler(self, owner: Owner) -> bool:
         """Return whether the text under `catch` is code, rather than the name of a job."""
         text = owner.code_under_catch()
-        if text is None or is_job(text):
+        if text is None or text in self._jobs:
             return False
         return self._languages is None or self._languages.is_code(owner, text)
 
-    def unknown_jobs(
-        self, owner: Owner, is_job: Callable[[str], bool], unknown: Callable[..., tuple[str, str]]
-    ) -> Iterator[Diagnostic]:
+    def unknown_calls(self, owner: Owner) -> Iterator[tuple[DocumentPath, Call]]:
         """Yield the calls in the code of a job that name a job that does not exist."""
         for steps in (("exec",), ("catch",), _STOP_WHEN):
             path = (*owner.path, *steps)
             block = self.blocks.get((owner.source.name, path))
             for call in block.calls if block else ():
-                if not is_job(call.job):
-                    found = owner.source.diagnostic(path, *unknown(call.job, owner.source))
-                    yield found._replace(line=call.line, column=call.column)
+                if call.job not in self._jobs:
+                    yield path, call
 
-    def _handler(
-        self, owner: Owner, title: str, is_job: Callable[[str], bool]
-    ) -> Iterator[Diagnostic]:
-        if (text := owner.code_under_catch()) is not None and self.is_handler(owner, is_job):
+    def _handler(self, owner: Owner, title: str) -> Iterator[Diagnostic]:
+        if (text := owner.code_under_catch()) is not None and self.is_handler(owner):
             yield from self._compile(owner, ("catch",), text, title)
 
     def _modules(self, file: FileSpecs) -> Iterator[Diagnostic]:

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ojobchannels.documents import encode
-from ojobchannels.errors import Diagnostic, InvalidJobArgs
-from ojobchannels.ojob.schema.located import FileSpecs
+from ojobchannels.errors import InvalidJobArgs
 from ojobchannels.ojob.schema.model import ExpectSpec, HelpSpec
 
 
@@ -31,17 +30,6 @@ def help_of(specs: Iterable[HelpSpec | None]) -> Help:
             text = spec.text or text
             expects |= {one.name: one for one in spec.expects}
     return Help(text, expects)
-
-
-def help_diagnostics(file: FileSpecs) -> Iterator[Diagnostic]:
-    """Yield the arguments that one file describes twice."""
-    first: dict[str, int] = {}
-    for at, expected in enumerate(file.spec.help.expects if file.spec.help else ()):
-        if first.setdefault(expected.name, at) != at:
-            line = file.source.position(("help", "expects", first[expected.name], "name")).line
-            message = f"duplicate argument {expected.name!r}; the first is in line {line}"
-            path = ("help", "expects", at, "name")
-            yield file.root.diagnostic(path, message, "remove one of them")
 
 
 def check_expected(name: str, help: Help, args: Mapping[str, Any]) -> None:

@@ -2,83 +2,191 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from ojobchannels.documents import check_value
 from ojobchannels.errors import Diagnostic, InvalidValue
 from ojobchannels.ojob.args.rules import rule_error
 from ojobchannels.ojob.args.templates import invalid_templates
-from ojobchannels.ojob.load.file_help import help_diagnostics
-from ojobchannels.ojob.load.lock_spec import lock_diagnostics
-from ojobchannels.ojob.load.schedule_spec import (
-    file_diagnostics,
-    schedule_diagnostics,
-    timezone_diagnostics,
-    watch_diagnostics,
-)
+from ojobchannels.ojob.schema.base import key_of
 from ojobchannels.ojob.schema.located import INVALID, FileSpecs, Located
 from ojobchannels.ojob.schema.model import JobSpec, TodoSpec
 from ojobchannels.ojob.yaml.positions import DocumentPath
+from ojobchannels.ojob.yaml.source import Source
+from ojobchannels.suggestions import did_you_mean
+
+_TIMES: Final = ("cron", "time_interval")
+_FOR_TIMES: Final = ("misfire", "once", "stop_when", "wait_for_finish")
+_OF_THE_JOB: Final = ("lang", "pwd", "each_threads", "file", "stop_when")
+"""What a todo entry cannot change."""
 
 _CLOSING: Final = {"${": "}", "{{": "}}"}
+_REMOVE_ONE: Final = "remove one of them"
 
 
 def of_file(file: FileSpecs) -> Iterator[Diagnostic]:
     """Yield what is wrong with a file, apart from its jobs and its todo."""
-    yield from timezone_diagnostics(file)
-    yield from help_diagnostics(file)
-    yield from _duplicate_names(file)
-    yield from _shortcuts(file)
+    yield from _of_timezone(file)
+    expects = enumerate(file.spec.help.expects if file.spec.help else ())
+    arguments = ((one.name, ("help", "expects", at, "name")) for at, one in expects)
+    yield from _duplicates(file.source, "argument", arguments, _REMOVE_ONE)
+    names = ((job.spec.name, (*job.path, "name")) for job in file.jobs)
+    yield from _duplicates(file.source, "job", names, "rename one of them")
+    yield from _of_shortcuts(file)
     yield from _of_args(file.root, ("init",), file.spec.init)
 
 
 def of_job(job: Located[JobSpec]) -> Iterator[Diagnostic]:
     """Yield what is wrong with a job, apart from its code and the names of other jobs."""
-    spec, type_args = job.spec, job.spec.type_args
     yield from _of_rules(job)
-    yield from file_diagnostics(job)
-    yield from _of_args(job, ("args",), spec.args)
-    yield from schedule_diagnostics(job, spec.type, type_args)
-    yield from watch_diagnostics(job, spec.type, type_args)
-    yield from lock_diagnostics(job, type_args)
-    yield from _of_args(job, ("typeArgs", "lock"), type_args.lock)
+    yield from of_other_file(job)
+    yield from _of_args(job, ("args",), job.spec.args)
+    yield from _of_times(job, job.spec)
+    yield from _of_args(job, ("typeArgs", "lock"), job.spec.type_args.lock)
 
 
-def of_entry(entry: Located[TodoSpec]) -> Iterator[Diagnostic]:
-    """Yield what is wrong with the arguments of a todo entry."""
+def of_entry(entry: Located[TodoSpec], job: JobSpec | None) -> Iterator[Diagnostic]:
+    """Yield what is wrong with a todo entry: its arguments, and how it changes its job."""
+    for steps, args in entry_args(entry):
+        yield from _of_args(entry, steps, args)
+    yield from _of_args(entry, ("typeArgs", "lock"), entry.spec.type_args.lock)
+    if job is None or not entry.spec.has("type", "type_args"):
+        return
+    for key in (key_of(name) for name in _OF_THE_JOB if entry.spec.type_args.has(name)):
+        message = f"`{key}` belongs to the job, and is the same for all its calls"
+        hint = "write it in the `typeArgs` of the job"
+        yield entry.diagnostic(("typeArgs", key), message, hint, at_key=True)
+    if entry.spec.type == "jobs" and job.type != "jobs":
+        message = f"{job.name!r} is not a job of `type: jobs`, and a call cannot change that"
+        hint = "write `type: jobs`, with `typeArgs.file`, in a job"
+        yield entry.diagnostic(("type",), message, hint)
+    yield from _of_times(entry, entry.spec.applied_to(job))
+
+
+def entry_args(entry: Located[TodoSpec]) -> Iterator[tuple[DocumentPath, dict[str, Any]]]:
+    """Yield the args of each call of an entry, and where they are in it."""
     in_list = (*entry.path, "args", 0) in entry.source.positions
     for at, args in enumerate(entry.spec.args):
-        yield from _of_args(entry, ("args", at) if in_list else ("args",), args)
-    yield from _of_args(entry, ("typeArgs", "lock"), entry.spec.type_args.lock)
+        yield ("args", at) if in_list else ("args",), args
 
 
-def _duplicate_names(file: FileSpecs) -> Iterator[Diagnostic]:
-    first: dict[str, Located[JobSpec]] = {}
+def of_other_file(job: Located[JobSpec]) -> Iterator[Diagnostic]:
+    """Yield what is wrong with the job file that a job is."""
+    name = job.spec.type_args.file
+    steps = ("typeArgs", "file")
+    if job.spec.type != "jobs":
+        if name is not None:
+            message = "`file` only applies to jobs of `type: jobs`"
+            yield job.diagnostic(steps, message, "write `type: jobs`, or remove it", at_key=True)
+        return
+    if name is None:
+        hint = "name it in `typeArgs`: `file: other.yaml`"
+        yield job.diagnostic(("type",), "a job of `type: jobs` needs a file", hint)
+    elif not os.path.isfile(job.source.path.parent / name):  # noqa: PTH113  also takes NULs and long names
+        at = os.path.normpath((job.source.path.parent / name).absolute())
+        hint = "write the path of a job file, relative to this file"
+        yield job.diagnostic(steps, f"there is no file {at}", hint)
+    for key in filter(job.spec.has, ("exec", "each")):
+        message = f"a job of `type: jobs` runs a job file and has no `{key}`"
+        yield job.diagnostic((key,), message, "write it in a job under `from` or `to`", at_key=True)
+
+
+def _of_times(where: Located[Any], job: JobSpec) -> Iterator[Diagnostic]:
+    """Yield what is wrong with the times, the watch and the lock of a job.
+
+    Args:
+        where: The job or a todo entry.
+        job: The job, as the entry runs it.
+    """
+    kind, spec = job.type, job.type_args
+    times = [key_of(name) for name in _TIMES if spec.has(name)]
+    if spec.cron is not None:
+        yield from _of_cron(where, spec.cron)
+
+    def wrong(key: str, message: str, hint: str) -> Diagnostic:
+        return where.diagnostic(("typeArgs", key), message, hint, at_key=True)
+
+    if len(times) > 1:
+        yield wrong(times[1], "`cron` and `timeInterval` both say when the job runs", _REMOVE_ONE)
+    if kind == "periodic" and not times:
+        hint = "write `cron` or `timeInterval` in `typeArgs`"
+        yield where.diagnostic(("type",), "a periodic job needs a schedule", hint)
+    if kind not in (None, "periodic") and times:
+        message = f"a job of `type: {kind}` does not take `{times[0]}`"
+        yield wrong(times[0], message, "remove `type`")
+    for key in (key_of(name) for name in _FOR_TIMES if spec.has(name) and not times):
+        message = f"`{key}` only applies to jobs with a schedule"
+        yield wrong(key, message, "write `cron` or `timeInterval` beside it")
+    if not spec.wait_for_finish and spec.misfire == "all":
+        message = "`misfire: all` runs fire times one after the other, `waitForFinish: false` not"
+        yield wrong("waitForFinish", message, _REMOVE_ONE)
+    if kind == "subscribe" and spec.ch_subscribe is None:
+        hint = "name it in `typeArgs`: `chSubscribe: orders`"
+        yield where.diagnostic(("type",), "a job of `type: subscribe` needs a channel", hint)
+    if kind != "subscribe" and spec.ch_subscribe is not None:
+        message = "`chSubscribe` only applies to jobs of `type: subscribe`"
+        yield wrong("chSubscribe", message, "write `type: subscribe`, or remove it")
+    if spec.lock_ch is not None and spec.lock is None:
+        message = "`lockCh` is the channel of a lock, but `lock` is missing"
+        yield wrong("lockCh", message, "write `lock: name` beside it, or remove it")
+
+
+def _of_cron(where: Located[Any], text: str) -> Iterator[Diagnostic]:
+    from ojobchannels.ojob.triggers.cron import Cron, CronError
+
+    try:
+        Cron(text)
+    except CronError as error:
+        found = where.diagnostic(("typeArgs", "cron"), error.reason, error.advice)
+        lines = where.source.lines
+        line = lines[found.line - 1] if found.line <= len(lines) else ""
+        written = line[found.column - 1 :]
+        quotes = len(written) - len(written.lstrip("'\""))
+        is_literal = written[quotes:].startswith(text)
+        shift = quotes + error.offset if is_literal else 0
+        yield found._replace(column=found.column + shift)
+
+
+def _of_timezone(file: FileSpecs) -> Iterator[Diagnostic]:
+    name = file.spec.ojob.timezone
+    if not file.spec.ojob.has("timezone"):
+        return
+    from zoneinfo import available_timezones
+
+    from ojobchannels.ojob.triggers.cron import zone_of
+
+    try:
+        zone_of(name)
+    except LookupError:
+        hint = did_you_mean(name, ("UTC", "local", *sorted(available_timezones())))
+        yield file.settings.diagnostic(("timezone",), f"unknown time zone {name!r}", hint)
+
+
+def _of_shortcuts(file: FileSpecs) -> Iterator[Diagnostic]:
+    names: list[tuple[str, DocumentPath]] = []
     for job in file.jobs:
-        name = job.spec.name
-        if name != INVALID and first.setdefault(name, job) is not job:
-            line = file.source.position(first[name].path).line
-            message = f"duplicate job {name!r}; the first is in line {line}"
-            yield job.diagnostic(("name",), message, "rename one of them")
+        if shortcut := job.spec.type_args.shortcut:
+            path = (*job.path, "typeArgs", "shortcut", "name")
+            names.append((shortcut.name, path))
+            if re.search(r"[()]|^\s|\s$", shortcut.name):
+                message = f"invalid name of a shortcut: {shortcut.name!r}"
+                hint = "write a name without parentheses, and without spaces around it"
+                yield file.source.diagnostic(path, message, hint)
+    yield from _duplicates(file.source, "shortcut", names, "rename one of them")
 
 
-def _shortcuts(file: FileSpecs) -> Iterator[Diagnostic]:
-    steps: DocumentPath = ("typeArgs", "shortcut", "name")
-    first: dict[str, Located[JobSpec]] = {}
-    for job in file.jobs:
-        if (shortcut := job.spec.type_args.shortcut) is None:
-            continue
-        name = shortcut.name
-        if re.search(r"[()]|^\s|\s$", name):
-            hint = "write a name without parentheses, and without spaces around it"
-            yield job.diagnostic(steps, f"invalid name of a shortcut: {name!r}", hint)
-        elif name in first:
-            line = file.source.position((*first[name].path, *steps)).line
-            message = f"duplicate shortcut {name!r}; the first is in line {line}"
-            yield job.diagnostic(steps, message, "rename one of them")
-        first.setdefault(name, job)
+def _duplicates(
+    source: Source, what: str, names: Iterable[tuple[str, DocumentPath]], hint: str
+) -> Iterator[Diagnostic]:
+    first: dict[str, DocumentPath] = {}
+    for name, path in names:
+        if name != INVALID and first.setdefault(name, path) != path:
+            line = source.position(first[name]).line
+            message = f"duplicate {what} {name!r}; the first is in line {line}"
+            yield source.diagnostic(path, message, hint)
 
 
 def _of_rules(job: Located[JobSpec]) -> Iterator[Diagnostic]:

@@ -4,19 +4,72 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from functools import cached_property
 from types import CodeType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.args.rules import Rule
 from ojobchannels.ojob.code.python import Block
 from ojobchannels.ojob.load.file_help import Help
 from ojobchannels.ojob.load.graph import in_order, reach
-from ojobchannels.ojob.load.lock_spec import LockSpec
-from ojobchannels.ojob.load.manager_jobs import INIT, START
-from ojobchannels.ojob.load.schedule_spec import ScheduleSpec
+from ojobchannels.ojob.schema.model import Misfire
 from ojobchannels.ojob.schema.settings import LogToFileSpec
+
+if TYPE_CHECKING:
+    from ojobchannels.ojob.triggers.cron import Trigger
+
+INIT: Final = "oJobManager Init"
+START: Final = "oJobManager Job Start"
+END: Final = "oJobManager Job End"
+ERROR: Final = "oJobManager Error"
+
+LOCKS: Final = "oJob::locks"
+"""The default channel of locks, in the memory of this process."""
+
+TURNS: Final = "oJob::single"
+"""The channel, in the same memory, of the locks of `single` jobs."""
+
+
+@dataclass(frozen=True)
+class ScheduleSpec:
+    """The schedule of a periodic job: a cron expression, or an interval in milliseconds.
+
+    Attributes:
+        misfire: Which missed fire times are run later.
+        once: Whether each fire time of an unmanaged job is run on one server only.
+        overlaps: Whether a call may start while the previous one is running.
+        stop_when: The code that ends the schedule by returning a true value.
+    """
+
+    cron: str | None
+    interval: int
+    misfire: Misfire
+    once: bool
+    overlaps: bool
+    stop_when: Block | None = field(repr=False)
+
+    def trigger(self, zone: tzinfo) -> Trigger:
+        """Return the trigger that computes the fire times."""
+        from ojobchannels.ojob.triggers.cron import Cron, Interval
+
+        return Interval(self.interval) if self.cron is None else Cron(self.cron, zone)
+
+
+@dataclass(frozen=True)
+class LockSpec:
+    """The locks that a call of a job holds while it runs.
+
+    Attributes:
+        single: Whether other calls of the job in this run wait.
+        lock: The name of a lock, with templates; None for no lock.
+        channel: The channel of that lock.
+    """
+
+    single: bool
+    lock: str | None
+    channel: str
 
 
 @dataclass(frozen=True)
@@ -24,28 +77,21 @@ class Job:
     """A job as a file declares it, with its code.
 
     Attributes:
-        name: Its name.
-        deps: The jobs that it depends on.
         args: Its own arguments, with templates.
         before: The jobs under `from`.
         body: The code under `exec`.
         after: The jobs under `to`.
-        catch: The jobs under `catch`; empty if there is code.
-        handler: The code under `catch`.
+        catch: The jobs under `catch`; empty if there is code, which is the `handler`.
         where: The file and line of its declaration.
         bundled: Whether it comes from a bundled pack.
-        schedule: Its schedule, if it has one.
-        watched: The channel whose changes call it, if any.
+        watched: The channel whose changes call it.
         at_end: Whether it runs at the end of the run.
         timeout: Timeout of its code in seconds; Python code cannot have one.
-        locks: The locks that it holds while it runs.
         quiet: Whether its start and its end are not logged unless it fails.
         is_async: Whether the todo continues while it runs.
         when: The states of the run in which it runs; empty for all.
-        each: The jobs that its code may call in parallel.
-        each_threads: The maximum number of these calls at the same time, if it is set.
-        rules_in: Rules for its args before its code.
-        rules_out: Rules for its args after its code.
+        each: The jobs that its code may call in parallel, up to `each_threads` at a time.
+        rules_in: Rules for its args before its code; `rules_out` apply after it.
         file: The job file that it runs instead of code.
     """
 
@@ -87,13 +133,11 @@ class Todo:
         job: The name of the job.
         variant: The job as this entry runs it.
         calls: The args of each call.
-        where: The file and line of the entry.
     """
 
     job: str
     variant: Job
     calls: tuple[Mapping[str, Any], ...]
-    where: str
 
 
 @dataclass(frozen=True)
@@ -103,20 +147,15 @@ class JobFile:
     Attributes:
         name: The path of the file, as the caller gave it.
         files: The names of all files, in the order in which their jobs count.
-        jobs: The jobs by name.
-        todo: What to run.
         threads: The maximum number of launched jobs that run at the same time.
         init: What every job finds in `args.init`, with templates.
         modules: The modules that code can import, by name.
-        help: Its help, and the arguments that it expects.
         daemon: Whether the run continues after the todo.
-        id: An identifier for its runs, or None.
-        unique: The file whose lock allows one run at a time, or None.
+        id: An identifier for its runs.
+        unique: The file whose lock allows one run at a time.
         is_async: Whether the calls of the todo run in parallel.
         deps_timeout: The maximum time, in milliseconds, that a call waits for dependencies.
         timezone: The name of the time zone of its schedules.
-        log_files: The settings of its log files.
-        log_to_console: Whether it logs to the console.
     """
 
     name: str

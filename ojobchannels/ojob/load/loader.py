@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,10 @@ from ojobchannels.ojob.code.resolver import Languages, Owner
 from ojobchannels.ojob.load.checks import Checks
 from ojobchannels.ojob.load.file_help import help_of
 from ojobchannels.ojob.load.includes import gather
-from ojobchannels.ojob.load.job_file import Job, JobFile, Todo
-from ojobchannels.ojob.load.lock_spec import locks_of
-from ojobchannels.ojob.load.schedule_spec import schedule_of
-from ojobchannels.ojob.load.todo_overrides import effective
+from ojobchannels.ojob.load.job_file import LOCKS, Job, JobFile, LockSpec, ScheduleSpec, Todo
 from ojobchannels.ojob.schema.located import FileSpecs, Located
 from ojobchannels.ojob.schema.model import JobSpec, TodoSpec, TypeArgsSpec
 from ojobchannels.ojob.schema.settings import SettingsSpec
-from ojobchannels.ojob.yaml.positions import DocumentPath
 from ojobchannels.ojob.yaml.source import Source
 
 
@@ -89,10 +85,6 @@ def _beside(source: Source, name: str) -> str:
     return os.path.normpath(Path(source.name).parent / name)
 
 
-def _where(source: Source, path: DocumentPath) -> str:
-    return f"{source.name}:{source.position(path).line}"
-
-
 class _Loading:
     """Makes jobs and entries of valid specs."""
 
@@ -115,7 +107,11 @@ class _Loading:
             name=name,
             files=tuple(file.source.name for file in self._files),
             jobs=jobs,
-            todo=tuple(self._todo(entry, jobs) for file in self._files for entry in file.todo),
+            todo=tuple(
+                self._todo(entry.spec, jobs[entry.spec.called])
+                for file in self._files
+                for entry in file.todo
+            ),
             init=merged(file.spec.init for file in self._files),
             modules=self._modules,
             help=help_of(file.spec.help for file in self._files),
@@ -145,11 +141,6 @@ class _Loading:
     def _block(self, owner: Owner, *steps: str) -> Block | None:
         return self._blocks.get((owner.source.name, (*owner.path, *steps)))
 
-    def _is_quiet(self, source: Source, spec: TypeArgsSpec) -> bool:
-        """Whether the start and the end of a job are not logged."""
-        silenced = spec.no_log and not self._ignore_no_log
-        return source.bundled or not self._log_jobs or silenced
-
     def _job(self, job: Located[JobSpec]) -> Job:
         spec, source = job.spec, job.source
         handler = self._block(job, "catch")
@@ -165,40 +156,41 @@ class _Loading:
             after=tuple(spec.to),
             catch=catch,
             handler=handler,
-            where=_where(source, (*job.path, "name")),
+            where=f"{source.name}:{source.position((*job.path, 'name')).line}",
             bundled=source.bundled,
-            quiet=self._is_quiet(source, spec.type_args),
             each=tuple(spec.each),
             each_threads=spec.type_args.each_threads,
             rules_in=rules_of(spec.check.in_),
             rules_out=rules_of(spec.check.out),
             file=spec.type_args.file and _beside(source, spec.type_args.file),
-            **self._overridable(spec.type, spec.type_args, job),
+            **self._overridable(spec, job),
         )
 
-    def _overridable(
-        self, kind: str | None, spec: TypeArgsSpec, job: Located[JobSpec]
-    ) -> dict[str, Any]:
+    def _overridable(self, spec: JobSpec, declared: Located[JobSpec]) -> dict[str, Any]:
         """Return the attributes of a job that a todo entry may change."""
+        type_args = spec.type_args
+        silenced = type_args.no_log and not self._ignore_no_log
+        locks = LockSpec(type_args.single, type_args.lock, type_args.lock_ch or LOCKS)
         return {
-            "schedule": schedule_of(spec, self._block(job, "typeArgs", "stopWhen")),
-            "watched": spec.ch_subscribe,
-            "at_end": kind == "shutdown",
-            "timeout": spec.timeout and spec.timeout / 1000,
-            "locks": locks_of(spec),
-            "is_async": spec.async_,
-            "when": tuple(spec.when),
+            "schedule": self._schedule(type_args, declared),
+            "watched": type_args.ch_subscribe,
+            "at_end": spec.type == "shutdown",
+            "timeout": type_args.timeout and type_args.timeout / 1000,
+            "locks": locks if locks.single or locks.lock is not None else None,
+            "quiet": declared.source.bundled or not self._log_jobs or silenced,
+            "is_async": type_args.async_,
+            "when": tuple(type_args.when),
         }
 
-    def _todo(self, entry: Located[TodoSpec], jobs: Mapping[str, Job]) -> Todo:
-        name = entry.spec.called
-        calls, where = tuple(entry.spec.args), _where(entry.source, entry.path)
-        return Todo(name, self._variant(entry.spec, self._declared[name], jobs[name]), calls, where)
+    def _schedule(self, spec: TypeArgsSpec, declared: Located[JobSpec]) -> ScheduleSpec | None:
+        if spec.cron is None and spec.time_interval is None:
+            return None
+        stop_when = self._block(declared, "typeArgs", "stopWhen")
+        interval, overlaps = spec.time_interval or 0, not spec.wait_for_finish
+        return ScheduleSpec(spec.cron, interval, spec.misfire, spec.once, overlaps, stop_when)
 
-    def _variant(self, entry: TodoSpec, declared: Located[JobSpec], job: Job) -> Job:
-        """Return a job as an entry of the todo runs it."""
-        if not (entry.has("type", "type_args") or entry.when):
-            return job
-        kind, type_args = effective(entry, declared.spec)
-        quiet = self._is_quiet(declared.source, type_args)
-        return replace(job, quiet=quiet, **self._overridable(kind, type_args, declared))
+    def _todo(self, entry: TodoSpec, job: Job) -> Todo:
+        if entry.has("type", "type_args") or entry.when:
+            declared = self._declared[job.name]
+            job = replace(job, **self._overridable(entry.applied_to(declared.spec), declared))
+        return Todo(job.name, job, tuple(entry.args))

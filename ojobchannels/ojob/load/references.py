@@ -9,7 +9,6 @@ from ojobchannels.errors import Diagnostic
 from ojobchannels.ojob.code.python import has_no_effect
 from ojobchannels.ojob.load.graph import circles, reach, unfolded
 from ojobchannels.ojob.load.includes import NOT_BUNDLED, bundled_jobs
-from ojobchannels.ojob.load.todo_overrides import deferred_until
 from ojobchannels.ojob.schema.located import Located, Reference
 from ojobchannels.ojob.schema.model import JobSpec, TodoSpec
 from ojobchannels.ojob.yaml.source import Source
@@ -105,7 +104,7 @@ class References:
         called: dict[str, str | None] = {}
         for entry in self._todo:
             if (name := entry.spec.called) in self._jobs:
-                when = deferred_until(entry.spec, self._jobs[name].spec)
+                when = _deferred_until(entry.spec.applied_to(self._jobs[name].spec))
                 called[name] = when if called.get(name, when) is not None else None
         for name in sorted(called):
             for dep in self._deps(name):
@@ -138,6 +137,16 @@ class References:
             if part in self._jobs
             for reference in self._jobs[part].references("deps")
         ]
+
+
+def _deferred_until(job: JobSpec) -> str | None:
+    """Return when a job runs that the todo does not run at once; None if it does."""
+    if job.type == "shutdown":
+        return "at the end of the run"
+    if job.type_args.ch_subscribe is not None:
+        return "when a channel changes"
+    has_times = job.type_args.cron is not None or job.type_args.time_interval is not None
+    return "by its schedule" if has_times else None
 
 
 def _include(pack: str, source: Source) -> str:

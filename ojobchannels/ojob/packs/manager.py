@@ -8,7 +8,7 @@ from typing import Any, Final
 from ojobchannels.errors import InvalidJobArgs, JobMisuse, LockBusy, LockLost
 from ojobchannels.manager import JobManager, JobRun
 from ojobchannels.manager.pool import release_slot
-from ojobchannels.ojob.load.manager_jobs import END, ERROR, START
+from ojobchannels.ojob.load.job_file import END, ERROR, START
 from ojobchannels.ojob.run.job_context import JobContext
 from ojobchannels.ojob.run.managed_runs import record_args
 from ojobchannels.ojob.run.manager_binding import Config, ManagerConfig

@@ -13,8 +13,7 @@ from ojobchannels.manager import Launch
 from ojobchannels.ojob.args.layers import CallArgs, Layer
 from ojobchannels.ojob.args.templates import copied
 from ojobchannels.ojob.code.python import Block
-from ojobchannels.ojob.load.job_file import Job
-from ojobchannels.ojob.load.manager_jobs import END, START
+from ojobchannels.ojob.load.job_file import END, START, Job
 from ojobchannels.ojob.report.outcomes import Outcome, Status, describe, without_our_frames
 from ojobchannels.ojob.run.job_locks import JobLocks
 from ojobchannels.ojob.run.job_steps import JobSteps, parts

@@ -14,7 +14,7 @@ from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import InvalidJobArgs, JobMisuse, LockBusy, describe_holder
 from ojobchannels.manager.pool import release_slot
 from ojobchannels.ojob.args.templates import render
-from ojobchannels.ojob.load.lock_spec import TURNS
+from ojobchannels.ojob.load.job_file import TURNS
 from ojobchannels.ojob.run.job_context import JobContext
 from ojobchannels.ojob.run.launches import INTERRUPTED
 from ojobchannels.ojob.skip_job import SkipJob

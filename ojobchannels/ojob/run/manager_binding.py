@@ -10,7 +10,7 @@ from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import same
 from ojobchannels.errors import JobMisuse, shown
 from ojobchannels.manager import JobManager
-from ojobchannels.ojob.load.manager_jobs import INIT
+from ojobchannels.ojob.load.job_file import INIT
 
 Config: TypeAlias = Mapping[str, Any] | str | Channel | None
 """A channel of the manager: ``{type, args}``, a URL, an open channel; None means `simple`."""

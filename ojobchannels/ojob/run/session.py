@@ -13,9 +13,7 @@ from ojobchannels.documents import same
 from ojobchannels.errors import JobMisuse, UnknownJob, shown
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.code.modules import Modules
-from ojobchannels.ojob.load.job_file import Job, JobFile
-from ojobchannels.ojob.load.lock_spec import LOCKS, TURNS
-from ojobchannels.ojob.load.manager_jobs import INIT
+from ojobchannels.ojob.load.job_file import INIT, LOCKS, TURNS, Job, JobFile
 from ojobchannels.ojob.process.interrupts import Interrupts
 from ojobchannels.ojob.report.console import Output
 from ojobchannels.ojob.run.executions import Executions

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
+from pydantic.alias_generators import to_camel
 
 
 class Expected(NamedTuple):
@@ -44,15 +45,24 @@ Minutes = Annotated[
 Threads = Annotated[int, Field(strict=True, ge=1, le=1000), Expected(hint="write 1 to 1000")]
 
 
+def key_of(name: str) -> str:
+    """Return the key of a field, as it is written."""
+    return to_camel(name.removesuffix("_"))
+
+
 class Spec(BaseModel):
     """A map of the format. An empty value (``args:``) counts as if its key were absent.
+
+    The string below a field is its description in the JSON Schema and in the reference.
 
     Attributes:
         unsupported: Keys of the published format that are refused, each with what to do instead.
         home: Where the keys of this map belong, for a key that is found in another one.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=key_of, use_attribute_docstrings=True
+    )
     unsupported: ClassVar[Mapping[str, str]] = {}
     home: ClassVar[str] = ""
 
@@ -69,6 +79,12 @@ class Spec(BaseModel):
     def keys(cls) -> tuple[str, ...]:
         """Return the supported keys, as they are written."""
         return tuple(field.alias or name for name, field in cls.model_fields.items())
+
+    @classmethod
+    @cache
+    def field_of(cls, key: str) -> str:
+        """Return the name of the field of a key."""
+        return next(name for name, field in cls.model_fields.items() if field.alias == key)
 
     def has(self, *names: str) -> bool:
         """Whether one of these fields has a value in the file."""

@@ -65,11 +65,11 @@ def _or_empty(schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
 
 
 def _plain(schema: Any) -> Any:
-    """Remove the links of the reference from descriptions."""
+    """Remove the links of the reference and the line breaks from descriptions."""
     match schema:
         case dict():
             return {
-                key: _LINK.sub(r"\1", _POINTER.sub("", one))
+                key: _LINK.sub(r"\1", _POINTER.sub("", " ".join(one.split())))
                 if key == "description" and isinstance(one, str)
                 else _plain(one)
                 for key, one in schema.items()

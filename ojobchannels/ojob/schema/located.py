@@ -48,7 +48,7 @@ class Located(Generic[S]):
     def references(self, *keys: str) -> Iterator[Reference]:
         """Yield the jobs that are named under some keys, each a name or a list of names."""
         for key in keys:
-            names = getattr(self.spec, _FIELDS.get(key, key))
+            names = getattr(self.spec, self.spec.field_of(key))
             path = (*self.path, key)
             in_list = (*path, 0) in self.source.positions
             for at, name in enumerate(names):
@@ -60,9 +60,6 @@ class Located(Generic[S]):
         catch = getattr(self.spec, "catch", [])
         in_list = (*self.path, "catch", 0) in self.source.positions
         return catch[0] if len(catch) == 1 and not in_list and catch[0] != INVALID else None
-
-
-_FIELDS = {"from": "from_", "jobsInclude": "jobs_include"}
 
 
 @dataclass(frozen=True)

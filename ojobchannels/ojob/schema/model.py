@@ -28,6 +28,11 @@ from ojobchannels.ojob.schema.base import (
 from ojobchannels.ojob.schema.settings import SettingsSpec
 
 Args = Annotated[dict[str, Any], Expected(hint="write `key: value` below it")]
+ArgsOfCalls = Annotated[
+    list[Args],
+    BeforeValidator(as_list, json_schema_input_type=Args | list[Args]),
+    Expected("a map or a list of maps", "write `key: value` below it"),
+]
 Rules = Annotated[dict[Text, Text], Expected(hint="write `name: isString` below it")]
 Scalar = str | int | float | bool
 JobType = Literal["simple", "periodic", "subscribe", "shutdown", "jobs"]
@@ -39,17 +44,13 @@ class ShortcutSpec(Spec):
 
     unsupported: ClassVar[Mapping[str, str]] = unsupported.SHORTCUT
 
-    name: Text = Field(
-        description="The name of the shortcut. An entry writes it in parentheses, as its key."
-    )
-    key_arg: Text = Field(
-        alias="keyArg", description="The argument that receives the value of that key."
-    )
-    args: dict[Text, Text] = Field(
-        default={},
-        description="Further keys, which an entry writes in double parentheses, each with the "
-        "argument that receives its value.",
-    )
+    name: Text
+    """The name of the shortcut. An entry writes it in parentheses, as its key."""
+    key_arg: Text
+    """The argument that receives the value of that key."""
+    args: dict[Text, Text] = Field(default={})
+    """Further keys, which an entry writes in double parentheses, each with the argument that
+    receives its value."""
 
 
 class TypeArgsSpec(Spec):
@@ -58,97 +59,52 @@ class TypeArgsSpec(Spec):
     unsupported: ClassVar[Mapping[str, str]] = unsupported.TYPE_ARGS
     home: ClassVar[str] = "below `typeArgs`"
 
-    lang: Text | None = Field(
-        default=None, description="The [language](#languages) of the job's code."
-    )
-    timeout: Milliseconds | None = Field(
-        default=None,
-        description="Timeout in milliseconds: code in a language other than Python is killed when "
-        "it expires, and the job fails.",
-    )
-    pwd: Text | None = Field(
-        default=None,
-        description="The working directory of shell code, relative to the current directory.",
-    )
-    single: Flag = Field(
-        default=False,
-        description="Run at most one call of the job at a time in this process; see [Locks of "
-        "jobs](#locks-of-jobs).",
-    )
-    async_: Flag = Field(
-        default=False,
-        alias="async",
-        description="Continue with the todo while the job is running.",
-    )
-    lock: Text | None = Field(
-        default=None, description="The name of a lock that the job holds while it runs."
-    )
-    lock_ch: Text | None = Field(
-        default=None,
-        alias="lockCh",
-        description="The channel of that lock: one that an earlier job opened, or "
-        "`oJobManager-locks`. By default, a channel in the memory of this process.",
-    )
-    no_log: Flag = Field(
-        default=False,
-        alias="noLog",
-        description="Do not log when the job starts and ends. Failed and skipped runs are always "
-        "logged.",
-    )
-    cron: Text | None = Field(
-        default=None,
-        description="A cron expression that says when the job runs: five fields, or six with "
-        "seconds first.",
-    )
-    time_interval: Milliseconds | None = Field(
-        default=None,
-        alias="timeInterval",
-        description="Run the job every N milliseconds, at the multiples of N since 1970.",
-    )
-    misfire: Misfire = Field(
-        default="latest",
-        description="Which missed fire times are run later, when a process is running again: the "
-        "`latest`, `all` or `none`.",
-    )
-    once: Flag = Field(
-        default=False,
-        description="Run each fire time on one server only, although the job is not managed.",
-    )
-    wait_for_finish: Flag = Field(
-        default=True,
-        alias="waitForFinish",
-        description="Skip a fire time while the previous run is still active. With `false`, runs "
-        "of an unmanaged job may overlap.",
-    )
-    ch_subscribe: Text | None = Field(
-        default=None,
-        alias="chSubscribe",
-        description="The channel whose changes call a job of `type: subscribe`.",
-    )
-    when: Names = Field(
-        default=[],
-        description="The [states](#states) of the run in which the job runs: a name, or a list. "
-        "In other states it is skipped.",
-    )
-    each_threads: Threads | None = Field(
-        default=None,
-        alias="eachThreads",
-        description="The maximum number of `each(args)` calls that run at the same time, 1 to "
-        "1000. By default, `numThreads`.",
-    )
-    file: Text | None = Field(
-        default=None,
-        description="The job file that a job of `type: jobs` runs, relative to this file.",
-    )
-    shortcut: ShortcutSpec | None = Field(
-        default=None, description="A short form of todo entries for the job; [keys](#shortcuts)."
-    )
-    stop_when: Code | None = Field(
-        default=None,
-        alias="stopWhen",
-        description="An expression, or code that returns a value. It is evaluated before each "
-        "run; a true value ends the schedule.",
-    )
+    lang: Text | None = None
+    """The [language](#languages) of the job's code."""
+    timeout: Milliseconds | None = None
+    """Timeout in milliseconds: code in a language other than Python is killed when it expires, and
+    the job fails."""
+    pwd: Text | None = None
+    """The working directory of shell code, relative to the current directory."""
+    single: Flag = False
+    """Run at most one call of the job at a time in this process; see [Locks of
+    jobs](#locks-of-jobs)."""
+    async_: Flag = False
+    """Continue with the todo while the job is running."""
+    lock: Text | None = None
+    """The name of a lock that the job holds while it runs."""
+    lock_ch: Text | None = None
+    """The channel of that lock: one that an earlier job opened, or `oJobManager-locks`. By default,
+    a channel in the memory of this process."""
+    no_log: Flag = False
+    """Do not log when the job starts and ends. Failed and skipped runs are always logged."""
+    cron: Text | None = None
+    """A cron expression that says when the job runs: five fields, or six with seconds first."""
+    time_interval: Milliseconds | None = None
+    """Run the job every N milliseconds, at the multiples of N since 1970."""
+    misfire: Misfire = "latest"
+    """Which missed fire times are run later, when a process is running again: the `latest`, `all`
+    or `none`."""
+    once: Flag = False
+    """Run each fire time on one server only, although the job is not managed."""
+    wait_for_finish: Flag = True
+    """Skip a fire time while the previous run is still active. With `false`, runs of an unmanaged
+    job may overlap."""
+    ch_subscribe: Text | None = None
+    """The channel whose changes call a job of `type: subscribe`."""
+    when: Names = Field(default=[])
+    """The [states](#states) of the run in which the job runs: a name, or a list. In other states it
+    is skipped."""
+    each_threads: Threads | None = None
+    """The maximum number of `each(args)` calls that run at the same time, 1 to 1000. By default,
+    `numThreads`."""
+    file: Text | None = None
+    """The job file that a job of `type: jobs` runs, relative to this file."""
+    shortcut: ShortcutSpec | None = None
+    """A short form of todo entries for the job; [keys](#shortcuts)."""
+    stop_when: Code | None = None
+    """An expression, or code that returns a value. It is evaluated before each run; a true value
+    ends the schedule."""
 
 
 class CheckSpec(Spec):
@@ -156,10 +112,10 @@ class CheckSpec(Spec):
 
     unsupported: ClassVar[Mapping[str, str]] = unsupported.CHECK
 
-    in_: Rules = Field(
-        default={}, alias="in", description="Rules that apply before `exec`, by argument name."
-    )
-    out: Rules = Field(default={}, description="Rules that apply after `exec`, by argument name.")
+    in_: Rules = Field(default={})
+    """Rules that apply before `exec`, by argument name."""
+    out: Rules = Field(default={})
+    """Rules that apply after `exec`, by argument name."""
 
 
 class JobSpec(Spec):
@@ -168,54 +124,34 @@ class JobSpec(Spec):
     unsupported: ClassVar[Mapping[str, str]] = unsupported.JOB
     home: ClassVar[str] = "in a job: write it below `jobs`, after `- name: …`"
 
-    name: Text = Field(description="The name by which the todo and other jobs call it.")
-    type: JobType | None = Field(
-        default=None,
-        description="`simple`: run the job once for each todo entry. `periodic`: run it at the "
-        "times given in `typeArgs`; this is the default if `typeArgs` gives any. `subscribe`: "
-        "call it for each [change of a channel](#jobs-for-changes). `shutdown`: run it at the end "
-        "of the run. `jobs`: run [another job file](#job-files-as-jobs).",
-    )
-    type_args: TypeArgsSpec = Field(
-        default_factory=TypeArgsSpec,
-        alias="typeArgs",
-        description="How the job is run; [keys](#typeargs).",
-    )
-    lang: Text | None = Field(
-        default=None,
-        description="The [language](#languages) of its code; the same as `typeArgs.lang`.",
-    )
-    deps: Names = Field(
-        default=[],
-        description="Jobs that must have completed before this one starts: a name, or a list.",
-    )
-    args: Args = Field(
-        default={},
-        description="Its arguments: a map of JSON values. [Templates](#templates) in it are "
-        "rendered.",
-    )
-    from_: Names = Field(
-        default=[],
-        alias="from",
-        description="Jobs whose code runs before `exec`: a name, or a list.",
-    )
-    exec: Code = Field(default="", description="Its code.")
-    to: Names = Field(
-        default=[], description="Jobs whose code runs after `exec`: a name, or a list."
-    )
-    each: Names = Field(
-        default=[],
-        description="Jobs that its code calls [in parallel](#jobs-side-by-side) by `each(args)`: "
-        "a name, or a list.",
-    )
-    check: CheckSpec = Field(
-        default_factory=CheckSpec,
-        description="Rules for its `args` before and after `exec`; [keys](#rules-for-args).",
-    )
-    catch: JobsOrCode = Field(
-        default=[],
-        description="What to run when one of these steps fails: a job, a list of jobs, or code.",
-    )
+    name: Text
+    """The name by which the todo and other jobs call it."""
+    type: JobType | None = None
+    """`simple`: run the job once for each todo entry. `periodic`: run it at the times given in
+    `typeArgs`; this is the default if `typeArgs` gives any. `subscribe`: call it for each [change
+    of a channel](#jobs-for-changes). `shutdown`: run it at the end of the run. `jobs`: run [another
+    job file](#job-files-as-jobs)."""
+    type_args: TypeArgsSpec = Field(default_factory=TypeArgsSpec)
+    """How the job is run; [keys](#typeargs)."""
+    lang: Text | None = None
+    """The [language](#languages) of its code; the same as `typeArgs.lang`."""
+    deps: Names = Field(default=[])
+    """Jobs that must have completed before this one starts: a name, or a list."""
+    args: Args = Field(default={})
+    """Its arguments: a map of JSON values. [Templates](#templates) in it are rendered."""
+    from_: Names = Field(default=[])
+    """Jobs whose code runs before `exec`: a name, or a list."""
+    exec: Code = ""
+    """Its code."""
+    to: Names = Field(default=[])
+    """Jobs whose code runs after `exec`: a name, or a list."""
+    each: Names = Field(default=[])
+    """Jobs that its code calls [in parallel](#jobs-side-by-side) by `each(args)`: a name, or a
+    list."""
+    check: CheckSpec = Field(default_factory=CheckSpec)
+    """Rules for its `args` before and after `exec`; [keys](#rules-for-args)."""
+    catch: JobsOrCode = Field(default=[])
+    """What to run when one of these steps fails: a job, a list of jobs, or code."""
 
 
 class TodoSpec(Spec):
@@ -223,34 +159,33 @@ class TodoSpec(Spec):
 
     unsupported: ClassVar[Mapping[str, str]] = unsupported.TODO
 
-    name: Text | None = Field(default=None, description="The job; either this or `job`.")
-    job: Text | None = Field(default=None, description="The same as `name`.")
-    args: Annotated[
-        list[Args],
-        BeforeValidator(as_list, json_schema_input_type=Args | list[Args]),
-        Expected("a map or a list of maps", "write `key: value` below it"),
-    ] = Field(
-        default=[{}], description="Arguments of this call; a list of maps makes one call for each."
-    )
-    when: Names = Field(
-        default=[],
-        description="The [states](#states) of the run in which the call is made: a name, or a "
-        "list. In other states it is skipped.",
-    )
-    type: JobType | None = Field(
-        default=None, description="The type of the job for this call, instead of its own."
-    )
-    type_args: TypeArgsSpec = Field(
-        default_factory=TypeArgsSpec,
-        alias="typeArgs",
-        description="How the job is run this time. Each key replaces the job's own "
-        "[key](#typeargs); `lang`, `pwd`, `eachThreads`, `file` and `stopWhen` cannot be replaced.",
-    )
+    name: Text | None = None
+    """The job; either this or `job`."""
+    job: Text | None = None
+    """The same as `name`."""
+    args: ArgsOfCalls = Field(default=[{}])
+    """Arguments of this call; a list of maps makes one call for each."""
+    when: Names = Field(default=[])
+    """The [states](#states) of the run in which the call is made: a name, or a list. In other
+    states it is skipped."""
+    type: JobType | None = None
+    """The type of the job for this call, instead of its own."""
+    type_args: TypeArgsSpec = Field(default_factory=TypeArgsSpec)
+    """How the job is run this time. Each key replaces the job's own [key](#typeargs); `lang`,
+    `pwd`, `eachThreads`, `file` and `stopWhen` cannot be replaced."""
 
     @property
     def called(self) -> str:
         """The name of the job."""
         return self.name or self.job or ""
+
+    def applied_to(self, job: JobSpec) -> JobSpec:
+        """Return the job as this entry runs it."""
+        changes = {name: getattr(self.type_args, name) for name in self.type_args.model_fields_set}
+        if self.when:
+            changes["when"] = self.when
+        type_args = job.type_args.model_copy(update=changes)
+        return job.model_copy(update={"type": self.type or job.type, "type_args": type_args})
 
     @model_validator(mode="before")
     @classmethod
@@ -273,29 +208,31 @@ class ExpectSpec(Spec):
 
     unsupported: ClassVar[Mapping[str, str]] = unsupported.EXPECT
 
-    name: Text = Field(description="The name of the argument.")
-    desc: str = Field(default="", strict=True, description="What it means.")
-    example: Scalar | None = Field(default=None, description="An example of its value.")
-    mandatory: Flag = Field(
-        default=False, description="Whether the argument is required; without it nothing runs."
-    )
-    options: list[Scalar] = Field(
-        default=[], description="The allowed values; the argument must be one of them."
-    )
-    moptions: list[Scalar] = Field(
-        default=[],
-        description="The allowed values of an argument that takes several: a list, or a text "
-        "separated by commas.",
-    )
+    name: Text
+    """The name of the argument."""
+    desc: str = Field(default="", strict=True)
+    """What it means."""
+    example: Scalar | None = None
+    """An example of its value."""
+    mandatory: Flag = False
+    """Whether the argument is required; without it nothing runs."""
+    options: list[Scalar] = Field(default=[])
+    """The allowed values; the argument must be one of them."""
+    moptions: list[Scalar] = Field(default=[])
+    """The allowed values of an argument that takes several: a list, or a text separated by
+    commas."""
 
 
 class HelpSpec(Spec):
     """What `ojob run FILE --help` shows."""
 
-    text: str = Field(default="", strict=True, description="What the file is for.")
-    expects: list[ExpectSpec] = Field(
-        default=[], description="The arguments that it takes from the command line."
-    )
+    text: str = Field(default="", strict=True)
+    """What the file is for."""
+    expects: list[ExpectSpec] = Field(default=[])
+    """The arguments that it takes from the command line."""
+
+
+Entries = Annotated[list[TodoSpec], Expected(hint="write the name of each job after a dash")]
 
 
 class FileSpec(Spec):
@@ -303,33 +240,23 @@ class FileSpec(Spec):
 
     home: ClassVar[str] = "at the top level of the file: do not indent it"
 
-    help: HelpSpec | None = Field(
-        default=None, description="The [help text](#help) of the file, and the arguments it takes."
-    )
-    init: Args = Field(
-        default={},
-        description="A map that every job finds in `args.init`. [Templates](#templates) in it are "
-        "rendered.",
-    )
+    help: HelpSpec | None = None
+    """The [help text](#help) of the file, and the arguments it takes."""
+    init: Args = Field(default={})
+    """A map that every job finds in `args.init`. [Templates](#templates) in it are rendered."""
     code: Annotated[
         dict[Text, str], Expected(hint="write `name.py: |` below it, and the module below that")
-    ] = Field(default={}, description="Python [modules](#modules) that code can import.")
-    include: Names = Field(
-        default=[],
-        description="Job files whose jobs and todo come before those of this file: a name, or a "
-        "list. A bundled pack is included by its name, any other file by its path relative to "
-        "this file.",
-    )
-    jobs_include: Names = Field(
-        default=[],
-        alias="jobsInclude",
-        description="Job files of which only the jobs are included; the `todo` and `help` of "
-        "these files, and of the files that they include, are ignored.",
-    )
-    ojob: SettingsSpec = Field(
-        default_factory=SettingsSpec, description="Settings of the whole run; [keys](#ojob)."
-    )
-    jobs: list[JobSpec] = Field(default=[], description="The jobs.")
-    todo: Annotated[list[TodoSpec], Expected(hint="write the name of each job after a dash")] = (
-        Field(default=[], description="What to run, in this order.")
-    )
+    ] = Field(default={})
+    """Python [modules](#modules) that code can import."""
+    include: Names = Field(default=[])
+    """Job files whose jobs and todo come before those of this file: a name, or a list. A bundled
+    pack is included by its name, any other file by its path relative to this file."""
+    jobs_include: Names = Field(default=[])
+    """Job files of which only the jobs are included; the `todo` and `help` of these files, and of
+    the files that they include, are ignored."""
+    ojob: SettingsSpec = Field(default_factory=SettingsSpec)
+    """Settings of the whole run; [keys](#ojob)."""
+    jobs: list[JobSpec] = Field(default=[])
+    """The jobs."""
+    todo: Entries = Field(default=[])
+    """What to run, in this order."""

@@ -61,62 +61,35 @@ class LogToFileSpec(Spec):
     unsupported: ClassVar[Mapping[str, str]] = unsupported.LOG_TO_FILE
     home: ClassVar[str] = "below `ojob.logToFile`"
 
-    folder: Text = Field(
-        default=".",
-        alias="logFolder",
-        description="The folder of the current log file, relative to the current directory. It is "
-        "created if it does not exist.",
-    )
+    folder: Text = Field(default=".", alias="logFolder")
+    """The folder of the current log file, relative to the current directory. It is created if it
+    does not exist."""
     name: Annotated[Text, _template("timedate")] = Field(
-        default="log-{{timedate}}.log",
-        alias="filenameTemplate",
-        description="The name of a log file; `{{timedate}}` is the date.",
+        "log-{{timedate}}.log", alias="filenameTemplate"
     )
-    name_date: Dates = Field(
-        default="yyyy-MM-dd",
-        alias="fileDateFormat",
-        description="The format of the date in that name. A new file begins when the date "
-        "changes: `yyyy-MM-dd-HH` makes one file for each hour.",
-    )
+    """The name of a log file; `{{timedate}}` is the date."""
+    name_date: Dates = Field(default="yyyy-MM-dd", alias="fileDateFormat")
+    """The format of the date in that name. A new file begins when the date changes: `yyyy-MM-dd-HH`
+    makes one file for each hour."""
     line: Annotated[str, _template("timedate", "type", "job", "message", "id")] = Field(
-        default="{{timedate}} | {{type}} | {{job}} | {{message}}\n",
-        alias="lineTemplate",
-        strict=True,
-        description="The format of a line. `{{type}}` is `INFO`, `WARN` or `ERROR`; `{{id}}` is "
-        "`ojob.id`.",
+        "{{timedate}} | {{type}} | {{job}} | {{message}}\n", alias="lineTemplate", strict=True
     )
-    line_date: Dates = Field(
-        default="yyyy-MM-dd HH:mm:ss.SSS",
-        alias="lineDateFormat",
-        description="The format of the date in a line.",
-    )
+    """The format of a line. `{{type}}` is `INFO`, `WARN` or `ERROR`; `{{id}}` is `ojob.id`."""
+    line_date: Dates = Field(default="yyyy-MM-dd HH:mm:ss.SSS", alias="lineDateFormat")
+    """The format of the date in a line."""
     past: Annotated[Text, AfterValidator(_pattern)] | None = Field(
-        default=None,
-        alias="HKRegExPattern",
-        description="A regular expression that matches the whole names of earlier log files. By "
-        "default, the names that `filenameTemplate` makes.",
+        default=None, alias="HKRegExPattern"
     )
-    keep: Minutes | None = Field(
-        default=None,
-        alias="HKhowLongAgoInMinutes",
-        description="Remove earlier log files N minutes after their last line. By default, they "
-        "are kept.",
-    )
-    dont_compress: Flag = Field(
-        default=False,
-        alias="dontCompress",
-        description="Do not compress earlier log files with gzip.",
-    )
-    backup: Text | None = Field(
-        default=None,
-        alias="backupFolder",
-        description="The folder to which earlier log files are moved.",
-    )
-    set_log_off: Flag = Field(
-        default=False,
-        alias="setLogOff",
-        description="Write nothing to the console.",
-    )
+    """A regular expression that matches the whole names of earlier log files. By default, the names
+    that `filenameTemplate` makes."""
+    keep: Minutes | None = Field(default=None, alias="HKhowLongAgoInMinutes")
+    """Remove earlier log files N minutes after their last line. By default, they are kept."""
+    dont_compress: Flag = False
+    """Do not compress earlier log files with gzip."""
+    backup: Text | None = Field(default=None, alias="backupFolder")
+    """The folder to which earlier log files are moved."""
+    set_log_off: Flag = False
+    """Write nothing to the console."""
 
 
 def _not_killing(kill: bool) -> bool:
@@ -134,18 +107,12 @@ class UniqueSpec(Spec):
 
     home: ClassVar[str] = "below `ojob.unique`"
 
-    pid_file: Text = Field(
-        default="ojob.pid",
-        alias="pidFile",
-        description="The file that contains the process id of the active run, relative to the "
-        "current directory.",
-    )
-    kill_previous: Annotated[Flag, AfterValidator(_not_killing)] = Field(
-        default=False,
-        alias="killPrevious",
-        description="Only `false` is allowed: a run never ends another run, because its process "
-        "id may belong to another process by now.",
-    )
+    pid_file: Text = "ojob.pid"
+    """The file that contains the process id of the active run, relative to the current
+    directory."""
+    kill_previous: Annotated[Flag, AfterValidator(_not_killing)] = False
+    """Only `false` is allowed: a run never ends another run, because its process id may belong to
+    another process by now."""
 
 
 class SettingsSpec(Spec):
@@ -154,76 +121,38 @@ class SettingsSpec(Spec):
     unsupported: ClassVar[Mapping[str, str]] = unsupported.SETTINGS
     home: ClassVar[str] = "below `ojob`"
 
-    daemon: Flag = Field(
-        default=False,
-        description="Keep running after the todo, until the process is stopped; see "
-        "[Daemons](#daemons).",
-    )
-    async_: Flag = Field(
-        default=False,
-        alias="async",
-        description="Run the calls of the todo in parallel; see [todo](#todo).",
-    )
-    sequential: Flag = Field(
-        default=True,
-        description="The opposite of `async`; set only one of the two.",
-    )
-    catch: JobsOrCode = Field(
-        default=[],
-        description="What to run when a job without a `catch` of its own fails: a job, a list of "
-        "jobs, or code.",
-    )
-    unique: UniqueSpec | None = Field(
-        default=None,
-        description="Allow at most one run of the file at a time on this host; "
-        "[keys](#ojob-unique).",
-    )
-    id: Text | None = Field(
-        default=None,
-        description="An identifier for the runs of this file. Each event of `--json` contains it, "
-        "and so do log files if `lineTemplate` does.",
-    )
-    log_jobs: Flag = Field(
-        default=True,
-        alias="logJobs",
-        description="Log when jobs start and end. Failed and skipped runs are always logged.",
-    )
-    ignore_no_log: Flag = Field(
-        default=False,
-        alias="ignoreNoLog",
-        description="Ignore `typeArgs.noLog` of all jobs.",
-    )
-    deps_timeout: Milliseconds | None = Field(
-        default=None,
-        alias="depsTimeout",
-        description="The maximum time, in milliseconds, that a call waits for the calls it "
-        "[depends](#dependencies) on. After that it is not made.",
-    )
-    timezone: Text = Field(
-        default="UTC",
-        description="The time zone of `cron`: `UTC`, `local` (the zone of the host), or a name "
-        "such as `Europe/Lisbon`.",
-    )
-    log_to_file: LogToFileSpec | None = Field(
-        default=None,
-        alias="logToFile",
-        description="Write log files by date, in addition to the console; [keys](#ojob-logtofile).",
-    )
-    log_to_console: Flag = Field(
-        default=True,
-        alias="logToConsole",
-        description="Log to the console.",
-    )
-    num_threads: Threads = Field(
-        default=DEFAULT_THREADS,
-        alias="numThreads",
-        description="The maximum number of launched jobs, scheduled jobs and calls of an `async` "
-        "todo that run at the same time, 1 to 1000.",
-    )
-    lang: Text | None = Field(
-        default=None,
-        description="The default [language](#languages) of the jobs' code.",
-    )
+    daemon: Flag = False
+    """Keep running after the todo, until the process is stopped; see [Daemons](#daemons)."""
+    async_: Flag = False
+    """Run the calls of the todo in parallel; see [todo](#todo)."""
+    sequential: Flag = True
+    """The opposite of `async`; set only one of the two."""
+    catch: JobsOrCode = Field(default=[])
+    """What to run when a job without a `catch` of its own fails: a job, a list of jobs, or code."""
+    unique: UniqueSpec | None = None
+    """Allow at most one run of the file at a time on this host; [keys](#ojob-unique)."""
+    id: Text | None = None
+    """An identifier for the runs of this file. Each event of `--json` contains it, and so do log
+    files if `lineTemplate` does."""
+    log_jobs: Flag = True
+    """Log when jobs start and end. Failed and skipped runs are always logged."""
+    ignore_no_log: Flag = False
+    """Ignore `typeArgs.noLog` of all jobs."""
+    deps_timeout: Milliseconds | None = None
+    """The maximum time, in milliseconds, that a call waits for the calls it
+    [depends](#dependencies) on. After that it is not made."""
+    timezone: Text = "UTC"
+    """The time zone of `cron`: `UTC`, `local` (the zone of the host), or a name such as
+    `Europe/Lisbon`."""
+    log_to_file: LogToFileSpec | None = None
+    """Write log files by date, in addition to the console; [keys](#ojob-logtofile)."""
+    log_to_console: Flag = True
+    """Log to the console."""
+    num_threads: Threads = DEFAULT_THREADS
+    """The maximum number of launched jobs, scheduled jobs and calls of an `async` todo that run at
+    the same time, 1 to 1000."""
+    lang: Text | None = None
+    """The default [language](#languages) of the jobs' code."""
 
     @property
     def is_async(self) -> bool:

@@ -64,7 +64,7 @@ def test_basic(capsys: pytest.CaptureFixture[str]) -> None:
     run("basic")
     out = capsys.readouterr().out
     assert "Count Words | harbour.txt: 53 words" in out
-    assert "137 words in all; most of all: the (23)" in out
+    assert "137 words; most frequent: the (23)" in out
     assert re.search(r"Count Words \| completed in \d\.\d\d s \(daily-word-count\)", out)
     assert run("basic", folder="docs") == 1
 
@@ -73,7 +73,7 @@ def test_automatic_error_handling(capsys: pytest.CaptureFixture[str]) -> None:
     run("automatic-error-handling")
     out, err = capsys.readouterr()
     assert f"ValueError: {NOT_A_NUMBER}" in err
-    assert f"Show Last Run | because of ValueError: {NOT_A_NUMBER}" in out
+    assert f"Show Last Run | error: ValueError: {NOT_A_NUMBER}" in out
     assert run("automatic-error-handling", file="docs/examples/data/sales.csv") == 0
     assert "Roll Up Sales | north        165.75" in capsys.readouterr().out
 
@@ -143,4 +143,4 @@ def test_timeout(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Count In Time | harbour.txt: 53 words" in capsys.readouterr().out
     assert run("timeout", reserve=9_999_999) == 0
     out = capsys.readouterr().out
-    assert "Count In Time | warning: the time is nearly over: 3 files are left" in out
+    assert "Count In Time | warning: almost out of time: 3 files left" in out

@@ -38,7 +38,7 @@ class WaitContract(Contract):
                 assert busy.value.waited == 0
         assert waits == [], "the hook was called"
 
-    def test_a_free_lock_is_granted_without_waiting(
+    def test_waiting_is_not_needed_for_a_free_lock(
         self, subject: Subject, observer: WaitObserver
     ) -> None:
         """Whatever the timeout."""
