@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from importlib.metadata import Distribution, EntryPoint, distributions
+from importlib.metadata import EntryPoint, distributions
 from typing import Any, NamedTuple
 
 import pluggy
@@ -263,12 +263,8 @@ def converted(type: ChannelType, option: Option, value: Any) -> Any:
 def _entry_points() -> Iterator[tuple[EntryPoint, str]]:
     seen: set[tuple[str, str]] = set()
     for distribution in distributions():
-        name = _name(distribution)
+        name = str(distribution.metadata["Name"])
         for entry_point in distribution.entry_points:
             if entry_point.group == PROJECT and (name, entry_point.name) not in seen:
                 seen.add((name, entry_point.name))
                 yield entry_point, name
-
-
-def _name(distribution: Distribution) -> str:
-    return str(distribution.metadata["Name"])

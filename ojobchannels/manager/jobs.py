@@ -33,16 +33,7 @@ class Manager(Protocol):
     def closing(self) -> Event:
         """Set when the manager closes."""
 
-    def run(
-        self,
-        name: str,
-        *,
-        timeout: float,
-        args: Mapping[str, Any] | None,
-        wait: float | None,
-        on_timeout: OnTimeout,
-        extra: Mapping[str, Any] | None,
-    ) -> JobRun:
+    def run(self, *args: Any, **options: Any) -> JobRun:
         """Return a new run."""
 
     def notify(self, notice: Notice | None, record: Record) -> None:

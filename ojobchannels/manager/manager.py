@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 import uuid
@@ -12,7 +13,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 from ojobchannels.channels.arguments import Duration, milliseconds
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.keepalive import KEEP_ALIVE
-from ojobchannels.documents import check_name
+from ojobchannels.documents import check_name, check_value
 from ojobchannels.errors import ChannelError, InvalidOption, RunNotStarted, UnknownJob
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms
@@ -23,7 +24,7 @@ from ojobchannels.manager.jobs import IfRunning, Job, Notice, check_notices, not
 from ojobchannels.manager.launcher import Launch, Launcher
 from ojobchannels.manager.records import STATUSES, Record
 from ojobchannels.manager.run import JobRun
-from ojobchannels.manager.run_options import OnTimeout, RunOptions
+from ojobchannels.manager.run_options import OnTimeout, RunOptions, check_on_timeout
 from ojobchannels.suggestions import closest
 
 _Arguments = ParamSpec("_Arguments")
@@ -116,11 +117,22 @@ class JobManager:
                 ``fireTime``.
 
         Raises:
+            InvalidOption: An option is not valid.
+            InvalidValue: The arguments are not JSON.
             LockBusy: At the start, if the job is running elsewhere.
             FireTimeTaken: At the start, if another run has claimed the fire time.
         """
-        options = RunOptions.checked(
-            timeout, args, wait, keep_alive, on_timeout, extra, fire_time, record_busy
+        check_value(dict(args or {}))
+        records.check_fields(extra or {})
+        options = RunOptions(
+            timeout=milliseconds("timeout", timeout) / 1000,
+            args=copy.deepcopy(dict(args or {})),
+            wait=None if wait is None else milliseconds("wait", wait, shortest=0) / 1000,
+            keep_alive=keep_alive,
+            on_timeout=check_on_timeout(on_timeout),
+            extra=dict(extra or {}),
+            fire_time=fire_time,
+            record_busy=record_busy,
         )
         return JobRun(self, check_name("job", name), options)
 

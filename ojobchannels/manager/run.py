@@ -29,7 +29,7 @@ from ojobchannels.manager.records import Record
 from ojobchannels.manager.run_end import lost_because, write_end, write_failure
 from ojobchannels.manager.run_options import RunOptions
 
-CURRENT: Final[ContextVar[JobRun | None]] = ContextVar("current_run", default=None)
+_CURRENT: Final[ContextVar[JobRun | None]] = ContextVar("current_run", default=None)
 
 _log = logging.getLogger("ojobchannels.jobs")
 _CLAIM_SECONDS = 0.25
@@ -46,15 +46,7 @@ class Manager(fire_times.Channels, Protocol):
     def record_start(self, record: Record) -> Record:
         """Store the record of a run that starts, and return it with its start time."""
 
-    def record_not_run(
-        self,
-        name: str,
-        status: Literal["skipped", "depsfail"],
-        reason: str,
-        args: Mapping[str, Any] | None,
-        run_id: str | None,
-        fire_time: int | None,
-    ) -> Record:
+    def record_not_run(self, *args: Any) -> Record:
         """Store and return the record of a run that does not start."""
 
     def set_open(self, run: JobRun, open: bool) -> None:
@@ -213,7 +205,7 @@ class JobRun:
                 self.lease.check()
             elif self._state != "open":
                 self.start()
-            self._context = CURRENT.set(self)
+            self._context = _CURRENT.set(self)
         except BaseException as error:
             if self.open and not isinstance(error, ChannelError):
                 self._abort(error)
@@ -224,7 +216,7 @@ class JobRun:
         try:
             context, self._context = self._context, None
             if context is not None:
-                CURRENT.reset(context)
+                _CURRENT.reset(context)
             if self.open:
                 self._end_after(error)
         except BaseException as failure:
@@ -379,3 +371,17 @@ class JobRun:
         KEEP_ALIVE.drop_alarm(self)
         KEEP_ALIVE.drop(self.lease)
         self.manager.set_open(self, False)
+
+
+def current_run() -> JobRun | None:
+    """Return the run for which the calling code works, or None.
+
+    It is the run of the innermost ``with`` block or job function around the code; in a job of a
+    job file, the run that the job started last and that has not ended.
+    """
+    return _CURRENT.get()
+
+
+def make_current(run: JobRun | None) -> None:
+    """Make `current_run` return `run` from now on, for code without a ``with`` block."""
+    _CURRENT.set(run)

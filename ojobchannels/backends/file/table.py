@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Reversible
+from operator import attrgetter
 
 from tinydb import TinyDB
 from tinydb.table import Document as Row
@@ -161,7 +162,7 @@ class Table:
         numbers: dict[Key, int] = {}
         bare: set[Key] = set()
         keys: dict[str, Key] = {}
-        for row in sorted(self._entries.all(), key=_number):
+        for row in sorted(self._entries.all(), key=attrgetter("doc_id")):
             text = encode(row["key"])
             key = self._keys.get(text) or self._checked_key(row)
             if key in numbers:
@@ -189,11 +190,6 @@ class Table:
         if dropped:
             self._bare.difference_update(dropped)
             self._entries.remove(doc_ids=[self._numbers.pop(key) for key in dropped])
-
-
-def _number(row: Row) -> int:
-    number: int = row.doc_id
-    return number
 
 
 def copy(document: Document) -> Document:

@@ -24,7 +24,7 @@ VALUE: Final = {"_id": 0, "v": 1, "j": 1}
 
 
 def row_id(channel: str, key: str) -> str:
-    """Return the `_id` of a key or lock: the channel as JSON text, whose end is clear, and the name."""
+    """Return the `_id`: the channel as JSON text, whose end is clear, and the key or lock name."""
     return encode(channel) + key
 
 

@@ -6,7 +6,7 @@ No message and no repr in this module shows a password.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, NamedTuple, NoReturn
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -168,18 +168,8 @@ def settings_of(options: Mapping[str, Any]) -> tuple[Settings, str]:
         reason = "a Redis Cluster has no Sentinels, no Unix sockets, and database 0 only"
         advice = "give host and port of one of its nodes, and no db"
         _refuse("option 'cluster'", reason, advice)
-    settings = Settings(
-        addresses=sentinels or (_address(values),),
-        db=values["db"],
-        username=values["username"],
-        password=values["password"],
-        tls=_tls(values),
-        service=values["service"],
-        sentinel_username=values["sentinel_username"],
-        sentinel_password=values["sentinel_password"],
-        cluster=values["cluster"],
-        timeout=values["timeout"],
-    )
+    made = {"addresses": sentinels or (_address(values),), "tls": _tls(values)}
+    settings = Settings(**{part.name: (values | made)[part.name] for part in fields(Settings)})
     return settings, _prefix(values["prefix"])
 
 
