@@ -26,12 +26,7 @@ class Entry(NamedTuple):
 
 
 class Entries(dict[Key, Entry]):
-    """The entries of one store, oldest change first.
-
-    Attributes:
-        feeds: Get each change, with JSON texts as key and value.
-        position: The position of the latest change.
-    """
+    """The entries of one store, oldest change first; `feeds` get each change as JSON texts."""
 
     def __init__(self) -> None:
         super().__init__()
