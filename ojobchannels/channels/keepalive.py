@@ -69,13 +69,6 @@ class _Alarm(NamedTuple):
     call: Callable[[], None]
 
 
-class _Call(NamedTuple):
-    """A function that has to run on a thread of its own, and the name of that thread."""
-
-    name: str
-    target: Callable[[], None]
-
-
 class KeepAlive:
     """Renews leases and calls alarms, for all channels of the process."""
 
@@ -135,7 +128,7 @@ class KeepAlive:
         self._watches: dict[KeptLease, _Watch] = {}
         self._alarms: dict[object, _Alarm] = {}
         self._workers: dict[DocumentStore, SimpleQueue[list[_Watch] | None]] = {}
-        self._deferred: list[_Call] = []
+        self._deferred: list[tuple[str, Callable[[], None]]] = []
         self._scheduler: threading.Thread | None = None
 
     def _run(self) -> None:
@@ -195,16 +188,16 @@ class KeepAlive:
             _start(_thread(name, target))
         except RuntimeError as error:
             _log.warning("%s: the keep-alive thread runs %s itself", error, name)
-            self._deferred.append(_Call(name, target))
+            self._deferred.append((name, target))
 
     def _run_deferred(self) -> None:
         with self._lock:
             calls, self._deferred = self._deferred, []
-        for call in calls:
+        for name, target in calls:
             try:
-                call.target()
+                target()
             except Exception:  # noqa: BLE001  the other leases must be kept alive
-                _log.exception("%s failed", call.name)
+                _log.exception("%s failed", name)
 
     def _call_due_alarms(self) -> int:
         pause = _LONGEST_SLEEP

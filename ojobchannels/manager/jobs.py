@@ -30,9 +30,7 @@ _log = logging.getLogger("ojobchannels.jobs")
 class Manager(Protocol):
     """The manager of a job."""
 
-    @property
-    def closing(self) -> Event:
-        """Set when the manager closes."""
+    closing: Event
 
     def run(self, *args: Any, **options: Any) -> JobRun:
         """Return a new run."""

@@ -39,9 +39,7 @@ _CLAIM_SECONDS = 0.25
 class Manager(fire_times.Channels, Protocol):
     """The manager of a run."""
 
-    @property
-    def locks(self) -> Channel:
-        """The channel of locks."""
+    locks: Channel
 
     def record_start(self, record: Record) -> Record:
         """Store the record of a run that starts, and return it with its start time."""
@@ -57,7 +55,6 @@ class JobRun:
     """One run of a job, made by `JobManager.run`; a ``with`` block starts and ends it.
 
     Attributes:
-        manager: The manager of the run.
         name: The name of the job and of its lock.
         run_id: The unique identifier of the run.
         timeout: The timeout in seconds.

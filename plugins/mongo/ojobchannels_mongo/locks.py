@@ -152,6 +152,9 @@ class Locks:
     @hookimpl
     def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
         lock = self._id(name)
+        wanted = {"_id": lock, "$expr": statements.LIVE}
+        fields = {"_id": 0, "fence": 1, "left": statements.LEFT}
+        call = self._connection.call
         ends = float("inf") if timeout is None else time.monotonic() + timeout / 1000
         with Waiter(self._server_waiters, lock) as waiter:
             self._waiters.add(waiter)
@@ -159,7 +162,7 @@ class Locks:
                 while True:
                     if self._closed:
                         raise ChannelClosed(self._connection.channel)
-                    row = self._connection.call(remote.WAIT, lambda at, _: self._state_of(at, lock))
+                    row = call(remote.WAIT, lambda at, _: at.locks.find_one(wanted, fields))
                     if row is None or row["fence"] != seen_fence:
                         return True
                     pause = min(row["left"] / 1000, ends - time.monotonic())
@@ -228,10 +231,6 @@ class Locks:
         for lock in locks:
             self._server_waiters.changed(lock)
         return extended
-
-    def _state_of(self, at: Collections, lock: str) -> Row | None:
-        wanted = {"_id": lock, "$expr": statements.LIVE}
-        return at.locks.find_one(wanted, {"_id": 0, "fence": 1, "left": statements.LEFT})
 
     # The next two send commands, since the driver's methods make the server remember each write, to
     # apply it only once. These writes are idempotent, and need no such memory.

@@ -48,7 +48,7 @@ class Connection:
         except NoScriptError:
             if self.asking:
                 self._send_asking()
-            connection.send_command(*_with_text(command), check_health=False)
+            connection.send_command("EVAL", command[0].text, *command[1:], check_health=False)
             return connection.read_response()
 
     def ask_all(self, commands: list[Command], limit: float) -> list[Any]:
@@ -183,7 +183,3 @@ def _by_digest(command: Command) -> Command:
     if isinstance(script, Script):
         return (b"EVALSHA", script.digest, *command[1:])  # as str, redis-py would split it
     return command
-
-
-def _with_text(command: Command) -> Command:
-    return ("EVAL", command[0].text, *command[1:])

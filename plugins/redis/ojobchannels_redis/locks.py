@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Final
 
@@ -91,7 +90,9 @@ class Locks:
     def locks(self) -> list[LockInfo]:
         lock_keys = set().union(*self._client.call_each(remote.LOCKS, self._scan))
         infos = []
-        for keys in _batched(sorted(lock_keys), _BATCH):
+        in_order = sorted(lock_keys)
+        for start in range(0, len(in_order), _BATCH):
+            keys = in_order[start : start + _BATCH]
             looks: list[tuple[str, Command]] = [(key, (scripts.LOOK, 1, key)) for key in keys]
             replies = self._client.call_all(remote.LOCKS, looks, self._timeout)
             for error in _errors(replies):
@@ -249,10 +250,6 @@ def _info(name: str, reply: list[bytes]) -> LockInfo | None:
 
 def _errors(replies: list[Any]) -> list[ChannelError]:
     return [reply for reply in replies if isinstance(reply, ChannelError)]
-
-
-def _batched(keys: list[str], size: int) -> Iterator[list[str]]:
-    return (keys[start : start + size] for start in range(0, len(keys), size))
 
 
 def _left(ends: float | None) -> float:
