@@ -20,9 +20,9 @@ PAGE: Final = REFERENCE / "job-files.md"
 SCHEMA: Final = REFERENCE / "ojob.schema.json"
 _REGION: Final = re.compile(r"(?s)(<!-- (keys|refused): (\w+) -->\n).*?(<!-- end -->)")
 _WORDS: Final = {
-    "string": "a text",
-    "boolean": "true or false",
-    "integer": "a whole number",
+    "string": "a string",
+    "boolean": "a boolean",
+    "integer": "an integer",
     "number": "a number",
     "object": "a map",
     "null": "",
@@ -74,7 +74,7 @@ def _kind(schema: Mapping[str, Any]) -> str:
         return " or ".join(dict.fromkeys(kind for kind in kinds if kind))
     if schema.get("type") == "array":
         inner = _kind(schema.get("items", {})).removeprefix("a ")
-        return f"a list of {inner}s" if inner in ("text", "map") else "a list"
+        return f"a list of {inner}s" if inner in ("string", "map") else "a list"
     return _WORDS.get(schema.get("type", ""), "")
 
 

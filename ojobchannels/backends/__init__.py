@@ -92,7 +92,7 @@ def _file_exists(options: Mapping[str, Any]) -> bool:
 def _no_path(url: str) -> Mapping[str, Any]:
     parts = urlsplit(url)
     if parts.netloc or parts.path.strip("/"):
-        raise InvalidOption("URL", f"{shown(url)} has a host or a path", "write just simple://")
+        raise InvalidOption("URL", f"{shown(url)} has a host or a path", "write simple://")
     return dict(parse_qsl(parts.query))
 
 

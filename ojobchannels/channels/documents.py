@@ -155,7 +155,7 @@ class DocumentStore:
             key: The key.
             value: The new value.
             fence: The fence of the lease that protects this key.
-            default: The result if nothing was stored; pass MISSING to tell it from an old null.
+            default: The result if nothing was stored; with MISSING, it differs from an old null.
 
         Example:
             >>> import ojobchannels as oc

@@ -180,14 +180,16 @@ class KeepAlive:
         try:
             self._wake_within(pause)
         except RuntimeError as error:
-            _log.warning("%s: keep-alive is paused until a thread can be started", error)
+            _log.warning("keep-alive is paused until a thread can be started: %s", error)
 
     def _call(self, name: str, target: Callable[[], None]) -> None:
         """Run `target` on a new thread; if none can be started, defer it to the scheduler."""
         try:
             _start(_thread(name, target))
         except RuntimeError as error:
-            _log.warning("%s: the keep-alive thread runs %s itself", error, name)
+            _log.warning(
+                "no thread can be started: %s runs on the keep-alive thread: %s", name, error
+            )
             self._deferred.append((name, target))
 
     def _run_deferred(self) -> None:

@@ -34,7 +34,7 @@ def open_channel(
             lists them.
 
     Raises:
-        UnknownChannelType: No plugin offers the type; the message names the package to install.
+        UnknownChannelType: No plugin provides the type; the message names the package to install.
         InvalidOption: An option is unknown, missing or of the wrong type.
         ChannelUnavailable: The storage cannot be opened.
         ChannelDamaged: The stored data cannot be read; it is left unchanged.
@@ -65,7 +65,7 @@ def from_url(url: str) -> tuple[ChannelType, Mapping[str, Any]]:
     """Return the channel type of a URL, and the options in it.
 
     Raises:
-        UnknownChannelType: No plugin offers the scheme; the message names the package to install.
+        UnknownChannelType: No plugin provides the scheme; the message names the package to install.
         InvalidOption: The URL is not a valid URL of that type.
     """
     type = registry().find_scheme(_scheme(url))

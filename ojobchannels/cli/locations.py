@@ -157,7 +157,7 @@ def _existing(what: str, config: Config | None) -> Config:
     if "processes" not in type.capabilities:
         raise CommandError(
             f"the {what} cannot be read: a channel of type {type.name!r} exists only in the memory "
-            "of the process that opened it; give chJobs and chLocks a persistent type such as db"
+            "of the process that opened it; set chJobs and chLocks to a persistent type such as db"
         )
     if type.exists is not None and not type.exists(options):
         file = os.fspath(options["file"])

@@ -34,7 +34,7 @@ def parse_moment(text: str, now: datetime) -> datetime:
     """Parse a date or time (local, unless it has a UTC offset), or a duration before `now`.
 
     Raises:
-        ValueError: The text is none of these.
+        ValueError: The text is not a date, a time or a duration.
     """
     with suppress(ValueError, OverflowError):
         return datetime.fromisoformat(text).astimezone()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ojobchannels.errors.channel import ChannelClosed as ChannelClosed
 from ojobchannels.errors.channel import ChannelDamaged as ChannelDamaged
 from ojobchannels.errors.channel import ChannelError as ChannelError
@@ -35,8 +37,12 @@ from ojobchannels.errors.job import RunsAlready as RunsAlready
 from ojobchannels.errors.job import UnknownJob as UnknownJob
 from ojobchannels.errors.text import describe_holder as describe_holder
 from ojobchannels.errors.text import shown as shown
+from ojobchannels.moved import renamed
 
 # The modules inside are an implementation detail: tracebacks and pickles show the public path.
 for _value in list(globals().values()):
     if getattr(_value, "__module__", "").startswith(f"{__name__}."):
         _value.__module__ = __name__
+
+if not TYPE_CHECKING:  # type checkers would accept any name
+    __getattr__ = renamed(__name__, {"Problem": "Diagnostic"})

@@ -73,7 +73,7 @@ class UnknownChannelType(ChannelError, LookupError):
             if distribution
             else f"known types are {', '.join(known)}"
         )
-        super().__init__(f"no plugin offers the channel type {shown(type)}; {advice}")
+        super().__init__(f"unknown channel type {shown(type)}; {advice}")
 
 
 class DuplicateChannelType(ChannelError, LookupError):

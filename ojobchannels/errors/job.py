@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -120,6 +121,16 @@ class JobFileError(JobError, ValueError):
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
         self.diagnostics = diagnostics
         super().__init__("\n".join(map(str, diagnostics)))
+
+    @property
+    def problems(self) -> tuple[Diagnostic, ...]:
+        """The diagnostics, under the name that they had in version 0.1; deprecated."""
+        warnings.warn(
+            "JobFileError.problems is now diagnostics; the old name will be removed in version 0.3",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return self.diagnostics
 
 
 class InvalidJobArgs(JobError, ValueError):

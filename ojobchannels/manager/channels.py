@@ -44,7 +44,7 @@ class ManagerChannels:
             if self._state is None:
                 if self._state_config is self.jobs:
                     reason = "the jobs channel was passed open, and it must only hold run records"
-                    raise InvalidOption("state", reason, "give JobManager a state channel too")
+                    raise InvalidOption("state", reason, "pass a state channel too")
                 self._state = self._open(STATE, self._state_config)
             return self._state
 

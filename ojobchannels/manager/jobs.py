@@ -59,7 +59,7 @@ class Job(Generic[_Arguments, _Result]):
 
     def __post_init__(self) -> None:
         if self._if_running not in ("skip", "wait", "fail"):
-            raise InvalidOption("if_running", repr(self._if_running), "give skip, wait or fail")
+            raise InvalidOption("if_running", repr(self._if_running), "pass skip, wait or fail")
         check_on_timeout(self._on_timeout)
         if self._if_running != "wait":
             self._wait = 0

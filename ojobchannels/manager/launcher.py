@@ -121,7 +121,7 @@ class Launcher:
 
     def __init__(self, threads: int = 4) -> None:
         if threads < 1:
-            raise InvalidOption("threads", f"{threads} is too few", "give at least 1")
+            raise InvalidOption("threads", f"{threads} is too few", "pass at least 1")
         self._pool = Pool(threads)
         self._lock = threading.Lock()
         self._open: set[Launch] = set()

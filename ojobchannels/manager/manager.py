@@ -244,7 +244,7 @@ class JobManager:
         """
         if status is not None and status not in STATUSES:
             known = ", ".join(STATUSES)
-            raise InvalidOption("status", f"{status!r} is not a status", f"give {known}")
+            raise InvalidOption("status", f"{status!r} is not a status", f"pass {known}")
         return history.runs(self.jobs, self.locks, name, status, since, limit)
 
     def running(self) -> list[Record]:
@@ -374,7 +374,11 @@ class JobManager:
                 note = f"{records.iso(now_ms())} {text}"
                 records.amend(self.jobs, record, {"note": note})
         except ChannelError as error:
-            _log.warning("lock %r was force-released without a note: %s", lock.name, error)
+            _log.warning(
+                "lock %r was force-released, but no note could be added to its run record: %s",
+                lock.name,
+                error,
+            )
 
     def _find(self, what: str, run: JobRun | str) -> JobRun:
         with self._lock:

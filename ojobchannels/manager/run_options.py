@@ -40,5 +40,5 @@ class RunOptions:
 def check_on_timeout(on_timeout: OnTimeout) -> OnTimeout:
     """Return the option, or raise InvalidOption if it is not one of the known ones."""
     if on_timeout not in get_args(OnTimeout):
-        raise InvalidOption("on_timeout", repr(on_timeout), "give warn, fail or continue")
+        raise InvalidOption("on_timeout", repr(on_timeout), "pass warn, fail or continue")
     return on_timeout

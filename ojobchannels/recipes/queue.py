@@ -40,9 +40,9 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         if self.attempts < 1:
-            raise InvalidOption("attempts", f"{self.attempts} is too few", "give at least 1")
+            raise InvalidOption("attempts", f"{self.attempts} is too few", "pass at least 1")
         if min(self.pause, self.longest_pause) < 0:
-            raise InvalidOption("pause", "it is negative", "give seconds, 0 for none")
+            raise InvalidOption("pause", "it is negative", "pass seconds, 0 for none")
 
     def pause_after(self, attempts: int) -> float:
         """Return the pause after the given number of attempts, in seconds."""

@@ -65,18 +65,18 @@ def test_handles_of_before_and_after_exclude_each_other(
 
 def test_a_holder_learns_that_its_record_was_deleted(file_storage: Storage) -> None:
     """At the next renewal the lease is lost, once; at extend and release LockLost is raised."""
-    told: SimpleQueue[oc.Lease] = SimpleQueue()
+    losses: SimpleQueue[oc.Lease] = SimpleQueue()
     channel = file_storage.open()
-    renewed = channel.lock("renewed", ttl=0.6, keep_alive=True, on_lost=told.put)
+    renewed = channel.lock("renewed", ttl=0.6, keep_alive=True, on_lost=losses.put)
     extended, released = channel.lock("extended", ttl=60), channel.lock("released", ttl=60)
     shutil.rmtree(side(file_storage))
     with file_storage.open().lock("released", ttl=60) as current:
-        assert told.get(timeout=20) is renewed
+        assert losses.get(timeout=20) is renewed
         for attempt in (extended.extend, released.release):
             with pytest.raises(oc.LockLost):
                 attempt()
         current.check()
-    assert told.empty()
+    assert losses.empty()
 
 
 def test_locks_of_db_outlive_the_folder_beside_it(
@@ -127,9 +127,9 @@ def test_a_database_that_went_away_gets_one_clear_error(db_storage: Storage, gon
         lambda: old.lock("other", ttl=60),
         old.locks,
     ):
-        with pytest.raises(oc.ChannelUnavailable, match="deleted, moved or replaced") as told:
+        with pytest.raises(oc.ChannelUnavailable, match="deleted, moved or replaced") as caught:
             attempt()
-        assert str(db_storage.path) in str(told.value)
+        assert str(db_storage.path) in str(caught.value)
     for end_of_lease in (lease.extend, lease.release):
         with pytest.raises(oc.LockLost):
             end_of_lease()

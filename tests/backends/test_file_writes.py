@@ -143,10 +143,10 @@ def test_the_error_of_a_failed_folder_flush_says_that_the_change_is_stored(
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", failing)
-    with pytest.raises(oc.ChannelUnavailable, match="the change is stored") as told:
+    with pytest.raises(oc.ChannelUnavailable, match="the change is stored") as caught:
         channel.set("a", 2)
-    assert not isinstance(told.value, oc.StorageFull)
-    assert "no room" in str(told.value)
+    assert not isinstance(caught.value, oc.StorageFull)
+    assert "no room" in str(caught.value)
     monkeypatch.undo()
     assert channel.get("a") == file_storage.open().get("a") == 2
     channel.set("b", 3)

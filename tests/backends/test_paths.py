@@ -100,9 +100,9 @@ os.setgid(params["user"])
 os.setuid(params["user"])
 try:
     with oc.open_channel("test", type=params["type"], file=params["file"]) as channel:
-        channel.set("by", "nobody")
+        channel.set("by", "user")
         channel.lock("nightly", ttl=30).release()
-        channel.lock("nobody's", ttl=30).release()
+        channel.lock("user's", ttl=30).release()
     send("passed")
 except oc.ChannelError as error:
     send([type(error).__name__, str(error)])
@@ -139,11 +139,11 @@ def test_root_keeps_the_owner_of_a_file_and_its_access(
     own = {"type": type, "file": str(file), "user": NOBODY}
     assert start_worker(AS_NOBODY, **own).receive() == "passed"
     with oc.open_channel("test", type=type, file=file) as channel:
-        assert channel.get("by") == "nobody"
+        assert channel.get("by") == "user"
         channel.set("by", "root")
         channel.lock("nightly", ttl=30).release()
         channel.lock("root's", ttl=30).release()
-        channel.lock("nobody's", ttl=30).release()
+        channel.lock("user's", ttl=30).release()
     assert (file.stat().st_uid, file.stat().st_gid) == (NOBODY, NOBODY)
     assert {path.stat().st_uid for path in common_folder.rglob("*")} == {NOBODY}
     assert start_worker(AS_NOBODY, **own).receive() == "passed"
@@ -196,7 +196,7 @@ def test_network_filesystems_are_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells it in /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
 def test_the_type_of_a_filesystem_is_known() -> None:
     """It comes from /proc, by the device of the path."""
     assert places.filesystem_type(Path("/proc")) == "proc"
@@ -239,7 +239,7 @@ def test_a_mode_changed_while_the_file_is_open_is_kept(file_storage: Storage) ->
 
 
 @pytest.mark.parametrize("type", ["file", "db"])
-@pytest.mark.parametrize("file", ["~nobody-of-this-name/x", "a\0b", "loop"])
+@pytest.mark.parametrize("file", ["~no-such-user/x", "a\0b", "loop"])
 def test_an_invalid_path_is_reported(
     type: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

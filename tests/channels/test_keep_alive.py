@@ -49,12 +49,12 @@ class Renewals:
         return answers
 
     def wait_for(self, count: int) -> None:
-        """Waits for renewals that the host's clock brings."""
+        """Wait for renewals that the host's clock triggers."""
         for _ in range(count):
             assert self.done.acquire(timeout=20)
 
     def bring(self, count: int, clock: ManualClock) -> None:
-        """Lets a third of the TTL pass, and a renewal with it, so many times."""
+        """Let a third of the TTL pass, and a renewal with it, `count` times."""
         for _ in range(count):
             clock.advance(TTL / 3 + 0.01)
             assert self.done.acquire(timeout=20)
@@ -160,24 +160,24 @@ def test_on_lost_runs_once_when_the_lock_was_force_released(
 ) -> None:
     """At the next renewal, on another thread, with the lease; it stays lost."""
     channel = storage.open(extensions=[renewals])
-    told: SimpleQueue[tuple[oc.Lease, str]] = SimpleQueue()
+    losses: SimpleQueue[tuple[oc.Lease, str]] = SimpleQueue()
     lease = channel.lock(
         "nightly",
         ttl=0.9,
         keep_alive=True,
-        on_lost=lambda it: told.put((it, threading.current_thread().name)),
+        on_lost=lambda it: losses.put((it, threading.current_thread().name)),
     )
     channel.force_unlock("nightly")
-    which, thread = told.get(timeout=20)
+    which, thread = losses.get(timeout=20)
     assert which is lease
     assert thread not in ("ojobchannels-keep-alive", "ojobchannels-renewals", "MainThread")
     assert lease.lost
     assert gone("keep-alive")
-    assert told.empty()
+    assert losses.empty()
     for attempt in (lease.check, lease.extend, lease.release):
         with pytest.raises(oc.LockLost):
             attempt()
-    assert told.empty()
+    assert losses.empty()
 
 
 def test_on_lost_comes_before_the_deadline_when_renewals_hang(
@@ -186,35 +186,35 @@ def test_on_lost_comes_before_the_deadline_when_renewals_hang(
     """The callback runs once, while the lease has not expired yet."""
     channel = storage.open(clock=clock, extensions=[renewals])
     renewals.may_go.clear()
-    told: SimpleQueue[oc.Lease] = SimpleQueue()
+    losses: SimpleQueue[oc.Lease] = SimpleQueue()
     leases = [
-        channel.lock(f"nightly {number}", ttl=0.6, keep_alive=True, on_lost=told.put)
+        channel.lock(f"nightly {number}", ttl=0.6, keep_alive=True, on_lost=losses.put)
         for number in range(5)
     ]
     clock.advance(0.3)
     assert renewals.begun.acquire(timeout=20)
     clock.advance(leases[0].remaining() - 0.01)
-    assert {told.get(timeout=20) for _ in range(5)} == set(leases)
+    assert {losses.get(timeout=20) for _ in range(5)} == set(leases)
     assert all(clock.now() < lease.deadline for lease in leases)
     assert all(lease.lost for lease in leases)
     assert channel.lock_info("nightly 0") is not None
     assert gone("keep-alive")
-    assert told.empty()
+    assert losses.empty()
 
 
 def test_on_lost_is_not_called_for_a_release(storage: Storage, renewals: Renewals) -> None:
     """Nor for a hand-over, nor for a close."""
     channel = storage.open(extensions=[renewals])
-    told: SimpleQueue[oc.Lease] = SimpleQueue()
+    losses: SimpleQueue[oc.Lease] = SimpleQueue()
     released, given, _ = (
-        channel.lock(name, ttl=TTL, keep_alive=True, on_lost=told.put) for name in "abc"
+        channel.lock(name, ttl=TTL, keep_alive=True, on_lost=losses.put) for name in "abc"
     )
     renewals.wait_for(1)
     released.release()
     given.to_document()
     channel.close()
     assert gone("keep-alive")
-    assert told.empty()
+    assert losses.empty()
 
 
 def test_a_callback_that_blocks_or_fails_affects_no_other_lease(
@@ -226,14 +226,14 @@ def test_a_callback_that_blocks_or_fails_affects_no_other_lease(
     """Other leases of the same channel are renewed meanwhile; the error is logged."""
     channel = storage.open(clock=clock, extensions=[renewals])
     other = storage.open(clock=clock)
-    blocked, told = threading.Event(), threading.Semaphore(0)
+    blocked, called = threading.Event(), threading.Semaphore(0)
 
     def block(_: oc.Lease) -> None:
-        told.release()
+        called.release()
         blocked.wait(30)
 
     def fail(_: oc.Lease) -> None:
-        told.release()
+        called.release()
         raise ZeroDivisionError
 
     kept = channel.lock("kept", ttl=TTL, keep_alive=True)
@@ -244,7 +244,7 @@ def test_a_callback_that_blocks_or_fails_affects_no_other_lease(
         other.force_unlock("fails")
         renewals.bring(1, clock)
         for _ in range(2):
-            assert told.acquire(timeout=20)
+            assert called.acquire(timeout=20)
         renewals.bring(3, clock)
         kept.release()
         blocked.set()
@@ -284,12 +284,12 @@ def test_a_channel_that_hangs_does_not_delay_the_others(
     hanging.may_go.clear()
     one = storage.open(f"{storage.name}-1", clock=clock, extensions=[hanging])
     other = storage.open(f"{storage.name}-2", clock=clock, extensions=[fine])
-    told: SimpleQueue[oc.Lease] = SimpleQueue()
+    losses: SimpleQueue[oc.Lease] = SimpleQueue()
     try:
-        lost = one.lock("nightly", ttl=TTL, keep_alive=True, on_lost=told.put)
+        lost = one.lock("nightly", ttl=TTL, keep_alive=True, on_lost=losses.put)
         kept = other.lock("nightly", ttl=TTL, keep_alive=True)
         fine.bring(3, clock)
-        assert told.get(timeout=20) is lost
+        assert losses.get(timeout=20) is lost
         fine.bring(1, clock)
         kept.check()
         kept.release()
@@ -347,16 +347,16 @@ def test_close_ends_the_renewals_of_the_channel(storage: Storage, renewals: Rene
 def test_on_lost_runs_once_when_extend_finds_the_loss(storage: Storage, clock: ManualClock) -> None:
     """The owner gets the error and the callback, once."""
     channel = storage.open(clock=clock)
-    told: SimpleQueue[oc.Lease] = SimpleQueue()
-    lease = channel.lock("nightly", ttl=60, on_lost=told.put)
+    losses: SimpleQueue[oc.Lease] = SimpleQueue()
+    lease = channel.lock("nightly", ttl=60, on_lost=losses.put)
     channel.force_unlock("nightly")
     for attempt in (lease.extend, lease.extend, lease.release):
         with pytest.raises(oc.LockLost):
             attempt()
-    assert told.get(timeout=20) is lease
+    assert losses.get(timeout=20) is lease
     assert gone("on-lost")
     assert gone("keep-alive")
-    assert told.empty()
+    assert losses.empty()
 
 
 def test_a_locked_record_does_not_cost_the_other_leases(
@@ -364,9 +364,9 @@ def test_a_locked_record_does_not_cost_the_other_leases(
 ) -> None:
     """A process that was stopped while it held the record of one lock delays no other renewal."""
     channel = file_storage.open(clock=clock, extensions=[renewals])
-    told: SimpleQueue[oc.Lease] = SimpleQueue()
+    losses: SimpleQueue[oc.Lease] = SimpleQueue()
     records = file_storage.path.with_name(f"{file_storage.path.name}.ojob") / "locks"
-    stuck = channel.lock("stuck", ttl=TTL, keep_alive=True, on_lost=told.put)
+    stuck = channel.lock("stuck", ttl=TTL, keep_alive=True, on_lost=losses.put)
     (record,) = records.iterdir()
     with record.open() as file, caplog.at_level(logging.WARNING, "ojobchannels"):
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -375,7 +375,7 @@ def test_a_locked_record_does_not_cost_the_other_leases(
             began = time.monotonic()
             renewals.bring(1, clock)
             assert time.monotonic() - began < 1
-        assert told.get(timeout=20) is stuck
+        assert losses.get(timeout=20) is stuck
         for lease in others:
             lease.check()
             lease.release()

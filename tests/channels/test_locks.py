@@ -178,9 +178,9 @@ def test_close_that_was_interrupted_can_be_called_again(storage: Storage) -> Non
 def test_what_a_holder_tells_is_copied(storage: Storage) -> None:
     """A later change of an argument or of a result changes nothing."""
     channel = storage.open()
-    told = {"steps": ["read"]}
-    channel.lock("nightly", ttl=30, holder=told)
-    told["steps"].append("write")
+    holder = {"steps": ["read"]}
+    channel.lock("nightly", ttl=30, holder=holder)
+    holder["steps"].append("write")
     for _ in range(2):
         info = channel.lock_info("nightly")
         assert info is not None

@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 def test_on_lost_is_called_without_keep_alive_too(storage: Storage) -> None:
     """A holder without renewals is still informed before the lease expires."""
     channel = storage.open()
-    told: SimpleQueue[oc.Lease] = SimpleQueue()
-    lease = channel.lock("nightly", ttl=0.2, on_lost=told.put)
-    assert told.get(timeout=20) is lease
+    losses: SimpleQueue[oc.Lease] = SimpleQueue()
+    lease = channel.lock("nightly", ttl=0.2, on_lost=losses.put)
+    assert losses.get(timeout=20) is lease
     assert lease.lost
 
 
 def test_on_lost_is_called_before_the_deadline_that_extend_set(storage: Storage) -> None:
     """A watched lease that is shortened ends for its owner as it does for others."""
     channel = storage.open()
-    told: SimpleQueue[float] = SimpleQueue()
-    lease = channel.lock("nightly", ttl=60, on_lost=lambda _: told.put(time.monotonic()))
+    called_at: SimpleQueue[float] = SimpleQueue()
+    lease = channel.lock("nightly", ttl=60, on_lost=lambda _: called_at.put(time.monotonic()))
     lease.extend(0.3)
     extended = time.monotonic()
-    assert told.get(timeout=20) - extended < 0.6
+    assert called_at.get(timeout=20) - extended < 0.6
 
 
 @pytest.mark.parametrize("ttl", [1, 30], ids=["shorter", "longer"])
@@ -125,7 +125,7 @@ allow_threads(True)
 assert not lost.wait(2)
 lease.check()
 allow_threads(False)
-# The worker that renews is there by now: what has no thread any more is the telling of a loss.
+# The renewal worker is running by now: only the thread that calls `on_lost` cannot be started.
 channel.force_unlock("nightly")
 assert lost.wait(20)
 allow_threads(True)

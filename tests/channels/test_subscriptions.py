@@ -61,8 +61,8 @@ def test_more_changes_than_are_kept_for_a_slow_callback_cause_a_resync(
             channel.set(n % 4, n)
         go_on.set()
         received.wait_for_state_of(channel)
-        told = [(one.op, one.key, one.value) for one in received.changes]
-        assert told == [
+        delivered = [(one.op, one.key, one.value) for one in received.changes]
+        assert delivered == [
             ("set", "gone", 0),
             ("resync", None, None),
             ("unset", "gone", None),
@@ -131,10 +131,10 @@ def test_a_forked_child_has_no_subscription(storage: Storage, start_worker: Star
         """
 import os, threading, traceback, warnings
 warnings.simplefilter("ignore", DeprecationWarning)
-told = threading.Semaphore(0)
-subscription = channel.subscribe(lambda change: told.release())
+received = threading.Semaphore(0)
+subscription = channel.subscribe(lambda change: received.release())
 channel.set("key", 1)
-assert told.acquire(timeout=30)
+assert received.acquire(timeout=30)
 child = os.fork()
 if child == 0:
     try:
@@ -151,10 +151,10 @@ if child == 0:
         traceback.print_exc()
         os._exit(1)
 send(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-while told.acquire(blocking=False):
+while received.acquire(blocking=False):
     pass
 channel.set("key", 4)
-send(told.acquire(timeout=30))
+send(received.acquire(timeout=30))
 subscription.close()
 """,
         storage,
@@ -194,11 +194,11 @@ def test_a_backend_that_tells_of_no_changes_refuses(
         simple_storage.open().subscribe(print)
 
 
-def test_a_subscription_tells_whether_it_has_ended(channel: oc.Channel) -> None:
+def test_a_subscription_shows_whether_it_has_ended(channel: oc.Channel) -> None:
     """Also in its `repr`; closing twice does nothing."""
     with channel.subscribe(print) as subscription:
-        told = [(subscription.closed, repr(subscription))]
+        states = [(subscription.closed, repr(subscription))]
     subscription.close()
-    told.append((subscription.closed, repr(subscription)))
+    states.append((subscription.closed, repr(subscription)))
     name = f"<Subscription of {channel!r}"
-    assert told == [(False, f"{name}>"), (True, f"{name} closed>")]
+    assert states == [(False, f"{name}>"), (True, f"{name} closed>")]

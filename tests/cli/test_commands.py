@@ -201,7 +201,7 @@ def test_a_run_with_an_invalid_url_is_rejected_before_any_job_runs(
 def test_a_channel_type_that_is_not_installed_is_an_error(ojob: Ojob) -> None:
     done = ojob("jobs", "--jobs", "nosuch://here")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("ojob: no plugin offers the channel type 'nosuch://'")
+    assert done.stderr.startswith("ojob: unknown channel type 'nosuch://'")
 
 
 def test_a_file_that_is_not_a_database_is_an_error_and_left_unchanged(

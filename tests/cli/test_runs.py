@@ -65,7 +65,7 @@ def test_one_of_eight_concurrent_runs_works_and_seven_are_skipped(each: Jobs) ->
     assert "completed" in output
     assert [process.returncode for process in (winner, *losers)] == [0] * 8
     for loser in losers:
-        assert "skipped: 'work' is already running, by host" in loser.stdout.read()
+        assert "skipped: 'work' is already running (host" in loser.stdout.read()
     statuses = [record["status"] for record in each.records()]
     assert sorted(statuses) == ["completed"] + ["skipped"] * 7
     assert [row[3] for row in each.rows(each.show("history", "--status", "completed"))] == [

@@ -8,6 +8,7 @@ from importlib import import_module
 
 import pytest
 
+import ojobchannels as oc
 from ojobchannels.moved import NEW_PATHS
 
 
@@ -47,3 +48,14 @@ def test_an_unknown_path_is_still_an_error() -> None:
     """The finder of old paths knows no others."""
     with pytest.raises(ModuleNotFoundError):
         import_module("ojobchannels.no_such_module")
+
+
+def test_the_problems_of_a_job_file_error_are_its_diagnostics() -> None:
+    """Both names of version 0.1 work, and the warning names the new ones; other names do not."""
+    with pytest.warns(DeprecationWarning, match=r"errors\.Problem is now Diagnostic;"):
+        assert oc.errors.Problem is oc.errors.Diagnostic  # type: ignore[attr-defined]  # old
+    error = oc.JobFileError((oc.errors.Diagnostic("jobs.yaml", 1, 1, "", "not valid", ""),))
+    with pytest.warns(DeprecationWarning, match="is now diagnostics;") as warnings:
+        assert error.problems is error.diagnostics
+    assert warnings[0].filename == __file__
+    assert not hasattr(oc.errors, "Mistake")

@@ -186,17 +186,17 @@ ATTEMPTS: list[tuple[Any, dict[str, Any]]] = [
 @pytest.mark.parametrize(("config", "options"), ATTEMPTS, ids=range(len(ATTEMPTS)))
 def test_no_message_quotes_a_password(config: Any, options: dict[str, Any]) -> None:
     """Neither of a URL, even in the wrong argument, nor of an option."""
-    with pytest.raises(oc.ChannelError) as told:
+    with pytest.raises(oc.ChannelError) as caught:
         oc.open_channel("x", config, **options)
     for part in (SECRET, "pa55", "w@rd", "@rd"):
-        assert part not in str(told.value)
+        assert part not in str(caught.value)
 
 
 def test_no_message_quotes_a_token(simple_storage: Storage) -> None:
     """An incomplete lease document still contains the token."""
-    with pytest.raises(oc.InvalidOption, match="'name'") as told:
+    with pytest.raises(oc.InvalidOption, match="'name'") as caught:
         simple_storage.open().lease_from({"token": SECRET})
-    assert SECRET not in str(told.value)
+    assert SECRET not in str(caught.value)
 
 
 @pytest.mark.parametrize("value", [SECRET, 5, {"redis": SECRET}], ids=repr)
@@ -204,6 +204,6 @@ def test_the_value_of_a_secret_option_is_never_quoted(value: object) -> None:
     """The message gives only its type."""
     options = (oc.Option("password", bytes, "password of the user", secret=True),)
     type = oc.ChannelType("test", "for the test", lambda *_: object(), options)
-    with pytest.raises(oc.InvalidOption, match="expects bytes, not a value of type") as told:
+    with pytest.raises(oc.InvalidOption, match="expects bytes, not a value of type") as caught:
         plugins.checked_options(type, {"password": value})
-    assert repr(value) not in str(told.value)
+    assert repr(value) not in str(caught.value)

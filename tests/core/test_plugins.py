@@ -98,7 +98,7 @@ def error_of(attempt):
         attempt()
     except oc.ChannelError as error:
         return [type(error).__name__, str(error)]
-def tell(thing):
+def report(thing):
     print(json.dumps(thing))
 """
 
@@ -124,7 +124,7 @@ for opened in (
         channel.set("a", 1, fence=lease.fence)
         answers.append([channel.type, channel.get("a"), sorted(channel.capabilities)])
 [provided] = [one for one in registry().all() if one.type.name == "acme"]
-tell([answers, provided.distribution, provided.type.summary])
+report([answers, provided.distribution, provided.type.summary])
 """
     ) == [[["acme", 1, ["fifo"]]] * 3, "acme-channels", "what the plugin says of it"]
 
@@ -139,7 +139,7 @@ oc.open_channel("test").close()
 steps += ["acme_channels" in sys.modules, "acme_channels.driver" in sys.modules]
 oc.open_channel("test", type="acme", server="x").close()
 steps.append("acme_channels.driver" in sys.modules)
-tell(steps)
+report(steps)
 """
     ) == [False, True, False, True]
 
@@ -177,7 +177,7 @@ def test_a_broken_plugin_raises_only_when_its_type_is_opened(
 works = [oc.open_channel("test", type="simple").type,
          oc.open_channel("test", type="fine", server="x").type]
 failures = [[one.name, one.distribution, repr(one.error)] for one in registry().failures]
-tell([works, failures, error_of(lambda: oc.open_channel("test", type="acme", server="x"))])
+report([works, failures, error_of(lambda: oc.open_channel("test", type="acme", server="x"))])
 """
     )
     assert works == ["simple", "fine"]
@@ -199,7 +199,7 @@ def test_a_type_of_two_distributions_raises_an_error_with_both_names(site: Site)
     site.install("rival-channels", "acme")
     conflicts, by_name, by_scheme, other = site.run(
         """
-tell([registry().conflicts(),
+report([registry().conflicts(),
       error_of(lambda: oc.open_channel("test", type="acme", server="x")),
       error_of(lambda: oc.open_channel("test", "acme://x")),
       oc.open_channel("test").type])
@@ -217,7 +217,9 @@ tell([registry().conflicts(),
 def test_a_plugin_cannot_replace_a_built_in_type(site: Site) -> None:
     """It is a conflict like any other, and the error names ojobchannels itself."""
     site.install("acme-channels", "db")
-    kind, message = site.run('tell(error_of(lambda: oc.open_channel("test", type="db", file="x")))')
+    kind, message = site.run(
+        'report(error_of(lambda: oc.open_channel("test", type="db", file="x")))'
+    )
     assert kind == "DuplicateChannelType"
     assert "acme-channels" in message
     assert "ojobchannels " in message
@@ -229,7 +231,7 @@ def test_plugins_can_be_disabled(site: Site, disable: str) -> None:
     site.install("acme-channels", "acme")
     site.install("rival-channels", "acme", "1 / 0", "rival")
     assert site.run(
-        'tell([oc.open_channel("test", type="acme", server="x").type, registry().failures])',
+        'report([oc.open_channel("test", type="acme", server="x").type, registry().failures])',
         OJOBCHANNELS_DISABLE_PLUGINS=disable,
     ) == ["acme", []]
 
@@ -239,7 +241,7 @@ def test_a_distribution_that_is_on_the_path_twice_counts_once(site: Site, tmp_pa
     site.install("acme-channels", "acme")
     again = Site(tmp_path / "again")
     again.install("acme-channels", "acme")
-    script = 'tell(oc.open_channel("test", type="acme", server="x").type)'
+    script = 'report(oc.open_channel("test", type="acme", server="x").type)'
     both = os.pathsep.join([str(again.folder), str(site.folder), os.environ.get("PYTHONPATH", "")])
     assert site.run(script, PYTHONPATH=both) == "acme"
 

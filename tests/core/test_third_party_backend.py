@@ -63,8 +63,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
 
 def test_the_installed_type_is_found(environment: Environment) -> None:
     """By its entry point alone."""
-    told = environment.run("ojobchannels", "channels").stdout
-    assert re.search(r"^folder +ojobchannels-folder +a folder with a JSON file", told, re.M)
+    output = environment.run("ojobchannels", "channels").stdout
+    assert re.search(r"^folder +ojobchannels-folder +a folder with a JSON file", output, re.M)
 
 
 @pytest.mark.timeout(300)
@@ -80,7 +80,7 @@ def test_the_kit_proves_it(environment: Environment) -> None:
 
 
 def test_the_page_shows_the_code_that_is_proven() -> None:
-    """Every block of Python and TOML on the page stands so in the distribution."""
+    """Every block of Python and TOML on the page is in the distribution as shown."""
     code = "\n".join(path.read_text("utf-8") for path in sorted(SOURCE.iterdir()) if path.is_file())
     blocks = re.findall(r"^<!-- part -->\n```\w+\n(.*?)^```$", PAGE.read_text("utf-8"), re.M | re.S)
     assert len(blocks) >= 5

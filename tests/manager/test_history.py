@@ -81,7 +81,7 @@ def test_a_limit_keeps_the_runs_that_started_last(
 
 
 def test_the_default_limit_is_a_hundred_runs(simple_managers: Managers, clock: ManualClock) -> None:
-    """A long history does not flood who asks in passing."""
+    """A long history does not flood the caller."""
     manager = simple_managers.open(clock=clock)
     for _ in range(103):
         complete(manager, "x")
@@ -110,8 +110,8 @@ def test_runs_are_filtered_by_name_and_status(manager: oc.JobManager, clock: Man
 
 
 def test_an_unknown_status_is_rejected(simple_manager: oc.JobManager) -> None:
-    """A misspelt status is no empty answer."""
-    with pytest.raises(oc.InvalidOption, match="give running, completed, failed"):
+    """A misspelt status does not return an empty list."""
+    with pytest.raises(oc.InvalidOption, match="pass running, completed, failed"):
         simple_manager.runs(status="complete")
 
 
@@ -278,7 +278,7 @@ def test_the_report_without_records_is_empty(manager: oc.JobManager) -> None:
 
 
 def test_a_run_that_did_not_start_is_recorded_with_its_reason(manager: oc.JobManager) -> None:
-    """depsfail and skipped end as they start, and are no errors."""
+    """depsfail and skipped end as they start, and do not count as errors."""
     record = manager.record_not_run("x", "depsfail", "extract failed", {"day": "monday"})
     assert manager.runs() == [record]
     assert record["endTime"] == record["startTime"]

@@ -100,7 +100,7 @@ def test_the_handle_of_a_failed_job_has_its_error(manager: oc.JobManager) -> Non
 
 
 def test_a_launched_job_that_runs_elsewhere_is_skipped(managers: Managers) -> None:
-    """With if_running="skip" that is no error: the state says it, and the result is None."""
+    """With if_running="skip" this is not an error: the state is `skipped`, the result None."""
     here, elsewhere = managers.open(), managers.open()
     here.job("skips", if_running="skip")(lambda: "ran")
     here.job("fails")(lambda: "ran")
@@ -145,7 +145,7 @@ def test_arguments_that_do_not_fit_fail_the_launch(simple_manager: oc.JobManager
 def test_arguments_are_those_at_the_time_of_the_launch(
     simple_managers: Managers, stop: Stop
 ) -> None:
-    """The caller may go on with its own map."""
+    """The caller may change its map afterwards."""
     manager = simple_managers.open(threads=1)
     manager.job("first")(stop)
     manager.job("second")(lambda n: n)
@@ -240,7 +240,7 @@ def test_a_closed_manager_launches_nothing(simple_manager: oc.JobManager) -> Non
 def test_an_error_in_the_manager_s_with_still_waits_for_launched_jobs(
     simple_managers: Managers,
 ) -> None:
-    """The error goes on its way after they are done."""
+    """The error is raised after they are done."""
     manager = simple_managers.open()
     manager.job("x")(lambda: "done")
     launch = manager.launch("x")
@@ -284,7 +284,7 @@ def test_a_job_whose_dependency_has_ended_starts_at_once(launcher: Launcher) -> 
 def test_a_failed_dependency_cancels_all_jobs_after_it(
     launcher: Launcher,
 ) -> None:
-    """depsfail is no error of its own: the result is None."""
+    """depsfail is not an error of its own: the result is None."""
 
     def fails(_: object) -> None:
         raise ValueError("broken")
@@ -299,7 +299,7 @@ def test_a_failed_dependency_cancels_all_jobs_after_it(
 
 
 def test_a_waiting_job_releases_its_slot_and_continues_at_once(stop: Stop) -> None:
-    """When the wait is over by its time, it goes on beside the other; a third one has to wait."""
+    """When its wait times out, it continues beside the other job; a third one waits for a slot."""
     launcher = Launcher(1)
     began = threading.Event()
 

@@ -146,7 +146,7 @@ def test_a_job_is_not_notified_of_its_own_failure(simple_managers: Managers) -> 
 
     @manager.job("alert")
     def alert(run: dict[str, Any]) -> None:
-        raise OSError(f"no route to tell of {run['name']}")
+        raise OSError(f"cannot report {run['name']}")
 
     with pytest.raises(ValueError, match="failure 1"):
         manager.job("x")(Flaky(1))()

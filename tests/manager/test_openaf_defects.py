@@ -175,14 +175,14 @@ def test_m08_a_run_whose_process_died_is_not_shown_as_running(
 
 
 def test_m09_channels_that_cannot_be_opened_stop_everything(tmp_path: Path) -> None:
-    """There is no manager then, and no run in memory that no other process would see."""
+    """No manager is created, and no run in memory that other processes would not see."""
     broken = tmp_path / "broken.db"
-    broken.write_text("this is no database, and it is long enough to be sure of that\n" * 20)
+    broken.write_text("this is not a database, and it is long enough to be sure of that\n" * 20)
     config = {"type": "db", "args": {"file": str(broken)}}
     for jobs, locks in ((config, None), (None, config)):
         with pytest.raises(oc.ChannelDamaged):
             oc.JobManager(jobs, locks)
-    assert broken.read_text().startswith("this is no database")
+    assert broken.read_text().startswith("this is not a database")
 
 
 def test_m10_a_body_that_returns_early_ends_its_run(manager: oc.JobManager) -> None:

@@ -76,7 +76,7 @@ def test_a_note_keeps_what_the_run_writes_meanwhile(managers: Managers, meddler:
 def test_an_update_keeps_a_note_that_is_left_meanwhile(
     managers: Managers, meddler: Meddler
 ) -> None:
-    """Also before the run has noticed that it was put out."""
+    """Also before the run has noticed that its lock was force-released."""
     here, elsewhere = managers.open(on_jobs=meddler), managers.open()
     run = here.start("x")
     meddler.before["get_set"] = lambda: elsewhere.force_unlock("x", "ann: gone")
@@ -89,7 +89,7 @@ def test_an_update_keeps_a_note_that_is_left_meanwhile(
 def test_a_note_does_not_open_the_record_of_a_run_that_ends_meanwhile(
     managers: Managers, meddler: Meddler
 ) -> None:
-    """The end stands, and the note beside it."""
+    """The end and the note are both kept."""
     here, elsewhere = managers.open(), managers.open(on_jobs=meddler)
     run = here.start("x")
 
@@ -114,7 +114,7 @@ def test_an_error_while_writing_the_note_does_not_fail_force_unlock(
     put_out = elsewhere.force_unlock("x")
     assert put_out is not None
     assert put_out.fence == run.fence
-    assert "lock 'x' was force-released" in log.wait_for("without a note")
+    assert "lock 'x' was force-released" in log.wait_for("but no note could be added")
 
 
 def test_force_unlock_with_a_fence_evicts_only_that_lease(managers: Managers) -> None:
@@ -230,7 +230,7 @@ def test_a_lost_run_whose_record_was_removed_raises_lock_lost(
 def test_a_skipped_run_raises_lock_busy_even_if_it_cannot_be_recorded(
     managers: Managers, meddler: Meddler, log: Log
 ) -> None:
-    """The refusal is what counts; a job that skips then goes on."""
+    """The refusal is what counts; a job with `if_running="skip"` then still skips."""
     here, elsewhere = managers.open(), managers.open(on_jobs=meddler)
     skips = elsewhere.job("x", if_running="skip")(lambda: "ran")
     with here.run("x"):
@@ -284,7 +284,7 @@ def test_an_error_of_the_timeout_alarm_leaves_neither_lock_nor_running_record(
 def test_an_interrupt_at_the_end_of_a_run_leaves_neither_lock_nor_running_record(
     managers: Managers, operation: str, status: str
 ) -> None:
-    """An end that was recorded stands; else the run is recorded as failed."""
+    """An end that was recorded is kept; otherwise the run is recorded as failed."""
     strikes = Strikes()
     manager = managers.open(on_jobs=strikes, on_locks=strikes)
     with pytest.raises(KeyboardInterrupt), manager.run("x") as run:

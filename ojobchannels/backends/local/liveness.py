@@ -6,7 +6,7 @@ also by the death of the process, and any process can test the byte without lock
 description locks (Linux 3.15) are needed: POSIX record locks vanish when another descriptor of the
 file is closed, and with flock each process would need a file of its own, to be cleaned up later.
 
-The upper bits of an offset identify the file. If somebody deletes the file, the processes that
+The upper bits of an offset identify the file. If the file is deleted, the processes that
 opened it before and after cannot see each other's bytes; such a holder counts as alive.
 """
 

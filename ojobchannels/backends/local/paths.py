@@ -50,7 +50,7 @@ def locate(file: str | os.PathLike[str]) -> Path:
     try:
         return Path(file).expanduser().resolve()
     except (RuntimeError, ValueError) as error:
-        raise InvalidOption("file", f"{file!r}: {error}", "give another path") from error
+        raise InvalidOption("file", f"{file!r}: {error}", "use another path") from error
 
 
 def prepare(channel: str, path: Path) -> StoragePath:
@@ -62,7 +62,7 @@ def prepare(channel: str, path: Path) -> StoragePath:
     """
     try:
         if path.is_dir():
-            raise ChannelUnavailable(channel, f"{path} is a folder", "give the path of a file")
+            raise ChannelUnavailable(channel, f"{path} is a folder", "pass the path of a file")
         path.parent.mkdir(parents=True, exist_ok=True)
         filesystem = filesystem_type(path.parent)
         if filesystem in _NETWORK_FILESYSTEMS:
@@ -138,6 +138,6 @@ def explain(channel: str, path: Path, error: OSError) -> ChannelError:
         advice = f"user id {os.geteuid()} needs write permission on {folder}{also}"
         return ChannelUnavailable(channel, reason, advice)
     if folder != path.parent:
-        advice = f"no folder can be created in {folder}: give another path"
+        advice = f"no folder can be created in {folder}: use another path"
         return ChannelUnavailable(channel, reason, advice)
     return ChannelUnavailable(channel, reason, f"check {path}, then try again")

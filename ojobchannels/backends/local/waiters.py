@@ -2,7 +2,7 @@
 
 The FIFOs of one lock are in one folder. The process that unlocks wakes the longest-waiting waiter:
 it writes to its FIFO and removes it. The other waiters check again every 20 ms, so a waiter that
-was stopped or killed delays nobody, and the death of a holder is noticed just as soon.
+was stopped or killed delays no other, and the death of a holder is noticed just as soon.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Waiters:
 
 
 def number_of(token: str) -> int:
-    """Return the number by which a record names the waiter with this token: it is no secret."""
+    """Return the number by which a record names the waiter with this token; not a secret."""
     return zlib.crc32(token.encode()) or 1
 
 

@@ -146,7 +146,7 @@ def _checked(step: _Step) -> _Step:
     if step.name == "between" and not all(map(_is_number, step.given)):
         raise InvalidRule("`between` takes numbers", f"write `{known.example}`")
     if step.name == "match" and not isinstance(step.given[0], str):
-        raise InvalidRule("`match` takes a text", f"write `{known.example}`")
+        raise InvalidRule("`match` takes a string", f"write `{known.example}`")
     if step.name == "match":
         try:
             re.compile(step.given[0])
@@ -170,7 +170,7 @@ def _literal(node: ast.expr) -> Any:
         check_value(value)
     except (ValueError, TypeError, InvalidValue):
         reason = f"`{ast.unparse(node)}` is not a plain value"
-        raise InvalidRule(reason, "write a number, a list, or a text in quotes") from None
+        raise InvalidRule(reason, "write a number, a list, or a string in quotes") from None
     return value
 
 
@@ -234,7 +234,7 @@ def _to_boolean(value: Any) -> bool:
     try:
         return _BOOLEANS[str(value).lower()]
     except KeyError:
-        raise _Refused(f"is {_shown(value)}, not true or false") from None
+        raise _Refused(f"is {_shown(value)}, not a boolean") from None
 
 
 def _one_of(value: Any, choice: list[Any]) -> Any:
@@ -264,9 +264,9 @@ class _Kind(NamedTuple):
 
 
 _STEPS: Final[Mapping[str, _Kind]] = {
-    "isString": _Kind(_is("a text", lambda value: isinstance(value, str)), 0, "isString"),
+    "isString": _Kind(_is("a string", lambda value: isinstance(value, str)), 0, "isString"),
     "isNumber": _Kind(_is("a number", _is_number), 0, "isNumber"),
-    "isBoolean": _Kind(_is("true or false", lambda value: isinstance(value, bool)), 0, "isBoolean"),
+    "isBoolean": _Kind(_is("a boolean", lambda value: isinstance(value, bool)), 0, "isBoolean"),
     "isArray": _Kind(_is("a list", lambda value: isinstance(value, list)), 0, "isArray"),
     "isMap": _Kind(_is("a map", lambda value: isinstance(value, dict)), 0, "isMap"),
     "toNumber": _Kind(_to_number, 0, "toNumber"),

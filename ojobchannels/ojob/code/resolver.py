@@ -21,7 +21,7 @@ from ojobchannels.suggestions import did_you_mean
 
 PYTHON: Final = "python"
 _NO_TIMEOUT: Final = (
-    "`timeout` ends code of other languages; Python code cannot be ended from outside",
+    "`timeout` kills code in other languages; Python code cannot be killed from outside",
     "remove it, and check the time in the code",
 )
 _OUR_DISTRIBUTION: Final = "ojobchannels"
@@ -75,7 +75,7 @@ class Languages:
         language = find_language(name)
         takes_folder = not isinstance(language, Language) or language.takes_folder
         if type_args.pwd is not None and (language is None or not takes_folder):
-            message = f"`pwd` is for commands, as of `lang: shell`; {name} runs in this process"
+            message = f"`pwd` only applies to code such as `lang: shell`, not to {name}"
             hint = "remove it, and use absolute paths"
             yield job.diagnostic(("typeArgs", "pwd"), message, hint, at_key=True)
         if job.spec.each and name != PYTHON:
@@ -144,7 +144,7 @@ def find_language(name: str) -> Language | Unknown | None:
         return matching[0].language
     if matching:
         by = " and by ".join(each.distribution for each in matching)
-        return Unknown(f"the language {name!r} is offered by {by}", "uninstall one of them")
+        return Unknown(f"the language {name!r} is provided by {by}", "uninstall one of them")
     for failure in registry().failures:
         if failure.name == name:
             message = f"the plugin of {failure.distribution} could not be loaded: {failure.error!r}"

@@ -94,7 +94,7 @@ class CodeLines:
         at = self.position_of(line, column - 1)
         if self._exact and not shifted:
             at = line, column + len(self._before)
-        message = f"this is not Python: {reason}"
+        message = f"invalid Python: {reason}"
         if not self._exact:
             message += f" (line {line} of the code{self._quoted(line)})"
         return diagnostic_at(self._source.name, at, self._path, message, self._advice(line))
@@ -103,7 +103,7 @@ class CodeLines:
         """Describe an error that the compiler of another language has found."""
         moved = len(self._before) if self._exact else 0
         at = (error.line, error.column + moved) if self._exact else self._position[:2]
-        message = f"this is not {language}: {error.reason}"
+        message = f"invalid {language}: {error.reason}"
         if not self._exact:
             message += f" (line {error.line} of the code{self._quoted(error.line)})"
         return diagnostic_at(self._source.name, at, self._path, message)

@@ -160,7 +160,9 @@ class Schedule:
         except _STORE_ERRORS as error:
             self._suspend(span, error)
         except Exception as error:  # noqa: BLE001  the next fire time comes all the same
-            self._log("error", f"schedule failed until the next fire time: {describe(error)}")
+            self._log(
+                "error", f"schedule failed, retrying at the next fire time: {describe(error)}"
+            )
             with self._lock:
                 self._queued = False
 

@@ -15,7 +15,7 @@ from ojobchannels.plugins import checked_options, converted, offered_options, re
 from ojobchannels.suggestions import closest, did_you_mean
 
 _CHANNELS: Final = ("chJobs", "chLocks")
-_KINDS: Final = {str: "text", bool: "true or false", int: "a whole number", float: "a number"}
+_KINDS: Final = {str: "a string", bool: "a boolean", int: "an integer", float: "a number"}
 _PARTS: Final = ("type", "args")
 
 
@@ -74,7 +74,7 @@ def _of_map(config: dict[str, Any]) -> Iterator[ConfigError]:
     type: ChannelType | None = None
     if not isinstance(name, str):
         yield ConfigError(
-            ("type",), "the type of a channel must be text", "write one, such as `db`"
+            ("type",), "the type of a channel must be a string", "write one, such as `db`"
         )
     elif has_template(name):
         return

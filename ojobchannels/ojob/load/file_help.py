@@ -72,7 +72,7 @@ def _errors(expected: ExpectSpec, args: Mapping[str, Any]) -> Iterator[str]:
         for one in several:
             if str(one).strip() not in known:
                 allowed = _listed(expected.moptions)
-                yield f"`{name}` contains {encode(one)}; allowed are {allowed}"
+                yield f"`{name}` contains {encode(one)}; allowed values: {allowed}"
 
 
 def _listed(choice: Iterable[Any]) -> str:

@@ -121,7 +121,7 @@ def _of_times(where: Located[Any], job: JobSpec) -> Iterator[Diagnostic]:
         message = f"`{key}` only applies to jobs with a schedule"
         yield wrong(key, message, "write `cron` or `timeInterval` beside it")
     if not spec.wait_for_finish and spec.misfire == "all":
-        message = "`misfire: all` runs fire times one after the other, `waitForFinish: false` not"
+        message = "`misfire: all` contradicts `waitForFinish: false`, with which runs may overlap"
         yield wrong("waitForFinish", message, _REMOVE_ONE)
     if kind == "subscribe" and spec.ch_subscribe is None:
         hint = "name it in `typeArgs`: `chSubscribe: orders`"

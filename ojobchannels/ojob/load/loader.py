@@ -64,7 +64,7 @@ def _of_other_files(
     for reference in checks.other_files():
         name = _beside(reference.source, reference.name)
         if os.path.realpath(name) in above:
-            message = f"{name} would run itself through this job, without end"
+            message = f"{name} would run itself through this job, endlessly"
             yield reference.diagnostic(message, "name another file")
             continue
         try:

@@ -76,24 +76,24 @@ class References:
 
     def order(self) -> Iterator[Diagnostic]:
         """Yield circles, jobs with too many steps, and dependencies that the todo does not run."""
-        yield from self._circles(self.parts, ("from", "to"), "are parts of each other", "a part of")
+        yield from self._circles(self.parts, ("from", "to"), "circular `from` or `to`", "runs")
         if next(circles(self.parts), None) is None:
             yield from self._sizes()
         waits = {name: [one.name for one in self._deps(name)] for name in self._jobs}
         keys = ("deps", "from", "to")
-        yield from self._circles(waits, keys, "depend on each other", "a dependency of")
+        yield from self._circles(waits, keys, "circular dependency", "depends on")
         yield from self._missing_in_todo()
 
     def _circles(
-        self, graph: Mapping[str, list[str]], keys: tuple[str, ...], what: str, of_itself: str
+        self, graph: Mapping[str, list[str]], keys: tuple[str, ...], what: str, does: str
     ) -> Iterator[Diagnostic]:
         for circle in circles(graph):
             job = self._jobs[circle[0]]
             references = {one.name: one for one in reversed(list(job.references(*keys)))}
-            message, hint = f"these jobs {what}: {' -> '.join(circle)}", "remove one of them"
+            message, hint = f"{what}: {' -> '.join(circle)}", "remove one of them"
             if len(circle) == 2:
-                by = "" if circle[1] in references else ", through one of its parts"
-                message, hint = f"{job.spec.name!r} is {of_itself} itself{by}", "remove it"
+                by = "" if circle[1] in references else ", through one of its `from` or `to` jobs"
+                message, hint = f"{job.spec.name!r} {does} itself{by}", "remove it"
             if circle[1] in references:
                 yield references[circle[1]].diagnostic(message, hint)
             else:
@@ -125,8 +125,8 @@ class References:
             if sizes[name] > _MAX_STEPS >= max(sizes[one] for one in self.parts[name]):
                 reference = next(job.references("from", "to"))
                 count = f"{sizes[name]:,}" if sizes[name] < 10**12 else "over 10^12"
-                message = f"{name!r} has {count} steps, counting its parts and theirs"
-                hint = f"the maximum is {_MAX_STEPS:,}: name each part less often"
+                message = f"{name!r} has {count} steps, with its `from` and `to` jobs and theirs"
+                hint = f"the maximum is {_MAX_STEPS:,}: name each job less often"
                 yield reference.diagnostic(message, hint)
 
     def _deps(self, name: str) -> list[Reference]:

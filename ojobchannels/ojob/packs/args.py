@@ -44,17 +44,17 @@ class PackArgs:
         return default / 1000 if value is None else value
 
     def number(self, name: str, default: int, least: int) -> int:
-        """Return a whole number of `least` or more."""
+        """Return an integer of `least` or more."""
         value = self._args.get(name, default)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise self._invalid(name, value, f"pass a whole number, {least} or more")
+            raise self._invalid(name, value, f"pass an integer, {least} or more")
         return value
 
     def flag(self, name: str, default: bool) -> bool:
         """Return an arg that is true or false."""
         value = self._args.get(name, default)
         if not isinstance(value, bool):
-            raise self._invalid(name, value, "pass true or false")
+            raise self._invalid(name, value, "pass `true` or `false`")
         return value
 
     def _invalid(self, name: str, value: object, advice: str) -> InvalidJobArgs:

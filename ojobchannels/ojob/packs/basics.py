@@ -87,7 +87,7 @@ class BasicsBridge:
             put(args, name, sorted(source, reverse=bool(args.get("reverse"))))
         except TypeError as error:
             reason = f"{name!r} cannot be sorted: {error}"
-            raise self._invalid(reason, "sort texts or numbers") from None
+            raise self._invalid(reason, "sort strings or numbers") from None
 
     def map(self, args: dict[str, Any]) -> None:
         """Select values from each map in a list."""
@@ -103,7 +103,7 @@ class BasicsBridge:
         text = self._at(args, self._args(args).text("source"))
         separator = args.get("separator")
         if not isinstance(text, str):
-            raise self._invalid(f"`source` is the path of {text!r}", "use the path of a text")
+            raise self._invalid(f"`source` is the path of {text!r}", "use the path of a string")
         parts = text.splitlines() if separator is None else text.split(str(separator))
         args["_list"] = [{"item": part} for part in parts]
 

@@ -43,7 +43,7 @@ class DirectorBridge:
             lease = self._director().check_in(name, uuid, ttl=ttl)
         except LockBusy as busy:
             holder = describe_holder(busy.holder)
-            return self._skip(f"{name!r} {uuid!r} is already being executed, by {holder}")
+            return self._skip(f"{name!r} {uuid!r} is already being executed ({holder})")
         if lease is None:
             return self._skip(f"{name!r} {uuid!r} was already executed")
         return self._session.executions.begin((name, uuid), lease, self._context)

@@ -46,7 +46,7 @@ class ManagerBridge:
             reason = f"`timeout` is {timeout!r}, not a positive number of milliseconds"
             raise InvalidJobArgs(f"job {job!r}", reason, "write 3600000 for an hour")
         if any(run.name == name for run in context.runs.open()):
-            raise JobMisuse(job, f"it has started {name!r} already", f"call {END!r} first")
+            raise JobMisuse(job, f"it has already started {name!r}", f"call {END!r} first")
         manager = self._session.binding.required(job, START)
         args = record_args(context.args.values)
         options: dict[str, Any] = {"timeout": timeout / 1000, "args": args}

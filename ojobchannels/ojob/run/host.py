@@ -65,7 +65,7 @@ class JobHost:
 
     def tell(self, level: Level, text: str) -> None:
         """Report a line of the job, under the name that `log` had in version 0.1."""
-        message = "Host.tell is now Host.log; the old name goes with version 0.3"
+        message = "Host.tell was renamed to Host.log; the old name will be removed in version 0.3"
         warnings.warn(message, DeprecationWarning, stacklevel=2)
         self.log(level, text)
 
@@ -136,4 +136,6 @@ class JobHost:
         if isinstance(args, Mapping) and all(isinstance(key, str) for key in args):
             return args
         where = f"job {self.job!r}, calling {name!r}"
-        raise InvalidJobArgs(where, f"{args!r} is not a map of args", "pass a dict with text keys")
+        raise InvalidJobArgs(
+            where, f"{args!r} is not a map of args", "pass a dict with string keys"
+        )

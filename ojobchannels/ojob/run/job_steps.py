@@ -92,6 +92,6 @@ class JobSteps(JobContext):
 
 def _busy_reason(busy: LockBusy) -> str:
     return (
-        f"{busy.name!r} is already running, by {describe_holder(busy.holder)}; its lease expires "
+        f"{busy.name!r} is already running ({describe_holder(busy.holder)}); its lease expires "
         f"in {busy.remaining:.1f} s unless renewed"
     )

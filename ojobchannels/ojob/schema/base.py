@@ -33,7 +33,7 @@ Code = Annotated[str, Strict(), Expected(hint="write `|` after the key, and the 
 JobsOrCode = Annotated[
     Names, Expected("a job, a list of jobs, or code", "write `|` after the key, and code below it")
 ]
-Flag = Annotated[bool, Strict(), Expected("true or false", "write `true` or `false`")]
+Flag = Annotated[bool, Strict(), Expected("a boolean", "write `true` or `false`")]
 Milliseconds = Annotated[
     int, Field(strict=True, ge=1), Expected(hint="write milliseconds, 1 or more, such as 60000")
 ]

@@ -12,7 +12,7 @@ from ojobchannels.ojob.schema.base import Expected, Spec, Text
 from ojobchannels.ojob.schema.model import FileSpec, TodoSpec
 from ojobchannels.ojob.yaml.positions import DocumentPath
 
-_SCALARS: Final = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+_SCALARS: Final = {str: "a string", int: "an integer", float: "a number", bool: "a boolean"}
 
 
 class Field(NamedTuple):
@@ -76,8 +76,8 @@ class Field(NamedTuple):
             return "a name or a list of names" if takes_one else "a list"
         kinds = [_SCALARS[way] for way in get_args(self.type) or (self.type,) if way in _SCALARS]
         if len(kinds) > 1:
-            return "text, a number, true or false"
-        return kinds[0] if kinds else "text"
+            return "a string, a number or a boolean"
+        return kinds[0] if kinds else "a string"
 
     def inside(self, step: str | int) -> Field:
         """Return the field at a key or an index."""

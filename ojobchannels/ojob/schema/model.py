@@ -219,8 +219,8 @@ class ExpectSpec(Spec):
     options: list[Scalar] = Field(default=[])
     """The allowed values; the argument must be one of them."""
     moptions: list[Scalar] = Field(default=[])
-    """The allowed values of an argument that takes several: a list, or a text separated by
-    commas."""
+    """The allowed values of an argument that takes several: a list, or a string separated
+    by commas."""
 
 
 class HelpSpec(Spec):

@@ -100,7 +100,7 @@ class Validator:
             case "string_too_short":
                 return source.diagnostic(path, "the name is empty", "write a name")
             case "string_unicode":
-                message = "the text contains a lone surrogate"
+                message = "the string contains a lone surrogate"
                 return source.diagnostic(path, message, "write the character itself")
             case "greater_than_equal" | "less_than_equal":
                 return source.diagnostic(path, f"{value} is out of range", field.hint)
@@ -181,13 +181,13 @@ def _advice(path: DocumentPath, field: Field, value: Any) -> str:
             return f"write one, or remove the {'dash' if in_list else 'key'}"
         case _ if in_list and field.expected == "a map":
             return "write `key: value` after the dash"
-        case int() | float() if field.expected.startswith(("text", "a name")):
+        case int() | float() if field.expected.startswith(("a string", "a name")):
             return "quote it"
         case _ if field.hint:
             return field.hint
         case _ if field.expected == "a name" or key == "name":
             return "write one name"
-        case _ if field.expected == "text":
+        case _ if field.expected == "a string":
             return f"write `{key}: …`, and quote what YAML would take for something else"
         case _ if field.expected.endswith("names"):
             return f"write `{key}: [one, another]`"
@@ -229,7 +229,7 @@ def _kind(value: object) -> str:
         case int() | float():
             return f"the number {value}"
         case str():
-            return "text"
+            return "a string"
         case dict():
             return "a map"
         case _:

@@ -109,7 +109,7 @@ class Scheduler:
                 with self._calls:
                     call()
             except Exception:  # noqa: BLE001  the other calls must still be made
-                _log.exception("a scheduled call failed; it is tried again")
+                _log.exception("a scheduled call failed, retrying")
                 self.call_at(now + _RETRY_MS, call)
         return 0
 

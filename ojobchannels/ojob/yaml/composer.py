@@ -149,7 +149,7 @@ class _Composer:
     def _alias(self, event: Any) -> Node:
         if event.anchor not in self._anchors:
             hint = (
-                f"write `&{event.anchor}` before what it stands for, or quote a text that begins "
+                f"write `&{event.anchor}` before what it stands for, or quote a string that begins "
                 "with `*`"
             )
             raise _error(event, f"undefined alias: no anchor `&{event.anchor}` above", hint)

@@ -118,13 +118,13 @@ class Reader:
             if key.tag in TEXTS:
                 return _text(key)
             if key.value:
-                self._report(_at(key), path, f"the key `{key.value}` is not text", "quote it")
+                self._report(_at(key), path, f"the key `{key.value}` is not a string", "quote it")
             else:
                 self._report(_at(key), path, "a key is missing before the colon", "write one")
         elif isinstance(key, Mapping):
             self._report(_at(key), path, "a map cannot be a key", QUOTE_TEMPLATES)
         else:
-            self._report(_at(key), path, "a list cannot be a key", "write text")
+            self._report(_at(key), path, "a list cannot be a key", "write a string")
         return str(key.value)
 
     def _unknown_tag(self, node: Node, path: DocumentPath) -> None:

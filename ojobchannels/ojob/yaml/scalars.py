@@ -9,7 +9,7 @@ from typing import Any, Final
 TAG: Final = "tag:yaml.org,2002:"
 TEXTS: Final = frozenset(f"{TAG}{kind}" for kind in ("str", "timestamp", "value"))
 KINDS: Final = {
-    f"{TAG}int": "whole number",
+    f"{TAG}int": "integer",
     f"{TAG}float": "number",
     f"{TAG}bool": "boolean",
     f"{TAG}null": "null",

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any, Final, NamedTuple
 
-QUOTE_TEMPLATES: Final = 'quote a text that contains a template: "{{name}}"'
+QUOTE_TEMPLATES: Final = 'quote a string that contains a template: "{{name}}"'
 _MAX_KEY: Final = 1024
 _OTHER_VERSION: Final = re.compile(
     r"(?:[ \t]*(?:#.*)?\n)*(%YAML(?![ \t]+1\.2[ \t]*(?:#.*)?$).*)", re.M
@@ -69,7 +69,7 @@ def invalid_yaml(text: str, words: str, at: Offset, opening: Offset | None) -> I
     lines = [*text.split("\n"), ""]
     place, message, hint = _Mistake(lines, at, opening).find() or (
         at,
-        f"this is not YAML: {words}",
+        f"invalid YAML: {words}",
         _LOOK_AROUND,
     )
     line = lines[at.line]
@@ -125,16 +125,16 @@ class _Mistake:
         if self._at.line > self._opening.line:
             message = f"the bracket that opens here is not closed by `{closing}`"
             return self._opening, message, "close it, or separate its parts by commas"
-        hint = "add it, or quote a text that contains brackets"
+        hint = "add it, or quote a string that contains brackets"
         return self._at, f"expected a comma or `{closing}`", hint
 
     def _in_another_part(self) -> _Found | None:
         sign = self._part[:1]
         if sign in ("*", "&"):
             message = f"`{sign}` must be followed by a name"
-            return self._opening, message, f"quote a text that begins with `{sign}`"
+            return self._opening, message, f"quote a string that begins with `{sign}`"
         if sign == "!":
-            return self._opening, "invalid tag", "quote a text that begins with `!`"
+            return self._opening, "invalid tag", "quote a string that begins with `!`"
         if sign == "%":
             message = "this line begins with `%`, but is not a YAML directive"
             return self._opening, message, "remove it"
@@ -149,9 +149,9 @@ class _Mistake:
             return self._at, "unexpected tab", "indent with spaces; YAML does not allow tabs"
         if here in ("@", "`", "%"):
             name = "a backtick" if here == "`" else f"`{here}`"
-            return self._at, f"a text cannot begin with {name}", "quote it"
+            return self._at, f"an unquoted string cannot begin with {name}", "quote it"
         if here == "-" and self._before.rstrip().endswith(":"):
-            hint = "begin the list on the next line, or quote a text that begins with a dash"
+            hint = "begin the list on the next line, or quote a string that begins with a dash"
             return self._at, "unexpected dash", hint
         if here == ",":
             return self._at, "a value is missing before this", "write one, or remove the comma"
@@ -200,7 +200,7 @@ def invalid_json(text: str) -> InvalidText | None:
         return _json_error(error, text)
     except _Constant as error:
         found = next(one for one in _STRING_OR_CONSTANT.finditer(text) if one[1])
-        message = f"this is not JSON: {error} is not a JSON number"
+        message = f"invalid JSON: {error} is not a JSON number"
         return InvalidText(_position(text, found.start()), message, "quote it, or write null")
     except RecursionError:
         pass
@@ -236,7 +236,7 @@ def _json_error(error: json.JSONDecodeError, text: str) -> InvalidText:
     elif not here:
         message, hint = "the text ends before its brackets are closed", "close them"
     elif here in "\n\t":
-        message, hint = "unexpected line break or tab in a text", "write \\n or \\t"
+        message, hint = "unexpected line break or tab in a string", "write \\n or \\t"
     elif here == "\\" or before[-1:] == "\\":
         message, hint = "unknown escape", "write two backslashes for one"
     elif before[:1] in ("{", "[") and _is_whole(before):
@@ -248,7 +248,7 @@ def _json_error(error: json.JSONDecodeError, text: str) -> InvalidText:
         message, hint = "unexpected text without quotes", "put it in double quotes"
     elif re.search(r"[\w\]}\"]$", before):
         message, hint = "a comma or a colon is missing before this", "add it"
-    return InvalidText(_position(text, at), f"this is not JSON: {message}", hint)
+    return InvalidText(_position(text, at), f"invalid JSON: {message}", hint)
 
 
 def _is_whole(text: str) -> bool:

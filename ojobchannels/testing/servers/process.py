@@ -156,8 +156,8 @@ class Server:
         """Poll until `condition()` is true, for at most 30 seconds.
 
         Raises:
-            ServerFailed: The server ended, or the time is over; `failure` completes the message
-                "the server …".
+            ServerFailed: The server ended, or 30 seconds have passed; `failure` completes the
+                message "the server …".
         """
         deadline = time.monotonic() + _PATIENCE
         while not condition():

@@ -67,14 +67,14 @@ def test_a_syntax_error_of_the_code_is_found_before_anything_runs(tmp_path: Path
         check_file(path, lang="js")
     (diagnostic,) = caught.value.diagnostics
     assert (diagnostic.line, diagnostic.column) == (5, 7)
-    assert diagnostic.message.startswith("this is not js: ")
+    assert diagnostic.message.startswith("invalid js: ")
 
 
 def test_code_cannot_leave_its_function(tmp_path: Path) -> None:
     """Unbalanced braces are an error, whatever they enclose."""
     path = tmp_path / "f.yaml"
     path.write_text("jobs:\n- name: A\n  exec: |\n    }); (function () {\n")
-    with pytest.raises(JobFileError, match="this is not js"):
+    with pytest.raises(JobFileError, match="invalid js"):
         check_file(path, lang="js")
 
 

@@ -2,7 +2,7 @@
 
 On a replica set one change stream, read by one thread, serves all waiters of this process at a
 server. It is opened for the first waiter, and ends half a second after the last one. On a
-standalone server, and while the stream is not open, waiters look at their lock themselves, at
+standalone server, and while the stream is not open, waiters poll their lock, at
 growing intervals.
 """
 
@@ -182,9 +182,7 @@ class Waiters:
 
     def _note_refusal(self, error: OperationFailure) -> None:
         if not self._warned:
-            _log.warning(
-                "no change stream, so waiters look at their lock themselves: %s", message_of(error)
-            )
+            _log.warning("no change stream, so waiters poll their locks: %s", message_of(error))
             self._warned = True
         if error.code in _NO_STREAMS:
             self._refused = True

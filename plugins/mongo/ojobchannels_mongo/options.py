@@ -93,7 +93,7 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
         raise InvalidOption("option 'password'", reason, advice)
     if password is not None and options["username"] is None:
         raise InvalidOption(
-            "option 'password'", "it is given without a username", "give both or neither"
+            "option 'password'", "it is set without a username", "pass both or neither"
         )
     prefix, database = options["prefix"], options["database"]
     if not _PREFIX.fullmatch(prefix):
@@ -105,5 +105,5 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
         advice = 'use 1 to 63 characters without space and /\\."$*<>:|?'
         raise InvalidOption("option 'database'", reason, advice)
     if not options["timeout"] > 0:
-        raise InvalidOption("option 'timeout'", "it is not positive", "give seconds")
+        raise InvalidOption("option 'timeout'", "it is not positive", "pass seconds")
     return Settings(url, options["username"], password, database, prefix)

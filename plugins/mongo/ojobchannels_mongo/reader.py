@@ -1,4 +1,4 @@
-"""Reads many rows as a snapshot.
+"""Reads the rows that match, as a snapshot.
 
 A replica set has snapshot reads. On a standalone server all rows are read, and then their positions
 again; if these are equal, all rows existed together at a moment between.
@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from bson.timestamp import Timestamp
 from pymongo.client_session import ClientSession
 from pymongo.cursor import Cursor
 from pymongo.errors import OperationFailure
 
+from ojobchannels.documents import Document
 from ojobchannels.errors import ChannelUnavailable
 from ojobchannels.remote import Operation
 from ojobchannels_mongo.codec import FIRST
@@ -27,6 +28,9 @@ _POSITIONS: Final = {"_id": 0, "o": 1}
 _LARGEST_STABLE: Final = 10_000
 _SNAPSHOT_GONE: Final = {239, 246}
 _SNAPSHOTS: Final = 3
+_MOST_CONDITIONS: Final = 100
+_LONGEST_TEXT: Final = 1000
+_A_MAP: Final = {"$type": "object"}
 
 
 class _SnapshotGone(Exception):
@@ -119,3 +123,37 @@ def _once_each(rows: list[Row]) -> list[Row]:
         last.pop(row["_id"], None)
         last[row["_id"]] = row
     return list(last.values())
+
+
+def filter_for(match: Document) -> dict[str, Any]:
+    """Return a filter on rows that selects all values that match; an empty one for None.
+
+    It may select more, and `ojobchannels.documents.matches` decides: the server also matches a
+    scalar inside a list, treats a missing field as null, and compares maps by the order of their
+    fields.
+    """
+    if match is None:
+        return {}
+    conditions: list[dict[str, Any]] = []
+    _collect("v", match, conditions)
+    # The server cannot look into a value that is stored as JSON text.
+    return {"$or": [{"$and": conditions[:_MOST_CONDITIONS]}, {"j": {"$exists": True}}]}
+
+
+def _collect(path: str, match: Document, conditions: list[dict[str, Any]]) -> None:
+    if isinstance(match, dict):
+        reachable = [field for field in match if _is_reachable(field)]
+        if len(reachable) < len(match) or not match:
+            conditions.append({path: _A_MAP})
+        for field in reachable:
+            _collect(f"{path}.{field}", match[field], conditions)
+    elif isinstance(match, list):
+        conditions.append({path: {"$size": len(match)}})
+    elif isinstance(match, str) and len(match) > _LONGEST_TEXT:
+        conditions.append({path: {"$type": "string"}})
+    else:
+        conditions.append({path: {"$eq": match}})
+
+
+def _is_reachable(field: str) -> bool:
+    return bool(field) and "." not in field and not field.startswith("$")

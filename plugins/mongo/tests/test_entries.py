@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import ojobchannels as oc
 from ojobchannels.documents import check_key
 from ojobchannels_mongo.codec import row_id, stored
-from ojobchannels_mongo.match_filter import filter_for
+from ojobchannels_mongo.reader import filter_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

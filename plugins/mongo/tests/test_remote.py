@@ -32,7 +32,7 @@ class OnMongo(RemoteContract):
     }
     tests_idle_connections = False
     remembers_unlock = True
-    refusals_of_twelve = 12 * 12  # waiters also look at their lock by themselves
+    refusals_of_twelve = 12 * 12  # waiters also poll their lock
 
     def fill(self, channel: oc.Channel, subject: Subject, count: int) -> None:
         """As `set` would, in less time."""
@@ -69,7 +69,7 @@ class OnMongo(RemoteContract):
 
 
 class TestStandalone(OnMongo):
-    """On a standalone server, whose waiters look at their lock."""
+    """On a standalone server, whose waiters poll their lock."""
 
     waiter_requests = 60
 

@@ -8,11 +8,11 @@ from typing import Any
 from ojobchannels.hookspecs import hookimpl
 from ojobchannels_redis.change_feed import ChangeFeed
 from ojobchannels_redis.documents import Documents
-from ojobchannels_redis.keys import Keys
 from ojobchannels_redis.locks import Locks
 from ojobchannels_redis.options import settings_of
 from ojobchannels_redis.server import SERVERS, Client
 from ojobchannels_redis.server_checks import check
+from ojobchannels_redis.topology import Keys
 
 
 def open_backend(channel: str, options: Mapping[str, Any]) -> RedisBackend:

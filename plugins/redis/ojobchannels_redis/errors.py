@@ -134,7 +134,7 @@ def explain(
 def damage(channel: str, settings: Settings) -> ChannelDamaged:
     """Return the error for stored data that this backend cannot have written."""
     reason = "another program wrote to a key of this channel"
-    advice = "give each program a prefix or a database of its own, and remove the foreign key"
+    advice = "use a separate prefix or database for each program, and remove the foreign key"
     return ChannelDamaged(channel, f"its keys at {settings}", reason, advice)
 
 

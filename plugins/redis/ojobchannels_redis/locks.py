@@ -14,9 +14,9 @@ from ojobchannels.hookspecs import Adopted, Busy, Granted, LeaseRequest, LockInf
 from ojobchannels.host.forks import forget_in_children
 from ojobchannels_redis import scripts
 from ojobchannels_redis.connections import Command, Connection
-from ojobchannels_redis.keys import Keys
 from ojobchannels_redis.server import Client
 from ojobchannels_redis.subscriber import Waiter
+from ojobchannels_redis.topology import Keys
 
 _BATCH: Final = 1000
 

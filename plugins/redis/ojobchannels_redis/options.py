@@ -137,7 +137,7 @@ def parse_url(url: str) -> dict[str, Any]:
         if name not in _IN_QUERY:
             _refuse("URL", f"unknown parameter {name!r}", f"use one of {_listed(_IN_QUERY)}")
         if name in options:
-            _refuse("URL", f"it has {name} twice", "give it once")
+            _refuse("URL", f"it has {name} twice", "pass it once")
         options[name] = _from_text(name, text)
     return options
 
@@ -154,19 +154,19 @@ def settings_of(options: Mapping[str, Any]) -> tuple[Settings, str]:
             _refuse("option 'url'", "it is not a string", _URL_ADVICE)
         for name, value in parse_url(values["url"]).items():
             if values[name] not in (value, _DEFAULTS[name]):
-                _refuse(f"option {name!r}", "the url has another value", "give it once")
+                _refuse(f"option {name!r}", "the url has another value", "pass it once")
             values[name] = value
     for name in ("password", "tls_key_password", "sentinel_password"):
         if values[name] is not None and not isinstance(values[name], str):
             _refuse(f"option {name!r}", "it is not a string", "put it in quotes")
     if not 0 < values["timeout"] <= 3600:
-        _refuse("option 'timeout'", "it is out of range", "give seconds, at most 3600")
+        _refuse("option 'timeout'", "it is out of range", "pass seconds, at most 3600")
     if values["db"] < 0:
-        _refuse("option 'db'", "it is below 0", "give the number of a database")
+        _refuse("option 'db'", "it is below 0", "pass the number of a database")
     sentinels = _sentinels(values)
     if values["cluster"] and (sentinels or values["path"] or values["db"]):
         reason = "a Redis Cluster has no Sentinels, no Unix sockets, and database 0 only"
-        advice = "give host and port of one of its nodes, and no db"
+        advice = "pass host and port of one of its nodes, and no db"
         _refuse("option 'cluster'", reason, advice)
     made = {"addresses": sentinels or (_address(values),), "tls": _tls(values)}
     settings = Settings(**{part.name: (values | made)[part.name] for part in fields(Settings)})
@@ -184,7 +184,7 @@ def _prefix(prefix: str) -> str:
 def _address(values: Mapping[str, Any]) -> Address:
     if values["path"] is None:
         if not 0 < values["port"] < 65536:
-            _refuse("option 'port'", f"{values['port']} is not a TCP port", "give 1 to 65535")
+            _refuse("option 'port'", f"{values['port']} is not a TCP port", "pass 1 to 65535")
         return Address(values["host"], values["port"])
     if values["tls"] or (values["host"], values["port"]) != (_DEFAULTS["host"], _DEFAULTS["port"]):
         _refuse(
@@ -197,7 +197,7 @@ def _sentinels(values: Mapping[str, Any]) -> tuple[Address, ...]:
     sentinels = values["sentinels"]
     if (sentinels is None) != (values["service"] is None):
         reason = "one of them is missing"
-        advice = "give the Sentinels, and the service name by which they know the primary server"
+        advice = "pass the Sentinels, and the service name by which they know the primary server"
         _refuse("options 'sentinels' and 'service'", reason, advice)
     if sentinels is None:
         return ()
@@ -207,7 +207,7 @@ def _sentinels(values: Mapping[str, Any]) -> tuple[Address, ...]:
     except (TypeError, ValueError):
         addresses = ()
     if not addresses or values["path"]:
-        _refuse("option 'sentinels'", "it is not a list of host:port", "give a list of host:port")
+        _refuse("option 'sentinels'", "it is not a list of host:port", "pass a list of host:port")
     return addresses
 
 
@@ -224,7 +224,7 @@ def _tls(values: Mapping[str, Any]) -> Tls | None:
                 _refuse(f"option {name!r}", "TLS is off", "use rediss://, or tls: true")
         return None
     if values["tls_key"] is not None and values["tls_cert"] is None:
-        _refuse("option 'tls_cert'", "tls_key is given without it", "give the certificate too")
+        _refuse("option 'tls_cert'", "tls_key is set without it", "pass the certificate too")
     return Tls(*(values[name] for name in names))
 
 
@@ -232,7 +232,7 @@ def _from_text(name: str, text: str) -> Any:
     kind = next(option.type for option in OPTIONS if option.name == name)
     if kind is bool:
         if text not in ("true", "false"):
-            _refuse(f"option {name!r}", f"{text!r} is neither true nor false", "give one of them")
+            _refuse(f"option {name!r}", f"{text!r} is neither true nor false", "pass one of them")
         return text == "true"
     return _number(name, text) if kind in (int, float) else text
 
@@ -241,7 +241,7 @@ def _number(name: str, text: str) -> float:
     try:
         return float(text) if name == "timeout" else int(text)
     except ValueError:
-        _refuse(f"option {name!r}", f"{text!r} is not a number", "give a number")
+        _refuse(f"option {name!r}", f"{text!r} is not a number", "pass a number")
 
 
 def _listed(names: Any) -> str:

@@ -42,14 +42,14 @@ def _check_files(tls: Tls) -> None:
         if tls.ca is not None:
             context.load_verify_locations(tls.ca)
     except OSError as error:
-        advice = "give a file of certificates in PEM"
+        advice = "pass a file of PEM certificates"
         raise InvalidOption("option 'tls_ca'", f"{tls.ca}: {error}", advice) from error
     try:
         if tls.cert is not None:
             context.load_cert_chain(tls.cert, tls.key, tls.password)
     except OSError as error:
         reason = f"{tls.cert} and {tls.key or 'the key in it'}: {error}"
-        advice = "give PEM files that belong together, and tls_key_password if the key has one"
+        advice = "pass PEM files that belong together, and tls_key_password if the key has one"
         raise InvalidOption("options 'tls_cert' and 'tls_key'", reason, advice) from error
 
 
@@ -92,7 +92,7 @@ def _check_eviction(client: Client, info: dict[str, str]) -> None:
     if policy != "noeviction" and info.get("maxmemory", "0") != "0":
         _log.warning(
             "%s may evict locks and documents when its memory is full (maxmemory-policy %s): set "
-            "it to noeviction, or use a server of its own for locks",
+            "it to noeviction, or use a separate server for locks",
             client.server.settings,
             policy,
         )

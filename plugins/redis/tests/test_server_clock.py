@@ -30,7 +30,7 @@ def test_fences_are_the_time_of_the_server(storage: Subject, client: redis.Redis
 def test_a_fence_is_kept_until_a_day_after_the_clock_passed_it(
     storage: Subject, ojob_server_clock: ServerClock, client: redis.Redis, end: str
 ) -> None:
-    """Also a fence that is ahead of a clock that stepped back; no lock is kept for ever."""
+    """Also a fence that is ahead of a clock that stepped back; no lock is kept forever."""
     channel = storage.open(clock=ojob_server_clock)
     key = f"ojob:{{{channel.name}:nightly}}:lock"
     ahead = channel.lock("nightly", ttl=60)

@@ -91,10 +91,10 @@ def test_two_to_jobs_do_not_see_each_others_args(
         tmp_path,
         """\
         jobs:
-        - {name: Tell A, args: {whom: a}, exec: "print(args['whom'])"}
-        - {name: Tell B, args: {whom: b}, exec: "print(args['whom'])"}
-        - {name: Job, to: [Tell A, Tell B]}
-        todo: [Job, {name: Job, args: {whom: c}}]
+        - {name: Show A, args: {target: a}, exec: "print(args['target'])"}
+        - {name: Show B, args: {target: b}, exec: "print(args['target'])"}
+        - {name: Job, to: [Show A, Show B]}
+        todo: [Job, {name: Job, args: {target: c}}]
         """,
     )
     assert capsys.readouterr().out.split() == ["a", "b", "c", "c"]

@@ -44,16 +44,16 @@ def test_valid_args_pass_and_may_be_converted(rule: str, value: Any, becomes: An
 
 
 @pytest.mark.parametrize(
-    ("rule", "value", "told"),
+    ("rule", "value", "message"),
     [
-        ("isString", 5, "is 5, not a text"),
+        ("isString", 5, "is 5, not a string"),
         ("isNumber", True, "is true, not a number"),
         ("isArray", "a", 'is "a", not a list'),
         ("toNumber", "much", 'is "much", not a number'),
         ("toNumber", "nan", 'is "nan", not a number'),
-        ("isString", {1}, "is {1}, not a text"),
+        ("isString", {1}, "is {1}, not a string"),
         ("isNumber", "x" * 500, f'is "{"x" * 116}..., not a number'),
-        ("toBoolean", "perhaps", 'is "perhaps", not true or false'),
+        ("toBoolean", "perhaps", 'is "perhaps", not a boolean'),
         ("toNumber.between(1, 10)", "11", "is 11, not between 1 and 10"),
         ("between(1, 10)", "a", 'is "a", not between 1 and 10'),
         ("oneOf(['a', 'b'])", "c", 'is "c", not one of "a", "b"'),
@@ -62,16 +62,16 @@ def test_valid_args_pass_and_may_be_converted(rule: str, value: Any, becomes: An
         ("isString", None, "is missing"),
     ],
 )
-def test_invalid_args_are_reported(rule: str, value: Any, told: str) -> None:
+def test_invalid_args_are_reported(rule: str, value: Any, message: str) -> None:
     """The message contains the value, and what is expected."""
     with pytest.raises(InvalidJobArgs, match=r"^here: `x` ") as caught:
         apply_rules((Rule.read("x", rule),), {"x": value}, "here")
-    assert f"`x` {told}" in str(caught.value)
+    assert f"`x` {message}" in str(caught.value)
 
 
 def test_a_job_checks_its_args_before_and_after_its_code(run: Run) -> None:
     """`in` comes after `from`, `out` before `to`; all errors are reported at once."""
-    result, told = run(
+    result, messages = run(
         """
         jobs:
         - {name: First, exec: 'args["n"] = args.get("n", "5")'}
@@ -92,13 +92,13 @@ def test_a_job_checks_its_args_before_and_after_its_code(run: Run) -> None:
         - {name: Work, args: {n: 7}}
         """
     )
-    assert told[:3] == [
+    assert messages[:3] == [
         "Work: {'n': 5, 'to': {'host': 'here'}}",
         "Work: last 5",
         "Work completed",
     ]
-    assert "`n` is 10, not between 1 and 9; `to.host` is 3, not a text" in told[3]
-    assert "`sum` is missing; pass args that match the job's `check`" in told[5]
+    assert "`n` is 10, not between 1 and 9; `to.host` is 3, not a string" in messages[3]
+    assert "`sum` is missing; pass args that match the job's `check`" in messages[5]
     assert result.exit_status == 1
 
 
@@ -121,7 +121,7 @@ def test_calls_do_not_share_default_values() -> None:
 
 def test_the_rules_of_a_part_apply_around_its_own_code(run: Run) -> None:
     """They apply under `from`, `to` and `catch`."""
-    _, told = run(
+    _, messages = run(
         """
         jobs:
         - name: Count
@@ -132,32 +132,32 @@ def test_the_rules_of_a_part_apply_around_its_own_code(run: Run) -> None:
         todo: [First, {name: First, args: {n: "5"}}, {name: Bad, args: {n: x}}]
         """
     )
-    assert told[:2] == ["First: 2", "First completed"]
-    assert "f.yaml:4: `n` is 6, not between 1 and 5;" in told[2]
-    assert any("its `catch` failed too: InvalidJobArgs: " in one for one in told[3:])
-    assert any('`n` is "x", not a number' in one for one in told[3:])
+    assert messages[:2] == ["First: 2", "First completed"]
+    assert "f.yaml:4: `n` is 6, not between 1 and 5;" in messages[2]
+    assert any("its `catch` failed too: InvalidJobArgs: " in one for one in messages[3:])
+    assert any('`n` is "x", not a number' in one for one in messages[3:])
 
 
 @pytest.mark.parametrize(
-    ("rule", "told"),
+    ("rule", "message"),
     [
         ("isStrin", "unknown rule `isStrin`; did you mean `isString`?"),
         ("is a number", "`is a number` is not a rule; write a chain such as"),
         ("between(1)", "`between` takes 2 values in parentheses; write `between(1, 10)`"),
         ("between('a', 10)", "`between` takes numbers; write `between(1, 10)`"),
-        ("match(5)", "`match` takes a text; write `match('^[a-z]+$')`"),
+        ("match(5)", "`match` takes a string; write `match('^[a-z]+$')`"),
         ("default({1})", "`{1}` is not a plain value; write a number"),
         ("isString(1)", "`isString` takes nothing in parentheses; write `isString`"),
         ("oneOf('ab')", "`oneOf` takes a list; write `oneOf(['a', 'b'])`"),
         ("match('(')", "`match` takes a regular expression: "),
         (
             "default(x + 1)",
-            "`x + 1` is not a plain value; write a number, a list, or a text in quotes",
+            "`x + 1` is not a plain value; write a number, a list, or a string in quotes",
         ),
     ],
 )
 def test_an_invalid_rule_is_reported_with_its_position(
-    tmp_path: Path, rule: str, told: str
+    tmp_path: Path, rule: str, message: str
 ) -> None:
     """The file is checked before any job runs."""
     path = tmp_path / "f.yaml"
@@ -165,4 +165,4 @@ def test_an_invalid_rule_is_reported_with_its_position(
     with pytest.raises(JobFileError) as caught:
         check_file(path)
     assert str(caught.value).startswith(f"{path}:5:10: jobs[0].check.in.x: ")
-    assert told in str(caught.value)
+    assert message in str(caught.value)

@@ -186,7 +186,7 @@ def test_an_error_that_a_plugin_finds_is_reported_with_its_position(tmp_path: Pa
     """Line and column are those of the file."""
     text = "jobs:\n- name: A\n  lang: shout\n  exec: |\n    what??\n"
     (reported,) = faults(tmp_path, text)
-    assert reported == "5:9: jobs[0].exec: this is not shout: `??` is not understood"
+    assert reported == "5:9: jobs[0].exec: invalid shout: `??` is not understood"
 
 
 @pytest.mark.usefixtures("_shout")
@@ -219,7 +219,7 @@ def test_a_language_of_two_plugins_is_refused(
     resolver.find_language.cache_clear()
     (reported,) = faults(tmp_path, "ojob: {lang: loud}")
     resolver.find_language.cache_clear()
-    assert "offered by one and by other; uninstall one of them" in reported
+    assert "provided by one and by other; uninstall one of them" in reported
 
 
 def test_an_unknown_language_is_refused(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_an_unknown_language_is_refused(tmp_path: Path) -> None:
 def test_a_timeout_is_not_for_python(tmp_path: Path) -> None:
     """Python code cannot be ended from outside."""
     (reported,) = faults(tmp_path, "jobs:\n- {name: A, typeArgs: {timeout: 5}, exec: pass}\n")
-    assert "`timeout` ends code of other languages" in reported
+    assert "`timeout` kills code in other languages" in reported
 
 
 def test_javascript_instead_of_python_is_recognised(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_a_syntax_error_is_found_before_anything_runs(tmp_path: Path) -> None:
         check_file(path)
     (diagnostic,) = caught.value.diagnostics
     assert diagnostic.line == 6
-    assert diagnostic.message.startswith("this is not shell: ")
+    assert diagnostic.message.startswith("invalid shell: ")
 
 
 def test_the_timeout_kills_all_that_the_script_has_started(shell: Shell, tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_the_timeout_kills_all_that_the_script_has_started(shell: Shell, tmp_pat
     script = f"exec 9>{pipe}\ntrap 'echo ended; exit 1' TERM\nsleep 1000 & sleep 1000"
     result, reported = shell(script, "{timeout: 500}")
     os.set_blocking(reader, True)
-    assert os.read(reader, 1) == b""  # nobody has the other end open any more
+    assert os.read(reader, 1) == b""  # no process has the other end open any more
     os.close(reader)
     assert result.exit_status == 1
     assert "JobTimeout: job 'A' ran longer than its timeout of 0.5 s" in reported[-1]
@@ -153,7 +153,10 @@ def test_a_folder_for_code_in_this_process_is_a_diagnostic(tmp_path: Path) -> No
     """All jobs share the folder of the process, so one job cannot change it."""
     path = tmp_path / "f.yaml"
     path.write_text("jobs:\n- name: A\n  typeArgs: {pwd: /tmp}\n  exec: log('a')\n")
-    with pytest.raises(JobFileError, match=r"3:14: .*`pwd` is for commands, as of `lang: shell`"):
+    with pytest.raises(
+        JobFileError,
+        match=r"3:14: .*`pwd` only applies to code such as `lang: shell`",
+    ):
         check_file(path)
 
 

@@ -61,7 +61,7 @@ def test_values_are_not_templates(start_daemon: RunDaemon, tmp_path: Path) -> No
 
 def test_the_run_waits_for_the_active_call(start_daemon: RunDaemon, tmp_path: Path) -> None:
     """Shutdown jobs run after it, and no call follows them."""
-    go_on = tmp_path / "go on"
+    go_on = tmp_path / "continue"
     daemon = start_daemon(
         f"""\
         jobs:
@@ -107,7 +107,7 @@ def test_a_call_that_is_active_at_a_reload_ends_before_the_next_one(
     start_daemon: RunDaemon, tmp_path: Path
 ) -> None:
     """Calls still run one after another, and ended watches are no longer counted."""
-    file, go_on = str(tmp_path / "orders.db"), tmp_path / "go on"
+    file, go_on = str(tmp_path / "orders.db"), tmp_path / "continue"
     text = f"""\
         jobs:
         - name: Open

@@ -74,7 +74,7 @@ def test_a_fire_time_at_which_the_job_is_running_is_recorded_as_skipped(
     daemon = start_daemon(managed())
     with stored_runs.manager.run("tick-all"):
         hand_clock.advance(MINUTE)
-        daemon.wait_for("Tick skipped ('tick-all' is already running, by host ")
+        daemon.wait_for("Tick skipped ('tick-all' is already running (host ")
     hand_clock.advance(MINUTE)
     daemon.wait_for("Tick completed")
     runs = [("tick-all", "12:01", "skipped"), ("tick-all", "12:02", "completed")]

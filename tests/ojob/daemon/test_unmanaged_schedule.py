@@ -82,7 +82,7 @@ def test_once_needs_the_manager(start_daemon: RunDaemon) -> None:
         todo: [Tick]
         """
     )
-    reported = daemon.wait_for("Tick: error: schedule failed until the next fire time")
+    reported = daemon.wait_for("Tick: error: schedule failed, retrying at the next fire time")
     assert "`once` needs the manager; put 'oJobManager Init' before it in the todo" in reported
 
 

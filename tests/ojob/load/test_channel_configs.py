@@ -15,19 +15,18 @@ from ojobchannels.backends.local.paths import explain
 from ojobchannels.errors import JobFileError
 from ojobchannels.ojob import check_file, run_file
 
-CONFIGS = {  # what stands under `chJobs`; the column, the path behind it, and what is told
+CONFIGS = {  # the value of `chJobs`: the column, the path within it, and the message
     "{type: dbb, args: {file: x.db}}": (
-        "20: {}.type: no plugin offers the channel type 'dbb'; did you mean `db`?"
+        "20: {}.type: unknown channel type 'dbb'; did you mean `db`?"
     ),
     "{type: ignite}": (
-        "20: {}.type: no plugin offers the channel type 'ignite'; install it with: pip install "
+        "20: {}.type: unknown channel type 'ignite'; install it with: pip install "
         "ojobchannels-ignite"
     ),
     "ignite://user:secret@h": (
-        "13: {}: no plugin offers the channel type 'ignite'; install it with: pip install "
-        "ojobchannels-ignite"
+        "13: {}: unknown channel type 'ignite'; install it with: pip install ojobchannels-ignite"
     ),
-    "{type: [db]}": "20: {}.type: the type of a channel must be text; write one, such as `db`",
+    "{type: [db]}": "20: {}.type: the type of a channel must be a string; write one, such as `db`",
     "{typ: db}": "14: {}.typ: unknown key `typ` of a channel; did you mean `type`?",
     "{type: db, file: x}": "24: {}.file: unknown key `file` of a channel; it belongs in `args`",
     "{type: db, args: {fil: x.db}}": (
@@ -40,11 +39,11 @@ CONFIGS = {  # what stands under `chJobs`; the column, the path behind it, and w
         "37: {}.args.file: the option `file` is empty; write the path of the database"
     ),
     "{type: db, args: {file: 5}}": (
-        "37: {}.args.file: the option `file` of type 'db' must be text; its meaning: path of the "
-        "database"
+        "37: {}.args.file: the option `file` of type 'db' must be a string; its meaning: path of "
+        "the database"
     ),
     "{type: db, args: {file: x.db, durable: maybe}}": (
-        "52: {}.args.durable: the option `durable` of type 'db' must be true or false; its "
+        "52: {}.args.durable: the option `durable` of type 'db' must be a boolean; its "
         "meaning: documents survive a power cut once the call has returned"
     ),
     "{type: db, args: [x.db]}": (
@@ -161,8 +160,8 @@ def test_the_check_opens_nothing_and_imports_no_driver(tmp_path: Path) -> None:
         "print(sorted({'sqlite3', 'tinydb', 'redis', 'pymongo'} & sys.modules.keys()))"
     )
     command = [sys.executable, "-c", code, str(file)]
-    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    assert told.stdout == "[]\n"
+    process = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert process.stdout == "[]\n"
     assert [one.name for one in tmp_path.iterdir()] == ["f.yaml"]
 
 
@@ -179,7 +178,7 @@ def test_the_error_for_a_folder_that_cannot_be_created_names_its_parent() -> Non
     """The advice names an existing folder."""
     with pytest.raises(ChannelUnavailable) as caught:
         open_channel("a", type="db", file="/proc/ojob/data/x.db")
-    assert str(caught.value).endswith("; no folder can be created in /proc: give another path")
+    assert str(caught.value).endswith("; no folder can be created in /proc: use another path")
 
 
 def test_the_error_for_a_folder_without_permission_names_the_permission(
@@ -187,7 +186,7 @@ def test_the_error_for_a_folder_without_permission_names_the_permission(
 ) -> None:
     """The permission is that on the existing folder."""
     refused = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "data"))
-    told = str(explain("a", tmp_path / "data" / "more" / "x.db", refused))
-    assert told.endswith(
+    message = str(explain("a", tmp_path / "data" / "more" / "x.db", refused))
+    assert message.endswith(
         f"; user id {os.geteuid()} needs write permission on {tmp_path}, to create a folder there"
     )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 CASES = {  # the text of the file; what is reported, after its name
     "a stopWhen with a syntax error": (
         "jobs:\n- name: A\n  typeArgs:\n    cron: '@daily'\n    stopWhen: args[",
-        "5:19: jobs[0].typeArgs.stopWhen: this is not Python: {syntax_error}",
+        "5:19: jobs[0].typeArgs.stopWhen: invalid Python: {syntax_error}",
     ),
     "an unknown language": (
         "jobs:\n- name: A\n  typeArgs: {lang: shel}",
@@ -29,25 +29,25 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "code with a syntax error": (
         "jobs:\n- name: A\n  exec: |\n    x = 1\n    if x\n      y = 2",
-        "5:9: jobs[0].exec: this is not Python: {syntax_error}",
+        "5:9: jobs[0].exec: invalid Python: {syntax_error}",
     ),
     "code that is JavaScript": (
         "jobs:\n- name: A\n  exec: |\n    var x = 1;",
-        "4:9: jobs[0].exec: this is not Python: {syntax_error}; it looks like JavaScript: write "
+        "4:9: jobs[0].exec: invalid Python: {syntax_error}; it looks like JavaScript: write "
         "`lang: js` below `typeArgs`, or run it with --lang js",
     ),
     "code with a lone surrogate": (
         "jobs:\n- name: A\n  exec: \"x = '\\ud800'\"",
-        "3:9: jobs[0].exec: this is not Python: it contains a lone surrogate (line 1 of the code, "
+        "3:9: jobs[0].exec: invalid Python: it contains a lone surrogate (line 1 of the code, "
         "`x = '\\ud800'`)",
     ),
     "code in quotes with a syntax error": (
         'jobs:\n- name: A\n  exec: "x = 1\\nif x"',
-        "3:9: jobs[0].exec: this is not Python: {syntax_error} (line 2 of the code, `if x`)",
+        "3:9: jobs[0].exec: invalid Python: {syntax_error} (line 2 of the code, `if x`)",
     ),
     "code spoiled by folding": (
         "jobs:\n- name: A\n  exec: >\n    x = 1\n    y = 2",
-        "3:9: jobs[0].exec: this is not Python: {syntax_error} (line 1 of the code, `x = 1 y = "
+        "3:9: jobs[0].exec: invalid Python: {syntax_error} (line 1 of the code, `x = 1 y = "
         "2`); write `|` instead of `>`, which joins lines",
     ),
     "code hidden in a comment by folding": (
@@ -58,20 +58,20 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "folded code with an error of its own": (
         "jobs:\n- name: A\n  exec: >\n    x = (\n",
-        "4:9: jobs[0].exec: this is not Python: {syntax_error}",
+        "4:9: jobs[0].exec: invalid Python: {syntax_error}",
     ),
     "code over several lines without a bar": (
         "jobs:\n- name: A\n  exec:\n    x = 1\n    y = 2",
-        "4:5: jobs[0].exec: this is not Python: {syntax_error} (line 1 of the code, `x = 1 y = "
+        "4:5: jobs[0].exec: invalid Python: {syntax_error} (line 1 of the code, `x = 1 y = "
         "2`); write `|` after the key and the code below it; otherwise YAML joins its lines",
     ),
     "await in quotes": (
         'jobs:\n- name: A\n  exec: "x = 1\\nawait x"',
-        "3:9: jobs[0].exec: this is not Python: {syntax_error} (line 2 of the code, `await x`)",
+        "3:9: jobs[0].exec: invalid Python: {syntax_error} (line 2 of the code, `await x`)",
     ),
     "code that is nested too deeply": (
         "jobs:\n- name: A\n  exec: |\n    " + "-" * 50_000 + "1",
-        "4:5: jobs[0].exec: this is not Python: it is nested too deeply",
+        "4:5: jobs[0].exec: invalid Python: it is nested too deeply",
     ),
     "yield at the top level": (
         "jobs:\n- name: A\n  exec: |\n    yield 1",
@@ -80,11 +80,11 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "await at the top level": (
         "jobs:\n- name: A\n  exec: |\n    await x",
-        "4:5: jobs[0].exec: this is not Python: {syntax_error}",
+        "4:5: jobs[0].exec: invalid Python: {syntax_error}",
     ),
     "a catch with a syntax error": (
         "jobs:\n- name: A\n  catch: |\n    log('failed'\n    pass",
-        "4:8: jobs[0].catch: this is not Python: {syntax_error}",
+        "4:8: jobs[0].catch: invalid Python: {syntax_error}",
     ),
 }
 

@@ -109,18 +109,18 @@ def test_an_unreadable_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "folder.yaml").mkdir()
     (tmp_path / "broken.json").write_text('{\n\t"jobs" []\n}')
     absent, a_folder = os.strerror(errno.ENOENT), os.strerror(errno.EISDIR)
-    for name, told in {
+    for name, message in {
         "gone.yaml": f"gone.yaml: cannot read the file: {absent}",
         "jabs.yaml": f"jabs.yaml: cannot read the file: {absent}; did you mean `",
         "no/f.yaml": f"no/f.yaml: cannot read the file: {absent}; there is no folder ",
         "folder.yaml": f"folder.yaml: cannot read the file: {a_folder}; name a file in it",
         "latin.yaml": "latin.yaml:1:7: the byte 0xE4 is not UTF-8; save the file as UTF-8",
         "jobs.txt": "jobs.txt: this is not the name of a job file; the name of",
-        "broken.json": "broken.json:2:9: this is not JSON: a comma or a colon is missing",
+        "broken.json": "broken.json:2:9: invalid JSON: a comma or a colon is missing",
     }.items():
         with pytest.raises(JobFileError) as caught:
             check_file(tmp_path / name)
-        assert str(caught.value).startswith(f"{tmp_path}/{told}")
+        assert str(caught.value).startswith(f"{tmp_path}/{message}")
 
 
 def test_the_error_survives_pickling(tmp_path: Path) -> None:

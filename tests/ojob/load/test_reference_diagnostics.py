@@ -84,30 +84,31 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "a circle of deps": (
         "jobs:\n- {name: A, deps: B}\n- {name: B, deps: [C]}\n- {name: C, deps: A}",
-        "2:19: jobs[0].deps: these jobs depend on each other: A -> B -> C -> A; remove one of them",
+        "2:19: jobs[0].deps: circular dependency: A -> B -> C -> A; remove one of them",
     ),
     "a dependency on itself": (
         "jobs:\n- {name: A, deps: A}",
-        "2:19: jobs[0].deps: 'A' is a dependency of itself; remove it",
+        "2:19: jobs[0].deps: 'A' depends on itself; remove it",
     ),
     "a dependency on itself through a part": (
         "jobs:\n- {name: A, deps: B}\n- {name: B, to: A}",
-        "3:10: jobs[1].name: 'B' is a dependency of itself, through one of its parts; remove it",
+        "3:10: jobs[1].name: 'B' depends on itself, through one of its `from` or `to` jobs; "
+        "remove it",
     ),
     "a part of itself": (
         "jobs:\n- {name: A, from: A}",
-        "2:19: jobs[0].from: 'A' is a part of itself; remove it",
+        "2:19: jobs[0].from: 'A' runs itself; remove it",
     ),
     "a circle of from and to": (
         "jobs:\n- {name: A, from: B}\n- {name: B, to: A}",
-        "2:19: jobs[0].from: these jobs are parts of each other: A -> B -> A; remove one of them",
+        "2:19: jobs[0].from: circular `from` or `to`: A -> B -> A; remove one of them",
     ),
     "parts that name each other too often": (
         "jobs:\n"
         + "".join(f"- {{name: J{at}, from: [J{at + 1}, J{at + 1}]}}\n" for at in range(60))
         + "- {name: J60}",
-        "49:22: jobs[47].from[0]: 'J47' has 16,383 steps, counting its parts and theirs; the "
-        "maximum is 10,000: name each part less often",
+        "49:22: jobs[47].from[0]: 'J47' has 16,383 steps, with its `from` and `to` jobs "
+        "and theirs; the maximum is 10,000: name each job less often",
     ),
     "a dependency that is not in the todo": (
         "jobs:\n- name: A\n- {name: B, deps: A}\ntodo: [B]",

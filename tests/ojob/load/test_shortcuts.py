@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 GREET = """
 jobs:
 - name: Greet
-  typeArgs: {shortcut: {name: greet, keyArg: whom, args: {with: word}}}
-  exec: log(args.get("word", "hello"), args["whom"])
+  typeArgs: {shortcut: {name: greet, keyArg: person, args: {with: word}}}
+  exec: log(args.get("word", "hello"), args["person"])
 """
 
 
@@ -26,8 +26,8 @@ jobs:
 def test_a_shortcut_calls_its_job(run: Run, key: str) -> None:
     """With its value as one arg and further keys as others; the last parenthesis is optional."""
     text = f"todo:\n- {key!r}: Ann\n- {key!r}: {{first: Bob}}\n  '((with))': good morning\n"
-    _, told = run(GREET + text)
-    assert told == [
+    _, messages = run(GREET + text)
+    assert messages == [
         "Greet: hello Ann",
         "Greet completed",
         "Greet: good morning {'first': 'Bob'}",
@@ -38,7 +38,7 @@ def test_a_shortcut_calls_its_job(run: Run, key: str) -> None:
 def test_a_shortcut_is_known_in_all_files_of_the_run(run: Run, tmp_path: Path) -> None:
     """An entry may have other keys too; templates in it are rendered."""
     (tmp_path / "other.yaml").write_text(GREET)
-    _, told = run(
+    _, messages = run(
         """
         jobsInclude: other.yaml
         todo:
@@ -47,7 +47,7 @@ def test_a_shortcut_is_known_in_all_files_of_the_run(run: Run, tmp_path: Path) -
         """,
         who="Ann",
     )
-    assert told == [
+    assert messages == [
         "Greet: hi Ann",
         "Greet completed",
         "Greet skipped (the state of the run is 'init', not 'never')",
@@ -55,7 +55,7 @@ def test_a_shortcut_is_known_in_all_files_of_the_run(run: Run, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("todo", "told"),
+    ("todo", "message"),
     [
         (
             "- (great): Ann",
@@ -66,18 +66,18 @@ def test_a_shortcut_is_known_in_all_files_of_the_run(run: Run, tmp_path: Path) -
         ("- {(greet): Ann, name: Greet}", "no job declares the shortcut `(greet)`"),
     ],
 )
-def test_an_unknown_shortcut_is_reported(tmp_path: Path, todo: str, told: str) -> None:
+def test_an_unknown_shortcut_is_reported(tmp_path: Path, todo: str, message: str) -> None:
     """The diagnostic points at its key."""
     path = tmp_path / "f.yaml"
     path.write_text(f"{GREET}todo:\n{todo}\n")
     with pytest.raises(JobFileError) as caught:
         check_file(path)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert f"{path}:7:" in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("shortcut", "told"),
+    ("shortcut", "message"),
     [
         ("{name: a}", "`keyArg` is missing"),
         ("{name: '(a)', keyArg: x}", "invalid name of a shortcut: '(a)'"),
@@ -87,13 +87,13 @@ def test_an_unknown_shortcut_is_reported(tmp_path: Path, todo: str, told: str) -
         ),
     ],
 )
-def test_an_invalid_shortcut_is_reported(tmp_path: Path, shortcut: str, told: str) -> None:
+def test_an_invalid_shortcut_is_reported(tmp_path: Path, shortcut: str, message: str) -> None:
     """The diagnostic says which key is wrong."""
     path = tmp_path / "f.yaml"
     path.write_text(f"jobs: [{{name: A, typeArgs: {{shortcut: {shortcut}}}}}]\ntodo: [A]\n")
     with pytest.raises(JobFileError) as caught:
         check_file(path)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_shortcut_belongs_to_one_job_of_a_file(tmp_path: Path) -> None:

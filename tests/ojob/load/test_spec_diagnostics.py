@@ -37,7 +37,7 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "a name that is a number": (
         "jobs:\n- name: 5",
-        "2:9: jobs[0].name: expected text, found the number 5; quote it",
+        "2:9: jobs[0].name: expected a string, found the number 5; quote it",
     ),
     "an empty name": (
         "jobs:\n- name: ''",
@@ -45,7 +45,7 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "text as a job": (
         "jobs:\n- A",
-        "2:3: jobs[0]: expected a map, found text; write `key: value` after the dash",
+        "2:3: jobs[0]: expected a map, found a string; write `key: value` after the dash",
     ),
     "a list as args": (
         "jobs:\n- name: A\n  args: [1]",
@@ -101,7 +101,7 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "text as an interval": (
         "jobs:\n- name: A\n  typeArgs:\n    timeInterval: 5s",
-        "4:19: jobs[0].typeArgs.timeInterval: expected a whole number, found text; write "
+        "4:19: jobs[0].typeArgs.timeInterval: expected an integer, found a string; write "
         "milliseconds, 1 or more, such as 60000",
     ),
     "an unknown misfire": (
@@ -115,7 +115,7 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "text as a flag": (
         "ojob:\n  daemon: yes",
-        "2:11: ojob.daemon: expected true or false, found text; write `true` or `false`",
+        "2:11: ojob.daemon: expected a boolean, found a string; write `true` or `false`",
     ),
     "an unknown time zone": (
         "ojob:\n  timezone: Europe/Lisbn",
@@ -179,7 +179,7 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "threads in quotes": (
         "ojob: {numThreads: '4'}",
-        "1:20: ojob.numThreads: expected a whole number, found text; write 1 to 1000",
+        "1:20: ojob.numThreads: expected an integer, found a string; write 1 to 1000",
     ),
     "a number as a todo entry": (
         "todo: [5]",
@@ -195,7 +195,7 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "text as the todo": (
         "jobs:\n- name: A\ntodo: A",
-        "3:7: todo: expected a list, found text; write the name of each job after a dash",
+        "3:7: todo: expected a list, found a string; write the name of each job after a dash",
     ),
     "a map as jobs": (
         "jobs:\n  A:\n    exec: pass",
@@ -212,7 +212,7 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "a list as code": (
         "jobs:\n- name: A\n  exec: [pass, pass]",
-        "3:9: jobs[0].exec: expected text, found a list; write `|` after the key, and the code "
+        "3:9: jobs[0].exec: expected a string, found a list; write `|` after the key, and the code "
         "below it",
     ),
     "code in a list of jobs": (
@@ -227,16 +227,16 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "text as args of a todo entry": (
         "jobs:\n- name: A\ntodo:\n- {name: A, args: a=1}",
-        "4:19: todo[0].args: expected a map or a list of maps, found text; write `key: value` "
+        "4:19: todo[0].args: expected a map or a list of maps, found a string; write `key: value` "
         "below it",
     ),
     "a list as a name": (
         "jobs:\n- name: [A]",
-        "2:9: jobs[0].name: expected text, found a list; write one name",
+        "2:9: jobs[0].name: expected a string, found a list; write one name",
     ),
     "no space after a colon": (
         "jobs:\n- name:A",
-        "2:3: jobs[0]: expected a map, found text; put a space after the colon",
+        "2:3: jobs[0]: expected a map, found a string; put a space after the colon",
     ),
     "no space after a dash": (
         "-name: A",
@@ -268,7 +268,7 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "a lone surrogate in a name": (
         'jobs:\n- name: "\\ud800"',
-        "2:9: jobs[0].name: the text contains a lone surrogate; write the character itself",
+        "2:9: jobs[0].name: the string contains a lone surrogate; write the character itself",
     ),
     "a duplicate expected argument": (
         "help:\n  expects:\n  - name: a\n  - {name: a, mandatory: true}",
@@ -277,22 +277,22 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "an empty option": (
         "help:\n  expects:\n  - name: a\n    options:\n    - 1\n    -",
-        "6:6: help.expects[0].options[1]: expected text, a number, true or false, found nothing; "
+        "6:6: help.expects[0].options[1]: expected a string, a number or a boolean, found nothing; "
         "write one, or remove the dash",
     ),
     "a list as an example": (
         "help: {expects: [{name: a, example: [1]}]}",
-        "1:37: help.expects[0].example: expected text, a number, true or false, found a list; "
+        "1:37: help.expects[0].example: expected a string, a number or a boolean, found a list; "
         "write one of these",
     ),
     "a list as a text": (
         "jobs:\n- name: A\n  typeArgs: {lock: [a, b]}",
-        "3:20: jobs[0].typeArgs.lock: expected text, found a list; write `lock: …`, and quote "
+        "3:20: jobs[0].typeArgs.lock: expected a string, found a list; write `lock: …`, and quote "
         "what YAML would take for something else",
     ),
     "an empty rule": (
         "jobs:\n- name: A\n  check: {in: {a: }}",
-        "3:16: jobs[0].check.in.a: expected text, found nothing; write one, or remove the key",
+        "3:16: jobs[0].check.in.a: expected a string, found nothing; write one, or remove the key",
     ),
 }
 

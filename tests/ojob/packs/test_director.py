@@ -42,7 +42,7 @@ def test_a_job_that_another_process_executes_is_skipped(run: Run, config: dict[s
         lease = Director(channel, {"type": "director"}).check_in("load", "monday", ttl=60)
         assert lease is not None
         _, reported = run(DIRECTED.format(config=config))
-        assert "('load' 'monday' is already being executed, by host " in reported[0]
+        assert "('load' 'monday' is already being executed (host " in reported[0]
 
 
 def test_a_job_can_wait_for_an_execution(run: Run, config: dict[str, Any]) -> None:

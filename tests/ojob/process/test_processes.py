@@ -117,7 +117,7 @@ def test_of_eight_processes_at_once_one_runs_and_seven_report_why_not(
     (winner,) = [process for process, text in texts.items() if "at work" in text]
     for process, text in texts.items():
         if process is not winner:
-            assert "Work | skipped: 'work' is already running, by host " in text
+            assert "Work | skipped: 'work' is already running (host " in text
             assert f"pid {winner.pid}" in text
             assert process.wait() == 0
     out, _ = winner.communicate("go\n")

@@ -116,7 +116,7 @@ def test_nothing_runs_without_the_log_that_was_asked_for(path: Path, tmp_path: P
         ("HKhowLongAgoInMinutes: 0", "0 is out of range: write minutes, 1 or more"),
         ("numberOfEntriesToKeep: 10", "remove it: no log lines are kept in memory"),
         ("logfolder: logs", "did you mean `logFolder`?"),
-        ("dontCompress: 1", "expected true or false"),
+        ("dontCompress: 1", "expected a boolean"),
     ],
 )
 def test_an_invalid_setting_is_reported_before_any_job_runs(

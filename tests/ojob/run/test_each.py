@@ -242,5 +242,5 @@ def test_a_nested_job_file_is_checked_with_its_parent(tmp_path: Path) -> None:
         *("main.yaml:5:24", "main.yaml:6:11", "other.yaml:1:47", "other.yaml:2:1"),
     ]
     assert (
-        "main.yaml would run itself through this job, without end; name another file" in reported[5]
+        "main.yaml would run itself through this job, endlessly; name another file" in reported[5]
     )

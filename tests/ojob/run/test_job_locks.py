@@ -22,7 +22,7 @@ pytest_plugins = ["tests.ojob.schedules"]
 MINUTE = 60_000
 
 ALONE = """\
-with channel("room").lock("inside", ttl=60):  # which is busy if somebody else is
+with channel("room").lock("inside", ttl=60):  # LockBusy if another call holds it
         import time
         time.sleep(0.01)
 """
@@ -268,7 +268,7 @@ def test_a_job_does_not_run_without_its_lock(
             "missing; write `lock: name` beside it, or remove it",
         ),
         ("{lock: '{{#x}}'}", "2:30: jobs[0].typeArgs.lock: `{{#x}}` is not a valid template; "),
-        ("{single: 1}", "2:32: jobs[0].typeArgs.single: expected true or false, found the number"),
+        ("{single: 1}", "2:32: jobs[0].typeArgs.single: expected a boolean, found the number"),
         (
             "{waitForFinish: true}",
             "2:24: jobs[0].typeArgs.waitForFinish: `waitForFinish` only applies to jobs with",

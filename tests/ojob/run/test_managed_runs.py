@@ -84,7 +84,7 @@ todo: [Job, Dependent]
 """
     )
     assert result.exit_status == 0
-    assert reported[0].startswith("Job skipped ('x' is already running, by host ")
+    assert reported[0].startswith("Job skipped ('x' is already running (host ")
     assert f"pid {held.record['pid']}" in reported[0]
     assert reported[1:] == ["Dependent depsfail (dependency 'Job' was skipped)"]
     assert [record["status"] for record in manager.runs()] == ["skipped", "running"]
@@ -351,5 +351,5 @@ def test_a_run_is_not_started_twice_by_one_job(run: Run, manager: JobManager) ->
     )
     error = result.outcomes[1].error
     assert isinstance(error, JobMisuse)
-    assert str(error).startswith("job 'Job': it has started 'x' already")
+    assert str(error).startswith("job 'Job': it has already started 'x'")
     assert [one["status"] for one in manager.runs()] == ["failed"]

@@ -220,7 +220,7 @@ def test_errors_of_modules_are_reported_with_their_positions(tmp_path: Path) -> 
         "main.yaml:6:9",
     ]
     assert "`b.js` is not the file name of a Python module; name it like `helpers.py`" in found[1]
-    assert "expected text, found the number 3" in found[2]
+    assert "expected a string, found the number 3" in found[2]
 
 
 HELP = """
@@ -241,7 +241,7 @@ todo: [A]
     [
         ({}, "`day` (the day to load) is missing: pass day=2026-11-22"),
         ({"day": 1, "mode": "slow"}, '`mode` is "slow"; it must be one of fast, careful'),
-        ({"day": 1, "parts": "a, c"}, '`parts` contains " c"; allowed are a, b'),
+        ({"day": 1, "parts": "a, c"}, '`parts` contains " c"; allowed values: a, b'),
         ({"mode": 1}, "is missing: pass day=2026-11-22; `mode` is 1; it must be one of fast"),
     ],
 )

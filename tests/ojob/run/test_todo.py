@@ -270,7 +270,7 @@ def test_a_long_todo_reports_its_progress(tmp_path: Path) -> None:
     ("settings", "fault"),
     [
         ("{async: true, sequential: true}", "1:7: ojob: `async` and `sequential` contradict"),
-        ("{async: 1}", "1:15: ojob.async: expected true or false, found the number 1"),
+        ("{async: 1}", "1:15: ojob.async: expected a boolean, found the number 1"),
         ("{depsTimeout: 0}", "1:21: ojob.depsTimeout: 0 is out of range; write milliseconds"),
     ],
 )

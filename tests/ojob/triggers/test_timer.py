@@ -50,7 +50,7 @@ def test_a_call_that_fails_is_logged_and_made_again(
     def fail() -> None:
         made.append("failed")
         if len(made) == 1:
-            raise RuntimeError("no thread to be had")
+            raise RuntimeError("no thread available")
 
     scheduler, made = Scheduler(hand_clock), list[str]()
     scheduler.call_at(hand_clock.now(), fail)
@@ -58,7 +58,7 @@ def test_a_call_that_fails_is_logged_and_made_again(
     with caplog.at_level(logging.ERROR):
         scheduler.make_due_calls()
     assert made == ["failed", "other"]
-    assert "it is tried again" in caplog.text
+    assert "a scheduled call failed, retrying" in caplog.text
     hand_clock.advance(1000)
     scheduler.make_due_calls()
     assert made == ["failed", "other", "failed"]

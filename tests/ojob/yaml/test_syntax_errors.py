@@ -36,17 +36,17 @@ ERRORS = {  # the text of the file; what is reported, after its name
         "jobs:\n- name: A\n  exec: pass\n  exec: pass",
         "4:3: jobs[0].exec: duplicate key `exec`; remove one of them; the first is in line 3",
     ),
-    "a key that is no text": (
+    "a key that is not a string": (
         "jobs:\n- name: A\n  args: {1: x}",
-        "3:10: jobs[0].args: the key `1` is not text; quote it",
+        "3:10: jobs[0].args: the key `1` is not a string; quote it",
     ),
     "a tag": (
         "jobs:\n- name: !!binary A",
         "2:9: jobs[0].name: the tag `!!binary` is not supported; remove it",
     ),
-    "a number that is none": (
+    "a tagged number that is not a number": (
         "jobs:\n- name: A\n  args: {a: !!int x}",
-        "3:13: jobs[0].args.a: `x` is not a valid whole number; quote it, and write no tag",
+        "3:13: jobs[0].args.a: `x` is not a valid integer; quote it, and write no tag",
     ),
     "a merge of something else": (
         "jobs:\n- name: A\n  <<: 5",
@@ -71,11 +71,11 @@ ERRORS = {  # the text of the file; what is reported, after its name
     "an alias without an anchor": (
         "jobs:\n- name: A\n  args: {a: *b}",
         "3:13: undefined alias: no anchor `&b` above; write `&b` before what it stands for, or "
-        "quote a text that begins with `*`",
+        "quote a string that begins with `*`",
     ),
     "a text that begins with a star": (
         "jobs:\n- name: A\n  args: {a: * 5}",
-        "3:13: `*` must be followed by a name; quote a text that begins with `*`",
+        "3:13: `*` must be followed by a name; quote a string that begins with `*`",
     ),
     "a fault behind an anchor": (
         "jobs:\n- {name: A, args: {a: &a ['{{}}'], b: *a, c: *a}}",
@@ -108,7 +108,7 @@ ERRORS = {  # the text of the file; what is reported, after its name
     ),
     "a dash behind a key": (
         "todo: - A\n",
-        "1:7: unexpected dash; begin the list on the next line, or quote a text that begins with "
+        "1:7: unexpected dash; begin the list on the next line, or quote a string that begins with "
         "a dash",
     ),
     "a bracket in the place of a value": (
@@ -122,7 +122,7 @@ ERRORS = {  # the text of the file; what is reported, after its name
     ),
     "an exclamation mark before a bracket": (
         "todo: [!<A]\n",
-        "1:8: invalid tag; quote a text that begins with `!`",
+        "1:8: invalid tag; quote a string that begins with `!`",
     ),
     "a wrong indentation": (
         "jobs:\n  - name: A\n exec: pass",
@@ -162,11 +162,11 @@ ERRORS = {  # the text of the file; what is reported, after its name
     ),
     "a character that begins nothing": (
         "jobs:\n- name: @A",
-        "2:9: a text cannot begin with `@`; quote it",
+        "2:9: an unquoted string cannot begin with `@`; quote it",
     ),
     "a backtick": (
         "jobs:\n- name: `A`",
-        "2:9: a text cannot begin with a backtick; quote it",
+        "2:9: an unquoted string cannot begin with a backtick; quote it",
     ),
     "a bracket too many": (
         "jobs:\n- name: A\n  args: {x: }}}",
@@ -174,7 +174,7 @@ ERRORS = {  # the text of the file; what is reported, after its name
     ),
     "an open bracket": (
         "todo: [A",
-        "1:9: expected a comma or `]`; add it, or quote a text that contains brackets",
+        "1:9: expected a comma or `]`; add it, or quote a string that contains brackets",
     ),
     "two commas": (
         "todo: [A,,B]",
@@ -182,22 +182,22 @@ ERRORS = {  # the text of the file; what is reported, after its name
     ),
     "a template without quotes": (
         "jobs:\n- name: A\n  args:\n    a: {{b}}",
-        "4:9: jobs[0].args.a: a map cannot be a key; quote a text that contains a template: "
+        "4:9: jobs[0].args.a: a map cannot be a key; quote a string that contains a template: "
         '"{{name}}"',
     ),
     "a template without quotes, before text": (
         "jobs:\n- name: A\n  args:\n    a: {{b}}/c",
-        "4:13: unexpected text after the end of a value; quote a text that contains a template: "
+        "4:13: unexpected text after the end of a value; quote a string that contains a template: "
         '"{{name}}"',
     ),
     "a statement of a template language": (
         "jobs:\n{% for x in y %}\n- name: A",
-        "2:2: a text cannot begin with `%`; remove it: args may contain templates such as "
-        "{{name}}, but no statements",
+        "2:2: an unquoted string cannot begin with `%`; remove it: args may contain templates "
+        "such as {{name}}, but no statements",
     ),
     "a list as a key": (
         "jobs:\n- name: A\n  args: {? [a, b] : 1}",
-        "3:12: jobs[0].args: a list cannot be a key; write text",
+        "3:12: jobs[0].args: a list cannot be a key; write a string",
     ),
     "a colon without a key": (
         "jobs:\n- : A",
@@ -222,16 +222,16 @@ ERRORS = {  # the text of the file; what is reported, after its name
     ),
     "a number that is empty": (
         "jobs:\n- name: A\n  args: {a: !!int ''}",
-        "3:13: jobs[0].args.a: `` is not a valid whole number; quote it, and write no tag",
+        "3:13: jobs[0].args.a: `` is not a valid integer; quote it, and write no tag",
     ),
-    "a boolean that is none": (
+    "a tagged boolean that is not a boolean": (
         "jobs:\n- name: A\n  args: {a: !!bool maybe}",
         "3:13: jobs[0].args.a: `maybe` is not a valid boolean; quote it, and write no tag",
     ),
     "a number with too many digits": (
         f"jobs:\n- name: A\n  args: {{a: {'1' * 5000}}}",
-        "3:13: jobs[0].args.a: `1111111111111111111111111111111111111111` is not a valid whole "
-        "number; quote it, and write no tag",
+        "3:13: jobs[0].args.a: `1111111111111111111111111111111111111111` is not a valid "
+        "integer; quote it, and write no tag",
     ),
     "text of UTF-16 without a mark": (
         "j\0o\0b\0s\0:\0",
@@ -261,35 +261,35 @@ def test_an_error_of_yaml_is_reported_with_its_position(case: str, tmp_path: Pat
         ("", "1:1: the file is empty; write `jobs` and a `todo`"),
         (
             '{"jobs": [],\n}',
-            "1:12: this is not JSON: unexpected comma before the closing bracket; rem",
+            "1:12: invalid JSON: unexpected comma before the closing bracket; rem",
         ),
         (
             '{"todo": ["A", ]}',
-            "1:14: this is not JSON: unexpected comma before the closing bracket",
+            "1:14: invalid JSON: unexpected comma before the closing bracket",
         ),
         (
             "{'jobs': []}",
-            "1:2: this is not JSON: unexpected single quote; put the text in double",
+            "1:2: invalid JSON: unexpected single quote; put the text in double",
         ),
-        ('{"jobs": []} // x', "1:14: this is not JSON: unexpected comment; remove it"),
+        ('{"jobs": []} // x', "1:14: invalid JSON: unexpected comment; remove it"),
         (
             '{"a": "b" "c": 1}',
-            "1:11: this is not JSON: a comma or a colon is missing before",
+            "1:11: invalid JSON: a comma or a colon is missing before",
         ),
         (
             '{\n\t"jobs" []}',
-            "2:9: this is not JSON: a comma or a colon is missing before",
+            "2:9: invalid JSON: a comma or a colon is missing before",
         ),
-        ('{"jobs": [', "1:11: this is not JSON: the text ends before its brackets are closed"),
-        ('{"jobs": "', "1:10: this is not JSON: the quote that opens here is never closed; close"),
+        ('{"jobs": [', "1:11: invalid JSON: the text ends before its brackets are closed"),
+        ('{"jobs": "', "1:10: invalid JSON: the quote that opens here is never closed; close"),
         (
             '{"a": "b\nc"}',
-            "1:9: this is not JSON: unexpected line break or tab in a text; write \\n",
+            "1:9: invalid JSON: unexpected line break or tab in a string; write \\n",
         ),
-        ('{"a": "C:\\x"}', "1:10: this is not JSON: unknown escape; write two backslashes"),
-        ('{"a": True}', "1:7: this is not JSON: unexpected text without quotes; put it in"),
-        ('{"a": "NaN", "b": NaN}', "1:19: this is not JSON: NaN is not a JSON number; quote it"),
-        ("{} {}", "1:4: this is not JSON: unexpected text after the end of the document; a"),
+        ('{"a": "C:\\x"}', "1:10: invalid JSON: unknown escape; write two backslashes"),
+        ('{"a": True}', "1:7: invalid JSON: unexpected text without quotes; put it in"),
+        ('{"a": "NaN", "b": NaN}', "1:19: invalid JSON: NaN is not a JSON number; quote it"),
+        ("{} {}", "1:4: invalid JSON: unexpected text after the end of the document; a"),
         (
             "[" * 100_000,
             "1:101: nested deeper than 100 levels from here on; use fewer",
@@ -343,7 +343,7 @@ def test_line_ends_and_a_byte_order_mark_make_no_difference(ending: str, tmp_pat
     """Files from other systems are read with the same line numbers."""
     text = "\ufeffjobs:\n- name: A\n  exec: |\n    x = 1\n    if x\n".replace("\n", ending)
     (tmp_path / "f.yaml").write_bytes(text.encode())
-    assert reported(tmp_path / "f.yaml").startswith("f.yaml:5:9: jobs[0].exec: this is not Python")
+    assert reported(tmp_path / "f.yaml").startswith("f.yaml:5:9: jobs[0].exec: invalid Python")
 
 
 def doubling(form: str) -> str:

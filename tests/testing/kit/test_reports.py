@@ -52,7 +52,7 @@ def test_xdist_prints_one_summary(project: Project) -> None:
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["--ojob-conformance=nosuch"], "no plugin offers the channel type 'nosuch'"),
+        (["--ojob-conformance=nosuch"], "unknown channel type 'nosuch'"),
         (["--ojob-conformance=db", "--ojob-conformance-option=fil=x"], "did you mean 'file'?"),
         (["--ojob-conformance=db", "--ojob-conformance-option=file"], "write NAME=VALUE"),
         (["--ojob-conformance=db", "tests"], "remove the test paths"),

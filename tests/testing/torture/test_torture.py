@@ -261,7 +261,7 @@ def test_the_command_fails_with_violations(tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["--channel", "simple"], "use a type with the capability 'processes'"),
-        (["--channel", "nosuch"], "no plugin offers the channel type 'nosuch'"),
+        (["--channel", "nosuch"], "unknown channel type 'nosuch'"),
         (["--channel", "file", "--faults", "kil"], "use kill, stop, cut"),
         (
             ["--channel", "file", "--faults", "cut"],

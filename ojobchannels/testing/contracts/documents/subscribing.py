@@ -129,7 +129,7 @@ class SubscribeContract(Contract):
 
     @_EVENTS
     def test_operations_without_effect_are_not_delivered(self, channel: Channel) -> None:
-        """Failed comparisons, missing keys and locks are no changes."""
+        """Failed comparisons, missing keys and locks do not count as changes."""
         received = ReceivedChanges()
         channel.set("key", 1)
         with channel.subscribe(received):

@@ -166,7 +166,7 @@ class OutageContract(NetworkContract):
         observer: WaitObserver,
         background: Background,
     ) -> None:
-        """It does not wait for ever on a silent network, and does not get the lock later."""
+        """It does not wait forever on a silent network, and does not get the lock later."""
         waiter = behind.open(timeout=IMPATIENT, extensions=[observer])
         lease = subject.open().lock("nightly", ttl=60)
         waiting = background(waiter.lock, "nightly", ttl=30, wait=None)

@@ -1,16 +1,18 @@
-"""Pages under docs/ about Redis do what they say, on a real server in place of their example."""
+"""Pages and job files under docs/ about Redis do what they say, on a real server."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from ojobchannels.testing.kit.documentation import run_page
+import ojobchannels as oc
+from ojobchannels.testing.kit.documentation import run_many_instances, run_page
 from ojobchannels.testing.servers import RedisServer, or_skip
 
 CHECKOUT = Path(__file__).parents[3]
 GUIDE = CHECKOUT / "docs" / "how-to" / "redis.md"
 LESSON = CHECKOUT / "docs" / "tutorial" / "3-a-batch-system.md"
+EXAMPLE = CHECKOUT / "docs" / "examples" / "distributed-redis.yaml"
 PASSWORD = "a-long-random-password"
 
 
@@ -39,3 +41,10 @@ def test_the_batch_system_of_the_tutorial_runs_on_two_machines(tmp_path: Path) -
         page = "\n".join((*files, *network))
         page = page.replace("redis.example.org", f"127.0.0.1:{server.port}")
         run_page(CHECKOUT, page, tmp_path)
+
+
+def test_one_of_eight_instances_works(server: RedisServer, tmp_path: Path) -> None:
+    """The others skip the job, and each leaves a record."""
+    run_many_instances(EXAMPLE, server, server.url, tmp_path)
+    with oc.open_channel("order-totals", server.url) as totals:
+        assert dict(totals.items()) == {"north": 5.5, "south": 2.0}

@@ -1,0 +1,84 @@
+"""The kit on Redis: its contracts, state machines and torture test, and forked children."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ojobchannels.testing import ChannelConformance, Subject
+from ojobchannels.testing.machines import prove_documents, prove_locks
+from ojobchannels.testing.servers import RedisServer, or_skip
+from ojobchannels.testing.torture.plan import Plan
+from ojobchannels.testing.torture.proving import prove_exclusion, prove_late_holders
+
+if TYPE_CHECKING:
+    from ojobchannels.testing.kit.pytest_fixtures import StartWorker
+
+FAULTS = ("kill", "stop", "cut", "reset", "delay", "restart")
+
+
+class TestRedis(ChannelConformance):
+    """On a server of the session, which other tests use at the same time."""
+
+    @pytest.fixture
+    def ojob_subject(self, url: str) -> Subject:
+        """A channel of its own."""
+        return Subject("redis", {"url": url})
+
+
+def test_documents_do_what_the_model_does(url: str) -> None:
+    """Whatever the operations, every handle shows what the model holds."""
+    prove_documents(Subject("redis", {"url": url}), examples=30)
+
+
+def test_locks_do_what_the_model_does(url: str) -> None:
+    """Whatever the operations, a lock has one holder, and fences grow."""
+    prove_locks(Subject("redis", {"url": url}), examples=30)
+
+
+def test_sections_exclude_each_other_during_faults() -> None:
+    """Eight processes on four locks, some hundred sections, and faults of every kind."""
+    prove_exclusion("redis", Plan(sections=500, faults=FAULTS, pause=0.15))
+
+
+@pytest.mark.torture
+def test_ten_thousand_sections() -> None:
+    """Eight processes, killed and stopped at work, connected to the server without a proxy."""
+    with or_skip(), RedisServer() as server:
+        plan = Plan(sections=10_000, faults=("kill", "stop"), pause=0.5)
+        assert prove_exclusion(server.url, plan).done["kill"] > 0
+
+
+@pytest.mark.torture
+def test_late_holders_are_informed_and_refused() -> None:
+    """Under faults of every kind, until a late holder was informed and had a write refused."""
+    prove_late_holders("redis", Plan(sections=1_000, faults=FAULTS, ttl=0.4))
+
+
+def test_a_child_that_ends_closes_no_connection_of_its_parent(
+    server: RedisServer, start_worker: StartWorker, storage: Subject
+) -> None:
+    """The parent's connection still works, and is the only one left."""
+    storage.options = {"url": server.url}
+    worker = start_worker(
+        """
+import os
+channel.set("key", 1)
+for _ in range(3):
+    child = os.fork()
+    if child == 0:
+        channel.get("key")
+        os._exit(0)
+    os.waitpid(child, 0)
+channel.set("key", 2)
+send("waiting")
+receive()
+""",
+        storage,
+    )
+    assert worker.receive() == "waiting"
+    server.wait_until(lambda: server.info()["connected_clients"] == "2", "kept connections")
+    assert server.info()["total_connections_received"]
+    worker.send()
+    assert worker.end() == 0
