@@ -118,10 +118,10 @@ class ChannelType:
         options: The options of the type; others are refused.
         schemes: The URL schemes of the type.
         parse_url: Converts a URL with one of the schemes to options.
-        capabilities: The optional promises: ``durable``, ``processes`` (processes share one
+        capabilities: The optional features: ``durable``, ``processes`` (processes share one
             storage), ``atomic_batches``, ``fifo`` (locks are granted in the order of the requests),
             ``crash_release`` (the death of a holder frees its locks at once), ``clock`` (the option
-            ``clock`` is used to judge leases, so that a test can let time pass), ``events_every``
+            ``clock`` judges leases, so that a test can advance the time), ``events_every``
             (a subscription gets each change, in order) or ``events_coalesced`` (a subscription gets
             the latest state of each changed key). Capabilities that depend on the server are in an
             attribute of the backend with the same name.

@@ -46,8 +46,8 @@ class Channel(DocumentStore):
     Attributes:
         name: The channel's name.
         type: The name of the channel type, such as ``db``.
-        capabilities: The optional promises of the backend; see `ChannelType`.
-        clock: The clock that the holder's own deadline of a lease is measured with.
+        capabilities: The optional features of the backend; see `ChannelType`.
+        clock: The clock by which holders measure the deadlines of their leases.
         hook: The operations as hooks, for backends and extensions; `ChannelSpec` describes them.
 
     Example:
@@ -154,7 +154,7 @@ class Channel(DocumentStore):
 
         Raises:
             LockLost: The lease has ended.
-            InvalidOption: The document is not one, or belongs to another channel.
+            InvalidOption: It is not such a document, or belongs to another channel.
         """
         try:
             name, token, fence = document["name"], document["token"], document["fence"]

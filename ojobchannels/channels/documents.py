@@ -53,7 +53,7 @@ class DocumentStore:
         self.hook.set(key=checked, value=value, fence=checked_fence(fence))
 
     def unset(self, key: Document, fence: int | None = None) -> bool:
-        """Remove a key and return whether it existed; the mark of its fence is kept."""
+        """Remove a key and return whether it existed; its fence mark is kept."""
         removed: bool = self.hook.unset(key=check_key(key), fence=checked_fence(fence))
         return removed
 

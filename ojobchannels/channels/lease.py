@@ -94,7 +94,7 @@ class Lease:
         """Raise an error unless the lease is held; call it before any step that needs the lock.
 
         Raises:
-            LockLost: The lease is not held any more.
+            LockLost: The lease is no longer held.
         """
         if not self.held:
             raise self._loss()
@@ -121,7 +121,7 @@ class Lease:
 
         Raises:
             LockLost: The lease had already ended; another holder may have changed what it protects.
-            OutcomeUnknown: The lease is over, or will be soon, but it is not known whether it was
+            OutcomeUnknown: The lease has ended or soon will, but it is not known whether it was
                 held until now.
             ChannelError: The channel could not unlock; call again, or let the lease expire.
         """
@@ -177,7 +177,7 @@ class Lease:
             raise OutcomeUnknown(
                 self.channel.name,
                 "unlock",
-                "the lock is not held by this lease any more, but it is not known whether it was "
+                "this lease no longer holds the lock, but it is not known whether it was "
                 "lost before",
             )
         return held

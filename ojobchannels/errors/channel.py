@@ -26,7 +26,7 @@ def _revive(kind: type[ChannelError], args: tuple[Any, ...], facts: dict[str, An
 
 
 class InvalidKey(ChannelError, ValueError):
-    """A key is not a string, integer, float, boolean or map, or contains something not JSON."""
+    """A key is not a string, integer, float, boolean or map, or contains what is not JSON."""
 
     def __init__(self, path: str, reason: str) -> None:
         self.path, self.reason = path, reason
@@ -163,8 +163,8 @@ class StaleFence(ChannelError, PermissionError):
         self.channel, self.key, self.fence, self.mark = channel, key, fence, mark
         super().__init__(
             f"channel {channel!r} refused to write key {quoted(key)} with fence {fence}: the "
-            f"holder of a later lease (fence {mark}) has already written it; stop working, this "
-            "lease has lost its lock"
+            f"holder of a later lease (fence {mark}) has already written it; stop, this lease "
+            "has lost its lock"
         )
 
 

@@ -91,7 +91,7 @@ class FireTimeTaken(JobError, RuntimeError):
 
 
 class Diagnostic(NamedTuple):
-    """A finding about a job file: what is wrong, where, and what to do.
+    """One message about a job file: what is wrong, where, and what to do.
 
     Attributes:
         file: The path of the file, as it was passed.

@@ -234,7 +234,7 @@ class JobManager:
         since: datetime | float | None = None,
         limit: int | None = 100,
     ) -> list[Record]:
-        """Return run records, latest first; runs whose process died have the status abandoned.
+        """Return run records, latest first; those whose process died have the status abandoned.
 
         Args:
             name: Return only runs of this job.

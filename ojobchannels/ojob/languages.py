@@ -104,7 +104,7 @@ class Program(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """A language that a plugin offers for the code of job files.
+    """A language that a plugin provides for the code of job files.
 
     Attributes:
         name: The name by which job files choose it, in lower case.
