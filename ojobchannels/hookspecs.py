@@ -226,7 +226,7 @@ class ChannelSpec:
     def extend_all(self, leases: list[LeaseRequest], timeout: int) -> list[bool | None]:
         """Extend several leases, if possible in one command, within `timeout` milliseconds.
 
-        A result of None means that this lease has to be tried again, so that a lease that cannot be
+        A result of None means that this lease must be tried again, so that a lease that cannot be
         reached does not delay the others.
         """
 

@@ -254,7 +254,7 @@ class KeepAlive:
             self._changed.notify()
 
     def _extend_all(self, channel: DocumentStore, leases: list[KeptLease]) -> dict[KeptLease, bool]:
-        """Extend all leases in one request; leases not in the result have to be tried again."""
+        """Extend all leases in one request; leases not in the result must be tried again."""
         requests = [
             LeaseRequest(lease.name, lease.token, round(lease.ttl * 1000)) for lease in leases
         ]

@@ -65,7 +65,7 @@ class ManagedRuns:
             make_current(next(self.open(), self._callers_run))
 
     def earliest_limit(self) -> Limit | None:
-        """Return the limit that ends first, the call's own or that of an open run; else None."""
+        """Return the limit that ends first, the call's own or that of an open run, or None."""
         limits = [self._limits[run.run_id] for run in self.open()]
         return min([*limits, *([self.own_limit] if self.own_limit else [])], default=None)
 
