@@ -26,9 +26,7 @@ _Claims: TypeAlias = Mapping[str, Any]
 class Channels(Protocol):
     """The channels that claims need; a job manager has them."""
 
-    @property
-    def jobs(self) -> Channel:
-        """The channel of run records."""
+    jobs: Channel
 
     @property
     def state(self) -> Channel:

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from ojobchannels.documents import json_or_repr
 from ojobchannels.errors import RunNotStarted
 from ojobchannels.manager import JobRun, current_run
-from ojobchannels.manager.current import make_current
+from ojobchannels.manager.run import make_current
 
 _MANAGER_ARGS: Final = frozenset({"name", "timeout", "chJobs", "chLocks"})
 
