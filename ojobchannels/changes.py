@@ -146,9 +146,7 @@ def start_thread(
     try:
         thread.start()
     except RuntimeError as error:
-        raise ChannelUnavailable(
-            channel,
-            f"no thread can be started for a subscription: {error}",
-            "raise the limit of threads, or close subscriptions that are not needed",
-        ) from error
+        reason = f"no thread can be started for a subscription: {error}"
+        advice = "raise the limit of threads, or close subscriptions that are not needed"
+        raise ChannelUnavailable(channel, reason, advice) from error
     return thread

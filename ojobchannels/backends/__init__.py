@@ -42,11 +42,7 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             name="file",
             summary="one JSON file that people can read and edit",
             open=_opener("file"),
-            options=(
-                Option("file", str, "path of the JSON file", required=True),
-                _TIMEOUT,
-                _CLOCK,
-            ),
+            options=(Option("file", str, "path of the JSON file", required=True), _TIMEOUT, _CLOCK),
             schemes=("file",),
             parse_url=_file_path,
             capabilities=_ON_ONE_HOST,

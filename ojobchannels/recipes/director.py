@@ -95,11 +95,7 @@ class Director:
             self.channel.set(self._key(name, uuid), entry, fence=lease.fence)
 
     def wait(
-        self,
-        name: str,
-        uuid: str,
-        timeout: float,
-        rest: Callable[[float], object] = time.sleep,
+        self, name: str, uuid: str, timeout: float, rest: Callable[[float], object] = time.sleep
     ) -> bool:
         """Wait until the task was executed, at most `timeout` seconds; return whether it was."""
         deadline, pause = time.monotonic() + timeout, 0.02

@@ -51,14 +51,7 @@ class RetryPolicy:
 
 @dataclass
 class Message:
-    """One message that a worker is processing.
-
-    Attributes:
-        id: The identifier.
-        job: The job to run for it.
-        data: The content.
-        attempts: The number of attempts, including this one.
-    """
+    """One message that a worker is processing; `attempts` counts this attempt too."""
 
     id: str
     job: str

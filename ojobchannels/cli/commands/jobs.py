@@ -11,14 +11,7 @@ from ojobchannels.cli import runs
 from ojobchannels.cli.locations import Locations, location_options
 from ojobchannels.cli.tables import show, table_options
 
-COLUMNS: Final = (
-    runs.JOB,
-    runs.STATUS,
-    runs.AGO,
-    runs.TOOK,
-    runs.WHERE,
-    runs.DETAILS,
-)
+COLUMNS: Final = (runs.JOB, runs.STATUS, runs.AGO, runs.TOOK, runs.WHERE, runs.DETAILS)
 
 
 @click.command(short_help="Show the running or last run of each job.")

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from ojobchannels.documents import json_or_repr
 from ojobchannels.errors import RunNotStarted
 from ojobchannels.manager import JobRun, current_run
-from ojobchannels.manager.current import make_current
+from ojobchannels.manager.run import make_current
 
 _MANAGER_ARGS: Final = frozenset({"name", "timeout", "chJobs", "chLocks"})
 
@@ -65,7 +65,7 @@ class ManagedRuns:
             make_current(next(self.open(), self._callers_run))
 
     def earliest_limit(self) -> Limit | None:
-        """Return the limit that ends first, the call's own or that of an open run; else None."""
+        """Return the limit that ends first, the call's own or that of an open run, or None."""
         limits = [self._limits[run.run_id] for run in self.open()]
         return min([*limits, *([self.own_limit] if self.own_limit else [])], default=None)
 

@@ -35,7 +35,6 @@ class MongoBackend(Documents, Locks):
     """One handle on a channel.
 
     Attributes:
-        connection: The connection to its server.
         capabilities: What this server offers beyond the capabilities of the channel type.
     """
 

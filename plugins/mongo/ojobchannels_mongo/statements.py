@@ -120,13 +120,7 @@ def free_lock(token: str) -> Pipeline:
 
 def evict() -> Pipeline:
     """Return the update that force-releases a lock: its holder never unlocked."""
-    freed = {
-        "token": "",
-        "holder": "{}",
-        "previous": _LEFT_BEHIND,
-        "until": "$$NOW",
-        "last": "",
-    }
+    freed = {"token": "", "holder": "{}", "previous": _LEFT_BEHIND, "until": "$$NOW", "last": ""}
     return [{"$set": freed}, _SWEEP_LATE]
 
 

@@ -45,7 +45,7 @@ class Shout:
             case text:
                 host.log("info", f"{text.upper()} {host.documents()}")
                 host.args["heard"] = True
-        return "answer"
+        return "result"
 
 
 def compile_shout(code: Code) -> Program:
@@ -153,7 +153,7 @@ def test_jobs_of_several_languages_share_their_args(tmp_path: Path) -> None:
         todo: [A]
         """,
     )
-    assert reported == ["HELLO {'n': 1}", "HELLO {'n': '{1}'}", "True answer"]
+    assert reported == ["HELLO {'n': 1}", "HELLO {'n': '{1}'}", "True result"]
 
 
 @pytest.mark.usefixtures("_shout")

@@ -94,7 +94,7 @@ def test_a_misspelled_include_is_suggested_from_the_files_beside(tmp_path: Path)
 def test_no_job_of_an_invalid_file_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "f.yaml"
     file.write_text(
-        "jobs:\n- {name: A, exec: print(1)}\n- {name: B, deps: [Nobody]}\ntodo: [A, B]\n"
+        "jobs:\n- {name: A, exec: print(1)}\n- {name: B, deps: [Absent]}\ntodo: [A, B]\n"
     )
     with pytest.raises(JobFileError):
         run_file(file)
@@ -135,11 +135,11 @@ def test_the_error_survives_pickling(tmp_path: Path) -> None:
 
 
 def test_an_error_hides_no_other_one(tmp_path: Path) -> None:
-    """What is valid of a job, an entry or a file is checked, whatever else is wrong with it."""
+    """The valid parts of a job, an entry or a file are checked whatever else is wrong with it."""
     file = tmp_path / "f.yaml"
     file.write_text(
         dedent("""\
-        ojob: {daemon: 5, catch: [Nobody]}
+        ojob: {daemon: 5, catch: [Absent]}
         jobs:
         - {name: A, deps: [5, Bee], typeArgs: {single: 1, cron: x}, exec: "x ="}
         - {type: odd, from: Cee}

@@ -32,7 +32,7 @@ todo: [Fails, Catches]
 
 
 @pytest.mark.parametrize(
-    ("catch", "told_by_it"),
+    ("catch", "reported_line"),
     [
         ("Alarm", "Fails: alarm ValueError"),
         ("[Alarm]", "Fails: alarm ValueError"),
@@ -40,12 +40,12 @@ todo: [Fails, Catches]
     ],
 )
 def test_the_catch_of_the_file_is_for_jobs_without_a_catch(
-    run: Run, catch: str, told_by_it: str
+    run: Run, catch: str, reported_line: str
 ) -> None:
-    """The job fails all the same."""
+    """The job still counts as failed."""
     result, reported = run(FAILING.format(catch=catch))
     assert reported == [
-        told_by_it,
+        reported_line,
         "Fails failed (ValueError)",
         "Catches: own",
         "Catches failed (ValueError)",
