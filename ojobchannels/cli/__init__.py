@@ -84,7 +84,7 @@ def _unknown_command(word: str, call: str) -> str:
     Exit status:
       0    success
       1    a job failed
-      2    the job file or the call is wrong
+      2    the job file or the command line is wrong
       130  interrupted
 
     \b

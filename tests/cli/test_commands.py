@@ -132,7 +132,7 @@ def test_a_wrong_call_exits_with_2_and_a_line_of_advice(
 
 
 def test_without_a_command_the_help_is_printed_on_stderr(ojob: Ojob) -> None:
-    """The exit status is 2, since the call is wrong."""
+    """The exit status is 2, since the command line is wrong."""
     done = ojob()
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == ojob("--help").stdout

@@ -25,7 +25,7 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "an unknown name among many jobs": (
         "jobs:\n" + "".join(f"- name: J{at}\n" for at in range(100)) + "todo: [Zebra]",
-        "102:8: todo[0]: unknown job 'Zebra'; known here: `J0`, `J1`, `J2`, `J3`, `J4`, `J5`, "
+        "102:8: todo[0]: unknown job 'Zebra'; known: `J0`, `J1`, `J2`, `J3`, `J4`, `J5`, "
         "`J6`, `J7`, `J8`, `J9`, `J10`, `J11` and 88 more",
     ),
     "an unknown job in the todo": (
@@ -34,7 +34,7 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "an unknown job in from": (
         "jobs:\n- name: A\n  from: [B]\n- name: Cook",
-        "3:10: jobs[0].from[0]: unknown job 'B'; known here: `A`, `Cook`",
+        "3:10: jobs[0].from[0]: unknown job 'B'; known: `A`, `Cook`",
     ),
     "an unknown job in to": (
         "include: [oJobManager.yaml]\njobs:\n- name: A\n  to: oJobManager Job Ende",
@@ -78,7 +78,7 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "a duplicate job": (
         "jobs:\n- name: A\n- name: A",
-        "3:9: jobs[1].name: duplicate job 'A'; the first is in line 2; rename one of them",
+        "3:9: jobs[1].name: duplicate job 'A'; the first is on line 2; rename one of them",
     ),
     "a circle of deps": (
         "jobs:\n- {name: A, deps: B}\n- {name: B, deps: [C]}\n- {name: C, deps: A}",
@@ -131,12 +131,12 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "an unknown job after non-ASCII text": (
         "jobs:\n- name: A\n  exec: |\n    'ä'; job('Nobody')",
-        "4:10: jobs[0].exec: unknown job 'Nobody'; known here: `A`",
+        "4:10: jobs[0].exec: unknown job 'Nobody'; known: `A`",
     ),
     "a pack that does not exist": (
         "include:\n- oJobManger.yaml",
-        "2:3: include[0]: there is no `oJobManger.yaml`: no bundled pack has this name, and no "
-        "file is at {folder}/oJobManger.yaml; did you mean `oJobManager.yaml`?",
+        "2:3: include[0]: there is no `oJobManger.yaml`: not a bundled pack, and not a "
+        "file: {folder}/oJobManger.yaml; did you mean `oJobManager.yaml`?",
     ),
     "a folder as include": (
         "include: ..",
@@ -149,8 +149,8 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "an include with NUL": (
         'include: "jobs\\0/other.yaml"',
-        "1:10: include: there is no `jobs\\x00/other.yaml`: no bundled pack has this name, and "
-        "no file is at {folder}/jobs\\x00/other.yaml; bundled packs: `oJobBasics.yaml`, "
+        "1:10: include: there is no `jobs\\x00/other.yaml`: not a bundled pack, and "
+        "not a file: {folder}/jobs\\x00/other.yaml; bundled packs: `oJobBasics.yaml`, "
         "`oJobDirector.yaml`, `oJobManager.yaml`, `oJobQueue.yaml`",
     ),
     "an include with a tilde": (
