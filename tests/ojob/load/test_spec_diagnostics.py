@@ -217,7 +217,7 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "code in a list of jobs": (
         "jobs:\n- name: A\n  catch: [log(1)]",
-        "3:11: jobs[0].catch[0]: there is no job 'log(1)'; write code under `catch` by itself, "
+        "3:11: jobs[0].catch[0]: unknown job 'log(1)'; write code under `catch` by itself, "
         "not in a list",
     ),
     "a map as catch": (
