@@ -59,7 +59,7 @@ jobs_option = click.option(
 locks_option = click.option(
     "--locks",
     metavar="URL",
-    help="Channel of locks, if not where the run records are (environment: OJOB_LOCKS).",
+    help="Channel of locks; by default where the records are (environment: OJOB_LOCKS).",
 )
 
 

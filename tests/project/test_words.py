@@ -42,6 +42,13 @@ INSTEAD = {
     r"\bmanners\b": "todo overrides",
     r"\bagenda\b": "todo",
     r"\bwhole numbers?\b": "integer",
+    r"\bknown here:": "known: …",
+    r"\b(?:expected|found) text\b": "a string",
+    r"\bis in line \d": "is on line …",
+    r"\bhas not begun\b": "was not started",
+    r"\bthe call is wrong\b": "the command line is wrong",
+    r"\bSaid of\b": "Of a …: it …",
+    r"\b(?:prove|believe)s? in\b": "rely on",
     r"\bthis is not (?:JSON|Python|YAML)\b": "invalid …",
 }
 BANNED = re.compile("|".join(f"(?P<_{number}>{text})" for number, text in enumerate(INSTEAD)))

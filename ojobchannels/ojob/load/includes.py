@@ -137,9 +137,7 @@ class _Gathering:
         elif entry.startswith("~"):
             message, hint = f"`~` is not expanded in `{entry}`", "write the path in full"
         else:
-            message = (
-                f"there is no `{entry}`: no bundled pack has this name, and no file is at {at}"
-            )
+            message = f"there is no `{entry}`: not a bundled pack, and not a file: {at}"
             hint = _hint(path, entry)
         self.missing.append(reference.diagnostic(message, hint))
 

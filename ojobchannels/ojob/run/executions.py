@@ -27,7 +27,7 @@ class Executions:
             self._leases[key] = lease, owner
 
     def end(self, key: tuple[str, str]) -> Lease | None:
-        """Remove an execution; return its lease, or None if it has not begun here."""
+        """Remove an execution; return its lease, or None if it was not started here."""
         with self._lock:
             return self._leases.pop(key, (None, None))[0]
 

@@ -92,7 +92,7 @@ class Reader:
             name = self._name_of(key, path)
             inner = (*path, name)
             if name in built:
-                hint = f"remove one of them; the first is in line {self.positions[inner].key_line}"
+                hint = f"remove one of them; the first is on line {self.positions[inner].key_line}"
                 self._report(_at(key), inner, f"duplicate key `{name}`", hint)
             else:
                 built[name] = self._build(value, inner, key)

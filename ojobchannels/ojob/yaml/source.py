@@ -83,9 +83,7 @@ def read(path: Path, name: str, *, bundled: bool = False) -> Source:
 
     if path.suffix not in SUFFIXES:
         advice = f"the name of a job file ends in {', '.join(SUFFIXES)}"
-        raise JobFileError(
-            (diagnostic_at(name, (0, 0), (), "this is not the name of a job file", advice),)
-        )
+        raise JobFileError((diagnostic_at(name, (0, 0), (), "not the name of a job file", advice),))
     text = _text(path, name)
     if path.suffix == ".json":
         if error := invalid_json(text):

@@ -193,7 +193,7 @@ def test_an_error_that_a_plugin_finds_is_reported_with_its_position(tmp_path: Pa
 def test_a_catch_of_another_language_is_code_or_a_name(tmp_path: Path) -> None:
     """A line that is only a name must be the name of a job."""
     (reported,) = faults(tmp_path, "ojob: {lang: shout}\njobs:\n- {name: A, catch: No Such Job}\n")
-    assert "there is no job 'No Such Job'" in reported
+    assert "unknown job 'No Such Job'" in reported
     _, lines = run(
         tmp_path,
         """\

@@ -115,7 +115,7 @@ def test_an_unreadable_file_is_reported(tmp_path: Path) -> None:
         "no/f.yaml": f"no/f.yaml: cannot read the file: {absent}; there is no folder ",
         "folder.yaml": f"folder.yaml: cannot read the file: {a_folder}; name a file in it",
         "latin.yaml": "latin.yaml:1:7: the byte 0xE4 is not UTF-8; save the file as UTF-8",
-        "jobs.txt": "jobs.txt: this is not the name of a job file; the name of",
+        "jobs.txt": "jobs.txt: not the name of a job file; the name of",
         "broken.json": "broken.json:2:9: invalid JSON: a comma or a colon is missing",
     }.items():
         with pytest.raises(JobFileError) as caught:

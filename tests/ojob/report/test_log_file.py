@@ -111,7 +111,7 @@ def test_nothing_runs_without_the_log_that_was_asked_for(path: Path, tmp_path: P
     ("written", "message"),
     [
         ("fileDateFormat: yyyy-ww", "'ww', which is not a field; the fields are yyyy"),
-        ("lineTemplate: '{{time}}'", "unknown name {{time}}; known here: {{timedate}}, {{type}}"),
+        ("lineTemplate: '{{time}}'", "unknown name {{time}}; known: {{timedate}}, {{type}}"),
         ("HKRegExPattern: 'a('", "invalid regular expression"),
         ("HKhowLongAgoInMinutes: 0", "0 is out of range: write minutes, 1 or more"),
         ("numberOfEntriesToKeep: 10", "remove it: no log lines are kept in memory"),

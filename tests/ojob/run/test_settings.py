@@ -82,10 +82,10 @@ def test_a_file_can_replace_the_catch_of_an_included_file(
 @pytest.mark.parametrize(
     ("catch", "fault"),
     [
-        ("Alrm", "1:15: ojob.catch: there is no job 'Alrm'; did you mean `Alarm`?"),
-        ("[Alarm, Bell]", "1:23: ojob.catch[1]: there is no job 'Bell'"),
+        ("Alrm", "1:15: ojob.catch: unknown job 'Alrm'; did you mean `Alarm`?"),
+        ("[Alarm, Bell]", "1:23: ojob.catch[1]: unknown job 'Bell'"),
         (r'"log(1,\n2"', "1:15: ojob.catch: invalid Python: "),
-        ("job('Alrm')", "1:15: ojob.catch: there is no job 'Alrm'; did you mean `Alarm`?"),
+        ("job('Alrm')", "1:15: ojob.catch: unknown job 'Alrm'; did you mean `Alarm`?"),
         ("5", "1:15: ojob.catch: expected a job, a list of jobs, or code, found the number 5"),
     ],
 )
