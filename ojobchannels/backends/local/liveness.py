@@ -56,10 +56,9 @@ class Liveness:
         if offset in (NO_PROCESS, self.offset()):
             return True
         query = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)
+        file_bits = offset >> _OFFSET_BITS << _OFFSET_BITS
         with self._lock:  # if closed meanwhile, the descriptor's number may be another file's
-            if self._descriptor < 0 or offset >> _OFFSET_BITS << _OFFSET_BITS != _file_bits(
-                self._descriptor
-            ):
+            if self._descriptor < 0 or file_bits != _file_bits(self._descriptor):
                 return True
             reply = fcntl.fcntl(self._descriptor, fcntl.F_OFD_GETLK, query)
         return bool(_FLOCK.unpack(reply)[0] != fcntl.F_UNLCK)

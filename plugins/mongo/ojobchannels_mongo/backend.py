@@ -42,11 +42,9 @@ class MongoBackend(Documents, Locks):
         Documents.__init__(self, connection)
         Locks.__init__(self, connection)
         self.connection = connection
-        self.capabilities = frozenset(
-            {"atomic_batches", "events_every"}
-            if connection.server.replicated
-            else {"events_coalesced"}
-        )
+        replicated = {"atomic_batches", "events_every"}
+        offered = replicated if connection.server.replicated else {"events_coalesced"}
+        self.capabilities = frozenset(offered)
 
     @hookimpl
     def subscribe(self, ring: Callable[[], None]) -> Feed:
