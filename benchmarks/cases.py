@@ -1,4 +1,4 @@
-"""What is measured, and the targets, as data: how close to the floor each case must be."""
+"""The measured cases and their targets, as data: how close to the floor each case must be."""
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@ The names are imported when they are first used, so that a test run that merely 
 plugin of this package does not pay for them.
 """
 
+# ruff: noqa: F403, F405  the names of the errors are not repeated for type checkers
+
 from __future__ import annotations
 
 from importlib import import_module
@@ -18,44 +20,8 @@ if TYPE_CHECKING:
     from ojobchannels.channels.opening import add_extension, open_channel, remove_extension
     from ojobchannels.channels.subscription import Subscription
     from ojobchannels.documents import Document, Item, Key, matches
-    from ojobchannels.errors import (
-        ChannelClosed,
-        ChannelDamaged,
-        ChannelError,
-        ChannelTimeout,
-        ChannelUnavailable,
-        CodeFailed,
-        CodeFault,
-        DuplicateChannelType,
-        FireTimeTaken,
-        InvalidKey,
-        InvalidName,
-        InvalidOption,
-        InvalidValue,
-        JobError,
-        JobFileError,
-        JobTimeout,
-        LockBusy,
-        LockLost,
-        LogFileUnavailable,
-        NotSupported,
-        OutcomeUnknown,
-        PluginFailed,
-        RunNotStarted,
-        RunsAlready,
-        StaleFence,
-        StorageFull,
-        UnknownChannelType,
-        UnknownJob,
-    )
-    from ojobchannels.hookspecs import (
-        ABSENT,
-        MISSING,
-        ChannelType,
-        LockInfo,
-        Option,
-        hookimpl,
-    )
+    from ojobchannels.errors import *
+    from ojobchannels.hookspecs import ABSENT, MISSING, ChannelType, LockInfo, Option, hookimpl
     from ojobchannels.manager import JobManager, JobRun, Launch
     from ojobchannels.ojob.languages import Code, Host, Language, Program
 

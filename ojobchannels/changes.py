@@ -40,7 +40,7 @@ class News(NamedTuple):
 
     Attributes:
         changes: Each change, in order, if the feed reports them.
-        look: Whether something changed that the subscription has to read.
+        look: Whether something changed that the subscription must read.
         gap: Whether changes may have been missed; then all entries are read and compared.
     """
 
@@ -146,9 +146,7 @@ def start_thread(
     try:
         thread.start()
     except RuntimeError as error:
-        raise ChannelUnavailable(
-            channel,
-            f"no thread can be started for a subscription: {error}",
-            "raise the limit of threads, or close subscriptions that are not needed",
-        ) from error
+        reason = f"no thread can be started for a subscription: {error}"
+        advice = "raise the limit of threads, or close subscriptions that are not needed"
+        raise ChannelUnavailable(channel, reason, advice) from error
     return thread

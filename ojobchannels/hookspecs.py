@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 import pluggy
 
 from ojobchannels.changes import Feed
-from ojobchannels.documents import Document, Item, Key
+from ojobchannels.documents import Document, Item, Key, matches
 
 PROJECT: Final = "ojobchannels"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -68,6 +68,13 @@ class Compared(NamedTuple):
 
     stored: bool
     previous: Document
+
+
+def fits(match: Document, present: Document) -> bool:
+    """Return whether a compare-and-set may replace `present`, the value or MISSING."""
+    if match is ABSENT or present is MISSING:
+        return match is ABSENT and present is MISSING
+    return matches(match, present)
 
 
 class LockInfo(NamedTuple):
@@ -219,7 +226,7 @@ class ChannelSpec:
     def extend_all(self, leases: list[LeaseRequest], timeout: int) -> list[bool | None]:
         """Extend several leases, if possible in one command, within `timeout` milliseconds.
 
-        A result of None means that this lease has to be tried again, so that a lease that cannot be
+        A result of None means that this lease must be tried again, so that a lease that cannot be
         reached does not delay the others.
         """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -41,12 +41,7 @@ class MovedModules(MetaPathFinder, Loader):
     It is the last finder, so that imports of the new paths cost nothing.
     """
 
-    def find_spec(
-        self,
-        fullname: str,
-        path: Sequence[str] | None = None,  # noqa: ARG002  the signature of a finder
-        target: ModuleType | None = None,  # noqa: ARG002  likewise
-    ) -> ModuleSpec | None:
+    def find_spec(self, fullname: str, *_: object) -> ModuleSpec | None:
         """Return a spec for a module that has moved, and None for any other module."""
         return ModuleSpec(fullname, self) if fullname in NEW_PATHS else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from importlib.metadata import Distribution, EntryPoint, distributions
+from importlib.metadata import EntryPoint, distributions
 from typing import Any, NamedTuple
 
 import pluggy
@@ -72,9 +72,6 @@ class Registry:
     """The plugins of the entry-point group ``ojobchannels``, loaded once.
 
     Plugins named in ``OJOBCHANNELS_DISABLE_PLUGINS`` (separated by commas) are not loaded.
-
-    Attributes:
-        failures: The plugins that could not be loaded.
     """
 
     def __init__(self) -> None:
@@ -213,18 +210,14 @@ def checked_options(type: ChannelType, options: Mapping[str, Any]) -> dict[str, 
         if name not in known and not _is_clock(name, value, type):
             suggestion = closest(name, known)
             hint = f"did you mean {suggestion!r}? " if suggestion else ""
-            raise InvalidOption(
-                f"option {shown(name, secret='@' in name)}",
-                f"type {type.name!r} does not take it",
-                f"{hint}its options: {', '.join(sorted(known)) or 'none'}",
-            )
+            reason = f"type {type.name!r} does not take it"
+            advice = f"{hint}its options: {', '.join(sorted(known)) or 'none'}"
+            raise InvalidOption(f"option {shown(name, secret='@' in name)}", reason, advice)
     for option in type.options:
         if option.required and options.get(option.name) is None:
-            raise InvalidOption(
-                f"option {option.name!r}",
-                f"type {type.name!r} requires it",
-                f"pass the {option.help}",
-            )
+            reason = f"type {type.name!r} requires it"
+            advice = f"pass the {option.help}"
+            raise InvalidOption(f"option {option.name!r}", reason, advice)
     return {
         option.name: converted(type, option, options.get(option.name, option.default))
         for option in type.options
@@ -262,22 +255,16 @@ def converted(type: ChannelType, option: Option, value: Any) -> Any:
         return float(value)
     if isinstance(value, option.type) and not (option.type is int and isinstance(value, bool)):
         return value
-    raise InvalidOption(
-        f"option {option.name!r}",
-        f"type {type.name!r} expects {option.type.__name__}, not {shown(value, option.secret)}",
-        f"it means: {option.help}",
-    )
+    reason = f"type {type.name!r} expects {option.type.__name__}, not {shown(value, option.secret)}"
+    advice = f"it means: {option.help}"
+    raise InvalidOption(f"option {option.name!r}", reason, advice)
 
 
 def _entry_points() -> Iterator[tuple[EntryPoint, str]]:
     seen: set[tuple[str, str]] = set()
     for distribution in distributions():
-        name = _name(distribution)
+        name = str(distribution.metadata["Name"])
         for entry_point in distribution.entry_points:
             if entry_point.group == PROJECT and (name, entry_point.name) not in seen:
                 seen.add((name, entry_point.name))
                 yield entry_point, name
-
-
-def _name(distribution: Distribution) -> str:
-    return str(distribution.metadata["Name"])

@@ -210,7 +210,7 @@ class Servers(Generic[_Settings, _Server]):
     parent, and each makes connections of its own when it is first used there.
 
     Args:
-        connect: Makes the server for settings, which have to be hashable; connects lazily.
+        connect: Makes the server for settings, which must be hashable; connects lazily.
     """
 
     def __init__(self, connect: Callable[[_Settings], _Server]) -> None:

@@ -28,4 +28,4 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         return f"did you mean `{suggestion}`?"
     listed = ", ".join(f"`{name}`" for name in islice(known, _LISTED))
     more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
-    return f"known here: {listed}{more}" if known else ""
+    return f"known: {listed}{more}" if known else ""

@@ -124,11 +124,11 @@ class CommandLine:
         self.started: list[subprocess.Popen[str]] = []
 
     def __call__(
-        self, *words: str, answer: str = "", **environment: str
+        self, *words: str, reply: str = "", **environment: str
     ) -> subprocess.CompletedProcess[str]:
         """Run the command and return its result."""
         process = self.start(*words, **environment)
-        out, err = process.communicate(answer, timeout=60)
+        out, err = process.communicate(reply, timeout=60)
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
     def start(self, *words: str, redirect: str = "", **environment: str) -> subprocess.Popen[str]:

@@ -42,11 +42,7 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             name="file",
             summary="one JSON file that people can read and edit",
             open=_opener("file"),
-            options=(
-                Option("file", str, "path of the JSON file", required=True),
-                _TIMEOUT,
-                _CLOCK,
-            ),
+            options=(Option("file", str, "path of the JSON file", required=True), _TIMEOUT, _CLOCK),
             schemes=("file",),
             parse_url=_file_path,
             capabilities=_ON_ONE_HOST,
@@ -68,7 +64,7 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
                 _CLOCK,
             ),
             schemes=("sqlite",),
-            parse_url=_sqlite_path,
+            parse_url=_file_path,
             capabilities=_ON_ONE_HOST,
             exists=_file_exists,
         ),
@@ -100,19 +96,11 @@ def _no_path(url: str) -> Mapping[str, Any]:
     return dict(parse_qsl(parts.query))
 
 
-def _sqlite_path(url: str) -> Mapping[str, Any]:
-    parts = urlsplit(url)
-    advice = "write sqlite:///relative/path or sqlite:////absolute/path"
-    return _file_options(url, parts.path[1:], advice)
-
-
 def _file_path(url: str) -> Mapping[str, Any]:
-    advice = "write file:relative/path or file:///absolute/path"
-    return _file_options(url, urlsplit(url).path, advice)
-
-
-def _file_options(url: str, path: str, advice: str) -> Mapping[str, Any]:
     parts = urlsplit(url)
+    path, advice = parts.path, "write file:relative/path or file:///absolute/path"
+    if parts.scheme == "sqlite":
+        path, advice = path[1:], "write sqlite:///relative/path or sqlite:////absolute/path"
     if parts.netloc or not path.strip("/"):
         raise InvalidOption("URL", f"{shown(url)} does not name a file", advice)
     return {"file": unquote(path), **dict(parse_qsl(parts.query))}

@@ -48,34 +48,20 @@ def acquire(
             name=name, token=token, ttl=ttl, holder=info, waits=wait != 0
         )
         if isinstance(result, Granted):
-            deadline = own_deadline(sent, ttl)
+            deadline, (fence, previous) = own_deadline(sent, ttl), result
             if clock.now() < deadline:
-                return Lease(
-                    channel,
-                    name,
-                    token,
-                    result.fence,
-                    ttl,
-                    deadline,
-                    result.previous,
-                    on_lost,
-                    on_end,
-                )
+                return Lease(channel, name, token, fence, ttl, deadline, previous, on_lost, on_end)
             hook.unlock(name=name, token=token)
             reason = "acquiring the lock took longer than its ttl"
-            raise LockLost(channel.name, name, result.fence, reason)
+            raise LockLost(channel.name, name, fence, reason)
         waited = (clock.now() - began) // 1000
         left = None if wait is None else wait - waited
         if left is not None and left <= 0:
             if wait:
                 hook.unlock(name=name, token=token)
-            raise LockBusy(
-                channel.name,
-                name,
-                result.holder,
-                result.remaining / 1000,
-                waited / 1000 if wait else 0,
-            )
+            remaining = result.remaining / 1000
+            spent = waited / 1000 if wait else 0
+            raise LockBusy(channel.name, name, result.holder, remaining, spent)
         hook.wait(name=name, seen_fence=result.fence, token=token, timeout=left)
         sent = clock.now()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final, TypeAlias
 
-from ojobchannels.documents import Document, check_value
 from ojobchannels.errors import InvalidOption
 
 Duration: TypeAlias = float | timedelta
@@ -28,11 +27,9 @@ def milliseconds(option: str, duration: Duration, shortest: int = _SHORTEST_TTL)
             option, f"{duration!r} is not a duration", "pass seconds or a timedelta"
         )
     if not shortest / 1000 <= seconds <= _LONGEST_TTL / 1000:
-        raise InvalidOption(
-            option,
-            f"{duration!r} is out of range",
-            f"pass at least {shortest / 1000:g} seconds, and at most a hundred years",
-        )
+        reason = f"{duration!r} is out of range"
+        advice = f"pass at least {shortest / 1000:g} seconds, and at most a hundred years"
+        raise InvalidOption(option, reason, advice)
     return round(seconds * 1000)
 
 
@@ -45,9 +42,3 @@ def checked_fence(fence: int | None) -> int | None:
     if fence is not None and (isinstance(fence, bool) or not isinstance(fence, int)):
         raise InvalidOption("fence", f"{fence!r} is not an integer", "pass lease.fence")
     return fence
-
-
-def check_match(match: Document) -> None:
-    """Check that a match is a JSON document."""
-    if match is not None:
-        check_value(match)

@@ -7,7 +7,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Any, NoReturn
 
 import pluggy
@@ -69,10 +68,8 @@ class Channel(DocumentStore):
     ) -> None:
         super().__init__(name, type, capabilities, manager.hook, clock)
         self._to_close: Any = manager.hook
-        self._leases: OrderedDict[Lease, None] = OrderedDict()
-        self._subscriptions: set[Subscription] = set()
-        self._lock = threading.Lock()
         self._closed = False
+        self.forget()
         forget_in_children(self)
 
     def lock(
@@ -166,27 +163,17 @@ class Channel(DocumentStore):
                 "lease document", f"{error} is missing", "pass the result of to_document"
             ) from error
         if document.get("channel", self.name) != self.name:
-            raise InvalidOption(
-                "lease document",
-                f"it belongs to channel {document['channel']!r}, not to {self.name!r}",
-                "open that channel to take over the lease",
-            )
+            reason = f"it belongs to channel {document['channel']!r}, not to {self.name!r}"
+            advice = "open that channel to take over the lease"
+            raise InvalidOption("lease document", reason, advice)
         sent = self.clock.now()
         adopted: Adopted | bool = self.hook.adopt(name=name, token=token, holder=this_holder())
         if not isinstance(adopted, Adopted):
             raise LockLost(self.name, name, fence, "the lease expired, or the lock was released")
-        deadline = sent + adopted.remaining * 1000 - adopted.ttl * 10  # less 1 % of the ttl
-        lease = Lease(
-            self,
-            name,
-            token,
-            adopted.fence,
-            adopted.ttl,
-            deadline,
-            None,
-            on_lost,
-            self._forget_lease,
-        )
+        fence, ttl, remaining = adopted
+        deadline = sent + remaining * 1000 - ttl * 10  # less 1 % of the ttl
+        end = self._forget_lease
+        lease = Lease(self, name, token, fence, ttl, deadline, None, on_lost, end)
         try:
             self._keep(lease, keep_alive)
         except BaseException:
@@ -282,8 +269,8 @@ class Channel(DocumentStore):
 
     def forget(self) -> None:
         """Leave the parent's leases to the parent, in a forked child."""
-        self._leases = OrderedDict()
-        self._subscriptions = set()
+        self._leases: OrderedDict[Lease, None] = OrderedDict()
+        self._subscriptions: set[Subscription] = set()
         self._lock = threading.Lock()
 
     def _forget_subscription(self, subscription: Subscription) -> None:
@@ -299,12 +286,7 @@ class Channel(DocumentStore):
     def __enter__(self) -> Channel:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __reduce__(self) -> NoReturn:
@@ -337,11 +319,9 @@ class Channel(DocumentStore):
             try:
                 KEEP_ALIVE.watch(lease, keep_alive)
             except RuntimeError as error:
-                raise ChannelUnavailable(
-                    self.name,
-                    f"no thread can be started to keep lock {lease.name!r} alive: {error}",
-                    "raise the limit of threads, or use lock without keep_alive and on_lost",
-                ) from error
+                reason = f"no thread can be started to keep lock {lease.name!r} alive: {error}"
+                advice = "raise the limit of threads, or use lock without keep_alive and on_lost"
+                raise ChannelUnavailable(self.name, reason, advice) from error
 
     def _forget_old_leases(self) -> None:
         """Remove leases that have ended, a few at a time: not every lost lease is released."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from ojobchannels.channels.arguments import check_match, checked_fence
+from ojobchannels.channels.arguments import checked_fence
 from ojobchannels.documents import Document, Item, check_key, check_value
 from ojobchannels.errors import NotSupported
 from ojobchannels.hookspecs import ABSENT, MISSING, Compared
@@ -18,12 +18,7 @@ _LARGEST_PAGE: Final = 1024
 class DocumentStore:
     """The part of a `Channel` that stores documents; leases and subscriptions need no more of it.
 
-    Attributes:
-        name: The channel's name.
-        type: The name of the channel type, such as ``db``.
-        capabilities: The optional features of the backend; see `ChannelType`.
-        clock: The clock by which holders measure the deadlines of their leases.
-        hook: The operations as hooks, for backends and extensions; `ChannelSpec` describes them.
+    `Channel` describes its attributes.
     """
 
     def __init__(
@@ -73,7 +68,7 @@ class DocumentStore:
             ...     channel.get_all(match={"state": "new"})
             [{'state': 'new', 'n': 1}]
         """
-        check_match(match)
+        check_value(match)
         values: list[Document] = self.hook.get_all(match=match)
         return values
 
@@ -92,7 +87,7 @@ class DocumentStore:
             newest_first: Start with the latest change.
             after: Start after this position, the `position` of an item yielded before.
         """
-        check_match(match)
+        check_value(match)
         left, size = limit, _FIRST_PAGE  # pages grow: many callers stop after a few items
         while left is None or left > 0:
             size = size if left is None else min(left, size)
@@ -202,8 +197,6 @@ class DocumentStore:
 
     def _check_batch(self, size: int) -> None:
         if size > 1 and "atomic_batches" not in self.capabilities:
-            raise NotSupported(
-                self.name,
-                f"{size} entries in one step",
-                "store them one by one, if readers may see some of them before the others",
-            )
+            reason = f"{size} entries in one step"
+            advice = "store them one by one, if readers may see some of them before the others"
+            raise NotSupported(self.name, reason, advice)

@@ -69,27 +69,13 @@ class _Alarm(NamedTuple):
     call: Callable[[], None]
 
 
-class _Call(NamedTuple):
-    """A function that has to run on a thread of its own, and the name of that thread."""
-
-    name: str
-    target: Callable[[], None]
-
-
 class KeepAlive:
     """Renews leases and calls alarms, for all channels of the process."""
 
     def __init__(self) -> None:
-        # `with` on the lock itself: entering a Condition runs Python code, which a signal may cut.
-        self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
-        self._watches: dict[KeptLease, _Watch] = {}
-        self._alarms: dict[object, _Alarm] = {}
-        self._workers: dict[DocumentStore, SimpleQueue[list[_Watch] | None]] = {}
-        self._deferred: list[_Call] = []
-        self._scheduler: threading.Thread | None = None
         self._lingers = False
         self._wakes_at = 0.0
+        self.forget()
         forget_in_children(self)
 
     def watch(self, lease: KeptLease, renews: bool) -> None:
@@ -136,13 +122,14 @@ class KeepAlive:
 
     def forget(self) -> None:
         """Leave the parent's leases to the parent, in a forked child."""
+        # `with` on the lock itself: entering a Condition runs Python code, which a signal may cut.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._watches = {}
-        self._alarms = {}
-        self._workers = {}
-        self._deferred = []
-        self._scheduler = None
+        self._watches: dict[KeptLease, _Watch] = {}
+        self._alarms: dict[object, _Alarm] = {}
+        self._workers: dict[DocumentStore, SimpleQueue[list[_Watch] | None]] = {}
+        self._deferred: list[tuple[str, Callable[[], None]]] = []
+        self._scheduler: threading.Thread | None = None
 
     def _run(self) -> None:
         while self._step():
@@ -203,16 +190,16 @@ class KeepAlive:
             _log.warning(
                 "no thread can be started: %s runs on the keep-alive thread: %s", name, error
             )
-            self._deferred.append(_Call(name, target))
+            self._deferred.append((name, target))
 
     def _run_deferred(self) -> None:
         with self._lock:
             calls, self._deferred = self._deferred, []
-        for call in calls:
+        for name, target in calls:
             try:
-                call.target()
+                target()
             except Exception:  # noqa: BLE001  the other leases must be kept alive
-                _log.exception("%s failed", call.name)
+                _log.exception("%s failed", name)
 
     def _call_due_alarms(self) -> int:
         pause = _LONGEST_SLEEP
@@ -267,7 +254,7 @@ class KeepAlive:
             self._changed.notify()
 
     def _extend_all(self, channel: DocumentStore, leases: list[KeptLease]) -> dict[KeptLease, bool]:
-        """Extend all leases in one request; leases not in the result have to be tried again."""
+        """Extend all leases in one request; leases not in the result must be tried again."""
         requests = [
             LeaseRequest(lease.name, lease.token, round(lease.ttl * 1000)) for lease in leases
         ]
@@ -285,10 +272,7 @@ class KeepAlive:
             if held:
                 lease.renewed(sent, request.ttl)
             elif held is None:
-                _log.warning(
-                    "%r could not be renewed, retrying: its record cannot be read",
-                    lease,
-                )
+                _log.warning("%r could not be renewed, retrying: its record cannot be read", lease)
         return {
             lease: held for lease, held in zip(leases, results, strict=True) if held is not None
         }

@@ -6,16 +6,11 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ojobchannels.channels.arguments import Duration, milliseconds
 from ojobchannels.channels.keepalive import KEEP_ALIVE, TAKEN_OVER
-from ojobchannels.errors import (
-    ChannelError,
-    LockLost,
-    OutcomeUnknown,
-)
+from ojobchannels.errors import ChannelError, LockLost, OutcomeUnknown
 
 if TYPE_CHECKING:
     from ojobchannels.channels.channel import Channel
@@ -253,12 +248,7 @@ class Lease:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         try:
             self.release()
         except ChannelError as release_error:

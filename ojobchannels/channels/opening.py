@@ -77,16 +77,12 @@ def _scheme(url: str) -> str:
         scheme = urlsplit(url).scheme
     except ValueError as error:
         raise InvalidOption(
-            "channel URL",
-            f"{shown(url)} cannot be read: {error}",
-            "see the channel type's URLs",
+            "channel URL", f"{shown(url)} cannot be read: {error}", "see the channel type's URLs"
         ) from error
     if not scheme:
-        raise InvalidOption(
-            "channel URL",
-            f"{shown(url)} has no scheme",
-            f'write one such as sqlite:///data.db, or {{"type": {shown(url)}, "args": {{…}}}}',
-        )
+        reason = f"{shown(url)} has no scheme"
+        advice = f'write one such as sqlite:///data.db, or {{"type": {shown(url)}, "args": {{…}}}}'
+        raise InvalidOption("channel URL", reason, advice)
     return scheme
 
 
@@ -113,11 +109,9 @@ def _from_mapping(
         )
     unknown = sorted(set(config) - {"type", "args"})
     if unknown:
-        raise InvalidOption(
-            "channel configuration",
-            f"{shown(unknown[0])} is not a known key",
-            "its keys are type and args; the options of the type belong in args",
-        )
+        reason = f"{shown(unknown[0])} is not a known key"
+        advice = "its keys are type and args; the options of the type belong in args"
+        raise InvalidOption("channel configuration", reason, advice)
     args = config.get("args")
     if args is None:
         args = {}

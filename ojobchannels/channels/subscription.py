@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from types import TracebackType
 from typing import Final
 
 from ojobchannels.changes import Change, Feed, News, start_thread
@@ -73,12 +72,7 @@ class Subscription:
     def __enter__(self) -> Subscription:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -134,11 +128,7 @@ class Subscription:
             try:
                 self._callback(change)
             except Exception:  # noqa: BLE001  the next change must still be delivered
-                _log.exception(
-                    "a callback failed on channel %r, %r",
-                    self._channel.name,
-                    change,
-                )
+                _log.exception("a callback failed on channel %r, %r", self._channel.name, change)
 
 
 class _Known:

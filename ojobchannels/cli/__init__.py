@@ -69,7 +69,7 @@ class Commands(click.Group):
 
 def _unknown_command(word: str, call: str) -> str:
     if word.endswith((".yaml", ".yml", ".json")):
-        return f"there is no command {word!r}; to run this job file: {call} run {word}"
+        return f"unknown command {word!r}; to run this job file: {call} run {word}"
     return unknown_name("command", word, COMMANDS, call)
 
 
@@ -84,7 +84,7 @@ def _unknown_command(word: str, call: str) -> str:
     Exit status:
       0    success
       1    a job failed
-      2    the job file or the call is wrong
+      2    the job file or the command line is wrong
       130  interrupted
 
     \b

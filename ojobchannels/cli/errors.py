@@ -59,7 +59,7 @@ def unknown_name(kind: str, word: str, known: Iterable[str], call: str) -> str:
 
     meant = closest(word, known)
     hint = f"; did you mean {meant!r}?" if meant else ""
-    return f"there is no {kind} {word!r}{hint} (see {call} --help)"
+    return f"unknown {kind} {word!r}{hint} (see {call} --help)"
 
 
 def _usage_error(error: click.UsageError) -> str:

@@ -59,7 +59,7 @@ jobs_option = click.option(
 locks_option = click.option(
     "--locks",
     metavar="URL",
-    help="Channel of locks, if not where the run records are (environment: OJOB_LOCKS).",
+    help="Channel of locks; by default where the records are (environment: OJOB_LOCKS).",
 )
 
 
@@ -169,13 +169,12 @@ def _existing(what: str, config: Config | None) -> Config:
 
 
 def _described(config: Config) -> tuple[ChannelType, Mapping[str, Any]]:
+    from ojobchannels.channels.opening import from_url
     from ojobchannels.plugins import registry
 
     if isinstance(config, str):
-        scheme = urlsplit(config).scheme
-        if not scheme:
+        if not urlsplit(config).scheme:
             path = shown(config)[1:-1]
             raise CommandError(f"{path!r} is not a URL: write sqlite:///{path}, or file:{path}")
-        type = registry().find_scheme(scheme)
-        return type, type.parse_url(config) if type.parse_url else {}
+        return from_url(config)
     return registry().find(config.get("type") or "simple"), config.get("args") or {}

@@ -9,9 +9,7 @@ import click
 from ojobchannels.cli.times import parse_duration, parse_moment
 
 lang_option = click.option(
-    "--lang",
-    metavar="LANGUAGE",
-    help="Default language of code blocks (default: python).",
+    "--lang", metavar="LANGUAGE", help="Default language of code blocks (default: python)."
 )
 
 

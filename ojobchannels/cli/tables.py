@@ -23,7 +23,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 def table_options(command: _Command) -> _Command:
     """Add the options `as_json` and `wide` of commands that print tables."""
-    help = "Show all columns, and do not shorten long texts."
+    help = "Show all columns, and do not shorten long values."
     return json_option(click.option("--wide", is_flag=True, help=help)(command))
 
 

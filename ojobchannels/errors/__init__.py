@@ -4,88 +4,45 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ojobchannels.errors.base import (
-    ChannelError,
-)
-from ojobchannels.errors.channel import (
-    ChannelClosed,
-    ChannelDamaged,
-    ChannelTimeout,
-    ChannelUnavailable,
-    DuplicateChannelType,
-    InvalidKey,
-    InvalidName,
-    InvalidOption,
-    InvalidValue,
-    LockBusy,
-    LockLost,
-    NotSupported,
-    OutcomeUnknown,
-    PluginFailed,
-    StaleFence,
-    StorageFull,
-    UnknownChannelType,
-)
-from ojobchannels.errors.job import (
-    CodeFailed,
-    CodeFault,
-    Diagnostic,
-    FireTimeTaken,
-    InvalidJobArgs,
-    JobError,
-    JobFileError,
-    JobMisuse,
-    JobTimeout,
-    LogFileUnavailable,
-    RunNotStarted,
-    RunsAlready,
-    UnknownJob,
-)
-from ojobchannels.errors.text import (
-    describe_holder,
-    shown,
-)
+from ojobchannels.errors.channel import ChannelClosed as ChannelClosed
+from ojobchannels.errors.channel import ChannelDamaged as ChannelDamaged
+from ojobchannels.errors.channel import ChannelError as ChannelError
+from ojobchannels.errors.channel import ChannelTimeout as ChannelTimeout
+from ojobchannels.errors.channel import ChannelUnavailable as ChannelUnavailable
+from ojobchannels.errors.channel import DuplicateChannelType as DuplicateChannelType
+from ojobchannels.errors.channel import InvalidKey as InvalidKey
+from ojobchannels.errors.channel import InvalidName as InvalidName
+from ojobchannels.errors.channel import InvalidOption as InvalidOption
+from ojobchannels.errors.channel import InvalidValue as InvalidValue
+from ojobchannels.errors.channel import LockBusy as LockBusy
+from ojobchannels.errors.channel import LockLost as LockLost
+from ojobchannels.errors.channel import NotSupported as NotSupported
+from ojobchannels.errors.channel import OutcomeUnknown as OutcomeUnknown
+from ojobchannels.errors.channel import PluginFailed as PluginFailed
+from ojobchannels.errors.channel import StaleFence as StaleFence
+from ojobchannels.errors.channel import StorageFull as StorageFull
+from ojobchannels.errors.channel import UnknownChannelType as UnknownChannelType
+from ojobchannels.errors.job import CodeFailed as CodeFailed
+from ojobchannels.errors.job import CodeFault as CodeFault
+from ojobchannels.errors.job import Diagnostic as Diagnostic
+from ojobchannels.errors.job import FireTimeTaken as FireTimeTaken
+from ojobchannels.errors.job import InvalidJobArgs as InvalidJobArgs
+from ojobchannels.errors.job import JobError as JobError
+from ojobchannels.errors.job import JobFileError as JobFileError
+from ojobchannels.errors.job import JobMisuse as JobMisuse
+from ojobchannels.errors.job import JobTimeout as JobTimeout
+from ojobchannels.errors.job import LogFileUnavailable as LogFileUnavailable
+from ojobchannels.errors.job import RunNotStarted as RunNotStarted
+from ojobchannels.errors.job import RunsAlready as RunsAlready
+from ojobchannels.errors.job import UnknownJob as UnknownJob
+from ojobchannels.errors.text import describe_holder as describe_holder
+from ojobchannels.errors.text import shown as shown
 from ojobchannels.moved import renamed
 
-__all__ = [
-    "ChannelClosed",
-    "ChannelDamaged",
-    "ChannelError",
-    "ChannelTimeout",
-    "ChannelUnavailable",
-    "CodeFailed",
-    "CodeFault",
-    "Diagnostic",
-    "DuplicateChannelType",
-    "FireTimeTaken",
-    "InvalidJobArgs",
-    "InvalidKey",
-    "InvalidName",
-    "InvalidOption",
-    "InvalidValue",
-    "JobError",
-    "JobFileError",
-    "JobMisuse",
-    "JobTimeout",
-    "LockBusy",
-    "LockLost",
-    "LogFileUnavailable",
-    "NotSupported",
-    "OutcomeUnknown",
-    "PluginFailed",
-    "RunNotStarted",
-    "RunsAlready",
-    "StaleFence",
-    "StorageFull",
-    "UnknownChannelType",
-    "UnknownJob",
-    "describe_holder",
-    "shown",
-]
-
 # The modules inside are an implementation detail: tracebacks and pickles show the public path.
-for _name in __all__:
-    globals()[_name].__module__ = __name__
+for _value in list(globals().values()):
+    if getattr(_value, "__module__", "").startswith(f"{__name__}."):
+        _value.__module__ = __name__
 
 if not TYPE_CHECKING:  # type checkers would accept any name
     __getattr__ = renamed(__name__, {"Problem": "Diagnostic"})

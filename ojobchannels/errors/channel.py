@@ -4,16 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
-from ojobchannels.errors.base import ChannelError
 from ojobchannels.errors.text import describe_holder, quoted, shown
+
+
+class ChannelError(Exception):
+    """Root of all errors that this package raises on purpose.
+
+    Every subclass stores the facts as attributes, also derives from the closest builtin exception,
+    and can be pickled.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _revive, (type(self), self.args, dict(self.__dict__))
+
+
+def _revive(kind: type[ChannelError], args: tuple[Any, ...], facts: dict[str, Any]) -> ChannelError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(facts)
+    return error
 
 
 class InvalidKey(ChannelError, ValueError):
     """A key is not a string, integer, float, boolean or map, or contains what is not JSON."""
 
     def __init__(self, path: str, reason: str) -> None:
-        self.path = path
-        self.reason = reason
+        self.path, self.reason = path, reason
         super().__init__(
             f"invalid key at {path}: {reason}; a key is a string, a 64-bit integer, a finite "
             "float, a boolean or a map of JSON values"
@@ -24,8 +40,7 @@ class InvalidValue(ChannelError, ValueError):
     """A value is not a JSON document, or is larger than the backend accepts."""
 
     def __init__(self, path: str, reason: str) -> None:
-        self.path = path
-        self.reason = reason
+        self.path, self.reason = path, reason
         super().__init__(f"invalid value at {path}: {reason}; store JSON documents only")
 
 
@@ -33,9 +48,7 @@ class InvalidName(ChannelError, ValueError):
     """The name of a channel or lock is empty, too long or not valid UTF-8 text."""
 
     def __init__(self, what: str, name: object, reason: str) -> None:
-        self.what = what
-        self.name = name
-        self.reason = reason
+        self.what, self.name, self.reason = what, name, reason
         super().__init__(
             f"invalid {what} name {quoted(name)}: {reason}; use 1 to 4096 bytes of UTF-8 without "
             "NUL"
@@ -46,9 +59,7 @@ class InvalidOption(ChannelError, ValueError):
     """An option, argument or URL is not valid for this channel, lock or job."""
 
     def __init__(self, option: str, reason: str, advice: str) -> None:
-        self.option = option
-        self.reason = reason
-        self.advice = advice
+        self.option, self.reason, self.advice = option, reason, advice
         super().__init__(f"invalid {option}: {reason}; {advice}")
 
 
@@ -56,9 +67,7 @@ class UnknownChannelType(ChannelError, LookupError):
     """No installed plugin provides the requested channel type."""
 
     def __init__(self, type: str, known: tuple[str, ...], distribution: str | None) -> None:
-        self.type = type
-        self.known = known
-        self.distribution = distribution
+        self.type, self.known, self.distribution = type, known, distribution
         advice = (
             f"install it with: pip install {distribution}"
             if distribution
@@ -71,8 +80,7 @@ class DuplicateChannelType(ChannelError, LookupError):
     """Two installed distributions provide the same channel type."""
 
     def __init__(self, type: str, providers: tuple[str, ...]) -> None:
-        self.type = type
-        self.providers = providers
+        self.type, self.providers = type, providers
         super().__init__(
             f"the channel type {type!r} is provided by {' and by '.join(providers)}; uninstall "
             "one of them, or disable one with OJOBCHANNELS_DISABLE_PLUGINS"
@@ -83,9 +91,7 @@ class PluginFailed(ChannelError, ImportError):
     """The plugin that provides a channel type could not be loaded."""
 
     def __init__(self, type: str, distribution: str, reason: str) -> None:
-        self.type = type
-        self.distribution = distribution
-        self.reason = reason
+        self.type, self.distribution, self.reason = type, distribution, reason
         super().__init__(
             f"the plugin {type!r} of {distribution} could not be loaded: {reason}; reinstall or "
             f"upgrade it with: pip install --upgrade {distribution}"
@@ -96,9 +102,7 @@ class NotSupported(ChannelError, NotImplementedError):
     """The backend or this platform does not support the requested operation."""
 
     def __init__(self, channel: str, what: str, advice: str) -> None:
-        self.channel = channel
-        self.what = what
-        self.advice = advice
+        self.channel, self.what, self.advice = channel, what, advice
         super().__init__(f"channel {channel!r} does not support {what}; {advice}")
 
 
@@ -106,9 +110,7 @@ class ChannelUnavailable(ChannelError, ConnectionError):
     """The storage behind a channel cannot be opened, read or written."""
 
     def __init__(self, channel: str, reason: str, advice: str) -> None:
-        self.channel = channel
-        self.reason = reason
-        self.advice = advice
+        self.channel, self.reason, self.advice = channel, reason, advice
         super().__init__(f"channel {channel!r} is unavailable: {reason}; {advice}")
 
 
@@ -120,10 +122,7 @@ class ChannelDamaged(ChannelError, ValueError):
     """The stored data is not in the format that this package writes; it was left unchanged."""
 
     def __init__(self, channel: str, path: str, reason: str, advice: str) -> None:
-        self.channel = channel
-        self.path = path
-        self.reason = reason
-        self.advice = advice
+        self.channel, self.path, self.reason, self.advice = channel, path, reason, advice
         super().__init__(f"channel {channel!r} cannot read {path}: {reason}; {advice}")
 
 
@@ -131,9 +130,7 @@ class ChannelTimeout(ChannelError, TimeoutError):
     """The storage could not be accessed in time; nothing was changed."""
 
     def __init__(self, channel: str, what: str, seconds: float) -> None:
-        self.channel = channel
-        self.what = what
-        self.seconds = seconds
+        self.channel, self.what, self.seconds = channel, what, seconds
         super().__init__(
             f"channel {channel!r} timed out after {seconds:g} s while trying to {what}; look for a "
             "stopped process that uses the same storage, then try again"
@@ -152,9 +149,7 @@ class OutcomeUnknown(ChannelError, ConnectionError):
     """The server's reply was lost: the operation may or may not have happened."""
 
     def __init__(self, channel: str, operation: str, advice: str) -> None:
-        self.channel = channel
-        self.operation = operation
-        self.advice = advice
+        self.channel, self.operation, self.advice = channel, operation, advice
         super().__init__(
             f"the reply to {operation} on channel {channel!r} was lost, so its outcome is unknown; "
             f"{advice}"
@@ -165,10 +160,7 @@ class StaleFence(ChannelError, PermissionError):
     """A write was refused because the key was already written with a higher fence."""
 
     def __init__(self, channel: str, key: object, fence: int, mark: int) -> None:
-        self.channel = channel
-        self.key = key
-        self.fence = fence
-        self.mark = mark
+        self.channel, self.key, self.fence, self.mark = channel, key, fence, mark
         super().__init__(
             f"channel {channel!r} refused to write key {quoted(key)} with fence {fence}: the "
             f"holder of a later lease (fence {mark}) has already written it; stop, this lease "
@@ -188,11 +180,8 @@ class LockBusy(ChannelError, TimeoutError):
     def __init__(
         self, channel: str, name: str, holder: dict[str, Any], remaining: float, waited: float
     ) -> None:
-        self.channel = channel
-        self.name = name
-        self.holder = holder
-        self.remaining = remaining
-        self.waited = waited
+        self.channel, self.name, self.holder = channel, name, holder
+        self.remaining, self.waited = remaining, waited
         after = f" after waiting {waited:.3g} s" if waited else ""
         super().__init__(
             f"lock {quoted(name)} on channel {channel!r} is held by {describe_holder(holder)}"
@@ -210,10 +199,7 @@ class LockLost(ChannelError, RuntimeError):
     """A lease ended although its holder did not release it."""
 
     def __init__(self, channel: str, name: str, fence: int, reason: str) -> None:
-        self.channel = channel
-        self.name = name
-        self.fence = fence
-        self.reason = reason
+        self.channel, self.name, self.fence, self.reason = channel, name, fence, reason
         super().__init__(
             f"lost the lock {quoted(name)} on channel {channel!r} (fence {fence}): {reason}; stop "
             "the work that it protects, then acquire the lock again"

@@ -7,7 +7,7 @@ import warnings
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from ojobchannels.errors.base import ChannelError
+from ojobchannels.errors.channel import ChannelError
 
 
 class JobError(ChannelError):
@@ -18,9 +18,7 @@ class UnknownJob(JobError, LookupError):
     """No job with that name is known."""
 
     def __init__(self, name: str, known: tuple[str, ...], hint: str | None = None) -> None:
-        self.name = name
-        self.known = known
-        self.hint = hint
+        self.name, self.known, self.hint = name, known, hint
         listed = ", ".join(map(repr, known)) or "none"
         meant = f"did you mean {hint!r}? " if hint else ""
         super().__init__(f"unknown job {name!r}; {meant}known jobs: {listed}")
@@ -30,8 +28,7 @@ class RunNotStarted(JobError, RuntimeError):
     """The run to end was not started in this context, or has already ended."""
 
     def __init__(self, what: str, name: str | None) -> None:
-        self.what = what
-        self.name = name
+        self.what, self.name = what, name
         of = f" of {name!r}" if name else ""
         super().__init__(
             f"{what}: there is no open run{of} here; start a run first, and end it only once"
@@ -42,8 +39,7 @@ class JobTimeout(JobError, TimeoutError):
     """A run took longer than its timeout."""
 
     def __init__(self, name: str, seconds: float) -> None:
-        self.name = name
-        self.seconds = seconds
+        self.name, self.seconds = name, seconds
         super().__init__(
             f"job {name!r} ran longer than its timeout of {seconds:g} s; raise the timeout, or "
             "split the work"
@@ -60,9 +56,7 @@ class CodeFailed(JobError, RuntimeError):
     """
 
     def __init__(self, where: str, reason: str, advice: str = "") -> None:
-        self.where = where
-        self.reason = reason
-        self.advice = advice
+        self.where, self.reason, self.advice = where, reason, advice
         super().__init__(f"{where}: {reason}" + (f"; {advice}" if advice else ""))
 
 
@@ -76,9 +70,7 @@ class CodeFault(JobError, ValueError):
     """
 
     def __init__(self, reason: str, line: int, column: int = 1) -> None:
-        self.reason = reason
-        self.line = line
-        self.column = column
+        self.reason, self.line, self.column = reason, line, column
         super().__init__(f"line {line}, column {column} of the code: {reason}; fix it there")
 
 
@@ -90,8 +82,7 @@ class FireTimeTaken(JobError, RuntimeError):
     """
 
     def __init__(self, name: str, fire_time: int) -> None:
-        self.name = name
-        self.fire_time = fire_time
+        self.name, self.fire_time = name, fire_time
         when = datetime.fromtimestamp(fire_time / 1000, UTC).isoformat(timespec="milliseconds")
         super().__init__(
             f"the run of job {name!r} for {when.replace('+00:00', 'Z')} was already claimed by "
@@ -146,9 +137,7 @@ class InvalidJobArgs(JobError, ValueError):
     """Arguments of a job are missing, cannot be read, or refer to an unknown name."""
 
     def __init__(self, where: str, reason: str, advice: str) -> None:
-        self.where = where
-        self.reason = reason
-        self.advice = advice
+        self.where, self.reason, self.advice = where, reason, advice
         super().__init__(f"{where}: {reason}; {advice}")
 
 
@@ -156,8 +145,7 @@ class LogFileUnavailable(JobError, OSError):
     """A log file of a job file cannot be written."""
 
     def __init__(self, path: str, reason: str) -> None:
-        self.path = path
-        self.reason = reason
+        self.path, self.reason = path, reason
         super().__init__(
             f"cannot write the log file {path!r} ({reason}); make its folder writable, or set "
             "another folder in ojob.logToFile.logFolder"
@@ -172,9 +160,7 @@ class RunsAlready(JobError, RuntimeError):
     """
 
     def __init__(self, file: str, pid_file: str, pid: int | None) -> None:
-        self.file = file
-        self.pid_file = pid_file
-        self.pid = pid
+        self.file, self.pid_file, self.pid = file, pid_file, pid
         runner, advice = "another process", "wait for it to end, or stop it"
         if pid == os.getpid():
             runner = "this process"
@@ -188,7 +174,5 @@ class JobMisuse(JobError, RuntimeError):
     """A job called a function that is not allowed at that point of its work."""
 
     def __init__(self, job: str, reason: str, advice: str) -> None:
-        self.job = job
-        self.reason = reason
-        self.advice = advice
+        self.job, self.reason, self.advice = job, reason, advice
         super().__init__(f"job {job!r}: {reason}; {advice}")

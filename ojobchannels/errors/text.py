@@ -39,12 +39,8 @@ def shown(value: object, secret: bool = False) -> str:
     """
     if secret:
         return f"a value of type {type(value).__name__}"
-    text = repr(value)
-    return _USER_OF_URL.sub(_without_user, _SECRET_FIELD.sub(r"\1***", text))
-
-
-def _without_user(match: re.Match[str]) -> str:
-    return f"{match[1] or match[0][0]}***@"
+    text = _SECRET_FIELD.sub(r"\1***", repr(value))
+    return _USER_OF_URL.sub(lambda match: f"{match[1] or match[0][0]}***@", text)
 
 
 def quoted(value: object) -> str:

@@ -10,9 +10,7 @@ from pathlib import Path
 class SideFile:
     """A file that is kept open for reading and writing; it is created with exactly `mode`.
 
-    Attributes:
-        path: Its path.
-        descriptor: The open file, or -1.
+    Its `descriptor` is -1 while it is not open.
     """
 
     descriptor = -1

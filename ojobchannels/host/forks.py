@@ -99,10 +99,6 @@ def _before_fork() -> None:
         thing.release_for_fork()
 
 
-def _after_fork_in_parent() -> None:
-    _turnstile.end_fork()
-
-
 def _after_fork_in_child() -> None:
     _turnstile.reset()
     for thing in list(_forgetting):
@@ -112,6 +108,6 @@ def _after_fork_in_child() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=_before_fork,
-        after_in_parent=_after_fork_in_parent,
+        after_in_parent=_turnstile.end_fork,
         after_in_child=_after_fork_in_child,
     )

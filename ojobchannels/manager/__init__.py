@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from ojobchannels.manager.current import current_run
 from ojobchannels.manager.jobs import Job
 from ojobchannels.manager.launcher import Launch
 from ojobchannels.manager.manager import JobManager
-from ojobchannels.manager.run import JobRun
+from ojobchannels.manager.run import JobRun, current_run
 
 __all__ = ["Job", "JobManager", "JobRun", "Launch", "current_run"]

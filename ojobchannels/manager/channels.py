@@ -19,12 +19,7 @@ STATE: Final = "oJobManager-state"
 
 
 class ManagerChannels:
-    """Opens the channels of a manager, and closes those that it has opened.
-
-    Attributes:
-        jobs: The channel of run records.
-        locks: The channel of locks.
-    """
+    """Opens the channels of a manager, and closes those that it has opened."""
 
     def __init__(self, jobs: ChannelConfig, locks: ChannelConfig, state: ChannelConfig) -> None:
         self._opened: list[Channel] = []

@@ -1,7 +1,7 @@
 """Fire times of schedules: each is claimed once, by one of the processes that share the channels.
 
 One document for each job has the latest claims and the runs that made them. Older claims move its
-floor, below which all fire times count as claimed, so nothing has to be cleaned up. Times are
+floor, below which all fire times count as claimed, so no cleanup is needed. Times are
 milliseconds since 1970.
 
 A run that is skipped has no lock that leads to its record if its process dies. The document
@@ -26,9 +26,7 @@ _Claims: TypeAlias = Mapping[str, Any]
 class Channels(Protocol):
     """The channels that claims need; a job manager has them."""
 
-    @property
-    def jobs(self) -> Channel:
-        """The channel of run records."""
+    jobs: Channel
 
     @property
     def state(self) -> Channel:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import heapq
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from ojobchannels.channels.channel import Channel
-from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import records
 from ojobchannels.manager.records import STATUSES, Record
@@ -69,8 +69,7 @@ def report(jobs: Channel, locks: Channel) -> list[dict[str, Any]]:
     for record in _found(jobs, locks, None, None):
         name = record["name"]
         row = rows.setdefault(
-            name,
-            {"name": name, "runs": 0, **dict.fromkeys(STATUSES, 0), "averageDuration": None},
+            name, {"name": name, "runs": 0, **dict.fromkeys(STATUSES, 0), "averageDuration": None}
         )
         row["runs"] += 1
         row[record["status"]] += 1
@@ -99,28 +98,15 @@ def prune(jobs: Channel, locks: Channel, older_than: float) -> Pruned:
     return Pruned(_remove(jobs, old), abandoned)
 
 
-class _Locks:
-    """Reads each lock at most once."""
-
-    def __init__(self, locks: Channel) -> None:
-        self._locks = locks
-        self._known: dict[str, LockInfo | None] = {}
-
-    def info(self, name: str) -> LockInfo | None:
-        if name not in self._known:
-            self._known[name] = self._locks.lock_info(name)
-        return self._known[name]
-
-
 def _found(jobs: Channel, locks: Channel, name: str | None, status: str | None) -> Iterator[Record]:
     match: dict[str, Any] = {} if name is None else {"name": name}
     if status not in (None, "abandoned"):  # a record of an abandoned run may say running
         match["status"] = status
-    held = _Locks(locks)
+    lock_info = functools.cache(locks.lock_info)  # one read of each lock
     for _key, record in jobs.items(match=match or None, newest_first=True):  # noqa: PERF102  as above
         if not records.is_record(record):
             continue
-        if record["status"] == "running" and not records.is_live(record, held.info(record["name"])):
+        if record["status"] == "running" and not records.is_live(record, lock_info(record["name"])):
             record = jobs.get(records.key_of(record))  # it may have ended between the two reads
             if not records.is_record(record):
                 continue

@@ -6,6 +6,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from threading import Event
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar
 
@@ -29,20 +30,9 @@ _log = logging.getLogger("ojobchannels.jobs")
 class Manager(Protocol):
     """The manager of a job."""
 
-    @property
-    def closing(self) -> Event:
-        """Set when the manager closes."""
+    closing: Event
 
-    def run(
-        self,
-        name: str,
-        *,
-        timeout: float,
-        args: Mapping[str, Any] | None,
-        wait: float | None,
-        on_timeout: OnTimeout,
-        extra: Mapping[str, Any] | None,
-    ) -> JobRun:
+    def run(self, *args: Any, **options: Any) -> JobRun:
         """Return a new run."""
 
     def notify(self, notice: Notice | None, record: Record) -> None:
@@ -52,35 +42,28 @@ class Manager(Protocol):
         """Run a job on the threads of the manager."""
 
 
+@dataclass(eq=False, repr=False)
 class Job(Generic[_Arguments, _Result]):
     """A function as a managed job, made by `JobManager.job`; a call runs it under its lock."""
 
-    def __init__(
-        self,
-        manager: Manager,
-        name: str,
-        function: Callable[_Arguments, _Result],
-        timeout: float,
-        if_running: IfRunning,
-        wait: float | None,
-        retries: int,
-        backoff: float,
-        on_failure: Notice | None,
-        on_timeout: OnTimeout,
-    ) -> None:
-        if if_running not in ("skip", "wait", "fail"):
-            raise InvalidOption("if_running", repr(if_running), "pass skip, wait or fail")
-        self.manager = manager
-        self.name = name
-        self._function = function
-        self._timeout = timeout
-        self._if_running = if_running
-        self._wait = wait if if_running == "wait" else 0
-        self._retries = retries
-        self._backoff = backoff
-        self.on_failure = on_failure
-        self._on_timeout = check_on_timeout(on_timeout)
-        functools.update_wrapper(self, function)
+    manager: Manager
+    name: str
+    _function: Callable[_Arguments, _Result]
+    _timeout: float
+    _if_running: IfRunning
+    _wait: float | None
+    _retries: int
+    _backoff: float
+    on_failure: Notice | None
+    _on_timeout: OnTimeout
+
+    def __post_init__(self) -> None:
+        if self._if_running not in ("skip", "wait", "fail"):
+            raise InvalidOption("if_running", repr(self._if_running), "pass skip, wait or fail")
+        check_on_timeout(self._on_timeout)
+        if self._if_running != "wait":
+            self._wait = 0
+        functools.update_wrapper(self, self._function)
 
     def __call__(self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result | None:
         """Run the job, with its retries, and return the result of the function.

@@ -160,7 +160,7 @@ class Launcher:
             finally:
                 launch.finish("depsfail")
 
-        _Completion(list(after), proceed).begin()
+        _when_ended(list(after), proceed)
         return launch
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -200,26 +200,19 @@ class Launcher:
             self._open.discard(launch)
 
 
-class _Completion:
-    """Calls `call` once when all launches have ended, with one that did not complete, if any."""
+def _when_ended(launches: list[Launch], call: Callable[[Launch | None], None]) -> None:
+    """Call `call` once all launches have ended, with one that did not complete, if any."""
+    pending, lock = len(launches), threading.Lock()
 
-    def __init__(self, launches: list[Launch], call: Callable[[Launch | None], None]) -> None:
-        self._launches = launches
-        self._call = call
-        self._pending = len(launches)
-        self._lock = threading.Lock()
-
-    def begin(self) -> None:
-        if not self._launches:
-            self._call(None)
-        for launch in self._launches:
-            launch.then(self._count)
-
-    def _count(self) -> None:
-        with self._lock:
-            self._pending -= 1
-            last = self._pending == 0
+    def count() -> None:
+        nonlocal pending
+        with lock:
+            pending -= 1
+            last = pending == 0
         if last:
-            self._call(
-                next((launch for launch in self._launches if launch.state != "completed"), None)
-            )
+            call(next((launch for launch in launches if launch.state != "completed"), None))
+
+    if not launches:
+        call(None)
+    for launch in launches:
+        launch.then(count)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from types import TracebackType
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from ojobchannels.channels.arguments import Duration, milliseconds
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.keepalive import KEEP_ALIVE
-from ojobchannels.documents import check_name
+from ojobchannels.documents import check_name, check_value
 from ojobchannels.errors import ChannelError, InvalidOption, RunNotStarted, UnknownJob
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms
@@ -24,7 +24,7 @@ from ojobchannels.manager.jobs import IfRunning, Job, Notice, check_notices, not
 from ojobchannels.manager.launcher import Launch, Launcher
 from ojobchannels.manager.records import STATUSES, Record
 from ojobchannels.manager.run import JobRun
-from ojobchannels.manager.run_options import OnTimeout, RunOptions
+from ojobchannels.manager.run_options import OnTimeout, RunOptions, check_on_timeout
 from ojobchannels.suggestions import closest
 
 _Arguments = ParamSpec("_Arguments")
@@ -117,11 +117,22 @@ class JobManager:
                 ``fireTime``.
 
         Raises:
+            InvalidOption: An option is not valid.
+            InvalidValue: The arguments are not JSON.
             LockBusy: At the start, if the job is running elsewhere.
             FireTimeTaken: At the start, if another run has claimed the fire time.
         """
-        options = RunOptions.checked(
-            timeout, args, wait, keep_alive, on_timeout, extra, fire_time, record_busy
+        check_value(dict(args or {}))
+        records.check_fields(extra or {})
+        options = RunOptions(
+            timeout=milliseconds("timeout", timeout) / 1000,
+            args=copy.deepcopy(dict(args or {})),
+            wait=None if wait is None else milliseconds("wait", wait, shortest=0) / 1000,
+            keep_alive=keep_alive,
+            on_timeout=check_on_timeout(on_timeout),
+            extra=dict(extra or {}),
+            fire_time=fire_time,
+            record_busy=record_busy,
         )
         return JobRun(self, check_name("job", name), options)
 
@@ -148,16 +159,7 @@ class JobManager:
         self._find("end", run).end()
 
     def error(self, run: JobRun | str, error: BaseException | str) -> None:
-        """End a run that this manager started as failed.
-
-        Args:
-            run: The run, or the name of its job.
-            error: The error, stored in the record.
-
-        Raises:
-            RunNotStarted: This manager has no such open run.
-            LockLost: The run had lost its lock.
-        """
+        """End a run as failed, and store the error in its record; otherwise like `end`."""
         self._find("error", run).fail(error)
 
     def job(
@@ -359,12 +361,7 @@ class JobManager:
     def __enter__(self) -> JobManager:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

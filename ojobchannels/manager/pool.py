@@ -18,7 +18,7 @@ class Pool:
     """Runs at most `size` tasks at a time, in the order of submission; idle threads end.
 
     A task that waits inside `release_slot` does not count. Its slot goes to another task, so tasks
-    that wait for each other finish on a pool of any size. When its wait is over, it continues at
+    that wait for each other finish on a pool of any size. When its wait ends, it continues at
     once, and until the next task ends one more than `size` are running.
     """
 

@@ -20,15 +20,7 @@ args``; after its end also ``endTime, endDate, duration``; after an error also `
 and for a scheduled run ``fireTime, fireDate``. Times are milliseconds since 1970, durations
 milliseconds, dates ISO 8601 in UTC."""
 
-STATUSES: Final = (
-    "running",
-    "completed",
-    "failed",
-    "skipped",
-    "depsfail",
-    "abandoned",
-    "lost",
-)
+STATUSES: Final = ("running", "completed", "failed", "skipped", "depsfail", "abandoned", "lost")
 FIELDS: Final = (
     *("name", "startTime", "startDate", "endTime", "endDate", "inError", "error"),
     *("runId", "status", "host", "pid", "fence", "timeout", "args", "duration", "traceback"),

@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
-from types import TracebackType
 from typing import Any, Final, Literal, Protocol
 
 from ojobchannels.channels.channel import Channel
@@ -30,7 +29,7 @@ from ojobchannels.manager.records import Record
 from ojobchannels.manager.run_end import lost_because, write_end, write_failure
 from ojobchannels.manager.run_options import RunOptions
 
-CURRENT: Final[ContextVar[JobRun | None]] = ContextVar("current_run", default=None)
+_CURRENT: Final[ContextVar[JobRun | None]] = ContextVar("current_run", default=None)
 
 _log = logging.getLogger("ojobchannels.jobs")
 _CLAIM_SECONDS = 0.25
@@ -40,22 +39,12 @@ _CLAIM_SECONDS = 0.25
 class Manager(fire_times.Channels, Protocol):
     """The manager of a run."""
 
-    @property
-    def locks(self) -> Channel:
-        """The channel of locks."""
+    locks: Channel
 
     def record_start(self, record: Record) -> Record:
         """Store the record of a run that starts, and return it with its start time."""
 
-    def record_not_run(
-        self,
-        name: str,
-        status: Literal["skipped", "depsfail"],
-        reason: str,
-        args: Mapping[str, Any] | None,
-        run_id: str | None,
-        fire_time: int | None,
-    ) -> Record:
+    def record_not_run(self, *args: Any) -> Record:
         """Store and return the record of a run that does not start."""
 
     def set_open(self, run: JobRun, open: bool) -> None:
@@ -66,7 +55,6 @@ class JobRun:
     """One run of a job, made by `JobManager.run`; a ``with`` block starts and ends it.
 
     Attributes:
-        manager: The manager of the run.
         name: The name of the job and of its lock.
         run_id: The unique identifier of the run.
         timeout: The timeout in seconds.
@@ -155,21 +143,11 @@ class JobRun:
         self._finish("completed", None)
 
     def fail(self, error: BaseException | str) -> None:
-        """Record the run as failed, with the error and its traceback, then release the lock.
-
-        Raises:
-            RunNotStarted: The run is not open.
-            LockLost: The lock was lost; the run is recorded as lost.
-        """
+        """Record the run as failed, with the error and its traceback; otherwise like `end`."""
         self._finish("failed", error)
 
     def skip(self, reason: str) -> None:
-        """Record the run as skipped, with the reason, then release the lock.
-
-        Raises:
-            RunNotStarted: The run is not open.
-            LockLost: The lock was lost; the run is recorded as lost.
-        """
+        """Record the run as skipped, with the reason; it raises the same errors as `fail`."""
         self._finish("skipped", None, reason=reason)
 
     def update(self, **fields: Any) -> None:
@@ -224,23 +202,18 @@ class JobRun:
                 self.lease.check()
             elif self._state != "open":
                 self.start()
-            self._context = CURRENT.set(self)
+            self._context = _CURRENT.set(self)
         except BaseException as error:
             if self.open and not isinstance(error, ChannelError):
                 self._abort(error)
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         try:
             context, self._context = self._context, None
             if context is not None:
-                CURRENT.reset(context)
+                _CURRENT.reset(context)
             if self.open:
                 self._end_after(error)
         except BaseException as failure:
@@ -395,3 +368,17 @@ class JobRun:
         KEEP_ALIVE.drop_alarm(self)
         KEEP_ALIVE.drop(self.lease)
         self.manager.set_open(self, False)
+
+
+def current_run() -> JobRun | None:
+    """Return the run for which the calling code works, or None.
+
+    It is the run of the innermost ``with`` block or job function around the code; in a job of a
+    job file, the run that the job started last and that has not ended.
+    """
+    return _CURRENT.get()
+
+
+def make_current(run: JobRun | None) -> None:
+    """Make `current_run` return `run` from now on, for code without a ``with`` block."""
+    _CURRENT.set(run)

@@ -1,14 +1,10 @@
-"""The options of a run, checked before it starts."""
+"""The options of a run."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
-from ojobchannels.channels.arguments import Duration, milliseconds
-from ojobchannels.documents import check_value
 from ojobchannels.errors import InvalidOption
 from ojobchannels.manager import records
 
@@ -39,37 +35,6 @@ class RunOptions:
     def due(self) -> records.Record:
         """The fields of the record that have the fire time, if there is one."""
         return {} if self.fire_time is None else records.due(self.fire_time)
-
-    @classmethod
-    def checked(
-        cls,
-        timeout: Duration,
-        args: Mapping[str, Any] | None,
-        wait: Duration | None,
-        keep_alive: bool,
-        on_timeout: OnTimeout,
-        extra: Mapping[str, Any] | None,
-        fire_time: int | None,
-        record_busy: bool,
-    ) -> RunOptions:
-        """Return the options.
-
-        Raises:
-            InvalidOption: An option is not valid.
-            InvalidValue: The arguments are not JSON.
-        """
-        check_value(dict(args or {}))
-        records.check_fields(extra or {})
-        return cls(
-            milliseconds("timeout", timeout) / 1000,
-            copy.deepcopy(dict(args or {})),
-            None if wait is None else milliseconds("wait", wait, shortest=0) / 1000,
-            keep_alive,
-            check_on_timeout(on_timeout),
-            dict(extra or {}),
-            fire_time,
-            record_busy,
-        )
 
 
 def check_on_timeout(on_timeout: OnTimeout) -> OnTimeout:

@@ -1,6 +1,6 @@
 """What a language plugin implements: how code is checked and run, and what it can do to its job.
 
-A plugin offers languages by the hook ``ojobchannels_languages``. The language decides where code
+A plugin provides languages by the hook ``ojobchannels_languages``. The language decides where code
 runs, such as in a process of its own. The `Host` acts for it in the process of the job, which has
 the channels and leases.
 """
@@ -123,11 +123,11 @@ class Language:
 
 
 class LanguageSpec:
-    """The hook by which a plugin offers languages."""
+    """The hook by which a plugin provides languages."""
 
     @hookspec
     def ojobchannels_languages(self) -> Iterable[Language]:
-        """Return the languages that the plugin offers; called when a job file first needs one."""
+        """Return the languages that the plugin provides; called when a job file first needs one."""
         return ()
 
 
@@ -139,6 +139,6 @@ class ProvidedLanguage(NamedTuple):
 
 
 def plugin_languages() -> list[ProvidedLanguage]:
-    """Return the languages that installed plugins offer."""
+    """Return the languages that installed plugins provide."""
     results = registry().results(LanguageSpec, "ojobchannels_languages")
     return [ProvidedLanguage(language, distribution) for language, distribution in results]

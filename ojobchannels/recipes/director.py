@@ -53,7 +53,7 @@ class Director:
 
     def executed(self, name: str, uuid: str) -> bool:
         """Return whether the task was executed to its end."""
-        return _is_over(self._entry(name, uuid))
+        return bool(self._entry(name, uuid)["end"])
 
     def check_in(self, name: str, uuid: str, *, ttl: float, wait: float | None = 0) -> Lease | None:
         """Start an execution and return its lease; None if the task was executed before.
@@ -72,7 +72,7 @@ class Director:
         lease = self.channel.lock(self._lock(name, uuid), ttl=ttl, wait=wait, keep_alive=True)
         try:
             entry = self._entry(name, uuid)
-            if not _is_over(entry):
+            if not entry["end"]:
                 entry["start"] = [*entry["start"], self._time()]
                 self.channel.set(self._key(name, uuid), entry, fence=lease.fence)
                 return lease
@@ -95,11 +95,7 @@ class Director:
             self.channel.set(self._key(name, uuid), entry, fence=lease.fence)
 
     def wait(
-        self,
-        name: str,
-        uuid: str,
-        timeout: float,
-        rest: Callable[[float], object] = time.sleep,
+        self, name: str, uuid: str, timeout: float, rest: Callable[[float], object] = time.sleep
     ) -> bool:
         """Wait until the task was executed, at most `timeout` seconds; return whether it was."""
         deadline, pause = time.monotonic() + timeout, 0.02
@@ -125,7 +121,3 @@ class Director:
 
     def _time(self) -> int:
         return round(self._now() * 1000)
-
-
-def _is_over(entry: dict[str, Any]) -> bool:
-    return bool(entry["end"])

@@ -51,14 +51,7 @@ class RetryPolicy:
 
 @dataclass
 class Message:
-    """One message that a worker is processing.
-
-    Attributes:
-        id: The identifier.
-        job: The job to run for it.
-        data: The content.
-        attempts: The number of attempts, including this one.
-    """
+    """One message that a worker is processing; `attempts` counts this attempt too."""
 
     id: str
     job: str
@@ -215,14 +208,12 @@ class Queue:
     def put_back(self, entry: dict[str, Any], error: BaseException | str) -> dict[str, Any]:
         """Store a failed attempt, and return the message: waiting for another one, or failed."""
         attempts = entry["attempts"]
-        return self.change(
-            entry,
-            {
-                "error": error if isinstance(error, str) else f"{type(error).__name__}: {error}",
-                "status": FAILED if attempts >= self._retries.attempts else WAITING,
-                "notBefore": _ms(self._now() + self._retries.pause_after(attempts)),
-            },
-        )
+        changes = {
+            "error": error if isinstance(error, str) else f"{type(error).__name__}: {error}",
+            "status": FAILED if attempts >= self._retries.attempts else WAITING,
+            "notBefore": _ms(self._now() + self._retries.pause_after(attempts)),
+        }
+        return self.change(entry, changes)
 
     def change(self, entry: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         """Change a message, unless another worker has started it since: attempts only grow."""

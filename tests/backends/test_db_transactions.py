@@ -161,10 +161,10 @@ class HookedConnection(sqlite3.Connection):
 
     def execute(self, statement: str, given: Any = ()) -> sqlite3.Cursor:
         word = statement.split()[0]
-        answer = super().execute(statement, given)
+        result = super().execute(statement, given)
         if word in self.after:
             self.after[word](given)
-        return answer
+        return result
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ def test_a_damaged_lock_record_does_not_count_as_a_free_lock(
 
 
 def test_a_damaged_lock_record_delays_no_other_renewal(file_storage: Storage) -> None:
-    """Its renewal has to be tried again, as for a record that another process has locked."""
+    """Its renewal must be tried again, as for a record that another process has locked."""
     channel = file_storage.open()
     damaged = channel.lock("damaged", ttl=60)
     record = record_of_a_lock(file_storage)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from tests.conftest import ManualClock, Storage
 
 
-def test_shared_leases_that_nobody_released_keep_no_files_open(
+def test_shared_leases_that_were_not_released_keep_no_files_open(
     shared_storage: Storage, clock: ManualClock
 ) -> None:
     """They are not remembered; live ones are."""

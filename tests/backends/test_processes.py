@@ -60,7 +60,7 @@ def test_two_processes_write_thousands_of_keys_while_they_are_killed(
         assert [one["number"] for one in channel.get_all({"by": by})] == list(range(keys))
 
 
-def test_a_forked_child_goes_on_when_its_parent_is_gone(
+def test_a_forked_child_continues_after_its_parent_has_died(
     shared_storage: Storage, start_worker: StartWorker
 ) -> None:
     """The child's writes are stored although the parent closed the channel and ended."""
@@ -104,7 +104,7 @@ os._exit(0)
     assert {*range(200)} < set(channel.get_keys())
 
 
-def test_a_stopped_process_does_not_hang_the_others_for_ever(
+def test_a_stopped_process_does_not_hang_the_others(
     shared_storage: Storage, start_worker: StartWorker
 ) -> None:
     """Stopped anywhere, even in the middle of a write, it delays others by at most a timeout."""

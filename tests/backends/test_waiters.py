@@ -42,15 +42,15 @@ class Queue:
     def request(self, token: str, channel: oc.Channel | None = None) -> Granted | Busy:
         """Request the lock."""
         hook = (channel or self.channel).hook
-        answer: Granted | Busy = hook.lock(
+        result: Granted | Busy = hook.lock(
             name="nightly", token=token, ttl=60_000, holder={}, waits=True
         )
-        return answer
+        return result
 
     def unlock(self, token: str) -> bool:
         """Release the lock, or leave the queue."""
-        answer: bool = self.channel.hook.unlock(name="nightly", token=token)
-        return answer
+        result: bool = self.channel.hook.unlock(name="nightly", token=token)
+        return result
 
     def check(self, token: str) -> None:
         """Wait with an outdated fence, which returns at once."""
@@ -132,7 +132,7 @@ def test_a_woken_waiter_that_does_not_come_is_passed_over(queue: Queue, now: lis
     assert isinstance(queue.request("newcomer"), Granted)
 
 
-def test_a_reservation_from_before_a_reboot_blocks_nobody(queue: Queue, now: list[int]) -> None:
+def test_a_reservation_from_before_a_reboot_blocks_no_waiter(queue: Queue, now: list[int]) -> None:
     """Its time is one that the clock of this boot has not reached."""
     queue.wait("first")
     queue.unlock("holder")
@@ -163,7 +163,7 @@ def test_closing_a_handle_gives_up_the_reservations_of_its_waiters(queue: Queue)
     assert isinstance(queue.request("newcomer"), Granted)
 
 
-def test_the_fifo_of_a_dead_waiter_delays_nobody(queue: Queue, tmp_path: Path) -> None:
+def test_the_fifo_of_a_dead_waiter_delays_no_other_waiter(queue: Queue, tmp_path: Path) -> None:
     """It is removed, and the next waiter is woken."""
     waiting = queue.wait("first")
     (fifo,) = tmp_path.glob("*.ojob/waiting/*/*")

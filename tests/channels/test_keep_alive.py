@@ -44,9 +44,9 @@ class Renewals:
         assert self.may_go.wait(30)
         if self.failures:
             raise self.failures.pop()
-        answers = yield
+        results = yield
         self.done.release()
-        return answers
+        return results
 
     def wait_for(self, count: int) -> None:
         """Wait for renewals that the host's clock triggers."""

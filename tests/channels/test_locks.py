@@ -72,15 +72,15 @@ class LosesTheReply:
 
     @oc.hookimpl(wrapper=True)
     def unlock(self) -> Iterator[None]:
-        answer = yield
+        result = yield
         if self.times:
             self.times -= 1
             raise oc.OutcomeUnknown("test", "unlock", "look")
-        return answer
+        return result
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_release_after_a_lost_reply_is_no_loss(
+def test_release_after_a_lost_reply_does_not_count_as_a_loss(
     storage: Storage, clock: ManualClock, times: int
 ) -> None:
     """The first request may have unlocked: the outcome is unknown, and the release is done."""
@@ -97,7 +97,7 @@ def test_release_after_a_lost_reply_is_no_loss(
         other.check()
 
 
-def test_release_after_a_lost_reply_still_tells_of_a_loss_from_before(
+def test_release_after_a_lost_reply_still_reports_an_earlier_loss(
     storage: Storage, clock: ManualClock
 ) -> None:
     """If the lease had expired before the first request, the outcome is known."""
@@ -110,7 +110,7 @@ def test_release_after_a_lost_reply_still_tells_of_a_loss_from_before(
         lease.release()
 
 
-def test_leases_that_nobody_released_are_not_kept(storage: Storage, clock: ManualClock) -> None:
+def test_leases_that_were_not_released_are_not_kept(storage: Storage, clock: ManualClock) -> None:
     """A channel that is open for years remembers live leases only, and releases them at the end."""
     channel = storage.open(clock=clock)
     kept = [channel.lock(f"kept {n}", ttl=600) for n in range(20)]
@@ -132,10 +132,10 @@ def test_a_channel_that_closes_while_a_lock_is_granted_gives_it_back(storage: St
     class ClosesMeanwhile:
         @oc.hookimpl(wrapper=True)
         def lock(self, token: str) -> Iterator[None]:
-            answer = yield
+            result = yield
             self.token = token
             channel.close()
-            return answer
+            return result
 
         @oc.hookimpl(wrapper=True)
         def unlock(self, token: str) -> Iterator[None]:
@@ -175,7 +175,7 @@ def test_close_that_was_interrupted_can_be_called_again(storage: Storage) -> Non
     assert storage.open().lock_info("nightly") is None
 
 
-def test_what_a_holder_tells_is_copied(storage: Storage) -> None:
+def test_the_holder_info_is_copied(storage: Storage) -> None:
     """A later change of an argument or of a result changes nothing."""
     channel = storage.open()
     holder = {"steps": ["read"]}

@@ -55,12 +55,12 @@ def test_extend_during_a_renewal_never_gives_a_deadline_that_is_too_late(
         @oc.hookimpl(wrapper=True)
         def extend_all(self) -> Iterator[None]:
             if late:
-                answers = yield
+                results = yield
             if not extending:
                 extending.append(in_background(lease.extend, ttl))
                 wait(extending, 0.1)
                 begun.set()
-            return answers if late else (yield)
+            return results if late else (yield)
 
     channel, other = storage.open(extensions=[Meanwhile()]), storage.open()
     with channel.lock("nightly", ttl=2, keep_alive=True) as lease:
@@ -153,6 +153,6 @@ def test_a_watched_lock_is_refused_if_no_thread_can_be_started(
 def test_keep_alive_survives_a_shortage_of_threads(
     simple_storage: Storage, start_worker: Callable[..., Child]
 ) -> None:
-    """A renewal without a thread is tried again, and a loss is reported all the same."""
+    """A renewal without a thread is tried again, and a loss is still reported."""
     worker = start_worker(NO_THREADS + TRIED_AGAIN, simple_storage)
     assert worker.receive() == "passed"

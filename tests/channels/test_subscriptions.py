@@ -1,4 +1,4 @@
-"""Subscriptions, beyond what the conformance kit proves of each backend: gaps, trouble, ends."""
+"""Subscriptions, beyond what the conformance kit proves of each backend: gaps, errors, ends."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def test_more_changes_than_are_kept_for_a_slow_callback_cause_a_resync(
     """Then the differences from what was delivered, once per key, and later each change again."""
     monkeypatch.setattr(changes, "LONGEST_BACKLOG", 10)
     channel, received = simple_storage.open(), ReceivedChanges()
-    called, go_on = threading.Event(), threading.Event()
+    called, may_continue = threading.Event(), threading.Event()
 
     def stay(change: oc.Change) -> None:
         received(change)
         called.set()
-        go_on.wait(LONG_ENOUGH)
+        may_continue.wait(LONG_ENOUGH)
 
     channel.set("gone", 0)
     with channel.subscribe(stay, replay=True):
@@ -59,7 +59,7 @@ def test_more_changes_than_are_kept_for_a_slow_callback_cause_a_resync(
         channel.unset("gone")
         for n in range(100):
             channel.set(n % 4, n)
-        go_on.set()
+        may_continue.set()
         received.wait_for_state_of(channel)
         delivered = [(one.op, one.key, one.value) for one in received.changes]
         assert delivered == [
@@ -126,7 +126,7 @@ def test_a_key_that_is_removed_and_stored_again_is_delivered_at_least_once(
 
 
 def test_a_forked_child_has_no_subscription(storage: Storage, start_worker: StartWorker) -> None:
-    """It may close it all the same; that of the parent continues."""
+    """It may still close it; that of the parent continues."""
     worker = start_worker(
         """
 import os, threading, traceback, warnings
@@ -184,7 +184,7 @@ def test_without_a_thread_there_is_no_subscription(
     assert backend._store.entries.feeds == []
 
 
-def test_a_backend_that_tells_of_no_changes_refuses(
+def test_a_backend_without_events_refuses_subscriptions(
     simple_storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It says what to do instead."""

@@ -63,9 +63,9 @@ class Jobs:
             assert line, process.communicate()
         return process
 
-    def show(self, *words: str, answer: str = "") -> str:
+    def show(self, *words: str, reply: str = "") -> str:
         """Return the output of a command that must succeed without a message."""
-        done = self.ojob(*words, *self.locations, answer=answer)
+        done = self.ojob(*words, *self.locations, reply=reply)
         assert (done.returncode, done.stderr) == (0, "")
         out: str = done.stdout
         return out

@@ -104,13 +104,13 @@ def test_help_imports_no_heavy_module(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        ("jbos", "there is no command 'jbos'; did you mean 'jobs'? (see ojob --help)"),
-        ("x", "there is no command 'x' (see ojob --help)"),
-        ("f.yaml", "there is no command 'f.yaml'; to run this job file: ojob run f.yaml"),
-        ("--hepl", "there is no option '--hepl'; did you mean '--help'? (see ojob --help)"),
+        ("jbos", "unknown command 'jbos'; did you mean 'jobs'? (see ojob --help)"),
+        ("x", "unknown command 'x' (see ojob --help)"),
+        ("f.yaml", "unknown command 'f.yaml'; to run this job file: ojob run f.yaml"),
+        ("--hepl", "unknown option '--hepl'; did you mean '--help'? (see ojob --help)"),
         (
             "history --limt 3",
-            "there is no option '--limt'; did you mean '--limit'? (see ojob history --help)",
+            "unknown option '--limt'; did you mean '--limit'? (see ojob history --help)",
         ),
         (
             "history --limit",
@@ -132,7 +132,7 @@ def test_a_wrong_call_exits_with_2_and_a_line_of_advice(
 
 
 def test_without_a_command_the_help_is_printed_on_stderr(ojob: Ojob) -> None:
-    """The exit status is 2, since the call is wrong."""
+    """The exit status is 2, since the command line is wrong."""
     done = ojob()
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == ojob("--help").stdout

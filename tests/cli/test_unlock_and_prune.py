@@ -27,7 +27,7 @@ def test_unlock_releases_the_lock_and_adds_a_note_to_the_record(
     each: Jobs, words: tuple[str, ...], reply: str
 ) -> None:
     process = each.hold()
-    done = each.ojob("unlock", "work", *words, *each.locations, answer=reply)
+    done = each.ojob("unlock", "work", *words, *each.locations, reply=reply)
     assert done.returncode == 0
     assert done.stdout.startswith("Released lock 'work', which was held by host ")
     assert ("[y/N]" in done.stderr) is not bool(words)
@@ -44,7 +44,7 @@ def test_unlock_does_not_release_the_lock_without_confirmation(
     jobs: Jobs, reply: str, status: int
 ) -> None:
     jobs.hold()
-    done = jobs.ojob("unlock", "work", *jobs.locations, answer=reply)
+    done = jobs.ojob("unlock", "work", *jobs.locations, reply=reply)
     assert (done.returncode, done.stdout) == (status, "")
     assert ("--yes" in done.stderr) is (status == 2)
     assert [lock["name"] for lock in jobs.records("locks")] == ["work"]

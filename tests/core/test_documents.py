@@ -205,7 +205,7 @@ def test_text_is_read_with_blanks_around_it_or_without(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", " ", "{", "1 2", '{"a":1}}', '{"a":1} x', "x", "[1,]"])
-def test_text_that_is_no_document_is_an_error_that_names_the_place(text: str) -> None:
+def test_text_that_is_not_a_document_is_an_error_that_names_the_path(text: str) -> None:
     """Half a document, or more than one, is never accepted as one."""
     with pytest.raises(json.JSONDecodeError) as expected:
         json.loads(text)

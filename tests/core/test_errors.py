@@ -91,7 +91,7 @@ def test_there_is_a_sample_of_every_error() -> None:
 
 
 def test_every_public_error_is_in_one_tree() -> None:
-    """Whoever catches ChannelError catches all that we raise on purpose."""
+    """`except ChannelError` catches every error that we raise on purpose."""
     public = [
         value
         for name in oc.__all__
@@ -134,7 +134,7 @@ def test_an_error_survives_pickling(error: errors.ChannelError, protocol: int) -
 
 
 def test_notes_survive_pickling() -> None:
-    """What was noted on an error goes with it."""
+    """A copy has the notes of the original."""
     error = oc.ChannelClosed("orders")
     error.add_note("and at its end")
     again = pickle.loads(pickle.dumps(error))
@@ -150,14 +150,14 @@ def test_facts_are_attributes(error: errors.ChannelError) -> None:
 
 
 def test_long_names_are_cut_in_messages() -> None:
-    """A lock name of 4 KiB does not fill the terminal; the attribute has it whole."""
+    """A lock name of 4 KiB does not fill the terminal; the attribute has the full name."""
     error = oc.LockLost("orders", "n" * 4096, 7, "the lease expired")
     assert len(str(error)) < 400
     assert error.name == "n" * 4096
 
 
 def test_the_drivers_error_is_the_cause(tmp_path: Any) -> None:
-    """It never reaches the user bare, but is there to look at."""
+    """It never reaches the user bare, but is available as `__cause__`."""
     path = tmp_path / "x.db"
     path.write_bytes(b"no database" * 100)
     with pytest.raises(oc.ChannelDamaged) as damaged:

@@ -129,9 +129,9 @@ def test_several_extensions_wrap_each_other(storage: Storage) -> None:
             @oc.hookimpl(wrapper=True)
             def get(self) -> Iterator[None]:
                 order.append(f"{name} before")
-                answer = yield
+                result = yield
                 order.append(f"{name} after")
-                return answer
+                return result
 
         return Named()
 
@@ -140,14 +140,14 @@ def test_several_extensions_wrap_each_other(storage: Storage) -> None:
     assert order == ["second before", "first before", "first after", "second after"]
 
 
-def test_an_extension_can_change_the_answer_and_see_the_arguments(storage: Storage) -> None:
+def test_an_extension_can_change_the_result_and_see_the_arguments(storage: Storage) -> None:
     """Enough for a cache, encryption or fault injection."""
 
     class Doubling:
         @oc.hookimpl(wrapper=True)
         def get(self, key: Any) -> Iterator[None]:
-            answer: Any = yield
-            return [key.document, answer, answer]  # type: ignore[return-value]
+            result: Any = yield
+            return [key.document, result, result]  # type: ignore[return-value]
 
     channel = storage.open(extensions=[Doubling()])
     channel.set({"id": 1}, 7)
@@ -205,9 +205,9 @@ def test_an_extension_works_on_every_page_of_items(storage: Storage) -> None:
         def items(
             self, limit: int, after: int | None
         ) -> Generator[None, list[oc.Item], list[oc.Item]]:
-            answer = yield
-            pages.append((limit, after is None, len(answer)))
-            return answer
+            result = yield
+            pages.append((limit, after is None, len(result)))
+            return result
 
     channel = storage.open(extensions=[Pages()])
     channel.set_all((n, n) for n in range(1500))
@@ -220,7 +220,7 @@ def test_an_extension_works_on_every_page_of_items(storage: Storage) -> None:
     ]
 
 
-def test_a_misspelt_hook_is_told_and_nothing_is_opened(storage: Storage) -> None:
+def test_a_misspelt_hook_is_reported_and_nothing_is_opened(storage: Storage) -> None:
     """An extension that would never be called is a mistake."""
 
     class Misspelt:

@@ -57,7 +57,7 @@ class Site:
     def install(
         self, distribution: str, type: str, source: str = BACKEND, entry_point: str | None = None
     ) -> None:
-        """Puts a distribution there as an installer leaves it: package, metadata, entry point."""
+        """Install a distribution as an installer does: package, metadata, entry point."""
         package = distribution.replace("-", "_")
         (self.folder / package).mkdir()
         (self.folder / package / "__init__.py").write_text(
@@ -75,7 +75,7 @@ class Site:
         (metadata / "RECORD").write_text("")
 
     def run(self, script: str, **environment: str) -> Any:
-        """Runs a script there; returns what it printed as JSON."""
+        """Run a script there; return what it printed as JSON."""
         path = os.pathsep.join(filter(None, [str(self.folder), os.environ.get("PYTHONPATH", "")]))
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", PRELUDE + script],
@@ -114,7 +114,7 @@ def test_a_backend_of_an_installed_distribution_is_found(site: Site) -> None:
     site.install("acme-channels", "acme")
     assert site.run(
         """
-answers = []
+results = []
 for opened in (
     oc.open_channel("test", type="acme", server="one"),
     oc.open_channel("test", {"type": "acme", "args": {"server": "one", "port": 7001}}),
@@ -122,9 +122,9 @@ for opened in (
 ):
     with opened as channel, channel.lock("nightly", ttl=30) as lease:
         channel.set("a", 1, fence=lease.fence)
-        answers.append([channel.type, channel.get("a"), sorted(channel.capabilities)])
+        results.append([channel.type, channel.get("a"), sorted(channel.capabilities)])
 [provided] = [one for one in registry().all() if one.type.name == "acme"]
-report([answers, provided.distribution, provided.type.summary])
+report([results, provided.distribution, provided.type.summary])
 """
     ) == [[["acme", 1, ["fifo"]]] * 3, "acme-channels", "what the plugin says of it"]
 
@@ -162,7 +162,7 @@ report(steps)
             "no_such_hook",
         ),
     ],
-    ids=["import", "exception", "exit", "syntax", "nothing", "answer", "hook"],
+    ids=["import", "exception", "exit", "syntax", "nothing", "result", "hook"],
 )
 def test_a_broken_plugin_raises_only_when_its_type_is_opened(
     site: Site, source: str, reason: str

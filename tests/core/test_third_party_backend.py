@@ -32,7 +32,7 @@ class Environment:
         (Path(purelib) / "those-of-the-tests.pth").write_text("".join(lines), "utf-8")
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Runs a module of Python's in it, far from the checkout."""
+        """Run a Python module in it, outside the checkout."""
         return subprocess.run(
             [self.folder / "bin" / "python", "-m", *words],
             cwd=self.folder,

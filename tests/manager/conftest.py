@@ -102,13 +102,13 @@ class Managers:
         return manager
 
     def close(self) -> None:
-        """Closes them all."""
+        """Close all managers."""
         for manager in self.opened:
             manager.close()
 
 
 class Log(logging.Handler):
-    """What was logged, to wait for."""
+    """Collects log messages; a test can wait for one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,14 +118,14 @@ class Log(logging.Handler):
         self._lines.put(f"{record.levelname} {record.getMessage()}")
 
     def wait_for(self, part: str) -> str:
-        """Returns the next line that holds the part."""
+        """Return the next line that contains `part`."""
         while True:
             line = self._lines.get(timeout=30)
             if part in line:
                 return line
 
     def read(self) -> list[str]:
-        """Returns what was logged so far and not read yet."""
+        """Return the lines that were logged and not yet read."""
         return [self._lines.get() for _ in range(self._lines.qsize())]
 
 
@@ -165,7 +165,7 @@ def meddler() -> Meddler:
 
 @pytest.fixture
 def log() -> Iterator[Log]:
-    """What the manager logs."""
+    """The log messages of the manager."""
     handler = Log()
     logger = logging.getLogger("ojobchannels.jobs")
     before = logger.level

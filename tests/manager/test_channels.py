@@ -78,7 +78,7 @@ def test_the_channels_can_be_urls(tmp_path: Path) -> None:
 
 
 def test_channels_that_are_passed_open_stay_open(storage: Storage) -> None:
-    """Who opened a channel closes it."""
+    """A channel is closed only by the code that opened it."""
     jobs, locks = storage.open("jobs"), storage.open("locks")
     with oc.JobManager(jobs, locks) as manager, manager.run("x"):
         pass
@@ -150,7 +150,7 @@ def test_a_run_that_is_open_at_the_close_is_shown_as_abandoned(shared_storage: S
 
 
 def test_a_run_on_channels_passed_open_outlives_the_manager(managers: Managers) -> None:
-    """The channels are there, so the run is still held and can be ended."""
+    """The channels are still open, so the run keeps its lock and can be ended."""
     manager = managers.open()
     run = manager.start("x")
     manager.close()

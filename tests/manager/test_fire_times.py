@@ -1,4 +1,4 @@
-"""Runs that are due at times: each time is taken once, by one of all who share the channels."""
+"""Runs that are due at times: each time is taken once, by one of the managers on these channels."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def recorded(manager: oc.JobManager) -> list[tuple[int, str]]:
 
 
 def test_a_fire_time_is_run_once_and_recorded(one: oc.JobManager, other: oc.JobManager) -> None:
-    """Who comes later, when the first run has long ended, runs nothing and records nothing."""
+    """A later manager, after the first run has ended, runs nothing and records nothing."""
     with one.run("report", fire_time=NOON):
         pass
     with pytest.raises(FireTimeTaken) as caught:
@@ -92,7 +92,7 @@ def test_a_fire_time_that_another_process_is_running_is_not_skipped(
 def test_a_fire_time_during_the_previous_run_is_skipped_once(
     one: oc.JobManager, other: oc.JobManager
 ) -> None:
-    """Of all who find the lock held for another time, one records that."""
+    """If several managers find the lock held for another time, one records it."""
     with one.run("report", fire_time=NOON):
         with pytest.raises(LockBusy):
             one.start("report", fire_time=NOON + 1)
@@ -104,7 +104,7 @@ def test_a_fire_time_during_the_previous_run_is_skipped_once(
 def test_a_waiting_run_does_not_claim_its_fire_time(
     one: oc.JobManager, other: oc.JobManager
 ) -> None:
-    """With `record_busy=False`, a run that finds no lock takes no time: it is there for later."""
+    """With `record_busy=False`, a run that finds the lock held does not take the fire time."""
     with one.run("report"), pytest.raises(LockBusy):
         other.start("report", fire_time=NOON, record_busy=False)
     with other.run("report", fire_time=NOON):
@@ -254,10 +254,10 @@ def test_a_fire_time_whose_record_was_written_with_a_lost_reply_is_recorded_once
     class Unheard:
         @oc.hookimpl(wrapper=True)
         def get_set(self) -> Any:
-            answer = yield
+            result = yield
             if lost:
                 raise lost.pop()
-            return answer
+            return result
 
     lost = [oc.OutcomeUnknown("jobs", "get_set", "look")]
     jobs = shared_storage.open("jobs", extensions=(Unheard(),))

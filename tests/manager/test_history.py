@@ -180,14 +180,14 @@ def test_a_run_that_ends_during_a_query_is_not_shown_as_abandoned(
 ) -> None:
     """It may have completed between the read of the record and the read of the lock."""
     here, looks = managers.open(), managers.open(on_jobs=meddler, on_locks=meddler)
-    for question, answer, asks in (
+    for query, expected, operation in (
         (lambda: [one["status"] for one in looks.runs("a")], ["completed"], "lock_info"),
         (looks.running, [], "get"),
         (lambda: looks.report()[0]["abandoned"], 0, "lock_info"),
     ):
         run = here.start("a")
-        meddler.before[asks] = run.end
-        assert question() == answer
+        meddler.before[operation] = run.end
+        assert query() == expected
         assert run.status == "completed"
         looks.jobs.destroy()
 

@@ -51,7 +51,7 @@ class Pauses(threading.Event):
 
 
 def test_a_job_is_called_like_its_function(manager: oc.JobManager) -> None:
-    """It takes its arguments and returns its answer, under the lock and with a record."""
+    """It takes its arguments and returns its result, under the lock and with a record."""
 
     @manager.job("add", timeout=600)
     def add(one: int, other: int = 2) -> int:
@@ -181,10 +181,10 @@ def test_if_running_wait_waits_for_the_lock(
     here, elsewhere = managers.open(on_locks=observer), managers.open()
     job = here.job("x", if_running="wait")(Flaky(0))
     run = elsewhere.start("x")
-    answer = in_background(job)
+    future = in_background(job)
     observer.await_waiters()
     run.end()
-    assert answer.result(30) == "success 1"
+    assert future.result(30) == "success 1"
     assert statuses(here, "x") == ["completed", "completed"]
 
 

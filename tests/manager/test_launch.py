@@ -291,11 +291,11 @@ def test_a_failed_dependency_cancels_all_jobs_after_it(
 
     failed = launcher.submit("fails", fails)
     good = launcher.submit("good", lambda _: 1)
-    called_off = launcher.submit("dependent", lambda _: pytest.fail("ran"), after=[good, failed])
-    further = launcher.submit("further", lambda _: pytest.fail("ran"), after=[called_off])
+    cancelled = launcher.submit("dependent", lambda _: pytest.fail("ran"), after=[good, failed])
+    further = launcher.submit("further", lambda _: pytest.fail("ran"), after=[cancelled])
     assert further.result(30) is None
-    assert (called_off.state, further.state) == ("depsfail", "depsfail")
-    assert called_off.error() is None
+    assert (cancelled.state, further.state) == ("depsfail", "depsfail")
+    assert cancelled.error() is None
 
 
 def test_a_waiting_job_releases_its_slot_and_continues_at_once(stop: Stop) -> None:
@@ -320,7 +320,7 @@ def test_a_waiting_job_releases_its_slot_and_continues_at_once(stop: Stop) -> No
 
 
 def test_a_cancelled_launch_ends_after_its_callback() -> None:
-    """Who waits for it may look at once; it is called with the one that stood in the way."""
+    """The callback gets the launch that did not complete; waiters return after it."""
     launcher, seen = Launcher(1), []
     failing = launcher.submit("extract", lambda _: 1 / 0)
     after = launcher.submit(
@@ -350,7 +350,7 @@ def test_waiting_for_all_launches_has_a_timeout(launcher: Launcher, stop: Stop) 
 
 
 def test_a_closed_launcher_rejects_jobs(launcher: Launcher) -> None:
-    """What comes too late is refused with the name of the work."""
+    """The error of a late launch contains the name of the job."""
     launcher.close()
     with pytest.raises(oc.JobError, match="'late'"):
         launcher.submit("late", lambda _: None)

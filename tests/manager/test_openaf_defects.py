@@ -61,7 +61,7 @@ def test_m02_an_error_ends_only_the_run_that_failed(manager: oc.JobManager) -> N
 
 
 def test_m03_an_error_does_not_rewrite_the_records_of_earlier_runs(manager: oc.JobManager) -> None:
-    """What has ended is closed: no later error gives it another end or another text."""
+    """A record that has ended is final: no later error changes its end or its text."""
     earlier = []
     for ends in (True, False):
         run = manager.start("x")
@@ -264,7 +264,7 @@ def test_m13_a_tick_that_finds_the_lock_held_is_skipped_at_once(
 
 
 def test_m14_a_running_record_has_no_end_at_all(managers: Managers) -> None:
-    """Neither key is there, not even with null, until the run has ended; also after an update."""
+    """Neither key exists, not even with null, until the run has ended; also after an update."""
     manager = managers.open()
     with manager.run("x") as run:
         for record in (stored(run), manager.running()[0], run.record):

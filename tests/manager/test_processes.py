@@ -74,7 +74,7 @@ def ready_worker(start_worker: StartWorker, shared_storage: Storage) -> Callable
 
 
 def begin(worker: Child) -> Any:
-    """Has the job of a ready worker begin; returns what came of it."""
+    """Start the job of a ready worker; return its first report."""
     assert worker.receive() == "ready"
     worker.send()
     return worker.receive()
@@ -95,12 +95,12 @@ def test_one_of_eight_processes_that_start_a_job_at_once_runs_it(
         assert worker.receive() == "ready"
     for worker in workers:
         worker.send()
-    said = [worker.receive() for worker in workers]
+    reports = [worker.receive() for worker in workers]
 
     [(runner, ran)] = [
-        (one, word) for one, word in zip(workers, said, strict=True) if "ran" in word
+        (one, word) for one, word in zip(workers, reports, strict=True) if "ran" in word
     ]
-    refused = [word for word in said if "busy" in word]
+    refused = [word for word in reports if "busy" in word]
     assert len(refused) == 7
     for word in refused:
         assert word["holder"]["run"] == ran["ran"]
@@ -140,7 +140,7 @@ def test_a_killed_run_is_shown_as_abandoned_and_the_job_runs_again_at_once(
 def test_a_waiting_run_starts_when_the_holder_is_killed(
     manager: oc.JobManager, ready_worker: Callable[..., Child], start_worker: StartWorker
 ) -> None:
-    """Well before the minute of the lease is over."""
+    """Long before the lease of a minute expires."""
     worker = ready_worker()
     begin(worker)
     killer = start_worker(
@@ -181,9 +181,9 @@ def test_a_holder_that_was_paused_beyond_its_lease_has_lost_its_run(
 
     os.kill(worker.process.pid, signal.SIGCONT)
     worker.send()
-    said = worker.receive()
-    assert "lost the lock 'nightly'" in said["lost"]
-    assert said["status"] == "lost"
+    report = worker.receive()
+    assert "lost the lock 'nightly'" in report["lost"]
+    assert report["status"] == "lost"
     assert worker.end() == 0
 
     theirs = written(manager, ran["key"])

@@ -28,21 +28,21 @@ class Strikes:
 
     @oc.hookimpl(wrapper=True)
     def get_set(self) -> Generator[None, Any, Any]:
-        answer = yield
+        result = yield
         self._strike("get_set")
-        return answer
+        return result
 
     @oc.hookimpl(wrapper=True)
     def set(self) -> Generator[None, Any, Any]:
-        answer = yield
+        result = yield
         self._strike("set")
-        return answer
+        return result
 
     @oc.hookimpl(wrapper=True)
     def lock_info(self) -> Generator[None, Any, Any]:
-        answer = yield
+        result = yield
         self._strike("lock_info")
-        return answer
+        return result
 
     def _strike(self, operation: str) -> None:
         if operation == self.armed:
@@ -111,9 +111,9 @@ def test_an_error_while_writing_the_note_does_not_fail_force_unlock(
     here, elsewhere = managers.open(), managers.open(on_jobs=meddler)
     run = here.start("x")
     meddler.failing["get_set"] = full()
-    put_out = elsewhere.force_unlock("x")
-    assert put_out is not None
-    assert put_out.fence == run.fence
+    evicted = elsewhere.force_unlock("x")
+    assert evicted is not None
+    assert evicted.fence == run.fence
     assert "lock 'x' was force-released" in log.wait_for("but no note could be added")
 
 
@@ -127,9 +127,9 @@ def test_force_unlock_with_a_fence_evicts_only_that_lease(managers: Managers) ->
         assert elsewhere.force_unlock("x", fence=first.fence) is None
         second.check()
     third = here.start("x")
-    put_out = elsewhere.force_unlock("x", fence=third.fence)
-    assert put_out is not None
-    assert put_out.fence == third.fence
+    evicted = elsewhere.force_unlock("x", fence=third.fence)
+    assert evicted is not None
+    assert evicted.fence == third.fence
 
 
 def test_jobs_defined_by_concurrent_threads_are_all_known(simple_manager: oc.JobManager) -> None:
@@ -212,7 +212,7 @@ def test_a_lock_lost_after_the_end_was_recorded_leaves_the_run_completed(
 def test_a_lost_run_whose_record_was_removed_raises_lock_lost(
     managers: Managers,
 ) -> None:
-    """What the run says of itself, and what notice is given, does not stay at running."""
+    """The run's own status and that in the failure notice do not remain `running`."""
     manager = managers.open()
     notified: list[dict[str, Any]] = []
 
@@ -248,7 +248,7 @@ def test_a_skipped_run_raises_lock_busy_even_if_it_cannot_be_recorded(
 def test_an_interrupt_after_the_new_record_leaves_neither_lock_nor_running_record(
     managers: Managers,
 ) -> None:
-    """What was begun is closed as failed, and the job can run again."""
+    """A run that began is recorded as failed, and the job can run again."""
     strikes = Strikes()
     manager = managers.open(on_jobs=strikes)
     strikes.armed = "get_set"

@@ -125,9 +125,9 @@ def test_the_lease_is_renewed_while_the_run_is_active(
     class Renewals:
         @oc.hookimpl(wrapper=True)
         def extend_all(self) -> Generator[None, Any, Any]:
-            answers = yield
+            results = yield
             renewed.release()
-            return answers
+            return results
 
     manager = simple_managers.open(clock=clock, on_locks=Renewals())
     with manager.run("x", timeout=0.3, on_timeout="continue") as run:
@@ -195,13 +195,13 @@ def test_a_lost_run_replaces_abandoned_but_never_completed(managers: Managers) -
     lose(abandoned)
     lose(completed)
     manager.prune(older_than=3600)
-    said = {**stored(completed), "status": "completed"}
-    manager.jobs.set({"name": "b", "startTime": said["startTime"]}, said)
+    expected = {**stored(completed), "status": "completed"}
+    manager.jobs.set({"name": "b", "startTime": expected["startTime"]}, expected)
     for run in (abandoned, completed):
         with pytest.raises(oc.LockLost):
             run.end()
     assert stored(abandoned)["status"] == "lost"
-    assert stored(completed) == said
+    assert stored(completed) == expected
 
 
 def test_an_evicted_run_cannot_end_the_next_run(managers: Managers) -> None:
@@ -223,9 +223,9 @@ def test_force_unlock_releases_the_lock_and_adds_a_note_to_the_record(managers: 
     """It returns the evicted holder; the note has the time and the reason."""
     here, elsewhere = managers.open(), managers.open()
     run = here.start("x")
-    put_out = elsewhere.force_unlock("x", "ann: the host is gone")
-    assert put_out is not None
-    assert put_out.holder["run"] == run.run_id
+    evicted = elsewhere.force_unlock("x", "ann: the host is gone")
+    assert evicted is not None
+    assert evicted.holder["run"] == run.run_id
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z ann: the host is gone", stored(run)["note"])
     run.update(progress=0.5)
     assert stored(run)["note"].endswith("ann: the host is gone")
@@ -246,8 +246,8 @@ def test_force_unlock_of_a_free_job_does_nothing(manager: oc.JobManager) -> None
 def test_force_unlock_releases_a_lock_without_a_run(manager: oc.JobManager) -> None:
     """A lock that was acquired without a run is released too."""
     lease = manager.locks.lock("x", ttl=30)
-    put_out = manager.force_unlock("x")
-    assert put_out is not None
-    assert put_out.fence == lease.fence
+    evicted = manager.force_unlock("x")
+    assert evicted is not None
+    assert evicted.fence == lease.fence
     with suppress(oc.LockLost):
         lease.release()

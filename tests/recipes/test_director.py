@@ -41,14 +41,14 @@ def test_one_of_two_concurrent_check_ins_gets_the_lease(director: Director) -> N
     assert lease is not None
     with pytest.raises(oc.LockBusy):
         director.check_in("load", "monday", ttl=60)
-    answers: list[object] = []
+    results: list[object] = []
     waiter = threading.Thread(
-        target=lambda: answers.append(director.check_in("load", "monday", ttl=60, wait=30))
+        target=lambda: results.append(director.check_in("load", "monday", ttl=60, wait=30))
     )
     waiter.start()
     director.check_out(lease, "load", "monday")
     waiter.join()
-    assert answers == [None]
+    assert results == [None]
 
 
 def test_an_execution_that_died_is_started_again(director: Director) -> None:
@@ -77,7 +77,7 @@ def test_a_check_out_with_a_lost_lease_stores_nothing(director: Director) -> Non
 
 
 def test_wait_returns_when_the_task_was_executed(director: Director) -> None:
-    """Or until its patience is over."""
+    """It also returns when the timeout has passed."""
     lease = director.check_in("load", "monday", ttl=60)
     assert lease is not None
     assert not director.wait("load", "monday", timeout=0.01)
@@ -88,16 +88,16 @@ def test_wait_returns_when_the_task_was_executed(director: Director) -> None:
         ended.wait(30)
 
     ended = threading.Event()
-    answers: list[bool] = []
+    results: list[bool] = []
     waiter = threading.Thread(
-        target=lambda: answers.append(director.wait("load", "monday", 60, rest))
+        target=lambda: results.append(director.wait("load", "monday", 60, rest))
     )
     waiter.start()
     assert looked.wait(30)
     director.check_out(lease, "load", "monday")
     ended.set()
     waiter.join()
-    assert answers == [True]
+    assert results == [True]
 
 
 def test_directors_with_different_stamps_share_a_channel(director: Director) -> None:

@@ -11,7 +11,7 @@ from ojobchannels.backends.db import statements
 from ojobchannels.backends.db.connections import Connections, StorageReplaced
 from ojobchannels.backends.db.errors import explain
 from ojobchannels.backends.local import paths
-from ojobchannels.backends.local.base import LocalBackend, operation
+from ojobchannels.backends.local.base import LocalBackend, hook_operation, operation
 from ojobchannels.backends.local.paths import StoragePath
 from ojobchannels.backends.local.waiters import number_of, remove_fifo, waiter_of
 from ojobchannels.backends.lock_record import LockRecord
@@ -22,25 +22,11 @@ from ojobchannels.documents import (
     decode,
     decode_all,
     encode,
-    matches,
     page_of,
     values_of,
 )
-from ojobchannels.errors import (
-    ChannelClosed,
-    ChannelDamaged,
-    ChannelError,
-    StaleFence,
-)
-from ojobchannels.hookspecs import (
-    ABSENT,
-    MISSING,
-    Busy,
-    Compared,
-    Granted,
-    LeaseRequest,
-    hookimpl,
-)
+from ojobchannels.errors import ChannelClosed, ChannelDamaged, ChannelError, StaleFence
+from ojobchannels.hookspecs import MISSING, Busy, Compared, Granted, LeaseRequest, fits
 from ojobchannels.host.clock import Clock
 
 
@@ -87,15 +73,13 @@ class DatabaseBackend(LocalBackend):
                 raise ChannelDamaged(self.channel, str(self.storage.path), *mismatch)
             connection.execute(statements.SWEEP_LOCKS)
 
-    @hookimpl
-    @operation
+    @hook_operation
     def get(self, key: Key) -> Document:
         with self._connections.reading() as connection:
             row = connection.execute(statements.GET, self._keyed(key)).fetchone()
         return MISSING if row is None else decode(row[0])
 
-    @hookimpl
-    @operation
+    @hook_operation
     def set(self, key: Key, value: Document, fence: int | None) -> bool:
         if fence is None:
             with self._connections.writing(self._level) as connection:
@@ -106,22 +90,19 @@ class DatabaseBackend(LocalBackend):
                 connection.execute(statements.PUT, self._row(key, value))
         return True
 
-    @hookimpl
-    @operation
+    @hook_operation
     def unset(self, key: Key, fence: int | None) -> bool:
         with self._connections.transaction(self._level) as connection:
             self._mark(connection, key, fence)
             return connection.execute(statements.UNSET, self._keyed(key)).rowcount > 0
 
-    @hookimpl
-    @operation
+    @hook_operation
     def get_all(self, match: Document) -> list[Document]:
         with self._connections.reading() as connection:
             rows = connection.execute(statements.VALUES_IN_ORDER, self._mine).fetchall()
         return values_of((row[0] for row in rows), match)
 
-    @hookimpl
-    @operation
+    @hook_operation
     def items(
         self, match: Document, limit: int, newest_first: bool, after: int | None
     ) -> list[Item]:
@@ -134,52 +115,44 @@ class DatabaseBackend(LocalBackend):
             finally:
                 rows.close()
 
-    @hookimpl
-    @operation
+    @hook_operation
     def get_keys(self) -> list[Document]:
         with self._connections.reading() as connection:
             rows = connection.execute(statements.KEYS_IN_ORDER, self._mine).fetchall()
         return decode_all(row[0] for row in rows)
 
-    @hookimpl
-    @operation
+    @hook_operation
     def size(self) -> int:
         with self._connections.reading() as connection:
             count: int = connection.execute(statements.SIZE, self._mine).fetchone()[0]
         return count
 
-    @hookimpl
-    @operation
+    @hook_operation
     def set_all(self, items: list[tuple[Key, Document]]) -> bool:
         rows = [self._row(key, value) for key, value in items]
         with self._connections.transaction(self._level) as connection:
             connection.executemany(statements.PUT, rows)
         return True
 
-    @hookimpl
-    @operation
+    @hook_operation
     def unset_all(self, keys: list[Key]) -> int:
         with self._connections.transaction(self._level) as connection:
             return sum(
                 connection.execute(statements.UNSET, self._keyed(key)).rowcount for key in keys
             )
 
-    @hookimpl
-    @operation
+    @hook_operation
     def get_set(self, match: Document, key: Key, value: Document, fence: int | None) -> Compared:
         with self._connections.transaction(self._level) as connection:
             row = connection.execute(statements.GET, self._keyed(key)).fetchone()
             present = MISSING if row is None else decode(row[0])
-            if (present is MISSING) != (match is ABSENT):
-                return Compared(False, present)
-            if match is not ABSENT and not matches(match, present):
+            if not fits(match, present):
                 return Compared(False, present)
             self._mark(connection, key, fence)
             connection.execute(statements.PUT, self._row(key, value))
         return Compared(True, present)
 
-    @hookimpl
-    @operation
+    @hook_operation
     def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
         parameters = {
             **self._named(name, token),
@@ -212,18 +185,15 @@ class DatabaseBackend(LocalBackend):
             else:
                 return lock_record.busy(record, left)
 
-    @hookimpl
-    @operation
+    @hook_operation
     def extend(self, name: str, token: str, ttl: int) -> bool:
         return self._extend_all([LeaseRequest(name, token, ttl)], None)[0]
 
-    @hookimpl
-    @operation
+    @hook_operation
     def extend_all(self, leases: list[LeaseRequest], timeout: int) -> list[bool | None]:
         return [*self._extend_all(leases, timeout / 1000)]
 
-    @hookimpl
-    @operation
+    @hook_operation
     def destroy(self) -> bool:
         with self._connections.writing(self._level) as connection:
             connection.execute(statements.DESTROY, self._mine)

@@ -19,19 +19,13 @@ import threading
 import weakref
 from collections import deque
 from contextlib import suppress
-from types import TracebackType
 from typing import Literal
 
 from ojobchannels.backends.local.file_lock import FileLock
 from ojobchannels.backends.local.paths import StoragePath
 from ojobchannels.errors import ChannelClosed, ChannelError, ChannelUnavailable
 from ojobchannels.host.clock import Clock, readings
-from ojobchannels.host.forks import (
-    begin_work,
-    end_work,
-    forget_in_children,
-    release_before_forks,
-)
+from ojobchannels.host.forks import begin_work, end_work, forget_in_children, release_before_forks
 
 Level = Literal["FULL", "NORMAL"]
 _CHECK_EVERY = 64
@@ -94,12 +88,7 @@ class Checkout:
             self.end()
             raise
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         connection = self._connection
         if kind is None and connection is not None:
             if self._in_transaction:
@@ -281,10 +270,7 @@ class Connections:
 
     def _connect(self, level: Level) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self._storage.path,
-            timeout=self._timeout,
-            isolation_level=None,
-            check_same_thread=False,
+            self._storage.path, timeout=self._timeout, isolation_level=None, check_same_thread=False
         )
         try:
             connection.execute("PRAGMA wal_autocheckpoint=0")

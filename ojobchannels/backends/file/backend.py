@@ -19,28 +19,14 @@ from ojobchannels.backends.file.lock_files import LockFile, LockFiles
 from ojobchannels.backends.file.storage import JsonFile
 from ojobchannels.backends.file.table import Table, copy
 from ojobchannels.backends.local import paths
-from ojobchannels.backends.local.base import LocalBackend, operation
+from ojobchannels.backends.local.base import LocalBackend, hook_operation, operation
 from ojobchannels.backends.local.file_lock import FileLock
 from ojobchannels.backends.local.paths import StoragePath
 from ojobchannels.backends.local.waiters import number_of, remove_fifo, waiter_of
 from ojobchannels.backends.lock_record import LockRecord
-from ojobchannels.documents import (
-    Document,
-    Item,
-    Key,
-    check_key,
-    matches,
-)
+from ojobchannels.documents import Document, Item, Key, check_key, matches
 from ojobchannels.errors import ChannelDamaged, ChannelUnavailable
-from ojobchannels.hookspecs import (
-    ABSENT,
-    MISSING,
-    Busy,
-    Compared,
-    Granted,
-    LeaseRequest,
-    hookimpl,
-)
+from ojobchannels.hookspecs import MISSING, Busy, Compared, Granted, LeaseRequest, fits
 from ojobchannels.host.clock import Clock
 
 _RETRY_SECONDS = 0.05
@@ -79,27 +65,23 @@ class FileBackend(LocalBackend):
         self._table = Table(channel, self._file)
         self._lock_files = LockFiles(channel, storage.side / "locks", storage.mode, timeout)
 
-    @hookimpl
-    @operation
+    @hook_operation
     def get(self, key: Key) -> Document:
         with self._table.reading:
             return copy(self._table.value(key))
 
-    @hookimpl
-    @operation
+    @hook_operation
     def set(self, key: Key, value: Document, fence: int | None) -> bool:
         with self._table.writing:
             self._table.put(key, value, self._table.mark(key, fence))
         return True
 
-    @hookimpl
-    @operation
+    @hook_operation
     def unset(self, key: Key, fence: int | None) -> bool:
         with self._table.writing:
             return self._table.remove(key, self._table.mark(key, fence))
 
-    @hookimpl
-    @operation
+    @hook_operation
     def get_all(self, match: Document) -> list[Document]:
         with self._table.reading:
             values = [row["value"] for row in self._table.rows()]
@@ -108,8 +90,7 @@ class FileBackend(LocalBackend):
             copies: list[Document] = copy(values)
             return copies
 
-    @hookimpl
-    @operation
+    @hook_operation
     def items(
         self, match: Document, limit: int, newest_first: bool, after: int | None
     ) -> list[Item]:
@@ -120,21 +101,18 @@ class FileBackend(LocalBackend):
             keys, values = copy([row["key"] for row in page]), copy([row["value"] for row in page])
         return list(map(Item, keys, values, (row.doc_id for row in page)))
 
-    @hookimpl
-    @operation
+    @hook_operation
     def get_keys(self) -> list[Document]:
         with self._table.reading:
             keys: list[Document] = copy([row["key"] for row in self._table.rows()])
             return keys
 
-    @hookimpl
-    @operation
+    @hook_operation
     def size(self) -> int:
         with self._table.reading:
             return self._table.size()
 
-    @hookimpl
-    @operation
+    @hook_operation
     def set_all(self, items: list[tuple[Key, Document]]) -> bool:
         latest: dict[Key, Document] = {}
         for key, value in items:
@@ -146,26 +124,21 @@ class FileBackend(LocalBackend):
             )
         return True
 
-    @hookimpl
-    @operation
+    @hook_operation
     def unset_all(self, keys: list[Key]) -> int:
         with self._table.writing:
             return self._table.remove_all(keys)
 
-    @hookimpl
-    @operation
+    @hook_operation
     def get_set(self, match: Document, key: Key, value: Document, fence: int | None) -> Compared:
         with self._table.writing:
             present = self._table.value(key)
-            if (present is MISSING) != (match is ABSENT):
-                return Compared(False, copy(present))
-            if match is not ABSENT and not matches(match, present):
+            if not fits(match, present):
                 return Compared(False, copy(present))
             self._table.put(key, value, self._table.mark(key, fence))
             return Compared(True, copy(present))
 
-    @hookimpl
-    @operation
+    @hook_operation
     def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
         alive, info = self.liveness.offset(), lock_record.copied(holder)
         with self._lock_files.of(name) as lock_file:
@@ -183,14 +156,12 @@ class FileBackend(LocalBackend):
         self.waiters.withdraw(token)
         return grant
 
-    @hookimpl
-    @operation
+    @hook_operation
     def extend(self, name: str, token: str, ttl: int) -> bool:
         with self._lock_files.of(name) as lock_file:
             return self._extend(lock_file, token, ttl)
 
-    @hookimpl
-    @operation
+    @hook_operation
     def extend_all(self, leases: list[LeaseRequest], timeout: int) -> list[bool | None]:
         results = [self._try_to_extend(lease, 0) for lease in leases]
         ends = time.monotonic() + min(timeout / 1000, _RETRY_SECONDS)
@@ -199,8 +170,7 @@ class FileBackend(LocalBackend):
             for lease, result in zip(leases, results, strict=True)
         ]
 
-    @hookimpl
-    @operation
+    @hook_operation
     def destroy(self) -> bool:
         with self._table.writing:
             self._table.remove_all(self._table.keys())
@@ -293,8 +263,6 @@ def _check_owner(channel: str, path: Path) -> None:
     except OSError as error:
         raise paths.explain(channel, path, error) from error
     if os.geteuid() not in (0, owner):
-        raise ChannelUnavailable(
-            channel,
-            f"{path} belongs to user id {owner}",
-            f"run as that user, or give the file to user id {os.geteuid()} with chown",
-        )
+        reason = f"{path} belongs to user id {owner}"
+        advice = f"run as that user, or give the file to user id {os.geteuid()} with chown"
+        raise ChannelUnavailable(channel, reason, advice)

@@ -19,7 +19,6 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 from ojobchannels.backends.local.file_lock import FileLock
 from ojobchannels.backends.lock_record import LockRecord
@@ -35,11 +34,11 @@ _MAGIC = b"oJL1"
 _KEPT_OPEN = 256
 
 
-class LockFile:
+class LockFile(FileLock):
     """The file of one lock; inside ``with`` no other thread or process reads or writes it."""
 
     def __init__(self, path: Path, channel: str, name: str, mode: int, timeout: float) -> None:
-        self._lock = FileLock(path, mode, timeout)
+        super().__init__(path, mode, timeout)
         self._channel = channel
         self._name = name
         self._named = False
@@ -47,33 +46,13 @@ class LockFile:
         # One attribute: a signal must not come between the bytes and the record read from them.
         self._known: tuple[bytes, LockRecord] | None = None
 
-    def __enter__(self) -> LockFile:
-        self._lock.acquire()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self._lock.release()
-
-    def acquire(self, timeout: float) -> None:
-        """Acquire the file lock within `timeout` seconds, instead of the usual timeout."""
-        self._lock.acquire(timeout)
-
-    def release(self) -> None:
-        """Release the file lock; does nothing in a thread that does not hold it."""
-        self._lock.release()
-
     def read(self) -> LockRecord:
         """Return the record; a new one if none was ever written.
 
         Raises:
             ChannelDamaged: The stored record is incomplete or damaged.
         """
-        page = self._page = os.pread(self._lock.descriptor, _PAGE, 0)
+        page = self._page = os.pread(self.descriptor, _PAGE, 0)
         if self._known and page.startswith(self._known[0]):
             return self._known[1]  # unchanged since this handle last read or wrote it
         self._named = False
@@ -139,27 +118,20 @@ class LockFile:
             raise
 
     def _damaged(self) -> ChannelDamaged:
-        return ChannelDamaged(
-            self._channel,
-            str(self._lock.path),
-            f"the record of lock {self._name!r} is damaged",
-            "it was left unchanged: delete that file when no process holds the lock",
-        )
+        reason = f"the record of lock {self._name!r} is damaged"
+        advice = "it was left unchanged: delete that file when no process holds the lock"
+        return ChannelDamaged(self._channel, str(self.path), reason, advice)
 
     def _put(self, content: bytes, at: int) -> None:
-        if os.pwrite(self._lock.descriptor, content, at) < len(content):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._lock.path))
+        if os.pwrite(self.descriptor, content, at) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
 
     def _restore(self) -> None:
         """Write the old record back: a disk that is full for the new one still has its space."""
         if self._page:
-            os.pwrite(self._lock.descriptor, self._page[:_PAGE], 0)
+            os.pwrite(self.descriptor, self._page[:_PAGE], 0)
         else:
-            os.ftruncate(self._lock.descriptor, 0)
-
-    def close(self) -> None:
-        """Close the file; `acquire` opens it again."""
-        self._lock.close()
+            os.ftruncate(self.descriptor, 0)
 
 
 class LockFiles:

@@ -104,15 +104,15 @@ class JsonFile(Storage):
         if seen == self._seen:
             return
         self._seen = None
-        self._tables = self._parse(self._content())
-        self._highest_read = _highest_in(self._tables)
-        self._seen = seen
-
-    def _content(self) -> bytes:
         try:
-            return self._storage.path.read_bytes()
+            self._tables = parse(self._storage.path.read_bytes())
         except FileNotFoundError:
-            return b"{}"
+            self._tables = {}
+        except Unreadable as error:
+            raise self.damaged(str(error)) from error
+        numbers = (int(number) for table in self._tables.values() for number in table)
+        self._highest_read = max(numbers, default=0)
+        self._seen = seen
 
     def _status(self) -> tuple[int, ...]:
         if not self._counters.is_current():
@@ -127,12 +127,6 @@ class JsonFile(Storage):
         except FileNotFoundError:
             return (version,)
         return version, status.st_ino, status.st_size, status.st_mtime_ns
-
-    def _parse(self, content: bytes) -> Tables:
-        try:
-            return parse(content)
-        except Unreadable as error:
-            raise self.damaged(str(error)) from error
 
     def damaged(self, reason: str) -> ChannelDamaged:
         """Return the error for a file that cannot be read."""
@@ -193,10 +187,6 @@ def _keep_owner(channel: str, descriptor: int, old: os.stat_result) -> None:
             "that owner if it was written",
             f"run as that user, or give the file to user id {os.geteuid()} with chown",
         ) from error
-
-
-def _highest_in(tables: Tables) -> int:
-    return max((int(number) for table in tables.values() for number in table), default=0)
 
 
 def _flush(folder: Path) -> None:

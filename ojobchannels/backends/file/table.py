@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Reversible
-from types import TracebackType
+from operator import attrgetter
 
 from tinydb import TinyDB
 from tinydb.table import Document as Row
@@ -29,12 +29,7 @@ class Access:
     def __enter__(self) -> None:
         self._table.begin(self._writes)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._writes and kind is None:
             self._table.store()
         self._table.clean_up()
@@ -167,7 +162,7 @@ class Table:
         numbers: dict[Key, int] = {}
         bare: set[Key] = set()
         keys: dict[str, Key] = {}
-        for row in sorted(self._entries.all(), key=_number):
+        for row in sorted(self._entries.all(), key=attrgetter("doc_id")):
             text = encode(row["key"])
             key = self._keys.get(text) or self._checked_key(row)
             if key in numbers:
@@ -195,11 +190,6 @@ class Table:
         if dropped:
             self._bare.difference_update(dropped)
             self._entries.remove(doc_ids=[self._numbers.pop(key) for key in dropped])
-
-
-def _number(row: Row) -> int:
-    number: int = row.doc_id
-    return number
 
 
 def copy(document: Document) -> Document:

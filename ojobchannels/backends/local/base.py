@@ -92,6 +92,13 @@ def operation(
     return cast("Callable[Concatenate[_Self, _Arguments], _Result]", wrapped)
 
 
+def hook_operation(
+    method: Callable[Concatenate[_Self, _Arguments], _Result],
+) -> Callable[Concatenate[_Self, _Arguments], _Result]:
+    """Make a method an `operation` that implements the hook of its name."""
+    return hookimpl(operation(method))
+
+
 class _SharedByte(NamedTuple):
     """The liveness byte of one lease, shared with child processes, and its lock's name."""
 
@@ -115,18 +122,15 @@ class LocalBackend(ABC):
         self._shared: OrderedDict[str, _SharedByte] = OrderedDict()
         forget_in_children(self)
 
-    @hookimpl
-    @operation
+    @hook_operation
     def pop(self) -> Document:
         return self._take(newest_first=True)
 
-    @hookimpl
-    @operation
+    @hook_operation
     def shift(self) -> Document:
         return self._take(newest_first=False)
 
-    @hookimpl
-    @operation
+    @hook_operation
     def unlock(self, name: str, token: str) -> bool:
         try:
             return self._free(name, token)
@@ -134,8 +138,7 @@ class LocalBackend(ABC):
             self.waiters.withdraw(token)
             self._end_sharing(token)
 
-    @hookimpl
-    @operation
+    @hook_operation
     def adopt(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | bool:
         alive = lock_record.NO_PROCESS if holder is None else self.liveness.offset()
         record = self._adopt(name, token, alive, holder)
@@ -144,8 +147,7 @@ class LocalBackend(ABC):
         self._end_sharing(token)
         return lock_record.adopted(record, self.clock)
 
-    @hookimpl
-    @operation
+    @hook_operation
     def share(self, name: str, token: str) -> list[int] | bool:
         shared = self._shared.get(token)
         if shared is None:
@@ -156,19 +158,16 @@ class LocalBackend(ABC):
             return False
         return [shared.descriptor] if shared.offset else []
 
-    @hookimpl
-    @operation
+    @hook_operation
     def lock_info(self, name: str) -> LockInfo | None:
         return self._info(name)
 
-    @hookimpl
-    @operation
+    @hook_operation
     def locks(self) -> list[LockInfo]:
         infos = (self._info(name) for name in self._lock_names())
         return [info for info in infos if info]
 
-    @hookimpl
-    @operation
+    @hook_operation
     def force_unlock(self, name: str) -> LockInfo | None:
         record, left = self._force_free(name)
         if not left:

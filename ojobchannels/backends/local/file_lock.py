@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from pathlib import Path
-from types import TracebackType
+from typing import Self
 
 from ojobchannels.host.files import SideFile
 from ojobchannels.host.forks import forget_in_children
@@ -75,16 +75,11 @@ class FileLock:
             finally:
                 self._thread_lock.release()
 
-    def __enter__(self) -> FileLock:
+    def __enter__(self) -> Self:
         self.acquire()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
     def close(self) -> None:

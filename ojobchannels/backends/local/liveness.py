@@ -56,8 +56,9 @@ class Liveness:
         if offset in (NO_PROCESS, self.offset()):
             return True
         query = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)
+        file_bits = offset >> _OFFSET_BITS << _OFFSET_BITS
         with self._lock:  # if closed meanwhile, the descriptor's number may be another file's
-            if self._descriptor < 0 or not _is_in(self._descriptor, offset):
+            if self._descriptor < 0 or file_bits != _file_bits(self._descriptor):
                 return True
             reply = fcntl.fcntl(self._descriptor, fcntl.F_OFD_GETLK, query)
         return bool(_FLOCK.unpack(reply)[0] != fcntl.F_UNLCK)
@@ -85,21 +86,11 @@ class Liveness:
 
     def _lock_byte(self) -> tuple[int, int]:
         descriptor = open_side_file(self._path, self._mode)
-        offset = _random_offset(descriptor)
+        offset = _file_bits(descriptor) | 1 + secrets.randbelow(2**_OFFSET_BITS - 1)
         fcntl.fcntl(
-            descriptor,
-            fcntl.F_OFD_SETLK,
-            _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0),
+            descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)
         )
         return descriptor, offset
-
-
-def _random_offset(descriptor: int) -> int:
-    return _file_bits(descriptor) | 1 + secrets.randbelow(2**_OFFSET_BITS - 1)
-
-
-def _is_in(descriptor: int, offset: int) -> bool:
-    return offset >> _OFFSET_BITS << _OFFSET_BITS == _file_bits(descriptor)
 
 
 def _file_bits(descriptor: int) -> int:

@@ -21,13 +21,11 @@ from ojobchannels.documents import (
     decode,
     decode_all,
     encode,
-    matches,
     page_of,
     values_of,
 )
 from ojobchannels.errors import ChannelClosed, StaleFence
 from ojobchannels.hookspecs import (
-    ABSENT,
     MISSING,
     Adopted,
     Busy,
@@ -35,6 +33,7 @@ from ojobchannels.hookspecs import (
     Granted,
     LeaseRequest,
     LockInfo,
+    fits,
     hookimpl,
 )
 from ojobchannels.host.clock import Clock, HostClock
@@ -61,17 +60,16 @@ class _Store:
     """The data of all channels with one name."""
 
     def __init__(self) -> None:
-        self.mutex = threading.Lock()
         self.entries = Entries()
         self.marks: dict[Key, int] = {}
         self.locks: dict[str, LockRecord] = {}
-        self.queues: dict[str, OrderedDict[str, _Waiter]] = {}
+        self.forget()
         forget_in_children(self)
 
     def forget(self) -> None:
         """Drop, in a forked child, waiters and feeds whose threads exist only in the parent."""
         self.mutex = threading.Lock()
-        self.queues = {}
+        self.queues: dict[str, OrderedDict[str, _Waiter]] = {}
         self.entries.feeds.clear()
 
 
@@ -158,9 +156,7 @@ class SimpleBackend:
         with self._store.mutex:
             entry = self._store.entries.get(key)
             present = MISSING if entry is None else decode(entry.value)
-            if (present is MISSING) != (match is ABSENT):
-                return Compared(False, present)
-            if match is not ABSENT and not matches(match, present):
+            if not fits(match, present):
                 return Compared(False, present)
             self._mark(key, fence)
             self._store.entries.put(texts)
@@ -169,12 +165,12 @@ class SimpleBackend:
     @hookimpl
     def pop(self) -> Document:
         with self._store.mutex:
-            return self._store.entries.take_last()
+            return self._store.entries.take(newest=True)
 
     @hookimpl
     def shift(self) -> Document:
         with self._store.mutex:
-            return self._store.entries.take_first()
+            return self._store.entries.take(newest=False)
 
     @hookimpl
     def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:

@@ -7,7 +7,7 @@ idempotent, and is then executed once more from the beginning. The callers exclu
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from operator import attrgetter
 from typing import NamedTuple
@@ -26,12 +26,7 @@ class Entry(NamedTuple):
 
 
 class Entries(dict[Key, Entry]):
-    """The entries of one store, oldest change first.
-
-    Attributes:
-        feeds: Get each change, with JSON texts as key and value.
-        position: The position of the latest change.
-    """
+    """The entries of one store, oldest change first; `feeds` get each change as JSON texts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,16 +84,9 @@ class Entries(dict[Key, Entry]):
         _completely(drop)
         return len(existing)
 
-    def take_last(self) -> Document:
-        """Remove the entry that was changed last and return its value, or MISSING."""
-        return self._take(reversed(self))
-
-    def take_first(self) -> Document:
-        """Remove the entry whose last change is the oldest and return its value, or MISSING."""
-        return self._take(iter(self))
-
-    def _take(self, keys: Iterator[Key]) -> Document:
-        key = next(keys, None)
+    def take(self, newest: bool) -> Document:
+        """Remove the entry whose change is the newest or oldest; return its value, or MISSING."""
+        key = next(reversed(self) if newest else iter(self), None)
         if key is None:
             return MISSING
         entry = self[key]

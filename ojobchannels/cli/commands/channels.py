@@ -80,11 +80,7 @@ def _described(registry: Registry) -> dict[str, list[dict[str, Any]]]:
             for offered, distribution in registry.all()
         ],
         "failures": [
-            {
-                "name": failure.name,
-                "distribution": failure.distribution,
-                "error": f"{type(failure.error).__name__}: {failure.error}",
-            }
+            failure._asdict() | {"error": f"{type(failure.error).__name__}: {failure.error}"}
             for failure in registry.failures
         ],
         "conflicts": [

@@ -13,14 +13,7 @@ from ojobchannels.cli.locations import Locations, location_options
 from ojobchannels.cli.options import as_moment
 from ojobchannels.cli.tables import show, table_options
 
-COLUMNS: Final = (
-    runs.STARTED,
-    runs.JOB,
-    runs.STATUS,
-    runs.TOOK,
-    runs.WHERE,
-    runs.DETAILS,
-)
+COLUMNS: Final = (runs.STARTED, runs.JOB, runs.STATUS, runs.TOOK, runs.WHERE, runs.DETAILS)
 
 
 @click.command(short_help="Show the recorded runs, latest first.")

@@ -1,4 +1,4 @@
-"""``ojob jobs``: the running or last run of each job."""
+"""``ojob jobs``: the active or last run of each job."""
 
 from __future__ import annotations
 
@@ -11,21 +11,14 @@ from ojobchannels.cli import runs
 from ojobchannels.cli.locations import Locations, location_options
 from ojobchannels.cli.tables import show, table_options
 
-COLUMNS: Final = (
-    runs.JOB,
-    runs.STATUS,
-    runs.AGO,
-    runs.TOOK,
-    runs.WHERE,
-    runs.DETAILS,
-)
+COLUMNS: Final = (runs.JOB, runs.STATUS, runs.AGO, runs.TOOK, runs.WHERE, runs.DETAILS)
 
 
-@click.command(short_help="Show the running or last run of each job.")
+@click.command(short_help="Show the active or last run of each job.")
 @location_options
 @table_options
 def jobs(locations: Locations, as_json: bool, wide: bool) -> None:
-    """Show each job once, with its running run or, if none is running, with its last run.
+    """Show each job once, with its active run or, if none is active, with its last run.
 
     Runs that were skipped because the job was running elsewhere are shown only if there is no
     other run. A run that never ended although its lease has expired is shown as abandoned; no

@@ -17,12 +17,12 @@ from ojobchannels.cli.tables import json_option, print_json
     required=True,
     callback=as_duration,
     metavar="AGE",
-    help="Remove the records of runs that ended longer ago than AGE: 12h, 7d, 4w.",
+    help="Remove the records of runs that ended more than AGE ago: 12h, 7d, 4w.",
 )
 @location_options
 @json_option
 def prune(locations: Locations, older_than: timedelta, as_json: bool) -> None:
-    """Remove the records of runs that ended longer ago than AGE.
+    """Remove the records of runs that ended more than AGE ago.
 
     Active runs are kept. Dead ones are marked as abandoned now and removed by a later prune.
     """

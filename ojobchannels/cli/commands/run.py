@@ -53,7 +53,7 @@ def run(
     exit status after SIGTERM is 0. On SIGHUP it reloads the file.
 
     Exit status: 0 on success, even if a job was skipped because it was running elsewhere; 1 if a
-    job failed; 2 if the file or the call is wrong; 130 if the run was interrupted.
+    job failed; 2 if the file or the command line is wrong; 130 if the run was interrupted.
     """
     from ojobchannels.ojob import Output, parse_args, run_file
     from ojobchannels.ojob.report.console import JsonLines

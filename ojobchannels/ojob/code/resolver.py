@@ -31,7 +31,7 @@ _NAME: Final = re.compile(r"[^\n;(){}'\"`$|<>&]+")
 
 
 Owner: TypeAlias = Located[JobSpec] | Located[SettingsSpec]
-"""What has code: a job, or the settings of a file, which may have some under `catch`."""
+"""The owner of code: a job, or the settings of a file, which may have some under `catch`."""
 
 
 class Unknown(NamedTuple):

@@ -159,7 +159,7 @@ class Schedule:
                 self._resume()
         except _STORE_ERRORS as error:
             self._suspend(span, error)
-        except Exception as error:  # noqa: BLE001  the next fire time comes all the same
+        except Exception as error:  # noqa: BLE001  the next fire time must not depend on it
             self._log(
                 "error", f"schedule failed, retrying at the next fire time: {describe(error)}"
             )

@@ -20,7 +20,7 @@ _PARTS: Final = ("type", "args")
 
 
 class ConfigError(NamedTuple):
-    """What is wrong with the configuration of a channel.
+    """An error in the configuration of a channel.
 
     Attributes:
         path: Where in the configuration.

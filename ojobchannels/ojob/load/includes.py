@@ -116,8 +116,8 @@ class _Gathering:
         elif entry.startswith("~"):
             message, hint = f"`~` is not expanded in `{entry}`", "write the path in full"
         else:
-            message = f"there is no `{entry}`: no bundled pack has this name, and no file is at "
-            message, hint = f"{message}{at}", _hint(path, entry)
+            message = f"there is no `{entry}`: not a bundled pack, and not a file: {at}"
+            hint = _hint(path, entry)
         self.missing.append(reference.diagnostic(message, hint))
 
 

@@ -184,7 +184,7 @@ def _duplicates(
     for name, path in names:
         if name != INVALID and first.setdefault(name, path) != path:
             line = source.position(first[name]).line
-            message = f"duplicate {what} {name!r}; the first is in line {line}"
+            message = f"duplicate {what} {name!r}; the first is on line {line}"
             yield source.diagnostic(path, message, hint)
 
 
@@ -230,6 +230,6 @@ def _about_template(template: str) -> tuple[str, str]:
     literally = "put a backslash before it to use it literally"
     if template in _CLOSING:
         message = f"the template that begins with `{template}` is not closed, or contains braces"
-        return message, f"close it with `{_CLOSING[template]}`; {literally}"
+        return message, f"close it with `{_CLOSING[template]}`, or {literally}"
     message = f"`{template}` is not a valid template"
-    return message, f"write {{{{name}}}} or ${{name:-default}}; {literally}"
+    return message, f"write {{{{name}}}} or ${{name:-default}}, or {literally}"

@@ -53,13 +53,12 @@ class References:
 
     def unknown(self, name: str, source: Source) -> tuple[str, str]:
         """Return the message and the hint for a job that does not exist."""
-        message = f"there is no job {name!r}"
+        message = f"unknown job {name!r}"
         bundled = bundled_jobs()
         if name in NOT_BUNDLED:
             return f"the job {name!r} is not supported", NOT_BUNDLED[name]
         if name in bundled:
-            message += " in this file, but in a bundled pack"
-            return message, f"add {_include(bundled[name], source)}"
+            return f"{message}: it is in a bundled pack", f"add {_include(bundled[name], source)}"
         hint = did_you_mean(name, self._jobs) or "write it below `jobs`"
         for between, advice in _JOINED.items():
             names = [part.strip() for part in name.split(between)]

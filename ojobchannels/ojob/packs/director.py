@@ -52,7 +52,7 @@ class DirectorBridge:
         name, uuid = self._key(args)
         lease = self._session.executions.end((name, uuid))
         if lease is None:
-            reason = f"{name!r} {uuid!r} has not begun here"
+            reason = f"{name!r} {uuid!r} was not started here"
             advice = "put `oJob Director checkin` under `from`"
             raise JobMisuse(self._context.caller, reason, advice)
         self._director().check_out(lease, name, uuid)

@@ -12,7 +12,7 @@ from ojobchannels.channels.lease import Lease
 from ojobchannels.documents import json_or_repr
 from ojobchannels.errors import RunNotStarted
 from ojobchannels.manager import JobRun, current_run
-from ojobchannels.manager.current import make_current
+from ojobchannels.manager.run import make_current
 
 _MANAGER_ARGS: Final = frozenset({"name", "timeout", "chJobs", "chLocks"})
 
@@ -67,7 +67,7 @@ class ManagedRuns:
             make_current(next(self.open(), self._callers_run))
 
     def earliest_limit(self) -> Limit | None:
-        """Return the limit that ends first, the call's own or that of an open run; else None."""
+        """Return the limit that ends first, the call's own or that of an open run, or None."""
         limits = [self._limits[run.run_id] for run in self.open()]
         return min([*limits, *([self.own_limit] if self.own_limit else [])], default=None)
 
@@ -115,7 +115,7 @@ class Executions:
             self._leases[key] = lease, owner
 
     def end(self, key: tuple[str, str]) -> Lease | None:
-        """Remove an execution; return its lease, or None if it has not begun here."""
+        """Remove an execution; return its lease, or None if it was not started here."""
         with self._lock:
             return self._leases.pop(key, (None, None))[0]
 

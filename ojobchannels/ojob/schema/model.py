@@ -80,14 +80,14 @@ class TypeArgsSpec(Spec):
     no_log: Flag = False
     """Do not log when the job starts and ends. Failed and skipped runs are always logged."""
     cron: Text | None = None
-    """A cron expression that says when the job runs: five fields, or six with seconds first."""
+    """When the job runs: a cron expression of five fields, or of six with seconds first."""
     time_interval: Milliseconds | None = None
-    """Run the job every N milliseconds, at the multiples of N since 1970."""
+    """Run the job every N milliseconds, at multiples of N since 1970 (UTC)."""
     misfire: Misfire = "latest"
     """Which missed fire times are run later, when a process is running again: the `latest`, `all`
     or `none`."""
     once: Flag = False
-    """Run each fire time on one server only, although the job is not managed."""
+    """Run each fire time on one server only, even if the job is not managed."""
     wait_for_finish: Flag = True
     """Skip a fire time while the previous run is still active. With `false`, runs of an unmanaged
     job may overlap."""
@@ -147,7 +147,7 @@ class JobSpec(Spec):
     to: Names = Field(default=[])
     """Jobs whose code runs after `exec`: a name, or a list."""
     each: Names = Field(default=[])
-    """Jobs that its code calls [in parallel](#jobs-side-by-side) by `each(args)`: a name, or a
+    """Jobs that its code calls [in parallel](#jobs-side-by-side) with `each(args)`: a name, or a
     list."""
     check: CheckSpec = Field(default_factory=CheckSpec)
     """Rules for its `args` before and after `exec`; [keys](#rules-for-args)."""
@@ -156,7 +156,7 @@ class JobSpec(Spec):
 
 
 class TodoSpec(Spec):
-    """One entry of the todo: a job and the arguments of this call. A name alone is one, too."""
+    """One entry of the todo: a job and the arguments of this call. A bare name is short for one."""
 
     unsupported: ClassVar[Mapping[str, str]] = unsupported.TODO
 
@@ -250,8 +250,8 @@ class ExpectSpec(Spec):
     options: list[Scalar] = Field(default=[])
     """The allowed values; the argument must be one of them."""
     moptions: list[Scalar] = Field(default=[])
-    """The allowed values of an argument that takes several: a list, or a string separated
-    by commas."""
+    """The allowed values of an argument that takes several: a list, or a comma-separated
+    string."""
 
 
 class HelpSpec(Spec):
@@ -274,7 +274,7 @@ class FileSpec(Spec):
     help: HelpSpec | None = None
     """The [help text](#help) of the file, and the arguments it takes."""
     init: Args = Field(default={})
-    """A map that every job finds in `args.init`. [Templates](#templates) in it are rendered."""
+    """A map that every job gets as `args.init`. [Templates](#templates) in it are rendered."""
     code: Annotated[
         dict[Text, str], Expected(hint="write `name.py: |` below it, and the module below that")
     ] = Field(default={})

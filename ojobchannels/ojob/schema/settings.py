@@ -45,7 +45,7 @@ def _template(*names: str) -> AfterValidator:
     def check(text: str) -> str:
         if unknown := sorted(names_in(text) - set(names)):
             known = ", ".join(f"{{{{{name}}}}}" for name in names)
-            reason = f"unknown name {{{{{unknown[0]}}}}}; known here: {known}"
+            reason = f"unknown name {{{{{unknown[0]}}}}}; known: {known}"
             raise PydanticCustomError("template", "{reason}", {"reason": reason})
         return text
 

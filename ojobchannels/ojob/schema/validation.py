@@ -177,7 +177,7 @@ def _advice(path: DocumentPath, field: Field, value: Any) -> str:
             return "write one name"
         case _ if field.expected == "a string":
             return f"write `{key}: …`, and quote what YAML would take for something else"
-        case _ if field.expected.endswith("names"):
+        case _ if field.expected.endswith(("names", "a list")):
             return f"write `{key}: [one, another]`"
         case _:
             return "write one of these"

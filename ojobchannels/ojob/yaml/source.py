@@ -135,7 +135,7 @@ def read(path: Path, name: str, *, bundled: bool = False) -> Source:
     """
     if path.suffix not in SUFFIXES:
         advice = f"the name of a job file ends in {', '.join(SUFFIXES)}"
-        raise _error(name, (0, 0), "this is not the name of a job file", advice)
+        raise _error(name, (0, 0), "not the name of a job file", advice)
     text = _content(path, name)
     if path.suffix == ".json":
         if error := invalid_json(text):
@@ -267,7 +267,7 @@ class Reader:
             name = self._name_of(key, path)
             inner = (*path, name)
             if name in built:
-                hint = f"remove one of them; the first is in line {self.positions[inner].key_line}"
+                hint = f"remove one of them; the first is on line {self.positions[inner].key_line}"
                 self._report(_at(key), inner, f"duplicate key `{name}`", hint)
             else:
                 built[name] = self._build(value, inner, key)

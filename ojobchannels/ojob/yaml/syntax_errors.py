@@ -160,9 +160,9 @@ class _Mistake:
         if self._here != ":" or self._part:
             return None
         if self._at.column > _MAX_KEY:
-            return self._at, "the key is too long", f"a key may have {_MAX_KEY} characters"
+            return self._at, "the key is too long", f"a key has at most {_MAX_KEY} characters"
         if ": " in self._before:
-            return self._at, "second colon and space in this line", "quote the text"
+            return self._at, "a second `: ` on this line", "quote the value"
         return self._at, "a key is not allowed here", _LOOK_AROUND
 
     def _around_the_document(self) -> _Found | None:

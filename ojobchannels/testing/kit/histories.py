@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from math import inf
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ojobchannels.moved import renamed
 
@@ -146,4 +146,5 @@ def _higher(first: Held, second: Held) -> Held:
 
 _fence = attrgetter("fence")
 
-__getattr__ = renamed(__name__, {"Fault": "Violation", "faults": "violations"})
+if not TYPE_CHECKING:  # type checkers would accept any name
+    __getattr__ = renamed(__name__, {"Fault": "Violation", "faults": "violations"})

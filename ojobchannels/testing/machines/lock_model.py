@@ -29,7 +29,7 @@ class Holding:
         valid_until: Before this time it is certainly valid.
         expired_at: From this time on it has certainly expired.
         uncertain: Whether it may end earlier, because the handle that requested it was closed. Its
-            token can still extend it; a lease on another handle has to be adopted there.
+            token can still extend it; a lease on another handle must be adopted there.
     """
 
     label: str

@@ -113,14 +113,14 @@ class Server:
             self._port.release()
             self._port = None
 
-    def shut_down(self, patience: float = 10.0) -> None:
-        """Shut the server down with SIGTERM, and with SIGKILL after `patience` seconds."""
+    def shut_down(self, timeout: float = 10.0) -> None:
+        """Shut the server down with SIGTERM, and with SIGKILL after `timeout` seconds."""
         if self._process is None:
             return
         self._process.send_signal(signal.SIGCONT)
         self._process.terminate()
         try:
-            self._process.wait(patience)
+            self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             self._process.kill()
         self._process.wait()

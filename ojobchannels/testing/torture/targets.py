@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from ojobchannels.errors import NotSupported
@@ -119,4 +119,5 @@ def _step_down(server: MongoServer) -> None:
         return  # the server closes the connection, or an election is in progress
 
 
-__getattr__ = renamed(__name__, {"Arena": "Target", "open_arena": "open_target"})
+if not TYPE_CHECKING:  # type checkers would accept any name
+    __getattr__ = renamed(__name__, {"Arena": "Target", "open_arena": "open_target"})

@@ -56,7 +56,7 @@ class Calls:
         self._job = job
         self._local: dict[str, Callable[..., Any]] = {
             "env": os.environ.get,
-            "fromYAML": _from_yaml,
+            "fromYAML": lambda text: _yaml().load(text),
             "sleep": lambda milliseconds: time.sleep(milliseconds / 1000),
             "toYAML": _to_yaml,
         }
@@ -79,10 +79,6 @@ def _to_yaml(value: Any) -> str:
     yaml.default_flow_style = False
     yaml.dump(value, text)
     return text.getvalue().removesuffix("...\n")
-
-
-def _from_yaml(text: str) -> Any:
-    return _yaml().load(text)
 
 
 def _yaml() -> Any:

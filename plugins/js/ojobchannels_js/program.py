@@ -86,7 +86,7 @@ def compile_script(code: Code) -> Script:
 
 
 def _syntax_error(text: str) -> tuple[str, int, int] | None:
-    """Return the syntax error of a function's body: its message, line and column; else None."""
+    """Return the syntax error of a function's body: its message, line and column, or None."""
     context = quickjs.Context()
     context.set_time_limit(_CHECK_SECONDS)
     try:

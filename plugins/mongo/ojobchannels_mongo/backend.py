@@ -35,7 +35,6 @@ class MongoBackend(Documents, Locks):
     """One handle on a channel.
 
     Attributes:
-        connection: The connection to its server.
         capabilities: What this server offers beyond the capabilities of the channel type.
     """
 
@@ -43,11 +42,9 @@ class MongoBackend(Documents, Locks):
         Documents.__init__(self, connection)
         Locks.__init__(self, connection)
         self.connection = connection
-        self.capabilities = frozenset(
-            {"atomic_batches", "events_every"}
-            if connection.server.replicated
-            else {"events_coalesced"}
-        )
+        replicated = {"atomic_batches", "events_every"}
+        offered = replicated if connection.server.replicated else {"events_coalesced"}
+        self.capabilities = frozenset(offered)
 
     @hookimpl
     def subscribe(self, ring: Callable[[], None]) -> Feed:

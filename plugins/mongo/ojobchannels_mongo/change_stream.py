@@ -97,15 +97,11 @@ class Waiters:
     def __init__(
         self, locks: Callable[[], Collection[dict[str, Any]]], has_streams: Callable[[], bool]
     ) -> None:
-        self.live = False
         self._locks = locks
         self._has_streams = has_streams
-        self._mutex = threading.Lock()
-        self._waiting: dict[str, deque[Waiter]] = {}
-        self._thread: threading.Thread | None = None
         self._refused = False
         self._warned = False
-        self._stop = threading.Event()
+        self.forget()
 
     def add(self, lock: str, waiter: Waiter) -> None:
         """Add a waiter, and start the thread if it is not running."""
@@ -152,8 +148,8 @@ class Waiters:
         """Leave the waiters to the parent, in a forked child."""
         self.live = False
         self._mutex = threading.Lock()
-        self._waiting = {}
-        self._thread = None
+        self._waiting: dict[str, deque[Waiter]] = {}
+        self._thread: threading.Thread | None = None
         self._stop = threading.Event()
 
     def _listen(self) -> None:

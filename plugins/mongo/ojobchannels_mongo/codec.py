@@ -23,14 +23,9 @@ _FENCES: Final = range(-(2**63), 2**63)
 VALUE: Final = {"_id": 0, "v": 1, "j": 1}
 
 
-def row_id(channel: str, key: Key) -> str:
-    """Return the `_id` of an entry: the channel as JSON text, whose end is clear, and the key."""
+def row_id(channel: str, key: str) -> str:
+    """Return the `_id`: the channel as JSON text, whose end is clear, and the key or lock name."""
     return encode(channel) + key
-
-
-def lock_id(channel: str, name: str) -> str:
-    """Return the `_id` of a lock."""
-    return encode(channel) + name
 
 
 def stored(channel: str, key: Key, value: Document, fence: int | None) -> dict[str, Any]:

@@ -21,8 +21,6 @@ class Connection:
     """The connection of one channel to its server.
 
     Attributes:
-        channel: The name of the channel.
-        server: The server that it shares with other channels.
         timeout: Seconds that a call may take by default, with all its retries.
         closed: Whether the channel was closed.
     """

@@ -15,36 +15,19 @@ from pymongo.errors import DuplicateKeyError
 from ojobchannels import remote
 from ojobchannels.documents import Document, Item, Key, decode, matches
 from ojobchannels.errors import StaleFence
-from ojobchannels.hookspecs import ABSENT, MISSING, Compared, hookimpl
+from ojobchannels.hookspecs import ABSENT, Compared, fits, hookimpl
 from ojobchannels.remote import Operation, Rule
-from ojobchannels_mongo.codec import (
-    FIRST,
-    VALUE,
-    checked_fence,
-    items_of,
-    plain,
-    row_id,
-    stored,
-    timestamp_of,
-    value_of,
-)
+from ojobchannels_mongo import codec, statements
 from ojobchannels_mongo.connection import Connection
 from ojobchannels_mongo.reader import Reader, filter_for
 from ojobchannels_mongo.servers import Collections, Row
-from ojobchannels_mongo.statements import (
-    EXISTS,
-    NOT_EXISTS,
-    not_marked_beyond,
-    remove_and_mark,
-    remove_entry,
-)
 
 # A batch is a transaction: after a lost reply to its commit, it may have been applied.
 _SET_ALL: Final = remote.SET_ALL._replace(rule=Rule.ONCE)
 _UNSET_ALL: Final = remote.UNSET_ALL._replace(rule=Rule.ONCE)
 _COMPARE: Final = Operation("get_set")
 
-_COMPARED: Final = VALUE | {"o": 1, "f": 1}
+_COMPARED: Final = codec.VALUE | {"o": 1, "f": 1}
 _T = TypeVar("_T")
 _BATCH: Final = 10_000  # entries for which one timeout is enough
 
@@ -56,28 +39,28 @@ class Documents:
         self._connection = connection
         self._channel = connection.channel
         self._reader = Reader(connection)
-        self._own: Row = {"c": connection.channel, "o": {"$gt": FIRST}}
+        self._own: Row = {"c": connection.channel, "o": {"$gt": codec.FIRST}}
 
     @hookimpl
     def get(self, key: Key) -> Document:
-        row = row_id(self._channel, key)
-        return value_of(
-            self._connection.call(remote.GET, lambda at, _: at.documents.find_one(row, VALUE))
+        row = codec.row_id(self._channel, key)
+        return codec.value_of(
+            self._connection.call(remote.GET, lambda at, _: at.documents.find_one(row, codec.VALUE))
         )
 
     @hookimpl
     def set(self, key: Key, value: Document, fence: int | None) -> bool:
-        update = stored(self._channel, key, value, fence)
+        update = codec.stored(self._channel, key, value, fence)
         self._connection.call(remote.SET, lambda at, _: self._put(at, key, update, fence))
         return True
 
     @hookimpl
     def unset(self, key: Key, fence: int | None) -> bool:
-        row, request = row_id(self._channel, key), secrets.token_hex(8)
+        row, request = codec.row_id(self._channel, key), secrets.token_hex(8)
 
         def remove(at: Collections, again: bool) -> bool:
-            update = remove_entry(request)
-            if at.documents.update_one({"_id": row, "o": EXISTS}, update).matched_count:
+            update = statements.remove_entry(request)
+            if at.documents.update_one({"_id": row, "o": statements.EXISTS}, update).matched_count:
                 return True
             if not again:
                 return False
@@ -88,7 +71,7 @@ class Documents:
             with self._fenced(at, key, fence):
                 before = at.raw_documents.find_one_and_update(
                     {"_id": row} | _mark_below(fence),
-                    remove_and_mark(self._channel, fence, request),
+                    statements.remove_and_mark(self._channel, fence, request),
                     {"_id": 0, "o": 1, "by": 1, "was": 1},
                     upsert=True,
                 )
@@ -101,7 +84,7 @@ class Documents:
     @hookimpl
     def get_all(self, match: Document) -> list[Document]:
         rows = self._reader.all(remote.GET_ALL, filter_for(match), ("v", "j"))
-        values = [value_of(row) for row in rows]
+        values = [codec.value_of(row) for row in rows]
         return values if match is None else [value for value in values if matches(match, value)]
 
     @hookimpl
@@ -110,7 +93,10 @@ class Documents:
     ) -> list[Item]:
         wanted = self._own | filter_for(match)
         if after is not None:
-            wanted["o"] = {"$gt": FIRST, "$lt" if newest_first else "$gt": timestamp_of(after)}
+            wanted["o"] = {
+                "$gt": codec.FIRST,
+                "$lt" if newest_first else "$gt": codec.timestamp_of(after),
+            }
         fields = {"k": 1, "v": 1, "j": 1, "o": 1}
         # Newest first, no entry is read twice, so the limit can be left to the server.
         limited = match is None and newest_first
@@ -121,12 +107,12 @@ class Documents:
             rows.sort("o", -1 if newest_first else 1).limit(limit if limited else 0)
             with rows as cursor:
                 for row in cursor:
-                    if match is None or matches(match, value_of(row)):
+                    if match is None or matches(match, codec.value_of(row)):
                         page_rows.pop(row["_id"], None)  # it changed meanwhile
                         page_rows[row["_id"]] = row
                         if len(page_rows) == limit:
                             break
-            return items_of(list(page_rows.values()))
+            return codec.items_of(list(page_rows.values()))
 
         return self._connection.call(remote.ITEMS, page)
 
@@ -148,8 +134,8 @@ class Documents:
             return self.set(*items[0], None)
         writes = [
             UpdateOne(
-                {"_id": row_id(self._channel, key)},
-                stored(self._channel, key, value, None),
+                {"_id": codec.row_id(self._channel, key)},
+                codec.stored(self._channel, key, value, None),
                 upsert=True,
             )
             for key, value in items
@@ -165,13 +151,13 @@ class Documents:
     def unset_all(self, keys: list[Key]) -> int:
         if len(keys) == 1:
             return int(self.unset(keys[0], None))
-        rows = list({row_id(self._channel, key) for key in keys})
+        rows = list({codec.row_id(self._channel, key) for key in keys})
 
         def remove(at: Collections, session: ClientSession) -> int:
             return sum(
                 at.documents.update_many(
-                    {"_id": {"$in": rows[start : start + _BATCH]}, "o": EXISTS},
-                    remove_entry(""),
+                    {"_id": {"$in": rows[start : start + _BATCH]}, "o": statements.EXISTS},
+                    statements.remove_entry(""),
                     session=session,
                 ).matched_count
                 for start in range(0, len(rows), _BATCH)
@@ -181,16 +167,14 @@ class Documents:
 
     @hookimpl
     def get_set(self, match: Document, key: Key, value: Document, fence: int | None) -> Compared:
-        update = stored(self._channel, key, value, fence)
+        update = codec.stored(self._channel, key, value, fence)
         ends = time.monotonic() + self._connection.timeout
         row: Row | None = None
         if match is not ABSENT:
             row = self._look(key, ends)
         while True:
-            present = value_of(row)
-            if (present is MISSING) != (match is ABSENT):
-                return Compared(False, present)
-            if match is not ABSENT and not matches(match, present):
+            present = codec.value_of(row)
+            if not fits(match, present):
                 return Compared(False, present)
             self._check_mark(row, key, fence)
             if self._replace(key, row, update, fence, ends):
@@ -210,8 +194,8 @@ class Documents:
         def remove(at: Collections, _: bool) -> bool:
             rows = at.documents.find(old, {"_id": 1}).limit(_BATCH).to_list()
             batch = old | {"_id": {"$in": [row["_id"] for row in rows]}}
-            at.documents.delete_many(batch | {"f": NOT_EXISTS})
-            at.documents.update_many(batch | {"f": EXISTS}, remove_entry(""))
+            at.documents.delete_many(batch | {"f": statements.NOT_EXISTS})
+            at.documents.update_many(batch | {"f": statements.EXISTS}, statements.remove_entry(""))
             return len(rows) == _BATCH
 
         last = self._connection.call(
@@ -219,18 +203,18 @@ class Documents:
             lambda at, _: at.documents.find_one(self._own, {"o": 1}, sort=[("o", -1)]),
         )
         if last is not None:
-            old = self._own | {"o": {"$gt": FIRST, "$lte": last["o"]}}
+            old = self._own | {"o": {"$gt": codec.FIRST, "$lte": last["o"]}}
             while self._connection.call(remote.DESTROY, remove):
                 continue
         return True
 
     def _put(self, at: Collections, key: Key, update: Row, fence: int | None) -> None:
-        wanted = {"_id": row_id(self._channel, key)} | _mark_below(fence)
+        wanted = {"_id": codec.row_id(self._channel, key)} | _mark_below(fence)
         with self._fenced(at, key, fence):
             at.documents.update_one(wanted, update, upsert=True)
 
     def _look(self, key: Key, ends: float) -> Row | None:
-        row = row_id(self._channel, key)
+        row = codec.row_id(self._channel, key)
         return self._connection.call(
             _COMPARE, lambda at, _: at.documents.find_one(row, _COMPARED), _left(ends)
         )
@@ -240,8 +224,8 @@ class Documents:
     ) -> bool:
         """Store if the row is still as it was read, and return whether it was."""
         absent = row is None or "o" not in row
-        order = NOT_EXISTS if row is None or absent else row["o"]
-        wanted = {"_id": row_id(self._channel, key), "o": order} | _mark_below(fence)
+        order = statements.NOT_EXISTS if row is None or absent else row["o"]
+        wanted = {"_id": codec.row_id(self._channel, key), "o": order} | _mark_below(fence)
 
         def replace(at: Collections, _: bool) -> bool:
             try:
@@ -259,7 +243,7 @@ class Documents:
             yield
         except DuplicateKeyError:
             if fence is not None:
-                row = at.documents.find_one(row_id(self._channel, key), {"f": 1})
+                row = at.documents.find_one(codec.row_id(self._channel, key), {"f": 1})
                 self._check_mark(row, key, fence)
             raise
 
@@ -271,10 +255,10 @@ class Documents:
     def _take(self, operation: Operation, direction: int) -> Document:
         def take(at: Collections, _: bool) -> Row | None:
             return at.raw_documents.find_one_and_update(
-                self._own, remove_entry(""), VALUE, sort=[("o", direction)]
+                self._own, statements.remove_entry(""), codec.VALUE, sort=[("o", direction)]
             )
 
-        return plain(value_of(self._connection.call(operation, take)))
+        return codec.plain(codec.value_of(self._connection.call(operation, take)))
 
     def _transaction(
         self, operation: Operation, size: int, work: Callable[[Collections, ClientSession], _T]
@@ -292,7 +276,7 @@ class Documents:
 
 
 def _mark_below(fence: int | None) -> Row:
-    return {} if fence is None else {"f": not_marked_beyond(checked_fence(fence))}
+    return {} if fence is None else {"f": statements.not_marked_beyond(codec.checked_fence(fence))}
 
 
 def _left(ends: float) -> float:

@@ -7,20 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bson.errors import BSONError
-from pymongo.errors import (
-    AutoReconnect,
-    BulkWriteError,
-    ConfigurationError,
-    ConnectionFailure,
-    DocumentTooLarge,
-    DuplicateKeyError,
-    NotPrimaryError,
-    OperationFailure,
-    PyMongoError,
-    ServerSelectionTimeoutError,
-    WaitQueueTimeoutError,
-    WriteConcernError,
-)
+from pymongo import errors as driver
 
 from ojobchannels.errors import (
     ChannelError,
@@ -33,7 +20,7 @@ from ojobchannels.errors import (
 from ojobchannels.remote import LOOK, Operation, Outcome
 from ojobchannels_mongo.options import Settings
 
-DRIVER_ERRORS: Final = (PyMongoError, BSONError)
+DRIVER_ERRORS: Final = (driver.PyMongoError, BSONError)
 OLDEST: Final = "5.0"
 
 # Codes of the server, from its src/mongo/base/error_codes.yml.
@@ -50,19 +37,19 @@ _DISK_FULL: Final = 14031
 
 def outcome_of(error: Exception) -> Outcome:
     """Return what an error means for the operation that raised it."""
-    if not isinstance(error, PyMongoError):
+    if not isinstance(error, driver.PyMongoError):
         return Outcome.REFUSED
     if error.has_error_label("UnknownTransactionCommitResult"):
         return Outcome.LOST
     if error.has_error_label("TransientTransactionError"):
         return Outcome.NOT_DONE
-    if isinstance(error, ConnectionFailure):
+    if isinstance(error, driver.ConnectionFailure):
         return _outcome_of_connection(error)
-    if isinstance(error, BulkWriteError):
+    if isinstance(error, driver.BulkWriteError):
         return Outcome.NOT_DONE if codes(error) <= _CONFLICT else Outcome.REFUSED
-    if isinstance(error, DuplicateKeyError):
+    if isinstance(error, driver.DuplicateKeyError):
         return Outcome.NOT_DONE
-    if isinstance(error, WriteConcernError) or error.timeout or codes(error) & _INTERRUPTED:
+    if isinstance(error, driver.WriteConcernError) or error.timeout or codes(error) & _INTERRUPTED:
         return Outcome.LOST
     if codes(error) & (_CONFLICT | _TRY_AGAIN | _NOT_PRIMARY):
         return Outcome.NOT_DONE
@@ -71,10 +58,10 @@ def outcome_of(error: Exception) -> Outcome:
 
 def codes(error: Exception) -> set[int]:
     """Return the server's error codes."""
-    if isinstance(error, BulkWriteError):
+    if isinstance(error, driver.BulkWriteError):
         errors: list[dict[str, Any]] = error.details.get("writeErrors", [])
         return {entry["code"] for entry in errors}
-    details = error.details if isinstance(error, NotPrimaryError) else None
+    details = error.details if isinstance(error, driver.NotPrimaryError) else None
     code = details.get("code") if isinstance(details, Mapping) else getattr(error, "code", None)
     return set() if code is None else {code}
 
@@ -85,10 +72,10 @@ def is_dns_error(error: Exception) -> bool:
     return type(cause).__module__.partition(".")[0] == "dns"
 
 
-def _outcome_of_connection(error: ConnectionFailure) -> Outcome:
-    if isinstance(error, ServerSelectionTimeoutError | WaitQueueTimeoutError):
+def _outcome_of_connection(error: driver.ConnectionFailure) -> Outcome:
+    if isinstance(error, driver.ServerSelectionTimeoutError | driver.WaitQueueTimeoutError):
         return Outcome.NOT_DONE
-    if isinstance(error, NotPrimaryError):
+    if isinstance(error, driver.NotPrimaryError):
         return Outcome.LOST if codes(error) & _INTERRUPTED else Outcome.NOT_DONE
     refused = isinstance(error.__cause__, ConnectionRefusedError | socket.gaierror)
     if refused or "connection pool paused" in str(error):
@@ -102,7 +89,7 @@ def explain(
     """Return the error of ours for the driver's, where nothing is in doubt."""
     reason = settings.redact(message_of(error))
     numbers = codes(error)
-    if isinstance(error, DocumentTooLarge) or numbers & _TOO_LARGE:
+    if isinstance(error, driver.DocumentTooLarge) or numbers & _TOO_LARGE:
         return InvalidValue("$", "it is larger than the 16 MB that MongoDB accepts")
     if numbers & _LOGIN or (_NOT_ALLOWED in numbers and "authentication" in reason):
         advice = "check username and password, and authSource in the URL"
@@ -114,24 +101,28 @@ def explain(
         return ChannelUnavailable(channel, reason, advice)
     if _DISK_FULL in numbers:
         return StorageFull(channel, reason, "free space on the server's disk")
-    if isinstance(error, ServerSelectionTimeoutError):
+    if isinstance(error, driver.ServerSelectionTimeoutError):
         reason = f"no server that accepts writes was found within {seconds:g} s: {reason}"
         return ChannelUnavailable(channel, reason, LOOK)
-    if isinstance(error, PyMongoError) and error.timeout:
+    if isinstance(error, driver.PyMongoError) and error.timeout:
         return ChannelTimeout(channel, f"{operation.name} at the MongoDB server", seconds)
     if is_dns_error(error):
         advice = "check the name in the URL, and that the DNS can be reached from this host"
         return ChannelUnavailable(channel, f"DNS: {reason}", advice)
-    if isinstance(error, ConfigurationError) and "wire version" in reason:
+    if isinstance(error, driver.ConfigurationError) and "wire version" in reason:
         return NotSupported(channel, f"this server: {reason}", f"use MongoDB {OLDEST} or later")
-    if isinstance(error, AutoReconnect):
+    if isinstance(error, driver.AutoReconnect):
         return ChannelUnavailable(channel, reason, LOOK)
     return ChannelUnavailable(channel, reason, "the server refuses a command that is needed")
 
 
 def message_of(error: Exception) -> str:
     """Return the message of an error, without the driver's long descriptions."""
-    details = error.details if isinstance(error, OperationFailure | NotPrimaryError) else None
+    details = (
+        error.details
+        if isinstance(error, driver.OperationFailure | driver.NotPrimaryError)
+        else None
+    )
     if isinstance(details, Mapping) and details.get("errmsg"):
         return str(details["errmsg"])
     text = str(error)

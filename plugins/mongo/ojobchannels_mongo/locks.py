@@ -15,23 +15,11 @@ from ojobchannels.errors import ChannelClosed, ChannelError
 from ojobchannels.hookspecs import Adopted, Busy, Granted, LeaseRequest, LockInfo, hookimpl
 from ojobchannels.host.forks import forget_in_children
 from ojobchannels.remote import Operation, Rule
+from ojobchannels_mongo import statements
 from ojobchannels_mongo.change_stream import Waiter
-from ojobchannels_mongo.codec import lock_id
+from ojobchannels_mongo.codec import row_id
 from ojobchannels_mongo.connection import Connection
 from ojobchannels_mongo.servers import Collections, Row
-from ojobchannels_mongo.statements import (
-    INFO,
-    LEFT,
-    LIVE,
-    RESULT,
-    Pipeline,
-    adopt_lease,
-    evict,
-    extend_lease,
-    free_lock,
-    held,
-    take_lock,
-)
 
 _SHARE: Final = Operation("share")
 _CLOSE: Final = Operation("close", Rule.REPEATABLE, "the ttl ends the leases that are left")
@@ -48,20 +36,19 @@ class Locks:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._server_waiters = connection.server.waiters
-        self._waiters: set[Waiter] = set()
-        self._granted: set[tuple[str, str]] = set()
-        self._pending = 0
         self._closed = False
-        self._changed = threading.Condition()
+        self.forget()
         forget_in_children(self)
 
     @hookimpl
     def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
         lock = self._id(name)
-        update = take_lock(self._connection.channel, name, token, ttl, encode(holder))
+        update = statements.take_lock(self._connection.channel, name, token, ttl, encode(holder))
 
         def take(at: Collections, _: bool) -> Row:
-            row = self._modify(at, {"_id": lock}, update, fields=RESULT, new=True, upsert=True)
+            row = self._modify(
+                at, {"_id": lock}, update, fields=statements.RESULT, new=True, upsert=True
+            )
             assert row is not None  # noqa: S101  an upsert returns the new row
             return row
 
@@ -92,7 +79,7 @@ class Locks:
         lock = self._id(name)
 
         def free(at: Collections, again: bool) -> bool:
-            if self._update(at, [(held(lock, token), free_lock(token))]):
+            if self._update(at, [(statements.held(lock, token), statements.free_lock(token))]):
                 return True
             if not again:
                 return False
@@ -117,13 +104,13 @@ class Locks:
     @hookimpl
     def adopt(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | bool:
         lock = self._id(name)
-        fields = {"_id": 0, "fence": 1, "ttl": 1, "left": LEFT}
+        fields = {"_id": 0, "fence": 1, "ttl": 1, "left": statements.LEFT}
 
         def take_over(at: Collections, _: bool) -> Row | None:
             if holder is None:
-                return at.locks.find_one(held(lock, token), fields)
-            update = adopt_lease(encode(holder))
-            return self._modify(at, held(lock, token), update, fields=fields, new=True)
+                return at.locks.find_one(statements.held(lock, token), fields)
+            update = statements.adopt_lease(encode(holder))
+            return self._modify(at, statements.held(lock, token), update, fields=fields, new=True)
 
         row = self._connection.call(remote.ADOPT, take_over)
         if row is None:
@@ -136,25 +123,28 @@ class Locks:
 
     @hookimpl
     def lock_info(self, name: str) -> LockInfo | None:
-        wanted = {"_id": self._id(name), "$expr": LIVE}
+        wanted = {"_id": self._id(name), "$expr": statements.LIVE}
         return _info(
-            self._connection.call(remote.LOCK_INFO, lambda at, _: at.locks.find_one(wanted, INFO))
+            self._connection.call(
+                remote.LOCK_INFO, lambda at, _: at.locks.find_one(wanted, statements.INFO)
+            )
         )
 
     @hookimpl
     def locks(self) -> list[LockInfo]:
-        wanted = {"c": self._connection.channel, "$expr": LIVE}
+        wanted = {"c": self._connection.channel, "$expr": statements.LIVE}
         rows = self._connection.call(
-            remote.LOCKS, lambda at, _: at.locks.find(wanted, INFO).to_list()
+            remote.LOCKS, lambda at, _: at.locks.find(wanted, statements.INFO).to_list()
         )
         return sorted(info for row in rows if (info := _info(row)))
 
     @hookimpl
     def force_unlock(self, name: str) -> LockInfo | None:
         lock = self._id(name)
-        wanted = {"_id": lock, "$expr": LIVE}
+        wanted = {"_id": lock, "$expr": statements.LIVE}
         evicted = self._connection.call(
-            remote.FORCE_UNLOCK, lambda at, _: self._modify(at, wanted, evict(), fields=INFO)
+            remote.FORCE_UNLOCK,
+            lambda at, _: self._modify(at, wanted, statements.evict(), fields=statements.INFO),
         )
         self._server_waiters.released(lock)
         return _info(evicted)
@@ -162,6 +152,9 @@ class Locks:
     @hookimpl
     def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
         lock = self._id(name)
+        wanted = {"_id": lock, "$expr": statements.LIVE}
+        fields = {"_id": 0, "fence": 1, "left": statements.LEFT}
+        call = self._connection.call
         ends = float("inf") if timeout is None else time.monotonic() + timeout / 1000
         with Waiter(self._server_waiters, lock) as waiter:
             self._waiters.add(waiter)
@@ -169,7 +162,7 @@ class Locks:
                 while True:
                     if self._closed:
                         raise ChannelClosed(self._connection.channel)
-                    row = self._connection.call(remote.WAIT, lambda at, _: self._state_of(at, lock))
+                    row = call(remote.WAIT, lambda at, _: at.locks.find_one(wanted, fields))
                     if row is None or row["fence"] != seen_fence:
                         return True
                     pause = min(row["left"] / 1000, ends - time.monotonic())
@@ -183,7 +176,7 @@ class Locks:
 
     @hookimpl
     def share(self, name: str, token: str) -> list[int] | bool:
-        wanted = held(self._id(name), token)
+        wanted = statements.held(self._id(name), token)
         row = self._connection.call(_SHARE, lambda at, _: at.locks.find_one(wanted, {"_id": 1}))
         return [] if row else False
 
@@ -196,7 +189,9 @@ class Locks:
             self._changed.wait_for(lambda: not self._pending, self._connection.timeout)
             left = list(self._granted)
         if left:
-            updates = [(held(lock, token), free_lock(token)) for lock, token in left]
+            updates = [
+                (statements.held(lock, token), statements.free_lock(token)) for lock, token in left
+            ]
             try:
                 self._connection.call(_CLOSE, lambda at, _: self._update(at, updates))
             except ChannelError:
@@ -206,18 +201,18 @@ class Locks:
 
     def forget(self) -> None:
         """Leave leases and waiters to the parent, in a forked child."""
-        self._waiters = set()
-        self._granted = set()
+        self._waiters: set[Waiter] = set()
+        self._granted: set[tuple[str, str]] = set()
         self._pending = 0
         self._changed = threading.Condition()
 
     def _id(self, name: str) -> str:
-        return lock_id(self._connection.channel, name)
+        return row_id(self._connection.channel, name)
 
     def _extend_all(self, leases: list[LeaseRequest], seconds: float) -> list[bool]:
         locks = [self._id(lease.name) for lease in leases]
         updates = [
-            (held(lock, lease.token), extend_lease(lease.ttl))
+            (statements.held(lock, lease.token), statements.extend_lease(lease.ttl))
             for lock, lease in zip(locks, leases, strict=True)
         ]
 
@@ -237,15 +232,16 @@ class Locks:
             self._server_waiters.changed(lock)
         return extended
 
-    def _state_of(self, at: Collections, lock: str) -> Row | None:
-        wanted = {"_id": lock, "$expr": LIVE}
-        return at.locks.find_one(wanted, {"_id": 0, "fence": 1, "left": LEFT})
-
     # The next two send commands, since the driver's methods make the server remember each write, to
     # apply it only once. These writes are idempotent, and need no such memory.
 
     def _modify(
-        self, at: Collections, wanted: Row, update: Pipeline, fields: Row, **options: bool
+        self,
+        at: Collections,
+        wanted: Row,
+        update: statements.Pipeline,
+        fields: Row,
+        **options: bool,
     ) -> Row | None:
         reply = at.database.command(
             {
@@ -261,7 +257,7 @@ class Locks:
         row: Row | None = reply["value"]
         return row
 
-    def _update(self, at: Collections, updates: list[tuple[Row, Pipeline]]) -> int:
+    def _update(self, at: Collections, updates: list[tuple[Row, statements.Pipeline]]) -> int:
         reply = at.database.command(
             {
                 "update": at.locks.name,

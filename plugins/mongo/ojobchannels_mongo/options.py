@@ -88,28 +88,22 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
     if not isinstance(url, str) or not url.startswith(("mongodb://", "mongodb+srv://")):
         raise InvalidOption("option 'url'", "it is not a MongoDB URL", URL_ADVICE)
     if password is not None and not isinstance(password, str):
-        raise InvalidOption(
-            "option 'password'",
-            f"it is {type(password).__name__}, not a string",
-            "put it in quotes",
-        )
+        reason = f"it is {type(password).__name__}, not a string"
+        advice = "put it in quotes"
+        raise InvalidOption("option 'password'", reason, advice)
     if password is not None and options["username"] is None:
         raise InvalidOption(
             "option 'password'", "it is set without a username", "pass both or neither"
         )
     prefix, database = options["prefix"], options["database"]
     if not _PREFIX.fullmatch(prefix):
-        raise InvalidOption(
-            "option 'prefix'",
-            f"{prefix!r} is not a valid prefix of collection names",
-            "use 1 to 60 letters, digits, - and _",
-        )
+        reason = f"{prefix!r} is not a valid prefix of collection names"
+        advice = "use 1 to 60 letters, digits, - and _"
+        raise InvalidOption("option 'prefix'", reason, advice)
     if database is not None and not _DATABASE.fullmatch(database):
-        raise InvalidOption(
-            "option 'database'",
-            f"{database!r} is not a valid database name",
-            'use 1 to 63 characters without space and /\\."$*<>:|?',
-        )
+        reason = f"{database!r} is not a valid database name"
+        advice = 'use 1 to 63 characters without space and /\\."$*<>:|?'
+        raise InvalidOption("option 'database'", reason, advice)
     if not options["timeout"] > 0:
         raise InvalidOption("option 'timeout'", "it is not positive", "pass seconds")
     return Settings(url, options["username"], password, database, prefix)

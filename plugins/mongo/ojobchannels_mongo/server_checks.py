@@ -56,8 +56,5 @@ def _hello(at: Collections, _: bool) -> dict[str, Any]:
 
 
 def _create_indexes(at: Collections, _: bool) -> None:
-    for collection, indexes in (
-        (at.documents, _DOCUMENT_INDEXES),
-        (at.locks, _LOCK_INDEXES),
-    ):
+    for collection, indexes in ((at.documents, _DOCUMENT_INDEXES), (at.locks, _LOCK_INDEXES)):
         at.database.command({"createIndexes": collection.name, "indexes": indexes})

@@ -69,7 +69,6 @@ class Server:
     """A database on a server; `collections` connects to it.
 
     Attributes:
-        settings: Which server and database.
         replicated: Whether it has transactions, snapshots and change streams.
         waiters: Wakes the waiters of this process.
     """
@@ -174,11 +173,9 @@ def _connect(settings: Settings) -> Collections:
 
 def _refusal(settings: Settings, error: Exception) -> InvalidOption:
     if isinstance(error, ConfigurationError) and "dnspython" in str(error):
-        return InvalidOption(
-            "option 'url'",
-            "mongodb+srv:// needs the package dnspython",
-            "install it with: pip install 'ojobchannels-mongo[srv]'",
-        )
+        reason = "mongodb+srv:// needs the package dnspython"
+        advice = "install it with: pip install 'ojobchannels-mongo[srv]'"
+        return InvalidOption("option 'url'", reason, advice)
     for name, path in parse_qsl(settings.url.partition("?")[2]) if settings.is_clear else ():
         if name.lower() in _FILES and not os.access(path, os.R_OK):
             return InvalidOption(

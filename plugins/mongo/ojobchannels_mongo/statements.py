@@ -108,26 +108,17 @@ def held(lock: str, token: str) -> Part:
 
 def free_lock(token: str) -> Pipeline:
     """Return the update that releases a lock and keeps its fence."""
-    freed = {
-        "token": "",
-        "holder": "{}",
-        "previous": None,
-        "until": "$$NOW",
-        "last": literal(token),
-    }
-    return [{"$set": freed}, _SWEEP]
+    return [_freed(None, literal(token)), _SWEEP]
 
 
 def evict() -> Pipeline:
     """Return the update that force-releases a lock: its holder never unlocked."""
-    freed = {
-        "token": "",
-        "holder": "{}",
-        "previous": _LEFT_BEHIND,
-        "until": "$$NOW",
-        "last": "",
-    }
-    return [{"$set": freed}, _SWEEP_LATE]
+    return [_freed(_LEFT_BEHIND, ""), _SWEEP_LATE]
+
+
+def _freed(previous: Part | None, last: Part | str) -> Part:
+    fields = {"token": "", "holder": "{}", "previous": previous, "until": "$$NOW", "last": last}
+    return {"$set": fields}
 
 
 def extend_lease(ttl: int) -> Pipeline:

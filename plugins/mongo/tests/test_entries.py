@@ -247,7 +247,7 @@ def empty_rows(storage: Storage) -> Iterator[oc.Channel]:
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_the_result_is_that_of_matches(empty_rows: oc.Channel, data: Any) -> None:
-    """Whatever is stored and matched; the server only preselects."""
+    """For any stored values and any match; the server only preselects."""
     channel = empty_rows
     channel.destroy()
     values = data.draw(st.lists(DOCUMENTS, min_size=1, max_size=4))

@@ -50,12 +50,12 @@ def subject(storage: Storage) -> Subject:
 
 
 def test_documents_do_what_the_model_does(subject: Subject) -> None:
-    """Whatever the operations, every handle shows what the model holds."""
+    """After any operations, every handle shows what the model contains."""
     prove_documents(subject, examples=8)
 
 
 def test_locks_do_what_the_model_does(subject: Subject) -> None:
-    """Whatever the operations, a lock has one holder, and fences grow."""
+    """After any operations, a lock has one holder, and fences grow."""
     prove_locks(subject, examples=15)
 
 

@@ -96,7 +96,7 @@ def test_the_error_for_a_refusal_says_what_to_do(
 
 @pytest.mark.parametrize("code", NOT_STARTED.values(), ids=NOT_STARTED.keys())
 def test_a_request_that_was_not_started_is_repeated(faulty: Faulty, code: int) -> None:
-    """Whatever operation it is: nothing was done."""
+    """This holds for every operation: nothing was done."""
     channel = faulty.channel
     channel.set("key", 1)
     with faulty.failing("update", "findAndModify", "find", times=3, errorCode=code):

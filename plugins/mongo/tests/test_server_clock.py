@@ -114,7 +114,7 @@ def test_fences_grow_over(storage: Storage, ttl: float, end: Callable[..., objec
 
 
 def test_fences_are_the_servers_time_in_microseconds(storage: Storage) -> None:
-    """Whatever the clock of the client shows."""
+    """The clock of the client does not matter."""
     with storage.client() as client:
         before = client.admin.command("hello")["localTime"].timestamp() * 1e6
     with storage.open(clock=WrongClock(HOUR)).lock("nightly", ttl=30) as lease:
@@ -183,7 +183,7 @@ def test_lock_busy_has_the_remaining_time_by_the_servers_clock(storage: Storage)
 
 
 @pytest.mark.parametrize("name", ["$$NOW", "$token", "$", '"', "{", "a\u0001", "n" * 4096])
-def test_names_are_no_expressions(storage: Storage, name: str) -> None:
+def test_names_are_not_evaluated_as_expressions(storage: Storage, name: str) -> None:
     """Of channels and of locks."""
     channel, other = storage.open(name), storage.open(f"{name}2"[-4096:])
     with channel.lock(name, ttl=30) as lease, other.lock(name, ttl=30):

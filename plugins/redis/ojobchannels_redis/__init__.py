@@ -8,8 +8,6 @@ from typing import Any
 from ojobchannels.hookspecs import ChannelType, hookimpl
 from ojobchannels_redis.options import OPTIONS, parse_url
 
-__all__ = ["ojobchannels_channel_types"]
-
 
 @hookimpl
 def ojobchannels_channel_types() -> Iterable[ChannelType]:

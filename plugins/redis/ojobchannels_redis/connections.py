@@ -48,7 +48,7 @@ class Connection:
         except NoScriptError:
             if self.asking:
                 self._send_asking()
-            connection.send_command(*_with_text(command), check_health=False)
+            connection.send_command("EVAL", command[0].text, *command[1:], check_health=False)
             return connection.read_response()
 
     def ask_all(self, commands: list[Command], limit: float) -> list[Any]:
@@ -143,15 +143,6 @@ class Pool:
         self._all = WeakSet()
 
 
-def connect(address: Address, settings: Settings, limit: float) -> Connection:
-    """Open a connection, log in and select the database.
-
-    Raises:
-        RedisError: That failed, or took longer than about `limit` seconds.
-    """
-    return Connection(open_connection(address, settings, limit), limit)
-
-
 def open_connection(
     address: Address, settings: Settings, limit: float, sentinel: bool = False
 ) -> Any:
@@ -192,7 +183,3 @@ def _by_digest(command: Command) -> Command:
     if isinstance(script, Script):
         return (b"EVALSHA", script.digest, *command[1:])  # as str, redis-py would split it
     return command
-
-
-def _with_text(command: Command) -> Command:
-    return ("EVAL", command[0].text, *command[1:])

@@ -7,18 +7,9 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from ojobchannels import remote
-from ojobchannels.documents import (
-    Document,
-    Item,
-    Key,
-    decode,
-    encode,
-    matches,
-    page_of,
-    values_of,
-)
+from ojobchannels.documents import Document, Item, Key, decode, encode, page_of, values_of
 from ojobchannels.errors import InvalidValue, NotSupported, StaleFence
-from ojobchannels.hookspecs import ABSENT, MISSING, Compared, hookimpl
+from ojobchannels.hookspecs import ABSENT, MISSING, Compared, fits, hookimpl
 from ojobchannels.remote import Operation
 from ojobchannels_redis import scripts
 from ojobchannels_redis.connections import Command
@@ -125,9 +116,7 @@ class Documents:
             text = self._client.call(remote.GET, self._values, ("HGET", self._values, key))
         while True:
             present = self._read(text)
-            if (present is MISSING) != (match is ABSENT):
-                return Compared(False, present)
-            if match is not ABSENT and not matches(match, present):
+            if not fits(match, present):
                 return Compared(False, present)
             expected = ("absent",) if text is None else ("there", text)
             status, *details = self._run(remote.GET_SET, scripts.COMPARE_AND_SET, *row, *expected)
@@ -193,11 +182,9 @@ class Documents:
 
     def _check_batch(self, size: int) -> None:
         if size > _LARGEST_BATCH:
-            raise NotSupported(
-                self._channel,
-                f"{size} entries in one step",
-                f"store them in batches of at most {_LARGEST_BATCH}",
-            )
+            reason = f"{size} entries in one step"
+            advice = f"store them in batches of at most {_LARGEST_BATCH}"
+            raise NotSupported(self._channel, reason, advice)
 
     def _counted(
         self, operation: Operation, removed: int, requested: int, lost: list[Exception]

@@ -6,22 +6,7 @@ import socket
 import ssl
 from typing import Final
 
-from redis.exceptions import (
-    AskError,
-    AuthenticationError,
-    BusyLoadingError,
-    ClusterDownError,
-    ConnectionError,
-    MasterDownError,
-    MovedError,
-    NoPermissionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-    TimeoutError,
-    TryAgainError,
-)
+from redis import exceptions as driver
 
 from ojobchannels.errors import (
     ChannelDamaged,
@@ -35,11 +20,11 @@ from ojobchannels.remote import LOOK, Operation, Outcome
 from ojobchannels_redis.options import Settings
 
 _NOT_NOW: Final = (
-    BusyLoadingError,
-    ClusterDownError,
-    MasterDownError,
-    ReadOnlyError,
-    TryAgainError,
+    driver.BusyLoadingError,
+    driver.ClusterDownError,
+    driver.MasterDownError,
+    driver.ReadOnlyError,
+    driver.TryAgainError,
 )
 _UNREACHABLE: Final = (
     ConnectionRefusedError,
@@ -48,27 +33,27 @@ _UNREACHABLE: Final = (
     socket.gaierror,
     ssl.SSLCertVerificationError,
 )
-_CLUSTER_ERRORS: Final[dict[str, type[ResponseError]]] = {
-    "ASK": AskError,
-    "MOVED": MovedError,
-    "TRYAGAIN": TryAgainError,
-    "CLUSTERDOWN": ClusterDownError,
-    "MASTERDOWN": MasterDownError,
+_CLUSTER_ERRORS: Final[dict[str, type[driver.ResponseError]]] = {
+    "ASK": driver.AskError,
+    "MOVED": driver.MovedError,
+    "TRYAGAIN": driver.TryAgainError,
+    "CLUSTERDOWN": driver.ClusterDownError,
+    "MASTERDOWN": driver.MasterDownError,
 }
 
 
-def normalized(error: RedisError) -> RedisError:
+def normalized(error: driver.RedisError) -> driver.RedisError:
     """Return the error with the class that redis-py 6 gives it.
 
     redis-py 5 has the errors of a cluster in its own cluster client only.
     """
     code, _, rest = str(error).partition(" ")
-    if type(error) is ResponseError and code in _CLUSTER_ERRORS:
+    if type(error) is driver.ResponseError and code in _CLUSTER_ERRORS:
         return _CLUSTER_ERRORS[code](rest)
     return error
 
 
-def outcome_of(error: RedisError, sent: bool, patient: bool) -> Outcome:
+def outcome_of(error: driver.RedisError, sent: bool, patient: bool) -> Outcome:
     """Return what an error means for the request.
 
     Args:
@@ -85,15 +70,17 @@ def outcome_of(error: RedisError, sent: bool, patient: bool) -> Outcome:
     return Outcome.NOT_DONE if patient or not is_unreachable(error) else Outcome.REFUSED
 
 
-def is_refused_for_now(error: RedisError) -> bool:
+def is_refused_for_now(error: driver.RedisError) -> bool:
     """Return whether the server did nothing, and may do it in a moment."""
     return isinstance(error, _NOT_NOW) or str(error).startswith("BUSY ")
 
 
-def is_connection_lost(error: RedisError) -> bool:
+def is_connection_lost(error: driver.RedisError) -> bool:
     """Return whether the connection failed or timed out, other than by a refused login."""
-    lost = isinstance(error, ConnectionError | TimeoutError)
-    return lost and not isinstance(error, AuthenticationError) and not is_refused_for_now(error)
+    lost = isinstance(error, driver.ConnectionError | driver.TimeoutError)
+    return (
+        lost and not isinstance(error, driver.AuthenticationError) and not is_refused_for_now(error)
+    )
 
 
 def is_unreachable(error: BaseException | None) -> bool:
@@ -105,57 +92,54 @@ def is_unreachable(error: BaseException | None) -> bool:
     return False
 
 
-def reuses_connection(error: RedisError) -> bool:
+def reuses_connection(error: driver.RedisError) -> bool:
     """Return whether the connection that raised the error is still good."""
-    return isinstance(error, ResponseError) and not is_refused_for_now(error)
+    return isinstance(error, driver.ResponseError) and not is_refused_for_now(error)
 
 
 def explain(
-    error: RedisError, operation: Operation, channel: str, settings: Settings, seconds: float
+    error: driver.RedisError, operation: Operation, channel: str, settings: Settings, seconds: float
 ) -> ChannelError:
     """Return the error of ours for the driver's, where nothing is in doubt."""
     reason = f"{settings}: {settings.redact(str(error)).rstrip('.')}"
-    if isinstance(error, TimeoutError):
+    if isinstance(error, driver.TimeoutError):
         return ChannelTimeout(channel, f"{operation.name} at {settings}", seconds)
-    if isinstance(error, AuthenticationError):
+    if isinstance(error, driver.AuthenticationError):
         login = f"user {settings.username!r}" if settings.username else "the login"
         advice = f"the server refuses {login}: check the options username and password"
         return ChannelUnavailable(channel, reason, advice)
-    if isinstance(error, NoPermissionError):
+    if isinstance(error, driver.NoPermissionError):
         advice = (
             "grant the user ~PREFIX:* and &PREFIX:* for the option prefix, and the commands that "
             "the documentation lists"
         )
         return ChannelUnavailable(channel, reason, advice)
-    if isinstance(error, MovedError):
+    if isinstance(error, driver.MovedError):
         return InvalidOption(
             "option 'cluster'", f"{settings} is a node of a cluster", "set cluster: true"
         )
     text = str(error)
     if "OJOBDAMAGED" in text or "WRONGTYPE" in text:
         return damage(channel, settings)
-    if isinstance(error, OutOfMemoryError) or "OOM command" in text:
+    if isinstance(error, driver.OutOfMemoryError) or "OOM command" in text:
         advice = "raise the server's maxmemory, or remove data; nothing was changed"
         return StorageFull(channel, reason, advice)
     if "MISCONF" in text or "NOREPLICAS" in text:
         return ChannelUnavailable(channel, reason, "repair the server; nothing was changed")
-    if isinstance(error, ResponseError) and not is_refused_for_now(error):
+    if isinstance(error, driver.ResponseError) and not is_refused_for_now(error):
         return ChannelUnavailable(channel, reason, "the server refuses a command that is needed")
     return ChannelUnavailable(channel, reason, LOOK)
 
 
 def damage(channel: str, settings: Settings) -> ChannelDamaged:
     """Return the error for stored data that this backend cannot have written."""
-    return ChannelDamaged(
-        channel,
-        f"its keys at {settings}",
-        "another program wrote to a key of this channel",
-        "use a separate prefix or database for each program, and remove the foreign key",
-    )
+    reason = "another program wrote to a key of this channel"
+    advice = "use a separate prefix or database for each program, and remove the foreign key"
+    return ChannelDamaged(channel, f"its keys at {settings}", reason, advice)
 
 
-def cause(error: RedisError, settings: Settings) -> RedisError:
+def cause(error: driver.RedisError, settings: Settings) -> driver.RedisError:
     """Return the error to show as the cause; without the password, if it quotes one."""
     text = str(error)
     redacted = settings.redact(text)
-    return error if redacted == text else RedisError(redacted)
+    return error if redacted == text else driver.RedisError(redacted)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Final
 
@@ -30,17 +29,15 @@ class Locks:
         self._names = keys
         self._timeout = client.server.settings.timeout
         self._subscriber = client.server.subscriber
-        self._waiters: dict[str, Waiter] = {}  # by tokens that may be in a queue, or were called
-        self._mutex = threading.Lock()
-        self._granted: dict[str, str] = {}
         self._closed = False
+        self.forget()
         forget_in_children(self)
 
     def forget(self) -> None:
         """Leave leases and waiters to the parent, in a forked child."""
         self._mutex = threading.Lock()
-        self._granted = {}
-        self._waiters = {}
+        self._granted: dict[str, str] = {}
+        self._waiters: dict[str, Waiter] = {}  # by tokens that may be in a queue, or were called
 
     @hookimpl
     def lock(
@@ -93,7 +90,9 @@ class Locks:
     def locks(self) -> list[LockInfo]:
         lock_keys = set().union(*self._client.call_each(remote.LOCKS, self._scan))
         infos = []
-        for keys in _batched(sorted(lock_keys), _BATCH):
+        in_order = sorted(lock_keys)
+        for start in range(0, len(in_order), _BATCH):
+            keys = in_order[start : start + _BATCH]
             looks: list[tuple[str, Command]] = [(key, (scripts.LOOK, 1, key)) for key in keys]
             replies = self._client.call_all(remote.LOCKS, looks, self._timeout)
             for error in _errors(replies):
@@ -251,10 +250,6 @@ def _info(name: str, reply: list[bytes]) -> LockInfo | None:
 
 def _errors(replies: list[Any]) -> list[ChannelError]:
     return [reply for reply in replies if isinstance(reply, ChannelError)]
-
-
-def _batched(keys: list[str], size: int) -> Iterator[list[str]]:
-    return (keys[start : start + size] for start in range(0, len(keys), size))
 
 
 def _left(ends: float | None) -> float:

@@ -6,7 +6,7 @@ No message and no repr in this module shows a password.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, NamedTuple, NoReturn
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -165,44 +165,26 @@ def settings_of(options: Mapping[str, Any]) -> tuple[Settings, str]:
         _refuse("option 'db'", "it is below 0", "pass the number of a database")
     sentinels = _sentinels(values)
     if values["cluster"] and (sentinels or values["path"] or values["db"]):
-        _refuse(
-            "option 'cluster'",
-            "a Redis Cluster has no Sentinels, no Unix sockets, and database 0 only",
-            "pass host and port of one of its nodes, and no db",
-        )
-    settings = Settings(
-        addresses=sentinels or (_address(values),),
-        db=values["db"],
-        username=values["username"],
-        password=values["password"],
-        tls=_tls(values),
-        service=values["service"],
-        sentinel_username=values["sentinel_username"],
-        sentinel_password=values["sentinel_password"],
-        cluster=values["cluster"],
-        timeout=values["timeout"],
-    )
+        reason = "a Redis Cluster has no Sentinels, no Unix sockets, and database 0 only"
+        advice = "pass host and port of one of its nodes, and no db"
+        _refuse("option 'cluster'", reason, advice)
+    made = {"addresses": sentinels or (_address(values),), "tls": _tls(values)}
+    settings = Settings(**{part.name: (values | made)[part.name] for part in fields(Settings)})
     return settings, _prefix(values["prefix"])
 
 
 def _prefix(prefix: str) -> str:
     if not prefix or set(prefix) & set("{}\0"):
-        _refuse(
-            "option 'prefix'",
-            f"{prefix!r} is empty, or contains a brace or NUL",
-            "use a prefix such as ojob or team-a:ojob",
-        )
+        reason = f"{prefix!r} is empty, or contains a brace or NUL"
+        advice = "use a prefix such as ojob or team-a:ojob"
+        _refuse("option 'prefix'", reason, advice)
     return prefix
 
 
 def _address(values: Mapping[str, Any]) -> Address:
     if values["path"] is None:
         if not 0 < values["port"] < 65536:
-            _refuse(
-                "option 'port'",
-                f"{values['port']} is not a TCP port",
-                "pass 1 to 65535",
-            )
+            _refuse("option 'port'", f"{values['port']} is not a TCP port", "pass 1 to 65535")
         return Address(values["host"], values["port"])
     if values["tls"] or (values["host"], values["port"]) != (_DEFAULTS["host"], _DEFAULTS["port"]):
         _refuse(
@@ -214,11 +196,9 @@ def _address(values: Mapping[str, Any]) -> Address:
 def _sentinels(values: Mapping[str, Any]) -> tuple[Address, ...]:
     sentinels = values["sentinels"]
     if (sentinels is None) != (values["service"] is None):
-        _refuse(
-            "options 'sentinels' and 'service'",
-            "one of them is missing",
-            "pass the Sentinels, and the service name by which they know the primary server",
-        )
+        reason = "one of them is missing"
+        advice = "pass the Sentinels, and the service name by which they know the primary server"
+        _refuse("options 'sentinels' and 'service'", reason, advice)
     if sentinels is None:
         return ()
     entries = sentinels.split(",") if isinstance(sentinels, str) else sentinels

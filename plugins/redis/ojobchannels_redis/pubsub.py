@@ -18,7 +18,7 @@ _Selector: type[selectors.BaseSelector] = getattr(
 
 
 class Receiver(Protocol):
-    """Whatever a listener reports to."""
+    """The object to which a listener reports."""
 
     def wanted(self) -> set[str]:
         """Return the Pub/Sub channels to subscribe to."""

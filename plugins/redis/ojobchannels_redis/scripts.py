@@ -137,10 +137,13 @@ local function wake_all(queue)
 end
 """
 
+
+def _lock_script(text: str) -> Script:
+    return Script(_LIVE + text)
+
+
 # ARGV: token, ttl in milliseconds, queue. Waiters are woken if the lease became shorter.
-EXTEND: Final = Script(
-    _LIVE
-    + """
+EXTEND: Final = _lock_script("""
 if token ~= ARGV[1] then return 0 end
 local ends = now + ARGV[2] * 1000
 redis.call('SET', KEYS[1],
@@ -148,36 +151,27 @@ redis.call('SET', KEYS[1],
   'PX', string.format('%.0f', ARGV[2] + math.max(fence - now, 0) / 1000 + 2592000000))
 if ends < tonumber(till) then wake_all(ARGV[3]) end
 return 1
-"""
-)
+""")
 
 # ARGV: token, and the new holder or an empty string.
-ADOPT: Final = Script(
-    _LIVE
-    + """
+ADOPT: Final = _lock_script("""
 if token ~= ARGV[1] then return {} end
 if ARGV[2] ~= '' then
   redis.call('SET', KEYS[1],
     string.format('%s %s %s %s %s %s', token, fence, till, since, ttl, ARGV[2]), 'KEEPTTL')
 end
 return describe()
-"""
-)
+""")
 
-LOOK: Final = Script(
-    _LIVE
-    + """
+LOOK: Final = _lock_script("""
 if not token then return {} end
 return describe()
-"""
-)
+""")
 
 # ARGV: token, wake channel or an empty string, queue. Returns an empty list if the token may lock;
 # otherwise the fence, the microseconds to wait, and 1 if it was in the queue before: then it
 # will be called, even if the fence changes. A queue that no waiter checks for a minute expires.
-JOIN: Final = Script(
-    _LIVE
-    + """
+JOIN: Final = _lock_script("""
 if not token then
   fence, token, till = string.match(text or '', '^- (%d+) (%S+) (%d+)$')
   if not token or token == ARGV[1] or now >= tonumber(till) then return {} end
@@ -187,13 +181,10 @@ if ARGV[2] == '' then return {fence, left, 0} end
 local joined = redis.pcall('ZADD', ARGV[3], 'NX', now, ARGV[1] .. ' ' .. ARGV[2])
 redis.pcall('PEXPIRE', ARGV[3], 60000)
 return {fence, left, joined == 0 and 1 or 0}
-"""
-)
+""")
 
 # ARGV: queue. The lease expires now; the next holder receives the info of this one.
-FORCE_UNLOCK: Final = Script(
-    _LIVE
-    + """
+FORCE_UNLOCK: Final = _lock_script("""
 if not token then return {} end
 if not pcall(redis.call, 'SET', KEYS[1],
     string.format('%s %s %.0f %s %s %s', token, fence, now, since, ttl, holder),
@@ -202,8 +193,7 @@ if not pcall(redis.call, 'SET', KEYS[1],
 end
 wake_all(ARGV[1])
 return describe()
-"""
-)
+""")
 
 # The keys of the documents: values, order of change, keys as written (where that is not the
 # canonical form), marks of fences, counter of changes. A change publishes an empty message on the
@@ -240,36 +230,33 @@ local function remove(key)
 end
 """
 
+
+def _document_script(text: str) -> Script:
+    return Script(_DOCUMENTS + text)
+
+
 # ARGV: key, value, key as written or an empty string, fence or an empty string. Returns the mark
 # that is higher, if there is one.
-SET: Final = Script(
-    _DOCUMENTS
-    + """
+SET: Final = _document_script("""
 local mark = stale(ARGV[1], ARGV[4])
 if mark then return mark end
 put(ARGV[1], ARGV[2], ARGV[3])
 redis.pcall('PUBLISH', COUNT, '')
 return false
-"""
-)
+""")
 
 # ARGV: key, and fence or an empty string. Returns the mark that is higher, or 1 or 0 removed.
-UNSET: Final = Script(
-    _DOCUMENTS
-    + """
+UNSET: Final = _document_script("""
 local mark = stale(ARGV[1], ARGV[2])
 if mark then return mark end
 local removed = remove(ARGV[1])
 if removed > 0 then redis.pcall('PUBLISH', COUNT, '') end
 return removed
-"""
-)
+""")
 
 # ARGV: key, value, written, fence, 'there' or 'absent', and the expected present text.
 # Returns 'stored'; or 'present' with the present text, 'absent', or 'stale' with the higher mark.
-COMPARE_AND_SET: Final = Script(
-    _DOCUMENTS
-    + """
+COMPARE_AND_SET: Final = _document_script("""
 local present = redis.call('HGET', VALUES, ARGV[1])
 if ARGV[5] == 'absent' then
   if present then return {'present', present} end
@@ -280,48 +267,36 @@ if mark then return {'stale', mark} end
 put(ARGV[1], ARGV[2], ARGV[3])
 redis.pcall('PUBLISH', COUNT, '')
 return {'stored'}
-"""
-)
+""")
 
 # ARGV: key, value and written of each entry; no key twice.
-SET_ALL: Final = Script(
-    _DOCUMENTS
-    + """
+SET_ALL: Final = _document_script("""
 for n = 1, #ARGV, 3 do put(ARGV[n], ARGV[n + 1], ARGV[n + 2]) end
 redis.pcall('PUBLISH', COUNT, '')
 return #ARGV / 3
-"""
-)
+""")
 
 # ARGV: keys.
-UNSET_ALL: Final = Script(
-    _DOCUMENTS
-    + """
+UNSET_ALL: Final = _document_script("""
 local removed = 0
 for n = 1, #ARGV do removed = removed + remove(ARGV[n]) end
 if removed > 0 then redis.pcall('PUBLISH', COUNT, '') end
 return removed
-"""
-)
+""")
 
 # ARGV: ZPOPMAX or ZPOPMIN.
-TAKE: Final = Script(
-    _DOCUMENTS
-    + """
+TAKE: Final = _document_script("""
 local taken = redis.call(ARGV[1], ORDER)
 if not taken[1] then return false end
 local value = redis.call('HGET', VALUES, taken[1])
 remove(taken[1])
 redis.pcall('PUBLISH', COUNT, '')
 return value
-"""
-)
+""")
 
 # ARGV: ZRANGEBYSCORE or ZREVRANGEBYSCORE, the first and the last score, the number of entries, and
 # 'values', 'keys' or 'both'. Returns the position of the last entry, and the entries.
-PAGE: Final = Script(
-    _DOCUMENTS
-    + """
+PAGE: Final = _document_script("""
 local rows = redis.call(ARGV[1], ORDER, ARGV[2], ARGV[3], 'WITHSCORES', 'LIMIT', 0, ARGV[4])
 local page = {rows[#rows] or false}
 local CHUNK = 1000
@@ -339,14 +314,10 @@ for start = 1, #rows, 2 * CHUNK do
   end
 end
 return page
-"""
-)
+""")
 
-DESTROY: Final = Script(
-    _DOCUMENTS
-    + """
+DESTROY: Final = _document_script("""
 redis.call('UNLINK', VALUES, ORDER, WRITTEN)
 redis.pcall('PUBLISH', COUNT, '')
 return 1
-"""
-)
+""")

@@ -30,13 +30,7 @@ from ojobchannels_redis.topology import topology_of
 
 
 class Server:
-    """A server, a service of Sentinels or a cluster.
-
-    Attributes:
-        settings: How to reach it.
-        topology: Which connections lead to which of its nodes.
-        subscriber: Wakes the waiters and subscriptions of all handles.
-    """
+    """A server, a service of Sentinels or a cluster, with the subscriber of all handles."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -117,7 +111,10 @@ class Client:
         for position, reply in enumerate(replies):
             if isinstance(reply, ResponseError):  # a script not loaded, or a key on another node
                 left = max(ends - time.monotonic(), 0.001)
-                replies[position] = self._call_or_error(operation, *commands[position], left)
+                try:
+                    replies[position] = self.call(operation, *commands[position], timeout=left)
+                except ChannelError as error:
+                    replies[position] = error
         return replies
 
     def call_each(
@@ -127,14 +124,6 @@ class Client:
         timeout = self.server.settings.timeout
         pools = self._explained(operation, lambda: self.server.topology.pools(timeout))
         return [self._attempt(operation, _only(pool), exchange, timeout) for pool in pools]
-
-    def _call_or_error(
-        self, operation: Operation, key: str, command: Command, timeout: float
-    ) -> Any:
-        try:
-            return self.call(operation, key, command, timeout=timeout)
-        except ChannelError as error:
-            return error
 
     def _by_pool(
         self, operation: Operation, commands: list[tuple[str, Command]], timeout: float
@@ -189,8 +178,11 @@ class Client:
                 return reply
             redirect = isinstance(error, AskError | MovedError) and self.server.settings.cluster
             redirected = self.server.topology.follow(error) if redirect else None
-            sent = connection is not None
-            outcome = Outcome.NOT_DONE if redirect else self._judge(error, operation, sent)
+            outcome = Outcome.NOT_DONE
+            if not redirect:
+                if is_connection_lost(error):
+                    self.server.topology.doubt()
+                outcome = outcome_of(error, connection is not None, operation.patient)
             if not attempts.retry(error, outcome):
                 break
             if pool and not redirect:
@@ -199,11 +191,6 @@ class Client:
         raise self._error(error, operation, attempts.in_doubt, timeout) from (
             cause(error, self.server.settings)
         )
-
-    def _judge(self, error: RedisError, operation: Operation, sent: bool) -> Outcome:
-        if is_connection_lost(error):
-            self.server.topology.doubt()
-        return outcome_of(error, sent, operation.patient)
 
     def _error(
         self, error: RedisError, operation: Operation, in_doubt: bool, seconds: float

@@ -70,11 +70,9 @@ def _check_version(client: Client, info: dict[str, str]) -> None:
     except ValueError:
         return
     if number < _OLDEST:
-        raise ChannelUnavailable(
-            client.channel,
-            f"{client.server.settings} is Redis {version}",
-            "upgrade it to Redis 6.2 or later, or to Valkey",
-        )
+        reason = f"{client.server.settings} is Redis {version}"
+        advice = "upgrade it to Redis 6.2 or later, or to Valkey"
+        raise ChannelUnavailable(client.channel, reason, advice)
 
 
 def _check_cluster(client: Client, info: dict[str, str]) -> None:

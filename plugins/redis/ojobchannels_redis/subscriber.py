@@ -261,9 +261,9 @@ class Subscriber:
 
     def _refused(self, error: NoPermissionError) -> None:
         _log.warning(
-            "the server does not permit this user to subscribe (%s): waiters check their lock "
-            "every %d ms instead, subscriptions check the channel every second; grant the user the "
-            "permission &PREFIX:* for the option prefix",
+            "the server does not permit this user to subscribe (%s): waiters poll their lock "
+            "every %d ms instead, subscriptions poll the channel every second; grant the user the "
+            "permission &PREFIX:*, where PREFIX is the option prefix",
             error,
             _LOOK_WHEN_NOT * 1000,
         )

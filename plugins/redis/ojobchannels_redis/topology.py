@@ -9,13 +9,13 @@ import random
 import threading
 from abc import ABC, abstractmethod
 from binascii import crc_hqx
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import unquote
 
 from redis.exceptions import AskError, ConnectionError, MovedError, ReadOnlyError, RedisError
 
-from ojobchannels_redis.connections import Connection, Pool, connect, open_connection
+from ojobchannels_redis.connections import Connection, Pool, open_connection
 from ojobchannels_redis.options import Address, Settings
 
 _SLOTS: Final = 16384
@@ -258,7 +258,9 @@ class Cluster(Topology):
         with self._mutex:
             pool = self._pools.get(address)
             if pool is None:
-                pool = self._pools[address] = Pool(_connector(address, self.settings))
+                pool = self._pools[address] = Pool(
+                    lambda limit: Connection(open_connection(address, self.settings, limit), limit)
+                )
             return pool
 
 
@@ -267,10 +269,6 @@ def topology_of(settings: Settings) -> Topology:
     if settings.cluster:
         return Cluster(settings)
     return Sentinel(settings) if settings.service else Standalone(settings)
-
-
-def _connector(address: Address, settings: Settings) -> Callable[[float], Connection]:
-    return lambda limit: connect(address, settings, limit)
 
 
 def _request(

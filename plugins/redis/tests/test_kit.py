@@ -28,12 +28,12 @@ class TestRedis(ChannelConformance):
 
 
 def test_documents_do_what_the_model_does(url: str) -> None:
-    """Whatever the operations, every handle shows what the model holds."""
+    """After any operations, every handle shows what the model contains."""
     prove_documents(Subject("redis", {"url": url}), examples=30)
 
 
 def test_locks_do_what_the_model_does(url: str) -> None:
-    """Whatever the operations, a lock has one holder, and fences grow."""
+    """After any operations, a lock has one holder, and fences grow."""
     prove_locks(Subject("redis", {"url": url}), examples=30)
 
 

@@ -291,7 +291,7 @@ def test_files_for_tls_that_cannot_be_used_are_named(tmp_path: Path) -> None:
         for pair in ({"tls_cert": wrong}, {"tls_cert": client, "tls_key": wrong}):
             with pytest.raises(oc.InvalidOption, match=rf"'tls_cert' and 'tls_key': .*{wrong}"):
                 oc.open_channel("orders", **options, **pair)
-    with pytest.raises(oc.InvalidOption, match="tls_key is given without it"):
+    with pytest.raises(oc.InvalidOption, match="tls_key is set without it"):
         oc.open_channel("orders", **options, tls_key=client)
 
 

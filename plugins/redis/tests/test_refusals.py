@@ -1,4 +1,4 @@
-"""What a server refuses or lacks: memory, rights, and keys that no other program writes."""
+"""Refusals by the server: no memory, no rights, and keys written by another program."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class TestRedis(RemoteContract):
     def test_operations_on_many_entries_take_one_round_trip(
         self, counted: oc.Channel, proxy: Proxy
     ) -> None:
-        """Whatever is not more than a page."""
+        """As long as the entries fit in one page."""
         for operation in (
             lambda: counted.set_all({"a": 1, "b": 2, "c": 3}),
             counted.get_all,

@@ -215,14 +215,14 @@ def test_templates(text: str, value: object) -> None:
         "options": {"first": {"x": 1}},
         "chosen": "{{options.first}}",
     }
-    given = {
+    args = {
         "n": 5,
         "yes": True,
         "none": None,
         "map": {"a": [1, {"b": "deep"}]},
         "data": "{{n}} ${gone}",
     }
-    assert render(written, given, "here")["text"] == value
+    assert render(written, args, "here")["text"] == value
 
 
 def test_templates_are_rendered_inside_maps_and_lists() -> None:

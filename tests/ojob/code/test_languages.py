@@ -45,7 +45,7 @@ class Shout:
             case text:
                 host.log("info", f"{text.upper()} {host.documents()}")
                 host.args["heard"] = True
-        return "answer"
+        return "result"
 
 
 def compile_shout(code: Code) -> Program:
@@ -153,7 +153,7 @@ def test_jobs_of_several_languages_share_their_args(tmp_path: Path) -> None:
         todo: [A]
         """,
     )
-    assert reported == ["HELLO {'n': 1}", "HELLO {'n': '{1}'}", "True answer"]
+    assert reported == ["HELLO {'n': 1}", "HELLO {'n': '{1}'}", "True result"]
 
 
 @pytest.mark.usefixtures("_shout")
@@ -193,7 +193,7 @@ def test_an_error_that_a_plugin_finds_is_reported_with_its_position(tmp_path: Pa
 def test_a_catch_of_another_language_is_code_or_a_name(tmp_path: Path) -> None:
     """A line that is only a name must be the name of a job."""
     (reported,) = faults(tmp_path, "ojob: {lang: shout}\njobs:\n- {name: A, catch: No Such Job}\n")
-    assert "there is no job 'No Such Job'" in reported
+    assert "unknown job 'No Such Job'" in reported
     _, lines = run(
         tmp_path,
         """\

@@ -61,7 +61,7 @@ def test_values_are_not_templates(start_daemon: RunDaemon, tmp_path: Path) -> No
 
 def test_the_run_waits_for_the_active_call(start_daemon: RunDaemon, tmp_path: Path) -> None:
     """Shutdown jobs run after it, and no call follows them."""
-    go_on = tmp_path / "continue"
+    may_continue = tmp_path / "continue"
     daemon = start_daemon(
         f"""\
         jobs:
@@ -71,7 +71,7 @@ def test_the_run_waits_for_the_active_call(start_daemon: RunDaemon, tmp_path: Pa
           exec: |
             import os, time
             log("begins")
-            while not os.path.exists({str(go_on)!r}):
+            while not os.path.exists({str(may_continue)!r}):
                 time.sleep(0.01)
             log("ends")
         - name: Change
@@ -83,7 +83,7 @@ def test_the_run_waits_for_the_active_call(start_daemon: RunDaemon, tmp_path: Pa
     daemon.wait_for("Slow: begins")
     daemon.control.stop()
     daemon.wait_for("waiting for 'Slow'")
-    go_on.touch()
+    may_continue.touch()
     assert daemon.result().exit_status == 0
     reported = daemon.output.rest()
     assert reported.index("Slow: ends") < reported.index("Bye: bye")
@@ -107,7 +107,7 @@ def test_a_call_that_is_active_at_a_reload_ends_before_the_next_one(
     start_daemon: RunDaemon, tmp_path: Path
 ) -> None:
     """Calls still run one after another, and ended watches are no longer counted."""
-    file, go_on = str(tmp_path / "orders.db"), tmp_path / "continue"
+    file, may_continue = str(tmp_path / "orders.db"), tmp_path / "continue"
     text = f"""\
         jobs:
         - name: Open
@@ -119,7 +119,7 @@ def test_a_call_that_is_active_at_a_reload_ends_before_the_next_one(
           exec: |
             import os, time
             log("begins", args["k"])
-            while not os.path.exists({str(go_on)!r}):
+            while not os.path.exists({str(may_continue)!r}):
                 time.sleep(0.01)
             log("ends", args["k"])
         todo: [Open, Slow]
@@ -133,7 +133,7 @@ def test_a_call_that_is_active_at_a_reload_ends_before_the_next_one(
         daemon.wait_for("reloaded: 1 subscription")
         orders.set("second", 1)
         assert not daemon.output.reports("Slow: begins second", 0.2)
-        go_on.touch()
+        may_continue.touch()
         daemon.wait_for("Slow: ends first")
         daemon.wait_for("Slow: begins second")
         daemon.wait_for("Slow: ends second")

@@ -272,7 +272,7 @@ def test_no_fire_time_is_lost_during_a_reload(
         daemon.wait_for("Tick completed")
 
 
-def test_a_signal_that_wakes_no_wait_is_handled_all_the_same() -> None:
+def test_a_signal_that_wakes_no_wait_is_still_handled() -> None:
     """Such as one that arrives just before the wait begins, or on another thread."""
     control, main = Control(), threading.get_ident()
 

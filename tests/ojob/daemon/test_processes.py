@@ -123,7 +123,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
             process.stdout.close()
 
 
-def heard(process: Started, word: str) -> str:
+def read_until(process: Started, word: str) -> str:
     """Read output of a process until it contains `word`."""
     assert process.stdout is not None
     text = ""
@@ -146,9 +146,11 @@ def test_a_signal_ends_a_daemon_in_order(
     """The running job ends and is recorded, no new job starts, and no lock remains."""
     with manager.locks.lock("gate", ttl=600):
         daemon = start(RUN, JOBS.format(config=config))
-        heard(daemon, "at work")
+        read_until(daemon, "at work")
         daemon.send_signal(number)
-        heard(daemon, "interrupted: waiting for 'Work' (work); interrupt again to abandon them")
+        read_until(
+            daemon, "interrupted: waiting for 'Work' (work); interrupt again to abandon them"
+        )
     rest, _ = daemon.communicate()
     assert "Work | completed" in rest
     assert rest.index("Work | completed") < rest.index("bye")
@@ -166,15 +168,15 @@ def test_sighup_reloads_the_file_of_a_daemon(
     text = JOBS.format(config=config).replace('print("at work", flush=True)', 'log("{word}")')
     text = text.replace("gate", "free")
     daemon = start(f"import signal\n{nohup}{RUN}", text.replace("{word}", "old"))
-    heard(daemon, "Work | old")
+    read_until(daemon, "Work | old")
     (tmp_path / "0.yaml").write_text(text.replace("{word}", "new"))
     daemon.send_signal(signal.SIGHUP)
-    heard(daemon, "Work | new")
+    read_until(daemon, "Work | new")
     (tmp_path / "0.yaml").write_text(text.replace("timeInterval", "interval"))
     daemon.send_signal(signal.SIGHUP)
-    heard(daemon, "typeArgs.interval: unknown key `interval`; did you mean `timeInterval`?")
-    heard(daemon, "reload failed")
-    heard(daemon, "Work | new")
+    read_until(daemon, "typeArgs.interval: unknown key `interval`; did you mean `timeInterval`?")
+    read_until(daemon, "reload failed")
+    read_until(daemon, "Work | new")
     daemon.terminate()
     daemon.communicate()
     assert daemon.returncode == 0
@@ -201,8 +203,8 @@ def shared_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dic
 def together() -> Iterator[tuple[IO[str], int]]:
     """A pipe that all daemons of a test write to: its two ends."""
     read, write = os.pipe()
-    with open(read, encoding="utf-8") as heard:  # noqa: PTH123  no path
-        yield heard, write
+    with open(read, encoding="utf-8") as reader:  # noqa: PTH123  no path
+        yield reader, write
         os.close(write)
 
 

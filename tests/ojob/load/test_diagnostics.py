@@ -94,7 +94,7 @@ def test_a_misspelled_include_is_suggested_from_the_files_beside(tmp_path: Path)
 def test_no_job_of_an_invalid_file_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "f.yaml"
     file.write_text(
-        "jobs:\n- {name: A, exec: print(1)}\n- {name: B, deps: [Nobody]}\ntodo: [A, B]\n"
+        "jobs:\n- {name: A, exec: print(1)}\n- {name: B, deps: [Absent]}\ntodo: [A, B]\n"
     )
     with pytest.raises(JobFileError):
         run_file(file)
@@ -115,7 +115,7 @@ def test_an_unreadable_file_is_reported(tmp_path: Path) -> None:
         "no/f.yaml": f"no/f.yaml: cannot read the file: {absent}; there is no folder ",
         "folder.yaml": f"folder.yaml: cannot read the file: {a_folder}; name a file in it",
         "latin.yaml": "latin.yaml:1:7: the byte 0xE4 is not UTF-8; save the file as UTF-8",
-        "jobs.txt": "jobs.txt: this is not the name of a job file; the name of",
+        "jobs.txt": "jobs.txt: not the name of a job file; the name of",
         "broken.json": "broken.json:2:9: invalid JSON: a comma or a colon is missing",
     }.items():
         with pytest.raises(JobFileError) as caught:
@@ -135,11 +135,11 @@ def test_the_error_survives_pickling(tmp_path: Path) -> None:
 
 
 def test_an_error_hides_no_other_one(tmp_path: Path) -> None:
-    """What is valid of a job, an entry or a file is checked, whatever else is wrong with it."""
+    """The valid parts of a job, an entry or a file are checked whatever else is wrong with it."""
     file = tmp_path / "f.yaml"
     file.write_text(
         dedent("""\
-        ojob: {daemon: 5, catch: [Nobody]}
+        ojob: {daemon: 5, catch: [Absent]}
         jobs:
         - {name: A, deps: [5, Bee], typeArgs: {single: 1, cron: x}, exec: "x ="}
         - {type: odd, from: Cee}

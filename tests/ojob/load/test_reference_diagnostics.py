@@ -12,75 +12,73 @@ if TYPE_CHECKING:
 CASES = {  # the text of the file; what is reported, after its name
     "names with a comma": (
         "jobs:\n- name: B\n- name: C\n- {name: A, deps: 'B, C'}",
-        "4:19: jobs[2].deps: there is no job 'B, C'; write several names as a list: [B, C]",
+        "4:19: jobs[2].deps: unknown job 'B, C'; write several names as a list: [B, C]",
     ),
     "names joined by indentation": (
         "jobs:\n- name: A\n- name: B\ntodo:\n- A\n  - B",
-        "5:3: todo[0]: there is no job 'A - B'; YAML has joined two lines; begin them in the same "
+        "5:3: todo[0]: unknown job 'A - B'; YAML has joined two lines; begin them in the same "
         "column, or write a list: [A, B]",
     ),
     "a control character in a name": (
         'jobs:\n- name: "a\\e[2J"\ntodo: ["b\\e[2J"]',
-        "3:8: todo[0]: there is no job 'b\\x1b[2J'; did you mean `a\\x1b[2J`?",
+        "3:8: todo[0]: unknown job 'b\\x1b[2J'; did you mean `a\\x1b[2J`?",
     ),
     "an unknown name among many jobs": (
         "jobs:\n" + "".join(f"- name: J{at}\n" for at in range(100)) + "todo: [Zebra]",
-        "102:8: todo[0]: there is no job 'Zebra'; known here: `J0`, `J1`, `J2`, `J3`, `J4`, `J5`, "
+        "102:8: todo[0]: unknown job 'Zebra'; known: `J0`, `J1`, `J2`, `J3`, `J4`, `J5`, "
         "`J6`, `J7`, `J8`, `J9`, `J10`, `J11` and 88 more",
     ),
     "an unknown job in the todo": (
         "jobs:\n- name: Count Words\ntodo:\n- Count Word",
-        "4:3: todo[0]: there is no job 'Count Word'; did you mean `Count Words`?",
+        "4:3: todo[0]: unknown job 'Count Word'; did you mean `Count Words`?",
     ),
     "an unknown job in from": (
         "jobs:\n- name: A\n  from: [B]\n- name: Cook",
-        "3:10: jobs[0].from[0]: there is no job 'B'; known here: `A`, `Cook`",
+        "3:10: jobs[0].from[0]: unknown job 'B'; known: `A`, `Cook`",
     ),
     "an unknown job in to": (
         "include: [oJobManager.yaml]\njobs:\n- name: A\n  to: oJobManager Job Ende",
-        "4:7: jobs[0].to: there is no job 'oJobManager Job Ende'; did you mean "
-        "`oJobManager Job End`?",
+        "4:7: jobs[0].to: unknown job 'oJobManager Job Ende'; did you mean `oJobManager Job End`?",
     ),
     "a job of a pack that is not included": (
         "jobs:\n- name: A\n  from: oJobManager Job Start",
-        "3:9: jobs[0].from: there is no job 'oJobManager Job Start' in this file, but in a "
-        "bundled pack; add `include: [oJobManager.yaml]`",
+        "3:9: jobs[0].from: unknown job 'oJobManager Job Start': it is in a bundled "
+        "pack; add `include: [oJobManager.yaml]`",
     ),
     "a catch of a pack that is not included": (
         "include: []\njobs:\n- name: A\n  catch: oJobManager Error",
-        "4:10: jobs[0].catch: there is no job 'oJobManager Error' in this file, but in a bundled "
+        "4:10: jobs[0].catch: unknown job 'oJobManager Error': it is in a bundled "
         "pack; add `include: [oJobManager.yaml]`",
     ),
     "a job of a pack that is not included, called by code": (
         "jobs:\n- name: A\n  exec: |\n    job('oJobManager Init')\ntodo: [A]",
-        "4:5: jobs[0].exec: there is no job 'oJobManager Init' in this file, but in a bundled "
+        "4:5: jobs[0].exec: unknown job 'oJobManager Init': it is in a bundled "
         "pack; add `include: [oJobManager.yaml]`",
     ),
     "a misspelled job of a pack that is not included": (
         "jobs:\n- name: Aha\ntodo: [oJobManager init]",
-        "3:8: todo[0]: there is no job 'oJobManager init'; did you mean `oJobManager Init`? To "
+        "3:8: todo[0]: unknown job 'oJobManager init'; did you mean `oJobManager Init`? To "
         "use it, add `include: [oJobManager.yaml]`",
     ),
     "an unknown job in catch": (
         "include: [oJobManager.yaml]\njobs:\n- name: A\n  catch: oJobManager Eror",
-        "4:10: jobs[0].catch: there is no job 'oJobManager Eror'; did you mean "
-        "`oJobManager Error`?",
+        "4:10: jobs[0].catch: unknown job 'oJobManager Eror'; did you mean `oJobManager Error`?",
     ),
     "an unknown single word in catch": (
         "jobs:\n- name: Alarm\n- name: A\n  catch: Alarn",
-        "4:10: jobs[1].catch: there is no job 'Alarn'; did you mean `Alarm`?",
+        "4:10: jobs[1].catch: unknown job 'Alarn'; did you mean `Alarm`?",
     ),
     "an unknown job in deps": (
         "jobs:\n- name: A\n  deps:\n  - Bee\n- name: Be",
-        "4:5: jobs[0].deps[0]: there is no job 'Bee'; did you mean `Be`?",
+        "4:5: jobs[0].deps[0]: unknown job 'Bee'; did you mean `Be`?",
     ),
     "an unknown job in a launch": (
         "jobs:\n- name: Batch\n- name: A\n  exec: |\n    x = 1\n    launch('Bach', {})",
-        "6:5: jobs[1].exec: there is no job 'Bach'; did you mean `Batch`?",
+        "6:5: jobs[1].exec: unknown job 'Bach'; did you mean `Batch`?",
     ),
     "a duplicate job": (
         "jobs:\n- name: A\n- name: A",
-        "3:9: jobs[1].name: duplicate job 'A'; the first is in line 2; rename one of them",
+        "3:9: jobs[1].name: duplicate job 'A'; the first is on line 2; rename one of them",
     ),
     "a circle of deps": (
         "jobs:\n- {name: A, deps: B}\n- {name: B, deps: [C]}\n- {name: C, deps: A}",
@@ -133,12 +131,12 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "an unknown job after non-ASCII text": (
         "jobs:\n- name: A\n  exec: |\n    'ä'; job('Nobody')",
-        "4:10: jobs[0].exec: there is no job 'Nobody'; known here: `A`",
+        "4:10: jobs[0].exec: unknown job 'Nobody'; known: `A`",
     ),
     "a pack that does not exist": (
         "include:\n- oJobManger.yaml",
-        "2:3: include[0]: there is no `oJobManger.yaml`: no bundled pack has this name, and no "
-        "file is at {folder}/oJobManger.yaml; did you mean `oJobManager.yaml`?",
+        "2:3: include[0]: there is no `oJobManger.yaml`: not a bundled pack, and not a "
+        "file: {folder}/oJobManger.yaml; did you mean `oJobManager.yaml`?",
     ),
     "a folder as include": (
         "include: ..",
@@ -151,8 +149,8 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "an include with NUL": (
         'include: "jobs\\0/other.yaml"',
-        "1:10: include: there is no `jobs\\x00/other.yaml`: no bundled pack has this name, and "
-        "no file is at {folder}/jobs\\x00/other.yaml; bundled packs: `oJobBasics.yaml`, "
+        "1:10: include: there is no `jobs\\x00/other.yaml`: not a bundled pack, and "
+        "not a file: {folder}/jobs\\x00/other.yaml; bundled packs: `oJobBasics.yaml`, "
         "`oJobDirector.yaml`, `oJobManager.yaml`, `oJobQueue.yaml`",
     ),
     "an include with a tilde": (

@@ -107,9 +107,9 @@ def test_a_shortcut_belongs_to_one_job_of_a_file(tmp_path: Path) -> None:
     )
     with pytest.raises(JobFileError) as caught:
         check_file(path)
-    place = "3:41: jobs[1].typeArgs.shortcut.name"
-    said = "duplicate shortcut 'a'; the first is in line 2; rename one of them"
-    assert str(caught.value) == f"{path}:{place}: {said}"
+    position = "3:41: jobs[1].typeArgs.shortcut.name"
+    message = "duplicate shortcut 'a'; the first is on line 2; rename one of them"
+    assert str(caught.value) == f"{path}:{position}: {message}"
 
 
 def test_the_shortcut_of_a_later_file_counts(tmp_path: Path) -> None:

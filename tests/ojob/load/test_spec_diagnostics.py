@@ -28,7 +28,7 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "a key unlike any known key": (
         "jobs:\n- name: A\n  zzz: 1",
-        "3:3: jobs[0].zzz: unknown key `zzz`; known here: `name`, `type`, `typeArgs`, `lang`, "
+        "3:3: jobs[0].zzz: unknown key `zzz`; known: `name`, `type`, `typeArgs`, `lang`, "
         "`deps`, `args`, `from`, `exec`, `to`, `each`, `check`, `catch`",
     ),
     "a missing name": (
@@ -62,12 +62,12 @@ CASES = {  # the text of the file; what is reported, after its name
     "a template without a name": (
         "jobs:\n- name: A\n  args:\n    a: 'x {{#if b}}'",
         "4:8: jobs[0].args.a: `{{#if b}}` is not a valid template; write {{name}} or "
-        "${name:-default}; put a backslash before it to use it literally",
+        "${name:-default}, or put a backslash before it to use it literally",
     ),
     "a template that is not closed": (
         "jobs:\n- name: A\ntodo:\n- name: A\n  args:\n  - a: '${b'",
         "6:8: todo[0].args[0].a: the template that begins with `${` is not closed, or contains "
-        "braces; close it with `}`; put a backslash before it to use it literally",
+        "braces; close it with `}`, or put a backslash before it to use it literally",
     ),
     "an invalid field of cron": (
         "jobs:\n- name: A\n  typeArgs:\n    cron: '*/5 25 * * *'",
@@ -217,7 +217,7 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "code in a list of jobs": (
         "jobs:\n- name: A\n  catch: [log(1)]",
-        "3:11: jobs[0].catch[0]: there is no job 'log(1)'; write code under `catch` by itself, "
+        "3:11: jobs[0].catch[0]: unknown job 'log(1)'; write code under `catch` by itself, "
         "not in a list",
     ),
     "a map as catch": (
@@ -272,7 +272,7 @@ CASES = {  # the text of the file; what is reported, after its name
     ),
     "a duplicate expected argument": (
         "help:\n  expects:\n  - name: a\n  - {name: a, mandatory: true}",
-        "4:12: help.expects[1].name: duplicate argument 'a'; the first is in line 3; remove one "
+        "4:12: help.expects[1].name: duplicate argument 'a'; the first is on line 3; remove one "
         "of them",
     ),
     "an empty option": (

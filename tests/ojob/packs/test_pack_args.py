@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     [
         ("{name: oJob Queue Add}", "`job` is missing: pass a name"),
         ("{name: oJob Queue Add, args: {job: A, delay: -1}}", "`delay` is -1: pass milliseconds"),
-        ("{name: oJob Queue Manager, args: {queueAttempts: 0}}", "`queueAttempts` is 0: pass a w"),
-        ("{name: oJob Queue Manager, args: {queueDelete: x}}", "`queueDelete` is 'x': pass true"),
+        ("{name: oJob Queue Manager, args: {queueAttempts: 0}}", "`queueAttempts` is 0: pass an i"),
+        ("{name: oJob Queue Manager, args: {queueDelete: x}}", "`queueDelete` is 'x': pass `true`"),
         ("{name: oJob Queue Rules, args: {rules: 1}}", "`rules` is 1: pass a list of maps"),
         ("{name: oJob Queue Rules, args: {rules: [{rule: 1/0}]}}", "rule '1/0' failed: ZeroDiv"),
         ("{name: oJob Director check, args: {jobName: a}}", "`jobUUID` is missing: pass a name"),
         (
             "{name: oJob Director checkout, args: {jobName: a, jobUUID: b}}",
-            "'a' 'b' has not begun here; put `oJob Director checkin` under `from`",
+            "'a' 'b' was not started here; put `oJob Director checkin` under `from`",
         ),
     ],
 )

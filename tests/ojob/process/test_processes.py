@@ -54,7 +54,7 @@ jobs:
     for _ in range(2):
         launch("Queued")
     print("all launched", flush=True)
-    # Not one long wait: a signal that comes just before it would not be heard in it.
+    # Not one long wait: a signal that comes just before it would not interrupt it.
     while not threading.Event().wait(0.2):
         pass
 - name: Queued
@@ -98,7 +98,7 @@ def start(tmp_path: Path, config: dict[str, Any]) -> Iterator[Callable[..., Star
         process.communicate()
 
 
-def heard(process: Started, *words: str) -> str:
+def read_until(process: Started, *words: str) -> str:
     """Read output of a process until it contains `word`."""
     assert process.stdout is not None
     text = ""
@@ -113,7 +113,7 @@ def test_of_eight_processes_at_once_one_runs_and_seven_report_why_not(
     start: Callable[..., Started], manager: JobManager
 ) -> None:
     processes = [start() for _ in range(8)]
-    texts = {process: heard(process, "at work") for process in processes}
+    texts = {process: read_until(process, "at work") for process in processes}
     (winner,) = [process for process, text in texts.items() if "at work" in text]
     for process, text in texts.items():
         if process is not winner:
@@ -131,11 +131,11 @@ def test_a_killed_run_blocks_no_other_and_is_shown_as_abandoned(
     start: Callable[..., Started], manager: JobManager
 ) -> None:
     first = start()
-    heard(first, "at work")
+    read_until(first, "at work")
     first.kill()
     first.wait()
     second = start()
-    heard(second, "at work")
+    read_until(second, "at work")
     second.communicate("go\n")
     assert second.returncode == 0
     assert [record["status"] for record in manager.runs()] == ["completed", "abandoned"]
@@ -148,7 +148,7 @@ def test_an_interrupted_run_is_recorded_as_failed_and_releases_its_lock(
 ) -> None:
     """Neither its catch nor the rest of the todo runs, and the exit status is 130."""
     process = start()
-    heard(process, "at work")
+    read_until(process, "at work")
     process.send_signal(number)
     out, _ = process.communicate()
     assert process.returncode == 130
@@ -167,9 +167,9 @@ def test_an_interrupt_lets_launched_jobs_finish_and_starts_no_more(
     start: Callable[..., Started], manager: JobManager
 ) -> None:
     process = start("Launch Jobs")
-    heard(process, "at work", "all launched")
+    read_until(process, "at work", "all launched")
     process.terminate()
-    message = heard(process, WAITING)
+    message = read_until(process, WAITING)
     assert message.count("Queued | skipped: the run was interrupted before this job started\n") == 2
     out, _ = process.communicate("go\n")
     assert process.returncode == 130
@@ -185,7 +185,7 @@ def test_an_interrupt_reports_in_one_line_which_calls_were_not_started(
 ) -> None:
     """Each job once, with its number; also if the running job has launched others."""
     process = start(f"{todo}, {todo}")
-    heard(process, "at work")
+    read_until(process, "at work")
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate("go\n")
     reported = [line.partition(" | ")[2] for line in out.splitlines() if "not started" in line]
@@ -198,9 +198,9 @@ def test_an_interrupt_lets_calls_of_an_async_todo_finish_and_starts_no_more(
 ) -> None:
     """They run on the pool like launched ones; those that have not started do not run."""
     process = start("Work", "async: true")
-    heard(process, "at work")
+    read_until(process, "at work")
     process.terminate()
-    message = heard(process, WAITING)
+    message = read_until(process, WAITING)
     assert "interrupted: not started: 'After' (2 times)\n" in message
     out, _ = process.communicate("go\n")
     assert process.returncode == 130
@@ -215,7 +215,7 @@ def test_a_second_run_of_a_unique_file_ends_at_once(
     """It names the process that runs the file; when that was killed, the next run starts."""
     unique = f"unique: {{pidFile: {tmp_path / 'f.pid'}}}"
     first = start("Work", unique)
-    heard(first, "at work")
+    read_until(first, "at work")
     second = start("Work", unique)
     out, _ = second.communicate()
     assert second.returncode == 1  # as of any program that raises
@@ -223,7 +223,7 @@ def test_a_second_run_of_a_unique_file_ends_at_once(
     first.kill()
     first.wait()
     third = start("Work", unique)
-    heard(third, "at work")
+    read_until(third, "at work")
     assert (tmp_path / "f.pid").read_text() == f"{third.pid}\n"
     third.communicate("go\n")
     assert third.returncode == 0
@@ -238,11 +238,11 @@ def test_a_second_interrupt_abandons_launched_jobs(
     Those that had not started were reported and recorded before.
     """
     process = start("Launch Jobs")
-    heard(process, "at work", "all launched")
+    read_until(process, "at work", "all launched")
     process.terminate()
-    heard(process, "interrupted: waiting")
+    read_until(process, "interrupted: waiting")
     process.terminate()
-    out = heard(process, "unfinished")
+    out = read_until(process, "unfinished")
     assert out.endswith("unfinished Work\n")
     assert process.wait() == 130
     assert [record["status"] for record in manager.runs("work")] == ["abandoned"]

@@ -41,7 +41,7 @@ def ojob(tmp_path: Path, path: Path) -> Ojob:
     return run
 
 
-def test_a_run_tells_to_a_file_too(ojob: Ojob, tmp_path: Path) -> None:
+def test_a_run_also_logs_to_a_file(ojob: Ojob, tmp_path: Path) -> None:
     """Lines of jobs, warnings and errors, each with its type."""
     result = ojob(
         """\
@@ -72,7 +72,7 @@ def test_the_console_can_be_turned_off(ojob: Ojob, tmp_path: Path, settings: str
 
 
 def test_programs_get_json_and_nothing_else(ojob: Ojob) -> None:
-    """What jobs print goes to standard error, also by way of processes that they start."""
+    """Output of jobs, and of processes that they start, goes to standard error."""
     result = ojob(
         """\
         jobs:
@@ -111,7 +111,7 @@ def test_nothing_runs_without_the_log_that_was_asked_for(path: Path, tmp_path: P
     ("written", "message"),
     [
         ("fileDateFormat: yyyy-ww", "'ww', which is not a field; the fields are yyyy"),
-        ("lineTemplate: '{{time}}'", "unknown name {{time}}; known here: {{timedate}}, {{type}}"),
+        ("lineTemplate: '{{time}}'", "unknown name {{time}}; known: {{timedate}}, {{type}}"),
         ("HKRegExPattern: 'a('", "invalid regular expression"),
         ("HKhowLongAgoInMinutes: 0", "0 is out of range: write minutes, 1 or more"),
         ("numberOfEntriesToKeep: 10", "remove it: no log lines are kept in memory"),

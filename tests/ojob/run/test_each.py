@@ -106,7 +106,7 @@ def test_each_is_checked_with_the_file(tmp_path: Path) -> None:
     with pytest.raises(JobFileError) as caught:
         check_file(path)
     first, second = map(str, caught.value.diagnostics)
-    assert "2:20: jobs[0].each[0]: there is no job 'B'" in first
+    assert "2:20: jobs[0].each[0]: unknown job 'B'" in first
     assert "3:13: jobs[1].each: `each` is for Python; the code of this job is shell" in second
 
 

@@ -91,7 +91,7 @@ def test_dynamic_launching(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     for batch in ("harbour", "lighthouse", "orchard"):
         assert f"(batch-{batch})" in out
-    assert "Process Batches | 35 long words in all" in out
+    assert "Process Batches | 35 long words in total" in out
 
 
 def test_query_status(capsys: pytest.CaptureFixture[str]) -> None:

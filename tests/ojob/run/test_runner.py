@@ -81,7 +81,7 @@ def test_without_catch_only_the_handler_is_missing(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("catch", "told_by_it"),
+    ("catch", "messages"),
     [
         ("Alarm", ["alarm 5"]),
         ("[Alarm, Horn]", ["alarm 5", "horn"]),
@@ -89,7 +89,7 @@ def test_without_catch_only_the_handler_is_missing(run: Run) -> None:
         ("|\n    if args['n'] == 5:\n        return\n    log('not reached')", []),
     ],
 )
-def test_catch_is_a_job_a_list_of_jobs_or_code(run: Run, catch: str, told_by_it: list[str]) -> None:
+def test_catch_is_a_job_a_list_of_jobs_or_code(run: Run, catch: str, messages: list[str]) -> None:
     result, reported = run(
         "jobs:\n"
         "- {name: Alarm, exec: \"log('alarm', args['n'])\"}\n"
@@ -97,7 +97,7 @@ def test_catch_is_a_job_a_list_of_jobs_or_code(run: Run, catch: str, told_by_it:
         f"- name: Job\n  args: {{n: 5}}\n  exec: raise ValueError\n  catch: {catch}\n"
         "todo: [Job]\n"
     )
-    assert reported == [*(f"Job: {line}" for line in told_by_it), "Job failed (ValueError)"]
+    assert reported == [*(f"Job: {line}" for line in messages), "Job failed (ValueError)"]
     assert result.exit_status == 1
 
 

@@ -32,7 +32,7 @@ todo: [Fails, Catches]
 
 
 @pytest.mark.parametrize(
-    ("catch", "told_by_it"),
+    ("catch", "reported_line"),
     [
         ("Alarm", "Fails: alarm ValueError"),
         ("[Alarm]", "Fails: alarm ValueError"),
@@ -40,12 +40,12 @@ todo: [Fails, Catches]
     ],
 )
 def test_the_catch_of_the_file_is_for_jobs_without_a_catch(
-    run: Run, catch: str, told_by_it: str
+    run: Run, catch: str, reported_line: str
 ) -> None:
-    """The job fails all the same."""
+    """The job still counts as failed."""
     result, reported = run(FAILING.format(catch=catch))
     assert reported == [
-        told_by_it,
+        reported_line,
         "Fails failed (ValueError)",
         "Catches: own",
         "Catches failed (ValueError)",
@@ -82,10 +82,10 @@ def test_a_file_can_replace_the_catch_of_an_included_file(
 @pytest.mark.parametrize(
     ("catch", "fault"),
     [
-        ("Alrm", "1:15: ojob.catch: there is no job 'Alrm'; did you mean `Alarm`?"),
-        ("[Alarm, Bell]", "1:23: ojob.catch[1]: there is no job 'Bell'"),
+        ("Alrm", "1:15: ojob.catch: unknown job 'Alrm'; did you mean `Alarm`?"),
+        ("[Alarm, Bell]", "1:23: ojob.catch[1]: unknown job 'Bell'"),
         (r'"log(1,\n2"', "1:15: ojob.catch: invalid Python: "),
-        ("job('Alrm')", "1:15: ojob.catch: there is no job 'Alrm'; did you mean `Alarm`?"),
+        ("job('Alrm')", "1:15: ojob.catch: unknown job 'Alrm'; did you mean `Alarm`?"),
         ("5", "1:15: ojob.catch: expected a job, a list of jobs, or code, found the number 5"),
     ],
 )

@@ -131,7 +131,7 @@ def test_the_templates_of_init_are_checked_with_the_file(tmp_path: Path) -> None
     """Diagnostics have their positions."""
     assert faults(tmp_path, "init:\n  day: '{{#if x}}'\ntodo: []\n") == [
         "main.yaml:2:8: init.day: `{{#if x}}` is not a valid template; write {{name}} or "
-        "${name:-default}; put a backslash before it to use it literally"
+        "${name:-default}, or put a backslash before it to use it literally"
     ]
 
 

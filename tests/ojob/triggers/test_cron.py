@@ -192,7 +192,7 @@ def test_an_invalid_zone_is_refused(name: str) -> None:
 def test_without_a_zone_in_the_environment_that_of_the_system_is_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whatever it is, it can be used."""
+    """Any time zone of the system can be used."""
     monkeypatch.delenv("TZ", raising=False)
     assert datetime(2026, 1, 1, tzinfo=zone_of("local")).utcoffset() is not None
     assert Path("/etc/localtime").exists() or zone_of("local") is UTC

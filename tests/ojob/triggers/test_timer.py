@@ -45,7 +45,7 @@ def test_an_earlier_call_wakes_the_thread(hand_clock: HandClock) -> None:
 def test_a_call_that_fails_is_logged_and_made_again(
     hand_clock: HandClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The other calls are made all the same."""
+    """The other calls are still made."""
 
     def fail() -> None:
         made.append("failed")

@@ -22,7 +22,7 @@ ERRORS = {  # the text of the file; what is reported, after its name
     ),
     "a colon in a text": (
         "todo:\n- a: b: c",
-        "2:7: second colon and space in this line; quote the text",
+        "2:7: a second `: ` on this line; quote the value",
     ),
     "two documents": (
         "jobs: []\n---\ntodo: []",
@@ -34,7 +34,7 @@ ERRORS = {  # the text of the file; what is reported, after its name
     ),
     "a key twice": (
         "jobs:\n- name: A\n  exec: pass\n  exec: pass",
-        "4:3: jobs[0].exec: duplicate key `exec`; remove one of them; the first is in line 3",
+        "4:3: jobs[0].exec: duplicate key `exec`; remove one of them; the first is on line 3",
     ),
     "a key that is not a string": (
         "jobs:\n- name: A\n  args: {1: x}",
@@ -80,7 +80,7 @@ ERRORS = {  # the text of the file; what is reported, after its name
     "a fault behind an anchor": (
         "jobs:\n- {name: A, args: {a: &a ['{{}}'], b: *a, c: *a}}",
         "2:27: jobs[0].args.a[0]: `{{}}` is not a valid template; write {{name}} or "
-        "${name:-default}; put a backslash before it to use it literally",
+        "${name:-default}, or put a backslash before it to use it literally",
     ),
     "a document behind its end": (
         "jobs: []\n...\ntodo: []",
@@ -205,7 +205,7 @@ ERRORS = {  # the text of the file; what is reported, after its name
     ),
     "a key that is too long": (
         f"jobs:\n- name: A\n  args:\n    {'k' * 1100}: 1",
-        "4:1105: the key is too long; a key may have 1024 characters",
+        "4:1105: the key is too long; a key has at most 1024 characters",
     ),
     "a map without its spaces": (
         "jobs:\n- name: A\n  args: {a:1}",

@@ -190,7 +190,7 @@ class TestMine(Mine):
 
 
 def test_a_subclass_of_a_contract_is_collected(project: Project) -> None:
-    """Whatever its name; imported contracts are not collected."""
+    """Its name does not matter; imported contracts are not collected."""
     project.write("test_mine.py", f"{HEAD}\nclass MineConforms(Mine):\n    '''Mine.'''\n")
     output = project.pytest("-v")
     assert "MineConforms::test_one_of_many_adds_stores PASSED" in output

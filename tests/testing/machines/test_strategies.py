@@ -28,7 +28,7 @@ def test_what_is_drawn_is_taken(key: Any, value: Any, name: str, fence: int) -> 
 
 @quiet
 @given(strategies.not_documents())
-def test_what_is_no_document_is_refused(refused: Any) -> None:
+def test_an_invalid_document_is_refused(refused: Any) -> None:
     """As a key and as a value."""
     with pytest.raises(oc.InvalidKey):
         check_key(refused)
@@ -55,7 +55,7 @@ def test_a_part_matches_its_value() -> None:
 @quiet
 @given(strategies.keys())
 def test_twins_are_keys_too(key: Any) -> None:
-    """Whatever looks like a key can be used as one."""
+    """Each twin of a valid key is a valid key."""
     for twin in twins(key):
         check_key(twin)
 

@@ -33,18 +33,18 @@ from ojobchannels.hookspecs import Busy, Granted, hookimpl
 class TwoIn(FileBackend):
     @hookimpl
     def lock(self, name, token, ttl, holder):
-        answer = FileBackend.lock(self, name, token, ttl, holder)
-        if isinstance(answer, Busy) and random.random() < 0.05:
-            return Granted(answer.fence + 1, None)
-        return answer
+        result = FileBackend.lock(self, name, token, ttl, holder)
+        if isinstance(result, Busy) and random.random() < 0.05:
+            return Granted(result.fence + 1, None)
+        return result
 
 class FallingFences(FileBackend):
     @hookimpl
     def lock(self, name, token, ttl, holder):
-        answer = FileBackend.lock(self, name, token, ttl, holder)
-        if isinstance(answer, Granted) and random.random() < 0.05:
-            return Granted(answer.fence - 10**9, answer.previous)
-        return answer
+        result = FileBackend.lock(self, name, token, ttl, holder)
+        if isinstance(result, Granted) and random.random() < 0.05:
+            return Granted(result.fence - 10**9, result.previous)
+        return result
 
 class StaleWrites(FileBackend):
     @hookimpl

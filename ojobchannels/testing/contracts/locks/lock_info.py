@@ -183,7 +183,9 @@ class LockInfoContract(Contract):
         assert second.previous["fence"] == first.fence
         assert second.previous["pid"] == os.getpid()
 
-    def test_previous_is_none_after_an_unlock(self, channel: Channel, timing: TimeControl) -> None:
+    def test_no_previous_holder_is_reported_after_an_unlock(
+        self, channel: Channel, timing: TimeControl
+    ) -> None:
         """Also for the first lease; a loss is reported once."""
         expired = channel.lock("nightly", ttl=timing.short)
         assert expired.previous is None

@@ -41,7 +41,7 @@ class WaitContract(Contract):
     def test_waiting_is_not_needed_for_a_free_lock(
         self, subject: Subject, observer: WaitObserver
     ) -> None:
-        """Whatever the timeout."""
+        """With any timeout."""
         channel = subject.open(extensions=[observer])
         began = time.monotonic()
         for wait in (0.5, 30, None):

@@ -87,7 +87,7 @@ class ServerClockContract(NetworkContract):
         with right.lock("nightly", ttl=30) as later:
             assert later.fence > lease.fence
 
-    def test_the_last_tick_belongs_to_the_holder_and_the_next_to_nobody(
+    def test_a_lease_includes_its_last_tick_and_not_the_next_one(
         self, subject: Subject, ojob_server_clock: _Turns
     ) -> None:
         """`now >= until` is expired: for lock, extend, unlock, adopt and lock_info."""

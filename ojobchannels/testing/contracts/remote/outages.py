@@ -133,7 +133,7 @@ class OutageContract(NetworkContract):
         impatient.close()
         assert time.monotonic() - began < 15  # one after the other would take 36
 
-    def test_closing_releases_leases_whose_grant_nobody_received(
+    def test_closing_releases_leases_whose_grant_was_not_received(
         self, through: Channel, subject: Subject
     ) -> None:
         """All at once."""

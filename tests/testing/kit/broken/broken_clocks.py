@@ -141,7 +141,7 @@ class PreviousIsMissing(BrokenSimple):
 class PreviousIsAlwaysSet(BrokenSimple):
     """A holder that has unlocked is reported as previous."""
 
-    caught_by = "test_previous_is_none_after_an_unlock"
+    caught_by = "test_no_previous_holder_is_reported_after_an_unlock"
     before: ClassVar[dict[str, dict[str, Any]]] = {}
 
     def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:

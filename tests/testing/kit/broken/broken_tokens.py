@@ -111,9 +111,9 @@ class ForceLosesTheFence(BrokenSimple):
     caught_by = "test_fences_increase_across_force_unlock"
 
     def force_unlock(self, name: str) -> LockInfo | None:
-        put_out = super().force_unlock(name)
+        evicted = super().force_unlock(name)
         self._store.locks.pop(name, None)
-        return put_out
+        return evicted
 
 
 class DestroyLosesFences(BrokenSimple):
