@@ -40,7 +40,7 @@ class News(NamedTuple):
 
     Attributes:
         changes: Each change, in order, if the feed reports them.
-        look: Whether something changed that the subscription has to read.
+        look: Whether something changed that the subscription must read.
         gap: Whether changes may have been missed; then all entries are read and compared.
     """
 

@@ -150,7 +150,7 @@ def test_facts_are_attributes(error: errors.ChannelError) -> None:
 
 
 def test_long_names_are_cut_in_messages() -> None:
-    """A lock name of 4 KiB does not fill the terminal; the attribute has it whole."""
+    """A lock name of 4 KiB does not fill the terminal; the attribute has the full name."""
     error = oc.LockLost("orders", "n" * 4096, 7, "the lease expired")
     assert len(str(error)) < 400
     assert error.name == "n" * 4096

@@ -1,4 +1,4 @@
-"""Runs that are due at times: each time is taken once, by one of all who share the channels."""
+"""Runs that are due at times: each time is taken once, by one of the managers on these channels."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_fire_time_that_another_process_is_running_is_not_skipped(
 def test_a_fire_time_during_the_previous_run_is_skipped_once(
     one: oc.JobManager, other: oc.JobManager
 ) -> None:
-    """Of all who find the lock held for another time, one records that."""
+    """If several managers find the lock held for another time, one records it."""
     with one.run("report", fire_time=NOON):
         with pytest.raises(LockBusy):
             one.start("report", fire_time=NOON + 1)

@@ -99,7 +99,7 @@ class Daemon:
         raise Interrupted(signal.SIGTERM)
 
     def _summary(self) -> str:
-        """Return what the daemon has to do, after a colon."""
+        """Return what the daemon is running, after a colon."""
         watches = [watch for watch in self._watches if not watch.ended]
         kinds = ((self._schedules, "schedule"), (watches, "subscription"))
         parts = [f"{len(all)} {kind}{'s' * (len(all) > 1)}" for all, kind in kinds if all]

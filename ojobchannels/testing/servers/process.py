@@ -19,7 +19,7 @@ from ojobchannels.testing.servers.ports import HOST, ReservedPort
 from ojobchannels.testing.servers.programs import Flavour, ServerMissing
 
 _LAUNCHER = Path(__file__).with_name("launcher.py")
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 _PAUSE = 0.005
 _T = TypeVar("_T")
 
@@ -113,14 +113,14 @@ class Server:
             self._port.release()
             self._port = None
 
-    def shut_down(self, patience: float = 10.0) -> None:
-        """Shut the server down with SIGTERM, and with SIGKILL after `patience` seconds."""
+    def shut_down(self, timeout: float = 10.0) -> None:
+        """Shut the server down with SIGTERM, and with SIGKILL after `timeout` seconds."""
         if self._process is None:
             return
         self._process.send_signal(signal.SIGCONT)
         self._process.terminate()
         try:
-            self._process.wait(patience)
+            self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             self._process.kill()
         self._process.wait()
@@ -153,10 +153,10 @@ class Server:
         raise NotImplementedError
 
     def wait_until(self, condition: Callable[[], bool], failure: str) -> None:
-        """Poll until `condition()` is true, for at most 30 seconds.
+        """Poll until `condition()` is true, for at most 60 seconds.
 
         Raises:
-            ServerFailed: The server ended, or 30 seconds have passed; `failure` completes the
+            ServerFailed: The server ended, or 60 seconds have passed; `failure` completes the
                 message "the server …".
         """
         deadline = time.monotonic() + _PATIENCE

@@ -236,7 +236,7 @@ def test_num_threads_limits_how_many_jobs_run_at_a_time(run: Run) -> None:
         - name: Child
           exec: |
             try:
-                args["barrier"].wait(args["patience"])
+                args["barrier"].wait(args["timeout"])
             except Exception as error:
                 log(type(error).__name__)
         - name: Parent
@@ -244,8 +244,8 @@ def test_num_threads_limits_how_many_jobs_run_at_a_time(run: Run) -> None:
             import threading
             barrier = threading.Barrier(3)
             for n in range(3):
-                launch("Child", {"barrier": barrier, "patience": args["patience"]})
-        todo: [{name: Parent, args: {patience: %s}}]
+                launch("Child", {"barrier": barrier, "timeout": args["timeout"]})
+        todo: [{name: Parent, args: {timeout: %s}}]
         """
     _, reported = run(meet % (3, 60))
     assert "Child: BrokenBarrierError" not in reported

@@ -202,10 +202,10 @@ def test_a_missing_library_is_reported_with_the_installation_command() -> None:
 
 
 def test_a_server_that_ignores_sigterm_is_killed() -> None:
-    """After `patience` seconds."""
+    """After `timeout` seconds."""
     with Script("trap '' TERM; echo ready; while :; do sleep 0.05; done") as server:
         process = os.pidfd_open(server.pid)
-        server.shut_down(patience=0.05)
+        server.shut_down(timeout=0.05)
         assert ended(process)
 
 

@@ -137,7 +137,7 @@ class RemoteWaiterContract(NetworkContract):
     def test_a_release_wakes_one_of_the_waiters_of_a_process(
         self, subject: Subject, observer: WaitObserver, background: Background
     ) -> None:
-        """Each gets its turn, and few requests are in vain."""
+        """Each gets its turn, and few requests are refused."""
         refusals = Refusals()
         holder = subject.open()
         channel = subject.open(extensions=[observer, refusals])
