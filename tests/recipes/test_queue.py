@@ -133,8 +133,8 @@ def test_pauses_double_up_to_the_longest() -> None:
 
 @pytest.mark.parametrize("wrong", [{"attempts": 0}, {"pause": -1}])
 def test_an_invalid_retry_policy_is_rejected(wrong: dict[str, int]) -> None:
-    """With what to give."""
-    with pytest.raises(InvalidOption, match="give"):
+    """With what to pass."""
+    with pytest.raises(InvalidOption, match="pass"):
         RetryPolicy(**wrong)
 
 

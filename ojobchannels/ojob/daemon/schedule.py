@@ -1,7 +1,7 @@
 """One job that runs at fire times: which of them are due, and what happens at each.
 
-A schedule counts nothing and never sleeps. Its progress is a time, so that a process that was late,
-suspended or down can work out what it has missed.
+A schedule remembers the last fire time that it handled, not a count, so that a process that was
+late, suspended or down can work out what it has missed.
 """
 
 from __future__ import annotations

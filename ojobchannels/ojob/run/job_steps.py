@@ -10,8 +10,8 @@ from ojobchannels.ojob.args.layers import CallArgs
 from ojobchannels.ojob.args.rules import apply_rules
 from ojobchannels.ojob.code.python import Block
 from ojobchannels.ojob.load.job_file import Job
-from ojobchannels.ojob.run.host import JobHost
 from ojobchannels.ojob.run.job_context import JobContext, SkipJob
+from ojobchannels.ojob.run.job_host import JobHost
 from ojobchannels.ojob.run.managed_runs import Limit
 
 

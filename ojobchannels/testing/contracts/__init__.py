@@ -22,8 +22,8 @@ from ojobchannels.testing.contracts.locks.retries import RetryContract
 from ojobchannels.testing.contracts.locks.tokens import TokenContract
 from ojobchannels.testing.contracts.locks.waiting import WaitContract
 from ojobchannels.testing.contracts.locks.waking import WakeupContract
-from ojobchannels.testing.contracts.processes.crowds import ProcessContract
-from ojobchannels.testing.contracts.processes.deaths import CrashReleaseContract
+from ojobchannels.testing.contracts.processes.concurrency import ProcessContract
+from ojobchannels.testing.contracts.processes.crash_release import CrashReleaseContract
 from ojobchannels.testing.contracts.processes.forks import ForkContract
 from ojobchannels.testing.contracts.processes.handles import HandleContract
 from ojobchannels.testing.contracts.processes.kills import KillContract

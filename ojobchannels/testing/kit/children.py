@@ -24,7 +24,7 @@ import ojobchannels as oc
 if TYPE_CHECKING:
     from ojobchannels.testing.kit.subject import Subject
 
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 """Seconds after which a silent process counts as hanging."""
 
 

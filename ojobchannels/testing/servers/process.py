@@ -19,7 +19,7 @@ from ojobchannels.testing.servers.ports import HOST, ReservedPort
 from ojobchannels.testing.servers.programs import Flavour, ServerMissing
 
 _LAUNCHER = Path(__file__).with_name("launcher.py")
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 _PAUSE = 0.005
 _T = TypeVar("_T")
 
@@ -153,10 +153,10 @@ class Server:
         raise NotImplementedError
 
     def wait_until(self, condition: Callable[[], bool], failure: str) -> None:
-        """Poll until `condition()` is true, for at most 30 seconds.
+        """Poll until `condition()` is true, for at most 60 seconds.
 
         Raises:
-            ServerFailed: The server ended, or 30 seconds have passed; `failure` completes the
+            ServerFailed: The server ended, or 60 seconds have passed; `failure` completes the
                 message "the server …".
         """
         deadline = time.monotonic() + _PATIENCE

@@ -11,7 +11,7 @@ import pytest
 from ojobchannels.errors import ChannelTimeout
 from ojobchannels.testing.contracts.base import Contract, requires
 from ojobchannels.testing.contracts.locks.requests import SOON
-from ojobchannels.testing.contracts.processes.crowds import WAIT
+from ojobchannels.testing.contracts.processes.concurrency import WAIT
 from ojobchannels.testing.kit.background import Background, WaitObserver
 from ojobchannels.testing.kit.children import Child, Children, boot_time
 from ojobchannels.testing.kit.subject import Subject

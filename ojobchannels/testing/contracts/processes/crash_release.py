@@ -10,7 +10,7 @@ import pytest
 
 from ojobchannels.errors import LockLost
 from ojobchannels.testing.contracts.base import Contract, requires
-from ojobchannels.testing.contracts.processes.crowds import WAIT
+from ojobchannels.testing.contracts.processes.concurrency import WAIT
 from ojobchannels.testing.kit.background import Background
 from ojobchannels.testing.kit.children import Children, boot_time
 from ojobchannels.testing.kit.subject import Subject
