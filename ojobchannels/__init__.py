@@ -6,8 +6,6 @@ plugin of this package does not pay for them.
 
 # ruff: noqa: F403, F405  the names of the errors are not repeated for type checkers
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

@@ -9,8 +9,6 @@ extension is an object whose methods are marked ``@hookimpl(wrapper=True)``.
 # mypy: disable-error-code="empty-body"
 # A hook spec has no body.
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum

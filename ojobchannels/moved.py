@@ -1,7 +1,5 @@
 """The module paths documented for version 0.1, which keep working for one release."""
 
-from __future__ import annotations
-
 import sys
 import warnings
 from collections.abc import Callable, Mapping

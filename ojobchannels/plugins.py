@@ -1,7 +1,5 @@
 """The plugin manager: the available channel types, their providers, and plugins that failed."""
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Iterator, Mapping

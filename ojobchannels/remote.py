@@ -25,8 +25,6 @@ What remains for the backend: which `Outcome` an error of its driver means, and 
 `ojobchannels.errors` the user gets.
 """
 
-from __future__ import annotations
-
 import random
 import threading
 import time

@@ -1,7 +1,5 @@
 """Suggestions of a known name in place of an unknown one."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 from itertools import islice

@@ -1,7 +1,5 @@
 """The descriptions of the embedded channel types; their modules load at the first open."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import sys

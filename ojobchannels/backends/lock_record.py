@@ -1,7 +1,5 @@
 """The rules of a lock, applied to a record that the caller reads and writes in one atomic step."""
 
-from __future__ import annotations
-
 import time
 from typing import Any, Final, NamedTuple
 

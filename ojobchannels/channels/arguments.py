@@ -1,7 +1,5 @@
 """Checks of the arguments of channel operations."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Final, TypeAlias
 

@@ -1,7 +1,5 @@
 """The document operations of a channel."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 

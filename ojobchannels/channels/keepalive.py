@@ -7,8 +7,6 @@ releasing leases in quick succession does not start it each time. If no thread c
 renewals are tried again while there is time, and callbacks run on the scheduler thread.
 """
 
-from __future__ import annotations
-
 import _thread as _thread_api
 import logging
 import threading

@@ -1,7 +1,5 @@
 """Opening channels: by keywords, by a mapping as in job files, or by a URL."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 from urllib.parse import urlsplit

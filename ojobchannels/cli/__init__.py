@@ -4,8 +4,6 @@ The module of a command is imported when the command is called. These modules im
 beyond click and the standard library inside functions, so that ``ojob --help`` starts quickly.
 """
 
-from __future__ import annotations
-
 import importlib
 from typing import Any, Final
 

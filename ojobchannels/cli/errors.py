@@ -1,7 +1,5 @@
 """Errors as the user sees them, and the exit statuses that belong to them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, Final

@@ -1,7 +1,5 @@
 """Options that several commands have, and the parsers of their times."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import click

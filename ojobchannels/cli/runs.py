@@ -1,7 +1,5 @@
 """Columns of run records, for the commands that list them."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Final
 

@@ -1,7 +1,5 @@
 """Tables for people and JSON for programs; a command only declares its columns."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import sys

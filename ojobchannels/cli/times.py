@@ -1,7 +1,5 @@
 """Times and durations as people write and read them."""
 
-from __future__ import annotations
-
 import re
 from contextlib import suppress
 from datetime import datetime, timedelta

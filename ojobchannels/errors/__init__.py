@@ -1,7 +1,5 @@
 """All errors of this package: one tree; every message says what happened and what to do."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from ojobchannels.errors.channel import ChannelClosed as ChannelClosed

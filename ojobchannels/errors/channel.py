@@ -1,7 +1,5 @@
 """The errors of channels and locks."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from ojobchannels.errors.text import describe_holder, quoted, shown

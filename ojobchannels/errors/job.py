@@ -1,7 +1,5 @@
 """The errors of the job manager and of job files."""
 
-from __future__ import annotations
-
 import os
 import warnings
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """How messages describe holders and quote values, without passwords."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

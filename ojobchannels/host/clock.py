@@ -1,7 +1,5 @@
 """The clock that leases are judged by on one host, and the identity of the current boot."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime

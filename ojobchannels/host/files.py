@@ -1,7 +1,5 @@
 """Helper files beside the data, kept open, and reopened after they were deleted or replaced."""
 
-from __future__ import annotations
-
 import os
 from contextlib import suppress
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Fork safety: what must not be inherited by a child, and work that a fork must not interrupt."""
 
-from __future__ import annotations
-
 import os
 import threading
 from typing import Protocol

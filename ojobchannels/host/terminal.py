@@ -1,7 +1,5 @@
 """Text for people: columns, colours, and times with their UTC offset."""
 
-from __future__ import annotations
-
 import os
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Sequence

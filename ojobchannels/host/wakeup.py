@@ -1,7 +1,5 @@
 """An event that one thread waits for, and that any thread may set, also in a signal handler."""
 
-from __future__ import annotations
-
 import threading
 from contextlib import suppress
 

@@ -1,7 +1,5 @@
 """The job manager: each job runs at most once at a time, and every run is recorded."""
 
-from __future__ import annotations
-
 from ojobchannels.manager.jobs import Job
 from ojobchannels.manager.launcher import Launch
 from ojobchannels.manager.manager import JobManager

@@ -1,7 +1,5 @@
 """The channels of a job manager: run records, locks, and the state beside them."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias

@@ -8,8 +8,6 @@ A run that is skipped has no lock that leads to its record if its process dies. 
 therefore keeps the record as pending, from the claim until the record is in the jobs channel.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, Protocol, TypeAlias

@@ -1,7 +1,5 @@
 """Queries on the run records, and their removal."""
 
-from __future__ import annotations
-
 import functools
 import heapq
 from collections.abc import Iterator

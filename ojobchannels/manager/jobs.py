@@ -1,7 +1,5 @@
 """Managed jobs: functions that run under their lock, with retries and failure notices."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 import logging

@@ -1,7 +1,5 @@
 """Launched jobs: their handles, and the thread pool that runs them."""
 
-from __future__ import annotations
-
 import math
 import threading
 import time

@@ -1,7 +1,5 @@
 """A bounded pool of threads whose tasks may wait for other tasks of the pool."""
 
-from __future__ import annotations
-
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Run records: the documents of the jobs channel, one for each run."""
 
-from __future__ import annotations
-
 import os
 import traceback
 from collections.abc import Mapping

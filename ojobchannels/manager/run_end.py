@@ -1,7 +1,5 @@
 """The end of a run in its record: completed, failed or skipped, or lost with its lock."""
 
-from __future__ import annotations
-
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import LockLost, StaleFence

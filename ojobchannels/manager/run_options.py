@@ -1,7 +1,5 @@
 """The options of a run."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 

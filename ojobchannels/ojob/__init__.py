@@ -3,8 +3,6 @@
 A job file is code: it runs with the rights of the user who starts it.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 

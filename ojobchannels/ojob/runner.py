@@ -1,7 +1,5 @@
 """Runs a job file: loads it, runs its todo and what its jobs launch, and shuts down."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext

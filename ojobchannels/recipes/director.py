@@ -5,8 +5,6 @@ times of all starts and ends, ``start`` and ``end``. A process that executes it 
 that pair. An execution whose process died has a start without an end, and is started again.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """Translates the errors of SQLite into ours."""
 
-from __future__ import annotations
-
 import sqlite3
 from pathlib import Path
 

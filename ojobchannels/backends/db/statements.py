@@ -4,8 +4,6 @@
 holds the write lock, so that the time is read inside the atomic step. Times are stored in µs.
 """
 
-from __future__ import annotations
-
 import sqlite3
 from typing import Final
 

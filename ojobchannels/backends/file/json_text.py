@@ -1,7 +1,5 @@
 """The text of a JSON file of tables: one entry per line, so that people can read and edit it."""
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Any, Final, TypeAlias

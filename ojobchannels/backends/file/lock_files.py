@@ -7,8 +7,6 @@ written belongs to a lock that was never taken; a damaged page does not count as
 the lock may be held.
 """
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import os

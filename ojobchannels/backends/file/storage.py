@@ -1,7 +1,5 @@
 """A TinyDB storage that survives a kill at any instant and loses no update between processes."""
 
-from __future__ import annotations
-
 import os
 import stat
 import struct

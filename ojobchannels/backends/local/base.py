@@ -1,7 +1,5 @@
 """The part that `file` and `db` share: locks of one host, liveness of holders, and waiting."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 import os

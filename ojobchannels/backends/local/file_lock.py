@@ -1,7 +1,5 @@
 """A lock between threads and processes: an flock on a file that is never unlinked."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import threading

@@ -10,8 +10,6 @@ The upper bits of an offset identify the file. If the file is deleted, the proce
 opened it before and after cannot see each other's bytes; such a holder counts as alive.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import secrets

@@ -1,7 +1,5 @@
 """The paths of a file-backed channel on this host, and the checks before it is opened."""
 
-from __future__ import annotations
-
 import errno
 import os
 from pathlib import Path

@@ -4,8 +4,6 @@ A signal handler may raise in the middle of a change of several entries. Such a 
 idempotent, and is then executed once more from the beginning. The callers exclude other threads.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice

@@ -1,7 +1,5 @@
 """``ojob check``: check a job file."""
 
-from __future__ import annotations
-
 import click
 
 from ojobchannels.cli.options import lang_option

@@ -1,7 +1,5 @@
 """``ojob history``: the recorded runs."""
 
-from __future__ import annotations
-
 from collections.abc import Set
 from datetime import datetime
 from typing import Final

@@ -1,7 +1,5 @@
 """``ojob jobs``: the active or last run of each job."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any, Final
 

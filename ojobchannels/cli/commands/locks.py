@@ -1,7 +1,5 @@
 """``ojob locks``: the held locks and their holders."""
 
-from __future__ import annotations
-
 from typing import Final
 
 import click

@@ -1,7 +1,5 @@
 """``ojob prune``: remove old run records."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import click

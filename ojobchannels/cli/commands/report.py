@@ -1,7 +1,5 @@
 """``ojob report``: statistics of the runs of each job."""
 
-from __future__ import annotations
-
 from typing import Final
 
 import click

@@ -1,7 +1,5 @@
 """``ojob schema``: print the JSON Schema of job files."""
 
-from __future__ import annotations
-
 import click
 
 

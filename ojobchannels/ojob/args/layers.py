@@ -1,7 +1,5 @@
 """The args of a call: their sources, and their precedence."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """Templates in args: ``{{name}}``, ``${name}`` and ``${name:-default}``."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """The Python modules under `code` in job files, which the blocks of the files can import."""
 
-from __future__ import annotations
-
 import ast
 import builtins
 import linecache

@@ -1,7 +1,5 @@
 """Blocks of Python in a job file: compiled with it, run as functions, with lines of the file."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 import linecache

@@ -1,7 +1,5 @@
 """The languages of code in job files: those that are installed, and that of each block."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from functools import cache

@@ -1,7 +1,5 @@
 """The language `shell`: code for /bin/sh, with the args in its environment and on stdin."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """The positions of a code block's lines in its file, for tracebacks and diagnostics."""
 
-from __future__ import annotations
-
 import ast
 import io
 import re

@@ -1,7 +1,5 @@
 """What a job file does after its todo: it runs schedules and watches, and reloads its file."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Callable
 from enum import Enum, auto

@@ -1,7 +1,5 @@
 """Checks configurations of channels in a job file, without opening a channel."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 from typing import Any, Final, NamedTuple
 

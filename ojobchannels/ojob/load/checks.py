@@ -3,8 +3,6 @@
 They work on the valid specs of the files, so that an error in one of them hides no other.
 """
 
-from __future__ import annotations
-
 from collections.abc import Container, Iterator
 from itertools import chain
 from types import CodeType

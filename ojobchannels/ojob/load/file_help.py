@@ -1,7 +1,5 @@
 """The help of a job file, and the arguments that it expects."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 

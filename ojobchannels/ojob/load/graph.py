@@ -1,7 +1,5 @@
 """Graphs of jobs that name each other."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 
 

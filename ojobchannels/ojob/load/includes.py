@@ -1,7 +1,5 @@
 """Reads a job file and the files that it includes."""
 
-from __future__ import annotations
-
 import os.path
 from dataclasses import replace
 from functools import cache

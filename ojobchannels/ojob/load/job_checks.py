@@ -1,7 +1,5 @@
 """Checks of single jobs, todo entries and files, each by itself."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """From a path to a checked job file: nothing runs before the whole file is known to be valid."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from dataclasses import replace

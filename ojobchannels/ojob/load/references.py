@@ -1,7 +1,5 @@
 """Checks of what jobs name: other jobs, in an order that is possible."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 

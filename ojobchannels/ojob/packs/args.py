@@ -1,7 +1,5 @@
 """The args of bundled jobs, read one by one and checked."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The object ``basics`` in the code of the pack oJobBasics.yaml."""
 
-from __future__ import annotations
-
 import io
 import json
 import subprocess

@@ -1,7 +1,5 @@
 """The object ``director`` in the code of the pack oJobDirector.yaml."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Final
 

@@ -1,7 +1,5 @@
 """The object ``manager`` in the code of the pack oJobManager.yaml."""
 
-from __future__ import annotations
-
 import sys
 from typing import Any, Final
 

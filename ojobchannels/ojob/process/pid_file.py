@@ -1,7 +1,5 @@
 """``ojob.unique``: one run of a job file at a time on a host, with the process id in a file."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The output of a run: lines of text for people, or of JSON for programs."""
 
-from __future__ import annotations
-
 import json
 import sys
 import threading

@@ -1,7 +1,5 @@
 """The events of a run: log lines of its jobs, their starts and their ends."""
 
-from __future__ import annotations
-
 import sysconfig
 import traceback
 from datetime import datetime

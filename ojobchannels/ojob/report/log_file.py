@@ -1,7 +1,5 @@
 """``ojob.logToFile``: log files by date; past ones are compressed, moved and finally removed."""
 
-from __future__ import annotations
-
 import fcntl
 import gzip
 import os

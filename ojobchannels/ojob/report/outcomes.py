@@ -1,7 +1,5 @@
 """How the jobs of a run ended."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """One call of a job from its start to its end: its outcome, its error handlers, its open runs."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """The data of one job at work: its args, its phase, its managed runs, its locks, its error."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """The names that the code of a job can use, besides ``args``."""
 
-from __future__ import annotations
-
 import time
 import warnings
 from collections.abc import Mapping

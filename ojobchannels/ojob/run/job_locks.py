@@ -1,7 +1,5 @@
 """Acquire and hold the locks of one job call: `typeArgs.single` and `typeArgs.lock`."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack

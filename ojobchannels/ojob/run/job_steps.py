@@ -1,7 +1,5 @@
 """The steps of a job: the code of its `from`, its own, that of its `to`, over one map of args."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The job manager of one run of a job file, opened by its first `oJobManager Init`."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias

@@ -1,7 +1,5 @@
 """The outcomes of one run of a job file so far, and whether another job may still start."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterable
 from typing import Final

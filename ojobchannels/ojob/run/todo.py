@@ -1,7 +1,5 @@
 """The todo: its calls one after another or in parallel, each after its dependencies."""
 
-from __future__ import annotations
-
 import itertools
 import threading
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """What the maps of the job file format have in common, and the types of their values."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, ClassVar, NamedTuple

@@ -1,7 +1,5 @@
 """Formats of log files: dates like ``yyyy-MM-dd``, and templates with ``{{names}}``."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from datetime import datetime

@@ -1,7 +1,5 @@
 """The JSON Schema of job files, made from the model that checks them."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 import re

@@ -1,7 +1,5 @@
 """Keys of the published oJob format that are not supported, each with what to use instead."""
 
-from __future__ import annotations
-
 from typing import Final
 
 _PACKAGES: Final = "install the packages that the code imports with pip"

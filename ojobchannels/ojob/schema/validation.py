@@ -1,7 +1,5 @@
 """Validates a job file against the model, job by job, so that no error hides another one."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from copy import deepcopy

@@ -5,8 +5,6 @@ handled here: cronsim does so only for five fields, and misses times where clock
 hour.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator

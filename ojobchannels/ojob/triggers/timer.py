@@ -1,7 +1,5 @@
 """A clock, and a scheduler: one thread that makes calls at given times."""
 
-from __future__ import annotations
-
 import heapq
 import itertools
 import logging

@@ -9,8 +9,6 @@ but implements YAML 1.1. So it only reads texts without what the two versions tr
 What it refuses is read again by ruamel.yaml, whose errors are the ones that are reported.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple

@@ -1,7 +1,5 @@
 """The YAML 1.2 rules by which a plain scalar is a number, a boolean, null, or text."""
 
-from __future__ import annotations
-
 import re
 from functools import lru_cache
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """Why a text is not YAML or JSON: hints for frequent mistakes, else the parser's own words."""
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Any, Final, NamedTuple

@@ -3,8 +3,6 @@
 The plugin manager imports this module. The engine is imported when a job file has JavaScript code.
 """
 
-from __future__ import annotations
-
 from ojobchannels import Code, Language, Program, hookimpl
 
 

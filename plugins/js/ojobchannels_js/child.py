@@ -5,8 +5,6 @@ of JSON. A function that the engine calls must never raise, because the engine d
 that. Each reply is therefore a map with `ok` or `err`, and prelude.js throws the latter.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import os

@@ -1,7 +1,5 @@
 """The calls of a block of JavaScript that its job handles."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, Final
 

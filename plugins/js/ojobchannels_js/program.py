@@ -1,7 +1,5 @@
 """A block of JavaScript: checked with its file, run in a child process."""
 
-from __future__ import annotations
-
 import re
 from typing import Any, Final
 

@@ -1,7 +1,5 @@
 """Make code record the line of each `throw`: a thrown value that is not an Error has no line."""
 
-from __future__ import annotations
-
 import re
 from typing import Final
 

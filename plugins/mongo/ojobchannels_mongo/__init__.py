@@ -1,7 +1,5 @@
 """The descriptor of the channel type ``mongo``; the driver is imported at the first open."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ On a replica set each subscription reads a change stream of its own, on a thread
 standalone server has none: there the newest position and the number of entries are compared.
 """
 
-from __future__ import annotations
-
 import logging
 import threading
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """Encode entries as rows of the collection, and decode them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 

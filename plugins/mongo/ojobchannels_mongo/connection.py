@@ -1,7 +1,5 @@
 """The connection of one channel to its server: calls with a timeout, retries and errors of ours."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Final, TypeVar
 

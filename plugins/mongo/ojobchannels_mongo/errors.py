@@ -1,7 +1,5 @@
 """The driver's errors: what each means for the request, and which error of ours it becomes."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Mapping
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """The operations on locks: each is one command, evaluated with the server's clock."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Mapping

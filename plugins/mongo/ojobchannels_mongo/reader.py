@@ -4,8 +4,6 @@ A replica set has snapshot reads. On a standalone server all rows are read, and 
 again; if these are equal, all rows existed together at a moment between.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager

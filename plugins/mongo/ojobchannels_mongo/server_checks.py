@@ -1,7 +1,5 @@
 """The check of a server at its first open: its version, whether it is replicated, its indexes."""
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 from ojobchannels.errors import NotSupported

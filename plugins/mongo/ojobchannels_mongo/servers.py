@@ -3,8 +3,6 @@
 A forked child does not touch the parent's client, and makes its own when it first needs one.
 """
 
-from __future__ import annotations
-
 import atexit
 import os
 import threading

@@ -4,8 +4,6 @@ Inside a pipeline a string that begins with ``$`` is an expression, so user data
 `literal`. ``$$NOW`` is the server's clock, constant within one command.
 """
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 Part = dict[str, Any]

@@ -1,7 +1,5 @@
 """The server that the fixtures of ojobchannels share, as the entry point `ojobchannels.testing`."""
 
-from __future__ import annotations
-
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 

@@ -1,7 +1,5 @@
 """Connections to one server: redis-py's, one user at a time, never shared with a forked child."""
 
-from __future__ import annotations
-
 import time
 from collections import deque
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The operations on documents."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final

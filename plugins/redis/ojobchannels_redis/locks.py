@@ -1,7 +1,5 @@
 """The operations on locks."""
 
-from __future__ import annotations
-
 import threading
 import time
 from contextlib import suppress

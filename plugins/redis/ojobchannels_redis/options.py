@@ -3,8 +3,6 @@
 No message and no repr in this module shows a password.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, NamedTuple, NoReturn

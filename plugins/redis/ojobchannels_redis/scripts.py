@@ -4,8 +4,6 @@ No document is decoded here: Lua would damage large integers and empty lists. Nu
 large are passed as text; a double holds microseconds since 1970 exactly until the year 2255.
 """
 
-from __future__ import annotations
-
 import hashlib
 from typing import Final
 

@@ -5,8 +5,6 @@ The driver's own retries are off; `ojobchannels.remote` decides. A request that 
 could not be sent, and one whose reply was lost, if it may be done twice.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import Any, Final

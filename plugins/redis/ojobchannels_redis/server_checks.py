@@ -1,7 +1,5 @@
 """The check of a server at its first open: version, cluster, eviction policy and TLS files."""
 
-from __future__ import annotations
-
 import logging
 import ssl
 from typing import Any, Final

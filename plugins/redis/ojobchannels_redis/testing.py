@@ -1,7 +1,5 @@
 """The server that the fixtures of ojobchannels share, as the entry point `ojobchannels.testing`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final

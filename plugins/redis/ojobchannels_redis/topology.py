@@ -3,8 +3,6 @@
 That is one server, the primary that Sentinels name, or one of the nodes of a cluster.
 """
 
-from __future__ import annotations
-
 import random
 import threading
 from abc import ABC, abstractmethod
