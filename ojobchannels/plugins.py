@@ -8,14 +8,7 @@ from typing import Any, NamedTuple
 
 import pluggy
 
-from ojobchannels import backends
-from ojobchannels.errors import (
-    DuplicateChannelType,
-    InvalidOption,
-    PluginFailed,
-    UnknownChannelType,
-    shown,
-)
+from ojobchannels import backends, errors
 from ojobchannels.hookspecs import (
     HOOKS_ELSEWHERE,
     PROJECT,
@@ -102,13 +95,15 @@ class Registry:
         if len(types) == 1:
             return types[0].type
         if types:
-            raise DuplicateChannelType(type, tuple(provided.distribution for provided in types))
+            raise errors.DuplicateChannelType(
+                type, tuple(provided.distribution for provided in types)
+            )
         for failure in self.failures:
             if failure.name == type:
-                raise PluginFailed(
+                raise errors.PluginFailed(
                     type, failure.distribution, repr(failure.error)
                 ) from failure.error
-        raise UnknownChannelType(type, tuple(sorted(self._providers)), _ELSEWHERE.get(type))
+        raise errors.UnknownChannelType(type, tuple(sorted(self._providers)), _ELSEWHERE.get(type))
 
     def find_scheme(self, scheme: str) -> ChannelType:
         """Return the type of a URL scheme."""
@@ -119,7 +114,7 @@ class Registry:
         known = sorted(f"{name}://" for type in first for name in type.schemes)
         if scheme in _SCHEMES_ELSEWHERE:
             return self.find(_SCHEMES_ELSEWHERE[scheme])
-        raise UnknownChannelType(f"{scheme}://", tuple(known), None)
+        raise errors.UnknownChannelType(f"{scheme}://", tuple(known), None)
 
     def results(self, spec: type, hook: str) -> Iterator[tuple[Any, str]]:
         """Yield each item that plugins return from a discovery hook, and its distribution.
@@ -190,7 +185,7 @@ def channel_manager(extensions: tuple[object, ...]) -> pluggy.PluginManager:
             manager.register(extension)
         manager.check_pending()
     except (pluggy.PluginValidationError, ValueError) as error:
-        raise InvalidOption(
+        raise errors.InvalidOption(
             "extension", str(error), "use the names of the operations of ChannelSpec for its hooks"
         ) from error
     return manager
@@ -210,12 +205,14 @@ def checked_options(type: ChannelType, options: Mapping[str, Any]) -> dict[str, 
             hint = f"did you mean {suggestion!r}? " if suggestion else ""
             reason = f"type {type.name!r} does not take it"
             advice = f"{hint}its options: {', '.join(sorted(known)) or 'none'}"
-            raise InvalidOption(f"option {shown(name, secret='@' in name)}", reason, advice)
+            raise errors.InvalidOption(
+                f"option {errors.shown(name, secret='@' in name)}", reason, advice
+            )
     for option in type.options:
         if option.required and options.get(option.name) is None:
             reason = f"type {type.name!r} requires it"
             advice = f"pass the {option.help}"
-            raise InvalidOption(f"option {option.name!r}", reason, advice)
+            raise errors.InvalidOption(f"option {option.name!r}", reason, advice)
     return {
         option.name: converted(type, option, options.get(option.name, option.default))
         for option in type.options
@@ -253,9 +250,10 @@ def converted(type: ChannelType, option: Option, value: Any) -> Any:
         return float(value)
     if isinstance(value, option.type) and not (option.type is int and isinstance(value, bool)):
         return value
-    reason = f"type {type.name!r} expects {option.type.__name__}, not {shown(value, option.secret)}"
+    text = errors.shown(value, option.secret)
+    reason = f"type {type.name!r} expects {option.type.__name__}, not {text}"
     advice = f"it means: {option.help}"
-    raise InvalidOption(f"option {option.name!r}", reason, advice)
+    raise errors.InvalidOption(f"option {option.name!r}", reason, advice)
 
 
 def _entry_points() -> Iterator[tuple[EntryPoint, str]]:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import pluggy
 
+from ojobchannels import errors
 from ojobchannels.changes import Change
 from ojobchannels.channels.acquire import acquire, new_token, this_holder
 from ojobchannels.channels.arguments import Duration, milliseconds
@@ -19,15 +20,6 @@ from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.channels.lease import Lease, unlock
 from ojobchannels.channels.subscription import Subscription
 from ojobchannels.documents import check_name, check_value
-from ojobchannels.errors import (
-    ChannelClosed,
-    ChannelError,
-    ChannelUnavailable,
-    InvalidOption,
-    LockBusy,
-    LockLost,
-    NotSupported,
-)
 from ojobchannels.hookspecs import Adopted, LockInfo
 from ojobchannels.host.clock import Clock
 from ojobchannels.host.forks import forget_in_children
@@ -118,7 +110,9 @@ class Channel(DocumentStore):
             # Also for an exception of a signal handler: the caller gets no lease to release.
             if lease is not None:
                 self._drop(lease)
-            if lease is not None or not isinstance(error, LockBusy | LockLost | ChannelClosed):
+            if lease is not None or not isinstance(
+                error, errors.LockBusy | errors.LockLost | errors.ChannelClosed
+            ):
                 unlock(hook, checked, token)
             raise
         return lease
@@ -135,7 +129,7 @@ class Channel(DocumentStore):
         """Acquire a lock like `lock`, but return None if another holder has it."""
         try:
             return self.lock(name, ttl=ttl, keep_alive=keep_alive, on_lost=on_lost, holder=holder)
-        except LockBusy:
+        except errors.LockBusy:
             return None
 
     def lease_from(
@@ -159,17 +153,19 @@ class Channel(DocumentStore):
         try:
             name, token, fence = document["name"], document["token"], document["fence"]
         except (KeyError, TypeError) as error:
-            raise InvalidOption(
+            raise errors.InvalidOption(
                 "lease document", f"{error} is missing", "pass the result of to_document"
             ) from error
         if document.get("channel", self.name) != self.name:
             reason = f"it belongs to channel {document['channel']!r}, not to {self.name!r}"
             advice = "open that channel to take over the lease"
-            raise InvalidOption("lease document", reason, advice)
+            raise errors.InvalidOption("lease document", reason, advice)
         sent = self.clock.now()
         adopted: Adopted | bool = self.hook.adopt(name=name, token=token, holder=this_holder())
         if not isinstance(adopted, Adopted):
-            raise LockLost(self.name, name, fence, "the lease expired, or the lock was released")
+            raise errors.LockLost(
+                self.name, name, fence, "the lease expired, or the lock was released"
+            )
         fence, ttl, remaining = adopted
         deadline = sent + remaining * 1000 - ttl * 10  # less 1 % of the ttl
         end = self._forget_lease
@@ -222,7 +218,7 @@ class Channel(DocumentStore):
             ...         subscription.close()
         """
         if not self.capabilities & {"events_every", "events_coalesced"}:
-            raise NotSupported(
+            raise errors.NotSupported(
                 self.name,
                 "subscribe: its type does not report changes",
                 "poll `items` after the last position, or use a type with the capability "
@@ -234,7 +230,7 @@ class Channel(DocumentStore):
             closed = self._closed
         if closed:
             subscription.close()
-            raise ChannelClosed(self.name)
+            raise errors.ChannelClosed(self.name)
         return subscription
 
     def destroy(self) -> None:
@@ -302,16 +298,16 @@ class Channel(DocumentStore):
         for lease in leases:
             try:
                 lease.release()
-            except LockLost:
+            except errors.LockLost:
                 continue
-            except ChannelError:
+            except errors.ChannelError:
                 if time.monotonic() > give_up_at:
                     return
 
     def _keep(self, lease: Lease, keep_alive: bool) -> None:
         with self._lock:
             if self._closed:
-                raise ChannelClosed(self.name)
+                raise errors.ChannelClosed(self.name)
             if self._leases:
                 self._forget_old_leases()
             self._leases[lease] = None
@@ -321,7 +317,7 @@ class Channel(DocumentStore):
             except RuntimeError as error:
                 reason = f"no thread can be started to keep lock {lease.name!r} alive: {error}"
                 advice = "raise the limit of threads, or use lock without keep_alive and on_lost"
-                raise ChannelUnavailable(self.name, reason, advice) from error
+                raise errors.ChannelUnavailable(self.name, reason, advice) from error
 
     def _forget_old_leases(self) -> None:
         """Remove leases that have ended, a few at a time: not every lost lease is released."""
@@ -341,4 +337,4 @@ class _ClosedHooks:
         self._channel = channel
 
     def __getattr__(self, operation: str) -> NoReturn:
-        raise ChannelClosed(self._channel)
+        raise errors.ChannelClosed(self._channel)

@@ -13,17 +13,10 @@ from contextlib import suppress
 from contextvars import ContextVar, Token
 from typing import Any, Final, Literal, Protocol
 
+from ojobchannels import errors
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.channels.lease import Lease
-from ojobchannels.errors import (
-    ChannelError,
-    FireTimeTaken,
-    JobTimeout,
-    LockBusy,
-    LockLost,
-    RunNotStarted,
-)
 from ojobchannels.manager import fire_times, records
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.run_end import lost_because, write_end, write_failure
@@ -109,10 +102,10 @@ class JobRun:
             FireTimeTaken: Another run has claimed the fire time; no record is written.
         """
         if self._state != "new":
-            raise RunNotStarted("start", self.name)
+            raise errors.RunNotStarted("start", self.name)
         due = self._fire_time
         if due is not None and not fire_times.is_unclaimed(self.manager, self.name, due):
-            raise FireTimeTaken(self.name, due)
+            raise errors.FireTimeTaken(self.name, due)
         lease: Lease | None = None
         try:
             lease = self.lease = self._acquire()
@@ -137,7 +130,7 @@ class JobRun:
         """
         self._check_open("end")
         if self._is_overdue():
-            error = JobTimeout(self.name, self.timeout)
+            error = errors.JobTimeout(self.name, self.timeout)
             self._finish("failed", error)
             raise error
         self._finish("completed", None)
@@ -179,7 +172,7 @@ class JobRun:
         self._check_open("check")
         self.lease.check()
         if self._is_overdue():
-            raise JobTimeout(self.name, self.timeout)
+            raise errors.JobTimeout(self.name, self.timeout)
 
     def give_up(self, error: BaseException) -> None:
         """Release the lock of a run whose end could not be recorded, and add a note to `error`.
@@ -192,7 +185,7 @@ class JobRun:
         try:
             self.lease.release()
             outcome = "was released"
-        except ChannelError:
+        except errors.ChannelError:
             outcome = "will expire"
         error.add_note(f"run {self.run_id} will be shown as abandoned; its lock {outcome}")
 
@@ -204,7 +197,7 @@ class JobRun:
                 self.start()
             self._context = _CURRENT.set(self)
         except BaseException as error:
-            if self.open and not isinstance(error, ChannelError):
+            if self.open and not isinstance(error, errors.ChannelError):
                 self._abort(error)
             raise
         return self
@@ -236,12 +229,12 @@ class JobRun:
         try:
             try:
                 return lock(wait=self._options.wait)
-            except LockBusy as busy:
+            except errors.LockBusy as busy:
                 if self._fire_time is None:
                     raise
                 self._raise_if_claimed(busy)
             return lock(wait=_CLAIM_SECONDS)
-        except LockBusy as busy:
+        except errors.LockBusy as busy:
             self._raise_if_claimed(busy)
             if self._options.record_busy:
                 self._state = "over"
@@ -249,16 +242,16 @@ class JobRun:
                 try:
                     skip = busy.summary(), self._options.args, self.run_id, self._fire_time
                     self.record = self.manager.record_not_run(self.name, "skipped", *skip)
-                except ChannelError as error:
+                except errors.ChannelError as error:
                     if self._fire_time is not None:  # another process can still claim it
                         raise
                     _log.warning("cannot record that job %r was skipped: %s", self.name, error)
             raise
 
-    def _raise_if_claimed(self, busy: LockBusy) -> None:
+    def _raise_if_claimed(self, busy: errors.LockBusy) -> None:
         """Raise FireTimeTaken if the holder runs for the same fire time: nothing is skipped."""
         if self._fire_time is not None and busy.holder.get("fireTime") == self._fire_time:
-            raise FireTimeTaken(self.name, self._fire_time) from busy
+            raise errors.FireTimeTaken(self.name, self._fire_time) from busy
 
     def _open(self, lease: Lease) -> None:
         self._began = lease.channel.clock.now()
@@ -353,7 +346,7 @@ class JobRun:
             raise lost
         try:
             self.lease.release()
-        except LockLost as late:
+        except errors.LockLost as late:
             _log.warning("job %r lost its lock after its end (%s): %s", self.name, status, late)
 
     def _elapsed(self) -> int:
@@ -361,7 +354,7 @@ class JobRun:
 
     def _check_open(self, what: str) -> None:
         if not self.open:
-            raise RunNotStarted(what, self.name)
+            raise errors.RunNotStarted(what, self.name)
 
     def _close(self) -> None:
         self._state = "over"

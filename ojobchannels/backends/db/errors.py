@@ -3,37 +3,30 @@
 import sqlite3
 from pathlib import Path
 
-from ojobchannels.errors import (
-    ChannelDamaged,
-    ChannelError,
-    ChannelTimeout,
-    ChannelUnavailable,
-    InvalidValue,
-    StorageFull,
-)
+from ojobchannels import errors
 
 _WRITE_FAILED = frozenset(
     {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_SHMSIZE}
 )
 
 
-def explain(channel: str, path: Path, timeout: float, error: sqlite3.Error) -> ChannelError:
+def explain(channel: str, path: Path, timeout: float, error: sqlite3.Error) -> errors.ChannelError:
     """Return our error for an error of SQLite."""
     code = getattr(error, "sqlite_errorcode", None) or 0
     if code & 0xFF == sqlite3.SQLITE_FULL or code in _WRITE_FAILED:
         advice = "free some space or raise the limit; nothing was changed, so try again"
-        return StorageFull(channel, f"{error} ({path})", advice)
+        return errors.StorageFull(channel, f"{error} ({path})", advice)
     match code & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return ChannelTimeout(channel, f"access {path}", timeout)
+            return errors.ChannelTimeout(channel, f"access {path}", timeout)
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
             advice = "the file was left unchanged: restore it from a copy, or use another file"
-            return ChannelDamaged(channel, str(path), str(error), advice)
+            return errors.ChannelDamaged(channel, str(path), str(error), advice)
         case sqlite3.SQLITE_TOOBIG:
-            return InvalidValue("$", str(error))
+            return errors.InvalidValue("$", str(error))
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
             advice = f"this user needs write permission on {path} and on {path.parent}"
-            return ChannelUnavailable(channel, f"{error} ({path})", advice)
+            return errors.ChannelUnavailable(channel, f"{error} ({path})", advice)
     if isinstance(error, sqlite3.DataError):
-        return InvalidValue("$", str(error))
-    return ChannelUnavailable(channel, f"{error} ({path})", "check the file, then try again")
+        return errors.InvalidValue("$", str(error))
+    return errors.ChannelUnavailable(channel, f"{error} ({path})", "check the file, then try again")

@@ -5,13 +5,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from ojobchannels.errors import (
-    ChannelError,
-    ChannelUnavailable,
-    InvalidOption,
-    NotSupported,
-    StorageFull,
-)
+from ojobchannels import errors
 from ojobchannels.host.files import SIDE_SUFFIX, make_folder
 
 _NETWORK_FILESYSTEMS = frozenset(
@@ -48,7 +42,7 @@ def locate(file: str | os.PathLike[str]) -> Path:
     try:
         return Path(file).expanduser().resolve()
     except (RuntimeError, ValueError) as error:
-        raise InvalidOption("file", f"{file!r}: {error}", "use another path") from error
+        raise errors.InvalidOption("file", f"{file!r}: {error}", "use another path") from error
 
 
 def prepare(channel: str, path: Path) -> StoragePath:
@@ -60,11 +54,13 @@ def prepare(channel: str, path: Path) -> StoragePath:
     """
     try:
         if path.is_dir():
-            raise ChannelUnavailable(channel, f"{path} is a folder", "pass the path of a file")
+            raise errors.ChannelUnavailable(
+                channel, f"{path} is a folder", "pass the path of a file"
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         filesystem = filesystem_type(path.parent)
         if filesystem in _NETWORK_FILESYSTEMS:
-            raise NotSupported(
+            raise errors.NotSupported(
                 channel,
                 f"{path} on the network filesystem {filesystem}",
                 "locks between processes do not work there: use a local disk, or a type for "
@@ -81,7 +77,7 @@ def prepare(channel: str, path: Path) -> StoragePath:
         if not os.access(side, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(side))
     except OSError as error:
-        if isinstance(error, ChannelError):
+        if isinstance(error, errors.ChannelError):
             raise
         raise explain(channel, path, error) from error
     return StoragePath(path, side, mode)
@@ -90,7 +86,7 @@ def prepare(channel: str, path: Path) -> StoragePath:
 def _refuse_second_names(channel: str, path: Path) -> None:
     links = path.stat().st_nlink if path.exists() else 1
     if links > 1:
-        raise ChannelUnavailable(
+        raise errors.ChannelUnavailable(
             channel,
             f"{path} has {links} names (hard links)",
             "each name would have separate locks: delete the others, make them symbolic links, or "
@@ -123,19 +119,19 @@ def filesystem_type(path: Path) -> str:
     return ""
 
 
-def explain(channel: str, path: Path, error: OSError) -> ChannelError:
+def explain(channel: str, path: Path, error: OSError) -> errors.ChannelError:
     """Return our error for an error of the operating system."""
     reason = f"{error.strerror or error} ({error.filename or path})"
     if error.errno in _FULL:
-        return StorageFull(
+        return errors.StorageFull(
             channel, reason, "free some space or raise the limit; nothing was changed, so try again"
         )
     folder = next(folder for folder in path.parents if os.path.exists(folder))  # noqa: PTH110  never raises
     if error.errno in _FORBIDDEN:
         also = " and on the file" if folder == path.parent else ", to create a folder there"
         advice = f"user id {os.geteuid()} needs write permission on {folder}{also}"
-        return ChannelUnavailable(channel, reason, advice)
+        return errors.ChannelUnavailable(channel, reason, advice)
     if folder != path.parent:
         advice = f"no folder can be created in {folder}: use another path"
-        return ChannelUnavailable(channel, reason, advice)
-    return ChannelUnavailable(channel, reason, f"check {path}, then try again")
+        return errors.ChannelUnavailable(channel, reason, advice)
+    return errors.ChannelUnavailable(channel, reason, f"check {path}, then try again")

@@ -9,14 +9,7 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-from ojobchannels.errors import (
-    ChannelError,
-    ChannelTimeout,
-    ChannelUnavailable,
-    FireTimeTaken,
-    InvalidJobArgs,
-    OutcomeUnknown,
-)
+from ojobchannels import errors
 from ojobchannels.host.terminal import local_time
 from ojobchannels.manager import JobManager, Launch, fire_times
 from ojobchannels.ojob.args.layers import Layer
@@ -35,7 +28,7 @@ MAX_MISSED_RECORDED: Final = 60
 """At most this many of the fire times that were missed in a row get a record each."""
 
 _RETRY_MS: Final = (1_000, 30_000)
-_STORE_ERRORS: Final = (ChannelUnavailable, ChannelTimeout, OutcomeUnknown)
+_STORE_ERRORS: Final = (errors.ChannelUnavailable, errors.ChannelTimeout, errors.OutcomeUnknown)
 
 
 class ActiveRuns:
@@ -212,7 +205,7 @@ class Schedule:
                 fire_times.claim(self._manager().state, name, call.fire_time or 0, launch_id)
             with self._session.launches.running(call):
                 outcome = call.run()
-        except FireTimeTaken:
+        except errors.FireTimeTaken:
             return
         finally:
             self._active.end()
@@ -256,7 +249,7 @@ class Schedule:
         self._log("info", "schedule ended by `stopWhen`")
         return True
 
-    def _suspend(self, span: tuple[int, int] | None, error: ChannelError) -> None:
+    def _suspend(self, span: tuple[int, int] | None, error: errors.ChannelError) -> None:
         if not self._pause:
             self._log("error", f"schedule paused until the store is reachable: {error}")
         self._pause = min(max(2 * self._pause, _RETRY_MS[0]), _RETRY_MS[1])
@@ -294,7 +287,7 @@ class Schedule:
     def _run_name(self, call: JobCall) -> str | None:
         try:
             managed = call.managed_run()
-        except InvalidJobArgs:
+        except errors.InvalidJobArgs:
             return None  # the call itself will report it
         return managed[0] if managed else None
 

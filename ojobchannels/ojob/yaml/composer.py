@@ -13,14 +13,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
+from ojobchannels.ojob.yaml import syntax_errors
 from ojobchannels.ojob.yaml.scalars import TAG, plain_tag
-from ojobchannels.ojob.yaml.syntax_errors import (
-    InvalidText,
-    Offset,
-    forbidden_character,
-    invalid_yaml,
-    unsupported_version,
-)
 
 MAX_DEPTH: Final = 100
 MAX_ADDED: Final = 100_000
@@ -66,20 +60,22 @@ def exact_events(text: str) -> Iterator[Any]:
     from ruamel.yaml.error import MarkedYAMLError
     from ruamel.yaml.reader import ReaderError
 
-    if version := unsupported_version(text):
+    if version := syntax_errors.unsupported_version(text):
         raise version
     try:
         yield from YAML(typ="safe", pure=True).parse(text)
     except MarkedYAMLError as error:
         mark, opening = error.problem_mark or error.context_mark, error.context_mark
         words = ", ".join(part for part in (error.context, error.problem) if part)
-        raise invalid_yaml(text, words, _offset(mark), opening and _offset(opening)) from None
+        raise syntax_errors.invalid_yaml(
+            text, words, _offset(mark), opening and _offset(opening)
+        ) from None
     except ReaderError as error:
-        raise forbidden_character(text, error.position) from None
+        raise syntax_errors.forbidden_character(text, error.position) from None
 
 
-def _offset(mark: Any) -> Offset:
-    return Offset(mark.line, mark.column)
+def _offset(mark: Any) -> syntax_errors.Offset:
+    return syntax_errors.Offset(mark.line, mark.column)
 
 
 class Node:
@@ -129,7 +125,7 @@ def compose(text: str) -> Node | None:
     """
     try:
         return _Composer(fast_events(text)).document()
-    except (Refused, InvalidText):
+    except (Refused, syntax_errors.InvalidText):
         return _Composer(exact_events(text)).document()
 
 
@@ -245,6 +241,6 @@ def _collection_tag(event: Any, kind: str) -> str:
     return f"{TAG}{kind}" if event.tag in (None, "!") else str(event.tag)
 
 
-def _error(event: Any, message: str, hint: str) -> InvalidText:
+def _error(event: Any, message: str, hint: str) -> syntax_errors.InvalidText:
     mark = event.start_mark
-    return InvalidText((mark.line + 1, mark.column + 1), message, hint)
+    return syntax_errors.InvalidText((mark.line + 1, mark.column + 1), message, hint)

@@ -7,14 +7,7 @@ from typing import Any, Final
 from bson.errors import BSONError
 from pymongo import errors as driver
 
-from ojobchannels.errors import (
-    ChannelError,
-    ChannelTimeout,
-    ChannelUnavailable,
-    InvalidValue,
-    NotSupported,
-    StorageFull,
-)
+from ojobchannels import errors
 from ojobchannels.remote import LOOK, Operation, Outcome
 from ojobchannels_mongo.options import Settings
 
@@ -57,8 +50,8 @@ def outcome_of(error: Exception) -> Outcome:
 def codes(error: Exception) -> set[int]:
     """Return the server's error codes."""
     if isinstance(error, driver.BulkWriteError):
-        errors: list[dict[str, Any]] = error.details.get("writeErrors", [])
-        return {entry["code"] for entry in errors}
+        failed: list[dict[str, Any]] = error.details.get("writeErrors", [])
+        return {entry["code"] for entry in failed}
     details = error.details if isinstance(error, driver.NotPrimaryError) else None
     code = details.get("code") if isinstance(details, Mapping) else getattr(error, "code", None)
     return set() if code is None else {code}
@@ -83,35 +76,37 @@ def _outcome_of_connection(error: driver.ConnectionFailure) -> Outcome:
 
 def explain(
     error: Exception, operation: Operation, channel: str, settings: Settings, seconds: float
-) -> ChannelError:
+) -> errors.ChannelError:
     """Return the error of ours for the driver's, where nothing is in doubt."""
     reason = settings.redact(message_of(error))
     numbers = codes(error)
     if isinstance(error, driver.DocumentTooLarge) or numbers & _TOO_LARGE:
-        return InvalidValue("$", "it is larger than the 16 MB that MongoDB accepts")
+        return errors.InvalidValue("$", "it is larger than the 16 MB that MongoDB accepts")
     if numbers & _LOGIN or (_NOT_ALLOWED in numbers and "authentication" in reason):
         advice = "check username and password, and authSource in the URL"
-        return ChannelUnavailable(channel, f"the server requires a login: {reason}", advice)
+        return errors.ChannelUnavailable(channel, f"the server requires a login: {reason}", advice)
     if _NOT_ALLOWED in numbers:
-        return ChannelUnavailable(channel, reason, "grant the user the role readWrite")
+        return errors.ChannelUnavailable(channel, reason, "grant the user the role readWrite")
     if _BEYOND_CACHE in numbers:
         advice = "store less in one step, or configure a larger cache for the server"
-        return ChannelUnavailable(channel, reason, advice)
+        return errors.ChannelUnavailable(channel, reason, advice)
     if _DISK_FULL in numbers:
-        return StorageFull(channel, reason, "free space on the server's disk")
+        return errors.StorageFull(channel, reason, "free space on the server's disk")
     if isinstance(error, driver.ServerSelectionTimeoutError):
         reason = f"no server that accepts writes was found within {seconds:g} s: {reason}"
-        return ChannelUnavailable(channel, reason, LOOK)
+        return errors.ChannelUnavailable(channel, reason, LOOK)
     if isinstance(error, driver.PyMongoError) and error.timeout:
-        return ChannelTimeout(channel, f"{operation.name} at the MongoDB server", seconds)
+        return errors.ChannelTimeout(channel, f"{operation.name} at the MongoDB server", seconds)
     if is_dns_error(error):
         advice = "check the name in the URL, and that the DNS can be reached from this host"
-        return ChannelUnavailable(channel, f"DNS: {reason}", advice)
+        return errors.ChannelUnavailable(channel, f"DNS: {reason}", advice)
     if isinstance(error, driver.ConfigurationError) and "wire version" in reason:
-        return NotSupported(channel, f"this server: {reason}", f"use MongoDB {OLDEST} or later")
+        return errors.NotSupported(
+            channel, f"this server: {reason}", f"use MongoDB {OLDEST} or later"
+        )
     if isinstance(error, driver.AutoReconnect):
-        return ChannelUnavailable(channel, reason, LOOK)
-    return ChannelUnavailable(channel, reason, "the server refuses a command that is needed")
+        return errors.ChannelUnavailable(channel, reason, LOOK)
+    return errors.ChannelUnavailable(channel, reason, "the server refuses a command that is needed")
 
 
 def message_of(error: Exception) -> str:

@@ -6,14 +6,7 @@ from typing import Final
 
 from redis import exceptions as driver
 
-from ojobchannels.errors import (
-    ChannelDamaged,
-    ChannelError,
-    ChannelTimeout,
-    ChannelUnavailable,
-    InvalidOption,
-    StorageFull,
-)
+from ojobchannels import errors
 from ojobchannels.remote import LOOK, Operation, Outcome
 from ojobchannels_redis.options import Settings
 
@@ -97,23 +90,23 @@ def reuses_connection(error: driver.RedisError) -> bool:
 
 def explain(
     error: driver.RedisError, operation: Operation, channel: str, settings: Settings, seconds: float
-) -> ChannelError:
+) -> errors.ChannelError:
     """Return the error of ours for the driver's, where nothing is in doubt."""
     reason = f"{settings}: {settings.redact(str(error)).rstrip('.')}"
     if isinstance(error, driver.TimeoutError):
-        return ChannelTimeout(channel, f"{operation.name} at {settings}", seconds)
+        return errors.ChannelTimeout(channel, f"{operation.name} at {settings}", seconds)
     if isinstance(error, driver.AuthenticationError):
         login = f"user {settings.username!r}" if settings.username else "the login"
         advice = f"the server refuses {login}: check the options username and password"
-        return ChannelUnavailable(channel, reason, advice)
+        return errors.ChannelUnavailable(channel, reason, advice)
     if isinstance(error, driver.NoPermissionError):
         advice = (
             "grant the user ~PREFIX:* and &PREFIX:* for the option prefix, and the commands that "
             "the documentation lists"
         )
-        return ChannelUnavailable(channel, reason, advice)
+        return errors.ChannelUnavailable(channel, reason, advice)
     if isinstance(error, driver.MovedError):
-        return InvalidOption(
+        return errors.InvalidOption(
             "option 'cluster'", f"{settings} is a node of a cluster", "set cluster: true"
         )
     text = str(error)
@@ -121,19 +114,21 @@ def explain(
         return damage(channel, settings)
     if isinstance(error, driver.OutOfMemoryError) or "OOM command" in text:
         advice = "raise the server's maxmemory, or remove data; nothing was changed"
-        return StorageFull(channel, reason, advice)
+        return errors.StorageFull(channel, reason, advice)
     if "MISCONF" in text or "NOREPLICAS" in text:
-        return ChannelUnavailable(channel, reason, "repair the server; nothing was changed")
+        return errors.ChannelUnavailable(channel, reason, "repair the server; nothing was changed")
     if isinstance(error, driver.ResponseError) and not is_refused_for_now(error):
-        return ChannelUnavailable(channel, reason, "the server refuses a command that is needed")
-    return ChannelUnavailable(channel, reason, LOOK)
+        return errors.ChannelUnavailable(
+            channel, reason, "the server refuses a command that is needed"
+        )
+    return errors.ChannelUnavailable(channel, reason, LOOK)
 
 
-def damage(channel: str, settings: Settings) -> ChannelDamaged:
+def damage(channel: str, settings: Settings) -> errors.ChannelDamaged:
     """Return the error for stored data that this backend cannot have written."""
     reason = "another program wrote to a key of this channel"
     advice = "use a separate prefix or database for each program, and remove the foreign key"
-    return ChannelDamaged(channel, f"its keys at {settings}", reason, advice)
+    return errors.ChannelDamaged(channel, f"its keys at {settings}", reason, advice)
 
 
 def cause(error: driver.RedisError, settings: Settings) -> driver.RedisError:

@@ -13,15 +13,8 @@ from redis.exceptions import AskError, MovedError, RedisError, ResponseError
 
 from ojobchannels.errors import ChannelError
 from ojobchannels.remote import Attempts, Operation, Outcome, Rule, Servers
+from ojobchannels_redis import errors
 from ojobchannels_redis.connections import Command, Connection, Pool
-from ojobchannels_redis.errors import (
-    cause,
-    explain,
-    is_connection_lost,
-    normalized,
-    outcome_of,
-    reuses_connection,
-)
 from ojobchannels_redis.options import Settings
 from ojobchannels_redis.subscriber import Subscriber
 from ojobchannels_redis.topology import topology_of
@@ -142,7 +135,7 @@ class Client:
         except RedisError as error:
             original = error
         raise self._error(original, operation, False, self.server.settings.timeout) from (
-            cause(original, self.server.settings)
+            errors.cause(original, self.server.settings)
         )
 
     def _attempt(
@@ -165,9 +158,9 @@ class Client:
                 connection.asking = redirected is not None
                 reply = exchange(connection, limit)
             except RedisError as raw:
-                error = normalized(raw)
+                error = errors.normalized(raw)
                 if pool and connection:
-                    reusable = reuses_connection(error)
+                    reusable = errors.reuses_connection(error)
                     pool.give_back(connection) if reusable else connection.close()
             else:
                 pool.give_back(connection)
@@ -178,16 +171,16 @@ class Client:
             redirected = self.server.topology.follow(error) if redirect else None
             outcome = Outcome.NOT_DONE
             if not redirect:
-                if is_connection_lost(error):
+                if errors.is_connection_lost(error):
                     self.server.topology.doubt()
-                outcome = outcome_of(error, connection is not None, operation.patient)
+                outcome = errors.outcome_of(error, connection is not None, operation.patient)
             if not attempts.retry(error, outcome):
                 break
             if pool and not redirect:
                 pool.purge()
             limit = attempts.remaining()
         raise self._error(error, operation, attempts.in_doubt, timeout) from (
-            cause(error, self.server.settings)
+            errors.cause(error, self.server.settings)
         )
 
     def _error(
@@ -196,7 +189,7 @@ class Client:
         if in_doubt:
             return operation.unknown(self.channel)
         settings = self.server.settings
-        return explain(error, operation, self.channel, settings, round(seconds, 3))
+        return errors.explain(error, operation, self.channel, settings, round(seconds, 3))
 
 
 def _only(pool: Pool) -> Callable[[float], Pool]:
