@@ -91,7 +91,7 @@ def test_release_after_a_lost_reply_does_not_count_as_a_loss(
             lease.release()
         clock.advance(31)
     with storage.open(clock=clock).lock("nightly", ttl=60) as other:
-        with pytest.raises(oc.OutcomeUnknown, match="not held by this lease any more"):
+        with pytest.raises(oc.OutcomeUnknown, match="this lease no longer holds the lock"):
             lease.release()
         lease.release()
         other.check()
