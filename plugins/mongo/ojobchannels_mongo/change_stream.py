@@ -94,6 +94,9 @@ class Waiters:
         live: Whether the change stream is open, so that it reports every release.
     """
 
+    _thread: threading.Thread | None
+    _stop: threading.Event
+
     def __init__(
         self, locks: Callable[[], Collection[dict[str, Any]]], has_streams: Callable[[], bool]
     ) -> None:
@@ -149,7 +152,7 @@ class Waiters:
         self.live = False
         self._mutex = threading.Lock()
         self._waiting: dict[str, deque[Waiter]] = {}
-        self._thread: threading.Thread | None = None
+        self._thread = None
         self._stop = threading.Event()
 
     def _listen(self) -> None:
