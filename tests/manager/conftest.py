@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from queue import SimpleQueue
@@ -13,7 +14,7 @@ import pytest
 import ojobchannels as oc
 
 if TYPE_CHECKING:
-    from tests.conftest import Storage
+    from tests.conftest import ManualClock, Storage
 
 _Wrapper: TypeAlias = Generator[None, Any, Any]
 
@@ -127,6 +128,65 @@ class Log(logging.Handler):
     def read(self) -> list[str]:
         """Return the lines that were logged and not yet read."""
         return [self._lines.get() for _ in range(self._lines.qsize())]
+
+
+UNRENEWED: dict[str, Any] = {"timeout": 60, "keep_alive": False, "on_timeout": "continue"}
+LONG_AGO = -10 * 365 * 86_400
+
+
+def complete(manager: oc.JobManager, name: str) -> str:
+    with manager.run(name) as run:
+        return run.run_id
+
+
+def fail(manager: oc.JobManager, name: str) -> str:
+    run = manager.start(name)
+    run.fail("broken")
+    return run.run_id
+
+
+def die(manager: oc.JobManager, clock: ManualClock, name: str) -> str:
+    """Start a run whose lease then expires."""
+    run = manager.start(name, **UNRENEWED)
+    clock.advance(60)
+    return run.run_id
+
+
+def raw_statuses(manager: oc.JobManager) -> list[str]:
+    """Return the stored statuses, oldest change first."""
+    return [record["status"] for record in manager.jobs.get_all() if isinstance(record, dict)]
+
+
+def statuses(manager: oc.JobManager, name: str) -> list[str]:
+    """Oldest first."""
+    return [record["status"] for record in manager.runs(name)[::-1]]
+
+
+class Flaky:
+    """Fails the given number of times, then succeeds."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.calls = 0
+
+    def __call__(self) -> str:
+        self.calls += 1
+        if self.calls <= self.failures:
+            raise ValueError(f"failure {self.calls}")
+        return f"success {self.calls}"
+
+
+class Pauses(threading.Event):
+    """Replaces the `closing` event of the manager: records the pauses without waiting."""
+
+    def __init__(self, close_at: int | None = None) -> None:
+        super().__init__()
+        self.seconds: list[float | None] = []
+        self._close_at = close_at
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout)
+        return len(self.seconds) == self._close_at
 
 
 @pytest.fixture

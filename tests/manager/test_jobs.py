@@ -9,6 +9,7 @@ import pytest
 
 import ojobchannels as oc
 from ojobchannels.manager import current_run
+from tests.manager.conftest import Flaky, Pauses, statuses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,38 +17,6 @@ if TYPE_CHECKING:
 
     from ojobchannels.testing.kit.pytest_fixtures import WaitObserver
     from tests.manager.conftest import Managers, Meddler
-
-
-def statuses(manager: oc.JobManager, name: str) -> list[str]:
-    """Oldest first."""
-    return [record["status"] for record in manager.runs(name)[::-1]]
-
-
-class Flaky:
-    """Fails the given number of times, then succeeds."""
-
-    def __init__(self, failures: int) -> None:
-        self.failures = failures
-        self.calls = 0
-
-    def __call__(self) -> str:
-        self.calls += 1
-        if self.calls <= self.failures:
-            raise ValueError(f"failure {self.calls}")
-        return f"success {self.calls}"
-
-
-class Pauses(threading.Event):
-    """Replaces the `closing` event of the manager: records the pauses without waiting."""
-
-    def __init__(self, close_at: int | None = None) -> None:
-        super().__init__()
-        self.seconds: list[float | None] = []
-        self._close_at = close_at
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.seconds.append(timeout)
-        return len(self.seconds) == self._close_at
 
 
 def test_a_job_is_called_like_its_function(manager: oc.JobManager) -> None:

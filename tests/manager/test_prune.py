@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ojobchannels as oc
+from tests.manager.conftest import LONG_AGO, complete, die, fail, raw_statuses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,33 +17,6 @@ if TYPE_CHECKING:
 
     from tests.conftest import ManualClock
     from tests.manager.conftest import Managers, Meddler
-
-
-UNRENEWED: dict[str, Any] = {"timeout": 60, "keep_alive": False, "on_timeout": "continue"}
-LONG_AGO = -10 * 365 * 86_400
-
-
-def complete(manager: oc.JobManager, name: str) -> str:
-    with manager.run(name) as run:
-        return run.run_id
-
-
-def fail(manager: oc.JobManager, name: str) -> str:
-    run = manager.start(name)
-    run.fail("broken")
-    return run.run_id
-
-
-def die(manager: oc.JobManager, clock: ManualClock, name: str) -> str:
-    """Start a run whose lease then expires."""
-    run = manager.start(name, **UNRENEWED)
-    clock.advance(60)
-    return run.run_id
-
-
-def raw_statuses(manager: oc.JobManager) -> list[str]:
-    """Return the stored statuses, oldest change first."""
-    return [record["status"] for record in manager.jobs.get_all() if isinstance(record, dict)]
 
 
 @pytest.fixture
