@@ -30,7 +30,16 @@ class Manager(Protocol):
 
     closing: Event
 
-    def run(self, *args: Any, **options: Any) -> JobRun:
+    def run(
+        self,
+        name: str,
+        *,
+        timeout: float,
+        args: Mapping[str, Any],
+        wait: float | None,
+        on_timeout: OnTimeout,
+        extra: Mapping[str, Any] | None,
+    ) -> JobRun:
         """Return a new run."""
 
     def notify(self, notice: Notice | None, record: Record) -> None:

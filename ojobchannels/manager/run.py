@@ -37,7 +37,15 @@ class Manager(fire_times.Channels, Protocol):
     def record_start(self, record: Record) -> Record:
         """Store the record of a run that starts, and return it with its start time."""
 
-    def record_not_run(self, *args: Any) -> Record:
+    def record_not_run(
+        self,
+        name: str,
+        status: Literal["skipped", "depsfail"],
+        reason: str,
+        args: Mapping[str, Any] | None,
+        run_id: str | None,
+        fire_time: int | None,
+    ) -> Record:
         """Store and return the record of a run that does not start."""
 
     def set_open(self, run: JobRun, open: bool) -> None:
