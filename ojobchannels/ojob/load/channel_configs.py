@@ -12,7 +12,9 @@ from ojobchannels.ojob.yaml.source import DocumentPath
 from ojobchannels.plugins import checked_options, converted, offered_options, registry
 from ojobchannels.suggestions import closest, did_you_mean
 
-_CHANNELS: Final = ("chJobs", "chLocks")
+MANAGER_CHANNELS: Final = ("chJobs", "chLocks")
+"""The args that configure the channels of the manager."""
+
 _KINDS: Final = {str: "a string", bool: "a boolean", int: "an integer", float: "a number"}
 _PARTS: Final = ("type", "args")
 
@@ -37,10 +39,17 @@ def diagnostics_in_args(
     where: Located[Any], steps: DocumentPath, args: dict[str, Any]
 ) -> Iterator[Diagnostic]:
     """Yield what is wrong with the channels of the manager in some args."""
-    for key in _CHANNELS:
-        for error in config_errors(args.get(key)):
-            path = (*steps, key, *error.path)
-            yield where.diagnostic(path, error.message, error.hint, at_key=error.at_key)
+    for key in MANAGER_CHANNELS:
+        yield from diagnostics_of_config(where, (*steps, key), args.get(key))
+
+
+def diagnostics_of_config(
+    where: Located[Any], steps: DocumentPath, config: Any
+) -> Iterator[Diagnostic]:
+    """Yield what is wrong with the configuration of a channel."""
+    for error in config_errors(config):
+        path = (*steps, *error.path)
+        yield where.diagnostic(path, error.message, error.hint, at_key=error.at_key)
 
 
 def config_errors(config: Any) -> Iterator[ConfigError]:

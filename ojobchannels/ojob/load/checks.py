@@ -9,12 +9,14 @@ from types import CodeType
 from typing import Final
 
 from ojobchannels.errors import Diagnostic, JobFileError
+from ojobchannels.ojob.args.known_args import KnownArgs
 from ojobchannels.ojob.code.modules import compile_module, module_name
 from ojobchannels.ojob.code.python import Block, Call
 from ojobchannels.ojob.code.resolver import Languages, Owner
 from ojobchannels.ojob.load import job_checks
+from ojobchannels.ojob.load.arg_checks import ArgChecks
 from ojobchannels.ojob.load.channel_configs import config_errors, diagnostics_in_args
-from ojobchannels.ojob.load.graph import reach
+from ojobchannels.ojob.load.graph import reach, reverse
 from ojobchannels.ojob.load.job_file import INIT
 from ojobchannels.ojob.load.references import References
 from ojobchannels.ojob.schema.located import INVALID, FileSpecs, Located, Reference
@@ -43,6 +45,7 @@ class Checks:
         }
         self.code = CodeChecks(languages, self.jobs)
         self._references = References(self.jobs, self._todo)
+        self._args = ArgChecks(files, self.jobs, self._references.parts, languages)
 
     def each(self) -> Iterator[Diagnostic]:
         """Yield what is wrong with files, jobs and entries, each by itself."""
@@ -68,15 +71,32 @@ class Checks:
         called = map(self._references.called, self._todo)
         yield from self._references.names(chain(*names, *handlers, called))
         for owner in self._owners:
-            for path, call in self.code.unknown_calls(owner):
+            for path, call in self.code.calls(owner):
+                if call.job in self.jobs:
+                    continue
                 message, hint = self._references.unknown(call.job, owner.source)
                 found = owner.source.diagnostic(path, message, hint)
                 yield found._replace(line=call.line, column=call.column)
         yield from self._references.order()
 
+    def args(self) -> Iterator[Diagnostic]:
+        """Yield args that no job reads; with an invalid key, it is not known what jobs read."""
+        for job in self.jobs.values():
+            yield from self._args.of_job(job)
+        for entry in self._todo:
+            yield from self._args.of_entry(entry)
+        for owner in self._owners:
+            for path, call in self.code.calls(owner):
+                if call.job in self.jobs:
+                    yield from self._args.of_call(call, owner, path)
+
+    def args_in_todo(self) -> KnownArgs:
+        """Return the args that a run of the files knows."""
+        return self._args.in_todo(self._todo)
+
     def channels(self) -> Iterator[Diagnostic]:
         """Yield what is wrong with the channels of the manager, in the args of what opens them."""
-        opening = {name for name in self.jobs if INIT in reach(self._references.parts, name)}
+        opening = set(reach(reverse(self._references.parts), INIT))
         for job in self._all:
             if job.spec.name in opening:
                 yield from diagnostics_in_args(job, ("args",), job.spec.args)
@@ -128,14 +148,13 @@ class CodeChecks:
             return False
         return self._languages is None or self._languages.is_code(owner, text)
 
-    def unknown_calls(self, owner: Owner) -> Iterator[tuple[DocumentPath, Call]]:
-        """Yield the calls in the code of a job that name a job that does not exist."""
+    def calls(self, owner: Owner) -> Iterator[tuple[DocumentPath, Call]]:
+        """Yield the calls of jobs in the code of a job."""
         for steps in (("exec",), ("catch",), _STOP_WHEN):
             path = (*owner.path, *steps)
             block = self.blocks.get((owner.source.name, path))
             for call in block.calls if block else ():
-                if call.job not in self._jobs:
-                    yield path, call
+                yield path, call
 
     def _handler(self, owner: Owner, title: str) -> Iterator[Diagnostic]:
         if (text := owner.code_under_catch()) is not None and self.is_handler(owner):

@@ -45,9 +45,11 @@ def load(
     """
     files, complete, diagnostics = gather(Path(path))
     checks = Checks(files, Languages(files, lang) if code else None)
+    is_valid = not diagnostics
     diagnostics += checks.each()
     if complete:
         diagnostics += checks.together()
+        diagnostics += checks.args() if is_valid else ()
         diagnostics += checks.channels() if locations else ()
     if code:
         diagnostics += _of_other_files(checks, lang, above | {os.path.realpath(path)})
@@ -103,6 +105,7 @@ class _Loading:
         last = next((file for file in reversed(files) if file.spec.ojob.catch), None)
         self._handler = self._block(last.settings, "catch") if last else None
         self._catch = tuple(last.spec.ojob.catch) if last and self._handler is None else ()
+        self._known_args = checks.args_in_todo()
         self._settings = _settings([file.spec.ojob for file in files])
 
     def job_file(self, name: str) -> JobFile:
@@ -120,6 +123,7 @@ class _Loading:
             modules=self._modules,
             help=help_of(file.spec.help for file in self._files),
             settings=self._settings,
+            known_args=self._known_args,
         )
 
     def _block(self, owner: Owner, *steps: str) -> Block | None:
