@@ -4,7 +4,7 @@ The args of a call are one map for all its steps. So an arg is known if a bundle
 steps takes it, a rule under `check` declares it, a template uses it, or code reads it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import takewhile
 from typing import Any, Final
 
@@ -14,11 +14,12 @@ from ojobchannels.ojob.args.pack_args import CHANNEL
 from ojobchannels.ojob.args.pack_jobs import PACK_JOBS
 from ojobchannels.ojob.args.templates import has_template
 from ojobchannels.ojob.code.python import Call
-from ojobchannels.ojob.code.resolver import PYTHON, Languages, find_language
+from ojobchannels.ojob.code.resolver import PYTHON, Owner, find_language
 from ojobchannels.ojob.load.channel_configs import MANAGER_CHANNELS, diagnostics_of_config
+from ojobchannels.ojob.load.code_checks import CODE
 from ojobchannels.ojob.load.graph import accumulate, reverse
-from ojobchannels.ojob.load.job_checks import entry_args
-from ojobchannels.ojob.schema.located import FileSpecs, Located
+from ojobchannels.ojob.load.specs import Specs, args_of_calls
+from ojobchannels.ojob.schema.located import INVALID, Located
 from ojobchannels.ojob.schema.model import JobSpec, TodoSpec
 from ojobchannels.ojob.yaml.source import DocumentPath
 
@@ -26,70 +27,74 @@ _GIVEN: Final = frozenset({"init"})
 """Args that every job gets."""
 
 
-class ArgChecks:
-    """Checks the args of jobs, todo entries and calls in code.
+def check_args(specs: Specs) -> Iterator[Diagnostic]:
+    """Yield args of jobs, todo entries and calls in code that no job reads."""
+    checker = _Checker(specs)
+    specs.known_args = checker.in_todo()
+    for job in specs.jobs:
+        if job.spec.name != INVALID:
+            yield from checker.job(job)
+    for entry in specs.todo:
+        yield from checker.entry(entry)
+    for owner in specs.owners():
+        for steps in CODE:
+            block = specs.block(owner, *steps)
+            for call in block.calls if block else ():
+                if call.job in specs.by_name:
+                    yield from checker.call(call, owner, steps)
 
-    Args:
-        files: The files.
-        jobs: Their jobs by name.
-        parts: The jobs under `from` and `to` of each job.
-        languages: The languages of code; None where that is not known.
 
-    Attributes:
-        known: The args that each job knows.
-    """
-
-    def __init__(
-        self,
-        files: Sequence[FileSpecs],
-        jobs: Mapping[str, Located[JobSpec]],
-        parts: Mapping[str, Sequence[str]],
-        languages: Languages | None,
-    ) -> None:
-        self._jobs = jobs
-        self._languages = languages
-        handlers = [name for file in files for name in file.spec.ojob.catch]
-        code = " ".join(handlers)
-        self._everywhere = [KnownArgs.of_code(code, "python"), *_templates_of_files(files)]
+class _Checker:
+    def __init__(self, specs: Specs) -> None:
+        self._jobs = specs.by_name
+        self._todo = specs.todo
+        self._languages = specs.languages
+        handlers = [name for file in specs.files for name in file.spec.ojob.catch]
+        self._everywhere = KnownArgs.joined(
+            [
+                KnownArgs.of_code(" ".join(handlers), PYTHON),
+                KnownArgs.of_templates([file.spec.init for file in specs.files]),
+            ]
+        )
         steps = {
-            name: [*parts.get(name, ()), *job.spec.catch, *(handlers if not job.spec.catch else ())]
-            for name, job in jobs.items()
+            name: [*specs.parts[name], *job.spec.catch, *(() if job.spec.catch else handlers)]
+            for name, job in self._jobs.items()
         }
-        own = {name: self._own(name, job) for name, job in jobs.items()}
-        self.known = accumulate(steps, own, KnownArgs.joined)
-        self._in_calls = accumulate(reverse(steps), self.known, KnownArgs.joined)
+        own = {name: self._own(name, job) for name, job in self._jobs.items()}
+        self._known = accumulate(steps, own, KnownArgs.joined)
+        self._in_calls = accumulate(reverse(steps), self._known, KnownArgs.joined)
 
-    def in_todo(self, todo: Sequence[Located[TodoSpec]]) -> KnownArgs:
-        """Return the args that may be passed to a run; any that is not a slip for one of these."""
-        called = {entry.spec.called for entry in todo}
-        read = (known for name, known in self.known.items() if name not in PACK_JOBS)
-        packs = (self.known[name] for name in called if name in PACK_JOBS)
-        templates = KnownArgs.of_templates([entry.spec.args for entry in todo])
+    def in_todo(self) -> KnownArgs:
+        """Return the args that may be passed to a run: any that is not a slip for one of these."""
+        called = {entry.spec.called for entry in self._todo}
+        packs = (self._known[name] for name in called if name in PACK_JOBS and name in self._known)
+        read = (known for name, known in self._known.items() if name not in PACK_JOBS)
+        templates = KnownArgs.of_templates([entry.spec.args for entry in self._todo])
         return KnownArgs.joined([KnownArgs(reads_all=True), templates, *packs, *read])
 
-    def of_job(self, job: Located[JobSpec]) -> Iterator[Diagnostic]:
+    def job(self, job: Located[JobSpec]) -> Iterator[Diagnostic]:
         """Yield what is wrong with the args of a job."""
         if not job.source.bundled and job.spec.args:
             known = self._in_calls[job.spec.name]
             yield from self._of_args(job, ("args",), job.spec.args, known, job.spec)
 
-    def of_entry(self, entry: Located[TodoSpec]) -> Iterator[Diagnostic]:
+    def entry(self, entry: Located[TodoSpec]) -> Iterator[Diagnostic]:
         """Yield what is wrong with the args of a todo entry."""
         job = self._jobs.get(entry.spec.called)
         if job is None:
             return
-        for steps, args in entry_args(entry):
-            known = KnownArgs.joined([self.known[job.spec.name], KnownArgs.of_templates(args)])
+        for steps, args in args_of_calls(entry):
+            known = KnownArgs.joined([self._known[job.spec.name], KnownArgs.of_templates(args)])
             yield from self._of_args(entry, steps, args, known, job.spec)
 
-    def of_call(self, call: Call, where: Located[Any], path: DocumentPath) -> Iterator[Diagnostic]:
+    def call(self, call: Call, owner: Owner, steps: DocumentPath) -> Iterator[Diagnostic]:
         """Yield what is wrong with the literal args of a call in code."""
-        known, names = self.known[call.job], {arg.name for arg in call.args}
+        known, names = self._known[call.job], {arg.name for arg in call.args}
         if call.job not in PACK_JOBS:  # it may be called with data of which it does not use all
             known = KnownArgs(known.types, known.names, known.words, reads_all=True)
         for arg in call.args:
             if (hint := known.hint_for_unknown(arg.name, names)) is not None:
-                found = where.source.diagnostic(path, _unknown(arg.name, call.job), hint)
+                found = owner.diagnostic(steps, _unknown(arg.name, call.job), hint)
                 yield found._replace(line=arg.line, column=arg.column)
 
     def _own(self, name: str, job: Located[JobSpec]) -> KnownArgs:
@@ -103,7 +108,7 @@ class ArgChecks:
             KnownArgs.of_code(code, language),
             KnownArgs.of_rules((*spec.check.in_, *spec.check.out)),
             KnownArgs.of_templates([spec.args, spec.type_args.lock]),
-            *self._everywhere,
+            self._everywhere,
         ]
         if spec.type_args.file is not None:
             own.append(KnownArgs(reads_all=True))
@@ -143,12 +148,6 @@ class ArgChecks:
         for name in names:
             for arg, type in PACK_JOBS[name].types.items():
                 yield arg, (type,)
-
-
-def _templates_of_files(files: Sequence[FileSpecs]) -> Iterator[KnownArgs]:
-    for file in files:
-        if file.spec.init:
-            yield KnownArgs.of_templates(file.spec.init)
 
 
 def _unknown(arg: str, job: str) -> str:

@@ -1,9 +1,10 @@
 """Graphs of jobs that name each other."""
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+_Node = TypeVar("_Node", str, int)
 _T = TypeVar("_T")
 
 
@@ -18,9 +19,9 @@ def reach(graph: Mapping[str, Sequence[str]], start: str) -> list[str]:
     return waiting
 
 
-def reverse(graph: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+def reverse(graph: Mapping[_Node, Sequence[_Node]]) -> dict[_Node, list[_Node]]:
     """Return the graph with each arrow in the other direction."""
-    found: dict[str, list[str]] = {}
+    found: dict[_Node, list[_Node]] = {}
     for name, below in graph.items():
         for node in below:
             found.setdefault(node, []).append(name)
@@ -30,7 +31,7 @@ def reverse(graph: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
 def accumulate(
     graph: Mapping[str, Sequence[str]], own: Mapping[str, _T], join: Callable[[list[_T]], _T]
 ) -> dict[str, _T]:
-    """Return for each node the value of itself joined with those of all nodes below it.
+    """Return for each node its own value joined with those of all nodes below it.
 
     An arrow that closes a circle is passed over.
     """
@@ -40,51 +41,14 @@ def accumulate(
         while waiting:
             name = waiting[-1]
             below = [node for node in graph.get(name, ()) if node in own]
-            if name in found or name in begun:
-                waiting.pop()
-                if name not in found:
-                    found[name] = join(
-                        [own[name], *(found[node] for node in below if node in found)]
-                    )
-            else:
+            if name not in found and name not in begun:
                 begun.add(name)
                 waiting += [node for node in below if node not in found and node not in begun]
+                continue
+            waiting.pop()
+            if name not in found:
+                found[name] = join([own[name], *(found[one] for one in below if one in found)])
     return found
-
-
-def circles(graph: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
-    """Yield circles, each with its first node repeated at the end, and each once."""
-    done: set[str] = set()
-    for start in graph:
-        trail: dict[str, None] = {}
-        waiting = [iter((start,))]
-        while waiting:
-            name = next(waiting[-1], None)
-            if name is None:
-                waiting.pop()
-                if trail:
-                    done.add(trail.popitem()[0])
-            elif name in trail:
-                path = list(trail)
-                yield [*path[path.index(name) :], name]
-            elif name not in done:
-                trail[name] = None
-                waiting.append(iter(graph.get(name, ())))
-
-
-def unfolded(graph: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """Return the sizes of the trees into which the nodes of a graph without circles unfold."""
-    sizes: dict[str, int] = {}
-    for start in graph:
-        waiting = [start]
-        while waiting:
-            below = graph.get(waiting[-1], ())
-            unknown = [node for node in below if node not in sizes]
-            if unknown:
-                waiting += unknown
-            else:
-                sizes[waiting.pop()] = 1 + sum(sizes[node] for node in below)
-    return sizes
 
 
 def in_order(graph: Mapping[int, Sequence[int]]) -> list[int]:
@@ -92,19 +56,17 @@ def in_order(graph: Mapping[int, Sequence[int]]) -> list[int]:
 
     Otherwise they keep their order: a node moves back, never forward.
     """
-    after: dict[int, list[int]] = {}
-    for node, before in graph.items():
-        for one in before:
-            after.setdefault(one, []).append(node)
-    missing = {node: len(before) for node, before in graph.items()}
-    position = {node: at for at, node in enumerate(graph)}
-    free = [at for node, at in position.items() if not missing[node]]
-    nodes, ordered = list(graph), list[int]()
+    waiting = {node: len(before) for node, before in graph.items()}
+    after = reverse(graph)
+    nodes = list(graph)
+    free = [at for at, node in enumerate(nodes) if not waiting[node]]
+    position = {node: at for at, node in enumerate(nodes)}
+    ordered: list[int] = []
     while free:
         node = nodes[heapq.heappop(free)]
         ordered.append(node)
         for one in after.get(node, ()):
-            missing[one] -= 1
-            if not missing[one]:
+            waiting[one] -= 1
+            if not waiting[one]:
                 heapq.heappush(free, position[one])
     return ordered
