@@ -71,7 +71,7 @@ class Command:
 
         Raises:
             NotStarted: It could not be started.
-            Exception: What `limit` says when the time is over.
+            Exception: The error of `limit`, when the time limit is reached.
         """
         with self._started() as process:
             try:

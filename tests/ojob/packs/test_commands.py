@@ -88,7 +88,7 @@ def test_an_arg_in_a_command_line_cannot_inject_commands(run: Run) -> None:
 
 
 def test_a_whole_command_may_be_a_template(run: Run) -> None:
-    """Then it is the command of somebody, not a part of one."""
+    """Then the arg is the command, not a part of it."""
     _, reported = run(
         """\
         jobs:
