@@ -1,7 +1,5 @@
 """Channel: documents, locks and subscriptions of one open channel."""
 
-from __future__ import annotations
-
 import itertools
 import threading
 import time
@@ -285,7 +283,7 @@ class Channel(DocumentStore):
         with self._lock:
             self._leases.pop(lease, None)
 
-    def __enter__(self) -> Channel:
+    def __enter__(self) -> "Channel":
         return self
 
     def __exit__(self, *_: object) -> None:

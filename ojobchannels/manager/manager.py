@@ -1,7 +1,5 @@
 """JobManager: runs, managed jobs, launches, and queries on the records."""
 
-from __future__ import annotations
-
 import copy
 import logging
 import threading
@@ -357,7 +355,7 @@ class JobManager:
             KEEP_ALIVE.drop_alarm(run)
         self._channels.close()
 
-    def __enter__(self) -> JobManager:
+    def __enter__(self) -> "JobManager":
         return self
 
     def __exit__(self, *_: object) -> None:
