@@ -55,7 +55,7 @@ class Channel(DocumentStore):
         capabilities: frozenset[str],
         manager: pluggy.PluginManager,
         clock: Clock,
-        open_beside: Callable[[str], Channel],
+        open_beside: "Callable[[str], Channel]",
     ) -> None:
         super().__init__(name, type, capabilities, manager.hook, clock)
         self._open_beside = open_beside
@@ -233,7 +233,7 @@ class Channel(DocumentStore):
             raise errors.ChannelClosed(self.name)
         return subscription
 
-    def beside(self, name: str) -> Channel:
+    def beside(self, name: str) -> "Channel":
         """Open another channel in the same storage, with the same options."""
         return self._open_beside(check_name("channel", name))
 
