@@ -31,7 +31,7 @@ class Argument(SimpleBackend):
     """An argument is misspelt."""
 
     @oc.hookimpl
-    def get(self, kee: oc.Key) -> oc.Document:  # type: ignore[override]
+    def get(self, kee: oc.Key) -> oc.Document:
         return kee
 
 
