@@ -17,7 +17,7 @@ from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.channels.lease import Lease
 from ojobchannels.manager import fire_times, records
 from ojobchannels.manager.records import Record
-from ojobchannels.manager.run_end import lost_because, write_end, write_failure
+from ojobchannels.manager.run_end import lost_because, write_end, write_failure, write_skip
 from ojobchannels.manager.run_options import RunOptions
 
 _CURRENT: "Final[ContextVar[JobRun | None]]" = ContextVar("current_run", default=None)
@@ -146,7 +146,7 @@ class JobRun:
         self._finish("failed", error)
 
     def skip(self, reason: str) -> None:
-        """Record the run as skipped, with the reason; it raises the same errors as `fail`."""
+        """Record the run among those that did not begin, as skipped; otherwise like `fail`."""
         self._finish("skipped", None, reason=reason)
 
     def update(self, **fields: Any) -> None:
@@ -340,9 +340,13 @@ class JobRun:
             self._check_open("end")
             start = self.record["startTime"]
             ending = records.ending(start, status, self._elapsed(), error) | more
+            jobs, locks = self.manager.jobs, self.manager.locks
             try:
-                channels = self.manager.jobs, self.manager.locks
-                self.record, lost = write_end(*channels, self.lease, self.record, ending)
+                if status == "skipped":
+                    channels = jobs, locks, self.manager.state
+                    self.record, lost = write_skip(*channels, self.lease, self.record, ending)
+                else:
+                    self.record, lost = write_end(jobs, locks, self.lease, self.record, ending)
             except Exception as failure:
                 ended = f"run {self.run_id} of job {self.name!r} has ended ({status})"
                 failure.add_note(f"{ended}, but its record still says that it is running")

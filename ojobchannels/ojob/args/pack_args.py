@@ -71,12 +71,16 @@ class PackArgs:
         self._args = args
         self._types = types
 
-    def text(self, name: str) -> str:
-        """Return a required arg as text; a number is accepted too."""
+    def required(self, name: str) -> Any:
+        """Return an arg that must be there."""
         value = self._value(name, None)
         if value is None:
             raise self.invalid(f"`{name}` is missing", self._types[name].advice)
-        return str(value)
+        return value
+
+    def text(self, name: str) -> str:
+        """Return a required arg as text; a number is accepted too."""
+        return str(self.required(name))
 
     def milliseconds(self, name: str, default: float | None) -> float | None:
         """Return an arg in milliseconds as seconds; `default` is in milliseconds too."""
