@@ -47,7 +47,8 @@ class ManagerBridge:
         args = record_args(context.args.values)
         options: dict[str, Any] = {"timeout": timeout / 1000, "args": args}
         if context.phase == "from" and not context.runs.started:
-            options["fire_time"] = context.fire_time
+            tick = context.tick
+            options["fire_time"] = context.fire_time or (tick and tick.next_run(name))
         with self._session.interrupts.shield():
             context.add_run(self._started(manager, name, options))
 

@@ -1,5 +1,7 @@
 """One call of a job from its start to its end: its outcome, its error handlers, its open runs."""
 
+from __future__ import annotations
+
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -29,10 +31,10 @@ class CallableJob(JobSteps):
         if job.bundled:
             helper = CallableJob(self.session, job, [Layer(args, False)], self.launch)
             helper.caller, helper.runs, helper.error = self.caller, self.runs, self.error
-            helper.leases = self.leases
+            helper.leases, helper.tick = self.leases, self.tick
             helper.run_steps()
             return helper.result
-        call = JobCall(self.session, job, [self.session.command_line, Layer(args, False)])
+        call = self._new_call(job, args)
         outcome = call.run()
         if outcome.error is not None:
             raise outcome.error
@@ -41,10 +43,15 @@ class CallableJob(JobSteps):
     def launch_job(self, name: str, args: Mapping[str, Any]) -> Launch:
         """Run another job on the pool, and return a handle at once."""
         session = self.session
-        call = JobCall(session, session.find(name), [session.command_line, Layer(args, False)])
+        call = self._new_call(session.find(name), args)
         with session.interrupts.shield():
             deps, warn = session.file.deps_of(name), partial(self.log, "warn")
             return session.launches.submit(call, deps, self.launches, warn)
+
+    def _new_call(self, job: Job, args: Mapping[str, Any]) -> JobCall:
+        call = JobCall(self.session, job, [self.session.command_line, Layer(args, False)])
+        call.tick = self.tick
+        return call
 
 
 class JobCall(CallableJob):
@@ -83,7 +90,7 @@ class JobCall(CallableJob):
                 status: Status = "failed" if self.error else "skipped" if skip else "completed"
                 reason = skip.reason if skip else None
                 seconds = time.monotonic() - self._began if self._began else 0
-                outcome = self._report(status, reason, seconds)
+                outcome = self._report(status, reason, seconds, bool(skip and skip.elsewhere))
         if isinstance(self.error, KeyboardInterrupt):
             raise self.error
         return outcome
@@ -97,6 +104,10 @@ class JobCall(CallableJob):
         """Report that the job does not run, in a run record too if it is a managed job."""
         self.record_not_run(status, reason)
         return self._report(status, reason, 0)
+
+    def leave(self, reason: str) -> Outcome:
+        """Report that the job is left to another process, which keeps the record."""
+        return self._report("skipped", reason, 0, elsewhere=True)
 
     def _run_with_locks(self) -> SkipJob | None:
         try:
@@ -227,7 +238,9 @@ class JobCall(CallableJob):
             self.log("warn", f"no record was written: {error}")
         return True
 
-    def _report(self, status: Status, reason: str | None, seconds: float) -> Outcome:
+    def _report(
+        self, status: Status, reason: str | None, seconds: float, elsewhere: bool = False
+    ) -> Outcome:
         self.outcome = Outcome(
             job=self.job.name,
             status=status,
@@ -235,6 +248,7 @@ class JobCall(CallableJob):
             error=self.error,
             seconds=seconds,
             launched=self.launch is not None,
+            elsewhere=elsewhere,
             run_names=tuple(run.name for run in self.runs.started),
             run_ids=tuple(run.run_id for run in self.runs.started),
         )
