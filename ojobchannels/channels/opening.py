@@ -1,6 +1,7 @@
 """Opening channels: by keywords, by a mapping as in job files, or by a URL."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -50,13 +51,18 @@ def open_channel(
     else:
         type_name, options = _from_mapping(config, options)
         type = registry().find(type_name)
-    checked = checked_options(type, options)
+    return _open(type, checked_options(type, options), name, extensions)
+
+
+def _open(
+    type: ChannelType, options: Mapping[str, Any], name: str, extensions: Iterable[object] = ()
+) -> Channel:
     manager = channel_manager((*_extensions, *extensions))
-    backend = type.open(name, checked)
+    backend = type.open(name, options)
     manager.register(backend)
     capabilities = type.capabilities | getattr(backend, "capabilities", frozenset())
-    clock = cast("Clock", checked.get("clock", HOST_CLOCK))
-    return Channel(name, type.name, capabilities, manager, clock)
+    clock = cast("Clock", options.get("clock", HOST_CLOCK))
+    return Channel(name, type.name, capabilities, manager, clock, partial(_open, type, options))
 
 
 def from_url(url: str) -> tuple[ChannelType, Mapping[str, Any]]:

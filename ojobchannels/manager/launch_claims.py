@@ -14,9 +14,10 @@ from typing import Any, Final, NamedTuple
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.errors import ChannelError, FireTimeTaken, OutcomeUnknown
+from ojobchannels.host.clock import now_ms
 from ojobchannels.manager.records import Record, due
 
-KEPT_DAYS: Final = 90
+_KEPT_MS: Final = 90 * 86_400_000
 """A claim is kept this long at least, so that a process that was suspended finds it."""
 
 
@@ -77,9 +78,14 @@ def release(state: Channel, name: str, launch: LaunchTime, run_id: str) -> None:
             state.unset(key)
 
 
-def is_claim(document: object) -> bool:
-    """Return whether a document of the state channel is a claim of a launch."""
-    return isinstance(document, dict) and {"launched", "launchedBy", "fireTime"} <= document.keys()
+def outdated(state: Channel, cutoff: int) -> list[Any]:
+    """Return the keys of the claims that are so old that no process needs them."""
+    oldest = min(cutoff, now_ms() - _KEPT_MS)
+    return [
+        key
+        for key, document in state.items()
+        if isinstance(document, dict) and "launched" in document and document["fireTime"] < oldest
+    ]
 
 
 def _key(name: str, launch: LaunchTime) -> dict[str, Any]:

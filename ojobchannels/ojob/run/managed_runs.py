@@ -1,7 +1,5 @@
 """What a job call has started: managed runs, with their args, and executions of the director."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -24,7 +22,7 @@ class Limit(NamedTuple):
     seconds: float
 
     @classmethod
-    def of(cls, seconds: float) -> Limit:
+    def of(cls, seconds: float) -> "Limit":
         """Return a limit that starts now."""
         return cls(time.monotonic() + seconds, seconds)
 
@@ -45,7 +43,7 @@ class ManagedRuns:
         self._limits: dict[str, Limit] = {}
         self._callers_run: JobRun | None = None
 
-    def __enter__(self) -> ManagedRuns:
+    def __enter__(self) -> "ManagedRuns":
         self._callers_run = current_run()
         return self
 
