@@ -5,8 +5,6 @@ There are two kinds of feed. One reports each change, in order (the capability `
 the subscription reads the entries itself (the capability ``events_coalesced``).
 """
 
-from __future__ import annotations
-
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -77,7 +75,7 @@ class Backlog:
     def __init__(
         self,
         ring: Callable[[], None],
-        leave: Callable[[Backlog], None],
+        leave: "Callable[[Backlog], None]",
         read: Callable[[Change], Change] = lambda change: change,
     ) -> None:
         self._ring = ring

@@ -1,7 +1,5 @@
 """Keys, values and matches: the documents that may be stored, and when two are equal."""
 
-from __future__ import annotations
-
 import json
 import json.encoder
 from collections.abc import Callable, Iterable
@@ -85,7 +83,7 @@ class Item(tuple[Document, Document]):
 
     position: int
 
-    def __new__(cls, key: Document, value: Document, position: int) -> Item:
+    def __new__(cls, key: Document, value: Document, position: int) -> "Item":
         """Create a pair with its position."""
         item = super().__new__(cls, (key, value))
         item.position = position

@@ -1,7 +1,5 @@
 """Channel: documents, locks and subscriptions of one open channel."""
 
-from __future__ import annotations
-
 import itertools
 import threading
 import time
@@ -57,8 +55,10 @@ class Channel(DocumentStore):
         capabilities: frozenset[str],
         manager: pluggy.PluginManager,
         clock: Clock,
+        open_beside: "Callable[[str], Channel]",
     ) -> None:
         super().__init__(name, type, capabilities, manager.hook, clock)
+        self._open_beside = open_beside
         self._to_close: Any = manager.hook
         self._closed = False
         self.forget()
@@ -233,6 +233,10 @@ class Channel(DocumentStore):
             raise errors.ChannelClosed(self.name)
         return subscription
 
+    def beside(self, name: str) -> "Channel":
+        """Open another channel in the same storage, with the same options."""
+        return self._open_beside(check_name("channel", name))
+
     def destroy(self) -> None:
         """Remove all documents of the channel; locks and fences are kept."""
         self.hook.destroy()
@@ -279,7 +283,7 @@ class Channel(DocumentStore):
         with self._lock:
             self._leases.pop(lease, None)
 
-    def __enter__(self) -> Channel:
+    def __enter__(self) -> "Channel":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,7 +1,5 @@
 """Subscriptions: a thread that reads the changes of a channel and calls the callback."""
 
-from __future__ import annotations
-
 import logging
 import threading
 import time
@@ -31,7 +29,7 @@ class Subscription:
         channel: DocumentStore,
         callback: Callable[[Change], object],
         replay: bool,
-        on_end: Callable[[Subscription], None],
+        on_end: "Callable[[Subscription], None]",
     ) -> None:
         self._channel = channel
         self._on_end = on_end
@@ -69,7 +67,7 @@ class Subscription:
             self._thread.join()
             self._on_end(self)
 
-    def __enter__(self) -> Subscription:
+    def __enter__(self) -> "Subscription":
         return self
 
     def __exit__(self, *_: object) -> None:

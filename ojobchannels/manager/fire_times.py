@@ -5,7 +5,7 @@ floor, below which all fire times count as claimed, so no cleanup is needed. Tim
 milliseconds since 1970.
 
 A run that is skipped has no lock that leads to its record if its process dies. The document
-therefore keeps the record as pending, from the claim until the record is in the jobs channel.
+therefore keeps the record as pending, from the claim until the record is written.
 """
 
 from collections.abc import Callable, Mapping
@@ -128,7 +128,7 @@ def _write(channels: Channels, pending: Mapping[str, Any]) -> Record:
         kept = {key: value for key, value in present.items() if key != "owed"}
         return kept | {"owed": rest} if rest else kept
 
-    written = records.add(channels.jobs, record, pending["start"])
+    written = records.add(channels.state, record, pending["start"])
     with suppress(ChannelError):  # the next process finds the record written
         _change(channels.state, record["name"], record["fireTime"] - 1, remove)
     return written

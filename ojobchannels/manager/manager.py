@@ -1,7 +1,5 @@
 """JobManager: runs, managed jobs, launches, and queries on the records."""
 
-from __future__ import annotations
-
 import copy
 import logging
 import threading
@@ -40,12 +38,13 @@ class JobManager:
         jobs: The channel of run records.
         locks: The channel of locks. All processes that run the jobs must share both channels.
         state: The channel of everything else that must be remembered; by default it is in the same
-            place as the run records.
+            storage as the run records.
         threads: The maximum number of launched jobs that run at a time.
         on_failure: The failure notice for all jobs that have none of their own.
 
     Attributes:
-        jobs: The channel ``oJobManager-jobs``, with run records under ``{name, startTime}`` only.
+        jobs: The channel ``oJobManager-jobs``, with the records of runs that have begun, under
+            ``{name, startTime}``, and nothing else.
         locks: The channel ``oJobManager-locks``, with one lock for each job name.
 
     Example:
@@ -79,11 +78,7 @@ class JobManager:
 
     @property
     def state(self) -> Channel:
-        """The channel ``oJobManager-state``, with what must be remembered besides run records.
-
-        Raises:
-            InvalidOption: The jobs channel was passed open, but no state channel.
-        """
+        """The channel ``oJobManager-state``, with everything else, also runs that did not begin."""
         return self._channels.state
 
     def run(
@@ -245,11 +240,11 @@ class JobManager:
         if status is not None and status not in STATUSES:
             known = ", ".join(STATUSES)
             raise InvalidOption("status", f"{status!r} is not a status", f"pass {known}")
-        return history.runs(self.jobs, self.locks, name, status, since, limit)
+        return history.runs(self, name, status, since, limit)
 
     def running(self) -> list[Record]:
         """Return the records of the running runs, latest first."""
-        return history.running(self.jobs, self.locks)
+        return history.running(self)
 
     def report(self) -> list[dict[str, Any]]:
         """Return statistics for each job.
@@ -258,7 +253,7 @@ class JobManager:
         that completed or failed (ms; None without such runs), ``lastStart`` (ms since 1970) and
         ``lastStatus``.
         """
-        return history.report(self.jobs, self.locks)
+        return history.report(self)
 
     def prune(self, older_than: float | timedelta) -> Pruned:
         """Remove the records of runs that ended more than `older_than` seconds ago.
@@ -266,7 +261,7 @@ class JobManager:
         Runs whose lease has expired although their record says running are marked as abandoned.
         """
         seconds = older_than.total_seconds() if isinstance(older_than, timedelta) else older_than
-        return history.prune(self.jobs, self.locks, seconds)
+        return history.prune(self, seconds)
 
     def record_not_run(
         self,
@@ -279,7 +274,8 @@ class JobManager:
     ) -> Record:
         """Write and return the record of a run that did not start.
 
-        Its start time is later than that of the run that holds the lock, by any wall clock.
+        It is kept in the state channel. Its start time is later than that of the run that holds the
+        lock, by any wall clock.
 
         Raises:
             FireTimeTaken: Another run has claimed the fire time.
@@ -287,10 +283,11 @@ class JobManager:
         record = records.begun(name, run_id or uuid.uuid4().hex, status, args or {})
         record["reason"] = reason
         held = self.locks.lock_info(name)
-        start = max(self.locks.clock.wall() // 1000, records.start_of(held.fence) if held else 0)
+        after = records.start_of(held.fence) + 1 if held else 0
+        start = max(self.locks.clock.wall() // 1000, after)
         if fire_time is not None:
             return fire_times.record_not_run(self, record, fire_time, start)
-        return records.add(self.jobs, record, start)
+        return records.add(self.state, record, start)
 
     def force_unlock(
         self, name: str, note: str | None = None, fence: int | None = None
@@ -358,7 +355,7 @@ class JobManager:
             KEEP_ALIVE.drop_alarm(run)
         self._channels.close()
 
-    def __enter__(self) -> JobManager:
+    def __enter__(self) -> "JobManager":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,7 +1,5 @@
 """JobRun: one execution of a job, under its lock and with its record."""
 
-from __future__ import annotations
-
 import copy
 import functools
 import logging
@@ -19,10 +17,10 @@ from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.channels.lease import Lease
 from ojobchannels.manager import fire_times, records
 from ojobchannels.manager.records import Record
-from ojobchannels.manager.run_end import lost_because, write_end, write_failure
+from ojobchannels.manager.run_end import lost_because, write_end, write_failure, write_skip
 from ojobchannels.manager.run_options import RunOptions
 
-_CURRENT: Final[ContextVar[JobRun | None]] = ContextVar("current_run", default=None)
+_CURRENT: "Final[ContextVar[JobRun | None]]" = ContextVar("current_run", default=None)
 
 _log = logging.getLogger("ojobchannels.jobs")
 _CLAIM_SECONDS = 0.25
@@ -48,7 +46,7 @@ class Manager(fire_times.Channels, Protocol):
     ) -> Record:
         """Store and return the record of a run that does not start."""
 
-    def set_open(self, run: JobRun, open: bool) -> None:
+    def set_open(self, run: "JobRun", open: bool) -> None:
         """Remember that a run has started, or that it has ended."""
 
 
@@ -102,7 +100,7 @@ class JobRun:
         """The status in the record; ``new`` while there is no record."""
         return "new" if self._state == "new" else str(self.record["status"])
 
-    def start(self) -> JobRun:
+    def start(self) -> "JobRun":
         """Acquire the lock and write a record with status running.
 
         Raises:
@@ -148,7 +146,7 @@ class JobRun:
         self._finish("failed", error)
 
     def skip(self, reason: str) -> None:
-        """Record the run as skipped, with the reason; it raises the same errors as `fail`."""
+        """Record the run among those that did not begin, as skipped; otherwise like `fail`."""
         self._finish("skipped", None, reason=reason)
 
     def update(self, **fields: Any) -> None:
@@ -197,7 +195,7 @@ class JobRun:
             outcome = "will expire"
         error.add_note(f"run {self.run_id} will be shown as abandoned; its lock {outcome}")
 
-    def __enter__(self) -> JobRun:
+    def __enter__(self) -> "JobRun":
         try:
             if self.open:
                 self.lease.check()
@@ -342,9 +340,13 @@ class JobRun:
             self._check_open("end")
             start = self.record["startTime"]
             ending = records.ending(start, status, self._elapsed(), error) | more
+            jobs, locks = self.manager.jobs, self.manager.locks
             try:
-                channels = self.manager.jobs, self.manager.locks
-                self.record, lost = write_end(*channels, self.lease, self.record, ending)
+                if status == "skipped":
+                    channels = jobs, locks, self.manager.state
+                    self.record, lost = write_skip(*channels, self.lease, self.record, ending)
+                else:
+                    self.record, lost = write_end(jobs, locks, self.lease, self.record, ending)
             except Exception as failure:
                 ended = f"run {self.run_id} of job {self.name!r} has ended ({status})"
                 failure.add_note(f"{ended}, but its record still says that it is running")

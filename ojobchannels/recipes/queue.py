@@ -6,8 +6,6 @@ a worker dies, its lock expires and another worker takes the message. A message 
 often is kept with the status ``failed``.
 """
 
-from __future__ import annotations
-
 import time
 import uuid
 from collections.abc import Callable
@@ -57,7 +55,7 @@ class Message:
     job: str
     data: Document
     attempts: int
-    _queue: Queue = field(repr=False)
+    _queue: "Queue" = field(repr=False)
     _entry: dict[str, Any] = field(repr=False)
     _lease: Lease = field(repr=False)
 

@@ -1,7 +1,5 @@
 """`db`: documents and locks in a SQLite database, for many processes of one host."""
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from typing import Any, Literal
@@ -32,7 +30,7 @@ from ojobchannels.host.clock import Clock
 
 def open_backend(
     channel: str, file: str, durable: bool, timeout: float, clock: Clock
-) -> DatabaseBackend:
+) -> "DatabaseBackend":
     """Open the database, or create it.
 
     Raises:

@@ -11,8 +11,6 @@ locks that it does not have (sqlite.org/howtocorrupt.html, 2.6). So all connecti
 before a fork, and none is checked out meanwhile.
 """
 
-from __future__ import annotations
-
 import os
 import sqlite3
 import threading
@@ -66,7 +64,7 @@ class Checkout:
 
     def __init__(
         self,
-        pool: Connections,
+        pool: "Connections",
         level: Level,
         lock: FileLock | None,
         timeout: float | None = None,

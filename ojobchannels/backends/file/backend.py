@@ -5,8 +5,6 @@ The file contains one TinyDB table per channel. An entry is ``{"key": …, "valu
 key. Entries are in the order of their last change; their numbers grow.
 """
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Iterator
@@ -32,7 +30,7 @@ from ojobchannels.host.clock import Clock
 _RETRY_SECONDS = 0.05
 
 
-def open_backend(channel: str, file: str, timeout: float, clock: Clock) -> FileBackend:
+def open_backend(channel: str, file: str, timeout: float, clock: Clock) -> "FileBackend":
     """Open the file, or prepare to create it; existing content is read and checked.
 
     Raises:

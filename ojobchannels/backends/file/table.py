@@ -1,7 +1,5 @@
 """The documents of one channel in a JSON file: a TinyDB table, and an index of its keys."""
 
-from __future__ import annotations
-
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Reversible
 from operator import attrgetter
@@ -22,7 +20,7 @@ class Access:
     `Table.clean_up` ends the access in that case.
     """
 
-    def __init__(self, table: Table, writes: bool) -> None:
+    def __init__(self, table: "Table", writes: bool) -> None:
         self._table = table
         self._writes = writes
 

@@ -5,8 +5,6 @@ it writes to its FIFO and removes it. The other waiters check again every 20 ms,
 was stopped or killed delays no other, and the death of a holder is noticed just as soon.
 """
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import os
@@ -125,7 +123,7 @@ def remove_fifo(fifo: str) -> None:
 
 class _Waiter:
     def __init__(
-        self, folder: str, mode: int, since: int, token: str, active: set[_Waiter]
+        self, folder: str, mode: int, since: int, token: str, active: "set[_Waiter]"
     ) -> None:
         self._folder = Path(folder)
         self._mode = mode
@@ -135,7 +133,7 @@ class _Waiter:
         number = f"{number_of(token)}-{os.getpid()}-{next(_numbers)}"
         self.fifo = f"{folder}/{since:020d}-{number}"
 
-    def __enter__(self) -> _Waiter:
+    def __enter__(self) -> "_Waiter":
         with suppress(OSError):  # without a FIFO it checks every 20 ms
             try:
                 self._make_fifo()

@@ -1,7 +1,5 @@
 """`simple`: documents and locks in memory, one store per name and process."""
 
-from __future__ import annotations
-
 import itertools
 import threading
 import time
@@ -77,7 +75,7 @@ _stores: dict[str, _Store] = {}
 _numbers = itertools.count(1)
 
 
-def open_backend(channel: str, clock: Clock) -> SimpleBackend:
+def open_backend(channel: str, clock: Clock) -> "SimpleBackend":
     """Open the store with that name; it is created at the first open."""
     return SimpleBackend(channel, _stores.setdefault(channel, _Store()), clock)
 

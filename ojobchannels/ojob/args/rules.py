@@ -4,8 +4,6 @@ A rule is a chain such as ``toNumber.between(1, 10).default(5)``: steps from lef
 which check the value and some convert it. An arg without a `default` is required.
 """
 
-from __future__ import annotations
-
 import ast
 import math
 import re
@@ -50,7 +48,7 @@ class Rule(NamedTuple):
     default: Any
 
     @classmethod
-    def read(cls, name: str, text: str) -> Rule:
+    def read(cls, name: str, text: str) -> "Rule":
         """Read a rule.
 
         Raises:

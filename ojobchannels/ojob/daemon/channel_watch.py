@@ -4,8 +4,6 @@ A watch runs its job on the thread of its subscription: one change at a time, in
 slow job delays its own changes only.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from ojobchannels.changes import Change
@@ -26,7 +24,7 @@ class ChannelWatch:
     """
 
     def __init__(
-        self, session: Session, call: JobCall, channel: str, ended: Iterable[ChannelWatch] = ()
+        self, session: Session, call: JobCall, channel: str, ended: "Iterable[ChannelWatch]" = ()
     ) -> None:
         self.ended = False
         self._session = session

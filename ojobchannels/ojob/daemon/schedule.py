@@ -4,8 +4,6 @@ A schedule remembers the last fire time that it handled, not a count, so that a 
 late, suspended or down can work out what it has missed.
 """
 
-from __future__ import annotations
-
 import threading
 from typing import Final
 
@@ -100,7 +98,7 @@ class Schedule:
         """Return its next fire time, or None if it has ended."""
         return None if self._ended else self._trigger.after(self._scheduler.clock.now())
 
-    def follow(self, previous: Schedule) -> None:
+    def follow(self, previous: "Schedule") -> None:
         """Continue the schedule of an earlier version of the file."""
         self._active = previous._active
 

@@ -7,6 +7,9 @@ from ojobchannels.channels.opening import from_url
 from ojobchannels.errors import ChannelError, Diagnostic, InvalidOption, UnknownChannelType
 from ojobchannels.hookspecs import ChannelType, Option
 from ojobchannels.ojob.args.templates import has_template
+from ojobchannels.ojob.load.graph import reach
+from ojobchannels.ojob.load.job_file import INIT
+from ojobchannels.ojob.load.specs import Specs, args_of_calls
 from ojobchannels.ojob.schema.located import Located
 from ojobchannels.ojob.yaml.source import DocumentPath
 from ojobchannels.plugins import checked_options, converted, offered_options, registry
@@ -33,7 +36,19 @@ class ConfigError(NamedTuple):
     local: bool = False
 
 
-def diagnostics_in_args(
+def check_channels(specs: Specs) -> Iterator[Diagnostic]:
+    """Yield what is wrong with the channels of the manager, in the args of what opens them."""
+    opening = {name for name in specs.by_name if INIT in reach(specs.parts, name)}
+    for job in specs.jobs:
+        if job.spec.name in opening:
+            yield from _in_args(job, ("args",), job.spec.args)
+    for entry in specs.todo:
+        if entry.spec.called in opening:
+            for steps, args in args_of_calls(entry):
+                yield from _in_args(entry, steps, args)
+
+
+def _in_args(
     where: Located[Any], steps: DocumentPath, args: dict[str, Any]
 ) -> Iterator[Diagnostic]:
     """Yield what is wrong with the channels of the manager in some args."""

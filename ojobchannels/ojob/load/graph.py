@@ -1,6 +1,6 @@
 """Graphs of jobs that name each other."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 
 def reach(graph: Mapping[str, Sequence[str]], start: str) -> list[str]:
@@ -12,40 +12,6 @@ def reach(graph: Mapping[str, Sequence[str]], start: str) -> list[str]:
         found |= dict.fromkeys(new)
         waiting += new
     return waiting
-
-
-def circles(graph: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
-    """Yield circles, each with its first node repeated at the end, and each once."""
-    done: set[str] = set()
-    for start in graph:
-        trail: list[str] = []
-        waiting = [iter((start,))]
-        while waiting:
-            name = next(waiting[-1], None)
-            if name is None:
-                waiting.pop()
-                if trail:
-                    done.add(trail.pop())
-            elif name in trail:
-                yield [*trail[trail.index(name) :], name]
-            elif name not in done:
-                trail.append(name)
-                waiting.append(iter(graph.get(name, ())))
-
-
-def unfolded(graph: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """Return the sizes of the trees into which the nodes of a graph without circles unfold."""
-    sizes: dict[str, int] = {}
-    for start in graph:
-        waiting = [start]
-        while waiting:
-            below = graph.get(waiting[-1], ())
-            unknown = [node for node in below if node not in sizes]
-            if unknown:
-                waiting += unknown
-            else:
-                sizes[waiting.pop()] = 1 + sum(sizes[node] for node in below)
-    return sizes
 
 
 def in_order(graph: Mapping[int, Sequence[int]]) -> list[int]:

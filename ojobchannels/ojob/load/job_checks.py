@@ -1,4 +1,4 @@
-"""Checks of single jobs, todo entries and files, each by itself."""
+"""Checks files, jobs and todo entries, each by itself."""
 
 import os
 import re
@@ -9,6 +9,7 @@ from ojobchannels.documents import check_value
 from ojobchannels.errors import Diagnostic, InvalidValue
 from ojobchannels.ojob.args.rules import InvalidRule, Rule
 from ojobchannels.ojob.args.templates import invalid_templates
+from ojobchannels.ojob.load.specs import Specs, args_of_calls
 from ojobchannels.ojob.schema.base import key_of
 from ojobchannels.ojob.schema.located import INVALID, FileSpecs, Located
 from ojobchannels.ojob.schema.model import JobSpec, TodoSpec
@@ -24,34 +25,46 @@ _CLOSING: Final = {"${": "}", "{{": "}}"}
 _REMOVE_ONE: Final = "remove one of them"
 
 
-def of_file(file: FileSpecs) -> Iterator[Diagnostic]:
-    """Yield what is wrong with a file, apart from its jobs and its todo."""
-    yield from _of_timezone(file)
+def check_files(specs: Specs) -> Iterator[Diagnostic]:
+    """Yield what is wrong with files, apart from their jobs and todos."""
+    for file in specs.files:
+        yield from _of_timezone(file)
+        yield from _of_shortcuts(file)
+        yield from _of_args(file.root, ("init",), file.spec.init)
+        yield from _of_names(file)
+
+
+def check_jobs(specs: Specs) -> Iterator[Diagnostic]:
+    """Yield what is wrong with jobs, apart from their code and the names of other jobs."""
+    for job in specs.jobs:
+        yield from _of_rules(job)
+        yield from _of_other_file(job)
+        yield from _of_args(job, ("args",), job.spec.args)
+        yield from _of_times(job, job.spec)
+        yield from _of_args(job, ("typeArgs", "lock"), job.spec.type_args.lock)
+
+
+def check_todo(specs: Specs) -> Iterator[Diagnostic]:
+    """Yield what is wrong with todo entries: their arguments, and how they change their job."""
+    for entry in specs.todo:
+        for steps, args in args_of_calls(entry):
+            yield from _of_args(entry, steps, args)
+        yield from _of_args(entry, ("typeArgs", "lock"), entry.spec.type_args.lock)
+        called = specs.by_name.get(entry.spec.called)
+        if called is not None and entry.spec.has("type", "type_args"):
+            yield from _of_changes(entry, called.spec)
+
+
+def _of_names(file: FileSpecs) -> Iterator[Diagnostic]:
     expects = enumerate(file.spec.help.expects if file.spec.help else ())
     arguments = ((one.name, ("help", "expects", at, "name")) for at, one in expects)
     yield from _duplicates(file.source, "argument", arguments, _REMOVE_ONE)
     names = ((job.spec.name, (*job.path, "name")) for job in file.jobs)
     yield from _duplicates(file.source, "job", names, "rename one of them")
-    yield from _of_shortcuts(file)
-    yield from _of_args(file.root, ("init",), file.spec.init)
 
 
-def of_job(job: Located[JobSpec]) -> Iterator[Diagnostic]:
-    """Yield what is wrong with a job, apart from its code and the names of other jobs."""
-    yield from _of_rules(job)
-    yield from of_other_file(job)
-    yield from _of_args(job, ("args",), job.spec.args)
-    yield from _of_times(job, job.spec)
-    yield from _of_args(job, ("typeArgs", "lock"), job.spec.type_args.lock)
-
-
-def of_entry(entry: Located[TodoSpec], job: JobSpec | None) -> Iterator[Diagnostic]:
-    """Yield what is wrong with a todo entry: its arguments, and how it changes its job."""
-    for steps, args in entry_args(entry):
-        yield from _of_args(entry, steps, args)
-    yield from _of_args(entry, ("typeArgs", "lock"), entry.spec.type_args.lock)
-    if job is None or not entry.spec.has("type", "type_args"):
-        return
+def _of_changes(entry: Located[TodoSpec], job: JobSpec) -> Iterator[Diagnostic]:
+    """Yield what is wrong with how a todo entry changes its job."""
     for key in (key_of(name) for name in _OF_THE_JOB if entry.spec.type_args.has(name)):
         message = f"`{key}` belongs to the job, and is the same for all its calls"
         hint = "write it in the `typeArgs` of the job"
@@ -63,14 +76,7 @@ def of_entry(entry: Located[TodoSpec], job: JobSpec | None) -> Iterator[Diagnost
     yield from _of_times(entry, entry.spec.applied_to(job))
 
 
-def entry_args(entry: Located[TodoSpec]) -> Iterator[tuple[DocumentPath, dict[str, Any]]]:
-    """Yield the args of each call of an entry, and where they are in it."""
-    in_list = (*entry.path, "args", 0) in entry.source.positions
-    for at, args in enumerate(entry.spec.args):
-        yield ("args", at) if in_list else ("args",), args
-
-
-def of_other_file(job: Located[JobSpec]) -> Iterator[Diagnostic]:
+def _of_other_file(job: Located[JobSpec]) -> Iterator[Diagnostic]:
     """Yield what is wrong with the job file that a job is."""
     name = job.spec.type_args.file
     steps = ("typeArgs", "file")

@@ -1,25 +1,41 @@
 """From a path to a checked job file: nothing runs before the whole file is known to be valid."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import starmap
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 from ojobchannels.errors import Diagnostic, JobFileError
 from ojobchannels.ojob.args.layers import merged
 from ojobchannels.ojob.args.rules import Rule
-from ojobchannels.ojob.code.python import Block
-from ojobchannels.ojob.code.resolver import Languages, Owner
-from ojobchannels.ojob.load.checks import Checks
+from ojobchannels.ojob.code.resolver import Languages
+from ojobchannels.ojob.load.channel_configs import check_channels
+from ojobchannels.ojob.load.code_checks import check_code, check_modules
 from ojobchannels.ojob.load.file_help import help_of
 from ojobchannels.ojob.load.includes import gather
+from ojobchannels.ojob.load.job_checks import check_files, check_jobs, check_todo
 from ojobchannels.ojob.load.job_file import LOCKS, Job, JobFile, LockSpec, ScheduleSpec, Todo
-from ojobchannels.ojob.schema.located import FileSpecs, Located
+from ojobchannels.ojob.load.order import check_order
+from ojobchannels.ojob.load.references import check_calls, check_names
+from ojobchannels.ojob.load.specs import Specs
+from ojobchannels.ojob.schema.located import Located
 from ojobchannels.ojob.schema.model import JobSpec, TodoSpec, TypeArgsSpec
 from ojobchannels.ojob.schema.settings import SettingsSpec
 from ojobchannels.ojob.yaml.source import Source
+
+Check: TypeAlias = Callable[[Specs], Iterator[Diagnostic]]
+
+_EACH: Final[tuple[Check, ...]] = (
+    check_files,
+    check_jobs,
+    check_todo,
+    check_modules,
+    check_code,
+)
+_TOGETHER: Final[tuple[Check, ...]] = (check_names, check_calls, check_order)
+"""The checks that need all files: without one that is missing, every name in it is unknown."""
 
 
 def load(
@@ -44,32 +60,31 @@ def load(
         InvalidOption: The language `lang` is unknown.
     """
     files, complete, diagnostics = gather(Path(path))
-    checks = Checks(files, Languages(files, lang) if code else None)
-    diagnostics += checks.each()
-    if complete:
-        diagnostics += checks.together()
-        diagnostics += checks.channels() if locations else ()
+    specs = Specs(files, Languages(files, lang) if code else None)
+    channels = (check_channels,) if locations else ()
+    for check in (*_EACH, *((*_TOGETHER, *channels) if complete else ())):
+        diagnostics += check(specs)
     if code:
-        diagnostics += _of_other_files(checks, lang, above | {os.path.realpath(path)})
+        diagnostics += _in_other_files(specs, lang, above | {os.path.realpath(path)})
     if diagnostics:
         raise JobFileError(_unique(diagnostics))
-    return _Loading(files, checks).job_file(str(path))
+    return _Loading(specs).job_file(str(path))
 
 
-def _of_other_files(
-    checks: Checks, lang: str | None, above: frozenset[str]
-) -> Iterator[Diagnostic]:
+def _in_other_files(specs: Specs, lang: str | None, above: frozenset[str]) -> Iterator[Diagnostic]:
     """Yield what is wrong with the job files that jobs of `type: jobs` run."""
-    for reference in checks.other_files():
-        name = _beside(reference.source, reference.name)
+    for job in specs.jobs:
+        if job.spec.type != "jobs" or not (file := job.spec.type_args.file):
+            continue
+        name = _beside(job.source, file)
         if os.path.realpath(name) in above:
             message = f"{name} would run itself through this job, endlessly"
-            yield reference.diagnostic(message, "name another file")
-            continue
-        try:
-            load(name, lang=lang, above=above)
-        except JobFileError as error:
-            yield from error.diagnostics
+            yield job.diagnostic(("typeArgs", "file"), message, "name another file")
+        elif os.path.isfile(name):  # noqa: PTH113  also takes NULs and long names
+            try:
+                load(name, lang=lang, above=above)
+            except JobFileError as error:
+                yield from error.diagnostics
 
 
 def _unique(diagnostics: list[Diagnostic]) -> tuple[Diagnostic, ...]:
@@ -95,39 +110,34 @@ def _settings(specs: list[SettingsSpec]) -> SettingsSpec:
 class _Loading:
     """Makes jobs and entries of valid specs."""
 
-    def __init__(self, files: list[FileSpecs], checks: Checks) -> None:
-        self._files = files
-        self._blocks = checks.code.blocks
-        self._modules = checks.code.modules
-        self._declared = checks.jobs
+    def __init__(self, specs: Specs) -> None:
+        self._specs = specs
+        files = specs.files
         last = next((file for file in reversed(files) if file.spec.ojob.catch), None)
-        self._handler = self._block(last.settings, "catch") if last else None
+        self._handler = specs.block(last.settings, "catch") if last else None
         self._catch = tuple(last.spec.ojob.catch) if last and self._handler is None else ()
         self._settings = _settings([file.spec.ojob for file in files])
 
     def job_file(self, name: str) -> JobFile:
-        jobs = {job.spec.name: self._job(job) for file in self._files for job in file.jobs}
+        jobs = {job.spec.name: self._job(job) for file in self._specs.files for job in file.jobs}
         return JobFile(
             name=name,
-            files=tuple(file.source.name for file in self._files),
+            files=tuple(file.source.name for file in self._specs.files),
             jobs=jobs,
             todo=tuple(
                 self._todo(entry.spec, jobs[entry.spec.called])
-                for file in self._files
+                for file in self._specs.files
                 for entry in file.todo
             ),
-            init=merged(file.spec.init for file in self._files),
-            modules=self._modules,
-            help=help_of(file.spec.help for file in self._files),
+            init=merged(file.spec.init for file in self._specs.files),
+            modules=self._specs.modules,
+            help=help_of(file.spec.help for file in self._specs.files),
             settings=self._settings,
         )
 
-    def _block(self, owner: Owner, *steps: str) -> Block | None:
-        return self._blocks.get((owner.source.name, (*owner.path, *steps)))
-
     def _job(self, job: Located[JobSpec]) -> Job:
         spec, source = job.spec, job.source
-        handler = self._block(job, "catch")
+        handler = self._specs.block(job, "catch")
         catch = () if handler else tuple(spec.catch)
         if not (spec.catch or source.bundled or spec.name in self._catch):
             catch, handler = self._catch, self._handler
@@ -136,7 +146,7 @@ class _Loading:
             deps=tuple(spec.deps),
             args=spec.args,
             before=tuple(spec.from_),
-            body=self._block(job, "exec"),
+            body=self._specs.block(job, "exec"),
             after=tuple(spec.to),
             catch=catch,
             handler=handler,
@@ -169,12 +179,12 @@ class _Loading:
     def _schedule(self, spec: TypeArgsSpec, declared: Located[JobSpec]) -> ScheduleSpec | None:
         if spec.cron is None and spec.time_interval is None:
             return None
-        stop_when = self._block(declared, "typeArgs", "stopWhen")
+        stop_when = self._specs.block(declared, "typeArgs", "stopWhen")
         interval, overlaps = spec.time_interval or 0, not spec.wait_for_finish
         return ScheduleSpec(spec.cron, interval, spec.misfire, spec.once, overlaps, stop_when)
 
     def _todo(self, entry: TodoSpec, job: Job) -> Todo:
         if entry.has("type", "type_args") or entry.when:
-            declared = self._declared[job.name]
+            declared = self._specs.by_name[job.name]
             job = replace(job, **self._overridable(entry.applied_to(declared.spec), declared))
         return Todo(job.name, job, tuple(entry.args))

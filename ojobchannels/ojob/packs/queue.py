@@ -1,7 +1,5 @@
 """The object ``queue`` in the code of the pack oJobQueue.yaml."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -24,7 +22,7 @@ class QueueBridge:
         self._context = context
         self._session = context.session
 
-    def open(self, args: Mapping[str, Any]) -> OpenQueue:
+    def open(self, args: Mapping[str, Any]) -> "OpenQueue":
         """Return the queue; the first call opens its channel."""
         channel = self._session.channel(self._context.caller, CHANNEL, args.get("chQueue"))
         pack_args = PackArgs(self._context.caller, args)

@@ -1,7 +1,5 @@
 """SIGINT and SIGTERM, held back while a run is started or ended."""
 
-from __future__ import annotations
-
 import signal
 import threading
 from collections.abc import Callable
@@ -36,7 +34,7 @@ class Interrupts:
         self._pending: Interrupted | None = None
         self._before: dict[signal.Signals, Any] = {}
 
-    def __enter__(self) -> Interrupts:
+    def __enter__(self) -> "Interrupts":
         if threading.current_thread() is threading.main_thread():
             for number, default in _DEFAULTS.items():
                 if signal.getsignal(number) is default:

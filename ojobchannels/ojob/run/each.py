@@ -1,7 +1,5 @@
 """``each(args)``: the code of a job calls the jobs listed under its `each`, in parallel."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
@@ -43,7 +41,7 @@ class EachCalls:
         for other in job.each if name is None else (name,):
             self._calls.append(self._pool.submit(self._context.call, other, dict(args or {})))
 
-    def __enter__(self) -> EachCalls:
+    def __enter__(self) -> "EachCalls":
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:

@@ -1,7 +1,5 @@
 """Jobs that other jobs launch: on a pool of threads, each after its dependencies."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -142,7 +140,7 @@ class Launches:
         launched = [each.call for each in tuple(self._launched) if not each.launch.done()]
         return [call for call in (*launched, *tuple(self._running)) if not call.outcome]
 
-    def _forget(self, launched: _Launched) -> None:
+    def _forget(self, launched: "_Launched") -> None:
         """Forget a launch that has ended: the number of a daemon's launches has no bound."""
         self._failed = self._failed or launched.launch.state == "failed"
         self._launched.discard(launched)

@@ -1,7 +1,5 @@
 """What a job call has started: managed runs, with their args, and executions of the director."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -24,9 +22,13 @@ class Limit(NamedTuple):
     seconds: float
 
     @classmethod
-    def of(cls, seconds: float) -> Limit:
+    def of(cls, seconds: float) -> "Limit":
         """Return a limit that starts now."""
         return cls(time.monotonic() + seconds, seconds)
+
+    def remaining(self) -> float:
+        """Return the seconds until it ends."""
+        return max(self.due - time.monotonic(), 0)
 
 
 class ManagedRuns:
@@ -45,7 +47,7 @@ class ManagedRuns:
         self._limits: dict[str, Limit] = {}
         self._callers_run: JobRun | None = None
 
-    def __enter__(self) -> ManagedRuns:
+    def __enter__(self) -> "ManagedRuns":
         self._callers_run = current_run()
         return self
 

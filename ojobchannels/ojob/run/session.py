@@ -1,7 +1,5 @@
 """What all jobs of one run of a job file share: the jobs, the manager, the channels, the clock."""
 
-from __future__ import annotations
-
 import copy
 import threading
 from collections.abc import Callable, Mapping
@@ -94,7 +92,7 @@ class Session:
             raise UnknownJob(name, tuple(self.jobs), closest(name, self.jobs))
         return job
 
-    def with_file(self, file: JobFile) -> Session:
+    def with_file(self, file: JobFile) -> "Session":
         """Return a session for a new version of the file; all but its jobs and code is shared."""
         other = copy.copy(self)
         other.file, other.jobs = file, file.jobs

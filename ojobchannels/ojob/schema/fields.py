@@ -1,7 +1,5 @@
 """What the fields of the model expect, in words: derived from their types."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_origin
 
@@ -27,7 +25,7 @@ class Field(NamedTuple):
     metadata: tuple[Any, ...] = ()
 
     @classmethod
-    def of(cls, annotation: Any, metadata: tuple[Any, ...] = ()) -> Field:
+    def of(cls, annotation: Any, metadata: tuple[Any, ...] = ()) -> "Field":
         """Return the field of an annotation."""
         if get_origin(annotation) is Annotated:
             annotation, *inner = get_args(annotation)
@@ -79,7 +77,7 @@ class Field(NamedTuple):
             return "a string, a number or a boolean"
         return kinds[0] if kinds else "a string"
 
-    def inside(self, step: str | int) -> Field:
+    def inside(self, step: str | int) -> "Field":
         """Return the field at a key or an index."""
         if self.spec is not None:
             for name, info in self.spec.model_fields.items():

@@ -4,8 +4,6 @@ Keys of the published oJob format that are not supported are listed too, so that
 name instead of being taken for misspellings.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
@@ -196,7 +194,7 @@ class TodoSpec(Spec):
         return _expanded(data, info.context) if info.context else data
 
     @model_validator(mode="after")
-    def _one_job(self) -> TodoSpec:
+    def _one_job(self) -> "TodoSpec":
         if (self.name is None) is (self.job is None):
             raise PydanticCustomError(
                 "one_job", "expected either `name` or `job`; write one of them"

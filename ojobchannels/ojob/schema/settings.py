@@ -1,7 +1,5 @@
 """The settings of the whole run, below `ojob` in a job file."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Final
@@ -165,14 +163,14 @@ class SettingsSpec(Spec):
         return self.log_to_console and not (self.log_to_file and self.log_to_file.set_log_off)
 
     @model_validator(mode="after")
-    def _one_order(self) -> SettingsSpec:
+    def _one_order(self) -> "SettingsSpec":
         if {"async_", "sequential"} <= self.model_fields_set and self.async_ is self.sequential:
             reason = "`async` and `sequential` contradict each other; remove one of them"
             raise PydanticCustomError("one_order", "{reason}", {"reason": reason})
         return self
 
     @model_validator(mode="after")
-    def _id_for_lines(self) -> SettingsSpec:
+    def _id_for_lines(self) -> "SettingsSpec":
         if self.log_to_file and "id" in names_in(self.log_to_file.line) and self.id is None:
             reason = "`lineTemplate` contains {{id}}, but `ojob.id` is missing; write `id: …`"
             raise PydanticCustomError("no_id", "{reason}", {"reason": reason})

@@ -1,7 +1,5 @@
 """Job files as data: YAML 1.2 or JSON, with the position of every part and all errors of parts."""
 
-from __future__ import annotations
-
 import io
 import os
 import re
@@ -102,7 +100,7 @@ class Source:
         """The entry of the module linecache for this file."""
         return len(self.text) + 1, None, self.lines, self.name
 
-    def without(self, *keys: str) -> Source:
+    def without(self, *keys: str) -> "Source":
         """Return the file without some of its top-level keys."""
         if not isinstance(self.data, dict):
             return self

@@ -1,0 +1,125 @@
+"""Checks that the jobs of a file can run in an order that exists."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from ojobchannels.errors import Diagnostic
+from ojobchannels.ojob.load.graph import reach
+from ojobchannels.ojob.load.specs import Specs
+from ojobchannels.ojob.schema.located import Reference
+from ojobchannels.ojob.schema.model import JobSpec
+
+_MAX_STEPS: Final = 10_000
+
+
+def check_order(specs: Specs) -> Iterator[Diagnostic]:
+    """Yield circles, jobs with too many steps, and dependencies that the todo does not run."""
+    yield from _circles(specs, specs.parts, ("from", "to"), "circular `from` or `to`", "runs")
+    if next(circles(specs.parts), None) is None:
+        yield from _sizes(specs)
+    waits = {name: [one.name for one in _deps(specs, name)] for name in specs.by_name}
+    keys = ("deps", "from", "to")
+    yield from _circles(specs, waits, keys, "circular dependency", "depends on")
+    yield from _missing_in_todo(specs)
+
+
+def _circles(
+    specs: Specs, graph: Mapping[str, list[str]], keys: tuple[str, ...], what: str, does: str
+) -> Iterator[Diagnostic]:
+    for circle in circles(graph):
+        job = specs.by_name[circle[0]]
+        references = {one.name: one for one in reversed(list(job.references(*keys)))}
+        message, hint = f"{what}: {' -> '.join(circle)}", "remove one of them"
+        if len(circle) == 2:
+            by = "" if circle[1] in references else ", through one of its `from` or `to` jobs"
+            message, hint = f"{job.spec.name!r} {does} itself{by}", "remove it"
+        if circle[1] in references:
+            yield references[circle[1]].diagnostic(message, hint)
+        else:
+            yield job.diagnostic(("name",), message, hint)
+
+
+def _missing_in_todo(specs: Specs) -> Iterator[Diagnostic]:
+    """Yield the dependencies of called jobs that the todo does not run, or not at once."""
+    called: dict[str, str | None] = {}
+    for entry in specs.todo:
+        if (name := entry.spec.called) in specs.by_name:
+            when = _deferred_until(entry.spec.applied_to(specs.by_name[name].spec))
+            called[name] = when if called.get(name, when) is not None else None
+    for name in sorted(called):
+        for dep in _deps(specs, name):
+            if dep.name in specs.by_name and dep.name not in called:
+                message = f"{name!r} is in the todo, but its dependency {dep.name!r} is not"
+                yield dep.diagnostic(message, f"add {dep.name!r} to the todo")
+            elif when := called.get(dep.name):
+                message = f"{name!r} depends on {dep.name!r}, which the todo only runs {when}"
+                yield dep.diagnostic(message, "remove the dependency")
+
+
+def _sizes(specs: Specs) -> Iterator[Diagnostic]:
+    """Yield jobs whose parts name each other so often that they would hardly ever end.
+
+    Only the smallest of them are reported, not those that they are part of.
+    """
+    sizes = unfolded(specs.parts)
+    for name, job in specs.by_name.items():
+        if sizes[name] > _MAX_STEPS >= max(sizes[one] for one in specs.parts[name]):
+            reference = next(job.references("from", "to"))
+            count = f"{sizes[name]:,}" if sizes[name] < 10**12 else "over 10^12"
+            message = f"{name!r} has {count} steps, with its `from` and `to` jobs and theirs"
+            hint = f"the maximum is {_MAX_STEPS:,}: name each job less often"
+            yield reference.diagnostic(message, hint)
+
+
+def _deps(specs: Specs, name: str) -> list[Reference]:
+    """Return the dependencies of a job and of the jobs that are parts of it."""
+    return [
+        reference
+        for part in reach(specs.parts, name)
+        if part in specs.by_name
+        for reference in specs.by_name[part].references("deps")
+    ]
+
+
+def _deferred_until(job: JobSpec) -> str | None:
+    """Return when a job runs that the todo does not run at once; None if it does."""
+    if job.type == "shutdown":
+        return "at the end of the run"
+    if job.type_args.ch_subscribe is not None:
+        return "when a channel changes"
+    has_times = job.type_args.cron is not None or job.type_args.time_interval is not None
+    return "by its schedule" if has_times else None
+
+
+def circles(graph: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
+    """Yield circles, each with its first node repeated at the end, and each once."""
+    done: set[str] = set()
+    for start in graph:
+        trail: list[str] = []
+        waiting = [iter((start,))]
+        while waiting:
+            name = next(waiting[-1], None)
+            if name is None:
+                waiting.pop()
+                if trail:
+                    done.add(trail.pop())
+            elif name in trail:
+                yield [*trail[trail.index(name) :], name]
+            elif name not in done:
+                trail.append(name)
+                waiting.append(iter(graph.get(name, ())))
+
+
+def unfolded(graph: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """Return the sizes of the trees into which the nodes of a graph without circles unfold."""
+    sizes: dict[str, int] = {}
+    for start in graph:
+        waiting = [start]
+        while waiting:
+            below = graph.get(waiting[-1], ())
+            unknown = [node for node in below if node not in sizes]
+            if unknown:
+                waiting += unknown
+            else:
+                sizes[waiting.pop()] = 1 + sum(sizes[node] for node in below)
+    return sizes
