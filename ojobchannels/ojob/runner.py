@@ -77,6 +77,7 @@ def run_file(
     def load_file() -> JobFile:
         file = load(path, locations=jobs is None or locks is None, lang=lang)
         check_expected(file.name, file.help, args or {})
+        file.known_args.check("command line", args or {}, "no job reads the arg `{}`")
         return file
 
     file = load_file()

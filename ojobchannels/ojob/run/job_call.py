@@ -9,6 +9,7 @@ from typing import Any
 
 from ojobchannels.errors import ChannelError, FireTimeTaken, InvalidJobArgs, JobMisuse
 from ojobchannels.manager import Launch
+from ojobchannels.ojob.args.known_args import KnownArgs
 from ojobchannels.ojob.args.layers import CallArgs, Layer
 from ojobchannels.ojob.args.templates import copied
 from ojobchannels.ojob.code.python import Block
@@ -27,6 +28,7 @@ class CallableJob(JobSteps):
         """Run another job now, and return its result."""
         job = self.session.find(name)
         if job.bundled:
+            self._check_args(job, args)
             helper = CallableJob(self.session, job, [Layer(args, False)], self.launch)
             helper.caller, helper.runs, helper.error = self.caller, self.runs, self.error
             helper.leases = self.leases
@@ -37,6 +39,13 @@ class CallableJob(JobSteps):
         if outcome.error is not None:
             raise outcome.error
         return call.result if outcome.status == "completed" else None
+
+    def _check_args(self, job: Job, args: Mapping[str, Any]) -> None:
+        """Check the args of a bundled job; those that this job passes on may be any."""
+        parts = self.session.file.parts_of(job.name)
+        known = KnownArgs.joined(map(KnownArgs.of_pack_job, parts))
+        own = [name for name in args if name not in self.args.values]
+        known.check(f"job {self.caller!r}", own, f"{job.name!r} has no arg `{{}}`")
 
     def launch_job(self, name: str, args: Mapping[str, Any]) -> Launch:
         """Run another job on the pool, and return a handle at once."""
