@@ -55,8 +55,10 @@ class Channel(DocumentStore):
         capabilities: frozenset[str],
         manager: pluggy.PluginManager,
         clock: Clock,
+        open_beside: "Callable[[str], Channel]",
     ) -> None:
         super().__init__(name, type, capabilities, manager.hook, clock)
+        self._open_beside = open_beside
         self._to_close: Any = manager.hook
         self._closed = False
         self.forget()
@@ -230,6 +232,10 @@ class Channel(DocumentStore):
             subscription.close()
             raise errors.ChannelClosed(self.name)
         return subscription
+
+    def beside(self, name: str) -> "Channel":
+        """Open another channel in the same storage, with the same options."""
+        return self._open_beside(check_name("channel", name))
 
     def destroy(self) -> None:
         """Remove all documents of the channel; locks and fences are kept."""

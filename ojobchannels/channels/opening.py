@@ -1,9 +1,11 @@
 """Opening channels: by keywords, by a mapping as in job files, or by a URL."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from ojobchannels.backend_check import check_backend
 from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import check_name
 from ojobchannels.errors import InvalidOption, shown
@@ -34,6 +36,7 @@ def open_channel(
     Raises:
         UnknownChannelType: No plugin provides the type; the message names the package to install.
         InvalidOption: An option is unknown, missing or of the wrong type.
+        InvalidBackend: The backend does not implement the operations as specified.
         ChannelUnavailable: The storage cannot be opened.
         ChannelDamaged: The stored data cannot be read; it is left unchanged.
 
@@ -50,13 +53,19 @@ def open_channel(
     else:
         type_name, options = _from_mapping(config, options)
         type = registry().find(type_name)
-    checked = checked_options(type, options)
+    return _open(type, checked_options(type, options), name, extensions)
+
+
+def _open(
+    type: ChannelType, options: Mapping[str, Any], name: str, extensions: Iterable[object] = ()
+) -> Channel:
     manager = channel_manager((*_extensions, *extensions))
-    backend = type.open(name, checked)
-    manager.register(backend)
+    backend = type.open(name, options)
     capabilities = type.capabilities | getattr(backend, "capabilities", frozenset())
-    clock = cast("Clock", checked.get("clock", HOST_CLOCK))
-    return Channel(name, type.name, capabilities, manager, clock)
+    check_backend(type.name, backend, capabilities)
+    manager.register(backend)
+    clock = cast("Clock", options.get("clock", HOST_CLOCK))
+    return Channel(name, type.name, capabilities, manager, clock, partial(_open, type, options))
 
 
 def from_url(url: str) -> tuple[ChannelType, Mapping[str, Any]]:

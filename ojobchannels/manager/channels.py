@@ -6,7 +6,6 @@ from typing import Any, Final, TypeAlias
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.opening import open_channel
-from ojobchannels.errors import InvalidOption
 
 ChannelConfig: TypeAlias = Mapping[str, Any] | str | Channel | None
 """``{"type": …, "args": {…}}``, a URL, or an open channel; ``simple`` for None."""
@@ -33,17 +32,14 @@ class ManagerChannels:
 
     @property
     def state(self) -> Channel:
-        """The channel of everything else that must be remembered; opened at its first use.
-
-        Raises:
-            InvalidOption: The jobs channel was passed open, but no state channel.
-        """
+        """The channel of everything else that must be remembered; opened at its first use."""
         with self._lock:
             if self._state is None:
                 if self._state_config is self.jobs:
-                    reason = "the jobs channel was passed open, and it must only hold run records"
-                    raise InvalidOption("state", reason, "pass a state channel too")
-                self._state = self._open(STATE, self._state_config)
+                    name = STATE if self.jobs.name == JOBS else f"{self.jobs.name}-state"
+                    self._state = self._closing(self.jobs.beside(name))
+                else:
+                    self._state = self._open(STATE, self._state_config)
             return self._state
 
     def close(self) -> None:
@@ -54,6 +50,8 @@ class ManagerChannels:
     def _open(self, name: str, config: ChannelConfig) -> Channel:
         if isinstance(config, Channel):
             return config
-        channel = open_channel(name, config)
+        return self._closing(open_channel(name, config))
+
+    def _closing(self, channel: Channel) -> Channel:
         self._opened.append(channel)
         return channel

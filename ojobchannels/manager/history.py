@@ -4,14 +4,25 @@ import functools
 import heapq
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.host.clock import now_ms
-from ojobchannels.manager import records
+from ojobchannels.manager import launch_claims, not_run, records
 from ojobchannels.manager.records import STATUSES, Record
 
 _BATCH = 500
+
+
+class Channels(Protocol):
+    """The channels of a job manager."""
+
+    jobs: Channel
+    locks: Channel
+
+    @property
+    def state(self) -> Channel:
+        """The channel with the runs that did not begin."""
 
 
 class Pruned(NamedTuple):
@@ -22,8 +33,7 @@ class Pruned(NamedTuple):
 
 
 def runs(
-    jobs: Channel,
-    locks: Channel,
+    channels: Channels,
     name: str | None,
     status: str | None,
     since: datetime | float | None,
@@ -32,75 +42,100 @@ def runs(
     """Return records, latest first; running ones whose lease expired are shown as abandoned."""
     earliest = _ms(since)
     if status == "running":
-        found = (record for record in running(jobs, locks) if name in (None, record["name"]))
+        found = (record for record in running(channels) if name in (None, record["name"]))
         return [record for record in found if record["startTime"] >= earliest][:limit]
     latest: list[tuple[int, int, Record]] = []
-    for number, record in enumerate(_found(jobs, locks, name, status)):
-        full = limit is not None and len(latest) >= limit
-        if full and (not latest or _ended_before(record, latest[0][0])):
-            break
-        if record["startTime"] >= earliest:
-            (heapq.heappushpop if full else heapq.heappush)(
-                latest, (record["startTime"], -number, record)
-            )
+    number = 0
+    for source in _sources(channels, name, status):
+        for record in source:
+            full = limit is not None and len(latest) >= limit
+            if full and (not latest or _ended_before(record, latest[0][0])):
+                break
+            if record["startTime"] >= earliest:
+                number += 1
+                (heapq.heappushpop if full else heapq.heappush)(
+                    latest, (record["startTime"], -number, record)
+                )
     return [record for *_, record in sorted(latest, reverse=True)]
 
 
-def running(jobs: Channel, locks: Channel) -> list[Record]:
+def running(channels: Channels) -> list[Record]:
     """Return the records of the running runs, latest first.
 
     A running run holds its lock. The records are found through the locks, so the number of all
     records does not matter.
     """
     found = []
-    for held in locks.locks():
-        record = records.find(jobs, held.holder, held.fence)
+    for held in channels.locks.locks():
+        record = records.find(channels.jobs, held.holder, held.fence)
         if record is not None and record["status"] == "running" and records.is_live(record, held):
             found.append(record)
     return sorted(found, key=lambda record: record["startTime"], reverse=True)
 
 
-def report(jobs: Channel, locks: Channel) -> list[dict[str, Any]]:
+def report(channels: Channels) -> list[dict[str, Any]]:
     """Return statistics for each job, sorted by name."""
     rows: dict[str, dict[str, Any]] = {}
     durations: dict[str, list[int]] = {}
-    for record in _found(jobs, locks, None, None):
-        name = record["name"]
-        row = rows.setdefault(
-            name, {"name": name, "runs": 0, **dict.fromkeys(STATUSES, 0), "averageDuration": None}
-        )
-        row["runs"] += 1
-        row[record["status"]] += 1
-        if record["startTime"] > row.get("lastStart", -1):
-            row |= {"lastStart": record["startTime"], "lastStatus": record["status"]}
-        if record["status"] in ("completed", "failed"):
-            durations.setdefault(name, []).append(record["duration"])
+    for source in _sources(channels, None, None):
+        for record in source:
+            _count(record, rows, durations)
     for name, values in durations.items():
         rows[name]["averageDuration"] = round(sum(values) / len(values))
     return [rows[name] for name in sorted(rows)]
 
 
-def prune(jobs: Channel, locks: Channel, older_than: float) -> Pruned:
+def _count(
+    record: Record, rows: dict[str, dict[str, Any]], durations: dict[str, list[int]]
+) -> None:
+    name = record["name"]
+    row = rows.setdefault(
+        name, {"name": name, "runs": 0, **dict.fromkeys(STATUSES, 0), "averageDuration": None}
+    )
+    row["runs"] += 1
+    row[record["status"]] += 1
+    if record["startTime"] > row.get("lastStart", -1):
+        row |= {"lastStart": record["startTime"], "lastStatus": record["status"]}
+    if record["status"] in ("completed", "failed"):
+        durations.setdefault(name, []).append(record["duration"])
+
+
+def prune(channels: Channels, older_than: float) -> Pruned:
     """Remove runs that ended more than `older_than` seconds ago, and mark abandoned ones."""
     cutoff = now_ms() - round(older_than * 1000)
-    abandoned = 0
-    old: list[dict[str, Any]] = []
-    for _key, record in jobs.items():  # noqa: PERF102  a channel has no values()
-        if not records.is_record(record):
-            continue
-        if record["status"] == "running":
-            if not records.is_live(record, locks.lock_info(record["name"])):
-                abandoned += records.abandon(jobs, record, None)
-        elif record.get("endTime", cutoff) < cutoff:
-            old.append(records.key_of(record))
-    return Pruned(_remove(jobs, old), abandoned)
+    abandoned = removed = 0
+    for channel in (channels.jobs, channels.state):
+        old: list[dict[str, Any]] = []
+        for _key, record in channel.items():  # noqa: PERF102  a channel has no values()
+            if not records.is_record(record):
+                continue
+            if record["status"] == "running":
+                if not records.is_live(record, channels.locks.lock_info(record["name"])):
+                    abandoned += records.abandon(channel, record, None)
+            elif record.get("endTime", cutoff) < cutoff:
+                old.append(records.key_of(record))
+        removed += _remove(channel, old)
+    _remove(channels.state, launch_claims.outdated(channels.state, cutoff))
+    return Pruned(removed, abandoned)
 
 
-def _found(jobs: Channel, locks: Channel, name: str | None, status: str | None) -> Iterator[Record]:
+def _sources(
+    channels: Channels, name: str | None, status: str | None
+) -> Iterator[Iterator[Record]]:
+    """Yield the records of runs that began, then of others, each with the latest change first."""
+    yield _begun(channels, name, status)
+    if status in (None, *not_run.STATUSES):
+        match = {key: value for key, value in (("name", name), ("status", status)) if value}
+        items = channels.state.items(match=match or None, newest_first=True)
+        yield (record for _key, record in items if records.is_record(record))
+
+
+def _begun(channels: Channels, name: str | None, status: str | None) -> Iterator[Record]:
+    jobs = channels.jobs
     match: dict[str, Any] = {} if name is None else {"name": name}
     if status not in (None, "abandoned"):  # a record of an abandoned run may say running
         match["status"] = status
-    lock_info = functools.cache(locks.lock_info)  # one read of each lock
+    lock_info = functools.cache(channels.locks.lock_info)  # one read of each lock
     for _key, record in jobs.items(match=match or None, newest_first=True):  # noqa: PERF102  as above
         if not records.is_record(record):
             continue
@@ -116,12 +151,13 @@ def _found(jobs: Channel, locks: Channel, name: str | None, status: str | None) 
 
 def _ended_before(record: Record, start: int) -> bool:
     """Return whether a run, and so every record changed before it, ended before `start`."""
-    return record["status"] in ("completed", "failed") and record.get("endTime", start) < start
+    ended = ("completed", "failed", *not_run.STATUSES)
+    return record["status"] in ended and record.get("endTime", start) < start
 
 
-def _remove(jobs: Channel, keys: list[dict[str, Any]]) -> int:
-    step = _BATCH if "atomic_batches" in jobs.capabilities else 1
-    return sum(jobs.unset_all(keys[start : start + step]) for start in range(0, len(keys), step))
+def _remove(channel: Channel, keys: list[dict[str, Any]]) -> int:
+    step = _BATCH if "atomic_batches" in channel.capabilities else 1
+    return sum(channel.unset_all(keys[start : start + step]) for start in range(0, len(keys), step))
 
 
 def _ms(since: datetime | float | None) -> int:

@@ -17,6 +17,7 @@ from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import fire_times, history, records
 from ojobchannels.manager.channels import ChannelConfig, ManagerChannels
+from ojobchannels.manager.fire_times import FireTime
 from ojobchannels.manager.history import Pruned
 from ojobchannels.manager.jobs import IfRunning, Job, Notice, check_notices, notify
 from ojobchannels.manager.launcher import Launch, Launcher
@@ -38,12 +39,13 @@ class JobManager:
         jobs: The channel of run records.
         locks: The channel of locks. All processes that run the jobs must share both channels.
         state: The channel of everything else that must be remembered; by default it is in the same
-            place as the run records.
+            storage as the run records.
         threads: The maximum number of launched jobs that run at a time.
         on_failure: The failure notice for all jobs that have none of their own.
 
     Attributes:
-        jobs: The channel ``oJobManager-jobs``, with run records under ``{name, startTime}`` only.
+        jobs: The channel ``oJobManager-jobs``, with the records of runs that have begun, under
+            ``{name, startTime}``, and nothing else.
         locks: The channel ``oJobManager-locks``, with one lock for each job name.
 
     Example:
@@ -77,11 +79,7 @@ class JobManager:
 
     @property
     def state(self) -> Channel:
-        """The channel ``oJobManager-state``, with what must be remembered besides run records.
-
-        Raises:
-            InvalidOption: The jobs channel was passed open, but no state channel.
-        """
+        """The channel ``oJobManager-state``, with everything else, also runs that did not begin."""
         return self._channels.state
 
     def run(
@@ -94,7 +92,7 @@ class JobManager:
         keep_alive: bool = True,
         on_timeout: OnTimeout = "warn",
         extra: Mapping[str, Any] | None = None,
-        fire_time: int | None = None,
+        fire_time: FireTime | None = None,
         record_busy: bool = True,
     ) -> JobRun:
         """Return a run of a job; a ``with`` block starts and ends it, and records an exception.
@@ -110,9 +108,9 @@ class JobManager:
                 makes `JobRun.check` raise and records the run as failed; ``continue`` does nothing.
             extra: Additional fields for the record.
             record_busy: Whether to record a run as skipped if the job is running elsewhere.
-            fire_time: The time at which a schedule starts the run, in milliseconds since 1970. Of
-                all processes that share the channels, one claims it. It is stored in the record as
-                ``fireTime``.
+            fire_time: The time at which a schedule starts the run, in milliseconds since 1970, or
+                the `LaunchTime` of the job that launches it. Of all processes that share the
+                channels, one claims it. It is stored in the record as ``fireTime``.
 
         Raises:
             InvalidOption: An option is not valid.
@@ -243,11 +241,11 @@ class JobManager:
         if status is not None and status not in STATUSES:
             known = ", ".join(STATUSES)
             raise InvalidOption("status", f"{status!r} is not a status", f"pass {known}")
-        return history.runs(self.jobs, self.locks, name, status, since, limit)
+        return history.runs(self, name, status, since, limit)
 
     def running(self) -> list[Record]:
         """Return the records of the running runs, latest first."""
-        return history.running(self.jobs, self.locks)
+        return history.running(self)
 
     def report(self) -> list[dict[str, Any]]:
         """Return statistics for each job.
@@ -256,7 +254,7 @@ class JobManager:
         that completed or failed (ms; None without such runs), ``lastStart`` (ms since 1970) and
         ``lastStatus``.
         """
-        return history.report(self.jobs, self.locks)
+        return history.report(self)
 
     def prune(self, older_than: float | timedelta) -> Pruned:
         """Remove the records of runs that ended more than `older_than` seconds ago.
@@ -264,7 +262,7 @@ class JobManager:
         Runs whose lease has expired although their record says running are marked as abandoned.
         """
         seconds = older_than.total_seconds() if isinstance(older_than, timedelta) else older_than
-        return history.prune(self.jobs, self.locks, seconds)
+        return history.prune(self, seconds)
 
     def record_not_run(
         self,
@@ -273,11 +271,12 @@ class JobManager:
         reason: str,
         args: Mapping[str, Any] | None = None,
         run_id: str | None = None,
-        fire_time: int | None = None,
+        fire_time: FireTime | None = None,
     ) -> Record:
         """Write and return the record of a run that did not start.
 
-        Its start time is later than that of the run that holds the lock, by any wall clock.
+        It is kept in the state channel. Its start time is later than that of the run that holds the
+        lock, by any wall clock.
 
         Raises:
             FireTimeTaken: Another run has claimed the fire time.
@@ -285,10 +284,11 @@ class JobManager:
         record = records.begun(name, run_id or uuid.uuid4().hex, status, args or {})
         record["reason"] = reason
         held = self.locks.lock_info(name)
-        start = max(self.locks.clock.wall() // 1000, records.start_of(held.fence) if held else 0)
+        after = records.start_of(held.fence) + 1 if held else 0
+        start = max(self.locks.clock.wall() // 1000, after)
         if fire_time is not None:
             return fire_times.record_not_run(self, record, fire_time, start)
-        return records.add(self.jobs, record, start)
+        return records.add(self.state, record, start)
 
     def force_unlock(
         self, name: str, note: str | None = None, fence: int | None = None

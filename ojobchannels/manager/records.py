@@ -16,14 +16,15 @@ from ojobchannels.host.clock import now_ms, utc
 Record: TypeAlias = dict[str, Any]
 """A run's record: ``name, startTime, startDate, inError, runId, status, host, pid, fence, timeout,
 args``; after its end also ``endTime, endDate, duration``; after an error also ``error, traceback``;
-and for a scheduled run ``fireTime, fireDate``. Times are milliseconds since 1970, durations
-milliseconds, dates ISO 8601 in UTC."""
+for a scheduled run ``fireTime, fireDate``; and for one that another job launches at its fire time
+also ``launchedBy, launchNumber``. Times are milliseconds since 1970, durations milliseconds, dates
+ISO 8601 in UTC."""
 
 STATUSES: Final = ("running", "completed", "failed", "skipped", "depsfail", "abandoned", "lost")
 FIELDS: Final = (
     *("name", "startTime", "startDate", "endTime", "endDate", "inError", "error"),
     *("runId", "status", "host", "pid", "fence", "timeout", "args", "duration", "traceback"),
-    *("fireTime", "fireDate"),
+    *("fireTime", "fireDate", "launchedBy", "launchNumber"),
 )
 _FAR = 10_000
 

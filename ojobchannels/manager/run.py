@@ -17,7 +17,7 @@ from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.channels.lease import Lease
 from ojobchannels.manager import fire_times, records
 from ojobchannels.manager.records import Record
-from ojobchannels.manager.run_end import lost_because, write_end, write_failure
+from ojobchannels.manager.run_end import lost_because, write_end, write_failure, write_skip
 from ojobchannels.manager.run_options import RunOptions
 
 _CURRENT: "Final[ContextVar[JobRun | None]]" = ContextVar("current_run", default=None)
@@ -42,7 +42,7 @@ class Manager(fire_times.Channels, Protocol):
         reason: str,
         args: Mapping[str, Any] | None,
         run_id: str | None,
-        fire_time: int | None,
+        fire_time: fire_times.FireTime | None,
     ) -> Record:
         """Store and return the record of a run that does not start."""
 
@@ -111,7 +111,7 @@ class JobRun:
             raise errors.RunNotStarted("start", self.name)
         due = self._fire_time
         if due is not None and not fire_times.is_unclaimed(self.manager, self.name, due):
-            raise errors.FireTimeTaken(self.name, due)
+            raise errors.FireTimeTaken(self.name, fire_times.moment(due))
         lease: Lease | None = None
         try:
             lease = self.lease = self._acquire()
@@ -146,7 +146,7 @@ class JobRun:
         self._finish("failed", error)
 
     def skip(self, reason: str) -> None:
-        """Record the run as skipped, with the reason; it raises the same errors as `fail`."""
+        """Record the run among those that did not begin, as skipped; otherwise like `fail`."""
         self._finish("skipped", None, reason=reason)
 
     def update(self, **fields: Any) -> None:
@@ -256,8 +256,9 @@ class JobRun:
 
     def _raise_if_claimed(self, busy: errors.LockBusy) -> None:
         """Raise FireTimeTaken if the holder runs for the same fire time: nothing is skipped."""
-        if self._fire_time is not None and busy.holder.get("fireTime") == self._fire_time:
-            raise errors.FireTimeTaken(self.name, self._fire_time) from busy
+        due = self._fire_time
+        if due is not None and fire_times.of_holder(busy.holder) == due:
+            raise errors.FireTimeTaken(self.name, fire_times.moment(due)) from busy
 
     def _open(self, lease: Lease) -> None:
         self._began = lease.channel.clock.now()
@@ -340,9 +341,13 @@ class JobRun:
             self._check_open("end")
             start = self.record["startTime"]
             ending = records.ending(start, status, self._elapsed(), error) | more
+            jobs, locks = self.manager.jobs, self.manager.locks
             try:
-                channels = self.manager.jobs, self.manager.locks
-                self.record, lost = write_end(*channels, self.lease, self.record, ending)
+                if status == "skipped":
+                    channels = jobs, locks, self.manager.state
+                    self.record, lost = write_skip(*channels, self.lease, self.record, ending)
+                else:
+                    self.record, lost = write_end(jobs, locks, self.lease, self.record, ending)
             except Exception as failure:
                 ended = f"run {self.run_id} of job {self.name!r} has ended ({status})"
                 failure.add_note(f"{ended}, but its record still says that it is running")

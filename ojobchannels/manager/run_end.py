@@ -3,7 +3,7 @@
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import LockLost, StaleFence
-from ojobchannels.manager import records
+from ojobchannels.manager import not_run, records
 from ojobchannels.manager.records import Record
 
 
@@ -25,12 +25,29 @@ def write_end(
             lost = lost_because(lease, "another holder has acquired it")
         else:
             return ended, None
+    return _write_loss(jobs, record, ending, lost), lost
+
+
+def write_skip(
+    jobs: Channel, locks: Channel, state: Channel, lease: Lease, record: Record, ending: Record
+) -> tuple[Record, LockLost | None]:
+    """Move the record of a skipped run to the state channel; otherwise like `write_end`."""
+    lost = _find_loss(locks, lease, record)
+    if lost is None:
+        try:
+            return not_run.move({**record, **ending}, jobs, state, lease.fence), None
+        except StaleFence:
+            lost = lost_because(lease, "another holder has acquired it")
+    return _write_loss(jobs, record, ending, lost), lost
+
+
+def _write_loss(jobs: Channel, record: Record, ending: Record, lost: LockLost) -> Record:
     loss = ending | {"status": "lost", "inError": True, "error": ending.get("error", str(lost))}
     for status in ("running", "abandoned"):
         written = records.amend(jobs, record, loss, {"status": status})
         if written is not None:
-            return written, lost
-    return {**record, **loss}, lost
+            return written
+    return {**record, **loss}
 
 
 def write_failure(

@@ -96,3 +96,15 @@ def _read(channel: oc.Channel) -> list[tuple[object, object]]:
     assert channel.get_keys() == [key for key, _ in pairs]
     assert channel.size() == len(pairs)
     return pairs
+
+
+def test_a_channel_beside_another_is_in_the_same_storage(storage: Storage) -> None:
+    """It has the same options, other documents, and is closed by itself."""
+    channel = storage.open()
+    with channel.beside(f"{channel.name}-notes") as notes:
+        notes.set(1, "one")
+        assert channel.size() == 0
+        assert storage.open(notes.name).get(1) == "one"
+        assert (notes.type, notes.capabilities) == (channel.type, channel.capabilities)
+        notes.destroy()
+    assert not channel.closed

@@ -87,18 +87,23 @@ class Managers:
         clock: object = None,
         on_jobs: object = None,
         on_locks: object = None,
+        on_state: object = None,
         **options: Any,
     ) -> oc.JobManager:
         """Opens a manager, with an extension for each of its channels."""
-        jobs, locks = (
+        jobs, locks, state = (
             self.storage.open(
                 f"{self.storage.name}-{kind}",
                 extensions=() if extension is None else (extension,),
                 **({} if clock is None else {"clock": clock}),
             )
-            for kind, extension in (("jobs", on_jobs), ("locks", on_locks))
+            for kind, extension in (
+                ("jobs", on_jobs),
+                ("locks", on_locks),
+                ("jobs-state", on_state),
+            )
         )
-        manager = oc.JobManager(jobs, locks, **options)
+        manager = oc.JobManager(jobs, locks, state=state, **options)
         self.opened.append(manager)
         return manager
 
@@ -153,7 +158,7 @@ def die(manager: oc.JobManager, clock: ManualClock, name: str) -> str:
 
 
 def raw_statuses(manager: oc.JobManager) -> list[str]:
-    """Return the stored statuses, oldest change first."""
+    """Return the stored statuses of the runs that began, oldest change first."""
     return [record["status"] for record in manager.jobs.get_all() if isinstance(record, dict)]
 
 

@@ -255,6 +255,41 @@ def test_a_run_that_did_not_start_is_recorded_with_its_reason(manager: oc.JobMan
     """depsfail and skipped end as they start, and do not count as errors."""
     record = manager.record_not_run("x", "depsfail", "extract failed", {"day": "monday"})
     assert manager.runs() == [record]
+    assert manager.runs("x", "depsfail") == [record]
+    assert manager.runs("y") == manager.runs("x", "completed") == []
     assert record["endTime"] == record["startTime"]
     assert (record["status"], record["reason"]) == ("depsfail", "extract failed")
     assert (record["inError"], record["args"]) == (False, {"day": "monday"})
+
+
+def test_the_jobs_channel_holds_only_runs_that_began(
+    managers: Managers, clock: ManualClock
+) -> None:
+    """A reader that judges by `endTime` and `inError` takes none of the others for a success."""
+    manager = managers.open(clock=clock)
+    began = [complete(manager, "x")]
+    clock.advance(1)
+    manager.record_not_run("x", "depsfail", "extract failed")
+    clock.advance(1)
+    with manager.run("x") as holder, pytest.raises(oc.LockBusy):
+        manager.start("x")
+    clock.advance(1)
+    with manager.run("x") as skipped:
+        skipped.skip("nothing to do")
+    assert raw_statuses(manager) == ["completed", "completed"]
+    shown = [(record["runId"], record["status"]) for record in manager.runs()]
+    assert shown[0] == (skipped.run_id, "skipped")
+    assert [status for _, status in shown[1:]] == ["skipped", "completed", "depsfail", "completed"]
+    assert (shown[2][0], shown[4][0]) == (holder.run_id, began[0])
+    assert [one["runId"] for one in manager.runs(limit=3)] == [run_id for run_id, _ in shown[:3]]
+
+
+def test_a_run_that_lost_its_lock_before_it_was_skipped_began(managers: Managers) -> None:
+    """It is recorded as lost: while it was active, another run may have been."""
+    manager = managers.open()
+    run = manager.start("x")
+    manager.force_unlock("x")
+    with pytest.raises(oc.LockLost):
+        run.skip("nothing to do")
+    assert [record["status"] for record in manager.runs()] == ["lost"]
+    assert raw_statuses(manager) == ["lost"]

@@ -231,7 +231,7 @@ def test_a_skipped_run_raises_lock_busy_even_if_it_cannot_be_recorded(
     managers: Managers, meddler: Meddler, log: Log
 ) -> None:
     """The refusal is what counts; a job with `if_running="skip"` then still skips."""
-    here, elsewhere = managers.open(), managers.open(on_jobs=meddler)
+    here, elsewhere = managers.open(), managers.open(on_state=meddler)
     skips = elsewhere.job("x", if_running="skip")(lambda: "ran")
     with here.run("x"):
         meddler.failing["get_set"] = full()

@@ -28,6 +28,11 @@ def stored(run: oc.JobRun) -> Any:
     return run.manager.jobs.get(key_of(run.record))
 
 
+def unstarted(run: oc.JobRun) -> Any:
+    """Return the record of a run that did not begin, which is not among those that began."""
+    return run.manager.state.get(key_of(run.record))
+
+
 def statuses(manager: oc.JobManager, name: str | None = None) -> list[str]:
     return [record["status"] for record in manager.runs(name)]
 
@@ -152,7 +157,8 @@ def test_a_job_that_is_running_elsewhere_is_busy_and_recorded_as_skipped(
         assert busy.value.holder["run"] == holder.run_id
         assert f"pid {os.getpid()}" in str(busy.value)
         assert [one["runId"] for one in here.running()] == [holder.run_id]
-    record = stored(run)
+    assert stored(run) is None
+    record = unstarted(run)
     assert run.status == record["status"] == "skipped"
     assert record["runId"] == run.run_id
     assert record["endTime"] == record["startTime"]
@@ -266,21 +272,24 @@ def test_many_runs_in_one_millisecond_find_their_start_times_at_once(clock: Manu
 def test_start_times_of_one_job_grow_when_the_wall_clock_steps(
     managers: Managers, clock: ManualClock, step: int
 ) -> None:
-    """This includes skipped runs: start times have the order of the starts."""
+    """Start times have the order of the starts; a skipped one is later than that of the holder."""
     manager = managers.open(clock=clock)
-    order = []
-    for _ in range(2):
+    began = []
+    for _ in range(3):
         with manager.run("x") as run:
             clock.step_wall(step)
             refused = [manager.run("x"), manager.run("x")]
             for one in refused:
                 with pytest.raises(oc.LockBusy):
                     one.start()
-        order += [run, *refused]
+        began.append(run)
+        skipped = [one.record["startTime"] for one in refused]
+        assert run.record["startTime"] < skipped[0] < skipped[1]
         clock.advance(1)
-    starts = [run.record["startTime"] for run in order]
+    starts = [run.record["startTime"] for run in began]
     assert starts == sorted(set(starts))
-    assert [record["runId"] for record in manager.runs()] == [run.run_id for run in order[::-1]]
+    shown = [record["runId"] for record in manager.runs(status="completed")]
+    assert shown == [run.run_id for run in began[::-1]]
 
 
 def test_a_step_of_the_wall_clock_does_not_change_duration_or_timeout(
@@ -350,7 +359,8 @@ def test_a_run_can_be_recorded_as_skipped(
     """It counts as not run: its end equals its start, and its lock is free."""
     with simple_manager.run("a") as run:
         run.skip("no news")
-    record = stored(run)
+    assert stored(run) is None
+    record = unstarted(run)
     assert (record["status"], record["reason"], record["inError"]) == ("skipped", "no news", False)
     assert (record["endTime"], record["duration"]) == (record["startTime"], 0)
     assert simple_manager.locks.locks() == []

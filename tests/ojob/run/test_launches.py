@@ -116,7 +116,8 @@ def test_a_job_that_depends_on_a_failed_launch_does_not_run_and_is_recorded(run:
             log([each.state for each in launches])
         - name: Look
           exec: |
-            log([(r["name"], r["status"]) for r in channel("oJobManager-jobs").get_all()])
+            log([(r["name"], r["status"]) for r in channel("oJobManager-state").get_all()])
+            log(channel("oJobManager-jobs").get_all(), "began")
         todo: [oJobManager Init, Coordinate, Look]
         """
     )
@@ -124,6 +125,7 @@ def test_a_job_that_depends_on_a_failed_launch_does_not_run_and_is_recorded(run:
     assert "Transform depsfail (dependency 'Extract' failed)" in reported
     assert "Load depsfail (dependency 'Transform' did not run)" in reported
     assert "Look: [('transform', 'depsfail')]" in reported
+    assert "Look: [] began" in reported
     assert result.exit_status == 1
 
 
