@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from ojobchannels.channels.acquire import this_host
 from ojobchannels.channels.channel import Channel
-from ojobchannels.errors import InvalidOption
+from ojobchannels.errors import InvalidOption, summary
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms, utc
 
@@ -94,7 +94,7 @@ def ending(start: int, status: str, elapsed: int, error: BaseException | str | N
         "inError": status not in ("completed", "skipped"),
     }
     if isinstance(error, BaseException):
-        over["error"] = _storable(f"{type(error).__name__}: {error}".removesuffix(": "))
+        over["error"] = _storable(summary(error))
         over["traceback"] = _traceback(error)
     elif error is not None:
         over["error"] = _storable(error)
@@ -186,7 +186,11 @@ def is_live(record: Mapping[str, Any], lock: LockInfo | None) -> bool:
 
 
 def _traceback(error: BaseException) -> str:
-    text = _storable("".join(traceback.format_exception(error)))
+    try:
+        parts = traceback.format_exception(error)
+    except Exception:  # noqa: BLE001  code of the error itself, such as of its attributes
+        parts = [*traceback.format_tb(error.__traceback__), summary(error)]
+    text = _storable("".join(parts))
     return text if len(text) <= _LONGEST_TRACEBACK else f"…{text[-_LONGEST_TRACEBACK:]}"
 
 

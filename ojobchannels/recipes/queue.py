@@ -16,7 +16,7 @@ from typing import Any, Final
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
 from ojobchannels.documents import Document
-from ojobchannels.errors import InvalidOption, describe_holder
+from ojobchannels.errors import InvalidOption, describe_holder, summary
 
 WAITING: Final = "waiting"
 FAILED: Final = "failed"
@@ -207,7 +207,7 @@ class Queue:
         """Store a failed attempt, and return the message: waiting for another one, or failed."""
         attempts = entry["attempts"]
         changes = {
-            "error": error if isinstance(error, str) else f"{type(error).__name__}: {error}",
+            "error": error if isinstance(error, str) else summary(error),
             "status": FAILED if attempts >= self._retries.attempts else WAITING,
             "notBefore": _ms(self._now() + self._retries.pause_after(attempts)),
         }

@@ -47,9 +47,10 @@ class Control:
         """Make the daemon reload its file."""
         self._requests.put(Request.RELOAD)
 
-    def next(self) -> Request:
-        """Wait for the next request."""
+    def next(self, check: Callable[[], None] = lambda: None) -> Request:
+        """Wait for the next request; call `check` meanwhile."""
         while True:
+            check()
             try:
                 return self._requests.get(timeout=SIGNAL_POLL_SECONDS)
             except Empty:
@@ -131,7 +132,7 @@ class Daemon:
             Interrupted: It was stopped.
         """
         self.session.output.log("ojob", "info", f"running until stopped{self._summary()}")
-        while self._control.next() is Request.RELOAD:
+        while self._control.next(self.session.interrupts.check) is Request.RELOAD:
             self._reload()
         raise Interrupted(signal.SIGTERM)
 

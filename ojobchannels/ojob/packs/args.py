@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ojobchannels.errors import InvalidJobArgs
+from ojobchannels.errors import InvalidJobArgs, quoted
 
 
 class PackArgs:
@@ -56,5 +56,5 @@ class PackArgs:
         return value
 
     def _invalid(self, name: str, value: object, advice: str) -> InvalidJobArgs:
-        reason = f"`{name}` is missing" if value is None else f"`{name}` is {value!r}"
+        reason = f"`{name}` is missing" if value is None else f"`{name}` is {quoted(value)}"
         return InvalidJobArgs(f"job {self._job!r}", reason, advice)
