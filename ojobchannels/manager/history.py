@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.host.clock import now_ms
-from ojobchannels.manager import not_run, records
+from ojobchannels.manager import launch_claims, not_run, records
 from ojobchannels.manager.records import STATUSES, Record
 
 _BATCH = 500
@@ -115,6 +115,7 @@ def prune(channels: Channels, older_than: float) -> Pruned:
             elif record.get("endTime", cutoff) < cutoff:
                 old.append(records.key_of(record))
         removed += _remove(channel, old)
+    _remove(channels.state, launch_claims.outdated(channels.state, cutoff))
     return Pruned(removed, abandoned)
 
 

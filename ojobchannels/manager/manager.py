@@ -17,6 +17,7 @@ from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import fire_times, history, records
 from ojobchannels.manager.channels import ChannelConfig, ManagerChannels
+from ojobchannels.manager.fire_times import FireTime
 from ojobchannels.manager.history import Pruned
 from ojobchannels.manager.jobs import IfRunning, Job, Notice, check_notices, notify
 from ojobchannels.manager.launcher import Launch, Launcher
@@ -91,7 +92,7 @@ class JobManager:
         keep_alive: bool = True,
         on_timeout: OnTimeout = "warn",
         extra: Mapping[str, Any] | None = None,
-        fire_time: int | None = None,
+        fire_time: FireTime | None = None,
         record_busy: bool = True,
     ) -> JobRun:
         """Return a run of a job; a ``with`` block starts and ends it, and records an exception.
@@ -107,9 +108,9 @@ class JobManager:
                 makes `JobRun.check` raise and records the run as failed; ``continue`` does nothing.
             extra: Additional fields for the record.
             record_busy: Whether to record a run as skipped if the job is running elsewhere.
-            fire_time: The time at which a schedule starts the run, in milliseconds since 1970. Of
-                all processes that share the channels, one claims it. It is stored in the record as
-                ``fireTime``.
+            fire_time: The time at which a schedule starts the run, in milliseconds since 1970, or
+                the `LaunchTime` of the job that launches it. Of all processes that share the
+                channels, one claims it. It is stored in the record as ``fireTime``.
 
         Raises:
             InvalidOption: An option is not valid.
@@ -270,7 +271,7 @@ class JobManager:
         reason: str,
         args: Mapping[str, Any] | None = None,
         run_id: str | None = None,
-        fire_time: int | None = None,
+        fire_time: FireTime | None = None,
     ) -> Record:
         """Write and return the record of a run that did not start.
 
