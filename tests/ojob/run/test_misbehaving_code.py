@@ -46,7 +46,7 @@ def test_only_a_signal_stops_a_run(run: Run, raised: str, name: str) -> None:
     assert "After: after" in reported
 
 
-def test_a_signal_whose_exception_is_caught_stops_the_run_all_the_same(run: Run) -> None:
+def test_a_signal_whose_exception_is_caught_still_stops_the_run(run: Run) -> None:
     """The job that caught it may end; neither another job nor a launch starts after that."""
     result, reported = run(
         """\
