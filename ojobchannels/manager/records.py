@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from ojobchannels.channels.acquire import this_host
 from ojobchannels.channels.channel import Channel
+from ojobchannels.documents import storable
 from ojobchannels.errors import InvalidOption
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms, utc
@@ -25,7 +26,6 @@ FIELDS: Final = (
     *("runId", "status", "host", "pid", "fence", "timeout", "args", "duration", "traceback"),
     *("fireTime", "fireDate", "launchedBy", "launchNumber"),
 )
-_LONGEST_TRACEBACK = 20_000
 _FAR = 10_000
 
 
@@ -95,10 +95,10 @@ def ending(start: int, status: str, elapsed: int, error: BaseException | str | N
         "inError": status not in ("completed", "skipped"),
     }
     if isinstance(error, BaseException):
-        over["error"] = _storable(f"{type(error).__name__}: {error}".removesuffix(": "))
-        over["traceback"] = _traceback(error)
+        over["error"] = storable(f"{type(error).__name__}: {error}".removesuffix(": "))
+        over["traceback"] = storable("".join(traceback.format_exception(error)))
     elif error is not None:
-        over["error"] = _storable(error)
+        over["error"] = storable(error)
     return over
 
 
@@ -184,13 +184,3 @@ def check_fields(fields: Mapping[str, Any]) -> None:
 def is_live(record: Mapping[str, Any], lock: LockInfo | None) -> bool:
     """Return whether the run of a record still holds its lock."""
     return lock is not None and lock.fence == record.get("fence")
-
-
-def _traceback(error: BaseException) -> str:
-    text = _storable("".join(traceback.format_exception(error)))
-    return text if len(text) <= _LONGEST_TRACEBACK else f"…{text[-_LONGEST_TRACEBACK:]}"
-
-
-def _storable(text: str) -> str:
-    """Return the text with lone surrogates, as in undecodable file names, as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode()
