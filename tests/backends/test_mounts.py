@@ -21,7 +21,7 @@ except oc.ChannelUnavailable as error:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
 def test_mount_points_are_known(tmp_path: Path) -> None:
-    """A folder within a mount is none itself."""
+    """A folder within a mount does not count."""
     assert is_mount_point(Path("/proc"))
     assert not is_mount_point(tmp_path)
 
