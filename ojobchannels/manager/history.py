@@ -24,9 +24,12 @@ class Channels(Protocol):
     def state(self) -> Channel:
         """The channel with the runs that did not begin."""
 
+    def locks_id(self) -> str | None:
+        """Return the identifier of the locks, if they have one."""
+
 
 class Pruned(NamedTuple):
-    """The result of `JobManager.prune`: the numbers of removed and of newly abandoned runs."""
+    """The result of `JobManager.prune`: the numbers of removed runs, and of runs found dead."""
 
     removed: int
     abandoned: int
@@ -39,7 +42,7 @@ def runs(
     since: datetime | float | None,
     limit: int | None,
 ) -> list[Record]:
-    """Return records, latest first; running ones whose lease expired are shown as abandoned."""
+    """Return records, latest first; of runs that died just now, as abandoned."""
     earliest = _ms(since)
     if status == "running":
         found = (record for record in running(channels) if name in (None, record["name"]))
@@ -100,22 +103,18 @@ def _count(
         durations.setdefault(name, []).append(record["duration"])
 
 
-def prune(channels: Channels, older_than: float) -> Pruned:
-    """Remove runs that ended more than `older_than` seconds ago, and mark abandoned ones."""
+def prune(channels: Channels, older_than: float) -> int:
+    """Remove the records of runs that ended more than `older_than` seconds ago; count them."""
     cutoff = now_ms() - round(older_than * 1000)
-    abandoned = removed = 0
+    removed = 0
     for channel in (channels.jobs, channels.state):
-        old: list[dict[str, Any]] = []
-        for _key, record in channel.items():  # noqa: PERF102  a channel has no values()
-            if not records.is_record(record):
-                continue
-            if record["status"] == "running":
-                if not records.is_live(record, channels.locks.lock_info(record["name"])):
-                    abandoned += records.abandon(channel, record, None)
-            elif record.get("endTime", cutoff) < cutoff:
-                old.append(records.key_of(record))
+        old = [
+            records.key_of(record)
+            for _key, record in channel.items()
+            if records.is_record(record) and record.get("endTime", cutoff) < cutoff
+        ]
         removed += _remove(channel, old)
-    return Pruned(removed, abandoned)
+    return removed
 
 
 def _sources(
@@ -135,10 +134,13 @@ def _begun(channels: Channels, name: str | None, status: str | None) -> Iterator
     if status not in (None, "abandoned"):  # a record of an abandoned run may say running
         match["status"] = status
     lock_info = functools.cache(channels.locks.lock_info)  # one read of each lock
-    for _key, record in jobs.items(match=match or None, newest_first=True):  # noqa: PERF102  as above
+    locks_id = channels.locks_id()
+    for _key, record in jobs.items(match=match or None, newest_first=True):  # noqa: PERF102  a channel has no values()
         if not records.is_record(record):
             continue
-        if record["status"] == "running" and not records.is_live(record, lock_info(record["name"])):
+        if record["status"] == "running" and records.is_dead(
+            record, lock_info(record["name"]), locks_id
+        ):
             record = jobs.get(records.key_of(record))  # it may have ended between the two reads
             if not records.is_record(record):
                 continue

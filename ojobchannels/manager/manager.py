@@ -14,9 +14,9 @@ from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.documents import check_name, check_value
 from ojobchannels.errors import ChannelError, InvalidOption, RunNotStarted, UnknownJob
 from ojobchannels.hookspecs import LockInfo
-from ojobchannels.host.clock import now_ms
-from ojobchannels.manager import fire_times, history, records
+from ojobchannels.manager import fire_times, history, records, run_end
 from ojobchannels.manager.channels import ChannelConfig, ManagerChannels
+from ojobchannels.manager.dead_runs import DeadRuns
 from ojobchannels.manager.history import Pruned
 from ojobchannels.manager.jobs import IfRunning, Job, Notice, check_notices, notify
 from ojobchannels.manager.launcher import Launch, Launcher
@@ -70,6 +70,7 @@ class JobManager:
         self._launcher = Launcher(threads)
         self._channels = ManagerChannels(jobs, locks, state)
         self.jobs, self.locks = self._channels.jobs, self._channels.locks
+        self._dead_runs = DeadRuns(self)
         self._on_failure = on_failure
         self._known: dict[str, Job[..., Any]] = {}
         self._running: dict[str, JobRun] = {}
@@ -229,7 +230,7 @@ class JobManager:
         since: datetime | float | None = None,
         limit: int | None = 100,
     ) -> list[Record]:
-        """Return run records, latest first; those whose process died have the status abandoned.
+        """Return run records, latest first; runs whose process died are closed as abandoned before.
 
         Args:
             name: Return only runs of this job.
@@ -240,6 +241,8 @@ class JobManager:
         if status is not None and status not in STATUSES:
             known = ", ".join(STATUSES)
             raise InvalidOption("status", f"{status!r} is not a status", f"pass {known}")
+        if status != "running":
+            self._try_to_close_dead_runs()
         return history.runs(self, name, status, since, limit)
 
     def running(self) -> list[Record]:
@@ -253,15 +256,34 @@ class JobManager:
         that completed or failed (ms; None without such runs), ``lastStart`` (ms since 1970) and
         ``lastStatus``.
         """
+        self._try_to_close_dead_runs()
         return history.report(self)
 
     def prune(self, older_than: float | timedelta) -> Pruned:
         """Remove the records of runs that ended more than `older_than` seconds ago.
 
-        Runs whose lease has expired although their record says running are marked as abandoned.
+        Runs that are found dead are closed as abandoned; they have ended now.
         """
         seconds = older_than.total_seconds() if isinstance(older_than, timedelta) else older_than
-        return history.prune(self, seconds)
+        abandoned = self._dead_runs.close(all=True)
+        return Pruned(history.prune(self, seconds), abandoned)
+
+    def close_dead_runs(self) -> int:
+        """Close runs whose process died, as abandoned and with an error; return their number.
+
+        Every start and query of this manager does so too. Runs that were started under other locks
+        than those of this manager are left as they are.
+        """
+        return self._dead_runs.close()
+
+    def locks_id(self) -> str | None:
+        """Return the identifier of the locks, if they were used."""
+        return self._channels.locks_id()
+
+    def abandoned(self, record: Record) -> None:
+        """Report a run that was closed as abandoned."""
+        run = record["name"], record["runId"], record["error"]
+        _log.warning("run of job %r was abandoned (run %s): %s", *run)
 
     def record_not_run(
         self,
@@ -305,14 +327,7 @@ class JobManager:
         Returns:
             The lock and its evicted holder; None if nothing was released.
         """
-        if fence is not None:
-            held = self.locks.lock_info(name)
-            if held is None or held.fence != fence:
-                return None
-        released = self.locks.force_unlock(name)
-        if released is not None:
-            self._add_note(released, note or "its lock was force-released")
-        return released
+        return run_end.force_unlock(self.jobs, self.locks, name, note, fence)
 
     def notify(self, notice: Notice | None, record: Record) -> None:
         """Report a failed run to `notice`, or to the notice of the manager if that is None.
@@ -330,12 +345,20 @@ class JobManager:
         next run skips those that were occupied at the last start.
         """
         name, first = record["name"], records.start_of(record["fence"])
+        record = record | {"locksId": self._channels.locks_id(create=True)}
         stored = records.add(self.jobs, record, max(first, self._free_from.get(name, first)))
         if stored["startTime"] > first:
             self._free_from[name] = stored["startTime"] + 1
         else:
             self._free_from.pop(name, None)
         return stored
+
+    def before_start(self) -> None:
+        """Close the dead runs, unless that was done in the last second."""
+        try:
+            self._dead_runs.close_often()
+        except ChannelError as error:
+            _log.warning("runs whose process died could not be closed: %s", error)
 
     def set_open(self, run: JobRun, open: bool) -> None:
         """Remember that a run has started, or that it has ended."""
@@ -364,18 +387,11 @@ class JobManager:
     def __repr__(self) -> str:
         return f"<JobManager jobs {self.jobs.type!r} locks {self.locks.type!r}>"
 
-    def _add_note(self, lock: LockInfo, text: str) -> None:
+    def _try_to_close_dead_runs(self) -> None:
         try:
-            record = records.find(self.jobs, lock.holder, lock.fence)
-            if record is not None:
-                note = f"{records.iso(now_ms())} {text}"
-                records.amend(self.jobs, record, {"note": note})
-        except ChannelError as error:
-            _log.warning(
-                "lock %r was force-released, but no note could be added to its run record: %s",
-                lock.name,
-                error,
-            )
+            self._dead_runs.close()
+        except ChannelError as error:  # a query can tell them from the others without that
+            _log.info("runs whose process died could not be closed: %s", error)
 
     def _find(self, what: str, run: JobRun | str) -> JobRun:
         with self._lock:
