@@ -8,6 +8,7 @@ from ojobchannels.errors.channel import ChannelError as ChannelError
 from ojobchannels.errors.channel import ChannelTimeout as ChannelTimeout
 from ojobchannels.errors.channel import ChannelUnavailable as ChannelUnavailable
 from ojobchannels.errors.channel import DuplicateChannelType as DuplicateChannelType
+from ojobchannels.errors.channel import InvalidBackend as InvalidBackend
 from ojobchannels.errors.channel import InvalidKey as InvalidKey
 from ojobchannels.errors.channel import InvalidName as InvalidName
 from ojobchannels.errors.channel import InvalidOption as InvalidOption

@@ -96,6 +96,14 @@ class PluginFailed(ChannelError, ImportError):
         )
 
 
+class InvalidBackend(ChannelError, TypeError):
+    """A backend does not implement the operations as specified; its author must correct it."""
+
+    def __init__(self, type: str, backend: str, reason: str) -> None:
+        self.type, self.backend, self.reason = type, backend, reason
+        super().__init__(f"the backend {backend} of channel type {type!r} is invalid: {reason}")
+
+
 class NotSupported(ChannelError, NotImplementedError):
     """The backend or this platform does not support the requested operation."""
 

@@ -1,7 +1,9 @@
 """Templates in args: ``{{name}}``, ``${name}`` and ``${name:-default}``."""
 
+from __future__ import annotations
+
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from ojobchannels.documents import encode
@@ -60,6 +62,27 @@ def copied(value: Any) -> Any:
             return value
 
 
+class Rendered(str):
+    """A text in which templates were rendered, and which remembers their values.
+
+    Attributes:
+        pieces: Text and values in turn, beginning and ending with text.
+    """
+
+    __slots__ = ("pieces",)
+    pieces: tuple[str, ...]
+
+    def __new__(cls, pieces: Iterable[str]) -> Rendered:
+        """Join the pieces."""
+        pieces = tuple(pieces)
+        text = super().__new__(cls, "".join(pieces))
+        text.pieces = pieces
+        return text
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (str(self),)
+
+
 class _Renderer:
     def __init__(self, written: Mapping[str, Any], given: Mapping[str, Any], where: str) -> None:
         self._written = written
@@ -87,13 +110,21 @@ class _Renderer:
             whole = _TEMPLATE.fullmatch(text)
             if whole and not whole["literal"]:
                 return self._value(whole, exact=True)
-            return _TEMPLATE.sub(self._embedded, text)
+            return self._rendered(text)
         finally:
             self._open.pop()
 
+    def _rendered(self, text: str) -> str:
+        pieces, rest = [""], 0
+        for match in _TEMPLATE.finditer(text):
+            pieces[-1] += text[rest : match.start()] + (match["literal"] or "")
+            if not match["literal"]:
+                pieces += [self._embedded(match), ""]
+            rest = match.end()
+        pieces[-1] += text[rest:]
+        return Rendered(pieces) if len(pieces) > 1 else pieces[0]
+
     def _embedded(self, match: re.Match[str]) -> str:
-        if match["literal"]:
-            return match["literal"]
         value = self._value(match, exact=False)
         as_json = value is None or isinstance(value, bool | dict | list)
         return encode(value) if as_json else str(value)

@@ -2,7 +2,6 @@
 
 import io
 import json
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +10,7 @@ from ojobchannels.errors import InvalidJobArgs
 from ojobchannels.host.terminal import align
 from ojobchannels.manager.pool import release_slot
 from ojobchannels.ojob.packs.args import PackArgs
+from ojobchannels.ojob.packs.commands import run_commands
 from ojobchannels.ojob.run.job_context import JobContext
 from ojobchannels.ojob.yaml.source import read
 
@@ -30,42 +30,8 @@ class BasicsBridge:
             self._session.stopping.wait(seconds)
 
     def sh(self, args: dict[str, Any]) -> None:
-        """Run commands of the shell, one after another.
-
-        Raises:
-            CalledProcessError: One ended with another exit status than `exitcode`.
-            TimeoutExpired: One ran longer than `timeout`.
-        """
-        pack_args = self._args(args)
-        commands = args.get("cmd")
-        outputs: list[tuple[str, str]] = []
-        for command in commands if isinstance(commands, list) else [pack_args.text("cmd")]:
-            done = subprocess.run(  # noqa: S603  a job file is code
-                ["/bin/sh", "-c", str(command)],
-                cwd=args.get("directory"),
-                input=str(args.get("stdin") or ""),
-                capture_output=True,
-                text=True,
-                timeout=pack_args.milliseconds("timeout", None, 1),
-                check=False,
-            )
-            outputs.append((done.stdout, done.stderr))
-            if done.returncode != pack_args.number("exitcode", 0, 0):
-                self._report_output(args, outputs)
-                status, out, err = done.returncode, done.stdout, done.stderr
-                raise subprocess.CalledProcessError(status, command, out, err)
-        self._report_output(args, outputs)
-
-    def _report_output(self, args: dict[str, Any], outputs: list[tuple[str, str]]) -> None:
-        out, err = ("".join(part) for part in zip(*outputs, strict=True))
-        if args.get("quiet"):
-            args["stdout"], args["stderr"] = out, err
-            return
-        prefix = str(args.get("prefix") or "")
-        for line in out.splitlines():
-            self._context.log("info", prefix + line)
-        for line in err.splitlines():
-            self._context.log("warn", prefix + line)
+        """Run commands of the shell, one after another."""
+        run_commands(self._context, args)
 
     def print_json(self, args: dict[str, Any]) -> None:
         """Log the value at a path as JSON."""

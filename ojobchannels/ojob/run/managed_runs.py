@@ -26,6 +26,10 @@ class Limit(NamedTuple):
         """Return a limit that starts now."""
         return cls(time.monotonic() + seconds, seconds)
 
+    def remaining(self) -> float:
+        """Return the seconds until it ends."""
+        return max(self.due - time.monotonic(), 0)
+
 
 class ManagedRuns:
     """The managed runs that one job call has started.
