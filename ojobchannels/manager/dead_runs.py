@@ -57,10 +57,9 @@ class DeadRuns:
         self._unsaved = 0
         self._searched = -_PAUSE_SECONDS
 
-    def close_often(self) -> None:
-        """Close the dead runs, unless that was done in the last second."""
-        if time.monotonic() - self._searched >= _PAUSE_SECONDS:
-            self.close()
+    def search_is_due(self) -> bool:
+        """Return whether the last search was more than a second ago."""
+        return time.monotonic() - self._searched >= _PAUSE_SECONDS
 
     def close(self, *, all: bool = False) -> int:
         """Close the dead runs, and return their number.
@@ -71,7 +70,10 @@ class DeadRuns:
         with self._lock:
             self._searched = time.monotonic()
             running = self._running_since_last(all)
-            closed = sum(self._close(running.pop(key)) for key in self._dead(running))
+            closed = 0
+            for key in self._dead(running):
+                closed += self._close(running[key])
+                del running[key]
             if self._unsaved >= _READ_BEFORE_SAVE:
                 self._save(running)
             return closed

@@ -242,7 +242,7 @@ class JobManager:
             known = ", ".join(STATUSES)
             raise InvalidOption("status", f"{status!r} is not a status", f"pass {known}")
         if status != "running":
-            self._try_to_close_dead_runs()
+            self.before_reading()
         return history.runs(self, name, status, since, limit)
 
     def running(self) -> list[Record]:
@@ -256,7 +256,7 @@ class JobManager:
         that completed or failed (ms; None without such runs), ``lastStart`` (ms since 1970) and
         ``lastStatus``.
         """
-        self._try_to_close_dead_runs()
+        self.before_reading()
         return history.report(self)
 
     def prune(self, older_than: float | timedelta) -> Pruned:
@@ -354,9 +354,14 @@ class JobManager:
         return stored
 
     def before_start(self) -> None:
-        """Close the dead runs, unless that was done in the last second."""
+        """Close the dead runs, unless that was done in the last second; errors are logged."""
+        if self._dead_runs.search_is_due():
+            self.before_reading()
+
+    def before_reading(self) -> None:
+        """Close the dead runs; errors are logged."""
         try:
-            self._dead_runs.close_often()
+            self._dead_runs.close()
         except ChannelError as error:
             _log.warning("runs whose process died could not be closed: %s", error)
 
@@ -386,12 +391,6 @@ class JobManager:
 
     def __repr__(self) -> str:
         return f"<JobManager jobs {self.jobs.type!r} locks {self.locks.type!r}>"
-
-    def _try_to_close_dead_runs(self) -> None:
-        try:
-            self._dead_runs.close()
-        except ChannelError as error:  # a query can tell them from the others without that
-            _log.info("runs whose process died could not be closed: %s", error)
 
     def _find(self, what: str, run: JobRun | str) -> JobRun:
         with self._lock:
