@@ -18,6 +18,7 @@ MAX_DEPTH: Final = 100
 MAX_NAME_BYTES: Final = 4096
 _MIN_INTEGER: Final = -(2**63)
 _MAX_INTEGER: Final = 2**63 - 1
+_LONGEST_TEXT: Final = 20_000
 
 
 def _encoder(sort_keys: bool) -> Callable[[Document], str]:
@@ -347,3 +348,20 @@ def _canonical(node: Document) -> str:
 def _kind(value: object) -> str:
     name = type(value).__name__
     return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+
+
+def storable(text: str) -> str:
+    """Return a text of any origin, such as an error's, in a form that every backend stores.
+
+    Lone surrogates, as in file names that are not UTF-8, become escapes. The middle of a long text
+    is left out: its beginning and its end say what it is about.
+    """
+    if len(text) > _LONGEST_TEXT:
+        text = _ends_of(text)
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _ends_of(text: str) -> str:
+    half = _LONGEST_TEXT // 2
+    left_out = len(text) - 2 * half
+    return f"{text[:half]}… ({left_out} characters left out) …{text[-half:]}"

@@ -5,22 +5,20 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from ojobchannels.channels.arguments import Duration, milliseconds
-from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.documents import check_name, check_value
-from ojobchannels.errors import ChannelError, InvalidOption, RunNotStarted, UnknownJob
+from ojobchannels.errors import RunNotStarted, UnknownJob
 from ojobchannels.hookspecs import LockInfo
-from ojobchannels.manager import fire_times, history, records, run_end
+from ojobchannels.manager import fire_times, records, run_end
 from ojobchannels.manager.channels import ChannelConfig, ManagerChannels
-from ojobchannels.manager.dead_runs import DeadRuns
-from ojobchannels.manager.history import Pruned
+from ojobchannels.manager.fire_times import FireTime
+from ojobchannels.manager.history import RunHistory
 from ojobchannels.manager.jobs import IfRunning, Job, Notice, check_notices, notify
 from ojobchannels.manager.launcher import Launch, Launcher
-from ojobchannels.manager.records import STATUSES, Record
+from ojobchannels.manager.records import Record
 from ojobchannels.manager.run import JobRun
 from ojobchannels.manager.run_options import OnTimeout, RunOptions, check_on_timeout
 from ojobchannels.suggestions import closest
@@ -31,7 +29,7 @@ _Result = TypeVar("_Result")
 _log = logging.getLogger("ojobchannels.jobs")
 
 
-class JobManager:
+class JobManager(RunHistory):
     """Runs each job at most once at a time, and keeps a record of every run.
 
     Args:
@@ -68,19 +66,12 @@ class JobManager:
     ) -> None:
         self.closing = threading.Event()
         self._launcher = Launcher(threads)
-        self._channels = ManagerChannels(jobs, locks, state)
-        self.jobs, self.locks = self._channels.jobs, self._channels.locks
-        self._dead_runs = DeadRuns(self)
+        super().__init__(ManagerChannels(jobs, locks, state))
         self._on_failure = on_failure
         self._known: dict[str, Job[..., Any]] = {}
         self._running: dict[str, JobRun] = {}
         self._free_from: dict[str, int] = {}
         self._lock = threading.Lock()
-
-    @property
-    def state(self) -> Channel:
-        """The channel ``oJobManager-state``, with everything else, also runs that did not begin."""
-        return self._channels.state
 
     def run(
         self,
@@ -92,7 +83,7 @@ class JobManager:
         keep_alive: bool = True,
         on_timeout: OnTimeout = "warn",
         extra: Mapping[str, Any] | None = None,
-        fire_time: int | None = None,
+        fire_time: FireTime | None = None,
         record_busy: bool = True,
     ) -> JobRun:
         """Return a run of a job; a ``with`` block starts and ends it, and records an exception.
@@ -108,9 +99,9 @@ class JobManager:
                 makes `JobRun.check` raise and records the run as failed; ``continue`` does nothing.
             extra: Additional fields for the record.
             record_busy: Whether to record a run as skipped if the job is running elsewhere.
-            fire_time: The time at which a schedule starts the run, in milliseconds since 1970. Of
-                all processes that share the channels, one claims it. It is stored in the record as
-                ``fireTime``.
+            fire_time: The time at which a schedule starts the run, in milliseconds since 1970, or
+                the `LaunchTime` of the job that launches it. Of all processes that share the
+                channels, one claims it. It is stored in the record as ``fireTime``.
 
         Raises:
             InvalidOption: An option is not valid.
@@ -223,63 +214,6 @@ class JobManager:
         values = dict(args or {})
         return self._launcher.submit(name, lambda launch: job.launched(launch, values))
 
-    def runs(
-        self,
-        name: str | None = None,
-        status: str | None = None,
-        since: datetime | float | None = None,
-        limit: int | None = 100,
-    ) -> list[Record]:
-        """Return run records, latest first; runs whose process died are closed as abandoned before.
-
-        Args:
-            name: Return only runs of this job.
-            status: Return only runs with this status.
-            since: Return only runs that started since then (a datetime, or seconds since 1970).
-            limit: Return at most this number of records; None for all.
-        """
-        if status is not None and status not in STATUSES:
-            known = ", ".join(STATUSES)
-            raise InvalidOption("status", f"{status!r} is not a status", f"pass {known}")
-        if status != "running":
-            self.before_reading()
-        return history.runs(self, name, status, since, limit)
-
-    def running(self) -> list[Record]:
-        """Return the records of the running runs, latest first."""
-        return history.running(self)
-
-    def report(self) -> list[dict[str, Any]]:
-        """Return statistics for each job.
-
-        Each row has ``name``, ``runs``, a count for each status, ``averageDuration`` of the runs
-        that completed or failed (ms; None without such runs), ``lastStart`` (ms since 1970) and
-        ``lastStatus``.
-        """
-        self.before_reading()
-        return history.report(self)
-
-    def prune(self, older_than: float | timedelta) -> Pruned:
-        """Remove the records of runs that ended more than `older_than` seconds ago.
-
-        Runs that are found dead are closed as abandoned; they have ended now.
-        """
-        seconds = older_than.total_seconds() if isinstance(older_than, timedelta) else older_than
-        abandoned = self._dead_runs.close(all=True)
-        return Pruned(history.prune(self, seconds), abandoned)
-
-    def close_dead_runs(self) -> int:
-        """Close runs whose process died, as abandoned and with an error; return their number.
-
-        Every start and query of this manager does so too. Runs that were started under other locks
-        than those of this manager are left as they are.
-        """
-        return self._dead_runs.close()
-
-    def locks_id(self) -> str | None:
-        """Return the identifier of the locks, if they were used."""
-        return self._channels.locks_id()
-
     def abandoned(self, record: Record) -> None:
         """Report a run that was closed as abandoned."""
         run = record["name"], record["runId"], record["error"]
@@ -292,7 +226,7 @@ class JobManager:
         reason: str,
         args: Mapping[str, Any] | None = None,
         run_id: str | None = None,
-        fire_time: int | None = None,
+        fire_time: FireTime | None = None,
     ) -> Record:
         """Write and return the record of a run that did not start.
 
@@ -352,18 +286,6 @@ class JobManager:
         else:
             self._free_from.pop(name, None)
         return stored
-
-    def before_start(self) -> None:
-        """Close the dead runs, unless that was done in the last second; errors are logged."""
-        if self._dead_runs.search_is_due():
-            self.before_reading()
-
-    def before_reading(self) -> None:
-        """Close the dead runs; errors are logged."""
-        try:
-            self._dead_runs.close()
-        except ChannelError as error:
-            _log.warning("runs whose process died could not be closed: %s", error)
 
     def set_open(self, run: JobRun, open: bool) -> None:
         """Remember that a run has started, or that it has ended."""

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from ojobchannels.channels.acquire import this_host
 from ojobchannels.channels.channel import Channel
+from ojobchannels.documents import storable
 from ojobchannels.errors import InvalidOption
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms, utc
@@ -15,16 +16,16 @@ from ojobchannels.host.clock import now_ms, utc
 Record: TypeAlias = dict[str, Any]
 """A run's record: ``name, startTime, startDate, inError, runId, status, host, pid, fence, timeout,
 args, locksId``; after its end also ``endTime, endDate, duration``; after an error also ``error,
-traceback``; and for a scheduled run ``fireTime, fireDate``. Times are milliseconds since 1970,
-durations milliseconds, dates ISO 8601 in UTC."""
+traceback``; for a scheduled run ``fireTime, fireDate``; and for one that is launched at the fire
+time of another job ``launchedBy, launchNumber``. Times are milliseconds since 1970, durations
+milliseconds, dates ISO 8601 in UTC."""
 
 STATUSES: Final = ("running", "completed", "failed", "skipped", "depsfail", "abandoned", "lost")
 FIELDS: Final = (
     *("name", "startTime", "startDate", "endTime", "endDate", "inError", "error"),
     *("runId", "status", "host", "pid", "fence", "timeout", "args", "duration", "traceback"),
-    *("fireTime", "fireDate", "locksId"),
+    *("fireTime", "fireDate", "launchedBy", "launchNumber", "locksId"),
 )
-_LONGEST_TRACEBACK = 20_000
 _FAR = 10_000
 
 
@@ -94,10 +95,10 @@ def ending(start: int, status: str, elapsed: int, error: BaseException | str | N
         "inError": status not in ("completed", "skipped"),
     }
     if isinstance(error, BaseException):
-        over["error"] = _storable(f"{type(error).__name__}: {error}".removesuffix(": "))
-        over["traceback"] = _traceback(error)
+        over["error"] = storable(f"{type(error).__name__}: {error}".removesuffix(": "))
+        over["traceback"] = storable("".join(traceback.format_exception(error)))
     elif error is not None:
-        over["error"] = _storable(error)
+        over["error"] = storable(error)
     return over
 
 
@@ -200,13 +201,3 @@ def _why_abandoned(record: Record) -> str:
     if isinstance(note := record.get("note"), str):
         return f"its lock was force-released while it was running ({note}); it may be active still"
     return "its lease expired and its process did not record an end; the process probably died"
-
-
-def _traceback(error: BaseException) -> str:
-    text = _storable("".join(traceback.format_exception(error)))
-    return text if len(text) <= _LONGEST_TRACEBACK else f"…{text[-_LONGEST_TRACEBACK:]}"
-
-
-def _storable(text: str) -> str:
-    """Return the text with lone surrogates, as in undecodable file names, as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode()

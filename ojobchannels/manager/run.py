@@ -42,7 +42,7 @@ class Manager(fire_times.Channels, Protocol):
         reason: str,
         args: Mapping[str, Any] | None,
         run_id: str | None,
-        fire_time: int | None,
+        fire_time: fire_times.FireTime | None,
     ) -> Record:
         """Store and return the record of a run that does not start."""
 
@@ -118,7 +118,7 @@ class JobRun:
         self.manager.before_start()
         due = self._fire_time
         if due is not None and not fire_times.is_unclaimed(self.manager, self.name, due):
-            raise errors.FireTimeTaken(self.name, due)
+            raise errors.FireTimeTaken(self.name, fire_times.moment(due))
         lease: Lease | None = None
         try:
             lease = self.lease = self._acquire()
@@ -263,8 +263,9 @@ class JobRun:
 
     def _raise_if_claimed(self, busy: errors.LockBusy) -> None:
         """Raise FireTimeTaken if the holder runs for the same fire time: nothing is skipped."""
-        if self._fire_time is not None and busy.holder.get("fireTime") == self._fire_time:
-            raise errors.FireTimeTaken(self.name, self._fire_time) from busy
+        due = self._fire_time
+        if due is not None and fire_times.of_holder(busy.holder) == due:
+            raise errors.FireTimeTaken(self.name, fire_times.moment(due)) from busy
 
     def _open(self, lease: Lease) -> None:
         self._began = lease.channel.clock.now()

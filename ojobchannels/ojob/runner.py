@@ -23,6 +23,7 @@ from ojobchannels.ojob.run.job_call import describe_calls
 from ojobchannels.ojob.run.job_steps import parts
 from ojobchannels.ojob.run.manager_binding import Config, ManagerBinding, ManagerConfig
 from ojobchannels.ojob.run.session import Bridges, Session
+from ojobchannels.ojob.run.tick import Tick
 from ojobchannels.ojob.run.todo import TodoRunner
 from ojobchannels.ojob.triggers.timer import Clock
 
@@ -77,6 +78,7 @@ def run_file(
     def load_file() -> JobFile:
         file = load(path, locations=jobs is None or locks is None, lang=lang)
         check_expected(file.name, file.help, args or {})
+        file.known_args.check("command line", args or {}, "no job reads the arg `{}`")
         return file
 
     file = load_file()
@@ -93,7 +95,9 @@ def run_file(
         return _FileRun(session, load_file, control).run()
 
 
-def _run_nested_file(outer: Session, job: str, path: str, args: Mapping[str, Any]) -> None:
+def _run_nested_file(
+    outer: Session, job: str, path: str, args: Mapping[str, Any], tick: Tick | None
+) -> None:
     """Run another job file as a job: with the args of the job, on the manager's channels.
 
     Its own log settings and its `ojob.id` do not apply: it reports to the output of the outer run.
@@ -121,6 +125,7 @@ def _run_nested_file(outer: Session, job: str, path: str, args: Mapping[str, Any
         outer.scheduler.clock,
         outer.stopping,
     )
+    session.tick = tick
     run = _FileRun(session, lambda: file, Control())
     with _single_instance(file):
         try:

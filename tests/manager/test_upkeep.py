@@ -66,7 +66,7 @@ def test_a_live_run_is_left_alone(managers: Managers, clock: ManualClock) -> Non
 
 
 def test_a_run_under_other_locks_is_left_alone(shared_storage: Storage) -> None:
-    """Without its locks nobody can tell whether it has died: it is neither shown so, nor closed."""
+    """Only its own locks show whether it has died: here it is neither shown so, nor closed."""
     jobs, locks = shared_storage.open("jobs"), shared_storage.open("locks")
     others = shared_storage.open("other-locks")
     with oc.JobManager(jobs, locks) as here, oc.JobManager(jobs, others) as elsewhere:

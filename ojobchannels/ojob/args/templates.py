@@ -36,6 +36,21 @@ def has_template(text: str) -> bool:
     return _OPENING.search(text) is not None
 
 
+def template_names(value: Any) -> Iterator[str]:
+    """Yield the names of the args that templates in a value use."""
+    match value:
+        case str():
+            for found in _TEMPLATE.finditer(value):
+                if not found["literal"]:
+                    yield _parts(found)[0].partition(".")[0]
+        case dict():
+            for part in value.values():
+                yield from template_names(part)
+        case list():
+            for part in value:
+                yield from template_names(part)
+
+
 def render(written: Mapping[str, Any], given: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Render the templates in `written`.
 

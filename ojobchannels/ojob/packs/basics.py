@@ -4,17 +4,16 @@ import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from ojobchannels.errors import InvalidJobArgs
 from ojobchannels.host.terminal import align
 from ojobchannels.manager.pool import release_slot
-from ojobchannels.ojob.packs.args import PackArgs
+from ojobchannels.ojob.args.pack_args import PackArgs
+from ojobchannels.ojob.args.pack_jobs import BASICS
 from ojobchannels.ojob.packs.commands import run_commands
 from ojobchannels.ojob.run.job_context import JobContext
 from ojobchannels.ojob.yaml.source import read
-
-_FORMATS: Final = ("table", "json", "yaml")
 
 
 class BasicsBridge:
@@ -36,7 +35,8 @@ class BasicsBridge:
     def print_json(self, args: dict[str, Any]) -> None:
         """Log the value at a path as JSON."""
         value = self._at(args, str(args.get("name") or ""))
-        self._context.log("info", json.dumps(value, indent=None if args.get("min") else 2))
+        indent = None if self._args(args).flag("min", default=False) else 2
+        self._context.log("info", json.dumps(value, indent=indent))
 
     def print_yaml(self, args: dict[str, Any], path: str) -> None:
         """Log the value at a path as YAML."""
@@ -47,7 +47,7 @@ class BasicsBridge:
         name = self._args(args).text("name")
         source = self._list(args, str(args.get("srcName") or name))
         try:
-            put(args, name, sorted(source, reverse=bool(args.get("reverse"))))
+            put(args, name, sorted(source, reverse=self._args(args).flag("reverse", default=False)))
         except TypeError as error:
             reason = f"{name!r} cannot be sorted: {error}"
             raise self._invalid(reason, "sort strings or numbers") from None
@@ -56,8 +56,8 @@ class BasicsBridge:
         """Select values from each map in a list."""
         pack_args = self._args(args)
         source = self._list(args, pack_args.text("srcName"))
-        selectors = [str(path) for path in args.get("selectors") or []]
-        limit = pack_args.number("limit", len(source), 0)
+        selectors = [str(path) for path in pack_args.value("selectors", [])]
+        limit = pack_args.number("limit", len(source))
         picked = [{path: self._at(item, path) for path in selectors} for item in source[:limit]]
         put(args, pack_args.text("name"), picked)
 
@@ -109,11 +109,10 @@ class BasicsBridge:
 
     def chosen(self, args: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         """Return the jobs that a switch selects, each with its args."""
-        value = str(self._at(args, self._args(args).text("switchOn")))
-        todos = args.get("todos")
-        if not isinstance(todos, Mapping):
-            raise self._invalid(f"`todos` is {todos!r}", "pass a map from values to lists of jobs")
-        value = value.lower() if args.get("lowerCase") else value
+        pack_args = self._args(args)
+        value = str(self._at(args, pack_args.text("switchOn")))
+        todos = pack_args.value("todos", {})
+        value = value.lower() if pack_args.flag("lowerCase", default=False) else value
         entries = todos.get(value, args.get("default") or [])
         return [self._entry(each) for each in (entries if isinstance(entries, list) else [entries])]
 
@@ -124,10 +123,9 @@ class BasicsBridge:
             return name, dict(entry.get("args") or {})
         raise self._invalid(f"{entry!r} is not a call of a job", "pass a name, or {name, args}")
 
-    def report(self, args: Mapping[str, Any], format: str) -> None:
-        """Report the outcomes of the jobs of this run."""
-        if format not in _FORMATS:
-            raise self._invalid(f"`format` is {format!r}", f"use one of {', '.join(_FORMATS)}")
+    def report(self, args: Mapping[str, Any], format: str = "table") -> None:
+        """Report the outcomes of the jobs of this run, in the arg `format` if it is set."""
+        format = str(self._args(args).value("format", format))
         rows = [
             {
                 "job": outcome.job,
@@ -160,10 +158,10 @@ class BasicsBridge:
         return value
 
     def _args(self, args: Mapping[str, Any]) -> PackArgs:
-        return PackArgs(self._context.caller, args)
+        return PackArgs(self._context.caller, args, BASICS)
 
     def _invalid(self, reason: str, advice: str) -> InvalidJobArgs:
-        return InvalidJobArgs(f"job {self._context.caller!r}", reason, advice)
+        return self._args({}).invalid(reason, advice)
 
 
 def at(data: Any, path: str) -> Any:

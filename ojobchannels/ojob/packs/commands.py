@@ -4,10 +4,11 @@ import os
 from typing import Any
 
 from ojobchannels.errors import InvalidJobArgs, JobTimeout
+from ojobchannels.ojob.args.pack_args import PackArgs
+from ojobchannels.ojob.args.pack_jobs import BASICS
 from ojobchannels.ojob.args.templates import Rendered
 from ojobchannels.ojob.code.shell import ShellRun
 from ojobchannels.ojob.languages import Level
-from ojobchannels.ojob.packs.args import PackArgs
 from ojobchannels.ojob.packs.command_text import CommandText, Unquotable
 from ojobchannels.ojob.process.children import Command, Stream
 from ojobchannels.ojob.run.job_context import JobContext
@@ -23,17 +24,14 @@ def run_commands(context: JobContext, args: dict[str, Any]) -> None:
         JobTimeout: One ran longer than `timeout`, or than the job may.
         InvalidJobArgs: An arg has a wrong value.
     """
-    pack_args = PackArgs(context.caller, args)
-    commands = args.get("cmd")
-    if not isinstance(commands, list):
-        pack_args.text("cmd")
-        commands = [commands]
-    timeout = pack_args.milliseconds("timeout", None, 1)
-    success = pack_args.number("exitcode", 0, 0)
+    pack_args = PackArgs(context.caller, args, BASICS)
+    commands = pack_args.required("cmd")
+    timeout = pack_args.milliseconds("timeout", None)
+    success = pack_args.number("exitcode", 0)
     host = JobHost(context, context.job)
-    output = _Output(context, args)
+    output = _Output(context, args, quiet=pack_args.flag("quiet", default=False))
     try:
-        for number, text in enumerate(commands, 1):
+        for number, text in enumerate(commands if isinstance(commands, list) else [commands], 1):
             where = f"job {context.caller!r}, `cmd`" + (f", command {number}" * (number > 1))
             line, variables = _with_variables(text, where)
             command = Command(
@@ -89,15 +87,16 @@ class _CommandLimit:
 class _Output:
     """The output of commands: logged line by line, or with `quiet` stored in the args."""
 
-    def __init__(self, context: JobContext, args: dict[str, Any]) -> None:
+    def __init__(self, context: JobContext, args: dict[str, Any], *, quiet: bool) -> None:
         self._context = context
         self._args = args
+        self._quiet = quiet
         self._prefix = str(args.get("prefix") or "")
         self._kept: dict[Stream, list[str]] = {"out": [], "err": []}
 
     def line(self, stream: Stream, line: str) -> None:
         """Log or keep a line."""
-        if self._args.get("quiet"):
+        if self._quiet:
             self._kept[stream].append(line)
             return
         level: Level = "info" if stream == "out" else "warn"
@@ -105,5 +104,5 @@ class _Output:
 
     def store(self) -> None:
         """Store the lines that were kept."""
-        if self._args.get("quiet"):
+        if self._quiet:
             self._args["stdout"], self._args["stderr"] = map("".join, self._kept.values())

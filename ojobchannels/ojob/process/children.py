@@ -18,6 +18,9 @@ Receiver: TypeAlias = Callable[[Stream, str], None]
 GRACE_SECONDS: Final = 1.0
 """The time between SIGTERM and SIGKILL for a child and all that it has started."""
 
+MAX_WAIT_SECONDS: Final = 86_400.0
+"""The longest wait in one system call; `poll` takes at most 24 days."""
+
 _PROCESSES: Final = Path("/proc")
 
 
@@ -139,7 +142,7 @@ def _follow(process: subprocess.Popen[bytes], limit: TimeLimit, receive: Receive
             if stream is not None:
                 selector.register(stream, selectors.EVENT_READ, _Lines(name, receive))
         while selector.get_map():
-            ready = selector.select(limit.remaining())
+            ready = selector.select(_next_wait(limit))
             if not ready and limit.remaining() == 0:
                 raise limit.overdue()
             for key, _ in ready:
@@ -147,10 +150,18 @@ def _follow(process: subprocess.Popen[bytes], limit: TimeLimit, receive: Receive
                 key.data.feed(data)
                 if not data:
                     selector.unregister(key.fileobj)
-    try:
-        process.wait(limit.remaining())
-    except subprocess.TimeoutExpired:
-        raise limit.overdue() from None
+    while process.returncode is None:
+        try:
+            process.wait(_next_wait(limit))
+        except subprocess.TimeoutExpired:
+            if limit.remaining() == 0:
+                raise limit.overdue() from None
+
+
+def _next_wait(limit: TimeLimit) -> float | None:
+    """Return the seconds to wait until the time limit, or those that a system call can wait."""
+    remaining = limit.remaining()
+    return None if remaining is None else min(remaining, MAX_WAIT_SECONDS)
 
 
 def _number(stream: IO[bytes] | int | Any) -> int:

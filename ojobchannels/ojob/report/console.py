@@ -98,8 +98,9 @@ class Console(Sink):
         stream = sys.stderr if event.level == "error" else sys.stdout
         colour = _COLOURS.get(event.kind) or _LEVEL_COLOURS.get(event.level)
         paint = f"\x1b[{colour}m{{}}\x1b[0m" if colour and has_colours(stream) else "{}"
+        event = event.printable()
         head = f"{_time(event.at, stream)} | {event.job} | "
-        lines = (head + paint.format(line) for line in event.message.splitlines() or [""])
+        lines = (head + paint.format(line) for line in event.message.split("\n"))
         put("".join(f"{line}\n" for line in lines), stream)
 
     def close(self) -> None:

@@ -1,5 +1,7 @@
 """The events of a run: log lines of its jobs, their starts and their ends."""
 
+from __future__ import annotations
+
 import sysconfig
 import traceback
 from datetime import datetime
@@ -7,6 +9,7 @@ from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from ojobchannels.host.clock import utc
 from ojobchannels.ojob.report.outcomes import Outcome, Status, describe
+from ojobchannels.printable import printable, printable_lines
 
 Level: TypeAlias = Literal["info", "warn", "error"]
 Kind: TypeAlias = Literal["log", "started"] | Status
@@ -42,6 +45,15 @@ class Event(NamedTuple):
     def message(self) -> str:
         """The text, with a prefix for the level of a log line."""
         return _PREFIX[self.level] + self.text if self.kind == "log" else self.text
+
+    def printable(self) -> Event:
+        """Return the event with the control characters of its texts escaped.
+
+        For every sink whose output people read. Such a sink begins each line of the text with the
+        name of the job, so that no line can pass for another job's.
+        """
+        text = "\n".join(printable_lines(self.text))
+        return self._replace(job=printable(self.job), text=text, id=self.id and printable(self.id))
 
     def document(self) -> dict[str, Any]:
         """Return the event as a JSON document, with the time in UTC."""

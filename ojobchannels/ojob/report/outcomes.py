@@ -30,6 +30,7 @@ class Outcome:
         error: The exception, if it failed.
         seconds: The duration.
         launched: Whether it was launched by another job, not called by the todo list.
+        elsewhere: Whether it was skipped because another process runs it for the same fire time.
         run_names: The names of the managed runs that it started, which are those of their locks.
         run_ids: The identifiers of the same runs, as in their records.
     """
@@ -40,6 +41,7 @@ class Outcome:
     error: BaseException | None = None
     seconds: float = 0.0
     launched: bool = False
+    elsewhere: bool = False
     run_names: tuple[str, ...] = ()
     run_ids: tuple[str, ...] = ()
 

@@ -1,5 +1,7 @@
 """One call of a job from its start to its end: its outcome, its error handlers, its open runs."""
 
+from __future__ import annotations
+
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -9,6 +11,7 @@ from typing import Any
 
 from ojobchannels.errors import ChannelError, FireTimeTaken, InvalidJobArgs, JobMisuse
 from ojobchannels.manager import Launch
+from ojobchannels.ojob.args.known_args import KnownArgs
 from ojobchannels.ojob.args.layers import CallArgs, Layer
 from ojobchannels.ojob.args.templates import copied
 from ojobchannels.ojob.code.python import Block
@@ -27,24 +30,37 @@ class CallableJob(JobSteps):
         """Run another job now, and return its result."""
         job = self.session.find(name)
         if job.bundled:
+            self._check_args(job, args)
             helper = CallableJob(self.session, job, [Layer(args, False)], self.launch)
             helper.caller, helper.runs, helper.error = self.caller, self.runs, self.error
-            helper.leases = self.leases
+            helper.leases, helper.tick = self.leases, self.tick
             helper.run_steps()
             return helper.result
-        call = JobCall(self.session, job, [self.session.command_line, Layer(args, False)])
+        call = self._new_call(job, args)
         outcome = call.run()
         if outcome.error is not None:
             raise outcome.error
         return call.result if outcome.status == "completed" else None
 
+    def _check_args(self, job: Job, args: Mapping[str, Any]) -> None:
+        """Check the args of a bundled job; those that this job passes on may be any."""
+        parts = self.session.file.parts_of(job.name)
+        known = KnownArgs.joined(map(KnownArgs.of_pack_job, parts))
+        own = [name for name in args if name not in self.args.values]
+        known.check(f"job {self.caller!r}", own, f"{job.name!r} has no arg `{{}}`")
+
     def launch_job(self, name: str, args: Mapping[str, Any]) -> Launch:
         """Run another job on the pool, and return a handle at once."""
         session = self.session
-        call = JobCall(session, session.find(name), [session.command_line, Layer(args, False)])
+        call = self._new_call(session.find(name), args)
         with session.interrupts.shield():
             deps, warn = session.file.deps_of(name), partial(self.log, "warn")
             return session.launches.submit(call, deps, self.launches, warn)
+
+    def _new_call(self, job: Job, args: Mapping[str, Any]) -> JobCall:
+        call = JobCall(self.session, job, [self.session.command_line, Layer(args, False)])
+        call.tick = self.tick
+        return call
 
 
 class JobCall(CallableJob):
@@ -83,7 +99,7 @@ class JobCall(CallableJob):
                 status: Status = "failed" if self.error else "skipped" if skip else "completed"
                 reason = skip.reason if skip else None
                 seconds = time.monotonic() - self._began if self._began else 0
-                outcome = self._report(status, reason, seconds)
+                outcome = self._report(status, reason, seconds, bool(skip and skip.elsewhere))
         if isinstance(self.error, KeyboardInterrupt):
             raise self.error
         return outcome
@@ -97,6 +113,10 @@ class JobCall(CallableJob):
         """Report that the job does not run, in a run record too if it is a managed job."""
         self.record_not_run(status, reason)
         return self._report(status, reason, 0)
+
+    def leave(self, reason: str) -> Outcome:
+        """Report that the job is left to another process, which keeps the record."""
+        return self._report("skipped", reason, 0, elsewhere=True)
 
     def _run_with_locks(self) -> SkipJob | None:
         try:
@@ -227,7 +247,9 @@ class JobCall(CallableJob):
             self.log("warn", f"no record was written: {error}")
         return True
 
-    def _report(self, status: Status, reason: str | None, seconds: float) -> Outcome:
+    def _report(
+        self, status: Status, reason: str | None, seconds: float, elsewhere: bool = False
+    ) -> Outcome:
         self.outcome = Outcome(
             job=self.job.name,
             status=status,
@@ -235,6 +257,7 @@ class JobCall(CallableJob):
             error=self.error,
             seconds=seconds,
             launched=self.launch is not None,
+            elsewhere=elsewhere,
             run_names=tuple(run.name for run in self.runs.started),
             run_ids=tuple(run.run_id for run in self.runs.started),
         )

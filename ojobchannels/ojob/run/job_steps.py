@@ -62,7 +62,7 @@ class JobSteps(JobContext):
         apply_rules(part.rules_in, self.args.values, part.where)
         result = self.execute(part.body, part)
         if part.file is not None:
-            self.session.run_file(self.session, part.name, part.file, self.args.values)
+            self.session.run_file(self.session, part.name, part.file, self.args.values, self.tick)
         apply_rules(part.rules_out, self.args.values, part.where)
         return result
 
@@ -76,7 +76,8 @@ class JobSteps(JobContext):
                 result = block.run(host)
         except (LockBusy, FireTimeTaken) as error:
             if part.bundled and self.phase == "from":
-                raise SkipJob(_reason(error), recorded=True) from error
+                elsewhere = isinstance(error, FireTimeTaken)
+                raise SkipJob(_reason(error), recorded=True, elsewhere=elsewhere) from error
             raise
         self.args.values = host.args
         return result

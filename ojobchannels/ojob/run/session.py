@@ -19,11 +19,12 @@ from ojobchannels.ojob.run.managed_runs import Executions
 from ojobchannels.ojob.run.manager_binding import ManagerBinding
 from ojobchannels.ojob.run.manager_views import ManagerLocks, RunRecords
 from ojobchannels.ojob.run.progress import RunProgress
+from ojobchannels.ojob.run.tick import Tick
 from ojobchannels.ojob.triggers.timer import Clock, Scheduler, WallClock
 from ojobchannels.suggestions import closest
 
-RunFile: TypeAlias = Callable[["Session", str, str, Mapping[str, Any]], None]
-"""Runs another job file for a job: with its session, its name, the path and the args."""
+RunFile: TypeAlias = Callable[["Session", str, str, Mapping[str, Any], Tick | None], None]
+"""Runs another job file for a job: with its session, name, path, args and tick."""
 
 Bridges: TypeAlias = Mapping[str, Callable[[Any], Any]]
 """The objects that the code of bundled packs uses, by name, each made for the job that runs it."""
@@ -44,7 +45,10 @@ class Session:
         stopping: Set when no new job may start.
         scheduler: Wakes the schedules.
         deadlines: Ends waits for a dependency that take too long.
+        tick: The fire time at which another job file runs this one.
     """
+
+    tick: Tick | None = None
 
     def __init__(
         self,

@@ -24,7 +24,7 @@ def todo_calls(session: Session) -> list[JobCall]:
         for args in entry.calls
     ]
     for number, call in enumerate(calls):
-        call.number = number
+        call.number, call.tick = number, session.tick
     return calls
 
 
@@ -121,11 +121,15 @@ class TodoRunner:
 
     def _run(self, call: JobCall) -> None:
         session = self._session
-        blocked = session.progress.blocked_reason(session.file.deps_of(call.job.name))
+        deps = session.file.deps_of(call.job.name)
+        blocked, left = session.progress.blocked_reason(deps), session.progress.left_reason(deps)
         try:
-            if blocked is None and self._defer(call):
-                return
-            call.run() if blocked is None else call.cancel("depsfail", blocked)
+            if left is not None:
+                call.leave(left)
+            elif blocked is not None:
+                call.cancel("depsfail", blocked)
+            elif not self._defer(call):
+                call.run()
         finally:
             if call.outcome is not None:
                 session.progress.record(call.outcome)
