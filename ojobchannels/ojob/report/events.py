@@ -1,7 +1,5 @@
 """The events of a run: log lines of its jobs, their starts and their ends."""
 
-from __future__ import annotations
-
 import sysconfig
 import traceback
 from datetime import datetime
@@ -46,7 +44,7 @@ class Event(NamedTuple):
         """The text, with a prefix for the level of a log line."""
         return _PREFIX[self.level] + self.text if self.kind == "log" else self.text
 
-    def printable(self) -> Event:
+    def printable(self) -> "Event":
         """Return the event with the control characters of its texts escaped.
 
         For every sink whose output people read. Such a sink begins each line of the text with the
