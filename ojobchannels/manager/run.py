@@ -46,6 +46,12 @@ class Manager(fire_times.Channels, Protocol):
     ) -> Record:
         """Store and return the record of a run that does not start."""
 
+    def before_start(self) -> None:
+        """Close dead runs, unless that was done just now."""
+
+    def abandoned(self, record: Record) -> None:
+        """Report a run that was closed as abandoned."""
+
     def set_open(self, run: "JobRun", open: bool) -> None:
         """Remember that a run has started, or that it has ended."""
 
@@ -109,6 +115,7 @@ class JobRun:
         """
         if self._state != "new":
             raise errors.RunNotStarted("start", self.name)
+        self.manager.before_start()
         due = self._fire_time
         if due is not None and not fire_times.is_unclaimed(self.manager, self.name, due):
             raise errors.FireTimeTaken(self.name, fire_times.moment(due))
@@ -311,12 +318,10 @@ class JobRun:
         record = records.find(self.manager.jobs, previous, previous["fence"])
         if record is None and "fireTime" in previous:
             record = fire_times.add_missing(self.manager, self.name, previous)
-        if record is not None and records.abandon(self.manager.jobs, record, self.lease.fence):
-            _log.warning(
-                "the last run of job %r was abandoned: its process did not record an end (run %s)",
-                self.name,
-                record["runId"],
-            )
+        if record is not None:
+            closed = records.abandon(self.manager.jobs, record, self.lease.fence)
+            if closed is not None:
+                self.manager.abandoned(closed)
 
     def _set_alarm(self) -> None:
         clock = self.lease.channel.clock
