@@ -2,15 +2,18 @@
 
 from typing import Any
 
-from ojobchannels.errors.text import describe_holder, quoted, shown
+from ojobchannels.errors.text import describe_holder, message, quoted, shown
 
 
 class ChannelError(Exception):
     """Root of all errors that this package raises on purpose.
 
     Every subclass stores the facts as attributes, also derives from the closest builtin exception,
-    and can be pickled.
+    and can be pickled. In its message, control characters are escaped and secrets masked.
     """
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(*((message(text),) if text else ()))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _revive, (type(self), self.args, dict(self.__dict__))
