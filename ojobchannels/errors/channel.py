@@ -2,15 +2,18 @@
 
 from typing import Any
 
-from ojobchannels.errors.text import describe_holder, quoted, shown
+from ojobchannels.errors.text import describe_holder, message, quoted, shown
 
 
 class ChannelError(Exception):
     """Root of all errors that this package raises on purpose.
 
     Every subclass stores the facts as attributes, also derives from the closest builtin exception,
-    and can be pickled.
+    and can be pickled. In its message, control characters are escaped and secrets masked.
     """
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(*((message(text),) if text else ()))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _revive, (type(self), self.args, dict(self.__dict__))
@@ -199,6 +202,24 @@ class LockBusy(ChannelError, TimeoutError):
     def summary(self) -> str:
         """Return "held by …" with the holder info, without advice."""
         return f"held by {describe_holder(self.holder)}"
+
+
+class WouldDeadlock(LockBusy):
+    """The thread that would wait for the lock holds it itself; locks are not reentrant."""
+
+    def __init__(
+        self, channel: str, name: str, holder: dict[str, Any], remaining: float, waited: float
+    ) -> None:
+        super().__init__(channel, name, holder, remaining, waited)
+        self.args = (
+            f"lock {quoted(name)} on channel {channel!r} is held by this thread itself, which "
+            "would wait forever: locks are not reentrant; use the lease that it has, release it "
+            "first, or pass a limit for the wait",
+        )
+
+    def summary(self) -> str:
+        """Return "held by …" without advice."""
+        return "held by the thread that would wait for it"
 
 
 class LockLost(ChannelError, RuntimeError):

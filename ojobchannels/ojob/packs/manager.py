@@ -45,7 +45,8 @@ class ManagerBridge:
         manager = self._session.binding.required(job, START)
         options: dict[str, Any] = {"timeout": timeout, "args": record_args(context.args.values)}
         if context.phase == "from" and not context.runs.started:
-            options["fire_time"] = context.fire_time
+            tick = context.tick
+            options["fire_time"] = context.fire_time or (tick and tick.next_run(name))
         with self._session.interrupts.shield():
             context.add_run(self._started(manager, name, options))
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-from ojobchannels.errors import ChannelError, InvalidJobArgs, LockLost, UnknownJob
+from ojobchannels.errors import ChannelError, InvalidJobArgs, LockLost, UnknownJob, summary
 from ojobchannels.manager.pool import release_slot
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.args.pack_args import PackArgs
@@ -90,9 +90,8 @@ class _Worker:
     def _rest(self) -> float:
         """Return for how long there is nothing to do; name the entries that cannot be read."""
         malformed = self._queue.malformed()
-        if new := [
-            f"{id} ({reason})" for id, reason in malformed.items() if id not in self._set_aside
-        ]:
+        new = [f"{id} ({why})" for id, why in malformed.items() if id not in self._set_aside]
+        if new:
             self._set_aside |= malformed.keys()
             more = f" and {len(new) - _MAX_NAMED} more" if len(new) > _MAX_NAMED else ""
             text = f"set aside, since they cannot be read: {', '.join(new[:_MAX_NAMED])}{more}; "
@@ -125,7 +124,8 @@ class _Worker:
 
     def _failed(self, message: Message, cause: BaseException | str) -> None:
         if self._settle(message, lambda: message.failed(cause)) is False:
-            text = f"message {message.id} for {message.job!r} failed for good: {cause}"
+            reason = cause if isinstance(cause, str) else summary(cause)
+            text = f"message {message.id} for {message.job!r} failed for good: {reason}"
             self._context.log("error", text)
 
     def _settle(self, message: Message, settle: Callable[[], _T]) -> _T | None:
@@ -190,7 +190,7 @@ class OpenQueue:
         try:
             return bool(eval(text, names))  # noqa: S307  a job file is code
         except Exception as error:
-            reason = f"the rule {text!r} failed: {type(error).__name__}: {error}"
+            reason = f"the rule {text!r} failed: {summary(error)}"
             advice = "write an expression that uses `args` and `data`"
             raise self._invalid(reason, advice) from error
 

@@ -4,12 +4,12 @@ import copy
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.opening import open_channel
 from ojobchannels.documents import same
-from ojobchannels.errors import JobMisuse, UnknownJob, shown
+from ojobchannels.errors import JobMisuse, UnknownJob, shown, summary
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.code.modules import Modules
 from ojobchannels.ojob.load.job_file import INIT, LOCKS, TURNS, Job, JobFile
@@ -18,21 +18,19 @@ from ojobchannels.ojob.report.console import Output
 from ojobchannels.ojob.run.launches import Launches
 from ojobchannels.ojob.run.managed_runs import Executions
 from ojobchannels.ojob.run.manager_binding import ManagerBinding
+from ojobchannels.ojob.run.manager_views import ManagerLocks, RunRecords
 from ojobchannels.ojob.run.progress import RunProgress
+from ojobchannels.ojob.run.tick import Tick
 from ojobchannels.ojob.triggers.timer import Clock, Scheduler, WallClock
 from ojobchannels.suggestions import closest
 
-RunFile: TypeAlias = Callable[["Session", str, str, Mapping[str, Any]], None]
-"""Runs another job file for a job: with its session, its name, the path and the args."""
+RunFile: TypeAlias = Callable[["Session", str, str, Mapping[str, Any], Tick | None], None]
+"""Runs another job file for a job: with its session, name, path, args and tick."""
 
 Bridges: TypeAlias = Mapping[str, Callable[[Any], Any]]
 """The objects that the code of bundled packs uses, by name, each made for the job that runs it."""
 
-_MANAGER_CHANNELS: Final = {
-    "oJobManager-jobs": "jobs",
-    "oJobManager-locks": "locks",
-    "oJobManager-state": "state",
-}
+_MANAGER_CHANNELS: Final = ("oJobManager-jobs", "oJobManager-locks", "oJobManager-state")
 
 
 class Session:
@@ -50,7 +48,10 @@ class Session:
         deadlines: Ends waits for a dependency that take too long.
         dead_parts: What should have run until the end of a daemon, but has died.
         stop_daemon: Ends the daemon in order.
+        tick: The fire time at which another job file runs this one.
     """
+
+    tick: Tick | None = None
 
     def __init__(
         self,
@@ -116,8 +117,8 @@ class Session:
             if config is not None:
                 reason = f"the channel {name!r} belongs to the manager"
                 raise JobMisuse(job, reason, f"configure it in {INIT!r}")
-            managers_channel: Channel = getattr(manager, _MANAGER_CHANNELS[name])
-            return managers_channel
+            views = {"oJobManager-jobs": RunRecords, "oJobManager-locks": ManagerLocks}
+            return cast("Channel", views[name](manager)) if name in views else manager.state
         with self._lock:
             if name not in self._channels:
                 self._channels[name] = open_channel(name, config), config
@@ -135,7 +136,7 @@ class Session:
             yield
         except BaseException as error:
             if not self.stopping.is_set():
-                text = f"{name} has died, and the daemon ends: {type(error).__name__}: {error}"
+                text = f"{name} has died, and the daemon ends: {summary(error)}"
                 self.output.log("ojob", "error", text)
                 self.dead_parts.append(name)
                 self.stop_daemon()
