@@ -53,6 +53,7 @@ def test_a_running_record_has_the_documented_fields(manager: oc.JobManager) -> N
     with manager.run("nightly", timeout=12.5, args={"day": "monday"}) as run:
         record = stored(run)
         assert record.pop("startDate").endswith("Z")
+        assert record.pop("locksId")
         assert record == {
             "name": "nightly",
             "startTime": run.record["startTime"],

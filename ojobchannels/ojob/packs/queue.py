@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ojobchannels.errors import InvalidJobArgs, UnknownJob
+from ojobchannels.errors import InvalidJobArgs, UnknownJob, summary
 from ojobchannels.manager.pool import release_slot
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.args.pack_args import PackArgs
@@ -129,7 +129,7 @@ class OpenQueue:
         try:
             return bool(eval(text, names))  # noqa: S307  a job file is code
         except Exception as error:
-            reason = f"the rule {text!r} failed: {type(error).__name__}: {error}"
+            reason = f"the rule {text!r} failed: {summary(error)}"
             advice = "write an expression that uses `args` and `data`"
             raise self._invalid(reason, advice) from error
 

@@ -3,7 +3,7 @@
 import copy
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.opening import open_channel
@@ -17,6 +17,7 @@ from ojobchannels.ojob.report.console import Output
 from ojobchannels.ojob.run.launches import Launches
 from ojobchannels.ojob.run.managed_runs import Executions
 from ojobchannels.ojob.run.manager_binding import ManagerBinding
+from ojobchannels.ojob.run.manager_views import ManagerLocks, RunRecords
 from ojobchannels.ojob.run.progress import RunProgress
 from ojobchannels.ojob.run.tick import Tick
 from ojobchannels.ojob.triggers.timer import Clock, Scheduler, WallClock
@@ -28,11 +29,7 @@ RunFile: TypeAlias = Callable[["Session", str, str, Mapping[str, Any], Tick | No
 Bridges: TypeAlias = Mapping[str, Callable[[Any], Any]]
 """The objects that the code of bundled packs uses, by name, each made for the job that runs it."""
 
-_MANAGER_CHANNELS: Final = {
-    "oJobManager-jobs": "jobs",
-    "oJobManager-locks": "locks",
-    "oJobManager-state": "state",
-}
+_MANAGER_CHANNELS: Final = ("oJobManager-jobs", "oJobManager-locks", "oJobManager-state")
 
 
 class Session:
@@ -115,8 +112,8 @@ class Session:
             if config is not None:
                 reason = f"the channel {name!r} belongs to the manager"
                 raise JobMisuse(job, reason, f"configure it in {INIT!r}")
-            managers_channel: Channel = getattr(manager, _MANAGER_CHANNELS[name])
-            return managers_channel
+            views = {"oJobManager-jobs": RunRecords, "oJobManager-locks": ManagerLocks}
+            return cast("Channel", views[name](manager)) if name in views else manager.state
         with self._lock:
             if name not in self._channels:
                 self._channels[name] = open_channel(name, config), config
