@@ -41,6 +41,7 @@ __all__ = [
     "DuplicateChannelType",
     "FireTimeTaken",
     "Host",
+    "InvalidBackend",
     "InvalidKey",
     "InvalidName",
     "InvalidOption",

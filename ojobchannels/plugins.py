@@ -17,6 +17,7 @@ from ojobchannels.hookspecs import (
     DiscoverySpec,
     Option,
 )
+from ojobchannels.masking import mask_text
 from ojobchannels.suggestions import closest, did_you_mean
 
 BUILT_IN = "ojobchannels"
@@ -237,6 +238,10 @@ def converted(type: ChannelType, option: Option, value: Any) -> Any:
     """
     if value is option.default or option.type is object:
         return value
+    if isinstance(value, str) and mask_text(value) != value and "://" in value:
+        reason = f"{errors.shown(value)} is a URL with a login, not the {option.help}"
+        advice = "pass it as the URL of the channel"
+        raise errors.InvalidOption(f"option {option.name!r}", reason, advice)
     if option.type is bool and value in ("true", "false"):
         return value == "true"
     if option.type is str and isinstance(value, os.PathLike):

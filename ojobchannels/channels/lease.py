@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ojobchannels.channels.arguments import Duration, milliseconds
 from ojobchannels.channels.keepalive import KEEP_ALIVE, TAKEN_OVER
-from ojobchannels.errors import ChannelError, LockLost, OutcomeUnknown
+from ojobchannels.errors import ChannelError, LockLost, OutcomeUnknown, add_note
 
 if TYPE_CHECKING:
     from ojobchannels.channels.channel import Channel
@@ -254,7 +254,7 @@ class Lease:
         except ChannelError as release_error:
             if error is None:
                 raise
-            error.add_note(f"and the release of the lock failed: {release_error}")
+            add_note(error, f"and the release of the lock failed: {release_error}")
         except BaseException:
             self.give_up()
             raise

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from ojobchannels.backend_check import check_backend
 from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import check_name
 from ojobchannels.errors import InvalidOption, shown
@@ -35,6 +36,7 @@ def open_channel(
     Raises:
         UnknownChannelType: No plugin provides the type; the message names the package to install.
         InvalidOption: An option is unknown, missing or of the wrong type.
+        InvalidBackend: The backend does not implement the operations as specified.
         ChannelUnavailable: The storage cannot be opened.
         ChannelDamaged: The stored data cannot be read; it is left unchanged.
 
@@ -59,8 +61,9 @@ def _open(
 ) -> Channel:
     manager = channel_manager((*_extensions, *extensions))
     backend = type.open(name, options)
-    manager.register(backend)
     capabilities = type.capabilities | getattr(backend, "capabilities", frozenset())
+    check_backend(type.name, backend, capabilities)
+    manager.register(backend)
     clock = cast("Clock", options.get("clock", HOST_CLOCK))
     return Channel(name, type.name, capabilities, manager, clock, partial(_open, type, options))
 

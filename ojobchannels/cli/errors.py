@@ -6,8 +6,9 @@ from typing import IO, Any, Final
 
 import click
 
-from ojobchannels.cli.streams import discard_output
+from ojobchannels.cli.streams import discard_output, echo
 from ojobchannels.errors import ChannelError, JobFileError
+from ojobchannels.printable import printable
 
 USAGE_ERROR: Final = 2
 INTERRUPTED: Final = 130
@@ -21,7 +22,8 @@ class CommandError(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print one line to standard error."""
-        click.echo(f"ojob: {self.message}", file=file, err=True)
+        text = f"ojob: {printable(self.message)}"
+        click.echo(text, file=file, err=True)
 
 
 @contextmanager
@@ -33,7 +35,7 @@ def report_errors() -> Iterator[None]:
         raise CommandError(_usage_error(error)) from error
     except JobFileError as error:
         for diagnostic in error.diagnostics:
-            click.echo(str(diagnostic), err=True)
+            echo(str(diagnostic), err=True)
         raise click.exceptions.Exit(USAGE_ERROR) from error
     except ChannelError as error:
         raise CommandError(" ".join(str(error).splitlines())) from error

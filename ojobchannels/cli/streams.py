@@ -9,12 +9,25 @@ import select
 import sys
 from typing import TYPE_CHECKING, BinaryIO, Final, TextIO, cast
 
+import click
+
+from ojobchannels.printable import printable
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 _OUT: Final = 1
 _ERR: Final = 2
 _ERRORS: Final = "backslashreplace"
+
+
+def echo(text: str, err: bool = False, nl: bool = True) -> None:
+    """Print text for people, to standard output or standard error.
+
+    Control characters, which may come from anybody's lock, record or file, are escaped; line feeds
+    are kept.
+    """
+    click.echo(printable(text, keep="\n\t"), err=err, nl=nl)
 
 
 def prepare_streams() -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import click
 
 from ojobchannels.host.terminal import GAP, align, cut, has_colours, text_width
+from ojobchannels.printable import printable
 
 Row: TypeAlias = Mapping[str, Any]
 _Command = TypeVar("_Command", bound=Callable[..., None])
@@ -78,13 +79,6 @@ def print_json(document: Any) -> None:
 def first_line(text: object) -> str:
     """Return the first line of a text."""
     return next(iter(str(text).strip().splitlines()), "")
-
-
-def printable(text: str) -> str:
-    """Return the text with all control characters escaped."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
 
 
 def _draw(columns: Sequence[Column], lines: list[list[str]], wide: bool) -> None:

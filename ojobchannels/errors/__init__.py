@@ -8,6 +8,7 @@ from ojobchannels.errors.channel import ChannelError as ChannelError
 from ojobchannels.errors.channel import ChannelTimeout as ChannelTimeout
 from ojobchannels.errors.channel import ChannelUnavailable as ChannelUnavailable
 from ojobchannels.errors.channel import DuplicateChannelType as DuplicateChannelType
+from ojobchannels.errors.channel import InvalidBackend as InvalidBackend
 from ojobchannels.errors.channel import InvalidKey as InvalidKey
 from ojobchannels.errors.channel import InvalidName as InvalidName
 from ojobchannels.errors.channel import InvalidOption as InvalidOption
@@ -33,8 +34,14 @@ from ojobchannels.errors.job import LogFileUnavailable as LogFileUnavailable
 from ojobchannels.errors.job import RunNotStarted as RunNotStarted
 from ojobchannels.errors.job import RunsAlready as RunsAlready
 from ojobchannels.errors.job import UnknownJob as UnknownJob
+from ojobchannels.errors.text import add_note as add_note
 from ojobchannels.errors.text import describe_holder as describe_holder
+from ojobchannels.errors.text import notes_of as notes_of
+from ojobchannels.errors.text import quoted as quoted
+from ojobchannels.errors.text import safe_repr as safe_repr
+from ojobchannels.errors.text import safe_str as safe_str
 from ojobchannels.errors.text import shown as shown
+from ojobchannels.errors.text import summary as summary
 from ojobchannels.moved import renamed
 
 # The modules inside are an implementation detail: tracebacks and pickles show the public path.

@@ -2,15 +2,18 @@
 
 from typing import Any
 
-from ojobchannels.errors.text import describe_holder, quoted, shown
+from ojobchannels.errors.text import describe_holder, message, quoted, shown
 
 
 class ChannelError(Exception):
     """Root of all errors that this package raises on purpose.
 
     Every subclass stores the facts as attributes, also derives from the closest builtin exception,
-    and can be pickled.
+    and can be pickled. In its message, control characters are escaped and secrets masked.
     """
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(*((message(text),) if text else ()))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _revive, (type(self), self.args, dict(self.__dict__))
@@ -94,6 +97,14 @@ class PluginFailed(ChannelError, ImportError):
             f"the plugin {type!r} of {distribution} could not be loaded: {reason}; reinstall or "
             f"upgrade it with: pip install --upgrade {distribution}"
         )
+
+
+class InvalidBackend(ChannelError, TypeError):
+    """A backend does not implement the operations as specified; its author must correct it."""
+
+    def __init__(self, type: str, backend: str, reason: str) -> None:
+        self.type, self.backend, self.reason = type, backend, reason
+        super().__init__(f"the backend {backend} of channel type {type!r} is invalid: {reason}")
 
 
 class NotSupported(ChannelError, NotImplementedError):

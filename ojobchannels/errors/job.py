@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from ojobchannels.errors.channel import ChannelError
+from ojobchannels.printable import printable
 
 
 class JobError(ChannelError):
@@ -110,7 +111,7 @@ class Diagnostic(NamedTuple):
     def __str__(self) -> str:
         position = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
         text = "; ".join(part for part in (self.message, self.hint) if part)
-        return ": ".join(part for part in (position, self.path, text) if part)
+        return printable(": ".join(part for part in (position, self.path, text) if part), keep="\t")
 
 
 class JobFileError(JobError, ValueError):

@@ -14,8 +14,12 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.errors import ChannelError, FireTimeTaken, OutcomeUnknown
-from ojobchannels.manager import records
+from ojobchannels.manager import launch_claims, records
+from ojobchannels.manager.launch_claims import LaunchTime
 from ojobchannels.manager.records import Record
+
+FireTime: TypeAlias = int | LaunchTime
+"""A fire time of the job, in milliseconds since 1970, or of another job that launches it."""
 
 _REMEMBERED: Final = 64
 _Claims: TypeAlias = Mapping[str, Any]
@@ -31,14 +35,39 @@ class Channels(Protocol):
         """The channel of claims."""
 
 
+def moment(fire_time: FireTime) -> int:
+    """Return a fire time in milliseconds since 1970."""
+    return fire_time.time if isinstance(fire_time, LaunchTime) else fire_time
+
+
+def fields(fire_time: FireTime | None) -> Record:
+    """Return the fields that describe a fire time, in a record and in the holder info of a lock."""
+    if fire_time is None:
+        return {}
+    return fire_time.fields if isinstance(fire_time, LaunchTime) else records.due(fire_time)
+
+
+def of_holder(holder: Mapping[str, Any]) -> FireTime | None:
+    """Return the fire time for which the holder of a lock works, if there is one."""
+    launch, fire_time = LaunchTime.of(holder), holder.get("fireTime")
+    return launch or (fire_time if isinstance(fire_time, int) else None)
+
+
 def claim(
-    state: Channel, name: str, fire_time: int, run_id: str, pending: Mapping[str, Any] | None = None
+    state: Channel,
+    name: str,
+    fire_time: FireTime,
+    run_id: str,
+    pending: Mapping[str, Any] | None = None,
 ) -> None:
     """Claim a fire time of a job for a run, and keep its `pending` record with the claim.
 
     Raises:
         FireTimeTaken: Another run has claimed it.
     """
+    if isinstance(fire_time, LaunchTime):
+        launch_claims.claim(state, name, fire_time, run_id)
+        return
 
     def add(present: _Claims) -> _Claims:
         owner = _owner(present, fire_time)
@@ -55,19 +84,26 @@ def claim(
     _change(state, name, fire_time - 1, add)
 
 
-def record_not_run(channels: Channels, record: Record, fire_time: int, start: int) -> Record:
+def record_not_run(channels: Channels, record: Record, fire_time: FireTime, start: int) -> Record:
     """Claim a fire time for a run that does not start, and write its record.
+
+    A launch is not claimed: another process may still run it.
 
     Raises:
         FireTimeTaken: Another run has claimed it; nothing is written.
     """
+    if isinstance(fire_time, LaunchTime):
+        return records.add(channels.state, record | fields(fire_time), start)
     pending = {"record": record | records.due(fire_time), "start": start}
     claim(channels.state, record["name"], fire_time, record["runId"], pending)
     return _write(channels, pending)
 
 
-def release(state: Channel, name: str, fire_time: int, run_id: str) -> None:
+def release(state: Channel, name: str, fire_time: FireTime, run_id: str) -> None:
     """Withdraw the claim of a run, if it was made; the run has no record."""
+    if isinstance(fire_time, LaunchTime):
+        launch_claims.release(state, name, fire_time, run_id)
+        return
 
     def remove(present: _Claims) -> _Claims:
         kept = [claim for claim in present["taken"] if claim != [fire_time, run_id]]
@@ -77,8 +113,10 @@ def release(state: Channel, name: str, fire_time: int, run_id: str) -> None:
         _change(state, name, fire_time - 1, remove)
 
 
-def is_unclaimed(channels: Channels, name: str, fire_time: int) -> bool:
+def is_unclaimed(channels: Channels, name: str, fire_time: FireTime) -> bool:
     """Return whether no run has claimed a fire time of a job; write pending records first."""
+    if isinstance(fire_time, LaunchTime):
+        return launch_claims.is_unclaimed(channels.state, name, fire_time)
     present = channels.state.get(_key(name))
     if present is None:
         return True
@@ -105,15 +143,18 @@ def add_missing(channels: Channels, name: str, holder: Mapping[str, Any]) -> Rec
     """Write the record of a run that died after it acquired the lock but before it wrote one.
 
     Returns:
-        The record, with status running; None if another run has claimed the fire time.
+        The record, with status running; None if another run has claimed the fire time, or if the
+        run was for none.
     """
-    run_id, fire_time, fence = str(holder["run"]), int(holder["fireTime"]), int(holder["fence"])
+    run_id, fire_time, fence = str(holder["run"]), of_holder(holder), int(holder["fence"])
+    if fire_time is None:
+        return None
     try:
         claim(channels.state, name, fire_time, run_id)
     except FireTimeTaken:
         return None
     known = {key: holder[key] for key in ("host", "pid") if key in holder}
-    begun = {**records.begun(name, run_id, "running", {}), **known, **records.due(fire_time)}
+    begun = {**records.begun(name, run_id, "running", {}), **known, **fields(fire_time)}
     return records.add(channels.jobs, begun | {"fence": fence}, records.start_of(fence))
 
 

@@ -30,6 +30,7 @@ class Launch:
         state: ``waiting`` until it starts, ``running``, then ``completed``, ``failed``, ``skipped``
             (its lock was held elsewhere) or ``depsfail`` (a launch that it depends on failed).
         run_id: The identifier of its managed run, once that has started.
+        elsewhere: Whether it did not run because another process runs it for the same fire time.
     """
 
     def __init__(self, name: str) -> None:
@@ -37,6 +38,7 @@ class Launch:
         self.name: Final = name
         self.state: LaunchState = "waiting"
         self.run_id: str | None = None
+        self.elsewhere = False
         self._future: Future[Any] = Future()
         self._settled = False
         self._lock = threading.Lock()

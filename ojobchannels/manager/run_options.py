@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 from ojobchannels.errors import InvalidOption
-from ojobchannels.manager import records
+from ojobchannels.manager.fire_times import FireTime, fields
+from ojobchannels.manager.records import Record
 
 OnTimeout: TypeAlias = Literal["warn", "fail", "continue"]
 
@@ -21,7 +22,7 @@ class RunOptions:
     keep_alive: bool
     on_timeout: OnTimeout
     extra: dict[str, Any]
-    fire_time: int | None
+    fire_time: FireTime | None
     record_busy: bool
 
     @property
@@ -30,9 +31,9 @@ class RunOptions:
         return min(self.timeout, _LONGEST_LEASE) if self.keep_alive else self.timeout
 
     @property
-    def due(self) -> records.Record:
+    def due(self) -> Record:
         """The fields of the record that have the fire time, if there is one."""
-        return {} if self.fire_time is None else records.due(self.fire_time)
+        return fields(self.fire_time)
 
 
 def check_on_timeout(on_timeout: OnTimeout) -> OnTimeout:

@@ -23,6 +23,7 @@ from ojobchannels.ojob.run.job_call import describe_calls
 from ojobchannels.ojob.run.job_steps import parts
 from ojobchannels.ojob.run.manager_binding import Config, ManagerBinding, ManagerConfig
 from ojobchannels.ojob.run.session import Bridges, Session
+from ojobchannels.ojob.run.tick import Tick
 from ojobchannels.ojob.run.todo import TodoRunner
 from ojobchannels.ojob.triggers.timer import Clock
 
@@ -52,8 +53,8 @@ def run_file(
 
     Called in the main thread, it shuts down on SIGINT and SIGTERM, unless they have another
     handler: the job in the main thread is recorded as failed, launched jobs that have started are
-    waited for, and no new jobs start. A second signal abandons the launched jobs. A daemon reloads
-    its file on SIGHUP.
+    waited for, and no new jobs start. A second signal abandons the launched jobs. On SIGHUP a
+    daemon reloads its file; another run shuts down.
 
     Args:
         path: The job file.
@@ -77,6 +78,7 @@ def run_file(
     def load_file() -> JobFile:
         file = load(path, locations=jobs is None or locks is None, lang=lang)
         check_expected(file.name, file.help, args or {})
+        file.known_args.check("command line", args or {}, "no job reads the arg `{}`")
         return file
 
     file = load_file()
@@ -93,13 +95,15 @@ def run_file(
         return _FileRun(session, load_file, control).run()
 
 
-def _run_nested_file(outer: Session, job: str, path: str, args: Mapping[str, Any]) -> None:
+def _run_nested_file(
+    outer: Session, job: str, path: str, args: Mapping[str, Any], tick: Tick | None
+) -> None:
     """Run another job file as a job: with the args of the job, on the manager's channels.
 
     Its own log settings and its `ojob.id` do not apply: it reports to the output of the outer run.
 
     Raises:
-        KeyboardInterrupt: The run was interrupted before its whole todo was started.
+        Interrupted: The run was interrupted before its whole todo was started.
         CodeFailed: Jobs of the file have failed.
         JobMisuse: The file is a daemon.
         JobFileError: The file has errors.
@@ -121,12 +125,13 @@ def _run_nested_file(outer: Session, job: str, path: str, args: Mapping[str, Any
         outer.scheduler.clock,
         outer.stopping,
     )
+    session.tick = tick
     run = _FileRun(session, lambda: file, Control())
     with _single_instance(file):
         try:
             run.run_todo()
             if run.todo.not_started:
-                raise KeyboardInterrupt
+                raise Interrupted
             session.launches.wait()
             run.run_shutdown_jobs()
         except KeyboardInterrupt:
@@ -222,6 +227,7 @@ class _FileRun:
                     session.launches.wait()
                 except KeyboardInterrupt as error:
                     interrupt = error
+                    session.interrupts.take()
                     self.shut_down()
                 self._daemon.end_watches()
                 self.run_shutdown_jobs()

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
-from ojobchannels.documents import Document
-from ojobchannels.errors import InvalidOption, describe_holder
+from ojobchannels.documents import Document, storable
+from ojobchannels.errors import InvalidOption, describe_holder, summary
 
 WAITING: Final = "waiting"
 FAILED: Final = "failed"
@@ -206,8 +206,9 @@ class Queue:
     def put_back(self, entry: dict[str, Any], error: BaseException | str) -> dict[str, Any]:
         """Store a failed attempt, and return the message: waiting for another one, or failed."""
         attempts = entry["attempts"]
+        text = error if isinstance(error, str) else summary(error)
         changes = {
-            "error": error if isinstance(error, str) else f"{type(error).__name__}: {error}",
+            "error": storable(text),
             "status": FAILED if attempts >= self._retries.attempts else WAITING,
             "notBefore": _ms(self._now() + self._retries.pause_after(attempts)),
         }

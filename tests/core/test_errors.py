@@ -28,6 +28,7 @@ SAMPLES: list[tuple[errors.ChannelError, type[Exception], list[str]]] = [
     (oc.PluginFailed("x", "dist", "ImportError('y')"), ImportError, ["'x'", "dist", "'y'"]),
     (oc.NotSupported("orders", "2 entries", "store one"), NotImplementedError, ["'orders'"]),
     (oc.ChannelUnavailable("orders", "no such host", "look"), ConnectionError, ["no such host"]),
+    (oc.InvalidBackend("acme", "Acme", "it lacks `get`"), TypeError, ["Acme", "'acme'", "`get`"]),
     (oc.StorageFull("orders", "disk full", "free space"), ConnectionError, ["free space"]),
     (oc.ChannelDamaged("orders", "/x.json", "empty", "mend"), ValueError, ["/x.json", "mend"]),
     (oc.ChannelTimeout("orders", "work", 0.5), TimeoutError, ["'orders'", "0.5 s", "work"]),

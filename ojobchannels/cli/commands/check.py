@@ -3,6 +3,7 @@
 import click
 
 from ojobchannels.cli.options import lang_option
+from ojobchannels.cli.streams import echo
 from ojobchannels.cli.tables import json_option, print_json
 from ojobchannels.errors import JobFileError
 
@@ -33,4 +34,4 @@ def check(ctx: click.Context, file: str, lang: str | None, as_json: bool) -> Non
         print_json([])
     else:
         own = sum(not job.bundled for job in checked.jobs.values())
-        click.echo(f"{file}: no errors (jobs: {own}, todo entries: {len(checked.todo)})")
+        echo(f"{file}: no errors (jobs: {own}, todo entries: {len(checked.todo)})")

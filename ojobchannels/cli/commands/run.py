@@ -17,7 +17,7 @@ from ojobchannels.cli.locations import (
     locks_option,
 )
 from ojobchannels.cli.options import lang_option
-from ojobchannels.cli.streams import ignore_write_errors, separate_stdout
+from ojobchannels.cli.streams import echo, ignore_write_errors, separate_stdout
 
 if TYPE_CHECKING:
     from ojobchannels.ojob import Output
@@ -60,7 +60,7 @@ def run(
 
     ignore_write_errors()
     if show_help:
-        click.echo(ctx.get_help() if file is None else _help_of(file))
+        echo(ctx.get_help() if file is None else _help_of(file))
         return
     if file is None:
         raise click.MissingParameter(ctx=ctx, param=ctx.command.params[0])
@@ -116,7 +116,7 @@ def _log_to(output: Output) -> Iterator[None]:
 def _leave(status: int, unfinished: tuple[str, ...]) -> NoReturn:
     """End the process although threads are still running, as a second interrupt asks for."""
     names = ", ".join(map(repr, dict.fromkeys(unfinished)))
-    click.echo(f"ojob: left unfinished: {names}", err=True)
+    echo(f"ojob: left unfinished: {names}", err=True)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

@@ -11,8 +11,8 @@ import click
 
 from ojobchannels.cli.errors import CommandError
 from ojobchannels.cli.locations import Locations, location_options
-from ojobchannels.cli.streams import read_line
-from ojobchannels.cli.tables import json_option, print_json, printable
+from ojobchannels.cli.streams import echo, read_line
+from ojobchannels.cli.tables import json_option, print_json
 from ojobchannels.errors import describe_holder
 from ojobchannels.host.terminal import local_time
 
@@ -49,25 +49,25 @@ def unlock(ctx: click.Context, locations: Locations, name: str, yes: bool, as_js
     if as_json:
         print_json(released and released._asdict())
     elif released is not None:
-        click.echo(f"Released lock {name!r}, which was held by {_holder(released)}.")
+        echo(f"Released lock {name!r}, which was held by {_holder(released)}.")
     elif now is None:
-        click.echo(f"Lock {name!r} is free; there is nothing to release.")
+        echo(f"Lock {name!r} is free; there is nothing to release.")
         if others:
-            click.echo(f"Locks that are held: {printable(', '.join(sorted(others)))}", err=True)
+            echo(f"Locks that are held: {', '.join(sorted(others))}", err=True)
     if now is not None:
-        click.echo(f"Not released: lock {name!r} is now held by {_holder(now)}.", err=True)
+        echo(f"Not released: lock {name!r} is now held by {_holder(now)}.", err=True)
         ctx.exit(1)
 
 
 def _confirm(ctx: click.Context, held: LockInfo) -> None:
-    click.echo(f"Lock {held.name!r} is held by {_holder(held)}.", err=True)
-    click.echo("If that run is still active, another run can start while it works.", err=True)
-    click.echo("Release it? [y/N] ", err=True, nl=False)
+    echo(f"Lock {held.name!r} is held by {_holder(held)}.", err=True)
+    echo("If that run is still active, another run can start while it works.", err=True)
+    echo("Release it? [y/N] ", err=True, nl=False)
     reply = read_line()
     if not reply:
         raise CommandError("no reply on standard input; use --yes to release without confirmation")
     if reply.strip().lower() not in ("y", "yes"):
-        click.echo("Not released.", err=True)
+        echo("Not released.", err=True)
         ctx.exit(1)
 
 
@@ -79,4 +79,4 @@ def _user() -> str:
 
 
 def _holder(held: LockInfo) -> str:
-    return f"{printable(describe_holder(held.holder))}, since {local_time(held.since)}"
+    return f"{describe_holder(held.holder)}, since {local_time(held.since)}"

@@ -57,7 +57,12 @@ class Rule(NamedTuple):
         steps = list(_steps(text))
         defaults = [step.given[0] for step in steps if step.name == "default"]
         rest = tuple(step for step in steps if step.name != "default")
-        return cls(tuple(name.split(".")), rest, defaults[-1] if defaults else _MISSING)
+        return cls(cls.path_of(name), rest, defaults[-1] if defaults else _MISSING)
+
+    @staticmethod
+    def path_of(name: str) -> tuple[str, ...]:
+        """Return the names of the levels at which an arg is."""
+        return tuple(name.split("."))
 
     def apply(self, args: dict[str, Any]) -> None:
         """Check an arg, and replace it by its converted value.

@@ -1,7 +1,9 @@
 """Templates in args: ``{{name}}``, ``${name}`` and ``${name:-default}``."""
 
+from __future__ import annotations
+
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from ojobchannels.documents import encode
@@ -34,6 +36,21 @@ def has_template(text: str) -> bool:
     return _OPENING.search(text) is not None
 
 
+def template_names(value: Any) -> Iterator[str]:
+    """Yield the names of the args that templates in a value use."""
+    match value:
+        case str():
+            for found in _TEMPLATE.finditer(value):
+                if not found["literal"]:
+                    yield _parts(found)[0].partition(".")[0]
+        case dict():
+            for part in value.values():
+                yield from template_names(part)
+        case list():
+            for part in value:
+                yield from template_names(part)
+
+
 def render(written: Mapping[str, Any], given: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Render the templates in `written`.
 
@@ -58,6 +75,27 @@ def copied(value: Any) -> Any:
             return [copied(part) for part in value]
         case _:
             return value
+
+
+class Rendered(str):
+    """A text in which templates were rendered, and which remembers their values.
+
+    Attributes:
+        pieces: Text and values in turn, beginning and ending with text.
+    """
+
+    __slots__ = ("pieces",)
+    pieces: tuple[str, ...]
+
+    def __new__(cls, pieces: Iterable[str]) -> Rendered:
+        """Join the pieces."""
+        pieces = tuple(pieces)
+        text = super().__new__(cls, "".join(pieces))
+        text.pieces = pieces
+        return text
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (str(self),)
 
 
 class _Renderer:
@@ -87,13 +125,21 @@ class _Renderer:
             whole = _TEMPLATE.fullmatch(text)
             if whole and not whole["literal"]:
                 return self._value(whole, exact=True)
-            return _TEMPLATE.sub(self._embedded, text)
+            return self._rendered(text)
         finally:
             self._open.pop()
 
+    def _rendered(self, text: str) -> str:
+        pieces, rest = [""], 0
+        for match in _TEMPLATE.finditer(text):
+            pieces[-1] += text[rest : match.start()] + (match["literal"] or "")
+            if not match["literal"]:
+                pieces += [self._embedded(match), ""]
+            rest = match.end()
+        pieces[-1] += text[rest:]
+        return Rendered(pieces) if len(pieces) > 1 else pieces[0]
+
     def _embedded(self, match: re.Match[str]) -> str:
-        if match["literal"]:
-            return match["literal"]
         value = self._value(match, exact=False)
         as_json = value is None or isinstance(value, bool | dict | list)
         return encode(value) if as_json else str(value)

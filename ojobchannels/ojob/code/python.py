@@ -11,7 +11,7 @@ from functools import cached_property
 from types import CodeType, FunctionType
 from typing import Any, Final, NamedTuple, Protocol, cast
 
-from ojobchannels.errors import CodeFailed, JobFileError, JobMisuse, JobTimeout
+from ojobchannels.errors import CodeFailed, JobFileError, JobMisuse, JobTimeout, add_note, quoted
 from ojobchannels.ojob.code.source_map import AS_JAVASCRIPT, CodeLines
 from ojobchannels.ojob.languages import Host, Program
 from ojobchannels.ojob.yaml.source import DocumentPath, Source
@@ -36,12 +36,21 @@ _CHECKED: Final = "<checked block>"
 """The file name of a block that is only checked."""
 
 
+class CallArg(NamedTuple):
+    """A key in the literal args of a call."""
+
+    name: str
+    line: int
+    column: int
+
+
 class Call(NamedTuple):
     """A call of ``job("…")`` or ``launch("…")`` with a literal job name."""
 
     job: str
     line: int
     column: int
+    args: tuple[CallArg, ...] = ()
 
 
 class Opening(NamedTuple):
@@ -88,12 +97,12 @@ class Python:
         try:
             result = FunctionType(self._code, namespace)(**host.helpers())
         except (NameError, AttributeError) as error:
-            if error.name in _JAVASCRIPT_NAMES:
-                error.add_note(f"`{error.name}` looks like JavaScript: {AS_JAVASCRIPT}")
+            if isinstance(error.name, str) and error.name in _JAVASCRIPT_NAMES:
+                add_note(error, f"`{error.name}` looks like JavaScript: {AS_JAVASCRIPT}")
             raise
         args = namespace["args"]
         if not isinstance(args, dict):
-            reason = f"it replaced `args` by {args!r}"
+            reason = f"it replaced `args` by {quoted(args)}"
             raise JobMisuse(host.job, reason, "`args` must remain a map")
         host.args = args
         return result
@@ -224,15 +233,24 @@ def _mentions(tree: ast.Module, lines: CodeLines) -> Iterator[Call | Opening]:
         match node:
             case ast.Call(
                 func=ast.Name(id="job" | "launch" as called),
-                args=[ast.Constant(value=str(name)), *_],
+                args=[ast.Constant(value=str(name)), *rest],
             ) if called not in bound:
-                yield Call(name, *lines.position_of(node.lineno, node.col_offset))
+                args = [*rest, *(keyword.value for keyword in node.keywords)]
+                found = tuple(_literal_args(args, lines))
+                yield Call(name, *lines.position_of(node.lineno, node.col_offset), found)
             case ast.Call(func=ast.Name(id="channel"), args=[_, config]) if "channel" not in bound:
                 try:
                     value = ast.literal_eval(config)
                 except ValueError:
                     continue  # known only when it runs
                 yield Opening(value, *lines.position_of(config.lineno, config.col_offset))
+
+
+def _literal_args(args: list[ast.expr], lines: CodeLines) -> Iterator[CallArg]:
+    for arg in args:
+        for key in arg.keys if isinstance(arg, ast.Dict) else ():
+            if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                yield CallArg(key.value, *lines.position_of(key.lineno, key.col_offset))
 
 
 def _bound(tree: ast.Module) -> Iterator[str | None]:

@@ -17,6 +17,7 @@ from ojobchannels.ojob.report.outcomes import describe
 from ojobchannels.ojob.run.job_call import JobCall
 from ojobchannels.ojob.run.manager_binding import ManagerConfig
 from ojobchannels.ojob.run.session import Session
+from ojobchannels.ojob.run.tick import Tick
 from ojobchannels.ojob.triggers.cron import zone_of
 
 MAX_DELAY_MS: Final = 60_000
@@ -183,6 +184,7 @@ class Schedule:
     def _handle(self, launch: Launch, after: int, until: int) -> None:
         call = self._call()
         call.launch, call.fire_time, call.waits_for_lock = launch, until, self._runs_all
+        call.tick = Tick(self.name, until)
         name = self._claim_name(call)
         is_free = name is None or fire_times.is_unclaimed(self._manager(), name, until)
         self._skip(self._missed(after, until), "missed: no process was running")

@@ -7,7 +7,7 @@ from ojobchannels.channels.opening import from_url
 from ojobchannels.errors import ChannelError, Diagnostic, InvalidOption, UnknownChannelType
 from ojobchannels.hookspecs import ChannelType, Option
 from ojobchannels.ojob.args.templates import has_template
-from ojobchannels.ojob.load.graph import reach
+from ojobchannels.ojob.load.graph import reach, reverse
 from ojobchannels.ojob.load.job_file import INIT
 from ojobchannels.ojob.load.specs import Specs, args_of_calls
 from ojobchannels.ojob.schema.located import Located
@@ -15,7 +15,9 @@ from ojobchannels.ojob.yaml.source import DocumentPath
 from ojobchannels.plugins import checked_options, converted, offered_options, registry
 from ojobchannels.suggestions import closest, did_you_mean
 
-_CHANNELS: Final = ("chJobs", "chLocks")
+MANAGER_CHANNELS: Final = ("chJobs", "chLocks")
+"""The args that configure the channels of the manager."""
+
 _KINDS: Final = {str: "a string", bool: "a boolean", int: "an integer", float: "a number"}
 _PARTS: Final = ("type", "args")
 
@@ -38,7 +40,7 @@ class ConfigError(NamedTuple):
 
 def check_channels(specs: Specs) -> Iterator[Diagnostic]:
     """Yield what is wrong with the channels of the manager, in the args of what opens them."""
-    opening = {name for name in specs.by_name if INIT in reach(specs.parts, name)}
+    opening = set(reach(reverse(specs.parts), INIT))
     for job in specs.jobs:
         if job.spec.name in opening:
             yield from _in_args(job, ("args",), job.spec.args)
@@ -52,10 +54,17 @@ def _in_args(
     where: Located[Any], steps: DocumentPath, args: dict[str, Any]
 ) -> Iterator[Diagnostic]:
     """Yield what is wrong with the channels of the manager in some args."""
-    for key in _CHANNELS:
-        for error in config_errors(args.get(key)):
-            path = (*steps, key, *error.path)
-            yield where.diagnostic(path, error.message, error.hint, at_key=error.at_key)
+    for key in MANAGER_CHANNELS:
+        yield from diagnostics_of_config(where, (*steps, key), args.get(key))
+
+
+def diagnostics_of_config(
+    where: Located[Any], steps: DocumentPath, config: Any
+) -> Iterator[Diagnostic]:
+    """Yield what is wrong with the configuration of a channel."""
+    for error in config_errors(config):
+        path = (*steps, *error.path)
+        yield where.diagnostic(path, error.message, error.hint, at_key=error.at_key)
 
 
 def config_errors(config: Any) -> Iterator[ConfigError]:

@@ -9,6 +9,7 @@ from functools import cached_property
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
 
+from ojobchannels.ojob.args.known_args import KnownArgs
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.args.rules import Rule
 from ojobchannels.ojob.code.python import Block
@@ -150,6 +151,7 @@ class JobFile:
         init: What every job finds in `args.init`, with templates.
         modules: The modules that code can import, by name.
         settings: The settings of the run: each key from the last of the files that has it.
+        known_args: The args that may be passed to the run.
     """
 
     name: str
@@ -160,6 +162,7 @@ class JobFile:
     modules: Mapping[str, CodeType] = field(repr=False)
     help: Help = field(repr=False)
     settings: SettingsSpec
+    known_args: KnownArgs = field(repr=False)
 
     @property
     def threads(self) -> int:

@@ -11,6 +11,7 @@ from ojobchannels.errors import Diagnostic, JobFileError
 from ojobchannels.ojob.args.layers import merged
 from ojobchannels.ojob.args.rules import Rule
 from ojobchannels.ojob.code.resolver import Languages
+from ojobchannels.ojob.load.arg_checks import check_args
 from ojobchannels.ojob.load.channel_configs import check_channels
 from ojobchannels.ojob.load.code_checks import check_code, check_modules
 from ojobchannels.ojob.load.file_help import help_of
@@ -61,8 +62,10 @@ def load(
     """
     files, complete, diagnostics = gather(Path(path))
     specs = Specs(files, Languages(files, lang) if code else None)
-    channels = (check_channels,) if locations else ()
-    for check in (*_EACH, *((*_TOGETHER, *channels) if complete else ())):
+    more = [check_channels] if locations else []
+    if not diagnostics:  # with an invalid key, it is not known what jobs read
+        more.append(check_args)
+    for check in (*_EACH, *((*_TOGETHER, *more) if complete else ())):
         diagnostics += check(specs)
     if code:
         diagnostics += _in_other_files(specs, lang, above | {os.path.realpath(path)})
@@ -133,6 +136,7 @@ class _Loading:
             modules=self._specs.modules,
             help=help_of(file.spec.help for file in self._specs.files),
             settings=self._settings,
+            known_args=self._specs.known_args,
         )
 
     def _job(self, job: Located[JobSpec]) -> Job:

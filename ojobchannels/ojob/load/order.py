@@ -95,18 +95,19 @@ def circles(graph: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
     """Yield circles, each with its first node repeated at the end, and each once."""
     done: set[str] = set()
     for start in graph:
-        trail: list[str] = []
+        trail: dict[str, None] = {}
         waiting = [iter((start,))]
         while waiting:
             name = next(waiting[-1], None)
             if name is None:
                 waiting.pop()
                 if trail:
-                    done.add(trail.pop())
+                    done.add(trail.popitem()[0])
             elif name in trail:
-                yield [*trail[trail.index(name) :], name]
+                path = list(trail)
+                yield [*path[path.index(name) :], name]
             elif name not in done:
-                trail.append(name)
+                trail[name] = None
                 waiting.append(iter(graph.get(name, ())))
 
 

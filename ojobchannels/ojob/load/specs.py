@@ -5,6 +5,7 @@ from functools import cached_property
 from types import CodeType
 from typing import Any
 
+from ojobchannels.ojob.args.known_args import KnownArgs
 from ojobchannels.ojob.code.python import Block
 from ojobchannels.ojob.code.resolver import Languages, Owner
 from ojobchannels.ojob.schema.located import INVALID, FileSpecs, Located
@@ -23,6 +24,7 @@ class Specs:
         todo: The entries of all todos.
         blocks: The compiled code by file and path; `check_code` adds it.
         modules: The compiled modules by the names to import them; likewise.
+        known_args: The args that may be passed to a run; `check_args` adds it.
     """
 
     def __init__(self, files: list[FileSpecs], languages: Languages | None) -> None:
@@ -35,6 +37,7 @@ class Specs:
         }
         self.blocks: dict[tuple[str, DocumentPath], Block] = {}
         self.modules: dict[str, CodeType] = {}
+        self.known_args = KnownArgs()
 
     @cached_property
     def parts(self) -> dict[str, list[str]]:

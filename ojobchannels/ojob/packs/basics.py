@@ -2,19 +2,19 @@
 
 import io
 import json
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from ojobchannels.errors import InvalidJobArgs
+from ojobchannels.documents import as_json
+from ojobchannels.errors import InvalidJobArgs, quoted
 from ojobchannels.host.terminal import align
 from ojobchannels.manager.pool import release_slot
-from ojobchannels.ojob.packs.args import PackArgs
+from ojobchannels.ojob.args.pack_args import PackArgs
+from ojobchannels.ojob.args.pack_jobs import BASICS
+from ojobchannels.ojob.packs.commands import run_commands
 from ojobchannels.ojob.run.job_context import JobContext
 from ojobchannels.ojob.yaml.source import read
-
-_FORMATS: Final = ("table", "json", "yaml")
 
 
 class BasicsBridge:
@@ -30,58 +30,25 @@ class BasicsBridge:
             self._session.stopping.wait(seconds)
 
     def sh(self, args: dict[str, Any]) -> None:
-        """Run commands of the shell, one after another.
-
-        Raises:
-            CalledProcessError: One ended with another exit status than `exitcode`.
-            TimeoutExpired: One ran longer than `timeout`.
-        """
-        pack_args = self._args(args)
-        commands = args.get("cmd")
-        outputs: list[tuple[str, str]] = []
-        for command in commands if isinstance(commands, list) else [pack_args.text("cmd")]:
-            done = subprocess.run(  # noqa: S603  a job file is code
-                ["/bin/sh", "-c", str(command)],
-                cwd=args.get("directory"),
-                input=str(args.get("stdin") or ""),
-                capture_output=True,
-                text=True,
-                timeout=pack_args.milliseconds("timeout", None, 1),
-                check=False,
-            )
-            outputs.append((done.stdout, done.stderr))
-            if done.returncode != pack_args.number("exitcode", 0, 0):
-                self._report_output(args, outputs)
-                status, out, err = done.returncode, done.stdout, done.stderr
-                raise subprocess.CalledProcessError(status, command, out, err)
-        self._report_output(args, outputs)
-
-    def _report_output(self, args: dict[str, Any], outputs: list[tuple[str, str]]) -> None:
-        out, err = ("".join(part) for part in zip(*outputs, strict=True))
-        if args.get("quiet"):
-            args["stdout"], args["stderr"] = out, err
-            return
-        prefix = str(args.get("prefix") or "")
-        for line in out.splitlines():
-            self._context.log("info", prefix + line)
-        for line in err.splitlines():
-            self._context.log("warn", prefix + line)
+        """Run commands of the shell, one after another."""
+        run_commands(self._context, args)
 
     def print_json(self, args: dict[str, Any]) -> None:
         """Log the value at a path as JSON."""
         value = self._at(args, str(args.get("name") or ""))
-        self._context.log("info", json.dumps(value, indent=None if args.get("min") else 2))
+        indent = None if self._args(args).flag("min", default=False) else 2
+        self._context.log("info", json.dumps(as_json(value), indent=indent))
 
     def print_yaml(self, args: dict[str, Any], path: str) -> None:
         """Log the value at a path as YAML."""
-        self._context.log("info", as_yaml(self._at(args, path)))
+        self._context.log("info", as_yaml(as_json(self._at(args, path))))
 
     def sort(self, args: dict[str, Any]) -> None:
         """Sort a list."""
         name = self._args(args).text("name")
         source = self._list(args, str(args.get("srcName") or name))
         try:
-            put(args, name, sorted(source, reverse=bool(args.get("reverse"))))
+            put(args, name, sorted(source, reverse=self._args(args).flag("reverse", default=False)))
         except TypeError as error:
             reason = f"{name!r} cannot be sorted: {error}"
             raise self._invalid(reason, "sort strings or numbers") from None
@@ -90,8 +57,8 @@ class BasicsBridge:
         """Select values from each map in a list."""
         pack_args = self._args(args)
         source = self._list(args, pack_args.text("srcName"))
-        selectors = [str(path) for path in args.get("selectors") or []]
-        limit = pack_args.number("limit", len(source), 0)
+        selectors = [str(path) for path in pack_args.value("selectors", [])]
+        limit = pack_args.number("limit", len(source))
         picked = [{path: self._at(item, path) for path in selectors} for item in source[:limit]]
         put(args, pack_args.text("name"), picked)
 
@@ -100,7 +67,9 @@ class BasicsBridge:
         text = self._at(args, self._args(args).text("source"))
         separator = args.get("separator")
         if not isinstance(text, str):
-            raise self._invalid(f"`source` is the path of {text!r}", "use the path of a string")
+            raise self._invalid(
+                f"`source` is the path of {quoted(text)}", "use the path of a string"
+            )
         parts = text.splitlines() if separator is None else text.split(str(separator))
         args["_list"] = [{"item": part} for part in parts]
 
@@ -143,11 +112,10 @@ class BasicsBridge:
 
     def chosen(self, args: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         """Return the jobs that a switch selects, each with its args."""
-        value = str(self._at(args, self._args(args).text("switchOn")))
-        todos = args.get("todos")
-        if not isinstance(todos, Mapping):
-            raise self._invalid(f"`todos` is {todos!r}", "pass a map from values to lists of jobs")
-        value = value.lower() if args.get("lowerCase") else value
+        pack_args = self._args(args)
+        value = str(self._at(args, pack_args.text("switchOn")))
+        todos = pack_args.value("todos", {})
+        value = value.lower() if pack_args.flag("lowerCase", default=False) else value
         entries = todos.get(value, args.get("default") or [])
         return [self._entry(each) for each in (entries if isinstance(entries, list) else [entries])]
 
@@ -158,10 +126,9 @@ class BasicsBridge:
             return name, dict(entry.get("args") or {})
         raise self._invalid(f"{entry!r} is not a call of a job", "pass a name, or {name, args}")
 
-    def report(self, args: Mapping[str, Any], format: str) -> None:
-        """Report the outcomes of the jobs of this run."""
-        if format not in _FORMATS:
-            raise self._invalid(f"`format` is {format!r}", f"use one of {', '.join(_FORMATS)}")
+    def report(self, args: Mapping[str, Any], format: str = "table") -> None:
+        """Report the outcomes of the jobs of this run, in the arg `format` if it is set."""
+        format = str(self._args(args).value("format", format))
         rows = [
             {
                 "job": outcome.job,
@@ -190,14 +157,14 @@ class BasicsBridge:
     def _list(self, args: dict[str, Any], path: str) -> list[Any]:
         value = self._at(args, path)
         if not isinstance(value, list):
-            raise self._invalid(f"`{path}` is {value!r}", "use the path of a list")
+            raise self._invalid(f"`{path}` is {quoted(value)}", "use the path of a list")
         return value
 
     def _args(self, args: Mapping[str, Any]) -> PackArgs:
-        return PackArgs(self._context.caller, args)
+        return PackArgs(self._context.caller, args, BASICS)
 
     def _invalid(self, reason: str, advice: str) -> InvalidJobArgs:
-        return InvalidJobArgs(f"job {self._context.caller!r}", reason, advice)
+        return self._args({}).invalid(reason, advice)
 
 
 def at(data: Any, path: str) -> Any:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ojobchannels.errors import JobMisuse, JobTimeout, LockBusy, describe_holder
-from ojobchannels.ojob.packs.args import PackArgs
+from ojobchannels.ojob.args.pack_args import PackArgs
+from ojobchannels.ojob.args.pack_jobs import DIRECTOR
 from ojobchannels.ojob.run.job_context import JobContext, SkipJob
 from ojobchannels.recipes.director import Director
 
@@ -21,7 +22,7 @@ class DirectorBridge:
 
     def init(self, args: Mapping[str, Any]) -> None:
         """Configure the channel that holds the executions."""
-        stamp = args.get("stamp")
+        stamp = PackArgs(self._context.caller, args, DIRECTOR).value("stamp")
         if stamp is not None:
             self._session.executions.stamp = stamp
         self._director(args.get("chDirector"))
@@ -35,7 +36,7 @@ class DirectorBridge:
     def check_in(self, args: Mapping[str, Any]) -> None:
         """Begin an execution."""
         name, uuid = self._key(args)
-        ttl = PackArgs(self._context.caller, args).seconds("jobTimeout", 3_600_000, 1_000)
+        ttl = PackArgs(self._context.caller, args, DIRECTOR).seconds("jobTimeout", 3_600_000)
         try:
             lease = self._director().check_in(name, uuid, ttl=ttl)
         except LockBusy as busy:
@@ -62,9 +63,9 @@ class DirectorBridge:
             JobTimeout: It was not executed in time.
         """
         name, uuid = self._key(args)
-        pack_args = PackArgs(self._context.caller, args)
-        pause = pack_args.seconds("jobWaitTime", 1_500, 1)
-        timeout = pack_args.number("jobWaitRetry", 40, 1) * pause
+        pack_args = PackArgs(self._context.caller, args, DIRECTOR)
+        pause = pack_args.seconds("jobWaitTime", 1_500)
+        timeout = pack_args.number("jobWaitRetry", 40) * pause
         if not self._director().wait(name, uuid, timeout, self._session.stopping.wait):
             raise JobTimeout(f"{name} {uuid}", timeout)
 
@@ -73,7 +74,7 @@ class DirectorBridge:
         return Director(channel, self._session.executions.stamp)
 
     def _key(self, args: Mapping[str, Any]) -> tuple[str, str]:
-        pack_args = PackArgs(self._context.caller, args)
+        pack_args = PackArgs(self._context.caller, args, DIRECTOR)
         return pack_args.text("jobName"), pack_args.text("jobUUID")
 
     def _skip(self, reason: str) -> None:

@@ -1,11 +1,14 @@
 """The object ``manager`` in the code of the pack oJobManager.yaml."""
 
 import sys
+from collections.abc import Mapping
 from typing import Any, Final
 
-from ojobchannels.errors import InvalidJobArgs, JobMisuse, LockBusy, LockLost
+from ojobchannels.errors import JobMisuse, LockBusy, LockLost
 from ojobchannels.manager import JobManager, JobRun
 from ojobchannels.manager.pool import release_slot
+from ojobchannels.ojob.args.pack_args import PackArgs
+from ojobchannels.ojob.args.pack_jobs import MANAGER
 from ojobchannels.ojob.load.job_file import END, ERROR, START
 from ojobchannels.ojob.run.job_context import JobContext
 from ojobchannels.ojob.run.managed_runs import record_args
@@ -32,22 +35,18 @@ class ManagerBridge:
             text += "process, where no other process sees them: set chLocks too"
             self._context.log("warn", text)
 
-    def start(self, name: object, timeout: object) -> None:
+    def start(self, args: Mapping[str, Any]) -> None:
         """Start a run; in a `from`, the job is skipped if it is running already."""
         context, job = self._context, self._context.caller
-        if not isinstance(name, str) or not name:
-            reason = f"{START!r} needs a `name`"
-            raise InvalidJobArgs(f"job {job!r}", reason, "set it in its args")
-        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0:
-            reason = f"`timeout` is {timeout!r}, not a positive number of milliseconds"
-            raise InvalidJobArgs(f"job {job!r}", reason, "write 3600000 for an hour")
+        pack_args = PackArgs(job, args, MANAGER)
+        name, timeout = pack_args.text("name"), pack_args.seconds("timeout", 3_600_000)
         if any(run.name == name for run in context.runs.open()):
             raise JobMisuse(job, f"it has already started {name!r}", f"call {END!r} first")
         manager = self._session.binding.required(job, START)
-        args = record_args(context.args.values)
-        options: dict[str, Any] = {"timeout": timeout / 1000, "args": args}
+        options: dict[str, Any] = {"timeout": timeout, "args": record_args(context.args.values)}
         if context.phase == "from" and not context.runs.started:
-            options["fire_time"] = context.fire_time
+            tick = context.tick
+            options["fire_time"] = context.fire_time or (tick and tick.next_run(name))
         with self._session.interrupts.shield():
             context.add_run(self._started(manager, name, options))
 

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ojobchannels.errors import InvalidJobArgs, UnknownJob
+from ojobchannels.errors import InvalidJobArgs, UnknownJob, summary
 from ojobchannels.manager.pool import release_slot
 from ojobchannels.ojob.args.layers import Layer
-from ojobchannels.ojob.packs.args import PackArgs
+from ojobchannels.ojob.args.pack_args import PackArgs
+from ojobchannels.ojob.args.pack_jobs import QUEUE
 from ojobchannels.ojob.run.job_call import JobCall
 from ojobchannels.ojob.run.job_context import JobContext
 from ojobchannels.recipes.queue import Message, Queue, RetryPolicy
@@ -25,9 +26,9 @@ class QueueBridge:
     def open(self, args: Mapping[str, Any]) -> "OpenQueue":
         """Return the queue; the first call opens its channel."""
         channel = self._session.channel(self._context.caller, CHANNEL, args.get("chQueue"))
-        pack_args = PackArgs(self._context.caller, args)
+        pack_args = PackArgs(self._context.caller, args, QUEUE)
         retries = RetryPolicy(
-            pack_args.number("queueAttempts", 5, 1),
+            pack_args.number("queueAttempts", 5),
             pack_args.seconds("queuePause", 1_000),
             pack_args.seconds("queueLongestPause", 300_000),
         )
@@ -35,11 +36,11 @@ class QueueBridge:
 
     def work(self, args: Mapping[str, Any]) -> None:
         """Run the jobs of messages: in a daemon until it stops, else until no message is due."""
-        opened, pack_args = self.open(args), PackArgs(self._context.caller, args)
+        opened, pack_args = self.open(args), PackArgs(self._context.caller, args, QUEUE)
         queue, stopping = opened.queue, self._session.stopping
-        period = pack_args.seconds("queuePeriod", 5_000, 1)
-        ttl = pack_args.seconds("queueTimeout", 60_000, 1_000)
-        keeps = not pack_args.flag("queueDelete", True)
+        period = pack_args.seconds("queuePeriod", 5_000)
+        ttl = pack_args.seconds("queueTimeout", 60_000)
+        keeps = not pack_args.flag("queueDelete", default=True)
         if queue.channel.type == "simple":
             text = "messages are kept in the memory of this process only: set chQueue"
             self._context.log("warn", text)
@@ -94,9 +95,9 @@ class OpenQueue:
         return self.queue.add(
             self._args.text("job"),
             args.get("data"),
-            priority=self._args.number("priority", 1, 0),
+            priority=self._args.number("priority", 1),
             delay=self._args.seconds("delay", 0),
-            ttl=self._args.milliseconds("timeout", None, 1),
+            ttl=self._args.milliseconds("timeout", None),
         )
 
     def delete(self, args: Mapping[str, Any]) -> bool:  # noqa: ARG002  every operation takes the args
@@ -128,7 +129,7 @@ class OpenQueue:
         try:
             return bool(eval(text, names))  # noqa: S307  a job file is code
         except Exception as error:
-            reason = f"the rule {text!r} failed: {type(error).__name__}: {error}"
+            reason = f"the rule {text!r} failed: {summary(error)}"
             advice = "write an expression that uses `args` and `data`"
             raise self._invalid(reason, advice) from error
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Final, TextIO
 
+from ojobchannels.host.forks import forget_in_children
 from ojobchannels.host.terminal import has_colours
 from ojobchannels.ojob.report.events import Event, Kind, Level, Sink, ended, now
 from ojobchannels.ojob.report.outcomes import Outcome
@@ -31,6 +32,11 @@ class Output:
     def __init__(self, *sinks: Sink) -> None:
         self._sinks: Sequence[Sink] = sinks or (Console(),)
         self._id: str | None = None
+        self._lock = threading.Lock()
+        forget_in_children(self)
+
+    def forget(self) -> None:
+        """Replace the lock in a forked child: another thread of the parent may have held it."""
         self._lock = threading.Lock()
 
     @contextmanager
@@ -98,8 +104,9 @@ class Console(Sink):
         stream = sys.stderr if event.level == "error" else sys.stdout
         colour = _COLOURS.get(event.kind) or _LEVEL_COLOURS.get(event.level)
         paint = f"\x1b[{colour}m{{}}\x1b[0m" if colour and has_colours(stream) else "{}"
+        event = event.printable()
         head = f"{_time(event.at, stream)} | {event.job} | "
-        lines = (head + paint.format(line) for line in event.message.splitlines() or [""])
+        lines = (head + paint.format(line) for line in event.message.split("\n"))
         put("".join(f"{line}\n" for line in lines), stream)
 
     def close(self) -> None:

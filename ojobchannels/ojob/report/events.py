@@ -5,8 +5,10 @@ import traceback
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
+from ojobchannels.errors import safe_str
 from ojobchannels.host.clock import utc
 from ojobchannels.ojob.report.outcomes import Outcome, Status, describe
+from ojobchannels.printable import printable, printable_lines
 
 Level: TypeAlias = Literal["info", "warn", "error"]
 Kind: TypeAlias = Literal["log", "started"] | Status
@@ -42,6 +44,15 @@ class Event(NamedTuple):
     def message(self) -> str:
         """The text, with a prefix for the level of a log line."""
         return _PREFIX[self.level] + self.text if self.kind == "log" else self.text
+
+    def printable(self) -> "Event":
+        """Return the event with the control characters of its texts escaped.
+
+        For every sink whose output people read. Such a sink begins each line of the text with the
+        name of the job, so that no line can pass for another job's.
+        """
+        text = "\n".join(printable_lines(self.text))
+        return self._replace(job=printable(self.job), text=text, id=self.id and printable(self.id))
 
     def document(self) -> dict[str, Any]:
         """Return the event as a JSON document, with the time in UTC."""
@@ -99,7 +110,7 @@ def _ending(outcome: Outcome) -> dict[str, Any]:
     if outcome.error is not None:
         document["error"] = {
             "type": type(outcome.error).__name__,
-            "message": str(outcome.error),
+            "message": safe_str(outcome.error),
             "trace": "".join(traceback.format_tb(outcome.error.__traceback__)).rstrip(),
         }
     return document

@@ -48,10 +48,10 @@ class LogFiles:
 
     def written(self, event: Event) -> str:
         """Return the lines of an event, one for each line of its text."""
+        event = event.printable()
         when, type = self._line_date.write(event.at), _TYPES[event.level]
-        parts = {"timedate": when, "type": type, "job": event.job}
-        texts = event.text.splitlines() or [""]
-        lines = (filled(self._line, **parts, message=text, id=event.id or "") for text in texts)
+        parts = {"timedate": when, "type": type, "job": event.job, "id": event.id or ""}
+        lines = (filled(self._line, **parts, message=text) for text in event.text.split("\n"))
         return "".join(lines)
 
     def is_ours(self, name: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeAlias
 
 import pluggy
 
-from ojobchannels.errors import ChannelError
+from ojobchannels.errors import ChannelError, notes_of, summary
 from ojobchannels.ojob.yaml.source import BUNDLED
 
 NotRun: TypeAlias = Literal["skipped", "depsfail"]
@@ -30,6 +30,7 @@ class Outcome:
         error: The exception, if it failed.
         seconds: The duration.
         launched: Whether it was launched by another job, not called by the todo list.
+        elsewhere: Whether it was skipped because another process runs it for the same fire time.
         run_names: The names of the managed runs that it started, which are those of their locks.
         run_ids: The identifiers of the same runs, as in their records.
     """
@@ -40,6 +41,7 @@ class Outcome:
     error: BaseException | None = None
     seconds: float = 0.0
     launched: bool = False
+    elsewhere: bool = False
     run_names: tuple[str, ...] = ()
     run_ids: tuple[str, ...] = ()
 
@@ -62,8 +64,7 @@ class RunResult:
 
 def describe(error: BaseException) -> str:
     """Return the type and the message of an error, followed by its notes."""
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return "\n".join([text, *getattr(error, "__notes__", ())])
+    return "\n".join([summary(error), *notes_of(error)])
 
 
 def without_our_frames(error: BaseException) -> BaseException:

@@ -1,5 +1,7 @@
 """One call of a job from its start to its end: its outcome, its error handlers, its open runs."""
 
+from __future__ import annotations
+
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -7,12 +9,22 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from ojobchannels.errors import ChannelError, FireTimeTaken, InvalidJobArgs, JobMisuse
+from ojobchannels.errors import (
+    ChannelError,
+    FireTimeTaken,
+    InvalidJobArgs,
+    JobMisuse,
+    add_note,
+    notes_of,
+    safe_str,
+)
 from ojobchannels.manager import Launch
+from ojobchannels.ojob.args.known_args import KnownArgs
 from ojobchannels.ojob.args.layers import CallArgs, Layer
 from ojobchannels.ojob.args.templates import copied
 from ojobchannels.ojob.code.python import Block
 from ojobchannels.ojob.load.job_file import END, START, Job
+from ojobchannels.ojob.process.interrupts import Interrupted
 from ojobchannels.ojob.report.outcomes import NotRun, Outcome, Status, describe, without_our_frames
 from ojobchannels.ojob.run.job_context import SkipJob
 from ojobchannels.ojob.run.job_locks import JobLocks
@@ -27,24 +39,38 @@ class CallableJob(JobSteps):
         """Run another job now, and return its result."""
         job = self.session.find(name)
         if job.bundled:
+            self._check_args(job, args)
             helper = CallableJob(self.session, job, [Layer(args, False)], self.launch)
             helper.caller, helper.runs, helper.error = self.caller, self.runs, self.error
-            helper.leases = self.leases
+            helper.leases, helper.tick = self.leases, self.tick
             helper.run_steps()
             return helper.result
-        call = JobCall(self.session, job, [self.session.command_line, Layer(args, False)])
+        call = self._new_call(job, args)
         outcome = call.run()
         if outcome.error is not None:
             raise outcome.error
         return call.result if outcome.status == "completed" else None
 
+    def _check_args(self, job: Job, args: Mapping[str, Any]) -> None:
+        """Check the args of a bundled job; those that this job passes on may be any."""
+        parts = self.session.file.parts_of(job.name)
+        known = KnownArgs.joined(map(KnownArgs.of_pack_job, parts))
+        own = [name for name in args if name not in self.args.values]
+        known.check(f"job {self.caller!r}", own, f"{job.name!r} has no arg `{{}}`")
+
     def launch_job(self, name: str, args: Mapping[str, Any]) -> Launch:
         """Run another job on the pool, and return a handle at once."""
         session = self.session
-        call = JobCall(session, session.find(name), [session.command_line, Layer(args, False)])
+        session.interrupts.check()
+        call = self._new_call(session.find(name), args)
         with session.interrupts.shield():
             deps, warn = session.file.deps_of(name), partial(self.log, "warn")
             return session.launches.submit(call, deps, self.launches, warn)
+
+    def _new_call(self, job: Job, args: Mapping[str, Any]) -> JobCall:
+        call = JobCall(self.session, job, [self.session.command_line, Layer(args, False)])
+        call.tick = self.tick
+        return call
 
 
 class JobCall(CallableJob):
@@ -71,8 +97,9 @@ class JobCall(CallableJob):
         """Run the job, and report its outcome.
 
         Raises:
-            KeyboardInterrupt: It was interrupted; its runs are recorded as failed.
+            Interrupted: It was interrupted; its runs are recorded as failed.
         """
+        self.session.interrupts.check()
         skip: SkipJob | None = None
         try:
             with self.runs:
@@ -83,8 +110,8 @@ class JobCall(CallableJob):
                 status: Status = "failed" if self.error else "skipped" if skip else "completed"
                 reason = skip.reason if skip else None
                 seconds = time.monotonic() - self._began if self._began else 0
-                outcome = self._report(status, reason, seconds)
-        if isinstance(self.error, KeyboardInterrupt):
+                outcome = self._report(status, reason, seconds, bool(skip and skip.elsewhere))
+        if isinstance(self.error, Interrupted):
             raise self.error
         return outcome
 
@@ -98,6 +125,10 @@ class JobCall(CallableJob):
         self.record_not_run(status, reason)
         return self._report(status, reason, 0)
 
+    def leave(self, reason: str) -> Outcome:
+        """Report that the job is left to another process, which keeps the record."""
+        return self._report("skipped", reason, 0, elsewhere=True)
+
     def _run_with_locks(self) -> SkipJob | None:
         try:
             with JobLocks(self):
@@ -107,7 +138,7 @@ class JobCall(CallableJob):
         except BaseException as error:  # a lock could not be acquired, or was lost
             if self.error is None:
                 self._failed(error)
-            elif isinstance(error, KeyboardInterrupt):
+            elif isinstance(error, Interrupted):
                 raise
             else:
                 self._note(describe(error))
@@ -134,7 +165,7 @@ class JobCall(CallableJob):
 
     def _failed(self, error: BaseException) -> None:
         self.error = without_our_frames(error)
-        if self.phase != "args" and not isinstance(error, KeyboardInterrupt):
+        if self.phase != "args" and not isinstance(error, Interrupted):
             self._run_handlers()
 
     def _run_handlers(self) -> None:
@@ -151,7 +182,7 @@ class JobCall(CallableJob):
                 return
             for part in parts(self.session.jobs, handler, self.args):
                 self.run_step(part)
-        except KeyboardInterrupt:
+        except Interrupted:
             raise
         except BaseException as error:  # noqa: BLE001  the job's own error is the one that counts
             self._note(f"its `catch` failed too: {describe(without_our_frames(error))}")
@@ -170,8 +201,8 @@ class JobCall(CallableJob):
                     run.skip(skip.reason)
             except Exception as error:  # noqa: BLE001  an extension may raise anything
                 run.give_up(error)
-                notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
-                self._note(f"run {run.name!r} could not be ended: {error}{notes}")
+                why = "; ".join([safe_str(error), *notes_of(error)])
+                self._note(f"run {run.name!r} could not be ended: {why}")
         if skip is not None and not skip.recorded and not self.runs.started:
             self.record_not_run("skipped", skip.reason)
 
@@ -180,7 +211,7 @@ class JobCall(CallableJob):
         if self.error is None:
             self.log("error", text)
         else:
-            self.error.add_note(text)
+            add_note(self.error, text)
 
     def managed_run(self) -> tuple[str, dict[str, Any]] | None:
         """Return the name and the args of the managed run that this call starts, if any.
@@ -227,7 +258,9 @@ class JobCall(CallableJob):
             self.log("warn", f"no record was written: {error}")
         return True
 
-    def _report(self, status: Status, reason: str | None, seconds: float) -> Outcome:
+    def _report(
+        self, status: Status, reason: str | None, seconds: float, elsewhere: bool = False
+    ) -> Outcome:
         self.outcome = Outcome(
             job=self.job.name,
             status=status,
@@ -235,6 +268,7 @@ class JobCall(CallableJob):
             error=self.error,
             seconds=seconds,
             launched=self.launch is not None,
+            elsewhere=elsewhere,
             run_names=tuple(run.name for run in self.runs.started),
             run_ids=tuple(run.run_id for run in self.runs.started),
         )

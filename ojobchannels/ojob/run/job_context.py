@@ -11,6 +11,7 @@ from ojobchannels.ojob.languages import Level, Phase
 from ojobchannels.ojob.load.job_file import Job
 from ojobchannels.ojob.run.managed_runs import ManagedRuns
 from ojobchannels.ojob.run.session import Session
+from ojobchannels.ojob.run.tick import Tick
 
 
 class SkipJob(BaseException):
@@ -19,11 +20,13 @@ class SkipJob(BaseException):
     Attributes:
         reason: Why the job is skipped.
         recorded: Whether a run record of the skip exists already.
+        elsewhere: Whether another process runs the job for the same fire time.
     """
 
-    def __init__(self, reason: str, *, recorded: bool = False) -> None:
+    def __init__(self, reason: str, *, recorded: bool = False, elsewhere: bool = False) -> None:
         self.reason = reason
         self.recorded = recorded
+        self.elsewhere = elsewhere
         super().__init__(reason)
 
 
@@ -40,6 +43,7 @@ class JobContext(ABC):
         launches: The latest launch of each job that it has launched.
         result: What its own code returned, or else the final args.
         fire_time: The time for which a schedule runs it, in milliseconds since 1970.
+        tick: The fire time of its own schedule, or of the job on whose account it was called.
         waits_for_lock: Whether it waits, at a fire time, for a lock that is held.
     """
 
@@ -59,6 +63,7 @@ class JobContext(ABC):
         self.error: BaseException | None = None
         self.result: Any = None
         self.fire_time: int | None = None
+        self.tick: Tick | None = None
         self.waits_for_lock = False
 
     @abstractmethod

@@ -11,7 +11,7 @@ from ojobchannels.manager.launcher import DidNotRun, Launcher
 from ojobchannels.ojob.load.job_file import Job
 from ojobchannels.ojob.process.interrupts import Interrupts
 from ojobchannels.ojob.report.outcomes import NotRun, Outcome
-from ojobchannels.ojob.run.progress import RunProgress, dependency_reason
+from ojobchannels.ojob.run.progress import RunProgress, dependency_reason, left_with
 from ojobchannels.ojob.schema.settings import SettingsSpec
 from ojobchannels.ojob.triggers.timer import Scheduler
 
@@ -31,6 +31,9 @@ class LaunchedCall(Protocol):
 
     def cancel(self, status: NotRun, reason: str) -> Outcome:
         """Report that the job does not run."""
+
+    def leave(self, reason: str) -> Outcome:
+        """Report that the job is left to another process."""
 
 
 class Launches:
@@ -177,6 +180,7 @@ class _Launched:
         self._progress.record(outcome)
         if outcome.error is not None:
             raise outcome.error
+        launch.elsewhere = outcome.elsewhere
         if outcome.status in ("skipped", "depsfail"):
             raise DidNotRun(outcome.status, outcome.reason or "")
         return self.call.result
@@ -186,9 +190,23 @@ class _Launched:
         self._cancel("skipped", INTERRUPTED)
 
     def dependency_failed(self, launch: Launch, failed: Launch) -> None:
-        """Cancel the job because a dependency did not complete."""
+        """Cancel the job because a dependency did not complete.
+
+        If another process runs the dependency, it runs this job too.
+        """
         self.launch = launch
+        if failed.elsewhere:
+            self._leave(launch, left_with(failed.name))
+            return
         self._cancel("depsfail", dependency_reason(failed.name, failed.state))
+
+    def _leave(self, launch: Launch, reason: str) -> None:
+        with self._lock:
+            left, self._decided = not self._decided, True
+        if left:
+            launch.elsewhere, self.call.launch = True, launch
+            self._progress.record(self.call.leave(reason))
+            launch.finish("skipped")
 
     def give_up(self, reason: str) -> None:
         """Cancel the job, unless it has started, and end every wait for it."""

@@ -52,6 +52,16 @@ class RunProgress:
                 return dependency_reason(name, status)
         return None
 
+    def left_reason(self, deps: Iterable[str]) -> str | None:
+        """Return why a job is left to another process, if that runs one of its dependencies."""
+        left = {each.job for each in self.outcomes if each.elsewhere}
+        return next((left_with(name) for name in deps if name in left), None)
+
+
+def left_with(dependency: str) -> str:
+    """Return why a job is left to another process together with its dependency."""
+    return f"another process runs {dependency!r}, on which it depends"
+
 
 def dependency_reason(dependency: str, status: str) -> str:
     """Return why a job does not run after a dependency that did not complete."""

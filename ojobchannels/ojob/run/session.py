@@ -3,7 +3,7 @@
 import copy
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.opening import open_channel
@@ -17,21 +17,19 @@ from ojobchannels.ojob.report.console import Output
 from ojobchannels.ojob.run.launches import Launches
 from ojobchannels.ojob.run.managed_runs import Executions
 from ojobchannels.ojob.run.manager_binding import ManagerBinding
+from ojobchannels.ojob.run.manager_views import ManagerLocks, RunRecords
 from ojobchannels.ojob.run.progress import RunProgress
+from ojobchannels.ojob.run.tick import Tick
 from ojobchannels.ojob.triggers.timer import Clock, Scheduler, WallClock
 from ojobchannels.suggestions import closest
 
-RunFile: TypeAlias = Callable[["Session", str, str, Mapping[str, Any]], None]
-"""Runs another job file for a job: with its session, its name, the path and the args."""
+RunFile: TypeAlias = Callable[["Session", str, str, Mapping[str, Any], Tick | None], None]
+"""Runs another job file for a job: with its session, name, path, args and tick."""
 
 Bridges: TypeAlias = Mapping[str, Callable[[Any], Any]]
 """The objects that the code of bundled packs uses, by name, each made for the job that runs it."""
 
-_MANAGER_CHANNELS: Final = {
-    "oJobManager-jobs": "jobs",
-    "oJobManager-locks": "locks",
-    "oJobManager-state": "state",
-}
+_MANAGER_CHANNELS: Final = ("oJobManager-jobs", "oJobManager-locks", "oJobManager-state")
 
 
 class Session:
@@ -47,7 +45,10 @@ class Session:
         stopping: Set when no new job may start.
         scheduler: Wakes the schedules.
         deadlines: Ends waits for a dependency that take too long.
+        tick: The fire time at which another job file runs this one.
     """
+
+    tick: Tick | None = None
 
     def __init__(
         self,
@@ -111,8 +112,8 @@ class Session:
             if config is not None:
                 reason = f"the channel {name!r} belongs to the manager"
                 raise JobMisuse(job, reason, f"configure it in {INIT!r}")
-            managers_channel: Channel = getattr(manager, _MANAGER_CHANNELS[name])
-            return managers_channel
+            views = {"oJobManager-jobs": RunRecords, "oJobManager-locks": ManagerLocks}
+            return cast("Channel", views[name](manager)) if name in views else manager.state
         with self._lock:
             if name not in self._channels:
                 self._channels[name] = open_channel(name, config), config

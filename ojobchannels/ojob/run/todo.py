@@ -24,7 +24,7 @@ def todo_calls(session: Session) -> list[JobCall]:
         for args in entry.calls
     ]
     for number, call in enumerate(calls):
-        call.number = number
+        call.number, call.tick = number, session.tick
     return calls
 
 
@@ -57,7 +57,7 @@ class TodoRunner:
         """Run the calls, and wait for them.
 
         Raises:
-            KeyboardInterrupt: The run was interrupted; the calls that have not begun do not run.
+            Interrupted: The run was interrupted; the calls that have not begun do not run.
         """
         shown = [call for call in self._calls if call.job.is_for_now and not call.job.bundled]
         for number, call in enumerate(shown if len(shown) >= MIN_CALLS_WITH_POSITION else (), 1):
@@ -69,6 +69,7 @@ class TodoRunner:
                 _wait(launch)
                 if error := launch.error():
                     raise error
+            self._session.interrupts.check()
             if self._session.stopping.is_set():
                 self._stop()
         except BaseException:
@@ -121,11 +122,15 @@ class TodoRunner:
 
     def _run(self, call: JobCall) -> None:
         session = self._session
-        blocked = session.progress.blocked_reason(session.file.deps_of(call.job.name))
+        deps = session.file.deps_of(call.job.name)
+        blocked, left = session.progress.blocked_reason(deps), session.progress.left_reason(deps)
         try:
-            if blocked is None and self._defer(call):
-                return
-            call.run() if blocked is None else call.cancel("depsfail", blocked)
+            if left is not None:
+                call.leave(left)
+            elif blocked is not None:
+                call.cancel("depsfail", blocked)
+            elif not self._defer(call):
+                call.run()
         finally:
             if call.outcome is not None:
                 session.progress.record(call.outcome)

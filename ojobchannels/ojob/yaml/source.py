@@ -14,6 +14,7 @@ from ojobchannels.ojob.yaml import composer
 from ojobchannels.ojob.yaml.composer import Node, Scalar, Sequence, compose
 from ojobchannels.ojob.yaml.scalars import KINDS, TAG, TEXTS, plain_tag, scalar_value
 from ojobchannels.ojob.yaml.syntax_errors import QUOTE_TEMPLATES, InvalidText, invalid_json
+from ojobchannels.printable import printable
 from ojobchannels.suggestions import closest
 
 DocumentPath: TypeAlias = tuple[str | int, ...]
@@ -68,13 +69,7 @@ def diagnostic_at(
 
 def _one_line(text: str) -> str:
     """Shorten a text that is too long to read, and escape what a terminal does not show."""
-    cut = text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 3]}..."
-    if cut.isprintable():
-        return cut
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in cut
-    )
+    return printable(text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 3]}...")
 
 
 @dataclass(frozen=True)

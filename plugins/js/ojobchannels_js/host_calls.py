@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ojobchannels import MISSING, Channel, Host, JobError, Launch
+from ojobchannels.errors import JobMisuse
 
 _LOCKS: Final = "oJobManager-locks"
 
@@ -69,12 +70,14 @@ class HostCalls:
         return True
 
     def _unlock(self, name: str) -> bool:
-        info = self._host.channel(_LOCKS).force_unlock(name)
-        if info is not None:
-            holder = ", ".join(f"{key} {value}" for key, value in info.holder.items())
-            self._host.log(
-                "warn", f"the lock {name!r} was force-released; its holder was: {holder}"
-            )
+        locks = self._host.channel(_LOCKS)
+        info = locks.force_unlock(name)
+        if info is None:
+            held = ", ".join(repr(lock.name) for lock in locks.locks()) or "none"
+            advice = f"pass the name of a held lock; held: {held}"
+            raise JobMisuse(self._host.job, f"the lock {name!r} is not held", advice)
+        holder = ", ".join(f"{key} {value}" for key, value in info.holder.items())
+        self._host.log("warn", f"the lock {name!r} was force-released; its holder was: {holder}")
         return True
 
 

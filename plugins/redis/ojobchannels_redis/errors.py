@@ -109,6 +109,9 @@ def explain(
         return errors.InvalidOption(
             "option 'cluster'", f"{settings} is a node of a cluster", "set cluster: true"
         )
+    if isinstance(error, driver.ReadOnlyError):
+        advice = "it is a replica now: connect to the present primary; nothing was changed"
+        return errors.ChannelUnavailable(channel, reason, advice)
     text = str(error)
     if "OJOBDAMAGED" in text or "WRONGTYPE" in text:
         return damage(channel, settings)

@@ -211,6 +211,8 @@ def _sentinels(values: Mapping[str, Any]) -> tuple[Address, ...]:
 
 def _sentinel(entry: Any) -> Address:
     host, port = entry.strip().rsplit(":", 1) if isinstance(entry, str) else entry
+    if {"/", "@"} & set(str(host)):
+        raise ValueError
     return Address(str(host).strip("[]"), int(port))
 
 

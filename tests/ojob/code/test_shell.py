@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
@@ -221,3 +223,74 @@ def test_the_lock_holds_as_long_as_the_script_runs(tmp_path: Path, parts: str) -
             manager.start("a")
         pipe.write_text("")  # the script comes to its end
         manager.start("a", wait=50).end()
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"PATH": "evil"},
+        {"LD_PRELOAD": "evil.so"},
+        {"ld-PRELOAD": 1, "LD": {"PRELOAD": "evil.so"}},
+        {"BASH-ENV": "evil"},
+        {"https_proxy": "http://evil"},
+        {"SOMETHING_OF_OURS": "evil"},
+    ],
+)
+def test_an_arg_cannot_become_a_variable_that_changes_what_programs_do(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, args: dict[str, Any]
+) -> None:
+    """Args may be data of others; what a program reads, or the process has, stays as it is."""
+    monkeypatch.setenv("SOMETHING_OF_OURS", "ours")
+    result, reported = shell("echo ran", **args)
+    assert result.exit_status == 1
+    assert "rename it, or set the variable in the script" in reported[-1]
+
+
+def test_an_arg_may_be_called_like_an_equal_variable(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when it was passed on from there."""
+    monkeypatch.setenv("SOMETHING_OF_OURS", "ours")
+    _, reported = shell("echo $SOMETHING_OF_OURS $FOLDER", SOMETHING_OF_OURS="ours", FOLDER="a")
+    assert reported[0] == "ours a"
+
+
+def test_a_result_of_a_script_cannot_choose_the_programs_of_the_next(tmp_path: Path) -> None:
+    """The map in its last line becomes args, which do not replace the variable PATH."""
+    path = tmp_path / "f.yaml"
+    path.write_text(
+        "ojob: {lang: shell}\njobs:\n- name: A\n  exec: 'echo ''{\"PATH\": \"evil\"}'''\n"
+        "- name: B\n  from: A\n  exec: ls\ntodo: [B]\n"
+    )
+    lines = Lines()
+    assert run_file(path, output=Output(lines)).exit_status == 1
+    assert "the arg 'PATH' has the name of an environment variable" in lines.reported[-1]
+
+
+def test_a_script_longer_than_an_argument_of_a_program_runs(shell: Shell) -> None:
+    """It is checked too, and standard input has the args as ever."""
+    _, reported = shell("# " + 200_000 * "x" + "\nwc -c", name="a")
+    assert reported[0].strip() == str(len('{"name": "a"}'))
+
+
+def test_an_arg_too_long_for_a_variable_is_refused(shell: Shell) -> None:
+    """The error names it, and its limit."""
+    _, reported = shell("echo", text="x" * 200_000)
+    assert "the arg 'text' is too long for an environment variable" in reported[-1]
+
+
+def test_a_very_long_line_takes_time_in_proportion(shell: Shell) -> None:
+    """Thirty-two megabytes take about a second, not minutes."""
+    began = time.monotonic()
+    _, reported = shell("head -c 32000000 /dev/zero | tr '\\0' x")
+    assert len(reported[0]) == 32_000_000
+    assert time.monotonic() - began < 10
+
+
+def test_a_script_runs_where_no_folder_can_be_written(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container whose root is read-only: there is no folder for temporary files."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    _, reported = shell("echo $a; wc -c", a="b")
+    assert reported[0] == "b"

@@ -6,7 +6,8 @@ import signal
 import sys
 import threading
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from ojobchannels.testing.servers.redis import RedisServer
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ojobchannels.manager import JobManager
     from tests.ojob.conftest import Run
     from tests.ojob.schedules import HandClock, RunDaemon, StoredRuns
 
@@ -285,7 +287,7 @@ def test_a_signal_that_wakes_no_wait_is_still_handled() -> None:
     other = threading.Thread(target=hang_up)
     other.start()
     try:
-        assert control.next() is Request.RELOAD
+        assert control.next(60) is Request.RELOAD
     finally:
         other.join()
         signal.signal(signal.SIGUSR1, before)
@@ -376,3 +378,18 @@ def test_a_reload_applies_new_settings_of_jobs(
     daemon.wait_for("Tick: second")
     daemon.stop()
     assert not [line for line in daemon.output.rest() if line.startswith("Once")]
+
+
+def test_a_daemon_closes_dead_runs_without_being_asked(
+    start_daemon: RunDaemon, manager: JobManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A monitor outside finds the end of a run whose process died, though no job starts."""
+    monkeypatch.setattr("ojobchannels.ojob.daemon.daemon._CLOSE_DEAD_RUNS_SECONDS", 0.05)
+    daemon = start_daemon(SAYING.format(word="never"))
+    daemon.wait_for("running until stopped")
+    run = manager.start("dead")
+    run.give_up(RuntimeError())
+    with manager.jobs.subscribe((changes := SimpleQueue[Any]()).put, replay=True):
+        while (record := changes.get(timeout=60).value)["status"] == "running":
+            pass
+    assert (record["status"], record["inError"]) == ("abandoned", True)

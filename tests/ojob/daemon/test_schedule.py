@@ -273,7 +273,7 @@ def test_a_call_whose_args_cannot_be_rendered_fails_and_the_schedule_continues(
     start_daemon: RunDaemon, hand_clock: HandClock
 ) -> None:
     """An unknown template is reported at each fire time, like any failure."""
-    daemon = start_daemon(managed().replace("who: all", "which: all"))
+    daemon = start_daemon(managed().replace("who: all", "who: '{{all}}'"))
     for _ in range(2):
         hand_clock.move(MINUTE)
         daemon.wait_for("Tick failed (InvalidJobArgs: ")

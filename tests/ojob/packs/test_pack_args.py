@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     ("call", "message"),
     [
         ("{name: oJob Queue Add}", "`job` is missing: pass a name"),
-        ("{name: oJob Queue Add, args: {job: A, delay: -1}}", "`delay` is -1: pass milliseconds"),
-        ("{name: oJob Queue Manager, args: {queueAttempts: 0}}", "`queueAttempts` is 0: pass an i"),
-        ("{name: oJob Queue Manager, args: {queueDelete: x}}", "`queueDelete` is 'x': pass `true`"),
-        ("{name: oJob Queue Rules, args: {rules: 1}}", "`rules` is 1: pass a list of maps"),
         ("{name: oJob Queue Rules, args: {rules: [{rule: 1/0}]}}", "rule '1/0' failed: ZeroDiv"),
         ("{name: oJob Director check, args: {jobName: a}}", "`jobUUID` is missing: pass a name"),
         (
@@ -36,6 +32,37 @@ def test_invalid_args_are_reported_with_what_to_pass(run: Run, call: str, messag
     result, _ = run(f"jobs: []\ntodo:\n- {call}\n")
     assert result.exit_status == 1
     assert message.replace(": ", "; ") in str(result.outcomes[0].error).replace(": ", "; ")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("{job: A, delay: -1}", "`delay` is -1; pass milliseconds, 0 or more"),
+        ("{job: A, priority: x}", "`priority` is 'x'; pass an integer, 0 or more"),
+        ("{job: [A]}", "`job` is ['A']; pass a name"),
+        ("{jbo: A}", "'oJob Queue Add' has no arg `jbo`; did you mean `job`?"),
+        ("{job: A, chQueue: {type: dbb}}", "type 'dbb'; did you mean `db`?"),
+    ],
+)
+@pytest.mark.parametrize("by", ["todo", "job", "code"])
+def test_args_of_a_bundled_job_are_checked_with_the_file(
+    tmp_path: Path, call: str, message: str, by: str
+) -> None:
+    """Those in the todo, of a job that it is a step of, and the names of those in code."""
+    texts = {
+        "todo": f"todo: [{{name: oJob Queue Add, args: {call}}}]",
+        "job": f"jobs: [{{name: Add, from: oJob Queue Add, args: {call}}}]",
+        "code": 'jobs: [{name: Add, exec: \'job("oJob Queue Add", {"jbo": 1})\'}]',
+    }
+    path = tmp_path / "f.yaml"
+    path.write_text(f"include: oJobQueue.yaml\n{texts[by]}\n")
+    with pytest.raises(oc.JobFileError) as raised:
+        check_file(path)
+    if by == "job":
+        message = message.replace("'oJob Queue Add' has no arg", "no step of 'Add' reads the arg")
+    if by == "code":
+        message = "'oJob Queue Add' has no arg `jbo`; did you mean `job`?"
+    assert message in str(raised.value)
 
 
 @pytest.mark.parametrize("name", NOT_BUNDLED)

@@ -330,16 +330,17 @@ todo: [oJobManager Init, Call]
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ("{}", "'oJobManager Job Start' needs a `name`"),
-        ("{name: 5}", "'oJobManager Job Start' needs a `name`"),
-        ("{name: x, timeout: soon}", "`timeout` is 'soon', not a positive number of milliseconds"),
-        ("{name: x, timeout: 0}", "`timeout` is 0, not a positive number of milliseconds"),
+        ({}, "`name` is missing; pass the name of the run"),
+        ({"name": 5}, "`name` is 5; pass the name of the run"),
+        ({"name": "x", "timeout": "soon"}, "`timeout` is 'soon'; pass milliseconds"),
+        ({"name": "x", "timeout": 0}, "`timeout` is 0; pass milliseconds"),
     ],
 )
-def test_a_start_with_invalid_args_is_reported(run: Run, args: str, message: str) -> None:
-    result, _ = run(
-        f"jobs:\n- {{name: Job, from: oJobManager Job Start, args: {args}}}\ntodo: [Job]\n"
-    )
+def test_a_start_with_invalid_args_is_reported(
+    run: Run, args: dict[str, Any], message: str
+) -> None:
+    """Args that only the run shows fail the job."""
+    result, _ = run("jobs: [{name: Job, from: oJobManager Job Start}]\ntodo: [Job]\n", **args)
     error = result.outcomes[0].error
     assert isinstance(error, InvalidJobArgs)
     assert message in str(error)
