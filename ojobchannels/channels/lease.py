@@ -30,6 +30,7 @@ class Lease:
         ttl: The length of the lease in seconds, as last requested.
         deadline: Until when the holder may rely on it, in microseconds of the channel's clock.
         previous: The holder info of the previous holder if it never unlocked, otherwise None.
+        thread: The identifier of the thread that acquired it.
         extending: Held during a request that extends the lease, so that there is one at a time.
 
     Example:
@@ -66,6 +67,7 @@ class Lease:
         self.extending = threading.Lock()
         self._unlock_in_doubt = False
         self._process = os.getpid()
+        self.thread = threading.get_ident()
 
     @property
     def ttl(self) -> float:

@@ -21,6 +21,7 @@ from ojobchannels.errors.channel import PluginFailed as PluginFailed
 from ojobchannels.errors.channel import StaleFence as StaleFence
 from ojobchannels.errors.channel import StorageFull as StorageFull
 from ojobchannels.errors.channel import UnknownChannelType as UnknownChannelType
+from ojobchannels.errors.channel import WouldDeadlock as WouldDeadlock
 from ojobchannels.errors.job import CodeFailed as CodeFailed
 from ojobchannels.errors.job import CodeFault as CodeFault
 from ojobchannels.errors.job import Diagnostic as Diagnostic
