@@ -89,7 +89,7 @@ def test_messages_are_delivered_by_priority_then_age(queue: Queue, now: Time) ->
 
 
 def test_messages_of_one_moment_are_delivered_in_the_order_of_adding(queue: Queue) -> None:
-    """The clock does not tell them apart, but the channel does."""
+    """They have one time; the channel knows their order."""
     for number in range(30):
         queue.add(str(number))
     assert [taken(queue) for _ in range(30)] == [str(number) for number in range(30)]

@@ -78,7 +78,7 @@ def outage() -> oc.ChannelUnavailable:
 
 
 def test_a_worker_survives_an_outage(broken: Broken, daemon: "DaemonThread", queue: Queue) -> None:
-    """It says that it pauses, and goes on when the store is back."""
+    """It logs that it pauses, and continues when the store is back."""
     broken.error = outage()
     daemon.wait_for("error: queue paused until the store is reachable")
     broken.error = None
