@@ -238,7 +238,7 @@ def test_a_warning_of_the_compiler_points_at_the_line_of_the_file(tmp_path: Path
     assert [(one.filename, one.lineno) for one in warned] == [(str(path), 5)]
 
 
-def test_a_block_that_returns_a_coroutine_fails_its_job(run: Run) -> None:
+def test_a_block_that_returns_a_coroutine_fails_its_job(tmp_path: Path) -> None:
     """Nothing would await it."""
     result = run(
         tmp_path,
