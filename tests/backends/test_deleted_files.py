@@ -199,7 +199,7 @@ receive()
         db_storage.open()  # this process still has the deleted files
 
 
-def test_a_log_is_expected_anew_after_sqlite_deleted_it(
+def test_a_log_is_expected_again_after_sqlite_deleted_it(
     db_storage: Storage, start_worker: StartWorker
 ) -> None:
     """The last connection of all processes deletes -wal and -shm: before a fork, for example."""
