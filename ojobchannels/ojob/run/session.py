@@ -66,7 +66,7 @@ class Session:
         stopping: threading.Event | None = None,
     ) -> None:
         self.file = file
-        self.daemon = file.settings.daemon
+        self.daemon = file.lasts
         self.jobs = file.jobs
         self.command_line = Layer(args, False)
         self.modules = Modules(file.modules)
@@ -126,6 +126,11 @@ class Session:
             reason += f"not with {shown(config)}"
             raise JobMisuse(job, reason, "use another name for another channel")
         return channel
+
+    def channel_names(self) -> list[str]:
+        """Return the names of the open channels."""
+        managers = () if self.binding.manager is None else _MANAGER_CHANNELS
+        return sorted((*managers, *self._channels))
 
     def lock_channel(self, job: str, name: str) -> Channel:
         """Return a channel for job locks, which must be open: a typo must not create a new one.

@@ -12,6 +12,9 @@ from ojobchannels_js.throw_lines import with_throw_lines
 
 _CHECK_SECONDS: Final = 10
 _POSITION: Final = re.compile(r"<input>:(\d+):(\d+)")
+_NAMED: Final = re.compile(r"(\w*(?:Error|Exception)): (.*)", re.DOTALL)
+"""Matches an Error of JavaScript as text."""
+
 _FORMS: Final = ("({body() {\n%s\n}})", "[function () {\n%s\n}]")
 """Code that closes the body and opens another one is not valid in both."""
 
@@ -30,15 +33,14 @@ class Script:
             CodeFailed: It threw something, or the engine failed.
             JobTimeout: It ran longer than its timeout.
         """
-        calls = HostCalls(host)
-        with Engine(host) as engine:
+        with HostCalls(host) as calls, Engine(host) as engine:
             engine.send(
                 {
                     "text": self._text,
                     "line": self._code.line,
                     "args": host.documents(),
                     "job": host.job,
-                    "error": None if host.error is None else str(host.error),
+                    "error": _described(host.error),
                 }
             )
             while (message := engine.receive()) is not None:
@@ -65,6 +67,19 @@ class Script:
 
     def _where(self, line: int) -> str:
         return f"{self._code.file}:{line}"
+
+
+def _described(error: BaseException | None) -> dict[str, str] | None:
+    """Return an error by its name, its message, and its whole text."""
+    if error is None:
+        return None
+    is_thrown = isinstance(error, CodeFailed)
+    message = error.reason if isinstance(error, CodeFailed) else str(error)
+    if is_thrown and (named := _NAMED.fullmatch(message)):
+        name, message = named.groups()
+    else:
+        name = "Error" if is_thrown else type(error).__name__
+    return {"name": name, "message": message, "text": str(error)}
 
 
 def compile_script(code: Code) -> Script:
