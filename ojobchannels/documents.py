@@ -9,7 +9,7 @@ from json.encoder import encode_basestring as _quote
 from math import isfinite
 from typing import Any, Final, TypeAlias
 
-from ojobchannels.errors import InvalidKey, InvalidName, InvalidValue
+from ojobchannels.errors import InvalidKey, InvalidName, InvalidValue, safe_repr, safe_str
 
 Document: TypeAlias = Any
 """A JSON document: None, bool, int, float, str, or a list or dict of them."""
@@ -18,6 +18,7 @@ MAX_DEPTH: Final = 100
 MAX_NAME_BYTES: Final = 4096
 _MIN_INTEGER: Final = -(2**63)
 _MAX_INTEGER: Final = 2**63 - 1
+_LONGEST_TEXT: Final = 20_000
 
 
 def _encoder(sort_keys: bool) -> Callable[[Document], str]:
@@ -180,8 +181,24 @@ def json_or_repr(value: Any) -> Document:
     try:
         check_value(value)
     except InvalidValue:
-        return repr(value)
+        return safe_repr(value)
     return value
+
+
+def as_json(value: Any, depth: int = 1) -> Document:
+    """Return a value as JSON, in which each part that is not JSON is its `repr`.
+
+    Texts stay as they are, also those with lone surrogates, as names of files may have.
+    """
+    match value:
+        case dict() if depth <= MAX_DEPTH:
+            return {safe_str(key): as_json(part, depth + 1) for key, part in value.items()}
+        case list() if depth <= MAX_DEPTH:
+            return [as_json(part, depth + 1) for part in value]
+        case str():
+            return str(value)
+        case _:
+            return json_or_repr(value)
 
 
 def check_name(what: str, name: object) -> str:
@@ -347,3 +364,20 @@ def _canonical(node: Document) -> str:
 def _kind(value: object) -> str:
     name = type(value).__name__
     return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+
+
+def storable(text: str) -> str:
+    """Return a text of any origin, such as an error's, in a form that every backend stores.
+
+    Lone surrogates, as in file names that are not UTF-8, become escapes. The middle of a long text
+    is left out: its beginning and its end say what it is about.
+    """
+    if len(text) > _LONGEST_TEXT:
+        text = _ends_of(text)
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _ends_of(text: str) -> str:
+    half = _LONGEST_TEXT // 2
+    left_out = len(text) - 2 * half
+    return f"{text[:half]}… ({left_out} characters left out) …{text[-half:]}"

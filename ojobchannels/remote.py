@@ -14,7 +14,7 @@ sends each request in a loop that asks `Attempts` whether to try again::
         attempts = Attempts(operation, self.timeout)
         while True:
             try:
-                return self.server.send(request, timeout=attempts.remaining())
+                return self.server.send(request, timeout=attempts.next_limit())
             except DriverError as error:
                 if not attempts.retry(error, outcome_of(error)):
                     if attempts.in_doubt:
@@ -35,6 +35,7 @@ from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 from ojobchannels.errors import OutcomeUnknown
 from ojobchannels.host.forks import forget_in_children
 
+_SHORTEST_ATTEMPT: Final = 0.05
 LOOK: Final = "check that the server runs and can be reached from this host, then try again"
 
 
@@ -148,6 +149,7 @@ class Attempts:
     def __init__(self, operation: Operation, seconds: float, longest_pause: float = 0.2) -> None:
         self.lost: list[Exception] = []
         self._operation = operation
+        self._seconds = seconds
         self._ends = time.monotonic() + seconds
         self._backoff = Backoff(0, longest_pause)
 
@@ -159,6 +161,23 @@ class Attempts:
     def remaining(self) -> float:
         """Return the seconds that are left, negative after the end."""
         return self._ends - time.monotonic()
+
+    def spent(self) -> float:
+        """Return the seconds that all attempts took, for a message; as allowed, if nearly all."""
+        spent = self._seconds - self.remaining()
+        return self._seconds if spent > 0.8 * self._seconds else round(spent, 2)
+
+    def next_limit(self) -> float:
+        """Return the seconds that the next attempt may take.
+
+        Half of what is left: a load balancer or a firewall may have dropped the connection without
+        a message, so that no reply ever arrives, and a new connection needs time, too. A request
+        that must not be repeated gets all of it.
+        """
+        left = max(self.remaining(), 0.001)
+        if self._operation.rule is Rule.ONCE:
+            return left
+        return max(left / 2, min(left, _SHORTEST_ATTEMPT))
 
     def retry(self, error: Exception, outcome: Outcome) -> bool:
         """Note how an attempt failed; pause and return True if another one may follow."""

@@ -1,11 +1,14 @@
 """Channel: documents, locks and subscriptions of one open channel."""
 
 import itertools
+import sys
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from types import FrameType
+from typing import Any, ClassVar, NoReturn
+from weakref import WeakSet
 
 import pluggy
 
@@ -23,6 +26,8 @@ from ojobchannels.host.clock import Clock
 from ojobchannels.host.forks import forget_in_children
 
 _CHECKED_PER_LOCK = 4
+_POOLS = ("concurrent.futures.", "anyio.", "trio.", "asgiref.")
+"""Packages whose worker threads serve many callers; one of them may release what another holds."""
 _RELEASE_SECONDS = 1.0
 """For how long `close` tries to release leases; after that the first failure ends it."""
 
@@ -48,6 +53,8 @@ class Channel(DocumentStore):
         {'id': 1, 'state': 'new'}
     """
 
+    _opened: ClassVar["WeakSet[Channel]"] = WeakSet()
+
     def __init__(
         self,
         name: str,
@@ -63,6 +70,7 @@ class Channel(DocumentStore):
         self._closed = False
         self.forget()
         forget_in_children(self)
+        self._opened.add(self)
 
     def lock(
         self,
@@ -86,7 +94,10 @@ class Channel(DocumentStore):
 
         Raises:
             LockBusy: Another holder has the lock, and kept it while this call waited.
-            LockLost: Acquiring the lock took longer than its ttl.
+            WouldDeadlock: This thread holds the lock, and would wait for itself without a limit.
+                Locks are not reentrant.
+            LockLost: Acquiring the lock took longer than its ttl, because this process was stopped,
+                for example.
 
         Example:
             >>> import ojobchannels as oc
@@ -187,6 +198,21 @@ class Channel(DocumentStore):
         """Return a description of each held lock."""
         infos: list[LockInfo] = self.hook.locks()
         return infos
+
+    def is_kept_by_caller(self, name: str, fence: int) -> bool:
+        """Return whether this thread holds that lease and has it renewed until it releases it.
+
+        It may be a lease of another channel object. In a worker thread of a pool the result is
+        False: another task may release the lease meanwhile.
+        """
+        mine = threading.get_ident()
+        for channel in list(self._opened):
+            with channel._lock:
+                leases = list(channel._leases) if channel.name == self.name else []
+            for lease in leases:
+                if (lease.name, lease.fence, lease.thread) == (name, fence, mine):
+                    return KEEP_ALIVE.renews(lease) and not _is_in_pool()
+        return False
 
     def force_unlock(self, name: str) -> LockInfo | None:
         """Force-release a lock, and return the evicted holder, or None if the lock was free.
@@ -334,6 +360,15 @@ class Channel(DocumentStore):
     def _drop(self, lease: Lease) -> None:
         KEEP_ALIVE.drop(lease)
         self._forget_lease(lease)
+
+
+def _is_in_pool() -> bool:
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith(_POOLS):
+            return True
+        frame = frame.f_back
+    return False
 
 
 class _ClosedHooks:

@@ -28,9 +28,12 @@ class Locations(NamedTuple):
     locks: Config | None
 
     def manager(self) -> JobManager:
-        """Open both channels; neither is created."""
+        """Open both channels; neither is created, and what the manager logs is not printed."""
+        import logging
+
         from ojobchannels.manager import JobManager
 
+        logging.getLogger("ojobchannels").addHandler(logging.NullHandler())
         jobs, locks = _existing("run records", self.jobs), _existing("locks", self.locks)
         return JobManager(jobs, locks)
 

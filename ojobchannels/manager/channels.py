@@ -1,6 +1,7 @@
 """The channels of a job manager: run records, locks, and the state beside them."""
 
 import threading
+import uuid
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
@@ -13,6 +14,7 @@ ChannelConfig: TypeAlias = Mapping[str, Any] | str | Channel | None
 JOBS: Final = "oJobManager-jobs"
 LOCKS: Final = "oJobManager-locks"
 STATE: Final = "oJobManager-state"
+_LOCKS_ID: Final = "locksId"
 
 
 class ManagerChannels:
@@ -21,6 +23,7 @@ class ManagerChannels:
     def __init__(self, jobs: ChannelConfig, locks: ChannelConfig, state: ChannelConfig) -> None:
         self._opened: list[Channel] = []
         self._state: Channel | None = None
+        self._locks_id: str | None = None
         self._state_config = jobs if state is None else state
         self._lock = threading.Lock()
         try:
@@ -41,6 +44,18 @@ class ManagerChannels:
                 else:
                     self._state = self._open(STATE, self._state_config)
             return self._state
+
+    def locks_id(self, *, create: bool = False) -> str | None:
+        """Return the identifier of the locks, which records have; None if they have none yet.
+
+        The locks channel stores it, so managers that reach the same locks have the same one.
+        """
+        if self._locks_id is None:
+            if create:
+                self.locks.add(_LOCKS_ID, uuid.uuid4().hex)
+            found = self.locks.get(_LOCKS_ID)
+            self._locks_id = found if isinstance(found, str) else None
+        return self._locks_id
 
     def close(self) -> None:
         """Close the channels, except those that were passed open."""

@@ -2,47 +2,133 @@
 
 import functools
 import heapq
+import logging
 from collections.abc import Iterator
-from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 from ojobchannels.channels.channel import Channel
+from ojobchannels.errors import ChannelError, InvalidOption
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import launch_claims, not_run, records
+from ojobchannels.manager.channels import ManagerChannels
+from ojobchannels.manager.dead_runs import DeadRuns
 from ojobchannels.manager.records import STATUSES, Record
 
+_log = logging.getLogger("ojobchannels.jobs")
 _BATCH = 500
 
 
-class Channels(Protocol):
-    """The channels of a job manager."""
-
-    jobs: Channel
-    locks: Channel
-
-    @property
-    def state(self) -> Channel:
-        """The channel with the runs that did not begin."""
-
-
 class Pruned(NamedTuple):
-    """The result of `JobManager.prune`: the numbers of removed and of newly abandoned runs."""
+    """The result of `JobManager.prune`: the numbers of removed runs, and of runs found dead."""
 
     removed: int
     abandoned: int
 
 
-def runs(
-    channels: Channels,
+class RunHistory:
+    """The records of runs, and the queries on them; a `JobManager` is one.
+
+    Attributes:
+        jobs: The channel ``oJobManager-jobs``, with the records of runs that have begun, under
+            ``{name, startTime}``, and nothing else.
+        locks: The channel ``oJobManager-locks``, with one lock for each job name.
+    """
+
+    def __init__(self, channels: ManagerChannels) -> None:
+        self._channels = channels
+        self.jobs, self.locks = channels.jobs, channels.locks
+        self._dead_runs = DeadRuns(self)
+
+    @property
+    def state(self) -> Channel:
+        """The channel ``oJobManager-state``, with everything else, also runs that did not begin."""
+        return self._channels.state
+
+    def runs(
+        self,
+        name: str | None = None,
+        status: str | None = None,
+        since: datetime | float | None = None,
+        limit: int | None = 100,
+    ) -> list[Record]:
+        """Return run records, latest first; runs whose process died are closed as abandoned before.
+
+        Args:
+            name: Return only runs of this job.
+            status: Return only runs with this status.
+            since: Return only runs that started since then (a datetime, or seconds since 1970).
+            limit: Return at most this number of records; None for all.
+        """
+        if status is not None and status not in STATUSES:
+            known = ", ".join(STATUSES)
+            raise InvalidOption("status", f"{status!r} is not a status", f"pass {known}")
+        if status != "running":
+            self.before_reading()
+        return _runs(self, name, status, since, limit)
+
+    def running(self) -> list[Record]:
+        """Return the records of the running runs, latest first."""
+        return _running(self)
+
+    def report(self) -> list[dict[str, Any]]:
+        """Return statistics for each job.
+
+        Each row has ``name``, ``runs``, a count for each status, ``averageDuration`` of the runs
+        that completed or failed (ms; None without such runs), ``lastStart`` (ms since 1970) and
+        ``lastStatus``.
+        """
+        self.before_reading()
+        return _report(self)
+
+    def prune(self, older_than: float | timedelta) -> Pruned:
+        """Remove the records of runs that ended more than `older_than` seconds ago.
+
+        Runs that are found dead are closed as abandoned; they have ended now.
+        """
+        seconds = older_than.total_seconds() if isinstance(older_than, timedelta) else older_than
+        abandoned = self._dead_runs.close(all=True)
+        return Pruned(_prune(self, seconds), abandoned)
+
+    def close_dead_runs(self) -> int:
+        """Close runs whose process died, as abandoned and with an error; return their number.
+
+        Every start and query of this manager does so too. Runs that were started under other locks
+        than those of this manager are left as they are.
+        """
+        return self._dead_runs.close()
+
+    def locks_id(self) -> str | None:
+        """Return the identifier of the locks, if they were used."""
+        return self._channels.locks_id()
+
+    def before_start(self) -> None:
+        """Close the dead runs, unless that was done in the last second; errors are logged."""
+        if self._dead_runs.search_is_due():
+            self.before_reading()
+
+    def before_reading(self) -> None:
+        """Close the dead runs; errors are logged."""
+        try:
+            self._dead_runs.close()
+        except ChannelError as error:
+            _log.warning("runs whose process died could not be closed: %s", error)
+
+    def abandoned(self, record: Record) -> None:
+        """Report a run that was closed as abandoned."""
+
+
+def _runs(
+    channels: RunHistory,
     name: str | None,
     status: str | None,
     since: datetime | float | None,
     limit: int | None,
 ) -> list[Record]:
-    """Return records, latest first; running ones whose lease expired are shown as abandoned."""
+    """Return records, latest first; of runs that died just now, as abandoned."""
     earliest = _ms(since)
     if status == "running":
-        found = (record for record in running(channels) if name in (None, record["name"]))
+        found = (record for record in _running(channels) if name in (None, record["name"]))
         return [record for record in found if record["startTime"] >= earliest][:limit]
     latest: list[tuple[int, int, Record]] = []
     number = 0
@@ -59,7 +145,7 @@ def runs(
     return [record for *_, record in sorted(latest, reverse=True)]
 
 
-def running(channels: Channels) -> list[Record]:
+def _running(channels: RunHistory) -> list[Record]:
     """Return the records of the running runs, latest first.
 
     A running run holds its lock. The records are found through the locks, so the number of all
@@ -73,7 +159,7 @@ def running(channels: Channels) -> list[Record]:
     return sorted(found, key=lambda record: record["startTime"], reverse=True)
 
 
-def report(channels: Channels) -> list[dict[str, Any]]:
+def _report(channels: RunHistory) -> list[dict[str, Any]]:
     """Return statistics for each job, sorted by name."""
     rows: dict[str, dict[str, Any]] = {}
     durations: dict[str, list[int]] = {}
@@ -100,27 +186,23 @@ def _count(
         durations.setdefault(name, []).append(record["duration"])
 
 
-def prune(channels: Channels, older_than: float) -> Pruned:
-    """Remove runs that ended more than `older_than` seconds ago, and mark abandoned ones."""
+def _prune(channels: RunHistory, older_than: float) -> int:
+    """Remove the records of runs that ended more than `older_than` seconds ago; count them."""
     cutoff = now_ms() - round(older_than * 1000)
-    abandoned = removed = 0
+    removed = 0
     for channel in (channels.jobs, channels.state):
-        old: list[dict[str, Any]] = []
-        for _key, record in channel.items():  # noqa: PERF102  a channel has no values()
-            if not records.is_record(record):
-                continue
-            if record["status"] == "running":
-                if not records.is_live(record, channels.locks.lock_info(record["name"])):
-                    abandoned += records.abandon(channel, record, None)
-            elif record.get("endTime", cutoff) < cutoff:
-                old.append(records.key_of(record))
+        old = [
+            records.key_of(record)
+            for _key, record in channel.items()
+            if records.is_record(record) and record.get("endTime", cutoff) < cutoff
+        ]
         removed += _remove(channel, old)
     _remove(channels.state, launch_claims.outdated(channels.state, cutoff))
-    return Pruned(removed, abandoned)
+    return removed
 
 
 def _sources(
-    channels: Channels, name: str | None, status: str | None
+    channels: RunHistory, name: str | None, status: str | None
 ) -> Iterator[Iterator[Record]]:
     """Yield the records of runs that began, then of others, each with the latest change first."""
     yield _begun(channels, name, status)
@@ -130,16 +212,19 @@ def _sources(
         yield (record for _key, record in items if records.is_record(record))
 
 
-def _begun(channels: Channels, name: str | None, status: str | None) -> Iterator[Record]:
+def _begun(channels: RunHistory, name: str | None, status: str | None) -> Iterator[Record]:
     jobs = channels.jobs
     match: dict[str, Any] = {} if name is None else {"name": name}
     if status not in (None, "abandoned"):  # a record of an abandoned run may say running
         match["status"] = status
     lock_info = functools.cache(channels.locks.lock_info)  # one read of each lock
-    for _key, record in jobs.items(match=match or None, newest_first=True):  # noqa: PERF102  as above
+    locks_id = channels.locks_id()
+    for _key, record in jobs.items(match=match or None, newest_first=True):  # noqa: PERF102  a channel has no values()
         if not records.is_record(record):
             continue
-        if record["status"] == "running" and not records.is_live(record, lock_info(record["name"])):
+        if record["status"] == "running" and records.is_dead(
+            record, lock_info(record["name"]), locks_id
+        ):
             record = jobs.get(records.key_of(record))  # it may have ended between the two reads
             if not records.is_record(record):
                 continue

@@ -5,23 +5,20 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from ojobchannels.channels.arguments import Duration, milliseconds
-from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.documents import check_name, check_value
-from ojobchannels.errors import ChannelError, InvalidOption, RunNotStarted, UnknownJob
+from ojobchannels.errors import RunNotStarted, UnknownJob
 from ojobchannels.hookspecs import LockInfo
-from ojobchannels.host.clock import now_ms
-from ojobchannels.manager import fire_times, history, records
+from ojobchannels.manager import fire_times, records, run_end
 from ojobchannels.manager.channels import ChannelConfig, ManagerChannels
 from ojobchannels.manager.fire_times import FireTime
-from ojobchannels.manager.history import Pruned
+from ojobchannels.manager.history import RunHistory
 from ojobchannels.manager.jobs import IfRunning, Job, Notice, check_notices, notify
 from ojobchannels.manager.launcher import Launch, Launcher
-from ojobchannels.manager.records import STATUSES, Record
+from ojobchannels.manager.records import Record
 from ojobchannels.manager.run import JobRun
 from ojobchannels.manager.run_options import OnTimeout, RunOptions, check_on_timeout
 from ojobchannels.suggestions import closest
@@ -32,7 +29,7 @@ _Result = TypeVar("_Result")
 _log = logging.getLogger("ojobchannels.jobs")
 
 
-class JobManager:
+class JobManager(RunHistory):
     """Runs each job at most once at a time, and keeps a record of every run.
 
     Args:
@@ -69,18 +66,12 @@ class JobManager:
     ) -> None:
         self.closing = threading.Event()
         self._launcher = Launcher(threads)
-        self._channels = ManagerChannels(jobs, locks, state)
-        self.jobs, self.locks = self._channels.jobs, self._channels.locks
+        super().__init__(ManagerChannels(jobs, locks, state))
         self._on_failure = on_failure
         self._known: dict[str, Job[..., Any]] = {}
         self._running: dict[str, JobRun] = {}
         self._free_from: dict[str, int] = {}
         self._lock = threading.Lock()
-
-    @property
-    def state(self) -> Channel:
-        """The channel ``oJobManager-state``, with everything else, also runs that did not begin."""
-        return self._channels.state
 
     def run(
         self,
@@ -223,46 +214,10 @@ class JobManager:
         values = dict(args or {})
         return self._launcher.submit(name, lambda launch: job.launched(launch, values))
 
-    def runs(
-        self,
-        name: str | None = None,
-        status: str | None = None,
-        since: datetime | float | None = None,
-        limit: int | None = 100,
-    ) -> list[Record]:
-        """Return run records, latest first; those whose process died have the status abandoned.
-
-        Args:
-            name: Return only runs of this job.
-            status: Return only runs with this status.
-            since: Return only runs that started since then (a datetime, or seconds since 1970).
-            limit: Return at most this number of records; None for all.
-        """
-        if status is not None and status not in STATUSES:
-            known = ", ".join(STATUSES)
-            raise InvalidOption("status", f"{status!r} is not a status", f"pass {known}")
-        return history.runs(self, name, status, since, limit)
-
-    def running(self) -> list[Record]:
-        """Return the records of the running runs, latest first."""
-        return history.running(self)
-
-    def report(self) -> list[dict[str, Any]]:
-        """Return statistics for each job.
-
-        Each row has ``name``, ``runs``, a count for each status, ``averageDuration`` of the runs
-        that completed or failed (ms; None without such runs), ``lastStart`` (ms since 1970) and
-        ``lastStatus``.
-        """
-        return history.report(self)
-
-    def prune(self, older_than: float | timedelta) -> Pruned:
-        """Remove the records of runs that ended more than `older_than` seconds ago.
-
-        Runs whose lease has expired although their record says running are marked as abandoned.
-        """
-        seconds = older_than.total_seconds() if isinstance(older_than, timedelta) else older_than
-        return history.prune(self, seconds)
+    def abandoned(self, record: Record) -> None:
+        """Report a run that was closed as abandoned."""
+        run = record["name"], record["runId"], record["error"]
+        _log.warning("run of job %r was abandoned (run %s): %s", *run)
 
     def record_not_run(
         self,
@@ -306,14 +261,7 @@ class JobManager:
         Returns:
             The lock and its evicted holder; None if nothing was released.
         """
-        if fence is not None:
-            held = self.locks.lock_info(name)
-            if held is None or held.fence != fence:
-                return None
-        released = self.locks.force_unlock(name)
-        if released is not None:
-            self._add_note(released, note or "its lock was force-released")
-        return released
+        return run_end.force_unlock(self.jobs, self.locks, name, note, fence)
 
     def notify(self, notice: Notice | None, record: Record) -> None:
         """Report a failed run to `notice`, or to the notice of the manager if that is None.
@@ -331,6 +279,7 @@ class JobManager:
         next run skips those that were occupied at the last start.
         """
         name, first = record["name"], records.start_of(record["fence"])
+        record = record | {"locksId": self._channels.locks_id(create=True)}
         stored = records.add(self.jobs, record, max(first, self._free_from.get(name, first)))
         if stored["startTime"] > first:
             self._free_from[name] = stored["startTime"] + 1
@@ -364,19 +313,6 @@ class JobManager:
 
     def __repr__(self) -> str:
         return f"<JobManager jobs {self.jobs.type!r} locks {self.locks.type!r}>"
-
-    def _add_note(self, lock: LockInfo, text: str) -> None:
-        try:
-            record = records.find(self.jobs, lock.holder, lock.fence)
-            if record is not None:
-                note = f"{records.iso(now_ms())} {text}"
-                records.amend(self.jobs, record, {"note": note})
-        except ChannelError as error:
-            _log.warning(
-                "lock %r was force-released, but no note could be added to its run record: %s",
-                lock.name,
-                error,
-            )
 
     def _find(self, what: str, run: JobRun | str) -> JobRun:
         with self._lock:

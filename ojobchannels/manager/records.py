@@ -8,24 +8,24 @@ from typing import Any, Final, TypeAlias
 
 from ojobchannels.channels.acquire import this_host
 from ojobchannels.channels.channel import Channel
-from ojobchannels.errors import InvalidOption
+from ojobchannels.documents import storable
+from ojobchannels.errors import InvalidOption, summary
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms, utc
 
 Record: TypeAlias = dict[str, Any]
 """A run's record: ``name, startTime, startDate, inError, runId, status, host, pid, fence, timeout,
-args``; after its end also ``endTime, endDate, duration``; after an error also ``error, traceback``;
-for a scheduled run ``fireTime, fireDate``; and for one that another job launches at its fire time
-also ``launchedBy, launchNumber``. Times are milliseconds since 1970, durations milliseconds, dates
-ISO 8601 in UTC."""
+args, locksId``; after its end also ``endTime, endDate, duration``; after an error also ``error,
+traceback``; for a scheduled run ``fireTime, fireDate``; and for one that is launched at the fire
+time of another job ``launchedBy, launchNumber``. Times are milliseconds since 1970, durations
+milliseconds, dates ISO 8601 in UTC."""
 
 STATUSES: Final = ("running", "completed", "failed", "skipped", "depsfail", "abandoned", "lost")
 FIELDS: Final = (
     *("name", "startTime", "startDate", "endTime", "endDate", "inError", "error"),
     *("runId", "status", "host", "pid", "fence", "timeout", "args", "duration", "traceback"),
-    *("fireTime", "fireDate", "launchedBy", "launchNumber"),
+    *("fireTime", "fireDate", "launchedBy", "launchNumber", "locksId"),
 )
-_LONGEST_TRACEBACK = 20_000
 _FAR = 10_000
 
 
@@ -95,10 +95,10 @@ def ending(start: int, status: str, elapsed: int, error: BaseException | str | N
         "inError": status not in ("completed", "skipped"),
     }
     if isinstance(error, BaseException):
-        over["error"] = _storable(f"{type(error).__name__}: {error}".removesuffix(": "))
-        over["traceback"] = _traceback(error)
+        over["error"] = storable(summary(error))
+        over["traceback"] = storable(_traceback(error))
     elif error is not None:
-        over["error"] = _storable(error)
+        over["error"] = storable(error)
     return over
 
 
@@ -166,12 +166,10 @@ def start_of(fence: int) -> int:
     return fence // 1000
 
 
-def abandon(jobs: Channel, record: Record, fence: int | None) -> bool:
-    """Mark a run as abandoned if its record says that it is running; return whether it did."""
-    start = record["startTime"]
-    reason = "its lease expired and its process did not record an end"
-    gone = ending(start, "abandoned", max(now_ms() - start, 0), reason)
-    return amend(jobs, record, gone, {"status": "running"}, fence) is not None
+def abandon(jobs: Channel, record: Record, fence: int | None) -> Record | None:
+    """Mark a run as abandoned and return its record; None if the run has ended meanwhile."""
+    gone = ending(record["startTime"], "abandoned", _age(record), _why_abandoned(record))
+    return amend(jobs, record, gone, {"status": "running"}, fence)
 
 
 def check_fields(fields: Mapping[str, Any]) -> None:
@@ -181,16 +179,33 @@ def check_fields(fields: Mapping[str, Any]) -> None:
         raise InvalidOption("field", f"{reserved!r} is set by the manager", "use another name")
 
 
+def is_dead(record: Mapping[str, Any], lock: LockInfo | None, locks_id: str | None) -> bool:
+    """Return whether the locks with this identifier show that a running run has died.
+
+    They show nothing of a run that was started under other locks, or if they were never used.
+    """
+    same = locks_id is not None and record.get("locksId", locks_id) == locks_id
+    return same and not is_live(record, lock)
+
+
 def is_live(record: Mapping[str, Any], lock: LockInfo | None) -> bool:
     """Return whether the run of a record still holds its lock."""
     return lock is not None and lock.fence == record.get("fence")
 
 
 def _traceback(error: BaseException) -> str:
-    text = _storable("".join(traceback.format_exception(error)))
-    return text if len(text) <= _LONGEST_TRACEBACK else f"…{text[-_LONGEST_TRACEBACK:]}"
+    try:
+        parts = traceback.format_exception(error)
+    except Exception:  # noqa: BLE001  code of the error itself, such as of its attributes
+        parts = [*traceback.format_tb(error.__traceback__), summary(error)]
+    return "".join(parts)
 
 
-def _storable(text: str) -> str:
-    """Return the text with lone surrogates, as in undecodable file names, as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode()
+def _age(record: Record) -> int:
+    return max(now_ms() - int(record["startTime"]), 0)
+
+
+def _why_abandoned(record: Record) -> str:
+    if isinstance(note := record.get("note"), str):
+        return f"its lock was force-released while it was running ({note}); it may be active still"
+    return "its lease expired and its process did not record an end; the process probably died"

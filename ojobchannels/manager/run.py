@@ -46,6 +46,12 @@ class Manager(fire_times.Channels, Protocol):
     ) -> Record:
         """Store and return the record of a run that does not start."""
 
+    def before_start(self) -> None:
+        """Close dead runs, unless that was done just now."""
+
+    def abandoned(self, record: Record) -> None:
+        """Report a run that was closed as abandoned."""
+
     def set_open(self, run: "JobRun", open: bool) -> None:
         """Remember that a run has started, or that it has ended."""
 
@@ -109,6 +115,7 @@ class JobRun:
         """
         if self._state != "new":
             raise errors.RunNotStarted("start", self.name)
+        self.manager.before_start()
         due = self._fire_time
         if due is not None and not fire_times.is_unclaimed(self.manager, self.name, due):
             raise errors.FireTimeTaken(self.name, fire_times.moment(due))
@@ -193,7 +200,7 @@ class JobRun:
             outcome = "was released"
         except errors.ChannelError:
             outcome = "will expire"
-        error.add_note(f"run {self.run_id} will be shown as abandoned; its lock {outcome}")
+        errors.add_note(error, f"run {self.run_id} will be shown as abandoned; its lock {outcome}")
 
     def __enter__(self) -> "JobRun":
         try:
@@ -284,8 +291,9 @@ class JobRun:
             self.give_up(failure)
             if error is None:
                 raise
-            notes = getattr(failure, "__notes__", ())
-            error.add_note("\n".join((f"and at the end of the run: {failure}", *notes)))
+            notes = errors.notes_of(failure)
+            text = f"and at the end of the run: {errors.safe_str(failure)}"
+            errors.add_note(error, "\n".join((text, *notes)))
 
     def _abort(self, error: BaseException) -> bool:
         """Close the run after an exception that may have interrupted its start or its end.
@@ -310,12 +318,10 @@ class JobRun:
         record = records.find(self.manager.jobs, previous, previous["fence"])
         if record is None and "fireTime" in previous:
             record = fire_times.add_missing(self.manager, self.name, previous)
-        if record is not None and records.abandon(self.manager.jobs, record, self.lease.fence):
-            _log.warning(
-                "the last run of job %r was abandoned: its process did not record an end (run %s)",
-                self.name,
-                record["runId"],
-            )
+        if record is not None:
+            closed = records.abandon(self.manager.jobs, record, self.lease.fence)
+            if closed is not None:
+                self.manager.abandoned(closed)
 
     def _set_alarm(self) -> None:
         clock = self.lease.channel.clock
@@ -350,7 +356,7 @@ class JobRun:
                     self.record, lost = write_end(jobs, locks, self.lease, self.record, ending)
             except Exception as failure:
                 ended = f"run {self.run_id} of job {self.name!r} has ended ({status})"
-                failure.add_note(f"{ended}, but its record still says that it is running")
+                errors.add_note(failure, f"{ended}, but its record still says that it is running")
                 raise
             self._close()
         if lost is not None:

@@ -1,10 +1,16 @@
 """The end of a run in its record: completed, failed or skipped, or lost with its lock."""
 
+import logging
+
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
-from ojobchannels.errors import LockLost, StaleFence
+from ojobchannels.errors import ChannelError, LockLost, StaleFence
+from ojobchannels.hookspecs import LockInfo
+from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import not_run, records
 from ojobchannels.manager.records import Record
+
+_log = logging.getLogger("ojobchannels.jobs")
 
 
 def write_end(
@@ -59,6 +65,33 @@ def write_failure(
         return None
     failed = records.ending(found["startTime"], "failed", elapsed, error)
     return records.amend(jobs, found, failed, {"status": "running"}, fence) or found
+
+
+def force_unlock(
+    jobs: Channel, locks: Channel, name: str, note: str | None, fence: int | None
+) -> LockInfo | None:
+    """Force-release a lock, if it has that fence, and add a note to the record of its run."""
+    if fence is not None:
+        held = locks.lock_info(name)
+        if held is None or held.fence != fence:
+            return None
+    released = locks.force_unlock(name)
+    if released is not None:
+        _add_note(jobs, released, note or "its lock was force-released")
+    return released
+
+
+def _add_note(jobs: Channel, lock: LockInfo, text: str) -> None:
+    try:
+        record = records.find(jobs, lock.holder, lock.fence)
+        if record is not None:
+            records.amend(jobs, record, {"note": f"{records.iso(now_ms())} {text}"})
+    except ChannelError as error:
+        _log.warning(
+            "lock %r was force-released, but no note could be added to its run record: %s",
+            lock.name,
+            error,
+        )
 
 
 def lost_because(lease: Lease, reason: str) -> LockLost:

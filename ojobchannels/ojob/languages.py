@@ -82,7 +82,7 @@ class Host(Protocol):
         """Skip the body and the `to` of the job, by an exception that ends the code."""
 
     def documents(self) -> dict[str, Any]:
-        """Return the args as JSON, with the `repr` of a value that is not JSON."""
+        """Return the args as JSON, with the `repr` of what is not JSON in it."""
 
     def remaining(self) -> float | None:
         """Return the seconds after which the code must be ended; None for no limit."""

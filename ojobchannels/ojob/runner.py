@@ -53,8 +53,8 @@ def run_file(
 
     Called in the main thread, it shuts down on SIGINT and SIGTERM, unless they have another
     handler: the job in the main thread is recorded as failed, launched jobs that have started are
-    waited for, and no new jobs start. A second signal abandons the launched jobs. A daemon reloads
-    its file on SIGHUP.
+    waited for, and no new jobs start. A second signal abandons the launched jobs. On SIGHUP a
+    daemon reloads its file; another run shuts down.
 
     Args:
         path: The job file.
@@ -103,7 +103,7 @@ def _run_nested_file(
     Its own log settings and its `ojob.id` do not apply: it reports to the output of the outer run.
 
     Raises:
-        KeyboardInterrupt: The run was interrupted before its whole todo was started.
+        Interrupted: The run was interrupted before its whole todo was started.
         CodeFailed: Jobs of the file have failed.
         JobMisuse: The file is a daemon.
         JobFileError: The file has errors.
@@ -133,7 +133,7 @@ def _run_nested_file(
         try:
             run.run_todo()
             if run.todo.not_started:
-                raise KeyboardInterrupt
+                raise Interrupted
             session.launches.wait()
             run.run_shutdown_jobs()
         except KeyboardInterrupt:
@@ -229,6 +229,7 @@ class _FileRun:
                     session.launches.wait()
                 except KeyboardInterrupt as error:
                     interrupt = error
+                    session.interrupts.take()
                     self.shut_down()
                 self._daemon.end_watches()
                 self.run_shutdown_jobs()
@@ -287,6 +288,8 @@ class _FileRun:
 
     def _status(self, interrupt: KeyboardInterrupt | None) -> int:
         session = self._session
+        if session.dead_parts:
+            return 1
         if interrupt is not None:
             by_sigterm = isinstance(interrupt, Interrupted) and interrupt.signal is signal.SIGTERM
             return 0 if session.daemon and by_sigterm else INTERRUPTED

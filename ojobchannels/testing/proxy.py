@@ -115,6 +115,13 @@ class Proxy:
         """Reset all present connections (RST) on both sides; new ones are accepted."""
         self._call(lambda relay: relay.end(reset=True))
 
+    def forget(self) -> None:
+        """Discard everything on the present connections from now on; new ones work.
+
+        So does a load balancer or a firewall that has lost its state: neither side notices.
+        """
+        self._call(lambda relay: relay.forget())
+
     def refuse(self) -> None:
         """Refuse new connections; present ones continue."""
         self._call(lambda relay: relay.refuse())

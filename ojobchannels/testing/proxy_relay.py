@@ -87,11 +87,16 @@ class Direction:
 
 @dataclass(eq=False)
 class Link:
-    """The connection of one client, and the corresponding one to the server."""
+    """The connection of one client, and the corresponding one to the server.
+
+    Attributes:
+        forgotten: Whether it discards everything, as a firewall does that has lost its state.
+    """
 
     task: asyncio.Task[Any]
     ends: list[asyncio.StreamWriter]
     requesting: bool = False
+    forgotten: bool = False
     counted: set[Cut] = field(default_factory=set)
     pending_cut: Cut | None = None
 
@@ -180,6 +185,12 @@ class Relay:
             link.task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
 
+    async def forget(self) -> None:
+        """Discard everything on the present connections, and leave them open."""
+        await _accept_pending_clients()
+        for link in self._links:
+            link.forgotten = True
+
     async def _serve(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  this is a coroutine
@@ -211,6 +222,8 @@ class Relay:
     ) -> None:
         try:
             while chunk := await reader.read(_CHUNK):
+                if link.forgotten:
+                    continue
                 if cut := self._match_cut(link, chunk):
                     if not cut.delivers:
                         link.cut(cut)
@@ -226,6 +239,8 @@ class Relay:
     ) -> None:
         while chunk := await replies.read(_CHUNK):
             link.requesting = False
+            if link.forgotten:
+                continue
             if link.pending_cut:
                 link.cut(link.pending_cut)
                 return

@@ -80,7 +80,8 @@ def test_a_killed_run_is_shown_as_abandoned_and_the_next_one_works(each: Jobs) -
     process.wait()
     assert [record["status"] for record in each.records("jobs")] == ["abandoned"]
     with each.manager() as manager:
-        assert [record["status"] for _, record in manager.jobs.items()] == ["running"]
+        (record,) = manager.jobs.get_all()
+        assert (record["status"], record["inError"]) == ("abandoned", True)
     assert each.run().returncode == 0
     assert [record["status"] for record in each.records()] == ["completed", "abandoned"]
     assert [row[1] for row in each.rows(each.show("jobs"))] == ["completed"]
@@ -95,7 +96,7 @@ def test_warnings_of_the_manager_are_printed_like_lines_of_jobs(jobs: Jobs) -> N
         process.wait()
         opening = f"- name: Open\n  exec: {json.dumps(setting)}\n"
         (jobs.folder / "work.yaml").write_text(text.replace("- name: Open\n", opening))
-        notice = r"the last run of job 'work' was abandoned: .* \(run [0-9a-f]+\)\n"
+        notice = r"run of job 'work' was abandoned \(run [0-9a-f]+\): .* probably died\n"
         done = jobs.run()
         if setting:
             assert re.fullmatch("LOGGED " + notice, done.stderr)

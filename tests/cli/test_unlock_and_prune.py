@@ -101,11 +101,11 @@ def test_prune_removes_old_records_and_marks_abandoned_runs(jobs: Jobs) -> None:
     process = jobs.hold()
     process.kill()
     process.wait()
-    jobs.run("name=other")
-    assert jobs.show("prune", "--older-than", "1h") == "Removed 0 records, marked 1 as abandoned.\n"
-    assert len(jobs.records()) == 2
+    assert jobs.show("prune", "--older-than", "1h") == "Removed 0 records, closed 1 as abandoned.\n"
+    (record,) = jobs.records()
+    assert (record["status"], record["inError"]) == ("abandoned", True)
     assert json.loads(jobs.show("prune", "--older-than", "0s", "--json")) == {
-        "removed": 2,
+        "removed": 1,
         "abandoned": 0,
     }
     assert jobs.records() == []

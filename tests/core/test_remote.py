@@ -45,6 +45,23 @@ def test_an_operation_is_repeated_if_that_is_safe(
     assert attempts.in_doubt is in_doubt
 
 
+def test_an_attempt_leaves_time_for_another_one_if_one_may_follow() -> None:
+    """Half of what is left, since a connection may have been dropped without a message."""
+    attempts = Attempts(GET, 10)
+    assert 4.9 < attempts.next_limit() <= 5
+    assert 9.9 < Attempts(POP, 10).next_limit() <= 10
+    assert Attempts(GET, 0.04).next_limit() > 0.03  # no attempt is too short to succeed
+
+
+@pytest.mark.parametrize(("left", "spent"), [(8.0, 2.0), (0.5, 10), (-0.2, 10)])
+def test_an_error_says_how_long_the_attempts_took(
+    monkeypatch: pytest.MonkeyPatch, left: float, spent: float
+) -> None:
+    """And the timeout where they took nearly all of it."""
+    monkeypatch.setattr(Attempts, "remaining", lambda _: left)
+    assert Attempts(GET, 10).spent() == spent
+
+
 def test_no_attempt_follows_after_the_timeout() -> None:
     attempts = Attempts(GET, 0.02)
     tries = 0

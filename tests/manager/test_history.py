@@ -103,10 +103,10 @@ def test_runs_since_a_time_include_that_time(manager: oc.JobManager, clock: Manu
     assert manager.runs(since=middle + 3600) == []
 
 
-def test_a_run_whose_lease_expired_is_shown_as_abandoned_without_a_write(
+def test_a_run_whose_lease_expired_is_closed_by_a_query(
     managers: Managers, clock: ManualClock
 ) -> None:
-    """A query does not change records."""
+    """No reader of the records after that finds a dead run without an end."""
     here, elsewhere = managers.open(clock=clock), managers.open(clock=clock)
     dead = die(here, clock, "x")
     [shown] = elsewhere.runs()
@@ -115,6 +115,17 @@ def test_a_run_whose_lease_expired_is_shown_as_abandoned_without_a_write(
     assert elsewhere.runs(status="running") == []
     assert [one["runId"] for one in elsewhere.runs(status="abandoned")] == [dead]
     assert elsewhere.report()[0]["abandoned"] == 1
+    assert raw_statuses(elsewhere) == ["abandoned"]
+
+
+def test_a_run_whose_lease_expired_is_shown_as_abandoned_if_it_cannot_be_closed(
+    managers: Managers, clock: ManualClock, meddler: Meddler
+) -> None:
+    """A full storage does not make a query fail, or show a dead run as running."""
+    here, elsewhere = managers.open(clock=clock), managers.open(clock=clock, on_jobs=meddler)
+    die(here, clock, "x")
+    meddler.failing["get_set"] = oc.StorageFull("jobs", "no space left", "free some")
+    assert [one["status"] for one in elsewhere.runs()] == ["abandoned"]
     assert raw_statuses(elsewhere) == ["running"]
 
 
@@ -189,7 +200,9 @@ def test_running_does_not_search_all_records(managers: Managers, meddler: Meddle
     with here.run("a"):
         assert [record["name"] for record in looks.running()] == ["a"]
         assert [record["name"] for record in looks.runs("a", "running")] == ["a"]
+        meddler.calls.clear()
         assert looks.runs("done", "running") == []
+        assert looks.running()
     assert meddler.calls["items"] == 0
     assert looks.running() == []
 

@@ -53,6 +53,7 @@ def test_a_running_record_has_the_documented_fields(manager: oc.JobManager) -> N
     with manager.run("nightly", timeout=12.5, args={"day": "monday"}) as run:
         record = stored(run)
         assert record.pop("startDate").endswith("Z")
+        assert record.pop("locksId")
         assert record == {
             "name": "nightly",
             "startTime": run.record["startTime"],
@@ -117,6 +118,20 @@ def test_an_error_text_with_lone_surrogates_is_recorded_with_escapes(
         raise ValueError("bad name \udcff")
     assert stored(run)["status"] == "failed"
     assert stored(run)["error"] == "ValueError: bad name \\udcff"
+
+
+def test_an_error_text_of_any_length_is_recorded(manager: oc.JobManager) -> None:
+    """A web page as error text, for example: no backend refuses the record for its size."""
+    text = f"the server said: {'x' * 200_000} the end"
+    with pytest.raises(ValueError, match="the server said"), manager.run("x") as run:
+        raise ValueError(text)
+    assert stored(run)["status"] == "failed"
+    for field in ("error", "traceback"):
+        assert len(stored(run)[field]) < 21_000
+        assert "characters left out" in stored(run)[field]
+        assert stored(run)[field].rstrip().endswith("xxx the end")
+    assert stored(run)["error"].startswith("ValueError: the server said: xxx")
+    assert "in test_an_error_text_of_any_length_is_recorded" in stored(run)["traceback"]
 
 
 def test_an_error_whose_str_fails_is_still_raised(manager: oc.JobManager) -> None:

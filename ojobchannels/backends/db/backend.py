@@ -11,7 +11,7 @@ from ojobchannels.backends.db.errors import explain
 from ojobchannels.backends.local import paths
 from ojobchannels.backends.local.base import LocalBackend, hook_operation, operation
 from ojobchannels.backends.local.paths import StoragePath
-from ojobchannels.backends.local.waiters import number_of, remove_fifo, waiter_of
+from ojobchannels.backends.local.waiters import number_of, waiter_of
 from ojobchannels.backends.lock_record import LockRecord
 from ojobchannels.documents import (
     Document,
@@ -38,7 +38,7 @@ def open_backend(
             version.
         ChannelUnavailable: The database cannot be opened or written.
     """
-    storage = paths.prepare(channel, paths.locate(file))
+    storage = paths.prepare(channel, paths.locate(file), create=True)
     backend = DatabaseBackend(channel, storage, durable, timeout, clock)
     try:
         backend.prepare()
@@ -258,8 +258,7 @@ class DatabaseBackend(LocalBackend):
             freed = held or connection.execute(statements.WAKE_NEXT, parameters).rowcount > 0
         if freed and not fifo:
             fifo = self.waiters.wake_next(name)  # a waiter that came meanwhile saw the lock held
-        if fifo:
-            remove_fifo(fifo)
+        self.waiters.remove(name, fifo)
         return held
 
     def _force_free(self, name: str) -> tuple[LockRecord, int]:

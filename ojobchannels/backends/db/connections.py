@@ -195,7 +195,7 @@ class Connections:
         self._timeout = timeout
         self.busy_timeout = round(timeout * 1000)
         self._clock = clock
-        self.lock = FileLock(storage.side / "gate", storage.mode, timeout)
+        self.lock = FileLock(storage.side.file("gate"), timeout)
         self.idle = _IdleConnections(str(storage.path))
         self.checkouts: dict[int, Checkout] = {}
         self._closed = False

@@ -20,7 +20,7 @@ from ojobchannels.backends.local import paths
 from ojobchannels.backends.local.base import LocalBackend, hook_operation, operation
 from ojobchannels.backends.local.file_lock import FileLock
 from ojobchannels.backends.local.paths import StoragePath
-from ojobchannels.backends.local.waiters import number_of, remove_fifo, waiter_of
+from ojobchannels.backends.local.waiters import number_of, waiter_of
 from ojobchannels.backends.lock_record import LockRecord
 from ojobchannels.documents import Document, Item, Key, check_key, matches
 from ojobchannels.errors import ChannelDamaged, ChannelUnavailable
@@ -58,10 +58,10 @@ class FileBackend(LocalBackend):
 
     def __init__(self, channel: str, storage: StoragePath, clock: Clock, timeout: float) -> None:
         super().__init__(channel, storage, clock, timeout)
-        self._lock = FileLock(storage.side / "gate", storage.mode, timeout)
+        self._lock = FileLock(storage.side.file("gate"), timeout)
         self._file = JsonFile(channel, storage, self._lock)
         self._table = Table(channel, self._file)
-        self._lock_files = LockFiles(channel, storage.side / "locks", storage.mode, timeout)
+        self._lock_files = LockFiles(channel, storage.side.folder("locks"), timeout)
 
     @hook_operation
     def get(self, key: Key) -> Document:
@@ -197,8 +197,7 @@ class FileBackend(LocalBackend):
                 return False
             fifo = self.waiters.wake_next(name)  # it waits for this file lock until we release it
             lock_file.write(lock_record.freed(record, waiter_of(fifo)))
-        if fifo:
-            remove_fifo(fifo)
+        self.waiters.remove(name, fifo)
         return held
 
     def _force_free(self, name: str) -> tuple[LockRecord, int]:

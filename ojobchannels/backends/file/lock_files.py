@@ -16,13 +16,12 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 from ojobchannels.backends.local.file_lock import FileLock
 from ojobchannels.backends.lock_record import LockRecord
 from ojobchannels.documents import decode, encode
 from ojobchannels.errors import ChannelDamaged, InvalidOption
-from ojobchannels.host.files import make_folder
+from ojobchannels.host.files import SideFile, SideFolder, UnsafeFile, names_in, open_regular
 
 _PAGE = 4096
 _SEAL = struct.Struct("<4sI")
@@ -30,13 +29,14 @@ _BODY = struct.Struct("<32sqqqqqqH64p")
 _HEAD_SIZE = _SEAL.size + _BODY.size
 _MAGIC = b"oJL1"
 _KEPT_OPEN = 256
+_LONGEST_NAMES = 1 << 16  # two names of 4 KiB, each byte as an escape of six
 
 
 class LockFile(FileLock):
     """The file of one lock; inside ``with`` no other thread or process reads or writes it."""
 
-    def __init__(self, path: Path, channel: str, name: str, mode: int, timeout: float) -> None:
-        super().__init__(path, mode, timeout)
+    def __init__(self, file: SideFile, channel: str, name: str, timeout: float) -> None:
+        super().__init__(file, timeout)
         self._channel = channel
         self._name = name
         self._named = False
@@ -135,22 +135,21 @@ class LockFile(FileLock):
 class LockFiles:
     """The lock files of one channel; the most recently used stay open."""
 
-    def __init__(self, channel: str, folder: Path, mode: int, timeout: float) -> None:
+    def __init__(self, channel: str, folder: SideFolder, timeout: float) -> None:
         self._channel = channel
         self._folder = folder
-        self._mode = mode
         self._timeout = timeout
         self._open: OrderedDict[str, LockFile] = OrderedDict()
         self._last_used: dict[int, LockFile] = {}
-        make_folder(folder, mode)
+        folder.make()
 
     def of(self, name: str) -> LockFile:
         """Return the file of a lock name."""
         file = self._open.get(name)
         if file is None:
             identity = encode([self._channel, name]).encode()
-            path = self._folder / hashlib.sha256(identity).hexdigest()[:40]
-            new = LockFile(path, self._channel, name, self._mode, self._timeout)
+            own = self._folder.file(hashlib.sha256(identity).hexdigest()[:40])
+            new = LockFile(own, self._channel, name, self._timeout)
             file = self._open.setdefault(name, new)
             if len(self._open) > _KEPT_OPEN:
                 self._open.popitem(last=False)[1].close()
@@ -166,12 +165,13 @@ class LockFiles:
     def names(self) -> Iterator[str]:
         """Yield the names of all locks that were ever taken on this channel."""
         try:
-            paths = sorted(self._folder.iterdir())
+            with self._folder.opened() as folder:
+                pages = [_page_of_names(folder, file) for file in names_in(folder)]
         except FileNotFoundError:
             return
-        for path in paths:
+        for page in pages:
             with suppress(ValueError):  # not one of our files, or a name that was cut off
-                channel, name = decode(path.read_bytes()[_PAGE:].decode())
+                channel, name = decode(page.decode())
                 if channel == self._channel:
                     yield name
 
@@ -179,3 +179,14 @@ class LockFiles:
         """Close all files."""
         while self._open:
             self._open.popitem()[1].close()
+
+
+def _page_of_names(folder: int, file: str) -> bytes:
+    try:
+        descriptor = open_regular(file, os.O_RDONLY, within=folder)
+    except (UnsafeFile, FileNotFoundError):
+        return b""
+    try:
+        return os.pread(descriptor, _LONGEST_NAMES, _PAGE)
+    finally:
+        os.close(descriptor)

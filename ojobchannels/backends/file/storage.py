@@ -13,7 +13,7 @@ from ojobchannels.backends.file.json_text import LARGEST_NUMBER, Tables, Unreada
 from ojobchannels.backends.local.file_lock import FileLock, owned
 from ojobchannels.backends.local.paths import StoragePath
 from ojobchannels.errors import ChannelDamaged, ChannelUnavailable
-from ojobchannels.host.files import SideFile
+from ojobchannels.host.files import UnsafeFile, open_regular
 from ojobchannels.host.forks import forget_in_children
 
 _COUNTERS = struct.Struct("<QQ")
@@ -32,7 +32,7 @@ class JsonFile(Storage):
         self._channel = channel
         self._storage = storage
         self._lock = lock
-        self._counters = SideFile(storage.side / "version", storage.mode)
+        self._counters = storage.side.file("version")
         self._memory = threading.RLock()
         self._tables: Tables = {}
         self._seen: tuple[int, ...] | None = None
@@ -103,7 +103,7 @@ class JsonFile(Storage):
             return
         self._seen = None
         try:
-            self._tables = parse(self._storage.path.read_bytes())
+            self._tables = parse(_content(self._storage.path))
         except FileNotFoundError:
             self._tables = {}
         except Unreadable as error:
@@ -121,7 +121,7 @@ class JsonFile(Storage):
         version, highest = _COUNTERS.unpack(counters)
         self._highest = highest if highest <= LARGEST_NUMBER else 0  # no entry ever had it
         try:
-            status = self._storage.path.stat()
+            status = self._storage.path.lstat()
         except FileNotFoundError:
             return (version,)
         return version, status.st_ino, status.st_size, status.st_mtime_ns
@@ -165,7 +165,9 @@ class JsonFile(Storage):
         with open(descriptor, "wb") as file:  # noqa: PTH123  a descriptor has no path
             mode = self._storage.mode
             with suppress(FileNotFoundError):
-                old = self._storage.path.stat()
+                old = self._storage.path.lstat()
+                if not stat.S_ISREG(old.st_mode):
+                    raise UnsafeFile(self._storage.path, "it is not a regular file")
                 mode = stat.S_IMODE(old.st_mode)
                 if old.st_uid != os.geteuid() or old.st_gid != os.getegid():
                     _keep_owner(self._channel, descriptor, old)
@@ -173,6 +175,12 @@ class JsonFile(Storage):
             file.write(text_of(self._tables).encode())
             file.flush()
             os.fsync(descriptor)
+
+
+def _content(path: Path) -> bytes:
+    # Tools for backups make hard links to a file for a time.
+    with open(open_regular(path, os.O_RDONLY, links=True), "rb") as file:  # noqa: PTH123
+        return file.read()
 
 
 def _keep_owner(channel: str, descriptor: int, old: os.stat_result) -> None:

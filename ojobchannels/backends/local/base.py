@@ -14,7 +14,7 @@ from ojobchannels.backends import lock_record
 from ojobchannels.backends.local.file_lock import FileLockTimeout
 from ojobchannels.backends.local.liveness import Liveness
 from ojobchannels.backends.local.paths import StoragePath, explain
-from ojobchannels.backends.local.waiters import Waiters, number_of, remove_fifo
+from ojobchannels.backends.local.waiters import Waiters, number_of
 from ojobchannels.backends.lock_record import LockRecord
 from ojobchannels.changes import Versions
 from ojobchannels.documents import Document
@@ -113,8 +113,8 @@ class LocalBackend(ABC):
         self.storage = storage
         self.clock = clock
         self.timeout = timeout
-        self.liveness = Liveness(storage.side / "alive", storage.mode)
-        self.waiters = Waiters(channel, storage.side / "waiting", storage.mode)
+        self.liveness = Liveness(storage.side)
+        self.waiters = Waiters(channel, storage.side.folder("waiting"))
         self.closed = False
         self.at_work: set[int] = set()
         self._shared: OrderedDict[str, _SharedByte] = OrderedDict()
@@ -170,7 +170,7 @@ class LocalBackend(ABC):
         record, left = self._force_free(name)
         if not left:
             return None
-        remove_fifo(self.waiters.wake_next(name))
+        self.waiters.remove(name, self.waiters.wake_next(name))
         return lock_record.info(name, record, left, self.clock)
 
     @hookimpl

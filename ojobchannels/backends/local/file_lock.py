@@ -4,7 +4,6 @@ import fcntl
 import os
 import threading
 import time
-from pathlib import Path
 from typing import Self
 
 from ojobchannels.host.files import SideFile
@@ -32,9 +31,9 @@ class FileLock:
     If another program deletes or replaces the file, all callers move to the file now at its path.
     """
 
-    def __init__(self, path: Path, mode: int, timeout: float) -> None:
-        self.path = path
-        self._file = SideFile(path, mode)
+    def __init__(self, file: SideFile, timeout: float) -> None:
+        self.path = file.path
+        self._file = file
         self._timeout = timeout
         self._thread_lock = threading.RLock()
         forget_in_children(self)

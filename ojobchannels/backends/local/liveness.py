@@ -15,10 +15,9 @@ import os
 import secrets
 import struct
 import threading
-from pathlib import Path
 
 from ojobchannels.backends.lock_record import NO_PROCESS
-from ojobchannels.host.files import open_side_file
+from ojobchannels.host.files import SideFolder, open_side_file
 from ojobchannels.host.forks import forget_in_children
 
 SUPPORTED = hasattr(fcntl, "F_OFD_SETLK")
@@ -30,9 +29,8 @@ _OFFSET_BITS = 40
 class Liveness:
     """The liveness byte of this process; a forked child locks a byte of its own."""
 
-    def __init__(self, path: Path, mode: int) -> None:
-        self._path = path
-        self._mode = mode
+    def __init__(self, folder: SideFolder) -> None:
+        self._folder = folder
         self._lock = threading.Lock()
         self._descriptor = -1
         self._offset = NO_PROCESS
@@ -44,6 +42,7 @@ class Liveness:
         if self._offset == NO_PROCESS and SUPPORTED:
             with self._lock:
                 if self._offset == NO_PROCESS:
+                    self._close_file()
                     self._descriptor, self._offset = self._lock_byte()
                     if self._closed:
                         self._close_file()
@@ -83,11 +82,14 @@ class Liveness:
             os.close(descriptor)
 
     def _lock_byte(self) -> tuple[int, int]:
-        descriptor = open_side_file(self._path, self._mode)
+        """Lock a byte; the offset is NO_PROCESS if another program has locked all of them."""
+        descriptor = open_side_file(self._folder, "alive")
         offset = _file_bits(descriptor) | 1 + secrets.randbelow(2**_OFFSET_BITS - 1)
-        fcntl.fcntl(
-            descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)
-        )
+        lock = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
+        except BlockingIOError:
+            offset = NO_PROCESS
         return descriptor, offset
 
 

@@ -2,11 +2,22 @@
 
 import errno
 import os
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
 from ojobchannels import errors
-from ojobchannels.host.files import SIDE_SUFFIX, make_folder
+from ojobchannels.backends.local.mounts import is_mount_point
+from ojobchannels.host.files import (
+    SIDE_SUFFIX,
+    SideFolder,
+    UnsafeFile,
+    give,
+    mode_of_folder,
+    open_folder,
+    open_regular,
+    private,
+)
 
 _NETWORK_FILESYSTEMS = frozenset(
     {
@@ -29,7 +40,7 @@ class StoragePath(NamedTuple):
     """
 
     path: Path
-    side: Path
+    side: SideFolder
     mode: int
 
 
@@ -45,12 +56,17 @@ def locate(file: str | os.PathLike[str]) -> Path:
         raise errors.InvalidOption("file", f"{file!r}: {error}", "use another path") from error
 
 
-def prepare(channel: str, path: Path) -> StoragePath:
+def prepare(channel: str, path: Path, create: bool = False) -> StoragePath:
     """Create the folders of a channel's file, and return its paths.
+
+    Args:
+        channel: The channel.
+        path: Where the file is, with links resolved.
+        create: Whether to create the file too, empty.
 
     Raises:
         NotSupported: The file is on a network filesystem, where the locks of one host do not work.
-        ChannelUnavailable: The folder cannot be created or written.
+        ChannelUnavailable: The folder cannot be created or written, or the file has other names.
     """
     try:
         if path.is_dir():
@@ -67,31 +83,83 @@ def prepare(channel: str, path: Path) -> StoragePath:
                 "several hosts, such as redis or mongo",
             )
         _refuse_second_names(channel, path)
-        side = _side(path)
-        mode = path.stat().st_mode & 0o666 if path.exists() else None
-        if mode is None:
-            side.mkdir(exist_ok=True)
-            mode = side.stat().st_mode & 0o666
-        else:
-            make_folder(side, mode, like=path)
-        if not os.access(side, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(side))
+        if create:
+            _create(path)
+        storage = StoragePath(path, *_side_folder(path))
+        with storage.side.opened() as side:
+            _narrow(side, storage.side.mode)
+        if not os.access(storage.side.path, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(storage.side.path))
     except OSError as error:
         if isinstance(error, errors.ChannelError):
             raise
         raise explain(channel, path, error) from error
-    return StoragePath(path, side, mode)
+    return storage
 
 
 def _refuse_second_names(channel: str, path: Path) -> None:
-    links = path.stat().st_nlink if path.exists() else 1
-    if links > 1:
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(status.st_mode):
+        raise UnsafeFile(path, "it is not a regular file")
+    if status.st_nlink > 1:
         raise errors.ChannelUnavailable(
             channel,
-            f"{path} has {links} names (hard links)",
+            f"{path} has {status.st_nlink} names (hard links)",
             "each name would have separate locks: delete the others, make them symbolic links, or "
             "open a copy",
         )
+    if is_mount_point(path):
+        raise errors.ChannelUnavailable(
+            channel,
+            f"{path} is a mount point (a bind mount), and so another name of a file elsewhere",
+            "each name would have separate locks: mount the folder that contains the file instead "
+            "of the file alone",
+        )
+
+
+def _create(path: Path) -> None:
+    """Create an empty file with the permissions that the umask allows on purpose."""
+    folder = open_folder(path.parent)
+    try:
+        descriptor = open_regular(path.name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666, folder)
+        try:
+            os.fchmod(descriptor, private(os.fstat(descriptor).st_mode))
+            give(descriptor, os.fstat(folder))
+        finally:
+            os.close(descriptor)
+    except FileExistsError:
+        pass
+    finally:
+        os.close(folder)
+
+
+def _side_folder(path: Path) -> tuple[SideFolder, int]:
+    """Return the folder of helper files, created if needed, and the permissions of the file."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        side = SideFolder(_side(path), 0, data=path)
+        side.make(by_umask=True)
+        with side.opened() as folder:  # it remembers the umask of the first process
+            mode = side.mode = private(os.fstat(folder).st_mode)
+        return side, mode
+    if not stat.S_ISREG(status.st_mode):
+        raise UnsafeFile(path, "it is not a regular file")
+    mode = status.st_mode & 0o666
+    side = SideFolder(_side(path), private(mode), data=path)
+    side.make()
+    return side, mode
+
+
+def _narrow(side: int, mode: int) -> None:
+    """Remove permissions of our folder that the file does not give, such as those of a umask."""
+    status = os.fstat(side)
+    excess = status.st_mode & 0o777 & ~mode_of_folder(mode)
+    if excess and status.st_uid == os.geteuid():
+        os.fchmod(side, stat.S_IMODE(status.st_mode) & ~excess)
 
 
 def exists(file: str | os.PathLike[str]) -> bool:
@@ -122,6 +190,9 @@ def filesystem_type(path: Path) -> str:
 def explain(channel: str, path: Path, error: OSError) -> errors.ChannelError:
     """Return our error for an error of the operating system."""
     reason = f"{error.strerror or error} ({error.filename or path})"
+    if isinstance(error, UnsafeFile):
+        advice = "another user or program may have put it there: check it, then delete it"
+        return errors.ChannelUnavailable(channel, reason, advice)
     if error.errno in _FULL:
         return errors.StorageFull(
             channel, reason, "free some space or raise the limit; nothing was changed, so try again"

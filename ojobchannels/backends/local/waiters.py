@@ -9,14 +9,14 @@ import hashlib
 import itertools
 import os
 import select
+import stat
 import time
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
-from ojobchannels.host.files import give_to_owner_of, make_folder
+from ojobchannels.host.files import SideFolder, UnsafeFile, give, names_in
 
 CHECK_SECONDS = 0.02
 _FOLDERS_KEPT = 256
@@ -26,11 +26,10 @@ _numbers = itertools.count()
 class Waiters:
     """The waiters of one channel."""
 
-    def __init__(self, channel: str, folder: Path, mode: int) -> None:
+    def __init__(self, channel: str, folder: SideFolder) -> None:
         self._channel = channel
         self._folder = folder
-        self._mode = mode
-        self._folders: OrderedDict[str, str] = OrderedDict()
+        self._folders: OrderedDict[str, SideFolder] = OrderedDict()
         self._since: dict[str, tuple[str, int]] = {}
         self._active: set[_Waiter] = set()
 
@@ -44,7 +43,7 @@ class Waiters:
                 may keep sleeping; 0 stops waiting.
         """
         _, since = self._since.setdefault(token, (name, time.monotonic_ns()))
-        waiter = _Waiter(self._folder_of(name), self._mode, since, token, self._active)
+        waiter = _Waiter(self._folder_of(name), since, token, self._active)
         try:
             with waiter:
                 while (seconds := pause()) > 0 and not waiter.wait(min(seconds, CHECK_SECONDS)):
@@ -58,14 +57,23 @@ class Waiters:
         self._since.pop(token, None)
 
     def wake_next(self, name: str) -> str:
-        """Wake the longest-waiting live waiter; return the path of its FIFO, or an empty string."""
-        return next((fifo for fifo in self._fifos(name) if _wake(fifo)), "")
+        """Wake the longest-waiting live waiter; return the name of its FIFO, or an empty string."""
+        folder = self._folder_of(name)
+        if not os.access(folder.path, os.F_OK):
+            return ""  # the usual case, found in half the time of an open that fails
+        with suppress(OSError), folder.opened() as within:
+            return next((fifo for fifo in names_in(within) if _wake(within, fifo)), "")
+        return ""
+
+    def remove(self, name: str, fifo: str) -> None:
+        """Remove the FIFO of a waiter that was woken, or that is gone; "" does nothing."""
+        if fifo:
+            _remove(self._folder_of(name), fifo)
 
     def wake_own(self) -> list[tuple[str, str]]:
         """Wake all waiters of this handle; return lock and token of those that want a lock."""
         for waiter in list(self._active):
-            _wake(waiter.fifo)
-            remove_fifo(waiter.fifo)
+            waiter.wake()
         return [(name, token) for token, (name, _) in list(self._since.items())]
 
     def close(self) -> None:
@@ -80,20 +88,11 @@ class Waiters:
             waiter.close()
         self._active = set()
 
-    def _fifos(self, name: str) -> list[str]:
-        folder = self._folder_of(name)
-        if not os.access(folder, os.F_OK):
-            return []  # the usual case, found in half the time of a listing that fails
-        try:
-            return [f"{folder}/{fifo}" for fifo in sorted(os.listdir(folder))]  # noqa: PTH208  faster
-        except FileNotFoundError:
-            return []
-
-    def _folder_of(self, name: str) -> str:
+    def _folder_of(self, name: str) -> SideFolder:
         folder = self._folders.get(name)
         if folder is None:
             identity = f"{self._channel}\0{name}".encode()
-            folder = f"{self._folder}/{hashlib.sha256(identity).hexdigest()[:32]}"
+            folder = self._folder.folder(hashlib.sha256(identity).hexdigest()[:32])
             self._folders[name] = folder
             if len(self._folders) > _FOLDERS_KEPT:
                 self._remove_oldest_folder()
@@ -101,7 +100,7 @@ class Waiters:
 
     def _remove_oldest_folder(self) -> None:
         with suppress(KeyError, OSError):  # another thread removed it, or it has waiters
-            os.rmdir(self._folders.popitem(last=False)[1])  # noqa: PTH106  faster
+            self._folders.popitem(last=False)[1].remove()
 
 
 def number_of(token: str) -> int:
@@ -111,43 +110,37 @@ def number_of(token: str) -> int:
 
 def waiter_of(fifo: str) -> int:
     """Return the number of the waiter that a FIFO belongs to; 0 for any other file or ""."""
-    number = fifo.rpartition("/")[2].partition("-")[2].partition("-")[0]
+    number = fifo.partition("-")[2].partition("-")[0]
     return int(number) if number.isdecimal() else 0
 
 
-def remove_fifo(fifo: str) -> None:
-    """Remove the FIFO of a waiter that was woken, or that is gone."""
-    with suppress(FileNotFoundError):
-        os.unlink(fifo)  # noqa: PTH108  three times as fast
-
-
 class _Waiter:
-    def __init__(
-        self, folder: str, mode: int, since: int, token: str, active: "set[_Waiter]"
-    ) -> None:
-        self._folder = Path(folder)
-        self._mode = mode
+    def __init__(self, folder: SideFolder, since: int, token: str, active: "set[_Waiter]") -> None:
+        self._folder = folder
         self._active = active
         self._descriptor = -1
         self._was_woken = False
-        number = f"{number_of(token)}-{os.getpid()}-{next(_numbers)}"
-        self.fifo = f"{folder}/{since:020d}-{number}"
+        self._fifo = f"{since:020d}-{number_of(token)}-{os.getpid()}-{next(_numbers)}"
 
     def __enter__(self) -> "_Waiter":
         with suppress(OSError):  # without a FIFO it checks every 20 ms
             try:
                 self._make_fifo()
             except FileNotFoundError:
-                make_folder(self._folder, self._mode)
+                self._folder.make()
                 self._make_fifo()
         self._active.add(self)
         return self
 
     def _make_fifo(self) -> None:
-        os.mkfifo(self.fifo, self._mode)
-        os.chmod(self.fifo, self._mode)  # noqa: PTH101  twice as fast
-        give_to_owner_of(self._folder, Path(self.fifo))
-        self._descriptor = os.open(self.fifo, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        with self._folder.opened() as within:
+            os.mkfifo(self._fifo, 0o600, dir_fd=within)
+            self._descriptor = _open_fifo(within, self._fifo, os.O_RDWR)
+            if os.fstat(self._descriptor).st_uid != os.geteuid():
+                self.close()  # it was replaced
+                raise UnsafeFile(self._folder.path / self._fifo, "it is another user's FIFO")
+            os.fchmod(self._descriptor, self._folder.mode)
+            give(self._descriptor, os.fstat(within))
 
     def wait(self, seconds: float) -> bool:
         """Block until woken, at most for `seconds`; return whether it was woken."""
@@ -159,6 +152,12 @@ class _Waiter:
         self._was_woken = bool(poll.poll(seconds * 1000))
         return self._was_woken
 
+    def wake(self) -> None:
+        """Wake this waiter, and remove its FIFO."""
+        with suppress(OSError), self._folder.opened() as within:
+            _wake(within, self._fifo)
+        _remove(self._folder, self._fifo)
+
     def __exit__(self, *_: object) -> None:
         self.leave()
 
@@ -166,7 +165,7 @@ class _Waiter:
         self._active.discard(self)
         self.close()
         if not self._was_woken:  # the process that wakes a waiter removes its FIFO, to save time
-            remove_fifo(self.fifo)
+            _remove(self._folder, self._fifo)
 
     def close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
@@ -174,14 +173,25 @@ class _Waiter:
             os.close(descriptor)
 
 
-def _wake(fifo: str) -> bool:
+def _open_fifo(within: int, fifo: str, flags: int) -> int:
+    """Open a FIFO without waiting; raise UnsafeFile if it is anything else."""
+    flags |= os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(fifo, flags, dir_fd=within)
+    if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise UnsafeFile(fifo, "it is not a FIFO")
+
+
+def _wake(within: int, fifo: str) -> bool:
     """Wake a waiter and return True; remove the FIFO if the waiter is gone."""
     try:
-        descriptor = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = _open_fifo(within, fifo, os.O_WRONLY)
     except FileNotFoundError:
         return False
     except OSError:
-        remove_fifo(fifo)
+        with suppress(OSError):
+            os.unlink(fifo, dir_fd=within)
         return False
     try:
         os.write(descriptor, b"!")
@@ -190,3 +200,8 @@ def _wake(fifo: str) -> bool:
     finally:
         os.close(descriptor)
     return True
+
+
+def _remove(folder: SideFolder, fifo: str) -> None:
+    with suppress(OSError), folder.opened() as within:
+        os.unlink(fifo, dir_fd=within)

@@ -19,8 +19,7 @@ def jobs(locations: Locations, as_json: bool, wide: bool) -> None:
     """Show each job once, with its active run or, if none is active, with its last run.
 
     Runs that were skipped because the job was running elsewhere are shown only if there is no
-    other run. A run that never ended although its lease has expired is shown as abandoned; no
-    record is changed.
+    other run. The record of a run whose process died is closed as abandoned.
     """
     with locations.manager() as manager:
         latest = latest_of_each(manager.runs(limit=None))

@@ -22,7 +22,7 @@ from ojobchannels.cli.tables import json_option, print_json
 def prune(locations: Locations, older_than: timedelta, as_json: bool) -> None:
     """Remove the records of runs that ended more than AGE ago.
 
-    Active runs are kept. Dead ones are marked as abandoned now and removed by a later prune.
+    Active runs are kept. Dead ones are closed as abandoned, which is their end.
     """
     with locations.manager() as manager:
         pruned = manager.prune(older_than)
@@ -30,5 +30,5 @@ def prune(locations: Locations, older_than: timedelta, as_json: bool) -> None:
         print_json(pruned._asdict())
     else:
         records = "record" if pruned.removed == 1 else "records"
-        marked = f", marked {pruned.abandoned} as abandoned" if pruned.abandoned else ""
+        marked = f", closed {pruned.abandoned} as abandoned" if pruned.abandoned else ""
         click.echo(f"Removed {pruned.removed} {records}{marked}.")

@@ -11,7 +11,7 @@ from functools import cached_property
 from types import CodeType, FunctionType
 from typing import Any, Final, NamedTuple, Protocol, cast
 
-from ojobchannels.errors import CodeFailed, JobFileError, JobMisuse, JobTimeout
+from ojobchannels.errors import CodeFailed, JobFileError, JobMisuse, JobTimeout, add_note, quoted
 from ojobchannels.ojob.code.source_map import AS_JAVASCRIPT, CodeLines
 from ojobchannels.ojob.languages import Host, Program
 from ojobchannels.ojob.yaml.source import DocumentPath, Source
@@ -97,12 +97,12 @@ class Python:
         try:
             result = FunctionType(self._code, namespace)(**host.helpers())
         except (NameError, AttributeError) as error:
-            if error.name in _JAVASCRIPT_NAMES:
-                error.add_note(f"`{error.name}` looks like JavaScript: {AS_JAVASCRIPT}")
+            if isinstance(error.name, str) and error.name in _JAVASCRIPT_NAMES:
+                add_note(error, f"`{error.name}` looks like JavaScript: {AS_JAVASCRIPT}")
             raise
         args = namespace["args"]
         if not isinstance(args, dict):
-            reason = f"it replaced `args` by {args!r}"
+            reason = f"it replaced `args` by {quoted(args)}"
             raise JobMisuse(host.job, reason, "`args` must remain a map")
         host.args = args
         return result

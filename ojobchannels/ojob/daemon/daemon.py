@@ -1,10 +1,12 @@
 """What a job file does after its todo: it runs schedules and watches, and reloads its file."""
 
 import signal
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum, auto
 from queue import Empty, SimpleQueue
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from ojobchannels.errors import ChannelError, InvalidJobArgs, JobFileError
 from ojobchannels.host.terminal import local_time
@@ -16,6 +18,8 @@ from ojobchannels.ojob.process.interrupts import Interrupted
 from ojobchannels.ojob.run.job_call import JobCall
 from ojobchannels.ojob.run.session import Session
 from ojobchannels.ojob.run.todo import todo_calls
+
+_CLOSE_DEAD_RUNS_SECONDS: Final = 30.0
 
 
 class Request(Enum):
@@ -47,13 +51,14 @@ class Control:
         """Make the daemon reload its file."""
         self._requests.put(Request.RELOAD)
 
-    def next(self) -> Request:
-        """Wait for the next request."""
-        while True:
-            try:
+    def next(self, seconds: float, check: Callable[[], None] = lambda: None) -> Request | None:
+        """Wait for the next request, or return None after some seconds; call `check` meanwhile."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            check()
+            with suppress(Empty):
                 return self._requests.get(timeout=SIGNAL_POLL_SECONDS)
-            except Empty:
-                continue
+        return None
 
 
 class Daemon:
@@ -71,6 +76,7 @@ class Daemon:
     def __init__(self, session: Session, load: Callable[[], JobFile], control: Control) -> None:
         self.session = session
         self.shutdown_calls: list[JobCall] = []
+        session.stop_daemon = control.stop
         self._load = load
         self._control = control
         self._schedules: list[Schedule] = []
@@ -129,8 +135,12 @@ class Daemon:
             Interrupted: It was stopped.
         """
         self.session.output.log("ojob", "info", f"running until stopped{self._summary()}")
-        while self._control.next() is Request.RELOAD:
-            self._reload()
+        check = self.session.interrupts.check
+        while (request := self._control.next(_CLOSE_DEAD_RUNS_SECONDS, check)) is not Request.STOP:
+            if request is Request.RELOAD:
+                self._reload()
+            elif (manager := self.session.binding.manager) is not None:
+                manager.before_reading()
         raise Interrupted(signal.SIGTERM)
 
     def _summary(self) -> str:

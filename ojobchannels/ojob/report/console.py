@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Final, TextIO
 
+from ojobchannels.host.forks import forget_in_children
 from ojobchannels.host.terminal import has_colours
 from ojobchannels.ojob.report.events import Event, Kind, Level, Sink, ended, now
 from ojobchannels.ojob.report.outcomes import Outcome
@@ -31,6 +32,11 @@ class Output:
     def __init__(self, *sinks: Sink) -> None:
         self._sinks: Sequence[Sink] = sinks or (Console(),)
         self._id: str | None = None
+        self._lock = threading.Lock()
+        forget_in_children(self)
+
+    def forget(self) -> None:
+        """Replace the lock in a forked child: another thread of the parent may have held it."""
         self._lock = threading.Lock()
 
     @contextmanager

@@ -1,12 +1,11 @@
 """The events of a run: log lines of its jobs, their starts and their ends."""
 
-from __future__ import annotations
-
 import sysconfig
 import traceback
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
+from ojobchannels.errors import safe_str
 from ojobchannels.host.clock import utc
 from ojobchannels.ojob.report.outcomes import Outcome, Status, describe
 from ojobchannels.printable import printable, printable_lines
@@ -46,7 +45,7 @@ class Event(NamedTuple):
         """The text, with a prefix for the level of a log line."""
         return _PREFIX[self.level] + self.text if self.kind == "log" else self.text
 
-    def printable(self) -> Event:
+    def printable(self) -> "Event":
         """Return the event with the control characters of its texts escaped.
 
         For every sink whose output people read. Such a sink begins each line of the text with the
@@ -111,7 +110,7 @@ def _ending(outcome: Outcome) -> dict[str, Any]:
     if outcome.error is not None:
         document["error"] = {
             "type": type(outcome.error).__name__,
-            "message": str(outcome.error),
+            "message": safe_str(outcome.error),
             "trace": "".join(traceback.format_tb(outcome.error.__traceback__)).rstrip(),
         }
     return document

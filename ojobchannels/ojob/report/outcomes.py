@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeAlias
 
 import pluggy
 
-from ojobchannels.errors import ChannelError
+from ojobchannels.errors import ChannelError, notes_of, summary
 from ojobchannels.ojob.yaml.source import BUNDLED
 
 NotRun: TypeAlias = Literal["skipped", "depsfail"]
@@ -64,8 +64,7 @@ class RunResult:
 
 def describe(error: BaseException) -> str:
     """Return the type and the message of an error, followed by its notes."""
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return "\n".join([text, *getattr(error, "__notes__", ())])
+    return "\n".join([summary(error), *notes_of(error)])
 
 
 def without_our_frames(error: BaseException) -> BaseException:

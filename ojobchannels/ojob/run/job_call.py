@@ -9,7 +9,14 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from ojobchannels.errors import ChannelError, FireTimeTaken, InvalidJobArgs
+from ojobchannels.errors import (
+    ChannelError,
+    FireTimeTaken,
+    InvalidJobArgs,
+    add_note,
+    notes_of,
+    safe_str,
+)
 from ojobchannels.hookspecs import MISSING
 from ojobchannels.manager import Launch
 from ojobchannels.ojob.args.known_args import KnownArgs
@@ -17,6 +24,7 @@ from ojobchannels.ojob.args.layers import CallArgs, Layer
 from ojobchannels.ojob.args.templates import copied
 from ojobchannels.ojob.code.python import Block
 from ojobchannels.ojob.load.job_file import END, START, Job
+from ojobchannels.ojob.process.interrupts import Interrupted
 from ojobchannels.ojob.report.outcomes import NotRun, Outcome, Status, describe, without_our_frames
 from ojobchannels.ojob.run.job_context import SkipJob
 from ojobchannels.ojob.run.job_locks import JobLocks
@@ -53,6 +61,7 @@ class CallableJob(JobSteps):
     def launch_job(self, name: str, args: Mapping[str, Any]) -> Launch:
         """Run another job on the pool, and return a handle at once."""
         session = self.session
+        session.interrupts.check()
         call = self._new_call(session.find(name), args)
         with session.interrupts.shield():
             deps, warn = session.file.deps_of(name), partial(self.log, "warn")
@@ -88,8 +97,9 @@ class JobCall(CallableJob):
         """Run the job, and report its outcome.
 
         Raises:
-            KeyboardInterrupt: It was interrupted; its runs are recorded as failed.
+            Interrupted: It was interrupted; its runs are recorded as failed.
         """
+        self.session.interrupts.check()
         skip: SkipJob | None = None
         try:
             with self.runs:
@@ -101,7 +111,7 @@ class JobCall(CallableJob):
                 reason = skip.reason if skip else None
                 seconds = time.monotonic() - self._began if self._began else 0
                 outcome = self._report(status, reason, seconds, bool(skip and skip.elsewhere))
-        if isinstance(self.error, KeyboardInterrupt):
+        if isinstance(self.error, Interrupted):
             raise self.error
         return outcome
 
@@ -128,7 +138,7 @@ class JobCall(CallableJob):
         except BaseException as error:  # a lock could not be acquired, or was lost
             if self.error is None:
                 self._failed(error)
-            elif isinstance(error, KeyboardInterrupt):
+            elif isinstance(error, Interrupted):
                 raise
             else:
                 self._note(describe(error))
@@ -155,7 +165,7 @@ class JobCall(CallableJob):
 
     def _failed(self, error: BaseException) -> None:
         self.error = without_our_frames(error)
-        if self.phase != "args" and not isinstance(error, KeyboardInterrupt):
+        if self.phase != "args" and not isinstance(error, Interrupted):
             self._run_handlers()
 
     def _run_handlers(self) -> None:
@@ -172,7 +182,7 @@ class JobCall(CallableJob):
                 return
             for part in parts(self.session.jobs, handler, self.args):
                 self.run_step(part)
-        except KeyboardInterrupt:
+        except Interrupted:
             raise
         except BaseException as error:  # noqa: BLE001  the job's own error is the one that counts
             self._note(f"its `catch` failed too: {describe(without_our_frames(error))}")
@@ -195,8 +205,8 @@ class JobCall(CallableJob):
                 if skip is None and self.error is None:
                     self.error = without_our_frames(error)
                     continue
-                notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
-                self._note(f"run {run.name!r} could not be ended: {error}{notes}")
+                why = "; ".join([safe_str(error), *notes_of(error)])
+                self._note(f"run {run.name!r} could not be ended: {why}")
         if skip is not None and not skip.recorded and not self.runs.started:
             self.record_not_run("skipped", skip.reason)
 
@@ -205,7 +215,7 @@ class JobCall(CallableJob):
         if self.error is None:
             self.log("error", text)
         else:
-            self.error.add_note(text)
+            add_note(self.error, text)
 
     def managed_run(self) -> tuple[str, dict[str, Any]] | None:
         """Return the name and the args of the managed run that this call starts, if any.

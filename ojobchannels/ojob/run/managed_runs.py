@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from ojobchannels.channels.lease import Lease
 from ojobchannels.documents import json_or_repr
-from ojobchannels.errors import RunNotStarted
+from ojobchannels.errors import RunNotStarted, safe_str
 from ojobchannels.manager import JobRun, current_run
 from ojobchannels.manager.run import make_current
 from ojobchannels.ojob.load.job_file import START
@@ -98,12 +98,8 @@ class ManagedRuns:
 
 def record_args(args: Mapping[str, Any]) -> dict[str, Any]:
     """Return args as a run record keeps them: without those that configure the manager."""
-    return json_args({key: args[key] for key in args if key not in _MANAGER_ARGS})
-
-
-def json_args(args: Mapping[str, Any]) -> dict[str, Any]:
-    """Return args as JSON, with the `repr` of a value that is not JSON."""
-    return {str(key): json_or_repr(value) for key, value in args.items()}
+    kept = ((key, value) for key, value in args.items() if key not in _MANAGER_ARGS)
+    return {safe_str(key): json_or_repr(value) for key, value in kept}
 
 
 class Executions:

@@ -68,6 +68,7 @@ class ManagerBinding:
             threads=1,
         )
         self._config = config
+        self.manager.before_reading()
         return self.manager
 
     @property

@@ -2,13 +2,14 @@
 
 import copy
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, TypeAlias, cast
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.opening import open_channel
 from ojobchannels.documents import same
-from ojobchannels.errors import JobMisuse, UnknownJob, shown
+from ojobchannels.errors import JobMisuse, UnknownJob, shown, summary
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.code.modules import Modules
 from ojobchannels.ojob.load.job_file import INIT, LOCKS, TURNS, Job, JobFile
@@ -17,6 +18,7 @@ from ojobchannels.ojob.report.console import Output
 from ojobchannels.ojob.run.launches import Launches
 from ojobchannels.ojob.run.managed_runs import Executions
 from ojobchannels.ojob.run.manager_binding import ManagerBinding
+from ojobchannels.ojob.run.manager_views import ManagerLocks, RunRecords
 from ojobchannels.ojob.run.progress import RunProgress
 from ojobchannels.ojob.run.tick import Tick
 from ojobchannels.ojob.triggers.timer import Clock, Scheduler, WallClock
@@ -28,11 +30,7 @@ RunFile: TypeAlias = Callable[["Session", str, str, Mapping[str, Any], Tick | No
 Bridges: TypeAlias = Mapping[str, Callable[[Any], Any]]
 """The objects that the code of bundled packs uses, by name, each made for the job that runs it."""
 
-_MANAGER_CHANNELS: Final = {
-    "oJobManager-jobs": "jobs",
-    "oJobManager-locks": "locks",
-    "oJobManager-state": "state",
-}
+_MANAGER_CHANNELS: Final = ("oJobManager-jobs", "oJobManager-locks", "oJobManager-state")
 
 
 class Session:
@@ -48,6 +46,8 @@ class Session:
         stopping: Set when no new job may start.
         scheduler: Wakes the schedules.
         deadlines: Ends waits for a dependency that take too long.
+        dead_parts: What should have run until the end of a daemon, but has died.
+        stop_daemon: Ends the daemon in order.
         tick: The fire time at which another job file runs this one.
     """
 
@@ -82,6 +82,8 @@ class Session:
         self.scheduler = Scheduler(clock or WallClock(), call_all_if_set_back=True)
         self.deadlines = Scheduler(self.scheduler.clock)
         self.launches = Launches(self.progress, interrupts, self.deadlines, file.settings)
+        self.dead_parts: list[str] = []
+        self.stop_daemon: Callable[[], None] = lambda: None
         self._channels: dict[str, tuple[Channel, Any]] = {}
         self._lock = threading.Lock()
 
@@ -115,8 +117,8 @@ class Session:
             if config is not None:
                 reason = f"the channel {name!r} belongs to the manager"
                 raise JobMisuse(job, reason, f"configure it in {INIT!r}")
-            managers_channel: Channel = getattr(manager, _MANAGER_CHANNELS[name])
-            return managers_channel
+            views = {"oJobManager-jobs": RunRecords, "oJobManager-locks": ManagerLocks}
+            return cast("Channel", views[name](manager)) if name in views else manager.state
         with self._lock:
             if name not in self._channels:
                 self._channels[name] = open_channel(name, config), config
@@ -131,6 +133,19 @@ class Session:
         """Return the names of the open channels."""
         managers = () if self.binding.manager is None else _MANAGER_CHANNELS
         return sorted((*managers, *self._channels))
+
+    @contextmanager
+    def daemon_part(self, name: str) -> Iterator[None]:
+        """End the daemon if the block, which is a part of it, ends by an exception."""
+        try:
+            yield
+        except BaseException as error:
+            if not self.stopping.is_set():
+                text = f"{name} has died, and the daemon ends: {summary(error)}"
+                self.output.log("ojob", "error", text)
+                self.dead_parts.append(name)
+                self.stop_daemon()
+            raise
 
     def lock_channel(self, job: str, name: str) -> Channel:
         """Return a channel for job locks, which must be open: a typo must not create a new one.

@@ -9,6 +9,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from ojobchannels import MISSING, Change, Channel, Host, JobError, Launch, Subscription
+from ojobchannels.errors import JobMisuse, safe_str
 
 _LOCKS: Final = "oJobManager-locks"
 
@@ -57,7 +58,7 @@ class HostCalls:
             result = self._calls[call](*args)
         except Exception as error:  # noqa: BLE001  it is thrown in JavaScript
             self._raised.append(error)
-            thrown = {"name": type(error).__name__, "message": str(error)}
+            thrown = {"name": type(error).__name__, "message": safe_str(error)}
             return {"err": thrown | {"raised": len(self._raised) - 1}}
         return {} if result is MISSING else {"ok": result}
 
@@ -113,12 +114,14 @@ class HostCalls:
         return True
 
     def _unlock(self, name: str) -> bool:
-        info = self._host.channel(_LOCKS).force_unlock(name)
-        if info is not None:
-            holder = ", ".join(f"{key} {value}" for key, value in info.holder.items())
-            self._host.log(
-                "warn", f"the lock {name!r} was force-released; its holder was: {holder}"
-            )
+        locks = self._host.channel(_LOCKS)
+        info = locks.force_unlock(name)
+        if info is None:
+            held = ", ".join(repr(lock.name) for lock in locks.locks()) or "none"
+            advice = f"pass the name of a held lock; held: {held}"
+            raise JobMisuse(self._host.job, f"the lock {name!r} is not held", advice)
+        holder = ", ".join(f"{key} {value}" for key, value in info.holder.items())
+        self._host.log("warn", f"the lock {name!r} was force-released; its holder was: {holder}")
         return True
 
 

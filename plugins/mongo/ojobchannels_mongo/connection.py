@@ -45,27 +45,24 @@ class Connection:
         Raises:
             ChannelError: It failed; the driver's error is the cause.
         """
-        limit = self.timeout if seconds is None else seconds
-        attempts = Attempts(operation, limit, _LONGEST_PAUSE)
-        with pymongo.timeout(limit):
-            while True:
-                if self.closed:
-                    raise ChannelClosed(self.channel)
-                try:
+        allowed = self.timeout if seconds is None else seconds
+        attempts = Attempts(operation, allowed, _LONGEST_PAUSE)
+        while True:
+            if self.closed:
+                raise ChannelClosed(self.channel)
+            try:
+                with pymongo.timeout(attempts.next_limit()):
                     return work(self.server.collections(), bool(attempts.lost))
-                except DRIVER_ERRORS as error:
-                    if not attempts.retry(error, outcome_of(error)):
-                        explained = self._error(error, operation, attempts.in_doubt, limit)
-                        raise explained from self._cause(error)
+            except DRIVER_ERRORS as error:
+                if not attempts.retry(error, outcome_of(error)):
+                    raise self._error(error, operation, attempts) from self._cause(error)
 
-    def _error(
-        self, error: Exception, operation: Operation, in_doubt: bool, seconds: float
-    ) -> ChannelError:
+    def _error(self, error: Exception, operation: Operation, attempts: Attempts) -> ChannelError:
         if self.closed or isinstance(error, InvalidOperation):
             return ChannelClosed(self.channel)
-        if in_doubt:
+        if attempts.in_doubt:
             return operation.unknown(self.channel)
-        return explain(error, operation, self.channel, self.server.settings, seconds)
+        return explain(error, operation, self.channel, self.server.settings, attempts.spent())
 
     def _cause(self, error: Exception) -> Exception | None:
         """Return the error, unless it quotes a password."""

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from ojobchannels.errors import NotSupported
+from ojobchannels.errors import ChannelUnavailable, NotSupported
 from ojobchannels.remote import Operation, Rule
 from ojobchannels_mongo.connection import Connection
 from ojobchannels_mongo.errors import OLDEST
@@ -33,10 +33,11 @@ def check(connection: Connection) -> None:
 
     Raises:
         NotSupported: The server is too old.
-        ChannelUnavailable: The server cannot be reached, or refuses the login.
+        ChannelUnavailable: The server cannot be reached, refuses the login, or is not a primary.
     """
     hello = connection.call(_OPEN, _hello)
     refuse_old(connection.channel, hello)
+    _refuse_replica(connection.channel, hello)
     connection.server.replicated = "setName" in hello or hello.get("msg") == "isdbgrid"
     connection.call(_OPEN, _create_indexes)
 
@@ -47,6 +48,19 @@ def refuse_old(channel: str, hello: dict[str, Any]) -> None:
         raise NotSupported(
             channel, f"a MongoDB server before {OLDEST}", f"use MongoDB {OLDEST} or later"
         )
+
+
+def _refuse_replica(channel: str, hello: dict[str, Any]) -> None:
+    """Raise ChannelUnavailable for a member that does not accept writes.
+
+    The driver reports one only where the URL asks for a direct connection; otherwise it finds the
+    primary.
+    """
+    if not hello.get("isWritablePrimary", True):
+        reason = f"{hello.get('me', 'the server')} is a replica that accepts no writes"
+        primary = f" ({hello['primary']})" if "primary" in hello else ""
+        advice = f"connect to its primary{primary}, or name the replica set in the URL: replicaSet="
+        raise ChannelUnavailable(channel, reason, f"{advice}{hello.get('setName', 'NAME')}")
 
 
 def _hello(at: Collections, _: bool) -> dict[str, Any]:

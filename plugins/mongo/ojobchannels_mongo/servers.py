@@ -32,6 +32,9 @@ Row = dict[str, Any]
 # For what has no timeout of its own: the change stream, whose requests ask the server to reply
 # within half a second, and the DNS.
 _SOCKET_TIMEOUT_MS: Final = 5_000
+# An idle connection is closed after that time, so that a burst of calls leaves none behind, and so
+# that connections which a firewall dropped without a message do not delay one call after another.
+_MAX_IDLE_MS: Final = 5_000
 _CLOSING: Final = 0.5
 _FILES: Final = {"tlscafile", "tlscertificatekeyfile", "tlscrlfile"}
 
@@ -130,6 +133,8 @@ def _connect(settings: Settings) -> Collections:
     options: dict[str, Any] = {"username": settings.username, "password": settings.password}
     if "connecttimeoutms" not in settings.url.lower():
         options["connectTimeoutMS"] = _SOCKET_TIMEOUT_MS
+    if "maxidletimems" not in settings.url.lower():
+        options["maxIdleTimeMS"] = _MAX_IDLE_MS
     try:
         # The driver itself would only warn of an option that is unknown or not valid, and ignore
         # it: an option that enables TLS, for example.

@@ -201,3 +201,13 @@ def test_without_a_majority_calls_end_by_their_timeout(
             server.start()
         assert patient.get("key") in (2, 3)
         patient.lock("nightly", ttl=30, wait=PATIENT).release()
+
+
+def test_a_member_that_is_not_the_primary_is_refused_at_once() -> None:
+    """A channel that was opened there could store nothing."""
+    with or_skip(), MongoServer(replica_set=True) as server:
+        with pymongo.MongoClient[dict[str, Any]](server.url) as client:
+            client.admin.command({"replSetStepDown": 60, "force": True})
+        url = f"mongodb://127.0.0.1:{server.port}/?directConnection=true"
+        with pytest.raises(oc.ChannelUnavailable, match=r"is a replica.*replicaSet="):
+            oc.open_channel("orders", url, timeout=30)

@@ -20,11 +20,13 @@ def open_backend(channel: str, options: Mapping[str, Any]) -> RedisBackend:
 
     Raises:
         InvalidOption: The options contradict each other.
-        ChannelUnavailable: The server cannot be reached, refuses the login, or is too old.
+        ChannelUnavailable: The server cannot be reached, refuses the login, is too old, or is a
+            replica.
     """
     settings, prefix = settings_of(options)
-    server = SERVERS.open(settings, lambda server: check(Client(channel, server)))
-    return RedisBackend(Client(channel, server), Keys(prefix, channel))
+    keys = Keys(prefix, channel)
+    server = SERVERS.open(settings, lambda server: check(Client(channel, server), keys))
+    return RedisBackend(Client(channel, server), keys)
 
 
 class RedisBackend(Documents, Locks):

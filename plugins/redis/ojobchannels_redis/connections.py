@@ -3,6 +3,8 @@
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from inspect import signature
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -13,6 +15,14 @@ from ojobchannels_redis.options import Address, Settings
 from ojobchannels_redis.scripts import Script
 
 _IDLE: Final = 1.0
+_LONGEST_IDLE: Final = 60.0
+# A connection does not name its driver to the server: servers before 7.2 have no command for it,
+# and a restricted user would need a permission for it.
+_UNNAMED: Final[dict[str, None]] = (
+    {"driver_info": None}
+    if "driver_info" in signature(driver.AbstractConnection).parameters
+    else {"lib_name": None, "lib_version": None}
+)
 Command = tuple[Any, ...]
 """The name of a command, or a script, and its arguments."""
 
@@ -65,6 +75,14 @@ class Connection:
         except (RedisError, OSError):
             return True
 
+    def replies(self, limit: float) -> bool:
+        """Return whether the server replies to PING within `limit` seconds."""
+        try:
+            self.ask(("PING",), limit)
+        except (RedisError, OSError):
+            return False
+        return True
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.disconnect()
@@ -97,26 +115,45 @@ class Pool:
     def take(self, limit: float, tested: bool) -> Connection:
         """Return a connection for one request, opening one if none is idle.
 
-        An idle connection is tested first if `tested` is set or if it was idle for a second: the
-        server may have closed it, and a request that never arrived would count as a lost reply.
+        A connection that was idle for a second is tested first: the server may have closed it, and
+        a request that never arrived would count as a lost reply. If `tested` is set, a recently
+        used one is tested, too, and one that was idle or is new must reply to PING.
         """
         while True:
             try:
                 connection = self._idle.pop()
             except IndexError:
-                connection = self._connect(limit)
-                self._all.add(connection)
+                return self._open(limit, tested)
+            was_idle = time.monotonic() >= connection.used_at + _IDLE
+            if not (tested or was_idle):
                 return connection
-            if not tested and time.monotonic() < connection.used_at + _IDLE:
-                return connection
-            if not connection.is_stale():
+            if not connection.is_stale() and not (
+                tested and was_idle and not connection.replies(limit / 2)
+            ):
                 return connection
             connection.close()
 
+    def _open(self, limit: float, tested: bool) -> Connection:
+        connection = self._connect(limit)
+        self._all.add(connection)
+        try:
+            if tested:
+                connection.ask(("PING",), limit)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
     def give_back(self, connection: Connection) -> None:
-        """Take back a connection on which every reply was read."""
-        connection.used_at = time.monotonic()
+        """Take back a connection on which every reply was read.
+
+        One that was not used for a minute is closed, so that a burst of calls leaves none behind.
+        """
+        connection.used_at = now = time.monotonic()
         self._idle.append(connection)
+        with suppress(IndexError):  # another thread has taken the last one
+            while self._idle[0].used_at < now - _LONGEST_IDLE:
+                self._idle.popleft().close()
         if self._closed:
             self.purge()
 
@@ -152,6 +189,7 @@ def open_connection(
         "socket_timeout": limit,
         "socket_connect_timeout": limit,
         "protocol": 2,
+        **_UNNAMED,
     }
     kind: Any
     if address.port == 0:

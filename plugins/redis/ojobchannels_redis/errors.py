@@ -96,8 +96,11 @@ def explain(
     if isinstance(error, driver.TimeoutError):
         return errors.ChannelTimeout(channel, f"{operation.name} at {settings}", seconds)
     if isinstance(error, driver.AuthenticationError):
-        login = f"user {settings.username!r}" if settings.username else "the login"
+        named = settings.username and settings.password is not None
+        login = f"user {settings.username!r}" if named else "the login"
         advice = f"the server refuses {login}: check the options username and password"
+        if settings.username and not named:  # it may be the password
+            advice += "; a password without a user is written redis://:password@host"
         return errors.ChannelUnavailable(channel, reason, advice)
     if isinstance(error, driver.NoPermissionError):
         advice = (
@@ -109,6 +112,9 @@ def explain(
         return errors.InvalidOption(
             "option 'cluster'", f"{settings} is a node of a cluster", "set cluster: true"
         )
+    if isinstance(error, driver.ReadOnlyError):
+        advice = "it is a replica now: connect to the present primary; nothing was changed"
+        return errors.ChannelUnavailable(channel, reason, advice)
     text = str(error)
     if "OJOBDAMAGED" in text or "WRONGTYPE" in text:
         return damage(channel, settings)

@@ -30,6 +30,9 @@ class Script:
 # an argument, used with pcall, since a cluster refuses scripts of two keys while it moves their
 # slot; waiters then notice the lock by looking.
 #
+# A server that is out of memory refuses SET, unless the script has already written something: so
+# where the record of a lock that exists is replaced, PEXPIRE comes first, which it never refuses.
+#
 # LOCK and UNLOCK define no functions, since each costs a microsecond per call.
 
 # ARGV: token, ttl in milliseconds, holder, wake channel, queue, and 1 to join the queue if the lock
@@ -81,8 +84,7 @@ return {granted}
 
 # ARGV: token, wake channel, queue, and the number of receivers that a call needs: 1; 0 in a
 # cluster, where a node counts only its own subscribers. A token that does not hold the lock leaves
-# the queue, or passes its call on to the next waiter. A server that is out of memory refuses even
-# to shorten the record; then the key is deleted, and fences grow by the clock only.
+# the queue, or passes its call on to the next waiter.
 UNLOCK: Final = Script("""
 local text = redis.call('GET', KEYS[1]) or ''
 local token, fence, till = string.match(text, '^(%S+) (%d+) (%d+)')
@@ -107,9 +109,8 @@ while first do
   first = redis.pcall('ZPOPMIN', ARGV[3])[1]
 end
 local keep = string.format('%.0f', math.max(fence - now, 0) / 1000 + 86400000)
-if not pcall(redis.call, 'SET', KEYS[1], record, 'PX', keep) then
-  redis.call('DEL', KEYS[1])
-end
+redis.call('PEXPIRE', KEYS[1], keep)
+redis.call('SET', KEYS[1], record, 'PX', keep)
 return held
 """)
 
@@ -126,6 +127,11 @@ if text and not string.find(text, '^- %d+') then
 end
 local function describe()
   return {fence, string.format('%.0f', till - now), holder, since, till, ttl}
+end
+local function replace(record, keep)
+  local ms = string.format('%.0f', keep)
+  redis.call('PEXPIRE', KEYS[1], ms)
+  redis.call('SET', KEYS[1], record, 'PX', ms)
 end
 local function wake_all(queue)
   for _, waiter in ipairs(redis.pcall('ZRANGE', queue, 0, -1)) do
@@ -144,9 +150,8 @@ def _lock_script(text: str) -> Script:
 EXTEND: Final = _lock_script("""
 if token ~= ARGV[1] then return 0 end
 local ends = now + ARGV[2] * 1000
-redis.call('SET', KEYS[1],
-  string.format('%s %s %.0f %s %.0f %s', token, fence, ends, since, ARGV[2] * 1000, holder),
-  'PX', string.format('%.0f', ARGV[2] + math.max(fence - now, 0) / 1000 + 2592000000))
+replace(string.format('%s %s %.0f %s %.0f %s', token, fence, ends, since, ARGV[2] * 1000, holder),
+  ARGV[2] + math.max(fence - now, 0) / 1000 + 2592000000)
 if ends < tonumber(till) then wake_all(ARGV[3]) end
 return 1
 """)
@@ -155,8 +160,9 @@ return 1
 ADOPT: Final = _lock_script("""
 if token ~= ARGV[1] then return {} end
 if ARGV[2] ~= '' then
-  redis.call('SET', KEYS[1],
-    string.format('%s %s %s %s %s %s', token, fence, till, since, ttl, ARGV[2]), 'KEEPTTL')
+  local keep = redis.call('PTTL', KEYS[1])
+  replace(string.format('%s %s %s %s %s %s', token, fence, till, since, ttl, ARGV[2]),
+    keep > 0 and keep or 2592000000)
 end
 return describe()
 """)
@@ -184,11 +190,8 @@ return {fence, left, joined == 0 and 1 or 0}
 # ARGV: queue. The lease expires now; the next holder receives the info of this one.
 FORCE_UNLOCK: Final = _lock_script("""
 if not token then return {} end
-if not pcall(redis.call, 'SET', KEYS[1],
-    string.format('%s %s %.0f %s %s %s', token, fence, now, since, ttl, holder),
-    'PX', string.format('%.0f', math.max(fence - now, 0) / 1000 + 2592000000)) then
-  redis.call('DEL', KEYS[1])
-end
+replace(string.format('%s %s %.0f %s %s %s', token, fence, now, since, ttl, holder),
+  math.max(fence - now, 0) / 1000 + 2592000000)
 wake_all(ARGV[1])
 return describe()
 """)
@@ -212,8 +215,10 @@ local function stale(key, fence)
     end
     if less then return mark end
   end
-  redis.call('HSET', MARKS, key, fence)
   return nil
+end
+local function mark(key, fence)
+  if fence ~= '' then redis.call('HSET', MARKS, key, fence) end
 end
 local function put(key, value, written)
   redis.call('ZADD', ORDER, redis.call('INCR', COUNT), key)
@@ -236,18 +241,21 @@ def _document_script(text: str) -> Script:
 # ARGV: key, value, key as written or an empty string, fence or an empty string. Returns the mark
 # that is higher, if there is one.
 SET: Final = _document_script("""
-local mark = stale(ARGV[1], ARGV[4])
-if mark then return mark end
+local higher = stale(ARGV[1], ARGV[4])
+if higher then return higher end
+mark(ARGV[1], ARGV[4])
 put(ARGV[1], ARGV[2], ARGV[3])
 redis.pcall('PUBLISH', COUNT, '')
 return false
 """)
 
 # ARGV: key, and fence or an empty string. Returns the mark that is higher, or 1 or 0 removed.
+# It removes first: then a server that is out of memory does not refuse the mark.
 UNSET: Final = _document_script("""
-local mark = stale(ARGV[1], ARGV[2])
-if mark then return mark end
+local higher = stale(ARGV[1], ARGV[2])
+if higher then return higher end
 local removed = remove(ARGV[1])
+mark(ARGV[1], ARGV[2])
 if removed > 0 then redis.pcall('PUBLISH', COUNT, '') end
 return removed
 """)
@@ -260,8 +268,9 @@ if ARGV[5] == 'absent' then
   if present then return {'present', present} end
 elseif not present then return {'absent'}
 elseif present ~= ARGV[6] then return {'present', present} end
-local mark = stale(ARGV[1], ARGV[4])
-if mark then return {'stale', mark} end
+local higher = stale(ARGV[1], ARGV[4])
+if higher then return {'stale', higher} end
+mark(ARGV[1], ARGV[4])
 put(ARGV[1], ARGV[2], ARGV[3])
 redis.pcall('PUBLISH', COUNT, '')
 return {'stored'}

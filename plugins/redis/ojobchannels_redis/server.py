@@ -111,49 +111,61 @@ class Client:
     def call_each(
         self, operation: Operation, exchange: Callable[[Connection, float], Any]
     ) -> list[Any]:
-        """Call `exchange` with a connection to each node, and return its results."""
-        timeout = self.server.settings.timeout
-        pools = self._explained(operation, lambda: self.server.topology.pools(timeout))
-        return [self._attempt(operation, _only(pool), exchange, timeout) for pool in pools]
+        """Call `exchange` with a connection to each node, and return its results.
+
+        A node that fails over meanwhile is replaced by its successor.
+        """
+        topology, ends = self.server.topology, time.monotonic() + self.server.settings.timeout
+        results: dict[Pool, Any] = {}
+        pending: Pool | None = None
+
+        def next_pool(limit: float) -> Pool | None:
+            nonlocal pending
+            pools = topology.pools(limit)
+            pending = next((pool for pool in pools if pool not in results), None)
+            return pending
+
+        topology.doubt()
+        while True:
+            left = max(ends - time.monotonic(), 0.001)
+            result = self._attempt(operation, next_pool, exchange, left)
+            if pending is None:
+                return list(results.values())
+            results[pending] = result
 
     def _by_pool(
         self, operation: Operation, commands: list[tuple[str, Command]], timeout: float
     ) -> dict[Pool, list[int]]:
         groups: dict[Pool, list[int]] = {}
 
-        def group() -> None:
+        def group(limit: float) -> None:
+            groups.clear()
             for position, (key, _) in enumerate(commands):
-                pool = self.server.topology.pool(key, timeout)
+                pool = self.server.topology.pool(key, limit)
                 groups.setdefault(pool, []).append(position)
 
-        self._explained(operation, group)
+        self._attempt(operation, group, lambda *_: None, timeout)
         return groups
-
-    def _explained(self, operation: Operation, work: Callable[[], Any]) -> Any:
-        try:
-            return work()
-        except RedisError as error:
-            original = error
-        raise self._error(original, operation, False, self.server.settings.timeout) from (
-            errors.cause(original, self.server.settings)
-        )
 
     def _attempt(
         self,
         operation: Operation,
-        find: Callable[[float], Pool],
+        find: Callable[[float], Pool | None],
         exchange: Callable[[Connection, float], Any],
         timeout: float,
         lost: list[Exception] | None = None,
     ) -> Any:
+        """Return the result of `exchange`; None, without calling it, if `find` returns None."""
         once = operation.rule is Rule.ONCE
         attempts = Attempts(operation, timeout)
-        limit = timeout if once else timeout / 2  # leaves time for another on a new connection
         redirected: Pool | None = None
         while True:
             pool = connection = None
+            limit = attempts.next_limit()
             try:
                 pool = redirected or find(limit)
+                if pool is None:
+                    return None
                 connection = pool.take(limit, once)
                 connection.asking = redirected is not None
                 reply = exchange(connection, limit)
@@ -178,18 +190,15 @@ class Client:
                 break
             if pool and not redirect:
                 pool.purge()
-            limit = attempts.remaining()
-        raise self._error(error, operation, attempts.in_doubt, timeout) from (
+        raise self._error(error, operation, attempts) from (
             errors.cause(error, self.server.settings)
         )
 
-    def _error(
-        self, error: RedisError, operation: Operation, in_doubt: bool, seconds: float
-    ) -> ChannelError:
-        if in_doubt:
+    def _error(self, error: RedisError, operation: Operation, attempts: Attempts) -> ChannelError:
+        if attempts.in_doubt:
             return operation.unknown(self.channel)
         settings = self.server.settings
-        return errors.explain(error, operation, self.channel, settings, round(seconds, 3))
+        return errors.explain(error, operation, self.channel, settings, attempts.spent())
 
 
 def _only(pool: Pool) -> Callable[[float], Pool]:

@@ -11,9 +11,17 @@ from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import unquote
 
-from redis.exceptions import AskError, ConnectionError, MovedError, ReadOnlyError, RedisError
+from redis.exceptions import (
+    AskError,
+    ConnectionError,
+    MovedError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 
 from ojobchannels_redis.connections import Connection, Pool, open_connection
+from ojobchannels_redis.errors import is_refused_for_now
 from ojobchannels_redis.options import Address, Settings
 
 _SLOTS: Final = 16384
@@ -201,7 +209,8 @@ class Cluster(Topology):
         return self._pool_of(address)
 
     def pools(self, limit: float) -> list[Pool]:
-        self._map(limit)
+        if not self._slots:
+            self._map(limit)
         return [self._pool_of(node) for node in {node for _, _, node in self._slots}]
 
     def open_subscriber(self, limit: float) -> Any:
@@ -235,11 +244,14 @@ class Cluster(Topology):
         nodes = list(dict.fromkeys((*self.settings.addresses, *self._pools)))
         nodes.sort(key=lambda other: other != self._last_source)
         errors = []
+        kind: type[RedisError] = ResponseError  # all refuse: then another attempt is of no use
         for node in nodes:
             try:
                 rows = _request(node, self.settings, limit / len(nodes), ("CLUSTER", "SLOTS"))
             except RedisError as error:
                 errors.append(f"{node}: {error}")
+                if not isinstance(error, ResponseError) or is_refused_for_now(error):
+                    kind = ConnectionError
                 continue
             self._slots = [
                 (first, last, Address(host.decode() or node.host, port))
@@ -250,7 +262,8 @@ class Cluster(Topology):
                 self._last_source = node
                 return
             errors.append(f"{node}: it reports no node that has a hash slot")
-        raise ConnectionError("no node describes the cluster: " + "; ".join(errors))
+            kind = ConnectionError
+        raise kind("no node describes the cluster: " + "; ".join(errors))
 
     def _pool_of(self, address: Address) -> Pool:
         with self._mutex:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import ojobchannels as oc
 from ojobchannels.testing.contracts.remote.base import use_everything
 from ojobchannels.testing.servers import REDIS_FLAVOURS, RedisServer, installed, or_skip
+from ojobchannels_redis import connections
 
 
 @pytest.mark.parametrize("flavour", installed(REDIS_FLAVOURS))
@@ -81,6 +84,52 @@ def test_opening_a_channel_fails_at_once_where_no_server_listens(server: RedisSe
         oc.open_channel("orders", "unix:///no/such/socket")
     with pytest.raises(oc.ChannelUnavailable):
         oc.open_channel("orders", "redis://no-such-host.invalid")
+
+
+@pytest.mark.parametrize("users", [{}, {"job": ("word", "~ojob:* &ojob:* +@all -info")}])
+def test_a_replica_is_refused_with_the_address_of_its_primary(
+    server: RedisServer, users: dict[str, tuple[str, str]]
+) -> None:
+    """Also one whose role the user may not see, unless it accepts writes."""
+    with RedisServer(users=users) as replica:
+        replica.command("REPLICAOF", "127.0.0.1", str(server.port))
+        url = replica.url_at(replica.address, "job" if users else None)
+        primary = "HOST:PORT" if users else f"127.0.0.1:{server.port}"
+        with pytest.raises(oc.ChannelUnavailable, match=f"is a replica; .*{primary}"):
+            oc.open_channel("orders", url)
+
+
+def test_a_server_that_becomes_a_replica_refuses_writes_and_says_why(
+    server: RedisServer,
+) -> None:
+    """The call tries until its timeout whether it was a failover."""
+    with (
+        RedisServer() as other,
+        oc.open_channel("orders", server.url, timeout=0.3) as channel,
+    ):
+        server.command("REPLICAOF", "127.0.0.1", str(other.port))
+        with pytest.raises(oc.ChannelUnavailable, match="it is a replica now"):
+            channel.set("key", 1)
+
+
+def test_connections_that_were_idle_for_a_minute_are_closed(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the next call, so that a burst of calls leaves none behind."""
+    with oc.open_channel("orders", server.url) as channel:
+        barrier = threading.Barrier(8)
+
+        def call() -> None:
+            barrier.wait()
+            channel.lock("nightly", ttl=1, wait=0.05, keep_alive=False)
+
+        with ThreadPoolExecutor(8) as pool:
+            for call_ended in [pool.submit(call) for _ in range(8)]:
+                call_ended.exception()
+        assert int(server.info()["connected_clients"]) > 2
+        monkeypatch.setattr(connections, "_LONGEST_IDLE", 0.0)
+        channel.size()
+        server.wait_until(lambda: int(server.info()["connected_clients"]) <= 3, "kept them")
 
 
 def test_an_idle_connection_that_the_server_closed_leaves_nothing_in_doubt(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import ojobchannels as oc
+from ojobchannels.hookspecs import LeaseRequest
 from ojobchannels.testing.contracts.remote.base import use_everything
-from ojobchannels.testing.servers import RedisServer, or_skip
+from ojobchannels.testing.servers import REDIS_FLAVOURS, RedisServer, installed, or_skip
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,11 +40,17 @@ def test_a_server_that_may_evict_locks_causes_a_warning(
             assert caplog.records == []
 
 
-def test_a_full_server_refuses_to_store_and_still_unlocks() -> None:
-    """With StorageFull; leases can be released."""
-    with or_skip(), RedisServer() as server, oc.open_channel("orders", server.url) as channel:
+@pytest.mark.parametrize("flavour", installed(REDIS_FLAVOURS))
+def test_a_full_server_refuses_to_store_and_still_renews_and_unlocks(flavour: str) -> None:
+    """With StorageFull; held locks can be extended, handed over and released."""
+    with (
+        or_skip(),
+        RedisServer(flavour) as server,
+        oc.open_channel("orders", server.url) as channel,
+    ):
         lease = channel.lock("nightly", ttl=30)
-        channel.set("key", 1)
+        kept = channel.lock("kept", ttl=30)
+        channel.set("key", 1, fence=lease.fence)
         server.command("CONFIG", "SET", "maxmemory", "1")
         attempts: list[Callable[[], Any]] = [
             lambda: channel.set("other", 2),
@@ -53,9 +61,17 @@ def test_a_full_server_refuses_to_store_and_still_unlocks() -> None:
             with pytest.raises(oc.StorageFull):
                 attempt()
         assert channel.get("key") == 1
+        kept.extend(60)
+        assert kept.remaining() > 40
+        requests = [LeaseRequest(kept.name, kept.token, 30_000)]
+        assert channel.hook.extend_all(leases=requests, timeout=3000) == [True]
+        kept = channel.lease_from(kept.to_document())
+        assert channel.force_unlock("kept") is not None
         lease.release()
-        assert channel.unset("key")
+        assert channel.unset("key", fence=lease.fence)
         server.command("CONFIG", "SET", "maxmemory", "0")
+        with channel.lock("kept", ttl=30) as successor:
+            assert successor.fence > kept.fence
         with channel.lock("nightly", ttl=30) as later:
             assert later.fence > lease.fence
         assert channel.size() == 0
@@ -66,7 +82,8 @@ def test_an_acl_user_needs_what_the_documentation_lists(
 ) -> None:
     """With these rules everything works; the error for fewer rights names them."""
     documented = (
-        "~ojob:* &ojob:* +@read +@write +@scripting +@pubsub +time +ping +info +client|setinfo"
+        "resetchannels ~ojob:* &ojob:* "
+        "+@read +@write +@scripting +@pubsub +time +ping +info +acl|dryrun"
     )
     users = {
         "job": ("word", documented),
@@ -130,3 +147,15 @@ def test_values_of_another_program_are_reported_as_damage(server: RedisServer) -
             with pytest.raises(oc.ChannelDamaged, match="another program wrote") as failed:
                 attempt()
             assert isinstance(failed.value.__cause__, ValueError)
+
+
+def test_a_password_in_the_place_of_the_user_is_not_shown() -> None:
+    """`redis://PASSWORD@host` names a user; the error says how to write a password alone."""
+    with (
+        or_skip(),
+        RedisServer(password="another") as server,
+        pytest.raises(oc.ChannelUnavailable, match="redis://:password@host") as refused,
+    ):
+        oc.open_channel("orders", f"redis://hunter2word@127.0.0.1:{server.port}")
+    shown = "".join(traceback.format_exception(refused.value, limit=0))
+    assert "hunter2word" not in shown + repr(refused.value)

@@ -120,6 +120,26 @@ def test_a_node_that_is_down_affects_no_lease_of_the_others() -> None:
             channel.hook.extend_all(leases=lost, timeout=300)
 
 
+def test_locks_are_listed_when_a_node_is_replaced_meanwhile(in_background: Background) -> None:
+    """As soon as the other nodes know the successor, and not only at the next call."""
+    options = {"cluster-require-full-coverage": "no", "cluster-node-timeout": "60000"}
+    with (
+        or_skip(),
+        RedisCluster(options=options) as cluster,
+        oc.open_channel("orders", cluster.url, cluster=True, timeout=20) as channel,
+    ):
+        leases = [channel.lock(f"lock {n}", ttl=60) for n in range(12)]
+        gone, heir, other = cluster.nodes
+        left = {lease.name for lease in leases if not is_on(gone, lease)}
+        gone.kill()
+        listing = in_background(channel.locks)
+        slots = [str(slot) for slot in range(16_384 // 3)]
+        for node in (heir, other):
+            node.command("CLUSTER", "DELSLOTS", *slots)
+        heir.command("CLUSTER", "ADDSLOTS", *slots)
+        assert {info.name for info in listing.result(15)} == left
+
+
 def is_on(node: RedisServer, lease: oc.Lease) -> bool:
     """Return whether a lock of the channel `orders` is on that node."""
     return node.command("KEYS", f"ojob:{{orders:{lease.name}}}:lock") != []

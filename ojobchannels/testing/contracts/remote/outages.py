@@ -31,6 +31,7 @@ from ojobchannels.testing.proxy import Proxy
 NOT_DONE = (ChannelTimeout, ChannelUnavailable)
 READS_FIRST = {"get_set"}
 MANY_STEPS = {"lock", "destroy"}
+DROPPED = 4.0
 
 
 class OutageContract(NetworkContract):
@@ -109,6 +110,31 @@ class OutageContract(NetworkContract):
             proxy.heal()
             with pytest.raises(LockBusy):
                 other.lock("nightly", ttl=1, wait=2)
+            lease.check()
+
+    def test_a_connection_that_was_dropped_in_silence_costs_half_of_the_timeout(
+        self,
+        open_each: Callable[[float], dict[str, Channel]],
+        proxy: Proxy,
+        background: Background,
+    ) -> None:
+        """No reply ever arrives on it, so what may be done twice is repeated on a new one."""
+        each = open_each(DROPPED)
+        proxy.forget()
+        calls = {
+            name: background(error_of, operation, each[name])
+            for name, operation in self.repeatable.items()
+        }
+        assert {name: call.result(60) for name, call in calls.items()} == dict.fromkeys(calls)
+
+    def test_renewals_outlive_connections_that_were_dropped_in_silence(
+        self, through: Channel, proxy: Proxy, subject: Subject
+    ) -> None:
+        """A lease of two seconds lasts, although the timeout of a call is longer."""
+        with through.lock("nightly", ttl=2, keep_alive=True) as lease:
+            proxy.forget()
+            with pytest.raises(LockBusy):
+                subject.open().lock("nightly", ttl=1, wait=3)
             lease.check()
 
     def test_a_renewal_takes_no_longer_than_its_own_timeout(

@@ -1,0 +1,143 @@
+"""Runs whose process died: they are found in the records, and closed as abandoned.
+
+A running run holds its lock. A record that says running while its lock is free, or is held with
+another fence, belongs to a run that died. Only the locks under which it was started show that, so a
+record has their identifier, and managers with other locks leave it alone.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final, Protocol, TypeAlias
+
+from ojobchannels.channels.channel import Channel
+from ojobchannels.hookspecs import LockInfo
+from ojobchannels.manager import not_run, records
+from ojobchannels.manager.records import Record
+
+_KEY: Final = {"deadRuns": "found until"}
+_PAUSE_SECONDS: Final = 1.0
+_READ_BEFORE_SAVE: Final = 256
+_ASKED_ONE_BY_ONE: Final = 8
+
+_Running: TypeAlias = dict[tuple[str, int], Record]
+
+
+class Manager(Protocol):
+    """The manager whose runs are looked at."""
+
+    jobs: Channel
+    locks: Channel
+
+    @property
+    def state(self) -> Channel:
+        """The channel in which the search is remembered."""
+
+    def locks_id(self) -> str | None:
+        """Return the identifier of the locks, if they have one."""
+
+    def abandoned(self, record: Record) -> None:
+        """Report a run that was found dead and closed."""
+
+
+class DeadRuns:
+    """Finds the dead runs among the records that have changed since the last search.
+
+    Where it is and which runs were running then is remembered in the state channel, so that a new
+    process need not read the whole history. A search begins where the one before the last ended:
+    storages may show changes that happen at the same time in another order.
+    """
+
+    def __init__(self, manager: Manager) -> None:
+        self._manager = manager
+        self._lock = threading.Lock()
+        self._after = 0
+        self._reached = 0
+        self._running: _Running | None = None
+        self._unsaved = 0
+        self._searched = -_PAUSE_SECONDS
+
+    def search_is_due(self) -> bool:
+        """Return whether the last search was more than a second ago."""
+        return time.monotonic() - self._searched >= _PAUSE_SECONDS
+
+    def close(self, *, all: bool = False) -> int:
+        """Close the dead runs, and return their number.
+
+        Args:
+            all: Whether to search the whole history.
+        """
+        with self._lock:
+            self._searched = time.monotonic()
+            running = self._running_since_last(all)
+            closed = 0
+            for key in self._dead(running):
+                closed += self._close(running[key])
+                del running[key]
+            if self._unsaved >= _READ_BEFORE_SAVE:
+                self._save(running)
+            return closed
+
+    def _running_since_last(self, all: bool) -> _Running:
+        """Return the runs that were running at the last search, and what has changed since."""
+        jobs = self._manager.jobs
+        running = {} if all else self._load() if self._running is None else self._running
+        newest = next(iter(jobs.items(limit=1, newest_first=True)), None)
+        position = newest.position if newest else 0
+        if all or position < self._reached:  # the newest record was removed, or all of them
+            self._after = self._reached = 0
+        if position > self._reached:
+            self._read(running)
+        self._running = running
+        return running
+
+    def _read(self, running: _Running) -> None:
+        reached = self._reached
+        for item in self._manager.jobs.items(after=self._after or None):
+            reached = max(reached, item.position)
+            self._unsaved += 1
+            record = item[1]
+            if not records.is_record(record):
+                continue
+            key = record["name"], record["startTime"]
+            running.pop(key, None)
+            if record["status"] == "running":
+                running[key] = record
+            elif record["status"] in not_run.STATUSES:  # written by an older version
+                not_run.move(record, self._manager.jobs, self._manager.state, None)
+        self._after, self._reached = self._reached, reached
+
+    def _dead(self, running: _Running) -> list[tuple[str, int]]:
+        if not running:
+            return []
+        locks, locks_id = self._manager.locks, self._manager.locks_id()
+        find: Callable[[str], LockInfo | None] = locks.lock_info
+        if len(running) > _ASKED_ONE_BY_ONE:
+            find = {lock.name: lock for lock in locks.locks()}.get
+        return [
+            key for key, each in running.items() if records.is_dead(each, find(key[0]), locks_id)
+        ]
+
+    def _close(self, record: Record) -> bool:
+        closed = records.abandon(self._manager.jobs, record, None)
+        if closed is not None:
+            self._manager.abandoned(closed)
+        return closed is not None
+
+    def _load(self) -> _Running:
+        found: Any = self._manager.state.get(_KEY)
+        if not isinstance(found, dict):
+            return {}
+        self._after = self._reached = found["after"]
+        stored = (self._manager.jobs.get(key) for key in found["running"])
+        known = (record for record in stored if records.is_record(record))
+        return {
+            (record["name"], record["startTime"]): record
+            for record in known
+            if record["status"] == "running"
+        }
+
+    def _save(self, running: _Running) -> None:
+        keys = [records.key_of(record) for record in running.values()]
+        self._manager.state.set(_KEY, {"after": self._after, "running": keys})
+        self._unsaved = 0

@@ -1,0 +1,206 @@
+"""Folders that others may write to: they can slow a channel down, but not make it hang, follow a
+link, overwrite, disclose or give away a file."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import struct
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+import ojobchannels as oc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+    from pathlib import Path
+    from typing import Any
+
+    from ojobchannels.testing.kit.pytest_fixtures import Child
+    from tests.conftest import Storage
+
+    StartWorker = Callable[..., Child]
+    Background = Callable[..., Future[Any]]
+
+STRANGER = 12345
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+
+
+def side(storage: Storage) -> Path:
+    return storage.path.with_name(f"{storage.path.name}.ojob")
+
+
+def use(storage: Storage) -> None:
+    """Write and lock; the channel may refuse it with an error of ours."""
+    with suppress(oc.ChannelUnavailable), storage.open() as channel:
+        channel.set("a", 1)
+        channel.get("a")
+        channel.lock("nightly", ttl=30).release()
+        channel.locks()
+
+
+def plant(path: Path, what: str, target: Path) -> None:
+    path.unlink(missing_ok=True)
+    if what == "FIFO":
+        os.mkfifo(path)
+    elif what == "hard link":
+        path.hardlink_to(target)
+    else:
+        path.symlink_to(target if what == "link" else target.with_name("missing"))
+
+
+@pytest.mark.parametrize("what", ["link", "dangling link", "FIFO", "hard link"])
+@pytest.mark.parametrize("name", ["gate", "alive", "version", "locks/*"])
+def test_nothing_is_followed_in_the_place_of_a_helper_file(
+    shared_storage: Storage, tmp_path: Path, name: str, what: str
+) -> None:
+    """It is opened neither for reading nor for writing, and no call waits for it."""
+    target = tmp_path / "target"
+    target.write_bytes(b"precious" * 1000)
+    target.chmod(0o600)
+    use(shared_storage)
+    for path in side(shared_storage).glob(name):
+        plant(path, what, target)
+    use(shared_storage)
+    assert target.read_bytes() == b"precious" * 1000
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert not (tmp_path / "missing").exists()
+
+
+@pytest.mark.parametrize("what", ["link", "dangling link"])
+def test_a_link_in_the_place_of_the_side_folder_is_refused(
+    shared_storage: Storage, tmp_path: Path, what: str
+) -> None:
+    """The error gives its path; nothing is created where it leads."""
+    elsewhere = tmp_path / "elsewhere"
+    if what == "link":
+        elsewhere.mkdir()
+    side(shared_storage).symlink_to(elsewhere)
+    with pytest.raises(oc.ChannelUnavailable, match="not a folder") as caught:
+        shared_storage.open()
+    assert str(side(shared_storage)) in str(caught.value)
+    assert not elsewhere.exists() or list(elsewhere.iterdir()) == []
+
+
+def test_a_fifo_in_the_place_of_the_data_is_refused(shared_storage: Storage) -> None:
+    """Before and after the channel was opened, without waiting for its other end."""
+    os.mkfifo(shared_storage.path)
+    with pytest.raises(oc.ChannelUnavailable, match="not a regular file"):
+        shared_storage.open()
+    shared_storage.path.unlink()
+    channel = shared_storage.open()
+    channel.set("a", 1)
+    shared_storage.path.unlink()
+    os.mkfifo(shared_storage.path)
+    with pytest.raises(oc.ChannelUnavailable):
+        channel.get("a")
+
+
+@needs_root
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_side_folder_of_another_user_is_refused(shared_storage: Storage, exists: bool) -> None:
+    """It would decide on the permissions of the data; the error says whose it is."""
+    if exists:
+        shared_storage.open().close()
+        for path in side(shared_storage).rglob("*"):
+            path.unlink() if path.is_file() else None
+        for path in side(shared_storage).iterdir():
+            path.rmdir()
+    else:
+        side(shared_storage).mkdir()
+    os.chown(side(shared_storage), STRANGER, STRANGER)
+    side(shared_storage).chmod(0o777)
+    with pytest.raises(oc.ChannelUnavailable, match=f"user id {STRANGER}"):
+        shared_storage.open()
+    assert list(side(shared_storage).iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("umask", "expected"), [(0o022, 0o600), (0o077, 0o600), (0o002, 0o660), (0o000, 0o666)]
+)
+def test_new_files_are_private_unless_the_umask_admits_others(
+    shared_storage: Storage, start_worker: StartWorker, umask: int, expected: int
+) -> None:
+    """Those admitted may write too: a user who can only read could lock a file, and stop all."""
+    worker = start_worker(
+        """
+import os
+os.umask(params["umask"])
+with oc.open_channel(params["name"], params["config"]) as channel:
+    channel.set("a", 1)
+    channel.lock("nightly", ttl=30).release()
+    send(); receive()
+""",
+        umask=umask,
+        name=shared_storage.name,
+        config=shared_storage.config,
+    )
+    worker.receive()
+    for path in shared_storage.path.parent.rglob("*"):
+        wanted = expected | (expected & 0o444) >> 2 if path.is_dir() else expected
+        assert stat.S_IMODE(path.stat().st_mode) == wanted, path
+    worker.send()
+    assert worker.end() == 0
+
+
+def test_readers_of_the_data_cannot_enter_its_side_folder(shared_storage: Storage) -> None:
+    """Also where an earlier version has admitted them."""
+    use(shared_storage)
+    shared_storage.path.chmod(0o644)
+    side(shared_storage).chmod(0o755)
+    shared_storage.open().close()
+    assert stat.S_IMODE(side(shared_storage).stat().st_mode) == 0o700
+    assert stat.S_IMODE(shared_storage.path.stat().st_mode) == 0o644
+
+
+def test_a_lock_is_granted_although_the_liveness_file_is_locked(shared_storage: Storage) -> None:
+    """Another program that locks all of it delays the notice of a death, and nothing else."""
+    shared_storage.open().close()
+    with (side(shared_storage) / "alive").open("w") as alive:
+        everything = struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        fcntl.fcntl(alive, fcntl.F_OFD_SETLK, everything)
+        channel = shared_storage.open()
+        with channel.lock("nightly", ttl=30, wait=0) as lease:
+            assert shared_storage.open().try_lock("nightly", ttl=30) is None
+            lease.extend(30)
+
+
+def test_a_waiter_touches_only_its_own_fifo(
+    shared_storage: Storage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    in_background: Background,
+) -> None:
+    """A link that takes its place right after it was made is neither followed nor given away."""
+    target = tmp_path / "target"
+    target.write_text("precious")
+    target.chmod(0o600)
+    before = target.stat()
+    replaced = threading.Event()
+    mkfifo = os.mkfifo
+
+    def make_and_replace(path: str, mode: int, *, dir_fd: int) -> None:
+        mkfifo(path, mode, dir_fd=dir_fd)
+        os.unlink(path, dir_fd=dir_fd)
+        os.symlink(target, path, dir_fd=dir_fd)
+        replaced.set()
+
+    monkeypatch.setattr(os, "mkfifo", make_and_replace)
+    channel = shared_storage.open()
+    lease = channel.lock("nightly", ttl=30)
+    waiter = in_background(channel.lock, "nightly", ttl=30, wait=20)
+    assert replaced.wait(20)
+    lease.release()
+    waiter.result(20).release()
+    assert target.read_text() == "precious"
+    after = target.stat()
+    assert (after.st_mode, after.st_uid, after.st_ino) == (
+        before.st_mode,
+        before.st_uid,
+        before.st_ino,
+    )
