@@ -23,8 +23,8 @@ from ojobchannels.ojob.run.job_call import describe_calls
 from ojobchannels.ojob.run.job_steps import parts
 from ojobchannels.ojob.run.manager_binding import Config, ManagerBinding, ManagerConfig
 from ojobchannels.ojob.run.session import Bridges, Session
-from ojobchannels.ojob.run.tick import Tick
 from ojobchannels.ojob.run.todo import TodoRunner
+from ojobchannels.ojob.triggers.tick import Tick
 from ojobchannels.ojob.triggers.timer import Clock
 
 INTERRUPTED: Final = 130

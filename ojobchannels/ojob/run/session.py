@@ -20,7 +20,7 @@ from ojobchannels.ojob.run.managed_runs import Executions
 from ojobchannels.ojob.run.manager_binding import ManagerBinding
 from ojobchannels.ojob.run.manager_views import ManagerLocks, RunRecords
 from ojobchannels.ojob.run.progress import RunProgress
-from ojobchannels.ojob.run.tick import Tick
+from ojobchannels.ojob.triggers.tick import Tick
 from ojobchannels.ojob.triggers.timer import Clock, Scheduler, WallClock
 from ojobchannels.suggestions import closest
 

@@ -149,7 +149,7 @@ _LOCK_OPERATIONS: Final[dict[str, Callable[..., Any]]] = {
     "getKeys": lambda channel: [{"lock": name} for name in _locks(channel)],
     "size": lambda channel: len(_locks(channel)),
 }
-"""What reads the locks channel: a lock is no document, but readers look for it there."""
+"""What reads the locks channel: readers look for locks there, though they are not documents."""
 
 _OPERATIONS: Final[dict[str, Callable[..., Any]]] = {
     "get": lambda channel, key: channel.get(key, default=MISSING),

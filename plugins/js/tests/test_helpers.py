@@ -148,7 +148,7 @@ def test_a_subscriber_gets_present_entries_and_later_changes(body: Body) -> None
 
 
 def test_the_locks_channel_shows_held_locks(run: Callable[..., Any], manager: JobManager) -> None:
-    """A lock is no document, but a reader of the channel finds it, with its holder."""
+    """Locks are not documents, but a reader of the channel finds them, with their holders."""
     with manager.locks.lock("nightly", ttl=60, holder={"job": "nightly"}):
         _, reported = run(
             """\

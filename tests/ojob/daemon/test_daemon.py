@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ojobchannels.errors import JobFileError
 from ojobchannels.host.terminal import local_time
 from ojobchannels.ojob import Control
 from ojobchannels.ojob.daemon.daemon import Request
@@ -39,48 +38,6 @@ jobs:
   exec: log("{word}")
 todo: [oJobManager Init, Say]
 """
-
-
-TICK = """\
-ojob: {{{settings}}}
-jobs:
-- {{name: Bad, exec: 1/0}}
-- name: Tick
-  deps: {deps}
-  typeArgs: {{cron: "* * * * *"}}
-  exec: log("ran")
-todo: [Bad, Tick]
-"""
-
-
-def test_a_todo_with_a_schedule_lasts_until_it_is_stopped(
-    start_daemon: RunDaemon, hand_clock: HandClock
-) -> None:
-    """It need not say `daemon: true`: a run that ends before the first fire time does nothing."""
-    daemon = start_daemon(TICK.format(settings="id: it", deps="[]"))
-    hand_clock.advance(MINUTE)
-    daemon.wait_for("Tick: ran")
-    assert daemon.stop().exit_status == 0
-
-
-def test_a_todo_whose_schedule_does_not_begin_ends(run: Run) -> None:
-    """Its dependency failed, so the run has nothing to wait for."""
-    result, reported = run(TICK.format(settings="id: it", deps="Bad"))
-    assert reported[1:] == ["Tick depsfail (dependency 'Bad' failed)"]
-    assert result.exit_status == 1
-
-
-@pytest.mark.parametrize(
-    "job",
-    [
-        '{name: Tick, typeArgs: {cron: "* * * * *"}}',
-        "{name: Tick, type: subscribe, typeArgs: {chSubscribe: orders}}",
-    ],
-)
-def test_a_schedule_in_a_file_that_is_no_daemon_is_refused(run: Run, job: str) -> None:
-    """With `daemon: false` the entry of the todo could never run."""
-    with pytest.raises(JobFileError, match=r"f\.yaml:4:8: .*'Tick' runs .* the run ends before"):
-        run(f"ojob: {{daemon: false}}\njobs: [{job}]\ntodo: [Tick]\n")
 
 
 def test_shutdown_jobs_run_at_the_end_in_reverse(run: Run) -> None:
