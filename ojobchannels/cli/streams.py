@@ -73,9 +73,13 @@ def discard_output() -> None:
     os.close(null)
 
 
+class OutputError(OSError):
+    """Standard output cannot be written, for another reason than that its reader has gone."""
+
+
 class _ClosedStream(io.TextIOBase):
     def write(self, text: str, /) -> int:  # noqa: ARG002  the signature of a stream
-        raise OSError(errno.EBADF, "it is closed")
+        raise OutputError(errno.EBADF, "it is closed")
 
 
 class _BlockingFile(io.FileIO):
@@ -84,7 +88,12 @@ class _BlockingFile(io.FileIO):
     def write(self, data: ReadableBuffer, /) -> int:
         left = memoryview(data).cast("B")
         while left:
-            written = cast("int | None", super().write(left))
+            try:
+                written = cast("int | None", super().write(left))
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                raise OutputError(error.errno, error.strerror) from error
             if written is None:
                 select.select([], [self], [])
             left = left[written or 0 :]

@@ -74,9 +74,12 @@ def run_file(
         RunsAlready: The file has `ojob.unique`, and another run of it is active; nothing was run.
         InvalidOption: There is no language `lang`.
     """
+    # Code of the file may change the current folder.
+    folder = Path() if Path(path).is_absolute() else Path.cwd()
 
     def load_file() -> JobFile:
-        file = load(path, locations=jobs is None or locks is None, lang=lang)
+        locations = jobs is None or locks is None
+        file = load(path, locations=locations, lang=lang, folder=folder)
         check_expected(file.name, file.help, args or {})
         file.known_args.check("command line", args or {}, "no job reads the arg `{}`")
         return file
@@ -110,11 +113,10 @@ def _run_nested_file(
         InvalidJobArgs: Arguments that the file expects are missing.
     """
     args = {name: value for name, value in args.items() if name != "init"}
-    file = load(path)
+    file = load(path, folder=outer.file.folder)
     if file.lasts:
-        raise JobMisuse(
-            job, f"{path} runs until it is stopped, and so never ends", "start it on its own"
-        )
+        reason = f"{path} runs until it is stopped, and so never ends"
+        raise JobMisuse(job, reason, "start it on its own")
     check_expected(file.name, file.help, args)
     session = Session(
         file,

@@ -204,3 +204,21 @@ def test_a_non_blocking_pipe_receives_the_complete_output(
             os.close(writer)
             assert sum(1 for _ in out) == lines
         assert process.returncode == 0
+
+
+def test_a_current_folder_that_was_deleted_is_named_as_the_cause(ojob: Any) -> None:
+    """An absolute path needs no current folder, so that such a file runs."""
+    (ojob.folder / "f.yaml").write_text("jobs: [{name: A, exec: log('here')}]\ntodo: [A]\n")
+    gone = ojob.folder / "gone"
+    commands = "cd $0 && rmdir $0 && exec $@"
+    for path, reported in (("f.yaml", "the current folder does not exist"), (None, "here")):
+        gone.mkdir()
+        file = path or str(ojob.folder / "f.yaml")
+        done = subprocess.run(
+            ["sh", "-c", commands, gone, sys.executable, "-m", "ojobchannels", "run", file],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert reported in done.stdout + done.stderr
+        assert done.returncode == (2 if path else 0)

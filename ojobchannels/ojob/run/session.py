@@ -102,7 +102,7 @@ class Session:
         """Return a session for a new version of the file; all but its jobs and code is shared."""
         other = copy.copy(self)
         other.file, other.jobs = file, file.jobs
-        other.modules = Modules(file.modules)
+        other.modules = self.modules.replaced_by(file.modules)
         return other
 
     def channel(self, job: str, name: str, config: Any) -> Channel:
@@ -170,3 +170,4 @@ class Session:
         self.binding.close()
         for channel, _ in self._channels.values():
             channel.close()
+        self.modules.close()
