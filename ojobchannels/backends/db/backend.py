@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from ojobchannels.backends import lock_record
 from ojobchannels.backends.db import statements
-from ojobchannels.backends.db.connections import Connections, StorageReplaced
+from ojobchannels.backends.db.connections import Connections
 from ojobchannels.backends.db.errors import explain, restore
+from ojobchannels.backends.db.open_files import StorageReplaced
 from ojobchannels.backends.local import paths
 from ojobchannels.backends.local.base import LocalBackend, hook_operation, operation
 from ojobchannels.backends.local.paths import StoragePath
