@@ -23,8 +23,8 @@ from ojobchannels.ojob.run.job_call import describe_calls
 from ojobchannels.ojob.run.job_steps import parts
 from ojobchannels.ojob.run.manager_binding import Config, ManagerBinding, ManagerConfig
 from ojobchannels.ojob.run.session import Bridges, Session
-from ojobchannels.ojob.run.tick import Tick
 from ojobchannels.ojob.run.todo import TodoRunner
+from ojobchannels.ojob.triggers.tick import Tick
 from ojobchannels.ojob.triggers.timer import Clock
 
 INTERRUPTED: Final = 130
@@ -89,7 +89,7 @@ def run_file(
     if fallback is not None and not any(_config_of(file, args) or ()):
         channels = ManagerConfig(*fallback())
     control, output = control or Control(), output or Output()
-    interrupts = Interrupts(control.reload if file.settings.daemon else None)
+    interrupts = Interrupts(control.reload if file.lasts else None)
     with _single_instance(file), _output_configured(file, output):
         binding = ManagerBinding(channels)
         session = Session(
@@ -114,8 +114,9 @@ def _run_nested_file(
     """
     args = {name: value for name, value in args.items() if name != "init"}
     file = load(path, folder=outer.file.folder)
-    if file.settings.daemon:
-        raise JobMisuse(job, f"{path} is a daemon, which never ends", "start it on its own")
+    if file.lasts:
+        reason = f"{path} runs until it is stopped, and so never ends"
+        raise JobMisuse(job, reason, "start it on its own")
     check_expected(file.name, file.help, args)
     session = Session(
         file,
@@ -247,7 +248,7 @@ class _FileRun:
         return RunResult(self._status(interrupt), tuple(session.progress.outcomes))
 
     def run_todo(self) -> None:
-        """Run the todo; then serve, if it is a daemon that could open its manager."""
+        """Run the todo; then serve, as a daemon or if calls wait, unless the manager is missing."""
         session = self._session
         if session.daemon:
             session.scheduler.start()
@@ -256,7 +257,8 @@ class _FileRun:
         if not session.file.todo:
             session.output.log("ojob", "warn", f"{session.file.name} has no todo: nothing to do")
         self.todo.run()
-        if session.daemon and session.binding.failure is None:
+        is_daemon = session.file.settings.daemon or self._daemon.has_work
+        if is_daemon and session.binding.failure is None:
             self._daemon.serve()
         session.scheduler.stop()
 

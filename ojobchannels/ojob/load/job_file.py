@@ -168,6 +168,12 @@ class JobFile:
     folder: Path = field(default=Path(), repr=False)
 
     @property
+    def lasts(self) -> bool:
+        """Whether its run lasts until it is stopped: as a daemon, or to await times or changes."""
+        variants = (entry.variant for entry in self.todo)
+        return self.settings.daemon or any(job.schedule or job.watched for job in variants)
+
+    @property
     def threads(self) -> int:
         """The maximum number of launched jobs that run at the same time."""
         return self.settings.num_threads
