@@ -265,7 +265,10 @@ class Lease:
         raise TypeError("a Lease cannot be pickled; hand it over with to_document and lease_from")
 
     def __repr__(self) -> str:
-        return f"<Lease {self.name!r} on {self.channel.name!r} fence {self.fence} {self._state}>"
+        state: str = self._state
+        if state == "held" and not self.held:
+            state = "expired" if self._is_mine() else "of the parent process"
+        return f"<Lease {self.name!r} on {self.channel.name!r} fence {self.fence} {state}>"
 
     def _is_mine(self) -> bool:
         return self._process == os.getpid()

@@ -285,6 +285,8 @@ class _FileRun:
 
     def _status(self, interrupt: KeyboardInterrupt | None) -> int:
         session = self._session
+        if session.dead_parts:
+            return 1
         if interrupt is not None:
             by_sigterm = isinstance(interrupt, Interrupted) and interrupt.signal is signal.SIGTERM
             return 0 if session.daemon and by_sigterm else INTERRUPTED

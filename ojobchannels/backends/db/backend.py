@@ -7,7 +7,7 @@ from typing import Any, Literal
 from ojobchannels.backends import lock_record
 from ojobchannels.backends.db import statements
 from ojobchannels.backends.db.connections import Connections, StorageReplaced
-from ojobchannels.backends.db.errors import explain
+from ojobchannels.backends.db.errors import explain, restore
 from ojobchannels.backends.local import paths
 from ojobchannels.backends.local.base import LocalBackend, hook_operation, operation
 from ojobchannels.backends.local.paths import StoragePath
@@ -204,9 +204,9 @@ class DatabaseBackend(LocalBackend):
     def translate(self, error: Exception) -> ChannelError | None:
         """Return our error for an error of SQLite or of the system."""
         if isinstance(error, json.JSONDecodeError):
-            advice = "repair it with the sqlite3 shell, or restore the database from a copy"
-            path, reason = str(self.storage.path), f"{error.doc!r} is not a JSON document"
-            return ChannelDamaged(self.channel, path, reason, advice)
+            path, reason = self.storage.path, f"{error.doc!r} is not a JSON document"
+            advice = f"repair it with the sqlite3 shell; or, {restore(path)}"
+            return ChannelDamaged(self.channel, str(path), reason, advice)
         if not isinstance(error, sqlite3.Error):
             return super().translate(error)
         if self.closed:

@@ -76,6 +76,7 @@ class Daemon:
     def __init__(self, session: Session, load: Callable[[], JobFile], control: Control) -> None:
         self.session = session
         self.shutdown_calls: list[JobCall] = []
+        session.stop_daemon = control.stop
         self._load = load
         self._control = control
         self._schedules: list[Schedule] = []

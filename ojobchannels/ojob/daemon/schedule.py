@@ -16,6 +16,7 @@ from ojobchannels.ojob.load.job_file import Job, ScheduleSpec
 from ojobchannels.ojob.report.outcomes import describe
 from ojobchannels.ojob.run.job_call import JobCall
 from ojobchannels.ojob.run.manager_binding import ManagerConfig
+from ojobchannels.ojob.run.outage import STORE_ERRORS, Outage
 from ojobchannels.ojob.run.session import Session
 from ojobchannels.ojob.run.tick import Tick
 from ojobchannels.ojob.triggers.cron import zone_of
@@ -25,9 +26,6 @@ MAX_DELAY_MS: Final = 60_000
 
 MAX_MISSED_RECORDED: Final = 60
 """At most this many of the fire times that were missed in a row get a record each."""
-
-_RETRY_MS: Final = (1_000, 30_000)
-_STORE_ERRORS: Final = (errors.ChannelUnavailable, errors.ChannelTimeout, errors.OutcomeUnknown)
 
 
 class ActiveRuns:
@@ -86,7 +84,7 @@ class Schedule:
         self._queued = False
         self._active = ActiveRuns()
         self._ended = False
-        self._pause = 0
+        self._outage = Outage("schedule", self._log)
         self._retry_is_set = False
         self._warned_of_clock = False
 
@@ -144,12 +142,12 @@ class Schedule:
         try:
             if self._handled_until is None:
                 self._handled_until = self._begin()
-                self._resume()
+                self._outage.end()
             self._warn_of_clock(self._handled_until)
             while (span := self._next_span()) is not None:
                 self._handle(launch, *span)
-                self._resume()
-        except _STORE_ERRORS as error:
+                self._outage.end()
+        except STORE_ERRORS as error:
             self._suspend(span, error)
         except Exception as error:  # noqa: BLE001  the next fire time must not depend on it
             self._log(
@@ -209,7 +207,7 @@ class Schedule:
             return
         finally:
             self._active.end()
-        if managed and isinstance(outcome.error, _STORE_ERRORS) and not outcome.run_ids:
+        if managed and isinstance(outcome.error, STORE_ERRORS) and not outcome.run_ids:
             raise outcome.error
 
     def _missed(self, after: int, until: int) -> list[int]:
@@ -228,7 +226,7 @@ class Schedule:
             for fire_time in fire_times:
                 call = self._call()
                 call.fire_time = fire_time
-                if call.record_not_run("skipped", reason, raising=_STORE_ERRORS):
+                if call.record_not_run("skipped", reason, raising=STORE_ERRORS):
                     skipped.append(local_time(fire_time))
         finally:
             if skipped:
@@ -250,16 +248,14 @@ class Schedule:
         return True
 
     def _suspend(self, span: tuple[int, int] | None, error: errors.ChannelError) -> None:
-        if not self._pause:
-            self._log("error", f"schedule paused until the store is reachable: {error}")
-        self._pause = min(max(2 * self._pause, _RETRY_MS[0]), _RETRY_MS[1])
+        pause = self._outage.pause(error)
         with self._lock:
             self._queued = False
             if span is not None and self._handled_until is not None:
                 self._handled_until = min(self._handled_until, span[0])
             retry_is_set, self._retry_is_set = self._retry_is_set, True
         if not retry_is_set:
-            self._scheduler.call_at(self._scheduler.clock.now() + self._pause, self._retry)
+            self._scheduler.call_at(self._scheduler.clock.now() + pause, self._retry)
 
     def _retry(self) -> None:
         self._retry_is_set = False
@@ -273,11 +269,6 @@ class Schedule:
             text = f"its fire times until {local_time(handled_until)} count as handled: {cause}"
             self._log("warn", text)
         self._warned_of_clock = is_behind
-
-    def _resume(self) -> None:
-        if self._pause:
-            self._pause = 0
-            self._log("info", "schedule resumed")
 
     def _claim_name(self, call: JobCall) -> str | None:
         """Return the name under which servers share the fire times; None if they do not."""

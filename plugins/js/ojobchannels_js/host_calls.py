@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ojobchannels import MISSING, Channel, Host, JobError, Launch
-from ojobchannels.errors import JobMisuse
+from ojobchannels.errors import JobMisuse, safe_str
 
 _LOCKS: Final = "oJobManager-locks"
 
@@ -40,7 +40,7 @@ class HostCalls:
             result = self._calls[call](*args)
         except Exception as error:  # noqa: BLE001  it is thrown in JavaScript
             self._raised.append(error)
-            thrown = {"name": type(error).__name__, "message": str(error)}
+            thrown = {"name": type(error).__name__, "message": safe_str(error)}
             return {"err": thrown | {"raised": len(self._raised) - 1}}
         return {} if result is MISSING else {"ok": result}
 

@@ -20,8 +20,9 @@ import pytest
 from ojobchannels.errors import LogFileUnavailable
 from ojobchannels.ojob.report.console import Console, JsonLines, Output
 from ojobchannels.ojob.report.events import Event, Kind, Level, ended
-from ojobchannels.ojob.report.log_file import LogFile, LogFiles, tidy
+from ojobchannels.ojob.report.log_file import LogFile, LogFiles
 from ojobchannels.ojob.report.outcomes import Outcome
+from ojobchannels.ojob.report.past_logs import tidy
 from ojobchannels.ojob.schema.date_format import DateFormat
 from ojobchannels.ojob.schema.settings import LogToFileSpec
 
@@ -157,7 +158,7 @@ def test_lines_are_written_to_the_file_of_their_day(tmp_path: Path) -> None:
     file.emit(event("one\ntwo", AT))
     file.emit(event("three", AT + timedelta(days=1), level="error"))
     file.close()
-    tidy(log_files(folder), folder / "log-2026-03-02.log")
+    tidy(log_files(folder).past, folder / "log-2026-03-02.log")
     assert lines(folder / "log-2026-03-02.log") == [
         "2026-03-02 02:04:05.678 | ERROR | Extract | three"
     ]
@@ -198,11 +199,11 @@ def test_past_files_are_moved_and_then_removed(tmp_path: Path) -> None:
     long_ago = time.time() - 3 * 3600
     for path in (old, other, present):
         os.utime(path, (long_ago, long_ago))
-    tidy(files, present)
+    tidy(files.past, present)
     assert sorted(path.name for path in folder.iterdir()) == ["a.log", present.name]
     assert [path.name for path in backup.iterdir()] == [new.name]
     os.utime(backup / new.name, (long_ago, long_ago))
-    tidy(files, present)
+    tidy(files.past, present)
     assert list(backup.iterdir()) == []
 
 
@@ -211,7 +212,7 @@ def test_late_lines_are_added_to_the_compressed_file(tmp_path: Path) -> None:
     present, past = tmp_path / "log-2026-03-02.log", tmp_path / "log-2026-03-01.log"
     for text in ("one\n", "two\n"):
         past.write_text(text)
-        tidy(log_files(tmp_path), present)
+        tidy(log_files(tmp_path).past, present)
     assert gzip.decompress(past.with_suffix(".log.gz").read_bytes()) == b"one\ntwo\n"
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -220,10 +221,10 @@ def test_a_file_that_is_open_in_a_process_is_left_alone(tmp_path: Path) -> None:
     """Its lines would be lost; it is compressed after the process has closed it."""
     file = LogFile(log_files(tmp_path))
     file.emit(event("one"))
-    tidy(log_files(tmp_path), tmp_path / "another")
+    tidy(log_files(tmp_path).past, tmp_path / "another")
     assert (tmp_path / "log-2026-03-01.log").exists()
     file.close()
-    tidy(log_files(tmp_path), tmp_path / "another")
+    tidy(log_files(tmp_path).past, tmp_path / "another")
     assert not (tmp_path / "log-2026-03-01.log").exists()
 
 
