@@ -22,6 +22,10 @@ def explain(channel: str, path: Path, timeout: float, error: sqlite3.Error) -> e
     if code & 0xFF == sqlite3.SQLITE_FULL or code in _WRITE_FAILED:
         advice = "free some space or raise the limit; nothing was changed, so try again"
         return errors.StorageFull(channel, f"{error} ({path})", advice)
+    if code == sqlite3.SQLITE_IOERR_SHORT_READ:
+        reason = f"{error} ({path}): its -wal file may have been deleted while it was in use"
+        advice = "end all processes that use the database, then try again"
+        return errors.ChannelUnavailable(channel, reason, advice)
     match code & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return errors.ChannelTimeout(channel, f"access {path}", timeout)

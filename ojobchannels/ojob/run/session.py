@@ -20,7 +20,7 @@ from ojobchannels.ojob.run.managed_runs import Executions
 from ojobchannels.ojob.run.manager_binding import ManagerBinding
 from ojobchannels.ojob.run.manager_views import ManagerLocks, RunRecords
 from ojobchannels.ojob.run.progress import RunProgress
-from ojobchannels.ojob.run.tick import Tick
+from ojobchannels.ojob.triggers.tick import Tick
 from ojobchannels.ojob.triggers.timer import Clock, Scheduler, WallClock
 from ojobchannels.suggestions import closest
 
@@ -66,7 +66,7 @@ class Session:
         stopping: threading.Event | None = None,
     ) -> None:
         self.file = file
-        self.daemon = file.settings.daemon
+        self.daemon = file.lasts
         self.jobs = file.jobs
         self.command_line = Layer(args, False)
         self.modules = Modules(file.modules)
@@ -102,7 +102,7 @@ class Session:
         """Return a session for a new version of the file; all but its jobs and code is shared."""
         other = copy.copy(self)
         other.file, other.jobs = file, file.jobs
-        other.modules = Modules(file.modules)
+        other.modules = self.modules.replaced_by(file.modules)
         return other
 
     def channel(self, job: str, name: str, config: Any) -> Channel:
@@ -128,6 +128,11 @@ class Session:
             reason += f"not with {shown(config)}"
             raise JobMisuse(job, reason, "use another name for another channel")
         return channel
+
+    def channel_names(self) -> list[str]:
+        """Return the names of the open channels."""
+        managers = () if self.binding.manager is None else _MANAGER_CHANNELS
+        return sorted((*managers, *self._channels))
 
     @contextmanager
     def daemon_part(self, name: str) -> Iterator[None]:
@@ -165,3 +170,4 @@ class Session:
         self.binding.close()
         for channel, _ in self._channels.values():
             channel.close()
+        self.modules.close()

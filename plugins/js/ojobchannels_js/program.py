@@ -1,6 +1,7 @@
 """A block of JavaScript: checked with its file, run in a child process."""
 
 import json
+import re
 import subprocess
 import sys
 from functools import lru_cache
@@ -18,6 +19,8 @@ _SyntaxError: TypeAlias = tuple[str, int, int]
 
 _CHECK_SECONDS: Final = 30
 _PARSER: Final = Path(__file__).with_name("parser.py")
+_NAMED: Final = re.compile(r"(\w*(?:Error|Exception)): (.*)", re.DOTALL)
+"""Matches an Error of JavaScript as text."""
 
 
 class Script:
@@ -34,15 +37,14 @@ class Script:
             CodeFailed: It threw something, or the engine failed.
             JobTimeout: It ran longer than its timeout.
         """
-        calls = HostCalls(host)
-        with Engine(host) as engine:
+        with HostCalls(host) as calls, Engine(host) as engine:
             engine.send(
                 {
                     "text": self._text,
                     "line": self._code.line,
                     "args": host.documents(),
                     "job": host.job,
-                    "error": None if host.error is None else safe_str(host.error),
+                    "error": _described(host.error),
                 }
             )
             while (message := engine.receive()) is not None:
@@ -69,6 +71,19 @@ class Script:
 
     def _where(self, line: int) -> str:
         return f"{self._code.file}:{line}"
+
+
+def _described(error: BaseException | None) -> dict[str, str] | None:
+    """Return an error by its name, its message, and its whole text."""
+    if error is None:
+        return None
+    is_thrown = isinstance(error, CodeFailed)
+    message = error.reason if isinstance(error, CodeFailed) else safe_str(error)
+    if is_thrown and (named := _NAMED.fullmatch(message)):
+        name, message = named.groups()
+    else:
+        name = "Error" if is_thrown else type(error).__name__
+    return {"name": name, "message": message, "text": safe_str(error)}
 
 
 def compile_script(code: Code) -> Script:

@@ -40,22 +40,6 @@ todo: [oJobManager Init, Say]
 """
 
 
-def test_without_daemon_a_schedule_is_ignored_with_a_warning(run: Run) -> None:
-    """The run ends with its todo instead of waiting for a fire time."""
-    result, reported = run(
-        """\
-        jobs:
-        - name: Tick
-          typeArgs: {cron: "* * * * *"}
-          exec: log("ran")
-        todo: [Tick]
-        """
-    )
-    message = "its fire times come after the run has ended; write `daemon: true` under `ojob`"
-    assert reported == [f"Tick: warn: {message}"]
-    assert result.exit_status == 0
-
-
 def test_shutdown_jobs_run_at_the_end_in_reverse(run: Run) -> None:
     """They run after launched jobs have ended, and their failure fails the run."""
     result, reported = run(

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from ojobchannels.errors import LogFileUnavailable
+from ojobchannels.ojob import run_file
 from ojobchannels.ojob.report.console import Console, JsonLines, Output
 from ojobchannels.ojob.report.events import Event, Kind, Level, ended
 from ojobchannels.ojob.report.log_file import LogFile, LogFiles
@@ -52,6 +53,45 @@ def written(
         for each in events:
             console.emit(each)
     return stream.getvalue().splitlines()
+
+
+_CAPTURE = """\
+jobs:
+- name: Capture
+  exec: |
+    import contextlib, io
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        print("its own line")
+        job("Neighbour")
+    log("captured", repr(printed.getvalue()))
+- {name: Neighbour, exec: log("a line of the neighbour")}
+- name: Tee
+  exec: |
+    import sys
+    class Tee:
+        def __init__(self, *to): self.to = to
+        def write(self, text): [each.write(text) for each in self.to]
+        def flush(self): raise RuntimeError("the copy is full")
+    sys.stdout = Tee(sys.stdout)
+    print("printed")
+    log("logged")
+- {name: After, exec: "print('after'); log('after too')"}
+todo: [Capture, Tee, After]
+"""
+
+
+def test_code_that_redirects_standard_output_keeps_the_lines_of_jobs_out_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it puts in its place, the run goes on and its lines are where they were."""
+    path, stream = tmp_path / "f.yaml", io.StringIO()
+    path.write_text(_CAPTURE)
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert run_file(path).exit_status == 0
+    lines = [line.rpartition(" | ")[2] for line in stream.getvalue().splitlines()]
+    expected = ["a line of the neighbour", "captured 'its own line\\n'", "printed", "logged"]
+    expected += ["after", "after too"]
+    assert [line for line in lines if not line.startswith(("started", "completed"))] == expected
 
 
 def test_a_terminal_shows_the_end_of_a_job_in_colour(monkeypatch: pytest.MonkeyPatch) -> None:
