@@ -93,7 +93,7 @@ def release_before_forks(thing: ReleasedBeforeFork) -> None:
 
 
 def notice_hidden_fork() -> None:
-    """Do what follows a fork, in a child that a C library has forked without telling Python.
+    """Do what follows a fork, in a child that a C library has forked unnoticed by Python.
 
     Whatever must not be shared with the parent calls this before it is used.
     """

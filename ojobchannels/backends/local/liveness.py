@@ -6,7 +6,7 @@ also by the death of the process, and any process can test the byte without lock
 description locks (Linux 3.15) are needed: POSIX record locks vanish when another descriptor of the
 file is closed, and with flock each process would need a file of its own, to be cleaned up later.
 
-A child that a C library forked, without telling Python, keeps the descriptor of its dead parent,
+A child that a C library forked, unnoticed by Python, keeps the descriptor of its dead parent,
 and with it the byte. So the file also says which process locked each byte; see `owners`.
 
 The upper bits of an offset identify the file. If the file is deleted, the processes that

@@ -1,4 +1,4 @@
-"""Forks by C libraries, of which Python is not told: by `daemon`, or by servers with workers."""
+"""Forks by C libraries, unnoticed by Python: by `daemon`, or by servers with workers."""
 
 from __future__ import annotations
 
