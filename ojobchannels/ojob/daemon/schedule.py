@@ -183,7 +183,8 @@ class Schedule:
 
     def _handle(self, launch: Launch, after: int, until: int) -> None:
         call = self._call()
-        call.launch, call.fire_time, call.waits_for_lock = launch, until, self._runs_all
+        call.launch, call.fire_time = launch, until
+        call.if_running = "wait" if self._runs_all else "skip"
         call.tick = Tick(self.name, until)
         name = self._claim_name(call)
         is_free = name is None or fire_times.is_unclaimed(self._manager(), name, until)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ojobchannels.errors import FireTimeTaken, LockBusy, describe_holder
+from ojobchannels.errors import FireTimeTaken
 from ojobchannels.ojob.args.layers import CallArgs
 from ojobchannels.ojob.args.rules import apply_rules
 from ojobchannels.ojob.code.python import Block
@@ -74,17 +74,10 @@ class JobSteps(JobContext):
         try:
             with host.each:
                 result = block.run(host)
-        except (LockBusy, FireTimeTaken) as error:
+        except FireTimeTaken as error:
             if part.bundled and self.phase == "from":
-                elsewhere = isinstance(error, FireTimeTaken)
-                raise SkipJob(_reason(error), recorded=True, elsewhere=elsewhere) from error
+                reason = "another process runs it for this fire time"
+                raise SkipJob(reason, recorded=True, elsewhere=True) from error
             raise
         self.args.values = host.args
         return result
-
-
-def _reason(busy: LockBusy | FireTimeTaken) -> str:
-    if isinstance(busy, FireTimeTaken):
-        return "another process runs it for this fire time"
-    expiry = f"its lease expires in {busy.remaining:.1f} s unless renewed"
-    return f"{busy.name!r} is already running ({describe_holder(busy.holder)}); {expiry}"

@@ -12,7 +12,9 @@ from ojobchannels.errors import RunNotStarted
 from ojobchannels.manager import JobRun, current_run
 from ojobchannels.manager.run import make_current
 
-_MANAGER_ARGS: Final = frozenset({"name", "timeout", "chJobs", "chLocks"})
+_MANAGER_ARGS: Final = frozenset(
+    {"name", "timeout", "ifRunning", "lockAtLeastFor", "chJobs", "chLocks"}
+)
 
 
 class Limit(NamedTuple):
