@@ -72,6 +72,7 @@ __all__ = [
     "Subscription",
     "UnknownChannelType",
     "UnknownJob",
+    "WouldDeadlock",
     "add_extension",
     "hookimpl",
     "matches",

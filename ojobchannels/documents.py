@@ -9,7 +9,7 @@ from json.encoder import encode_basestring as _quote
 from math import isfinite
 from typing import Any, Final, TypeAlias
 
-from ojobchannels.errors import InvalidKey, InvalidName, InvalidValue
+from ojobchannels.errors import InvalidKey, InvalidName, InvalidValue, safe_repr, safe_str
 
 Document: TypeAlias = Any
 """A JSON document: None, bool, int, float, str, or a list or dict of them."""
@@ -181,8 +181,24 @@ def json_or_repr(value: Any) -> Document:
     try:
         check_value(value)
     except InvalidValue:
-        return repr(value)
+        return safe_repr(value)
     return value
+
+
+def as_json(value: Any, depth: int = 1) -> Document:
+    """Return a value as JSON, in which each part that is not JSON is its `repr`.
+
+    Texts stay as they are, also those with lone surrogates, as names of files may have.
+    """
+    match value:
+        case dict() if depth <= MAX_DEPTH:
+            return {safe_str(key): as_json(part, depth + 1) for key, part in value.items()}
+        case list() if depth <= MAX_DEPTH:
+            return [as_json(part, depth + 1) for part in value]
+        case str():
+            return str(value)
+        case _:
+            return json_or_repr(value)
 
 
 def check_name(what: str, name: object) -> str:

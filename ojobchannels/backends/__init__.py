@@ -31,7 +31,10 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             name="simple",
             summary="in memory, one store per name and process",
             open=_opener("simple"),
-            options=(_CLOCK,),
+            options=(
+                Option("space", str, "channels of one name share data within a space only", ""),
+                _CLOCK,
+            ),
             schemes=("simple",),
             parse_url=_no_path,
             capabilities=frozenset({"atomic_batches", "clock", "events_every", "fifo"}),

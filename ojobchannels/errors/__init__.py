@@ -21,6 +21,7 @@ from ojobchannels.errors.channel import PluginFailed as PluginFailed
 from ojobchannels.errors.channel import StaleFence as StaleFence
 from ojobchannels.errors.channel import StorageFull as StorageFull
 from ojobchannels.errors.channel import UnknownChannelType as UnknownChannelType
+from ojobchannels.errors.channel import WouldDeadlock as WouldDeadlock
 from ojobchannels.errors.job import CodeFailed as CodeFailed
 from ojobchannels.errors.job import CodeFault as CodeFault
 from ojobchannels.errors.job import Diagnostic as Diagnostic
@@ -35,8 +36,14 @@ from ojobchannels.errors.job import LogFileUnavailable as LogFileUnavailable
 from ojobchannels.errors.job import RunNotStarted as RunNotStarted
 from ojobchannels.errors.job import RunsAlready as RunsAlready
 from ojobchannels.errors.job import UnknownJob as UnknownJob
+from ojobchannels.errors.text import add_note as add_note
 from ojobchannels.errors.text import describe_holder as describe_holder
+from ojobchannels.errors.text import notes_of as notes_of
+from ojobchannels.errors.text import quoted as quoted
+from ojobchannels.errors.text import safe_repr as safe_repr
+from ojobchannels.errors.text import safe_str as safe_str
 from ojobchannels.errors.text import shown as shown
+from ojobchannels.errors.text import summary as summary
 from ojobchannels.moved import renamed
 
 # The modules inside are an implementation detail: tracebacks and pickles show the public path.

@@ -27,12 +27,12 @@ class UnknownJob(JobError, LookupError):
 class RunNotStarted(JobError, RuntimeError):
     """The run to end was not started in this context, or has already ended."""
 
-    def __init__(self, what: str, name: str | None) -> None:
-        self.what, self.name = what, name
+    def __init__(
+        self, what: str, name: str | None, advice: str = "start a run first, and end it only once"
+    ) -> None:
+        self.what, self.name, self.advice = what, name, advice
         of = f" of {name!r}" if name else ""
-        super().__init__(
-            f"{what}: there is no open run{of} here; start a run first, and end it only once"
-        )
+        super().__init__(f"{what}: there is no open run{of} here; {advice}")
 
 
 class JobTimeout(JobError, TimeoutError):

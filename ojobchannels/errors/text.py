@@ -1,6 +1,8 @@
 """How messages describe holders and quote values: printable, and without secrets."""
 
 import re
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from ojobchannels.masking import mask_text, masked
@@ -47,13 +49,50 @@ def shown(value: object, secret: bool = False) -> str:
     """
     if secret:
         return f"a value of type {type(value).__name__}"
-    text = _REST_OF_SECRET.sub("=***", mask_text(repr(masked(value))))
+    text = _REST_OF_SECRET.sub("=***", mask_text(safe_repr(masked(value))))
     return _USER_OF_URL.sub(lambda match: f"{match[1] or match[0][0]}***@", text)
+
+
+def safe_str(value: object) -> str:
+    """Return a value as text; if its own code for that fails, its type and that error."""
+    return _text(str, value)
+
+
+def safe_repr(value: object) -> str:
+    """Return the `repr` of a value; if its own code for that fails, its type and that error."""
+    return _text(repr, value)
+
+
+def _text(convert: Callable[[object], str], value: object) -> str:
+    try:
+        return convert(value)
+    except Exception as error:  # noqa: BLE001  any class may have such code
+        return f"<{type(value).__name__}, whose text is not available ({type(error).__name__})>"
+
+
+def summary(error: BaseException) -> str:
+    """Return the type and the message of any error."""
+    text = safe_str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def add_note(error: BaseException, text: str) -> None:
+    """Add a note to any error, also to one whose attributes cannot be set."""
+    with suppress(Exception):
+        error.__dict__.setdefault("__notes__", []).append(text)
+
+
+def notes_of(error: BaseException) -> list[str]:
+    """Return the notes of any error."""
+    try:
+        return [safe_str(note) for note in error.__notes__]
+    except Exception:  # noqa: BLE001  there are none, or its attributes fail
+        return []
 
 
 def quoted(value: object) -> str:
     """Return the `repr` of a value, cut to 120 characters."""
-    return _cut(repr(value), _LONGEST_QUOTED)
+    return _cut(safe_repr(value), _LONGEST_QUOTED)
 
 
 def _cut(text: str, longest: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 from ojobchannels.channels.acquire import this_host
 from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import storable
-from ojobchannels.errors import InvalidOption
+from ojobchannels.errors import InvalidOption, summary
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms, utc
 
@@ -95,8 +95,8 @@ def ending(start: int, status: str, elapsed: int, error: BaseException | str | N
         "inError": status not in ("completed", "skipped"),
     }
     if isinstance(error, BaseException):
-        over["error"] = storable(f"{type(error).__name__}: {error}".removesuffix(": "))
-        over["traceback"] = storable("".join(traceback.format_exception(error)))
+        over["error"] = storable(summary(error))
+        over["traceback"] = storable(_traceback(error))
     elif error is not None:
         over["error"] = storable(error)
     return over
@@ -191,6 +191,14 @@ def is_dead(record: Mapping[str, Any], lock: LockInfo | None, locks_id: str | No
 def is_live(record: Mapping[str, Any], lock: LockInfo | None) -> bool:
     """Return whether the run of a record still holds its lock."""
     return lock is not None and lock.fence == record.get("fence")
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        parts = traceback.format_exception(error)
+    except Exception:  # noqa: BLE001  code of the error itself, such as of its attributes
+        parts = [*traceback.format_tb(error.__traceback__), summary(error)]
+    return "".join(parts)
 
 
 def _age(record: Record) -> int:

@@ -200,7 +200,7 @@ class JobRun:
             outcome = "was released"
         except errors.ChannelError:
             outcome = "will expire"
-        error.add_note(f"run {self.run_id} will be shown as abandoned; its lock {outcome}")
+        errors.add_note(error, f"run {self.run_id} will be shown as abandoned; its lock {outcome}")
 
     def __enter__(self) -> "JobRun":
         try:
@@ -291,8 +291,9 @@ class JobRun:
             self.give_up(failure)
             if error is None:
                 raise
-            notes = getattr(failure, "__notes__", ())
-            error.add_note("\n".join((f"and at the end of the run: {failure}", *notes)))
+            notes = errors.notes_of(failure)
+            text = f"and at the end of the run: {errors.safe_str(failure)}"
+            errors.add_note(error, "\n".join((text, *notes)))
 
     def _abort(self, error: BaseException) -> bool:
         """Close the run after an exception that may have interrupted its start or its end.
@@ -344,7 +345,7 @@ class JobRun:
                     self.record, lost = write_end(jobs, locks, self.lease, self.record, ending)
             except Exception as failure:
                 ended = f"run {self.run_id} of job {self.name!r} has ended ({status})"
-                failure.add_note(f"{ended}, but its record still says that it is running")
+                errors.add_note(failure, f"{ended}, but its record still says that it is running")
                 raise
             self._close()
         if lost is not None:

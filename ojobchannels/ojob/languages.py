@@ -69,6 +69,9 @@ class Host(Protocol):
     def channel(self, name: str, config: Any = None) -> Channel:
         """Return a channel of the manager, or open one by its name and configuration."""
 
+    def channels(self) -> list[str]:
+        """Return the names of the open channels."""
+
     def run(self, name: str, args: Mapping[str, Any] | None = None) -> Any:
         """Run a job now; return its result, or its args, or None if it was skipped."""
 
@@ -79,7 +82,7 @@ class Host(Protocol):
         """Skip the body and the `to` of the job, by an exception that ends the code."""
 
     def documents(self) -> dict[str, Any]:
-        """Return the args as JSON, with the `repr` of a value that is not JSON."""
+        """Return the args as JSON, with the `repr` of what is not JSON in it."""
 
     def remaining(self) -> float | None:
         """Return the seconds after which the code must be ended; None for no limit."""

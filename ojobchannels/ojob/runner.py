@@ -24,8 +24,8 @@ from ojobchannels.ojob.run.job_call import describe_calls
 from ojobchannels.ojob.run.job_steps import parts
 from ojobchannels.ojob.run.manager_binding import Config, ManagerBinding, ManagerConfig
 from ojobchannels.ojob.run.session import Bridges, Session
-from ojobchannels.ojob.run.tick import Tick
 from ojobchannels.ojob.run.todo import TodoRunner
+from ojobchannels.ojob.triggers.tick import Tick
 from ojobchannels.ojob.triggers.timer import Clock
 
 INTERRUPTED: Final = 130
@@ -55,8 +55,8 @@ def run_file(
 
     Called in the main thread, it shuts down on SIGINT and SIGTERM, unless they have another
     handler: the job in the main thread is recorded as failed, launched jobs that have started are
-    waited for, and no new jobs start. A second signal abandons the launched jobs. A daemon reloads
-    its file on SIGHUP.
+    waited for, and no new jobs start. A second signal abandons the launched jobs. On SIGHUP a
+    daemon reloads its file; another run shuts down.
 
     Args:
         path: The job file.
@@ -78,9 +78,12 @@ def run_file(
         RunsAlready: The file has `ojob.unique`, and another run of it is active; nothing was run.
         InvalidOption: There is no language `lang`.
     """
+    # Code of the file may change the current folder.
+    folder = Path() if Path(path).is_absolute() else Path.cwd()
 
     def load_file() -> JobFile:
-        file = load(path, locations=jobs is None or locks is None, lang=lang)
+        locations = jobs is None or locks is None
+        file = load(path, locations=locations, lang=lang, folder=folder)
         check_expected(file.name, file.help, args or {})
         file.known_args.check("command line", args or {}, "no job reads the arg `{}`")
         return file
@@ -90,7 +93,7 @@ def run_file(
     if fallback is not None and not any(_config_of(file, args) or ()):
         channels = ManagerConfig(*fallback())
     control, output = control or Control(), output or Output()
-    interrupts = Interrupts(control.reload if file.settings.daemon else None)
+    interrupts = Interrupts(control.reload if file.lasts else None)
     with _single_instance(file), _output_configured(file, output):
         binding = ManagerBinding(channels, if_running)
         session = Session(
@@ -107,16 +110,17 @@ def _run_nested_file(
     Its own log settings and its `ojob.id` do not apply: it reports to the output of the outer run.
 
     Raises:
-        KeyboardInterrupt: The run was interrupted before its whole todo was started.
+        Interrupted: The run was interrupted before its whole todo was started.
         CodeFailed: Jobs of the file have failed.
         JobMisuse: The file is a daemon.
         JobFileError: The file has errors.
         InvalidJobArgs: Arguments that the file expects are missing.
     """
     args = {name: value for name, value in args.items() if name != "init"}
-    file = load(path)
-    if file.settings.daemon:
-        raise JobMisuse(job, f"{path} is a daemon, which never ends", "start it on its own")
+    file = load(path, folder=outer.file.folder)
+    if file.lasts:
+        reason = f"{path} runs until it is stopped, and so never ends"
+        raise JobMisuse(job, reason, "start it on its own")
     check_expected(file.name, file.help, args)
     session = Session(
         file,
@@ -135,7 +139,7 @@ def _run_nested_file(
         try:
             run.run_todo()
             if run.todo.not_started:
-                raise KeyboardInterrupt
+                raise Interrupted
             session.launches.wait()
             run.run_shutdown_jobs()
         except KeyboardInterrupt:
@@ -231,6 +235,7 @@ class _FileRun:
                     session.launches.wait()
                 except KeyboardInterrupt as error:
                     interrupt = error
+                    session.interrupts.take()
                     self.shut_down()
                 self._daemon.end_watches()
                 self.run_shutdown_jobs()
@@ -247,7 +252,7 @@ class _FileRun:
         return RunResult(self._status(interrupt), tuple(session.progress.outcomes))
 
     def run_todo(self) -> None:
-        """Run the todo; then serve, if it is a daemon that could open its manager."""
+        """Run the todo; then serve, as a daemon or if calls wait, unless the manager is missing."""
         session = self._session
         if session.daemon:
             session.scheduler.start()
@@ -256,7 +261,8 @@ class _FileRun:
         if not session.file.todo:
             session.output.log("ojob", "warn", f"{session.file.name} has no todo: nothing to do")
         self.todo.run()
-        if session.daemon and session.binding.failure is None:
+        is_daemon = session.file.settings.daemon or self._daemon.has_work
+        if is_daemon and session.binding.failure is None:
             self._daemon.serve()
         session.scheduler.stop()
 
@@ -288,6 +294,8 @@ class _FileRun:
 
     def _status(self, interrupt: KeyboardInterrupt | None) -> int:
         session = self._session
+        if session.dead_parts:
+            return 1
         if interrupt is not None:
             by_sigterm = isinstance(interrupt, Interrupted) and interrupt.signal is signal.SIGTERM
             return 0 if session.daemon and by_sigterm else INTERRUPTED

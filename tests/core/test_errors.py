@@ -42,6 +42,11 @@ SAMPLES: list[tuple[errors.ChannelError, type[Exception], list[str]]] = [
     ),
     (oc.LockBusy("orders", "nightly", {}, 0, 0), TimeoutError, ["an unknown holder"]),
     (
+        oc.WouldDeadlock("orders", "nightly", {"host": "a", "pid": 1}, 3.5, 0),
+        oc.LockBusy,
+        ["'nightly'", "'orders'", "not reentrant"],
+    ),
+    (
         oc.LockBusy("orders", "nightly", {"next": "the longest-waiting process"}, 0.1, 0),
         TimeoutError,
         ["held by no process, but reserved for the longest-waiting process"],

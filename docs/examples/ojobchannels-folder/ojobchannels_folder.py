@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -16,7 +18,31 @@ import ojobchannels as oc
 from ojobchannels.hookspecs import Adopted, Busy, Compared, Granted, LeaseRequest
 from ojobchannels.host.clock import HOST_CLOCK, Clock
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 hookimpl = oc.hookimpl
+
+
+def operation(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a hook, and convert errors of the system to errors of ojobchannels."""
+
+    @functools.wraps(method)
+    def converted(self: FolderBackend, *arguments: Any) -> Any:
+        try:
+            return method(self, *arguments)
+        except oc.ChannelError:  # some of them are OSErrors, too
+            raise
+        except OSError as error:
+            raise failure(self.channel, error) from error
+
+    return hookimpl(converted)
+
+
+def failure(channel: str, error: OSError) -> oc.ChannelError:
+    """Return the error of ojobchannels for an error of the system."""
+    if error.errno in FULL:
+        return oc.StorageFull(channel, str(error), "free some space, then try again")
+    return oc.ChannelUnavailable(channel, str(error), "use a folder that is writable")
 
 
 class FolderBackend:
@@ -43,17 +69,17 @@ class FolderBackend:
 
     # Documents
 
-    @hookimpl
+    @operation
     def get(self, key: oc.Key) -> oc.Document:
         return read(self.entry(key)).get("value", oc.MISSING)
 
-    @hookimpl
+    @operation
     def set(self, key: oc.Key, value: oc.Document, fence: int | None) -> bool:
         with self.flock():
             self.put(key, value, self.mark(key, fence))
         return True
 
-    @hookimpl
+    @operation
     def unset(self, key: oc.Key, fence: int | None) -> bool:
         with self.flock():
             mark = self.mark(key, fence)
@@ -61,11 +87,11 @@ class FolderBackend:
             self.remove(self.entry(key), mark)
             return was_there
 
-    @hookimpl
+    @operation
     def get_all(self, match: oc.Document) -> list[oc.Document]:
         return [value for _, value in self.matching(match)]
 
-    @hookimpl
+    @operation
     def items(
         self, match: oc.Document, limit: int, newest_first: bool, after: int | None
     ) -> list[oc.Item]:
@@ -80,24 +106,24 @@ class FolderBackend:
             ]
         return page[:limit]
 
-    @hookimpl
+    @operation
     def get_keys(self) -> list[oc.Document]:
         return [key for key, _ in self.matching(None)]
 
-    @hookimpl
+    @operation
     def size(self) -> int:
         return len(self.matching(None))
 
-    @hookimpl
+    @operation
     def set_all(self, items: list[tuple[oc.Key, oc.Document]]) -> bool:
         # At most one entry: `atomic_batches` is not claimed, as files cannot be replaced together.
         return all(self.set(key, value, None) for key, value in items)
 
-    @hookimpl
+    @operation
     def unset_all(self, keys: list[oc.Key]) -> int:
         return sum(self.unset(key, None) for key in keys)
 
-    @hookimpl
+    @operation
     def get_set(
         self, match: oc.Document, key: oc.Key, value: oc.Document, fence: int | None
     ) -> Compared:
@@ -111,17 +137,17 @@ class FolderBackend:
                 self.put(key, value, self.mark(key, fence))
             return Compared(matched, present)
 
-    @hookimpl
+    @operation
     def pop(self) -> oc.Document:
         return self.take(-1)
 
-    @hookimpl
+    @operation
     def shift(self) -> oc.Document:
         return self.take(0)
 
     # Locks. Times are milliseconds in the hooks and microseconds in the files.
 
-    @hookimpl
+    @operation
     def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
         with self.flock():
             if self.closed.is_set():
@@ -138,7 +164,7 @@ class FolderBackend:
             unlocked = "holder" not in old
             return Granted(fence, None if unlocked else {**old["holder"], "fence": old["fence"]})
 
-    @hookimpl
+    @operation
     def unlock(self, name: str, token: str) -> bool:
         with self.flock():
             record = self.record(name)
@@ -147,7 +173,7 @@ class FolderBackend:
                 self.write_lock({"name": name, "fence": record["fence"]})
             return held
 
-    @hookimpl
+    @operation
     def extend(self, name: str, token: str, ttl: int) -> bool:
         with self.flock():
             record = self.record(name)
@@ -156,11 +182,11 @@ class FolderBackend:
                 self.write_lock(record | self.until(ttl))
             return held
 
-    @hookimpl
+    @operation
     def extend_all(self, leases: list[LeaseRequest], timeout: int) -> list[bool]:
         return [self.extend(*lease) for lease in leases]
 
-    @hookimpl
+    @operation
     def adopt(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | bool:
         with self.flock():
             record = self.record(name)
@@ -169,16 +195,16 @@ class FolderBackend:
             self.write_lock(record | {"holder": holder or record["holder"]})
             return Adopted(record["fence"], record["ttl"], self.remaining(record) // 1000)
 
-    @hookimpl
+    @operation
     def lock_info(self, name: str) -> oc.LockInfo | None:
         return self.info_of(self.record(name))
 
-    @hookimpl
+    @operation
     def locks(self) -> list[oc.LockInfo]:
         records = map(read, (self.path / "locks").glob("*.json"))
         return [info for record in records if (info := self.info_of(record))]
 
-    @hookimpl
+    @operation
     def force_unlock(self, name: str) -> oc.LockInfo | None:
         with self.flock():
             record = self.record(name)
@@ -188,7 +214,7 @@ class FolderBackend:
                 self.write_lock(kept)
             return evicted
 
-    @hookimpl
+    @operation
     def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
         """Poll every 20 ms, so that no release is missed and no process needs to be woken."""
         deadline = None if timeout is None else HOST_CLOCK.now() + timeout * 1000
@@ -202,18 +228,18 @@ class FolderBackend:
             self.closed.wait(pause / 1e6)
         raise oc.ChannelClosed(self.channel)
 
-    @hookimpl
+    @operation
     def share(self, name: str, token: str) -> list[int] | bool:
         return [] if self.holds(self.record(name), token) else False
 
     # The channel itself
 
-    @hookimpl
+    @operation
     def close(self) -> bool:
         self.closed.set()
         return True
 
-    @hookimpl
+    @operation
     def destroy(self) -> bool:
         with self.flock():
             for path in (self.path / "entries").glob("*.json"):
@@ -321,11 +347,11 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def open_backend(channel: str, options: Mapping[str, Any]) -> FolderBackend:
-    """Open a channel; convert errors of the system to errors of ojobchannels."""
+    """Open a channel; convert errors of the system, as the operations do."""
     try:
         return FolderBackend(channel, **options)
     except OSError as error:
-        raise oc.ChannelUnavailable(channel, str(error), "use a folder that is writable") from error
+        raise failure(channel, error) from error
 
 
 @hookimpl

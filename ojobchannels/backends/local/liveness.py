@@ -48,15 +48,20 @@ class Liveness:
                         self._close_file()
         return self._offset
 
-    def is_alive(self, offset: int) -> bool:
-        """Return whether a process holds the byte at `offset`; True if that cannot be known."""
-        if offset in (NO_PROCESS, self.offset()):
+    def is_alive(self, offset: int) -> bool | None:
+        """Return whether a process holds the byte at `offset`; None if that cannot be known.
+
+        If a process holds it, that process runs on the same kernel.
+        """
+        if offset == NO_PROCESS:
+            return None
+        if offset == self.offset():
             return True
         query = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)
         file_bits = offset >> _OFFSET_BITS << _OFFSET_BITS
         with self._lock:  # if closed meanwhile, the descriptor's number may be another file's
             if self._descriptor < 0 or file_bits != _file_bits(self._descriptor):
-                return True
+                return None
             reply = fcntl.fcntl(self._descriptor, fcntl.F_OFD_GETLK, query)
         return bool(_FLOCK.unpack(reply)[0] != fcntl.F_UNLCK)
 

@@ -63,9 +63,9 @@ def run(
     running elsewhere; 2 if the file or the command line is wrong; 130 if the run was interrupted.
     """
     from ojobchannels.ojob import Output, parse_args, run_file
-    from ojobchannels.ojob.report.console import JsonLines
+    from ojobchannels.ojob.report.console import Console, JsonLines
 
-    ignore_write_errors()
+    streams = ignore_write_errors()
     if show_help:
         echo(ctx.get_help() if file is None else _help_of(file))
         return
@@ -74,7 +74,7 @@ def run(
     values = parse_args(args)
     channels = checked_locations(jobs, locks)
     fallback = None if jobs else locations_of_environment(locks, os.environ)
-    output = Output(*([JsonLines(separate_stdout())] if as_json else []))
+    output = Output(JsonLines(separate_stdout()) if as_json else Console(*streams))
     with _log_to(output):
         options: dict[str, Any] = {"lang": lang, "fallback": fallback, "if_running": if_running}
         result = run_file(file, values, output, *channels, **options)

@@ -4,14 +4,15 @@ import ast
 import inspect
 import linecache
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final, NamedTuple, Protocol, cast
 
-from ojobchannels.errors import CodeFailed, JobFileError, JobMisuse, JobTimeout
+from ojobchannels.errors import CodeFailed, JobFileError, JobMisuse, JobTimeout, add_note, quoted
 from ojobchannels.ojob.code.source_map import AS_JAVASCRIPT, CodeLines
 from ojobchannels.ojob.languages import Host, Program
 from ojobchannels.ojob.yaml.source import DocumentPath, Source
@@ -31,6 +32,9 @@ _JAVASCRIPT_NAMES: Final = frozenset(
 _GENERATOR_FLAGS: Final = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _MENTIONS: Final = re.compile(r"\b(job|launch|channel)\b")
 """Matches a block that may name a job or a channel, which is checked too."""
+
+_MODULE: Final = sys.modules.setdefault("__ojob__", ModuleType("__ojob__"))
+"""The module of all blocks: dataclasses and type hints look up that of a class by its name."""
 
 _CHECKED: Final = "<checked block>"
 """The file name of a block that is only checked."""
@@ -89,7 +93,7 @@ class Python:
     def run(self, host: PythonHost) -> Any:
         """Run the block, and return its result."""
         namespace = {
-            "__name__": "__ojob__",
+            "__name__": _MODULE.__name__,
             "__builtins__": host.builtins,
             "args": host.args,
             **host.bridges,
@@ -97,12 +101,12 @@ class Python:
         try:
             result = FunctionType(self._code, namespace)(**host.helpers())
         except (NameError, AttributeError) as error:
-            if error.name in _JAVASCRIPT_NAMES:
-                error.add_note(f"`{error.name}` looks like JavaScript: {AS_JAVASCRIPT}")
+            if isinstance(error.name, str) and error.name in _JAVASCRIPT_NAMES:
+                add_note(error, f"`{error.name}` looks like JavaScript: {AS_JAVASCRIPT}")
             raise
         args = namespace["args"]
         if not isinstance(args, dict):
-            reason = f"it replaced `args` by {args!r}"
+            reason = f"it replaced `args` by {quoted(args)}"
             raise JobMisuse(host.job, reason, "`args` must remain a map")
         host.args = args
         return result

@@ -51,10 +51,11 @@ class Control:
         """Make the daemon reload its file."""
         self._requests.put(Request.RELOAD)
 
-    def next(self, seconds: float) -> Request | None:
-        """Wait for the next request, or return None after some seconds."""
+    def next(self, seconds: float, check: Callable[[], None] = lambda: None) -> Request | None:
+        """Wait for the next request, or return None after some seconds; call `check` meanwhile."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
+            check()
             with suppress(Empty):
                 return self._requests.get(timeout=SIGNAL_POLL_SECONDS)
         return None
@@ -75,6 +76,7 @@ class Daemon:
     def __init__(self, session: Session, load: Callable[[], JobFile], control: Control) -> None:
         self.session = session
         self.shutdown_calls: list[JobCall] = []
+        session.stop_daemon = control.stop
         self._load = load
         self._control = control
         self._schedules: list[Schedule] = []
@@ -83,23 +85,21 @@ class Daemon:
         self._watches: list[ChannelWatch] = []
 
     def defer(self, call: JobCall) -> bool:
-        """Keep a call for its fire times, for changes or for the end; return False if it has none.
-
-        A run that is not a daemon only warns about fire times and changes.
-        """
+        """Keep a call for its fire times, for changes or for the end; return whether it has any."""
         if call.job.at_end:
             self.shutdown_calls.append(call)
         elif call.job.is_for_now:
             return False
-        elif not self.session.daemon:
-            what = "fire times" if call.job.schedule else "changes"
-            text = f"its {what} come after the run has ended; write `daemon: true` under `ojob`"
-            self.session.output.log(call.job.name, "warn", text)
         elif call.job.schedule is not None:
             self._schedule(call, call.job.schedule)
         elif call.job.watched is not None:
             self._watch(call, call.job.watched)
         return True
+
+    @property
+    def has_work(self) -> bool:
+        """Whether it has schedules, or watches that could be started."""
+        return bool(self._schedules or self._watches)
 
     def end_watches(self) -> None:
         """End the watches, and wait for their running calls."""
@@ -110,7 +110,8 @@ class Daemon:
 
     def _schedule(self, call: JobCall, spec: ScheduleSpec) -> None:
         """Start the schedule of a call, or continue that of an earlier version of the file."""
-        schedule = Schedule(self.session, call.job, spec, call.layers[1:], self._began)
+        layers, before = call.layers[1:], self._schedules
+        schedule = Schedule(self.session, call.job, spec, layers, self._began, before)
         previous = next((each for each in self._previous if each.name == call.job.name), None)
         if previous is not None:
             self._previous.remove(previous)
@@ -135,7 +136,8 @@ class Daemon:
             Interrupted: It was stopped.
         """
         self.session.output.log("ojob", "info", f"running until stopped{self._summary()}")
-        while (request := self._control.next(_CLOSE_DEAD_RUNS_SECONDS)) is not Request.STOP:
+        check = self.session.interrupts.check
+        while (request := self._control.next(_CLOSE_DEAD_RUNS_SECONDS, check)) is not Request.STOP:
             if request is Request.RELOAD:
                 self._reload()
             elif (manager := self.session.binding.manager) is not None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ojobchannels.errors import InvalidJobArgs
+from ojobchannels.documents import as_json
+from ojobchannels.errors import InvalidJobArgs, quoted
 from ojobchannels.host.terminal import align
 from ojobchannels.manager.pool import release_slot
 from ojobchannels.ojob.args.pack_args import PackArgs
@@ -36,11 +37,11 @@ class BasicsBridge:
         """Log the value at a path as JSON."""
         value = self._at(args, str(args.get("name") or ""))
         indent = None if self._args(args).flag("min", default=False) else 2
-        self._context.log("info", json.dumps(value, indent=indent))
+        self._context.log("info", json.dumps(as_json(value), indent=indent))
 
     def print_yaml(self, args: dict[str, Any], path: str) -> None:
         """Log the value at a path as YAML."""
-        self._context.log("info", as_yaml(self._at(args, path)))
+        self._context.log("info", as_yaml(as_json(self._at(args, path))))
 
     def sort(self, args: dict[str, Any]) -> None:
         """Sort a list."""
@@ -66,7 +67,9 @@ class BasicsBridge:
         text = self._at(args, self._args(args).text("source"))
         separator = args.get("separator")
         if not isinstance(text, str):
-            raise self._invalid(f"`source` is the path of {text!r}", "use the path of a string")
+            raise self._invalid(
+                f"`source` is the path of {quoted(text)}", "use the path of a string"
+            )
         parts = text.splitlines() if separator is None else text.split(str(separator))
         args["_list"] = [{"item": part} for part in parts]
 
@@ -154,7 +157,7 @@ class BasicsBridge:
     def _list(self, args: dict[str, Any], path: str) -> list[Any]:
         value = self._at(args, path)
         if not isinstance(value, list):
-            raise self._invalid(f"`{path}` is {value!r}", "use the path of a list")
+            raise self._invalid(f"`{path}` is {quoted(value)}", "use the path of a list")
         return value
 
     def _args(self, args: Mapping[str, Any]) -> PackArgs:

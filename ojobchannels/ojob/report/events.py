@@ -5,6 +5,7 @@ import traceback
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
+from ojobchannels.errors import safe_str
 from ojobchannels.host.clock import utc
 from ojobchannels.ojob.report.outcomes import Outcome, Status, describe
 from ojobchannels.printable import printable, printable_lines
@@ -109,7 +110,7 @@ def _ending(outcome: Outcome) -> dict[str, Any]:
     if outcome.error is not None:
         document["error"] = {
             "type": type(outcome.error).__name__,
-            "message": str(outcome.error),
+            "message": safe_str(outcome.error),
             "trace": "".join(traceback.format_tb(outcome.error.__traceback__)).rstrip(),
         }
     return document

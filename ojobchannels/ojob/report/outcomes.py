@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeAlias
 
 import pluggy
 
-from ojobchannels.errors import ChannelError
+from ojobchannels.errors import ChannelError, notes_of, summary
 from ojobchannels.ojob.yaml.source import BUNDLED
 
 NotRun: TypeAlias = Literal["skipped", "depsfail"]
@@ -64,16 +64,16 @@ class RunResult:
 
 def describe(error: BaseException) -> str:
     """Return the type and the message of an error, followed by its notes."""
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return "\n".join([text, *getattr(error, "__notes__", ())])
+    return "\n".join([summary(error), *notes_of(error)])
 
 
 def without_our_frames(error: BaseException) -> BaseException:
     """Remove from a traceback the frames that lead to the code of the job file.
 
-    For an error of this package, the frames inside the package are removed too.
+    For an error of this package, or an interrupt, the frames inside the package are removed too.
     """
-    ours = (str(_OJOB.parent), _HOOKS) if isinstance(error, ChannelError) else (str(_OJOB),)
+    is_ours = isinstance(error, ChannelError | KeyboardInterrupt)
+    ours = (str(_OJOB.parent), _HOOKS) if is_ours else (str(_OJOB),)
     frames: TracebackType | None = None
     for at in reversed(list(_frames(error.__traceback__))):
         file = at.tb_frame.f_code.co_filename

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
-from ojobchannels.errors import JobMisuse
+from ojobchannels.errors import JobMisuse, add_note
 from ojobchannels.manager.launcher import SIGNAL_POLL_SECONDS
 from ojobchannels.ojob.load.job_file import Job
 from ojobchannels.ojob.run.job_context import JobContext
@@ -59,6 +59,6 @@ class EachCalls:
             return
         errors = [raised for call in self._calls if (raised := call.exception()) is not None]
         if len(errors) > 1:
-            errors[0].add_note(f"{len(errors)} of the {len(self._calls)} calls of each() failed")
+            add_note(errors[0], f"{len(errors)} of the {len(self._calls)} calls of each() failed")
         if errors:
             raise errors[0]

@@ -9,13 +9,22 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from ojobchannels.errors import ChannelError, FireTimeTaken, InvalidJobArgs, JobMisuse
+from ojobchannels.errors import (
+    ChannelError,
+    FireTimeTaken,
+    InvalidJobArgs,
+    add_note,
+    notes_of,
+    safe_str,
+)
+from ojobchannels.hookspecs import MISSING
 from ojobchannels.manager import Launch
 from ojobchannels.ojob.args.known_args import KnownArgs
 from ojobchannels.ojob.args.layers import CallArgs, Layer
 from ojobchannels.ojob.args.templates import copied
 from ojobchannels.ojob.code.python import Block
 from ojobchannels.ojob.load.job_file import END, START, Job
+from ojobchannels.ojob.process.interrupts import Interrupted
 from ojobchannels.ojob.report.outcomes import NotRun, Outcome, Status, describe, without_our_frames
 from ojobchannels.ojob.run.job_context import SkipJob
 from ojobchannels.ojob.run.job_locks import JobLocks
@@ -35,7 +44,7 @@ class CallableJob(JobSteps):
             helper.caller, helper.runs, helper.error = self.caller, self.runs, self.error
             helper.leases, helper.tick = self.leases, self.tick
             helper.run_steps()
-            return helper.result
+            return None if helper.result is MISSING else helper.result
         call = self._new_call(job, args)
         outcome = call.run()
         if outcome.error is not None:
@@ -52,6 +61,7 @@ class CallableJob(JobSteps):
     def launch_job(self, name: str, args: Mapping[str, Any]) -> Launch:
         """Run another job on the pool, and return a handle at once."""
         session = self.session
+        session.interrupts.check()
         call = self._new_call(session.find(name), args)
         with session.interrupts.shield():
             deps, warn = session.file.deps_of(name), partial(self.log, "warn")
@@ -66,8 +76,8 @@ class CallableJob(JobSteps):
 class JobCall(CallableJob):
     """One call of a job.
 
-    A run that is still open at the end of the call is ended then, as failed, or as skipped if the
-    rest of the job was: a lock that nothing releases would keep every other run out.
+    A run that is still open at the end of the call ends with it, as the job did: if its lock were
+    never released, no other run could start.
 
     Attributes:
         number: The number of the call in the todo.
@@ -87,8 +97,9 @@ class JobCall(CallableJob):
         """Run the job, and report its outcome.
 
         Raises:
-            KeyboardInterrupt: It was interrupted; its runs are recorded as failed.
+            Interrupted: It was interrupted; its runs are recorded as failed.
         """
+        self.session.interrupts.check()
         skip: SkipJob | None = None
         try:
             with self.runs:
@@ -100,7 +111,7 @@ class JobCall(CallableJob):
                 reason = skip.reason if skip else None
                 seconds = time.monotonic() - self._began if self._began else 0
                 outcome = self._report(status, reason, seconds, bool(skip and skip.elsewhere))
-        if isinstance(self.error, KeyboardInterrupt):
+        if isinstance(self.error, Interrupted):
             raise self.error
         return outcome
 
@@ -127,7 +138,7 @@ class JobCall(CallableJob):
         except BaseException as error:  # a lock could not be acquired, or was lost
             if self.error is None:
                 self._failed(error)
-            elif isinstance(error, KeyboardInterrupt):
+            elif isinstance(error, Interrupted):
                 raise
             else:
                 self._note(describe(error))
@@ -154,7 +165,7 @@ class JobCall(CallableJob):
 
     def _failed(self, error: BaseException) -> None:
         self.error = without_our_frames(error)
-        if self.phase != "args" and not isinstance(error, KeyboardInterrupt):
+        if self.phase != "args" and not isinstance(error, Interrupted):
             self._run_handlers()
 
     def _run_handlers(self) -> None:
@@ -171,7 +182,7 @@ class JobCall(CallableJob):
                 return
             for part in parts(self.session.jobs, handler, self.args):
                 self.run_step(part)
-        except KeyboardInterrupt:
+        except Interrupted:
             raise
         except BaseException as error:  # noqa: BLE001  the job's own error is the one that counts
             self._note(f"its `catch` failed too: {describe(without_our_frames(error))}")
@@ -179,19 +190,23 @@ class JobCall(CallableJob):
     def _close_runs(self, skip: SkipJob | None) -> None:
         self.session.executions.abandon(self)
         for run in self.runs.open():
-            if skip is None and self.error is None:
-                reason = f"the job ended without ending its run {run.name!r}"
-                advice = f"put {END!r} under `to`, or call it when the work is done"
-                self.error = JobMisuse(self.job.name, reason, advice)
             try:
                 if self.error is not None:
                     run.fail(self.error)
                 elif skip is not None:
                     run.skip(skip.reason)
+                else:
+                    self.log(
+                        "warn", f"its run {run.name!r} ends with the job; put {END!r} under `to`"
+                    )
+                    run.end()
             except Exception as error:  # noqa: BLE001  an extension may raise anything
                 run.give_up(error)
-                notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
-                self._note(f"run {run.name!r} could not be ended: {error}{notes}")
+                if skip is None and self.error is None:
+                    self.error = without_our_frames(error)
+                    continue
+                why = "; ".join([safe_str(error), *notes_of(error)])
+                self._note(f"run {run.name!r} could not be ended: {why}")
         if skip is not None and not skip.recorded and not self.runs.started:
             self.record_not_run("skipped", skip.reason)
 
@@ -200,7 +215,7 @@ class JobCall(CallableJob):
         if self.error is None:
             self.log("error", text)
         else:
-            self.error.add_note(text)
+            add_note(self.error, text)
 
     def managed_run(self) -> tuple[str, dict[str, Any]] | None:
         """Return the name and the args of the managed run that this call starts, if any.

@@ -1,5 +1,6 @@
 """The names that the code of a job can use, besides ``args``."""
 
+import os
 import time
 import warnings
 from collections.abc import Mapping
@@ -7,13 +8,13 @@ from functools import partial
 from typing import Any
 
 from ojobchannels.channels.channel import Channel
-from ojobchannels.errors import InvalidJobArgs, JobMisuse, JobTimeout
+from ojobchannels.documents import as_json
+from ojobchannels.errors import InvalidJobArgs, JobMisuse, JobTimeout, quoted, safe_str
 from ojobchannels.manager import Launch
 from ojobchannels.ojob.languages import Level
 from ojobchannels.ojob.load.job_file import Job
 from ojobchannels.ojob.run.each import EachCalls
 from ojobchannels.ojob.run.job_context import JobContext, SkipJob
-from ojobchannels.ojob.run.managed_runs import json_args
 
 
 class JobHost:
@@ -36,6 +37,7 @@ class JobHost:
         self.each = EachCalls(context, part)
         self.builtins = context.session.modules.builtins
         self._began = time.monotonic()
+        self._process = os.getpid()
 
     def helpers(self) -> dict[str, Any]:
         """Return the values of `ojobchannels.ojob.code.python.HELPERS`."""
@@ -63,7 +65,7 @@ class JobHost:
         self.log(level, text)
 
     def _log_words(self, level: Level, *words: object) -> None:
-        self.log(level, " ".join(map(str, words)))
+        self.log(level, " ".join(map(safe_str, words)))
 
     def print(self, text: str) -> None:
         """Write a line to standard output, as `print` does."""
@@ -72,6 +74,10 @@ class JobHost:
     def channel(self, name: str, config: Any = None) -> Channel:
         """Return a channel of the manager, or open one by its name and configuration."""
         return self._context.session.channel(self._context.job.name, name, config)
+
+    def channels(self) -> list[str]:
+        """Return the names of the open channels."""
+        return self._context.session.channel_names()
 
     def run(self, name: str, args: Mapping[str, Any] | None = None) -> Any:
         """Run a job now; return its result, or its args, or None if it was skipped."""
@@ -99,7 +105,8 @@ class JobHost:
 
     def documents(self) -> dict[str, Any]:
         """Return the args as JSON, with the `repr` of a value that is not JSON."""
-        return json_args(self.args)
+        documents: dict[str, Any] = as_json(self.args)
+        return documents
 
     def remaining(self) -> float | None:
         """Return the seconds after which code of another language is ended; None for no limit.
@@ -123,11 +130,14 @@ class JobHost:
         return [descriptor for lease in leases for descriptor in lease.share()]
 
     def _checked(self, name: str, args: object) -> Mapping[str, Any]:
+        if os.getpid() != self._process:
+            reason = f"{name!r} was called in a process that the job has forked"
+            raise JobMisuse(self.job, reason, "call it in the process of the job")
         if args is None:
             return {}
         if isinstance(args, Mapping) and all(isinstance(key, str) for key in args):
             return args
         where = f"job {self.job!r}, calling {name!r}"
         raise InvalidJobArgs(
-            where, f"{args!r} is not a map of args", "pass a dict with string keys"
+            where, f"{quoted(args)} is not a map of args", "pass a dict with string keys"
         )

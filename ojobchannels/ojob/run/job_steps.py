@@ -1,13 +1,17 @@
 """The steps of a job: the code of its `from`, its own, that of its `to`, over one map of args."""
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ojobchannels.errors import FireTimeTaken
+from ojobchannels.errors import CodeFailed, FireTimeTaken, summary
+from ojobchannels.host.synchronous import check_result
 from ojobchannels.ojob.args.layers import CallArgs
 from ojobchannels.ojob.args.rules import apply_rules
 from ojobchannels.ojob.code.python import Block
 from ojobchannels.ojob.load.job_file import Job
+from ojobchannels.ojob.process.forks import leave
+from ojobchannels.ojob.process.interrupts import Interrupted
 from ojobchannels.ojob.run.job_context import JobContext, SkipJob
 from ojobchannels.ojob.run.job_host import JobHost
 from ojobchannels.ojob.run.managed_runs import Limit
@@ -70,14 +74,39 @@ class JobSteps(JobContext):
         """Run a block of code of a part, if there is one, and return what it returns."""
         if block is None:
             return None
+        if self.phase in ("from", "exec"):
+            self.session.interrupts.check()
         host = JobHost(self, part)
         try:
             with host.each:
-                result = block.run(host)
+                result = _run(block, host, part)
         except FireTimeTaken as error:
             if part.bundled and self.phase == "from":
                 reason = "another process runs it for this fire time"
                 raise SkipJob(reason, recorded=True, elsewhere=True) from error
             raise
         self.args.values = host.args
-        return result
+        return check_result(part.name, result)
+
+
+def _run(block: Block, host: JobHost, part: Job) -> Any:
+    """Run code of a job; what it raises is an error of the job, and does not end more than that.
+
+    A child that the code has forked ends here, as it must not run the rest of the todo too.
+    """
+    process = os.getpid()
+    error: BaseException | None = None
+    try:
+        return block.run(host)
+    except (Exception, SkipJob, Interrupted) as caught:
+        error = caught
+        raise
+    except BaseException as caught:
+        error = caught
+        reason = f"it raised {summary(caught)}"
+        advice = "raise an Exception to fail a job, and end its code with `return`"
+        failed = CodeFailed(part.where, reason, advice)
+        raise failed.with_traceback(caught.__traceback__) from caught
+    finally:
+        if os.getpid() != process:
+            leave(error)

@@ -57,7 +57,7 @@ class TodoRunner:
         """Run the calls, and wait for them.
 
         Raises:
-            KeyboardInterrupt: The run was interrupted; the calls that have not begun do not run.
+            Interrupted: The run was interrupted; the calls that have not begun do not run.
         """
         shown = [call for call in self._calls if call.job.is_for_now and not call.job.bundled]
         for number, call in enumerate(shown if len(shown) >= MIN_CALLS_WITH_POSITION else (), 1):
@@ -69,6 +69,7 @@ class TodoRunner:
                 _wait(launch)
                 if error := launch.error():
                     raise error
+            self._session.interrupts.check()
             if self._session.stopping.is_set():
                 self._stop()
         except BaseException:

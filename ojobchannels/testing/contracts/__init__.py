@@ -1,6 +1,10 @@
 """The contracts: the promises of a channel and its locks, one module for each subject."""
 
 from ojobchannels.testing.contracts.base import Contract, requires, without
+from ojobchannels.testing.contracts.concurrent.closing import ClosingContract
+from ojobchannels.testing.contracts.concurrent.crowds import CrowdContract
+from ojobchannels.testing.contracts.concurrent.document_steps import DocumentStepContract
+from ojobchannels.testing.contracts.concurrent.lock_steps import LockStepContract
 from ojobchannels.testing.contracts.documents.batches import BatchContract
 from ojobchannels.testing.contracts.documents.comparing import CompareAndSetContract
 from ojobchannels.testing.contracts.documents.fence_marks import FenceContract
@@ -11,6 +15,7 @@ from ojobchannels.testing.contracts.documents.ordering import OrderContract
 from ojobchannels.testing.contracts.documents.subscribing import SubscribeContract
 from ojobchannels.testing.contracts.documents.values import DocumentContract
 from ojobchannels.testing.contracts.locks.clocks import ClockContract
+from ojobchannels.testing.contracts.locks.deadlines import DeadlineContract
 from ojobchannels.testing.contracts.locks.exclusion import LockContract
 from ojobchannels.testing.contracts.locks.fences import FenceOrderContract
 from ojobchannels.testing.contracts.locks.fifo import FifoContract
@@ -22,20 +27,27 @@ from ojobchannels.testing.contracts.locks.retries import RetryContract
 from ojobchannels.testing.contracts.locks.tokens import TokenContract
 from ojobchannels.testing.contracts.locks.waiting import WaitContract
 from ojobchannels.testing.contracts.locks.waking import WakeupContract
+from ojobchannels.testing.contracts.many import ManyContract
 from ojobchannels.testing.contracts.processes.concurrency import ProcessContract
 from ojobchannels.testing.contracts.processes.crash_release import CrashReleaseContract
 from ojobchannels.testing.contracts.processes.forks import ForkContract
 from ojobchannels.testing.contracts.processes.handles import HandleContract
 from ojobchannels.testing.contracts.processes.kills import KillContract
+from ojobchannels.testing.contracts.processes.storage import StorageContract
+from ojobchannels.testing.contracts.visibility import VisibilityContract
 
 __all__ = [
     "BatchContract",
     "ChannelConformance",
     "ClockContract",
+    "ClosingContract",
     "CompareAndSetContract",
     "Contract",
     "CrashReleaseContract",
+    "CrowdContract",
+    "DeadlineContract",
     "DocumentContract",
+    "DocumentStepContract",
     "FenceContract",
     "FenceOrderContract",
     "FifoContract",
@@ -49,12 +61,16 @@ __all__ = [
     "LeaseContract",
     "LockContract",
     "LockInfoContract",
+    "LockStepContract",
+    "ManyContract",
     "MatchContract",
     "OrderContract",
     "ProcessContract",
     "RetryContract",
+    "StorageContract",
     "SubscribeContract",
     "TokenContract",
+    "VisibilityContract",
     "WaitContract",
     "WakeupContract",
     "requires",
@@ -82,9 +98,18 @@ class ChannelConformance(
     WaitContract,
     FifoContract,
     ClockContract,
+    DeadlineContract,
     LeaseContract,
     KeepAliveContract,
     LockInfoContract,
+    # On many handles, of many entries
+    VisibilityContract,
+    ManyContract,
+    # At the same time
+    DocumentStepContract,
+    LockStepContract,
+    CrowdContract,
+    ClosingContract,
     # Handles and processes
     HandoverContract,
     HandleContract,
@@ -92,5 +117,6 @@ class ChannelConformance(
     KillContract,
     CrashReleaseContract,
     ForkContract,
+    StorageContract,
 ):
     """All contracts: the complete conformance kit."""

@@ -13,6 +13,7 @@ from ojobchannels.documents import Document
 from ojobchannels.testing.clock import ManualClock
 from ojobchannels.testing.kit.background import Background, WaitObserver
 from ojobchannels.testing.kit.children import Children
+from ojobchannels.testing.kit.interleaving import Interleaving
 from ojobchannels.testing.kit.report import NOT_CLAIMED, PROMISE, TRACE
 from ojobchannels.testing.kit.subject import Subject
 from ojobchannels.testing.kit.time_control import TimeControl
@@ -139,6 +140,11 @@ class Contract:
         for channel in subject.opened:
             channel.close()
         running.join()
+
+    @pytest.fixture
+    def interleaving(self, background: Background) -> Interleaving:
+        """Runs an operation line by line, with a rival in between."""
+        return Interleaving(background)
 
     @pytest.fixture
     def races(self) -> Iterator[None]:

@@ -22,10 +22,17 @@ _T = TypeVar("_T")
 
 
 class Task(Generic[_T]):
-    """A function that runs on another thread."""
+    """A function that runs on another thread.
+
+    Attributes:
+        name: The name of the thread.
+        thread: The thread.
+        finished: Set when the function has returned or raised.
+    """
 
     def __init__(self, name: str, function: Callable[[], _T]) -> None:
         self._future: Future[_T] = Future()
+        self.finished = threading.Event()
         self.name = name
         self.thread = threading.Thread(target=self._run, args=[function], name=name, daemon=True)
         self.thread.start()
@@ -35,6 +42,7 @@ class Task(Generic[_T]):
             self._future.set_result(function())
         except BaseException as error:  # noqa: BLE001  raised again by `result`
             self._future.set_exception(error)
+        self.finished.set()
 
     def done(self) -> bool:
         """Return whether the function has returned or raised."""

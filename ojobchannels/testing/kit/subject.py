@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.opening import open_channel
@@ -17,6 +19,9 @@ from ojobchannels.plugins import registry
 
 if TYPE_CHECKING:
     from ojobchannels.testing.kit.trace import Trace
+
+PATH_OPTIONS: Final = ("file", "path", "folder", "directory")
+"""Names of options that name a file or folder of the storage."""
 
 
 class Subject:
@@ -65,6 +70,14 @@ class Subject:
     def config(self) -> dict[str, Any]:
         """Configuration with which any process can open the storage."""
         return {"type": self.type, "args": self.options}
+
+    def files(self) -> list[Path]:
+        """Return the files and folders that an option names, and those beside with longer names."""
+        known = {option.name for option in self.channel_type.options}
+        for name in known.intersection(PATH_OPTIONS).intersection(self.options):
+            path = Path(self.options[name])
+            return sorted(path.parent.glob(f"{glob.escape(path.name)}*"))
+        return []
 
     def open(
         self, name: str | None = None, *, extensions: Iterable[object] = (), **options: Any

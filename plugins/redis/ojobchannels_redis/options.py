@@ -96,7 +96,8 @@ class Settings:
     def redact(self, text: str) -> str:
         """Return the text without the passwords that a server may have quoted in it."""
         key_password = self.tls.key_password if self.tls else None
-        return redact(text, (self.password, self.sentinel_password, key_password))
+        login = self.username if self.password is None else self.password  # redis://PASSWORD@host
+        return redact(text, (login, self.sentinel_password, key_password))
 
 
 def parse_url(url: str) -> dict[str, Any]:

@@ -129,7 +129,8 @@ def test_sys_exit_in_a_catch_does_not_end_the_run(run: Run) -> None:
         todo: [Job, Other]
         """
     )
-    assert reported[0].endswith("\nits `catch` failed too: SystemExit: 3)")
+    assert "its `catch` failed too: CodeFailed: " in reported[0]
+    assert "it raised SystemExit: 3; " in reported[0]
     assert reported[-1] == "Other completed"
     assert isinstance(result.outcomes[0].error, ZeroDivisionError)
 

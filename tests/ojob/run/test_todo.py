@@ -173,24 +173,6 @@ def test_shutdown_jobs_of_an_async_todo_follow_its_order(run: Run) -> None:
     assert reported == ["Slow completed", "Two completed", "One completed"]
 
 
-def test_a_job_that_raises_an_interrupt_skips_calls_that_have_not_started(run: Run) -> None:
-    """On the pool as in the main thread."""
-    result, reported = run(
-        """\
-        ojob: {async: true, numThreads: 1}
-        jobs:
-        - {name: Stop, exec: raise KeyboardInterrupt}
-        - {name: After, deps: Stop, exec: log("ran")}
-        todo: [Stop, After]
-        """
-    )
-    assert result.exit_status == 130
-    assert reported == [
-        "Stop failed (KeyboardInterrupt)",
-        "ojob: warn: interrupted: not started: 'After'",
-    ]
-
-
 WAITING = """\
 ojob: {{daemon: true, depsTimeout: 60000{more}}}
 jobs:
@@ -230,7 +212,7 @@ def test_after_deps_timeout_a_job_no_longer_waits_for_its_dependency(
         daemon = start_daemon(WAITING.format(more=more, rest=rest))
         daemon.wait_for("Slow: at work")
         daemon.wait_for("Last: all are made" if more else "Parent: waits")
-        hand_clock.advance(60_000)
+        hand_clock.move(60_000)
         daemon.wait_for("After depsfail (dependency 'Slow' did not end within 60000 ms)")
         if not more:
             daemon.wait_for("Parent: None depsfail")

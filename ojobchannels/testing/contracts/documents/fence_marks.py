@@ -101,6 +101,20 @@ class FenceContract(Contract):
         other.set("key", "in time", fence=7)
         assert channel.get("key") == "in time"
 
+    def test_a_mark_survives_two_operations_in_a_row(self, subject: Subject) -> None:
+        """Of all pairs: such as an unset and a set, neither with a fence."""
+        channel, other = subject.open(), subject.open()
+        for first, end in _ENDS.items():
+            for second, next_end in _ENDS.items():
+                channel.destroy()
+                channel.set("key", {}, fence=7)
+                end(channel)
+                if second in ("pop", "shift") and channel.size() == 0:
+                    channel.set("key", {})
+                next_end(other)
+                with pytest.raises(StaleFence):
+                    channel.set("key", f"late, after {first} and {second}", fence=6)
+
     def test_a_fenced_unset_raises_the_mark(self, channel: Channel) -> None:
         """`unset` with a fence marks the key like a write."""
         channel.set("key", 1, fence=5)
@@ -125,9 +139,11 @@ class FenceContract(Contract):
         """Another notation of the key has the same mark."""
         channel.set({"a": 1, "b": 2}, 1, fence=5)
         channel.set(1, 1, fence=5)
-        for key in ({"b": 2.0, "a": 1.0}, 1.0):
-            with pytest.raises(StaleFence):
-                channel.set(key, 2, fence=4)
+        keys: list[Any] = [{"b": 2.0, "a": 1.0}, 1.0]
+        for key in keys:
+            for attempt in _fenced_writes(channel, 1, 4, key):
+                with pytest.raises(StaleFence):
+                    attempt()
 
     def test_each_key_has_its_own_mark(self, channel: Channel) -> None:
         """A high fence on one key does not affect other keys."""
@@ -149,10 +165,12 @@ class FenceContract(Contract):
         now = 1_900_000_000_000_000
         for fence in (now, 2**53 + 2, 2**62):
             channel.set("key", fence, fence=fence)
-            with pytest.raises(StaleFence) as refused:
-                channel.set("key", "late", fence=fence - 1)
-            assert refused.value.mark == fence
-            channel.set("key", "in time", fence=fence)
+            for attempt in _fenced_writes(channel, fence, fence - 1):
+                with pytest.raises(StaleFence) as refused:
+                    attempt()
+                assert refused.value.mark == fence
+            assert channel.get_set(fence, "key", fence + 1, fence=fence) == fence
+            assert channel.unset("key", fence=fence) is True
 
     @pytest.mark.parametrize("fence", [True, "5", 5.0, [5]], ids=repr)
     def test_a_fence_must_be_an_integer(self, channel: Channel, fence: Any) -> None:
@@ -180,7 +198,7 @@ class FenceContract(Contract):
 
 
 def _fenced_writes(
-    channel: Channel, present: Any, fence: Any, key: str = "key"
+    channel: Channel, present: Any, fence: Any, key: Any = "key"
 ) -> list[Callable[[], object]]:
     return [
         lambda: channel.set(key, "late", fence=fence),

@@ -9,6 +9,7 @@ from ojobchannels.errors import LockLost
 from ojobchannels.hookspecs import Busy, Granted, LeaseRequest
 from ojobchannels.testing.contracts.base import Contract
 from ojobchannels.testing.contracts.locks.requests import OTHER, TOKEN, ask
+from ojobchannels.testing.kit import rivals
 from ojobchannels.testing.kit.subject import Subject
 from ojobchannels.testing.kit.time_control import TimeControl
 
@@ -102,6 +103,39 @@ class TokenContract(Contract):
         with other.lock("nightly", ttl=60) as current:
             assert one.hook.extend(name="nightly", token=TOKEN, ttl=60_000) is False
             current.extend()
+
+    @pytest.mark.parametrize("end", ["unlock", "force_unlock", "expiry"])
+    def test_the_token_of_an_ended_lease_does_nothing_to_the_next(
+        self, subject: Subject, timing: TimeControl, end: str
+    ) -> None:
+        """Also if it has unlocked before, on each handle, for each operation, repeatedly."""
+        one, other = subject.open(), subject.open()
+        ask(one, ttl=timing.short)
+        if end == "unlock":
+            assert rivals.unlock(one, "nightly") is True
+        elif end == "force_unlock":
+            other.force_unlock("nightly")
+        else:
+            timing.advance(timing.short)
+        fence = ask(other, token=OTHER).fence
+        for operation in ("unlock", "extend", "extend_all", "adopt", "share", "unlock"):
+            for handle in (one, other):
+                assert rivals.perform(handle, operation, "nightly", TOKEN) is False, operation
+                info = one.lock_info("nightly")
+                assert info is not None, f"{operation} freed the lock of the next holder"
+                assert info.fence == fence
+                assert info.until / 1000 - timing.wall() < 60 + timing.slack
+        assert rivals.unlock(other, "nightly", OTHER) is True
+
+    def test_a_token_of_two_locks_is_two_leases(self, subject: Subject) -> None:
+        """Unlocking one leaves the other."""
+        one, other = subject.open(), subject.open()
+        for name in ("a", "b"):
+            ask(one, name=name)
+        assert rivals.unlock(other, "a") is True
+        assert rivals.extend(one, "a") is False
+        assert [info.name for info in one.locks()] == ["b"]
+        assert rivals.extend(other, "b") is True
 
     def test_extend_of_an_unlocked_lease_is_refused(self, channel: Channel) -> None:
         """It does not take the lock again."""

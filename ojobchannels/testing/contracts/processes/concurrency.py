@@ -7,6 +7,7 @@ import statistics
 from ojobchannels.testing.contracts.base import Contract, requires
 from ojobchannels.testing.kit.children import Child, Children, boot_time
 from ojobchannels.testing.kit.subject import Subject
+from ojobchannels.testing.kit.time_control import TimeControl
 
 # Takes the locks that the test names, and sends the time of each grant.
 WAIT = """
@@ -39,6 +40,20 @@ operation = channel.pop if params["pops"] else channel.shift
 while (value := operation(default=oc.MISSING)) is not oc.MISSING:
     taken.append(value)
 send(taken)
+"""
+
+FENCES = """
+from ojobchannels.testing.clock import ManualClock
+clock = ManualClock()
+clock.step_wall(-3600)
+if params["steps"]:
+    channel_config["args"]["clock"] = clock
+with oc.open_channel(channel_name, channel_config) as own:
+    send()
+    while receive():
+        with own.lock("nightly", ttl=60) as lease:
+            fence = lease.fence
+        send(fence)
 """
 
 
@@ -133,6 +148,23 @@ with oc.open_channel(channel_name, channel_config) as other:
             child.send()
             assert child.receive() == "kept"
         lease.release()
+
+    def test_fences_increase_between_processes(
+        self, subject: Subject, timing: TimeControl, children: Children
+    ) -> None:
+        """The last one is remembered by the storage: one process has a clock an hour behind."""
+        steps = timing.clock is not None
+        others = [children(FENCES, subject, steps=steps) for _ in range(2)]
+        channel = subject.open()
+        for other in others:
+            other.receive()
+        fences = []
+        for turn in range(20):
+            with channel.lock("nightly", ttl=60) as lease:
+                fences.append(lease.fence)
+            others[turn % 2].send(True)
+            fences.append(others[turn % 2].receive())
+        assert fences == sorted(set(fences)), "a fence was not higher than the one before"
 
     def test_no_update_is_lost_between_processes(
         self, subject: Subject, children: Children

@@ -153,6 +153,39 @@ send("closed")
 os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
+NORMAL_END = """
+import os, sys, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+granted = threading.Event()
+def wait():
+    with channel.lock("waited for", ttl=60, wait=60):
+        granted.set()
+lease, other = channel.lock("nightly", ttl=60), channel.lock("waited for", ttl=60)
+waiter = threading.Thread(target=wait)
+waiter.start()
+channel.set("parent", 1)
+child = os.fork()
+if child == 0:
+    channel.set("child", 1)
+    own = channel.lock("child's", ttl=60)
+    again = oc.open_channel(channel_name, channel_config)
+    again.try_lock("again", ttl=60)
+    again.close()
+    sys.exit(7)  # leaves the `with` block of the channel, and runs the exit functions
+send(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+lease.check()
+lease.extend()
+assert channel.get("parent") == 1
+assert not granted.is_set()
+send([channel.lock_info(name) is not None for name in ("nightly", "waited for")])
+receive()
+other.release()
+assert granted.wait(10)
+waiter.join()
+lease.release()
+send("released")
+"""
+
 
 @promised(pytest.mark.skipif(not hasattr(os, "fork"), reason=f"{sys.platform} has no fork"))
 class ForkContract(Contract):
@@ -182,6 +215,22 @@ class ForkContract(Contract):
         worker.send()
         assert worker.receive() == "released"
         assert channel.lock_info("nightly") is None
+        assert worker.end() == 0
+
+    def test_a_forked_child_that_ends_normally_leaves_the_parent_alone(
+        self, subject: Subject, children: Children
+    ) -> None:
+        """It closes the handle; the parent's leases, waiters and documents are not affected."""
+        worker = children(NORMAL_END, subject)
+        assert worker.receive() == 7
+        assert worker.receive() == [True, True]
+        if "processes" in subject.capabilities:
+            channel = subject.open()
+            assert channel.get("child") == 1
+            assert sorted(info.name for info in channel.locks()) == ["nightly", "waited for"]
+            assert channel.try_lock("nightly", ttl=1) is None
+        worker.send()
+        assert worker.receive() == "released"
         assert worker.end() == 0
 
     @requires("processes", "crash_release")

@@ -1,0 +1,208 @@
+"""Crowds: with many waiters, each hand-over is as quick as with one."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, Final
+
+import pytest
+
+from ojobchannels.channels.channel import Channel
+from ojobchannels.channels.lease import Lease
+from ojobchannels.errors import ChannelError, LockBusy
+from ojobchannels.testing.contracts.base import Contract, requires
+from ojobchannels.testing.kit.background import Background, WaitObserver
+from ojobchannels.testing.kit.children import Child, Children, boot_time
+from ojobchannels.testing.kit.subject import Subject
+
+_CROWD: Final = 6
+_WOKEN: Final = 0.05
+"""Seconds after which a waiter has the lock, in the median."""
+_LATEST: Final = 0.2
+"""Seconds after which each waiter has the lock."""
+_ATTEMPTS: Final = 5
+"""On a busy machine a thread may be late; a defect is there every time."""
+
+# Waits with two threads for each lock that the test names, and sends the times of both leases.
+_WAITERS: Final = """
+import threading
+waiting = oc.open_channel(channel_name, channel_config, extensions=[WaitObserver()])
+def work(name):
+    lease = waiting.lock(name, ttl=60, wait=60)
+    granted = boot_time()
+    lease.release()
+    send([granted, boot_time()])
+with waiting:
+    while name := receive():
+        threads = [threading.Thread(target=work, args=[name]) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+"""
+_ENDS: Final[dict[str, Callable[[Lease, Channel], object]]] = {
+    "release": lambda lease, _: lease.release(),
+    "force_unlock": lambda lease, other: other.force_unlock(lease.name),
+    "close": lambda lease, _: lease.channel.close(),
+    "a shorter lease": lambda lease, _: lease.extend(0.01),
+}
+
+
+class CrowdContract(Contract):
+    """In real time: a lock passes from one of many waiters to the next without a pause."""
+
+    def test_each_waiter_of_a_crowd_is_woken_at_once(
+        self, subject: Subject, observer: WaitObserver, background: Background
+    ) -> None:
+        """From the first to the last, on three handles."""
+        holder = subject.open()
+        handles = [subject.open(extensions=[observer]) for _ in range(3)]
+
+        def work(handle: Channel, name: str) -> tuple[float, float]:
+            lease = handle.lock(name, ttl=60, wait=30)
+            granted = boot_time()
+            lease.release()
+            return granted, boot_time()
+
+        def crowd(attempt: int) -> list[tuple[float, float]]:
+            lease = holder.lock(f"lock {attempt}", ttl=60)
+            waiters = [background(work, handles[n % 3], lease.name) for n in range(_CROWD)]
+            observer.await_waiters(_CROWD)
+            released = boot_time()
+            lease.release()
+            return [(0.0, released), *sorted(waiter.result(30) for waiter in waiters)]
+
+        _assert_prompt(subject, crowd)
+
+    @requires("processes")
+    def test_each_waiter_of_several_processes_is_woken_at_once(
+        self, subject: Subject, children: Children
+    ) -> None:
+        """From the first to the last, two in each of two processes."""
+        workers = [children(_WAITERS, subject) for _ in range(2)]
+        holder = subject.open()
+
+        def crowd(attempt: int) -> list[tuple[float, float]]:
+            lease = holder.lock(f"lock {attempt}", ttl=60)
+            for worker in workers:
+                worker.send(lease.name)
+                assert [worker.receive(), worker.receive()] == ["waiting"] * 2
+            released = boot_time()
+            lease.release()
+            times = [tuple(_times(worker)) for worker in workers for _ in range(2)]
+            return [(0.0, released), *sorted(times)]
+
+        _assert_prompt(subject, crowd)
+
+    @pytest.mark.parametrize("end", _ENDS.values(), ids=_ENDS)
+    def test_a_crowd_is_woken_by_every_end_of_a_lease(
+        self,
+        subject: Subject,
+        observer: WaitObserver,
+        background: Background,
+        end: Callable[[Lease, Channel], object],
+    ) -> None:
+        """One of the waiters gets the lock at once."""
+        other, waiting = subject.open(), subject.open(extensions=[observer])
+
+        def crowd(attempt: int) -> list[tuple[float, float]]:
+            lease = subject.open().lock(f"lock {attempt}", ttl=60)
+
+            def work() -> float:
+                with waiting.lock(lease.name, ttl=60, wait=30):
+                    return boot_time()
+
+            waiters = [background(work) for _ in range(3)]
+            observer.await_waiters(3)
+            ended = boot_time()
+            end(lease, other)
+            return [(0.0, ended), (min(waiter.result(30) for waiter in waiters), 0.0)]
+
+        _assert_prompt(subject, crowd)
+
+    def test_waiters_that_give_up_do_not_delay_the_others(
+        self, subject: Subject, observer: WaitObserver, background: Background
+    ) -> None:
+        """Also if they give up at the moment at which the lock is released."""
+        holder, waiting = subject.open(), subject.open(extensions=[observer])
+
+        def wait(name: str, seconds: float) -> bool:
+            try:
+                waiting.lock(name, ttl=60, wait=seconds).release()
+            except LockBusy:
+                return False
+            return True
+
+        for turn in range(3):
+            lease = holder.lock(f"lock {turn}", ttl=60)
+            began = time.monotonic()
+            timeouts = [0.2, 0.22, 30, 0.24, 30, 0.2]
+            waiters = [background(wait, lease.name, seconds) for seconds in timeouts]
+            observer.await_waiters(len(timeouts))
+            time.sleep(max(began + 0.2 + turn * 0.02 - time.monotonic(), 0))
+            lease.release()
+            results = [waiter.result(20) for waiter in waiters]
+            assert (results[2], results[4]) == (True, True), "a patient waiter got no lock"
+            assert time.monotonic() - began < 5
+            assert holder.lock_info(lease.name) is None
+
+    def test_a_closed_handle_does_not_delay_waiters_of_others(
+        self, subject: Subject, observer: WaitObserver, background: Background
+    ) -> None:
+        """Its waiters end, those of another handle get the lock in turn."""
+        holder = subject.open()
+        staying = subject.open(extensions=[observer])
+
+        def work(channel: Channel) -> Any:
+            try:
+                channel.lock("nightly", ttl=60, wait=30).release()
+            except ChannelError as error:
+                return type(error).__name__
+            return "locked"
+
+        lease = holder.lock("nightly", ttl=60)
+        closing = subject.open(extensions=[observer])
+        waiters = [background(work, handle) for handle in (closing, staying) * 3]
+        observer.await_waiters(6)
+        closing.close()
+        began = time.monotonic()
+        lease.release()
+        results = [waiter.result(20) for waiter in waiters]
+        assert results == ["ChannelClosed", "locked"] * 3
+        assert time.monotonic() - began < 5
+
+
+def _assert_prompt(subject: Subject, crowd: Callable[[int], list[tuple[float, float]]]) -> None:
+    """Check the times between the end of a lease and the next grant, in the best of some crowds.
+
+    `crowd` returns when each lease was granted and released, in this order.
+    """
+    __tracebackhide__ = True
+    slack = 4 * _round_trip(subject)
+    worst: list[float] = []
+    for attempt in range(_ATTEMPTS):
+        times = crowd(attempt)
+        lags = [then[0] - last[1] for last, then in pairwise(times)]
+        if max(lags) < _LATEST + slack and statistics.median(lags) < _WOKEN + slack:
+            return
+        worst = min(worst or lags, lags, key=max)
+    shown = ", ".join(f"{lag * 1000:.0f}" for lag in worst)
+    pytest.fail(f"in the best of {_ATTEMPTS} crowds, the next lease began after {shown} ms")
+
+
+def _times(worker: Child) -> Any:
+    """Return when the next waiter of a process got and released the lock."""
+    while (message := worker.receive()) == "waiting":
+        pass  # it waits once more
+    return message
+
+
+def _round_trip(subject: Subject) -> float:
+    channel = subject.opened[-1] if not subject.opened[-1].closed else subject.opened[0]
+    began = time.monotonic()
+    for _ in range(5):
+        channel.lock_info("none")
+    return (time.monotonic() - began) / 5

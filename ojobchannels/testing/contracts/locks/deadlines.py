@@ -1,0 +1,111 @@
+"""Deadlines, to the microsecond: however one was set, and whatever judges it (rule 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+import pytest
+
+from ojobchannels.channels.channel import Channel
+from ojobchannels.hookspecs import Busy, LeaseRequest
+from ojobchannels.testing.clock import ManualClock
+from ojobchannels.testing.contracts.base import Contract, requires
+from ojobchannels.testing.contracts.locks.requests import OTHER, TOKEN, ask
+from ojobchannels.testing.kit import rivals
+from ojobchannels.testing.kit.subject import Subject
+
+_MICROSECOND: Final = 1e-6
+Call: TypeAlias = Callable[[Channel, str], Any]
+
+# Each sets the end of a lease to ten seconds from now.
+_SET: Final[dict[str, Call]] = {
+    "lock": lambda channel, name: ask(channel, TOKEN, 10, name),
+    "a retry": lambda channel, name: [ask(channel, TOKEN, ttl, name) for ttl in (10, 99, 1)],
+    "extend": lambda channel, name: [ask(channel, TOKEN, 5, name), _extend(channel, name)],
+    "a shorter extend": lambda channel, name: [
+        ask(channel, TOKEN, 99, name),
+        _extend(channel, name),
+    ],
+    "extend_all": lambda channel, name: [
+        ask(channel, TOKEN, 5, name),
+        channel.hook.extend_all(leases=[LeaseRequest(name, TOKEN, 10_000)], timeout=5000),
+    ],
+    "adopt": lambda channel, name: [ask(channel, TOKEN, 10, name), rivals.adopt(channel, name)],
+    "detach": lambda channel, name: [
+        ask(channel, TOKEN, 10, name),
+        channel.hook.adopt(name=name, token=TOKEN, holder=None),
+    ],
+    "share": lambda channel, name: [ask(channel, TOKEN, 10, name), rivals.share(channel, name)],
+}
+# Each returns whether the lease is valid.
+_JUDGE: Final[dict[str, Call]] = {
+    "lock": lambda channel, name: isinstance(ask(channel, OTHER, 10, name), Busy),
+    "extend": rivals.extend,
+    "extend_all": rivals.extend_all,
+    "unlock": rivals.unlock,
+    "adopt": rivals.adopt,
+    "share": rivals.share,
+    "lock_info": lambda channel, name: channel.lock_info(name) is not None,
+    "locks": lambda channel, name: name in [info.name for info in channel.locks()],
+    "force_unlock": lambda channel, name: channel.force_unlock(name) is not None,
+}
+
+
+@requires("clock")
+class DeadlineContract(Contract):
+    """Until its last microsecond a lease is valid, and then it has expired, for every operation."""
+
+    @pytest.mark.parametrize("how", _SET)
+    def test_every_operation_judges_a_deadline_exactly(
+        self, subject: Subject, clock: ManualClock, how: str
+    ) -> None:
+        """On the handle of the holder and on another, however the deadline was set."""
+        channel, other = subject.open(), subject.open()
+        for handle in (channel, other):
+            _set_and_judge(channel, handle, clock, how)
+
+    def test_after_a_reboot_every_operation_judges_by_the_wall_clock(
+        self, subject: Subject, clock: ManualClock
+    ) -> None:
+        """To the microsecond, too."""
+        for what, judge in _JUDGE.items():
+            for early in (1, 0):
+                name = f"{what} {early}"
+                with subject.open() as channel:
+                    ask(channel, TOKEN, 10, name)
+                    channel.hook.adopt(name=name, token=TOKEN, holder=None)  # survives the close
+                clock.reboot()
+                clock.advance(10 - early * _MICROSECOND)
+                with subject.open() as after:
+                    assert judge(after, name) is bool(early), f"{what}, {early} µs before the end"
+                    after.force_unlock(name)
+
+    def test_a_refusal_never_has_zero_milliseconds_left(
+        self, subject: Subject, clock: ManualClock
+    ) -> None:
+        """In the last microsecond it has one."""
+        channel, other = subject.open(), subject.open()
+        ask(channel, ttl=10)
+        for early, left in ((0.0015, 2), (0.001, 1), (_MICROSECOND, 1)):
+            clock.advance(10 - early)
+            refused = ask(other, OTHER)
+            assert isinstance(refused, Busy)
+            assert refused.remaining == left
+            channel.hook.extend(name="nightly", token=TOKEN, ttl=10_000)
+
+
+def _set_and_judge(channel: Channel, handle: Channel, clock: ManualClock, how: str) -> None:
+    __tracebackhide__ = True
+    for what, judge in _JUDGE.items():
+        for early in (1, 0):
+            name = f"{what} {early}"
+            _SET[how](channel, name)
+            clock.advance(10 - early * _MICROSECOND)
+            when = f"{early} µs before the end that {how} set" if early else f"at the end of {how}"
+            assert judge(handle, name) is bool(early), f"{what}, {when}"
+            channel.force_unlock(name)
+
+
+def _extend(channel: Channel, name: str) -> Any:
+    return channel.hook.extend(name=name, token=TOKEN, ttl=10_000)
