@@ -6,14 +6,14 @@ the subscription reads the entries itself (the capability ``events_coalesced``).
 """
 
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
-from ojobchannels.documents import Document
+from ojobchannels.documents import Document, encode
 from ojobchannels.errors import ChannelUnavailable
 
 LONGEST_BACKLOG: Final = 10_000
+LARGEST_BACKLOG: Final = 16 * 1024 * 1024
 
 
 class Change(NamedTuple):
@@ -62,7 +62,9 @@ class Feed(Protocol):
 
 
 class Backlog:
-    """A feed of each change; beyond 10,000 waiting changes it drops them and reports a gap.
+    """A feed of each change; while too many wait, it keeps none and reports a gap.
+
+    Too many are more than 10,000, or 16 million characters of keys and values.
 
     Args:
         ring: The argument of the hook.
@@ -81,15 +83,23 @@ class Backlog:
         self._ring = ring
         self._read = read
         self._leave = leave
-        self._changes: deque[Change] = deque()
+        self._mutex = threading.Lock()
+        self._changes: list[Change] = []
+        self._size = 0
         self._gap = False
 
     def add(self, change: Change) -> None:
         """Add a change."""
-        if len(self._changes) >= LONGEST_BACKLOG:
-            self._gap = True
-        else:
-            self._changes.append(change)
+        size = _size_of(change.key) + _size_of(change.value)
+        with self._mutex:
+            self._size += size
+            too_large = self._size > LARGEST_BACKLOG and self._size > size
+            if too_large or len(self._changes) >= LONGEST_BACKLOG:
+                self._gap = True
+            if self._gap:
+                self._changes.clear()
+            else:
+                self._changes.append(change)
         self._ring()
 
     def miss(self) -> None:
@@ -99,15 +109,18 @@ class Backlog:
 
     def take(self) -> News:
         """Return the changes so far; none after a gap, because all entries are read then."""
-        gap, self._gap = self._gap, False
-        if gap:
-            self._changes.clear()
-        changes = [self._read(self._changes.popleft()) for _ in range(len(self._changes))]
-        return News(changes, gap=gap)
+        with self._mutex:
+            gap, self._gap = self._gap, False
+            changes, self._changes, self._size = self._changes, [], 0
+        return News([] if gap else [self._read(change) for change in changes], gap=gap)
 
     def close(self) -> None:
         """Stop adding changes."""
         self._leave(self)
+
+
+def _size_of(document: Document) -> int:
+    return len(document if isinstance(document, str) else encode(document))
 
 
 class Versions:

@@ -21,9 +21,10 @@ _SECRET_NAME: Final = re.compile(_NAME)
 _COUNT: Final = re.compile(r"\w*tokens", re.IGNORECASE)
 _QUOTED: Final = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 _KEY: Final = r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?(?:-----END \1-----|\Z)"
-# A password may contain `/`, a port cannot. Lengths are limited, so that no text takes long.
+# A password may contain `/`, a port cannot. Lengths are limited, so that no text takes long. The
+# words `user:password`, as in the advice of our messages, stay.
 _LOGIN: Final = (
-    r"((?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,50}://)"
+    r"((?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,50}://)(?!(?:user)?:password@)"
     r"(?:[^\s'\"<>/?\#@]{0,300}|[^\s'\"<>/?\#@:]{0,300}:(?!\d{1,5}/)[^\s'\"<>]{0,300})@"
     r"(?![^\s'\"<>/?\#]{0,300}@)"
 )

@@ -5,8 +5,8 @@ The implementation is in `ojobchannels.testing.fixtures`, imported when a test u
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ojobchannels.manager import JobManager
     from ojobchannels.testing.clock import ManualClock
     from ojobchannels.testing.fixtures.faults import Faults
+    from ojobchannels.testing.fixtures.job_files import JobFiles
     from ojobchannels.testing.fixtures.shared_servers import SharedServer
     from ojobchannels.testing.fixtures.storage import IsolatedStorage
 
@@ -63,7 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "ojob_backends(*types): run the test once on each of these channel types; takes "
-        "precedence over --ojob-backends",
+        "precedence over --ojob-backends. On a class of unittest the types may be left out",
     )
     if config.getoption("ojob_backends"):
         from ojobchannels.testing.fixtures import backend_choice
@@ -77,6 +78,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         from ojobchannels.testing.fixtures import backend_choice
 
         backend_choice.run_on_each_type(metafunc)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pycollect_makeitem(obj: object) -> Generator[None, Any, Any]:
+    """Run a class of unittest once on each channel type that was chosen for it."""
+    made = yield
+    is_marked = isinstance(made, pytest.Class) and made.obj is obj  # which reads its marks
+    if not is_marked or made.get_closest_marker("ojob_backends") is None:
+        return made
+    from ojobchannels.testing.fixtures import backend_choice
+
+    return backend_choice.one_class_for_each_type(made)
 
 
 @pytest.fixture
@@ -126,6 +139,16 @@ def ojob_mongo(request: pytest.FixtureRequest) -> Iterator[IsolatedStorage]:
 
     with factories.open_storage(request, "mongo") as storage:
         yield storage
+
+
+@pytest.fixture
+def ojob_job_file(ojob_channel_factory: IsolatedStorage) -> Iterator[JobFiles]:
+    """Runs job files on the channels of ojob_manager: `.run(path)`, `.start(path)` for daemons."""
+    from ojobchannels.testing.fixtures.job_files import JobFiles
+
+    files = JobFiles(ojob_channel_factory.config)
+    yield files
+    files.stop()
 
 
 @pytest.fixture

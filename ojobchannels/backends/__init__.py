@@ -31,7 +31,10 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             name="simple",
             summary="in memory, one store per name and process",
             open=_opener("simple"),
-            options=(_CLOCK,),
+            options=(
+                Option("space", str, "channels of one name share data within a space only", ""),
+                _CLOCK,
+            ),
             schemes=("simple",),
             parse_url=_no_path,
             capabilities=frozenset({"atomic_batches", "clock", "events_every", "fifo"}),
@@ -40,7 +43,7 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             name="file",
             summary="one JSON file that people can read and edit",
             open=_opener("file"),
-            options=(Option("file", str, "path of the JSON file", required=True), _TIMEOUT, _CLOCK),
+            options=(_file("path of the JSON file"), _TIMEOUT, _CLOCK),
             schemes=("file",),
             parse_url=_file_path,
             capabilities=_ON_ONE_HOST,
@@ -51,7 +54,7 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             summary="a SQLite database, for many documents and many processes of one host",
             open=_opener("db"),
             options=(
-                Option("file", str, "path of the database", required=True),
+                _file("path of the database"),
                 Option(
                     "durable",
                     bool,
@@ -67,6 +70,10 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             exists=_file_exists,
         ),
     )
+
+
+def _file(help: str) -> Option:
+    return Option("file", str, help, required=True, is_path=True)
 
 
 def _opener(type: str) -> Callable[[str, Mapping[str, Any]], object]:

@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ojobchannels.channels.lease import Lease, own_deadline
-from ojobchannels.errors import LockBusy, LockLost
+from ojobchannels.errors import LockBusy, LockLost, WouldDeadlock
 from ojobchannels.hookspecs import Busy, Granted
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def acquire(
 
     Raises:
         LockBusy: Another holder had the lock for all that time.
+        WouldDeadlock: This thread keeps the lock, and `wait` has no limit.
         LockLost: Acquiring the lock took longer than its ttl.
         ChannelClosed: The channel was closed before the lock was granted.
     """
@@ -62,6 +63,8 @@ def acquire(
             remaining = result.remaining / 1000
             spent = waited / 1000 if wait else 0
             raise LockBusy(channel.name, name, result.holder, remaining, spent)
+        if left is None and channel.is_kept_by_caller(name, result.fence):
+            raise WouldDeadlock(channel.name, name, result.holder, result.remaining / 1000, 0)
         hook.wait(name=name, seen_fence=result.fence, token=token, timeout=left)
         sent = clock.now()
 

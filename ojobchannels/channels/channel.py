@@ -1,11 +1,14 @@
 """Channel: documents, locks and subscriptions of one open channel."""
 
 import itertools
+import sys
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from types import FrameType
+from typing import Any, ClassVar, NoReturn
+from weakref import WeakSet
 
 import pluggy
 
@@ -21,8 +24,11 @@ from ojobchannels.documents import check_name, check_value
 from ojobchannels.hookspecs import Adopted, LockInfo
 from ojobchannels.host.clock import Clock
 from ojobchannels.host.forks import forget_in_children
+from ojobchannels.host.synchronous import check_synchronous
 
 _CHECKED_PER_LOCK = 4
+_POOLS = ("concurrent.futures.", "anyio.", "trio.", "asgiref.")
+"""Packages whose worker threads serve many callers; one of them may release what another holds."""
 _RELEASE_SECONDS = 1.0
 """For how long `close` tries to release leases; after that the first failure ends it."""
 
@@ -48,6 +54,8 @@ class Channel(DocumentStore):
         {'id': 1, 'state': 'new'}
     """
 
+    _opened: ClassVar["WeakSet[Channel]"] = WeakSet()
+
     def __init__(
         self,
         name: str,
@@ -63,6 +71,7 @@ class Channel(DocumentStore):
         self._closed = False
         self.forget()
         forget_in_children(self)
+        self._opened.add(self)
 
     def lock(
         self,
@@ -86,7 +95,10 @@ class Channel(DocumentStore):
 
         Raises:
             LockBusy: Another holder has the lock, and kept it while this call waited.
-            LockLost: Acquiring the lock took longer than its ttl.
+            WouldDeadlock: This thread holds the lock, and would wait for itself without a limit.
+                Locks are not reentrant.
+            LockLost: Acquiring the lock took longer than its ttl, because this process was stopped,
+                for example.
 
         Example:
             >>> import ojobchannels as oc
@@ -98,6 +110,8 @@ class Channel(DocumentStore):
         checked = check_name("lock", name)
         if holder is not None:
             check_value(dict(holder))
+        if on_lost is not None:
+            check_synchronous("on_lost", on_lost)
         ttl_ms = milliseconds("ttl", ttl)
         wait_ms = None if wait is None else milliseconds("wait", wait, shortest=0)
         hook, token, lease = self.hook, new_token(), None
@@ -160,6 +174,8 @@ class Channel(DocumentStore):
             reason = f"it belongs to channel {document['channel']!r}, not to {self.name!r}"
             advice = "open that channel to take over the lease"
             raise errors.InvalidOption("lease document", reason, advice)
+        if on_lost is not None:
+            check_synchronous("on_lost", on_lost)
         sent = self.clock.now()
         adopted: Adopted | bool = self.hook.adopt(name=name, token=token, holder=this_holder())
         if not isinstance(adopted, Adopted):
@@ -187,6 +203,21 @@ class Channel(DocumentStore):
         """Return a description of each held lock."""
         infos: list[LockInfo] = self.hook.locks()
         return infos
+
+    def is_kept_by_caller(self, name: str, fence: int) -> bool:
+        """Return whether this thread holds that lease and has it renewed until it releases it.
+
+        It may be a lease of another channel object. In a worker thread of a pool the result is
+        False: another task may release the lease meanwhile.
+        """
+        mine = threading.get_ident()
+        for channel in list(self._opened):
+            with channel._lock:
+                leases = list(channel._leases) if channel.name == self.name else []
+            for lease in leases:
+                if (lease.name, lease.fence, lease.thread) == (name, fence, mine):
+                    return KEEP_ALIVE.renews(lease) and not _is_in_pool()
+        return False
 
     def force_unlock(self, name: str) -> LockInfo | None:
         """Force-release a lock, and return the evicted holder, or None if the lock was free.
@@ -224,6 +255,7 @@ class Channel(DocumentStore):
                 "poll `items` after the last position, or use a type with the capability "
                 "events_every or events_coalesced",
             )
+        check_synchronous("callback", callback)
         subscription = Subscription(self, callback, replay, self._forget_subscription)
         with self._lock:
             self._subscriptions.add(subscription)
@@ -334,6 +366,15 @@ class Channel(DocumentStore):
     def _drop(self, lease: Lease) -> None:
         KEEP_ALIVE.drop(lease)
         self._forget_lease(lease)
+
+
+def _is_in_pool() -> bool:
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith(_POOLS):
+            return True
+        frame = frame.f_back
+    return False
 
 
 class _ClosedHooks:

@@ -86,6 +86,11 @@ class KeepAlive:
             watch = self._watches[lease] = _Watch(lease, renews, _renew_at(lease))
             self._wake_within(_due_at(watch) - lease.channel.clock.now())
 
+    def renews(self, lease: KeptLease) -> bool:
+        """Return whether the lease is renewed until it is released."""
+        watch = self._watches.get(lease)
+        return watch is not None and watch.renews
+
     def follow(self, lease: KeptLease) -> None:
         """Adjust to the new deadline of a watched lease that its owner extended."""
         with self._lock:

@@ -30,6 +30,7 @@ class Lease:
         ttl: The length of the lease in seconds, as last requested.
         deadline: Until when the holder may rely on it, in microseconds of the channel's clock.
         previous: The holder info of the previous holder if it never unlocked, otherwise None.
+        thread: The identifier of the thread that acquired it.
         extending: Held during a request that extends the lease, so that there is one at a time.
 
     Example:
@@ -66,6 +67,7 @@ class Lease:
         self.extending = threading.Lock()
         self._unlock_in_doubt = False
         self._process = os.getpid()
+        self.thread = threading.get_ident()
 
     @property
     def ttl(self) -> float:
@@ -263,7 +265,10 @@ class Lease:
         raise TypeError("a Lease cannot be pickled; hand it over with to_document and lease_from")
 
     def __repr__(self) -> str:
-        return f"<Lease {self.name!r} on {self.channel.name!r} fence {self.fence} {self._state}>"
+        state: str = self._state
+        if state == "held" and not self.held:
+            state = "expired" if self._is_mine() else "of the parent process"
+        return f"<Lease {self.name!r} on {self.channel.name!r} fence {self.fence} {state}>"
 
     def _is_mine(self) -> bool:
         return self._process == os.getpid()

@@ -6,7 +6,7 @@ from typing import IO, Any, Final
 
 import click
 
-from ojobchannels.cli.streams import discard_output, echo
+from ojobchannels.cli.streams import OutputError, discard_output, echo
 from ojobchannels.errors import ChannelError, JobFileError
 from ojobchannels.printable import printable
 
@@ -42,12 +42,15 @@ def report_errors() -> Iterator[None]:
     except BrokenPipeError as error:
         discard_output()
         raise click.exceptions.Exit(PIPE_CLOSED) from error
-    except OSError as error:
-        if error.filename is not None:
-            raise
+    except OutputError as error:
         discard_output()
         reason = f"cannot write to standard output: {error.strerror or error}"
         raise CommandError(f"{reason}; redirect it, for example to a file") from error
+    except FileNotFoundError as error:
+        if error.filename is not None:
+            raise
+        reason = "the current folder does not exist any more"
+        raise CommandError(f"{reason}; change to another one with cd") from error
     except KeyboardInterrupt as error:
         click.echo("ojob: interrupted", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from error

@@ -7,10 +7,12 @@ import io
 import os
 import select
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, Final, TextIO, cast
 
 import click
 
+from ojobchannels.host.shutdown import SHUTDOWN
 from ojobchannels.printable import printable
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 _OUT: Final = 1
 _ERR: Final = 2
 _ERRORS: Final = "backslashreplace"
+_POLL_SECONDS: Final = 0.25
+_PATIENCE_SECONDS: Final = 2.0
 
 
 def echo(text: str, err: bool = False, nl: bool = True) -> None:
@@ -43,9 +47,16 @@ def prepare_streams() -> None:
     sys.stderr = _wrap(_LossyFile, _ERR, sys.stderr)
 
 
-def ignore_write_errors() -> None:
-    """Drop what cannot be written to standard output, instead of failing."""
+def ignore_write_errors() -> tuple[TextIO, TextIO]:
+    """Drop what cannot be written to standard output, instead of failing.
+
+    Returns:
+        Streams of their own for standard output and standard error: code may replace, redirect or
+        close those in `sys`.
+    """
+    out, err = (_wrap(_LossyFile, number, sys.stdout) for number in (_OUT, _ERR))
     sys.stdout = _wrap(_LossyFile, _OUT, sys.stdout)
+    return out, err
 
 
 def read_line() -> str:
@@ -73,9 +84,13 @@ def discard_output() -> None:
     os.close(null)
 
 
+class OutputError(OSError):
+    """Standard output cannot be written, for another reason than that its reader has gone."""
+
+
 class _ClosedStream(io.TextIOBase):
     def write(self, text: str, /) -> int:  # noqa: ARG002  the signature of a stream
-        raise OSError(errno.EBADF, "it is closed")
+        raise OutputError(errno.EBADF, "it is closed")
 
 
 class _BlockingFile(io.FileIO):
@@ -84,7 +99,12 @@ class _BlockingFile(io.FileIO):
     def write(self, data: ReadableBuffer, /) -> int:
         left = memoryview(data).cast("B")
         while left:
-            written = cast("int | None", super().write(left))
+            try:
+                written = cast("int | None", super().write(left))
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                raise OutputError(error.errno, error.strerror) from error
             if written is None:
                 select.select([], [self], [])
             left = left[written or 0 :]
@@ -92,11 +112,29 @@ class _BlockingFile(io.FileIO):
 
 
 class _LossyFile(_BlockingFile):
+    """Drops what cannot be written; during a shutdown also what has no reader for some seconds."""
+
+    _is_stuck = False
+
     def write(self, data: ReadableBuffer, /) -> int:
-        try:
-            return super().write(data)
-        except OSError:
-            return memoryview(data).nbytes
+        left = memoryview(data).cast("B")
+        with suppress(OSError):
+            # A pipe that is writable takes this much at once, so that the write does not block.
+            while left and self._wait_until_writable():
+                left = left[super().write(left[: select.PIPE_BUF]) :]
+        return memoryview(data).nbytes
+
+    def _wait_until_writable(self) -> bool:
+        """Wait without a limit, or for a shutdown until the stream is certainly stuck."""
+        waited = 0.0
+        while not select.select([], [self], [], 0 if self._is_stuck else _POLL_SECONDS)[1]:
+            waited += _POLL_SECONDS
+            if SHUTDOWN.requested and (self._is_stuck or waited >= _PATIENCE_SECONDS):
+                self._is_stuck = True
+                return False
+            self._is_stuck = False
+        self._is_stuck = False
+        return True
 
 
 def _wrap(kind: type[io.FileIO], number: int, stream: TextIO | None) -> TextIO:

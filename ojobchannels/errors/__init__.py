@@ -21,6 +21,7 @@ from ojobchannels.errors.channel import PluginFailed as PluginFailed
 from ojobchannels.errors.channel import StaleFence as StaleFence
 from ojobchannels.errors.channel import StorageFull as StorageFull
 from ojobchannels.errors.channel import UnknownChannelType as UnknownChannelType
+from ojobchannels.errors.channel import WouldDeadlock as WouldDeadlock
 from ojobchannels.errors.job import CodeFailed as CodeFailed
 from ojobchannels.errors.job import CodeFault as CodeFault
 from ojobchannels.errors.job import Diagnostic as Diagnostic
@@ -31,6 +32,7 @@ from ojobchannels.errors.job import JobFileError as JobFileError
 from ojobchannels.errors.job import JobMisuse as JobMisuse
 from ojobchannels.errors.job import JobTimeout as JobTimeout
 from ojobchannels.errors.job import LogFileUnavailable as LogFileUnavailable
+from ojobchannels.errors.job import NoThread as NoThread
 from ojobchannels.errors.job import RunNotStarted as RunNotStarted
 from ojobchannels.errors.job import RunsAlready as RunsAlready
 from ojobchannels.errors.job import UnknownJob as UnknownJob

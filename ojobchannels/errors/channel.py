@@ -204,6 +204,24 @@ class LockBusy(ChannelError, TimeoutError):
         return f"held by {describe_holder(self.holder)}"
 
 
+class WouldDeadlock(LockBusy):
+    """The thread that would wait for the lock holds it itself; locks are not reentrant."""
+
+    def __init__(
+        self, channel: str, name: str, holder: dict[str, Any], remaining: float, waited: float
+    ) -> None:
+        super().__init__(channel, name, holder, remaining, waited)
+        self.args = (
+            f"lock {quoted(name)} on channel {channel!r} is held by this thread itself, which "
+            "would wait forever: locks are not reentrant; use the lease that it has, release it "
+            "first, or pass a limit for the wait",
+        )
+
+    def summary(self) -> str:
+        """Return "held by …" without advice."""
+        return "held by the thread that would wait for it"
+
+
 class LockLost(ChannelError, RuntimeError):
     """A lease ended although its holder did not release it."""
 

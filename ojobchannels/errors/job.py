@@ -26,12 +26,12 @@ class UnknownJob(JobError, LookupError):
 class RunNotStarted(JobError, RuntimeError):
     """The run to end was not started in this context, or has already ended."""
 
-    def __init__(self, what: str, name: str | None) -> None:
-        self.what, self.name = what, name
+    def __init__(
+        self, what: str, name: str | None, advice: str = "start a run first, and end it only once"
+    ) -> None:
+        self.what, self.name, self.advice = what, name, advice
         of = f" of {name!r}" if name else ""
-        super().__init__(
-            f"{what}: there is no open run{of} here; start a run first, and end it only once"
-        )
+        super().__init__(f"{what}: there is no open run{of} here; {advice}")
 
 
 class JobTimeout(JobError, TimeoutError):
@@ -149,6 +149,19 @@ class LogFileUnavailable(JobError, OSError):
             f"cannot write the log file {path!r} ({reason}); make its folder writable, or set "
             "another folder in ojob.logToFile.logFolder"
         )
+
+
+class NoThread(JobError, RuntimeError):
+    """The system refuses another thread.
+
+    Attributes:
+        purpose: What it was for.
+    """
+
+    def __init__(self, purpose: str) -> None:
+        self.purpose = purpose
+        advice = "end other programs, or raise the limit of threads (`ulimit -u`)"
+        super().__init__(f"no thread can be started for {purpose}; {advice}")
 
 
 class RunsAlready(JobError, RuntimeError):

@@ -1,5 +1,6 @@
 """The clock that leases are judged by on one host, and the identity of the current boot."""
 
+import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -29,7 +30,8 @@ class HostClock:
     """The host's own clock: CLOCK_BOOTTIME on Linux, the monotonic clock elsewhere.
 
     Attributes:
-        epoch: The boot id and the time namespace, or an empty string if they are not known.
+        epoch: The boot id and the time namespace. What is not known has a random name of this
+            process: it must not pass for equal to what another process does not know.
     """
 
     def __init__(self) -> None:
@@ -48,7 +50,12 @@ class HostClock:
 
 def same_boot(one: str, other: str) -> bool:
     """Return whether two epochs belong to one boot of one host."""
-    return bool(one) and one.partition("/")[0] == other.partition("/")[0]
+    return boot_of(one) == boot_of(other) != ""
+
+
+def boot_of(epoch: str) -> str:
+    """Return the part of an epoch that identifies the boot."""
+    return epoch.partition("/")[0]
 
 
 def now_ms() -> int:
@@ -84,15 +91,33 @@ def readings(clock: Clock) -> Readings:
     return Readings(boot, time.time_ns, epoch)
 
 
-def _epoch() -> str:
+def read_epoch(proc: Path = Path("/proc")) -> str:
+    """Return the epoch of this process, from a folder such as ``/proc``."""
+    return f"{_boot(proc)}/{_time_namespace(proc)}"
+
+
+def _boot(proc: Path) -> str:
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        namespace = Path("/proc/self/ns/time").stat().st_ino
+        return (proc / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
-        return ""
-    return f"{boot}/{namespace}"
+        return _unknown()
+
+
+def _time_namespace(proc: Path) -> str:
+    try:
+        return str((proc / "self/ns/time").stat().st_ino)
+    except OSError:
+        pass
+    # A kernel without time namespaces has one clock; where /proc is hidden, there may be several.
+    if (proc / "self/ns/mnt").exists() and not (proc / "self/timens_offsets").exists():
+        return "none"
+    return _unknown()
+
+
+def _unknown() -> str:
+    return f"?{secrets.token_hex(6)}"
 
 
 # Read at import: a forked child of a threaded process must not start with code that takes locks.
-_EPOCH = _epoch()
+_EPOCH = read_epoch()
 HOST_CLOCK = HostClock()

@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVa
 
 from ojobchannels.documents import json_or_repr
 from ojobchannels.errors import ChannelError, InvalidOption, LockBusy
+from ojobchannels.host.synchronous import check_result, check_synchronous
 from ojobchannels.manager.launcher import DidNotRun, Launch
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.run import JobRun
@@ -67,6 +68,8 @@ class Job(Generic[_Arguments, _Result]):
     def __post_init__(self) -> None:
         if self._if_running not in ("skip", "wait", "fail"):
             raise InvalidOption("if_running", repr(self._if_running), "pass skip, wait or fail")
+        check_synchronous(f"job {self.name!r}", self._function)
+        check_notice(self.on_failure)
         check_on_timeout(self._on_timeout)
         if self._if_running != "wait":
             self._wait = 0
@@ -96,7 +99,7 @@ class Job(Generic[_Arguments, _Result]):
                 with run:
                     if launch is not None:
                         launch.run_id = run.run_id
-                    return self._function(*args, **kwargs)
+                    return check_result(self.name, self._function(*args, **kwargs))
             except Exception as error:
                 if run.status == "skipped" and isinstance(error, LockBusy):
                     self._skip(error)
@@ -143,6 +146,16 @@ def _bound(
     """Return the arguments as a document for the record, with the `repr` of what is not JSON."""
     bound = inspect.signature(function).bind(*args, **kwargs).arguments
     return {name: json_or_repr(value) for name, value in bound.items()}
+
+
+def check_notice(notice: Notice | None) -> None:
+    """Check that a failure notice can be called.
+
+    Raises:
+        InvalidOption: It is a coroutine function or a generator, which a call would not run.
+    """
+    if callable(notice):
+        check_synchronous("on_failure", notice)
 
 
 def check_notices(name: str, known: Mapping[str, Job[..., Any]], default: Notice | None) -> None:

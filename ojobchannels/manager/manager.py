@@ -16,7 +16,7 @@ from ojobchannels.manager import fire_times, records, run_end
 from ojobchannels.manager.channels import ChannelConfig, ManagerChannels
 from ojobchannels.manager.fire_times import FireTime
 from ojobchannels.manager.history import RunHistory
-from ojobchannels.manager.jobs import IfRunning, Job, Notice, check_notices, notify
+from ojobchannels.manager.jobs import IfRunning, Job, Notice, check_notice, check_notices, notify
 from ojobchannels.manager.launcher import Launch, Launcher
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.run import JobRun
@@ -67,6 +67,7 @@ class JobManager(RunHistory):
         self.closing = threading.Event()
         self._launcher = Launcher(threads)
         super().__init__(ManagerChannels(jobs, locks, state))
+        check_notice(on_failure)
         self._on_failure = on_failure
         self._known: dict[str, Job[..., Any]] = {}
         self._running: dict[str, JobRun] = {}

@@ -69,6 +69,9 @@ class Host(Protocol):
     def channel(self, name: str, config: Any = None) -> Channel:
         """Return a channel of the manager, or open one by its name and configuration."""
 
+    def channels(self) -> list[str]:
+        """Return the names of the open channels."""
+
     def run(self, name: str, args: Mapping[str, Any] | None = None) -> Any:
         """Run a job now; return its result, or its args, or None if it was skipped."""
 

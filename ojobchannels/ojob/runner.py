@@ -23,8 +23,8 @@ from ojobchannels.ojob.run.job_call import describe_calls
 from ojobchannels.ojob.run.job_steps import parts
 from ojobchannels.ojob.run.manager_binding import Config, ManagerBinding, ManagerConfig
 from ojobchannels.ojob.run.session import Bridges, Session
-from ojobchannels.ojob.run.tick import Tick
 from ojobchannels.ojob.run.todo import TodoRunner
+from ojobchannels.ojob.triggers.tick import Tick
 from ojobchannels.ojob.triggers.timer import Clock
 
 INTERRUPTED: Final = 130
@@ -74,9 +74,12 @@ def run_file(
         RunsAlready: The file has `ojob.unique`, and another run of it is active; nothing was run.
         InvalidOption: There is no language `lang`.
     """
+    # Code of the file may change the current folder.
+    folder = Path() if Path(path).is_absolute() else Path.cwd()
 
     def load_file() -> JobFile:
-        file = load(path, locations=jobs is None or locks is None, lang=lang)
+        locations = jobs is None or locks is None
+        file = load(path, locations=locations, lang=lang, folder=folder)
         check_expected(file.name, file.help, args or {})
         file.known_args.check("command line", args or {}, "no job reads the arg `{}`")
         return file
@@ -86,7 +89,7 @@ def run_file(
     if fallback is not None and not any(_config_of(file, args) or ()):
         channels = ManagerConfig(*fallback())
     control, output = control or Control(), output or Output()
-    interrupts = Interrupts(control.reload if file.settings.daemon else None)
+    interrupts = Interrupts(control.reload if file.lasts else None)
     with _single_instance(file), _output_configured(file, output):
         binding = ManagerBinding(channels)
         session = Session(
@@ -110,9 +113,10 @@ def _run_nested_file(
         InvalidJobArgs: Arguments that the file expects are missing.
     """
     args = {name: value for name, value in args.items() if name != "init"}
-    file = load(path)
-    if file.settings.daemon:
-        raise JobMisuse(job, f"{path} is a daemon, which never ends", "start it on its own")
+    file = load(path, folder=outer.file.folder)
+    if file.lasts:
+        reason = f"{path} runs until it is stopped, and so never ends"
+        raise JobMisuse(job, reason, "start it on its own")
     check_expected(file.name, file.help, args)
     session = Session(
         file,
@@ -244,7 +248,7 @@ class _FileRun:
         return RunResult(self._status(interrupt), tuple(session.progress.outcomes))
 
     def run_todo(self) -> None:
-        """Run the todo; then serve, if it is a daemon that could open its manager."""
+        """Run the todo; then serve, as a daemon or if calls wait, unless the manager is missing."""
         session = self._session
         if session.daemon:
             session.scheduler.start()
@@ -253,7 +257,8 @@ class _FileRun:
         if not session.file.todo:
             session.output.log("ojob", "warn", f"{session.file.name} has no todo: nothing to do")
         self.todo.run()
-        if session.daemon and session.binding.failure is None:
+        is_daemon = session.file.settings.daemon or self._daemon.has_work
+        if is_daemon and session.binding.failure is None:
             self._daemon.serve()
         session.scheduler.stop()
 
@@ -285,6 +290,8 @@ class _FileRun:
 
     def _status(self, interrupt: KeyboardInterrupt | None) -> int:
         session = self._session
+        if session.dead_parts:
+            return 1
         if interrupt is not None:
             by_sigterm = isinstance(interrupt, Interrupted) and interrupt.signal is signal.SIGTERM
             return 0 if session.daemon and by_sigterm else INTERRUPTED

@@ -1,8 +1,10 @@
 """A director: executes each (name, uuid) once, however many processes try it at the same time.
 
 Each pair is an entry of a channel, with the key ``{"name": …, "uuid": …}`` and a value with the
-times of all starts and ends, ``start`` and ``end``. A process that executes it holds the lock of
-that pair. An execution whose process died has a start without an end, and is started again.
+times of all starts and ends, ``start`` and ``end``, the ``timestamp`` of the last of them, the
+``status``, ``running`` or ``completed``, and after the end its ``result``. A process that executes
+it holds the lock of that pair. An execution whose process died has a start without an end, and is
+started again.
 """
 
 import json
@@ -16,6 +18,7 @@ from ojobchannels.documents import Document
 from ojobchannels.errors import InvalidOption
 
 _LONGEST_PAUSE: Final = 1.0
+_FIELDS: Final = frozenset({"name", "uuid", "start", "end", "timestamp", "status", "result"})
 
 
 class Director:
@@ -45,13 +48,18 @@ class Director:
     ) -> None:
         self.channel = channel
         self._stamp = dict(stamp or {})
-        if taken := {"name", "uuid", "start", "end"} & self._stamp.keys():
+        if taken := _FIELDS & self._stamp.keys():
             raise InvalidOption("stamp", f"it has {sorted(taken)}", "use other field names")
         self._now = now
 
     def executed(self, name: str, uuid: str) -> bool:
         """Return whether the task was executed to its end."""
-        return bool(self._entry(name, uuid)["end"])
+        return self.execution(name, uuid) is not None
+
+    def execution(self, name: str, uuid: str) -> dict[str, Any] | None:
+        """Return the entry of a task that was executed to its end; None for any other."""
+        entry = self._entry(name, uuid)
+        return entry if entry["end"] else None
 
     def check_in(self, name: str, uuid: str, *, ttl: float, wait: float | None = 0) -> Lease | None:
         """Start an execution and return its lease; None if the task was executed before.
@@ -71,7 +79,7 @@ class Director:
         try:
             entry = self._entry(name, uuid)
             if not entry["end"]:
-                entry["start"] = [*entry["start"], self._time()]
+                entry |= self._now_in(entry, "start") | {"status": "running"}
                 self.channel.set(self._key(name, uuid), entry, fence=lease.fence)
                 return lease
         except BaseException:
@@ -80,8 +88,8 @@ class Director:
         lease.release()
         return None
 
-    def check_out(self, lease: Lease, name: str, uuid: str) -> None:
-        """Store that the task was executed, and release the lease of `check_in`.
+    def check_out(self, lease: Lease, name: str, uuid: str, result: Document = None) -> None:
+        """Store that the task was executed, with a result, and release the lease of `check_in`.
 
         Raises:
             LockLost: The lease was lost in the meantime; nothing was stored.
@@ -89,7 +97,7 @@ class Director:
         """
         with lease:
             entry = self._entry(name, uuid)
-            entry["end"] = [*entry["end"], self._time()]
+            entry |= self._now_in(entry, "end") | {"status": "completed", "result": result}
             self.channel.set(self._key(name, uuid), entry, fence=lease.fence)
 
     def wait(
@@ -117,5 +125,7 @@ class Director:
     def _lock(self, name: str, uuid: str) -> str:
         return json.dumps(self._key(name, uuid), sort_keys=True)
 
-    def _time(self) -> int:
-        return round(self._now() * 1000)
+    def _now_in(self, entry: Mapping[str, Any], field: str) -> dict[str, Any]:
+        """Return the fields that add the present time to a list of times."""
+        now = round(self._now() * 1000)
+        return {field: [*entry[field], now], "timestamp": now}

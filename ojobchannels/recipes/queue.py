@@ -1,25 +1,34 @@
 """A durable queue on a channel: one worker at a time processes a message, until it is done.
 
 Messages are entries of the channel, with the key ``{"id": …}`` and the fields ``job, data, status,
-attempts, priority, added, notBefore, expires, error``. A worker holds the lock of its message; when
-a worker dies, its lock expires and another worker takes the message. A message that failed too
-often is kept with the status ``failed``.
+attempts, priority, added, notBefore, changed, expires, error, claim``. A worker holds a lock while
+it processes a message, and writes the name and the fence of that lock into the entry. The lock of a
+dead worker is free, or has another fence: then another worker takes the message. So there are as
+many locks as messages in progress, not as many as messages. A message that failed too often is kept
+with the status ``failed``.
 """
 
+import itertools
 import time
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from operator import itemgetter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
 from ojobchannels.documents import Document, storable
 from ojobchannels.errors import InvalidOption, describe_holder, summary
+from ojobchannels.recipes.messages import FAILED, WAITING, Entry, in_order, malformed, name_of, read
 
-WAITING: Final = "waiting"
-FAILED: Final = "failed"
+_REREAD_SECONDS: Final = 1.0
+_MIN_KEPT: Final = 100
+"""With more messages than this, they are not read again for each of them."""
+
+_LOCK: Final = "worker "
+_MAX_SECONDS: Final = 100 * 365.25 * 86_400
+"""A hundred years: a longer delay is the same to everybody."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,7 @@ class Message:
     _queue: "Queue" = field(repr=False)
     _entry: dict[str, Any] = field(repr=False)
     _lease: Lease = field(repr=False)
+    _is_released: bool = field(default=False, repr=False)
 
     def done(self) -> None:
         """Remove the message, since it was processed.
@@ -65,23 +75,30 @@ class Message:
         Raises:
             LockLost: Its lease was lost; another worker may be processing it too.
         """
-        with self._lease:
+        with self._released():
             self._queue.channel.unset({"id": self.id})
 
     def failed(self, error: BaseException | str) -> bool:
         """Put it back for another attempt after a pause; return whether there will be one."""
-        with self._lease:
-            self._entry = self._queue.put_back(self._entry, error)
-        return bool(self._entry["status"] == WAITING)
+        with self._released():
+            changed = self._queue.put_back(self._entry, error)
+        return bool(changed["status"] == WAITING)
 
     def give_back(self) -> None:
         """Put it back without counting this attempt."""
-        with self._lease:
-            self._queue.change(self._entry, {"attempts": self.attempts - 1})
+        with self._released():
+            self._queue.change(self._entry, {"attempts": self.attempts - 1, "claim": None})
 
     def check(self) -> None:
         """Raise LockLost if another worker may have taken it."""
         self._lease.check()
+
+    @contextmanager
+    def _released(self) -> Iterator[None]:
+        """Release its lease after the block, the first time; after an error it may be repeated."""
+        was_released, self._is_released = self._is_released, True
+        with nullcontext() if was_released else self._lease:
+            yield
 
 
 class Queue:
@@ -118,6 +135,9 @@ class Queue:
         self.channel = channel
         self._retries = retries or RetryPolicy()
         self._now = now
+        self._kept: list[Entry] = []
+        self._kept_until = 0.0
+        self._slot = 1
 
     def add(
         self,
@@ -146,104 +166,174 @@ class Queue:
             "priority": priority,
             "attempts": 0,
             "added": _ms(now),
-            "notBefore": _ms(now + delay),
+            "notBefore": _ms(now + min(delay, _MAX_SECONDS)),
         }
         if ttl is not None:
-            entry["expires"] = _ms(now + ttl)
+            entry["expires"] = _ms(now + min(ttl, _MAX_SECONDS))
         self.channel.set({"id": name}, entry)
+        self._kept.clear()
         return name
 
     def take(self, ttl: float) -> Message | None:
         """Return the next message, or None if none is due.
 
+        If more than a hundred messages are due, they are read once a second: so one that another
+        process has just added with a lower priority may be delivered a second later.
+
         Args:
             ttl: Seconds after which another worker may take it, if this process dies; the lease is
                 renewed as long as the process is alive.
         """
-        now = _ms(self._now())
-        due = [entry for entry in self._listed(WAITING) if entry["notBefore"] <= now]
-        order = itemgetter("priority", "added", "id")
-        for seen in sorted(due, key=order):
-            lease = self.channel.try_lock(_lock_of(seen["id"]), ttl=ttl, keep_alive=True)
-            if lease is None:
-                continue
-            try:
-                message = self._begin(seen["id"], lease)
-            except BaseException:
-                lease.release()
-                raise
-            if message is not None:
-                return message
-            lease.release()
+        is_fresh = not self._kept or time.monotonic() > self._kept_until
+        if is_fresh:
+            self._read_due()
+        while self._kept:
+            entry = self._kept.pop()
+            if is_fresh or self.channel.get({"id": entry.id}) == entry.document:
+                message = self._begin(entry, ttl)
+                if message is not None:
+                    return message
+            is_fresh = False
         return None
 
     def next_due(self) -> float | None:
-        """Return the seconds until the next message is due; None if there is none."""
-        times = [entry["notBefore"] for entry in self._listed(WAITING)]
-        return max(min(times) / 1000 - self._now(), 0.0) if times else None
+        """Return the seconds until the next message is due; None if there is none.
+
+        Messages in progress do not count.
+        """
+        now = self._now()
+        times = [entry.due for entry in self._available(_ms(now))]
+        return max(min(times) / 1000 - now, 0.0) if times else None
 
     def listed(self) -> list[dict[str, Any]]:
-        """Return all messages; those in progress have their worker under ``worker``."""
-        held = {info.name: describe_holder(info.holder) for info in self.channel.locks()}
-        found = self._listed(None)
-        for entry in found:
-            if (name := _lock_of(entry["id"])) in held:
-                entry["worker"] = held[name]
+        """Return all messages; those in progress have their worker under ``worker``.
+
+        An entry that cannot be read has the status ``malformed``; it is never delivered.
+        """
+        locks = self.channel.locks()
+        held = {(info.name, info.fence): describe_holder(info.holder) for info in locks}
+        found = []
+        for key, entry in self._entries(None):
+            if isinstance(entry, str):
+                found.append(malformed(key, entry))
+                continue
+            document = {name: value for name, value in entry.document.items() if name != "claim"}
+            worker = held.get(entry.claim) if entry.claim else None
+            found.append(document | ({"worker": worker} if worker else {}))
         return found
+
+    def malformed(self) -> dict[str, str]:
+        """Return the entries that cannot be read, by their ids, each with the reason."""
+        found = self._entries(None)
+        return {name_of(key): reason for key, reason in found if isinstance(reason, str)}
 
     def retry(self, id: str) -> bool:
         """Reset a failed message for new attempts; return whether there was one."""
-        entry = self.channel.get({"id": id})
-        if not isinstance(entry, dict) or entry["status"] != FAILED:
+        document, now = self.channel.get({"id": id}), _ms(self._now())
+        if not isinstance(document, dict) or document.get("status") != FAILED:
             return False
-        fresh = entry | {"status": WAITING, "attempts": 0, "notBefore": _ms(self._now())}
-        return bool(self.channel.get_set(entry, {"id": id}, fresh) is not None)
+        times = {"notBefore": now, "changed": now}
+        fresh = document | {"status": WAITING, "attempts": 0} | times
+        return bool(self.channel.get_set(document, {"id": id}, fresh) is not None)
 
     def delete(self, id: str) -> bool:
         """Remove a message, even one in progress; return whether there was one."""
-        return self.channel.unset({"id": id})
+        if self.channel.unset({"id": id}):
+            return True
+        key = next((key for key, _ in self.channel.items() if name_of(key) == id), None)
+        return key is not None and self.channel.unset(key)
 
     def put_back(self, entry: dict[str, Any], error: BaseException | str) -> dict[str, Any]:
         """Store a failed attempt, and return the message: waiting for another one, or failed."""
-        attempts = entry["attempts"]
+        attempts, now = entry["attempts"], self._now()
         text = error if isinstance(error, str) else summary(error)
         changes = {
             "error": storable(text),
             "status": FAILED if attempts >= self._retries.attempts else WAITING,
-            "notBefore": _ms(self._now() + self._retries.pause_after(attempts)),
+            "notBefore": _ms(now + self._retries.pause_after(attempts)),
+            "changed": _ms(now),
+            "claim": None,
         }
-        return self.change(entry, changes)
+        return self.change(entry, changes) or entry | changes
 
-    def change(self, entry: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-        """Change a message, unless another worker has started it since: attempts only grow."""
-        changed = entry | changes
+    def change(self, entry: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any] | None:
+        """Change a message, unless another worker has started it since: attempts only grow.
+
+        Returns:
+            The changed message, or None if it was not changed.
+        """
+        changed = {name: value for name, value in (entry | changes).items() if value is not None}
+        changed["data"] = entry.get("data")
         unchanged = {"attempts": entry["attempts"], "status": entry["status"]}
-        self.channel.get_set(unchanged, {"id": entry["id"]}, changed)
-        return changed
+        present = self.channel.get_set(unchanged, {"id": entry["id"]}, changed)
+        return None if present is None else changed
 
-    def _begin(self, id: str, lease: Lease) -> Message | None:
+    def _read_due(self) -> None:
+        """Read the messages that are due; the next one is the last of them."""
+        began, now = time.monotonic(), _ms(self._now())
+        due = in_order(entry for entry in self._available(now) if entry.due <= now)
+        self._kept = due[::-1]
+        ended = time.monotonic()
+        self._kept_until = began
+        if len(due) > _MIN_KEPT:
+            self._kept_until = ended + max(_REREAD_SECONDS, 10 * (ended - began))
+
+    def _available(self, now: int) -> Iterator[Entry]:
+        """Yield the waiting messages that no worker is processing."""
+        all = (entry for _, entry in self._entries({"status": WAITING}))
+        found = [entry for entry in all if not isinstance(entry, str)]
+        held = self._held() if any(entry.claim for entry in found) else set()
+        for entry in found:
+            if entry.claim not in held:
+                yield entry if entry.stored else self._corrected(entry, now)
+
+    def _corrected(self, entry: Entry, now: int) -> Entry:
+        """Store a message whose producer's clock was far ahead as if it had been added now."""
+        document = entry.corrected(now)
+        self.change(entry.document, document)
+        return replace(entry, document=document)
+
+    def _entries(self, match: Document) -> Iterator[tuple[Document, Entry | str]]:
+        """Yield all entries; for one that cannot be read, the reason."""
+        now, seen = _ms(self._now()), set[str]()
+        for item in self.channel.items(match=match):
+            if (name := name_of(item[0])) not in seen:  # else it was changed between two pages
+                seen.add(name)
+                yield item[0], read(item, now)
+
+    def _held(self) -> set[tuple[str, int]]:
+        return {(info.name, info.fence) for info in self.channel.locks()}
+
+    def _begin(self, entry: Entry, ttl: float) -> Message | None:
         """Count an attempt before it is made, since a message may crash its worker."""
-        entry = self.channel.get({"id": id})
         now = _ms(self._now())
-        if not isinstance(entry, dict) or entry["status"] != WAITING or entry["notBefore"] > now:
+        if entry.expires is not None and entry.expires <= now and not entry.attempts:
+            self.channel.unset({"id": entry.id})
             return None
-        if "expires" in entry and entry["expires"] <= now and not entry["attempts"]:
-            self.channel.unset({"id": id})
+        if entry.attempts >= self._retries.attempts:
+            self.put_back(entry.document, "the worker died while processing it")
             return None
-        if entry["attempts"] >= self._retries.attempts:
-            self.put_back(entry, "the worker died while processing it")
+        lease = self._lease(ttl)
+        try:
+            claim = {"lock": lease.name, "fence": lease.fence}
+            started = self.change(entry.document, {"attempts": entry.attempts + 1, "claim": claim})
+        except BaseException:
+            lease.release()
+            raise
+        if started is None:
+            lease.release()
             return None
-        started = self.change(entry, {"attempts": entry["attempts"] + 1})
-        return Message(id, entry["job"], entry["data"], started["attempts"], self, started, lease)
+        job, data = started["job"], started["data"]
+        return Message(entry.id, job, data, started["attempts"], self, started, lease)
 
-    def _listed(self, status: str | None) -> list[dict[str, Any]]:
-        match = {"status": status} if status else None
-        found = self.channel.get_all(match=match)
-        return [entry for entry in found if isinstance(entry, dict) and "notBefore" in entry]
-
-
-def _lock_of(id: str) -> str:
-    return f"message {id}"
+    def _lease(self, ttl: float) -> Lease:
+        """Acquire the first lock of a worker that is free, beginning with the one used last."""
+        for slot in itertools.chain((self._slot,), itertools.count(1)):
+            lease = self.channel.try_lock(f"{_LOCK}{slot}", ttl=ttl, keep_alive=True)
+            if lease is not None:
+                self._slot = slot
+                return lease
+        raise AssertionError  # pragma: no cover  there is always a free number
 
 
 def _ms(seconds: float) -> int:

@@ -1,8 +1,12 @@
-"""A clock that a test moves by hand."""
+"""Clocks that a test moves by hand."""
 
 from __future__ import annotations
 
 import secrets
+import threading
+from typing import Final
+
+_TIMEOUT_SECONDS: Final = 60.0
 
 
 class ManualClock:
@@ -44,3 +48,48 @@ class ManualClock:
         """Begin a new boot epoch, in which `now` starts at 0."""
         self.epoch = f"boot-{secrets.token_hex(4)}/1"
         self._now = 0
+
+
+class ScheduleClock:
+    """A clock for the schedules of a job file; it stops until a test moves it.
+
+    Args:
+        now: Milliseconds since 1970, UTC.
+    """
+
+    def __init__(self, now: int) -> None:
+        self._now = now
+        self._moved = 0
+        self._waiters: dict[threading.Event, int] = {}
+        self._asleep: set[threading.Event] = set()
+        self._lock = threading.Condition()
+
+    def now(self) -> int:
+        """Return the milliseconds since 1970, UTC."""
+        with self._lock:
+            return self._now
+
+    def wait(self, woken: threading.Event, milliseconds: int) -> None:  # noqa: ARG002  of the protocol
+        """Wait until `woken` is set; moving the clock sets it."""
+        with self._lock:
+            missed = self._waiters.get(woken) != self._moved
+            self._waiters[woken] = self._moved
+            if not missed:
+                self._asleep.add(woken)
+                self._lock.notify_all()
+        if not missed:  # otherwise the pause was computed from an earlier time
+            woken.wait()
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock forward, or back for a negative number, and wake its waiters."""
+        with self._lock:
+            self._now += round(seconds * 1000)
+            self._moved += 1
+            self._asleep.clear()
+            for woken in self._waiters:
+                woken.set()
+
+    def settle(self) -> None:
+        """Return when all waiters have handled the time to which the clock was moved."""
+        with self._lock:
+            self._lock.wait_for(lambda: self._asleep == self._waiters.keys(), _TIMEOUT_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from queue import SimpleQueue
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import ojobchannels as oc
+from ojobchannels import documents
+from ojobchannels.backends.db import backend
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,3 +156,79 @@ def test_a_database_that_is_put_back_is_used_again(db_storage: Storage) -> None:
     assert not db_storage.path.exists()
     away.rename(db_storage.path)
     assert channel.get("a") == 1
+
+
+@pytest.mark.parametrize("ends", [["-wal"], ["-shm"], ["-wal", "-shm"]])
+@pytest.mark.parametrize("action", ["delete", "replace"])
+def test_a_log_that_went_away_gets_one_clear_error(
+    db_storage: Storage, start_worker: StartWorker, ends: list[str], action: str
+) -> None:
+    """A tool deletes -wal or -shm: no lock has two holders, and no write goes to a lost file."""
+    old = db_storage.open()
+    other_handle = db_storage.open()
+    lease = old.lock("nightly", ttl=60)
+    old.set("a", "old")
+    for end in ends:
+        Path(f"{db_storage.path}{end}").unlink()
+    if action == "replace":
+        worker = start_worker(
+            """
+try:
+    channel = oc.open_channel(params["name"], params["config"])
+    channel.set("a", "new")
+except oc.ChannelUnavailable:
+    pass
+send()
+receive()
+""",
+            name=db_storage.name,
+            config=db_storage.config,
+        )
+        worker.receive()
+    for channel in (old, other_handle):
+        with pytest.raises(oc.ChannelUnavailable, match="deleted, moved or replaced"):
+            channel.get("a")
+        with pytest.raises(oc.ChannelUnavailable, match="deleted, moved or replaced"):
+            channel.set("a", "void")
+        with pytest.raises(oc.ChannelUnavailable, match="deleted, moved or replaced"):
+            channel.lock("other", ttl=60)
+    with pytest.raises(oc.LockLost):
+        lease.extend()
+    old.close()
+    with pytest.raises(oc.ChannelUnavailable, match="deleted, moved or replaced"):
+        db_storage.open()  # this process still has the deleted files
+
+
+def test_a_log_is_expected_again_after_sqlite_deleted_it(
+    db_storage: Storage, start_worker: StartWorker
+) -> None:
+    """The last connection of all processes deletes -wal and -shm: before a fork, for example."""
+    channel = db_storage.open()
+    other_handle = db_storage.open()
+    channel.set("a", 1)
+    assert other_handle.get("a") == 1
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert not Path(f"{db_storage.path}-wal").exists()
+    worker = start_worker("channel.set('a', 2)", db_storage)
+    assert worker.end() == 0
+    assert (channel.get("a"), other_handle.get("a")) == (2, 2)
+
+
+def test_a_write_into_a_log_that_goes_away_meanwhile_is_not_confirmed(
+    db_storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files are compared again after the commit."""
+    channel = db_storage.open()
+    channel.set("a", 1)
+
+    def encode_late(value: object) -> str:
+        if value == "late":  # the connection has been checked already
+            Path(f"{db_storage.path}-wal").unlink()
+        return documents.encode(value)
+
+    monkeypatch.setattr(backend, "encode", encode_late)
+    with pytest.raises(oc.ChannelUnavailable, match="deleted, moved or replaced"):
+        channel.set("a", "late")

@@ -9,6 +9,8 @@ import pytest
 from tinydb import TinyDB
 from tinydb.table import Document, Table
 
+from ojobchannels.errors import StaleFence
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -151,3 +153,14 @@ def test_a_write_that_changes_nothing_leaves_the_file_alone(file_storage: Storag
     channel.add("a", 3)
     channel.lock("nightly", ttl=30).release()
     assert file_storage.path.stat() == before
+
+
+def test_a_key_that_its_caller_changes_later_keeps_its_mark(file_storage: Storage) -> None:
+    """Also when the handle that wrote it removes the value with all others."""
+    channel = file_storage.open()
+    key = {"a": 1}
+    channel.set(key, 1, fence=4)
+    key["b"] = 2
+    channel.destroy()
+    with pytest.raises(StaleFence):
+        channel.set({"a": 1}, 2, fence=3)

@@ -130,11 +130,13 @@ def test_a_lock_that_does_not_fit_on_the_disk_is_not_granted(
     script = """
 import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (170, 170))
+_, highest = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (170, highest))
 try:
     channel.lock("nightly", ttl=60)
 except oc.StorageFull:
     send("full")
+resource.setrlimit(resource.RLIMIT_FSIZE, (highest, highest))
 """
     worker = start_worker(script, shared_storage)
     assert worker.receive() == "full"

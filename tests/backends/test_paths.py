@@ -184,16 +184,40 @@ def test_missing_folders_are_created(tmp_path: Path, type: str) -> None:
 
 
 @pytest.mark.parametrize("type", ["file", "db"])
-@pytest.mark.parametrize("filesystem", ["nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs"])
+@pytest.mark.parametrize("filesystem", ["nfs4", "fuse.sshfs"])
 def test_network_filesystems_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, type: str, filesystem: str
 ) -> None:
     """Locks between processes do not work there: the error says so and names alternatives."""
     monkeypatch.setattr(places, "filesystem_type", lambda _: filesystem)
-    with pytest.raises(oc.NotSupported, match=f"network filesystem {filesystem}") as refused:
+    with pytest.raises(
+        oc.NotSupported, match=f"the filesystem {filesystem}, which other hosts"
+    ) as refused:
         oc.open_channel("test", type=type, file=tmp_path / "channel")
     assert "redis" in str(refused.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "filesystem",
+    [
+        *("nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "fuse.sshfs", "fakeowner", "osxfs"),
+        *("fuse.grpcfuse", "vboxsf", "fuse.vmhgfs-fuse", "prl_fs", "fuse.ceph-fuse", "pvfs2"),
+        *("fuse.rclone", "fuse.s3fs", "fuse.gcsfuse", "fuse.juicefs", "fuse.mfs", "afpfs"),
+        *("fuse.blobfuse2", "fuse.davfs", "fuse", "fuse.one-that-comes-next-year"),
+    ],
+)
+def test_a_filesystem_that_other_hosts_write_to_is_shared(filesystem: str) -> None:
+    """On a network, from the host of a virtual machine, or through an unknown FUSE program."""
+    assert places.is_shared(filesystem)
+
+
+@pytest.mark.parametrize(
+    "filesystem", ["ext4", "xfs", "overlay", "tmpfs", "fuseblk", "fuse.fuse-overlayfs", ""]
+)
+def test_a_filesystem_of_this_host_is_not_shared(filesystem: str) -> None:
+    """Nor one whose type is not known."""
+    assert not places.is_shared(filesystem)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import weakref
 from collections import Counter
-from concurrent.futures import wait
+from concurrent.futures import ThreadPoolExecutor, wait
+from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -62,6 +63,40 @@ def test_rule_7_a_wait_follows_the_channels_own_clock(
                 break
         assert freed.result(0).held
         assert isinstance(held.exception(0), oc.LockBusy)
+
+
+def test_a_thread_that_would_wait_for_itself_forever_gets_an_error(storage: Storage) -> None:
+    """Also by another channel object; a wait with a limit ends as usual."""
+    one, two = storage.open(), storage.open()
+    with one.lock("nightly", ttl=30, keep_alive=True):
+        for channel in (one, two):
+            with pytest.raises(oc.WouldDeadlock, match="not reentrant") as refused:
+                channel.lock("nightly", ttl=30, wait=None)
+            assert isinstance(refused.value, oc.LockBusy)
+            with pytest.raises(oc.LockBusy, match="after waiting"):
+                channel.lock("nightly", ttl=30, wait=0.01)
+        one.lock("other", ttl=30).release()
+    two.lock("nightly", ttl=30, wait=None).release()
+
+
+def test_a_thread_may_wait_for_a_lease_that_ends_without_it(
+    storage: Storage, in_background: Background
+) -> None:
+    """Because it expires, or because another thread, or another task of a pool, releases it."""
+    channel = storage.open()
+    channel.lock("expires", ttl=0.05)
+    channel.lock("expires", ttl=30, wait=None).release()
+    with ThreadPoolExecutor(1) as pool:
+        lease = pool.submit(channel.lock, "nightly", ttl=30, keep_alive=True).result()
+        waiting = pool.submit(channel.lock, "nightly", ttl=30, wait=None)
+        assert not wait([waiting], 0.05).done
+        lease.release()
+        waiting.result(30).release()
+    held = in_background(channel.lock, "handed", ttl=30, keep_alive=True).result(30)
+    waiter = Timer(0.05, held.release)
+    waiter.start()
+    channel.lock("handed", ttl=30, wait=None).release()
+    waiter.join()
 
 
 class LosesTheReply:

@@ -40,11 +40,12 @@ class Unreadable:
         return (yield)
 
 
+@pytest.mark.parametrize(("bound", "limit"), [("LONGEST_BACKLOG", 10), ("LARGEST_BACKLOG", 30)])
 def test_more_changes_than_are_kept_for_a_slow_callback_cause_a_resync(
-    simple_storage: Storage, monkeypatch: pytest.MonkeyPatch
+    simple_storage: Storage, monkeypatch: pytest.MonkeyPatch, bound: str, limit: int
 ) -> None:
     """Then the differences from what was delivered, once per key, and later each change again."""
-    monkeypatch.setattr(changes, "LONGEST_BACKLOG", 10)
+    monkeypatch.setattr(changes, bound, limit)
     channel, received = simple_storage.open(), ReceivedChanges()
     called, may_continue = threading.Event(), threading.Event()
 

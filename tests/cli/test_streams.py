@@ -4,8 +4,11 @@ import errno
 import fcntl
 import json
 import os
+import select
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from typing import Any
 
@@ -204,3 +207,40 @@ def test_a_non_blocking_pipe_receives_the_complete_output(
             os.close(writer)
             assert sum(1 for _ in out) == lines
         assert process.returncode == 0
+
+
+def test_a_full_pipe_does_not_keep_a_run_from_ending(ojob: Any) -> None:
+    """After one SIGTERM, what the reader does not take is dropped within seconds."""
+    (ojob.folder / "f.yaml").write_text(
+        "jobs:\n- name: Talk\n  exec: |\n    for _ in range(100): log('x' * 30_000)\ntodo: [Talk]\n"
+    )
+    process = ojob.start("run", "f.yaml")
+    reader = process.stdout.fileno()
+    while not select.select([reader], [], [], 60)[0] or _waiting(reader) < 40_000:
+        pass
+    process.terminate()
+    assert process.wait(30) == 130
+
+
+def _waiting(pipe: int) -> int:
+    """Return the number of bytes in a pipe."""
+    (number,) = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))
+    return int(number)
+
+
+def test_a_current_folder_that_was_deleted_is_named_as_the_cause(ojob: Any) -> None:
+    """An absolute path needs no current folder, so that such a file runs."""
+    (ojob.folder / "f.yaml").write_text("jobs: [{name: A, exec: log('here')}]\ntodo: [A]\n")
+    gone = ojob.folder / "gone"
+    commands = "cd $0 && rmdir $0 && exec $@"
+    for path, reported in (("f.yaml", "the current folder does not exist"), (None, "here")):
+        gone.mkdir()
+        file = path or str(ojob.folder / "f.yaml")
+        done = subprocess.run(
+            ["sh", "-c", commands, gone, sys.executable, "-m", "ojobchannels", "run", file],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert reported in done.stdout + done.stderr
+        assert done.returncode == (2 if path else 0)

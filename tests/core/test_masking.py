@@ -61,6 +61,7 @@ def test_a_secret_value_is_masked_wherever_it_is_repeated() -> None:
     [
         ("at redis://:pw@h:1/0 now", "at redis://***@h:1/0 now"),
         ("['redis://PASSWORD@h', 'x']", "['redis://***@h', 'x']"),
+        ("write redis://user:password@host", "write redis://user:password@host"),
         ("mongodb://u:p/a@ss@h/db", "mongodb://***@h/db"),
         ("http://host:8080/a@b", "http://host:8080/a@b"),
         ("https://x.org/?q=a@b", "https://x.org/?q=a@b"),

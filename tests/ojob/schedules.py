@@ -16,6 +16,7 @@ import pytest
 
 from ojobchannels.manager import JobManager
 from ojobchannels.ojob import Control, Outcome, Output, RunResult, run_file
+from ojobchannels.testing.clock import ScheduleClock
 
 if TYPE_CHECKING:
     from ojobchannels.ojob.report.events import Level
@@ -25,42 +26,14 @@ MINUTE = 60_000
 TIMEOUT_SECONDS = 60.0
 
 
-class HandClock:
-    """A clock for schedules that only the test moves; moving it wakes its waiters."""
+class HandClock(ScheduleClock):
+    """A clock for schedules that starts at noon."""
 
     def __init__(self, now: int = NOON) -> None:
-        self._now = now
-        self._moved = 0
-        self._waiters: dict[threading.Event, int] = {}
-        self._asleep: set[threading.Event] = set()
-        self._lock = threading.Condition()
+        super().__init__(now)
 
-    def now(self) -> int:
-        with self._lock:
-            return self._now
-
-    def wait(self, woken: threading.Event, milliseconds: int) -> None:  # noqa: ARG002  its face
-        with self._lock:
-            missed = self._waiters.get(woken) != self._moved
-            self._waiters[woken] = self._moved
-            if not missed:
-                self._asleep.add(woken)
-                self._lock.notify_all()
-        if not missed:  # else the pause was counted from another time
-            woken.wait()
-
-    def advance(self, milliseconds: int) -> None:
-        with self._lock:
-            self._now += milliseconds
-            self._moved += 1
-            self._asleep.clear()
-            for woken in self._waiters:
-                woken.set()
-
-    def settle(self) -> None:
-        """Return when all waiters have handled the time to which the clock was moved."""
-        with self._lock:
-            self._lock.wait_for(lambda: self._asleep == self._waiters.keys(), TIMEOUT_SECONDS)
+    def move(self, milliseconds: int) -> None:
+        self.advance(milliseconds / 1000)
 
 
 class DaemonOutput(Output):

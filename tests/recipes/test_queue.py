@@ -88,6 +88,48 @@ def test_messages_are_delivered_by_priority_then_age(queue: Queue, now: Time) ->
     assert [taken(queue) for _ in range(4)] == ["first", "old", "young", None]
 
 
+def test_messages_of_one_moment_are_delivered_in_the_order_of_adding(queue: Queue) -> None:
+    """They have one time; the channel knows their order."""
+    for number in range(30):
+        queue.add(str(number))
+    assert [taken(queue) for _ in range(30)] == [str(number) for number in range(30)]
+
+
+AHEAD = 10 * 365 * 86_400
+
+
+def test_a_producer_whose_clock_is_ahead_does_not_hide_its_messages(
+    queue: Queue, now: Time
+) -> None:
+    """Their delays count from the moment at which another clock sees them."""
+    now.seconds += AHEAD
+    queue.add("early")
+    queue.add("later", delay=20)
+    queue.add("dropped", ttl=5, delay=10)
+    now.seconds -= AHEAD
+    queue.add("young")
+    assert [taken(queue) for _ in range(3)] == ["early", "young", None]
+    assert queue.next_due() == 10
+    now.seconds += 20
+    assert [taken(queue) for _ in range(2)] == ["later", None]
+    assert queue.listed() == []
+
+
+def test_a_worker_whose_clock_is_ahead_does_not_hide_a_message_that_failed(
+    queue: Queue, now: Time
+) -> None:
+    """The pause before the next attempt counts from the moment at which another clock sees it."""
+    queue.add("Send")
+    now.seconds += AHEAD
+    message = queue.take(ttl=60)
+    assert message is not None
+    message.failed("no route")
+    now.seconds -= AHEAD
+    assert (taken(queue), queue.next_due()) == (None, 10)
+    now.seconds += 10
+    assert taken(queue) == "Send"
+
+
 def test_a_message_in_progress_is_not_delivered_again(queue: Queue) -> None:
     """And is seen with its worker."""
     queue.add("Send", {"to": "Ada"})
@@ -161,6 +203,113 @@ def test_a_message_that_is_given_back_does_not_count_an_attempt(queue: Queue) ->
     assert again is not None
     assert again.attempts == 1
     again.done()
+
+
+def test_a_message_in_progress_does_not_make_the_next_one_due(queue: Queue) -> None:
+    """Else its worker's neighbours would never rest."""
+    queue.add("Send")
+    message = queue.take(ttl=60)
+    assert message is not None
+    assert queue.next_due() is None
+    queue.add("Later", delay=7)
+    assert queue.next_due() == 7
+    message.done()
+
+
+def test_messages_leave_no_locks_behind(queue: Queue) -> None:
+    """There are as many locks as messages were in progress at once."""
+    for number in range(20):
+        queue.add(str(number))
+    both = [queue.take(ttl=60), queue.take(ttl=60)]
+    assert {info.name for info in queue.channel.locks()} == {"worker 1", "worker 2"}
+    for message in both:
+        assert message is not None
+        message.done()
+    while taken(queue):
+        assert queue.channel.locks() == []
+
+
+def test_many_messages_are_not_read_again_for_each() -> None:
+    """They are taken one by one from what was read at once."""
+    reads: list[int] = []
+
+    class Counting:
+        @oc.hookimpl(wrapper=True)
+        def items(self, limit: int) -> Iterator[None]:
+            reads.append(limit)
+            return (yield)
+
+    with oc.open_channel("many", extensions=[Counting()]) as channel:
+        queue = Queue(channel)
+        for number in range(400):
+            queue.add("Send", number)
+        seen = []
+        while (message := queue.take(ttl=60)) is not None:
+            seen.append(message.data)
+            message.done()
+    assert seen == list(range(400))
+    assert len(reads) < 400
+
+
+VALID = {
+    "id": "x",
+    "job": "Send",
+    "data": None,
+    "status": "waiting",
+    "priority": 1,
+    "attempts": 0,
+    "added": 0,
+    "notBefore": 0,
+}
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        *(
+            ({key: VALID[key] for key in VALID if key != gone}, f"it has no `{gone}`")
+            for gone in VALID
+            if gone != "data"
+        ),
+        *((VALID | {name: [1]}, f"its `{name}` is not valid") for name in VALID if name != "data"),
+        (VALID | {"expires": "soon"}, "its `expires` is not valid"),
+        (VALID | {"id": "y"}, "its `id` is not that of its key"),
+        ("Send", "it is not a map"),
+        (None, "it is not a map"),
+    ],
+)
+def test_a_malformed_entry_is_set_aside_and_stops_nothing(entry: Any, reason: str) -> None:
+    """It is listed with the reason, and can be deleted."""
+    with oc.open_channel("malformed") as channel:
+        queue = Queue(channel)
+        channel.set({"id": "x"}, entry)
+        queue.add("Send")
+        assert [taken(queue) for _ in range(2)] == ["Send", None]
+        assert queue.next_due() is None
+        assert queue.malformed() == {"x": reason}
+        (listed,) = queue.listed()
+        assert (listed["status"], listed["error"]) == (
+            "malformed",
+            f"the entry is malformed: {reason}",
+        )
+        assert not queue.retry("x")
+        assert queue.delete("x")
+        assert queue.listed() == []
+
+
+def test_a_malformed_entry_with_another_key_can_be_deleted(queue: Queue) -> None:
+    """By its key as JSON."""
+    queue.channel.set(5, VALID)
+    assert queue.malformed() == {"5": "its `id` is not that of its key"}
+    assert queue.delete("5")
+    assert not queue.delete("5")
+
+
+def test_a_delay_of_any_length_is_a_delay(queue: Queue) -> None:
+    """Longer than any clock counts."""
+    queue.add("Never", delay=10**19, ttl=10**300)
+    assert taken(queue) is None
+    assert RetryPolicy(pause=1e300, longest_pause=1e300).pause_after(10_000) > 0
 
 
 def test_a_message_in_progress_can_be_deleted(queue: Queue) -> None:

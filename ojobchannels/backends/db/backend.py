@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from ojobchannels.backends import lock_record
 from ojobchannels.backends.db import statements
-from ojobchannels.backends.db.connections import Connections, StorageReplaced
-from ojobchannels.backends.db.errors import explain
+from ojobchannels.backends.db.connections import Connections
+from ojobchannels.backends.db.errors import explain, restore
+from ojobchannels.backends.db.open_files import StorageReplaced
 from ojobchannels.backends.local import paths
 from ojobchannels.backends.local.base import LocalBackend, hook_operation, operation
 from ojobchannels.backends.local.paths import StoragePath
@@ -159,6 +160,7 @@ class DatabaseBackend(LocalBackend):
             "holder": encode(holder),
             "dead": None,
             "dead_alive": None,
+            "dead_until": None,
             "waiter": number_of(token),
         }
         while True:
@@ -177,7 +179,11 @@ class DatabaseBackend(LocalBackend):
             if reserved:
                 return lock_record.busy_reserved(record, reserved)
             if not left:
-                parameters |= {"dead": record.token or None, "dead_alive": record.alive}
+                parameters |= {
+                    "dead": record.token or None,
+                    "dead_alive": record.alive,
+                    "dead_until": record.until,
+                }
             elif record.token == token:
                 return Granted(record.fence, None)
             else:
@@ -204,9 +210,9 @@ class DatabaseBackend(LocalBackend):
     def translate(self, error: Exception) -> ChannelError | None:
         """Return our error for an error of SQLite or of the system."""
         if isinstance(error, json.JSONDecodeError):
-            advice = "repair it with the sqlite3 shell, or restore the database from a copy"
-            path, reason = str(self.storage.path), f"{error.doc!r} is not a JSON document"
-            return ChannelDamaged(self.channel, path, reason, advice)
+            path, reason = self.storage.path, f"{error.doc!r} is not a JSON document"
+            advice = f"repair it with the sqlite3 shell; or, {restore(path)}"
+            return ChannelDamaged(self.channel, str(path), reason, advice)
         if not isinstance(error, sqlite3.Error):
             return super().translate(error)
         if self.closed:
@@ -299,12 +305,13 @@ class DatabaseBackend(LocalBackend):
         handle, it is executed again once that handle's process is known to be alive.
         """
         token = parameters["token"]
-        parameters |= {"mine": self.liveness.offset(), "seen": self.shared_offset(token)}
+        mine, seen = self.liveness.offset(), self.shared_offset(token)
+        parameters |= {"mine": mine, "seen": seen, "seen_until": None}
         row: tuple[Any, ...] | None = connection.execute(statement, parameters).fetchone()
         if row is None:
             record = self._read_row(connection, parameters["name"])
             if self.holds(record, token):
-                parameters["seen"] = record.alive
+                parameters |= {"seen": record.alive, "seen_until": record.until}
                 row = connection.execute(statement, parameters).fetchone()
         return row
 

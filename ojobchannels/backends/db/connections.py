@@ -11,7 +11,6 @@ locks that it does not have (sqlite.org/howtocorrupt.html, 2.6). So all connecti
 before a fork, and none is checked out meanwhile.
 """
 
-import os
 import sqlite3
 import threading
 import weakref
@@ -19,9 +18,10 @@ from collections import deque
 from contextlib import suppress
 from typing import Literal
 
+from ojobchannels.backends.db.open_files import OpenFiles, StorageReplaced
 from ojobchannels.backends.local.file_lock import FileLock
 from ojobchannels.backends.local.paths import StoragePath
-from ojobchannels.errors import ChannelClosed, ChannelError, ChannelUnavailable
+from ojobchannels.errors import ChannelClosed, ChannelError
 from ojobchannels.host.clock import Clock, readings
 from ojobchannels.host.forks import begin_work, end_work, forget_in_children, release_before_forks
 
@@ -30,17 +30,6 @@ _CHECK_EVERY = 64
 _LARGE_LOG = 4_000_000
 _SMALL_LOG = 1_000_000
 _abandoned: list[sqlite3.Connection] = []
-
-
-class StorageReplaced(ChannelUnavailable):
-    """The database was deleted, moved or replaced under an open handle."""
-
-    def __init__(self, channel: str, path: str) -> None:
-        super().__init__(
-            channel,
-            f"{path} was deleted, moved or replaced while it was open here",
-            "put it back, or close the channel and open it again to use the current file",
-        )
 
 
 class Checkout:
@@ -91,6 +80,7 @@ class Checkout:
         if kind is None and connection is not None:
             if self._in_transaction:
                 connection.execute("COMMIT")
+            self._pool.check_log(writes=self._lock is not None)
             if self._lock is not None:
                 self._pool.checkpoint_large_log(connection)
         self._reusable = kind is None or issubclass(kind, ChannelError | sqlite3.Error)
@@ -128,14 +118,6 @@ class Checkout:
             self._pool.checkouts.pop(threading.get_ident(), None)
 
 
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)  # noqa: PTH116  twice as fast
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino
-
-
 def _never_close(connection: sqlite3.Connection) -> None:
     """Keep the connection open until the process ends, because its database was replaced.
 
@@ -158,19 +140,8 @@ class _IdleConnections:
     """The connections of a handle that are not in use."""
 
     def __init__(self, path: str) -> None:
-        self.path = path
-        self.identity: tuple[int, int] | None = None
+        self.files = OpenFiles(path)
         self.at: dict[Level, deque[sqlite3.Connection]] = {"FULL": deque(), "NORMAL": deque()}
-
-    def is_current(self) -> bool:
-        """Return whether the path still leads to the database that was opened."""
-        if self.identity is None:
-            return True
-        try:
-            status = os.stat(self.path)  # noqa: PTH116  twice as fast, in every operation
-        except FileNotFoundError:
-            return False
-        return (status.st_dev, status.st_ino) == self.identity
 
     def close(self) -> None:
         """Close all of them."""
@@ -180,8 +151,9 @@ class _IdleConnections:
 
     def dispose(self, connection: sqlite3.Connection) -> None:
         """Close a connection."""
-        if self.is_current():
+        if self.files.are_current():
             connection.close()
+            self.files.closed(connection)
         else:
             _never_close(connection)
 
@@ -245,14 +217,24 @@ class Connections:
         """Return a connection that no other thread has; the caller has called `begin_work`."""
         if self._closed:
             raise ChannelClosed(self._channel)
-        if not self.idle.is_current():
-            raise StorageReplaced(self._channel, self.idle.path)
+        files = self.idle.files
+        if not files.are_current():
+            raise StorageReplaced(self._channel, files.path)
         try:
             return self.idle.at[level].pop()
         except IndexError:
             connection = self._connect(level)
-        self.idle.identity = self.idle.identity or _identity(self.idle.path)
-        return connection
+        files.opened(connection)
+        if files.are_current():  # compared with the files of other handles of this process
+            return connection
+        _never_close(connection)
+        raise StorageReplaced(self._channel, files.path)
+
+    def check_log(self, writes: bool) -> None:
+        """Check, after a statement, that it was not lost with a deleted log."""
+        files = self.idle.files
+        if not files.used() or (writes and not files.are_current()):
+            raise StorageReplaced(self._channel, files.path)
 
     def close_idle_if_closed(self) -> None:
         """Close a connection that was returned after `close`."""

@@ -10,17 +10,27 @@ _WRITE_FAILED = frozenset(
 )
 
 
+def restore(path: Path) -> str:
+    """Return how to put a copy in the place of a database."""
+    beside = f"{path.name}-wal and {path.name}-shm"
+    return f"with no process using it, delete {beside}, then put a copy in its place"
+
+
 def explain(channel: str, path: Path, timeout: float, error: sqlite3.Error) -> errors.ChannelError:
     """Return our error for an error of SQLite."""
     code = getattr(error, "sqlite_errorcode", None) or 0
     if code & 0xFF == sqlite3.SQLITE_FULL or code in _WRITE_FAILED:
         advice = "free some space or raise the limit; nothing was changed, so try again"
         return errors.StorageFull(channel, f"{error} ({path})", advice)
+    if code == sqlite3.SQLITE_IOERR_SHORT_READ:
+        reason = f"{error} ({path}): its -wal file may have been deleted while it was in use"
+        advice = "end all processes that use the database, then try again"
+        return errors.ChannelUnavailable(channel, reason, advice)
     match code & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return errors.ChannelTimeout(channel, f"access {path}", timeout)
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
-            advice = "the file was left unchanged: restore it from a copy, or use another file"
+            advice = f"the file was left unchanged: {restore(path)}, or use another file"
             return errors.ChannelDamaged(channel, str(path), str(error), advice)
         case sqlite3.SQLITE_TOOBIG:
             return errors.InvalidValue("$", str(error))

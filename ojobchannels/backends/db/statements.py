@@ -48,8 +48,11 @@ CREATE TABLE locks (
 
 _NOW: Final = "(boot_nanos() / 1000)"
 _WALL: Final = "(wall_nanos() / 1000)"
+# Whether a lease of another epoch lives is judged by the caller, who sees the holder's liveness.
+_MAY_LIVE: Final = f"token <> '' AND (epoch <> epoch() OR until > {_NOW})"
 _LIVE: Final = f"""
-    token <> '' AND CASE WHEN epoch = epoch() THEN until > {_NOW} ELSE wall_until > {_WALL}
+    token <> '' AND CASE WHEN epoch = epoch() THEN until > {_NOW}
+    ELSE wall_until > {_WALL} OR until = :seen_until
     END
 """
 _HELD: Final = f"""
@@ -111,7 +114,9 @@ SET fence = max(fence + 1, excluded.fence), token = excluded.token, ttl = exclud
     since = excluded.since, alive = excluded.alive, holder = excluded.holder,
     previous = CASE WHEN token = '' AND holder = '{{}}' THEN NULL ELSE holder END,
     previous_fence = fence
-WHERE (NOT ({_LIVE}) OR (token = :dead AND alive = :dead_alive)) AND NOT ({_RESERVED})
+WHERE (
+    NOT ({_MAY_LIVE}) OR (token = :dead AND alive = :dead_alive AND until = :dead_until)
+) AND NOT ({_RESERVED})
 RETURNING fence, previous, previous_fence
 """
 UNLOCK: Final = f"""
@@ -133,7 +138,7 @@ UPDATE locks SET alive = :alive, holder = coalesce(:holder, holder)
 WHERE {_HELD} RETURNING {RECORD}
 """
 READ_LOCK: Final = f"SELECT {RECORD} FROM locks WHERE channel = :channel AND name = :name"
-HELD_LOCKS: Final = f"SELECT name FROM locks WHERE channel = :channel AND {_LIVE} ORDER BY name"
+HELD_LOCKS: Final = f"SELECT name FROM locks WHERE channel = :channel AND {_MAY_LIVE} ORDER BY name"
 FORCE_UNLOCK: Final = """
 UPDATE locks SET token = '', ttl = 0, until = 0, wall_until = 0, alive = 0
 WHERE channel = :channel AND name = :name

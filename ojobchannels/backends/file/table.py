@@ -125,10 +125,12 @@ class Table:
         for number, (key, value, mark) in zip(
             self._file.next_numbers(len(added)), added, strict=True
         ):
-            self._numbers[key] = number
-            row = {"key": copy(key.document)}
+            own = Key(key)
+            own.document = copy(key.document)  # the caller may change theirs
+            self._numbers[own] = number
+            row = {"key": own.document}
             if value is MISSING:
-                self._bare.add(key)
+                self._bare.add(own)
             else:
                 row["value"] = copy(value)
             if mark is not None:

@@ -20,8 +20,8 @@ from ojobchannels.changes import Versions
 from ojobchannels.documents import Document
 from ojobchannels.errors import ChannelClosed, ChannelError, ChannelTimeout, NotSupported
 from ojobchannels.hookspecs import Adopted, LockInfo, hookimpl
-from ojobchannels.host.clock import Clock, same_boot
-from ojobchannels.host.forks import forget_in_children
+from ojobchannels.host.clock import Clock, boot_of
+from ojobchannels.host.forks import forget_in_children, notice_hidden_fork
 
 _CHANGE_CHECK_SECONDS: Final = 0.05
 _ENDED_PER_SHARE: Final = 8
@@ -61,6 +61,7 @@ def operation(
 
     @functools.wraps(method)
     def wrapped(self: _Self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        notice_hidden_fork()
         thread = threading.get_ident()
         if thread in self.at_work:
             raise NotSupported(
@@ -117,6 +118,7 @@ class LocalBackend(ABC):
         self.waiters = Waiters(channel, storage.side.folder("waiting"))
         self.closed = False
         self.at_work: set[int] = set()
+        self._boots_here: set[str] = set()  # other boot ids that were seen on this kernel
         self._shared: OrderedDict[str, _SharedByte] = OrderedDict()
         forget_in_children(self)
 
@@ -212,12 +214,25 @@ class LocalBackend(ABC):
         return True
 
     def left(self, record: LockRecord) -> int:
-        """Return the microseconds until a lease expires; 0 if its holder is dead."""
+        """Return the microseconds until a lease expires; 0 if its holder is dead.
+
+        A record of another epoch counts until its deadline on the wall clock, which may be set. But
+        a holder that is seen alive runs on this kernel, in a container with a boot id of its own
+        perhaps, and then most likely reads the same clock. So its lease lasts as long as any of the
+        two clocks says; a wrong clock cannot make it longer than its ttl.
+        """
         left = lock_record.remaining(record, self.clock)
-        if not left or record.alive in (lock_record.NO_PROCESS, self.liveness.offset()):
-            return left
-        if same_boot(record.epoch, self.clock.epoch) and not self.liveness.is_alive(record.alive):
+        is_known = record.epoch == self.clock.epoch
+        if not record.token or (is_known and not left):
             return 0
+        is_alive = self.liveness.is_alive(record.alive)
+        boot = boot_of(record.epoch)
+        if is_alive is False and boot in {boot_of(self.clock.epoch), *self._boots_here}:
+            return 0
+        if is_alive and not is_known:
+            self._boots_here.add(boot)
+            here = record.until - self.clock.now()
+            return max(min(left, record.ttl), here if here <= record.ttl else 0)
         return left
 
     def holds(self, record: LockRecord, token: str) -> bool:

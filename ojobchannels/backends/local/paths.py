@@ -19,13 +19,24 @@ from ojobchannels.host.files import (
     private,
 )
 
-_NETWORK_FILESYSTEMS = frozenset(
+_SHARED_FILESYSTEMS = frozenset(
     {
-        *("9p", "afs", "beegfs", "ceph", "cifs", "fuse.ceph", "fuse.glusterfs", "fuse.sshfs"),
+        *("9p", "afpfs", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "drvfs", "fakeowner"),
         *("gfs2", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs"),
-        *("smb3", "smbfs", "virtiofs"),
+        *("osxfs", "panfs", "prl_fs", "pvfs2", "smb3", "smbfs", "vboxsf", "virtiofs", "vmhgfs"),
+        *("vxfs", "wekafs"),
     }
 )
+"""Types that other hosts write to: on a network, or of the host of a virtual machine."""
+
+_LOCAL_FUSE = frozenset(
+    {
+        *("bindfs", "cryfs", "encfs", "exfat", "ext2", "fuse-overlayfs", "gocryptfs", "lxcfs"),
+        *("mergerfs", "ntfs", "ntfs-3g", "overlayfs", "securefs", "snapfuse", "squashfuse", "zfs"),
+    }
+)
+"""FUSE filesystems on a local disk; programs serve all others from anywhere."""
+
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
@@ -75,10 +86,10 @@ def prepare(channel: str, path: Path, create: bool = False) -> StoragePath:
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         filesystem = filesystem_type(path.parent)
-        if filesystem in _NETWORK_FILESYSTEMS:
+        if is_shared(filesystem):
             raise errors.NotSupported(
                 channel,
-                f"{path} on the network filesystem {filesystem}",
+                f"{path} on the filesystem {filesystem}, which other hosts may write to",
                 "locks between processes do not work there: use a local disk, or a type for "
                 "several hosts, such as redis or mongo",
             )
@@ -185,6 +196,14 @@ def filesystem_type(path: Path) -> str:
         if fields[2] == wanted:
             return fields[fields.index("-") + 1]
     return ""
+
+
+def is_shared(filesystem: str) -> bool:
+    """Return whether hosts that do not share our locks may write to a type of filesystem."""
+    kind, _, served_by = filesystem.partition(".")
+    if kind == "fuse":
+        return served_by not in _LOCAL_FUSE
+    return filesystem in _SHARED_FILESYSTEMS
 
 
 def explain(channel: str, path: Path, error: OSError) -> errors.ChannelError:

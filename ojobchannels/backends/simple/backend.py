@@ -71,13 +71,21 @@ class _Store:
         self.entries.feeds.clear()
 
 
-_stores: dict[str, _Store] = {}
+_stores: dict[tuple[str, str], _Store] = {}
+"""The stores by space and channel name."""
+
 _numbers = itertools.count(1)
 
 
-def open_backend(channel: str, clock: Clock) -> "SimpleBackend":
-    """Open the store with that name; it is created at the first open."""
-    return SimpleBackend(channel, _stores.setdefault(channel, _Store()), clock)
+def open_backend(channel: str, clock: Clock, space: str = "") -> "SimpleBackend":
+    """Open the store with that name in a space; it is created at the first open."""
+    return SimpleBackend(channel, _stores.setdefault((space, channel), _Store()), clock)
+
+
+def remove_space(space: str) -> None:
+    """Remove all stores of a space; handles that are open keep theirs."""
+    for key in [key for key in _stores if key[0] == space]:
+        del _stores[key]
 
 
 class SimpleBackend:

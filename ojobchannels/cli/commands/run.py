@@ -56,9 +56,9 @@ def run(
     job failed; 2 if the file or the command line is wrong; 130 if the run was interrupted.
     """
     from ojobchannels.ojob import Output, parse_args, run_file
-    from ojobchannels.ojob.report.console import JsonLines
+    from ojobchannels.ojob.report.console import Console, JsonLines
 
-    ignore_write_errors()
+    streams = ignore_write_errors()
     if show_help:
         echo(ctx.get_help() if file is None else _help_of(file))
         return
@@ -67,7 +67,7 @@ def run(
     values = parse_args(args)
     channels = checked_locations(jobs, locks)
     fallback = None if jobs else locations_of_environment(locks, os.environ)
-    output = Output(*([JsonLines(separate_stdout())] if as_json else []))
+    output = Output(JsonLines(separate_stdout()) if as_json else Console(*streams))
     with _log_to(output):
         result = run_file(file, values, output, *channels, lang=lang, fallback=fallback)
     if result.unfinished:

@@ -22,6 +22,8 @@ from ojobchannels.ojob.args.pack_args import (
 
 Types: TypeAlias = Mapping[str, ArgType]
 
+_CH: Final = "pass the name of a channel, {type, args}, or a URL"
+
 MANAGER: Final[Types] = {
     "chJobs": CHANNEL,
     "chLocks": CHANNEL,
@@ -46,10 +48,12 @@ QUEUE: Final[Types] = {
     "rules": LIST._replace(advice="pass a list of maps {rule, job}"),
 }
 DIRECTOR: Final[Types] = {
+    "ch": ArgType(lambda value: TEXT.accepts(value) or MAP.accepts(value), _CH),
     "chDirector": CHANNEL,
     "stamp": MAP,
     "jobName": NAME,
     "jobUUID": NAME,
+    "result": ANY,
     "jobTimeout": milliseconds(1_000),
     "jobWaitTime": milliseconds(1),
     "jobWaitRetry": integer(1),
@@ -131,10 +135,10 @@ PACK_JOBS: Final[Mapping[str, PackJob]] = {
     **_pack(
         DIRECTOR,
         {
-            "oJob Director init": "chDirector stamp",
+            "oJob Director init": "ch chDirector stamp",
             "oJob Director check": "jobName jobUUID",
             "oJob Director checkin": "jobName jobUUID jobTimeout",
-            "oJob Director checkout": "jobName jobUUID",
+            "oJob Director checkout": "jobName jobUUID result",
             "oJob Director wait": "jobName jobUUID jobWaitRetry jobWaitTime",
         },
     ),

@@ -2,9 +2,12 @@
 
 import ast
 import builtins
+import itertools
 import linecache
+import sys
 import threading
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import PurePosixPath
 from types import CodeType, ModuleType
 from typing import Any, Final
@@ -15,6 +18,7 @@ from ojobchannels.ojob.code.source_map import CodeLines
 from ojobchannels.ojob.yaml.source import DocumentPath, Source
 
 SUFFIX: Final = ".py"
+_registering: Final = threading.Lock()
 
 
 def module_name(file: str) -> str | None:
@@ -48,7 +52,8 @@ class Modules:
     """The modules of one run; each is executed once, at its first import.
 
     Only the `import` of the run's own blocks finds them, so that two runs in one process, or a
-    reloaded file, do not get each other's modules.
+    reloaded file, do not get each other's modules. They are registered in `sys.modules` too, where
+    dataclasses, type hints and pickle look for them: under a name of their own if theirs is in use.
 
     Attributes:
         builtins: The builtins for blocks that can import the modules.
@@ -58,7 +63,21 @@ class Modules:
         self._codes = codes
         self._loaded: dict[str, ModuleType] = {}
         self._lock = threading.RLock()
+        self._versions = [self]
         self.builtins: dict[str, Any] = vars(builtins) | {"__import__": self._import}
+
+    def replaced_by(self, codes: Mapping[str, CodeType]) -> "Modules":
+        """Return the modules of a new version of the file; the blocks of this one keep theirs."""
+        modules = Modules(codes)
+        modules._versions = self._versions
+        self._versions.append(modules)
+        return modules
+
+    def close(self) -> None:
+        """Remove the modules of all versions from `sys.modules`, after all blocks have ended."""
+        for version in self._versions:
+            for module in version._loaded.values():
+                sys.modules.pop(module.__name__, None)
 
     def _import(
         self,
@@ -75,11 +94,21 @@ class Modules:
     def _load(self, name: str) -> ModuleType:
         with self._lock:
             if name not in self._loaded:
-                module = self._loaded[name] = ModuleType(name)
+                module = self._loaded[name] = _registered(name)
                 vars(module)["__builtins__"] = self.builtins
                 try:
                     exec(self._codes[name], vars(module))  # noqa: S102  a job file is code
                 except BaseException:
-                    del self._loaded[name]
+                    del self._loaded[name], sys.modules[module.__name__]
                     raise
             return self._loaded[name]
+
+
+def _registered(name: str) -> ModuleType:
+    """Return a new module that is in `sys.modules`, without hiding another one."""
+    with _registering:
+        if name in sys.modules or find_spec(name) is not None:
+            others = (f"{name}@{number}" for number in itertools.count(2))
+            name = next(other for other in others if other not in sys.modules)
+        module = sys.modules[name] = ModuleType(name)
+    return module

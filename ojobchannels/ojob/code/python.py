@@ -4,11 +4,12 @@ import ast
 import inspect
 import linecache
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final, NamedTuple, Protocol, cast
 
 from ojobchannels.errors import CodeFailed, JobFileError, JobMisuse, JobTimeout, add_note, quoted
@@ -31,6 +32,9 @@ _JAVASCRIPT_NAMES: Final = frozenset(
 _GENERATOR_FLAGS: Final = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _MENTIONS: Final = re.compile(r"\b(job|launch|channel)\b")
 """Matches a block that may name a job or a channel, which is checked too."""
+
+_MODULE: Final = sys.modules.setdefault("__ojob__", ModuleType("__ojob__"))
+"""The module of all blocks: dataclasses and type hints look up that of a class by its name."""
 
 _CHECKED: Final = "<checked block>"
 """The file name of a block that is only checked."""
@@ -89,7 +93,7 @@ class Python:
     def run(self, host: PythonHost) -> Any:
         """Run the block, and return its result."""
         namespace = {
-            "__name__": "__ojob__",
+            "__name__": _MODULE.__name__,
             "__builtins__": host.builtins,
             "args": host.args,
             **host.bridges,

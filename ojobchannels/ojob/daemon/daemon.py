@@ -76,6 +76,7 @@ class Daemon:
     def __init__(self, session: Session, load: Callable[[], JobFile], control: Control) -> None:
         self.session = session
         self.shutdown_calls: list[JobCall] = []
+        session.stop_daemon = control.stop
         self._load = load
         self._control = control
         self._schedules: list[Schedule] = []
@@ -84,23 +85,21 @@ class Daemon:
         self._watches: list[ChannelWatch] = []
 
     def defer(self, call: JobCall) -> bool:
-        """Keep a call for its fire times, for changes or for the end; return False if it has none.
-
-        A run that is not a daemon only warns about fire times and changes.
-        """
+        """Keep a call for its fire times, for changes or for the end; return whether it has any."""
         if call.job.at_end:
             self.shutdown_calls.append(call)
         elif call.job.is_for_now:
             return False
-        elif not self.session.daemon:
-            what = "fire times" if call.job.schedule else "changes"
-            text = f"its {what} come after the run has ended; write `daemon: true` under `ojob`"
-            self.session.output.log(call.job.name, "warn", text)
         elif call.job.schedule is not None:
             self._schedule(call, call.job.schedule)
         elif call.job.watched is not None:
             self._watch(call, call.job.watched)
         return True
+
+    @property
+    def has_work(self) -> bool:
+        """Whether it has schedules, or watches that could be started."""
+        return bool(self._schedules or self._watches)
 
     def end_watches(self) -> None:
         """End the watches, and wait for their running calls."""
@@ -111,7 +110,8 @@ class Daemon:
 
     def _schedule(self, call: JobCall, spec: ScheduleSpec) -> None:
         """Start the schedule of a call, or continue that of an earlier version of the file."""
-        schedule = Schedule(self.session, call.job, spec, call.layers[1:], self._began)
+        layers, before = call.layers[1:], self._schedules
+        schedule = Schedule(self.session, call.job, spec, layers, self._began, before)
         previous = next((each for each in self._previous if each.name == call.job.name), None)
         if previous is not None:
             self._previous.remove(previous)

@@ -43,14 +43,14 @@ def bundled_jobs() -> dict[str, str]:
     return {job["name"]: source.name for source in sources for job in source.data["jobs"]}
 
 
-def gather(path: Path) -> tuple[list[FileSpecs], bool, list[Diagnostic]]:
-    """Read a job file and all files that it includes, each once.
+def gather(path: Path, name: str) -> tuple[list[FileSpecs], bool, list[Diagnostic]]:
+    """Read a job file and all files that it includes, each once; messages use its name.
 
     Returns:
         The files that can be read, included ones first; whether these are all; what is wrong.
     """
     gathering = _Gathering()
-    gathering.add(path, str(path))
+    gathering.add(path, name)
     files = gathering.files()
     invalid = (one for each, _ in gathering.found.values() for one in each.diagnostics)
     return files, not gathering.missing, [*gathering.missing, *invalid]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from functools import cached_property
+from pathlib import Path
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -152,6 +153,7 @@ class JobFile:
         modules: The modules that code can import, by name.
         settings: The settings of the run: each key from the last of the files that has it.
         known_args: The args that may be passed to the run.
+        folder: The folder against which relative paths of job files count.
     """
 
     name: str
@@ -163,6 +165,13 @@ class JobFile:
     help: Help = field(repr=False)
     settings: SettingsSpec
     known_args: KnownArgs = field(repr=False)
+    folder: Path = field(default=Path(), repr=False)
+
+    @property
+    def lasts(self) -> bool:
+        """Whether its run lasts until it is stopped: as a daemon, or to await times or changes."""
+        variants = (entry.variant for entry in self.todo)
+        return self.settings.daemon or any(job.schedule or job.watched for job in variants)
 
     @property
     def threads(self) -> int:

@@ -28,6 +28,8 @@ from ojobchannels.ojob.yaml.source import Source
 
 Check: TypeAlias = Callable[[Specs], Iterator[Diagnostic]]
 
+_CURRENT_FOLDER: Final = Path()
+
 _EACH: Final[tuple[Check, ...]] = (
     check_files,
     check_jobs,
@@ -46,6 +48,7 @@ def load(
     lang: str | None = None,
     code: bool = True,
     above: frozenset[str] = frozenset(),
+    folder: Path = _CURRENT_FOLDER,
 ) -> JobFile:
     """Read and check a job file and all files that it includes.
 
@@ -55,12 +58,13 @@ def load(
         lang: The default language of code.
         code: Whether the code is needed, and checked.
         above: The files that are being loaded, of which this one is a job.
+        folder: The folder against which relative paths count; by default the current one.
 
     Raises:
         JobFileError: Something is wrong; the error has all diagnostics.
         InvalidOption: The language `lang` is unknown.
     """
-    files, complete, diagnostics = gather(Path(path))
+    files, complete, diagnostics = gather(folder / path, str(Path(path)))
     specs = Specs(files, Languages(files, lang) if code else None)
     more = [check_channels] if locations else []
     if not diagnostics:  # with an invalid key, it is not known what jobs read
@@ -68,24 +72,28 @@ def load(
     for check in (*_EACH, *((*_TOGETHER, *more) if complete else ())):
         diagnostics += check(specs)
     if code:
-        diagnostics += _in_other_files(specs, lang, above | {os.path.realpath(path)})
+        diagnostics += _in_other_files(
+            specs, lang, above | {os.path.realpath(folder / path)}, folder
+        )
     if diagnostics:
         raise JobFileError(_unique(diagnostics))
-    return _Loading(specs).job_file(str(path))
+    return replace(_Loading(specs).job_file(str(path)), folder=folder)
 
 
-def _in_other_files(specs: Specs, lang: str | None, above: frozenset[str]) -> Iterator[Diagnostic]:
+def _in_other_files(
+    specs: Specs, lang: str | None, above: frozenset[str], folder: Path
+) -> Iterator[Diagnostic]:
     """Yield what is wrong with the job files that jobs of `type: jobs` run."""
     for job in specs.jobs:
         if job.spec.type != "jobs" or not (file := job.spec.type_args.file):
             continue
         name = _beside(job.source, file)
-        if os.path.realpath(name) in above:
+        if os.path.realpath(folder / name) in above:
             message = f"{name} would run itself through this job, endlessly"
             yield job.diagnostic(("typeArgs", "file"), message, "name another file")
-        elif os.path.isfile(name):  # noqa: PTH113  also takes NULs and long names
+        elif os.path.isfile(folder / name):  # noqa: PTH113  also takes NULs and long names
             try:
-                load(name, lang=lang, above=above)
+                load(name, lang=lang, above=above, folder=folder)
             except JobFileError as error:
                 yield from error.diagnostics
 

@@ -10,6 +10,8 @@ from ojobchannels.ojob.schema.located import Reference
 from ojobchannels.ojob.schema.model import JobSpec
 
 _MAX_STEPS: Final = 10_000
+_BY_SCHEDULE: Final = "by its schedule"
+_BY_CHANGE: Final = "when a channel changes"
 
 
 def check_order(specs: Specs) -> Iterator[Diagnostic]:
@@ -21,6 +23,7 @@ def check_order(specs: Specs) -> Iterator[Diagnostic]:
     keys = ("deps", "from", "to")
     yield from _circles(specs, waits, keys, "circular dependency", "depends on")
     yield from _missing_in_todo(specs)
+    yield from _never_run(specs)
 
 
 def _circles(
@@ -56,6 +59,21 @@ def _missing_in_todo(specs: Specs) -> Iterator[Diagnostic]:
                 yield dep.diagnostic(message, "remove the dependency")
 
 
+def _never_run(specs: Specs) -> Iterator[Diagnostic]:
+    """Yield entries of the todo that wait for a time or a change in a run that ends before."""
+    daemon = [file.spec.ojob.daemon for file in specs.files if file.spec.ojob.has("daemon")]
+    if not daemon or daemon[-1]:
+        return
+    for entry in specs.todo:
+        if (job := specs.by_name.get(entry.spec.called)) is None:
+            continue
+        when = _deferred_until(entry.spec.applied_to(job.spec))
+        if when in (_BY_SCHEDULE, _BY_CHANGE):
+            message = f"{job.spec.name!r} runs {when}, but with `daemon: false` the run ends before"
+            hint = "remove `daemon: false`; or use `jobsInclude` to include jobs without their todo"
+            yield entry.diagnostic((), message, hint)
+
+
 def _sizes(specs: Specs) -> Iterator[Diagnostic]:
     """Yield jobs whose parts name each other so often that they would hardly ever end.
 
@@ -86,9 +104,9 @@ def _deferred_until(job: JobSpec) -> str | None:
     if job.type == "shutdown":
         return "at the end of the run"
     if job.type_args.ch_subscribe is not None:
-        return "when a channel changes"
+        return _BY_CHANGE
     has_times = job.type_args.cron is not None or job.type_args.time_interval is not None
-    return "by its schedule" if has_times else None
+    return _BY_SCHEDULE if has_times else None
 
 
 def circles(graph: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:

@@ -1,16 +1,15 @@
 """The object ``director`` in the code of the pack oJobDirector.yaml."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from ojobchannels.errors import JobMisuse, JobTimeout, LockBusy, describe_holder
+from ojobchannels.hookspecs import MISSING
 from ojobchannels.ojob.args.pack_args import PackArgs
 from ojobchannels.ojob.args.pack_jobs import DIRECTOR
 from ojobchannels.ojob.run.job_context import JobContext, SkipJob
+from ojobchannels.ojob.run.managed_runs import DIRECTOR_CHANNEL as CHANNEL
 from ojobchannels.recipes.director import Director
-
-CHANNEL: Final = "oJobDirector"
-"""The name of the channel that holds the executions."""
 
 
 class DirectorBridge:
@@ -21,17 +20,31 @@ class DirectorBridge:
         self._session = context.session
 
     def init(self, args: Mapping[str, Any]) -> None:
-        """Configure the channel that holds the executions."""
-        stamp = PackArgs(self._context.caller, args, DIRECTOR).value("stamp")
-        if stamp is not None:
-            self._session.executions.stamp = stamp
-        self._director(args.get("chDirector"))
+        """Configure the channel that holds the executions.
 
-    def check(self, args: Mapping[str, Any]) -> None:
-        """Skip the job if it was executed."""
+        A channel that is only named may be opened later, before the first execution.
+        """
+        executions = self._session.executions
+        pack_args = PackArgs(self._context.caller, args, DIRECTOR)
+        stamp, ch, config = map(pack_args.value, ("stamp", "ch", "chDirector"))
+        if ch is not None and config is not None:
+            reason = "`ch` and `chDirector` both name the channel"
+            raise pack_args.invalid(reason, "remove one of them")
+        if stamp is not None:
+            executions.stamp = stamp
+        if isinstance(ch, str) and "://" not in ch:
+            executions.channel = ch
+        elif (config := ch or config) is not None:
+            executions.channel, executions.may_be_alone = CHANNEL, False
+            self._director(config)
+
+    def check(self, args: Mapping[str, Any]) -> Any:
+        """Skip the job if it was executed; in other steps, return its entry, or `MISSING`."""
         name, uuid = self._key(args)
-        if self._director().executed(name, uuid):
-            self._skip(f"{name!r} {uuid!r} was already executed")
+        entry = self._director().execution(name, uuid)
+        if entry is not None and self._context.phase == "from":
+            raise SkipJob(f"{name!r} {uuid!r} was already executed")
+        return MISSING if entry is None else entry
 
     def check_in(self, args: Mapping[str, Any]) -> None:
         """Begin an execution."""
@@ -54,7 +67,7 @@ class DirectorBridge:
             reason = f"{name!r} {uuid!r} was not started here"
             advice = "put `oJob Director checkin` under `from`"
             raise JobMisuse(self._context.caller, reason, advice)
-        self._director().check_out(lease, name, uuid)
+        self._director().check_out(lease, name, uuid, args.get("result"))
 
     def wait(self, args: Mapping[str, Any]) -> None:
         """Wait until the job was executed.
@@ -70,8 +83,13 @@ class DirectorBridge:
             raise JobTimeout(f"{name} {uuid}", timeout)
 
     def _director(self, config: Any = None) -> Director:
-        channel = self._session.channel(self._context.caller, CHANNEL, config)
-        return Director(channel, self._session.executions.stamp)
+        executions = self._session.executions
+        channel = self._session.channel(self._context.caller, executions.channel, config)
+        if executions.may_be_alone and channel.type == "simple":
+            text = "executions are remembered in the memory of this process only: set `chDirector`"
+            self._context.log("warn", text)
+        executions.may_be_alone = False
+        return Director(channel, executions.stamp)
 
     def _key(self, args: Mapping[str, Any]) -> tuple[str, str]:
         pack_args = PackArgs(self._context.caller, args, DIRECTOR)

@@ -15,6 +15,10 @@ from ojobchannels.ojob.run.managed_runs import record_args
 from ojobchannels.ojob.run.manager_binding import Config, ManagerConfig
 
 _WAIT_SECONDS: Final = 1.0
+_ALONE: Final = (
+    "the locks are only in the memory of this process, where no other process sees them: set "
+    "`chLocks`, or write `chLocks: {type: simple}` if one process is enough"
+)
 
 
 class ManagerBridge:
@@ -29,11 +33,8 @@ class ManagerBridge:
         opened = self._session.binding.init(self._context.caller, ManagerConfig(jobs, locks))
         if opened is None:
             return
-        records, held = opened.jobs.type, opened.locks.type
-        if held == "simple" and records != "simple":
-            text = f"run records are kept in {records!r}, but locks only in the memory of this "
-            text += "process, where no other process sees them: set chLocks too"
-            self._context.log("warn", text)
+        if self._session.binding.locks_alone:
+            self._context.log("warn", _ALONE)
 
     def start(self, args: Mapping[str, Any]) -> None:
         """Start a run; in a `from`, the job is skipped if it is running already."""

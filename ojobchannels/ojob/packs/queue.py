@@ -1,19 +1,24 @@
 """The object ``queue`` in the code of the pack oJobQueue.yaml."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Final, TypeVar
 
-from ojobchannels.errors import InvalidJobArgs, UnknownJob, summary
+from ojobchannels.errors import ChannelError, InvalidJobArgs, LockLost, UnknownJob, summary
 from ojobchannels.manager.pool import release_slot
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.args.pack_args import PackArgs
 from ojobchannels.ojob.args.pack_jobs import QUEUE
 from ojobchannels.ojob.run.job_call import JobCall
 from ojobchannels.ojob.run.job_context import JobContext
+from ojobchannels.ojob.run.outage import STORE_ERRORS, Outage
 from ojobchannels.recipes.queue import Message, Queue, RetryPolicy
 
 CHANNEL: Final = "oJobQueue"
 """The name of the channel that holds the messages."""
+
+_MAX_NAMED: Final = 5
+_T = TypeVar("_T")
 
 
 class QueueBridge:
@@ -36,26 +41,66 @@ class QueueBridge:
 
     def work(self, args: Mapping[str, Any]) -> None:
         """Run the jobs of messages: in a daemon until it stops, else until no message is due."""
-        opened, pack_args = self.open(args), PackArgs(self._context.caller, args, QUEUE)
-        queue, stopping = opened.queue, self._session.stopping
-        period = pack_args.seconds("queuePeriod", 5_000)
-        ttl = pack_args.seconds("queueTimeout", 60_000)
-        keeps = not pack_args.flag("queueDelete", default=True)
-        if queue.channel.type == "simple":
+        worker = _Worker(
+            self._context, self.open(args), PackArgs(self._context.caller, args, QUEUE)
+        )
+        if not self._session.daemon:
+            worker.run()
+            return
+        with self._session.daemon_part(f"the worker of {self._context.caller!r}"):
+            worker.run()
+
+
+class _Worker:
+    """Takes messages from a queue and runs their jobs, one at a time."""
+
+    def __init__(self, context: JobContext, opened: "OpenQueue", args: PackArgs) -> None:
+        self._context = context
+        self._session = context.session
+        self._queue = opened.queue
+        self._lasting = opened.lasting
+        self._period = args.seconds("queuePeriod", 5_000)
+        self._ttl = args.seconds("queueTimeout", 60_000)
+        self._keeps = not args.flag("queueDelete", default=True)
+        self._outage = Outage("queue", context.log)
+        self._set_aside: set[str] = set()
+
+    def run(self) -> None:
+        """Work until the run stops; without a daemon, until no message is due."""
+        if self._queue.channel.type == "simple":
             text = "messages are kept in the memory of this process only: set chQueue"
             self._context.log("warn", text)
-        while not stopping.is_set():
-            message = queue.take(ttl)
+        while not self._session.stopping.is_set():
+            try:
+                message = self._queue.take(self._ttl)
+                pause = 0.0 if message else self._rest()
+                self._outage.end()
+            except STORE_ERRORS as error:
+                if not self._lasting:
+                    raise
+                message, pause = None, self._outage.pause(error) / 1000
             if message is not None:
-                self._process(message, keeps)
-            elif opened.lasting:
-                due = queue.next_due()
-                with release_slot():
-                    stopping.wait(period if due is None else min(due, period))
-            else:
+                self._process(message)
+            elif not self._lasting:
                 return
+            else:
+                with release_slot():
+                    self._session.stopping.wait(pause)
 
-    def _process(self, message: Message, keeps: bool) -> None:
+    def _rest(self) -> float:
+        """Return for how long there is nothing to do; name the entries that cannot be read."""
+        malformed = self._queue.malformed()
+        new = [f"{id} ({why})" for id, why in malformed.items() if id not in self._set_aside]
+        if new:
+            self._set_aside |= malformed.keys()
+            more = f" and {len(new) - _MAX_NAMED} more" if len(new) > _MAX_NAMED else ""
+            text = f"set aside, since they cannot be read: {', '.join(new[:_MAX_NAMED])}{more}; "
+            text += "`oJob Queue List` shows them, and `oJob Queue Delete` deletes one by its idx"
+            self._context.log("error", f"{len(malformed)} entries of the queue are {text}")
+        due = self._queue.next_due()
+        return self._period if due is None else min(due, self._period)
+
+    def _process(self, message: Message) -> None:
         """Run the job of a message, and settle the message by its outcome."""
         session = self._session
         data = {"job": message.job, "data": message.data}
@@ -65,21 +110,37 @@ class QueueBridge:
             outcome = JobCall(session, session.find(message.job), layers).run()
         except UnknownJob as unknown:
             self._failed(message, unknown)
-        except BaseException:  # it was interrupted
-            message.give_back()
+        except BaseException as interrupt:
+            with session.interrupts.shield(), suppress(ChannelError):
+                self._failed(message, interrupt)
             raise
         else:
             if outcome.status != "completed":
                 self._failed(message, outcome.error or outcome.reason or outcome.status)
-            elif keeps:
+            elif self._keeps:
                 self._failed(message, "the job did not delete it")
             else:
-                message.done()
+                self._settle(message, message.done)
 
     def _failed(self, message: Message, cause: BaseException | str) -> None:
-        if not message.failed(cause):
-            text = f"message {message.id} for {message.job!r} failed for good: {cause}"
+        if self._settle(message, lambda: message.failed(cause)) is False:
+            reason = cause if isinstance(cause, str) else summary(cause)
+            text = f"message {message.id} for {message.job!r} failed for good: {reason}"
             self._context.log("error", text)
+
+    def _settle(self, message: Message, settle: Callable[[], _T]) -> _T | None:
+        """Write the outcome of a message; in an outage, when the store is reachable again."""
+        while True:
+            try:
+                return settle()
+            except LockLost as lost:
+                text = f"message {message.id} may be processed by another worker too: {lost}"
+                self._context.log("warn", text)
+                return None
+            except STORE_ERRORS as error:
+                pause = self._outage.pause(error) / 1000
+                if not self._lasting or self._session.stopping.wait(pause):
+                    raise
 
 
 class OpenQueue:

@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
 from typing import Any, Final
 
+from ojobchannels.host.shutdown import SHUTDOWN
+
 _DEFAULTS: Final = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 
 
@@ -43,6 +45,7 @@ class Interrupts:
                     self._before[number] = signal.signal(number, self._arrived)
             self._handle_hangups()
             _entered.append(self)
+            SHUTDOWN.requested = False
         return self
 
     def _handle_hangups(self) -> None:
@@ -88,6 +91,7 @@ class Interrupts:
 
     def _arrived(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  a handler's signature
         self._received = signal.Signals(number)
+        SHUTDOWN.requested = True
         if not self._shields:
             raise Interrupted(self._received)
         self._is_pending = True

@@ -96,12 +96,20 @@ class Console(Sink):
     Where the stream is not a terminal, as in mail of cron, lines have the date and the UTC offset
     too. A line that cannot be written is dropped, so that jobs work without a reader. Colours show
     on a terminal how a job ended, unless ``NO_COLOR`` is set.
+
+    Args:
+        out: Standard output; by default what it is now, since code of jobs may redirect it.
+        err: Standard error, likewise.
     """
+
+    def __init__(self, out: TextIO | None = None, err: TextIO | None = None) -> None:
+        self._out = out or sys.stdout
+        self._err = err or sys.stderr
 
     def emit(self, event: Event) -> None:
         """Write an event, with a time before each line of its text."""
         put("", sys.stdout)  # flushes what the job itself has printed
-        stream = sys.stderr if event.level == "error" else sys.stdout
+        stream = self._err if event.level == "error" else self._out
         colour = _COLOURS.get(event.kind) or _LEVEL_COLOURS.get(event.level)
         paint = f"\x1b[{colour}m{{}}\x1b[0m" if colour and has_colours(stream) else "{}"
         event = event.printable()
@@ -131,14 +139,14 @@ def put(text: str, stream: TextIO | None) -> None:
     """Write to a stream; drop the text if it is full, closed, or without a reader."""
     if stream is None:
         return
-    encoding = stream.encoding or "utf-8"
-    with suppress(OSError, ValueError):
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    with suppress(Exception):  # code of a job may have put any object there
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         stream.flush()
 
 
 def _time(at: datetime, stream: TextIO | None) -> str:
-    with suppress(ValueError):  # it is closed
+    with suppress(AttributeError, ValueError):  # it is no file, or closed
         if stream is not None and stream.isatty():
             return f"{at:%H:%M:%S}"
     return at.isoformat(sep=" ", timespec="seconds")

@@ -1,10 +1,8 @@
 """``ojob.logToFile``: log files by date; past ones are compressed, moved and finally removed."""
 
 import fcntl
-import gzip
 import os
 import re
-import shutil
 import sys
 import threading
 import time
@@ -13,12 +11,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from ojobchannels.errors import LogFileUnavailable
+from ojobchannels.errors import LogFileUnavailable, NoThread
+from ojobchannels.host.files import UnsafeFile, is_trusted, open_regular
+from ojobchannels.manager.pool import start
 from ojobchannels.ojob.report.console import put
 from ojobchannels.ojob.report.events import Event, Sink, now
+from ojobchannels.ojob.report.past_logs import Rules, tidy
 from ojobchannels.ojob.schema.date_format import DateFormat, filled, matching
 from ojobchannels.ojob.schema.settings import LogToFileSpec
 
+_ATTEMPTS: Final = 100
+_LONGEST_WAIT: Final = 2.0
+_PAUSE: Final = 0.01
 _TYPES: Final = {"info": "INFO", "warn": "WARN", "error": "ERROR"}
 
 
@@ -27,16 +31,13 @@ class LogFiles:
 
     Attributes:
         folder: The folder of the current file.
-        keep: Minutes after which past files are removed; None for never.
-        compress: Whether past files are compressed with gzip.
-        backup: The folder to which past files are moved; None for the same one.
+        past: What happens to past files.
     """
 
     def __init__(self, spec: LogToFileSpec) -> None:
-        self.folder = Path(spec.folder)
-        self.keep = spec.keep
-        self.compress = not spec.dont_compress
-        self.backup = Path(spec.backup) if spec.backup else None
+        self.folder = Path(spec.folder).absolute()
+        backup = Path(spec.backup).absolute() if spec.backup else None
+        self.past = Rules(self.is_ours, spec.keep, not spec.dont_compress, backup)
         self._name, self._line = spec.name, spec.line
         self._name_date, self._line_date = DateFormat(spec.name_date), DateFormat(spec.line_date)
         past = matching(spec.name, timedate=self._name_date.matches)
@@ -81,7 +82,7 @@ class LogFile(Sink):
         """Write one event; if that fails, drop it and report the first such error on stderr."""
         try:
             path = self._files.path(event.at)
-            if path != self._path or os.fstat(self._number).st_nlink == 0:
+            if path != self._path or not self._is_current():
                 self._switch_to(path)
             text = self._files.written(event).encode("utf-8", "backslashreplace")
             while text:
@@ -96,20 +97,32 @@ class LogFile(Sink):
             self._cleaner.join()
         os.close(self._number)
 
+    def _is_current(self) -> bool:
+        """Return whether the path still leads to the open file; other programs may rotate it."""
+        try:
+            return os.path.samestat(os.lstat(self._path), os.fstat(self._number))
+        except FileNotFoundError:
+            return False
+
     def _switch_to(self, path: Path) -> None:
         """Continue in another file."""
+        is_new = path != self._path
         number, previous = _opened(path), self._number
         self._number, self._path = number, path
         os.close(previous)
-        self._tidy()
+        if is_new:
+            self._tidy()
 
     def _tidy(self) -> None:
         if self._cleaner is not None:
             self._cleaner.join()
-        self._cleaner = threading.Thread(
-            target=tidy, args=(self._files, self._path), name="ojobchannels-log-files"
+            self._cleaner = None
+        cleaner = threading.Thread(
+            target=tidy, args=(self._files.past, self._path), name="ojobchannels-log-files"
         )
-        self._cleaner.start()
+        with suppress(NoThread):  # the next file, or the next run, tries again
+            start(cleaner, "cleaning up log files")
+            self._cleaner = cleaner
 
     def _report(self, error: OSError) -> None:
         if not self._failed:
@@ -117,64 +130,52 @@ class LogFile(Sink):
             put(f"ojob: log lines are lost: {_unavailable(self._path, error)}\n", sys.stderr)
 
 
-def tidy(files: LogFiles, present: Path) -> None:
-    """Compress, move and remove past files, except those in use or not accessible."""
-    for folder in {files.folder, files.backup or files.folder}:
-        for path in _listed(folder):
-            if path.name != present.name and files.is_ours(path.name):
-                with suppress(OSError):
-                    _tidy_one(files, path)
-
-
-def _tidy_one(files: LogFiles, path: Path) -> None:
-    with path.open("rb") as source:
-        fcntl.flock(source, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if files.keep is not None and path.stat().st_mtime < time.time() - files.keep * 60:
-            path.unlink()
-            return
-        folder = files.backup or path.parent
-        folder.mkdir(parents=True, exist_ok=True)
-        if files.compress and path.suffix != ".gz":
-            target = folder / f"{path.name}.gz"
-            _compress(path, target)
-            path.unlink()
-        elif folder != path.parent:
-            shutil.move(path, folder / path.name)
-
-
-def _compress(path: Path, target: Path) -> None:
-    """Append a file to a compressed one, which is replaced atomically."""
-    partial = target.with_name(f"{target.name}.{os.getpid()}")
-    try:
-        with partial.open("xb") as raw:
-            if target.exists():  # lines that were written late; gzip files can be concatenated
-                raw.write(target.read_bytes())
-            with path.open("rb") as source, gzip.GzipFile(path.name, "wb", fileobj=raw) as packed:
-                shutil.copyfileobj(source, packed)
-        shutil.copystat(path, partial)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def _opened(path: Path) -> int:
     """Open a file and lock it, so that no process cleans it up meanwhile."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            number = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            fcntl.flock(number, fcntl.LOCK_SH)
-            if os.fstat(number).st_nlink:
-                return number
-            os.close(number)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for _ in range(_ATTEMPTS):
+                number = _opened_in(folder, path)
+                if os.fstat(number).st_nlink:
+                    return number
+                os.close(number)
+        finally:
+            os.close(folder)
+        raise UnsafeFile(path, "other programs keep deleting it")
     except OSError as error:
         raise _unavailable(path, error) from error
 
 
-def _listed(folder: Path) -> list[Path]:
-    with suppress(OSError):
-        return sorted(folder.iterdir())
-    return []
+def _opened_in(folder: int, path: Path) -> int:
+    own = os.fstat(folder)
+    only_ours = own.st_uid in (os.geteuid(), 0) and not own.st_mode & 0o022
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    number = open_regular(path.name, flags, 0o666, within=folder, links=only_ours)
+    try:
+        if not is_trusted(os.fstat(number), own):
+            raise UnsafeFile(path, "it is the file of another user")
+        _lock(number)
+    except BaseException:
+        os.close(number)
+        raise
+    return number
+
+
+def _lock(number: int) -> None:
+    """Lock a file for a time in which it is written; a program that locks it cannot stop the run.
+
+    Without the lock, another process may clean up the file, and the next line begins a new one.
+    """
+    ends = time.monotonic() + _LONGEST_WAIT
+    while time.monotonic() < ends:
+        try:
+            fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_PAUSE)
+        else:
+            return
 
 
 def _unavailable(path: Path, error: OSError) -> LogFileUnavailable:

@@ -70,9 +70,10 @@ def describe(error: BaseException) -> str:
 def without_our_frames(error: BaseException) -> BaseException:
     """Remove from a traceback the frames that lead to the code of the job file.
 
-    For an error of this package, the frames inside the package are removed too.
+    For an error of this package, or an interrupt, the frames inside the package are removed too.
     """
-    ours = (str(_OJOB.parent), _HOOKS) if isinstance(error, ChannelError) else (str(_OJOB),)
+    is_ours = isinstance(error, ChannelError | KeyboardInterrupt)
+    ours = (str(_OJOB.parent), _HOOKS) if is_ours else (str(_OJOB),)
     frames: TracebackType | None = None
     for at in reversed(list(_frames(error.__traceback__))):
         file = at.tb_frame.f_code.co_filename

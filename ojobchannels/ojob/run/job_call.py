@@ -13,11 +13,11 @@ from ojobchannels.errors import (
     ChannelError,
     FireTimeTaken,
     InvalidJobArgs,
-    JobMisuse,
     add_note,
     notes_of,
     safe_str,
 )
+from ojobchannels.hookspecs import MISSING
 from ojobchannels.manager import Launch
 from ojobchannels.ojob.args.known_args import KnownArgs
 from ojobchannels.ojob.args.layers import CallArgs, Layer
@@ -44,7 +44,7 @@ class CallableJob(JobSteps):
             helper.caller, helper.runs, helper.error = self.caller, self.runs, self.error
             helper.leases, helper.tick = self.leases, self.tick
             helper.run_steps()
-            return helper.result
+            return None if helper.result is MISSING else helper.result
         call = self._new_call(job, args)
         outcome = call.run()
         if outcome.error is not None:
@@ -76,8 +76,8 @@ class CallableJob(JobSteps):
 class JobCall(CallableJob):
     """One call of a job.
 
-    A run that is still open at the end of the call is ended then, as failed, or as skipped if the
-    rest of the job was: a lock that nothing releases would keep every other run out.
+    A run that is still open at the end of the call ends with it, as the job did: if its lock were
+    never released, no other run could start.
 
     Attributes:
         number: The number of the call in the todo.
@@ -190,17 +190,21 @@ class JobCall(CallableJob):
     def _close_runs(self, skip: SkipJob | None) -> None:
         self.session.executions.abandon(self)
         for run in self.runs.open():
-            if skip is None and self.error is None:
-                reason = f"the job ended without ending its run {run.name!r}"
-                advice = f"put {END!r} under `to`, or call it when the work is done"
-                self.error = JobMisuse(self.job.name, reason, advice)
             try:
                 if self.error is not None:
                     run.fail(self.error)
                 elif skip is not None:
                     run.skip(skip.reason)
+                else:
+                    self.log(
+                        "warn", f"its run {run.name!r} ends with the job; put {END!r} under `to`"
+                    )
+                    run.end()
             except Exception as error:  # noqa: BLE001  an extension may raise anything
                 run.give_up(error)
+                if skip is None and self.error is None:
+                    self.error = without_our_frames(error)
+                    continue
                 why = "; ".join([safe_str(error), *notes_of(error)])
                 self._note(f"run {run.name!r} could not be ended: {why}")
         if skip is not None and not skip.recorded and not self.runs.started:

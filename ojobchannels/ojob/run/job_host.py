@@ -75,6 +75,10 @@ class JobHost:
         """Return a channel of the manager, or open one by its name and configuration."""
         return self._context.session.channel(self._context.job.name, name, config)
 
+    def channels(self) -> list[str]:
+        """Return the names of the open channels."""
+        return self._context.session.channel_names()
+
     def run(self, name: str, args: Mapping[str, Any] | None = None) -> Any:
         """Run a job now; return its result, or its args, or None if it was skipped."""
         return self._context.call(name, self._checked(name, args))

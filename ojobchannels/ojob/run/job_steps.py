@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ojobchannels.errors import CodeFailed, FireTimeTaken, LockBusy, describe_holder, summary
+from ojobchannels.host.synchronous import check_result
 from ojobchannels.ojob.args.layers import CallArgs
 from ojobchannels.ojob.args.rules import apply_rules
 from ojobchannels.ojob.code.python import Block
@@ -85,7 +86,7 @@ class JobSteps(JobContext):
                 raise SkipJob(_reason(error), recorded=True, elsewhere=elsewhere) from error
             raise
         self.args.values = host.args
-        return result
+        return check_result(part.name, result)
 
 
 def _run(block: Block, host: JobHost, part: Job) -> Any:

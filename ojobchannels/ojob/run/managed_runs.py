@@ -11,6 +11,10 @@ from ojobchannels.documents import json_or_repr
 from ojobchannels.errors import RunNotStarted, safe_str
 from ojobchannels.manager import JobRun, current_run
 from ojobchannels.manager.run import make_current
+from ojobchannels.ojob.load.job_file import START
+
+DIRECTOR_CHANNEL: Final = "oJobDirector"
+"""The name of the channel that holds the executions, unless the job file names another one."""
 
 _MANAGER_ARGS: Final = frozenset({"name", "timeout", "chJobs", "chLocks"})
 
@@ -86,7 +90,10 @@ class ManagedRuns:
         for run in self.open():
             if name in (None, run.name):
                 return run
-        raise RunNotStarted(purpose, None if name is None else str(name))
+        advice = "it was ended before: end it only once"
+        if not self.started:
+            advice = f"this job has started none: put {START!r} under `from`"
+        raise RunNotStarted(purpose, None if name is None else str(name), advice)
 
 
 def record_args(args: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,10 +107,14 @@ class Executions:
 
     Attributes:
         stamp: The fields that mark the director's entries in its channel.
+        channel: The name of its channel.
+        may_be_alone: Whether to warn if that channel is in the memory of this process.
     """
 
     def __init__(self) -> None:
         self.stamp: Mapping[str, Any] = {"type": "director"}
+        self.channel = DIRECTOR_CHANNEL
+        self.may_be_alone = True
         self._leases: dict[tuple[str, str], tuple[Lease, object]] = {}
         self._lock = threading.Lock()
 

@@ -71,6 +71,13 @@ class ManagerBinding:
         self.manager.before_reading()
         return self.manager
 
+    @property
+    def locks_alone(self) -> bool:
+        """Whether the locks are in the memory of this process, though no configuration says so."""
+        configured = self.overrides.locks or (self._config and self._config.locks)
+        is_simple = self.manager is not None and self.manager.locks.type == "simple"
+        return is_simple and configured is None
+
     def required(self, job: str, purpose: str) -> JobManager:
         """Return the manager.
 

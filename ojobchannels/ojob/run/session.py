@@ -2,13 +2,14 @@
 
 import copy
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, TypeAlias, cast
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.opening import open_channel
 from ojobchannels.documents import same
-from ojobchannels.errors import JobMisuse, UnknownJob, shown
+from ojobchannels.errors import JobMisuse, UnknownJob, shown, summary
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.code.modules import Modules
 from ojobchannels.ojob.load.job_file import INIT, LOCKS, TURNS, Job, JobFile
@@ -19,7 +20,7 @@ from ojobchannels.ojob.run.managed_runs import Executions
 from ojobchannels.ojob.run.manager_binding import ManagerBinding
 from ojobchannels.ojob.run.manager_views import ManagerLocks, RunRecords
 from ojobchannels.ojob.run.progress import RunProgress
-from ojobchannels.ojob.run.tick import Tick
+from ojobchannels.ojob.triggers.tick import Tick
 from ojobchannels.ojob.triggers.timer import Clock, Scheduler, WallClock
 from ojobchannels.suggestions import closest
 
@@ -45,6 +46,8 @@ class Session:
         stopping: Set when no new job may start.
         scheduler: Wakes the schedules.
         deadlines: Ends waits for a dependency that take too long.
+        dead_parts: What should have run until the end of a daemon, but has died.
+        stop_daemon: Ends the daemon in order.
         tick: The fire time at which another job file runs this one.
     """
 
@@ -63,7 +66,7 @@ class Session:
         stopping: threading.Event | None = None,
     ) -> None:
         self.file = file
-        self.daemon = file.settings.daemon
+        self.daemon = file.lasts
         self.jobs = file.jobs
         self.command_line = Layer(args, False)
         self.modules = Modules(file.modules)
@@ -79,6 +82,8 @@ class Session:
         self.scheduler = Scheduler(clock or WallClock(), call_all_if_set_back=True)
         self.deadlines = Scheduler(self.scheduler.clock)
         self.launches = Launches(self.progress, interrupts, self.deadlines, file.settings)
+        self.dead_parts: list[str] = []
+        self.stop_daemon: Callable[[], None] = lambda: None
         self._channels: dict[str, tuple[Channel, Any]] = {}
         self._lock = threading.Lock()
 
@@ -97,7 +102,7 @@ class Session:
         """Return a session for a new version of the file; all but its jobs and code is shared."""
         other = copy.copy(self)
         other.file, other.jobs = file, file.jobs
-        other.modules = Modules(file.modules)
+        other.modules = self.modules.replaced_by(file.modules)
         return other
 
     def channel(self, job: str, name: str, config: Any) -> Channel:
@@ -124,6 +129,24 @@ class Session:
             raise JobMisuse(job, reason, "use another name for another channel")
         return channel
 
+    def channel_names(self) -> list[str]:
+        """Return the names of the open channels."""
+        managers = () if self.binding.manager is None else _MANAGER_CHANNELS
+        return sorted((*managers, *self._channels))
+
+    @contextmanager
+    def daemon_part(self, name: str) -> Iterator[None]:
+        """End the daemon if the block, which is a part of it, ends by an exception."""
+        try:
+            yield
+        except BaseException as error:
+            if not self.stopping.is_set():
+                text = f"{name} has died, and the daemon ends: {summary(error)}"
+                self.output.log("ojob", "error", text)
+                self.dead_parts.append(name)
+                self.stop_daemon()
+            raise
+
     def lock_channel(self, job: str, name: str) -> Channel:
         """Return a channel for job locks, which must be open: a typo must not create a new one.
 
@@ -147,3 +170,4 @@ class Session:
         self.binding.close()
         for channel, _ in self._channels.values():
             channel.close()
+        self.modules.close()

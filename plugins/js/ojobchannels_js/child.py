@@ -7,8 +7,10 @@ that. Each reply is therefore a map with `ok` or `err`, and prelude.js throws th
 
 import io
 import json
+import math
 import os
 import queue
+import resource
 import sys
 import threading
 import time
@@ -17,6 +19,8 @@ from pathlib import Path
 from typing import Any, Final
 
 MEMORY_BYTES: Final = 512 << 20
+PROCESS_BYTES: Final = MEMORY_BYTES + (128 << 20)
+_YAML_BYTES: Final = 64 << 20
 STACK_BYTES: Final = 1 << 20
 _JOB_GONE_STATUS: Final = 3
 
@@ -54,7 +58,7 @@ class Calls:
         self._job = job
         self._local: dict[str, Callable[..., Any]] = {
             "env": os.environ.get,
-            "fromYAML": lambda text: _yaml().load(text),
+            "fromYAML": _from_yaml,
             "sleep": lambda milliseconds: time.sleep(milliseconds / 1000),
             "toYAML": _to_yaml,
         }
@@ -69,6 +73,25 @@ class Calls:
             return json.dumps({} if result is None else {"ok": result})
         except Exception as error:  # noqa: BLE001  it is thrown in JavaScript
             return json.dumps({"err": {"name": type(error).__name__, "message": str(error)}})
+
+
+def _from_yaml(text: str) -> Any:
+    """Return the value of a YAML text, unless its aliases make it too large for the engine."""
+    value = _yaml().load(text)
+    if _json_bytes(value, {}) > _YAML_BYTES:
+        raise ValueError(f"its aliases expand to more than {_YAML_BYTES >> 20} MiB")
+    return value
+
+
+def _json_bytes(value: Any, known: dict[int, float]) -> float:
+    """Return about how long the JSON text of a value is, which repeats what aliases share."""
+    if not isinstance(value, dict | list):
+        return len(value) + 3 if isinstance(value, str) else 8
+    if id(value) not in known:
+        known[id(value)] = math.inf  # if it contains itself
+        parts = [*value, *value.values()] if isinstance(value, dict) else value
+        known[id(value)] = sum(_json_bytes(part, known) for part in parts) + 2
+    return known[id(value)]
 
 
 def _to_yaml(value: Any) -> str:
@@ -95,6 +118,7 @@ def main() -> None:
     context = quickjs.Context()
     context.set_memory_limit(MEMORY_BYTES)
     context.set_max_stack_size(STACK_BYTES)
+    resource.setrlimit(resource.RLIMIT_DATA, (PROCESS_BYTES, PROCESS_BYTES))
     context.add_callable("__call", Calls(job).call)
     prelude = Path(__file__).with_name("prelude.js").read_text("utf-8")
     context.eval(prelude)

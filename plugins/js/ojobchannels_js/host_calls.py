@@ -1,10 +1,15 @@
 """The calls of a block of JavaScript that its job handles."""
 
+from __future__ import annotations
+
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any, Final
 
-from ojobchannels import MISSING, Channel, Host, JobError, Launch
-from ojobchannels.errors import JobMisuse
+from ojobchannels import MISSING, Change, Channel, Host, JobError, Launch, Subscription
+from ojobchannels.errors import JobMisuse, safe_str
 
 _LOCKS: Final = "oJobManager-locks"
 
@@ -16,10 +21,15 @@ class HostCalls:
         self._host = host
         self._raised: list[Exception] = []
         self._launches: list[Launch] = []
+        self._subscriptions: list[Subscription] = []
+        self._changes: SimpleQueue[tuple[int, Change]] = SimpleQueue()
         self._calls: dict[str, Callable[..., Any]] = {
             "channel": self._channel,
+            "changes": self._arrived,
+            "channels": host.channels,
+            "destroy": lambda name: host.channel(name).destroy(),
             "isManaged": self._is_managed,
-            "job": host.run,
+            "job": self._run,
             "launch": self._launch,
             "launchDone": lambda number: self._launches[number].done(),
             "launchResult": self._result,
@@ -28,8 +38,16 @@ class HostCalls:
             "open": self._open,
             "print": host.print,
             "skip": host.skip,
+            "subscribe": self._subscribe,
             "unlock": self._unlock,
         }
+
+    def __enter__(self) -> HostCalls:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for subscription in self._subscriptions:
+            subscription.close()
 
     def reply(self, call: str, args: list[Any]) -> dict[str, Any]:
         """Handle a call, and return the reply: a map with `ok`, `err`, or neither for undefined.
@@ -40,7 +58,7 @@ class HostCalls:
             result = self._calls[call](*args)
         except Exception as error:  # noqa: BLE001  it is thrown in JavaScript
             self._raised.append(error)
-            thrown = {"name": type(error).__name__, "message": str(error)}
+            thrown = {"name": type(error).__name__, "message": safe_str(error)}
             return {"err": thrown | {"raised": len(self._raised) - 1}}
         return {} if result is MISSING else {"ok": result}
 
@@ -48,11 +66,37 @@ class HostCalls:
         """Return the exception that was thrown in JavaScript under this number."""
         return None if number is None else self._raised[number]
 
+    def _run(self, name: str, args: dict[str, Any] | None = None) -> Any:
+        result = self._host.run(name, args)
+        return MISSING if result is None else result
+
     def _open(self, name: str, type: str, options: dict[str, Any]) -> None:
         self._host.channel(name, {"type": type, "args": options})
 
     def _channel(self, name: str, operation: str, args: list[Any]) -> Any:
-        return _OPERATIONS[operation](self._host.channel(name), *args)
+        channel = self._host.channel(name)
+        if name == _LOCKS and operation in _LOCK_OPERATIONS:
+            return _LOCK_OPERATIONS[operation](channel, *args)
+        return _OPERATIONS[operation](channel, *args)
+
+    def _subscribe(self, name: str) -> int:
+        number = len(self._subscriptions)
+        subscription = self._host.channel(name).subscribe(
+            lambda change: self._changes.put((number, change))
+        )
+        self._subscriptions.append(subscription)
+        return number
+
+    def _arrived(self, milliseconds: float) -> list[tuple[int, str, Any, Any]]:
+        """Return the changes that arrive within some milliseconds."""
+        changes: list[tuple[int, str, Any, Any]] = []
+        deadline = time.monotonic() + milliseconds / 1000
+        while (left := deadline - time.monotonic()) > 0:
+            with suppress(Empty):
+                number, change = self._changes.get(timeout=left)
+                if change.op != "resync":
+                    changes.append((number, change.op, change.key, change.value))
+        return changes
 
     def _launch(self, name: str, args: dict[str, Any] | None = None) -> int:
         self._launches.append(self._host.launch(name, args))
@@ -85,6 +129,27 @@ def _get_set(channel: Channel, match: Any, key: Any, value: Any) -> Any:
     previous = channel.get_set(match, key, value)
     return MISSING if previous is None else previous
 
+
+def _locks(channel: Channel) -> dict[str, dict[str, Any]]:
+    """Return the held locks by name, with the fields that OpenAF writes and those of the holder."""
+    return {
+        info.name: {**info.holder, "lock": info.name, "value": True, "timeout": info.until}
+        for info in channel.locks()
+    }
+
+
+def _get_lock(channel: Channel, key: Any) -> Any:
+    name = key.get("lock") if isinstance(key, dict) else key
+    return _locks(channel).get(name, MISSING)
+
+
+_LOCK_OPERATIONS: Final[dict[str, Callable[..., Any]]] = {
+    "get": _get_lock,
+    "getAll": lambda channel: list(_locks(channel).values()),
+    "getKeys": lambda channel: [{"lock": name} for name in _locks(channel)],
+    "size": lambda channel: len(_locks(channel)),
+}
+"""What reads the locks channel: readers look for locks there, though they are not documents."""
 
 _OPERATIONS: Final[dict[str, Callable[..., Any]]] = {
     "get": lambda channel, key: channel.get(key, default=MISSING),

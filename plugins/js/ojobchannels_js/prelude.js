@@ -22,6 +22,15 @@
     }
   }
 
+  // The reason why the job failed; its message is what was thrown, and its text says where too.
+  function asError(reason) {
+    if (reason === null) return undefined;
+    const error = new Error(reason.message);
+    Object.defineProperty(error, "name", { value: reason.name, configurable: true });
+    Object.defineProperty(error, "toString", { value: () => reason.text, configurable: true });
+    return error;
+  }
+
   // In JSON an Error is its message, rather than an empty map.
   Object.defineProperty(Error.prototype, "toJSON", {
     value() { return String(this); }, writable: true, configurable: true
@@ -36,10 +45,42 @@
   const isDef = (value) => value !== undefined;
   const isUnDef = (value) => value === undefined;
 
+  const subscribers = new Map();
+
+  // Calls the subscribers with the changes that have come within some milliseconds.
+  function deliver(milliseconds) {
+    if (!subscribers.size) { call("sleep", milliseconds); return; }
+    for (let left = milliseconds; left > 0; left -= 100) {
+      for (const [number, op, key, value] of call("changes", Math.min(left, 100))) {
+        for (const { number: own, channel, act } of [...subscribers.values()]) {
+          if (own === number) act(channel._name, op, key, value ?? undefined, channel);
+        }
+      }
+    }
+  }
+
   class Channel {
     constructor(name) { this._name = name; }
     _do(operation, ...args) { return call("channel", this._name, operation, args); }
-    create(type, options) { call("open", this._name, type ?? "simple", options ?? {}); return this; }
+    // As in OpenAF, a first argument that is a number or a boolean says whether to compress.
+    create(...how) {
+      const [type, options] = /^(number|boolean)$/.test(typeof how[0]) ? how.slice(1) : how;
+      call("open", this._name, type ?? "simple", options ?? {});
+      return this;
+    }
+    destroy() { call("destroy", this._name); }
+    list() { return call("channels"); }
+    // Present entries are reported first, unless `onlyFromNow`; later changes while the block sleeps,
+    // and at its end.
+    subscribe(act, onlyFromNow, id) {
+      const number = call("subscribe", this._name);
+      const key = id ?? `${this._name} ${number}`;
+      if (subscribers.has(key)) return key;
+      subscribers.set(key, { number, channel: this, act });
+      if (!onlyFromNow) this.forEach((k, v) => act(this._name, "set", k, v, this));
+      return key;
+    }
+    unsubscribe(id) { subscribers.delete(id); }
     get(key) { return this._do("get", key); }
     getAll(match) { return this._do("getAll", ...(isDef(match) ? [match] : [])); }
     getKeys() { return this._do("getKeys"); }
@@ -173,6 +214,15 @@
     return new Launch(name, call("launch", name, ...(isDef(args) ? [args] : [])));
   }
 
+  let caught;
+
+  // The job that records an error gets the one that the code has caught last, unless it is passed.
+  function runJob(name, args) {
+    const recorded = name === "oJobManager Error" && isDef(caught) ? { e: text(caught) } : undefined;
+    const all = recorded ? { ...recorded, ...args } : args;
+    return call("job", name, ...(isDef(all) ? [all] : []));
+  }
+
   const manager = {
     jobLocks: {
       unlock(name) {
@@ -190,7 +240,7 @@
     logWarn: (...values) => call("log", "warn", words(values)),
     logErr: (...values) => call("log", "error", words(values)),
     print: (...values) => call("print", words(values)),
-    sleep: (milliseconds) => { call("sleep", milliseconds); },
+    sleep: deliver,
     now: () => Date.now(),
     nowUTC: () => Date.now(),
     getEnv: (name) => call("env", name),
@@ -199,8 +249,8 @@
     jsonParse: (text) => JSON.parse(text),
     $ch: (name) => new Channel(name),
     $from: (items) => new Query(items ?? []),
-    $job: (name, args) => call("job", name, ...(isDef(args) ? [args] : [])),
-    oJobRunJob: (name, args) => call("job", name, ...(isDef(args) ? [args] : [])),
+    $job: runJob,
+    oJobRunJob: runJob,
     oJobManagerLaunchJob: launch,
     af: {
       toYAML: (value) => call("toYAML", value),
@@ -229,6 +279,7 @@
 
   // Only changed args are returned, so that values that JavaScript cannot represent stay as they were.
   function completed(result) {
+    if (subscribers.size) deliver(50);
     const after = global.args;
     if (after === null || typeof after !== "object" || Array.isArray(after)) {
       return failed(new TypeError(`the code replaced args by ${text(after)}, which is not a map`));
@@ -247,12 +298,14 @@
   }
 
   define({
+    __caught: (thrown) => { caught = thrown; },
     __throwing: (line) => { thrownAt = line; },
     __begin(block) {
       const { args, job, error, linesAbove } = JSON.parse(block);
       above = linesAbove;
       for (const name of Object.keys(args)) before[name] = JSON.stringify(args[name]);
-      define({ args, job: { name: job }, id: job, error, exception: error });
+      const reason = asError(error);
+      define({ args, job: { name: job }, id: job, error: reason, exception: reason });
     },
     // Returns the outcome of the code, or null while a promise that it returned is pending.
     __run() {

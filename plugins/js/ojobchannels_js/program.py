@@ -1,19 +1,26 @@
 """A block of JavaScript: checked with its file, run in a child process."""
 
+import json
 import re
-from typing import Any, Final
-
-import quickjs
+import subprocess
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final, TypeAlias
 
 from ojobchannels import Code, CodeFailed, CodeFault, Host
+from ojobchannels.errors import safe_str
 from ojobchannels_js.engine import Engine
 from ojobchannels_js.host_calls import HostCalls
 from ojobchannels_js.throw_lines import with_throw_lines
 
-_CHECK_SECONDS: Final = 10
-_POSITION: Final = re.compile(r"<input>:(\d+):(\d+)")
-_FORMS: Final = ("({body() {\n%s\n}})", "[function () {\n%s\n}]")
-"""Code that closes the body and opens another one is not valid in both."""
+_SyntaxError: TypeAlias = tuple[str, int, int]
+"""A message, a line and a column."""
+
+_CHECK_SECONDS: Final = 30
+_PARSER: Final = Path(__file__).with_name("parser.py")
+_NAMED: Final = re.compile(r"(\w*(?:Error|Exception)): (.*)", re.DOTALL)
+"""Matches an Error of JavaScript as text."""
 
 
 class Script:
@@ -30,15 +37,14 @@ class Script:
             CodeFailed: It threw something, or the engine failed.
             JobTimeout: It ran longer than its timeout.
         """
-        calls = HostCalls(host)
-        with Engine(host) as engine:
+        with HostCalls(host) as calls, Engine(host) as engine:
             engine.send(
                 {
                     "text": self._text,
                     "line": self._code.line,
                     "args": host.documents(),
                     "job": host.job,
-                    "error": None if host.error is None else str(host.error),
+                    "error": _described(host.error),
                 }
             )
             while (message := engine.receive()) is not None:
@@ -67,34 +73,55 @@ class Script:
         return f"{self._code.file}:{line}"
 
 
+def _described(error: BaseException | None) -> dict[str, str] | None:
+    """Return an error by its name, its message, and its whole text."""
+    if error is None:
+        return None
+    is_thrown = isinstance(error, CodeFailed)
+    message = error.reason if isinstance(error, CodeFailed) else safe_str(error)
+    if is_thrown and (named := _NAMED.fullmatch(message)):
+        name, message = named.groups()
+    else:
+        name = "Error" if is_thrown else type(error).__name__
+    return {"name": name, "message": message, "text": safe_str(error)}
+
+
 def compile_script(code: Code) -> Script:
-    """Check a block of JavaScript by compiling it, without running it.
+    """Check a block of JavaScript by parsing it, without running it.
 
     Raises:
         CodeFault: It is not JavaScript that is valid in a function.
     """
-    text = code.text
-    if code.is_value and _syntax_error(f"return ({text}\n)") is None:
-        text = f"return ({text}\n)"
-    if error := _syntax_error(text):
+    text, value = code.text, f"return ({code.text}\n)"
+    bodies = [text, with_throw_lines(text, code.line)]
+    if code.is_value:
+        bodies += [value, with_throw_lines(value, code.line)]
+    errors = dict(zip(bodies, _syntax_errors(tuple(bodies), code.line), strict=True))
+    if code.is_value and errors[value] is None:
+        text = value
+    if error := errors[text]:
         message, line, column = error
         raise CodeFault(message, code.line + line - 1, column)
     with_lines = with_throw_lines(text, code.line)
-    return Script(code, with_lines if _syntax_error(with_lines) is None else text)
+    return Script(code, with_lines if errors[with_lines] is None else text)
 
 
-def _syntax_error(text: str) -> tuple[str, int, int] | None:
-    """Return the syntax error of a function's body: its message, line and column, or None."""
-    context = quickjs.Context()
-    context.set_time_limit(_CHECK_SECONDS)
+@lru_cache(256)
+def _syntax_errors(bodies: tuple[str, ...], line: int) -> list[_SyntaxError | None]:
+    """Parse function bodies in a child process, and return the error of each, or None.
+
+    Raises:
+        CodeFault: The engine failed.
+    """
     try:
-        for form in _FORMS:
-            context.eval(f"{form % text}; undefined")
-    except quickjs.JSException as error:
-        message = str(error).split("\n", 1)[0].removeprefix("SyntaxError: ")
-        position = _POSITION.search(str(error))
-        line, column = (int(position[1]) - 1, int(position[2])) if position else (1, 1)
-        return message, max(line, 1), column
-    except UnicodeError:
-        return "it contains a lone surrogate", 1, 1
-    return None
+        done = subprocess.run(  # noqa: S603  our own program
+            [sys.executable, "-P", str(_PARSER)],
+            input=json.dumps(bodies).encode(),
+            capture_output=True,
+            timeout=_CHECK_SECONDS,
+            check=True,
+        )
+    except subprocess.SubprocessError as error:
+        raise CodeFault(f"the engine failed to parse it ({error})", line) from None
+    errors: list[_SyntaxError | None] = json.loads(done.stdout)
+    return errors

@@ -55,7 +55,7 @@ def call(folder: Path, name: str, *jobs: str) -> Path:
     calls = "".join(f"    $job({job!r});\n" for job in jobs)
     path = folder / "call.yaml"
     path.write_text(
-        f"include: [./{name}]\nojob: {{daemon: false}}\n"
+        f"jobsInclude: [./{name}]\nojob: {{daemon: false}}\n"
         f"jobs:\n- name: Call\n  exec: |\n{calls}todo: [Call]\n"
     )
     return path
@@ -203,7 +203,7 @@ def test_a_running_job_is_not_called(
     run_path: RunPath, tmp_path: Path, manager: JobManager, config: Any
 ) -> None:
     """The conditional job checks the records, and skips a job that is running."""
-    path = call(tmp_path, "status.yaml", "Conditional Job")
+    path = call(tmp_path, "status.yaml", "oJobManager Init", "Conditional Job")
     with manager.run("my-job"):
         result, reported = run_path(path, config)
     assert result.exit_status == 0
@@ -246,7 +246,8 @@ def test_best_practices_and_troubleshooting(
 ) -> None:
     """The small blocks run, and a stuck lock is released by its name."""
     manager.locks.lock("stuck", ttl=60)
-    path = call(tmp_path, "practices.yaml", "oJobManager Init", "Cleanup", "Health Check")
+    jobs = ("oJobManager Init", "Force Unlock", "Cleanup", "Health Check")
+    path = call(tmp_path, "practices.yaml", *jobs)
     result, reported = run_path(path, config, jobName="stuck")
     assert result.exit_status == 0
     for message in (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -111,6 +112,59 @@ def test_a_channel_has_its_operations(body: Body) -> None:
         "3old",
         "1taken",
         '2 1 1 {"id":3,"state":"old"} undefined',
+    ]
+
+
+def test_a_channel_is_created_and_destroyed_as_in_openaf(body: Body, tmp_path: Path) -> None:
+    """A first argument about compression is ignored, and `list` has the open channels."""
+    assert body(
+        f"""\
+        var ch = $ch("things").create(1, "db", {{file: "{tmp_path}/things.db"}});
+        ch.set("a", 1);
+        log($ch().list(), $ch("things").size());
+        ch.destroy();
+        log(ch.size());
+        """
+    ) == ['["things"] 1', "0"]
+
+
+def test_a_subscriber_gets_present_entries_and_later_changes(body: Body) -> None:
+    """Later changes come while the block sleeps, until it unsubscribes."""
+    assert body(
+        """\
+        var ch = $ch("things").create();
+        ch.set({id: 1}, "old");
+        var seen = 0;
+        var it = ch.subscribe((name, op, k, v) => { log(name, op, k.id, v); seen++; });
+        ch.set({id: 2}, "new");
+        while (seen < 2) sleep(10);
+        ch.unset({id: 1});
+        while (seen < 3) sleep(10);
+        ch.unsubscribe(it);
+        ch.set({id: 3}, "never");
+        sleep(30);
+        """
+    ) == ["things set 1 old", "things set 2 new", "things unset 1 undefined"]
+
+
+def test_the_locks_channel_shows_held_locks(run: Callable[..., Any], manager: JobManager) -> None:
+    """Locks are not documents, but a reader of the channel finds them, with their holders."""
+    with manager.locks.lock("nightly", ttl=60, holder={"job": "nightly"}):
+        _, reported = run(
+            """\
+            include: [oJobManager.yaml]
+            jobs:
+            - name: A
+              exec: |
+                var locks = $ch("oJobManager-locks");
+                log(locks.getAll().map(it => [it.lock, it.value, it.timeout > nowUTC(), it.job]));
+                log(locks.size(), locks.getKeys(), locks.get({lock: "nightly"}).job);
+            todo: [oJobManager Init, A]
+            """
+        )
+    assert reported[:2] == [
+        'A: [["nightly",true,true,"nightly"]]',
+        'A: 1 [{"lock":"nightly"}] nightly',
     ]
 
 

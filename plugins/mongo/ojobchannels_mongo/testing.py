@@ -1,9 +1,12 @@
 """The server that the fixtures of ojobchannels share, as the entry point `ojobchannels.testing`."""
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from ojobchannels.testing.fixtures.shared_servers import SharedServer, with_address
+
+if TYPE_CHECKING:
+    from pymongo import MongoClient
 
 _TIMEOUT_MS: Final = 10_000
 
@@ -42,13 +45,14 @@ class SharedMongo(SharedServer):
 
     def clear(self, token: str) -> None:
         """Drop the database."""
+        with self.client(self.url_of(token)) as client:
+            client.drop_database(token)
+
+    def client(self, url: str) -> "MongoClient[dict[str, Any]]":
+        """Return a client whose default database is the part."""
         import pymongo  # slow to import, and not needed to find the adapter
 
-        client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(
-            self.url_of(token), serverSelectionTimeoutMS=_TIMEOUT_MS
-        )
-        with client:
-            client.drop_database(token)
+        return pymongo.MongoClient(url, serverSelectionTimeoutMS=_TIMEOUT_MS)
 
     def own_client(self, url: str, number: int) -> str:
         """Return the URL with a name of its own: the driver connects for each URL."""

@@ -96,8 +96,11 @@ def explain(
     if isinstance(error, driver.TimeoutError):
         return errors.ChannelTimeout(channel, f"{operation.name} at {settings}", seconds)
     if isinstance(error, driver.AuthenticationError):
-        login = f"user {settings.username!r}" if settings.username else "the login"
+        named = settings.username and settings.password is not None
+        login = f"user {settings.username!r}" if named else "the login"
         advice = f"the server refuses {login}: check the options username and password"
+        if settings.username and not named:  # it may be the password
+            advice += "; a password without a user is written redis://:password@host"
         return errors.ChannelUnavailable(channel, reason, advice)
     if isinstance(error, driver.NoPermissionError):
         advice = (

@@ -5,14 +5,15 @@ It looks at the TLS files, the version, the role, the cluster, and at settings t
 
 import logging
 import ssl
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from redis.exceptions import NoPermissionError, ReadOnlyError, ResponseError
+from redis.exceptions import NoPermissionError, ReadOnlyError, RedisError, ResponseError
 
 from ojobchannels.errors import ChannelUnavailable, InvalidOption
 from ojobchannels.remote import Operation
-from ojobchannels_redis.connections import Connection
+from ojobchannels_redis.connections import Connection, open_connection
 from ojobchannels_redis.options import Tls
 from ojobchannels_redis.server import Client
 from ojobchannels_redis.topology import Keys
@@ -57,7 +58,7 @@ def check(client: Client, keys: Keys) -> None:
             _check_version(client, state.info)
             _check_cluster(client, state.info)
             _check_eviction(client, state.info)
-            _check_replay(client, state)
+            _check_replay(client, keys, state)
         _check_role(client, state)
 
 
@@ -163,7 +164,28 @@ def _check_eviction(client: Client, info: dict[str, str]) -> None:
         )
 
 
-def _check_replay(client: Client, state: _State) -> None:
+def _anonymous_may_write(client: Client, keys: Keys) -> bool | None:
+    """Return whether a connection without a login may write; that has the rights of `default`."""
+    settings = client.server.settings
+    if settings.service or settings.cluster:
+        return None
+    anonymous, limit = replace(settings, username=None, password=None), settings.timeout
+    try:
+        connection = Connection(open_connection(settings.addresses[0], anonymous, limit), limit)
+    except RedisError:
+        return None
+    try:
+        connection.ask(("HDEL", keys.values, ""), limit)
+    except NoPermissionError:
+        return False
+    except RedisError:
+        return None
+    finally:
+        connection.close()
+    return True
+
+
+def _check_replay(client: Client, keys: Keys, state: _State) -> None:
     """Warn of a server that would drop documents when it loads its append-only file.
 
     Since Redis 7.0 the transactions in that file are executed with the rights that the user
@@ -172,9 +194,14 @@ def _check_replay(client: Client, state: _State) -> None:
     settings = client.server.settings
     if state.info.get("aof_enabled") != "1" or _number(state.info) < _CHECKS_REPLAYED_RIGHTS:
         return
-    if settings.username in (None, "default") or state.default_may_write:
+    if settings.username in (None, "default"):
         return
-    if state.default_may_write is None:
+    may_write = state.default_may_write
+    if may_write is None:
+        may_write = _anonymous_may_write(client, keys)
+    if may_write:
+        return
+    if may_write is None:
         _log.warning(
             "%s may lose documents at its next restart: it then loads its append-only file with "
             "the rights of the user 'default', which the user %r may not check; grant +acl|dryrun, "

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+import redis
+
 from ojobchannels.plugins import checked_options, registry
 from ojobchannels.testing.fixtures.shared_servers import SharedServer, with_address
 from ojobchannels_redis import scripts
@@ -54,6 +56,10 @@ class SharedRedis(SharedServer):
     def own_client(self, url: str, number: int) -> str:
         """Return the URL: a fault affects the connection of one call only."""
         return url
+
+    def client(self, url: str) -> redis.Redis:
+        """Return a client of the database in which the part is."""
+        return redis.Redis.from_url(urlunsplit(urlsplit(url)._replace(query="")))
 
     def prepare(self) -> None:
         """Load the scripts, so that the next cut reply is not the one that a script is unknown."""

@@ -95,3 +95,15 @@ def test_without_an_append_only_file_there_is_no_warning(caplog: pytest.LogCaptu
     with or_skip(), RedisServer(options=options) as server:
         oc.open_channel("orders", url_of(server)).close()
     assert caplog.records == []
+
+
+@pytest.mark.parametrize(("rights", "warned"), [("~* &* +@all", 0), ("~other:* +@all", 1)])
+def test_the_rights_of_an_open_default_user_are_seen_without_a_permission(
+    rights: str, warned: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A connection without a login has them."""
+    options = documented() | {"user default": f"on nopass {rights}"}
+    options["user job"] = options["user job"].replace(" +acl|dryrun", "")
+    with or_skip(), RedisServer(options=options) as server:
+        oc.open_channel("orders", url_of(server)).close()
+    assert len(caplog.records) == warned

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -146,3 +147,15 @@ def test_values_of_another_program_are_reported_as_damage(server: RedisServer) -
             with pytest.raises(oc.ChannelDamaged, match="another program wrote") as failed:
                 attempt()
             assert isinstance(failed.value.__cause__, ValueError)
+
+
+def test_a_password_in_the_place_of_the_user_is_not_shown() -> None:
+    """`redis://PASSWORD@host` names a user; the error says how to write a password alone."""
+    with (
+        or_skip(),
+        RedisServer(password="another") as server,
+        pytest.raises(oc.ChannelUnavailable, match="redis://:password@host") as refused,
+    ):
+        oc.open_channel("orders", f"redis://hunter2word@127.0.0.1:{server.port}")
+    shown = "".join(traceback.format_exception(refused.value, limit=0))
+    assert "hunter2word" not in shown + repr(refused.value)

@@ -9,7 +9,6 @@ import ojobchannels as oc
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.ojob.conftest import Run
     from tests.ojob.schedules import RunDaemon
 
 pytest_plugins = ["tests.ojob.schedules"]
@@ -170,17 +169,3 @@ def test_a_channel_that_cannot_be_watched_fails_the_job(start_daemon: RunDaemon)
     assert "the channel 'oJobManager-jobs' needs the manager" in message
     daemon.wait_for("Ready completed")
     daemon.stop()
-
-
-def test_without_daemon_no_changes_are_awaited(run: Run) -> None:
-    """The run ends with its todo, and the warning says what to write."""
-    result, reported = run(
-        """\
-        jobs:
-        - {name: Note, type: subscribe, typeArgs: {chSubscribe: orders}}
-        todo: [Note]
-        """
-    )
-    message = "its changes come after the run has ended; write `daemon: true` under `ojob`"
-    assert reported == [f"Note: warn: {message}"]
-    assert result.exit_status == 0

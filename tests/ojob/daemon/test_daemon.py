@@ -40,22 +40,6 @@ todo: [oJobManager Init, Say]
 """
 
 
-def test_without_daemon_a_schedule_is_ignored_with_a_warning(run: Run) -> None:
-    """The run ends with its todo instead of waiting for a fire time."""
-    result, reported = run(
-        """\
-        jobs:
-        - name: Tick
-          typeArgs: {cron: "* * * * *"}
-          exec: log("ran")
-        todo: [Tick]
-        """
-    )
-    message = "its fire times come after the run has ended; write `daemon: true` under `ojob`"
-    assert reported == [f"Tick: warn: {message}"]
-    assert result.exit_status == 0
-
-
 def test_shutdown_jobs_run_at_the_end_in_reverse(run: Run) -> None:
     """They run after launched jobs have ended, and their failure fails the run."""
     result, reported = run(
@@ -104,12 +88,12 @@ def test_a_job_with_a_failed_dependency_is_not_scheduled(
         """
     daemon = start_daemon(text)
     daemon.wait_for("Tick depsfail (dependency 'Setup' failed)")
-    hand_clock.advance(MINUTE)
+    hand_clock.move(MINUTE)
     daemon.wait_for("Other completed")
     daemon.reload(text)
     daemon.wait_for("Tick depsfail (dependency 'Setup' failed)")
     daemon.wait_for("reloaded: 1 schedule, next 'Other'")
-    hand_clock.advance(MINUTE)
+    hand_clock.move(MINUTE)
     daemon.wait_for("Other completed")
     daemon.stop()
     assert not [line for line in daemon.output.rest() if line.startswith("Tick")]
@@ -140,7 +124,7 @@ def test_launches_of_a_daemon_run_and_are_forgotten(
         todo: [Tick]
         """
     )
-    hand_clock.advance(MINUTE)
+    hand_clock.move(MINUTE)
     daemon.wait_for("Tick: 10")
     assert [outcome.job for outcome in daemon.stop().outcomes] == ["Ready"]
 
@@ -150,11 +134,11 @@ def test_a_reload_applies_new_jobs_and_fire_times(
 ) -> None:
     """The todo is not repeated, and no fire time is lost or run twice."""
     daemon = start_daemon(SAYING.format(word="old"))
-    hand_clock.advance(MINUTE)
+    hand_clock.move(MINUTE)
     daemon.wait_for("Say completed")
     daemon.reload(SAYING.format(word="new"))
     daemon.wait_for("reloaded: 1 schedule")
-    hand_clock.advance(MINUTE)
+    hand_clock.move(MINUTE)
     daemon.wait_for("Say: new")
     daemon.wait_for("Say completed")
     daemon.stop()
@@ -170,7 +154,7 @@ def test_a_schedule_that_is_removed_from_the_file_ends(
     daemon = start_daemon(SAYING.format(word="old"))
     daemon.reload(SAYING.format(word="new").replace("say", "other").replace("Say", "Other"))
     daemon.wait_for("reloaded: 1 schedule")
-    hand_clock.advance(MINUTE)
+    hand_clock.move(MINUTE)
     daemon.wait_for("Other: new")
     daemon.stop()
     assert not [line for line in daemon.output.rest() if line.startswith("Say")]
@@ -185,7 +169,7 @@ def test_a_reload_of_an_invalid_file_keeps_the_previous_version_running(
     reported = daemon.wait_for("ojob: error: ")
     assert reported.endswith("jobs[0].typeArgs.corn: unknown key `corn`; did you mean `cron`?")
     daemon.wait_for("ojob: error: reload failed; still running the previous version")
-    hand_clock.advance(MINUTE)
+    hand_clock.move(MINUTE)
     daemon.wait_for("Say: old")
 
 
@@ -206,7 +190,7 @@ def test_a_job_that_is_running_at_a_reload_ends_by_its_old_definition(
         """
     daemon = start_daemon(text)
     with stored_runs.manager.locks.lock("gate", ttl=60):
-        hand_clock.advance(MINUTE)
+        hand_clock.move(MINUTE)
         daemon.wait_for("Say: at work")
         daemon.reload(SAYING.format(word="new"))
         daemon.wait_for("reloaded")
@@ -229,15 +213,15 @@ def test_an_unmanaged_job_that_is_running_at_a_reload_is_not_started_again(
         """
     daemon = start_daemon(text)
     with stored_runs.manager.locks.lock("gate", ttl=60):
-        hand_clock.advance(MINUTE)
+        hand_clock.move(MINUTE)
         daemon.wait_for("Say: at work")
         daemon.reload(text)
         daemon.wait_for("reloaded")
-        hand_clock.advance(MINUTE)
+        hand_clock.move(MINUTE)
         due = datetime(2026, 3, 1, 12, 2, tzinfo=UTC).astimezone()
         daemon.wait_for(f"not run for {due}: the previous run is still active")
     daemon.wait_for("Say completed")
-    hand_clock.advance(MINUTE)
+    hand_clock.move(MINUTE)
     daemon.wait_for("Say: at work")
 
 
@@ -269,7 +253,7 @@ def test_no_fire_time_is_lost_during_a_reload(
     clock.reads = 2
     daemon.reload(text)
     daemon.wait_for("reloaded")
-    clock.advance(MINUTE)
+    clock.move(MINUTE)
     for _ in range(2):
         daemon.wait_for("Tick completed")
 
@@ -305,10 +289,10 @@ def test_a_paused_schedule_resumes_even_if_the_clock_is_set_back(
         config = {"type": "redis", "args": {"url": server.url, "timeout": 1}}
         daemon = start_daemon(SAYING.format(word="hello"), config=config)
         server.shut_down()
-        hand_clock.advance(MINUTE)
+        hand_clock.move(MINUTE)
         daemon.wait_for("Say: error: schedule paused until the store is reachable: ")
         server.start()
-        hand_clock.advance(-60 * MINUTE)
+        hand_clock.move(-60 * MINUTE)
         daemon.wait_for("Say: schedule resumed")
         daemon.wait_for("Say completed")
     finally:
@@ -327,15 +311,15 @@ def test_a_schedule_that_loses_its_server_pauses_and_resumes(
     try:
         config = {"type": "redis", "args": {"url": server.url, "timeout": 1}}
         daemon = start_daemon(SAYING.format(word="hello"), config=config)
-        hand_clock.advance(MINUTE)
+        hand_clock.move(MINUTE)
         daemon.wait_for("Say completed")
         server.shut_down()
-        hand_clock.advance(MINUTE)
+        hand_clock.move(MINUTE)
         daemon.wait_for("Say: error: schedule paused until the store is reachable: ")
-        hand_clock.advance(MINUTE)
+        hand_clock.move(MINUTE)
         server.start()
         while not daemon.output.reports("Say: schedule resumed", within=0.2):
-            hand_clock.advance(MINUTE)
+            hand_clock.move(MINUTE)
         daemon.wait_for("Say completed")
         assert not [line for line in daemon.output.rest() if "schedule paused" in line]
     finally:
@@ -369,12 +353,12 @@ def test_a_reload_applies_new_settings_of_jobs(
     daemon.wait_for("Once: once")
     daemon.wait_for("Once completed")
     daemon.wait_for("running until stopped: 1 schedule")
-    hand_clock.advance(MINUTE)
+    hand_clock.move(MINUTE)
     daemon.wait_for("Tick: first")
     daemon.wait_for("Tick failed")
     daemon.reload(text.replace("WORD", "second"))
     daemon.wait_for("reloaded: 1 schedule")
-    hand_clock.advance(MINUTE)
+    hand_clock.move(MINUTE)
     daemon.wait_for("Tick: second")
     daemon.stop()
     assert not [line for line in daemon.output.rest() if line.startswith("Once")]

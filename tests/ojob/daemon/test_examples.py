@@ -63,11 +63,11 @@ def test_scheduled(start: Callable[..., DaemonThread], hand_clock: HandClock) ->
     late = type(hand_clock)()
     begin = hand_clock.now()
     first, second = start("scheduled"), start("scheduled", clock=late)
-    hand_clock.advance(HOUR)
+    hand_clock.move(HOUR)
     first.wait_for("Hourly Cleanup: 1 files removed from ojob-data/exports")
     first.wait_for("Hourly Cleanup completed")
-    late.advance(HOUR)
-    late.advance(HOUR)
+    late.move(HOUR)
+    late.move(HOUR)
     second.wait_for("Hourly Cleanup: 0 files removed")
     second.wait_for("Hourly Cleanup completed")
     assert [path.name for path in exports.iterdir()] == ["new.csv"]
@@ -81,7 +81,7 @@ def test_monitoring(start: Callable[..., DaemonThread], hand_clock: HandClock) -
     with manager() as other:
         run = other.start("nightly")
         daemon = start("monitoring", too_long=-1)
-        hand_clock.advance(15 * MINUTE)
+        hand_clock.move(15 * MINUTE)
         daemon.wait_for("Monitor Jobs: 1 of 1 runs have not ended")
         daemon.wait_for("Monitor Jobs: warn: nightly is taking long: running since ")
         daemon.wait_for("Health Check: lock 'nightly' is held by ")
@@ -92,15 +92,15 @@ def test_monitoring(start: Callable[..., DaemonThread], hand_clock: HandClock) -
 def test_the_batch_system(start: Callable[..., DaemonThread], hand_clock: HandClock) -> None:
     """At night the three jobs run in order, and leave a report, records and a log."""
     daemon = start("batch-system")
-    hand_clock.advance(14 * HOUR)
+    hand_clock.move(14 * HOUR)
     daemon.wait_for("Batch Coordinator: the nightly batch begins")
     daemon.wait_for("Extract Data: 6 rows extracted")
     daemon.wait_for("Transform Data: totals computed for 3 regions")
     daemon.wait_for("Load Data: 3 regions written to ./ojob-data/sales-by-region.csv")
     daemon.wait_for("Load Data completed")
-    hand_clock.advance(10 * MINUTE)
+    hand_clock.move(10 * MINUTE)
     daemon.wait_for("Monitor Batch: load-data: COMPLETED (0 s)")
-    hand_clock.advance(50 * MINUTE)
+    hand_clock.move(50 * MINUTE)
     daemon.wait_for("Cleanup Old Jobs: 0 old records removed")
     assert daemon.stop().exit_status == 0
     report = Path("ojob-data/sales-by-region.csv").read_text()
@@ -115,7 +115,7 @@ def test_the_batch_system_after_a_failure(
 ) -> None:
     """Dependents of the failed job do not run, and the history shows that."""
     daemon = start("batch-system", file="docs/examples/data/sales-with-a-fault.csv")
-    hand_clock.advance(14 * HOUR)
+    hand_clock.move(14 * HOUR)
     daemon.wait_for("Extract Data failed")
     daemon.wait_for("Load Data depsfail (dependency 'Transform Data' did not run)")
     daemon.stop()

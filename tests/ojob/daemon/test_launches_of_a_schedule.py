@@ -67,7 +67,7 @@ def test_each_runs_once_for_a_fire_time_over_all_servers(
     late = type(hand_clock)()
     first, second = start_daemon(text), start_daemon(text, clock=late)
     for clock, daemon in ((hand_clock, first), (late, second)) * 2:
-        clock.advance(MINUTE)
+        clock.move(MINUTE)
         daemon.wait_for("Coordinator completed")
         daemon.wait_for("Extract completed" if daemon is first else "Extract skipped")
         daemon.wait_for("Load completed" if daemon is first else "Load ")
@@ -87,7 +87,7 @@ def test_several_launches_of_one_name_in_a_fire_time_all_run(
         start_daemon(BATCH.format(code=code), clock=late),
     )
     for clock, daemon in zip((hand_clock, late), daemons, strict=True):
-        clock.advance(MINUTE)
+        clock.move(MINUTE)
         daemon.wait_for("Coordinator completed")
     runs = stored_runs.manager.runs("extract")
     assert [(run["args"]["part"], run["launchNumber"]) for run in runs] == [(2, 2), (1, 1)]
@@ -102,9 +102,9 @@ def test_what_fails_on_the_server_that_runs_it_is_not_run_by_another(
     text = text.replace('log("extracting", args.get("part"))', "1/0")
     late = type(hand_clock)()
     first, second = start_daemon(text), start_daemon(text, clock=late)
-    hand_clock.advance(MINUTE)
+    hand_clock.move(MINUTE)
     first.wait_for("Load depsfail (dependency 'Extract' failed)")
-    late.advance(MINUTE)
+    late.move(MINUTE)
     second.wait_for("Load skipped (another process runs 'Extract', on which it depends)")
     assert [(run["name"], run["status"]) for run in stored_runs.manager.runs()] == [
         ("load", "depsfail"),

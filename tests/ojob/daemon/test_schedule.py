@@ -42,7 +42,7 @@ def test_a_managed_job_runs_at_its_fire_times_with_a_record_for_each(
     time."""
     daemon = start_daemon(managed(times))
     for _ in range(3):
-        hand_clock.advance(MINUTE)
+        hand_clock.move(MINUTE)
         daemon.wait_for("Tick: ran all")
         daemon.wait_for("Tick completed")
     times_run = [("tick-all", f"12:0{minute}", "completed") for minute in (1, 2, 3)]
@@ -57,10 +57,10 @@ def test_several_servers_run_each_fire_time_once(
     late = type(hand_clock)()
     first, second = start_daemon(managed()), start_daemon(managed(), clock=late)
     for _ in range(3):
-        hand_clock.advance(MINUTE)
+        hand_clock.move(MINUTE)
         first.wait_for("Tick completed")
     for _ in range(4):
-        late.advance(MINUTE)
+        late.move(MINUTE)
     second.wait_for("Tick completed")
     second.stop()
     minutes = [f"12:0{minute}" for minute in (1, 2, 3, 4)]
@@ -73,9 +73,9 @@ def test_a_fire_time_at_which_the_job_is_running_is_recorded_as_skipped(
     """That is not an error, and the next fire time runs."""
     daemon = start_daemon(managed())
     with stored_runs.manager.run("tick-all"):
-        hand_clock.advance(MINUTE)
+        hand_clock.move(MINUTE)
         daemon.wait_for("Tick skipped ('tick-all' is already running (host ")
-    hand_clock.advance(MINUTE)
+    hand_clock.move(MINUTE)
     daemon.wait_for("Tick completed")
     runs = [("tick-all", "12:01", "skipped"), ("tick-all", "12:02", "completed")]
     assert stored_runs.fired() == runs
@@ -98,7 +98,7 @@ def test_fire_times_that_a_running_daemon_missed_follow_misfire(
 ) -> None:
     """Three are due at once: the latest one runs, or all of them."""
     daemon = start_daemon(managed(f"{{cron: '* * * * *', misfire: {misfire}}}"))
-    hand_clock.advance(3 * MINUTE)
+    hand_clock.move(3 * MINUTE)
     for _ in range(statuses.count("completed")):
         daemon.wait_for("Tick completed")
     assert [status for *_, status in stored_runs.fired()] == statuses
@@ -122,7 +122,7 @@ def test_fire_times_at_which_no_server_ran_follow_misfire(
     """After a downtime the latest one runs, or all in order, or none that is too late."""
     text = managed(f"{{cron: '*/10 * * * *', misfire: {misfire}}}")
     start_daemon(text).stop()
-    hand_clock.advance(35 * MINUTE)
+    hand_clock.move(35 * MINUTE)
     daemon = start_daemon(text)
     for _ in range(sum(status == "completed" for _, status in expected) or 2):
         daemon.wait_for("Tick completed" if misfire != "none" else "Tick: warn: not run for")
@@ -135,7 +135,7 @@ def test_a_new_schedule_has_missed_nothing(
 ) -> None:
     """A schedule begins when it is first seen."""
     daemon = start_daemon(managed("{cron: '@daily', misfire: all}"))
-    hand_clock.advance(12 * 60 * MINUTE)
+    hand_clock.move(12 * 60 * MINUTE)
     daemon.wait_for("Tick completed")
     daemon.stop()
     assert len(stored_runs.fired()) == 1
@@ -147,7 +147,7 @@ def test_many_missed_fire_times_leave_a_limited_number_of_records(
     """A week of missed seconds leaves 60 records, without delay."""
     text = managed("{cron: '* * * * * *'}")
     start_daemon(text).stop()
-    hand_clock.advance(7 * 24 * 60 * MINUTE)
+    hand_clock.move(7 * 24 * 60 * MINUTE)
     start_daemon(text).wait_for("Tick completed")
     assert len(stored_runs.fired("skipped")) == 60
     assert len(stored_runs.fired("completed")) == 1
@@ -159,7 +159,7 @@ def test_with_misfire_all_a_fire_time_waits_for_the_run_on_another_server(
     """No fire time is lost because the job was still running."""
     daemon = start_daemon(managed("{cron: '* * * * *', misfire: all}"))
     with stored_runs.manager.run("tick-all"):
-        hand_clock.advance(2 * MINUTE)
+        hand_clock.move(2 * MINUTE)
     for _ in range(2):
         daemon.wait_for("Tick completed")
     assert [status for *_, status in stored_runs.fired()] == ["completed", "completed"]
@@ -172,7 +172,7 @@ def test_a_fire_time_that_waits_is_released_when_the_daemon_stops(
     text = managed("{cron: '* * * * *', misfire: all}")
     daemon = start_daemon(text)
     with stored_runs.manager.run("tick-all"):
-        hand_clock.advance(MINUTE)
+        hand_clock.move(MINUTE)
         assert daemon.stop().exit_status == 0
     assert stored_runs.fired() == []
     start_daemon(text).wait_for("Tick completed")
@@ -205,10 +205,10 @@ def test_a_missed_fire_time_whose_record_could_not_be_written_is_recorded_later(
     try:
         daemon = start_daemon(managed())
         failing.errors = [error("jobs", "it is away", "wait for it")]
-        hand_clock.advance(3 * MINUTE)
+        hand_clock.move(3 * MINUTE)
         daemon.wait_for("Tick: error: schedule paused until the store is reachable: ")
         hand_clock.settle()
-        hand_clock.advance(1000)
+        hand_clock.move(1000)
         daemon.wait_for("Tick completed")
     finally:
         oc.remove_extension(failing)
@@ -221,15 +221,15 @@ def test_a_clock_that_was_set_back_is_reported_and_repeats_no_fire_time(
 ) -> None:
     """The warning says why nothing runs; the schedule continues when the clock has caught up."""
     daemon = start_daemon(managed())
-    hand_clock.advance(MINUTE)
+    hand_clock.move(MINUTE)
     daemon.wait_for("Tick completed")
     hand_clock.settle()
-    hand_clock.advance(-60 * MINUTE)
+    hand_clock.move(-60 * MINUTE)
     until = datetime(2026, 3, 1, 12, 1, tzinfo=UTC).astimezone()
     daemon.wait_for(f"Tick: warn: its fire times until {until} count as handled: ")
     for _ in range(61):
         hand_clock.settle()
-        hand_clock.advance(MINUTE)
+        hand_clock.move(MINUTE)
     daemon.wait_for("Tick completed")
     assert not [line for line in daemon.output.rest() if "count as handled" in line]
     runs = [("tick-all", "12:01", "completed"), ("tick-all", "12:02", "completed")]
@@ -256,10 +256,10 @@ todo: [oJobManager Init, Begin, Tick]""",
     )
     daemon = start_daemon("ojob: {daemon: true, numThreads: 1}\n" + text)
     with stored_runs.manager.locks.lock("gate", ttl=60):
-        hand_clock.advance(MINUTE // 2)
+        hand_clock.move(MINUTE // 2)
         daemon.wait_for("Long: at work")
         for _ in range(3):
-            hand_clock.advance(MINUTE)
+            hand_clock.move(MINUTE)
         hand_clock.settle()
     daemon.wait_for("Tick completed")
     assert stored_runs.fired() == [
@@ -275,7 +275,7 @@ def test_a_call_whose_args_cannot_be_rendered_fails_and_the_schedule_continues(
     """An unknown template is reported at each fire time, like any failure."""
     daemon = start_daemon(managed().replace("who: all", "who: '{{all}}'"))
     for _ in range(2):
-        hand_clock.advance(MINUTE)
+        hand_clock.move(MINUTE)
         daemon.wait_for("Tick failed (InvalidJobArgs: ")
 
 
@@ -285,7 +285,7 @@ def test_a_failed_run_does_not_end_the_schedule(
     """It is recorded as failed, with its error, and the next fire time runs."""
     daemon = start_daemon(managed(code="raise OSError('no disk')"))
     for _ in range(2):
-        hand_clock.advance(MINUTE)
+        hand_clock.move(MINUTE)
         daemon.wait_for("Tick failed (OSError: no disk)")
     assert [status for *_, status in stored_runs.fired()] == ["failed", "failed"]
 
@@ -297,7 +297,7 @@ def test_a_run_that_lost_its_lock_does_not_end_the_schedule(
     code = "channel('oJobManager-locks').force_unlock('tick-all')"
     daemon = start_daemon(managed(code=code))
     for _ in range(2):
-        hand_clock.advance(MINUTE)
+        hand_clock.move(MINUTE)
         daemon.wait_for("Tick failed (LockLost")
     assert [status for *_, status in stored_runs.fired()] == ["lost", "lost"]
 
@@ -308,7 +308,7 @@ def test_the_run_name_can_come_from_the_args_of_each_call(
     """Each entry of the todo is a schedule of its own, with its own args."""
     text = managed().replace("Tick]", "{name: Tick, args: [{who: a}, {who: b}]}]")
     daemon = start_daemon(text)
-    hand_clock.advance(MINUTE)
+    hand_clock.move(MINUTE)
     for _ in range(2):
         daemon.wait_for("Tick completed")
     names = sorted(stored_runs.fired())
@@ -321,6 +321,6 @@ def test_fire_times_follow_the_time_zone_of_the_file(
     """One o'clock in Lisbon is noon UTC in summer, and the record is in UTC."""
     text = "ojob: {daemon: true, timezone: Europe/Lisbon}\n" + managed("{cron: '0 1 * * *'}")
     daemon = start_daemon(text)
-    hand_clock.advance(30 * 24 * 60 * MINUTE)
+    hand_clock.move(30 * 24 * 60 * MINUTE)
     daemon.wait_for("Tick completed")
     assert stored_runs.fired("completed") == [("tick-all", "00:00", "completed")]

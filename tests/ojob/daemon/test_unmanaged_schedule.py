@@ -38,7 +38,7 @@ def test_an_unmanaged_job_runs_on_each_server(
 ) -> None:
     """Servers do not coordinate unmanaged jobs."""
     daemons = [start_daemon(plain()) for _ in range(2)]
-    hand_clock.advance(MINUTE)
+    hand_clock.move(MINUTE)
     for daemon in daemons:
         daemon.wait_for("Tick completed")
 
@@ -50,7 +50,7 @@ def test_an_unmanaged_job_with_once_runs_on_one_server(
     text = plain("{cron: '* * * * *', once: true, misfire: all}")
     first = start_daemon(text)
     second = start_daemon(text, output=first.output)
-    hand_clock.advance(3 * MINUTE)
+    hand_clock.move(3 * MINUTE)
     for _ in range(3):
         first.wait_for("Tick: ran")
     for daemon in (first, second):
@@ -66,7 +66,7 @@ def test_a_job_whose_own_server_is_down_fails_and_its_schedule_continues(
     code = "import ojobchannels; raise ojobchannels.ChannelUnavailable('far', 'gone', 'wait')"
     daemon = start_daemon(plain("{cron: '* * * * *', once: true}", code))
     for _ in range(2):
-        hand_clock.advance(MINUTE)
+        hand_clock.move(MINUTE)
         daemon.wait_for("Tick failed (ChannelUnavailable: ")
     daemon.stop()
     assert not [line for line in daemon.output.rest() if "schedule paused" in line]
@@ -95,9 +95,9 @@ def test_an_unmanaged_job_does_not_overlap_itself(
     with oc.open_channel("gate") as gate:
         lease = gate.lock("go", ttl=60)
         daemon = start_daemon(text)
-        hand_clock.advance(MINUTE)
+        hand_clock.move(MINUTE)
         daemon.wait_for("Tick: at work")
-        hand_clock.advance(MINUTE)
+        hand_clock.move(MINUTE)
         due = datetime(2026, 3, 1, 12, 2, tzinfo=UTC).astimezone()
         daemon.wait_for(f"not run for {due}: the previous run is still active")
         lease.release()
@@ -115,7 +115,7 @@ def test_stop_when_ends_the_schedule(
     daemon = start_daemon(plain(times).replace("Tick]", "{name: Tick, args: {n: 2}}]"))
     lasting = start_daemon(plain(times).replace("Tick]", "{name: Tick, args: {n: 1}}]"))
     for _ in range(2):
-        hand_clock.advance(MINUTE)
+        hand_clock.move(MINUTE)
         lasting.wait_for("Tick completed")
     daemon.wait_for("Tick: schedule ended by `stopWhen`")
     daemon.stop()
@@ -145,7 +145,7 @@ def test_thousands_of_schedules_run_on_one_thread_and_the_pool(
         + "]}]"
     )
     for _ in range(2):
-        hand_clock.advance(MINUTE)
+        hand_clock.move(MINUTE)
         daemon.wait_for("Tick: all True")
     result = daemon.stop()
     assert [outcome.job for outcome in result.outcomes] == ["Start", "Ready"]

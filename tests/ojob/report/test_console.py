@@ -18,10 +18,12 @@ from typing import Any
 import pytest
 
 from ojobchannels.errors import LogFileUnavailable
+from ojobchannels.ojob import run_file
 from ojobchannels.ojob.report.console import Console, JsonLines, Output
 from ojobchannels.ojob.report.events import Event, Kind, Level, ended
-from ojobchannels.ojob.report.log_file import LogFile, LogFiles, tidy
+from ojobchannels.ojob.report.log_file import LogFile, LogFiles
 from ojobchannels.ojob.report.outcomes import Outcome
+from ojobchannels.ojob.report.past_logs import tidy
 from ojobchannels.ojob.schema.date_format import DateFormat
 from ojobchannels.ojob.schema.settings import LogToFileSpec
 
@@ -51,6 +53,45 @@ def written(
         for each in events:
             console.emit(each)
     return stream.getvalue().splitlines()
+
+
+_CAPTURE = """\
+jobs:
+- name: Capture
+  exec: |
+    import contextlib, io
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        print("its own line")
+        job("Neighbour")
+    log("captured", repr(printed.getvalue()))
+- {name: Neighbour, exec: log("a line of the neighbour")}
+- name: Tee
+  exec: |
+    import sys
+    class Tee:
+        def __init__(self, *to): self.to = to
+        def write(self, text): [each.write(text) for each in self.to]
+        def flush(self): raise RuntimeError("the copy is full")
+    sys.stdout = Tee(sys.stdout)
+    print("printed")
+    log("logged")
+- {name: After, exec: "print('after'); log('after too')"}
+todo: [Capture, Tee, After]
+"""
+
+
+def test_code_that_redirects_standard_output_keeps_the_lines_of_jobs_out_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it puts in its place, the run goes on and its lines are where they were."""
+    path, stream = tmp_path / "f.yaml", io.StringIO()
+    path.write_text(_CAPTURE)
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert run_file(path).exit_status == 0
+    lines = [line.rpartition(" | ")[2] for line in stream.getvalue().splitlines()]
+    expected = ["a line of the neighbour", "captured 'its own line\\n'", "printed", "logged"]
+    expected += ["after", "after too"]
+    assert [line for line in lines if not line.startswith(("started", "completed"))] == expected
 
 
 def test_a_terminal_shows_the_end_of_a_job_in_colour(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +198,7 @@ def test_lines_are_written_to_the_file_of_their_day(tmp_path: Path) -> None:
     file.emit(event("one\ntwo", AT))
     file.emit(event("three", AT + timedelta(days=1), level="error"))
     file.close()
-    tidy(log_files(folder), folder / "log-2026-03-02.log")
+    tidy(log_files(folder).past, folder / "log-2026-03-02.log")
     assert lines(folder / "log-2026-03-02.log") == [
         "2026-03-02 02:04:05.678 | ERROR | Extract | three"
     ]
@@ -198,11 +239,11 @@ def test_past_files_are_moved_and_then_removed(tmp_path: Path) -> None:
     long_ago = time.time() - 3 * 3600
     for path in (old, other, present):
         os.utime(path, (long_ago, long_ago))
-    tidy(files, present)
+    tidy(files.past, present)
     assert sorted(path.name for path in folder.iterdir()) == ["a.log", present.name]
     assert [path.name for path in backup.iterdir()] == [new.name]
     os.utime(backup / new.name, (long_ago, long_ago))
-    tidy(files, present)
+    tidy(files.past, present)
     assert list(backup.iterdir()) == []
 
 
@@ -211,7 +252,7 @@ def test_late_lines_are_added_to_the_compressed_file(tmp_path: Path) -> None:
     present, past = tmp_path / "log-2026-03-02.log", tmp_path / "log-2026-03-01.log"
     for text in ("one\n", "two\n"):
         past.write_text(text)
-        tidy(log_files(tmp_path), present)
+        tidy(log_files(tmp_path).past, present)
     assert gzip.decompress(past.with_suffix(".log.gz").read_bytes()) == b"one\ntwo\n"
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -220,10 +261,10 @@ def test_a_file_that_is_open_in_a_process_is_left_alone(tmp_path: Path) -> None:
     """Its lines would be lost; it is compressed after the process has closed it."""
     file = LogFile(log_files(tmp_path))
     file.emit(event("one"))
-    tidy(log_files(tmp_path), tmp_path / "another")
+    tidy(log_files(tmp_path).past, tmp_path / "another")
     assert (tmp_path / "log-2026-03-01.log").exists()
     file.close()
-    tidy(log_files(tmp_path), tmp_path / "another")
+    tidy(log_files(tmp_path).past, tmp_path / "another")
     assert not (tmp_path / "log-2026-03-01.log").exists()
 
 

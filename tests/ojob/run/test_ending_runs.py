@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ojobchannels.errors import JobMisuse, RunNotStarted
+from ojobchannels.errors import LockLost, RunNotStarted
 from ojobchannels.manager import JobManager
 
 if TYPE_CHECKING:
@@ -104,23 +104,39 @@ def test_error_as_catch_does_nothing_if_no_run_was_started(run: Run, manager: Jo
     assert manager.runs() == []
 
 
-def test_a_run_that_the_job_leaves_open_fails_at_the_end_of_the_job(
-    run: Run, manager: JobManager
-) -> None:
-    result, _ = run(
+def test_a_run_that_the_job_leaves_open_ends_with_the_job(run: Run, manager: JobManager) -> None:
+    """It is completed, its lock is released, and a warning says what is missing."""
+    result, reported = run(
         """\
         jobs:
         - {name: Job, from: oJobManager Job Start, args: {name: x}}
         todo: [Job]
         """
     )
-    assert result.exit_status == 1
-    assert "ended without ending its run 'x'" in str(result.outcomes[0].error)
-    assert "ended without ending its run 'x'" in manager.runs()[0]["error"]
+    assert result.exit_status == 0
+    advice = "put 'oJobManager Job End' under `to`"
+    assert reported == [
+        f"Job: warn: its run 'x' ends with the job; {advice}",
+        "Job completed",
+    ]
+    assert manager.runs()[0]["status"] == "completed"
     assert manager.locks.locks() == []
 
 
-def test_a_run_that_cannot_be_ended_is_noted_on_the_error_of_the_job(
+def test_an_end_without_a_start_names_what_is_missing(run: Run) -> None:
+    result, reported = run(
+        """\
+        jobs:
+        - {name: Job, to: oJobManager Job End, args: {name: x}}
+        todo: [oJobManager Init, Job]
+        """
+    )
+    assert result.exit_status == 1
+    assert isinstance(result.outcomes[1].error, RunNotStarted)
+    assert "put 'oJobManager Job Start' under `from`" in reported[-1]
+
+
+def test_a_run_left_open_that_has_lost_its_lock_fails_the_job(
     run: Run, manager: JobManager
 ) -> None:
     result, reported = run(
@@ -133,10 +149,8 @@ def test_a_run_that_cannot_be_ended_is_noted_on_the_error_of_the_job(
         todo: [Job]
         """
     )
-    assert len(reported) == 1
-    assert reported[0].startswith("Job failed (JobMisuse: ")
-    assert "\nrun 'x' could not be ended: lost the lock 'x'" in reported[0]
-    assert isinstance(result.outcomes[0].error, JobMisuse)
+    assert reported[-1].startswith("Job failed (LockLost: lost the lock 'x'")
+    assert isinstance(result.outcomes[0].error, LockLost)
     assert manager.runs()[0]["status"] == "lost"
 
 

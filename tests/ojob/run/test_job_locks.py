@@ -138,10 +138,10 @@ def test_a_fire_time_whose_lock_is_held_is_skipped_and_recorded(
         """
     )
     with stored_runs.manager.locks.lock("x", ttl=60, holder={"job": "Backup"}):
-        hand_clock.advance(MINUTE)
+        hand_clock.move(MINUTE)
         reported = daemon.wait_for("Tick skipped")
     assert "the lock 'x' is held by host " in reported
-    hand_clock.advance(MINUTE)
+    hand_clock.move(MINUTE)
     daemon.wait_for("Tick completed")
     assert stored_runs.fired() == [("tick", "12:01", "skipped"), ("tick", "12:02", "completed")]
 
@@ -167,7 +167,7 @@ def test_a_single_job_runs_once_at_a_time_whatever_starts_it(
     with oc.open_channel("gate") as gate:
         lease = gate.lock("go", ttl=60)
         daemon = start_daemon(text)
-        hand_clock.advance(MINUTE)
+        hand_clock.move(MINUTE)
         daemon.wait_for("Tick: at work")
         daemon.wait_for("Tick skipped (the `single` lock of the job is held by ")
         lease.release()
@@ -185,7 +185,7 @@ def test_with_wait_for_finish_false_runs_overlap(
         lease = gate.lock("go", ttl=60)
         daemon = start_daemon(text)
         for _ in range(2):
-            hand_clock.advance(MINUTE)
+            hand_clock.move(MINUTE)
             daemon.wait_for("Tick: at work")
         lease.release()
         for _ in range(2):

@@ -91,17 +91,28 @@ def test_a_start_without_init_opens_simple_channels(
     assert reported.lines.count("Job: ran") == 2
 
 
-def test_records_on_disk_with_locks_in_memory_give_a_warning(
-    open_with: Open, reported: RecordingOutput, tmp_path: Path
+@pytest.mark.parametrize(
+    ("args", "warned"),
+    [
+        ("chJobs: {type: simple}", True),
+        ("chJobs: 'sqlite:///j.db'", True),
+        ("chLocks: {type: simple}", False),
+        ("chLocks: 'sqlite:///l.db'", False),
+    ],
+)
+def test_locks_in_memory_give_a_warning_unless_they_are_configured(
+    open_with: Open,
+    reported: RecordingOutput,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    args: str,
+    warned: bool,
 ) -> None:
-    url = f"sqlite:///{tmp_path}/j.db"
-    assert (
-        open_with("{}", f"{{name: oJobManager Init, args: {{chJobs: '{url}'}}}}").exit_status == 0
-    )
-    assert reported.lines == [
-        "oJobManager Init: warn: run records are kept in 'db', but locks only in the "
-        "memory of this process, where no other process sees them: set chLocks too"
-    ]
+    """Another process would not see them, and both would run the same job."""
+    monkeypatch.chdir(tmp_path)
+    assert open_with("{}", f"{{name: oJobManager Init, args: {{{args}}}}}").exit_status == 0
+    assert len(reported.lines) == warned
+    assert all("locks are only in the memory of this process" in line for line in reported.lines)
 
 
 def test_channels_of_the_caller_take_precedence_over_those_of_the_file(

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -194,6 +195,54 @@ def test_a_traceback_shows_a_line_of_the_module(tmp_path: Path, reported: Record
     assert isinstance(error, ValueError)
     last = traceback.extract_tb(error.__traceback__)[-1]
     assert (last.filename, last.line) == (str(path), 'raise ValueError("so it is")')
+
+
+_CLASSES = """
+code:
+  orders.py: |
+    from __future__ import annotations
+    from dataclasses import dataclass
+
+    @dataclass
+    class Order:
+        number: int
+        lines: list[str]
+
+    def double(n):
+        return 2 * n
+jobs:
+- name: A
+  exec: |
+    import multiprocessing, pickle, typing
+    from concurrent.futures import ProcessPoolExecutor
+    from dataclasses import dataclass
+    from orders import Order, double
+    @dataclass
+    class Line:
+        text: "str"
+    log(Line("a"), typing.get_type_hints(Line))
+    log(pickle.loads(pickle.dumps(Order(17, ["a"]))), typing.get_type_hints(Order)["number"])
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+        log(*pool.map(double, [1, 2]))
+todo: [A]
+"""
+
+
+def test_classes_of_a_module_are_data_classes_with_type_hints(
+    lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They can be pickled too, also where another module of the process has the same name."""
+    expected = [
+        "A: block.<locals>.Line(text='a') {'text': <class 'str'>}",
+        "A: Order(number=17, lines=['a']) <class 'int'>",
+        "A: 2 4",
+        "A completed",
+    ]
+    assert lines(_CLASSES) == expected
+    assert "orders" not in sys.modules
+    monkeypatch.setitem(sys.modules, "orders", ModuleType("orders"))
+    assert lines(_CLASSES)[-4:] == expected
+    assert not vars(sys.modules["orders"]).get("Order")
 
 
 def test_a_module_that_fails_is_executed_again_at_the_next_import(lines: Lines) -> None:

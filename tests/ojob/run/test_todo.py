@@ -212,7 +212,7 @@ def test_after_deps_timeout_a_job_no_longer_waits_for_its_dependency(
         daemon = start_daemon(WAITING.format(more=more, rest=rest))
         daemon.wait_for("Slow: at work")
         daemon.wait_for("Last: all are made" if more else "Parent: waits")
-        hand_clock.advance(60_000)
+        hand_clock.move(60_000)
         daemon.wait_for("After depsfail (dependency 'Slow' did not end within 60000 ms)")
         if not more:
             daemon.wait_for("Parent: None depsfail")

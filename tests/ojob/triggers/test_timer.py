@@ -23,7 +23,7 @@ def test_calls_are_made_in_the_order_of_their_times(hand_clock: HandClock) -> No
     scheduler, made = Scheduler(hand_clock), list[int]()
     for after in (30, 10, 20, 40):
         scheduler.call_at(hand_clock.now() + after, partial(made.append, after))
-    hand_clock.advance(30)
+    hand_clock.move(30)
     assert scheduler.make_due_calls() == 10
     assert made == [10, 20, 30]
 
@@ -36,7 +36,7 @@ def test_an_earlier_call_wakes_the_thread(hand_clock: HandClock) -> None:
         scheduler.call_at(hand_clock.now() + 1000, lambda: made.put("later"))
         scheduler.call_at(hand_clock.now() - 1000, lambda: made.put("now"))
         assert made.get(timeout=60) == "now"
-        hand_clock.advance(1000)
+        hand_clock.move(1000)
         assert made.get(timeout=60) == "later"
     finally:
         scheduler.stop()
@@ -59,7 +59,7 @@ def test_a_call_that_fails_is_logged_and_made_again(
         scheduler.make_due_calls()
     assert made == ["failed", "other"]
     assert "a scheduled call failed, retrying" in caplog.text
-    hand_clock.advance(1000)
+    hand_clock.move(1000)
     scheduler.make_due_calls()
     assert made == ["failed", "other", "failed"]
 
@@ -100,10 +100,10 @@ def test_all_calls_can_be_made_when_the_clock_was_set_back(
     scheduler, made = Scheduler(hand_clock, call_all_if_set_back=call_all), list[int]()
     for after in (60_000, 30_000):
         scheduler.call_at(hand_clock.now() + after, partial(made.append, after))
-    hand_clock.advance(-500)  # a clock is corrected like that every day
+    hand_clock.move(-500)  # a clock is corrected like that every day
     scheduler.make_due_calls()
     assert made == []
-    hand_clock.advance(-3_600_000)
+    hand_clock.move(-3_600_000)
     scheduler.make_due_calls()
     assert sorted(made) == ([30_000, 60_000] if call_all else [])
 

@@ -1,0 +1,90 @@
+"""Detects that an open database, or its -wal or -shm file, was deleted, moved or replaced.
+
+SQLite does not notice: it continues with the deleted file, beside processes that use the new one,
+so that a lock has two holders and writes are lost. Within a process all connections to a database
+share one -shm, also later ones. So the files are remembered once for the process, from the first
+connection to the last; SQLite itself deletes them only when no process has a connection.
+"""
+
+import os
+import sqlite3
+
+from ojobchannels.errors import ChannelUnavailable
+
+Identity = tuple[int, int]
+
+
+class StorageReplaced(ChannelUnavailable):
+    """The database was deleted, moved or replaced under an open handle."""
+
+    def __init__(self, channel: str, path: str) -> None:
+        super().__init__(
+            channel,
+            f"{path}, or the -wal or -shm file beside it, was deleted, moved or replaced while it "
+            "was open here",
+            "put it back, or close the channel and open it again to use the current file; if "
+            "only -wal or -shm was deleted, end all processes that use the database",
+        )
+
+
+class _Log:
+    """The -wal and -shm files of a database, and the connections that have them open."""
+
+    def __init__(self) -> None:
+        self.connections: set[int] = set()
+        self.files: tuple[Identity | None, ...] | None = None
+
+
+_logs: dict[Identity, _Log] = {}
+
+
+class OpenFiles:
+    """The files of the database that one handle has opened."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._log_paths = f"{path}-wal", f"{path}-shm"
+        self._database: Identity | None = None
+        self._log: _Log | None = None
+
+    def are_current(self) -> bool:
+        """Return whether all paths still lead to the files that were opened."""
+        if self._database is None:
+            return True
+        if _identity(self.path) != self._database:
+            return False
+        return self._log is None or self._log.files in (None, self._found_log())
+
+    def opened(self, connection: sqlite3.Connection) -> None:
+        """Note a new connection."""
+        self._database = self._database or _identity(self.path)
+        if self._database is not None:
+            self._log = _logs.setdefault(self._database, _Log())
+            self._log.connections.add(id(connection))
+
+    def used(self) -> bool:
+        """Note that a connection has used the log; return whether the log is where it belongs."""
+        if self._log is not None and self._log.files is None:
+            found = self._found_log()
+            if None in found:
+                return False
+            self._log.files = found
+        return True
+
+    def closed(self, connection: sqlite3.Connection) -> None:
+        """Note that a connection was closed; after the last one, SQLite may delete the log."""
+        if self._log is not None:
+            self._log.connections.discard(id(connection))
+            if not self._log.connections:
+                self._log.files = None
+
+    def _found_log(self) -> tuple[Identity | None, ...]:
+        return tuple(map(_identity, self._log_paths))
+
+
+def _identity(path: str) -> Identity | None:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
