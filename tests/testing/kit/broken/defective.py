@@ -14,6 +14,7 @@ import broken_writes
 from broken_backends import BROKEN
 from edited import Mutant
 from edited_documents import DOCUMENTS
+from edited_leases import LEASES
 from edited_locks import LOCKS
 from edited_storage import STORAGE
 
@@ -27,7 +28,7 @@ MODULES = [
         *(broken_clocks, broken_waits, broken_processes),
     )
 ]
-MUTANTS: list[Mutant] = [*DOCUMENTS, *LOCKS, *STORAGE]
+MUTANTS: list[Mutant] = [*DOCUMENTS, *LOCKS, *LEASES, *STORAGE]
 
 
 class Defective(NamedTuple):

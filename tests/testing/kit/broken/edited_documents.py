@@ -277,7 +277,7 @@ DOCUMENTS = [
         ),
     ),
     mutant(
-        "unset-answers-early",
+        "unset-looks-first",
         "file",
         "`unset` looks for the key in one access and removes it in another.",
         "test_one_of_two_takes_the_only_entry",

@@ -49,8 +49,8 @@ STORAGE = [
         "test_a_storage_that_is_deleted_raises_our_errors",
         (
             "db/connections.py",
-            "            raise StorageReplaced(self._channel, self.idle.path)\n",
-            "            raise LookupError(self.idle.path)\n",
+            "class StorageReplaced(ChannelUnavailable):\n",
+            "class StorageReplaced(LookupError):\n",
         ),
     ),
     mutant(
