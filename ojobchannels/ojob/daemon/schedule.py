@@ -20,8 +20,8 @@ from ojobchannels.ojob.run.job_call import JobCall
 from ojobchannels.ojob.run.manager_binding import ManagerConfig
 from ojobchannels.ojob.run.outage import STORE_ERRORS, Outage
 from ojobchannels.ojob.run.session import Session
-from ojobchannels.ojob.triggers.cron import zone_of
 from ojobchannels.ojob.triggers.tick import Tick
+from ojobchannels.ojob.triggers.zones import zone_of
 
 MAX_DELAY_MS: Final = 60_000
 """Milliseconds after which `misfire: none` skips a fire time instead of running it late."""
