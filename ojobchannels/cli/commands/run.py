@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from ojobchannels.cli.init_process import continue_if_first
 from ojobchannels.cli.locations import (
     checked_locations,
     jobs_option,
@@ -65,6 +66,7 @@ def run(
     from ojobchannels.ojob import Output, parse_args, run_file
     from ojobchannels.ojob.report.console import Console, JsonLines
 
+    continue_if_first()
     streams = ignore_write_errors()
     if show_help:
         echo(ctx.get_help() if file is None else _help_of(file))

@@ -13,7 +13,7 @@ _SOURCE = Path(backends.__file__).parent
 
 
 class Edit(NamedTuple):
-    """Text to replace in a module of the backends; it occurs there exactly once."""
+    """Text to replace in a module, or in one of a folder; it occurs there exactly once."""
 
     module: str
     old: str
@@ -44,15 +44,21 @@ class Mutant(NamedTuple):
 
     def write(self, folder: Path) -> None:
         """Write the package into a folder on the path of the interpreter."""
-        for source in _SOURCE.rglob("*.py"):
-            module = str(source.relative_to(_SOURCE))
-            text = source.read_text("utf-8")
-            for edit in self.edits:
-                if edit.module == module:
-                    assert text.count(edit.old) == 1, (
-                        f"{self.type}: not once in {module}: {edit.old}"
-                    )
-                    text = text.replace(edit.old, edit.new)
+        texts = {
+            str(source.relative_to(_SOURCE)): source.read_text("utf-8")
+            for source in _SOURCE.rglob("*.py")
+        }
+        for edit in self.edits:
+            places = [
+                module
+                for module, text in texts.items()
+                if module.startswith(edit.module) and edit.old in text
+            ]
+            assert len(places) == 1, f"{self.type}: in {places}, not in one module: {edit.old}"
+            text = texts[places[0]]
+            assert text.count(edit.old) == 1, f"{self.type}: not once in {places[0]}: {edit.old}"
+            texts[places[0]] = text.replace(edit.old, edit.new)
+        for module, text in texts.items():
             path = folder / self.package / module
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text.replace("ojobchannels.backends", self.package), "utf-8")

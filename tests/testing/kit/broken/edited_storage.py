@@ -48,7 +48,7 @@ STORAGE = [
         "A database that was deleted raises an error that is not ours.",
         "test_a_storage_that_is_deleted_raises_our_errors",
         (
-            "db/connections.py",
+            "db/",
             "class StorageReplaced(ChannelUnavailable):\n",
             "class StorageReplaced(LookupError):\n",
         ),
