@@ -116,7 +116,7 @@ def test_an_endless_holder_is_cut() -> None:
     assert len(str(errors.LockBusy("c", "n", {"host": "h" * 1_000_000}, 1, 0))) < 1000
 
 
-def test_a_working_directory_is_no_secret() -> None:
+def test_a_working_directory_is_not_masked() -> None:
     """Although `pwd` is also the name of a password."""
     assert (
         mask_text("PWD=/srv/jobs pwd: `pwd` is a folder") == "PWD=/srv/jobs pwd: `pwd` is a folder"
