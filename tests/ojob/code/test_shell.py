@@ -294,3 +294,18 @@ def test_a_script_runs_where_no_folder_can_be_written(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
     _, reported = shell("echo $a; wc -c", a="b")
     assert reported[0] == "b"
+
+
+def test_names_of_files_that_are_not_utf8_pass_through(tmp_path: Path) -> None:
+    """From args to the script and back, for a job file with such a name too."""
+    name = os.fsdecode(b"caf\xe9.yaml")
+    path = tmp_path / name
+    path.write_text(
+        "jobs:\n- name: A\n  lang: shell\n  typeArgs: {single: true}\n"
+        '  exec: \'ls "$file"; echo "{\\"same\\": \\"$file\\"}"\'\n'
+        '- {name: B, from: A, exec: \'log(args["same"] == args["file"])\'}\ntodo: [A, B]\n'
+    )
+    lines = Lines()
+    result = run_file(path, {"file": str(path)}, Output(lines))
+    assert result.exit_status == 0, lines.reported
+    assert lines.reported == [f"{tmp_path}/caf\\xe9.yaml"] * 2 + ["True"]
