@@ -151,6 +151,19 @@ class LogFileUnavailable(JobError, OSError):
         )
 
 
+class NoThread(JobError, RuntimeError):
+    """The system refuses another thread.
+
+    Attributes:
+        purpose: What it was for.
+    """
+
+    def __init__(self, purpose: str) -> None:
+        self.purpose = purpose
+        advice = "end other programs, or raise the limit of threads (`ulimit -u`)"
+        super().__init__(f"no thread can be started for {purpose}; {advice}")
+
+
 class RunsAlready(JobError, RuntimeError):
     """A job file with ``ojob.unique`` is already running on this host; no job was run.
 

@@ -21,7 +21,7 @@ from ojobchannels.documents import Document
 from ojobchannels.errors import ChannelClosed, ChannelError, ChannelTimeout, NotSupported
 from ojobchannels.hookspecs import Adopted, LockInfo, hookimpl
 from ojobchannels.host.clock import Clock, boot_of
-from ojobchannels.host.forks import forget_in_children
+from ojobchannels.host.forks import forget_in_children, notice_hidden_fork
 
 _CHANGE_CHECK_SECONDS: Final = 0.05
 _ENDED_PER_SHARE: Final = 8
@@ -61,6 +61,7 @@ def operation(
 
     @functools.wraps(method)
     def wrapped(self: _Self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        notice_hidden_fork()
         thread = threading.get_ident()
         if thread in self.at_work:
             raise NotSupported(
