@@ -114,3 +114,11 @@ def test_control_characters_of_a_holder_are_escaped() -> None:
 def test_an_endless_holder_is_cut() -> None:
     """A holder document of megabytes does not fill the terminal of whoever finds the lock taken."""
     assert len(str(errors.LockBusy("c", "n", {"host": "h" * 1_000_000}, 1, 0))) < 1000
+
+
+def test_a_working_directory_is_not_masked() -> None:
+    """Although `pwd` is also the name of a password."""
+    assert (
+        mask_text("PWD=/srv/jobs pwd: `pwd` is a folder") == "PWD=/srv/jobs pwd: `pwd` is a folder"
+    )
+    assert mask_text("UID=sa;PWD=pa55word") == "UID=sa;PWD=***"

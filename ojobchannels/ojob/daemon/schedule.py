@@ -192,7 +192,7 @@ class Schedule:
 
     def _handle(self, launch: Launch, after: int, until: int) -> None:
         call = self._call()
-        call.launch, call.waits_for_lock = launch, self._runs_all
+        call.launch, call.if_running = launch, "wait" if self._runs_all else "skip"
         call.fire_time = fire_time = self._fire_time(until)
         call.tick = Tick(self._label, until)
         name = self._claim_name(call)
