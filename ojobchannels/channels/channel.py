@@ -24,6 +24,7 @@ from ojobchannels.documents import check_name, check_value
 from ojobchannels.hookspecs import Adopted, LockInfo
 from ojobchannels.host.clock import Clock
 from ojobchannels.host.forks import forget_in_children
+from ojobchannels.host.synchronous import check_synchronous
 
 _CHECKED_PER_LOCK = 4
 _POOLS = ("concurrent.futures.", "anyio.", "trio.", "asgiref.")
@@ -109,6 +110,8 @@ class Channel(DocumentStore):
         checked = check_name("lock", name)
         if holder is not None:
             check_value(dict(holder))
+        if on_lost is not None:
+            check_synchronous("on_lost", on_lost)
         ttl_ms = milliseconds("ttl", ttl)
         wait_ms = None if wait is None else milliseconds("wait", wait, shortest=0)
         hook, token, lease = self.hook, new_token(), None
@@ -171,6 +174,8 @@ class Channel(DocumentStore):
             reason = f"it belongs to channel {document['channel']!r}, not to {self.name!r}"
             advice = "open that channel to take over the lease"
             raise errors.InvalidOption("lease document", reason, advice)
+        if on_lost is not None:
+            check_synchronous("on_lost", on_lost)
         sent = self.clock.now()
         adopted: Adopted | bool = self.hook.adopt(name=name, token=token, holder=this_holder())
         if not isinstance(adopted, Adopted):
@@ -250,6 +255,7 @@ class Channel(DocumentStore):
                 "poll `items` after the last position, or use a type with the capability "
                 "events_every or events_coalesced",
             )
+        check_synchronous("callback", callback)
         subscription = Subscription(self, callback, replay, self._forget_subscription)
         with self._lock:
             self._subscriptions.add(subscription)

@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVa
 
 from ojobchannels.documents import json_or_repr
 from ojobchannels.errors import ChannelError, InvalidOption, LockBusy
+from ojobchannels.host.synchronous import check_result, check_synchronous
 from ojobchannels.manager.launcher import DidNotRun, Launch
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.run import JobRun
@@ -39,6 +40,7 @@ class Manager(Protocol):
         wait: float | None,
         on_timeout: OnTimeout,
         extra: Mapping[str, Any] | None,
+        lock_at_least_for: float,
     ) -> JobRun:
         """Return a new run."""
 
@@ -63,10 +65,13 @@ class Job(Generic[_Arguments, _Result]):
     _backoff: float
     on_failure: Notice | None
     _on_timeout: OnTimeout
+    _lock_at_least_for: float
 
     def __post_init__(self) -> None:
         if self._if_running not in ("skip", "wait", "fail"):
             raise InvalidOption("if_running", repr(self._if_running), "pass skip, wait or fail")
+        check_synchronous(f"job {self.name!r}", self._function)
+        check_notice(self.on_failure)
         check_on_timeout(self._on_timeout)
         if self._if_running != "wait":
             self._wait = 0
@@ -96,7 +101,10 @@ class Job(Generic[_Arguments, _Result]):
                 with run:
                     if launch is not None:
                         launch.run_id = run.run_id
-                    return self._function(*args, **kwargs)
+                    run.keeps_lock = attempt > self._retries
+                    result = check_result(self.name, self._function(*args, **kwargs))
+                    run.keeps_lock = True
+                    return result
             except Exception as error:
                 if run.status == "skipped" and isinstance(error, LockBusy):
                     self._skip(error)
@@ -117,6 +125,7 @@ class Job(Generic[_Arguments, _Result]):
             wait=self._wait,
             on_timeout=self._on_timeout,
             extra={"attempt": attempt} if self._retries else None,
+            lock_at_least_for=self._lock_at_least_for,
         )
 
     def _skip(self, busy: Exception) -> None:
@@ -143,6 +152,16 @@ def _bound(
     """Return the arguments as a document for the record, with the `repr` of what is not JSON."""
     bound = inspect.signature(function).bind(*args, **kwargs).arguments
     return {name: json_or_repr(value) for name, value in bound.items()}
+
+
+def check_notice(notice: Notice | None) -> None:
+    """Check that a failure notice can be called.
+
+    Raises:
+        InvalidOption: It is a coroutine function or a generator, which a call would not run.
+    """
+    if callable(notice):
+        check_synchronous("on_failure", notice)
 
 
 def check_notices(name: str, known: Mapping[str, Job[..., Any]], default: Notice | None) -> None:

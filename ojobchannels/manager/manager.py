@@ -15,7 +15,7 @@ from ojobchannels.manager import fire_times, records, run_end
 from ojobchannels.manager.channels import ChannelConfig, ManagerChannels
 from ojobchannels.manager.fire_times import FireTime
 from ojobchannels.manager.history import RunHistory
-from ojobchannels.manager.jobs import IfRunning, Job, Notice, check_notices, notify
+from ojobchannels.manager.jobs import IfRunning, Job, Notice, check_notice, check_notices, notify
 from ojobchannels.manager.launcher import Launch, Launcher
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.run import JobRun
@@ -67,6 +67,7 @@ class JobManager(RunHistory):
         self.closing = threading.Event()
         self._launcher = Launcher(threads)
         super().__init__(ManagerChannels(jobs, locks, state))
+        check_notice(on_failure)
         self._on_failure = on_failure
         self._known: dict[str, Job[..., Any]] = {}
         self._running: dict[str, JobRun] = {}
@@ -84,6 +85,7 @@ class JobManager(RunHistory):
         keep_alive: bool = True,
         on_timeout: OnTimeout = "warn",
         extra: Mapping[str, Any] | None = None,
+        lock_at_least_for: Duration = 0,
         fire_time: FireTime | None = None,
         record_busy: bool = True,
     ) -> JobRun:
@@ -100,6 +102,9 @@ class JobManager(RunHistory):
             on_timeout: What happens when the timeout is exceeded: ``warn`` logs a warning; ``fail``
                 makes `JobRun.check` raise and records the run as failed; ``continue`` does nothing.
             extra: Additional fields for the record.
+            lock_at_least_for: Seconds after the start for which the lock stays held even if the
+                run ends before. A second server whose clock is late then finds it held, and does
+                not repeat a short job.
             record_busy: Whether to record a run as skipped if the job is running elsewhere.
             fire_time: The time at which a schedule starts the run, in milliseconds since 1970, or
                 the `LaunchTime` of the job that launches it. Of all processes that share the
@@ -117,12 +122,13 @@ class JobManager(RunHistory):
             timeout=milliseconds("timeout", timeout) / 1000,
             args=masked(args or {}, secret),
             secrets=frozenset(secret_values(args or {}, secret)),
-            wait=None if wait is None else milliseconds("wait", wait, shortest=0) / 1000,
+            wait=None if wait is None else _seconds("wait", wait),
             keep_alive=keep_alive,
             on_timeout=check_on_timeout(on_timeout),
             extra=dict(extra or {}),
             fire_time=fire_time,
             record_busy=record_busy,
+            lock_at_least_for=_seconds("lock_at_least_for", lock_at_least_for),
         )
         return JobRun(self, check_name("job", name), options)
 
@@ -163,6 +169,7 @@ class JobManager(RunHistory):
         backoff: Duration = 1,
         on_failure: Notice | None = None,
         on_timeout: OnTimeout = "warn",
+        lock_at_least_for: Duration = 0,
     ) -> Callable[[Callable[_Arguments, _Result]], Job[_Arguments, _Result]]:
         """Make a function a managed job, which `launch` finds by its name.
 
@@ -178,6 +185,7 @@ class JobManager(RunHistory):
             on_failure: The notice after the last failed attempt: a callable that takes the record,
                 or the name of a job to launch with the record as ``run``.
             on_timeout: As in `run`.
+            lock_at_least_for: As in `run`, from the start of the last attempt.
 
         Raises:
             InvalidOption: An option is not valid, or `on_failure` leads back to this job through
@@ -191,11 +199,12 @@ class JobManager(RunHistory):
                 function,
                 milliseconds("timeout", timeout) / 1000,
                 if_running,
-                None if wait is None else milliseconds("wait", wait, shortest=0) / 1000,
+                None if wait is None else _seconds("wait", wait),
                 retries,
-                milliseconds("backoff", backoff, shortest=0) / 1000,
+                _seconds("backoff", backoff),
                 on_failure,
                 on_timeout,
+                _seconds("lock_at_least_for", lock_at_least_for),
             )
             with self._lock:
                 known: dict[str, Job[..., Any]] = {**self._known, name: job}
@@ -323,3 +332,7 @@ class JobManager(RunHistory):
                 if run in (found, found.name):
                     return found
         raise RunNotStarted(what, run.name if isinstance(run, JobRun) else run)
+
+
+def _seconds(option: str, duration: Duration) -> float:
+    return milliseconds(option, duration, shortest=0) / 1000

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection
+from typing import Final
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
@@ -11,6 +12,7 @@ from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import not_run, records
 from ojobchannels.manager.records import Record
 
+_SHORTEST_SECONDS: Final = 0.01
 _log = logging.getLogger("ojobchannels.jobs")
 
 
@@ -72,6 +74,18 @@ def write_failure(
         return None
     failed = records.ending(found["startTime"], "failed", elapsed, error, secrets)
     return records.amend(jobs, found, failed, {"status": "running"}, fence) or found
+
+
+def release(lease: Lease, kept: float) -> None:
+    """Release the lease of a run that has ended, or keep its lock for `kept` more seconds.
+
+    A lock that is kept survives the end of this process.
+    """
+    if kept < _SHORTEST_SECONDS:
+        lease.release()
+        return
+    lease.extend(kept)
+    lease.to_document()
 
 
 def force_unlock(

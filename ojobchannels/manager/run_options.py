@@ -5,7 +5,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from ojobchannels.errors import InvalidOption
 from ojobchannels.manager.fire_times import FireTime, fields
-from ojobchannels.manager.records import Record
+from ojobchannels.manager.records import Record, iso
 
 OnTimeout: TypeAlias = Literal["warn", "fail", "continue"]
 
@@ -24,6 +24,7 @@ class RunOptions:
     extra: dict[str, Any]
     fire_time: FireTime | None
     record_busy: bool
+    lock_at_least_for: float
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     """Values that are masked wherever the record repeats them."""
 
@@ -31,6 +32,11 @@ class RunOptions:
     def ttl(self) -> float:
         """The duration of the lease, in seconds."""
         return min(self.timeout, _LONGEST_LEASE) if self.keep_alive else self.timeout
+
+    def holder(self, now: int) -> Record:
+        """Return the holder info of the lock, from its options and the time in milliseconds."""
+        kept = now + round(self.lock_at_least_for * 1000)
+        return {**self.due, **({"keptUntil": iso(kept)} if self.lock_at_least_for else {})}
 
     @property
     def due(self) -> Record:

@@ -23,7 +23,12 @@ def parse_args(words: Iterable[str]) -> dict[str, Any]:
         key, equals, value = word.partition("=")
         if not key or not equals:
             raise InvalidJobArgs("command line", f"{word!r} is not an argument", "write key=value")
-        args[key] = scalar(value)
+        try:
+            args[key] = scalar(value)
+        except ValueError:
+            reason = f"{value[:40]!r} is not a number that JSON has"
+            advice = f"if it is text, quote it twice: {key}=\"'{value[:40]}'\""
+            raise InvalidJobArgs(f"command line, {key}", reason, advice) from None
     return args
 
 

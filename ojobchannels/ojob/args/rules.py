@@ -214,9 +214,10 @@ def _is_number(value: Any) -> bool:
 def _to_number(value: Any) -> Any:
     if _is_number(value):
         return value
-    for kind in (int, float):
+    text = str(value)
+    for kind in (int, float) if text.isascii() and "_" not in text else ():
         with suppress(ValueError):
-            number = kind(str(value))
+            number = kind(text)
             if math.isfinite(number):
                 return number
     raise _Refused(f"is {_shown(value)}, not a number")

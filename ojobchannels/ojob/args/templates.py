@@ -151,7 +151,13 @@ class _Renderer:
             return found
         if default is None:
             raise self._unknown(name)
-        return scalar(default) if exact and default else default
+        if not exact or not default:
+            return default
+        try:
+            return scalar(default)
+        except ValueError:
+            reason = f"the default {default[:40]!r} is not a number that JSON has"
+            raise self._error(self._open[-1], reason, "quote it in the template") from None
 
     def _look_up(self, path: tuple[str, ...]) -> Any:
         if self._is_open(path):

@@ -110,7 +110,8 @@ class Daemon:
 
     def _schedule(self, call: JobCall, spec: ScheduleSpec) -> None:
         """Start the schedule of a call, or continue that of an earlier version of the file."""
-        schedule = Schedule(self.session, call.job, spec, call.layers[1:], self._began)
+        layers, before = call.layers[1:], self._schedules
+        schedule = Schedule(self.session, call.job, spec, layers, self._began, before)
         previous = next((each for each in self._previous if each.name == call.job.name), None)
         if previous is not None:
             self._previous.remove(previous)

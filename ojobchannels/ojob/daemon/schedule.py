@@ -5,11 +5,13 @@ late, suspended or down can work out what it has missed.
 """
 
 import threading
+from collections.abc import Sequence
 from typing import Final
 
 from ojobchannels import errors
 from ojobchannels.host.terminal import local_time
-from ojobchannels.manager import JobManager, Launch, fire_times
+from ojobchannels.manager import JobManager, Launch, LaunchTime, fire_times
+from ojobchannels.manager.fire_times import FireTime, moment
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.languages import Level
 from ojobchannels.ojob.load.job_file import Job, ScheduleSpec
@@ -18,8 +20,8 @@ from ojobchannels.ojob.run.job_call import JobCall
 from ojobchannels.ojob.run.manager_binding import ManagerConfig
 from ojobchannels.ojob.run.outage import STORE_ERRORS, Outage
 from ojobchannels.ojob.run.session import Session
-from ojobchannels.ojob.triggers.cron import zone_of
 from ojobchannels.ojob.triggers.tick import Tick
+from ojobchannels.ojob.triggers.zones import zone_of
 
 MAX_DELAY_MS: Final = 60_000
 """Milliseconds after which `misfire: none` skips a fire time instead of running it late."""
@@ -60,6 +62,8 @@ class Schedule:
         spec: Its fire times and what happens when one is missed.
         layers: The args of each call.
         began: The moment from which its fire times count; by default now.
+        before: The schedules of earlier entries of the todo. They may have the same job, or start
+            runs of the same name; fire times of this one are then claimed separately.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class Schedule:
         spec: ScheduleSpec,
         layers: list[Layer],
         began: int | None = None,
+        before: Sequence["Schedule"] = (),
     ) -> None:
         self._session = session
         self._job = job
@@ -87,6 +92,12 @@ class Schedule:
         self._outage = Outage("schedule", self._log)
         self._retry_is_set = False
         self._warned_of_clock = False
+        number = 1 + sum(other.name == job.name for other in before)
+        self._label = job.name if number == 1 else f"{job.name} #{number}"
+        self.run_name = self._run_name(self._call())
+        self._shares_name = any(
+            self.run_name is not None and other.run_name == self.run_name for other in before
+        )
 
     @property
     def name(self) -> str:
@@ -181,26 +192,30 @@ class Schedule:
 
     def _handle(self, launch: Launch, after: int, until: int) -> None:
         call = self._call()
-        call.launch, call.fire_time, call.waits_for_lock = launch, until, self._runs_all
-        call.tick = Tick(self.name, until)
+        call.launch, call.if_running = launch, "wait" if self._runs_all else "skip"
+        call.fire_time = fire_time = self._fire_time(until)
+        call.tick = Tick(self._label, until)
         name = self._claim_name(call)
-        is_free = name is None or fire_times.is_unclaimed(self._manager(), name, until)
+        is_free = name is None or fire_times.is_unclaimed(self._manager(), name, fire_time)
         self._skip(self._missed(after, until), "missed: no process was running")
         if not is_free:
             return
         if self._spec.misfire == "none" and self._scheduler.clock.now() - until > MAX_DELAY_MS:
             self._skip([until], f"missed: more than {MAX_DELAY_MS // 1000} s late")
         elif not self._stops(call):
-            self._run(call, name, launch.launch_id)
+            self._run(call, name, fire_time, launch.launch_id)
 
-    def _run(self, call: JobCall, name: str | None, launch_id: str) -> None:
+    def _fire_time(self, time: int) -> FireTime:
+        return LaunchTime(time, self._label) if self._shares_name else time
+
+    def _run(self, call: JobCall, name: str | None, fire_time: FireTime, launch_id: str) -> None:
         managed = self._run_name(call) is not None
         if not self._active.begin(alone=not managed and not self._spec.overlaps):
-            self._skip([call.fire_time or 0], "the previous run is still active")
+            self._skip([moment(fire_time)], "the previous run is still active")
             return
         try:
             if name is not None and not managed:
-                fire_times.claim(self._manager().state, name, call.fire_time or 0, launch_id)
+                fire_times.claim(self._manager().state, name, fire_time, launch_id)
             with self._session.launches.running(call):
                 outcome = call.run()
         except errors.FireTimeTaken:
@@ -225,7 +240,7 @@ class Schedule:
         try:
             for fire_time in fire_times:
                 call = self._call()
-                call.fire_time = fire_time
+                call.fire_time = self._fire_time(fire_time)
                 if call.record_not_run("skipped", reason, raising=STORE_ERRORS):
                     skipped.append(local_time(fire_time))
         finally:
@@ -272,7 +287,7 @@ class Schedule:
 
     def _claim_name(self, call: JobCall) -> str | None:
         """Return the name under which servers share the fire times; None if they do not."""
-        once = f"job {self._job.name}" if self._spec.once else None
+        once = f"job {self._label}" if self._spec.once else None
         return self._run_name(call) or once
 
     def _run_name(self, call: JobCall) -> str | None:

@@ -93,7 +93,7 @@ def _lease(context: JobContext, lock: _Lock) -> Lease:
         return _acquired(context, lock, channel, wait=0)
     except LockBusy as busy:
         holder = describe_holder(busy.holder)
-        if context.fire_time is not None and not context.waits_for_lock:
+        if context.fire_time is not None and context.if_running == "skip":
             raise SkipJob(f"{lock.label} is held by {holder}") from busy
         context.log("info", f"waiting for {lock.label}, held by {holder}")
     while True:

@@ -4,7 +4,8 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ojobchannels.errors import CodeFailed, FireTimeTaken, LockBusy, describe_holder, summary
+from ojobchannels.errors import CodeFailed, FireTimeTaken, summary
+from ojobchannels.host.synchronous import check_result
 from ojobchannels.ojob.args.layers import CallArgs
 from ojobchannels.ojob.args.rules import apply_rules
 from ojobchannels.ojob.code.python import Block
@@ -79,13 +80,13 @@ class JobSteps(JobContext):
         try:
             with host.each:
                 result = _run(block, host, part)
-        except (LockBusy, FireTimeTaken) as error:
+        except FireTimeTaken as error:
             if part.bundled and self.phase == "from":
-                elsewhere = isinstance(error, FireTimeTaken)
-                raise SkipJob(_reason(error), recorded=True, elsewhere=elsewhere) from error
+                reason = "another process runs it for this fire time"
+                raise SkipJob(reason, recorded=True, elsewhere=True) from error
             raise
         self.args.values = host.args
-        return result
+        return check_result(part.name, result)
 
 
 def _run(block: Block, host: JobHost, part: Job) -> Any:
@@ -109,10 +110,3 @@ def _run(block: Block, host: JobHost, part: Job) -> Any:
     finally:
         if os.getpid() != process:
             leave(error)
-
-
-def _reason(busy: LockBusy | FireTimeTaken) -> str:
-    if isinstance(busy, FireTimeTaken):
-        return "another process runs it for this fire time"
-    expiry = f"its lease expires in {busy.remaining:.1f} s unless renewed"
-    return f"{busy.name!r} is already running ({describe_holder(busy.holder)}); {expiry}"

@@ -16,7 +16,9 @@ from ojobchannels.ojob.load.job_file import START
 DIRECTOR_CHANNEL: Final = "oJobDirector"
 """The name of the channel that holds the executions, unless the job file names another one."""
 
-_NOT_RECORDED: Final = frozenset({"name", "timeout", "chJobs", "chLocks", "init"})
+_NOT_RECORDED: Final = frozenset(
+    {"name", "timeout", "ifRunning", "lockAtLeastFor", "chJobs", "chLocks", "init"}
+)
 
 
 class Limit(NamedTuple):

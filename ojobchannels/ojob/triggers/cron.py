@@ -5,13 +5,10 @@ handled here: cronsim does so only for five fields, and misses times where clock
 hour.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
-from pathlib import Path
 from typing import Final, TypeAlias
-from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
@@ -34,6 +31,21 @@ _FIELDS: Final = (
     ("month", "1 to 12, or JAN to DEC"),
     ("day of week", "0 to 7 with Sunday as 0 and 7, SUN to SAT, 5#2 for the second Friday, or 5L"),
 )
+_SIZES: Final = {
+    "second": 60,
+    "minute": 60,
+    "hour": 24,
+    "day of month": 31,
+    "month": 12,
+    "day of week": 7,
+}
+_UNITS_MS: Final = {"second": 1_000, "minute": 60_000, "hour": 3_600_000}
+_NAMES: Final = {
+    "month": ["", *"JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split()],
+    "day of week": "SUN MON TUE WED THU FRI SAT".split(),
+}
+_STEP: Final = re.compile(r"/(\d+)(?=,|$)")
+_RANGE: Final = re.compile(r"(\w+)-(\w+)(?:/(\d+))?")
 _RANGE_OF_ONE: Final = re.compile(r"\b(\w+)-\1/\d+")
 """Matches a range of one value with a step, which cronsim reads as a range without an end."""
 
@@ -180,7 +192,8 @@ def _fields(text: str) -> list[str]:
     fields = []
     for (field, offset), (name, takes) in zip(written, names, strict=True):
         any_day = field == "?" and name.startswith("day")
-        fields.append("*" if any_day else _RANGE_OF_ONE.sub(r"\1", field))
+        fields.append("*" if any_day else _without_wrapped_ranges(name, field))
+        _check_steps(name, field, offset)
         if not _is_valid(name, fields[-1]):
             raise CronError(
                 f"`{field}` is not a valid {name}",
@@ -188,6 +201,48 @@ def _fields(text: str) -> list[str]:
                 offset,
             )
     return ["0", *fields] if len(fields) == 5 else fields
+
+
+def _check_steps(name: str, field: str, offset: int) -> None:
+    """Refuse steps that are longer than the field: cron does not carry them into the next one."""
+    for step in map(int, _STEP.findall(field)):
+        if step > _SIZES[name]:
+            reason = (
+                f"`{field}` fires once: a {name} has no step of {step}, only up to {_SIZES[name]}"
+            )
+            advice = "write a shorter step, or several expressions"
+            if name in _UNITS_MS:
+                interval = step * _UNITS_MS[name]
+                advice = f"for every {step} {name}s, write `timeInterval: {interval}` instead"
+            raise CronError(reason, advice, offset)
+
+
+def _without_wrapped_ranges(name: str, field: str) -> str:
+    """Write ranges such as ``MON-SUN`` and ``FRI-MON``, which cronsim does not know, as lists."""
+    terms = field.split(",")
+    if name in _NAMES:
+        terms = [_expanded_range(name, term) for term in terms]
+    return _RANGE_OF_ONE.sub(r"\1", ",".join(terms))
+
+
+def _expanded_range(name: str, term: str) -> str:
+    match, size = _RANGE.fullmatch(term), _SIZES[name]
+    if match is None:
+        return term
+    first, last = (_number(name, word) for word in match.groups()[:2])
+    if first is None or last is None or first <= last:
+        return term
+    step = max(int(match[3] or 1), 1)
+    values = range(first, first + (last - first) % size + 1, step)
+    low = 1 if name == "month" else 0
+    return ",".join(str((value - low) % size + low) for value in values)
+
+
+def _number(name: str, word: str) -> int | None:
+    """Return the number of a month or a day of the week; None for a word that is not one."""
+    if word.upper() in _NAMES[name]:
+        return _NAMES[name].index(word.upper())
+    return int(word) if word.isdecimal() and int(word) <= _SIZES[name] else None
 
 
 def _is_valid(name: str, field: str) -> bool:
@@ -222,31 +277,3 @@ class Interval:
 
 
 Trigger: TypeAlias = Cron | Interval
-
-
-def zone_of(name: str) -> tzinfo:
-    """Return a time zone by its name; `local` is that of this host.
-
-    Raises:
-        LookupError: There is no such time zone.
-    """
-    if name == "UTC":
-        return UTC
-    try:
-        return _local_zone() if name == "local" else ZoneInfo(name)
-    except (OSError, ValueError) as error:  # the name of a folder, or an invalid path
-        raise LookupError(name) from error
-
-
-def _local_zone() -> tzinfo:
-    """Return the zone that TZ or the system names; a fixed offset has no daylight saving time."""
-    if name := os.environ.get("TZ", "").removeprefix(":"):
-        return ZoneInfo(name)
-    file = Path("/etc/localtime").resolve()
-    _, _, name = str(file).partition("zoneinfo/")
-    if name:
-        return ZoneInfo(name)
-    if not file.is_file():
-        return UTC
-    with file.open("rb") as stream:
-        return ZoneInfo.from_file(stream)

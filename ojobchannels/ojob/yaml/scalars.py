@@ -1,5 +1,10 @@
-"""The YAML 1.2 rules by which a plain scalar is a number, a boolean, null, or text."""
+"""The YAML 1.2 rules by which a plain scalar is a number, a boolean, null, or text.
 
+They are those of its core schema. The parsers have others, of YAML 1.1, in which `2024_01` is a
+number.
+"""
+
+import math
 import re
 from functools import lru_cache
 from typing import Any, Final
@@ -15,9 +20,9 @@ KINDS: Final = {
 """The scalars other than text, each with its name in messages."""
 _RULES: Final = {
     "bool": r"true|True|TRUE|false|False|FALSE",
-    "float": r"[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?"
-    r"|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+|[-+]?\.[0-9_]+(?:[eE][-+][0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
-    "int": r"[-+]?0b[01_]+|[-+]?0o[0-7_]+|[-+]?[0-9][0-9_]*|[-+][0-9_]+|[-+]?0x[0-9a-fA-F_]+",
+    "float": r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+"
+    r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+    "int": r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
     "merge": r"<<",
     "null": r"~|null|Null|NULL|",
 }
@@ -28,7 +33,8 @@ _BOOLEANS: Final = {
     **dict.fromkeys(("true", "yes", "on", "y"), True),
     **dict.fromkeys(("false", "no", "off", "n"), False),
 }
-_BASES: Final = {"0b": 2, "0o": 8, "0x": 16}
+_BASES: Final = {"0o": 8, "0x": 16}
+_NUMBERS: Final = (f"{TAG}int", f"{TAG}float")
 
 
 @lru_cache(4096)
@@ -50,10 +56,15 @@ def scalar_value(tag: str, text: str) -> Any:
         if text.lower() not in _BOOLEANS:
             raise ValueError(text)
         return _BOOLEANS[text.lower()]
-    digits = text.replace("_", "").lower()
-    sign = -1 if digits.startswith("-") else 1
-    digits = digits.removeprefix("-" if sign < 0 else "+")
-    if tag == f"{TAG}int":
-        base = _BASES.get(digits[:2])
-        return sign * (int(digits[2:], base) if base else int(digits))
-    return sign * float(digits.removeprefix(".") if digits in (".inf", ".nan") else digits)
+    if plain_tag(text) not in (tag, _NUMBERS[0]):
+        raise ValueError(text)
+    if tag == _NUMBERS[0]:
+        base = _BASES.get(text[:2])
+        return int(text[2:], base) if base else int(text)
+    if not text[-1].isalpha():
+        number = float(text)
+        if math.isinf(number):
+            raise ValueError(text)  # else it would become another number
+        return number
+    sign = "-" if text.startswith("-") else ""
+    return float(f"{sign}{text.lstrip('+-.')}")

@@ -1,6 +1,7 @@
 """Job files as data: YAML 1.2 or JSON, with the position of every part and all errors of parts."""
 
 import io
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -198,6 +199,9 @@ def scalar(text: str) -> Any:
     Example:
         >>> [scalar(text) for text in ("5", "true", "", "2026-11-22", "'5'", "a: b")]
         [5, True, None, '2026-11-22', '5', 'a: b']
+
+    Raises:
+        ValueError: It is a number that JSON does not have: infinite, or too large.
     """
     stripped = text.strip()
     if stripped[:1] in ("'", '"'):
@@ -207,7 +211,10 @@ def scalar(text: str) -> Any:
             return text
         return node.value if isinstance(node, Scalar) else text
     tag = plain_tag(stripped)
-    return scalar_value(tag, stripped) if tag in KINDS else text
+    value = scalar_value(tag, stripped) if tag in KINDS else text
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 class Reader:

@@ -50,6 +50,7 @@ def test_valid_args_pass_and_may_be_converted(rule: str, value: Any, becomes: An
         ("isNumber", True, "is true, not a number"),
         ("isArray", "a", 'is "a", not a list'),
         ("toNumber", "much", 'is "much", not a number'),
+        ("toNumber", "2024_01", 'is "2024_01", not a number'),
         ("toNumber", "nan", 'is "nan", not a number'),
         ("isString", {1}, "is {1}, not a string"),
         ("isNumber", "x" * 500, f'is "{"x" * 116}..., not a number'),

@@ -236,3 +236,20 @@ def test_a_warning_of_the_compiler_points_at_the_line_of_the_file(tmp_path: Path
     with pytest.warns(SyntaxWarning) as warned:
         check_file(path)
     assert [(one.filename, one.lineno) for one in warned] == [(str(path), 5)]
+
+
+def test_a_block_that_returns_a_coroutine_fails_its_job(tmp_path: Path) -> None:
+    """Nothing would await it."""
+    result = run(
+        tmp_path,
+        """
+        jobs:
+        - name: Work
+          exec: |
+            async def main():
+                log("never")
+            return main()
+        todo: [Work]
+        """,
+    )
+    assert "it returned a coroutine, whose work would be done" in str(result.outcomes[0].error)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from ojobchannels.ojob.triggers.cron import Cron, CronError, Interval, zone_of
+from ojobchannels.ojob.triggers.cron import Cron, CronError, Interval
 
 MINUTE = 60_000
 CHANGES = {
@@ -47,6 +46,11 @@ def following(text: str, begin: str, count: int, zone: str = "UTC") -> list[str]
         ("0 2 * * *", ["2026-02-27T02:00", "2026-02-28T02:00", "2026-03-01T02:00"]),
         ("*/20 9 * * MON-FRI", ["2026-02-27T09:00", "2026-02-27T09:20", "2026-02-27T09:40"]),
         ("0 9-9/4 * * 5-5/2", ["2026-02-27T09:00", "2026-03-06T09:00", "2026-03-13T09:00"]),
+        ("0 9 * * FRI-SUN", ["2026-02-27T09:00", "2026-02-28T09:00", "2026-03-01T09:00"]),
+        ("0 9 * * sat-mon", ["2026-02-28T09:00", "2026-03-01T09:00", "2026-03-02T09:00"]),
+        ("0 9 * * FRI-TUE/2,WED", ["2026-02-27T09:00", "2026-03-01T09:00", "2026-03-03T09:00"]),
+        ("0 9 1 NOV-FEB *", ["2026-11-01T09:00", "2026-12-01T09:00", "2027-01-01T09:00"]),
+        ("*/60 9 * * *", ["2026-02-27T09:00", "2026-02-28T09:00", "2026-03-01T09:00"]),
         ("30 0 9 * * *", ["2026-02-27T09:00", "2026-02-28T09:00", "2026-03-01T09:00"]),
         ("0 12 L * ?", ["2026-02-28T12:00", "2026-03-31T12:00", "2026-04-30T12:00"]),
         ("0 12 LW * *", ["2026-02-27T12:00", "2026-03-31T12:00", "2026-04-30T12:00"]),
@@ -64,6 +68,33 @@ def following(text: str, begin: str, count: int, zone: str = "UTC") -> list[str]
 def test_an_expression_fires_at_its_times(text: str, expected: list[str]) -> None:
     """Five or six fields with seconds first, names, steps, L, # and shorthands are supported."""
     assert following(text, "2026-02-26T15:30", 3) == expected
+
+
+@pytest.mark.parametrize("days", ["MON-SUN", "SUN-SAT", "THU-WED", "1-7", "0-6", "3-2", "7-6"])
+def test_a_range_over_the_whole_week_is_every_day(days: str) -> None:
+    """On whichever day it begins."""
+    expected = ["2026-02-27T09:00", "2026-02-28T09:00", "2026-03-01T09:00", "2026-03-02T09:00"]
+    assert following(f"0 9 * * {days}", "2026-02-26T15:30", 4) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "offset", "advice"),
+    [
+        ("*/90 * * * *", 0, "for every 90 minutes, write `timeInterval: 5400000` instead"),
+        ("5/61 * * * *", 0, "for every 61 minutes, write `timeInterval: 3660000` instead"),
+        ("0 */25 * * *", 2, "for every 25 hours, write `timeInterval: 90000000` instead"),
+        ("*/61 * * * * *", 0, "for every 61 seconds, write `timeInterval: 61000` instead"),
+        ("0 0 1,*/32 * *", 4, "write a shorter step"),
+        ("0 0 1 */13 *", 6, "write a shorter step"),
+        ("0 0 * * */8", 8, "write a shorter step"),
+    ],
+)
+def test_a_step_longer_than_its_field_is_refused(text: str, offset: int, advice: str) -> None:
+    """Cron would take `*/90` minutes for hourly."""
+    with pytest.raises(CronError) as raised:
+        Cron(text)
+    assert raised.value.offset == offset
+    assert raised.value.advice.startswith(advice)
 
 
 @pytest.mark.parametrize("text", ["30 1 * * *", "0 30 1 * * *"])
@@ -169,30 +200,3 @@ def test_an_error_has_the_offset_of_its_field(text: str, offset: int) -> None:
     with pytest.raises(CronError) as caught:
         Cron(text)
     assert caught.value.offset == offset
-
-
-def test_the_local_zone_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`local` has daylight saving time: it is a time zone, not the present offset."""
-    monkeypatch.setenv("TZ", "Europe/Lisbon")
-    zone = zone_of("local")
-    offsets = {datetime(2026, month, 1, tzinfo=zone).utcoffset() for month in (1, 7)}
-    assert offsets == {timedelta(0), timedelta(hours=1)}
-    assert zone_of("UTC") is UTC
-
-
-@pytest.mark.parametrize(
-    "name", ["Europe/Lisbn", "../etc/passwd", "Europe", "/etc/localtime", "x\0"]
-)
-def test_an_invalid_zone_is_refused(name: str) -> None:
-    """No name reads files outside the time zone database."""
-    with pytest.raises(LookupError):
-        zone_of(name)
-
-
-def test_without_a_zone_in_the_environment_that_of_the_system_is_used(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Any time zone of the system can be used."""
-    monkeypatch.delenv("TZ", raising=False)
-    assert datetime(2026, 1, 1, tzinfo=zone_of("local")).utcoffset() is not None
-    assert Path("/etc/localtime").exists() or zone_of("local") is UTC

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from ruamel.yaml import YAML
-from ruamel.yaml.nodes import ScalarNode
 
+from ojobchannels.errors import InvalidJobArgs, JobFileError
+from ojobchannels.ojob import check_file
+from ojobchannels.ojob.args.layers import parse_args
 from ojobchannels.ojob.load.includes import PACKS
 from ojobchannels.ojob.yaml.composer import (
     Node,
@@ -22,6 +24,7 @@ from ojobchannels.ojob.yaml.composer import (
     fast_events,
 )
 from ojobchannels.ojob.yaml.scalars import KINDS, TAG, plain_tag, scalar_value
+from ojobchannels.ojob.yaml.source import scalar
 from ojobchannels.ojob.yaml.syntax_errors import InvalidText
 
 EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
@@ -71,21 +74,54 @@ def test_the_fast_parser_reads_nothing_differently(text: str) -> None:
     check_same(text)
 
 
+CORE_SCHEMA = {
+    "null": r"null|Null|NULL|~|",
+    "bool": r"true|True|TRUE|false|False|FALSE",
+    "int": r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
+    "float": r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
+    r"|[-+]?(\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN",
+    "merge": "<<",
+}
+"""As table 10.9 of the specification has it, in its order."""
+
+
 @settings(database=None, deadline=None, max_examples=300)
 @given(st.text("+-_.0123456789abeonuxtrflsNI~=<:", max_size=7))
 @example("TRUE")
 @example("null")
 @example(".inf")
+@example("2024_01")
+@example("1e+5")
 def test_plain_scalars_are_read_by_the_rules_of_yaml_1_2(text: str) -> None:
-    """The rules are those of ruamel.yaml."""
-    ruamel = YAML(typ="safe", pure=True)
-    tag = str(ruamel.resolver.resolve(ScalarNode, text, (True, False)))
-    assert plain_tag(text) == (tag if tag in {*KINDS, f"{TAG}merge"} else f"{TAG}str")
-    if tag in KINDS:
-        try:
-            expected = ruamel.constructor.construct_object(ScalarNode(tag, text))
-        except (ValueError, LookupError):
-            with pytest.raises(ValueError, match=r".*"):
-                scalar_value(tag, text)
-        else:
-            assert repr(scalar_value(tag, text)) == repr(expected)
+    """By those of its core schema, and the merge key of YAML 1.1."""
+    tag = next((tag for tag, rule in CORE_SCHEMA.items() if re.fullmatch(rule, text)), "str")
+    assert plain_tag(text) == f"{TAG}{tag}"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *((text, text) for text in ("2024_01", "1_000", "-1_0", "1_000.5", "0b11", "1e5_0")),
+        *((text, text) for text in ("12:30", "2026-11-22", "0o8", "-0x1F", "+0o7", "1.2.3", "no")),
+        *(("+5", 5), ("-5", -5), ("007", 7), ("0o17", 15), ("0xCAFE", 0xCAFE)),
+        *(("1e3", 1000.0), ("1.", 1.0), (".5", 0.5), ("-.5e-1", -0.05), ("1.10", 1.1)),
+    ],
+)
+def test_numbers_are_those_of_yaml_1_2_and_anything_else_is_text(text: str, value: Any) -> None:
+    """In files, on the command line and as the default of a template."""
+    assert repr(scalar(text)) == repr(value)
+    tag = plain_tag(text)
+    assert repr(scalar_value(tag, text) if tag in KINDS else text) == repr(value)
+
+
+@pytest.mark.parametrize("text", ["12e45678", "-1e999", ".inf", ".nan", "9" * 5000])
+def test_a_number_that_json_does_not_have_is_refused(text: str, tmp_path: Path) -> None:
+    """It never becomes another number, nor text by accident."""
+    with pytest.raises(ValueError, match=r".*"):
+        scalar(text)
+    with pytest.raises(InvalidJobArgs, match="quote it twice: sha="):
+        parse_args([f"sha={text}"])
+    path = tmp_path / "f.yaml"
+    path.write_text(f"jobs: [{{name: A, args: {{sha: {text}}}}}]\n")
+    with pytest.raises(JobFileError, match="quote it"):
+        check_file(path)
