@@ -45,6 +45,10 @@ _VALUE_OF_NAME: Final = re.compile(
 )
 
 
+_FOLDER: Final = re.compile(r"""(?i:pwd)['"]?\s*[=:]\s*['"]?[`/.~].*""", re.DOTALL)
+"""A working directory, which has the name of a password; or our own message about the key."""
+
+
 def is_secret_name(name: object) -> bool:
     """Return whether a value of this name is a secret, such as ``password`` or ``apiKey``."""
     return isinstance(name, str) and _SECRET_NAME.fullmatch(name) is not None
@@ -109,6 +113,8 @@ def _parts_of(part: Any, is_secret: bool, secret: Collection[str]) -> Iterator[t
 
 
 def _without_value(found: re.Match[str]) -> str:
+    if _FOLDER.fullmatch(found[0]):
+        return found[0]
     quote = found["quoted"][0] if found["quoted"] else ""
     return f"{found[1]}{quote}{MASK}{quote}"
 

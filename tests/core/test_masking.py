@@ -121,3 +121,11 @@ def test_args_that_contain_themselves_have_secrets_too() -> None:
     args: dict[str, object] = {"password": "hunter2"}
     args["self"] = [args, args]
     assert secret_values(args) == {"hunter2"}
+
+
+def test_a_working_directory_is_not_masked() -> None:
+    """Although `pwd` is also the name of a password."""
+    assert (
+        mask_text("PWD=/srv/jobs pwd: `pwd` is a folder") == "PWD=/srv/jobs pwd: `pwd` is a folder"
+    )
+    assert mask_text("UID=sa;PWD=pa55word") == "UID=sa;PWD=***"

@@ -110,7 +110,7 @@ def test_a_live_holder_of_another_container_keeps_its_lock(
 
 
 def test_a_lease_of_another_container_ends(shared_storage: Storage) -> None:
-    """When both clocks say so, although its holder lives: no lock is held without a limit."""
+    """When both clocks say so, although its holder lives: no lock stays forever."""
     holder = shared_storage.open(clock=Container("boot-a/1"))
     other = shared_storage.open(clock=Container("boot-b/1"))
     lease = holder.lock("nightly", ttl=0.05)
