@@ -209,9 +209,11 @@ class JobFile:
 
     def ordered_todo(self) -> list[Todo]:
         """Return the todo in its order, except for entries that depend on later ones."""
-        deps = [set(self.deps_of(entry.job)) for entry in self.todo]
+        entries: dict[str, list[int]] = {}
+        for at, entry in enumerate(self.todo):
+            entries.setdefault(entry.job, []).append(at)
         waits = {
-            at: [other for other, entry in enumerate(self.todo) if entry.job in deps[at]]
-            for at in range(len(self.todo))
+            at: [other for dep in self.deps_of(entry.job) for other in entries.get(dep, ())]
+            for at, entry in enumerate(self.todo)
         }
         return [self.todo[at] for at in in_order(waits)]

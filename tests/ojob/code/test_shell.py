@@ -294,3 +294,23 @@ def test_a_script_runs_where_no_folder_can_be_written(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
     _, reported = shell("echo $a; wc -c", a="b")
     assert reported[0] == "b"
+
+
+@pytest.mark.parametrize("days", [30, 40_000_000_000])
+def test_a_timeout_of_any_length_is_a_timeout(shell: Shell, days: int) -> None:
+    """Longer than the system can wait in one call."""
+    result, reported = shell("echo hello", f"{{timeout: {days * 86_400_000}}}")
+    assert (result.exit_status, reported[0]) == (0, "hello")
+
+
+def test_a_line_of_many_megabytes_is_read_in_time_that_grows_with_its_length(shell: Shell) -> None:
+    """Twice the length takes about twice as long, not four times."""
+
+    def seconds(megabytes: int) -> float:
+        began = time.process_time()
+        _, reported = shell(f"head -c {megabytes}000000 /dev/zero | tr '\\0' x")
+        assert len(reported[0]) == megabytes * 1_000_000
+        return time.process_time() - began
+
+    seconds(1)
+    assert seconds(24) < 8 * seconds(6) + 0.2
