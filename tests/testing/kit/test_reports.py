@@ -129,8 +129,8 @@ def test_an_error_of_the_backend_is_shown_with_its_line(project: Project) -> Non
         (
             "get(self, key)",
             "value = super().get(key); return None if value is oc.MISSING else value",
-            "the hook `get` of channel type 'defective' returned None: return MISSING, since None is "
-            "a stored null",
+            "the hook `get` of channel type 'defective' returned None: return MISSING, since None "
+            "is a stored null",
         ),
         (
             "lock(self, name, token, ttl, holder)",
