@@ -174,6 +174,13 @@ class JobFile:
         return self.settings.daemon or any(job.schedule or job.watched for job in variants)
 
     @property
+    def secrets(self) -> frozenset[str]:
+        """The names of args that the file declares as secret."""
+        rules = (rule for job in self.jobs.values() for rule in (*job.rules_in, *job.rules_out))
+        declared = {rule.path[-1] for rule in rules if rule.is_secret}
+        return frozenset(declared | {one.name for one in self.help.expects.values() if one.secret})
+
+    @property
     def threads(self) -> int:
         """The maximum number of launched jobs that run at the same time."""
         return self.settings.num_threads
