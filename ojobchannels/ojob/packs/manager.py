@@ -41,15 +41,19 @@ class ManagerBridge:
         context, job = self._context, self._context.caller
         pack_args = PackArgs(job, args, MANAGER)
         name, timeout = pack_args.text("name"), pack_args.seconds("timeout", 3_600_000)
+        on_timeout = pack_args.value("onTimeout", context.job.on_timeout)
+        if on_timeout is None and args.get("timeout") is not None:
+            on_timeout = "fail"
         if any(run.name == name for run in context.runs.open()):
             raise JobMisuse(job, f"it has already started {name!r}", f"call {END!r} first")
         manager = self._session.binding.required(job, START)
         options: dict[str, Any] = {"timeout": timeout, "args": record_args(context.args.values)}
+        options["on_timeout"] = "fail" if on_timeout in ("fail", "kill") else "warn"
         if context.phase == "from" and not context.runs.started:
             tick = context.tick
             options["fire_time"] = context.fire_time or (tick and tick.next_run(name))
         with self._session.interrupts.shield():
-            context.add_run(self._started(manager, name, options))
+            context.add_run(self._started(manager, name, options), on_timeout)
 
     def _started(self, manager: JobManager, name: str, options: dict[str, Any]) -> JobRun:
         """Start a run; if the call waits for locks, retry until the run shuts down."""
