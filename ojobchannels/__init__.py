@@ -60,6 +60,7 @@ __all__ = [
     "LockInfo",
     "LockLost",
     "LogFileUnavailable",
+    "NoThread",
     "NotSupported",
     "Option",
     "OutcomeUnknown",

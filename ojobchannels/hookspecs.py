@@ -95,7 +95,18 @@ class LeaseRequest(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option of a channel type; messages never quote the value of a `secret` option."""
+    """An option of a channel type.
+
+    Attributes:
+        name: The name in configuration.
+        type: The type of its values.
+        help: What it is, in a few words.
+        default: Its value where it is not given.
+        required: Whether it must be given.
+        secret: Whether messages must not quote its value.
+        is_path: Whether it is the path of a file. Then a relative one is made absolute at once, so
+            that a later change of the working directory does not lead to another file.
+    """
 
     name: str
     type: type
@@ -103,6 +114,7 @@ class Option:
     default: Any = None
     required: bool = False
     secret: bool = False
+    is_path: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint, distributions
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pluggy
@@ -214,10 +215,29 @@ def checked_options(type: ChannelType, options: Mapping[str, Any]) -> dict[str, 
             reason = f"type {type.name!r} requires it"
             advice = f"pass the {option.help}"
             raise errors.InvalidOption(f"option {option.name!r}", reason, advice)
-    return {
+    checked = {
         option.name: converted(type, option, options.get(option.name, option.default))
         for option in type.options
     }
+    for option in type.options:
+        if option.is_path and checked[option.name]:
+            checked[option.name] = absolute(option.name, checked[option.name])
+    return checked
+
+
+def absolute(option: str, path: str) -> str:
+    """Return a path that does not depend on the working directory.
+
+    Raises:
+        InvalidOption: It is relative, and the working directory was deleted.
+    """
+    if path.startswith("~"):
+        return path
+    try:
+        return str(Path(path).absolute())
+    except FileNotFoundError as error:
+        reason = f"{path!r} is relative, and the working directory was deleted"
+        raise errors.InvalidOption(f"option {option!r}", reason, "pass an absolute path") from error
 
 
 def offered_options(type: ChannelType) -> dict[str, Option]:

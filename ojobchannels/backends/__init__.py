@@ -32,8 +32,8 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             summary="in memory, one store per name and process",
             open=_opener("simple"),
             options=(
-                Option("space", str, "channels of one name share data within a space only", ""),
                 _CLOCK,
+                Option("space", str, "channels of one name share data within a space only", ""),
             ),
             schemes=("simple",),
             parse_url=_no_path,
@@ -43,7 +43,7 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             name="file",
             summary="one JSON file that people can read and edit",
             open=_opener("file"),
-            options=(Option("file", str, "path of the JSON file", required=True), _TIMEOUT, _CLOCK),
+            options=(_file("path of the JSON file"), _TIMEOUT, _CLOCK),
             schemes=("file",),
             parse_url=_file_path,
             capabilities=_ON_ONE_HOST,
@@ -54,7 +54,7 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             summary="a SQLite database, for many documents and many processes of one host",
             open=_opener("db"),
             options=(
-                Option("file", str, "path of the database", required=True),
+                _file("path of the database"),
                 Option(
                     "durable",
                     bool,
@@ -70,6 +70,10 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             exists=_file_exists,
         ),
     )
+
+
+def _file(help: str) -> Option:
+    return Option("file", str, help, required=True, is_path=True)
 
 
 def _opener(type: str) -> Callable[[str, Mapping[str, Any]], object]:

@@ -201,7 +201,7 @@ class KeepAlive:
         for name, target in calls:
             try:
                 target()
-            except Exception:  # noqa: BLE001  the other leases must be kept alive
+            except BaseException:  # noqa: BLE001  the other leases must be kept alive
                 _log.exception("%s failed", name)
 
     def _call_due_alarms(self) -> int:
@@ -316,7 +316,7 @@ def _call_on_lost(lease: KeptLease) -> None:
     try:
         if lease.on_lost is not None:
             lease.on_lost(lease)
-    except Exception:  # noqa: BLE001  the error of a callback has no caller to go to
+    except BaseException:  # noqa: BLE001  the error of a callback has no caller to go to
         _log.exception("on_lost of %r failed", lease)
 
 

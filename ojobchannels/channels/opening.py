@@ -1,6 +1,6 @@
 """Opening channels: by keywords, by a mapping as in job files, or by a URL."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -47,13 +47,27 @@ def open_channel(
         0
     """
     check_name("channel", name)
+    return prepared(config, extensions=extensions, **options)(name)
+
+
+def prepared(
+    config: Mapping[str, Any] | str | None = None,
+    *,
+    extensions: Iterable[object] = (),
+    **options: Any,
+) -> Callable[[str], Channel]:
+    """Check a configuration now, and return the function that opens the channel of a name.
+
+    The arguments and the errors are those of `open_channel`. Relative paths in the configuration
+    are relative to the working directory now.
+    """
     if isinstance(config, str):
         type, url_options = from_url(config)
         options = {**url_options, **options}
     else:
         type_name, options = _from_mapping(config, options)
         type = registry().find(type_name)
-    return _open(type, checked_options(type, options), name, extensions)
+    return partial(_open, type, checked_options(type, options), extensions=extensions)
 
 
 def _open(

@@ -125,7 +125,7 @@ class Subscription:
                 return
             try:
                 self._callback(change)
-            except Exception:  # noqa: BLE001  the next change must still be delivered
+            except BaseException:  # noqa: BLE001  the next change must still be delivered
                 _log.exception("a callback failed on channel %r, %r", self._channel.name, change)
 
 

@@ -29,9 +29,11 @@ from ojobchannels.errors.job import FireTimeTaken as FireTimeTaken
 from ojobchannels.errors.job import InvalidJobArgs as InvalidJobArgs
 from ojobchannels.errors.job import JobError as JobError
 from ojobchannels.errors.job import JobFileError as JobFileError
+from ojobchannels.errors.job import JobLocked as JobLocked
 from ojobchannels.errors.job import JobMisuse as JobMisuse
 from ojobchannels.errors.job import JobTimeout as JobTimeout
 from ojobchannels.errors.job import LogFileUnavailable as LogFileUnavailable
+from ojobchannels.errors.job import NoThread as NoThread
 from ojobchannels.errors.job import RunNotStarted as RunNotStarted
 from ojobchannels.errors.job import RunsAlready as RunsAlready
 from ojobchannels.errors.job import UnknownJob as UnknownJob

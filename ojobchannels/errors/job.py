@@ -3,9 +3,10 @@
 import os
 import warnings
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from ojobchannels.errors.channel import ChannelError
+from ojobchannels.errors.channel import ChannelError, LockBusy
+from ojobchannels.errors.text import quoted
 from ojobchannels.printable import printable
 
 
@@ -42,6 +43,25 @@ class JobTimeout(JobError, TimeoutError):
         super().__init__(
             f"job {name!r} ran longer than its timeout of {seconds:g} s; raise the timeout, or "
             "split the work"
+        )
+
+
+class JobLocked(JobError, LockBusy):
+    """A job of a job file cannot start, because another run of it holds its lock.
+
+    Its attributes are those of `LockBusy`.
+    """
+
+    def __init__(
+        self, channel: str, name: str, holder: dict[str, Any], remaining: float, waited: float
+    ) -> None:
+        self.channel, self.name, self.holder = channel, name, holder
+        self.remaining, self.waited = remaining, waited
+        ChannelError.__init__(
+            self,
+            f"Can't lock to execute job {quoted(name)}: its lock is {self.summary()}; the lease "
+            f"expires in {remaining:.3g} s unless renewed; let that run end, write "
+            "`ifRunning: skip` or `ifRunning: wait`, or use `ojob unlock` if its holder is dead",
         )
 
 
@@ -149,6 +169,19 @@ class LogFileUnavailable(JobError, OSError):
             f"cannot write the log file {path!r} ({reason}); make its folder writable, or set "
             "another folder in ojob.logToFile.logFolder"
         )
+
+
+class NoThread(JobError, RuntimeError):
+    """The system refuses another thread.
+
+    Attributes:
+        purpose: What it was for.
+    """
+
+    def __init__(self, purpose: str) -> None:
+        self.purpose = purpose
+        advice = "end other programs, or raise the limit of threads (`ulimit -u`)"
+        super().__init__(f"no thread can be started for {purpose}; {advice}")
 
 
 class RunsAlready(JobError, RuntimeError):

@@ -30,6 +30,8 @@ def describe_holder(holder: dict[str, Any]) -> str:
         for part in ("host", "pid", "thread", "job")
         if part in holder
     ]
+    if "keptUntil" in holder:
+        known.append(f"kept until {printable(str(holder['keptUntil']))} at least")
     return _cut(", ".join(known), _LONGEST_HOLDER) or quoted(masked(holder))
 
 

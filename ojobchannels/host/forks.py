@@ -79,6 +79,7 @@ begin_work = _turnstile.begin_work
 end_work = _turnstile.end_work
 _forgetting: WeakSet[ForgetsInChild] = WeakSet()
 _released: WeakSet[ReleasedBeforeFork] = WeakSet()
+_process = os.getpid()
 
 
 def forget_in_children(thing: ForgetsInChild) -> None:
@@ -91,6 +92,15 @@ def release_before_forks(thing: ReleasedBeforeFork) -> None:
     _released.add(thing)
 
 
+def notice_hidden_fork() -> None:
+    """Do what follows a fork, in a child that a C library has forked unnoticed by Python.
+
+    Whatever must not be shared with the parent calls this before it is used.
+    """
+    if os.getpid() != _process:
+        _after_fork_in_child()
+
+
 def _before_fork() -> None:
     _turnstile.begin_fork()
     for thing in list(_released):
@@ -98,6 +108,8 @@ def _before_fork() -> None:
 
 
 def _after_fork_in_child() -> None:
+    global _process
+    _process = os.getpid()
     _turnstile.reset()
     for thing in list(_forgetting):
         thing.forget()

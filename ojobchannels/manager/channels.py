@@ -2,11 +2,11 @@
 
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 from ojobchannels.channels.channel import Channel
-from ojobchannels.channels.opening import open_channel
+from ojobchannels.channels.opening import open_channel, prepared
 
 ChannelConfig: TypeAlias = Mapping[str, Any] | str | Channel | None
 """``{"type": …, "args": {…}}``, a URL, or an open channel; ``simple`` for None."""
@@ -24,7 +24,7 @@ class ManagerChannels:
         self._opened: list[Channel] = []
         self._state: Channel | None = None
         self._locks_id: str | None = None
-        self._state_config = jobs if state is None else state
+        self._open_state = self._opener(state)
         self._lock = threading.Lock()
         try:
             self.jobs = self._open(JOBS, jobs)
@@ -38,11 +38,7 @@ class ManagerChannels:
         """The channel of everything else that must be remembered; opened at its first use."""
         with self._lock:
             if self._state is None:
-                if self._state_config is self.jobs:
-                    name = STATE if self.jobs.name == JOBS else f"{self.jobs.name}-state"
-                    self._state = self._closing(self.jobs.beside(name))
-                else:
-                    self._state = self._open(STATE, self._state_config)
+                self._state = self._open_state()
             return self._state
 
     def locks_id(self, *, create: bool = False) -> str | None:
@@ -61,6 +57,19 @@ class ManagerChannels:
         """Close the channels, except those that were passed open."""
         while self._opened:
             self._opened.pop().close()
+
+    def _opener(self, config: ChannelConfig) -> Callable[[], Channel]:
+        """Return what opens the state at its first use; its configuration is checked now."""
+        if isinstance(config, Channel):
+            return lambda: config
+        if config is not None:
+            opening = prepared(config)
+            return lambda: self._closing(opening(STATE))
+        return self._open_beside_the_jobs
+
+    def _open_beside_the_jobs(self) -> Channel:
+        name = STATE if self.jobs.name == JOBS else f"{self.jobs.name}-state"
+        return self._closing(self.jobs.beside(name))
 
     def _open(self, name: str, config: ChannelConfig) -> Channel:
         if isinstance(config, Channel):

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias
 
 from ojobchannels.channels.channel import Channel
+from ojobchannels.channels.lease import Lease
 from ojobchannels.hookspecs import LockInfo
-from ojobchannels.manager import not_run, records
+from ojobchannels.manager import fire_times, not_run, records
 from ojobchannels.manager.records import Record
 
 _KEY: Final = {"deadRuns": "found until"}
@@ -38,6 +39,19 @@ class Manager(Protocol):
 
     def abandoned(self, record: Record) -> None:
         """Report a run that was found dead and closed."""
+
+
+def close_previous(manager: Manager, name: str, lease: Lease) -> None:
+    """Close the run that held a lock before and did not release it, for the new holder."""
+    previous = lease.previous
+    if previous is None:
+        return
+    record = records.find(manager.jobs, previous, previous["fence"])
+    if record is None and "fireTime" in previous:
+        record = fire_times.add_missing(manager, name, previous)
+    closed = record and records.abandon(manager.jobs, record, lease.fence)
+    if closed is not None:
+        manager.abandoned(closed)
 
 
 class DeadRuns:

@@ -5,7 +5,7 @@ import inspect
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from threading import Event
+from threading import TIMEOUT_MAX, Event
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from ojobchannels.documents import json_or_repr
@@ -40,6 +40,7 @@ class Manager(Protocol):
         wait: float | None,
         on_timeout: OnTimeout,
         extra: Mapping[str, Any] | None,
+        lock_at_least_for: float,
     ) -> JobRun:
         """Return a new run."""
 
@@ -64,6 +65,7 @@ class Job(Generic[_Arguments, _Result]):
     _backoff: float
     on_failure: Notice | None
     _on_timeout: OnTimeout
+    _lock_at_least_for: float
 
     def __post_init__(self) -> None:
         if self._if_running not in ("skip", "wait", "fail"):
@@ -99,7 +101,10 @@ class Job(Generic[_Arguments, _Result]):
                 with run:
                     if launch is not None:
                         launch.run_id = run.run_id
-                    return check_result(self.name, self._function(*args, **kwargs))
+                    run.keeps_lock = attempt > self._retries
+                    result = check_result(self.name, self._function(*args, **kwargs))
+                    run.keeps_lock = True
+                    return result
             except Exception as error:
                 if run.status == "skipped" and isinstance(error, LockBusy):
                     self._skip(error)
@@ -120,6 +125,7 @@ class Job(Generic[_Arguments, _Result]):
             wait=self._wait,
             on_timeout=self._on_timeout,
             extra={"attempt": attempt} if self._retries else None,
+            lock_at_least_for=self._lock_at_least_for,
         )
 
     def _skip(self, busy: Exception) -> None:
@@ -131,9 +137,9 @@ class Job(Generic[_Arguments, _Result]):
         """Wait for the next attempt and return True, unless there is none; a lost run has none."""
         if attempt > self._retries or run.status in ("completed", "lost"):
             return False
-        pause = self._backoff * 2 ** (attempt - 1)
+        pause = self._backoff * 2.0 ** min(attempt - 1, 64)
         _log.warning("job %r failed; attempt %d starts in %g s", self.name, attempt + 1, pause)
-        return not self.manager.closing.wait(pause)
+        return not self.manager.closing.wait(min(pause, TIMEOUT_MAX))
 
     def _notify(self, run: JobRun) -> None:
         if run.status not in ("new", "skipped", "completed"):

@@ -6,9 +6,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from threading import TIMEOUT_MAX
 from typing import Any, Final, Literal
 
-from ojobchannels.errors import InvalidOption, JobError, JobMisuse
+from ojobchannels.errors import InvalidOption, JobError, JobMisuse, NoThread
 from ojobchannels.manager.pool import Pool, release_slot
 
 LaunchState = Literal["waiting", "running", "completed", "failed", "skipped", "depsfail"]
@@ -97,7 +98,7 @@ class Launch:
         if self._future.done():
             return self._future.exception()
         with release_slot():
-            return self._future.exception(timeout)
+            return self._future.exception(None if timeout is None else min(timeout, TIMEOUT_MAX))
 
     def __repr__(self) -> str:
         return f"<Launch {self.name!r} {self.state}>"
@@ -133,14 +134,17 @@ class Launcher:
         work: Callable[[Launch], Any],
         after: Iterable[Launch] = (),
         otherwise: Callable[[Launch, Launch], None] = lambda _, __: None,
+        refused: Callable[[NoThread], None] = lambda _: None,
     ) -> Launch:
         """Run `work(launch)` on the pool when all launches in `after` have completed.
 
         If one of them did not complete, call `otherwise(launch, that launch)` and then end this
-        launch with state ``depsfail``, in this order.
+        launch with state ``depsfail``, in this order. If no thread can be had for it later, call
+        `refused` and then end it as failed.
 
         Raises:
             JobMisuse: The launcher is closed.
+            NoThread: No thread can be had; nothing runs.
         """
         launch = Launch(name)
         with self._lock:
@@ -153,15 +157,29 @@ class Launcher:
             if launch.done():
                 return
             if failed is None:
-                self._pool.submit(lambda: self._run(launch, work))
+                self._submit(launch, work, refused)
                 return
             try:
                 otherwise(launch, failed)
             finally:
                 launch.finish("depsfail")
 
-        _when_ended(list(after), proceed)
+        before = list(after)
+        if not before:
+            self._submit(launch, work, _raise)
+        _when_ended(before, proceed)
         return launch
+
+    def _submit(
+        self, launch: Launch, work: Callable[[Launch], Any], refused: Callable[[NoThread], None]
+    ) -> None:
+        try:
+            self._pool.submit(lambda: self._run(launch, work))
+        except NoThread as error:
+            try:
+                refused(error)
+            finally:
+                launch.finish("failed", error=error)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until all launches have ended, and return whether they have."""
@@ -200,6 +218,10 @@ class Launcher:
             self._open.discard(launch)
 
 
+def _raise(error: NoThread) -> None:
+    raise error
+
+
 def _when_ended(launches: list[Launch], call: Callable[[Launch | None], None]) -> None:
     """Call `call` once all launches have ended, with one that did not complete, if any."""
     pending, lock = len(launches), threading.Lock()
@@ -212,7 +234,5 @@ def _when_ended(launches: list[Launch], call: Callable[[Launch | None], None]) -
         if last:
             call(next((launch for launch in launches if launch.state != "completed"), None))
 
-    if not launches:
-        call(None)
     for launch in launches:
         launch.then(count)

@@ -1,10 +1,9 @@
 """JobManager: runs, managed jobs, launches, and queries on the records."""
 
-import copy
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from ojobchannels.channels.arguments import Duration, milliseconds
@@ -21,6 +20,7 @@ from ojobchannels.manager.launcher import Launch, Launcher
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.run import JobRun
 from ojobchannels.manager.run_options import OnTimeout, RunOptions, check_on_timeout
+from ojobchannels.masking import masked, secret_values
 from ojobchannels.suggestions import closest
 
 _Arguments = ParamSpec("_Arguments")
@@ -80,10 +80,12 @@ class JobManager(RunHistory):
         *,
         timeout: Duration = 3600,
         args: Mapping[str, Any] | None = None,
+        secret: Collection[str] = (),
         wait: Duration | None = 0,
         keep_alive: bool = True,
         on_timeout: OnTimeout = "warn",
         extra: Mapping[str, Any] | None = None,
+        lock_at_least_for: Duration = 0,
         fire_time: FireTime | None = None,
         record_busy: bool = True,
     ) -> JobRun:
@@ -92,13 +94,17 @@ class JobManager(RunHistory):
         Args:
             name: The name of the job; at most one run of each name is active at a time.
             timeout: The timeout of the run, in seconds.
-            args: Arguments, stored in the record.
+            args: Arguments, stored in the record; what is named or looks like a secret is masked.
+            secret: Names of further arguments whose values are secrets.
             wait: Seconds to wait if the job is running elsewhere; None for no limit.
             keep_alive: Use a lease of at most a minute and renew it while the run is active;
                 otherwise the lease lasts for `timeout`.
             on_timeout: What happens when the timeout is exceeded: ``warn`` logs a warning; ``fail``
                 makes `JobRun.check` raise and records the run as failed; ``continue`` does nothing.
             extra: Additional fields for the record.
+            lock_at_least_for: Seconds after the start for which the lock stays held even if the
+                run ends before. A second server whose clock is late then finds it held, and does
+                not repeat a short job.
             record_busy: Whether to record a run as skipped if the job is running elsewhere.
             fire_time: The time at which a schedule starts the run, in milliseconds since 1970, or
                 the `LaunchTime` of the job that launches it. Of all processes that share the
@@ -114,13 +120,15 @@ class JobManager(RunHistory):
         records.check_fields(extra or {})
         options = RunOptions(
             timeout=milliseconds("timeout", timeout) / 1000,
-            args=copy.deepcopy(dict(args or {})),
-            wait=None if wait is None else milliseconds("wait", wait, shortest=0) / 1000,
+            args=masked(args or {}, secret),
+            secrets=frozenset(secret_values(args or {}, secret)),
+            wait=None if wait is None else _seconds("wait", wait),
             keep_alive=keep_alive,
             on_timeout=check_on_timeout(on_timeout),
             extra=dict(extra or {}),
             fire_time=fire_time,
             record_busy=record_busy,
+            lock_at_least_for=_seconds("lock_at_least_for", lock_at_least_for),
         )
         return JobRun(self, check_name("job", name), options)
 
@@ -161,6 +169,7 @@ class JobManager(RunHistory):
         backoff: Duration = 1,
         on_failure: Notice | None = None,
         on_timeout: OnTimeout = "warn",
+        lock_at_least_for: Duration = 0,
     ) -> Callable[[Callable[_Arguments, _Result]], Job[_Arguments, _Result]]:
         """Make a function a managed job, which `launch` finds by its name.
 
@@ -176,6 +185,7 @@ class JobManager(RunHistory):
             on_failure: The notice after the last failed attempt: a callable that takes the record,
                 or the name of a job to launch with the record as ``run``.
             on_timeout: As in `run`.
+            lock_at_least_for: As in `run`, from the start of the last attempt.
 
         Raises:
             InvalidOption: An option is not valid, or `on_failure` leads back to this job through
@@ -189,11 +199,12 @@ class JobManager(RunHistory):
                 function,
                 milliseconds("timeout", timeout) / 1000,
                 if_running,
-                None if wait is None else milliseconds("wait", wait, shortest=0) / 1000,
+                None if wait is None else _seconds("wait", wait),
                 retries,
-                milliseconds("backoff", backoff, shortest=0) / 1000,
+                _seconds("backoff", backoff),
                 on_failure,
                 on_timeout,
+                _seconds("lock_at_least_for", lock_at_least_for),
             )
             with self._lock:
                 known: dict[str, Job[..., Any]] = {**self._known, name: job}
@@ -321,3 +332,7 @@ class JobManager(RunHistory):
                 if run in (found, found.name):
                     return found
         raise RunNotStarted(what, run.name if isinstance(run, JobRun) else run)
+
+
+def _seconds(option: str, duration: Duration) -> float:
+    return milliseconds(option, duration, shortest=0) / 1000

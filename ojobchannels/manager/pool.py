@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import Context
 from typing import TypeAlias
 
+from ojobchannels.errors import NoThread
+
 Task: TypeAlias = Callable[[], None]
 
 _worker = threading.local()
@@ -28,10 +30,19 @@ class Pool:
         self._lock = threading.Lock()
 
     def submit(self, task: Task) -> None:
-        """Queue a task; it runs in a context of its own and must not raise."""
+        """Queue a task; it runs in a context of its own and must not raise.
+
+        Raises:
+            NoThread: No thread can be started, and none of the pool will become free for it.
+        """
         with self._lock:
             self._tasks.append(task)
-            self._fill()
+            try:
+                self._fill()
+            except NoThread:
+                if not self._busy:
+                    self._tasks.remove(task)
+                    raise
 
     def join(self) -> None:
         """Wait until the threads have ended, which they do when no task is left."""
@@ -45,7 +56,12 @@ class Pool:
         """Let another task use the slot of the calling thread."""
         with self._lock:
             self._busy -= 1
-            self._fill()
+            try:
+                self._fill()
+            except NoThread:  # a wait might be for a task that never runs
+                if not self._busy:
+                    self._busy += 1
+                    raise
         try:
             yield
         finally:
@@ -55,7 +71,7 @@ class Pool:
     def _fill(self) -> None:
         for _ in range(min(len(self._tasks), self._size - self._busy)):
             thread = threading.Thread(target=self._work, name="ojobchannels-job")
-            thread.start()
+            start(thread, "a job")
             self._threads.add(thread)
             self._busy += 1
 
@@ -77,6 +93,18 @@ def this_slot() -> AbstractContextManager[None]:
     """Return a block, for any thread, in which another task may use the slot of this thread."""
     pool: Pool | None = getattr(_worker, "pool", None)
     return nullcontext() if pool is None else pool.slot_released()
+
+
+def start(thread: threading.Thread, purpose: str) -> None:
+    """Start a thread.
+
+    Raises:
+        NoThread: The system refuses it.
+    """
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise NoThread(purpose) from error
 
 
 @contextmanager

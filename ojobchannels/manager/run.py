@@ -1,6 +1,5 @@
 """JobRun: one execution of a job, under its lock and with its record."""
 
-import copy
 import functools
 import logging
 import os
@@ -15,10 +14,12 @@ from ojobchannels import errors
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.channels.lease import Lease
-from ojobchannels.manager import fire_times, records
+from ojobchannels.host.clock import now_ms
+from ojobchannels.manager import dead_runs, fire_times, records
 from ojobchannels.manager.records import Record
-from ojobchannels.manager.run_end import lost_because, write_end, write_failure, write_skip
+from ojobchannels.manager.run_end import lost_because, release, write_end, write_failure, write_skip
 from ojobchannels.manager.run_options import RunOptions
+from ojobchannels.masking import masked
 
 _CURRENT: "Final[ContextVar[JobRun | None]]" = ContextVar("current_run", default=None)
 
@@ -27,7 +28,7 @@ _CLAIM_SECONDS = 0.25
 """Longest time in which a holder finds that its fire time is already claimed."""
 
 
-class Manager(fire_times.Channels, Protocol):
+class Manager(dead_runs.Manager, Protocol):
     """The manager of a run."""
 
     locks: Channel
@@ -49,9 +50,6 @@ class Manager(fire_times.Channels, Protocol):
     def before_start(self) -> None:
         """Close dead runs, unless that was done just now."""
 
-    def abandoned(self, record: Record) -> None:
-        """Report a run that was closed as abandoned."""
-
     def set_open(self, run: "JobRun", open: bool) -> None:
         """Remember that a run has started, or that it has ended."""
 
@@ -65,6 +63,7 @@ class JobRun:
         timeout: The timeout in seconds.
         lease: The lease of the lock, once the run has started.
         record: The record as last written.
+        keeps_lock: Whether its end keeps the lock for `lock_at_least_for`.
 
     Example:
         >>> import ojobchannels as oc
@@ -77,6 +76,7 @@ class JobRun:
 
     lease: Lease
     record: Record
+    keeps_lock = True
 
     def __init__(self, manager: Manager, name: str, options: RunOptions) -> None:
         self.manager = manager
@@ -122,7 +122,7 @@ class JobRun:
         lease: Lease | None = None
         try:
             lease = self.lease = self._acquire()
-            self._close_previous(lease.previous)
+            dead_runs.close_previous(self.manager, self.name, lease)
             self._open(lease)
         except BaseException as error:
             if lease is not None and not self._abort(error):
@@ -169,7 +169,7 @@ class JobRun:
             self._check_open("update")
             self.lease.check()
             jobs, running = self.manager.jobs, {"status": "running"}
-            changed = records.amend(jobs, self.record, copy.deepcopy(fields), running, self.fence)
+            changed = records.amend(jobs, self.record, masked(fields), running, self.fence)
             if changed is None:
                 raise lost_because(self.lease, "its record was closed or removed")
             self.record = changed
@@ -237,7 +237,7 @@ class JobRun:
             ttl=self._options.ttl,
             keep_alive=self._options.keep_alive,
             on_lost=self._log_lost,
-            holder={"job": self.name, "run": self.run_id, **self._options.due},
+            holder={"job": self.name, "run": self.run_id, **self._options.holder(now_ms())},
         )
         try:
             try:
@@ -304,24 +304,15 @@ class JobRun:
         recorded = False
         with suppress(Exception):
             run = self.name, self.run_id, self.fence
-            record = write_failure(self.manager.jobs, *run, self._elapsed(), error)
+            record = write_failure(
+                self.manager.jobs, *run, self._elapsed(), error, self._options.secrets
+            )
             if record is not None:
                 self.record, recorded = record, True
         self._close()
         with suppress(Exception):
             self.lease.release()
         return recorded
-
-    def _close_previous(self, previous: Mapping[str, Any] | None) -> None:
-        if previous is None:
-            return
-        record = records.find(self.manager.jobs, previous, previous["fence"])
-        if record is None and "fireTime" in previous:
-            record = fire_times.add_missing(self.manager, self.name, previous)
-        if record is not None:
-            closed = records.abandon(self.manager.jobs, record, self.lease.fence)
-            if closed is not None:
-                self.manager.abandoned(closed)
 
     def _set_alarm(self) -> None:
         clock = self.lease.channel.clock
@@ -346,7 +337,9 @@ class JobRun:
         with self._lock:
             self._check_open("end")
             start = self.record["startTime"]
-            ending = records.ending(start, status, self._elapsed(), error) | more
+            ending = (
+                records.ending(start, status, self._elapsed(), error, self._options.secrets) | more
+            )
             jobs, locks = self.manager.jobs, self.manager.locks
             try:
                 if status == "skipped":
@@ -361,8 +354,9 @@ class JobRun:
             self._close()
         if lost is not None:
             raise lost
+        kept = self._options.lock_at_least_for if self.keeps_lock and status != "skipped" else 0
         try:
-            self.lease.release()
+            release(self.lease, kept - self._elapsed() / 1000)
         except errors.LockLost as late:
             _log.warning("job %r lost its lock after its end (%s): %s", self.name, status, late)
 

@@ -1,6 +1,8 @@
 """The end of a run in its record: completed, failed or skipped, or lost with its lock."""
 
 import logging
+from collections.abc import Collection
+from typing import Final
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
@@ -10,6 +12,7 @@ from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import not_run, records
 from ojobchannels.manager.records import Record
 
+_SHORTEST_SECONDS: Final = 0.01
 _log = logging.getLogger("ojobchannels.jobs")
 
 
@@ -57,14 +60,32 @@ def _write_loss(jobs: Channel, record: Record, ending: Record, lost: LockLost) -
 
 
 def write_failure(
-    jobs: Channel, name: str, run_id: str, fence: int, elapsed: int, error: BaseException
+    jobs: Channel,
+    name: str,
+    run_id: str,
+    fence: int,
+    elapsed: int,
+    error: BaseException,
+    secrets: Collection[str],
 ) -> Record | None:
     """Record a run as failed, and return its record; None if it has no record."""
     found = records.look_up(jobs, name, run_id, fence)
     if found is None:
         return None
-    failed = records.ending(found["startTime"], "failed", elapsed, error)
+    failed = records.ending(found["startTime"], "failed", elapsed, error, secrets)
     return records.amend(jobs, found, failed, {"status": "running"}, fence) or found
+
+
+def release(lease: Lease, kept: float) -> None:
+    """Release the lease of a run that has ended, or keep its lock for `kept` more seconds.
+
+    A lock that is kept survives the end of this process.
+    """
+    if kept < _SHORTEST_SECONDS:
+        lease.release()
+        return
+    lease.extend(kept)
+    lease.to_document()
 
 
 def force_unlock(

@@ -1,11 +1,11 @@
 """The options of a run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 from ojobchannels.errors import InvalidOption
 from ojobchannels.manager.fire_times import FireTime, fields
-from ojobchannels.manager.records import Record
+from ojobchannels.manager.records import Record, iso
 
 OnTimeout: TypeAlias = Literal["warn", "fail", "continue"]
 
@@ -24,11 +24,19 @@ class RunOptions:
     extra: dict[str, Any]
     fire_time: FireTime | None
     record_busy: bool
+    lock_at_least_for: float
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    """Values that are masked wherever the record repeats them."""
 
     @property
     def ttl(self) -> float:
         """The duration of the lease, in seconds."""
         return min(self.timeout, _LONGEST_LEASE) if self.keep_alive else self.timeout
+
+    def holder(self, now: int) -> Record:
+        """Return the holder info of the lock, from its options and the time in milliseconds."""
+        kept = now + round(self.lock_at_least_for * 1000)
+        return {**self.due, **({"keptUntil": iso(kept)} if self.lock_at_least_for else {})}
 
     @property
     def due(self) -> Record:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ojobchannels.errors import CodeFailed, JobMisuse
+from ojobchannels.manager.jobs import IfRunning
 from ojobchannels.ojob.args.layers import CallArgs, Layer, merge
 from ojobchannels.ojob.daemon.daemon import Control, Daemon
 from ojobchannels.ojob.load.file_help import check_expected
@@ -48,6 +49,7 @@ def run_file(
     clock: Clock | None = None,
     lang: str | None = None,
     fallback: Callable[[], tuple[Config, Config]] | None = None,
+    if_running: IfRunning | None = None,
 ) -> RunResult:
     """Check a job file, and run its todo.
 
@@ -66,6 +68,8 @@ def run_file(
         clock: The clock of its schedules; by default that of the host.
         lang: The default language of code blocks; by default Python.
         fallback: Returns the channels of a file that configures none.
+        if_running: What a managed job does if another run holds its lock, ``fail``, ``skip`` or
+            ``wait``, in place of what the file says.
 
     Raises:
         JobFileError: The file has errors; nothing was run.
@@ -91,7 +95,7 @@ def run_file(
     control, output = control or Control(), output or Output()
     interrupts = Interrupts(control.reload if file.lasts else None)
     with _single_instance(file), _output_configured(file, output):
-        binding = ManagerBinding(channels)
+        binding = ManagerBinding(channels, if_running)
         session = Session(
             file, args or {}, output, binding, interrupts, _BRIDGES, _run_nested_file, clock
         )
@@ -122,7 +126,7 @@ def _run_nested_file(
         file,
         args,
         outer.output,
-        ManagerBinding(outer.binding.overrides),
+        ManagerBinding(outer.binding.overrides, outer.binding.if_running),
         outer.interrupts,
         _BRIDGES,
         _run_nested_file,

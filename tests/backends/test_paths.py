@@ -151,6 +151,37 @@ def test_root_keeps_the_owner_of_a_file_and_its_access(
 
 @needs_root
 @pytest.mark.parametrize("type", ["file", "db"])
+def test_the_first_run_by_root_leaves_the_owner_of_the_folder_access(
+    common_folder: Path, start_worker: StartWorker, type: str
+) -> None:
+    """All that root creates there belongs to the owner, with new folders too."""
+    home = common_folder / "home"
+    home.mkdir()
+    os.chown(home, NOBODY, NOBODY)
+    file = home / "data" / "jobs" / f"channel.{type}"
+    with oc.open_channel("test", type=type, file=file) as channel:
+        channel.set("by", "root")
+        channel.lock("nightly", ttl=30).release()
+    assert {path.stat().st_uid for path in home.rglob("*")} == {NOBODY}
+    own = {"type": type, "file": str(file), "user": NOBODY}
+    assert start_worker(AS_NOBODY, **own).receive() == "passed"
+
+
+@needs_root
+@pytest.mark.parametrize("type", ["file", "db"])
+def test_a_folder_that_may_not_be_entered_raises_one_clear_error(
+    common_folder: Path, start_worker: StartWorker, type: str
+) -> None:
+    """Of ours, and not that of the system."""
+    file = common_folder / "locked" / f"channel.{type}"
+    file.parent.mkdir(mode=0o700)
+    kind, message = start_worker(AS_NOBODY, type=type, file=str(file), user=NOBODY).receive()
+    assert kind == "ChannelUnavailable"
+    assert str(file.parent) in message
+
+
+@needs_root
+@pytest.mark.parametrize("type", ["file", "db"])
 def test_a_folder_without_write_permission_raises_one_clear_error(
     common_folder: Path, start_worker: StartWorker, type: str
 ) -> None:

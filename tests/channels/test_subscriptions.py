@@ -203,3 +203,21 @@ def test_a_subscription_shows_whether_it_has_ended(channel: oc.Channel) -> None:
     states.append((subscription.closed, repr(subscription)))
     name = f"<Subscription of {channel!r}"
     assert states == [(False, f"{name}>"), (True, f"{name} closed>")]
+
+
+def test_a_callback_that_raises_system_exit_stays_subscribed(
+    storage: Storage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Like any other error: it is logged, and the next change is delivered."""
+    received = ReceivedChanges()
+
+    def leave(change: oc.Change) -> None:
+        received(change)
+        raise SystemExit("of the callback")
+
+    channel = storage.open()
+    with caplog.at_level(logging.ERROR, "ojobchannels"), channel.subscribe(leave):
+        for number in range(2):
+            channel.set("a", number)
+            received.wait_for_state_of(channel)
+    assert caplog.text.count("SystemExit: of the callback") == 2

@@ -56,7 +56,8 @@ def test_a_terminated_run_exits_with_130_and_is_recorded(jobs: Jobs) -> None:
 
 
 def test_one_of_eight_concurrent_runs_works_and_seven_are_skipped(each: Jobs) -> None:
-    processes = [each.ojob.start("run", "work.yaml", "hold=true") for _ in range(8)]
+    words = "run", "work.yaml", "hold=true", "--if-running", "skip"
+    processes = [each.ojob.start(*words) for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
         ends = {pool.submit(process.wait, 60): process for process in processes}
         losers = [ends.pop(end) for end in islice(as_completed(ends.copy()), 7)]
@@ -133,7 +134,7 @@ todo: [Parent]
 
 def test_jobs_shows_the_running_run_although_later_ones_were_skipped(jobs: Jobs) -> None:
     process = jobs.hold()
-    assert "skipped" in jobs.run().stdout
+    assert "skipped" in jobs.run("--if-running", "skip").stdout
     ((name, status, *_),) = jobs.rows(jobs.show("jobs"))
     assert (name, status) == ("work", "running")
     process.communicate("\n", timeout=60)

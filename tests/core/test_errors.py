@@ -73,9 +73,15 @@ SAMPLES: list[tuple[errors.ChannelError, type[Exception], list[str]]] = [
         RuntimeError,
         ["'report'", "2026-11-23T05:29:24.275Z"],
     ),
+    (oc.NoThread("the job 'a'"), RuntimeError, ["the job 'a'", "ulimit -u"]),
     (oc.RunsAlready("a.yaml", "a.pid", 12), RuntimeError, ["a.yaml", "process 12", "'a.pid'"]),
     (oc.RunsAlready("a.yaml", "a.pid", None), RuntimeError, ["a.yaml", "another process"]),
     (errors.InvalidJobArgs("job 'x'", "no y", "give y"), ValueError, ["job 'x'", "give y"]),
+    (
+        errors.JobLocked("locks", "nightly", {"host": "a", "pid": 7}, 12.5, 0),
+        oc.LockBusy,
+        ["Can't lock to execute job 'nightly'", "host a, pid 7", "12.5 s", "`ifRunning: skip`"],
+    ),
     (errors.JobMisuse("x", "no run", "start one"), RuntimeError, ["'x'", "start one"]),
 ]
 IDS = [f"{type(error).__name__}-{number}" for number, (error, _, _) in enumerate(SAMPLES)]

@@ -11,6 +11,7 @@ import pytest
 
 import ojobchannels as oc
 from ojobchannels import plugins
+from ojobchannels.channels.opening import prepared
 from ojobchannels.plugins import registry
 
 if TYPE_CHECKING:
@@ -150,6 +151,38 @@ def test_options_in_urls_are_converted_from_strings(tmp_path: Path) -> None:
     for query in ("durable=false&timeout=1", "durable=true", "timeout=0.5"):
         oc.open_channel("test", f"sqlite:///{tmp_path}/{len(query)}.db?{query}").close()
     oc.open_channel("test", type="db", file=str(tmp_path / "x.db"), timeout=3).close()
+
+
+@pytest.mark.parametrize("type", ["file", "db"])
+def test_a_relative_path_is_relative_to_where_the_channel_was_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, type: str
+) -> None:
+    """Also for channels that are opened in the same storage later."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    monkeypatch.chdir(here)
+    opening = prepared(type=type, file="data/x")
+    with oc.open_channel("orders", type=type, file="data/x") as channel:
+        monkeypatch.chdir(there)
+        channel.set("key", 1)
+        with channel.beside("others") as beside, opening("others") as other:
+            beside.set("key", 2)
+            assert other.get("key") == 2
+    assert list(there.iterdir()) == []
+
+
+def test_a_relative_path_in_a_deleted_folder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message says that the working directory is gone; absolute paths work."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(oc.InvalidOption, match="working directory was deleted"):
+        oc.open_channel("orders", type="file", file="x.json")
+    oc.open_channel("orders", type="file", file=tmp_path / "x.json").close()
 
 
 @pytest.mark.parametrize("type", ["file", "db"])

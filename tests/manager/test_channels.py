@@ -162,3 +162,31 @@ def test_a_run_on_channels_passed_open_outlives_the_manager(managers: Managers) 
 def test_the_manager_names_its_channel_types(simple_manager: oc.JobManager) -> None:
     """A log then shows where the records are."""
     assert repr(simple_manager) == "<JobManager jobs 'simple' locks 'simple'>"
+
+
+@pytest.mark.parametrize("state", [None, "sqlite:///state.db"])
+def test_a_later_change_of_the_working_directory_leads_to_no_other_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str | None
+) -> None:
+    """As of a program that becomes a daemon: a fire time is claimed once, wherever it runs."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    ran = []
+    for folder in (here, there):
+        monkeypatch.chdir(here)
+        with oc.JobManager("sqlite:///jobs.db", "sqlite:///locks.db", state=state) as manager:
+            monkeypatch.chdir(folder)
+            try:
+                with manager.run("report", fire_time=1_700_000_000_000):
+                    ran.append(folder)
+            except oc.FireTimeTaken:
+                assert folder == there
+    assert ran == [here]
+    assert list(there.iterdir()) == []
+
+
+def test_a_wrong_configuration_of_the_state_is_refused_at_once() -> None:
+    """And not in the middle of the first run that needs it."""
+    with pytest.raises(oc.UnknownChannelType):
+        oc.JobManager(state={"type": "dbb"})

@@ -12,11 +12,12 @@ import pytest
 
 import ojobchannels as oc
 from ojobchannels.manager.records import key_of
+from tests.manager.conftest import Flaky, Pauses
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from tests.conftest import ManualClock
+    from tests.conftest import ManualClock, Storage
     from tests.manager.conftest import Log, Managers
 
 
@@ -251,3 +252,60 @@ def test_force_unlock_releases_a_lock_without_a_run(manager: oc.JobManager) -> N
     assert evicted.fence == lease.fence
     with suppress(oc.LockLost):
         lease.release()
+
+
+def test_a_lock_is_kept_for_a_minimum_after_the_start(
+    managers: Managers, clock: ManualClock
+) -> None:
+    """A server whose clock is late finds it held after the end, and does not repeat the run."""
+    here, late = managers.open(clock=clock), managers.open(clock=clock)
+    with here.run("x", timeout=60, lock_at_least_for=30) as run:
+        clock.advance(1)
+    assert run.status == "completed"
+    clock.advance(28)
+    with pytest.raises(oc.LockBusy, match=r"kept until 20\d\d-.*Z at least"):
+        late.start("x", timeout=60)
+    assert late.running() == []
+    clock.advance(2)
+    with late.run("x", timeout=60):
+        pass
+    assert statuses(late, "x") == ["completed", "skipped", "completed"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "kept"), [(5, True), (15, False)], ids=["shorter than the run", "longer"]
+)
+def test_a_failed_run_keeps_its_lock_as_a_good_one_does(
+    managers: Managers, clock: ManualClock, seconds: int, kept: bool
+) -> None:
+    """The minimum counts from the start, so that a longer run releases its lock at its end."""
+    manager = managers.open(clock=clock)
+    with pytest.raises(ValueError, match="bad"), manager.run("x", lock_at_least_for=10):
+        clock.advance(seconds)
+        raise ValueError("bad")
+    assert (manager.locks.lock_info("x") is not None) is kept
+
+
+def test_a_kept_lock_outlives_the_manager(shared_storage: Storage) -> None:
+    """The program of a short job ends at once; that does not release the lock."""
+    config = shared_storage.config
+    with oc.JobManager(config, config) as manager, manager.run("x", lock_at_least_for=60):
+        pass
+    with oc.JobManager(config, config) as later, pytest.raises(oc.LockBusy):
+        later.start("x")
+
+
+def test_a_run_that_was_skipped_does_not_keep_its_lock(simple_manager: oc.JobManager) -> None:
+    """Nothing was done that must not be repeated."""
+    simple_manager.start("x", lock_at_least_for=60).skip("nothing to do")
+    assert simple_manager.locks.locks() == []
+
+
+def test_only_the_last_attempt_keeps_the_lock(simple_manager: oc.JobManager) -> None:
+    """The next one needs it."""
+    simple_manager.closing = Pauses()
+    work = Flaky(2)
+    job = simple_manager.job("x", retries=2, lock_at_least_for=60)(work)
+    assert job() == "success 3"
+    assert simple_manager.locks.lock_info("x") is not None
+    assert statuses(simple_manager, "x") == ["completed", "failed", "failed"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from textwrap import dedent
 from typing import Any, TypeAlias
@@ -56,10 +56,13 @@ def manager(config: dict[str, Any]) -> Iterator[JobManager]:
 def run(tmp_path: Path, config: dict[str, Any]) -> Run:
     """Run a job file, given without its `include`; return its result and the reported lines."""
 
-    def run(text: str, **args: Any) -> tuple[RunResult, list[str]]:
+    def run(
+        text: str, options: Mapping[str, Any] | None = None, **args: Any
+    ) -> tuple[RunResult, list[str]]:
         path = tmp_path / "f.yaml"
         path.write_text("include: [oJobManager.yaml]\n" + dedent(text))
         reported = RecordingOutput()
-        return run_file(path, args, reported, jobs=config, locks=config), reported.lines
+        result = run_file(path, args, reported, jobs=config, locks=config, **(options or {}))
+        return result, reported.lines
 
     return run

@@ -364,7 +364,7 @@ def ojobchannels_channel_types() -> Iterable[oc.ChannelType]:
             summary="a folder with a JSON file for each entry, on one host",
             open=opener,
             options=(
-                oc.Option("folder", str, "path of the folder", required=True),
+                oc.Option("folder", str, "path of the folder", required=True, is_path=True),
                 oc.Option("clock", object, "clock that decides when leases expire", HOST_CLOCK),
             ),
             capabilities=frozenset({"clock", "durable", "processes"}),

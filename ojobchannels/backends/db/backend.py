@@ -7,7 +7,7 @@ from typing import Any, Literal
 from ojobchannels.backends import lock_record
 from ojobchannels.backends.db import statements
 from ojobchannels.backends.db.connections import Connections
-from ojobchannels.backends.db.errors import explain, restore
+from ojobchannels.backends.db.errors import explain, lacks_descriptors, restore
 from ojobchannels.backends.db.open_files import StorageReplaced
 from ojobchannels.backends.local import paths
 from ojobchannels.backends.local.base import LocalBackend, hook_operation, operation
@@ -202,6 +202,14 @@ class DatabaseBackend(LocalBackend):
         with self._connections.writing(self._level) as connection:
             connection.execute(statements.DESTROY, self._mine)
         return True
+
+    def give_back(self) -> None:
+        """Close the connections that are not in use."""
+        self._connections.release_for_fork()
+
+    def lacks_descriptors(self, error: Exception) -> bool:
+        """Return whether an operation failed because no file can be opened any more."""
+        return super().lacks_descriptors(error) or lacks_descriptors(error)
 
     def clean_up(self) -> None:
         """Return the connection that the current operation of this thread still holds."""

@@ -27,6 +27,7 @@ from ojobchannels.host.forks import begin_work, end_work, forget_in_children, re
 
 Level = Literal["FULL", "NORMAL"]
 _CHECK_EVERY = 64
+_MOST_IDLE = 8  # of each level; a burst of threads would leave all of theirs behind
 _LARGE_LOG = 4_000_000
 _SMALL_LOG = 1_000_000
 _abandoned: list[sqlite3.Connection] = []
@@ -109,7 +110,7 @@ class Checkout:
                     return
                 if self._timeout is not None:
                     connection.execute(f"PRAGMA busy_timeout={self._pool.busy_timeout}")
-                self._pool.idle.at[self._level].append(connection)
+                self._pool.idle.add(self._level, connection)
                 self._pool.close_idle_if_closed()
         finally:
             end_work(self)
@@ -142,6 +143,14 @@ class _IdleConnections:
     def __init__(self, path: str) -> None:
         self.files = OpenFiles(path)
         self.at: dict[Level, deque[sqlite3.Connection]] = {"FULL": deque(), "NORMAL": deque()}
+
+    def add(self, level: Level, connection: sqlite3.Connection) -> None:
+        """Keep a connection for the next operation, and close one that is too much."""
+        idle = self.at[level]
+        idle.append(connection)
+        if len(idle) > _MOST_IDLE:
+            with suppress(IndexError):  # other threads have taken all of them
+                self.dispose(idle.popleft())
 
     def close(self) -> None:
         """Close all of them."""

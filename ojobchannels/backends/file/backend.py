@@ -38,8 +38,7 @@ def open_backend(channel: str, file: str, timeout: float, clock: Clock) -> "File
         ChannelUnavailable: The file cannot be read or replaced by this user.
     """
     path = paths.locate(file)
-    if path.exists():
-        _check_owner(channel, path)
+    _check_owner(channel, path)
     storage = paths.prepare(channel, path)
     try:
         backend = FileBackend(channel, storage, clock, timeout)
@@ -174,6 +173,10 @@ class FileBackend(LocalBackend):
             self._table.remove_all(self._table.keys())
         return True
 
+    def give_back(self) -> None:
+        """Close the files of locks."""
+        self._lock_files.give_back()
+
     def clean_up(self) -> None:
         """Release what the current operation of this thread still holds."""
         self._table.clean_up()
@@ -257,6 +260,8 @@ class FileBackend(LocalBackend):
 def _check_owner(channel: str, path: Path) -> None:
     try:
         owner = path.stat().st_uid
+    except FileNotFoundError:
+        return
     except OSError as error:
         raise paths.explain(channel, path, error) from error
     if os.geteuid() not in (0, owner):

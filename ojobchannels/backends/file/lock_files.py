@@ -28,7 +28,7 @@ _SEAL = struct.Struct("<4sI")
 _BODY = struct.Struct("<32sqqqqqqH64p")
 _HEAD_SIZE = _SEAL.size + _BODY.size
 _MAGIC = b"oJL1"
-_KEPT_OPEN = 256
+_KEPT_OPEN = 64
 _LONGEST_NAMES = 1 << 16  # two names of 4 KiB, each byte as an escape of six
 
 
@@ -161,6 +161,11 @@ class LockFiles:
         used = self._last_used.pop(threading.get_ident(), None)
         if used is not None:
             used.release()
+
+    def give_back(self) -> None:
+        """Close the files that no thread uses; the next use opens them again."""
+        for file in list(self._open.values()):
+            file.close()
 
     def names(self) -> Iterator[str]:
         """Yield the names of all locks that were ever taken on this channel."""

@@ -4,7 +4,6 @@ import os
 import stat
 import struct
 import threading
-from contextlib import suppress
 from pathlib import Path
 
 from tinydb.storages import Storage
@@ -13,7 +12,7 @@ from ojobchannels.backends.file.json_text import LARGEST_NUMBER, Tables, Unreada
 from ojobchannels.backends.local.file_lock import FileLock, owned
 from ojobchannels.backends.local.paths import StoragePath
 from ojobchannels.errors import ChannelDamaged, ChannelUnavailable
-from ojobchannels.host.files import UnsafeFile, open_regular
+from ojobchannels.host.files import UnsafeFile, give, open_regular
 from ojobchannels.host.forks import forget_in_children
 
 _COUNTERS = struct.Struct("<QQ")
@@ -164,8 +163,11 @@ class JsonFile(Storage):
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb") as file:  # noqa: PTH123  a descriptor has no path
             mode = self._storage.mode
-            with suppress(FileNotFoundError):
+            try:
                 old = self._storage.path.lstat()
+            except FileNotFoundError:
+                give(descriptor, new.parent.stat())
+            else:
                 if not stat.S_ISREG(old.st_mode):
                     raise UnsafeFile(self._storage.path, "it is not a regular file")
                 mode = stat.S_IMODE(old.st_mode)

@@ -9,11 +9,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar, cast
+from weakref import WeakSet
 
 from ojobchannels.backends import lock_record
 from ojobchannels.backends.local.file_lock import FileLockTimeout
 from ojobchannels.backends.local.liveness import Liveness
-from ojobchannels.backends.local.paths import StoragePath, explain
+from ojobchannels.backends.local.paths import OUT_OF_DESCRIPTORS, StoragePath, explain
 from ojobchannels.backends.local.waiters import Waiters, number_of
 from ojobchannels.backends.lock_record import LockRecord
 from ojobchannels.changes import Versions
@@ -21,7 +22,7 @@ from ojobchannels.documents import Document
 from ojobchannels.errors import ChannelClosed, ChannelError, ChannelTimeout, NotSupported
 from ojobchannels.hookspecs import Adopted, LockInfo, hookimpl
 from ojobchannels.host.clock import Clock, boot_of
-from ojobchannels.host.forks import forget_in_children
+from ojobchannels.host.forks import forget_in_children, notice_hidden_fork
 
 _CHANGE_CHECK_SECONDS: Final = 0.05
 _ENDED_PER_SHARE: Final = 8
@@ -61,6 +62,7 @@ def operation(
 
     @functools.wraps(method)
     def wrapped(self: _Self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        notice_hidden_fork()
         thread = threading.get_ident()
         if thread in self.at_work:
             raise NotSupported(
@@ -72,12 +74,14 @@ def operation(
         if self.closed:
             raise ChannelClosed(self.channel)
         try:
+            self.at_work.add(thread)
             try:
-                self.at_work.add(thread)
-                return method(self, *args, **kwargs)
-            except BaseException:
-                self.clean_up()
-                raise
+                return _cleaned(self, method, args, kwargs)
+            except Exception as error:
+                if not self.lacks_descriptors(error):
+                    raise
+            give_back_descriptors()
+            return _cleaned(self, method, args, kwargs)
         except BaseException as error:
             self.clean_up()
             ours = self.translate(error) if isinstance(error, Exception) else None
@@ -90,11 +94,30 @@ def operation(
     return cast("Callable[Concatenate[_Self, _Arguments], _Result]", wrapped)
 
 
+def _cleaned(
+    backend: "LocalBackend", method: Callable[..., _Result], args: Any, kwargs: Any
+) -> _Result:
+    try:
+        return method(backend, *args, **kwargs)
+    except BaseException:
+        backend.clean_up()
+        raise
+
+
+def give_back_descriptors() -> None:
+    """Close the descriptors that this process keeps open only for speed, on all handles."""
+    for backend in list(_opened):
+        backend.give_back()
+
+
 def hook_operation(
     method: Callable[Concatenate[_Self, _Arguments], _Result],
 ) -> Callable[Concatenate[_Self, _Arguments], _Result]:
     """Make a method an `operation` that implements the hook of its name."""
     return hookimpl(operation(method))
+
+
+_opened: "WeakSet[LocalBackend]" = WeakSet()
 
 
 class _SharedByte(NamedTuple):
@@ -119,6 +142,7 @@ class LocalBackend(ABC):
         self.at_work: set[int] = set()
         self._boots_here: set[str] = set()  # other boot ids that were seen on this kernel
         self._shared: OrderedDict[str, _SharedByte] = OrderedDict()
+        _opened.add(self)
         forget_in_children(self)
 
     @hook_operation
@@ -260,6 +284,14 @@ class LocalBackend(ABC):
         if isinstance(error, OSError):
             return explain(self.channel, self.storage.path, error)
         return None
+
+    def lacks_descriptors(self, error: Exception) -> bool:
+        """Return whether an operation failed because no file can be opened any more."""
+        return isinstance(error, OSError) and error.errno in OUT_OF_DESCRIPTORS
+
+    @abstractmethod
+    def give_back(self) -> None:
+        """Close the descriptors that are open only for speed."""
 
     @abstractmethod
     def clean_up(self) -> None:

@@ -1,10 +1,13 @@
 """Detects whether the process that holds a lease is still alive.
 
-Every process locks one byte, at a random offset far beyond the end of an empty file that all
-processes share. The kernel releases the byte when the last descriptor of that opening is closed,
+Every process locks one byte, at a random offset far beyond the end of a file that all processes
+share. The kernel releases the byte when the last descriptor of that opening is closed,
 also by the death of the process, and any process can test the byte without locking it. Open file
 description locks (Linux 3.15) are needed: POSIX record locks vanish when another descriptor of the
 file is closed, and with flock each process would need a file of its own, to be cleaned up later.
+
+A child that a C library forked, unnoticed by Python, keeps the descriptor of its dead parent,
+and with it the byte. So the file also says which process locked each byte; see `owners`.
 
 The upper bits of an offset identify the file. If the file is deleted, the processes that
 opened it before and after cannot see each other's bytes; such a holder counts as alive.
@@ -16,6 +19,7 @@ import secrets
 import struct
 import threading
 
+from ojobchannels.backends.local import owners
 from ojobchannels.backends.lock_record import NO_PROCESS
 from ojobchannels.host.files import SideFolder, open_side_file
 from ojobchannels.host.forks import forget_in_children
@@ -44,6 +48,7 @@ class Liveness:
                 if self._offset == NO_PROCESS:
                     self._close_file()
                     self._descriptor, self._offset = self._lock_byte()
+                    owners.write(self._descriptor, self._offset)
                     if self._closed:
                         self._close_file()
         return self._offset
@@ -63,7 +68,8 @@ class Liveness:
             if self._descriptor < 0 or file_bits != _file_bits(self._descriptor):
                 return None
             reply = fcntl.fcntl(self._descriptor, fcntl.F_OFD_GETLK, query)
-        return bool(_FLOCK.unpack(reply)[0] != fcntl.F_UNLCK)
+            is_locked = _FLOCK.unpack(reply)[0] != fcntl.F_UNLCK
+            return is_locked and not owners.is_dead(self._descriptor, offset)
 
     def lock_shared_byte(self) -> tuple[int, int]:
         """Lock another byte, to be shared with a child process; return descriptor and offset."""

@@ -14,6 +14,7 @@ from ojobchannels.host.files import (
     UnsafeFile,
     give,
     mode_of_folder,
+    names_in,
     open_folder,
     open_regular,
     private,
@@ -39,6 +40,11 @@ _LOCAL_FUSE = frozenset(
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
+MORE_DESCRIPTORS = (
+    "raise the limit of open files (ulimit -n, LimitNOFILE= of a service), or close files and "
+    "channels that are not needed"
+)
 
 
 class StoragePath(NamedTuple):
@@ -84,7 +90,7 @@ def prepare(channel: str, path: Path, create: bool = False) -> StoragePath:
             raise errors.ChannelUnavailable(
                 channel, f"{path} is a folder", "pass the path of a file"
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folders(path.parent)
         filesystem = filesystem_type(path.parent)
         if is_shared(filesystem):
             raise errors.NotSupported(
@@ -106,6 +112,29 @@ def prepare(channel: str, path: Path, create: bool = False) -> StoragePath:
             raise
         raise explain(channel, path, error) from error
     return storage
+
+
+def _make_folders(folder: Path) -> None:
+    """Create a folder, and those above it; what root creates goes to the owner of the one above."""
+    if folder.is_dir():
+        return
+    _make_folders(folder.parent)
+    if os.geteuid() != 0:
+        folder.mkdir(exist_ok=True)
+        return
+    above = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.mkdir(folder.name, dir_fd=above)
+        made = open_folder(folder.name, above)
+        try:
+            if not names_in(made):  # otherwise another folder has taken its place since
+                give(made, os.fstat(above))
+        finally:
+            os.close(made)
+    except FileExistsError:
+        folder.mkdir(exist_ok=True)  # raises if it is not a folder
+    finally:
+        os.close(above)
 
 
 def _refuse_second_names(channel: str, path: Path) -> None:
@@ -174,9 +203,15 @@ def _narrow(side: int, mode: int) -> None:
 
 
 def exists(file: str | os.PathLike[str]) -> bool:
-    """Return whether a channel was opened on this file before; creates nothing."""
+    """Return whether a channel was opened on this file before; creates nothing.
+
+    If that may not be seen, the result is True: opening it shows the error.
+    """
     path = locate(file)
-    return path.exists() or _side(path).is_dir()
+    try:
+        return path.exists() or _side(path).is_dir()
+    except OSError:
+        return True
 
 
 def _side(path: Path) -> Path:
@@ -216,6 +251,8 @@ def explain(channel: str, path: Path, error: OSError) -> errors.ChannelError:
         return errors.StorageFull(
             channel, reason, "free some space or raise the limit; nothing was changed, so try again"
         )
+    if error.errno in OUT_OF_DESCRIPTORS:
+        return errors.ChannelUnavailable(channel, reason, MORE_DESCRIPTORS)
     folder = next(folder for folder in path.parents if os.path.exists(folder))  # noqa: PTH110  never raises
     if error.errno in _FORBIDDEN:
         also = " and on the file" if folder == path.parent else ", to create a folder there"

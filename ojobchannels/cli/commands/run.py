@@ -6,10 +6,11 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from ojobchannels.cli.init_process import continue_if_first
 from ojobchannels.cli.locations import (
     checked_locations,
     jobs_option,
@@ -20,6 +21,7 @@ from ojobchannels.cli.options import lang_option
 from ojobchannels.cli.streams import echo, ignore_write_errors, separate_stdout
 
 if TYPE_CHECKING:
+    from ojobchannels.manager.jobs import IfRunning
     from ojobchannels.ojob import Output
     from ojobchannels.ojob.report.events import Level
 
@@ -30,6 +32,11 @@ if TYPE_CHECKING:
 @jobs_option
 @locks_option
 @lang_option
+@click.option(
+    "--if-running",
+    type=click.Choice(["fail", "skip", "wait"]),
+    help="What a managed job does if another run holds its lock (default: what the file says).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print each event as a line of JSON.")
 @click.option("--help", "show_help", is_flag=True, help="Show this message, or the help of FILE.")
 @click.pass_context
@@ -40,6 +47,7 @@ def run(
     jobs: str | None,
     locks: str | None,
     lang: str | None,
+    if_running: IfRunning | None,
     as_json: bool,
     show_help: bool,
 ) -> None:
@@ -52,12 +60,13 @@ def run(
     A file with `daemon: true` runs until SIGTERM or Ctrl-C, then waits for running jobs to end. Its
     exit status after SIGTERM is 0. On SIGHUP it reloads the file.
 
-    Exit status: 0 on success, even if a job was skipped because it was running elsewhere; 1 if a
-    job failed; 2 if the file or the command line is wrong; 130 if the run was interrupted.
+    Exit status: 0 on success, even if a job was skipped; 1 if a job failed, also because it was
+    running elsewhere; 2 if the file or the command line is wrong; 130 if the run was interrupted.
     """
     from ojobchannels.ojob import Output, parse_args, run_file
     from ojobchannels.ojob.report.console import Console, JsonLines
 
+    continue_if_first()
     streams = ignore_write_errors()
     if show_help:
         echo(ctx.get_help() if file is None else _help_of(file))
@@ -69,7 +78,8 @@ def run(
     fallback = None if jobs else locations_of_environment(locks, os.environ)
     output = Output(JsonLines(separate_stdout()) if as_json else Console(*streams))
     with _log_to(output):
-        result = run_file(file, values, output, *channels, lang=lang, fallback=fallback)
+        options: dict[str, Any] = {"lang": lang, "fallback": fallback, "if_running": if_running}
+        result = run_file(file, values, output, *channels, **options)
     if result.unfinished:
         _leave(result.exit_status, result.unfinished)
     ctx.exit(result.exit_status)

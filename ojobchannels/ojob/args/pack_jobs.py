@@ -30,6 +30,8 @@ MANAGER: Final[Types] = {
     "name": TEXT._replace(advice="pass the name of the run"),
     "timeout": milliseconds(0.001)._replace(advice="pass milliseconds: 3600000 for an hour"),
     "onTimeout": one_of("warn", "fail", "kill"),
+    "ifRunning": one_of("fail", "skip", "wait"),
+    "lockAtLeastFor": milliseconds(),
     "e": ANY,
 }
 QUEUE: Final[Types] = {
@@ -116,7 +118,7 @@ PACK_JOBS: Final[Mapping[str, PackJob]] = {
         MANAGER,
         {
             "oJobManager Init": "chJobs chLocks",
-            "oJobManager Job Start": "name timeout onTimeout",
+            "oJobManager Job Start": "name timeout onTimeout ifRunning lockAtLeastFor",
             "oJobManager Job End": "name",
             "oJobManager Error": "name e",
         },

@@ -16,8 +16,9 @@ from types import CodeType
 from typing import Any, Final, Protocol
 
 from ojobchannels.errors import CodeFailed, JobMisuse, add_note, quoted, safe_str
+from ojobchannels.host.clock import next_wait
 from ojobchannels.ojob.languages import Host
-from ojobchannels.ojob.process.children import MAX_WAIT_SECONDS, end_session
+from ojobchannels.ojob.process.children import end_session
 
 _CHILD: Final = Path(__file__).with_name("isolated_child.py")
 
@@ -104,8 +105,7 @@ def _served(
         remaining = host.remaining()
         if remaining == 0:
             raise host.overdue()
-        wait = MAX_WAIT_SECONDS if remaining is None else min(remaining, MAX_WAIT_SECONDS)
-        if not ours.poll(wait):
+        if not ours.poll(next_wait(remaining)):
             continue
         try:
             message: dict[str, Any] = pickle.loads(ours.recv_bytes())  # noqa: S301  of our own child

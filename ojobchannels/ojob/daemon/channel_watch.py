@@ -68,6 +68,7 @@ class ChannelWatch:
             return
         args = {"ch": self._channel, "op": change.op, "k": change.key, "v": change.value}
         call = JobCall(self._session, self._job, [*self._layers, Layer(args, False)])
+        call.if_running = "skip"
         part = self._session.daemon_part(f"the subscription of {self._job.name!r}")
         with part, self._session.launches.running(call):
             call.run()

@@ -20,8 +20,8 @@ from ojobchannels.ojob.run.job_call import JobCall
 from ojobchannels.ojob.run.manager_binding import ManagerConfig
 from ojobchannels.ojob.run.outage import STORE_ERRORS, Outage
 from ojobchannels.ojob.run.session import Session
-from ojobchannels.ojob.triggers.cron import zone_of
 from ojobchannels.ojob.triggers.tick import Tick
+from ojobchannels.ojob.triggers.zones import zone_of
 
 MAX_DELAY_MS: Final = 60_000
 """Milliseconds after which `misfire: none` skips a fire time instead of running it late."""
@@ -192,7 +192,7 @@ class Schedule:
 
     def _handle(self, launch: Launch, after: int, until: int) -> None:
         call = self._call()
-        call.launch, call.waits_for_lock = launch, self._runs_all
+        call.launch, call.if_running = launch, "wait" if self._runs_all else "skip"
         call.fire_time = fire_time = self._fire_time(until)
         call.tick = Tick(self._label, until)
         name = self._claim_name(call)

@@ -159,11 +159,16 @@ def _of_timezone(file: FileSpecs) -> Iterator[Diagnostic]:
         return
     from zoneinfo import available_timezones
 
-    from ojobchannels.ojob.triggers.cron import zone_of
+    from ojobchannels.ojob.triggers.zones import zone_of
 
     try:
         zone_of(name)
     except LookupError:
+        if name == "local":
+            message = f"the time zone of this host is not known: TZ is {os.environ.get('TZ')!r}"
+            hint = "correct the variable, or name a zone such as Europe/Berlin here"
+            yield file.settings.diagnostic(("timezone",), message, hint)
+            return
         hint = did_you_mean(name, ("UTC", "local", *sorted(available_timezones())))
         yield file.settings.diagnostic(("timezone",), f"unknown time zone {name!r}", hint)
 

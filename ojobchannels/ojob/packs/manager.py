@@ -4,13 +4,13 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ojobchannels.errors import JobMisuse, LockBusy, LockLost
-from ojobchannels.manager import JobManager, JobRun
+from ojobchannels.errors import JobLocked, JobMisuse, LockBusy, LockLost, describe_holder
+from ojobchannels.manager import JobRun
 from ojobchannels.manager.pool import release_slot
 from ojobchannels.ojob.args.pack_args import PackArgs
 from ojobchannels.ojob.args.pack_jobs import MANAGER
 from ojobchannels.ojob.load.job_file import END, ERROR, START
-from ojobchannels.ojob.run.job_context import JobContext
+from ojobchannels.ojob.run.job_context import JobContext, SkipJob
 from ojobchannels.ojob.run.managed_runs import record_args
 from ojobchannels.ojob.run.manager_binding import Config, ManagerConfig
 
@@ -37,7 +37,12 @@ class ManagerBridge:
             self._context.log("warn", _ALONE)
 
     def start(self, args: Mapping[str, Any]) -> None:
-        """Start a run; in a `from`, the job is skipped if it is running already."""
+        """Start a run, or do what `ifRunning` says if another one holds the lock.
+
+        Raises:
+            JobLocked: Another run holds the lock.
+            SkipJob: Likewise, and the job is to be skipped.
+        """
         context, job = self._context, self._context.caller
         pack_args = PackArgs(job, args, MANAGER)
         name, timeout = pack_args.text("name"), pack_args.seconds("timeout", 3_600_000)
@@ -47,18 +52,35 @@ class ManagerBridge:
         if any(run.name == name for run in context.runs.open()):
             raise JobMisuse(job, f"it has already started {name!r}", f"call {END!r} first")
         manager = self._session.binding.required(job, START)
-        options: dict[str, Any] = {"timeout": timeout, "args": record_args(context.args.values)}
-        options["on_timeout"] = "fail" if on_timeout in ("fail", "kill") else "warn"
+        options: dict[str, Any] = {
+            "timeout": timeout,
+            "args": record_args(context.args.values),
+            "secret": self._session.file.secrets,
+            "on_timeout": "fail" if on_timeout in ("fail", "kill") else "warn",
+            "lock_at_least_for": pack_args.seconds("lockAtLeastFor", 0),
+        }
         if context.phase == "from" and not context.runs.started:
             tick = context.tick
             options["fire_time"] = context.fire_time or (tick and tick.next_run(name))
+        overall = self._session.binding.if_running
+        if_running = overall or pack_args.value("ifRunning", context.if_running)
+        start = self._waited if if_running == "wait" else manager.start
         with self._session.interrupts.shield():
-            context.add_run(self._started(manager, name, options), on_timeout)
+            try:
+                context.add_run(start(name, **options), on_timeout)
+            except LockBusy as busy:
+                if if_running == "fail":
+                    facts = busy.channel, busy.name, busy.holder, busy.remaining, busy.waited
+                    raise JobLocked(*facts) from None
+                raise SkipJob(_already_running(busy), recorded=True) from busy
 
-    def _started(self, manager: JobManager, name: str, options: dict[str, Any]) -> JobRun:
-        """Start a run; if the call waits for locks, retry until the run shuts down."""
-        if not self._context.waits_for_lock:
-            return manager.start(name, **options)
+    def _waited(self, name: str, **options: Any) -> JobRun:
+        """Start a run once the lock is free.
+
+        Raises:
+            LockBusy: The lock was held until the run of the file began to shut down.
+        """
+        manager = self._session.binding.required(self._context.caller, START)
         while True:
             try:
                 with release_slot():
@@ -85,6 +107,11 @@ class ManagerBridge:
         with self._session.interrupts.shield(), context.runs.ending():
             for run in runs:
                 _fail(run, cause if isinstance(cause, BaseException) else str(cause))
+
+
+def _already_running(busy: LockBusy) -> str:
+    expiry = f"its lease expires in {busy.remaining:.1f} s unless renewed"
+    return f"{busy.name!r} is already running ({describe_holder(busy.holder)}); {expiry}"
 
 
 def _fail(run: JobRun, error: BaseException | str) -> None:

@@ -146,7 +146,7 @@ def put(text: str, stream: TextIO | None) -> None:
 
 
 def _time(at: datetime, stream: TextIO | None) -> str:
-    with suppress(AttributeError, ValueError):  # it is no file, or closed
+    with suppress(AttributeError, ValueError):  # it is not a file, or closed
         if stream is not None and stream.isatty():
             return f"{at:%H:%M:%S}"
     return at.isoformat(sep=" ", timespec="seconds")

@@ -6,12 +6,14 @@ import re
 import sys
 import threading
 import time
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from ojobchannels.errors import LogFileUnavailable
+from ojobchannels.errors import LogFileUnavailable, NoThread
 from ojobchannels.host.files import UnsafeFile, is_trusted, open_regular
+from ojobchannels.manager.pool import start
 from ojobchannels.ojob.report.console import put
 from ojobchannels.ojob.report.events import Event, Sink, now
 from ojobchannels.ojob.report.past_logs import Rules, tidy
@@ -114,10 +116,13 @@ class LogFile(Sink):
     def _tidy(self) -> None:
         if self._cleaner is not None:
             self._cleaner.join()
-        self._cleaner = threading.Thread(
+            self._cleaner = None
+        cleaner = threading.Thread(
             target=tidy, args=(self._files.past, self._path), name="ojobchannels-log-files"
         )
-        self._cleaner.start()
+        with suppress(NoThread):  # the next file, or the next run, tries again
+            start(cleaner, "cleaning up log files")
+            self._cleaner = cleaner
 
     def _report(self, error: OSError) -> None:
         if not self._failed:

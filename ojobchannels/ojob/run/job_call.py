@@ -19,6 +19,7 @@ from ojobchannels.errors import (
 )
 from ojobchannels.hookspecs import MISSING
 from ojobchannels.manager import Launch
+from ojobchannels.masking import masked, secret_values
 from ojobchannels.ojob.args.known_args import KnownArgs
 from ojobchannels.ojob.args.layers import CallArgs, Layer
 from ojobchannels.ojob.args.templates import copied
@@ -43,6 +44,7 @@ class CallableJob(JobSteps):
             helper = CallableJob(self.session, job, [Layer(args, False)], self.launch)
             helper.caller, helper.runs, helper.error = self.caller, self.runs, self.error
             helper.leases, helper.tick = self.leases, self.tick
+            helper.if_running = self.if_running
             helper.run_steps()
             return None if helper.result is MISSING else helper.result
         call = self._new_call(job, args)
@@ -70,6 +72,8 @@ class CallableJob(JobSteps):
     def _new_call(self, job: Job, args: Mapping[str, Any]) -> JobCall:
         call = JobCall(self.session, job, [self.session.command_line, Layer(args, False)])
         call.tick = self.tick
+        if self.tick is not None:
+            call.if_running = self.if_running
         return call
 
 
@@ -252,7 +256,7 @@ class JobCall(CallableJob):
             managed = self.managed_run() if manager else None
             if manager is not None and managed is not None:
                 name, args = managed
-                kept = record_args(args)
+                kept = masked(record_args(args), self.session.file.secrets)
                 manager.record_not_run(name, status, reason, kept, fire_time=self.fire_time)
         except FireTimeTaken:
             return False
@@ -262,6 +266,9 @@ class JobCall(CallableJob):
             self.log("warn", f"no record was written: {error}")
         return True
 
+    def _secrets(self) -> set[str]:
+        return secret_values(self.args.values, self.session.file.secrets)
+
     def _report(
         self, status: Status, reason: str | None, seconds: float, elsewhere: bool = False
     ) -> Outcome:
@@ -270,6 +277,7 @@ class JobCall(CallableJob):
             status=status,
             reason=describe(self.error) if self.error else reason,
             error=self.error,
+            secrets=frozenset(self._secrets() if self.error else ()),
             seconds=seconds,
             launched=self.launch is not None,
             elsewhere=elsewhere,

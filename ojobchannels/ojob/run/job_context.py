@@ -7,6 +7,7 @@ from typing import Any
 from ojobchannels.channels.lease import Lease
 from ojobchannels.manager import JobRun, Launch
 from ojobchannels.manager.fire_times import FireTime
+from ojobchannels.manager.jobs import IfRunning
 from ojobchannels.ojob.args.layers import CallArgs, Layer, merge
 from ojobchannels.ojob.languages import Level, Phase
 from ojobchannels.ojob.load.job_file import Job
@@ -46,7 +47,7 @@ class JobContext(ABC):
         result: What its own code returned, or else the final args.
         fire_time: The time for which a schedule runs it.
         tick: The fire time of its own schedule, or of the job on whose account it was called.
-        waits_for_lock: Whether it waits, at a fire time, for a lock that is held.
+        if_running: What it does if another run holds the lock, unless its args say so.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class JobContext(ABC):
         self.result: Any = None
         self.fire_time: FireTime | None = None
         self.tick: Tick | None = None
-        self.waits_for_lock = False
+        self.if_running: IfRunning = "fail"
 
     @abstractmethod
     def call(self, name: str, args: Mapping[str, Any]) -> Any:

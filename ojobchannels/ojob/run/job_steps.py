@@ -11,8 +11,6 @@ from ojobchannels.errors import (
     CodeFailed,
     FireTimeTaken,
     JobTimeout,
-    LockBusy,
-    describe_holder,
     summary,
 )
 from ojobchannels.host.synchronous import check_result
@@ -94,10 +92,10 @@ class JobSteps(JobContext):
             with host.each:
                 limited = is_python and not part.bundled
                 result = self._limited(block, host, part) if limited else _run(block, host, part)
-        except (LockBusy, FireTimeTaken) as error:
+        except FireTimeTaken as error:
             if part.bundled and self.phase == "from":
-                elsewhere = isinstance(error, FireTimeTaken)
-                raise SkipJob(_reason(error), recorded=True, elsewhere=elsewhere) from error
+                reason = "another process runs it for this fire time"
+                raise SkipJob(reason, recorded=True, elsewhere=True) from error
             raise
         self.args.values = host.args
         return check_result(part.name, result)
@@ -180,10 +178,3 @@ def _run(block: Block | Isolated, host: JobHost, part: Job) -> Any:
     finally:
         if os.getpid() != process:
             leave(error)
-
-
-def _reason(busy: LockBusy | FireTimeTaken) -> str:
-    if isinstance(busy, FireTimeTaken):
-        return "another process runs it for this fire time"
-    expiry = f"its lease expires in {busy.remaining:.1f} s unless renewed"
-    return f"{busy.name!r} is already running ({describe_holder(busy.holder)}); {expiry}"

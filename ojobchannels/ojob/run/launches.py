@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, Protocol
 
+from ojobchannels.errors import NoThread
 from ojobchannels.manager import Launch
 from ojobchannels.manager.launcher import DidNotRun, Launcher
 from ojobchannels.ojob.load.job_file import Job
@@ -31,6 +32,9 @@ class LaunchedCall(Protocol):
 
     def cancel(self, status: NotRun, reason: str) -> Outcome:
         """Report that the job does not run."""
+
+    def fail(self, error: Exception) -> Outcome:
+        """Report that the job could not even start."""
 
     def leave(self, reason: str) -> Outcome:
         """Report that the job is left to another process."""
@@ -88,7 +92,7 @@ class Launches:
                 failed_dep = dependency_reason(dependency, status)
         launched = _Launched(self._progress, call, failed_dep)
         launch = self._launcher.submit(
-            name, launched.work, after.values(), launched.dependency_failed
+            name, launched.work, after.values(), launched.dependency_failed, launched.refused
         )
         launched.launch = earlier[name] = launch
         self._launched.add(launched)
@@ -101,10 +105,18 @@ class Launches:
         return launch
 
     def run_on_pool(
-        self, name: str, work: Callable[[Launch], None], after: Iterable[Launch] = ()
+        self,
+        name: str,
+        work: Callable[[Launch], None],
+        after: Iterable[Launch] = (),
+        refused: Callable[[NoThread], None] = lambda _: None,
     ) -> Launch:
-        """Run work of the todo or of a schedule on the pool, after other launches have ended."""
-        return self._launcher.submit(name, work, after)
+        """Run work of the todo or of a schedule on the pool, after other launches have ended.
+
+        Raises:
+            NoThread: No thread can be had now; if none can be had later, `refused` is called.
+        """
+        return self._launcher.submit(name, work, after, refused=refused)
 
     def limit_wait(self, dependency: str, give_up: Callable[[str], None]) -> None:
         """Call `give_up` with a reason after `ojob.depsTimeout`, if that is set."""
@@ -207,6 +219,13 @@ class _Launched:
             launch.elsewhere, self.call.launch = True, launch
             self._progress.record(self.call.leave(reason))
             launch.finish("skipped")
+
+    def refused(self, error: NoThread) -> None:
+        """Report that no thread can be had for the job."""
+        with self._lock:
+            decided, self._decided = self._decided, True
+        if not decided:
+            self._progress.record(self.call.fail(error))
 
     def give_up(self, reason: str) -> None:
         """Cancel the job, unless it has started, and end every wait for it."""

@@ -8,6 +8,7 @@ from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import same
 from ojobchannels.errors import JobMisuse, shown
 from ojobchannels.manager import JobManager
+from ojobchannels.manager.jobs import IfRunning
 from ojobchannels.ojob.load.job_file import INIT
 
 Config: TypeAlias = Mapping[str, Any] | str | Channel | None
@@ -27,13 +28,16 @@ class ManagerBinding:
     Attributes:
         manager: The manager, or None until it is open.
         overrides: The channels to use in place of those that the file names.
+        if_running: What every job does if another run holds its lock, in place of what its args
+            and the file say.
         failure: The error for which it could not be opened; then no more jobs may run.
     """
 
-    def __init__(self, overrides: ManagerConfig) -> None:
+    def __init__(self, overrides: ManagerConfig, if_running: IfRunning | None = None) -> None:
         self.manager: JobManager | None = None
         self.failure: Exception | None = None
         self.overrides = overrides
+        self.if_running = if_running
         self._config: ManagerConfig | None = None
         self._lock = threading.Lock()
 

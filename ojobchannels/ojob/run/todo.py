@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
+from ojobchannels.errors import NoThread
 from ojobchannels.manager import Launch
 from ojobchannels.manager.launcher import SIGNAL_POLL_SECONDS
 from ojobchannels.ojob.args.layers import Layer
@@ -88,7 +89,12 @@ class TodoRunner:
             self._run_after(before, call)
             return
         work = partial(self._run_on_pool, call)
-        launch = self._session.launches.run_on_pool(name, work, before)
+        refused = partial(self._fail, call)
+        try:
+            launch = self._session.launches.run_on_pool(name, work, before, refused)
+        except NoThread as error:
+            refused(error)
+            return
         self._launches.setdefault(name, []).append(launch)
         if file.opens_manager(name):
             self._manager_openers.append(launch)
@@ -138,6 +144,10 @@ class TodoRunner:
     def _give_up(self, call: JobCall, reason: str) -> None:
         if self._begin(call):
             self._session.progress.record(call.cancel("depsfail", reason))
+
+    def _fail(self, call: JobCall, error: NoThread) -> None:
+        if self._begin(call):
+            self._session.progress.record(call.fail(error))
 
     def _stop(self) -> None:
         with self._lock:

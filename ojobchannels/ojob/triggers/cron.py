@@ -5,13 +5,10 @@ handled here: cronsim does so only for five fields, and misses times where clock
 hour.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
-from pathlib import Path
 from typing import Final, TypeAlias
-from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
@@ -280,31 +277,3 @@ class Interval:
 
 
 Trigger: TypeAlias = Cron | Interval
-
-
-def zone_of(name: str) -> tzinfo:
-    """Return a time zone by its name; `local` is that of this host.
-
-    Raises:
-        LookupError: There is no such time zone.
-    """
-    if name == "UTC":
-        return UTC
-    try:
-        return _local_zone() if name == "local" else ZoneInfo(name)
-    except (OSError, ValueError) as error:  # the name of a folder, or an invalid path
-        raise LookupError(name) from error
-
-
-def _local_zone() -> tzinfo:
-    """Return the zone that TZ or the system names; a fixed offset has no daylight saving time."""
-    if name := os.environ.get("TZ", "").removeprefix(":"):
-        return ZoneInfo(name)
-    file = Path("/etc/localtime").resolve()
-    _, _, name = str(file).partition("zoneinfo/")
-    if name:
-        return ZoneInfo(name)
-    if not file.is_file():
-        return UTC
-    with file.open("rb") as stream:
-        return ZoneInfo.from_file(stream)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Final, Protocol, TypeAlias
 
 from ojobchannels.host.clock import now_ms
+from ojobchannels.manager.pool import start
 
 Call: TypeAlias = Callable[[], None]
 
@@ -67,8 +68,12 @@ class Scheduler:
         self._thread = threading.Thread(target=self._work, name="ojobchannels-scheduler")
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the thread.
+
+        Raises:
+            NoThread: The system refuses it.
+        """
+        start(self._thread, "the schedules")
 
     def stop(self) -> None:
         """End the thread; no more calls are made."""

@@ -76,7 +76,9 @@ class ManyContract(Contract):
         requests = [LeaseRequest(name, rivals.A, 90_000) for name in names]
         results = channel.hook.extend_all(leases=requests, timeout=20_000)
         assert results == [number != 500 for number in range(LOCKS)]
-        left = {info.name for info in other.locks()}
+        infos = other.locks()
+        left = {info.name for info in infos}
+        assert max(info.until for info in infos) - min(info.until for info in infos) < 20_000
         assert left == {*names} - {names[500]}
         assert all(rivals.unlock(channel, name, rivals.A) for name in sorted(left))
         assert other.locks() == []

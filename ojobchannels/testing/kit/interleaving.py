@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -23,8 +24,11 @@ from ojobchannels.testing.kit.background import Background, Task
 
 _FIRST_PAUSE: Final = 0.004  # seconds
 _PAUSE: Final = 0.0015
+_VISITS: Final = 2  # of a line in a loop
 _PAUSES: Final = 4
 _PAUSES_IN_LOOPS: Final = 8
+_SECONDS: Final = 4.0
+"""After this time no further pause begins, so that a slow backend has fewer of them."""
 _LATEST: Final = 30.0
 _NOT_BACKENDS: Final = ("builtins", "abc", "typing")
 
@@ -49,7 +53,7 @@ class Pause:
         self.reached = False
         self._files = files
         self._background = background
-        self._lines: set[tuple[CodeType, int]] = set()
+        self._passed = 0
         self._rival: Task[Any] | None = None
         self._start: Callable[[], Task[Any]]
         self._visits: Counter[tuple[CodeType, int]] = Counter()
@@ -77,20 +81,21 @@ class Pause:
 
     def _pause(self, frame: FrameType) -> None:
         line = frame.f_code, frame.f_lineno
+        self._visits[line] += 1
+        if self._visits[line] > _VISITS:
+            return
         if self._rival is not None:
-            self._visits[line] += 1
-            again = self._visits[line] == 2
-            if self._pauses < _PAUSES + again * _PAUSES_IN_LOOPS and self._visits[line] <= 2:
+            again = self._visits[line] == _VISITS
+            if self._pauses < _PAUSES + again * _PAUSES_IN_LOOPS:
                 self._pauses += 1
                 self._rival.finished.wait(_PAUSE)
-            return
-        if line in self._lines:
-            return
-        if len(self._lines) == self.number:
+        elif self._passed == self.number:
             self.reached = True
+            self._visits.clear()
             self._rival = self._start()
             self._rival.finished.wait(_FIRST_PAUSE)
-        self._lines.add(line)
+        else:
+            self._passed += 1
 
 
 class Interleaving:
@@ -115,7 +120,10 @@ class Interleaving:
         Lines are those of the modules of the backend's class and its bases, or of their packages.
         """
         files = frozenset(files_of(channel, whole_package))
+        latest = time.monotonic() + _SECONDS
         for number in range(most):
+            if time.monotonic() > latest:
+                return
             pause = Pause(number, files, self._background)
             yield pause
             if not pause.reached:

@@ -7,6 +7,7 @@ import pymongo
 from pymongo.errors import InvalidOperation
 
 from ojobchannels.errors import ChannelClosed, ChannelError
+from ojobchannels.host.forks import notice_hidden_fork
 from ojobchannels.remote import Attempts, Operation
 from ojobchannels_mongo.errors import DRIVER_ERRORS, explain, outcome_of
 from ojobchannels_mongo.servers import Collections, Server
@@ -45,6 +46,7 @@ class Connection:
         Raises:
             ChannelError: It failed; the driver's error is the cause.
         """
+        notice_hidden_fork()
         allowed = self.timeout if seconds is None else seconds
         attempts = Attempts(operation, allowed, _LONGEST_PAUSE)
         while True:

@@ -7,11 +7,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import unquote_plus
+from urllib.parse import quote_plus, unquote_plus
 
 from ojobchannels.errors import InvalidOption
 from ojobchannels.hookspecs import Option
 from ojobchannels.host.clock import HOST_CLOCK
+from ojobchannels.plugins import absolute
 from ojobchannels.remote import redact
 
 DEFAULT_DATABASE: Final = "ojobchannels"
@@ -33,6 +34,9 @@ URL_ADVICE: Final = (
 )
 _LOGIN: Final = re.compile(r"://([^@]*:)?(?P<password>.*)@", re.DOTALL)
 _CLEAR: Final = re.compile(r"[a-z+]+://([^/?#@]*@)?[^/?#@]+([/?][^@]*)?")
+_FILE: Final = re.compile(
+    r"(?P<name>[?&](?:tlsCAFile|tlsCertificateKeyFile|tlsCRLFile)=)(?P<path>[^&]+)", re.IGNORECASE
+)
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_-]{1,60}")
 _DATABASE: Final = re.compile(r"[^/\\. \"$*<>:|?\0]{1,63}")
 
@@ -104,4 +108,11 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
         raise InvalidOption("option 'database'", reason, advice)
     if not options["timeout"] > 0:
         raise InvalidOption("option 'timeout'", "it is not positive", "pass seconds")
-    return Settings(url, options["username"], password, database, prefix)
+    return Settings(_FILE.sub(_absolute, url), options["username"], password, database, prefix)
+
+
+def _absolute(file: re.Match[str]) -> str:
+    """Return an option of a URL with its path made absolute: the file may be read again later."""
+    path = unquote_plus(file["path"])
+    made = absolute("url", path)
+    return file[0] if made == path else f"{file['name']}{quote_plus(made)}"

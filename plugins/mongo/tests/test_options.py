@@ -13,13 +13,15 @@ import time
 import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_plus
 
 import pytest
 
 import ojobchannels as oc
-from ojobchannels.plugins import registry
+from ojobchannels.plugins import checked_options, registry
 from ojobchannels.testing.servers import Certificates, MongoServer, or_skip
 from ojobchannels_mongo import servers
+from ojobchannels_mongo.options import settings_of
 from ojobchannels_mongo.server_checks import refuse_old
 
 if TYPE_CHECKING:
@@ -345,3 +347,15 @@ def test_a_missing_file_of_the_url_is_named(tmp_path: Path) -> None:
     url = f"mongodb://{NOWHERE}/?tls=true&tlsCAFile={tmp_path}/ca.pem"
     with pytest.raises(oc.InvalidOption, match=r"tlsCAFile: cannot read the file '.*/ca\.pem'"):
         oc.open_channel("orders", url)
+
+
+def test_relative_paths_in_a_url_are_made_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A forked child reads the files again, also after a change of the working directory."""
+    monkeypatch.chdir(tmp_path)
+    options = checked_options(
+        registry().find("mongo"), {"url": "mongodb://h/?tls=true&tlsCAFile=my%20ca.pem&w=1"}
+    )
+    path = quote_plus(f"{tmp_path}/my ca.pem")
+    assert settings_of(options).url == f"mongodb://h/?tls=true&tlsCAFile={path}&w=1"

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from ojobchannels.errors import InvalidOption
 from ojobchannels.hookspecs import Option
 from ojobchannels.host.clock import HOST_CLOCK
+from ojobchannels.plugins import absolute
 from ojobchannels.remote import redact
 
 # What may hold a password has the type `object`: the core quotes a value of the wrong type.
@@ -18,14 +19,18 @@ OPTIONS: Final = (
     Option("url", object, "URL of the server, in place of the options that it can express"),
     Option("host", str, "name or address of the server", "localhost"),
     Option("port", int, "TCP port of the server", 6379),
-    Option("path", str, "path of the server's Unix socket, in place of host and port"),
+    Option(
+        "path", str, "path of the server's Unix socket, in place of host and port", is_path=True
+    ),
     Option("db", int, "number of the database", 0),
     Option("username", str, "name of the ACL user"),
     Option("password", object, "password of the user"),
     Option("tls", bool, "connect to the server with TLS", False),
-    Option("tls_ca", str, "path of the certificates to trust, instead of the system's"),
-    Option("tls_cert", str, "path of the client's certificate"),
-    Option("tls_key", str, "path of the client's private key"),
+    Option(
+        "tls_ca", str, "path of the certificates to trust, instead of the system's", is_path=True
+    ),
+    Option("tls_cert", str, "path of the client's certificate", is_path=True),
+    Option("tls_key", str, "path of the client's private key", is_path=True),
     Option("tls_key_password", object, "password of the client's private key"),
     Option("tls_verify", bool, "check the server's certificate and name", True),
     Option("sentinels", object, "list of the Sentinels, host:port each, in place of host"),
@@ -38,6 +43,7 @@ OPTIONS: Final = (
     Option("clock", object, "clock on which leases count their own deadlines", HOST_CLOCK),
 )
 _DEFAULTS: Final = {option.name: option.default for option in OPTIONS}
+_PATHS: Final = {option.name for option in OPTIONS if option.is_path}
 _IN_QUERY: Final = _DEFAULTS.keys() - {"url", "host", "port", "clock"}
 _URL_ADVICE: Final = (
     "write redis://user:password@host:port/db, rediss://… for TLS, or unix:///path/of/socket; "
@@ -152,6 +158,8 @@ def settings_of(options: Mapping[str, Any]) -> tuple[Settings, str]:
         if not isinstance(values["url"], str):
             _refuse("option 'url'", "it is not a string", _URL_ADVICE)
         for name, value in parse_url(values["url"]).items():
+            if name in _PATHS:
+                value = absolute(name, value)
             if values[name] not in (value, _DEFAULTS[name]):
                 _refuse(f"option {name!r}", "the url has another value", "pass it once")
             values[name] = value

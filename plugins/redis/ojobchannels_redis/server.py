@@ -12,6 +12,7 @@ from typing import Any, Final
 from redis.exceptions import AskError, MovedError, RedisError, ResponseError
 
 from ojobchannels.errors import ChannelError
+from ojobchannels.host.forks import notice_hidden_fork
 from ojobchannels.remote import Attempts, Operation, Outcome, Rule, Servers
 from ojobchannels_redis import errors
 from ojobchannels_redis.connections import Command, Connection, Pool
@@ -156,6 +157,7 @@ class Client:
         lost: list[Exception] | None = None,
     ) -> Any:
         """Return the result of `exchange`; None, without calling it, if `find` returns None."""
+        notice_hidden_fork()
         once = operation.rule is Rule.ONCE
         attempts = Attempts(operation, timeout)
         redirected: Pool | None = None

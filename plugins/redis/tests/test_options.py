@@ -87,6 +87,20 @@ def test_rediss_is_tls_that_checks_the_server() -> None:
     assert parsed({"host": "h", "tls": True}).tls is not None
 
 
+def test_relative_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files are read at every new connection, also after a change of the working directory."""
+    monkeypatch.chdir(tmp_path)
+    for config in (
+        "rediss://h?tls_ca=ca.pem",
+        {"url": "rediss://h?tls_ca=ca.pem"},
+        {"host": "h", "tls": True, "tls_ca": "ca.pem"},
+    ):
+        tls = parsed(config).tls
+        assert tls is not None
+        assert tls.ca == str(tmp_path / "ca.pem")
+    assert parsed({"path": "redis.sock"}).addresses == (Address(str(tmp_path / "redis.sock"), 0),)
+
+
 @pytest.mark.parametrize("sentinels", ["a:1, b:2", ["a:1", "b:2"], [("a", 1), ("b", 2)]])
 def test_sentinels_are_a_string_or_a_list(sentinels: object) -> None:
     """As in URLs, job files and Python."""

@@ -117,9 +117,12 @@ def test_of_eight_processes_at_once_one_runs_and_seven_report_why_not(
     (winner,) = [process for process, text in texts.items() if "at work" in text]
     for process, text in texts.items():
         if process is not winner:
-            assert "Work | skipped: 'work' is already running (host " in text
+            text += process.communicate()[0]
+            assert "Work | failed after " in text
+            assert "JobLocked: Can't lock to execute job 'work': its lock is held by host " in text
             assert f"pid {winner.pid}" in text
-            assert process.wait() == 0
+            assert "ALARM" in text
+            assert process.returncode == 1
     out, _ = winner.communicate("go\n")
     assert "Work | completed" in out
     assert winner.returncode == 0

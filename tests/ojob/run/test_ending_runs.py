@@ -202,13 +202,14 @@ def test_a_job_that_skips_itself_after_its_start_is_skipped_in_the_record_too(
 def test_runs_started_before_a_busy_lock_are_skipped_with_the_job(
     run: Run, manager: JobManager
 ) -> None:
+    """With `ifRunning: skip`, the whole job is skipped, whatever it has started before."""
     held = manager.start("b")
     result, _ = run(
         """\
         jobs:
         - {name: Start A, from: oJobManager Job Start, args: {name: a}}
         - {name: Start B, from: oJobManager Job Start, args: {name: b}}
-        - {name: Job, from: [Start A, Start B], exec: 1/0}
+        - {name: Job, from: [Start A, Start B], args: {ifRunning: skip}, exec: 1/0}
         todo: [Job]
         """
     )

@@ -180,7 +180,9 @@ def test_without_a_launch_of_the_dependency_its_status_in_the_todo_decides(run: 
     assert result.exit_status == 1
 
 
-def test_a_launched_job_that_is_already_running_is_skipped(run: Run, manager: JobManager) -> None:
+def test_a_launched_job_that_is_already_running_can_be_skipped(
+    run: Run, manager: JobManager
+) -> None:
     held = manager.start("batch-1")
     result, reported = run(
         """\
@@ -189,7 +191,7 @@ def test_a_launched_job_that_is_already_running_is_skipped(run: Run, manager: Jo
           from: oJobManager Job Start
           to: oJobManager Job End
           catch: oJobManager Error
-          args: {name: "batch-{{batchId}}"}
+          args: {name: "batch-{{batchId}}", ifRunning: skip}
           exec: return args["batchId"]
         - name: Parent
           exec: |

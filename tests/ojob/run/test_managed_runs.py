@@ -69,29 +69,6 @@ def test_return_in_the_body_still_ends_the_run(run: Run, manager: JobManager) ->
     assert manager.locks.locks() == []
 
 
-def test_a_job_that_is_already_running_is_skipped_without_harm_to_the_holder(
-    run: Run, manager: JobManager
-) -> None:
-    """No step and no `catch` runs, the holder is reported, dependents are skipped, and the exit
-    status is 0."""
-    held = manager.start("x")
-    result, reported = run(
-        f"""\
-jobs:
-{managed("log('body')")}
-- {{name: Dependent, deps: Job}}
-todo: [Job, Dependent]
-"""
-    )
-    assert result.exit_status == 0
-    assert reported[0].startswith("Job skipped ('x' is already running (host ")
-    assert f"pid {held.record['pid']}" in reported[0]
-    assert reported[1:] == ["Dependent depsfail (dependency 'Job' was skipped)"]
-    assert [record["status"] for record in manager.runs()] == ["skipped", "running"]
-    held.end()
-    assert manager.runs(status="completed")[0]["runId"] == held.run_id
-
-
 def test_an_error_ends_only_the_runs_of_its_own_job(run: Run, manager: JobManager) -> None:
     result, _ = run(
         f"""\

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from ojobchannels.ojob.triggers.cron import Cron, CronError, Interval, zone_of
+from ojobchannels.ojob.triggers.cron import Cron, CronError, Interval
 
 MINUTE = 60_000
 CHANGES = {
@@ -201,30 +200,3 @@ def test_an_error_has_the_offset_of_its_field(text: str, offset: int) -> None:
     with pytest.raises(CronError) as caught:
         Cron(text)
     assert caught.value.offset == offset
-
-
-def test_the_local_zone_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`local` has daylight saving time: it is a time zone, not the present offset."""
-    monkeypatch.setenv("TZ", "Europe/Lisbon")
-    zone = zone_of("local")
-    offsets = {datetime(2026, month, 1, tzinfo=zone).utcoffset() for month in (1, 7)}
-    assert offsets == {timedelta(0), timedelta(hours=1)}
-    assert zone_of("UTC") is UTC
-
-
-@pytest.mark.parametrize(
-    "name", ["Europe/Lisbn", "../etc/passwd", "Europe", "/etc/localtime", "x\0"]
-)
-def test_an_invalid_zone_is_refused(name: str) -> None:
-    """No name reads files outside the time zone database."""
-    with pytest.raises(LookupError):
-        zone_of(name)
-
-
-def test_without_a_zone_in_the_environment_that_of_the_system_is_used(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Any time zone of the system can be used."""
-    monkeypatch.delenv("TZ", raising=False)
-    assert datetime(2026, 1, 1, tzinfo=zone_of("local")).utcoffset() is not None
-    assert Path("/etc/localtime").exists() or zone_of("local") is UTC

@@ -129,4 +129,4 @@ class ClosingContract(Contract):
             closing.set("first", 1)
             closing.close()
             subject.open().set("last", 1)
-            assert arrived.wait(4 * PATIENCE), f"only {seen} arrived"
+            assert arrived.wait(2 * PATIENCE), f"only {seen} arrived"

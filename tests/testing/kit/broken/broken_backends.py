@@ -7,7 +7,7 @@ channel type, the docstring is the defect, and `caught_by` names the promises th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import ojobchannels as oc
@@ -41,7 +41,7 @@ class BrokenSimple(Broken, SimpleBackend):
     @classmethod
     def open(cls, channel: str, options: Mapping[str, Any]) -> object:
         store = backend._stores.setdefault(("", channel), backend._Store())
-        return cls(channel, store, **options)
+        return cls(channel, store, options["clock"])
 
 
 class BrokenFile(FileBackend, Broken):
@@ -54,30 +54,3 @@ class BrokenFile(FileBackend, Broken):
         opened = open_backend(channel, **options)
         opened.__class__ = cls
         return opened
-
-
-@oc.hookimpl
-def ojobchannels_channel_types() -> Iterable[oc.ChannelType]:
-    """Return all of them."""
-    import broken_clocks
-    import broken_processes
-    import broken_tokens
-    import broken_values
-    import broken_waits
-    import broken_writes
-
-    from ojobchannels import backends
-
-    assert [broken_clocks, broken_processes, broken_tokens]
-    assert [broken_values, broken_waits, broken_writes]
-    known = {each.name: each for each in backends.ojobchannels_channel_types()}
-    return [
-        oc.ChannelType(
-            name=cls.type,
-            summary=cls.__doc__ or "",
-            open=cls.open,  # type: ignore[attr-defined]  # both bases have it
-            options=known[cls.capabilities_of].options,
-            capabilities=known[cls.capabilities_of].capabilities,
-        )
-        for cls in BROKEN
-    ]
