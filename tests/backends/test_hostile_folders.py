@@ -204,3 +204,27 @@ def test_a_waiter_touches_only_its_own_fifo(
         before.st_uid,
         before.st_ino,
     )
+
+
+@needs_root
+def test_a_folder_that_takes_the_place_of_a_new_one_is_not_given_away(
+    shared_storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A private folder of root, moved there by the owner of the folder, keeps owner and mode."""
+    os.chown(tmp_path, STRANGER, STRANGER)
+    moved = tmp_path / "private"
+    moved.mkdir(mode=0o700)
+    (moved / "secrets").write_text("precious")
+    mkdir = os.mkdir
+
+    def make_and_replace(path: str, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
+        mkdir(path, mode, dir_fd=dir_fd)
+        if path == side(shared_storage).name and moved.exists():
+            side(shared_storage).rmdir()
+            moved.rename(side(shared_storage))
+
+    monkeypatch.setattr(os, "mkdir", make_and_replace)
+    with pytest.raises(oc.ChannelUnavailable, match="replaced"):
+        shared_storage.open()
+    status = side(shared_storage).stat()
+    assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (0, 0o700)
