@@ -224,7 +224,7 @@ class JobRun:
                 self._end_after(error)
         except BaseException as failure:
             if not isinstance(failure, Exception) and self._process == os.getpid():
-                self._abort(error or failure)
+                self._abort(failure if error is None else error)
             raise
 
     def __repr__(self) -> str:

@@ -81,7 +81,7 @@ def without_our_frames(error: BaseException) -> BaseException:
         file = at.tb_frame.f_code.co_filename
         if not file.startswith((*ours, BUNDLED)):
             frames = TracebackType(frames, at.tb_frame, at.tb_lasti, at.tb_lineno)
-    return error.with_traceback(frames)
+    return BaseException.with_traceback(error, frames)
 
 
 def _frames(at: TracebackType | None) -> Iterable[TracebackType]:
