@@ -91,7 +91,7 @@ def test_no_text_takes_long(part: str) -> None:
 def test_no_error_shows_a_login() -> None:
     """Every error of this package masks what its message quotes, also in its repr."""
     error = errors.ChannelUnavailable("c", "redis://:hunter2@h:6379 does not reply", "look")
-    assert "hunter2" not in str(error) + repr(error)
+    assert "hunter2" not in str(error) + repr(error) + error.reason
     assert "redis://***@h:6379 does not reply" in str(error)
 
 
