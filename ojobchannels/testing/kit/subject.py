@@ -24,6 +24,17 @@ PATH_OPTIONS: Final = ("file", "path", "folder", "directory")
 """Names of options that name a file or folder of the storage."""
 
 
+def temporary_paths(
+    channel_type: ChannelType, options: Mapping[str, Any], folder: Path
+) -> dict[str, str]:
+    """Return paths in a folder for the options that must name a file or folder, and do not."""
+    return {
+        option.name: str(folder / f"channel.{channel_type.name}")
+        for option in channel_type.options
+        if option.required and option.name in PATH_OPTIONS and option.name not in options
+    }
+
+
 class Subject:
     """An initially empty storage in which each test has a channel of its own.
 
