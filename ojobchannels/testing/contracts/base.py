@@ -13,9 +13,9 @@ import pytest
 from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import Document
 from ojobchannels.testing.clock import ManualClock
+from ojobchannels.testing.contracts.first_check import wrong_result
 from ojobchannels.testing.kit.background import Background, WaitObserver
 from ojobchannels.testing.kit.children import Children
-from ojobchannels.testing.kit.first_check import wrong_result
 from ojobchannels.testing.kit.interleaving import Interleaving
 from ojobchannels.testing.kit.report import NOT_CLAIMED, PROMISE, TRACE
 from ojobchannels.testing.kit.stacks import all_stacks
