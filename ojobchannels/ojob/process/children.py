@@ -15,12 +15,20 @@ from ojobchannels.host.clock import next_wait
 
 Stream: TypeAlias = Literal["out", "err"]
 Receiver: TypeAlias = Callable[[Stream, str], None]
-"""Takes each line that a child writes, with its line end, if it has one."""
+"""Takes each line that a child writes, with its line end, if it has one.
+
+Bytes that are not UTF-8 are lone surrogates, as in names of files.
+"""
 
 GRACE_SECONDS: Final = 1.0
 """The time between SIGTERM and SIGKILL for a child and all that it has started."""
 
 _PROCESSES: Final = Path("/proc")
+
+
+def shown(line: str) -> str:
+    """Return a line as people read it: without its end, and with escapes for other bytes."""
+    return os.fsencode(line.rstrip("\r\n")).decode(errors="backslashreplace")
 
 
 class TimeLimit(Protocol):
@@ -128,9 +136,9 @@ class _Lines:
         *lines, rest = b"".join([*self._pieces, data]).split(b"\n")
         self._pieces = [rest] if rest and data else []
         for line in lines:
-            self._receive(self._stream, line.decode(errors="backslashreplace") + "\n")
+            self._receive(self._stream, os.fsdecode(line) + "\n")
         if rest and not data:
-            self._receive(self._stream, rest.decode(errors="backslashreplace"))
+            self._receive(self._stream, os.fsdecode(rest))
 
 
 def _follow(process: subprocess.Popen[bytes], limit: TimeLimit, receive: Receiver) -> None:
