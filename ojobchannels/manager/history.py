@@ -117,6 +117,12 @@ class RunHistory:
     def abandoned(self, record: Record) -> None:
         """Report a run that was closed as abandoned."""
 
+    def notice_for(self, name: str) -> object:
+        """Return the failure notice for the runs of a job, or None."""
+
+    def notify(self, record: Record) -> None:
+        """Report a failed run to the notice of its job."""
+
 
 def _runs(
     channels: RunHistory,

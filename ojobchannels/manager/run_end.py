@@ -11,6 +11,12 @@ from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import not_run, records
 from ojobchannels.manager.records import Record
 
+_LEVELS: Final = {
+    "failed": logging.ERROR,
+    "lost": logging.ERROR,
+    "abandoned": logging.WARNING,
+}
+_TAKEN: Final = {*vars(logging.makeLogRecord({})), "message", "asctime"}
 _SHORTEST_SECONDS: Final = 0.01
 _log = logging.getLogger("ojobchannels.jobs")
 
@@ -67,6 +73,25 @@ def write_failure(
         return None
     failed = records.ending(found["startTime"], "failed", elapsed, error)
     return records.amend(jobs, found, failed, {"status": "running"}, fence) or found
+
+
+def log_run(record: Record) -> None:
+    """Log the start or the end of a run; the fields of its record are extras of the log record.
+
+    Extras whose names are taken by `logging`, such as ``name``, have the prefix ``run_``.
+    """
+    status = record["status"]
+    what = "started" if status == "running" else f"ended ({status})"
+    cause = record.get("error") or record.get("reason")
+    _log.log(
+        _LEVELS.get(status, logging.INFO),
+        "run of job %r %s, run %s%s",
+        record["name"],
+        what,
+        record["runId"],
+        f": {cause}" if cause else "",
+        extra={f"run_{key}" if key in _TAKEN else key: value for key, value in record.items()},
+    )
 
 
 def release(lease: Lease, kept: float) -> None:
