@@ -2,7 +2,7 @@
 
 import os
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias
 
@@ -12,6 +12,7 @@ from ojobchannels.documents import storable
 from ojobchannels.errors import InvalidOption, summary
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms, utc
+from ojobchannels.masking import mask_text, masked
 
 Record: TypeAlias = dict[str, Any]
 """A run's record: ``name, startTime, startDate, inError, runId, status, host, pid, fence, timeout,
@@ -50,7 +51,7 @@ def key_of(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def begun(name: str, run_id: str, status: str, args: Mapping[str, Any]) -> Record:
-    """Return a new record, without its start time."""
+    """Return a new record, without its start time; secrets in the args are masked."""
     return {
         "name": name,
         "inError": False,
@@ -58,7 +59,7 @@ def begun(name: str, run_id: str, status: str, args: Mapping[str, Any]) -> Recor
         "status": status,
         "host": this_host(),
         "pid": os.getpid(),
-        "args": dict(args),
+        "args": masked(args),
     }
 
 
@@ -84,8 +85,17 @@ def add(jobs: Channel, record: Record, start: int) -> Record:
         start += 1
 
 
-def ending(start: int, status: str, elapsed: int, error: BaseException | str | None) -> Record:
-    """Return the fields for the end of a run that took `elapsed` milliseconds."""
+def ending(
+    start: int,
+    status: str,
+    elapsed: int,
+    error: BaseException | str | None,
+    secrets: Collection[str] = (),
+) -> Record:
+    """Return the fields for the end of a run that took `elapsed` milliseconds.
+
+    What looks like a secret, and the values `secrets`, are masked in the texts of the error.
+    """
     elapsed = 0 if status == "skipped" else elapsed
     over: Record = {
         "status": status,
@@ -95,10 +105,10 @@ def ending(start: int, status: str, elapsed: int, error: BaseException | str | N
         "inError": status not in ("completed", "skipped"),
     }
     if isinstance(error, BaseException):
-        over["error"] = storable(summary(error))
-        over["traceback"] = storable(_traceback(error))
+        over["error"] = storable(mask_text(summary(error), secrets))
+        over["traceback"] = storable(mask_text(_traceback(error), secrets))
     elif error is not None:
-        over["error"] = storable(error)
+        over["error"] = storable(mask_text(error, secrets))
     return over
 
 

@@ -177,6 +177,13 @@ class JobFile:
         return self.settings.daemon or any(job.schedule or job.watched for job in variants)
 
     @property
+    def secrets(self) -> frozenset[str]:
+        """The names of args that the file declares as secret."""
+        rules = (rule for job in self.jobs.values() for rule in (*job.rules_in, *job.rules_out))
+        declared = {rule.path[-1] for rule in rules if rule.is_secret}
+        return frozenset(declared | {one.name for one in self.help.expects.values() if one.secret})
+
+    @property
     def threads(self) -> int:
         """The maximum number of launched jobs that run at the same time."""
         return self.settings.num_threads
@@ -205,9 +212,11 @@ class JobFile:
 
     def ordered_todo(self) -> list[Todo]:
         """Return the todo in its order, except for entries that depend on later ones."""
-        deps = [set(self.deps_of(entry.job)) for entry in self.todo]
+        entries: dict[str, list[int]] = {}
+        for at, entry in enumerate(self.todo):
+            entries.setdefault(entry.job, []).append(at)
         waits = {
-            at: [other for other, entry in enumerate(self.todo) if entry.job in deps[at]]
-            for at in range(len(self.todo))
+            at: [other for dep in self.deps_of(entry.job) for other in entries.get(dep, ())]
+            for at, entry in enumerate(self.todo)
         }
         return [self.todo[at] for at in in_order(waits)]

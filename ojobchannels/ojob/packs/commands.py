@@ -10,7 +10,7 @@ from ojobchannels.ojob.args.templates import Rendered
 from ojobchannels.ojob.code.shell import ShellRun
 from ojobchannels.ojob.languages import Level
 from ojobchannels.ojob.packs.command_text import CommandText, Unquotable
-from ojobchannels.ojob.process.children import Command, Stream
+from ojobchannels.ojob.process.children import Command, Stream, shown
 from ojobchannels.ojob.run.job_context import JobContext
 from ojobchannels.ojob.run.job_host import JobHost
 from ojobchannels.ojob.run.managed_runs import Limit
@@ -100,7 +100,7 @@ class _Output:
             self._kept[stream].append(line)
             return
         level: Level = "info" if stream == "out" else "warn"
-        self._context.log(level, self._prefix + line.rstrip("\r\n"))
+        self._context.log(level, self._prefix + shown(line))
 
     def store(self) -> None:
         """Store the lines that were kept."""

@@ -49,8 +49,12 @@ class ManagerBridge:
         if any(run.name == name for run in context.runs.open()):
             raise JobMisuse(job, f"it has already started {name!r}", f"call {END!r} first")
         manager = self._session.binding.required(job, START)
-        options: dict[str, Any] = {"timeout": timeout, "args": record_args(context.args.values)}
-        options["lock_at_least_for"] = pack_args.seconds("lockAtLeastFor", 0)
+        options: dict[str, Any] = {
+            "timeout": timeout,
+            "args": record_args(context.args.values),
+            "secret": self._session.file.secrets,
+            "lock_at_least_for": pack_args.seconds("lockAtLeastFor", 0),
+        }
         if context.phase == "from" and not context.runs.started:
             tick = context.tick
             options["fire_time"] = context.fire_time or (tick and tick.next_run(name))

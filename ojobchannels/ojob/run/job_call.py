@@ -21,6 +21,7 @@ from ojobchannels.errors import (
 )
 from ojobchannels.hookspecs import MISSING
 from ojobchannels.manager import Launch
+from ojobchannels.masking import masked, secret_values
 from ojobchannels.ojob.args.known_args import KnownArgs
 from ojobchannels.ojob.args.layers import CallArgs, Layer
 from ojobchannels.ojob.args.templates import copied
@@ -110,7 +111,7 @@ class JobCall(CallableJob):
         finally:
             with self.session.interrupts.shield():
                 self._close_runs(skip)
-                status: Status = "failed" if self.error else "skipped" if skip else "completed"
+                status = _status(self.error, skip)
                 reason = skip.reason if skip else None
                 seconds = time.monotonic() - self._began if self._began else 0
                 outcome = self._report(status, reason, seconds, bool(skip and skip.elsewhere))
@@ -256,7 +257,7 @@ class JobCall(CallableJob):
             managed = self.managed_run() if manager else None
             if manager is not None and managed is not None:
                 name, args = managed
-                kept = record_args(args)
+                kept = masked(record_args(args), self.session.file.secrets)
                 manager.record_not_run(name, status, reason, kept, fire_time=self.fire_time)
         except FireTimeTaken:
             return False
@@ -266,14 +267,18 @@ class JobCall(CallableJob):
             self.log("warn", f"no record was written: {error}")
         return True
 
+    def _secrets(self) -> set[str]:
+        return secret_values(self.args.values, self.session.file.secrets)
+
     def _report(
         self, status: Status, reason: str | None, seconds: float, elsewhere: bool = False
     ) -> Outcome:
         self.outcome = Outcome(
             job=self.job.name,
             status=status,
-            reason=describe(self.error) if self.error else reason,
+            reason=reason if self.error is None else describe(self.error),
             error=self.error,
+            secrets=frozenset(self._secrets() if self.error is not None else ()),
             seconds=seconds,
             launched=self.launch is not None,
             elsewhere=elsewhere,
@@ -296,6 +301,12 @@ def handle_dead_run(session: Session, record: Mapping[str, Any]) -> None:
     call.run_handlers()
     for note in notes_of(error):
         call.log("error", note)
+
+
+def _status(error: BaseException | None, skip: SkipJob | None) -> Status:
+    if error is not None:
+        return "failed"
+    return "completed" if skip is None else "skipped"
 
 
 def describe_calls(calls: Iterable[object]) -> str:

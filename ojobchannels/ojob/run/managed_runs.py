@@ -16,8 +16,8 @@ from ojobchannels.ojob.load.job_file import START
 DIRECTOR_CHANNEL: Final = "oJobDirector"
 """The name of the channel that holds the executions, unless the job file names another one."""
 
-_MANAGER_ARGS: Final = frozenset(
-    {"name", "timeout", "ifRunning", "lockAtLeastFor", "chJobs", "chLocks"}
+_NOT_RECORDED: Final = frozenset(
+    {"name", "timeout", "ifRunning", "lockAtLeastFor", "chJobs", "chLocks", "init"}
 )
 
 
@@ -99,8 +99,8 @@ class ManagedRuns:
 
 
 def record_args(args: Mapping[str, Any]) -> dict[str, Any]:
-    """Return args as a run record keeps them: without those that configure the manager."""
-    kept = ((key, value) for key, value in args.items() if key not in _MANAGER_ARGS)
+    """Return args as a run record keeps them: without those of the manager and of the file."""
+    kept = ((key, value) for key, value in args.items() if key not in _NOT_RECORDED)
     return {safe_str(key): json_or_repr(value) for key, value in kept}
 
 

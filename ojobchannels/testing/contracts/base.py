@@ -13,6 +13,7 @@ from ojobchannels.documents import Document
 from ojobchannels.testing.clock import ManualClock
 from ojobchannels.testing.kit.background import Background, WaitObserver
 from ojobchannels.testing.kit.children import Children
+from ojobchannels.testing.kit.first_check import wrong_result
 from ojobchannels.testing.kit.interleaving import Interleaving
 from ojobchannels.testing.kit.report import NOT_CLAIMED, PROMISE, TRACE
 from ojobchannels.testing.kit.subject import Subject
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Contract", "guard", "put_all", "requires", "without"]
 
+_WRONG_RESULTS = pytest.StashKey[dict[str, "str | None"]]()
 _HOME = __name__.rpartition(".")[0]
 _Marked = TypeVar("_Marked", bound=Callable[..., Any] | type)
 
@@ -96,6 +98,7 @@ class Contract:
                 pytrace=False,
             )
         node = request.node
+        _check_first(request, ojob_subject)
         node.user_properties.append((PROMISE, [ojob_subject.label, *_contract_and_name(node)]))
         lacking = _lacking(node, ojob_subject)
         if lacking:
@@ -212,6 +215,19 @@ def put_all(
         return
     for key, value in items:
         channel.set(key, value)
+
+
+def _check_first(request: pytest.FixtureRequest, subject: Subject) -> None:
+    """Stop before the first promise if an operation has a result of the wrong kind."""
+    __tracebackhide__ = True
+    wrong = request.session.stash.setdefault(_WRONG_RESULTS, {})
+    if subject.type not in wrong:
+        wrong[subject.type] = wrong_result(subject)
+    reason = wrong[subject.type]
+    if reason and request.config.getoption("ojob_conformance"):
+        pytest.exit(reason, pytest.ExitCode.TESTS_FAILED)
+    elif reason:
+        pytest.fail(reason, pytrace=False)
 
 
 def _explained(override: Any) -> bool:

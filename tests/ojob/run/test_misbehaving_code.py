@@ -97,6 +97,12 @@ _ODD_ERRORS = {
             def __getattr__(self, name): raise RuntimeError(name)
         raise Odd
         """,
+    "that is false": """\
+        class Odd(Exception):
+            def __bool__(self): return False
+            def with_traceback(self, frames): raise RuntimeError
+        raise Odd
+        """,
     "with an odd name": """\
         class Odd(AttributeError): pass
         raise Odd(name=["unhashable"])

@@ -112,7 +112,7 @@ def test_a_backend_without_a_capability_must_refuse(project: Project) -> None:
 
 def test_an_error_of_the_backend_is_shown_with_its_line(project: Project) -> None:
     """The report has the frames of the backend, without those of the package or of pytest."""
-    project.install_defective(raising=True)
+    project.install_defective("return 1 / 0")
     output = project.pytest("--ojob-conformance=defective", "-k", "unset_returns", status=1)
     assert "defective.py:8  return 1 / 0" in output
     assert "ZeroDivisionError: " in output
@@ -121,3 +121,36 @@ def test_an_error_of_the_backend_is_shown_with_its_line(project: Project) -> Non
         "--ojob-conformance=defective", "-k", "unset_returns", "--full-trace", status=1
     )
     assert "_execution.py" in whole
+
+
+@pytest.mark.parametrize(
+    ("operation", "defect", "sentence"),
+    [
+        (
+            "get(self, key)",
+            "value = super().get(key); return None if value is oc.MISSING else value",
+            "the hook `get` of channel type 'defective' returned None: return MISSING, since None "
+            "is a stored null",
+        ),
+        (
+            "lock(self, name, token, ttl, holder)",
+            "return tuple(super().lock(name, token, ttl, holder))",
+            "return Granted(fence, previous) for a free lock",
+        ),
+        (
+            "get_kyes(self)",
+            "return []",
+            "`get_kyes` is not an operation",
+        ),
+    ],
+    ids=["None for MISSING", "tuple", "misspelt"],
+)
+def test_results_of_a_wrong_kind_are_reported_before_the_first_promise(
+    project: Project, operation: str, defect: str, sentence: str
+) -> None:
+    """In one sentence, and no promise runs."""
+    project.install_defective(defect, operation)
+    output = project.pytest("--ojob-conformance=defective", "-k", "null", status=1)
+    assert sentence in output
+    assert "PROMISE" not in output
+    assert "Traceback" not in output
