@@ -363,16 +363,11 @@ class JobRun:
         try:
             if lost is not None:
                 raise lost
-            self._release(status)
+            keeps = self.keeps_lock and status != "skipped"
+            kept = self._options.lock_at_least_for if keeps else 0
+            release(self.lease, kept - self._elapsed() / 1000)
         finally:
             self.manager.report_run(self.record, notifies=self.notifies)
-
-    def _release(self, status: str) -> None:
-        kept = self._options.lock_at_least_for if self.keeps_lock and status != "skipped" else 0
-        try:
-            release(self.lease, kept - self._elapsed() / 1000)
-        except errors.LockLost as late:
-            _log.warning("job %r lost its lock after its end (%s): %s", self.name, status, late)
 
     def _elapsed(self) -> int:
         return max(self.lease.channel.clock.now() - self._began, 0) // 1000

@@ -104,13 +104,17 @@ def log_run(record: Record) -> None:
 def release(lease: Lease, kept: float) -> None:
     """Release the lease of a run that has ended, or keep its lock for `kept` more seconds.
 
-    A lock that is kept survives the end of this process.
+    A lock that is kept survives the end of this process. The run has ended: if the lock is lost by
+    now, that is logged only.
     """
-    if kept < _SHORTEST_SECONDS:
-        lease.release()
-        return
-    lease.extend(kept)
-    lease.to_document()
+    try:
+        if kept < _SHORTEST_SECONDS:
+            lease.release()
+        else:
+            lease.extend(kept)
+            lease.to_document()
+    except LockLost as late:
+        _log.warning("job %r lost its lock after its end: %s", lease.name, late)
 
 
 def force_unlock(
