@@ -16,7 +16,7 @@ from ojobchannels.ojob.args.rules import Rule
 from ojobchannels.ojob.code.python import Block
 from ojobchannels.ojob.load.file_help import Help
 from ojobchannels.ojob.load.graph import in_order, reach
-from ojobchannels.ojob.schema.model import Misfire
+from ojobchannels.ojob.schema.model import Misfire, OnTimeout
 from ojobchannels.ojob.schema.settings import SettingsSpec
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ class Job:
         bundled: Whether it comes from a bundled pack.
         watched: The channel whose changes call it.
         at_end: Whether it runs at the end of the run.
-        timeout: Timeout of its code in seconds; Python code cannot have one.
+        timeout: Timeout of its code in seconds.
+        on_timeout: What happens then, and at the timeout of its run, if the file says so.
         quiet: Whether its start and its end are not logged unless it fails.
         is_async: Whether the todo continues while it runs.
         when: The states of the run in which it runs; empty for all.
@@ -111,6 +112,7 @@ class Job:
     watched: str | None
     at_end: bool
     timeout: float | None
+    on_timeout: OnTimeout | None
     locks: LockSpec | None
     quiet: bool
     is_async: bool

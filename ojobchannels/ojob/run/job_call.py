@@ -47,6 +47,7 @@ class CallableJob(JobSteps):
             helper = CallableJob(self.session, job, [Layer(args, False)], self.launch)
             helper.caller, helper.runs, helper.error = self.caller, self.runs, self.error
             helper.leases, helper.tick = self.leases, self.tick
+            helper.if_running = self.if_running
             helper.run_steps()
             return None if helper.result is MISSING else helper.result
         call = self._new_call(job, args)
@@ -74,6 +75,8 @@ class CallableJob(JobSteps):
     def _new_call(self, job: Job, args: Mapping[str, Any]) -> JobCall:
         call = JobCall(self.session, job, [self.session.command_line, Layer(args, False)])
         call.tick = self.tick
+        if self.tick is not None:
+            call.if_running = self.if_running
         return call
 
 
