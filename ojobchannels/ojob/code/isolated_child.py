@@ -20,6 +20,7 @@ class Parent:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._lock = threading.Lock()
+        self._process = os.getpid()
 
     def receive(self) -> Any:
         """Return the next message."""
@@ -31,6 +32,8 @@ class Parent:
 
     def call(self, name: str, *args: Any, **named: Any) -> Any:
         """Call a helper in the job, and return its result."""
+        if os.getpid() != self._process:
+            raise RuntimeError(f"{name}() was called in a process that the job has forked")
         with self._lock:
             self.send({"call": name, "args": args, "named": named})
             reply = self.receive()
@@ -115,12 +118,28 @@ def outcome_of(parent: Parent, block: dict[str, Any]) -> bytes:
     }
     try:
         code = marshal.loads(block["code"])  # noqa: S302  likewise
-        result = FunctionType(code, names)(**helpers(parent, block["error"]))
+        result = _run(FunctionType(code, names), helpers(parent, block["error"]))
         if not isinstance(names["args"], dict):
             raise TypeError(f"it replaced `args` by {names['args']!r}")
         return pickle.dumps({"result": result, "args": names["args"]})
     except BaseException as error:  # noqa: BLE001  it is raised again in the job
         return _raised(error)
+
+
+def _run(block: FunctionType, helpers: dict[str, Any]) -> Any:
+    """Run a block; a process that it has forked ends with it."""
+    from ojobchannels.ojob.process.forks import leave
+
+    process = os.getpid()
+    error: BaseException | None = None
+    try:
+        return block(**helpers)
+    except BaseException as caught:
+        error = caught
+        raise
+    finally:
+        if os.getpid() != process:
+            leave(error)
 
 
 def _raised(error: BaseException) -> bytes:
