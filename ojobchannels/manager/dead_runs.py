@@ -185,11 +185,12 @@ class DeadRuns:
         return [] if closed is None else [closed]
 
     def _load(self) -> _Running:
-        found: Any = self._manager.state.get(_KEY)
-        if not isinstance(found, dict):
-            return {}
-        self._after = self._reached = found["after"]
-        stored = (self._manager.jobs.get(key) for key in found["running"])
+        match self._manager.state.get(_KEY):
+            case {"after": int(after), "running": list(keys)}:
+                self._after = self._reached = after
+            case _:
+                return {}
+        stored = (self._manager.jobs.get(key) for key in keys)
         known = (record for record in stored if records.is_record(record))
         return {
             (record["name"], record["startTime"]): record
