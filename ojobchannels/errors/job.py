@@ -77,7 +77,7 @@ class JobLocked(JobError, LockBusy):
 
 
 class CodeFailed(JobError, RuntimeError):
-    """Code of a job in a language other than Python failed.
+    """Code of a job in another language failed, or raised what is not an `Exception` in Python.
 
     Attributes:
         where: The file, and the line if it is known.
