@@ -177,11 +177,11 @@ def check_value(document: Document) -> None:
 
 
 def json_or_repr(value: Any) -> Document:
-    """Return the value if it is a JSON document, otherwise its `repr`."""
+    """Return the value if it is a JSON document, otherwise its `repr`, or a text with escapes."""
     try:
         check_value(value)
     except InvalidValue:
-        return safe_repr(value)
+        return storable(value) if isinstance(value, str) else safe_repr(value)
     return value
 
 

@@ -45,6 +45,10 @@ _VALUE_OF_NAME: Final = re.compile(
 )
 
 
+_FOLDER: Final = re.compile(r"""(?i:pwd)['"]?\s*[=:]\s*['"]?[`/.~].*""", re.DOTALL)
+"""A working directory, which has the name of a password; or our own message about the key."""
+
+
 def is_secret_name(name: object) -> bool:
     """Return whether a value of this name is a secret, such as ``password`` or ``apiKey``."""
     return isinstance(name, str) and _SECRET_NAME.fullmatch(name) is not None
@@ -86,23 +90,33 @@ def masked(document: Any, secret: Collection[str] = ()) -> Any:
 
 def secret_values(document: Any, secret: Collection[str] = ()) -> set[str]:
     """Return the texts and numbers of a document that are secrets by their name, as texts."""
-    return set(_secrets_in(document, secret, False))
+    found: set[str] = set()
+    seen: set[tuple[int, bool]] = set()  # the args of a job may contain themselves
+    waiting: list[tuple[Any, bool]] = [(document, False)]
+    while waiting:
+        part, is_secret = waiting.pop()
+        if not isinstance(part, Mapping | list | tuple):
+            if is_secret and _can_be_secret(part):
+                found.add(str(part))
+        elif (id(part), is_secret) not in seen:
+            seen.add((id(part), is_secret))
+            waiting += _parts_of(part, is_secret, secret)
+    return found
+
+
+def _parts_of(part: Any, is_secret: bool, secret: Collection[str]) -> Iterator[tuple[Any, bool]]:
+    if isinstance(part, Mapping):
+        for name, value in part.items():
+            yield value, is_secret or _is_secret(name, value, secret)
+    else:
+        yield from ((value, is_secret) for value in part)
 
 
 def _without_value(found: re.Match[str]) -> str:
+    if _FOLDER.fullmatch(found[0]):
+        return found[0]
     quote = found["quoted"][0] if found["quoted"] else ""
     return f"{found[1]}{quote}{MASK}{quote}"
-
-
-def _secrets_in(part: Any, secret: Collection[str], inside: bool) -> Iterator[str]:
-    if isinstance(part, Mapping):
-        for name, value in part.items():
-            yield from _secrets_in(value, secret, inside or _is_secret(name, value, secret))
-    elif isinstance(part, list | tuple | set | frozenset):
-        for value in part:
-            yield from _secrets_in(value, secret, inside)
-    elif inside and _can_be_secret(part):
-        yield str(part)
 
 
 def _rebuilt(part: Any, secret: Collection[str], of_text: Callable[[str], str]) -> Any:

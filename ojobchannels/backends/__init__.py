@@ -32,8 +32,8 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             summary="in memory, one store per name and process",
             open=_opener("simple"),
             options=(
-                Option("space", str, "channels of one name share data within a space only", ""),
                 _CLOCK,
+                Option("space", str, "channels of one name share data within a space only", ""),
             ),
             schemes=("simple",),
             parse_url=_no_path,

@@ -1,7 +1,7 @@
 """The first process of a container: it must reap the processes whose parents have ended.
 
-A run cannot do that itself: it would take the exit status of its own children from those who wait
-for them. So it continues in a child, as under ``docker run --init``.
+A run cannot do that itself: it would take the exit status of its own children from the code that
+waits for them. So it continues in a child, as under ``docker run --init``.
 """
 
 import os

@@ -13,6 +13,9 @@ class ChannelError(Exception):
     """
 
     def __init__(self, text: str = "") -> None:
+        for part in ("reason", "advice"):
+            if isinstance(vars(self).get(part), str):
+                setattr(self, part, message(vars(self)[part]))
         super().__init__(*((message(text),) if text else ()))
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -11,6 +11,8 @@ from typing import NamedTuple, Protocol
 
 _CLOCK_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
+_MAX_WAIT_SECONDS = 86_400.0
+
 
 class Clock(Protocol):
     """A clock for leases, in whole microseconds."""
@@ -61,6 +63,14 @@ def boot_of(epoch: str) -> str:
 def now_ms() -> int:
     """Return the wall clock in milliseconds since 1970, UTC."""
     return time.time_ns() // 1_000_000
+
+
+def next_wait(remaining: float | None) -> float | None:
+    """Return the seconds to wait in one system call, of those that remain; None for no limit.
+
+    The calls accept less than a job may take: 24 days the one, 292 years the other.
+    """
+    return None if remaining is None else min(remaining, _MAX_WAIT_SECONDS)
 
 
 def utc(moment: datetime) -> str:

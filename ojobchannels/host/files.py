@@ -217,21 +217,22 @@ class SideFolder:
         return None
 
     def _make_within(self, above: int, by_umask: bool) -> None:
-        with suppress(FileExistsError):
+        try:
             os.mkdir(self.path.name, dir_fd=above)
-            made = open_folder(self.path.name, above)
-            try:
-                present = os.fstat(made).st_mode
-                mode = private(present) if by_umask else self.mode
-                os.fchmod(made, mode_of_folder(mode) | present & stat.S_ISGID)
-                # Another folder may have taken its place since.
-                if all(map(_OUR_NAMES.fullmatch, names_in(made))):
-                    self._give_away(made, above)
-            finally:
-                os.close(made)
-
-    def _give_away(self, made: int, above: int) -> None:
-        give(made, self._status_of_data() or os.fstat(above))
+        except FileExistsError:
+            return
+        made = open_folder(self.path.name, above)
+        try:
+            status = os.fstat(made)
+            is_ours = status.st_uid == os.geteuid()
+            # Another folder of ours may have been moved into its place since.
+            if not (is_ours and all(map(_OUR_NAMES.fullmatch, names_in(made)))):
+                raise UnsafeFile(self.path, "it was replaced by another folder")
+            mode = private(status.st_mode) if by_umask else self.mode
+            os.fchmod(made, mode_of_folder(mode) | status.st_mode & stat.S_ISGID)
+            give(made, self._status_of_data() or os.fstat(above))
+        finally:
+            os.close(made)
 
 
 def _is_of_group(folder: os.stat_result, data: os.stat_result, parent: os.stat_result) -> bool:

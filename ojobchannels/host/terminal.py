@@ -15,7 +15,7 @@ def has_colours(stream: TextIO | None) -> bool:
     """Return whether a stream is a terminal on which colours are wanted."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or stream is None:
         return False
-    with suppress(AttributeError, ValueError):  # it is no file, or closed
+    with suppress(AttributeError, ValueError):  # it is not a file, or closed
         return stream.isatty()
     return False
 

@@ -5,7 +5,7 @@ import inspect
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from threading import Event
+from threading import TIMEOUT_MAX, Event
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from ojobchannels.documents import json_or_repr
@@ -137,9 +137,9 @@ class Job(Generic[_Arguments, _Result]):
         """Wait for the next attempt and return True, unless there is none; a lost run has none."""
         if attempt > self._retries or run.status in ("completed", "lost"):
             return False
-        pause = self._backoff * 2 ** (attempt - 1)
+        pause = self._backoff * 2.0 ** min(attempt - 1, 64)
         _log.warning("job %r failed; attempt %d starts in %g s", self.name, attempt + 1, pause)
-        return not self.manager.closing.wait(pause)
+        return not self.manager.closing.wait(min(pause, TIMEOUT_MAX))
 
     def _notify(self, run: JobRun) -> None:
         if run.status not in ("new", "skipped", "completed"):

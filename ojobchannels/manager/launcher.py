@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from threading import TIMEOUT_MAX
 from typing import Any, Final, Literal
 
 from ojobchannels.errors import InvalidOption, JobError, JobMisuse, NoThread
@@ -97,7 +98,7 @@ class Launch:
         if self._future.done():
             return self._future.exception()
         with release_slot():
-            return self._future.exception(timeout)
+            return self._future.exception(None if timeout is None else min(timeout, TIMEOUT_MAX))
 
     def __repr__(self) -> str:
         return f"<Launch {self.name!r} {self.state}>"

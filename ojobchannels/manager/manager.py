@@ -1,10 +1,9 @@
 """JobManager: runs, managed jobs, launches, and queries on the records."""
 
-import copy
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from ojobchannels.channels.arguments import Duration, milliseconds
@@ -21,6 +20,7 @@ from ojobchannels.manager.launcher import Launch, Launcher
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.run import JobRun
 from ojobchannels.manager.run_options import OnTimeout, RunOptions, check_on_timeout
+from ojobchannels.masking import masked, secret_values
 from ojobchannels.suggestions import closest
 
 _Arguments = ParamSpec("_Arguments")
@@ -80,6 +80,7 @@ class JobManager(RunHistory):
         *,
         timeout: Duration = 3600,
         args: Mapping[str, Any] | None = None,
+        secret: Collection[str] = (),
         wait: Duration | None = 0,
         keep_alive: bool = True,
         on_timeout: OnTimeout = "warn",
@@ -93,7 +94,8 @@ class JobManager(RunHistory):
         Args:
             name: The name of the job; at most one run of each name is active at a time.
             timeout: The timeout of the run, in seconds.
-            args: Arguments, stored in the record.
+            args: Arguments, stored in the record; what is named or looks like a secret is masked.
+            secret: Names of further arguments whose values are secrets.
             wait: Seconds to wait if the job is running elsewhere; None for no limit.
             keep_alive: Use a lease of at most a minute and renew it while the run is active;
                 otherwise the lease lasts for `timeout`.
@@ -118,7 +120,8 @@ class JobManager(RunHistory):
         records.check_fields(extra or {})
         options = RunOptions(
             timeout=milliseconds("timeout", timeout) / 1000,
-            args=copy.deepcopy(dict(args or {})),
+            args=masked(args or {}, secret),
+            secrets=frozenset(secret_values(args or {}, secret)),
             wait=None if wait is None else _seconds("wait", wait),
             keep_alive=keep_alive,
             on_timeout=check_on_timeout(on_timeout),

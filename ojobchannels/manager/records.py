@@ -2,7 +2,7 @@
 
 import os
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias
 
@@ -12,6 +12,7 @@ from ojobchannels.documents import storable
 from ojobchannels.errors import InvalidOption, summary
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms, utc
+from ojobchannels.masking import mask_text, masked
 
 Record: TypeAlias = dict[str, Any]
 """A run's record: ``name, startTime, startDate, inError, runId, status, host, pid, fence, timeout,
@@ -35,13 +36,37 @@ def iso(ms: int) -> str:
 
 
 def is_record(document: object) -> bool:
-    """Return whether a document of the jobs channel is a run record; it may contain others."""
-    return (
-        isinstance(document, dict)
-        and document.get("status") in STATUSES
-        and isinstance(document.get("name"), str)
-        and isinstance(document.get("startTime"), int)
-    )
+    """Return whether a document is a run record; a channel may contain others."""
+    return malformed(document) is None
+
+
+def malformed(document: object, key: object = None) -> str | None:
+    """Return why a document is not a run record, or None if it is one.
+
+    Args:
+        document: The document.
+        key: The key under which it is stored, to compare.
+    """
+    if not isinstance(document, dict):
+        return "it is not a map"
+    if not isinstance(document.get("name"), str):
+        return "it has no valid `name`"
+    if not _is_integer(document.get("startTime")):
+        return "it has no valid `startTime`"
+    if document.get("status") not in STATUSES:
+        return "it has no valid `status`"
+    is_open = document["status"] == "running" and "endTime" not in document
+    if not is_open and not _is_integer(document.get("endTime")):
+        return "it has no valid `endTime`"
+    if not _is_integer(document.get("duration", 0)):
+        return "its `duration` is not valid"
+    if key is not None and key != key_of(document):
+        return "its `name` and `startTime` are not those of its key"
+    return None
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def key_of(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,7 +75,7 @@ def key_of(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def begun(name: str, run_id: str, status: str, args: Mapping[str, Any]) -> Record:
-    """Return a new record, without its start time."""
+    """Return a new record, without its start time; secrets in the args are masked."""
     return {
         "name": name,
         "inError": False,
@@ -58,7 +83,7 @@ def begun(name: str, run_id: str, status: str, args: Mapping[str, Any]) -> Recor
         "status": status,
         "host": this_host(),
         "pid": os.getpid(),
-        "args": dict(args),
+        "args": masked(args),
     }
 
 
@@ -84,8 +109,17 @@ def add(jobs: Channel, record: Record, start: int) -> Record:
         start += 1
 
 
-def ending(start: int, status: str, elapsed: int, error: BaseException | str | None) -> Record:
-    """Return the fields for the end of a run that took `elapsed` milliseconds."""
+def ending(
+    start: int,
+    status: str,
+    elapsed: int,
+    error: BaseException | str | None,
+    secrets: Collection[str] = (),
+) -> Record:
+    """Return the fields for the end of a run that took `elapsed` milliseconds.
+
+    What looks like a secret, and the values `secrets`, are masked in the texts of the error.
+    """
     elapsed = 0 if status == "skipped" else elapsed
     over: Record = {
         "status": status,
@@ -95,10 +129,10 @@ def ending(start: int, status: str, elapsed: int, error: BaseException | str | N
         "inError": status not in ("completed", "skipped"),
     }
     if isinstance(error, BaseException):
-        over["error"] = storable(summary(error))
-        over["traceback"] = storable(_traceback(error))
+        over["error"] = storable(mask_text(summary(error), secrets))
+        over["traceback"] = storable(mask_text(_traceback(error), secrets))
     elif error is not None:
-        over["error"] = storable(error)
+        over["error"] = storable(mask_text(error, secrets))
     return over
 
 

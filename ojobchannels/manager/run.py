@@ -1,6 +1,5 @@
 """JobRun: one execution of a job, under its lock and with its record."""
 
-import copy
 import functools
 import logging
 import os
@@ -20,6 +19,7 @@ from ojobchannels.manager import dead_runs, fire_times, records
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.run_end import lost_because, release, write_end, write_failure, write_skip
 from ojobchannels.manager.run_options import RunOptions
+from ojobchannels.masking import masked
 
 _CURRENT: "Final[ContextVar[JobRun | None]]" = ContextVar("current_run", default=None)
 
@@ -169,7 +169,7 @@ class JobRun:
             self._check_open("update")
             self.lease.check()
             jobs, running = self.manager.jobs, {"status": "running"}
-            changed = records.amend(jobs, self.record, copy.deepcopy(fields), running, self.fence)
+            changed = records.amend(jobs, self.record, masked(fields), running, self.fence)
             if changed is None:
                 raise lost_because(self.lease, "its record was closed or removed")
             self.record = changed
@@ -224,7 +224,7 @@ class JobRun:
                 self._end_after(error)
         except BaseException as failure:
             if not isinstance(failure, Exception) and self._process == os.getpid():
-                self._abort(error or failure)
+                self._abort(failure if error is None else error)
             raise
 
     def __repr__(self) -> str:
@@ -304,7 +304,9 @@ class JobRun:
         recorded = False
         with suppress(Exception):
             run = self.name, self.run_id, self.fence
-            record = write_failure(self.manager.jobs, *run, self._elapsed(), error)
+            record = write_failure(
+                self.manager.jobs, *run, self._elapsed(), error, self._options.secrets
+            )
             if record is not None:
                 self.record, recorded = record, True
         self._close()
@@ -335,7 +337,9 @@ class JobRun:
         with self._lock:
             self._check_open("end")
             start = self.record["startTime"]
-            ending = records.ending(start, status, self._elapsed(), error) | more
+            ending = (
+                records.ending(start, status, self._elapsed(), error, self._options.secrets) | more
+            )
             jobs, locks = self.manager.jobs, self.manager.locks
             try:
                 if status == "skipped":

@@ -1,6 +1,7 @@
 """The end of a run in its record: completed, failed or skipped, or lost with its lock."""
 
 import logging
+from collections.abc import Collection
 from typing import Final
 
 from ojobchannels.channels.channel import Channel
@@ -59,13 +60,19 @@ def _write_loss(jobs: Channel, record: Record, ending: Record, lost: LockLost) -
 
 
 def write_failure(
-    jobs: Channel, name: str, run_id: str, fence: int, elapsed: int, error: BaseException
+    jobs: Channel,
+    name: str,
+    run_id: str,
+    fence: int,
+    elapsed: int,
+    error: BaseException,
+    secrets: Collection[str],
 ) -> Record | None:
     """Record a run as failed, and return its record; None if it has no record."""
     found = records.look_up(jobs, name, run_id, fence)
     if found is None:
         return None
-    failed = records.ending(found["startTime"], "failed", elapsed, error)
+    failed = records.ending(found["startTime"], "failed", elapsed, error, secrets)
     return records.amend(jobs, found, failed, {"status": "running"}, fence) or found
 
 

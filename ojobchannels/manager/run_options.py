@@ -1,6 +1,6 @@
 """The options of a run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 from ojobchannels.errors import InvalidOption
@@ -25,6 +25,8 @@ class RunOptions:
     fire_time: FireTime | None
     record_busy: bool
     lock_at_least_for: float
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    """Values that are masked wherever the record repeats them."""
 
     @property
     def ttl(self) -> float:

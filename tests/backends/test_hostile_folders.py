@@ -204,3 +204,55 @@ def test_a_waiter_touches_only_its_own_fifo(
         before.st_uid,
         before.st_ino,
     )
+
+
+@needs_root
+def test_a_folder_that_takes_the_place_of_a_new_one_is_not_given_away(
+    shared_storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A private folder of root, moved there by the owner of the folder, keeps owner and mode."""
+    os.chown(tmp_path, STRANGER, STRANGER)
+    moved = tmp_path / "private"
+    moved.mkdir(mode=0o700)
+    (moved / "secrets").write_text("precious")
+    mkdir = os.mkdir
+
+    def make_and_replace(path: str, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
+        mkdir(path, mode, dir_fd=dir_fd)
+        if path == side(shared_storage).name and moved.exists():
+            side(shared_storage).rmdir()
+            moved.rename(side(shared_storage))
+
+    monkeypatch.setattr(os, "mkdir", make_and_replace)
+    with pytest.raises(oc.ChannelUnavailable, match="replaced"):
+        shared_storage.open()
+    status = side(shared_storage).stat()
+    assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (0, 0o700)
+
+
+@needs_root
+def test_a_file_that_another_user_has_replaced_does_not_receive_the_data(
+    file_storage: Storage,
+) -> None:
+    """Otherwise root would give its next content to that user."""
+    channel = file_storage.open()
+    channel.set("a", "precious")
+    file_storage.path.unlink()
+    file_storage.path.write_text("{}")
+    os.chown(file_storage.path, STRANGER, STRANGER)
+    with pytest.raises(oc.ChannelUnavailable, match=f"user id {STRANGER}"):
+        channel.set("b", "precious")
+    assert file_storage.path.read_text() == "{}"
+
+
+@needs_root
+def test_a_side_folder_of_the_owner_of_the_folder_does_not_open_new_data(
+    shared_storage: Storage, tmp_path: Path
+) -> None:
+    """Root may use it, but the umask of root decides who may read what root creates."""
+    os.chown(tmp_path, STRANGER, STRANGER)
+    side(shared_storage).mkdir()
+    side(shared_storage).chmod(0o777)
+    os.chown(side(shared_storage), STRANGER, STRANGER)
+    shared_storage.open().set("a", 1)
+    assert stat.S_IMODE(shared_storage.path.stat().st_mode) == 0o600

@@ -6,7 +6,7 @@ import pytest
 
 from ojobchannels import errors
 from ojobchannels.hookspecs import ChannelType, Option
-from ojobchannels.masking import is_secret_name, mask_text, masked
+from ojobchannels.masking import is_secret_name, mask_text, masked, secret_values
 from ojobchannels.plugins import checked_options
 
 NAMES = (
@@ -91,7 +91,7 @@ def test_no_text_takes_long(part: str) -> None:
 def test_no_error_shows_a_login() -> None:
     """Every error of this package masks what its message quotes, also in its repr."""
     error = errors.ChannelUnavailable("c", "redis://:hunter2@h:6379 does not reply", "look")
-    assert "hunter2" not in str(error) + repr(error)
+    assert "hunter2" not in str(error) + repr(error) + error.reason
     assert "redis://***@h:6379 does not reply" in str(error)
 
 
@@ -114,3 +114,18 @@ def test_control_characters_of_a_holder_are_escaped() -> None:
 def test_an_endless_holder_is_cut() -> None:
     """A holder document of megabytes does not fill the terminal of whoever finds the lock taken."""
     assert len(str(errors.LockBusy("c", "n", {"host": "h" * 1_000_000}, 1, 0))) < 1000
+
+
+def test_args_that_contain_themselves_have_secrets_too() -> None:
+    """A job may put anything into its args; the search ends."""
+    args: dict[str, object] = {"password": "hunter2"}
+    args["self"] = [args, args]
+    assert secret_values(args) == {"hunter2"}
+
+
+def test_a_working_directory_is_not_masked() -> None:
+    """Although `pwd` is also the name of a password."""
+    assert (
+        mask_text("PWD=/srv/jobs pwd: `pwd` is a folder") == "PWD=/srv/jobs pwd: `pwd` is a folder"
+    )
+    assert mask_text("UID=sa;PWD=pa55word") == "UID=sa;PWD=***"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import ojobchannels as oc
-from ojobchannels.host.clock import HOST_CLOCK, boot_of, read_epoch
+from ojobchannels.host.clock import HOST_CLOCK, boot_of, next_wait, read_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,7 +111,7 @@ def test_a_live_holder_of_another_container_keeps_its_lock(
 
 
 def test_a_lease_of_another_container_ends(shared_storage: Storage) -> None:
-    """When both clocks say so, although its holder lives: no lock is held for ever."""
+    """When both clocks say so, although its holder lives: no lock stays forever."""
     holder = shared_storage.open(clock=Container("boot-a/1"))
     other = shared_storage.open(clock=Container("boot-b/1"))
     lease = holder.lock("nightly", ttl=0.05)
@@ -129,3 +130,14 @@ def test_the_death_of_a_holder_in_another_container_frees_its_lock(
     assert channel.try_lock("nightly", ttl=60) is None
     worker.kill()
     channel.lock("nightly", ttl=60, wait=20).release()
+
+
+def test_a_wait_of_any_length_is_cut_to_what_the_system_can_wait() -> None:
+    """Some system calls take 24 days at most."""
+    assert [next_wait(each) for each in (None, 0.0, 5.0, 2_592_000.0, math.inf)] == [
+        None,
+        0.0,
+        5.0,
+        86_400.0,
+        86_400.0,
+    ]

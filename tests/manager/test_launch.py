@@ -355,3 +355,13 @@ def test_a_closed_launcher_rejects_jobs(launcher: Launcher) -> None:
     with pytest.raises(oc.JobError, match="'late'"):
         launcher.submit("late", lambda _: None)
     assert launcher.wait(timeout=0)
+
+
+def test_a_launch_can_be_waited_for_without_a_real_limit() -> None:
+    """For longer than a thread can wait in one call."""
+    with oc.JobManager() as manager:
+        manager.job("work")(lambda: 5)
+        launch = manager.launch("work")
+        assert launch.result(1e300) == 5
+        assert launch.wait(1e15)
+        manager.jobs.destroy()

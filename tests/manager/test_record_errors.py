@@ -1,4 +1,4 @@
-"""Errors around the record of a run: concurrent writes, failing ends, interrupts."""
+"""Around the record of a run: concurrent writes, failing ends, interrupts, secrets."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ojobchannels as oc
+from ojobchannels.manager import JobManager
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -292,3 +293,40 @@ def test_an_interrupt_at_the_end_of_a_run_leaves_neither_lock_nor_running_record
     assert manager.locks.locks() == []
     assert statuses(manager) == [status]
     assert (run.open, run.status) == (False, status)
+
+
+SIMPLE = {"type": "simple"}
+
+
+def test_args_are_masked_by_name_and_form() -> None:
+    """Others who may read the records do not learn passwords, tokens and logins."""
+    with JobManager(SIMPLE, SIMPLE) as manager:
+        args = {"password": "hunter2", "db": "redis://ann:pa55@h/0", "licence": "x-1", "n": 1}
+        with manager.run("Load", args=args, secret=["licence"]) as run:
+            run.update(target="mongodb://ann:pa55@h")
+        record = next(iter(manager.runs("Load")))
+    assert record["args"] == {"password": "***", "db": "redis://***@h/0", "licence": "***", "n": 1}
+    assert record["target"] == "mongodb://***@h"
+    assert next(iter(args.values())) == "hunter2"
+
+
+def test_errors_are_masked_by_value() -> None:
+    """Also where the text of an error repeats the value of an arg."""
+    with JobManager(SIMPLE, SIMPLE) as manager:
+        with (
+            pytest.raises(ValueError, match="hunter2"),
+            manager.run(
+                "Load", args={"password": "hunter2", "licence": "x-99"}, secret=["licence"]
+            ),
+        ):
+            raise ValueError("login with hunter2 and x-99 failed")
+        record = next(iter(manager.runs("Load")))
+    assert record["error"] == "ValueError: login with *** and *** failed"
+    assert "hunter2" not in record["traceback"]
+
+
+def test_a_run_that_did_not_start_is_masked_too() -> None:
+    """Its record is made from the same args."""
+    with JobManager(SIMPLE, SIMPLE) as manager:
+        record = manager.record_not_run("Load", "depsfail", "why", {"token": "abc"})
+    assert record["args"] == {"token": "***"}

@@ -21,7 +21,10 @@ SOURCES = [
 MOST_LINES = 400
 MOST_MODULES = 14
 
-pytestmark = pytest.mark.skipif(not (ROOT / "plugins").is_dir(), reason="needs the repository")
+pytestmark = [
+    pytest.mark.skipif(not (ROOT / "plugins").is_dir(), reason="needs the repository"),
+    pytest.mark.kit,  # on one interpreter: the imports are the same on all
+]
 
 
 def modules() -> dict[str, Path]:

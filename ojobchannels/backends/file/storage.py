@@ -39,6 +39,7 @@ class JsonFile(Storage):
         self._half_done = False
         self._highest = 0
         self._highest_read = 0
+        self._owner: int | None = None
         forget_in_children(self)
 
     @property
@@ -123,6 +124,8 @@ class JsonFile(Storage):
             status = self._storage.path.lstat()
         except FileNotFoundError:
             return (version,)
+        if self._owner is None:
+            self._owner = status.st_uid
         return version, status.st_ino, status.st_size, status.st_mtime_ns
 
     def damaged(self, reason: str) -> ChannelDamaged:
@@ -170,6 +173,9 @@ class JsonFile(Storage):
             else:
                 if not stat.S_ISREG(old.st_mode):
                     raise UnsafeFile(self._storage.path, "it is not a regular file")
+                if os.geteuid() == 0 and old.st_uid != self._owner:
+                    reason = f"it belongs to user id {old.st_uid} since it was opened here"
+                    raise UnsafeFile(self._storage.path, reason)
                 mode = stat.S_IMODE(old.st_mode)
                 if old.st_uid != os.geteuid() or old.st_gid != os.getegid():
                     _keep_owner(self._channel, descriptor, old)

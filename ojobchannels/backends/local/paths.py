@@ -183,8 +183,9 @@ def _side_folder(path: Path) -> tuple[SideFolder, int]:
     except FileNotFoundError:
         side = SideFolder(_side(path), 0, data=path)
         side.make(by_umask=True)
-        with side.opened() as folder:  # it remembers the umask of the first process
-            mode = side.mode = private(os.fstat(folder).st_mode)
+        with side.opened() as folder:  # it remembers the umask of our first process
+            made = os.fstat(folder)
+        mode = side.mode = private(made.st_mode if made.st_uid == os.geteuid() else 0o600)
         return side, mode
     if not stat.S_ISREG(status.st_mode):
         raise UnsafeFile(path, "it is not a regular file")

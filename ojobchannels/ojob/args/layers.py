@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ojobchannels.errors import InvalidJobArgs
+from ojobchannels.masking import is_secret_name
 from ojobchannels.ojob.args.templates import copied, render
 from ojobchannels.ojob.yaml.source import scalar
 
@@ -26,8 +27,9 @@ def parse_args(words: Iterable[str]) -> dict[str, Any]:
         try:
             args[key] = scalar(value)
         except ValueError:
-            reason = f"{value[:40]!r} is not a number that JSON has"
-            advice = f"if it is text, quote it twice: {key}=\"'{value[:40]}'\""
+            known = "…" if is_secret_name(key) else value[:40]
+            reason = f"{known!r} is not a number that JSON has"
+            advice = f"if it is text, quote it twice: {key}=\"'{known}'\""
             raise InvalidJobArgs(f"command line, {key}", reason, advice) from None
     return args
 

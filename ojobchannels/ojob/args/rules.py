@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from ojobchannels.documents import check_value, encode, same
 from ojobchannels.errors import InvalidJobArgs, InvalidValue
+from ojobchannels.masking import MASK, is_secret_name
 from ojobchannels.ojob.args.templates import copied
 from ojobchannels.suggestions import did_you_mean
 
@@ -59,6 +60,11 @@ class Rule(NamedTuple):
         rest = tuple(step for step in steps if step.name != "default")
         return cls(cls.path_of(name), rest, defaults[-1] if defaults else _MISSING)
 
+    @property
+    def is_secret(self) -> bool:
+        """Whether the value of the arg is shown nowhere."""
+        return is_secret_name(self.path[-1]) or any(step.name == "secret" for step in self.steps)
+
     @staticmethod
     def path_of(name: str) -> tuple[str, ...]:
         """Return the names of the levels at which an arg is."""
@@ -77,7 +83,12 @@ class Rule(NamedTuple):
             value = copied(self.default)
         else:
             for step in self.steps:
-                value = _STEPS[step.name].act(value, *step.given)
+                try:
+                    value = _STEPS[step.name].act(value, *step.given)
+                except _Refused as refused:
+                    if self.is_secret:
+                        raise _Refused(str(refused).replace(_shown(value), MASK)) from None
+                    raise
         _put(args, self.path, value)
 
 
@@ -256,5 +267,6 @@ _STEPS: Final[Mapping[str, _Kind]] = {
     "oneOf": _Kind(_one_of, 1, "oneOf(['a', 'b'])"),
     "between": _Kind(_between, 2, "between(1, 10)"),
     "match": _Kind(_match, 1, "match('^[a-z]+$')"),
+    "secret": _Kind(lambda value: value, 0, "secret"),
     "default": _Kind(lambda value, _: value, 1, "default('none')"),
 }

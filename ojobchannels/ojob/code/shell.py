@@ -20,6 +20,7 @@ from ojobchannels.ojob.process.children import (
     Stream,
     TimeLimit,
     readable,
+    shown,
 )
 
 _SHELL: Final = "/bin/sh"
@@ -65,7 +66,7 @@ class ShellRun:
 
     def _line(self, stream: Stream, line: str) -> None:
         if stream == "err":
-            self.last_error = line.strip() or self.last_error
+            self.last_error = shown(line).strip() or self.last_error
         self._receive(stream, line)
 
     def _not_started(self, error: OSError, folder: str | None) -> CodeFailed:
@@ -136,15 +137,14 @@ class _OutputReport:
 
     def line(self, stream: Stream, line: str) -> None:
         """Report a line, or hold it if it may be the result."""
-        line = line.rstrip("\r\n")
         if stream == "err":
-            self._host.log("warn", line)
+            self._host.log("warn", shown(line))
             return
         self.flush()
         if line.lstrip().startswith("{"):
             self._held = line
         else:
-            self._host.log("info", line)
+            self._host.log("info", shown(line))
 
     def take_result(self) -> dict[str, Any] | None:
         """Return the map in the last line, which is then not reported."""
@@ -157,7 +157,7 @@ class _OutputReport:
         """Report the line that is held."""
         held, self._held = self._held, None
         if held is not None:
-            self._host.log("info", held)
+            self._host.log("info", shown(held))
 
 
 def _map_in(line: str) -> dict[str, Any] | None:

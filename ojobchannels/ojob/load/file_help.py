@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from ojobchannels.documents import encode
 from ojobchannels.errors import InvalidJobArgs
+from ojobchannels.masking import MASK, is_secret_name
 from ojobchannels.ojob.schema.model import ExpectSpec, HelpSpec
 
 
@@ -63,14 +64,19 @@ def _errors(expected: ExpectSpec, args: Mapping[str, Any]) -> Iterator[str]:
             yield f"`{name}`{meaning} is missing: pass {name}={example}"
         return
     if expected.options and str(value) not in map(str, expected.options):
-        yield f"`{name}` is {encode(value)}; it must be one of {_listed(expected.options)}"
+        allowed = _listed(expected.options)
+        yield f"`{name}` is {_shown(expected, value)}; it must be one of {allowed}"
     if expected.moptions:
         several = value if isinstance(value, list) else str(value).split(",")
         known = {str(one) for one in expected.moptions}
         for one in several:
             if str(one).strip() not in known:
                 allowed = _listed(expected.moptions)
-                yield f"`{name}` contains {encode(one)}; allowed values: {allowed}"
+                yield f"`{name}` contains {_shown(expected, one)}; allowed values: {allowed}"
+
+
+def _shown(expected: ExpectSpec, value: Any) -> str:
+    return MASK if expected.secret or is_secret_name(expected.name) else encode(value)
 
 
 def _listed(choice: Iterable[Any]) -> str:

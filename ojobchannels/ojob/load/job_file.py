@@ -16,7 +16,7 @@ from ojobchannels.ojob.args.rules import Rule
 from ojobchannels.ojob.code.python import Block
 from ojobchannels.ojob.load.file_help import Help
 from ojobchannels.ojob.load.graph import in_order, reach
-from ojobchannels.ojob.schema.model import Misfire
+from ojobchannels.ojob.schema.model import Misfire, OnTimeout
 from ojobchannels.ojob.schema.settings import SettingsSpec
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ class Job:
         bundled: Whether it comes from a bundled pack.
         watched: The channel whose changes call it.
         at_end: Whether it runs at the end of the run.
-        timeout: Timeout of its code in seconds; Python code cannot have one.
+        timeout: Timeout of its code in seconds.
+        on_timeout: What happens then, and at the timeout of its run, if the file says so.
         quiet: Whether its start and its end are not logged unless it fails.
         is_async: Whether the todo continues while it runs.
         when: The states of the run in which it runs; empty for all.
@@ -111,6 +112,7 @@ class Job:
     watched: str | None
     at_end: bool
     timeout: float | None
+    on_timeout: OnTimeout | None
     locks: LockSpec | None
     quiet: bool
     is_async: bool
@@ -174,6 +176,13 @@ class JobFile:
         return self.settings.daemon or any(job.schedule or job.watched for job in variants)
 
     @property
+    def secrets(self) -> frozenset[str]:
+        """The names of args that the file declares as secret."""
+        rules = (rule for job in self.jobs.values() for rule in (*job.rules_in, *job.rules_out))
+        declared = {rule.path[-1] for rule in rules if rule.is_secret}
+        return frozenset(declared | {one.name for one in self.help.expects.values() if one.secret})
+
+    @property
     def threads(self) -> int:
         """The maximum number of launched jobs that run at the same time."""
         return self.settings.num_threads
@@ -202,9 +211,11 @@ class JobFile:
 
     def ordered_todo(self) -> list[Todo]:
         """Return the todo in its order, except for entries that depend on later ones."""
-        deps = [set(self.deps_of(entry.job)) for entry in self.todo]
+        entries: dict[str, list[int]] = {}
+        for at, entry in enumerate(self.todo):
+            entries.setdefault(entry.job, []).append(at)
         waits = {
-            at: [other for other, entry in enumerate(self.todo) if entry.job in deps[at]]
-            for at in range(len(self.todo))
+            at: [other for dep in self.deps_of(entry.job) for other in entries.get(dep, ())]
+            for at, entry in enumerate(self.todo)
         }
         return [self.todo[at] for at in in_order(waits)]

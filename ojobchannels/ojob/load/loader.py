@@ -182,6 +182,7 @@ class _Loading:
             "watched": type_args.ch_subscribe,
             "at_end": spec.type == "shutdown",
             "timeout": type_args.timeout and type_args.timeout / 1000,
+            "on_timeout": type_args.on_timeout,
             "locks": locks if locks.single or locks.lock is not None else None,
             "quiet": declared.source.bundled or not self._settings.log_jobs or silenced,
             "is_async": type_args.async_,

@@ -1,15 +1,17 @@
 """Checks that the jobs of a file can run in an order that exists."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from ojobchannels.errors import Diagnostic
-from ojobchannels.ojob.load.graph import reach
+from ojobchannels.ojob.load.graph import accumulate
 from ojobchannels.ojob.load.specs import Specs
 from ojobchannels.ojob.schema.located import Reference
 from ojobchannels.ojob.schema.model import JobSpec
 
 _MAX_STEPS: Final = 10_000
+
+_Deps: TypeAlias = dict[str, Reference]
 _BY_SCHEDULE: Final = "by its schedule"
 _BY_CHANGE: Final = "when a channel changes"
 
@@ -19,10 +21,11 @@ def check_order(specs: Specs) -> Iterator[Diagnostic]:
     yield from _circles(specs, specs.parts, ("from", "to"), "circular `from` or `to`", "runs")
     if next(circles(specs.parts), None) is None:
         yield from _sizes(specs)
-    waits = {name: [one.name for one in _deps(specs, name)] for name in specs.by_name}
+    deps = _deps(specs)
+    waits = {name: list(found) for name, found in deps.items()}
     keys = ("deps", "from", "to")
     yield from _circles(specs, waits, keys, "circular dependency", "depends on")
-    yield from _missing_in_todo(specs)
+    yield from _missing_in_todo(specs, deps)
     yield from _never_run(specs)
 
 
@@ -42,7 +45,7 @@ def _circles(
             yield job.diagnostic(("name",), message, hint)
 
 
-def _missing_in_todo(specs: Specs) -> Iterator[Diagnostic]:
+def _missing_in_todo(specs: Specs, deps: Mapping[str, _Deps]) -> Iterator[Diagnostic]:
     """Yield the dependencies of called jobs that the todo does not run, or not at once."""
     called: dict[str, str | None] = {}
     for entry in specs.todo:
@@ -50,7 +53,7 @@ def _missing_in_todo(specs: Specs) -> Iterator[Diagnostic]:
             when = _deferred_until(entry.spec.applied_to(specs.by_name[name].spec))
             called[name] = when if called.get(name, when) is not None else None
     for name in sorted(called):
-        for dep in _deps(specs, name):
+        for dep in deps[name].values():
             if dep.name in specs.by_name and dep.name not in called:
                 message = f"{name!r} is in the todo, but its dependency {dep.name!r} is not"
                 yield dep.diagnostic(message, f"add {dep.name!r} to the todo")
@@ -89,14 +92,18 @@ def _sizes(specs: Specs) -> Iterator[Diagnostic]:
             yield reference.diagnostic(message, hint)
 
 
-def _deps(specs: Specs, name: str) -> list[Reference]:
-    """Return the dependencies of a job and of the jobs that are parts of it."""
-    return [
-        reference
-        for part in reach(specs.parts, name)
-        if part in specs.by_name
-        for reference in specs.by_name[part].references("deps")
-    ]
+def _deps(specs: Specs) -> dict[str, _Deps]:
+    """Return the dependencies of each job and of the jobs that are parts of it, by name."""
+    own = {
+        name: {reference.name: reference for reference in job.references("deps")}
+        for name, job in specs.by_name.items()
+    }
+    return accumulate(specs.parts, own, _joined)
+
+
+def _joined(parts: list[_Deps]) -> _Deps:
+    several = [part for part in parts if part]
+    return {name: one for part in several[::-1] for name, one in part.items()}
 
 
 def _deferred_until(job: JobSpec) -> str | None:

@@ -10,7 +10,7 @@ from ojobchannels.ojob.args.templates import Rendered
 from ojobchannels.ojob.code.shell import ShellRun
 from ojobchannels.ojob.languages import Level
 from ojobchannels.ojob.packs.command_text import CommandText, Unquotable
-from ojobchannels.ojob.process.children import Command, Stream
+from ojobchannels.ojob.process.children import Command, Stream, shown
 from ojobchannels.ojob.run.job_context import JobContext
 from ojobchannels.ojob.run.job_host import JobHost
 from ojobchannels.ojob.run.managed_runs import Limit
@@ -70,7 +70,7 @@ class _CommandLimit:
 
     def __init__(self, host: JobHost, timeout: float | None) -> None:
         self._host = host
-        self._own = None if timeout is None else Limit.of(timeout)
+        self._own = None if timeout is None else Limit.of(timeout, "fail")
 
     def remaining(self) -> float | None:
         """Return the seconds after which it must be ended; None for no limit."""
@@ -100,7 +100,7 @@ class _Output:
             self._kept[stream].append(line)
             return
         level: Level = "info" if stream == "out" else "warn"
-        self._context.log(level, self._prefix + line.rstrip("\r\n"))
+        self._context.log(level, self._prefix + shown(line))
 
     def store(self) -> None:
         """Store the lines that were kept."""

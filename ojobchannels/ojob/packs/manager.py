@@ -46,11 +46,19 @@ class ManagerBridge:
         context, job = self._context, self._context.caller
         pack_args = PackArgs(job, args, MANAGER)
         name, timeout = pack_args.text("name"), pack_args.seconds("timeout", 3_600_000)
+        on_timeout = pack_args.value("onTimeout", context.job.on_timeout)
+        if on_timeout is None and args.get("timeout") is not None:
+            on_timeout = "fail"
         if any(run.name == name for run in context.runs.open()):
             raise JobMisuse(job, f"it has already started {name!r}", f"call {END!r} first")
         manager = self._session.binding.required(job, START)
-        options: dict[str, Any] = {"timeout": timeout, "args": record_args(context.args.values)}
-        options["lock_at_least_for"] = pack_args.seconds("lockAtLeastFor", 0)
+        options: dict[str, Any] = {
+            "timeout": timeout,
+            "args": record_args(context.args.values),
+            "secret": self._session.file.secrets,
+            "on_timeout": "fail" if on_timeout in ("fail", "kill") else "warn",
+            "lock_at_least_for": pack_args.seconds("lockAtLeastFor", 0),
+        }
         if context.phase == "from" and not context.runs.started:
             tick = context.tick
             options["fire_time"] = context.fire_time or (tick and tick.next_run(name))
@@ -59,7 +67,7 @@ class ManagerBridge:
         start = self._waited if if_running == "wait" else manager.start
         with self._session.interrupts.shield():
             try:
-                context.add_run(start(name, **options))
+                context.add_run(start(name, **options), on_timeout)
             except LockBusy as busy:
                 if if_running == "fail":
                     facts = busy.channel, busy.name, busy.holder, busy.remaining, busy.waited

@@ -9,6 +9,7 @@ from ojobchannels.manager.pool import release_slot
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.args.pack_args import PackArgs
 from ojobchannels.ojob.args.pack_jobs import QUEUE
+from ojobchannels.ojob.report.outcomes import Outcome
 from ojobchannels.ojob.run.job_call import JobCall
 from ojobchannels.ojob.run.job_context import JobContext
 from ojobchannels.ojob.run.outage import STORE_ERRORS, Outage
@@ -116,7 +117,7 @@ class _Worker:
             raise
         else:
             if outcome.status != "completed":
-                self._failed(message, outcome.error or outcome.reason or outcome.status)
+                self._failed(message, _cause(outcome))
             elif self._keeps:
                 self._failed(message, "the job did not delete it")
             else:
@@ -196,3 +197,9 @@ class OpenQueue:
 
     def _invalid(self, reason: str, advice: str) -> InvalidJobArgs:
         return InvalidJobArgs("job 'oJob Queue Rules'", reason, advice)
+
+
+def _cause(outcome: Outcome) -> BaseException | str:
+    if outcome.error is not None:
+        return outcome.error
+    return outcome.reason or outcome.status

@@ -11,17 +11,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, Literal, Protocol, TypeAlias
 
+from ojobchannels.host.clock import next_wait
+
 Stream: TypeAlias = Literal["out", "err"]
 Receiver: TypeAlias = Callable[[Stream, str], None]
-"""Takes each line that a child writes, with its line end, if it has one."""
+"""Takes each line that a child writes, with its line end, if it has one.
+
+Bytes that are not UTF-8 are lone surrogates, as in names of files.
+"""
 
 GRACE_SECONDS: Final = 1.0
 """The time between SIGTERM and SIGKILL for a child and all that it has started."""
 
-MAX_WAIT_SECONDS: Final = 86_400.0
-"""The longest wait in one system call; `poll` takes at most 24 days."""
-
 _PROCESSES: Final = Path("/proc")
+
+
+def shown(line: str) -> str:
+    """Return a line as people read it: without its end, and with escapes for other bytes."""
+    return os.fsencode(line.rstrip("\r\n")).decode(errors="backslashreplace")
 
 
 class TimeLimit(Protocol):
@@ -129,9 +136,9 @@ class _Lines:
         *lines, rest = b"".join([*self._pieces, data]).split(b"\n")
         self._pieces = [rest] if rest and data else []
         for line in lines:
-            self._receive(self._stream, line.decode(errors="backslashreplace") + "\n")
+            self._receive(self._stream, os.fsdecode(line) + "\n")
         if rest and not data:
-            self._receive(self._stream, rest.decode(errors="backslashreplace"))
+            self._receive(self._stream, os.fsdecode(rest))
 
 
 def _follow(process: subprocess.Popen[bytes], limit: TimeLimit, receive: Receiver) -> None:
@@ -142,7 +149,7 @@ def _follow(process: subprocess.Popen[bytes], limit: TimeLimit, receive: Receive
             if stream is not None:
                 selector.register(stream, selectors.EVENT_READ, _Lines(name, receive))
         while selector.get_map():
-            ready = selector.select(_next_wait(limit))
+            ready = selector.select(next_wait(limit.remaining()))
             if not ready and limit.remaining() == 0:
                 raise limit.overdue()
             for key, _ in ready:
@@ -152,16 +159,10 @@ def _follow(process: subprocess.Popen[bytes], limit: TimeLimit, receive: Receive
                     selector.unregister(key.fileobj)
     while process.returncode is None:
         try:
-            process.wait(_next_wait(limit))
+            process.wait(next_wait(limit.remaining()))
         except subprocess.TimeoutExpired:
             if limit.remaining() == 0:
                 raise limit.overdue() from None
-
-
-def _next_wait(limit: TimeLimit) -> float | None:
-    """Return the seconds to wait until the time limit, or those that a system call can wait."""
-    remaining = limit.remaining()
-    return None if remaining is None else min(remaining, MAX_WAIT_SECONDS)
 
 
 def _number(stream: IO[bytes] | int | Any) -> int:

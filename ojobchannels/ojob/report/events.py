@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from ojobchannels.errors import safe_str
 from ojobchannels.host.clock import utc
+from ojobchannels.masking import mask_text
 from ojobchannels.ojob.report.outcomes import Outcome, Status, describe
 from ojobchannels.printable import printable, printable_lines
 
@@ -97,7 +98,8 @@ def ended(outcome: Outcome) -> Event:
         "depsfail": f"not run: {outcome.reason}",
     }
     level: Level = "error" if outcome.status == "failed" else "info"
-    return Event(now(), outcome.job, outcome.status, level, texts[outcome.status], outcome)
+    text = mask_text(texts[outcome.status], outcome.secrets)
+    return Event(now(), outcome.job, outcome.status, level, text, outcome)
 
 
 def _ending(outcome: Outcome) -> dict[str, Any]:
@@ -106,11 +108,11 @@ def _ending(outcome: Outcome) -> dict[str, Any]:
         pairs = zip(outcome.run_names, outcome.run_ids, strict=True)
         document["runs"] = [{"name": name, "id": run_id} for name, run_id in pairs]
     if outcome.reason is not None:
-        document["reason"] = outcome.reason
+        document["reason"] = mask_text(outcome.reason, outcome.secrets)
     if outcome.error is not None:
         document["error"] = {
             "type": type(outcome.error).__name__,
-            "message": safe_str(outcome.error),
+            "message": mask_text(safe_str(outcome.error), outcome.secrets),
             "trace": "".join(traceback.format_tb(outcome.error.__traceback__)).rstrip(),
         }
     return document

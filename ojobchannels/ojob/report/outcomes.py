@@ -1,7 +1,7 @@
 """How the jobs of a run ended."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, TypeAlias
@@ -33,6 +33,7 @@ class Outcome:
         elsewhere: Whether it was skipped because another process runs it for the same fire time.
         run_names: The names of the managed runs that it started, which are those of their locks.
         run_ids: The identifiers of the same runs, as in their records.
+        secrets: Values that are masked wherever the outcome is shown.
     """
 
     job: str
@@ -44,6 +45,7 @@ class Outcome:
     elsewhere: bool = False
     run_names: tuple[str, ...] = ()
     run_ids: tuple[str, ...] = ()
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def without_our_frames(error: BaseException) -> BaseException:
         file = at.tb_frame.f_code.co_filename
         if not file.startswith((*ours, BUNDLED)):
             frames = TracebackType(frames, at.tb_frame, at.tb_lasti, at.tb_lineno)
-    return error.with_traceback(frames)
+    return BaseException.with_traceback(error, frames)
 
 
 def _frames(at: TracebackType | None) -> Iterable[TracebackType]:

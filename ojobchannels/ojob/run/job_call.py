@@ -19,6 +19,7 @@ from ojobchannels.errors import (
 )
 from ojobchannels.hookspecs import MISSING
 from ojobchannels.manager import Launch
+from ojobchannels.masking import masked, secret_values
 from ojobchannels.ojob.args.known_args import KnownArgs
 from ojobchannels.ojob.args.layers import CallArgs, Layer
 from ojobchannels.ojob.args.templates import copied
@@ -43,6 +44,7 @@ class CallableJob(JobSteps):
             helper = CallableJob(self.session, job, [Layer(args, False)], self.launch)
             helper.caller, helper.runs, helper.error = self.caller, self.runs, self.error
             helper.leases, helper.tick = self.leases, self.tick
+            helper.if_running = self.if_running
             helper.run_steps()
             return None if helper.result is MISSING else helper.result
         call = self._new_call(job, args)
@@ -70,6 +72,8 @@ class CallableJob(JobSteps):
     def _new_call(self, job: Job, args: Mapping[str, Any]) -> JobCall:
         call = JobCall(self.session, job, [self.session.command_line, Layer(args, False)])
         call.tick = self.tick
+        if self.tick is not None:
+            call.if_running = self.if_running
         return call
 
 
@@ -107,7 +111,7 @@ class JobCall(CallableJob):
         finally:
             with self.session.interrupts.shield():
                 self._close_runs(skip)
-                status: Status = "failed" if self.error else "skipped" if skip else "completed"
+                status = _status(self.error, skip)
                 reason = skip.reason if skip else None
                 seconds = time.monotonic() - self._began if self._began else 0
                 outcome = self._report(status, reason, seconds, bool(skip and skip.elsewhere))
@@ -252,7 +256,7 @@ class JobCall(CallableJob):
             managed = self.managed_run() if manager else None
             if manager is not None and managed is not None:
                 name, args = managed
-                kept = record_args(args)
+                kept = masked(record_args(args), self.session.file.secrets)
                 manager.record_not_run(name, status, reason, kept, fire_time=self.fire_time)
         except FireTimeTaken:
             return False
@@ -262,14 +266,18 @@ class JobCall(CallableJob):
             self.log("warn", f"no record was written: {error}")
         return True
 
+    def _secrets(self) -> set[str]:
+        return secret_values(self.args.values, self.session.file.secrets)
+
     def _report(
         self, status: Status, reason: str | None, seconds: float, elsewhere: bool = False
     ) -> Outcome:
         self.outcome = Outcome(
             job=self.job.name,
             status=status,
-            reason=describe(self.error) if self.error else reason,
+            reason=reason if self.error is None else describe(self.error),
             error=self.error,
+            secrets=frozenset(self._secrets() if self.error is not None else ()),
             seconds=seconds,
             launched=self.launch is not None,
             elsewhere=elsewhere,
@@ -279,6 +287,12 @@ class JobCall(CallableJob):
         if status != "completed" or not self.job.quiet:
             self.session.output.ended(self.outcome)
         return self.outcome
+
+
+def _status(error: BaseException | None, skip: SkipJob | None) -> Status:
+    if error is not None:
+        return "failed"
+    return "completed" if skip is None else "skipped"
 
 
 def describe_calls(calls: Iterable[object]) -> str:

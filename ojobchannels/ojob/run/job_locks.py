@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
+from ojobchannels.documents import storable
 from ojobchannels.errors import InvalidJobArgs, JobMisuse, LockBusy, describe_holder
 from ojobchannels.manager.pool import release_slot
 from ojobchannels.ojob.args.templates import render
@@ -75,7 +76,8 @@ def _locks(context: JobContext) -> Iterator[_Lock]:
     if locks is None:
         return
     if locks.single:
-        yield _Lock(TURNS, f"{context.session.file.name}: {job}", "the `single` lock of the job")
+        name = storable(f"{context.session.file.name}: {job}")
+        yield _Lock(TURNS, name, "the `single` lock of the job")
     if locks.lock is not None:
         context.render_args()
         key = "typeArgs.lock"

@@ -13,12 +13,13 @@ from ojobchannels.errors import RunNotStarted, safe_str
 from ojobchannels.manager import JobRun, current_run
 from ojobchannels.manager.run import make_current
 from ojobchannels.ojob.load.job_file import START
+from ojobchannels.ojob.schema.model import OnTimeout
 
 DIRECTOR_CHANNEL: Final = "oJobDirector"
 """The name of the channel that holds the executions, unless the job file names another one."""
 
-_MANAGER_ARGS: Final = frozenset(
-    {"name", "timeout", "ifRunning", "lockAtLeastFor", "chJobs", "chLocks"}
+_NOT_RECORDED: Final = frozenset(
+    {"name", "timeout", "onTimeout", "ifRunning", "lockAtLeastFor", "chJobs", "chLocks", "init"}
 )
 
 
@@ -28,15 +29,21 @@ _innermost: "ContextVar[ManagedRuns | None]" = ContextVar(
 
 
 class Limit(NamedTuple):
-    """A time limit of `seconds`, which ends at `due` on the monotonic clock."""
+    """A time limit of `seconds`, which ends at `due` on the monotonic clock.
+
+    Attributes:
+        action: What happens then. Without one, code of other languages is ended, as it has nothing
+            to lose, and Python continues.
+    """
 
     due: float
     seconds: float
+    action: OnTimeout | None
 
     @classmethod
-    def of(cls, seconds: float) -> "Limit":
+    def of(cls, seconds: float, action: OnTimeout | None) -> "Limit":
         """Return a limit that starts now."""
-        return cls(time.monotonic() + seconds, seconds)
+        return cls(time.monotonic() + seconds, seconds, action)
 
     def remaining(self) -> float:
         """Return the seconds until it ends."""
@@ -79,10 +86,10 @@ class ManagedRuns:
             runs = runs._caller
         return False
 
-    def add(self, run: JobRun) -> None:
+    def add(self, run: JobRun, on_timeout: OnTimeout | None = None) -> None:
         """Add a run that has just started."""
         self.started.append(run)
-        self._limits[run.run_id] = Limit.of(run.timeout)
+        self._limits[run.run_id] = Limit.of(run.timeout, on_timeout)
         make_current(run)
 
     @contextmanager
@@ -93,10 +100,13 @@ class ManagedRuns:
         finally:
             make_current(next(self.open(), self._callers_run))
 
-    def earliest_limit(self) -> Limit | None:
-        """Return the limit that ends first, the call's own or that of an open run, or None."""
+    def limits(self, *, python: bool) -> list[Limit]:
+        """Return the limits that end code, in Python or another language: the earliest first."""
         limits = [self._limits[run.run_id] for run in self.open()]
-        return min([*limits, *([self.own_limit] if self.own_limit else [])], default=None)
+        own = [self.own_limit] if self.own_limit else []
+        ending = ("fail", "kill") if python else ("fail", "kill", None)
+        found = [limit for limit in [*limits, *own] if limit.action in ending]
+        return sorted(found, key=lambda limit: limit.due)
 
     def open(self) -> Iterator[JobRun]:
         """Yield the open runs, the latest first."""
@@ -118,8 +128,8 @@ class ManagedRuns:
 
 
 def record_args(args: Mapping[str, Any]) -> dict[str, Any]:
-    """Return args as a run record keeps them: without those that configure the manager."""
-    kept = ((key, value) for key, value in args.items() if key not in _MANAGER_ARGS)
+    """Return args as a run record keeps them: without those of the manager and of the file."""
+    kept = ((key, value) for key, value in args.items() if key not in _NOT_RECORDED)
     return {safe_str(key): json_or_repr(value) for key, value in kept}
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple, TypedDict
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 from pydantic.alias_generators import to_camel
@@ -23,6 +23,23 @@ class Expected(NamedTuple):
 def as_list(value: Any) -> Any:
     """Return a list as it is, and any other value as a list of one element."""
     return value if isinstance(value, list) else [value]
+
+
+class RuleMap(TypedDict, total=False):
+    """The long form of a rule for an arg."""
+
+    rule: str
+    secret: bool
+
+
+def as_rule(value: Any) -> Any:
+    """Return the chain of a rule that is written as a map, and any other value as it is."""
+    if not isinstance(value, dict) or not value or value.keys() - {"rule", "secret"}:
+        return value
+    chain, secret = value.get("rule", ""), value.get("secret", False)
+    if not isinstance(chain, str) or not isinstance(secret, bool):
+        return value
+    return ".".join(part for part in (chain, "secret" if secret or not chain else "") if part)
 
 
 Text = Annotated[str, Field(min_length=1, strict=True)]

@@ -19,10 +19,12 @@ from ojobchannels.ojob.schema.base import (
     JobsOrCode,
     Milliseconds,
     Names,
+    RuleMap,
     Spec,
     Text,
     Threads,
     as_list,
+    as_rule,
 )
 from ojobchannels.ojob.schema.settings import SettingsSpec
 
@@ -32,10 +34,14 @@ ArgsOfCalls = Annotated[
     BeforeValidator(as_list, json_schema_input_type=Args | list[Args]),
     Expected("a map or a list of maps", "write `key: value` below it"),
 ]
-Rules = Annotated[dict[Text, Text], Expected(hint="write `name: isString` below it")]
+Rules = Annotated[
+    dict[Text, Annotated[Text, BeforeValidator(as_rule, json_schema_input_type=Text | RuleMap)]],
+    Expected(hint="write `name: isString` below it"),
+]
 Scalar = str | int | float | bool
 JobType = Literal["simple", "periodic", "subscribe", "shutdown", "jobs"]
 Misfire = Literal["latest", "all", "none"]
+OnTimeout = Literal["warn", "fail", "kill"]
 
 
 class ShortcutSpec(Spec):
@@ -61,8 +67,10 @@ class TypeArgsSpec(Spec):
     lang: Text | None = None
     """The [language](#languages) of the job's code."""
     timeout: Milliseconds | None = None
-    """Timeout in milliseconds: code in a language other than Python is killed when it expires, and
-    the job fails."""
+    """Timeout of the job's code in milliseconds; see [Timeouts](#timeouts)."""
+    on_timeout: OnTimeout | None = None
+    """What happens when `timeout`, here or in the `args` of a managed job, is over: `warn`, `fail`
+    or `kill`; see [Timeouts](#timeouts)."""
     pwd: Text | None = None
     """The working directory of shell code, relative to the current directory."""
     single: Flag = False
@@ -235,8 +243,6 @@ def _expanded(entry: Any, known: Shortcuts) -> Any:
 class ExpectSpec(Spec):
     """An argument that a job file expects."""
 
-    unsupported: ClassVar[Mapping[str, str]] = unsupported.EXPECT
-
     name: Text
     """The name of the argument."""
     desc: str = Field(default="", strict=True)
@@ -245,6 +251,8 @@ class ExpectSpec(Spec):
     """An example of its value."""
     mandatory: Flag = False
     """Whether the argument is required; without it nothing runs."""
+    secret: Flag = False
+    """Whether messages and run records show `***` in place of its value; it is not asked for."""
     options: list[Scalar] = Field(default=[])
     """The allowed values; the argument must be one of them."""
     moptions: list[Scalar] = Field(default=[])

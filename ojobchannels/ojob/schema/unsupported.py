@@ -41,8 +41,6 @@ TODO: Final = {"id": "remove it: the record of each call has an id"}
 
 SHORTCUT: Final = {"nolog": "write `noLog: true` in `typeArgs`"}
 
-EXPECT: Final = {"secret": "pass secrets in environment variables; there is no prompt for them"}
-
 LOG_TO_FILE: Final = {"numberOfEntriesToKeep": "remove it: no log lines are kept in memory"}
 
 SETTINGS: Final = {

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from ojobchannels.errors import Diagnostic, JobFileError
+from ojobchannels.masking import mask_text
 from ojobchannels.ojob.yaml import composer
 from ojobchannels.ojob.yaml.composer import Node, Scalar, Sequence, compose
 from ojobchannels.ojob.yaml.scalars import KINDS, TAG, TEXTS, plain_tag, scalar_value
@@ -69,7 +70,8 @@ def diagnostic_at(
 
 
 def _one_line(text: str) -> str:
-    """Shorten a text that is too long to read, and escape what a terminal does not show."""
+    """Shorten a text that is too long to read; mask secrets, and escape control characters."""
+    text = mask_text(text)
     return printable(text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 3]}...")
 
 

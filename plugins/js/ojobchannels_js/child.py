@@ -59,7 +59,7 @@ class Calls:
         self._local: dict[str, Callable[..., Any]] = {
             "env": os.environ.get,
             "fromYAML": _from_yaml,
-            "sleep": lambda milliseconds: time.sleep(milliseconds / 1000),
+            "sleep": lambda milliseconds: time.sleep(min(milliseconds / 1000, 1e9)),
             "toYAML": _to_yaml,
         }
 

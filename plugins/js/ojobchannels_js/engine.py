@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ojobchannels import Host
+from ojobchannels.errors import safe_repr
+from ojobchannels.host.clock import next_wait
 
 _CHILD: Final = Path(__file__).with_name("child.py")
 
@@ -44,7 +46,7 @@ class Engine:
 
     def send(self, message: dict[str, Any]) -> None:
         """Send a message; if the child has ended, `receive` returns None."""
-        data = memoryview(json.dumps(message, default=repr).encode() + b"\n")
+        data = memoryview(json.dumps(message, default=safe_repr).encode() + b"\n")
         stdin = self._process.stdin
         with suppress(BrokenPipeError):
             while data and stdin is not None:
@@ -56,16 +58,18 @@ class Engine:
         Raises:
             JobTimeout: The job ran longer than its timeout.
         """
-        while b"\n" not in self._rest:
+        end = self._rest.find(b"\n")
+        while end < 0:
             self._wait()
             assert self._process.stdout is not None  # noqa: S101  it was opened with a pipe
             data = os.read(self._process.stdout.fileno(), 1 << 20)
             if not data:
                 return None
+            searched = len(self._rest)
             self._rest += data
-        line, _, rest = self._rest.partition(b"\n")
-        self._rest = rest
-        message: dict[str, Any] = json.loads(line)
+            end = self._rest.find(b"\n", searched)
+        message: dict[str, Any] = json.loads(self._rest[:end])
+        del self._rest[: end + 1]
         return message
 
     def ending(self) -> str:
@@ -77,6 +81,6 @@ class Engine:
         with selectors.DefaultSelector() as selector:
             assert self._process.stdout is not None  # noqa: S101  it was opened with a pipe
             selector.register(self._process.stdout, selectors.EVENT_READ)
-            while not selector.select(remaining := self._host.remaining()):
+            while not selector.select(next_wait(remaining := self._host.remaining())):
                 if remaining is not None and self._host.remaining() == 0:
                     raise self._host.overdue()

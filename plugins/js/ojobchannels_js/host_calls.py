@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from ojobchannels import MISSING, Change, Channel, Host, JobError, Launch, Subscription
 from ojobchannels.errors import JobMisuse, safe_str
+from ojobchannels.host.clock import next_wait
 
 _LOCKS: Final = "oJobManager-locks"
 
@@ -93,7 +94,7 @@ class HostCalls:
         deadline = time.monotonic() + milliseconds / 1000
         while (left := deadline - time.monotonic()) > 0:
             with suppress(Empty):
-                number, change = self._changes.get(timeout=left)
+                number, change = self._changes.get(timeout=next_wait(left))
                 if change.op != "resync":
                     changes.append((number, change.op, change.key, change.value))
         return changes

@@ -49,11 +49,9 @@ CONFIGS = {  # the value of `chJobs`: the column, the path within it, and the me
     "{type: db, args: [x.db]}": (
         "30: {}.args: the args of a channel must be a map; write `option: value`"
     ),
-    "{args: {clok: 5}}": (
-        "21: {}.args.clok: type 'simple' has no option `clok`; it has no options"
-    ),
+    "{args: {clok: 5}}": ("21: {}.args.clok: type 'simple' has no option `clok`; known: `space`"),
     "{args: {clock: 5}}": (
-        "21: {}.args.clock: type 'simple' has no option `clock`; it has no options"
+        "21: {}.args.clock: type 'simple' has no option `clock`; known: `space`"
     ),
     "5": (
         "13: {}: the configuration of a channel is a map or a URL; write `{{type: db, args: "
@@ -170,7 +168,7 @@ def test_the_clock_of_tests_is_not_a_documented_option(name: str) -> None:
     """A message about options only names those that a user can set."""
     with pytest.raises(InvalidOption) as caught:
         open_channel("a", {"type": "simple", "args": {name: 5}})
-    assert str(caught.value).endswith("type 'simple' does not take it; its options: none")
+    assert str(caught.value).endswith("type 'simple' does not take it; its options: space")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")

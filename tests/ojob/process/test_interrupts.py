@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -13,9 +15,11 @@ from ojobchannels.ojob.process.interrupts import Interrupted, Interrupts
 
 @pytest.fixture(autouse=True)
 def _default_handler() -> Iterator[None]:
-    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [(number, signal.signal(number, signal.SIG_DFL)) for number in numbers]
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before:
+        signal.signal(number, handler)
 
 
 def test_a_signal_is_raised_where_it_arrives() -> None:
@@ -65,3 +69,43 @@ def test_other_threads_do_not_change_signal_handlers() -> None:
     thread.start()
     thread.join()
     assert seen == [signal.SIG_DFL]
+
+
+def test_a_hangup_stops_a_run_unless_it_reloads_or_is_ignored() -> None:
+    """A closed terminal ends a run in order; one that was started with nohup continues."""
+    reloads: list[int] = []
+    with Interrupts(lambda: reloads.append(1)):
+        signal.raise_signal(signal.SIGHUP)
+    assert reloads == [1]
+    with Interrupts(), pytest.raises(Interrupted, match="stopped by SIGHUP"):
+        signal.raise_signal(signal.SIGHUP)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with Interrupts():
+        signal.raise_signal(signal.SIGHUP)
+
+
+def test_an_interrupt_that_was_suppressed_is_raised_again_until_it_is_taken() -> None:
+    """In the main thread only, and not inside a shield."""
+    with Interrupts() as interrupts:
+        with suppress(Interrupted):
+            signal.raise_signal(signal.SIGTERM)
+        with interrupts.shield():
+            interrupts.check()
+        thread = threading.Thread(target=interrupts.check)
+        thread.start()
+        thread.join()
+        with pytest.raises(Interrupted):
+            interrupts.check()
+        interrupts.take()
+        interrupts.check()
+
+
+def test_a_signal_during_a_fork_reaches_the_child() -> None:
+    """With the handlers of before, by which it ends."""
+    with Interrupts():
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+        os.kill(child, signal.SIGTERM)
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGTERM

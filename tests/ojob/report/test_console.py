@@ -83,7 +83,7 @@ todo: [Capture, Tee, After]
 def test_code_that_redirects_standard_output_keeps_the_lines_of_jobs_out_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever it puts in its place, the run goes on and its lines are where they were."""
+    """With any object in its place, the run continues, and its lines are where they were."""
     path, stream = tmp_path / "f.yaml", io.StringIO()
     path.write_text(_CAPTURE)
     monkeypatch.setattr(sys, "stdout", stream)

@@ -155,6 +155,7 @@ def changed(node: Any, dice: random.Random) -> None:
         node[at] = copy.deepcopy(dice.choice(VALUES))
 
 
+@pytest.mark.kit  # on one interpreter: it takes long
 @settings(database=None, deadline=None, max_examples=150)
 @given(st.randoms(use_true_random=False), st.integers(1, 3))
 def test_the_schema_and_the_check_refuse_the_same(dice: random.Random, changes: int) -> None:

@@ -121,6 +121,9 @@ def test_a_number_that_json_does_not_have_is_refused(text: str, tmp_path: Path) 
         scalar(text)
     with pytest.raises(InvalidJobArgs, match="quote it twice: sha="):
         parse_args([f"sha={text}"])
+    with pytest.raises(InvalidJobArgs) as raised:
+        parse_args([f"password={text}"])
+    assert text[:40] not in str(raised.value)
     path = tmp_path / "f.yaml"
     path.write_text(f"jobs: [{{name: A, args: {{sha: {text}}}}}]\n")
     with pytest.raises(JobFileError, match="quote it"):

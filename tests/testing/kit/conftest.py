@@ -15,12 +15,12 @@ from ojobchannels.backends.simple import backend as simple
 
 class Defective(simple.SimpleBackend):
     @oc.hookimpl
-    def unset(self, key, fence):
+    def OPERATION:
         DEFECT
 
 def open(channel, options):
     store = simple._stores.setdefault(("", channel), simple._Store())
-    return Defective(channel, store, **options)
+    return Defective(channel, store, options["clock"])
 
 @oc.hookimpl
 def ojobchannels_channel_types():
@@ -42,10 +42,14 @@ class Project:
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, "utf-8")
 
-    def install_defective(self, *, raising: bool = False) -> None:
-        """Install a backend with a defect, for runs in this folder."""
-        defect = "return 1 / 0" if raising else "return bool(super().unset(key, fence)) or True"
-        self.write("defective.py", DEFECTIVE.replace("DEFECT", defect))
+    def install_defective(
+        self,
+        defect: str = "return bool(super().unset(key, fence)) or True",
+        operation: str = "unset(self, key, fence)",
+    ) -> None:
+        """Install a backend with a defect in one operation, for runs in this folder."""
+        source = DEFECTIVE.replace("DEFECT", defect).replace("OPERATION", operation)
+        self.write("defective.py", source)
         self.write(
             "defective.egg-info/PKG-INFO", "Metadata-Version: 2.1\nName: defective\nVersion: 1\n"
         )

@@ -23,6 +23,8 @@ from ojobchannels.testing.torture.runner import torture
 from ojobchannels.testing.torture.targets import open_target
 from ojobchannels.testing.torture.worker import Worker
 
+pytestmark = pytest.mark.kit  # on one interpreter: most of the time goes into starting programs
+
 BROKEN = """
 import random
 import ojobchannels as oc

@@ -41,7 +41,7 @@ class BrokenSimple(Broken, SimpleBackend):
     @classmethod
     def open(cls, channel: str, options: Mapping[str, Any]) -> object:
         store = backend._stores.setdefault(("", channel), backend._Store())
-        return cls(channel, store, **options)
+        return cls(channel, store, options["clock"])
 
 
 class BrokenFile(FileBackend, Broken):
