@@ -67,7 +67,9 @@ class ManagerBridge:
         start = self._waited if if_running == "wait" else manager.start
         with self._session.interrupts.shield():
             try:
-                context.add_run(start(name, **options), on_timeout)
+                run = start(name, **options)
+                run.notifies = False  # its failure is the job's, whose `catch` is called
+                context.add_run(run, on_timeout)
             except LockBusy as busy:
                 if if_running == "fail":
                     facts = busy.channel, busy.name, busy.holder, busy.remaining, busy.waited
