@@ -1,12 +1,19 @@
 """Columns of run records, for the commands that list them."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from itertools import islice
 from typing import Final
+
+import click
 
 from ojobchannels.cli.tables import Column, Row, first_line
 from ojobchannels.cli.times import duration, relative
 from ojobchannels.host.clock import now_ms
 from ojobchannels.host.terminal import local_time
+from ojobchannels.printable import printable
+
+_MAX_NAMED: Final = 5
 
 STATUS_COLOURS: Final = {
     "running": "cyan",
@@ -53,3 +60,13 @@ STARTED: Final = Column("started", lambda record: local_time(record["startTime"]
 TOOK: Final = Column("took", took, right=True)
 WHERE: Final = Column("where", process, optional=True)
 DETAILS: Final = Column("details", details, cut=True)
+
+
+def report_malformed(entries: Mapping[str, str]) -> None:
+    """Name the entries of the jobs channel that are not run records, on standard error."""
+    if entries:
+        named = [f"{key} ({reason})" for key, reason in islice(entries.items(), _MAX_NAMED)]
+        more = f" and {len(entries) - _MAX_NAMED} more" if len(entries) > _MAX_NAMED else ""
+        count = "1 entry" if len(entries) == 1 else f"{len(entries)} entries"
+        text = f"Set aside {count} that cannot be read as run records: {', '.join(named)}{more}; "
+        click.echo(printable(f"{text}remove them from the channel with `unset`."), err=True)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from ojobchannels.channels.channel import Channel
+from ojobchannels.documents import encode
 from ojobchannels.errors import ChannelError, InvalidOption
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import launch_claims, not_run, records
@@ -33,10 +34,13 @@ class RunHistory:
         jobs: The channel ``oJobManager-jobs``, with the records of runs that have begun, under
             ``{name, startTime}``, and nothing else.
         locks: The channel ``oJobManager-locks``, with one lock for each job name.
+        malformed: The entries of `jobs` that are not run records, by their key as JSON, each with
+            the reason: those that the queries so far have met. They are left as they are.
     """
 
     def __init__(self, channels: ManagerChannels) -> None:
         self._channels = channels
+        self.malformed: dict[str, str] = {}
         self.jobs, self.locks = channels.jobs, channels.locks
         self._dead_runs = DeadRuns(self)
 
@@ -117,6 +121,20 @@ class RunHistory:
     def abandoned(self, record: Record) -> None:
         """Report a run that was closed as abandoned."""
 
+    def notice_for(self, name: str) -> object:
+        """Return the failure notice for the runs of a job, or None."""
+
+    def notify(self, record: Record) -> None:
+        """Report a failed run to the notice of its job."""
+
+    def is_readable(self, key: object, document: object) -> bool:
+        """Return whether an entry of the jobs channel is a run record; note one that is not."""
+        reason = records.malformed(document, key)
+        if reason is not None and encode(key) not in self.malformed:
+            self.malformed[encode(key)] = reason
+            _log.warning("entry %s of %r is set aside: %s", encode(key), self.jobs.name, reason)
+        return reason is None
+
 
 def _runs(
     channels: RunHistory,
@@ -182,7 +200,7 @@ def _count(
     row[record["status"]] += 1
     if record["startTime"] > row.get("lastStart", -1):
         row |= {"lastStart": record["startTime"], "lastStatus": record["status"]}
-    if record["status"] in ("completed", "failed"):
+    if record["status"] in ("completed", "failed") and "duration" in record:
         durations.setdefault(name, []).append(record["duration"])
 
 
@@ -190,13 +208,11 @@ def _prune(channels: RunHistory, older_than: float) -> int:
     """Remove the records of runs that ended more than `older_than` seconds ago; count them."""
     cutoff = now_ms() - round(older_than * 1000)
     removed = 0
-    for channel in (channels.jobs, channels.state):
-        old = [
-            records.key_of(record)
-            for _key, record in channel.items()
-            if records.is_record(record) and record.get("endTime", cutoff) < cutoff
-        ]
-        removed += _remove(channel, old)
+    begun = (item[1] for item in channels.jobs.items() if channels.is_readable(*item))
+    others = (record for _, record in channels.state.items() if records.is_record(record))
+    for channel, found in ((channels.jobs, begun), (channels.state, others)):
+        ended = (record for record in found if record.get("endTime", cutoff) < cutoff)
+        removed += _remove(channel, [records.key_of(record) for record in ended])
     _remove(channels.state, launch_claims.outdated(channels.state, cutoff))
     return removed
 
@@ -219,8 +235,8 @@ def _begun(channels: RunHistory, name: str | None, status: str | None) -> Iterat
         match["status"] = status
     lock_info = functools.cache(channels.locks.lock_info)  # one read of each lock
     locks_id = channels.locks_id()
-    for _key, record in jobs.items(match=match or None, newest_first=True):  # noqa: PERF102  a channel has no values()
-        if not records.is_record(record):
+    for key, record in jobs.items(match=match or None, newest_first=True):
+        if not channels.is_readable(key, record):
             continue
         if record["status"] == "running" and records.is_dead(
             record, lock_info(record["name"]), locks_id

@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import Context
 from typing import TypeAlias
 
@@ -87,6 +87,12 @@ class Pool:
             self._busy -= 1
             self._threads.discard(threading.current_thread())
             return None
+
+
+def this_slot() -> AbstractContextManager[None]:
+    """Return a block, for any thread, in which another task may use the slot of this thread."""
+    pool: Pool | None = getattr(_worker, "pool", None)
+    return nullcontext() if pool is None else pool.slot_released()
 
 
 def start(thread: threading.Thread, purpose: str) -> None:

@@ -36,13 +36,37 @@ def iso(ms: int) -> str:
 
 
 def is_record(document: object) -> bool:
-    """Return whether a document of the jobs channel is a run record; it may contain others."""
-    return (
-        isinstance(document, dict)
-        and document.get("status") in STATUSES
-        and isinstance(document.get("name"), str)
-        and isinstance(document.get("startTime"), int)
-    )
+    """Return whether a document is a run record; a channel may contain others."""
+    return malformed(document) is None
+
+
+def malformed(document: object, key: object = None) -> str | None:
+    """Return why a document is not a run record, or None if it is one.
+
+    Args:
+        document: The document.
+        key: The key under which it is stored, to compare.
+    """
+    if not isinstance(document, dict):
+        return "it is not a map"
+    if not isinstance(document.get("name"), str):
+        return "it has no valid `name`"
+    if not _is_integer(document.get("startTime")):
+        return "it has no valid `startTime`"
+    if document.get("status") not in STATUSES:
+        return "it has no valid `status`"
+    is_open = document["status"] == "running" and "endTime" not in document
+    if not is_open and not _is_integer(document.get("endTime")):
+        return "it has no valid `endTime`"
+    if not _is_integer(document.get("duration", 0)):
+        return "its `duration` is not valid"
+    if key is not None and key != key_of(document):
+        return "its `name` and `startTime` are not those of its key"
+    return None
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def key_of(record: Mapping[str, Any]) -> dict[str, Any]:

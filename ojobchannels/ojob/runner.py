@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from ojobchannels.ojob.packs.queue import QueueBridge
 from ojobchannels.ojob.process.interrupts import Interrupted, Interrupts
 from ojobchannels.ojob.report.console import Output
 from ojobchannels.ojob.report.outcomes import RunResult
-from ojobchannels.ojob.run.job_call import describe_calls
+from ojobchannels.ojob.run.job_call import describe_calls, handle_dead_run
 from ojobchannels.ojob.run.job_steps import parts
 from ojobchannels.ojob.run.manager_binding import Config, ManagerBinding, ManagerConfig
 from ojobchannels.ojob.run.session import Bridges, Session
@@ -221,6 +222,8 @@ class _FileRun:
 
     def __init__(self, session: Session, load: Callable[[], JobFile], control: Control) -> None:
         self._session = session
+        if session.file.catch or session.file.handler:
+            session.binding.on_dead_run = partial(handle_dead_run, session)
         self._daemon = Daemon(session, load, control)
         self.todo = TodoRunner(session, self._daemon.defer)
 

@@ -52,6 +52,7 @@ def history(
         nothing = "No matching runs are recorded."
         if name is not None and not found:
             nothing = _nothing_about(name, {one["name"] for one in manager.runs(limit=None)})
+    runs.report_malformed(manager.malformed)
     shown = found[:limit] if limit else found
     show(shown, COLUMNS, as_json=as_json, wide=wide, nothing=nothing)
     if len(found) > len(shown) and not as_json:

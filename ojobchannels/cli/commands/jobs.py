@@ -23,6 +23,7 @@ def jobs(locations: Locations, as_json: bool, wide: bool) -> None:
     """
     with locations.manager() as manager:
         latest = latest_of_each(manager.runs(limit=None))
+    runs.report_malformed(manager.malformed)
     show(latest, COLUMNS, as_json=as_json, wide=wide, nothing="No runs are recorded yet.")
 
 

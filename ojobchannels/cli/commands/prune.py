@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import click
 
+from ojobchannels.cli import runs
 from ojobchannels.cli.locations import Locations, location_options
 from ojobchannels.cli.options import as_duration
 from ojobchannels.cli.tables import json_option, print_json
@@ -26,6 +27,7 @@ def prune(locations: Locations, older_than: timedelta, as_json: bool) -> None:
     """
     with locations.manager() as manager:
         pruned = manager.prune(older_than)
+    runs.report_malformed(manager.malformed)
     if as_json:
         print_json(pruned._asdict())
     else:

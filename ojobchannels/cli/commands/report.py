@@ -4,6 +4,7 @@ from typing import Final
 
 import click
 
+from ojobchannels.cli import runs
 from ojobchannels.cli.locations import Locations, location_options
 from ojobchannels.cli.runs import JOB, STATUS_COLOURS
 from ojobchannels.cli.tables import Column, Row, show, table_options
@@ -47,4 +48,5 @@ def report(locations: Locations, as_json: bool, wide: bool) -> None:
     """
     with locations.manager() as manager:
         rows = manager.report()
+    runs.report_malformed(manager.malformed)
     show(rows, COLUMNS, as_json=as_json, wide=wide, nothing="No runs are recorded yet.")

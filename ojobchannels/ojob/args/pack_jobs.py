@@ -29,6 +29,7 @@ MANAGER: Final[Types] = {
     "chLocks": CHANNEL,
     "name": TEXT._replace(advice="pass the name of the run"),
     "timeout": milliseconds(0.001)._replace(advice="pass milliseconds: 3600000 for an hour"),
+    "onTimeout": one_of("warn", "fail", "kill"),
     "ifRunning": one_of("fail", "skip", "wait"),
     "lockAtLeastFor": milliseconds(),
     "e": ANY,
@@ -117,7 +118,7 @@ PACK_JOBS: Final[Mapping[str, PackJob]] = {
         MANAGER,
         {
             "oJobManager Init": "chJobs chLocks",
-            "oJobManager Job Start": "name timeout ifRunning lockAtLeastFor",
+            "oJobManager Job Start": "name timeout onTimeout ifRunning lockAtLeastFor",
             "oJobManager Job End": "name",
             "oJobManager Error": "name e",
         },

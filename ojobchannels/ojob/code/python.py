@@ -87,7 +87,8 @@ class Python:
         self._compile = compile
 
     @cached_property
-    def _code(self) -> CodeType:
+    def code(self) -> CodeType:
+        """The block as the code of a function."""
         return self._compile()
 
     def run(self, host: PythonHost) -> Any:
@@ -99,7 +100,7 @@ class Python:
             **host.bridges,
         }
         try:
-            result = FunctionType(self._code, namespace)(**host.helpers())
+            result = FunctionType(self.code, namespace)(**host.helpers())
         except (NameError, AttributeError) as error:
             if isinstance(error.name, str) and error.name in _JAVASCRIPT_NAMES:
                 add_note(error, f"`{error.name}` looks like JavaScript: {AS_JAVASCRIPT}")
@@ -120,6 +121,11 @@ class Block:
     calls: tuple[Call, ...] = ()
     openings: tuple[Opening, ...] = ()
 
+    def isolated(self, modules: Mapping[str, CodeType], where: str) -> "Isolated":
+        """Return the block to run in a process of its own, with the modules it can import."""
+        assert isinstance(self.program, Python)  # noqa: S101  other languages do so anyway
+        return Isolated(self.program, modules, where)
+
     def run(self, host: PythonHost) -> Any:
         """Run the block, and return its result.
 
@@ -132,6 +138,21 @@ class Block:
             return self.program.run(host)
         except (CodeFailed, JobTimeout) as error:
             raise error.with_traceback(None) from error.__cause__
+
+
+@dataclass(frozen=True)
+class Isolated:
+    """A block of Python that runs in a process of its own."""
+
+    program: Python = field(repr=False)
+    modules: Mapping[str, CodeType] = field(repr=False)
+    where: str
+
+    def run(self, host: PythonHost) -> Any:
+        """Run the block, and return its result."""
+        from ojobchannels.ojob.code.isolated import run_isolated  # loaded where it is used
+
+        return run_isolated(self.program.code, self.modules, host, self.where)
 
 
 def compile_block(source: Source, path: DocumentPath, text: str, title: str) -> Block:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from functools import cache
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from ojobchannels.errors import CodeFault, Diagnostic, InvalidOption, JobFileError
 from ojobchannels.ojob.code.python import Block, as_body, compile_block, has_no_effect
@@ -11,17 +11,13 @@ from ojobchannels.ojob.code.shell import SHELL
 from ojobchannels.ojob.code.source_map import CodeLines
 from ojobchannels.ojob.languages import Code, Language, ProvidedLanguage, plugin_languages
 from ojobchannels.ojob.schema.located import FileSpecs, Located
-from ojobchannels.ojob.schema.model import JobSpec, TypeArgsSpec
+from ojobchannels.ojob.schema.model import JobSpec
 from ojobchannels.ojob.schema.settings import SettingsSpec
 from ojobchannels.ojob.yaml.source import DocumentPath
 from ojobchannels.plugins import registry
 from ojobchannels.suggestions import did_you_mean
 
 PYTHON: Final = "python"
-_NO_TIMEOUT: Final = (
-    "`timeout` kills code in other languages; Python code cannot be killed from outside",
-    "remove it, and check the time in the code",
-)
 _OUR_DISTRIBUTION: Final = "ojobchannels"
 _DISTRIBUTIONS: Final = dict.fromkeys(("js", "javascript", "oaf"), "ojobchannels-js")
 _NAME: Final = re.compile(r"[^\n;(){}'\"`$|<>&]+")
@@ -69,7 +65,6 @@ class Languages:
         if job.spec.lang and type_args.lang and job.spec.lang != type_args.lang:
             message = "`lang` and `typeArgs.lang` name different languages"
             yield job.diagnostic(("lang",), message, "remove one of them")
-        yield from self.timeout_diagnostics(job, type_args, name)
         language = find_language(name)
         takes_folder = not isinstance(language, Language) or language.takes_folder
         if type_args.pwd is not None and (language is None or not takes_folder):
@@ -80,13 +75,6 @@ class Languages:
             message = f"`each` is for Python; the code of this job is {name}"
             hint = "write the job in Python, or launch the jobs"
             yield job.diagnostic(("each",), message, hint, at_key=True)
-
-    def timeout_diagnostics(
-        self, where: Located[Any], type_args: TypeArgsSpec, language: str
-    ) -> Iterator[Diagnostic]:
-        """Yield a diagnostic for a timeout of Python code, in a job or in a todo entry."""
-        if type_args.timeout is not None and language == PYTHON:
-            yield where.diagnostic(("typeArgs", "timeout"), *_NO_TIMEOUT, at_key=True)
 
     def of(self, owner: Owner) -> str:
         """Return the language of the code of a job, or of that in the settings."""

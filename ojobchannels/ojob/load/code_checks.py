@@ -43,7 +43,6 @@ def check_code(specs: Specs) -> Iterator[Diagnostic]:
             yield from compiler.file(file)
         for job in specs.jobs:
             yield from compiler.job(job)
-        yield from compiler.timeouts()
 
 
 class _Compiler:
@@ -63,13 +62,6 @@ class _Compiler:
         yield from self._handler(job, title)
         if (text := job.spec.type_args.stop_when) is not None:
             yield from self._compile(job, _STOP_WHEN, text, title, is_value=True)
-
-    def timeouts(self) -> Iterator[Diagnostic]:
-        for entry in self._specs.todo:
-            if called := self._specs.by_name.get(entry.spec.called):
-                language = self._languages.of(called)
-                type_args = entry.spec.type_args
-                yield from self._languages.timeout_diagnostics(entry, type_args, language)
 
     def _handler(self, owner: Owner, title: str) -> Iterator[Diagnostic]:
         text = owner.code_under_catch()

@@ -16,7 +16,7 @@ from ojobchannels.ojob.args.rules import Rule
 from ojobchannels.ojob.code.python import Block
 from ojobchannels.ojob.load.file_help import Help
 from ojobchannels.ojob.load.graph import in_order, reach
-from ojobchannels.ojob.schema.model import Misfire
+from ojobchannels.ojob.schema.model import Misfire, OnTimeout
 from ojobchannels.ojob.schema.settings import SettingsSpec
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ class Job:
         bundled: Whether it comes from a bundled pack.
         watched: The channel whose changes call it.
         at_end: Whether it runs at the end of the run.
-        timeout: Timeout of its code in seconds; Python code cannot have one.
+        timeout: Timeout of its code in seconds.
+        on_timeout: What happens then, and at the timeout of its run, if the file says so.
         quiet: Whether its start and its end are not logged unless it fails.
         is_async: Whether the todo continues while it runs.
         when: The states of the run in which it runs; empty for all.
@@ -111,6 +112,7 @@ class Job:
     watched: str | None
     at_end: bool
     timeout: float | None
+    on_timeout: OnTimeout | None
     locks: LockSpec | None
     quiet: bool
     is_async: bool
@@ -153,6 +155,7 @@ class JobFile:
         modules: The modules that code can import, by name.
         settings: The settings of the run: each key from the last of the files that has it.
         known_args: The args that may be passed to the run.
+        catch: The jobs under `ojob.catch`; empty if there is code, which is the `handler`.
         folder: The folder against which relative paths of job files count.
     """
 
@@ -165,6 +168,8 @@ class JobFile:
     help: Help = field(repr=False)
     settings: SettingsSpec
     known_args: KnownArgs = field(repr=False)
+    catch: tuple[str, ...]
+    handler: Block | None = field(repr=False)
     folder: Path = field(default=Path(), repr=False)
 
     @property

@@ -70,7 +70,7 @@ class _CommandLimit:
 
     def __init__(self, host: JobHost, timeout: float | None) -> None:
         self._host = host
-        self._own = None if timeout is None else Limit.of(timeout)
+        self._own = None if timeout is None else Limit.of(timeout, "fail")
 
     def remaining(self) -> float | None:
         """Return the seconds after which it must be ended; None for no limit."""

@@ -46,6 +46,9 @@ class ManagerBridge:
         context, job = self._context, self._context.caller
         pack_args = PackArgs(job, args, MANAGER)
         name, timeout = pack_args.text("name"), pack_args.seconds("timeout", 3_600_000)
+        on_timeout = pack_args.value("onTimeout", context.job.on_timeout)
+        if on_timeout is None and args.get("timeout") is not None:
+            on_timeout = "fail"
         if any(run.name == name for run in context.runs.open()):
             raise JobMisuse(job, f"it has already started {name!r}", f"call {END!r} first")
         manager = self._session.binding.required(job, START)
@@ -53,6 +56,7 @@ class ManagerBridge:
             "timeout": timeout,
             "args": record_args(context.args.values),
             "secret": self._session.file.secrets,
+            "on_timeout": "fail" if on_timeout in ("fail", "kill") else "warn",
             "lock_at_least_for": pack_args.seconds("lockAtLeastFor", 0),
         }
         if context.phase == "from" and not context.runs.started:
@@ -63,7 +67,9 @@ class ManagerBridge:
         start = self._waited if if_running == "wait" else manager.start
         with self._session.interrupts.shield():
             try:
-                context.add_run(start(name, **options))
+                run = start(name, **options)
+                run.notifies = False  # its failure is the job's, whose `catch` is called
+                context.add_run(run, on_timeout)
             except LockBusy as busy:
                 if if_running == "fail":
                     facts = busy.channel, busy.name, busy.holder, busy.remaining, busy.waited
@@ -75,8 +81,13 @@ class ManagerBridge:
 
         Raises:
             LockBusy: The lock was held until the run of the file began to shut down.
+            JobMisuse: A job that called this one holds the lock.
         """
         manager = self._session.binding.required(self._context.caller, START)
+        if self._context.runs.is_open_around(name):
+            reason = f"it would wait forever for {name!r}, which the calling job has started"
+            advice = "launch the job, or give it another name"
+            raise JobMisuse(self._context.caller, reason, advice)
         while True:
             try:
                 with release_slot():

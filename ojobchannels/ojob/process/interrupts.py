@@ -2,13 +2,15 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from types import FrameType
 from typing import Any, Final
 
 from ojobchannels.host.shutdown import SHUTDOWN
+from ojobchannels.ojob.process.time_limit import WAKING, Hold, on_waking_signal
 
 _DEFAULTS: Final = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 
@@ -44,6 +46,8 @@ class Interrupts:
                 if signal.getsignal(number) is default:
                     self._before[number] = signal.signal(number, self._arrived)
             self._handle_hangups()
+            if WAKING and signal.getsignal(WAKING) is signal.SIG_DFL:
+                self._before[WAKING] = signal.signal(WAKING, on_waking_signal)
             _entered.append(self)
             SHUTDOWN.requested = False
         return self
@@ -70,8 +74,8 @@ class Interrupts:
         self._before.clear()
 
     def shield(self) -> AbstractContextManager[None]:
-        """Hold an interrupt back until the end of the block, and raise it then."""
-        return _Shield(self) if _in_main_thread() else nullcontext()
+        """Hold an interrupt, and the end of a time limit, back until the end of the block."""
+        return _Shield(self) if _in_main_thread() else Hold()
 
     def hold(self, change: int) -> None:
         """Begin (+1) or end (-1) to hold interrupts; the last end raises one that has arrived."""
@@ -106,12 +110,17 @@ class _Shield(AbstractContextManager[None]):
 
     def __init__(self, interrupts: Interrupts) -> None:
         self._interrupts = interrupts
+        self._hold = Hold()
 
     def __enter__(self) -> None:
         self._interrupts.hold(+1)
+        self._hold.__enter__()
 
     def __exit__(self, *_: object) -> None:
-        self._interrupts.hold(-1)
+        try:
+            self._interrupts.hold(-1)
+        finally:
+            self._hold.__exit__(*sys.exc_info())
 
 
 _entered: Final[list[Interrupts]] = []

@@ -13,6 +13,7 @@ from ojobchannels.ojob.languages import Level, Phase
 from ojobchannels.ojob.load.job_file import Job
 from ojobchannels.ojob.run.managed_runs import ManagedRuns
 from ojobchannels.ojob.run.session import Session
+from ojobchannels.ojob.schema.model import OnTimeout
 from ojobchannels.ojob.triggers.tick import Tick
 
 
@@ -88,9 +89,9 @@ class JobContext(ABC):
         """
         self.args = CallArgs(merge([*self.session.file.base, *self.layers], self.job.where))
 
-    def add_run(self, run: JobRun) -> None:
+    def add_run(self, run: JobRun, on_timeout: OnTimeout | None = None) -> None:
         """Register a managed run that has just started."""
-        self.runs.add(run)
+        self.runs.add(run, on_timeout)
         if self.launch is not None:
             self.launch.run_id = run.run_id
 

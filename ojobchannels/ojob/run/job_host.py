@@ -15,6 +15,7 @@ from ojobchannels.ojob.languages import Level
 from ojobchannels.ojob.load.job_file import Job
 from ojobchannels.ojob.run.each import EachCalls
 from ojobchannels.ojob.run.job_context import JobContext, SkipJob
+from ojobchannels.ojob.run.managed_runs import Limit
 
 
 class JobHost:
@@ -26,8 +27,9 @@ class JobHost:
         builtins: The builtins of Python, whose `import` finds the modules of the file.
     """
 
-    def __init__(self, context: JobContext, part: Job) -> None:
+    def __init__(self, context: JobContext, part: Job, *, python: bool = False) -> None:
         self._context = context
+        self._python = python
         self.job = context.job.name
         self.phase = context.phase
         self.args = context.args.values
@@ -69,7 +71,7 @@ class JobHost:
 
     def print(self, text: str) -> None:
         """Write a line to standard output, as `print` does."""
-        print(text)  # noqa: T201  the code of a job asks for it
+        self._context.session.output.print(text)
 
     def channel(self, name: str, config: Any = None) -> Channel:
         """Return a channel of the manager, or open one by its name and configuration."""
@@ -109,11 +111,11 @@ class JobHost:
         return documents
 
     def remaining(self) -> float | None:
-        """Return the seconds after which code of another language is ended; None for no limit.
+        """Return the seconds after which the code is ended; None for no limit.
 
         Code under `catch` gets the full time again.
         """
-        limit = self._context.runs.earliest_limit()
+        limit = next(iter(self._limits()), None)
         if limit is None:
             return None
         due = self._began + limit.seconds if self.phase == "catch" else limit.due
@@ -121,8 +123,11 @@ class JobHost:
 
     def overdue(self) -> JobTimeout:
         """Return the error for code that was ended by its timeout."""
-        limit = self._context.runs.earliest_limit()
+        limit = next(iter(self._limits()), None)
         return JobTimeout(self.job, limit.seconds if limit else 0)
+
+    def _limits(self) -> list[Limit]:
+        return self._context.runs.limits(python=self._python)
 
     def descriptors(self) -> list[int]:
         """Return file descriptors that keep the job's locks while a child has them open."""

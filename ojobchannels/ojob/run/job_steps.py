@@ -1,17 +1,27 @@
 """The steps of a job: the code of its `from`, its own, that of its `to`, over one map of args."""
 
 import os
+import threading
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
-from ojobchannels.errors import CodeFailed, FireTimeTaken, summary
+from ojobchannels.errors import (
+    ChannelError,
+    CodeFailed,
+    FireTimeTaken,
+    JobTimeout,
+    summary,
+)
 from ojobchannels.host.synchronous import check_result
+from ojobchannels.manager.pool import this_slot
 from ojobchannels.ojob.args.layers import CallArgs
 from ojobchannels.ojob.args.rules import apply_rules
-from ojobchannels.ojob.code.python import Block
+from ojobchannels.ojob.code.python import Block, Isolated, Python
 from ojobchannels.ojob.load.job_file import Job
 from ojobchannels.ojob.process.forks import leave
 from ojobchannels.ojob.process.interrupts import Interrupted
+from ojobchannels.ojob.process.time_limit import TimeLimit, TimeUp
 from ojobchannels.ojob.run.job_context import JobContext, SkipJob
 from ojobchannels.ojob.run.job_host import JobHost
 from ojobchannels.ojob.run.managed_runs import Limit
@@ -43,7 +53,7 @@ class JobSteps(JobContext):
         self._check_state()
         self.render_args()
         if self.job.timeout is not None:
-            self.runs.own_limit = Limit.of(self.job.timeout)
+            self.runs.own_limit = Limit.of(self.job.timeout, self.job.on_timeout or "fail")
         self.phase = "from"
         for part in parts(self.session.jobs, self.job, self.args):
             if part is not self.job:
@@ -76,10 +86,12 @@ class JobSteps(JobContext):
             return None
         if self.phase in ("from", "exec"):
             self.session.interrupts.check()
-        host = JobHost(self, part)
+        is_python = isinstance(block.program, Python)
+        host = JobHost(self, part, python=is_python)
         try:
             with host.each:
-                result = _run(block, host, part)
+                limited = is_python and not part.bundled
+                result = self._limited(block, host, part) if limited else _run(block, host, part)
         except FireTimeTaken as error:
             if part.bundled and self.phase == "from":
                 reason = "another process runs it for this fire time"
@@ -88,8 +100,64 @@ class JobSteps(JobContext):
         self.args.values = host.args
         return check_result(part.name, result)
 
+    def _limited(self, block: Block, host: JobHost, part: Job) -> Any:
+        """Run Python code that is to end when a time limit is over, if there is one."""
+        limits = self.runs.limits(python=True)
+        if not limits:
+            return self._warned(block, host, part)
+        if any(limit.action == "kill" for limit in limits):
+            return _run(block.isolated(self.session.file.modules, part.where), host, part)
+        error = host.overdue()
+        slot = this_slot()
+        limit = TimeLimit(host.remaining() or 0, lambda: self._release(error, slot))
+        try:
+            try:
+                with limit:
+                    result = _run(block, host, part)
+            finally:
+                limit.close()
+        except TimeUp:
+            if not limit.fired:  # it is that of the calling job
+                raise
+        finally:
+            if limit.hangs:
+                slot.__exit__(None, None, None)
+        if limit.fired:
+            raise error
+        return result
 
-def _run(block: Block, host: JobHost, part: Job) -> Any:
+    def _warned(self, block: Block, host: JobHost, part: Job) -> Any:
+        """Run code, and warn when the job's own time limit is over, if it is to do only that."""
+        own = self.runs.own_limit
+        if own is None or own.action != "warn":
+            return _run(block, host, part)
+        text = f"it runs longer than its timeout of {own.seconds:g} s"
+        timer = threading.Timer(
+            min(own.remaining(), threading.TIMEOUT_MAX), self.log, ("warn", text)
+        )
+        timer.start()
+        try:
+            return _run(block, host, part)
+        finally:
+            timer.cancel()
+            timer.join()
+
+    def _release(self, error: JobTimeout, slot: AbstractContextManager[None]) -> None:
+        """End the runs and locks of code that does not react to its time limit.
+
+        Other jobs use the slot of its thread meanwhile.
+        """
+        slot.__enter__()
+        for run in self.runs.open():
+            with suppress(ChannelError):
+                run.fail(error)
+        for lease in self.leases:
+            lease.give_up()
+        text = f"{error}. Its code does not react: its locks are released, but it may still be at "
+        self.log("error", f"{text}work; `onTimeout: kill` ends such code")
+
+
+def _run(block: Block | Isolated, host: JobHost, part: Job) -> Any:
     """Run code of a job; what it raises is an error of the job, and does not end more than that.
 
     A child that the code has forked ends here, as it must not run the rest of the todo too.
@@ -98,7 +166,7 @@ def _run(block: Block, host: JobHost, part: Job) -> Any:
     error: BaseException | None = None
     try:
         return block.run(host)
-    except (Exception, SkipJob, Interrupted) as caught:
+    except (Exception, SkipJob, Interrupted, TimeUp) as caught:
         error = caught
         raise
     except BaseException as caught:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 
 from ojobchannels.channels.lease import Lease
@@ -12,25 +13,37 @@ from ojobchannels.errors import RunNotStarted, safe_str
 from ojobchannels.manager import JobRun, current_run
 from ojobchannels.manager.run import make_current
 from ojobchannels.ojob.load.job_file import START
+from ojobchannels.ojob.schema.model import OnTimeout
 
 DIRECTOR_CHANNEL: Final = "oJobDirector"
 """The name of the channel that holds the executions, unless the job file names another one."""
 
 _NOT_RECORDED: Final = frozenset(
-    {"name", "timeout", "ifRunning", "lockAtLeastFor", "chJobs", "chLocks", "init"}
+    {"name", "timeout", "onTimeout", "ifRunning", "lockAtLeastFor", "chJobs", "chLocks", "init"}
+)
+
+
+_innermost: "ContextVar[ManagedRuns | None]" = ContextVar(
+    "runs of the innermost call", default=None
 )
 
 
 class Limit(NamedTuple):
-    """A time limit of `seconds`, which ends at `due` on the monotonic clock."""
+    """A time limit of `seconds`, which ends at `due` on the monotonic clock.
+
+    Attributes:
+        action: What happens then. Without one, code of other languages is ended, as it has nothing
+            to lose, and Python continues.
+    """
 
     due: float
     seconds: float
+    action: OnTimeout | None
 
     @classmethod
-    def of(cls, seconds: float) -> "Limit":
+    def of(cls, seconds: float, action: OnTimeout | None) -> "Limit":
         """Return a limit that starts now."""
-        return cls(time.monotonic() + seconds, seconds)
+        return cls(time.monotonic() + seconds, seconds, action)
 
     def remaining(self) -> float:
         """Return the seconds until it ends."""
@@ -52,18 +65,31 @@ class ManagedRuns:
         self.own_limit: Limit | None = None
         self._limits: dict[str, Limit] = {}
         self._callers_run: JobRun | None = None
+        self._caller: ManagedRuns | None = None
 
     def __enter__(self) -> "ManagedRuns":
         self._callers_run = current_run()
+        self._caller = _innermost.get()
+        _innermost.set(self)
         return self
 
     def __exit__(self, *_: object) -> None:
+        _innermost.set(self._caller)
         make_current(self._callers_run)
 
-    def add(self, run: JobRun) -> None:
+    def is_open_around(self, name: str) -> bool:
+        """Return whether a call around this one, in this thread, has an open run of that name."""
+        runs, thread = self._caller, threading.get_ident()
+        while runs is not None:
+            if any(run.name == name and run.lease.thread == thread for run in runs.open()):
+                return True
+            runs = runs._caller
+        return False
+
+    def add(self, run: JobRun, on_timeout: OnTimeout | None = None) -> None:
         """Add a run that has just started."""
         self.started.append(run)
-        self._limits[run.run_id] = Limit.of(run.timeout)
+        self._limits[run.run_id] = Limit.of(run.timeout, on_timeout)
         make_current(run)
 
     @contextmanager
@@ -74,10 +100,13 @@ class ManagedRuns:
         finally:
             make_current(next(self.open(), self._callers_run))
 
-    def earliest_limit(self) -> Limit | None:
-        """Return the limit that ends first, the call's own or that of an open run, or None."""
+    def limits(self, *, python: bool) -> list[Limit]:
+        """Return the limits that end code, in Python or another language: the earliest first."""
         limits = [self._limits[run.run_id] for run in self.open()]
-        return min([*limits, *([self.own_limit] if self.own_limit else [])], default=None)
+        own = [self.own_limit] if self.own_limit else []
+        ending = ("fail", "kill") if python else ("fail", "kill", None)
+        found = [limit for limit in [*limits, *own] if limit.action in ending]
+        return sorted(found, key=lambda limit: limit.due)
 
     def open(self) -> Iterator[JobRun]:
         """Yield the open runs, the latest first."""

@@ -41,6 +41,7 @@ Rules = Annotated[
 Scalar = str | int | float | bool
 JobType = Literal["simple", "periodic", "subscribe", "shutdown", "jobs"]
 Misfire = Literal["latest", "all", "none"]
+OnTimeout = Literal["warn", "fail", "kill"]
 
 
 class ShortcutSpec(Spec):
@@ -66,8 +67,10 @@ class TypeArgsSpec(Spec):
     lang: Text | None = None
     """The [language](#languages) of the job's code."""
     timeout: Milliseconds | None = None
-    """Timeout in milliseconds: code in a language other than Python is killed when it expires, and
-    the job fails."""
+    """Timeout of the job's code in milliseconds; see [Timeouts](#timeouts)."""
+    on_timeout: OnTimeout | None = None
+    """What happens when `timeout`, here or in the `args` of a managed job, is over: `warn`, `fail`
+    or `kill`; see [Timeouts](#timeouts)."""
     pwd: Text | None = None
     """The working directory of shell code, relative to the current directory."""
     single: Flag = False

@@ -232,12 +232,6 @@ def test_an_unknown_language_is_refused(tmp_path: Path) -> None:
         run(tmp_path, "todo: []", "shel")
 
 
-def test_a_timeout_is_not_for_python(tmp_path: Path) -> None:
-    """Python code cannot be ended from outside."""
-    (reported,) = faults(tmp_path, "jobs:\n- {name: A, typeArgs: {timeout: 5}, exec: pass}\n")
-    assert "`timeout` kills code in other languages" in reported
-
-
 def test_javascript_instead_of_python_is_recognised(tmp_path: Path) -> None:
     """Both code that is not valid Python, and valid code that calls functions of JavaScript."""
     advice = "write `lang: js` below `typeArgs`, or run it with --lang js"

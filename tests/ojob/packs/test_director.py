@@ -66,11 +66,11 @@ ASKING = """\
 jobs:
 - name: Ask
   exec: |
-    found = job("oJob Director check", {"jobName": "load", "jobUUID": "monday"})
+    found = job("oJob Director check", {"jobName": "load", "jobUUID": "asked"})
     log(None if found is None else (found["status"], found["result"], found["timestamp"] > 0))
 - name: Load
   from: oJob Director checkin
-  args: {jobName: load, jobUUID: monday}
+  args: {jobName: load, jobUUID: asked}
   exec: |
     job("oJob Director checkout", {**args, "result": {"rows": 7}})
 - name: Open

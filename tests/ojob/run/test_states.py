@@ -129,7 +129,6 @@ def test_overrides_of_a_todo_entry_are_checked_together_with_its_job(tmp_path: P
         ["5:24", "todo[2].typeArgs.misfire"],
         ["5:38", "todo[2].typeArgs.lang"],
         ["6:19", "todo[3].type"],
-        ["7:24", "todo[4].typeArgs.timeout"],
         ["7:38", "todo[4].typeArgs.lockCh"],
         ["8:30", "todo[5].typeArgs.lock"],
     ]
