@@ -46,6 +46,17 @@ class JobTimeout(JobError, TimeoutError):
         )
 
 
+class RunAbandoned(JobError, RuntimeError):
+    """A run was found dead: its process did not record an end."""
+
+    def __init__(self, name: str, run_id: str, reason: str) -> None:
+        self.name, self.run_id, self.reason = name, run_id, reason
+        super().__init__(
+            f"run {run_id} of job {name!r} was abandoned: {reason}; see how far it came before the "
+            "job runs again"
+        )
+
+
 class JobLocked(JobError, LockBusy):
     """A job of a job file cannot start, because another run of it holds its lock.
 

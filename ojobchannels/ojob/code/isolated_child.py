@@ -3,6 +3,7 @@
 import marshal
 import os
 import pickle
+import signal
 import sys
 import threading
 import traceback
@@ -157,8 +158,10 @@ def _raised(error: BaseException) -> bytes:
 
 
 def watch(alive: int) -> None:
-    """End this process when its parent is gone."""
+    """End this process, and what it has started, when its parent is gone."""
     os.read(alive, 1)
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(_PARENT_GONE_STATUS)
 
 
