@@ -34,6 +34,7 @@ from ojobchannels.errors.job import JobMisuse as JobMisuse
 from ojobchannels.errors.job import JobTimeout as JobTimeout
 from ojobchannels.errors.job import LogFileUnavailable as LogFileUnavailable
 from ojobchannels.errors.job import NoThread as NoThread
+from ojobchannels.errors.job import RunAbandoned as RunAbandoned
 from ojobchannels.errors.job import RunNotStarted as RunNotStarted
 from ojobchannels.errors.job import RunsAlready as RunsAlready
 from ojobchannels.errors.job import UnknownJob as UnknownJob

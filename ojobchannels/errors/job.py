@@ -46,6 +46,17 @@ class JobTimeout(JobError, TimeoutError):
         )
 
 
+class RunAbandoned(JobError, RuntimeError):
+    """A run was found dead: its process did not record an end."""
+
+    def __init__(self, name: str, run_id: str, reason: str) -> None:
+        self.name, self.run_id, self.reason = name, run_id, reason
+        super().__init__(
+            f"run {run_id} of job {name!r} was abandoned: {reason}; see how far it came before the "
+            "job runs again"
+        )
+
+
 class JobLocked(JobError, LockBusy):
     """A job of a job file cannot start, because another run of it holds its lock.
 
@@ -66,7 +77,7 @@ class JobLocked(JobError, LockBusy):
 
 
 class CodeFailed(JobError, RuntimeError):
-    """Code of a job in a language other than Python failed.
+    """Code of a job in another language failed, or raised what is not an `Exception` in Python.
 
     Attributes:
         where: The file, and the line if it is known.

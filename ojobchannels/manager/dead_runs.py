@@ -8,7 +8,8 @@ record has their identifier, and managers with other locks leave it alone.
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final, Protocol, TypeAlias
+from functools import partial
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
@@ -17,6 +18,8 @@ from ojobchannels.manager import fire_times, not_run, records
 from ojobchannels.manager.records import Record
 
 _KEY: Final = {"deadRuns": "found until"}
+_NOTICES: Final = {"deadRuns": "notices left"}
+_MOST_NOTICES_LEFT: Final = 100
 _PAUSE_SECONDS: Final = 1.0
 _READ_BEFORE_SAVE: Final = 256
 _ASKED_ONE_BY_ONE: Final = 8
@@ -40,6 +43,12 @@ class Manager(Protocol):
     def abandoned(self, record: Record) -> None:
         """Report a run that was found dead and closed."""
 
+    def notice_for(self, name: str) -> object:
+        """Return the failure notice for the runs of a job, or None."""
+
+    def notify(self, record: Record) -> None:
+        """Report a failed run to the notice of its job."""
+
 
 def close_previous(manager: Manager, name: str, lease: Lease) -> None:
     """Close the run that held a lock before and did not release it, for the new holder."""
@@ -52,6 +61,42 @@ def close_previous(manager: Manager, name: str, lease: Lease) -> None:
     closed = record and records.abandon(manager.jobs, record, lease.fence)
     if closed is not None:
         manager.abandoned(closed)
+
+
+def leave_notice(state: Channel, record: Record) -> None:
+    """Leave the notice of a closed run to the next manager that has one for its job."""
+    key = records.key_of(record)
+    _change_notices(state, lambda left: [*left, key][-_MOST_NOTICES_LEFT:])
+
+
+def _take_notices(manager: Manager) -> None:
+    """Give the notices that other managers have left, each once."""
+    left: Any = manager.state.get(_NOTICES)
+    for key in left["keys"] if isinstance(left, dict) else ():
+        if manager.notice_for(key["name"]) is None:
+            continue
+        if _change_notices(manager.state, partial(_without, taken=key)):
+            record = manager.jobs.get(key)
+            if records.is_record(record):
+                manager.notify(cast("Record", record))
+
+
+def _without(keys: list[Any], taken: Any) -> list[Any]:
+    return [key for key in keys if key != taken]
+
+
+def _change_notices(state: Channel, change: Callable[[list[Any]], list[Any]]) -> bool:
+    """Change the list of notices that were left; return whether it is different now."""
+    while True:
+        present: Any = state.get(_NOTICES)
+        if present is None:
+            state.add(_NOTICES, {"keys": []})
+            continue
+        changed = change(present["keys"])
+        if changed == present["keys"]:
+            return False
+        if state.get_set(present, _NOTICES, {"keys": changed}) is not None:
+            return True
 
 
 class DeadRuns:
@@ -84,13 +129,16 @@ class DeadRuns:
         with self._lock:
             self._searched = time.monotonic()
             running = self._running_since_last(all)
-            closed = 0
+            closed: list[Record] = []
             for key in self._dead(running):
                 closed += self._close(running[key])
                 del running[key]
             if self._unsaved >= _READ_BEFORE_SAVE:
                 self._save(running)
-            return closed
+        for record in closed:  # outside the lock: a notice may read the records
+            self._manager.abandoned(record)
+        _take_notices(self._manager)
+        return len(closed)
 
     def _running_since_last(self, all: bool) -> _Running:
         """Return the runs that were running at the last search, and what has changed since."""
@@ -132,18 +180,17 @@ class DeadRuns:
             key for key, each in running.items() if records.is_dead(each, find(key[0]), locks_id)
         ]
 
-    def _close(self, record: Record) -> bool:
+    def _close(self, record: Record) -> list[Record]:
         closed = records.abandon(self._manager.jobs, record, None)
-        if closed is not None:
-            self._manager.abandoned(closed)
-        return closed is not None
+        return [] if closed is None else [closed]
 
     def _load(self) -> _Running:
-        found: Any = self._manager.state.get(_KEY)
-        if not isinstance(found, dict):
-            return {}
-        self._after = self._reached = found["after"]
-        stored = (self._manager.jobs.get(key) for key in found["running"])
+        match self._manager.state.get(_KEY):
+            case {"after": int(after), "running": list(keys)}:
+                self._after = self._reached = after
+            case _:
+                return {}
+        stored = (self._manager.jobs.get(key) for key in keys)
         known = (record for record in stored if records.is_record(record))
         return {
             (record["name"], record["startTime"]): record

@@ -121,6 +121,12 @@ class RunHistory:
     def abandoned(self, record: Record) -> None:
         """Report a run that was closed as abandoned."""
 
+    def notice_for(self, name: str) -> object:
+        """Return the failure notice for the runs of a job, or None."""
+
+    def notify(self, record: Record) -> None:
+        """Report a failed run to the notice of its job."""
+
     def is_readable(self, key: object, document: object) -> bool:
         """Return whether an entry of the jobs channel is a run record; note one that is not."""
         reason = records.malformed(document, key)

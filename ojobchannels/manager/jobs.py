@@ -44,8 +44,8 @@ class Manager(Protocol):
     ) -> JobRun:
         """Return a new run."""
 
-    def notify(self, notice: Notice | None, record: Record) -> None:
-        """Report a failed run."""
+    def notify(self, record: Record) -> None:
+        """Report a failed run to the notice of its job, or else of the manager."""
 
     def launch(self, name: str, args: Mapping[str, Any] | None = None) -> Launch:
         """Run a job on the threads of the manager."""
@@ -90,7 +90,14 @@ class Job(Generic[_Arguments, _Result]):
 
     def launched(self, launch: Launch, args: Mapping[str, Any]) -> _Result:
         """Run the job for a launch, with its arguments."""
-        return self._run(launch, (), dict(args))
+        try:
+            return self._run(launch, (), dict(args))
+        except DidNotRun:
+            raise
+        except Exception:
+            if launch.run_id is None:  # otherwise the end of its run was logged
+                _log.exception("the launched job %r could not start", self.name)
+            raise
 
     def _run(self, launch: Launch | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Result:
         recorded = _bound(self._function, args, kwargs)
@@ -118,7 +125,7 @@ class Job(Generic[_Arguments, _Result]):
             attempt += 1
 
     def _new_run(self, args: dict[str, Any], attempt: int) -> JobRun:
-        return self.manager.run(
+        run = self.manager.run(
             self.name,
             timeout=self._timeout,
             args=args,
@@ -127,6 +134,8 @@ class Job(Generic[_Arguments, _Result]):
             extra={"attempt": attempt} if self._retries else None,
             lock_at_least_for=self._lock_at_least_for,
         )
+        run.notifies = False  # the last attempt is reported here
+        return run
 
     def _skip(self, busy: Exception) -> None:
         if self._if_running == "skip":
@@ -142,8 +151,8 @@ class Job(Generic[_Arguments, _Result]):
         return not self.manager.closing.wait(min(pause, TIMEOUT_MAX))
 
     def _notify(self, run: JobRun) -> None:
-        if run.status not in ("new", "skipped", "completed"):
-            self.manager.notify(self.on_failure, run.record)
+        if run.status in ("failed", "lost"):  # another end is reported when it is found
+            self.manager.notify(run.record)
 
 
 def _bound(

@@ -13,6 +13,7 @@ from ojobchannels.errors import RunNotStarted, UnknownJob
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.manager import fire_times, records, run_end
 from ojobchannels.manager.channels import ChannelConfig, ManagerChannels
+from ojobchannels.manager.dead_runs import leave_notice
 from ojobchannels.manager.fire_times import FireTime
 from ojobchannels.manager.history import RunHistory
 from ojobchannels.manager.jobs import IfRunning, Job, Notice, check_notice, check_notices, notify
@@ -227,9 +228,27 @@ class JobManager(RunHistory):
         return self._launcher.submit(name, lambda launch: job.launched(launch, values))
 
     def abandoned(self, record: Record) -> None:
-        """Report a run that was closed as abandoned."""
-        run = record["name"], record["runId"], record["error"]
-        _log.warning("run of job %r was abandoned (run %s): %s", *run)
+        """Log a run that was closed as abandoned, and notify of it, or leave that to others."""
+        run_end.log_run(record)
+        if self.notice_for(record["name"]) is None:
+            leave_notice(self.state, record)
+        else:
+            self.notify(record)
+
+    def report_run(self, record: Record, *, notifies: bool) -> None:
+        """Log the start or the end of a run; if it failed and `notifies`, notify of that."""
+        run_end.log_run(record)
+        if notifies and record["status"] in ("failed", "lost"):
+            self.notify(record)
+
+    def notice_for(self, name: str) -> Notice | None:
+        """Return the failure notice for the runs of a job.
+
+        A job is not notified of its own failure: it would probably fail again.
+        """
+        job = self._known.get(name)
+        notice = (job and job.on_failure) or self._on_failure
+        return None if notice == name else notice
 
     def record_not_run(
         self,
@@ -275,14 +294,11 @@ class JobManager(RunHistory):
         """
         return run_end.force_unlock(self.jobs, self.locks, name, note, fence)
 
-    def notify(self, notice: Notice | None, record: Record) -> None:
-        """Report a failed run to `notice`, or to the notice of the manager if that is None.
-
-        A job is not notified of its own failure: it would probably fail again.
-        """
-        chosen = notice or self._on_failure
-        if chosen is not None and chosen != record["name"]:
-            notify(self, chosen, record)
+    def notify(self, record: Record) -> None:
+        """Report a failed run to the notice of its job, or else of the manager."""
+        notice = self.notice_for(record["name"])
+        if notice is not None:
+            notify(self, notice, record)
 
     def record_start(self, record: Record) -> Record:
         """Store the record of a run that starts at the first free start time, and return it.

@@ -50,6 +50,9 @@ class Manager(dead_runs.Manager, Protocol):
     def before_start(self) -> None:
         """Close dead runs, unless that was done just now."""
 
+    def report_run(self, record: Record, *, notifies: bool) -> None:
+        """Log the start or the end of a run; if it failed and `notifies`, notify of that."""
+
     def set_open(self, run: "JobRun", open: bool) -> None:
         """Remember that a run has started, or that it has ended."""
 
@@ -64,6 +67,7 @@ class JobRun:
         lease: The lease of the lock, once the run has started.
         record: The record as last written.
         keeps_lock: Whether its end keeps the lock for `lock_at_least_for`.
+        notifies: Whether its failure is reported to the manager's `on_failure`.
 
     Example:
         >>> import ojobchannels as oc
@@ -77,6 +81,7 @@ class JobRun:
     lease: Lease
     record: Record
     keeps_lock = True
+    notifies = True
 
     def __init__(self, manager: Manager, name: str, options: RunOptions) -> None:
         self.manager = manager
@@ -283,6 +288,7 @@ class JobRun:
         self._process = os.getpid()
         self.manager.set_open(self, True)
         self._set_alarm()
+        self.manager.report_run(self.record, notifies=False)
 
     def _end_after(self, error: BaseException | None) -> None:
         try:
@@ -312,6 +318,8 @@ class JobRun:
         self._close()
         with suppress(Exception):
             self.lease.release()
+        if recorded:
+            self.manager.report_run(self.record, notifies=self.notifies)
         return recorded
 
     def _set_alarm(self) -> None:
@@ -352,13 +360,14 @@ class JobRun:
                 errors.add_note(failure, f"{ended}, but its record still says that it is running")
                 raise
             self._close()
-        if lost is not None:
-            raise lost
-        kept = self._options.lock_at_least_for if self.keeps_lock and status != "skipped" else 0
         try:
+            if lost is not None:
+                raise lost
+            keeps = self.keeps_lock and status != "skipped"
+            kept = self._options.lock_at_least_for if keeps else 0
             release(self.lease, kept - self._elapsed() / 1000)
-        except errors.LockLost as late:
-            _log.warning("job %r lost its lock after its end (%s): %s", self.name, status, late)
+        finally:
+            self.manager.report_run(self.record, notifies=self.notifies)
 
     def _elapsed(self) -> int:
         return max(self.lease.channel.clock.now() - self._began, 0) // 1000

@@ -12,6 +12,12 @@ from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import not_run, records
 from ojobchannels.manager.records import Record
 
+_LEVELS: Final = {
+    "failed": logging.ERROR,
+    "lost": logging.ERROR,
+    "abandoned": logging.WARNING,
+}
+_TAKEN: Final = {*vars(logging.makeLogRecord({})), "message", "asctime"}
 _SHORTEST_SECONDS: Final = 0.01
 _log = logging.getLogger("ojobchannels.jobs")
 
@@ -76,16 +82,39 @@ def write_failure(
     return records.amend(jobs, found, failed, {"status": "running"}, fence) or found
 
 
+def log_run(record: Record) -> None:
+    """Log the start or the end of a run; the fields of its record are extras of the log record.
+
+    Extras whose names are taken by `logging`, such as ``name``, have the prefix ``run_``.
+    """
+    status = record["status"]
+    what = "started" if status == "running" else f"ended ({status})"
+    cause = record.get("error") or record.get("reason")
+    _log.log(
+        _LEVELS.get(status, logging.INFO),
+        "run of job %r %s, run %s%s",
+        record["name"],
+        what,
+        record["runId"],
+        f": {cause}" if cause else "",
+        extra={f"run_{key}" if key in _TAKEN else key: value for key, value in record.items()},
+    )
+
+
 def release(lease: Lease, kept: float) -> None:
     """Release the lease of a run that has ended, or keep its lock for `kept` more seconds.
 
-    A lock that is kept survives the end of this process.
+    A lock that is kept survives the end of this process. The run has ended: if the lock is lost by
+    now, that is logged only.
     """
-    if kept < _SHORTEST_SECONDS:
-        lease.release()
-        return
-    lease.extend(kept)
-    lease.to_document()
+    try:
+        if kept < _SHORTEST_SECONDS:
+            lease.release()
+        else:
+            lease.extend(kept)
+            lease.to_document()
+    except LockLost as late:
+        _log.warning("job %r lost its lock after its end: %s", lease.name, late)
 
 
 def force_unlock(

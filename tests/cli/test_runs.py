@@ -97,7 +97,7 @@ def test_warnings_of_the_manager_are_printed_like_lines_of_jobs(jobs: Jobs) -> N
         process.wait()
         opening = f"- name: Open\n  exec: {json.dumps(setting)}\n"
         (jobs.folder / "work.yaml").write_text(text.replace("- name: Open\n", opening))
-        notice = r"run of job 'work' was abandoned \(run [0-9a-f]+\): .* probably died\n"
+        notice = r"run of job 'work' ended \(abandoned\), run [0-9a-f]+: .* probably died\n"
         done = jobs.run()
         if setting:
             assert re.fullmatch("LOGGED " + notice, done.stderr)

@@ -78,6 +78,11 @@ SAMPLES: list[tuple[errors.ChannelError, type[Exception], list[str]]] = [
     (oc.RunsAlready("a.yaml", "a.pid", None), RuntimeError, ["a.yaml", "another process"]),
     (errors.InvalidJobArgs("job 'x'", "no y", "give y"), ValueError, ["job 'x'", "give y"]),
     (
+        errors.RunAbandoned("nightly", "7f3a", "its process died"),
+        RuntimeError,
+        ["run 7f3a of job 'nightly' was abandoned", "its process died"],
+    ),
+    (
         errors.JobLocked("locks", "nightly", {"host": "a", "pid": 7}, 12.5, 0),
         oc.LockBusy,
         ["Can't lock to execute job 'nightly'", "host a, pid 7", "12.5 s", "`ifRunning: skip`"],

@@ -79,6 +79,14 @@ def test_the_kit_proves_it(environment: Environment) -> None:
     assert sorted(lacks) == ["atomic_batches", "crash_release", *events, "fifo"]
 
 
+def test_torture_supplies_its_folder(environment: Environment) -> None:
+    """As the kit does, for every option that must name a file or folder."""
+    plan = ("--sections", "30", "--processes", "2", "--seed", "1")
+    run = environment.run("ojobchannels.testing.torture", "--channel", "folder", *plan)
+    assert run.returncode == 0, run.stdout
+    assert "no violations" in run.stdout
+
+
 def test_the_page_shows_the_code_that_is_proven() -> None:
     """Every block of Python and TOML on the page is in the distribution as shown."""
     code = "\n".join(path.read_text("utf-8") for path in sorted(SOURCE.iterdir()) if path.is_file())

@@ -8,9 +8,10 @@ import pytest
 
 import ojobchannels as oc
 from ojobchannels.manager import current_run
-from tests.manager.conftest import Flaky, Pauses, statuses
+from tests.manager.conftest import Flaky, Pauses, complete, die, statuses
 
 if TYPE_CHECKING:
+    from tests.conftest import ManualClock
     from tests.manager.conftest import Log, Managers
 
 
@@ -153,3 +154,121 @@ def test_jobs_that_notify_each_other_in_a_circle_are_rejected(
         manager.job("alert", on_failure="a")(Flaky(1))
     manager.job("alert", on_failure=lambda _: None)(Flaky(1))
     assert manager.launch("c", {}).error() is not None
+
+
+def test_a_failed_block_is_notified_once(managers: Managers) -> None:
+    """Runs of `with manager.run`, and those that `error` ends, are notified as jobs are."""
+    notified: list[dict[str, Any]] = []
+    manager = managers.open(on_failure=notified.append)
+    with pytest.raises(ValueError, match="bad"), manager.run("a"):
+        raise ValueError("bad")
+    manager.error(manager.start("b"), "worse")
+    with manager.run("c"):
+        pass
+    manager.start("d").skip("no news")
+    shown = [(record["name"], record["status"], record["error"]) for record in notified]
+    assert shown == [("a", "failed", "ValueError: bad"), ("b", "failed", "worse")]
+    assert notified[::-1] == manager.runs(status="failed")
+
+
+def test_a_lost_run_is_notified_once(managers: Managers) -> None:
+    """Its owner finds that it has lost the lock."""
+    notified: list[str] = []
+    manager = managers.open(on_failure=lambda record: notified.append(record["status"]))
+    run = manager.start("a")
+    manager.locks.force_unlock("a")
+    with pytest.raises(oc.LockLost):
+        run.end()
+    manager.close_dead_runs()
+    assert notified == ["lost"]
+
+
+def test_an_abandoned_run_is_notified_once_by_whoever_finds_it(
+    managers: Managers, clock: ManualClock
+) -> None:
+    """To the notice of its job, or else of the manager."""
+    notified: list[tuple[str, str]] = []
+
+    def notice(record: dict[str, Any]) -> None:
+        notified.append((record["name"], record["status"]))
+
+    here = managers.open(clock=clock)
+    finders = [managers.open(clock=clock, on_failure=notice) for _ in range(2)]
+    die(here, clock, "a")
+    for finder in finders:
+        finder.close_dead_runs()
+        complete(finder, "b")
+        assert finder.runs("a", "abandoned")
+    assert notified == [("a", "abandoned")]
+
+
+def test_a_run_that_others_closed_is_notified_by_the_first_manager_with_a_notice(
+    managers: Managers, clock: ManualClock
+) -> None:
+    """A command that lists runs has no notice; what it finds is not lost."""
+    notified: list[tuple[str, str]] = []
+
+    def notice(record: dict[str, Any]) -> None:
+        notified.append((record["name"], record["status"]))
+
+    here, lists = managers.open(clock=clock), managers.open(clock=clock)
+    die(here, clock, "a")
+    die(here, clock, "b")
+    assert [record["status"] for record in lists.runs()] == ["abandoned", "abandoned"]
+    of_b = managers.open(clock=clock)
+    of_b.job("b", on_failure=notice)(lambda: None)
+    of_b.close_dead_runs()
+    assert notified == [("b", "abandoned")]
+    of_all = [managers.open(clock=clock, on_failure=notice) for _ in range(2)]
+    for manager in of_all:
+        complete(manager, "c")
+    assert notified == [("b", "abandoned"), ("a", "abandoned")]
+
+
+def test_a_notice_can_read_the_records(managers: Managers, clock: ManualClock) -> None:
+    """It is called when the search for dead runs is over, which would wait for itself otherwise."""
+    seen: list[int] = []
+    here = managers.open(clock=clock)
+    finder: oc.JobManager = managers.open(
+        clock=clock, on_failure=lambda _: seen.append(len(finder.runs()))
+    )
+    die(here, clock, "a")
+    assert finder.close_dead_runs() == 1
+    assert seen == [1]
+
+
+def test_starts_and_ends_are_logged_with_the_fields_of_their_records(
+    simple_managers: Managers, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those whose names belong to `logging` have a prefix."""
+    caplog.set_level("INFO", "ojobchannels.jobs")
+    manager = simple_managers.open(clock=clock)
+    with manager.run("a", args={"day": 1}) as run:
+        pass
+    with pytest.raises(ValueError, match="bad"), manager.run("b"):
+        raise ValueError("bad")
+    die(manager, clock, "c")
+    manager.close_dead_runs()
+    logged: list[Any] = [each for each in caplog.records if hasattr(each, "runId")]
+    assert [(each.levelname, each.run_name, each.status) for each in logged] == [
+        ("INFO", "a", "running"),
+        ("INFO", "a", "completed"),
+        ("INFO", "b", "running"),
+        ("ERROR", "b", "failed"),
+        ("INFO", "c", "running"),
+        ("WARNING", "c", "abandoned"),
+    ]
+    assert (logged[1].runId, logged[1].run_args, logged[1].duration) == (run.run_id, {"day": 1}, 0)
+    assert "ValueError: bad" in logged[3].getMessage()
+    assert "line" in logged[3].traceback
+
+
+def test_a_launch_that_fails_is_logged_without_any_notice(
+    simple_manager: oc.JobManager, log: Log
+) -> None:
+    """Whether its run failed, or it could not even start one."""
+    simple_manager.job("bad")(Flaky(1))
+    assert isinstance(simple_manager.launch("bad").error(), ValueError)
+    assert log.wait_for("failed").startswith("ERROR run of job 'bad' ended (failed), run ")
+    assert isinstance(simple_manager.launch("bad", {"no": "such"}).error(), TypeError)
+    assert log.wait_for("could not start") == "ERROR the launched job 'bad' could not start"

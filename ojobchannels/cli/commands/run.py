@@ -111,7 +111,10 @@ def _log_to(output: Output) -> Iterator[None]:
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if not logging.root.handlers:
+            status = getattr(
+                record, "status", "abandoned"
+            )  # the end of a run is shown as its job's
+            if status == "abandoned" and not logging.root.handlers:
                 level: Level = "error" if record.levelno >= logging.ERROR else "warn"
                 output.log("ojob", level, self.format(record))
 

@@ -94,8 +94,8 @@ class Rendered(str):
         text.pieces = pieces
         return text
 
-    def __reduce__(self) -> tuple[type[str], tuple[str]]:
-        return str, (str(self),)
+    def __reduce__(self) -> tuple[type[Rendered], tuple[tuple[str, ...]]]:
+        return Rendered, (self.pieces,)
 
 
 class _Renderer:

@@ -3,6 +3,7 @@
 import marshal
 import os
 import pickle
+import signal
 import sys
 import threading
 import traceback
@@ -20,6 +21,7 @@ class Parent:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._lock = threading.Lock()
+        self._process = os.getpid()
 
     def receive(self) -> Any:
         """Return the next message."""
@@ -31,6 +33,8 @@ class Parent:
 
     def call(self, name: str, *args: Any, **named: Any) -> Any:
         """Call a helper in the job, and return its result."""
+        if os.getpid() != self._process:
+            raise RuntimeError(f"{name}() was called in a process that the job has forked")
         with self._lock:
             self.send({"call": name, "args": args, "named": named})
             reply = self.receive()
@@ -106,21 +110,39 @@ def helpers(parent: Parent, error: str | None) -> dict[str, Any]:
 def outcome_of(parent: Parent, block: dict[str, Any]) -> bytes:
     """Run the block, and return its outcome as a message."""
     from ojobchannels.ojob.code.modules import Modules
+    from ojobchannels.ojob.code.python import MODULE
+    from ojobchannels.ojob.code.registry import register
 
     modules = Modules({name: marshal.loads(code) for name, code in block["modules"].items()})  # noqa: S302  of the parent
-    names = {
-        "__name__": "__ojob__",
+    names = vars(register(MODULE))
+    names |= {
         "__builtins__": modules.builtins,
         "args": pickle.loads(block["args"]),  # noqa: S301  of the parent
     }
     try:
         code = marshal.loads(block["code"])  # noqa: S302  likewise
-        result = FunctionType(code, names)(**helpers(parent, block["error"]))
+        result = _run(FunctionType(code, names), helpers(parent, block["error"]))
         if not isinstance(names["args"], dict):
             raise TypeError(f"it replaced `args` by {names['args']!r}")
         return pickle.dumps({"result": result, "args": names["args"]})
     except BaseException as error:  # noqa: BLE001  it is raised again in the job
         return _raised(error)
+
+
+def _run(block: FunctionType, helpers: dict[str, Any]) -> Any:
+    """Run a block; a process that it has forked ends with it."""
+    from ojobchannels.ojob.process.forks import leave
+
+    process = os.getpid()
+    error: BaseException | None = None
+    try:
+        return block(**helpers)
+    except BaseException as caught:
+        error = caught
+        raise
+    finally:
+        if os.getpid() != process:
+            leave(error)
 
 
 def _raised(error: BaseException) -> bytes:
@@ -136,8 +158,10 @@ def _raised(error: BaseException) -> bytes:
 
 
 def watch(alive: int) -> None:
-    """End this process when its parent is gone."""
+    """End this process, and what it has started, when its parent is gone."""
     os.read(alive, 1)
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(_PARENT_GONE_STATUS)
 
 

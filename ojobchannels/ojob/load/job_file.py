@@ -155,6 +155,7 @@ class JobFile:
         modules: The modules that code can import, by name.
         settings: The settings of the run: each key from the last of the files that has it.
         known_args: The args that may be passed to the run.
+        catch: The jobs under `ojob.catch`; empty if there is code, which is the `handler`.
         folder: The folder against which relative paths of job files count.
     """
 
@@ -167,6 +168,8 @@ class JobFile:
     help: Help = field(repr=False)
     settings: SettingsSpec
     known_args: KnownArgs = field(repr=False)
+    catch: tuple[str, ...]
+    handler: Block | None = field(repr=False)
     folder: Path = field(default=Path(), repr=False)
 
     @property

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from ojobchannels.errors import Diagnostic, JobFileError
 from ojobchannels.ojob.args.layers import merged
+from ojobchannels.ojob.args.pack_jobs import PACK_JOBS
 from ojobchannels.ojob.args.rules import Rule
 from ojobchannels.ojob.code.resolver import Languages
 from ojobchannels.ojob.load.arg_checks import check_args
@@ -145,14 +146,17 @@ class _Loading:
             help=help_of(file.spec.help for file in self._specs.files),
             settings=self._settings,
             known_args=self._specs.known_args,
+            catch=self._catch,
+            handler=self._handler,
         )
 
     def _job(self, job: Located[JobSpec]) -> Job:
         spec, source = job.spec, job.source
         handler = self._specs.block(job, "catch")
         catch = () if handler else tuple(spec.catch)
-        if not (spec.catch or source.bundled or spec.name in self._catch):
-            catch, handler = self._catch, self._handler
+        own = handler or not all(name in PACK_JOBS for name in catch)
+        if not (own or source.bundled or spec.name in self._catch):
+            catch, handler = (*catch, *self._catch), self._handler
         return Job(
             name=spec.name,
             deps=tuple(spec.deps),

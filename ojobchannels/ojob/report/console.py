@@ -32,6 +32,8 @@ class Output:
     def __init__(self, *sinks: Sink) -> None:
         self._sinks: Sequence[Sink] = sinks or (Console(),)
         self._id: str | None = None
+        consoles = (sink for sink in self._sinks if isinstance(sink, Console))
+        self._stdout = next((console.out for console in consoles), sys.stdout)
         self._lock = threading.Lock()
         forget_in_children(self)
 
@@ -74,6 +76,10 @@ class Output:
         """Report a log line of a job."""
         self._emit(Event(now(), job, "log", level, text))
 
+    def print(self, text: str) -> None:
+        """Write a line to standard output, which is that of before the run."""
+        put(f"{text}\n", self._stdout)
+
     def started(self, job: str, which: str = "") -> None:
         """Report that a job starts, and which call it is, such as ``3 of 12``."""
         text = f"started ({which})" if which else "started"
@@ -103,13 +109,13 @@ class Console(Sink):
     """
 
     def __init__(self, out: TextIO | None = None, err: TextIO | None = None) -> None:
-        self._out = out or sys.stdout
+        self.out = out or sys.stdout
         self._err = err or sys.stderr
 
     def emit(self, event: Event) -> None:
         """Write an event, with a time before each line of its text."""
         put("", sys.stdout)  # flushes what the job itself has printed
-        stream = self._err if event.level == "error" else self._out
+        stream = self._err if event.level == "error" else self.out
         colour = _COLOURS.get(event.kind) or _LEVEL_COLOURS.get(event.level)
         paint = f"\x1b[{colour}m{{}}\x1b[0m" if colour and has_colours(stream) else "{}"
         event = event.printable()

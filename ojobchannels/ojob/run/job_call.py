@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from ojobchannels.errors import (
     ChannelError,
     FireTimeTaken,
     InvalidJobArgs,
+    RunAbandoned,
     add_note,
     notes_of,
     safe_str,
@@ -24,13 +26,14 @@ from ojobchannels.ojob.args.known_args import KnownArgs
 from ojobchannels.ojob.args.layers import CallArgs, Layer
 from ojobchannels.ojob.args.templates import copied
 from ojobchannels.ojob.code.python import Block
-from ojobchannels.ojob.load.job_file import END, START, Job
+from ojobchannels.ojob.load.job_file import END, INIT, START, Job
 from ojobchannels.ojob.process.interrupts import Interrupted
 from ojobchannels.ojob.report.outcomes import NotRun, Outcome, Status, describe, without_our_frames
 from ojobchannels.ojob.run.job_context import SkipJob
 from ojobchannels.ojob.run.job_locks import JobLocks
 from ojobchannels.ojob.run.job_steps import JobSteps, parts
 from ojobchannels.ojob.run.managed_runs import record_args
+from ojobchannels.ojob.run.session import Session
 
 
 class CallableJob(JobSteps):
@@ -170,9 +173,10 @@ class JobCall(CallableJob):
     def _failed(self, error: BaseException) -> None:
         self.error = without_our_frames(error)
         if self.phase != "args" and not isinstance(error, Interrupted):
-            self._run_handlers()
+            self.run_handlers()
 
-    def _run_handlers(self) -> None:
+    def run_handlers(self) -> None:
+        """Run what is under `catch`."""
         self.phase = "catch"
         for name in self.job.catch:
             self._handle(self.session.jobs[name])
@@ -287,6 +291,19 @@ class JobCall(CallableJob):
         if status != "completed" or not self.job.quiet:
             self.session.output.ended(self.outcome)
         return self.outcome
+
+
+def handle_dead_run(session: Session, record: Mapping[str, Any]) -> None:
+    """Run what is under `ojob.catch` for a run that was found dead, with the args of that run."""
+    file = session.file
+    job = replace(session.jobs[INIT], name=record["name"], bundled=False)
+    job = replace(job, catch=file.catch, handler=file.handler)
+    call = JobCall(session, job, [Layer(record["args"], False)])
+    call.render_args()
+    call.error = error = RunAbandoned(record["name"], record["runId"], record["error"])
+    call.run_handlers()
+    for note in notes_of(error):
+        call.log("error", note)
 
 
 def _status(error: BaseException | None, skip: SkipJob | None) -> Status:

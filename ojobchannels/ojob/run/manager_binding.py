@@ -1,7 +1,7 @@
 """The job manager of one run of a job file, opened by its first `oJobManager Init`."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from ojobchannels.channels.channel import Channel
@@ -30,6 +30,7 @@ class ManagerBinding:
         overrides: The channels to use in place of those that the file names.
         if_running: What every job does if another run holds its lock, in place of what its args
             and the file say.
+        on_dead_run: Called with the record of each run that is found dead.
         failure: The error for which it could not be opened; then no more jobs may run.
     """
 
@@ -38,6 +39,7 @@ class ManagerBinding:
         self.failure: Exception | None = None
         self.overrides = overrides
         self.if_running = if_running
+        self.on_dead_run: Callable[[dict[str, Any]], object] | None = None
         self._config: ManagerConfig | None = None
         self._lock = threading.Lock()
 
@@ -70,6 +72,7 @@ class ManagerBinding:
             config.jobs if jobs is None else jobs,
             config.locks if locks is None else locks,
             threads=1,
+            on_failure=self.on_dead_run,
         )
         self._config = config
         self.manager.before_reading()

@@ -126,7 +126,8 @@ class SettingsSpec(Spec):
     sequential: Flag = True
     """The opposite of `async`; set only one of the two."""
     catch: JobsOrCode = Field(default=[])
-    """What to run when a job without a `catch` of its own fails: a job, a list of jobs, or code."""
+    """What to run when a job fails that has no `catch` of its own, or one of bundled jobs only, and
+    when a [dead run](manager.md#dead-runs) is found: a job, a list of jobs, or code."""
     unique: UniqueSpec | None = None
     """Allow at most one run of the file at a time on this host; [keys](#ojob-unique)."""
     id: Text | None = None

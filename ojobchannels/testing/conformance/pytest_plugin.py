@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 pytest.register_assert_rewrite("ojobchannels.testing.contracts")
 
 _SUITE = Path(__file__).with_name("default_suite.py")
-_PATH_OPTIONS = ("file", "path", "folder", "directory")
 _MARKERS = (
     "ojob_requires(*capabilities): run a promise only on backends that claim these capabilities",
     "ojob_without(*capabilities): run a promise only on backends that claim none of these "
@@ -60,6 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def _check(config: pytest.Config) -> None:
     from ojobchannels.errors import ChannelError
     from ojobchannels.plugins import checked_options, registry
+    from ojobchannels.testing.kit.subject import temporary_paths
 
     if config.args_source is pytest.Config.ArgsSource.ARGS and not hasattr(config, "workerinput"):
         raise pytest.UsageError(
@@ -68,10 +68,8 @@ def _check(config: pytest.Config) -> None:
     try:
         channel_type = registry().find(config.getoption("ojob_conformance"))
         options = conformance_options(config)
-        defaults = {
-            option.name: "" for option in channel_type.options if option.name in _PATH_OPTIONS
-        }
-        checked_options(channel_type, defaults | options)
+        paths = temporary_paths(channel_type, options, Path())
+        checked_options(channel_type, paths | options)
     except ChannelError as error:
         raise pytest.UsageError(f"--ojob-conformance: {error}") from error
 
@@ -120,12 +118,11 @@ def ojob_conformance_server(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def _options(request: pytest.FixtureRequest, type: str) -> dict[str, Any]:
     from ojobchannels.plugins import registry
+    from ojobchannels.testing.kit.subject import temporary_paths
 
     options: dict[str, Any] = dict(conformance_options(request.config))
-    for option in registry().find(type).options:
-        if option.name in _PATH_OPTIONS and option.required and option.name not in options:
-            folder: Path = request.getfixturevalue("tmp_path")
-            options[option.name] = str(folder / f"channel.{type}")
+    folder: Path = request.getfixturevalue("tmp_path")
+    options |= temporary_paths(registry().find(type), options, folder)
     if type in ("redis", "mongo") and not options.keys() & {"url", "host", "sentinels"}:
         options["url"] = request.getfixturevalue("ojob_conformance_server")
     return options

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import pytest
@@ -11,11 +13,12 @@ import pytest
 from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import Document
 from ojobchannels.testing.clock import ManualClock
+from ojobchannels.testing.contracts.first_check import wrong_result
 from ojobchannels.testing.kit.background import Background, WaitObserver
 from ojobchannels.testing.kit.children import Children
-from ojobchannels.testing.kit.first_check import wrong_result
 from ojobchannels.testing.kit.interleaving import Interleaving
 from ojobchannels.testing.kit.report import NOT_CLAIMED, PROMISE, TRACE
+from ojobchannels.testing.kit.stacks import all_stacks
 from ojobchannels.testing.kit.subject import Subject
 from ojobchannels.testing.kit.time_control import TimeControl
 from ojobchannels.testing.kit.trace import Trace
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Contract", "guard", "put_all", "requires", "without"]
 
 _WRONG_RESULTS = pytest.StashKey[dict[str, "str | None"]]()
+HANGS = 90.0
+"""Seconds after which a promise counts as hanging."""
 _HOME = __name__.rpartition(".")[0]
 _Marked = TypeVar("_Marked", bound=Callable[..., Any] | type)
 
@@ -105,7 +110,7 @@ class Contract:
             node.user_properties.append((NOT_CLAIMED, lacking))
             pytest.skip(f"{ojob_subject.label}: {lacking}")
         ojob_subject.trace = node.stash[TRACE] = Trace()
-        with ojob_subject.cleanup():
+        with _watched(request), ojob_subject.cleanup():
             yield ojob_subject
 
     @pytest.fixture
@@ -215,6 +220,29 @@ def put_all(
         return
     for key, value in items:
         channel.set(key, value)
+
+
+@contextmanager
+def _watched(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Write the stacks of all processes to standard error if a promise takes very long."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def write() -> None:
+        text = f"{request.node.nodeid} has not ended after {HANGS:g} s\n{all_stacks()}\n"
+        if capture is not None:
+            capture.suspend_global_capture()
+        sys.stderr.write(text)
+        sys.stderr.flush()
+        if capture is not None:
+            capture.resume_global_capture()
+
+    timer = threading.Timer(HANGS, write)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _check_first(request: pytest.FixtureRequest, subject: Subject) -> None:

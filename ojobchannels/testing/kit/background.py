@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 import pytest
 
 from ojobchannels.hookspecs import hookimpl
+from ojobchannels.testing.kit.stacks import all_stacks
 from ojobchannels.testing.kit.trace import Trace
 
 PATIENCE: Final = 5.0
@@ -56,7 +57,7 @@ class Task(Generic[_T]):
         except StillRunning:
             if self._future.done():
                 raise
-        pytest.fail(f"{self.name} was still running after {within:g} s")
+        pytest.fail(f"{self.name} was still running after {within:g} s\n{all_stacks()}")
 
 
 class Background:
@@ -109,4 +110,6 @@ class WaitObserver:
         __tracebackhide__ = True
         for _ in range(count):
             if not self._calls.acquire(timeout=PATIENCE):
-                pytest.fail(f"no caller began to wait for the lock within {PATIENCE:g} s")
+                pytest.fail(
+                    f"no caller began to wait for the lock within {PATIENCE:g} s\n{all_stacks()}"
+                )

@@ -8,10 +8,14 @@ package; `channel_name` and `channel_config`, to open the channel again; `boot_t
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -20,9 +24,12 @@ from queue import Empty, SimpleQueue
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 import ojobchannels as oc
+from ojobchannels.testing.kit import stacks
 
 if TYPE_CHECKING:
     from ojobchannels.testing.kit.subject import Subject
+
+_STACKS: Final = signal.SIGUSR2
 
 PATIENCE: Final = 60.0
 """Seconds after which a silent process counts as hanging."""
@@ -38,7 +45,8 @@ class Child:
     """
 
     def __init__(self, script: str, subject: Subject | None, params: dict[str, Any]) -> None:
-        setup: dict[str, Any] = {"params": params}
+        self._stacks = tempfile.TemporaryFile()  # noqa: SIM115  closed by `clean_up`
+        setup: dict[str, Any] = {"params": params, "stacks": self._stacks.fileno()}
         self._trace = subject.trace if subject is not None else None
         if subject is not None:
             setup |= {"channel_name": subject.name, "channel_config": subject.config}
@@ -47,8 +55,10 @@ class Child:
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            pass_fds=[self._stacks.fileno()],
             text=True,
         )
+        stacks.sources[self.pid] = self.stacks
         self._stdin = cast("IO[str]", self.process.stdin)
         self._stdout = cast("IO[str]", self.process.stdout)
         self._lines: SimpleQueue[str | None] = SimpleQueue()
@@ -71,12 +81,25 @@ class Child:
         try:
             line = self._lines.get(timeout=within)
         except Empty:
-            raise AssertionError(f"process {self.pid} sent nothing for {within:g} s") from None
+            raise AssertionError(
+                f"process {self.pid} sent nothing for {within:g} s\n{stacks.all_stacks()}"
+            ) from None
         if line is None:
             status = self.process.wait()
             raise AssertionError(f"process {self.pid} ended with status {status}; see its stderr")
         self._note(f"sends {line.strip()}")
         return json.loads(line)
+
+    def stacks(self) -> str:
+        """Return the stacks of its threads; none if it is suspended, or has ended."""
+        with suppress(ProcessLookupError):
+            self.process.send_signal(_STACKS)
+        until = time.monotonic() + 1
+        while not os.fstat(self._stacks.fileno()).st_size and time.monotonic() < until:
+            time.sleep(0.02)
+        self._stacks.seek(0)
+        text = self._stacks.read().decode("utf-8", "replace")
+        return f"stacks of process {self.pid}:\n{textwrap.indent(text or 'none', '  ')}"
 
     def remaining(self) -> Iterator[Any]:
         """Yield what the script sends until it ends, without a line that a kill cut off."""
@@ -111,8 +134,10 @@ class Child:
 
     def clean_up(self) -> None:
         """Kill the process if it runs, and close the pipes."""
+        stacks.sources.pop(self.pid, None)
         self.process.kill()
         self.process.wait()
+        self._stacks.close()
         with suppress(BrokenPipeError):
             self._stdin.close()
         # The reader blocks while a grandchild holds the pipe open; do not wait for that.
@@ -183,6 +208,7 @@ class WaitObserver:
 def main() -> None:
     """Run the script."""
     script, setup = sys.argv[1], json.loads(sys.argv[2])
+    faulthandler.register(_STACKS, file=setup["stacks"])
     names = globals() | setup
     code = compile(script, "<script>", "exec")
     if "channel_config" not in setup:

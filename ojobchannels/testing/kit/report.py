@@ -6,11 +6,12 @@ A pytest plugin that `conformance.pytest_plugin` registers. It imports nothing e
 from __future__ import annotations
 
 import linecache
+import re
 import textwrap
 from collections import Counter, defaultdict
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ojobchannels.testing.kit.trace import Trace
 
 PROMISE: Final = "ojob_promise"
+CAUSE: Final = "ojob_cause"
 NOT_CLAIMED: Final = "ojob_not_claimed"
 TRACE: Final = pytest.StashKey["Trace"]()
 _GUARD: Final = "test_no_promise_is_overridden"
@@ -34,6 +36,8 @@ class Report:
         self._keeps_traces = bool(config.getoption("fulltrace", False))
         self._outcomes: dict[str, dict[tuple[str, str], set[str]]] = defaultdict(dict)
         self._lacking: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        self._causes: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+        self._first_of_cause: dict[str, str] = {}
         self._broken: dict[str, dict[str, str]] = defaultdict(dict)
 
     @pytest.hookimpl(wrapper=True)
@@ -49,7 +53,15 @@ class Report:
             report.outcome = "failed"
             del report.wasxfail
         if report.failed and not self._keeps_traces:
-            report.longrepr = _failure_report(item, call.excinfo, trace)
+            cause = _cause(call.excinfo)
+            item.user_properties.append((CAUSE, cause))
+            report.user_properties = item.user_properties
+            first = self._first_of_cause.setdefault(cause, item.name)
+            report.longrepr = (
+                _failure_report(item, call.excinfo, trace)
+                if first == item.name
+                else f"the same cause as in {first}: {cause}"
+            )
         return report
 
     def pytest_report_teststatus(
@@ -74,6 +86,8 @@ class Report:
                 self._lacking[label][lack.removeprefix(_LACKS)].add(name)
         elif report.when == "call" or outcome != "passed":
             self._outcomes[label].setdefault((contract, name), set()).add(outcome)
+        if CAUSE in properties and report.failed:
+            self._causes[label][properties[CAUSE]].append(name)
         if outcome == "broken":
             self._broken[label][name] = report.wasxfail
 
@@ -106,6 +120,9 @@ class Report:
             for lack, names in sorted(self._lacking[label].items())
         ]
         lines += [f"broken: {name}: {why}" for name, why in sorted(self._broken[label].items())]
+        for cause, names in self._causes[label].items():
+            if len({*names}) > 1:
+                lines.append(f"one cause of {len({*names})} failures: {cause}")
         lines += _names("failed", outcomes, "failed")
         lines += _names("skipped", outcomes, "skipped")
         return lines
@@ -151,18 +168,41 @@ def _what(failure: pytest.ExceptionInfo[BaseException]) -> str:
     return "\n".join([text, *notes])
 
 
+def _cause(failure: pytest.ExceptionInfo[BaseException]) -> str:
+    """Return a short description that is equal for failures of the same cause.
+
+    That is the line of the backend that failed, or else the error without its numbers.
+    """
+    frames = [frame for frame in _frames(failure) if not frame.is_promise]
+    if frames:
+        return f"{type(failure.value).__name__} at {frames[-1].path}:{frames[-1].line}"
+    first, _, _ = failure.exconly(tryshort=True).partition("\n")
+    return re.sub(r"[0-9a-f]*\d[0-9a-f]*", "N", first)
+
+
+class _Frame(NamedTuple):
+    path: str
+    line: int
+    source: str
+    is_promise: bool
+
+
 def _where(failure: pytest.ExceptionInfo[BaseException]) -> list[str]:
     """Return the failing line of the promise, and the frames in the code of the backend."""
-    lines = []
+    return [
+        f"{' ' * (5 if frame.is_promise else 7)}{frame.path}:{frame.line}  {frame.source}"
+        for frame in _frames(failure)
+    ]
+
+
+def _frames(failure: pytest.ExceptionInfo[BaseException]) -> Iterator[_Frame]:
     for entry in failure.traceback:
         path = Path(entry.path)
-        if path.is_relative_to(_CONTRACTS) and path.name != "base.py":
-            name, ours = path.name, True
-        elif path.is_relative_to(_PACKAGE) or any(part in path.parts for part in _HIDDEN_FRAMES):
+        is_promise = path.is_relative_to(_CONTRACTS) and path.name != "base.py"
+        if not is_promise and (
+            path.is_relative_to(_PACKAGE) or any(part in path.parts for part in _HIDDEN_FRAMES)
+        ):
             continue
-        else:
-            name, ours = str(path), False
-        source = linecache.getline(str(path), entry.lineno + 1).strip()
-        indent = " " * (5 if ours else 7)
-        lines.append(f"{indent}{name}:{entry.lineno + 1}  {source}")
-    return lines
+        line = entry.lineno + 1
+        source = linecache.getline(str(path), line).strip()
+        yield _Frame(path.name if is_promise else str(path), line, source, is_promise)

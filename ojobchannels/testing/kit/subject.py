@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.opening import open_channel
 from ojobchannels.errors import ChannelError
-from ojobchannels.hookspecs import ChannelType
+from ojobchannels.hookspecs import ChannelType, Option
 from ojobchannels.host.clock import Clock
 from ojobchannels.plugins import registry
 
@@ -22,6 +22,21 @@ if TYPE_CHECKING:
 
 PATH_OPTIONS: Final = ("file", "path", "folder", "directory")
 """Names of options that name a file or folder of the storage."""
+
+
+def temporary_paths(
+    channel_type: ChannelType, options: Mapping[str, Any], folder: Path
+) -> dict[str, str]:
+    """Return paths in a folder for the options that must name a file or folder, and do not."""
+    return {
+        option.name: str(folder / f"channel.{channel_type.name}")
+        for option in channel_type.options
+        if option.required and _names_a_path(option) and option.name not in options
+    }
+
+
+def _names_a_path(option: Option) -> bool:
+    return option.is_path or option.name in PATH_OPTIONS
 
 
 class Subject:
@@ -73,10 +88,10 @@ class Subject:
 
     def files(self) -> list[Path]:
         """Return the files and folders that an option names, and those beside with longer names."""
-        known = {option.name for option in self.channel_type.options}
-        for name in known.intersection(PATH_OPTIONS).intersection(self.options):
-            path = Path(self.options[name])
-            return sorted(path.parent.glob(f"{glob.escape(path.name)}*"))
+        for option in filter(_names_a_path, self.channel_type.options):
+            if option.name in self.options:
+                path = Path(self.options[option.name])
+                return sorted(path.parent.glob(f"{glob.escape(path.name)}*"))
         return []
 
     def open(

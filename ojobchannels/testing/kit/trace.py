@@ -16,10 +16,19 @@ _MAX_STEPS: Final = 25
 _DEFAULTS: Final = {"fence": None, "match": None, "after": None, "newest_first": False}
 
 
-class _ShortRepr(reprlib.Repr):
-    """Keeps the fields of maps in their order, since the order may be the error."""
+class ShortRepr(reprlib.Repr):
+    """Keeps the fields of maps in their order, and gives the length of a string that it cuts.
+
+    The order may be the error, and long strings may differ only where they are cut.
+    """
+
+    def repr_str(self, x: str, level: int) -> str:
+        """Shorten a string."""
+        text = super().repr_str(x, level)
+        return text if text == repr(x) else f"{text} ({len(x)} characters)"
 
     def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        """Shorten a map."""
         if x and level <= 0:
             return "{...}"
         fields = [
@@ -29,7 +38,7 @@ class _ShortRepr(reprlib.Repr):
         return "{" + ", ".join(fields + ["..."] * (len(x) > self.maxdict)) + "}"
 
 
-_SHORT = _ShortRepr()
+_SHORT = ShortRepr()
 _SHORT.maxlevel, _SHORT.maxdict, _SHORT.maxlist = 4, 6, 8
 _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 60, 90, 40
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import reprlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,10 +14,11 @@ from hypothesis.strategies import SearchStrategy
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.testing.kit.subject import Subject
+from ojobchannels.testing.kit.trace import ShortRepr
 
 SHRINK_SECONDS = 25.0  # seconds
 _CLIENTS = ("alice", "bob", "carol")
-_SHORT = reprlib.Repr()
+_SHORT = ShortRepr()
 _SHORT.maxstring, _SHORT.maxother, _SHORT.maxdict, _SHORT.maxlevel = 60, 60, 6, 5
 _M = TypeVar("_M", bound=Callable[..., Any])
 
@@ -100,6 +100,10 @@ class ChannelMachine(RuleBasedStateMachine):
         """Append to the sentence of this step."""
         self._sentence += text
 
+    def skip(self) -> None:
+        """Leave this step out of the trace: it calls no operation."""
+        self._sentence = ""
+
     def fail(self, message: str) -> None:
         """Raise AssertionError."""
         __tracebackhide__ = True
@@ -147,7 +151,7 @@ def step(
                 method(self, **arguments)
                 self.check()
             except Exception as error:
-                trace = (*self._trace, self._sentence)
+                trace = tuple(filter(None, (*self._trace, self._sentence)))
                 self.failures.append(Failure(time.monotonic(), trace, error))
                 raise
 

@@ -130,6 +130,9 @@ class DocumentMachine(ChannelMachine):
     @step(client=clients(), batch=st.lists(st.tuples(_keys, _values), max_size=4))
     def set_all(self, client: str, batch: list[tuple[Document, Document]]) -> None:
         """Set a batch."""
+        if not batch:
+            self.skip()
+            return
         self.log(f"{client} sets the batch {short(batch)}")
         copies = [self._copies(*pair) for pair in batch]
         if self._is_unsupported_batch(client, batch):
@@ -143,6 +146,9 @@ class DocumentMachine(ChannelMachine):
     @step(_is_filled, client=clients(), keys=st.lists(_keys, max_size=4))
     def unset_all(self, client: str, keys: list[Document]) -> None:
         """Unset a batch."""
+        if not keys:
+            self.skip()
+            return
         self.log(f"{client} unsets the batch {short(keys)}")
         for key in keys:
             self._touch(key)

@@ -105,7 +105,7 @@ def lease_step(usable: bool = False, **drawn: st.SearchStrategy[Any]) -> Callabl
             if leases:
                 method(self, tracked=leases[-1 - recent % len(leases)], **arguments)
             else:
-                self.log("nothing happens: there is no lease")
+                self.skip()
 
         return cast("_M", step(has_requests, recent=st.integers(0, 4), **drawn)(run))
 

@@ -99,7 +99,7 @@ class LockMachine(LateRequests):
     def take_over(self, client: str) -> None:
         """Adopt the oldest lease that was detached."""
         if not self.documents:
-            self.log("nothing happens: there is no document")
+            self.skip()
             return
         detached, document = self.documents.pop(0)
         label, lock = f"{detached} of {client}", self.locks[detached.name]
@@ -161,7 +161,7 @@ class LockMachine(LateRequests):
         holding = self.locks[name].holding
         at = {0: "until", -1_000: "until 1 ms before", 1_000: "until 1 ms after"}[offset]
         if holding is None or not self.wait_until(holding.expired_at + offset):
-            self.log("no time passes")
+            self.skip()
         else:
             self.log(f", {at} {holding.label} ends")
 

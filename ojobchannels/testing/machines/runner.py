@@ -114,26 +114,28 @@ def _prove(
             ),
         )
     except ShrinkTimeout:
-        raise _with_trace(
-            failures,
-            "The shortest failing sequence that was found within the time limit",
-            seed_hint,
-        ) from None
+        heading = "The shortest failing sequence that was found within the time limit"
+        raise _with_trace(min(failures, key=_length), heading, seed_hint) from None
     except HypothesisException:
         if not failures:
             raise
-        raise _with_trace(
-            failures, "The failure is not reproducible; its sequence", seed_hint
-        ) from None
+        heading = "The failure is not reproducible; its sequence"
+        raise _with_trace(min(failures, key=_length), heading, seed_hint) from None
     except Exception as error:
-        error.add_note(seed_hint)
-        raise
+        if not failures:
+            error.add_note(seed_hint)
+            raise
+        failures[-1].error.__notes__ = []  # the story of Hypothesis has lines of its own code
+        raise _with_trace(failures[-1], "A sequence that fails", seed_hint) from None
 
 
-def _with_trace(failures: list[Failure], heading: str, seed_hint: str) -> Exception:
-    """Return the error with the shortest trace, and the trace as its notes."""
-    shortest = min(failures, key=lambda failure: len(failure.trace))
-    lines = "\n".join(f"  {sentence}" for sentence in shortest.trace)
-    shortest.error.add_note(f"{heading}:\n{lines}")
-    shortest.error.add_note(seed_hint)
-    return shortest.error
+def _length(failure: Failure) -> int:
+    return len(failure.trace)
+
+
+def _with_trace(failure: Failure, heading: str, seed_hint: str) -> Exception:
+    """Return the error of a failure, with its trace as notes."""
+    lines = "\n".join(f"  {sentence}" for sentence in failure.trace)
+    failure.error.add_note(f"{heading}:\n{lines}")
+    failure.error.add_note(seed_hint)
+    return failure.error

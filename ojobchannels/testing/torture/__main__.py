@@ -65,8 +65,8 @@ def _parser() -> argparse.ArgumentParser:
         "--channel",
         required=True,
         metavar="URL",
-        help="channel to test: a URL; a type such as file or db, with a temporary file; or redis, "
-        "mongo or mongo-replicas, with a server started for the test",
+        help="channel to test: a URL; a type such as file or db, with a temporary file or folder; "
+        "or redis, mongo or mongo-replicas, with a server started for the test",
     )
     add(
         "--option",

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from ojobchannels.errors import NotSupported
 from ojobchannels.moved import renamed
 from ojobchannels.plugins import registry
-from ojobchannels.testing.kit.subject import Subject
+from ojobchannels.testing.kit.subject import Subject, temporary_paths
 from ojobchannels.testing.proxy import Proxy
 from ojobchannels.testing.servers import MongoServer, RedisServer, Server, mongo_wire
 
@@ -53,7 +53,7 @@ def open_target(channel: str, options: Mapping[str, Any] | None = None) -> Itera
 
     Args:
         channel: ``redis``, ``mongo`` or ``mongo-replicas``, to start a server; a URL; or a type,
-            with a temporary file if it needs one.
+            with a temporary file or folder if it needs one.
         options: Options of the channel type.
 
     Raises:
@@ -70,10 +70,8 @@ def open_target(channel: str, options: Mapping[str, Any] | None = None) -> Itera
         yield Target(Subject(type.name, {**parsed, **settings}), channel)
     else:
         with tempfile.TemporaryDirectory(prefix="ojobchannels-") as folder:
-            known = registry().find(channel).options
-            if {option.name for option in known if option.required} == {"file"}:
-                settings.setdefault("file", str(Path(folder, "channel")))
-            yield Target(Subject(channel, settings), f"type {channel}")
+            paths = temporary_paths(registry().find(channel), settings, Path(folder))
+            yield Target(Subject(channel, paths | settings), f"type {channel}")
 
 
 def on_server(server: Server, proxy: Proxy, **options: Any) -> Target:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ojobchannels import Host
+from ojobchannels.errors import safe_repr
 from ojobchannels.host.clock import next_wait
 
 _CHILD: Final = Path(__file__).with_name("child.py")
@@ -45,7 +46,7 @@ class Engine:
 
     def send(self, message: dict[str, Any]) -> None:
         """Send a message; if the child has ended, `receive` returns None."""
-        data = memoryview(json.dumps(message, default=repr).encode() + b"\n")
+        data = memoryview(json.dumps(message, default=safe_repr).encode() + b"\n")
         stdin = self._process.stdin
         with suppress(BrokenPipeError):
             while data and stdin is not None:

@@ -79,6 +79,27 @@ def test_args_are_logged_sorted_selected_and_split(run: Run) -> None:
     ]
 
 
+def test_args_that_are_not_json_are_logged_as_their_repr(run: Run) -> None:
+    """As YAML and as JSON, also inside of maps and lists, and if their own code for it fails."""
+    result, reported = run(
+        """\
+        jobs:
+        - name: Make
+          exec: |
+            class Odd:
+                def __repr__(self): raise RuntimeError
+            args["row"] = {"set": {1}, 5: [Odd()], "text": "plain"}
+        - {name: Yaml, from: Make, to: oJob YAML, args: {name: row}}
+        - {name: Json, from: Make, to: oJob Stringify, args: {name: row, min: true}}
+        todo: [Yaml, Json]
+        """,
+    )
+    assert result.exit_status == 0
+    odd = "<Odd, whose text is not available (RuntimeError)>"
+    assert f'Json: {{"set": "{{1}}", "5": ["{odd}"], "text": "plain"}}' in reported
+    assert "{1}" in reported[0]
+
+
 def test_results_are_kept_for_other_jobs(run: Run) -> None:
     """Under a name, whole or in part; the error for an unknown name lists the kept ones."""
     result, reported = run(

@@ -87,6 +87,23 @@ def test_an_arg_in_a_command_line_cannot_inject_commands(run: Run) -> None:
     assert reported[:2] == ["Say: a; echo b", "Say: a; echo b a; echo b"]
 
 
+def test_an_arg_cannot_inject_commands_after_code_in_a_process_of_its_own(run: Run) -> None:
+    """The args come back from that process with their templates."""
+    _, reported = run(
+        """\
+        jobs:
+        - name: Say
+          typeArgs: {timeout: 60000, onTimeout: kill}
+          exec: args["word"] += "!"
+          to: oJob sh
+          args: {cmd: "echo {{word}}"}
+        todo:
+        - {name: Say, args: {word: "a; echo b"}}
+        """
+    )
+    assert reported[0] == "Say: a; echo b"
+
+
 def test_a_whole_command_may_be_a_template(run: Run) -> None:
     """Then the arg is the command, not a part of it."""
     _, reported = run(

@@ -154,3 +154,60 @@ def test_results_of_a_wrong_kind_are_reported_before_the_first_promise(
     assert sentence in output
     assert "PROMISE" not in output
     assert "Traceback" not in output
+
+
+def test_failures_of_one_cause_are_reported_once(project: Project) -> None:
+    """The first in full, the others in one line; the summary counts them."""
+    project.install_defective("return 1 / 0")
+    output = project.pytest("--ojob-conformance=defective", "-k", "unset", status=1)
+    assert output.count("PROMISE of ") == 1
+    assert output.count("the same cause as in test_") >= 3
+    assert "ZeroDivisionError at " in output
+    assert "one cause of " in output
+    assert len(output.splitlines()) < 140
+
+
+def test_a_hang_shows_the_stacks_of_all_processes(project: Project) -> None:
+    """Of each thread of the test, and of its child processes."""
+    project.write(
+        "test_mine.py",
+        """
+from ojobchannels.testing import ProcessContract, Subject
+import pytest
+class TestMine(ProcessContract):
+    @pytest.fixture
+    def ojob_subject(self, tmp_path):
+        return Subject("file", {"file": str(tmp_path / "x")})
+    def test_hang(self, subject, children, background):
+        background(__import__("time").sleep, 20)
+        child = children("def hangs_here():\\n    receive()\\nhangs_here()", subject)
+        child.receive(within=3)
+""",
+    )
+    output = project.pytest("-k", "test_hang", status=1)
+    assert "sent nothing for 3 s" in output
+    assert "stacks of this process:" in output
+    assert "thread 1:" in output
+    assert "in hangs_here" in output
+
+
+def test_a_promise_that_never_ends_shows_the_stacks(project: Project) -> None:
+    """Also if pytest has no timeout of its own."""
+    project.write(
+        "test_mine.py",
+        """
+import pytest, time
+from ojobchannels.testing import LockContract, Subject
+from ojobchannels.testing.contracts import base
+base.HANGS = 0.2
+class TestMine(LockContract):
+    @pytest.fixture
+    def ojob_subject(self):
+        return Subject("simple")
+    def test_hang(self):
+        time.sleep(1)
+""",
+    )
+    output = project.pytest("-k", "test_hang")
+    assert "test_hang has not ended after 0.2 s" in output
+    assert "stacks of this process:" in output

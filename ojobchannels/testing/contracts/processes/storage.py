@@ -14,6 +14,7 @@ from ojobchannels.errors import ChannelError
 from ojobchannels.testing.contracts.base import Contract, requires
 from ojobchannels.testing.contracts.concurrent.closing import CALLS
 from ojobchannels.testing.kit.children import Children
+from ojobchannels.testing.kit.report import NOT_CLAIMED
 from ojobchannels.testing.kit.subject import Subject
 
 # The size of files is limited as on a full disk; the kernel refuses what is written beyond it.
@@ -76,12 +77,13 @@ class StorageContract(Contract):
     """Of a type whose files this host has; a server's storage is its own."""
 
     @pytest.fixture
-    def files(self, subject: Subject) -> list[Path]:
+    def files(self, request: pytest.FixtureRequest, subject: Subject) -> list[Path]:
         """The files and folders of the channel, once it was opened."""
         with subject.open() as channel:
             channel.set(1, 1)
         files = subject.files()
         if not files:
+            request.node.user_properties.append((NOT_CLAIMED, "its files are not known here"))
             pytest.skip(f"{subject.label} has no files on this host")
         return files
 

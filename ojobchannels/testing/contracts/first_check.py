@@ -1,7 +1,6 @@
 """A look at the results of each operation before the first promise: are they of the right kind?
 
-A backend whose `get` returns None for a missing key would fail most promises, none of which says
-so.
+A backend whose `get` returns None for a missing key would fail most promises, and none says so.
 """
 
 from __future__ import annotations
