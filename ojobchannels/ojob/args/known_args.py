@@ -91,7 +91,7 @@ class KnownArgs:
         if not self.types or arg in self.types or arg in self.names or self._reads(arg):
             return None
         if self.reads_all:
-            absent = (name for name in self.types if name not in beside)
+            absent = (name for name in (*self.types, *sorted(self.names)) if name not in beside)
             meant = next((name for name in absent if _is_slip(arg, name)), None)
             return f"did you mean `{meant}`?" if meant else None
         known = sorted({*self.types, *self.names})

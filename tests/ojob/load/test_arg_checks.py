@@ -126,6 +126,14 @@ def test_args_in_code_are_checked_by_their_names(tmp_path: Path) -> None:
     ]
 
 
+def test_an_arg_in_code_that_is_a_slip_for_one_in_a_template_is_reported(tmp_path: Path) -> None:
+    """Other args of a launch may be data that the job does not use."""
+    launch = 'launch("Work", {"batchid": 1, "items": []})'
+    work = managed("{name: 'x-{{batchId}}'}")
+    (found,) = diagnostics(tmp_path, f"{work}- {{name: Other, exec: '{launch}'}}\n")
+    assert "reads the arg `batchid`; did you mean `batchId`?" in found
+
+
 def test_args_that_only_a_run_shows_are_checked_then(run: Run) -> None:
     """A bundled job refuses what it does not take, unless the caller passes on its own args."""
     call = "job('oJobManager Init', {'ch' + 'jobs': {'type': 'simple'}})"
