@@ -1,7 +1,7 @@
 """Runs a job file: loads it, runs its todo and what its jobs launch, and shuts down."""
 
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from ojobchannels.ojob.report.console import Output
 from ojobchannels.ojob.report.outcomes import RunResult
 from ojobchannels.ojob.run.job_call import describe_calls, handle_dead_run
 from ojobchannels.ojob.run.job_steps import parts
+from ojobchannels.ojob.run.launches import LaunchedCall
 from ojobchannels.ojob.run.manager_binding import Config, ManagerBinding, ManagerConfig
 from ojobchannels.ojob.run.session import Bridges, Session
 from ojobchannels.ojob.run.todo import TodoRunner
@@ -246,13 +247,19 @@ class _FileRun:
             interrupt = error
             session.stop_timers()
             if unfinished := session.launches.unfinished():
-                names = tuple(call.job.name for call in unfinished)
-                return RunResult(INTERRUPTED, tuple(session.progress.outcomes), names)
+                return self._left(INTERRUPTED, unfinished)
         except BaseException:
             session.close()
             raise
+        if hanging := session.launches.hanging():
+            session.stop_timers()
+            return self._left(self._status(interrupt), hanging)
         session.close()
         return RunResult(self._status(interrupt), tuple(session.progress.outcomes))
+
+    def _left(self, status: int, calls: Iterable[LaunchedCall]) -> RunResult:
+        names = tuple(call.job.name for call in calls)
+        return RunResult(status, tuple(self._session.progress.outcomes), names)
 
     def run_todo(self) -> None:
         """Run the todo; then serve, as a daemon or if calls wait, unless the manager is missing."""

@@ -96,6 +96,28 @@ def test_a_start_in_a_body_does_what_if_running_says(
     assert manager.locks.locks() == []
 
 
+def test_a_job_does_not_wait_for_the_job_that_called_it(run: Run, manager: JobManager) -> None:
+    """That would be forever; both fail, and the message says why."""
+    result, reported = run(
+        """\
+jobs:
+- name: Caller
+  from: oJobManager Job Start
+  to: oJobManager Job End
+  args: {name: x}
+  exec: job("Called")
+- name: Called
+  from: oJobManager Job Start
+  to: oJobManager Job End
+  args: {name: x, ifRunning: wait}
+todo: [oJobManager Init, Caller]
+"""
+    )
+    assert result.exit_status == 1
+    assert "would wait forever for 'x', which the calling job has started" in reported[0]
+    assert manager.locks.locks() == []
+
+
 def test_an_unknown_if_running_is_a_diagnostic(run: Run) -> None:
     """Before any job runs, with the words that are known."""
     with pytest.raises(oc.JobFileError, match="use one of fail, skip, wait"):

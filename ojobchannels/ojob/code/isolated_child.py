@@ -3,6 +3,7 @@
 import marshal
 import os
 import pickle
+import signal
 import sys
 import threading
 import traceback
@@ -109,10 +110,12 @@ def helpers(parent: Parent, error: str | None) -> dict[str, Any]:
 def outcome_of(parent: Parent, block: dict[str, Any]) -> bytes:
     """Run the block, and return its outcome as a message."""
     from ojobchannels.ojob.code.modules import Modules
+    from ojobchannels.ojob.code.python import MODULE
+    from ojobchannels.ojob.code.registry import register
 
     modules = Modules({name: marshal.loads(code) for name, code in block["modules"].items()})  # noqa: S302  of the parent
-    names = {
-        "__name__": "__ojob__",
+    names = vars(register(MODULE))
+    names |= {
         "__builtins__": modules.builtins,
         "args": pickle.loads(block["args"]),  # noqa: S301  of the parent
     }
@@ -155,8 +158,10 @@ def _raised(error: BaseException) -> bytes:
 
 
 def watch(alive: int) -> None:
-    """End this process when its parent is gone."""
+    """End this process, and what it has started, when its parent is gone."""
     os.read(alive, 1)
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(_PARENT_GONE_STATUS)
 
 

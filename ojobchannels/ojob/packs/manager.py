@@ -81,8 +81,13 @@ class ManagerBridge:
 
         Raises:
             LockBusy: The lock was held until the run of the file began to shut down.
+            JobMisuse: A job that called this one holds the lock.
         """
         manager = self._session.binding.required(self._context.caller, START)
+        if self._context.runs.is_open_around(name):
+            reason = f"it would wait forever for {name!r}, which the calling job has started"
+            advice = "launch the job, or give it another name"
+            raise JobMisuse(self._context.caller, reason, advice)
         while True:
             try:
                 with release_slot():

@@ -56,7 +56,7 @@ class RunResult:
         exit_status: 0 for success, 1 if a job failed, 130 if the run was interrupted.
         outcomes: The outcomes of called and launched jobs, in the order of their ends.
         unfinished: Launched jobs that are still running, on threads that keep the process from
-            ending; only after a second interrupt.
+            ending; only after a second interrupt, or if their code did not react to its timeout.
     """
 
     exit_status: int

@@ -122,6 +122,7 @@ class JobSteps(JobContext):
         finally:
             if limit.hangs:
                 slot.__exit__(None, None, None)
+                self.session.launches.return_from_hang(self)
         if limit.fired:
             raise error
         return result
@@ -153,6 +154,7 @@ class JobSteps(JobContext):
                 run.fail(error)
         for lease in self.leases:
             lease.give_up()
+        self.session.launches.hang(self, self.launch, error)
         text = f"{error}. Its code does not react: its locks are released, but it may still be at "
         self.log("error", f"{text}work; `onTimeout: kill` ends such code")
 

@@ -64,6 +64,7 @@ class Launches:
         self._deps_timeout = settings.deps_timeout
         self._launched: set[_Launched] = set()
         self._running: set[LaunchedCall] = set()
+        self._hanging: set[object] = set()
         self._failed = False
 
     def submit(
@@ -149,6 +150,20 @@ class Launches:
     def failed(self) -> bool:
         """Return whether a launched job failed."""
         return self._failed
+
+    def hang(self, call: object, launch: Launch | None, error: Exception) -> None:
+        """Do not wait any more for a call whose code does not react to its time limit."""
+        self._hanging.add(call)
+        if launch is not None:
+            launch.finish("failed", error=error)
+
+    def return_from_hang(self, call: object) -> None:
+        """Take note that such code has ended after all."""
+        self._hanging.discard(call)
+
+    def hanging(self) -> list[Any]:
+        """Return the calls whose code keeps a thread of the pool."""
+        return list(self._hanging)
 
     def unfinished(self) -> list[LaunchedCall]:
         """Return the calls that have not ended."""

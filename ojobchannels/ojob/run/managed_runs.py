@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 
 from ojobchannels.channels.lease import Lease
@@ -19,6 +20,11 @@ DIRECTOR_CHANNEL: Final = "oJobDirector"
 
 _NOT_RECORDED: Final = frozenset(
     {"name", "timeout", "onTimeout", "ifRunning", "lockAtLeastFor", "chJobs", "chLocks", "init"}
+)
+
+
+_innermost: "ContextVar[ManagedRuns | None]" = ContextVar(
+    "runs of the innermost call", default=None
 )
 
 
@@ -59,13 +65,26 @@ class ManagedRuns:
         self.own_limit: Limit | None = None
         self._limits: dict[str, Limit] = {}
         self._callers_run: JobRun | None = None
+        self._caller: ManagedRuns | None = None
 
     def __enter__(self) -> "ManagedRuns":
         self._callers_run = current_run()
+        self._caller = _innermost.get()
+        _innermost.set(self)
         return self
 
     def __exit__(self, *_: object) -> None:
+        _innermost.set(self._caller)
         make_current(self._callers_run)
+
+    def is_open_around(self, name: str) -> bool:
+        """Return whether a call around this one, in this thread, has an open run of that name."""
+        runs, thread = self._caller, threading.get_ident()
+        while runs is not None:
+            if any(run.name == name and run.lease.thread == thread for run in runs.open()):
+                return True
+            runs = runs._caller
+        return False
 
     def add(self, run: JobRun, on_timeout: OnTimeout | None = None) -> None:
         """Add a run that has just started."""

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING
 
@@ -96,3 +102,27 @@ def test_skip_in_a_from_skips_the_job(run: Run) -> None:
     text = text.replace("- name: Main\n", f"- name: Main\n  {KILL}\n")
     _, reported = run(text)
     assert reported == ["Main skipped (nothing to do)"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_it_ends_with_the_process_of_its_job(tmp_path: Path, number: signal.Signals) -> None:
+    """Also what it has started ends, so that nothing works on without the lock."""
+    pid = tmp_path / "pid"
+    command = f"echo $$ > {pid}.new; mv {pid}.new {pid}; exec sleep 60"
+    code = f"import subprocess\nsubprocess.run({command!r}, shell=True)"
+    path = tmp_path / "f.yaml"
+    path.write_text("include: oJobManager.yaml\n" + isolated(code))
+    words = [sys.executable, "-m", "ojobchannels", "run", str(path)]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        wait_until(pid.exists)
+        process.send_signal(number)
+    child = Path("/proc", pid.read_text().strip(), "cmdline")
+    wait_until(lambda: not child.exists() or child.read_bytes() == b"")
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait until something has happened, for at most a minute."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

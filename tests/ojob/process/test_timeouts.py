@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,15 @@ jobs:
     launch("Job").wait()
 todo: [oJobManager Init, {todo}]
 """
+
+
+def join_threads() -> None:
+    """Wait for the code that a run has left unfinished."""
+    for thread in threading.enumerate():
+        if thread.name in ("ojobchannels-job", "ojobchannels-limit"):
+            thread.join()
+
+
 LOOP = "while True: pass"
 SLEEP = "time.sleep(60)"
 
@@ -57,7 +67,7 @@ def test_code_that_does_not_react_to_its_timeout_loses_its_locks(
     """The run has failed and another one can start, while the code waits in a system call of a
     thread of the pool; the pool runs other jobs meanwhile."""
     monkeypatch.setattr(time_limit, "GRACE_SECONDS", 0.05)
-    text = MANAGED.format(limits="timeout: 500", code="time.sleep(2)", todo="Look")
+    text = MANAGED.format(limits="timeout: 500", code="time.sleep(1.5)", todo="Look")
     look = """\
 - name: Look
   exec: |
@@ -66,16 +76,17 @@ def test_code_that_does_not_react_to_its_timeout_loses_its_locks(
     while hanging.run_id is None or locks.locks():
         pass
     (record,) = channel("oJobManager-jobs").get_all()
-    log(record["status"], hanging.state, launch("Other").result())
+    log(record["status"], launch("Other").result())
 - name: Other
   exec: return "ran"
 """
     text = text.replace("- name: Launch\n", f"{look}- name: Launch\n")
     result, reported = run(f"ojob: {{numThreads: 1}}\n{text}")
-    assert "Look: failed running ran" in reported
+    assert "Look: failed ran" in reported
     assert any("Its code does not react: its locks are released" in line for line in reported)
     assert result.exit_status == 1
     assert manager.runs()[0]["status"] == "failed"
+    join_threads()
 
 
 def test_a_job_that_is_to_be_killed_runs_in_a_process_that_ends_with_its_children(
@@ -148,3 +159,20 @@ def test_the_timeout_of_a_caller_ends_the_jobs_that_it_calls(run: Run, manager: 
     result, _ = run(text.replace("- name: Launch\n", f"{slow}- name: Launch\n"))
     assert isinstance(result.outcomes[1].error, JobTimeout)
     assert manager.runs()[0]["status"] == "failed"
+
+
+def test_a_run_does_not_wait_for_launched_code_that_does_not_react(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends with status 1 and names the job; the process must then be ended."""
+    monkeypatch.setattr(time_limit, "GRACE_SECONDS", 0.05)
+    gate = threading.Event()
+    monkeypatch.setattr(threading, "gate", gate, raising=False)
+    code = "__import__('threading').gate.wait()"
+    try:
+        result, _ = run(MANAGED.format(limits="timeout: 500", code=code, todo="Launch"))
+    finally:
+        gate.set()
+    assert result.exit_status == 1
+    assert result.unfinished == ("Job",)
+    join_threads()

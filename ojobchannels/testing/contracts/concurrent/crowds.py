@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ import pytest
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import ChannelError, LockBusy
+from ojobchannels.hookspecs import hookimpl
 from ojobchannels.testing.contracts.base import Contract, requires
 from ojobchannels.testing.kit.background import Background, WaitObserver
 from ojobchannels.testing.kit.children import Child, Children, boot_time
@@ -81,21 +83,43 @@ class CrowdContract(Contract):
     def test_each_waiter_of_several_processes_is_woken_at_once(
         self, subject: Subject, children: Children
     ) -> None:
-        """From the first to the last, two in each of two processes."""
+        """From the first to the last, two in each of two processes, by a release or an eviction."""
         workers = [children(_WAITERS, subject) for _ in range(2)]
-        holder = subject.open()
+        other = subject.open()
 
-        def crowd(attempt: int) -> list[tuple[float, float]]:
-            lease = holder.lock(f"lock {attempt}", ttl=60)
+        def crowd(attempt: int, end: str) -> list[tuple[float, float]]:
+            lease = subject.open().lock(f"{end} {attempt}", ttl=60)
             for worker in workers:
                 worker.send(lease.name)
                 assert [worker.receive(), worker.receive()] == ["waiting"] * 2
-            released = boot_time()
-            lease.release()
+            ended = boot_time()
+            _ENDS[end](lease, other)
             times = [tuple(_times(worker)) for worker in workers for _ in range(2)]
-            return [(0.0, released), *sorted(times)]
+            return [(0.0, ended), *sorted(times)]
 
-        _assert_prompt(subject, crowd)
+        for end in ("release", "force_unlock"):
+            _assert_prompt(subject, partial(crowd, end=end))
+
+    def test_a_crowd_does_not_spin(
+        self, subject: Subject, observer: WaitObserver, background: Background
+    ) -> None:
+        """Its waiters send only a few requests while the lock is held."""
+        requests = []
+
+        class Counting:
+            @hookimpl(wrapper=True)
+            def lock(self) -> Iterator[None]:
+                requests.append(1)
+                return (yield)
+
+        holder, waiting = subject.open(), subject.open(extensions=[observer, Counting()])
+        lease = holder.lock("nightly", ttl=60)
+        waiters = [background(waiting.lock, lease.name, ttl=60, wait=0.3) for _ in range(_CROWD)]
+        observer.await_waiters(_CROWD)
+        for waiter in waiters:
+            with pytest.raises(LockBusy):
+                waiter.result()
+        assert len(requests) <= 20 * _CROWD, f"they asked {len(requests)} times within 0.3 s"
 
     @pytest.mark.parametrize("end", _ENDS.values(), ids=_ENDS)
     def test_a_crowd_is_woken_by_every_end_of_a_lease(

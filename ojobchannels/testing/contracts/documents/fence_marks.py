@@ -135,6 +135,24 @@ class FenceContract(Contract):
             channel.set("key", 1, fence=4)
         assert channel.add("key", 1, fence=5) is True
 
+    def test_marks_of_removed_keys_are_not_entries(self, channel: Channel) -> None:
+        """Pages, limits, `pop` and `shift` pass over them, wherever they are."""
+        for key in range(12):
+            channel.set(key, key, fence=5)
+        for key in (0, 1, 5, 6, 10, 11):
+            channel.unset(key, fence=6)
+        left = [2, 3, 4, 7, 8, 9]
+        assert (channel.size(), channel.get_keys(), channel.get_all()) == (6, left, left)
+        for newest_first in (False, True):
+            expected = left[:: -1 if newest_first else 1]
+            first = list(channel.items(limit=4, newest_first=newest_first))
+            assert [key for key, _ in first] == expected[:4]
+            rest = channel.items(newest_first=newest_first, after=first[-1].position)
+            assert [key for key, _ in rest] == expected[4:]
+        assert [channel.pop(), channel.shift()] == [9, 2]
+        assert channel.add(11, "again", fence=6) is True
+        assert [channel.pop(), channel.shift(), channel.size()] == ["again", 3, 3]
+
     def test_marks_use_canonical_keys(self, channel: Channel) -> None:
         """Another notation of the key has the same mark."""
         channel.set({"a": 1, "b": 2}, 1, fence=5)

@@ -148,6 +148,24 @@ class OrderContract(Contract):
         older = channel.items(newest_first=True, after=position)
         assert [key for key, _ in older] == [1, 0]
 
+    @pytest.mark.parametrize("end", ["pop", "unset", "unset_all", "destroy"])
+    def test_no_position_is_used_twice(self, subject: Subject, end: str) -> None:
+        """A page behind the last entry has what is written after that entry was removed."""
+        channel, other = subject.open(), subject.open()
+        ends: dict[str, Callable[[], object]] = {
+            "pop": channel.pop,
+            "unset": lambda: channel.unset(2),
+            "unset_all": lambda: channel.unset_all([2]),
+            "destroy": channel.destroy,
+        }
+        for turn in range(3):
+            put_all(channel, [(n, n) for n in range(3)])
+            position = next(channel.items(newest_first=True)).position
+            ends[end]()
+            other.set(f"new {turn}", turn)
+            assert [key for key, _ in channel.items(after=position)] == [f"new {turn}"]
+            other.unset(f"new {turn}")
+
     def test_items_fetches_as_many_pages_as_needed(self, channel: Channel) -> None:
         """One iteration yields each entry once, also if the backend returns several pages."""
         put_all(channel, [(n, n) for n in range(1100)])

@@ -317,6 +317,18 @@ class SubscribeContract(Contract):
         closing.result(_TIMEOUT)
         assert done.is_set()
 
+    @_EVENTS
+    def test_more_than_a_thousand_changes_are_delivered(self, subject: Subject) -> None:
+        """To each of two subscriptions, on two handles: in a batch, and one after the other."""
+        writing, other = subject.open(), subject.open()
+        one, two = ReceivedChanges(), ReceivedChanges()
+        with writing.subscribe(one), other.subscribe(two):
+            put_all(writing, [(n, n) for n in range(1100)])
+            for n in range(0, 1100, 50):
+                other.unset(n) if n % 100 else other.set(n, "new")
+            for received in (one, two):
+                received.wait_for_state_of(writing)
+
     @requires("processes", "events_every|events_coalesced")
     def test_changes_of_another_process_are_delivered(
         self, subject: Subject, children: Children

@@ -13,6 +13,7 @@ from ojobchannels.errors import InvalidValue, LockBusy
 from ojobchannels.hookspecs import Busy
 from ojobchannels.testing.contracts.base import Contract
 from ojobchannels.testing.contracts.locks.requests import OTHER, ask
+from ojobchannels.testing.kit import rivals
 from ojobchannels.testing.kit.subject import Subject
 from ojobchannels.testing.kit.time_control import TimeControl
 
@@ -195,6 +196,23 @@ class LockInfoContract(Contract):
         second.release()
         with channel.lock("nightly", ttl=60) as third:
             assert third.previous is None
+
+    def test_looking_at_an_expired_lock_changes_nothing(
+        self, subject: Subject, timing: TimeControl
+    ) -> None:
+        """Nor does a late operation: the next holder still gets the previous one, and its fence."""
+        channel, other = subject.open(), subject.open()
+        fence = ask(channel, ttl=timing.short).fence
+        timing.advance(timing.short)
+        for handle in (other, channel):
+            assert handle.lock_info("nightly") is None
+            assert handle.locks() == []
+            assert handle.force_unlock("nightly") is None
+            for operation in ("unlock", "extend", "extend_all", "adopt", "share"):
+                assert rivals.perform(handle, operation, "nightly") is False
+        granted = ask(other, token=OTHER)
+        assert granted.fence > fence
+        assert granted.previous == {"n": 1, "fence": fence}
 
     def test_previous_names_an_evicted_holder(self, channel: Channel) -> None:
         """An evicted holder has not unlocked either."""

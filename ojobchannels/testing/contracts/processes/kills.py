@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterable
 from itertools import islice
 
@@ -22,6 +23,14 @@ for number in range(params["start"], params["keys"]):
     send(number)
     if (number - params["start"]) % 40 == 39:
         receive()
+"""
+BATCHES = """
+send()
+turn = 0
+while True:
+    turn += 1
+    channel.set_all((n, turn) for n in range(1200))
+    channel.unset_all(range(1200))
 """
 STOPPED = """
 import threading
@@ -117,6 +126,21 @@ class KillContract(Contract):
         assert [writer.end() for writer in writers.values()] == [0, 0]
         for by in "ab":
             assert [one["number"] for one in channel.get_all({"by": by})] == list(range(keys))
+
+    @requires("atomic_batches")
+    def test_a_batch_of_a_killed_process_is_whole(
+        self, subject: Subject, children: Children
+    ) -> None:
+        """More than a thousand entries are those of one batch, wherever the kill hits."""
+        channel = subject.open()
+        for turn in range(2):
+            writer = children(BATCHES, subject)
+            writer.receive()
+            time.sleep(0.02 + 0.017 * turn)
+            writer.kill()
+            values = channel.get_all()
+            assert len(values) in (0, 1200), f"{len(values)} of 1200 entries are left"
+            assert len(set(values)) <= 1, "the entries are of two batches"
 
 
 def _acknowledged(numbers: Iterable[int]) -> int:
