@@ -110,10 +110,12 @@ def helpers(parent: Parent, error: str | None) -> dict[str, Any]:
 def outcome_of(parent: Parent, block: dict[str, Any]) -> bytes:
     """Run the block, and return its outcome as a message."""
     from ojobchannels.ojob.code.modules import Modules
+    from ojobchannels.ojob.code.python import MODULE
+    from ojobchannels.ojob.code.registry import register
 
     modules = Modules({name: marshal.loads(code) for name, code in block["modules"].items()})  # noqa: S302  of the parent
-    names = {
-        "__name__": "__ojob__",
+    names = vars(register(MODULE))
+    names |= {
         "__builtins__": modules.builtins,
         "args": pickle.loads(block["args"]),  # noqa: S301  of the parent
     }

@@ -2,7 +2,6 @@
 
 import ast
 import builtins
-import itertools
 import linecache
 import sys
 import threading
@@ -14,11 +13,11 @@ from typing import Any, Final
 
 from ojobchannels.errors import JobFileError
 from ojobchannels.ojob.code.python import SYNTAX_ERRORS
+from ojobchannels.ojob.code.registry import register, unregister
 from ojobchannels.ojob.code.source_map import CodeLines
 from ojobchannels.ojob.yaml.source import DocumentPath, Source
 
 SUFFIX: Final = ".py"
-_registering: Final = threading.Lock()
 
 
 def module_name(file: str) -> str | None:
@@ -77,7 +76,7 @@ class Modules:
         """Remove the modules of all versions from `sys.modules`, after all blocks have ended."""
         for version in self._versions:
             for module in version._loaded.values():
-                sys.modules.pop(module.__name__, None)
+                unregister(module)
 
     def _import(
         self,
@@ -94,21 +93,12 @@ class Modules:
     def _load(self, name: str) -> ModuleType:
         with self._lock:
             if name not in self._loaded:
-                module = self._loaded[name] = _registered(name)
+                is_installed = name in sys.modules or find_spec(name) is not None
+                module = self._loaded[name] = register(name, is_taken=is_installed)
                 vars(module)["__builtins__"] = self.builtins
                 try:
                     exec(self._codes[name], vars(module))  # noqa: S102  a job file is code
                 except BaseException:
-                    del self._loaded[name], sys.modules[module.__name__]
+                    unregister(self._loaded.pop(name))
                     raise
             return self._loaded[name]
-
-
-def _registered(name: str) -> ModuleType:
-    """Return a new module that is in `sys.modules`, without hiding another one."""
-    with _registering:
-        if name in sys.modules or find_spec(name) is not None:
-            others = (f"{name}@{number}" for number in itertools.count(2))
-            name = next(other for other in others if other not in sys.modules)
-        module = sys.modules[name] = ModuleType(name)
-    return module

@@ -4,15 +4,15 @@ import ast
 import inspect
 import linecache
 import re
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, FunctionType
 from typing import Any, Final, NamedTuple, Protocol, cast
 
 from ojobchannels.errors import CodeFailed, JobFileError, JobMisuse, JobTimeout, add_note, quoted
+from ojobchannels.ojob.code.registry import register, unregister
 from ojobchannels.ojob.code.source_map import AS_JAVASCRIPT, CodeLines
 from ojobchannels.ojob.languages import Host, Program
 from ojobchannels.ojob.yaml.source import DocumentPath, Source
@@ -33,8 +33,8 @@ _GENERATOR_FLAGS: Final = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.
 _MENTIONS: Final = re.compile(r"\b(job|launch|channel)\b")
 """Matches a block that may name a job or a channel, which is checked too."""
 
-_MODULE: Final = sys.modules.setdefault("__ojob__", ModuleType("__ojob__"))
-"""The module of all blocks: dataclasses and type hints look up that of a class by its name."""
+MODULE: Final = "__ojob__"
+"""The name of the module in which a block runs."""
 
 _CHECKED: Final = "<checked block>"
 """The file name of a block that is only checked."""
@@ -93,18 +93,17 @@ class Python:
 
     def run(self, host: PythonHost) -> Any:
         """Run the block, and return its result."""
-        namespace = {
-            "__name__": _MODULE.__name__,
-            "__builtins__": host.builtins,
-            "args": host.args,
-            **host.bridges,
-        }
+        module = register(MODULE)
+        namespace = vars(module)
+        namespace |= {"__builtins__": host.builtins, "args": host.args, **host.bridges}
         try:
             result = FunctionType(self.code, namespace)(**host.helpers())
         except (NameError, AttributeError) as error:
             if isinstance(error.name, str) and error.name in _JAVASCRIPT_NAMES:
                 add_note(error, f"`{error.name}` looks like JavaScript: {AS_JAVASCRIPT}")
             raise
+        finally:
+            unregister(module)
         args = namespace["args"]
         if not isinstance(args, dict):
             reason = f"it replaced `args` by {quoted(args)}"
@@ -215,10 +214,10 @@ def _compiled(
         raise JobFileError((lost,))
     lines.shift_columns(tree)
     try:
-        wrapper = ast.parse(_WRAPPER, lines.name)
-        ast.increment_lineno(wrapper, lines.first - 1)
-        cast(ast.FunctionDef, wrapper.body[0]).body += tree.body
-        module = compile(wrapper, lines.name, "exec", dont_inherit=True)
+        try:
+            module = _compiled_body(lines, tree, _definitions(tree))
+        except SyntaxError:  # such as `nonlocal` for one of them
+            module = _compiled_body(lines, tree, [])
     except SYNTAX_ERRORS as error:
         raise JobFileError((lines.diagnostic(error, shifted=True),)) from None
     code = _function_in(module)
@@ -227,6 +226,24 @@ def _compiled(
         raise JobFileError((source.diagnostic(path, reason, "put it into a function"),))
     linecache.cache[lines.name] = lines.linecache_entry
     return code.replace(co_name=title, co_qualname=title), tree, lines
+
+
+def _compiled_body(lines: CodeLines, tree: ast.Module, definitions: list[str]) -> CodeType:
+    """Compile statements as the body of a function, whose definitions are those of its module."""
+    wrapper = ast.parse(_WRAPPER, lines.name)
+    ast.increment_lineno(wrapper, lines.first - 1)
+    function = cast(ast.FunctionDef, wrapper.body[0])
+    cast(ast.Global, function.body[0]).names += definitions
+    function.body += tree.body
+    code: CodeType = compile(wrapper, lines.name, "exec", dont_inherit=True)
+    return code
+
+
+def _definitions(tree: ast.Module) -> list[str]:
+    """Return the classes and functions of a block, which can be pickled if they are global."""
+    kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    names = (node.name for node in tree.body if isinstance(node, kinds))
+    return [name for name in names if name not in HELPERS]
 
 
 def as_body(text: str) -> str:

@@ -123,7 +123,8 @@ class Daemon:
         ended = [watch for watch in self._watches if watch.ended]
         watch = ChannelWatch(self.session, call, channel, ended)
         try:
-            watch.start()
+            with self.session.daemon_part(f"the subscription of {call.job.name!r}"):
+                watch.start()
         except ChannelError as error:
             call.fail(error)
         else:

@@ -1,7 +1,7 @@
 """The object ``queue`` in the code of the pack oJobQueue.yaml."""
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, Final, TypeVar
 
 from ojobchannels.errors import ChannelError, InvalidJobArgs, LockLost, UnknownJob, summary
@@ -40,16 +40,21 @@ class QueueBridge:
         )
         return OpenQueue(Queue(channel, retries), pack_args, self._session.daemon)
 
+    def is_lasting(self, args: Mapping[str, Any]) -> bool:
+        """Return whether a worker of the queue runs until the end of a daemon; open its channel."""
+        with self._part():
+            return self.open(args).lasting
+
     def work(self, args: Mapping[str, Any]) -> None:
         """Run the jobs of messages: in a daemon until it stops, else until no message is due."""
-        worker = _Worker(
-            self._context, self.open(args), PackArgs(self._context.caller, args, QUEUE)
-        )
+        pack_args = PackArgs(self._context.caller, args, QUEUE)
+        with self._part():
+            _Worker(self._context, self.open(args), pack_args).run()
+
+    def _part(self) -> AbstractContextManager[None]:
         if not self._session.daemon:
-            worker.run()
-            return
-        with self._session.daemon_part(f"the worker of {self._context.caller!r}"):
-            worker.run()
+            return nullcontext()
+        return self._session.daemon_part(f"the worker of {self._context.caller!r}")
 
 
 class _Worker:

@@ -86,6 +86,6 @@ def test_runs_of_one_name_are_recorded_with_their_fire_time(
     """Also those of the second entry."""
     daemon = start_daemon(MANAGED)
     hand_clock.move(MINUTE)
-    for _ in range(3):
-        daemon.wait_for("completed")
+    for job in ("Fetch", "Fetch", "Other"):
+        daemon.wait_for(f"{job} completed")
     assert stored_runs.fired() == [("fetch", "12:01", "completed")] * 3

@@ -97,6 +97,19 @@ def test_a_daemon_whose_worker_died_says_so_and_ends_with_status_1(
     assert daemon.result().exit_status == 1
 
 
+def test_a_daemon_that_cannot_open_its_queue_ends_with_status_1(
+    tmp_path: Path, run_daemon: "RunDaemon"
+) -> None:
+    """Without its worker it would do nothing."""
+    path = tmp_path / "f.yaml"
+    path.write_text(
+        "include: [oJobQueue.yaml]\nojob: {daemon: true}\ntodo:\n- name: oJob Queue Manager\n"
+        f"  args: {{chQueue: {{type: db, args: {{file: {tmp_path}}}}}}}\n"
+    )
+    daemon = run_daemon(path, ready="has died, and the daemon ends: ")
+    assert daemon.result().exit_status == 1
+
+
 def test_a_worker_names_malformed_entries_once_and_works_on(
     daemon: "DaemonThread", queue: Queue
 ) -> None:

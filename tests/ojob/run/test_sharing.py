@@ -220,22 +220,25 @@ jobs:
     @dataclass
     class Line:
         text: "str"
-    log(Line("a"), typing.get_type_hints(Line))
+        next: "Line | None" = None
+    def length(line):
+        return len(line.text)
+    log(pickle.loads(pickle.dumps(Line("a"))), typing.get_type_hints(Line)["text"])
     log(pickle.loads(pickle.dumps(Order(17, ["a"]))), typing.get_type_hints(Order)["number"])
     with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
-        log(*pool.map(double, [1, 2]))
+        log(*pool.map(double, [1, 2]), *pool.map(length, [Line("abc")]))
 todo: [A]
 """
 
 
-def test_classes_of_a_module_are_data_classes_with_type_hints(
+def test_classes_of_blocks_and_modules_are_data_classes_with_type_hints(
     lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They can be pickled too, also where another module of the process has the same name."""
     expected = [
-        "A: block.<locals>.Line(text='a') {'text': <class 'str'>}",
+        "A: Line(text='a', next=None) <class 'str'>",
         "A: Order(number=17, lines=['a']) <class 'int'>",
-        "A: 2 4",
+        "A: 2 4 3",
         "A completed",
     ]
     assert lines(_CLASSES) == expected
