@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 from pydantic.alias_generators import to_camel
-from typing_extensions import TypedDict  # pydantic, which brings it, wants this one on Python 3.11
+from typing_extensions import TypedDict  # pydantic requires this one on Python 3.11
 
 
 class Expected(NamedTuple):
