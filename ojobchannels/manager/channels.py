@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.opening import open_channel, prepared
+from ojobchannels.host.process_identity import this_process
 
 ChannelConfig: TypeAlias = Mapping[str, Any] | str | Channel | None
 """``{"type": …, "args": {…}}``, a URL, or an open channel; ``simple`` for None."""
@@ -44,8 +45,11 @@ class ManagerChannels:
     def locks_id(self, *, create: bool = False) -> str | None:
         """Return the identifier of the locks, which records have; None if they have none yet.
 
-        The locks channel stores it, so managers that reach the same locks have the same one.
+        The locks channel stores it, so managers that reach the same locks have the same one. Locks
+        in memory are gone when their process is, so they have its identity.
         """
+        if "processes" not in self.locks.capabilities:
+            return this_process()
         if self._locks_id is None:
             if create:
                 self.locks.add(_LOCKS_ID, uuid.uuid4().hex)

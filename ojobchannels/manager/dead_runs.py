@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol, TypeAlias, cast
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
 from ojobchannels.hookspecs import LockInfo
+from ojobchannels.host.forks import forget_in_children
 from ojobchannels.manager import fire_times, not_run, records
 from ojobchannels.manager.records import Record
 
@@ -109,12 +110,17 @@ class DeadRuns:
 
     def __init__(self, manager: Manager) -> None:
         self._manager = manager
-        self._lock = threading.Lock()
+        self.forget()
+        forget_in_children(self)
         self._after = 0
         self._reached = 0
         self._running: _Running | None = None
         self._unsaved = 0
         self._searched = -_PAUSE_SECONDS
+
+    def forget(self) -> None:
+        """Leave a search that is running to the parent, in a forked child."""
+        self._lock = threading.Lock()
 
     def search_is_due(self) -> bool:
         """Return whether the last search was more than a second ago."""

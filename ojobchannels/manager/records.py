@@ -12,6 +12,7 @@ from ojobchannels.documents import storable
 from ojobchannels.errors import InvalidOption, summary
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms, utc
+from ojobchannels.host.process_identity import has_ended
 from ojobchannels.masking import mask_text, masked
 
 Record: TypeAlias = dict[str, Any]
@@ -216,10 +217,13 @@ def check_fields(fields: Mapping[str, Any]) -> None:
 def is_dead(record: Mapping[str, Any], lock: LockInfo | None, locks_id: str | None) -> bool:
     """Return whether the locks with this identifier show that a running run has died.
 
-    They show nothing of a run that was started under other locks, or if they were never used.
+    They show nothing of a run that was started under other locks, or if they were never used. But
+    locks in the memory of a process are gone when that has ended.
     """
-    same = locks_id is not None and record.get("locksId", locks_id) == locks_id
-    return same and not is_live(record, lock)
+    own_id = record.get("locksId", locks_id)
+    if own_id != locks_id:
+        return isinstance(own_id, str) and has_ended(own_id)
+    return locks_id is not None and not is_live(record, lock)
 
 
 def is_live(record: Mapping[str, Any], lock: LockInfo | None) -> bool:

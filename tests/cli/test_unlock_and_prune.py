@@ -6,8 +6,14 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
+
+from ojobchannels import JobManager
+from ojobchannels.cli import cli
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.cli.conftest import Jobs
 
 
@@ -115,3 +121,19 @@ def test_prune_rejects_an_age_without_a_unit(jobs: Jobs) -> None:
     done = jobs.ojob("prune", *jobs.locations, "--older-than", "7")
     assert (done.returncode, done.stdout) == (2, "")
     assert "12h, 7d" in done.stderr
+
+
+def test_without_its_locks_a_run_is_neither_called_abandoned_nor_closed(tmp_path: Path) -> None:
+    """The command was given the records only, and the locks are elsewhere."""
+    records, locks = f"sqlite:///{tmp_path}/jobs.db", f"sqlite:///{tmp_path}/locks.db"
+
+    def show(*words: str) -> str:
+        done = CliRunner().invoke(cli, [*words, "--jobs", records])
+        assert (done.exit_code, done.stderr) == (0, "")
+        return done.stdout
+
+    with JobManager(records, locks) as manager, manager.run("work") as run:
+        assert json.loads(show("history", "--json"))[0]["status"] == "running"
+        assert show("prune", "--older-than", "0s") == "Removed 0 records.\n"
+        assert manager.runs()[0] == run.record
+    assert json.loads(show("jobs", "--json"))[0]["status"] == "completed"

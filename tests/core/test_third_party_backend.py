@@ -70,7 +70,8 @@ def test_the_installed_type_is_found(environment: Environment) -> None:
 @pytest.mark.timeout(300)
 def test_the_kit_proves_it(environment: Environment) -> None:
     """All that it claims, and the report says what it does not."""
-    run = environment.run("pytest", "--ojob-conformance=folder", "-q", "-p", "no:randomly")
+    in_parallel = ("-n", "3", "--dist", "worksteal")
+    run = environment.run("pytest", "--ojob-conformance=folder", "-q", *in_parallel)
     assert run.returncode == 0, run.stdout
     (proven,) = re.findall(r"^(\d+) promises kept$", run.stdout, re.M)
     assert int(proven) > 300

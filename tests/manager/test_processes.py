@@ -243,3 +243,21 @@ def test_start_times_grow_from_process_to_process(
         assert worker.end() == 0
     assert order == sorted(set(order))
     assert [record["startTime"] for record in manager.runs()] == order[::-1]
+
+
+def test_a_killed_run_with_locks_in_memory_is_closed(
+    shared_storage: Storage, start_worker: StartWorker
+) -> None:
+    """Its locks were gone with its process; a process that lives keeps them, and its run."""
+    script = """
+with oc.JobManager(params["config"]) as manager, manager.run("nightly") as run:
+    send("started")
+    receive()
+"""
+    config = shared_storage.config
+    with oc.JobManager(config) as looks:
+        worker = start_worker(script, shared_storage, config=config)
+        assert worker.receive() == "started"
+        assert [record["status"] for record in looks.runs()] == ["running"]
+        worker.kill()
+        assert [record["status"] for record in looks.runs()] == ["abandoned"]

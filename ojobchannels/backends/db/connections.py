@@ -112,6 +112,7 @@ class Checkout:
                     connection.execute(f"PRAGMA busy_timeout={self._pool.busy_timeout}")
                 self._pool.idle.add(self._level, connection)
                 self._pool.close_idle_if_closed()
+                self._pool.close_idle_after_a_burst()
         finally:
             end_work(self)
             if self._lock is not None:
@@ -143,6 +144,7 @@ class _IdleConnections:
     def __init__(self, path: str) -> None:
         self.files = OpenFiles(path)
         self.at: dict[Level, deque[sqlite3.Connection]] = {"FULL": deque(), "NORMAL": deque()}
+        self.disposed = 0
 
     def add(self, level: Level, connection: sqlite3.Connection) -> None:
         """Keep a connection for the next operation, and close one that is too much."""
@@ -160,6 +162,7 @@ class _IdleConnections:
 
     def dispose(self, connection: sqlite3.Connection) -> None:
         """Close a connection."""
+        self.disposed += 1
         if self.files.are_current():
             connection.close()
             self.files.closed(connection)
@@ -249,6 +252,15 @@ class Connections:
         """Close a connection that was returned after `close`."""
         if self._closed:
             self.idle.close()
+
+    def close_idle_after_a_burst(self) -> None:
+        """Close the other connections once none is in use: SQLite then closes all its files.
+
+        As long as one connection is open, it keeps the files of those that were closed.
+        """
+        if self.idle.disposed >= _MOST_IDLE and len(self.checkouts) <= 1:
+            self.idle.close()
+            self.idle.disposed = 0
 
     def checkpoint_large_log(self, connection: sqlite3.Connection) -> None:
         """Checkpoint a log that has grown; it may fail, since commits are safe without it."""

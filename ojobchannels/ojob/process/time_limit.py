@@ -13,6 +13,8 @@ from contextlib import AbstractContextManager
 from types import FrameType
 from typing import Any, Final
 
+from ojobchannels.manager.pool import start
+
 GRACE_SECONDS: Final = 2.0
 """The time between the exception and `on_hang`."""
 
@@ -88,7 +90,7 @@ class TimeLimit(AbstractContextManager[None]):
         self._thread = _this_thread()
         self._ident = threading.get_ident()
         self._in_main = threading.current_thread() is threading.main_thread()
-        self._watch.start()
+        start(self._watch, "a time limit")
 
     def __exit__(self, *_: object) -> None:
         self.close()

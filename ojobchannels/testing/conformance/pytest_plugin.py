@@ -121,8 +121,8 @@ def _options(request: pytest.FixtureRequest, type: str) -> dict[str, Any]:
     from ojobchannels.testing.kit.subject import temporary_paths
 
     options: dict[str, Any] = dict(conformance_options(request.config))
-    folder: Path = request.getfixturevalue("tmp_path")
-    options |= temporary_paths(registry().find(type), options, folder)
     if type in ("redis", "mongo") and not options.keys() & {"url", "host", "sentinels"}:
+        # Before tmp_path, whose end fails if a missing server ends the run after it was made.
         options["url"] = request.getfixturevalue("ojob_conformance_server")
-    return options
+    folder: Path = request.getfixturevalue("tmp_path")
+    return options | temporary_paths(registry().find(type), options, folder)

@@ -252,9 +252,9 @@ def _check_first(request: pytest.FixtureRequest, subject: Subject) -> None:
     if subject.type not in wrong:
         wrong[subject.type] = wrong_result(subject)
     reason = wrong[subject.type]
-    if reason and request.config.getoption("ojob_conformance"):
-        pytest.exit(reason, pytest.ExitCode.TESTS_FAILED)
-    elif reason:
+    if reason:
+        if request.config.getoption("ojob_conformance"):
+            request.session.shouldfail = reason
         pytest.fail(reason, pytrace=False)
 
 

@@ -141,7 +141,7 @@ def _locks(channel: Channel) -> dict[str, dict[str, Any]]:
 
 def _get_lock(channel: Channel, key: Any) -> Any:
     name = key.get("lock") if isinstance(key, dict) else key
-    return _locks(channel).get(name, MISSING)
+    return _locks(channel).get(str(name), MISSING)
 
 
 _LOCK_OPERATIONS: Final[dict[str, Callable[..., Any]]] = {

@@ -76,9 +76,9 @@ def test_a_refused_value_is_not_quoted(
     path: Path, database: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The error gives the name of the arg and what is expected."""
-    run_file(path, {"pin": "fourty", "code": "x", "licence": "A-11"})
+    run_file(path, {"pin": "four", "code": "x", "licence": "A-11"})
     assert "`pin` is ***, not a number" in record(database)["error"]
-    assert "fourty" not in capsys.readouterr().err
+    assert "four" not in capsys.readouterr().err
     with pytest.raises(InvalidJobArgs, match=r"`licence` is \*\*\*; it must be one of"):
         run_file(path, {"licence": "C-33"})
 

@@ -25,7 +25,9 @@ _WOKEN: Final = 0.05
 """Seconds after which a waiter has the lock, in the median."""
 _LATEST: Final = 0.2
 """Seconds after which each waiter has the lock."""
-_ATTEMPTS: Final = 5
+_WAIT: Final = 8
+"""Seconds after which a waiter gives up, which is a defect."""
+_ATTEMPTS: Final = 4
 """On a busy machine a thread may be late; a defect is there every time."""
 
 # Waits with two threads for each lock that the test names, and sends the times of both leases.
@@ -64,7 +66,7 @@ class CrowdContract(Contract):
         handles = [subject.open(extensions=[observer]) for _ in range(3)]
 
         def work(handle: Channel, name: str) -> tuple[float, float]:
-            lease = handle.lock(name, ttl=60, wait=30)
+            lease = handle.lock(name, ttl=60, wait=_WAIT)
             granted = boot_time()
             lease.release()
             return granted, boot_time()
@@ -136,7 +138,7 @@ class CrowdContract(Contract):
             lease = subject.open().lock(f"lock {attempt}", ttl=60)
 
             def work() -> float:
-                with waiting.lock(lease.name, ttl=60, wait=30):
+                with waiting.lock(lease.name, ttl=60, wait=_WAIT):
                     return boot_time()
 
             waiters = [background(work) for _ in range(3)]
@@ -182,7 +184,7 @@ class CrowdContract(Contract):
 
         def work(channel: Channel) -> Any:
             try:
-                channel.lock("nightly", ttl=60, wait=30).release()
+                channel.lock("nightly", ttl=60, wait=_WAIT).release()
             except ChannelError as error:
                 return type(error).__name__
             return "locked"

@@ -1,0 +1,51 @@
+"""The identity of a process on its host, by which another one finds out that it has ended."""
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+_PREFIX: Final = "process"
+_PROC: Final = Path("/proc")
+_START: Final = 19
+"""The index of the start time in ``/proc/PID/stat``, after the name of the program."""
+
+
+def this_process() -> str:
+    """Return the identity of this process: its kernel, its process ids, its number, its start."""
+    return _identity(os.getpid())
+
+
+@cache
+def _identity(pid: int) -> str:
+    return " ".join((_PREFIX, *_world(), str(pid), _started(pid) or "unknown"))
+
+
+def has_ended(identity: str) -> bool:
+    """Return whether the process of an identity has ended; False if that is not known here.
+
+    It is known to processes that share their kernel and its process ids.
+    """
+    match identity.split(" "):
+        case [prefix, boot, ids, pid, started] if prefix == _PREFIX and pid.isdecimal():
+            here = (boot, ids) == _world() and "unknown" not in (boot, ids, started)
+            return here and _started(int(pid)) != started
+    return False
+
+
+def _world() -> tuple[str, str]:
+    try:
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return boot, (_PROC / "self/ns/pid").readlink().name
+    except OSError:
+        return "unknown", "unknown"
+
+
+def _started(pid: int) -> str | None:
+    """Return when a process was started, in the clock ticks of its kernel; None if it has ended."""
+    try:
+        stat = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in ("Z", "X") else fields[_START]
