@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from ojobchannels.channels.arguments import milliseconds
 from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import encode
 from ojobchannels.errors import ChannelError, InvalidOption
@@ -89,10 +90,13 @@ class RunHistory:
         """Remove the records of runs that ended more than `older_than` seconds ago.
 
         Runs that are found dead are closed as abandoned; they have ended now.
+
+        Raises:
+            InvalidOption: `older_than` is negative, or more than a hundred years.
         """
-        seconds = older_than.total_seconds() if isinstance(older_than, timedelta) else older_than
+        age = milliseconds("older_than", older_than, shortest=0)
         abandoned = self._dead_runs.close(all=True)
-        return Pruned(_prune(self, seconds), abandoned)
+        return Pruned(_prune(self, now_ms() - age), abandoned)
 
     def close_dead_runs(self) -> int:
         """Close runs whose process died, as abandoned and with an error; return their number.
@@ -204,9 +208,8 @@ def _count(
         durations.setdefault(name, []).append(record["duration"])
 
 
-def _prune(channels: RunHistory, older_than: float) -> int:
-    """Remove the records of runs that ended more than `older_than` seconds ago; count them."""
-    cutoff = now_ms() - round(older_than * 1000)
+def _prune(channels: RunHistory, cutoff: int) -> int:
+    """Remove the records of runs that ended before `cutoff`, in milliseconds; count them."""
     removed = 0
     begun = (item[1] for item in channels.jobs.items() if channels.is_readable(*item))
     others = (record for _, record in channels.state.items() if records.is_record(record))

@@ -163,6 +163,13 @@ def test_prune_removes_only_runs_that_ended_long_ago(
     assert then.prune(older_than=timedelta(days=365)).removed == 1
 
 
+@pytest.mark.parametrize("older_than", [float("inf"), float("nan"), -1])
+def test_prune_refuses_an_age_that_is_out_of_range(older_than: float) -> None:
+    """Instead of removing all records, or failing half-way."""
+    with oc.JobManager() as manager, pytest.raises(oc.InvalidOption, match="older_than"):
+        manager.prune(older_than)
+
+
 def test_prune_marks_runs_whose_lease_expired_as_abandoned(
     managers: Managers, clock: ManualClock
 ) -> None:
