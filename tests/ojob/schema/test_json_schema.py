@@ -156,7 +156,7 @@ def changed(node: Any, dice: random.Random) -> None:
 
 
 @pytest.mark.kit  # on one interpreter: it takes long
-@settings(database=None, deadline=None, max_examples=150)
+@settings(database=None, deadline=None, max_examples=80)
 @given(st.randoms(use_true_random=False), st.integers(1, 3))
 def test_the_schema_and_the_check_refuse_the_same(dice: random.Random, changes: int) -> None:
     """Except for values that only code can check, which the schema accepts."""

@@ -157,10 +157,13 @@ def test_results_of_a_wrong_kind_are_reported_before_the_first_promise(
 
 
 def test_failures_of_one_cause_are_reported_once(project: Project) -> None:
-    """The first in full, the others in one line; the summary counts them."""
+    """The first in full, the others in one line; the summary counts them.
+
+    The same error in another process, where the rival of some promises runs, is a second cause.
+    """
     project.install_defective("return 1 / 0")
     output = project.pytest("--ojob-conformance=defective", "-k", "unset", status=1)
-    assert output.count("PROMISE of ") == 1
+    assert 1 <= output.count("PROMISE of ") <= 2
     assert output.count("the same cause as in test_") >= 3
     assert "ZeroDivisionError at " in output
     assert "one cause of " in output
