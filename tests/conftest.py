@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import ojobchannels as oc
+from ojobchannels.backends.simple.backend import remove_space
 from ojobchannels.testing.clock import ManualClock
 from ojobchannels.testing.kit.pytest_fixtures import (
     closing,
@@ -36,6 +37,13 @@ __all__ = [
     "observer",
     "start_worker",
 ]
+
+
+@pytest.fixture(autouse=True)
+def _memory_is_empty() -> Iterator[None]:
+    """Remove the channels in memory after each test, so that tests pass in any order."""
+    yield
+    remove_space("")
 
 
 class Storage(Subject):
