@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import ojobchannels as oc
+from tests.planted import plant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,16 +43,6 @@ def use(storage: Storage) -> None:
         channel.get("a")
         channel.lock("nightly", ttl=30).release()
         channel.locks()
-
-
-def plant(path: Path, what: str, target: Path) -> None:
-    path.unlink(missing_ok=True)
-    if what == "FIFO":
-        os.mkfifo(path)
-    elif what == "hard link":
-        path.hardlink_to(target)
-    else:
-        path.symlink_to(target if what == "link" else target.with_name("missing"))
 
 
 @pytest.mark.parametrize("what", ["link", "dangling link", "FIFO", "hard link"])

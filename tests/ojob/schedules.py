@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -15,8 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 
 from ojobchannels.manager import JobManager
-from ojobchannels.ojob import Control, Outcome, Output, RunResult, run_file
+from ojobchannels.ojob import Outcome, Output, RunResult
 from ojobchannels.testing.clock import ScheduleClock
+from ojobchannels.testing.fixtures.job_files import RunInThread
 
 if TYPE_CHECKING:
     from ojobchannels.ojob.report.events import Level
@@ -88,26 +87,8 @@ class DaemonThread:
         self.clock = clock
         self.output = output
         self.wait_for = self.output.wait_for
-        self.control = Control()
-        self._result: Future[RunResult] = Future()
-        self._thread = threading.Thread(target=self._run, args=(args, config))
-        self._thread.start()
-
-    def _run(self, args: dict[str, Any], config: Any) -> None:
-        try:
-            run = run_file(
-                self.path,
-                args,
-                self.output,
-                jobs=config,
-                locks=config,
-                control=self.control,
-                clock=self.clock,
-            )
-        except BaseException as error:  # noqa: BLE001  the test raises it
-            self._result.set_exception(error)
-        else:
-            self._result.set_result(run)
+        self._run = RunInThread(path, args, output, config, clock)
+        self.control = self._run.control
 
     def reload(self, text: str) -> None:
         """Change its file, and reload it."""
@@ -121,8 +102,7 @@ class DaemonThread:
 
     def result(self) -> RunResult:
         """Return its result, after its end."""
-        self._thread.join(TIMEOUT_SECONDS)
-        return self._result.result(TIMEOUT_SECONDS)
+        return self._run.join(TIMEOUT_SECONDS)
 
 
 RunDaemon: TypeAlias = Callable[..., DaemonThread]

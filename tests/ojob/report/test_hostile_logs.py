@@ -19,6 +19,7 @@ from ojobchannels.ojob.report.events import Event
 from ojobchannels.ojob.report.log_file import LogFile, LogFiles
 from ojobchannels.ojob.report.past_logs import tidy
 from ojobchannels.ojob.schema.settings import LogToFileSpec
+from tests.planted import plant
 
 STRANGER = 12345
 PRESENT = "log-2026-03-09.log"
@@ -59,15 +60,6 @@ def folder(tmp_path: Path) -> Path:
     made.mkdir()
     made.chmod(0o777)
     return made
-
-
-def plant(path: Path, what: str, target: Path) -> None:
-    if what == "FIFO":
-        os.mkfifo(path)
-    elif what == "hard link":
-        path.hardlink_to(target)
-    else:
-        path.symlink_to(target if what == "link" else target.with_name("missing"))
 
 
 @pytest.mark.parametrize("what", ["link", "dangling link", "FIFO", "hard link"])
