@@ -1,0 +1,122 @@
+"""One connection to one node: the handshake, and requests that end by their time.
+
+`pyignite` encodes the requests and decodes the replies. Its own connection is not used: it connects
+again in the middle of a failed call, waits without a limit or for one that cannot change, does not
+check the name in a server's certificate, and knows IPv4 only.
+"""
+
+import select
+import socket
+import time
+from typing import Any, Final
+
+from pyignite import Client
+from pyignite.connection.bitmask_feature import BitmaskFeature
+from pyignite.connection.handshake import HandshakeRequest, HandshakeResponse
+from pyignite.connection.protocol_context import ProtocolContext
+from pyignite.exceptions import AuthenticationError, HandshakeError
+from pyignite.stream import BinaryStream
+
+from ojobchannels.remote_options import Address
+from ojobchannels_ignite.options import Settings
+
+_PROTOCOL: Final = (1, 7, 0)
+_LOGIN_REFUSED: Final = 2000
+_HEADER: Final = 4
+_LONGEST: Final = 2**31
+
+
+class NodeConnection:
+    """A connection, which one thread uses at a time; pyignite's functions take it as theirs.
+
+    Args:
+        address: The node.
+        settings: Login and TLS.
+        ends: When connecting must have ended, by `time.monotonic`.
+
+    Attributes:
+        ends: When the next request must have ended.
+        client: What pyignite keeps for a client: the version of the protocol.
+
+    Raises:
+        OSError: The node cannot be reached, or is not an Ignite node of this protocol.
+        AuthenticationError: It refuses the login.
+    """
+
+    def __init__(self, address: Address, settings: Settings, ends: float) -> None:
+        self.address = address
+        self.host, self.port = address
+        self.uuid = None
+        self.ends = ends
+        self.client = Client(partition_aware=False)
+        self.client.protocol_context = self.protocol_context = ProtocolContext(
+            _PROTOCOL, BitmaskFeature.all_supported()
+        )
+        self._socket = socket.create_connection(address, max(ends - time.monotonic(), 0.001))
+        try:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if settings.tls is not None:
+                context = settings.tls.context()
+                self._socket = context.wrap_socket(self._socket, server_hostname=address.host)
+            self._shake_hands(settings)
+        except BaseException:
+            self.close()
+            raise
+
+    def request(self, data: bytes) -> bytes:
+        """Send a request and return the reply, both with the four bytes of their length.
+
+        Raises:
+            TimeoutError: It took longer than until `ends`.
+            OSError: The connection ended.
+        """
+        self._limit()
+        self._socket.sendall(data)
+        header = self._receive(_HEADER)
+        return header + self._receive(int.from_bytes(header, "little"))
+
+    def is_usable(self) -> bool:
+        """Return whether the node has not closed the connection while it was idle."""
+        if not hasattr(select, "poll"):  # on Windows, where `select` knows any socket
+            return not select.select([self._socket], [], [], 0)[0]
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return not poll.poll(0)
+
+    def close(self) -> None:
+        """Close the connection; in a forked child, only its copy."""
+        self._socket.close()
+
+    def _receive(self, size: int) -> bytes:
+        if not 0 <= size < _LONGEST:
+            raise ConnectionError("the server does not speak the protocol of Ignite")
+        received = bytearray(size)
+        rest = memoryview(received)
+        while rest:
+            self._limit()
+            count = self._socket.recv_into(rest)
+            if not count:
+                raise ConnectionResetError("the node closed the connection")
+            rest = rest[count:]
+        return bytes(received)
+
+    def _limit(self) -> None:
+        left = self.ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the node did not reply in time")
+        self._socket.settimeout(left)
+
+    def _shake_hands(self, settings: Settings) -> None:
+        # pyignite counts the characters of a string where the bytes are meant, and accepts bytes
+        login: Any = [part and part.encode() for part in (settings.username, settings.password)]
+        with BinaryStream(self.client) as stream:
+            HandshakeRequest(self.protocol_context, *login).from_python(stream)
+            reply = self.request(stream.getvalue())
+        with BinaryStream(self.client, reply) as stream:
+            response = HandshakeResponse.parse(stream, self.protocol_context)
+        if response.op_code == 0:
+            if response.client_status == _LOGIN_REFUSED:
+                raise AuthenticationError(response.message)
+            version = response.version_major, response.version_minor, response.version_patch
+            raise HandshakeError(version, response.message)
+        self.protocol_context.features = BitmaskFeature.from_array(response.features)
