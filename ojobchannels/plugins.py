@@ -26,6 +26,7 @@ _CLOCK = "clock"
 _ELSEWHERE = {
     "redis": "ojobchannels-redis",
     "mongo": "ojobchannels-mongo",
+    "postgres": "ojobchannels-postgres",
     "ignite": "ojobchannels-ignite",
 }
 _SCHEMES_ELSEWHERE = {
@@ -34,6 +35,8 @@ _SCHEMES_ELSEWHERE = {
     "unix": "redis",
     "mongodb": "mongo",
     "mongodb+srv": "mongo",
+    "postgresql": "postgres",
+    "postgres": "postgres",
     "ignite": "ignite",
 }
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ojobchannels.testing.fixtures.server_types import SERVER_TYPES, ServerType
+
 if TYPE_CHECKING:
     from ojobchannels.channels.channel import Channel
     from ojobchannels.manager import JobManager
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ("ojobchannels.testing.conformance.pytest_plugin",)
 
-_TYPES = "simple, file, db, redis, mongo, or the types of other plugins"
+_TYPES = ", ".join(["simple", "file", "db", *SERVER_TYPES, "or the types of other plugins"])
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,18 +35,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="comma-separated channel types; tests that use ojob_channel, ojob_channel_factory or "
         f"ojob_manager run once on each of them: {_TYPES}",
     )
-    group.addoption(
-        "--ojob-redis-url",
-        metavar="URL",
-        help="Redis server for the tests; by default they start one "
-        "(variable: OJOBCHANNELS_TEST_REDIS)",
-    )
-    group.addoption(
-        "--ojob-mongo-url",
-        metavar="URL",
-        help="MongoDB server for the tests; by default they start one "
-        "(variable: OJOBCHANNELS_TEST_MONGO)",
-    )
+    for server in SERVER_TYPES.values():
+        group.addoption(
+            server.option,
+            metavar="URL",
+            help=f"{server.product} server for the tests; by default they start one "
+            f"(variable: {server.variable})",
+        )
     group.addoption(
         "--ojob-require-servers",
         action="store_true",
@@ -124,24 +121,6 @@ def ojob_backend(request: pytest.FixtureRequest, _ojob_type: str | None) -> str:
 
 
 @pytest.fixture
-def ojob_redis(request: pytest.FixtureRequest) -> Iterator[IsolatedStorage]:
-    """A real Redis server with a key prefix for this test: `.url`, `.open_channel(name)`."""
-    from ojobchannels.testing.fixtures import factories
-
-    with factories.open_storage(request, "redis") as storage:
-        yield storage
-
-
-@pytest.fixture
-def ojob_mongo(request: pytest.FixtureRequest) -> Iterator[IsolatedStorage]:
-    """A real MongoDB server with a database for this test: `.url`, `.open_channel(name)`."""
-    from ojobchannels.testing.fixtures import factories
-
-    with factories.open_storage(request, "mongo") as storage:
-        yield storage
-
-
-@pytest.fixture
 def ojob_job_file(ojob_channel_factory: IsolatedStorage) -> Iterator[JobFiles]:
     """Runs job files on the channels of ojob_manager: `.run(path)`, `.start(path)` for daemons."""
     from ojobchannels.testing.fixtures.job_files import JobFiles
@@ -180,17 +159,31 @@ def _ojob_wide() -> None:
     """Marks tests that use a channel with a wider scope than `function`."""
 
 
-@pytest.fixture(scope="session")
-def _ojob_redis_server(request: pytest.FixtureRequest) -> Iterator[SharedServer]:
-    from ojobchannels.testing.fixtures import factories
+def _storage_fixture(server: ServerType) -> Any:
+    def storage_on_a_server(request: pytest.FixtureRequest) -> Iterator[IsolatedStorage]:
+        from ojobchannels.testing.fixtures import factories
 
-    with factories.run_server(request.config, "redis") as running:
-        yield running
+        with factories.open_storage(request, server.name) as storage:
+            yield storage
+
+    storage_on_a_server.__doc__ = (
+        f"A real {server.product} server with a {server.part} for this test: `.url`, "
+        "`.open_channel(name)`."
+    )
+    return pytest.fixture(storage_on_a_server)
 
 
-@pytest.fixture(scope="session")
-def _ojob_mongo_server(request: pytest.FixtureRequest) -> Iterator[SharedServer]:
-    from ojobchannels.testing.fixtures import factories
+def _server_fixture(server: ServerType) -> Any:
+    def running_server(request: pytest.FixtureRequest) -> Iterator[SharedServer]:
+        from ojobchannels.testing.fixtures import factories
 
-    with factories.run_server(request.config, "mongo") as running:
-        yield running
+        with factories.run_server(request.config, server.name) as running:
+            yield running
+
+    return pytest.fixture(scope="session")(running_server)
+
+
+# `ojob_redis`, and the server that all tests of the session share, and so on for each type.
+for _type in SERVER_TYPES.values():
+    globals()[f"ojob_{_type.name}"] = _storage_fixture(_type)
+    globals()[f"_ojob_{_type.name}_server"] = _server_fixture(_type)

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         channel_fixture,
         manager_fixture,
         mongo_fixture,
+        postgres_fixture,
         redis_fixture,
     )
     from ojobchannels.testing.fixtures.faults import Faults
@@ -77,6 +78,7 @@ _MODULES = {
     "lock_machine": "machines",
     "manager_fixture": "fixtures.factories",
     "mongo_fixture": "fixtures.factories",
+    "postgres_fixture": "fixtures.factories",
     "prove_documents": "machines",
     "prove_locks": "machines",
     "redis_fixture": "fixtures.factories",
@@ -131,6 +133,7 @@ __all__ = [
     "lock_machine",
     "manager_fixture",
     "mongo_fixture",
+    "postgres_fixture",
     "prove_documents",
     "prove_locks",
     "redis_fixture",

@@ -251,6 +251,7 @@ def test_a_distribution_that_is_on_the_path_twice_counts_once(site: Site, tmp_pa
     [
         ("redis", "ojobchannels-redis"),
         ("mongo", "ojobchannels-mongo"),
+        ("postgres", "ojobchannels-postgres"),
         ("ignite", "ojobchannels-ignite"),
     ],
 )
@@ -260,7 +261,11 @@ def test_the_error_for_a_known_type_names_the_package_to_install(
     """By its name and by its URL schemes."""
     monkeypatch.setenv("OJOBCHANNELS_DISABLE_PLUGINS", distribution)
     monkeypatch.setattr(plugins, "_registry", None)
-    schemes = {"redis": ["redis", "rediss"], "mongo": ["mongodb", "mongodb+srv"]}.get(type, [])
+    schemes = {
+        "redis": ["redis", "rediss"],
+        "mongo": ["mongodb", "mongodb+srv"],
+        "postgres": ["postgresql", "postgres"],
+    }.get(type, [])
     configs: list[dict[str, str] | str] = [{"type": type}]
     for config in [*configs, *(f"{scheme}://localhost" for scheme in schemes)]:
         with pytest.raises(oc.UnknownChannelType, match=f"pip install {distribution}"):

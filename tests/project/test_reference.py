@@ -15,6 +15,7 @@ from ojobchannels.plugins import BUILT_IN, registry
 from ojobchannels.testing.conformance import pytest_plugin as kit_plugin
 from ojobchannels.testing.fixtures import factories
 from ojobchannels.testing.fixtures.faults import Faults
+from ojobchannels.testing.fixtures.server_types import SERVER_TYPES
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 REFERENCE = CHECKOUT / "docs" / "reference"
@@ -95,6 +96,7 @@ def test_every_public_name_is_in_the_reference() -> None:
 def test_every_variable_that_the_code_reads_is_documented() -> None:
     read = set().union(*map(variables, (CHECKOUT / "ojobchannels").rglob("*.py")))
     assert "OJOB_FILE" in read
+    read |= {server.variable for server in SERVER_TYPES.values()}
     assert missing(read - {"PATH"}, page("environment")) == []  # PATH is only passed on
 
 
@@ -105,7 +107,8 @@ def test_the_pytest_plugin_is_documented_completely(pytestconfig: pytest.Config)
     markers = [str(line).partition(":")[0] for line in pytestconfig.getini("markers")]
     expected = {
         "Fixtures": {name for each in modules for name in vars(each) if name.startswith("ojob_")},
-        "Options": set(re.findall(r'"(--ojob-[a-z-]+)"', sources)),
+        "Options": set(re.findall(r'"(--ojob-[a-z-]+)"', sources))
+        | {server.option for server in SERVER_TYPES.values()},
         "Ini values": set(re.findall(r'addini\(\s*"(\w+)"', sources)),
         "Markers": {name for name in markers if name.startswith("ojob_")},
     }

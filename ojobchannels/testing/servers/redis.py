@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
 from itertools import combinations, pairwise
 from types import TracebackType
 from typing import Final, Self
@@ -14,7 +13,7 @@ from urllib.parse import quote
 
 from ojobchannels.testing.servers import resp
 from ojobchannels.testing.servers.ports import HOST, ReservedPort
-from ojobchannels.testing.servers.process import Server
+from ojobchannels.testing.servers.process import Server, url_of
 from ojobchannels.testing.servers.programs import Flavour, find
 
 FLAVOURS: Final = (
@@ -42,6 +41,9 @@ class RedisServer(Server):
         ServerMissing: It is not installed.
     """
 
+    channel_type = "redis"
+    marker = b"EVALSHA"
+
     def __init__(
         self,
         flavour: str | None = None,
@@ -54,11 +56,6 @@ class RedisServer(Server):
         self.password = password
         self.users = dict(users or {})
         self._options = dict(options or {})
-
-    @property
-    def url(self) -> str:
-        """The URL for the default user and database 0."""
-        return self.url_at(self.address)
 
     def url_at(self, address: tuple[str, int], user: str | None = None) -> str:
         """Return the URL for another address, such as that of a proxy, or for one of `users`."""
@@ -274,15 +271,10 @@ class _ClusterNode(RedisServer):
                 return port
 
 
-@contextmanager
-def redis_url() -> Iterator[str]:
+def redis_url() -> AbstractContextManager[str]:
     """Yield the URL in OJOBCHANNELS_TEST_REDIS, or that of a server for the `with` block.
 
     Raises:
         ServerMissing: The variable is not set, and no server is installed.
     """
-    if url := os.environ.get(ENVIRONMENT):
-        yield url
-        return
-    with RedisServer() as server:
-        yield server.url
+    return url_of(ENVIRONMENT, RedisServer)

@@ -207,6 +207,6 @@ def _check(target: Target, plan: Plan) -> None:
             raise InvalidOption(
                 f"fault {fault!r}",
                 f"not supported by {target.label}",
-                f"use {supported}, or start a server with --channel redis or --channel mongo",
+                f"use {supported}, or start a server, for example with --channel redis",
             )
     target.subject.open().close()

@@ -16,9 +16,14 @@ from ojobchannels.moved import renamed
 from ojobchannels.plugins import registry
 from ojobchannels.testing.kit.subject import Subject, temporary_paths
 from ojobchannels.testing.proxy import Proxy
-from ojobchannels.testing.servers import MongoServer, RedisServer, Server, mongo_wire
+from ojobchannels.testing.servers import MongoServer, PostgresServer, RedisServer, Server
 
-_SERVERS: Final = ("redis", "mongo", "mongo-replicas")
+SERVERS: Final[dict[str, Callable[[], Server]]] = {
+    "redis": lambda: RedisServer(options={"appendfsync": "always"}),
+    "mongo": MongoServer,
+    "mongo-replicas": lambda: MongoServer(replica_set=True),
+    "postgres": lambda: PostgresServer(durable=True),
+}
 _TIMEOUT: Final = 5
 
 
@@ -52,8 +57,8 @@ def open_target(channel: str, options: Mapping[str, Any] | None = None) -> Itera
     """Open the target that the option --channel names.
 
     Args:
-        channel: ``redis``, ``mongo`` or ``mongo-replicas``, to start a server; a URL; or a type,
-            with a temporary file or folder if it needs one.
+        channel: A name in `SERVERS`, to start a server; a URL; or a type, with a temporary file
+            or folder if it needs one.
         options: Options of the channel type.
 
     Raises:
@@ -61,8 +66,8 @@ def open_target(channel: str, options: Mapping[str, Any] | None = None) -> Itera
         ChannelError: The channel does not exist, or processes cannot share it.
     """
     settings = dict(options or {})
-    if channel in _SERVERS and "url" not in settings:
-        with _start(channel) as server, Proxy(server.address) as proxy:
+    if channel in SERVERS and "url" not in settings:
+        with SERVERS[channel]() as server, Proxy(server.address) as proxy:
             yield on_server(server, proxy, **settings)
     elif ":" in channel:
         type = registry().find_scheme(urlsplit(channel).scheme)
@@ -76,45 +81,25 @@ def open_target(channel: str, options: Mapping[str, Any] | None = None) -> Itera
 
 def on_server(server: Server, proxy: Proxy, **options: Any) -> Target:
     """Return a target on a server behind a proxy; both were started for the test."""
-    settings = {"timeout": _TIMEOUT} | options
-    if isinstance(server, MongoServer):
-        subject = Subject("mongo", {"url": server.url_at(proxy.address)} | settings)
-        marker, version = b"ojob_", "replica set" if server.replica_set else "standalone"
-    elif isinstance(server, RedisServer):
-        subject = Subject("redis", {"url": server.url_at(proxy.address)} | settings)
-        marker, version = b"EVALSHA", server.flavour.name
-    else:
-        raise TypeError(f"{server!r} is not a RedisServer or MongoServer")
+    settings = {"url": server.url_at(proxy.address), "timeout": _TIMEOUT} | options
+    subject = Subject(server.channel_type, settings)
 
     def cut(rng: Random) -> None:
-        rng.choice([proxy.cut_reply, proxy.cut_request])(rng.randrange(1, 10), marker)
+        rng.choice([proxy.cut_reply, proxy.cut_request])(rng.randrange(1, 10), server.marker)
 
     def restart(rng: Random) -> None:
         rng.choice([server.shut_down, server.kill])()
         server.start()
 
+    own = {name: lambda _, inject=inject: inject() for name, inject in server.faults.items()}
     faults: dict[str, Callable[[Random], object]] = {
         "cut": cut,
         "reset": lambda _: proxy.reset(),
         "delay": lambda rng: proxy.delay(replies=rng.uniform(0.01, 0.3)),
         "restart": restart,
+        **own,
     }
-    if isinstance(server, MongoServer) and server.replica_set:
-        faults["stepdown"] = lambda _: _step_down(server)
-    return Target(subject, f"type {subject.type} ({version})", faults, proxy.heal)
-
-
-def _start(channel: str) -> Server:
-    if channel == "redis":
-        return RedisServer(options={"appendfsync": "always"})
-    return MongoServer(replica_set=channel == "mongo-replicas")
-
-
-def _step_down(server: MongoServer) -> None:
-    try:
-        mongo_wire.run_command(server.address, {"replSetStepDown": 1, "force": 1})
-    except OSError:
-        return  # the server closes the connection, or an election is in progress
+    return Target(subject, f"type {subject.type} ({server.label})", faults, proxy.heal)
 
 
 if not TYPE_CHECKING:  # type checkers would accept any name

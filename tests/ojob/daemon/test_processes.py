@@ -17,9 +17,10 @@ from typing import IO, Any, TypeAlias
 import pytest
 
 from ojobchannels.manager import JobManager
+from ojobchannels.testing.fixtures.server_types import SERVER_TYPES
+from ojobchannels.testing.fixtures.shared_servers import PROCESSES
 from ojobchannels.testing.servers import or_skip
-from ojobchannels.testing.servers.mongo import mongo_url
-from ojobchannels.testing.servers.redis import redis_url
+from ojobchannels.testing.servers.process import url_of
 
 pytestmark = pytest.mark.kit  # on one interpreter: most of the time goes into starting programs
 
@@ -182,21 +183,16 @@ def test_sighup_reloads_the_file_of_a_daemon(
     assert daemon.returncode == 0
 
 
-@pytest.fixture(params=["file", "db", "redis", "mongo"])
+@pytest.fixture(params=["file", "db", *SERVER_TYPES])
 def shared_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Any]]:
     """The channels of two daemons, of each type in turn."""
-    if request.param in ("redis", "mongo"):
-        pytest.importorskip(f"ojobchannels_{request.param}")
-    match request.param:
-        case "redis":
-            with or_skip(), redis_url() as url:
-                yield {"type": "redis", "args": {"url": url}}
-        case "mongo":
-            with or_skip(), mongo_url() as url:
-                yield {"type": "mongo", "args": {"url": url}}
-        case type_name:
-            file = str(tmp_path / f"shared.{type_name}")
-            yield {"type": type_name, "args": {"file": file}}
+    type_name = str(request.param)
+    if type_name not in SERVER_TYPES:
+        yield {"type": type_name, "args": {"file": str(tmp_path / f"shared.{type_name}")}}
+        return
+    pytest.importorskip(f"ojobchannels_{type_name}")
+    with or_skip(), url_of(SERVER_TYPES[type_name].variable, PROCESSES[type_name]) as url:
+        yield {"type": type_name, "args": {"url": url}}
 
 
 @pytest.fixture

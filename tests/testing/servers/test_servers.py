@@ -12,12 +12,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from ojobchannels.testing import servers
 from ojobchannels.testing.servers import (
     MongoServer,
+    PostgresServer,
     RedisServer,
     ServerFailed,
     ServerMissing,
@@ -31,12 +33,13 @@ KINDS: dict[str, Callable[[], Server]] = {
     "redis": RedisServer,
     "mongo": MongoServer,
     "mongo-set": lambda: MongoServer(replica_set=True),
+    "postgres": PostgresServer,
 }
 NOWHERE = servers.Flavour("nowhere", "no-such-server", "no-such-wheel", "pip install no-such-wheel")
 STARTER = """
 import sys
-from ojobchannels.testing.servers import MongoServer, RedisServer
-server = {"redis": RedisServer, "mongo": MongoServer}[sys.argv[1]]().start()
+from ojobchannels.testing import servers
+server = getattr(servers, sys.argv[1])().start()
 print(server.pid, server.folder, flush=True)
 sys.stdin.read()
 """
@@ -76,8 +79,12 @@ def ended(process: int) -> bool:
 def watcher_of(pid: int) -> int:
     """Return the process that ends the server `pid` with the test."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
-    assert len(children) == 1
-    return int(children[0])
+    starts = (Path("/proc", child, "cmdline").read_bytes() for child in children)
+    watchers = [
+        int(child) for child, start in zip(children, starts, strict=True) if b"launcher.py" in start
+    ]
+    assert len(watchers) == 1
+    return watchers[0]
 
 
 def listeners(port: int) -> set[str]:
@@ -164,13 +171,13 @@ def test_a_server_outlives_the_thread_that_started_it(redis: RedisServer) -> Non
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="servers are watched on Linux only")
-@pytest.mark.parametrize("kind", ["redis", "mongo"])
+@pytest.mark.parametrize("kind", [RedisServer, MongoServer, PostgresServer])
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_test_process_leaves_no_server(kind: str, signum: signal.Signals) -> None:
+def test_a_killed_test_process_leaves_no_server(kind: type[Server], signum: signal.Signals) -> None:
     """The server ends, and its folder is removed, however the process ends."""
     with servers.or_skip():
-        find(servers.REDIS_FLAVOURS if kind == "redis" else servers.MONGO_FLAVOURS)
-    starter = [sys.executable, "-c", STARTER, kind]
+        cast("Callable[[], Server]", kind)()
+    starter = [sys.executable, "-c", STARTER, kind.__name__]
     with subprocess.Popen(
         starter, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -259,8 +266,11 @@ def test_the_variables_name_a_running_server(monkeypatch: pytest.MonkeyPatch) ->
     """No server is started."""
     monkeypatch.setenv("OJOBCHANNELS_TEST_REDIS", "redis://there:1/")
     monkeypatch.setenv("OJOBCHANNELS_TEST_MONGO", "mongodb://there:2/")
+    monkeypatch.setenv("OJOBCHANNELS_TEST_POSTGRES", "postgresql://there:3/")
     with servers.redis_url() as redis, servers.mongo_url(replica_set=True) as mongo:
         assert (redis, mongo) == ("redis://there:1/", "mongodb://there:2/")
+    with servers.postgres_url() as postgres:
+        assert postgres == "postgresql://there:3/"
 
 
 def test_without_the_variable_a_server_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
