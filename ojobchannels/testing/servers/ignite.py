@@ -12,17 +12,17 @@ import os
 import secrets
 import shutil
 import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from ojobchannels.testing.servers.certificates import Certificates
 from ojobchannels.testing.servers.ports import HOST, ReservedPort
-from ojobchannels.testing.servers.process import Server
+from ojobchannels.testing.servers.process import Server, url_of
 from ojobchannels.testing.servers.programs import Flavour, ServerMissing, find
 
 VERSION: Final = os.environ.get("OJOBCHANNELS_TEST_IGNITE_VERSION", "2.17.0")
@@ -59,8 +59,8 @@ class IgniteServer(Server):
 
     Args:
         persistent: Whether its data survives a kill and a restart.
-        user: Password of the user ``ignite``; by default without authentication. Ignite
-            authenticates on persistent nodes only.
+        authentication: Whether clients log in, as the user ``ignite`` with the password
+            ``ignite``; Ignite knows users on persistent nodes only.
         certificates: Accept only TLS connections with a client certificate.
         port: A TCP port; by default a free one.
         failure_detection: Seconds without a reply after which a node counts as failed.
@@ -68,6 +68,9 @@ class IgniteServer(Server):
     Raises:
         ServerMissing: Java, Maven or Ignite is not installed.
     """
+
+    channel_type = "ignite"
+    marker = b'"fence":'
 
     def __init__(
         self,
@@ -88,13 +91,8 @@ class IgniteServer(Server):
         self._peers: Sequence[IgniteServer] = (self,)
         self._jars = jars()
 
-    @property
-    def url(self) -> str:
-        """The URL of the node; with TLS, the client adds tls_ca and tls_cert."""
-        return self.url_at(self.address)
-
     def url_at(self, address: tuple[str, int]) -> str:
-        """Return the URL for another address, such as that of a proxy."""
+        """Return the URL for another address; with TLS, the client adds tls_ca and tls_cert."""
         login = "ignite:ignite@" if self.authentication else ""
         scheme = "ignites" if self._certificates else "ignite"
         return f"{scheme}://{login}{address[0]}:{address[1]}"
@@ -192,8 +190,8 @@ class IgniteCluster:
             for node in self.nodes:
                 starting.callback(node.stop)
                 node.prepare()
-            for node in self.nodes:
-                node.start()
+            with ThreadPoolExecutor(len(self.nodes)) as pool:
+                list(pool.map(Server.start, self.nodes))
             self._running = starting.pop_all()
         return self
 
@@ -272,15 +270,10 @@ def _pom() -> str:
     )
 
 
-@contextmanager
-def ignite_url() -> Iterator[str]:
+def ignite_url() -> AbstractContextManager[str]:
     """Yield the URL in OJOBCHANNELS_TEST_IGNITE, or that of a node for the `with` block.
 
     Raises:
         ServerMissing: The variable is not set, and Ignite cannot be started.
     """
-    if url := os.environ.get(ENVIRONMENT):
-        yield url
-        return
-    with IgniteServer() as server:
-        yield server.url
+    return url_of(ENVIRONMENT, IgniteServer)
