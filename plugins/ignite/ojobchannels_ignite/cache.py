@@ -56,7 +56,7 @@ def check(connection: Connection) -> None:
         read = cache_get_configuration(at.connection, info)
         if read.status:
             raise Refused(read.status, read.message)
-        connection.cluster.clock.now(at)
+        at.now()
         configuration: dict[int, Any] = read.value
         return configuration
 

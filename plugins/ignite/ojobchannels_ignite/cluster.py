@@ -11,7 +11,6 @@ from typing import Final
 from pyignite.utils import cache_id
 
 from ojobchannels.errors import ChannelError
-from ojobchannels.host.clock import HOST_CLOCK
 from ojobchannels.remote import Servers
 from ojobchannels.remote_options import Address
 from ojobchannels.remote_waiters import Waiters
@@ -23,7 +22,6 @@ from ojobchannels_ignite.requests import Requests
 _MOST: Final = 16
 _MOST_IDLE: Final = 4
 _LONGEST_IDLE: Final = 5.0
-_CLOCK_AGE: Final = 30_000_000
 
 
 class Cluster:
@@ -33,12 +31,10 @@ class Cluster:
 
     Attributes:
         waiters: Wakes the waiters of this process.
-        clock: The cluster's clock.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.clock = ClusterClock()
         self.waiters = Waiters()
         self._cache = cache_id(settings.cache)
         self._nodes = deque(settings.nodes)
@@ -141,26 +137,6 @@ class Cluster:
                 self._idle.remove(kept)
         for connection, _ in gone:
             connection.close()
-
-
-class ClusterClock:
-    """The cluster's wall clock, read at intervals and continued by a clock of this host.
-
-    It gives the times that people read, and a lower bound of fences. Whether a lease has expired,
-    the node judges that has it.
-    """
-
-    def __init__(self) -> None:
-        self._offset = 0
-        self._read_at: int | None = None
-
-    def now(self, requests: Requests) -> int:
-        """Return the microseconds since 1970."""
-        before = HOST_CLOCK.now()
-        if self._read_at is None or before - self._read_at > _CLOCK_AGE:
-            moment, after = requests.now(), HOST_CLOCK.now()
-            self._offset, self._read_at = moment - (before + after) // 2, after
-        return HOST_CLOCK.now() + self._offset
 
 
 SERVERS: Final = Servers(Cluster)

@@ -1,18 +1,14 @@
 """The operations on locks.
 
-A lock has two rows. Its *state* names the holder, or says that the lock was released. The state of
-a held lock has an expiry policy, so that the node that has it removes it when the lease expires, by
-its own clock and whatever other clocks show. The *last fence* outlives the lease.
-
-To take a lock, a client reads both, replaces the state, which only one of several can do, and then
-the last fence. The lock is granted when the last fence names this very state: a client that was
-stopped in between finds that another one came first, and begins again.
+A lock is one row. An operation reads it together with the clock of the node that has it, decides,
+and replaces exactly the text that it read: one of several clients can do so, and the others read
+again. No two texts are equal, so that a row shows whether a request whose reply was lost was done.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ojobchannels import remote
 from ojobchannels.errors import ChannelError
@@ -21,19 +17,27 @@ from ojobchannels.remote import Operation, Rule
 from ojobchannels.remote_leases import HeldLeases
 from ojobchannels.remote_waiters import Waiter
 from ojobchannels_ignite.connection import Connection
-from ojobchannels_ignite.reader import TABLE
-from ojobchannels_ignite.requests import Requests
-from ojobchannels_ignite.rows import LockRows, new_writer
+from ojobchannels_ignite.reader import table_of
+from ojobchannels_ignite.requests import FOREVER, Requests, milliseconds
+from ojobchannels_ignite.rows import LockRows, LockState
 
 _SHARE: Final = Operation("share")
 _CLOSE: Final = Operation("close", Rule.REPEATABLE, "the ttl ends the leases that are left")
 _FORCE_UNLOCK: Final = remote.FORCE_UNLOCK._replace(rule=Rule.REPEATABLE)
 _BATCH: Final = 500
-_DAY: Final = 86_400_000
-_FENCE_TTL: Final = 30 * _DAY
-_FREE_TTL: Final = 31 * _DAY
+_KEPT: Final = 30 * 86_400_000
+"""Milliseconds after which the cluster forgets a lock that was released."""
 
-_State = dict[str, Any]
+_Change = Callable[[LockState, int], LockState | None]
+"""Returns a state to store in place of the present one at that time, or None to leave it."""
+
+
+class _Step(NamedTuple):
+    """What one operation found: the state before, its time, and what was stored in its place."""
+
+    before: LockState
+    now: int
+    after: LockState | None
 
 
 class Locks:
@@ -42,32 +46,40 @@ class Locks:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._rows = LockRows(connection.channel)
-        self._clock = connection.cluster.clock
         self._server_waiters = connection.cluster.waiters
         self._leases = HeldLeases(connection.channel)
-        self._texts: dict[str, str] = {}  # by tokens: the states that this handle wrote
-        table = f'"{connection.cluster.settings.cache}".{TABLE}'
-        self._held = f"SELECT V FROM {table} WHERE V > ? AND V < ? ORDER BY V LIMIT ?"  # noqa: S608  a checked name
+        table = table_of(connection)
+        self._read = f"SELECT V, CURRENT_TIMESTAMP FROM {table} WHERE K = ?"  # noqa: S608  a checked name
+        self._held = (
+            f"SELECT V, CURRENT_TIMESTAMP FROM {table} "  # noqa: S608  a checked name
+            "WHERE V > ? AND V < ? ORDER BY V LIMIT ?"
+        )
 
     @hookimpl
     def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
+        def take(state: LockState, now: int) -> LockState | None:
+            if state.is_live(now):
+                return None
+            never_unlocked = state.holder and {**state.holder, "fence": state.fence}
+            fence = max(state.fence + 1, now * 1000)
+            return LockState(name, fence, token, ttl, now, now + ttl, holder, never_unlocked)
+
         with self._leases.requesting():
-            result = self._connection.call(
-                remote.LOCK, lambda at, _: self._acquire(at, name, token, ttl, holder)
-            )
-            if isinstance(result, Granted):
+            state, now, lease = self._replace(remote.LOCK, name, take)
+            if lease is None and state.token == token:  # requested again
+                lease = state
+            if lease is not None:
                 self._leases.add(name, token)
-        return result
+        if lease is None:
+            return Busy(state.fence, state.holder or {}, state.until - now)
+        return Granted(lease.fence, lease.previous)
 
     @hookimpl
     def unlock(self, name: str, token: str) -> bool:
-        sent: set[str] = set()
-        freed = self._connection.call(
-            remote.UNLOCK, lambda at, again: self._release(at, name, token, sent, again)
-        )
+        step = self._replace(remote.UNLOCK, name, _freed_by(token))
         self._leases.discard(name, token)
-        self._server_waiters.released(self._rows.lease_key(name))
-        return freed
+        self._server_waiters.released(self._rows.row_key(name))
+        return step.after is not None
 
     @hookimpl
     def extend(self, name: str, token: str, ttl: int) -> bool:
@@ -88,99 +100,68 @@ class Locks:
 
     @hookimpl
     def adopt(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | bool:
-        sent: set[str] = set()
+        def take_over(state: LockState, now: int) -> LockState | None:
+            if not _holds(state, token, now):
+                return None
+            return state if holder is None else state._replace(holder=holder)
 
-        def take_over(at: Requests, _: bool) -> Adopted | bool:
-            for text, state in self._states(at, name, token):
-                left = self._left(at, state)
-                if holder is not None and text not in sent:
-                    state = state | {"holder": holder, "write": new_writer()}
-                    changed = self._rows.held(state)
-                    sent.add(changed)
-                    if not at.swap(self._rows.lease_key(name), text, changed, left):
-                        continue
-                    self._texts[token] = changed
-                return Adopted(state["fence"], state["ttl"], left)
-            return False
-
-        adopted = self._connection.call(remote.ADOPT, take_over)
+        operation = remote.LOCK_INFO if holder is None else remote.ADOPT
+        state, now, adopted = self._replace(operation, name, take_over)
         if holder is None:
             self._leases.discard(name, token)
-        elif adopted:
+        elif adopted is not None:
             self._leases.add(name, token)
-        return adopted
+        if adopted is None:
+            return False
+        return Adopted(state.fence, state.ttl, state.until - now)
 
     @hookimpl
     def lock_info(self, name: str) -> LockInfo | None:
-        key = self._rows.lease_key(name)
-        return self._info(self._connection.call(remote.LOCK_INFO, lambda at, _: at.get(key)))
+        state, now = self._look(remote.LOCK_INFO, name)
+        return _info(state) if state.is_live(now) else None
 
     @hookimpl
     def locks(self) -> list[LockInfo]:
         def read(at: Requests, _: bool) -> list[LockInfo]:
-            texts: list[str] = []
+            infos: list[LockInfo] = []
             low = self._rows.first
             while rows := at.select(self._held, low, self._rows.last, _BATCH):
-                # A query may still show what has expired.
-                keys = [self._rows.lease_key(self._rows.parse(text)["name"]) for (text,) in rows]
-                texts += at.get_all(keys).values()
+                states = ((self._rows.parse(text), milliseconds(now)) for text, now in rows)
+                infos += [_info(state) for state, now in states if state.is_live(now)]
                 low = rows[-1][0]
-            return sorted(info for text in texts if (info := self._info(text)))
+            return sorted(infos)
 
         return self._connection.call(remote.LOCKS, read)
 
     @hookimpl
     def force_unlock(self, name: str) -> LockInfo | None:
-        key = self._rows.lease_key(name)
-        sent: dict[str, str] = {}
+        def evict(state: LockState, now: int) -> LockState | None:
+            if not state.is_live(now):
+                return None
+            return LockState(name, state.fence, holder=state.holder)
 
-        def evict(at: Requests, again: bool) -> str | None:
-            while True:
-                text = at.get(key)
-                if text in sent:
-                    return sent[text]
-                if again and sent and text not in sent.values():
-                    raise _FORCE_UNLOCK.unknown(self._connection.channel)
-                if text is None or not self._rows.is_held(text):
-                    return None
-                state = self._rows.parse(text)
-                free = self._free_text(state["fence"], evicted=state["holder"])
-                sent[free] = text
-                if at.swap(key, text, free, _FREE_TTL):
-                    return text
-
-        evicted = self._connection.call(_FORCE_UNLOCK, evict)
-        self._server_waiters.released(key)
-        return self._info(evicted)
+        state, _, evicted = self._replace(_FORCE_UNLOCK, name, evict)
+        self._server_waiters.released(self._rows.row_key(name))
+        return None if evicted is None else _info(state)
 
     @hookimpl
     def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
-        key = self._rows.lease_key(name)
         ends = float("inf") if timeout is None else time.monotonic() + timeout / 1000
-
-        def left(at: Requests, _: bool) -> float | None:
-            text = at.get(key)
-            state = self._rows.parse(text) if text and self._rows.is_held(text) else None
-            if state is None or state["fence"] != seen_fence:
-                return None
-            return self._left(at, state) / 1000
-
-        with Waiter(self._server_waiters, key) as waiter, self._leases.waiting(waiter):
+        waiter = Waiter(self._server_waiters, self._rows.row_key(name))
+        with waiter, self._leases.waiting(waiter):
             while not self._leases.closed:
-                seconds = self._connection.call(remote.WAIT, left)
-                if seconds is None:
+                state, now = self._look(remote.WAIT, name)
+                if not state.is_live(now) or state.fence != seen_fence:
                     return True
-                pause = min(seconds, ends - time.monotonic())
+                pause = min((state.until - now) / 1000, ends - time.monotonic())
                 if pause <= 0 or waiter.sleep(pause):
                     break
         return True
 
     @hookimpl
     def share(self, name: str, token: str) -> list[int] | bool:
-        held = self._connection.call(
-            _SHARE, lambda at, _: any(True for _ in self._states(at, name, token))
-        )
-        return [] if held else False
+        state, now = self._look(_SHARE, name)
+        return [] if _holds(state, token, now) else False
 
     def close_locks(self) -> None:
         """Wake the waiters, and release every lease that this handle was granted."""
@@ -188,150 +169,95 @@ class Locks:
         if not left:
             return
 
-        def free(at: Requests, _: bool) -> None:
-            for name, token in list(left):
-                self._release(at, name, token, set(), False)
-                left.remove((name, token))
-                self._server_waiters.released(self._rows.lease_key(name))
+        def release(at: Requests, _: bool) -> None:
+            while left:
+                name, token = left[-1]
+                self._step(at, name, _freed_by(token), {})
+                self._server_waiters.released(self._rows.row_key(name))
+                left.pop()
 
         with suppress(ChannelError):
-            self._connection.call(_CLOSE, free)
-
-    def _acquire(
-        self, at: Requests, name: str, token: str, ttl: int, holder: dict[str, Any]
-    ) -> Granted | Busy:
-        lease_key, fence_key = self._rows.lease_key(name), self._rows.fence_key(name)
-        while True:
-            texts = at.get_all([lease_key, fence_key])
-            text, last_text = texts.get(lease_key), texts.get(fence_key)
-            state = self._rows.parse(text) if text else {}
-            last = self._rows.parse(last_text) if last_text else {}
-            if text is None or not self._rows.is_held(text):
-                state = self._new_state(at, name, token, ttl, holder, state, last)
-                held = self._rows.held(state)
-                if not at.swap(lease_key, text, held, ttl):
-                    continue
-                text = held
-            elif state["token"] != token:
-                return Busy(state["fence"], state["holder"], self._left(at, state))
-            if last.get("id") == state["id"]:
-                self._texts[token] = text
-                return Granted(state["fence"], state.get("previous"))
-            if last.get("fence", 0) >= state["fence"]:  # another client came first
-                free = self._free_text(state["fence"], evicted=last["holder"])
-                at.swap(lease_key, text, free, _FREE_TTL)
-                continue
-            newest = {part: state[part] for part in ("fence", "id", "holder")}
-            ahead = max(state["fence"] - self._clock.now(at), 0) // 1000
-            if at.swap(fence_key, last_text, self._rows.free(newest), _FENCE_TTL + ahead):
-                self._texts[token] = text
-                return Granted(state["fence"], state.get("previous"))
-
-    def _new_state(
-        self,
-        at: Requests,
-        name: str,
-        token: str,
-        ttl: int,
-        holder: dict[str, Any],
-        free: _State,
-        last: _State,
-    ) -> _State:
-        now = self._clock.now(at)
-        state: _State = {
-            "name": name,
-            "token": token,
-            "fence": max(free.get("fence", 0) + 1, last.get("fence", 0) + 1, now),
-            "id": new_writer(),
-            "holder": holder,
-            "ttl": ttl,
-            "since": now // 1000,
-            "until": now // 1000 + ttl,
-        }
-        left_by = free.get("evicted") if free else last.get("holder")
-        if left_by is not None:  # it never unlocked
-            fence = free.get("fence") if free else last["fence"]
-            state["previous"] = {**left_by, "fence": fence}
-        return state
-
-    def _release(self, at: Requests, name: str, token: str, sent: set[str], again: bool) -> bool:
-        key = self._rows.lease_key(name)
-        text = None if again else self._texts.pop(token, None)
-        while True:
-            text = text or at.get(key)
-            if text in sent:
-                return True
-            state = self._rows.parse(text) if text else {}
-            if text is None or not self._rows.is_held(text) or state["token"] != token:
-                if again:
-                    raise remote.UNLOCK.unknown(self._connection.channel)
-                return False
-            free = self._free_text(state["fence"])
-            sent.add(free)
-            if at.swap(key, text, free, _FREE_TTL):
-                return True
-            text = None
+            self._connection.call(_CLOSE, release)
 
     def _extend(self, lease: LeaseRequest, seconds: float) -> bool:
-        key = self._rows.lease_key(lease.name)
-        sent: set[str] = set()
+        def extend(state: LockState, now: int) -> LockState | None:
+            if not _holds(state, lease.token, now):
+                return None
+            return state._replace(ttl=lease.ttl, until=now + lease.ttl, previous=None)
 
-        def extend(at: Requests, _: bool) -> bool:
-            known = self._texts.pop(lease.token, None)
-            for text, state in self._states(at, lease.name, lease.token, known):
-                if text in sent:
-                    return True
-                until = self._clock.now(at) // 1000 + lease.ttl
-                state = state | {"ttl": lease.ttl, "until": until, "write": new_writer()}
-                state.pop("previous", None)
-                extended = self._rows.held(state)
-                sent.add(extended)
-                if at.swap(key, text, extended, lease.ttl):
-                    self._texts[lease.token] = extended
-                    return True
-            return False
+        step = self._replace(remote.EXTEND, lease.name, extend, seconds)
+        self._server_waiters.changed(self._rows.row_key(lease.name))
+        return step.after is not None
 
-        extended = self._connection.call(remote.EXTEND, extend, seconds)
-        self._server_waiters.changed(key)
-        return extended
+    def _look(self, operation: Operation, name: str) -> tuple[LockState, int]:
+        key = self._rows.row_key(name)
+        text, now = self._connection.call(operation, lambda at, _: at.read(self._read, key))
+        return (LockState(name, 0) if text is None else self._rows.parse(text)), now
 
-    def _states(
-        self, at: Requests, name: str, token: str, known: str | None = None
-    ) -> Iterator[tuple[str, _State]]:
-        """Yield text and state, read again each time, while the token holds the lock.
+    def _replace(
+        self, operation: Operation, name: str, change: _Change, seconds: float | None = None
+    ) -> _Step:
+        """Replace the state of a lock by what `change` returns.
+
+        Raises:
+            ChannelError: It failed, or a reply was lost and the lock is in other hands since.
+        """
+        sent: dict[str, _Step] = {}
+
+        def attempt(at: Requests, again: bool) -> _Step:
+            step = self._step(at, name, change, sent)
+            if again and step.after is None and operation in (remote.UNLOCK, _FORCE_UNLOCK):
+                raise operation.unknown(self._connection.channel)
+            return step
+
+        return self._connection.call(operation, attempt, seconds)
+
+    def _step(self, at: Requests, name: str, change: _Change, sent: dict[str, _Step]) -> _Step:
+        """Read and replace a state, again and again while others do so.
 
         Args:
             at: The connection.
             name: The lock.
-            token: The token.
-            known: A text to yield first; it may be out of date.
+            change: Returns the state to store.
+            sent: What was sent before, by the text; an entry is added for each request.
         """
-        if known is not None:
-            yield known, self._rows.parse(known)
-        lease_key, fence_key = self._rows.lease_key(name), self._rows.fence_key(name)
+        key = self._rows.row_key(name)
         while True:
-            texts = at.get_all([lease_key, fence_key])
-            text, last_text = texts.get(lease_key), texts.get(fence_key)
-            if text is None or not self._rows.is_held(text):
-                return
-            state = self._rows.parse(text)
-            granted = last_text is None or self._rows.parse(last_text)["id"] == state["id"]
-            if state["token"] != token or not granted:
-                return
-            yield text, state
+            text, now = at.read(self._read, key)
+            if text in sent:
+                return sent[text]
+            if text is None:
+                # The time comes with a row, from the node that has it.
+                at.swap(key, None, self._rows.text(LockState(name, 0)), _KEPT)
+                continue
+            before = self._rows.parse(text)
+            after = change(before, now)
+            step = _Step(before, now, after)
+            if after is None or after is before:
+                return step
+            stored = self._rows.text(after)
+            sent[stored] = step
+            if at.swap(key, text, stored, FOREVER if after.ttl else _kept(after.fence, now)):
+                return step
 
-    def _left(self, at: Requests, state: _State) -> int:
-        """Return the milliseconds until a lease expires, as far as a client can know: 1 or more."""
-        left = state["until"] - self._clock.now(at) // 1000
-        return min(max(left, 1), state["ttl"])
 
-    def _free_text(self, fence: int, **more: Any) -> str:
-        return self._rows.free({"fence": fence, "id": new_writer()} | more)
+def _holds(state: LockState, token: str, now: int) -> bool:
+    return state.token == token and state.is_live(now)
 
-    def _info(self, text: str | None) -> LockInfo | None:
-        if text is None or not self._rows.is_held(text):
+
+def _freed_by(token: str) -> _Change:
+    def free(state: LockState, now: int) -> LockState | None:
+        if not _holds(state, token, now):
             return None
-        state = self._rows.parse(text)
-        return LockInfo(
-            state["name"], state["fence"], state["holder"], state["since"], state["until"]
-        )
+        return LockState(state.name, state.fence)
+
+    return free
+
+
+def _kept(fence: int, now: int) -> int:
+    """Return for how long a free lock is kept: until long after the clock has passed its fence."""
+    return _KEPT + max(fence // 1000 - now, 0)
+
+
+def _info(state: LockState) -> LockInfo:
+    return LockInfo(state.name, state.fence, state.holder or {}, state.since, state.until)

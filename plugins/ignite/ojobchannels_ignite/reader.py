@@ -21,13 +21,18 @@ _PAGE: Final = 500
 _LARGEST_STABLE: Final = 10_000
 
 
+def table_of(connection: Connection) -> str:
+    """Return the name of the table of the cache in SQL; the name of the cache was checked."""
+    return f'"{connection.cluster.settings.cache}".{TABLE}'
+
+
 class Reader:
     """Reads the entries of one channel."""
 
     def __init__(self, connection: Connection, entries: Entries) -> None:
         self._connection = connection
         self._entries = entries
-        table = f'"{connection.cluster.settings.cache}".{TABLE}'
+        table = table_of(connection)
         within = f"FROM {table} WHERE V > ? AND V < ?"  # noqa: S608  a checked name
         sign = f"SUBSTRING(V, {entries.mark_offset}, 1) = 'm'"
         self._ascending = f"SELECT K, V {within} ORDER BY V LIMIT ?"
@@ -108,7 +113,7 @@ class Reader:
             if not is_missing(error):
                 raise
         # Where a cluster has lost its data, positions continue to grow with its clock.
-        at.create_counter(counter, self._connection.cluster.clock.now(at))
+        at.create_counter(counter, at.now() * 1000)
         return at.add(counter, 1)
 
     def last_position(self, operation: Operation) -> int:

@@ -84,10 +84,21 @@ class Requests:
         self.wrote = True
         _value(sql_fields(self.connection, self.info(), statement, _ROWS, list(arguments)))
 
+    def read(self, query: str, key: str) -> tuple[str | None, int]:
+        """Return the text of a key, and the milliseconds since 1970 just before it was read.
+
+        Both come from the node that has the key, so that all clients see one clock.
+
+        Args:
+            query: Selects the text and the time for a key.
+            key: The key.
+        """
+        rows = self.select(query, key)
+        return (rows[0][0], milliseconds(rows[0][1])) if rows else (None, 0)
+
     def now(self) -> int:
-        """Return the microseconds since 1970 by the clock of the node, exact to a millisecond."""
-        moment: datetime = self.select("SELECT CURRENT_TIMESTAMP")[0][0][0]
-        return round(moment.timestamp() * 1e6)
+        """Return the milliseconds since 1970 by the clock of the node that is connected."""
+        return milliseconds(self.select("SELECT CURRENT_TIMESTAMP")[0][0])
 
     def create_counter(self, name: str, value: int) -> None:
         """Create a counter, unless it exists."""
@@ -123,6 +134,11 @@ class Requests:
 
 _ROWS: Final = 1000
 """The most rows of a reply."""
+
+
+def milliseconds(moment: tuple[datetime, int]) -> int:
+    """Return the milliseconds since 1970 of a time that a query returned."""
+    return round(moment[0].timestamp() * 1000)
 
 
 def _value(result: APIResult) -> Any:

@@ -135,23 +135,48 @@ def checked_fence(fence: int | None) -> int | None:
     return fence
 
 
+class LockState(NamedTuple):
+    """The state of a lock, in one text. Times are milliseconds since 1970.
+
+    Attributes:
+        name: The lock.
+        fence: The fence of the newest lease; it outlives the lease.
+        token: The holder's token; empty for a free lock.
+        ttl: The full length of the lease; 0 for a free lock.
+        since: When the lease was granted.
+        until: When the lease expires.
+        holder: The holder info; for a free lock, the info of a holder that was evicted, or None.
+        previous: The info of the holder before, if it never unlocked.
+        writer: An identifier of the request that wrote it, so that no two texts are equal.
+    """
+
+    name: str
+    fence: int
+    token: str = ""
+    ttl: int = 0
+    since: int = 0
+    until: int = 0
+    holder: dict[str, Any] | None = None
+    previous: dict[str, Any] | None = None
+    writer: str = ""
+
+    def is_live(self, now: int) -> bool:
+        """Return whether the lock is held."""
+        return now < self.until
+
+
 class LockRows:
-    """The rows of the locks of one channel: the state of a lock, and its last fence."""
+    """The rows of the locks of one channel."""
 
     def __init__(self, channel: str) -> None:
         number = channel_number(channel)
-        self._lease = f"l{number}"
-        self._fence = f"f{number}"
+        self._row = f"l{number}"
         self._held = f"L{number}"
-        self._start = len(self._held)
+        self._free = f"F{number}"
 
-    def lease_key(self, name: str) -> str:
-        """Return the key of the state."""
-        return self._lease + name
-
-    def fence_key(self, name: str) -> str:
-        """Return the key of the last fence."""
-        return self._fence + name
+    def row_key(self, name: str) -> str:
+        """Return the key of a lock."""
+        return self._row + name
 
     @property
     def first(self) -> str:
@@ -163,19 +188,11 @@ class LockRows:
         """A text after all held locks."""
         return f"{self._held}~"
 
-    def held(self, state: dict[str, Any]) -> str:
-        """Return the text of a held lock."""
-        return self._held + encode(state)
+    def text(self, state: LockState) -> str:
+        """Return the text of a state, with a writer of its own."""
+        kind = self._held if state.ttl else self._free
+        return kind + encode(state._replace(writer=new_writer())._asdict())
 
-    def free(self, state: dict[str, Any]) -> str:
-        """Return the text of a free lock, or of a last fence."""
-        return f"F{self._held[1:]}{encode(state)}"
-
-    def parse(self, text: str) -> dict[str, Any]:
+    def parse(self, text: str) -> LockState:
         """Return the state in a text."""
-        state: dict[str, Any] = decode(text[self._start :])
-        return state
-
-    def is_held(self, text: str | None) -> bool:
-        """Return whether a text is that of a held lock."""
-        return text is not None and text[0] == "L"
+        return LockState(**decode(text[len(self._held) :]))
