@@ -32,7 +32,7 @@ class Documents:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._channel = connection.channel
-        self._entries = Entries(connection.channel)
+        self._entries = Entries(connection.cluster.settings.cache, connection.channel)
         self._reader = Reader(connection, self._entries)
 
     @hookimpl

@@ -149,10 +149,12 @@ class Locks:
         ends = float("inf") if timeout is None else time.monotonic() + timeout / 1000
         waiter = Waiter(self._server_waiters, self._rows.row_key(name))
         with waiter, self._leases.waiting(waiter):
+            expected: int | None = seen_fence
             while not self._leases.closed:
                 state, now = self._look(remote.WAIT, name)
-                if not state.is_live(now) or state.fence != seen_fence:
+                if not state.is_live(now) or expected not in (None, state.fence):
                     return True
+                expected = None  # another holder that comes first is no reason to try
                 pause = min((state.until - now) / 1000, ends - time.monotonic())
                 if pause <= 0 or waiter.sleep(pause):
                     break

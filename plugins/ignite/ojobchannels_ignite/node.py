@@ -118,5 +118,7 @@ class NodeConnection:
             if response.client_status == _LOGIN_REFUSED:
                 raise AuthenticationError(response.message)
             version = response.version_major, response.version_minor, response.version_patch
+            if version == _PROTOCOL:  # it cannot serve at the moment
+                raise ConnectionError(response.message)
             raise HandshakeError(version, response.message)
         self.protocol_context.features = BitmaskFeature.from_array(response.features)

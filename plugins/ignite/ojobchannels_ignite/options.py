@@ -65,6 +65,7 @@ class Settings:
     username: str | None
     password: str | None = field(repr=False)
     tls: Tls | None
+    timeout: float
 
     def __str__(self) -> str:
         return ", ".join(map(str, self.nodes))
@@ -129,6 +130,7 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
         values["username"],
         values["password"],
         tls_of(values, "use ignites://, or tls: true"),
+        values["timeout"],
     )
 
 

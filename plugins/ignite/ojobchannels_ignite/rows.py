@@ -1,10 +1,9 @@
 """How entries and locks are stored: each as a text under a text.
 
-A text begins with a letter for its kind, then a number for the channel, so that a sorted index over
-the texts has the entries of a channel together, in the order of their last change.
+A text begins with a letter for its kind and the channel, so that a sorted index over the texts has
+the entries of a channel together, in the order of their last change.
 """
 
-import hashlib
 import secrets
 from typing import Any, Final, NamedTuple
 
@@ -18,11 +17,6 @@ _HIGHEST: Final = 10**_POSITION - 1
 _FENCES: Final = range(-(2**63), 2**63)
 _GONE_TTL: Final = 60_000
 """Milliseconds for which a removal is remembered, so that a repeated request finds it."""
-
-
-def channel_number(channel: str) -> str:
-    """Return 32 hexadecimal digits for a channel."""
-    return hashlib.blake2b(channel.encode(), digest_size=16).hexdigest()
 
 
 class Row(NamedTuple):
@@ -53,12 +47,12 @@ class Entries:
         key_start: Where in the key of a row the canonical text of the key begins.
     """
 
-    def __init__(self, channel: str) -> None:
-        number = channel_number(channel)
-        self.counter = f"ojobchannels.{number}"
-        self._row = f"e{number}"
-        self._present = f"E{number}"
-        self._gone = f"G{number}"
+    def __init__(self, cache: str, channel: str) -> None:
+        name = encode(channel)  # whose end is clear
+        self.counter = f"ojobchannels.{cache}.{name}"
+        self._row = f"e{name}"
+        self._present = f"E{name}"
+        self._gone = f"G{name}"
         self._start = len(self._present)
         self.key_start = len(self._row)
 
@@ -169,10 +163,10 @@ class LockRows:
     """The rows of the locks of one channel."""
 
     def __init__(self, channel: str) -> None:
-        number = channel_number(channel)
-        self._row = f"l{number}"
-        self._held = f"L{number}"
-        self._free = f"F{number}"
+        name = encode(channel)
+        self._row = f"l{name}"
+        self._held = f"L{name}"
+        self._free = f"F{name}"
 
     def row_key(self, name: str) -> str:
         """Return the key of a lock."""
