@@ -126,9 +126,7 @@ def addresses_of(option: str, listed: Any) -> tuple[Address, ...]:
     return addresses
 
 
-def query_of(
-    query: str, options: Collection[Option], present: Mapping[str, Any]
-) -> dict[str, Any]:
+def query_of(query: str, options: Collection[Option], present: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options in the query of a URL.
 
     Args:

@@ -26,9 +26,7 @@ from ojobchannels.testing.servers.process import Server, url_of
 from ojobchannels.testing.servers.programs import Flavour, ServerMissing, find
 
 VERSION: Final = os.environ.get("OJOBCHANNELS_TEST_IGNITE_VERSION", "2.17.0")
-FLAVOURS: Final = (
-    Flavour("ignite", "java", "", "apt-get install openjdk-17-jdk-headless maven"),
-)
+FLAVOURS: Final = (Flavour("ignite", "java", "", "apt-get install openjdk-17-jdk-headless maven"),)
 ENVIRONMENT: Final = "OJOBCHANNELS_TEST_IGNITE"
 
 _SOURCE: Final = Path(__file__).with_name("IgniteNode.java")
@@ -110,6 +108,7 @@ class IgniteServer(Server):
         return self._ready.exists()
 
     def stop(self) -> None:
+        """Stop the node and remove its folder; do nothing if that is done already."""
         super().stop()
         while self._inner:
             self._inner.pop().release()

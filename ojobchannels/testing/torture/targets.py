@@ -16,7 +16,13 @@ from ojobchannels.moved import renamed
 from ojobchannels.plugins import registry
 from ojobchannels.testing.kit.subject import Subject, temporary_paths
 from ojobchannels.testing.proxy import Proxy
-from ojobchannels.testing.servers import IgniteServer, MongoServer, PostgresServer, RedisServer, Server
+from ojobchannels.testing.servers import (
+    IgniteServer,
+    MongoServer,
+    PostgresServer,
+    RedisServer,
+    Server,
+)
 
 SERVERS: Final[dict[str, Callable[[], Server]]] = {
     "redis": lambda: RedisServer(options={"appendfsync": "always"}),

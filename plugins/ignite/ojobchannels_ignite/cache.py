@@ -11,7 +11,6 @@ from pyignite.datatypes.cache_config import (
     PartitionLossPolicy,
     WriteSynchronizationMode,
 )
-from pyignite.queries.cache_info import CacheInfo
 
 from ojobchannels.errors import InvalidOption
 from ojobchannels.remote import Operation, Rule
@@ -25,7 +24,10 @@ _STRING: Final = "java.lang.String"
 _INLINE: Final = 64
 
 _REQUIRED: Final = {
-    prop.PROP_CACHE_ATOMICITY_MODE: (CacheAtomicityMode.TRANSACTIONAL, "atomicityMode TRANSACTIONAL"),
+    prop.PROP_CACHE_ATOMICITY_MODE: (
+        CacheAtomicityMode.TRANSACTIONAL,
+        "atomicityMode TRANSACTIONAL",
+    ),
     prop.PROP_WRITE_SYNCHRONIZATION_MODE: (
         WriteSynchronizationMode.FULL_SYNC,
         "writeSynchronizationMode FULL_SYNC",
@@ -61,9 +63,7 @@ def check(connection: Connection) -> None:
         return configuration
 
     configuration = connection.call(_OPEN, create)
-    wrong = [
-        text for code, (value, text) in _REQUIRED.items() if configuration[code] != value
-    ]
+    wrong = [text for code, (value, text) in _REQUIRED.items() if configuration[code] != value]
     if configuration[prop.PROP_PARTITION_LOSS_POLICY] not in (
         PartitionLossPolicy.READ_WRITE_SAFE,
         PartitionLossPolicy.READ_ONLY_SAFE,

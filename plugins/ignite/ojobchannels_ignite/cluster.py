@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, NamedTuple
 
 from pyignite.utils import cache_id
 
@@ -14,7 +14,7 @@ from ojobchannels.errors import ChannelError
 from ojobchannels.remote import Servers
 from ojobchannels.remote_options import Address
 from ojobchannels.remote_waiters import Waiters
-from ojobchannels_ignite.errors import NotConnected, Refused
+from ojobchannels_ignite.errors import DRIVER_ERRORS, NotConnected, Refused
 from ojobchannels_ignite.node import NodeConnection
 from ojobchannels_ignite.options import Settings
 from ojobchannels_ignite.requests import Requests
@@ -22,6 +22,11 @@ from ojobchannels_ignite.requests import Requests
 _MOST: Final = 16
 _MOST_IDLE: Final = 4
 _LONGEST_IDLE: Final = 5.0
+
+
+class _Idle(NamedTuple):
+    connection: NodeConnection
+    since: float
 
 
 class Cluster:
@@ -39,6 +44,7 @@ class Cluster:
         self._cache = cache_id(settings.cache)
         self._nodes = deque(settings.nodes)
         self._closed = False
+        self._idle: deque[_Idle] = deque()
         self.forget()
 
     @contextmanager
@@ -77,35 +83,35 @@ class Cluster:
         with self._mutex:
             self._closed = True
             idle, self._idle = self._idle, deque()
-        for connection, _ in idle:
-            connection.close()
+        for kept in idle:
+            kept.connection.close()
 
     def forget(self) -> None:
         """Leave connections and waiters to the parent, in a forked child."""
-        for connection, _ in getattr(self, "_idle", ()):
-            connection.close()
+        for kept in self._idle:
+            kept.connection.close()
+        self._idle.clear()
         self.waiters.forget()
         self._mutex = threading.Lock()
-        self._idle: deque[tuple[NodeConnection, float]] = deque()
         self._slots = threading.BoundedSemaphore(_MOST)
 
     def _idle_connection(self) -> NodeConnection | None:
-        """Return the connection that was used last, and close those that were idle for long."""
-        while True:
-            with self._mutex:
-                if not self._idle:
-                    return None
-                connection, since = self._idle.pop()
-                fresh = time.monotonic() - since < _LONGEST_IDLE
-                if not fresh:
-                    stale, self._idle = [(connection, since), *self._idle], deque()
-            if not fresh:
-                for old, _ in stale:
-                    old.close()
-                return None
-            if connection.is_usable():
-                return connection
-            connection.close()
+        """Return the connection that was used last; close those that are too old or at an end."""
+        found: NodeConnection | None = None
+        ended: list[_Idle] = []
+        oldest = time.monotonic() - _LONGEST_IDLE
+        with self._mutex:
+            while self._idle and self._idle[0].since < oldest:
+                ended.append(self._idle.popleft())
+            while self._idle and found is None:
+                last = self._idle.pop()
+                if last.connection.is_usable():
+                    found = last.connection
+                else:
+                    ended.append(last)
+        for kept in ended:
+            kept.connection.close()
+        return found
 
     def _connect(self, ends: float) -> NodeConnection:
         failure: Exception | None = None
@@ -115,7 +121,7 @@ class Cluster:
             limit = left if number == len(nodes) else left / 2
             try:
                 return NodeConnection(address, self.settings, time.monotonic() + limit)
-            except Exception as error:
+            except (*DRIVER_ERRORS, ValueError) as error:
                 self._leave(address)
                 failure = error
         raise NotConnected(str(failure)) from failure
@@ -123,7 +129,7 @@ class Cluster:
     def _keep(self, connection: NodeConnection) -> None:
         with self._mutex:
             if not self._closed and len(self._idle) < _MOST_IDLE:
-                self._idle.append((connection, time.monotonic()))
+                self._idle.append(_Idle(connection, time.monotonic()))
                 return
         connection.close()
 
@@ -132,11 +138,11 @@ class Cluster:
         with self._mutex:
             if len(self._nodes) > 1 and self._nodes[0] == address:
                 self._nodes.rotate(-1)
-            gone = [kept for kept in self._idle if kept[0].address == address]
+            gone = [kept for kept in self._idle if kept.connection.address == address]
             for kept in gone:
                 self._idle.remove(kept)
-        for connection, _ in gone:
-            connection.close()
+        for kept in gone:
+            kept.connection.close()
 
 
 SERVERS: Final = Servers(Cluster)

@@ -1,4 +1,4 @@
-"""The connection of one channel to its cluster: calls with a timeout, retries and errors of ours."""
+"""The calls of one channel to its cluster: with a timeout, retries and errors of ours."""
 
 from collections.abc import Callable
 from typing import Final, TypeVar

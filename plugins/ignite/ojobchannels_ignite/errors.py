@@ -88,7 +88,9 @@ def explain(
     reason = settings.redact(str(getattr(cause, "message", None) or cause))
     if isinstance(cause, AuthenticationError):
         advice = "check username and password"
-        return errors.ChannelUnavailable(channel, f"the cluster refuses the login: {reason}", advice)
+        return errors.ChannelUnavailable(
+            channel, f"the cluster refuses the login: {reason}", advice
+        )
     if isinstance(cause, HandshakeError):
         advice = f"use Apache Ignite {OLDEST} or later, and not Ignite 3"
         return errors.NotSupported(channel, f"this server: {reason}", advice)

@@ -23,7 +23,8 @@ from ojobchannels_ignite.options import Settings
 _PROTOCOL: Final = (1, 7, 0)
 _LOGIN_REFUSED: Final = 2000
 _HEADER: Final = 4
-_LONGEST: Final = 2**31
+_LONGEST: Final = 2**31 - 1
+_LONGEST_HANDSHAKE: Final = 2**16
 
 
 class NodeConnection:
@@ -48,6 +49,7 @@ class NodeConnection:
         self.host, self.port = address
         self.uuid = None
         self.ends = ends
+        self._is_ready = False
         self.client = Client(partition_aware=False)
         self.client.protocol_context = self.protocol_context = ProtocolContext(
             _PROTOCOL, BitmaskFeature.all_supported()
@@ -73,7 +75,10 @@ class NodeConnection:
         self._limit()
         self._socket.sendall(data)
         header = self._receive(_HEADER)
-        return header + self._receive(int.from_bytes(header, "little"))
+        size = int.from_bytes(header, "little")
+        if size > (_LONGEST if self._is_ready else _LONGEST_HANDSHAKE):
+            raise ConnectionError("the server does not speak the protocol of Ignite")
+        return header + self._receive(size)
 
     def is_usable(self) -> bool:
         """Return whether the node has not closed the connection while it was idle."""
@@ -88,8 +93,6 @@ class NodeConnection:
         self._socket.close()
 
     def _receive(self, size: int) -> bytes:
-        if not 0 <= size < _LONGEST:
-            raise ConnectionError("the server does not speak the protocol of Ignite")
         received = bytearray(size)
         rest = memoryview(received)
         while rest:
@@ -122,3 +125,4 @@ class NodeConnection:
                 raise ConnectionError(response.message)
             raise HandshakeError(version, response.message)
         self.protocol_context.features = BitmaskFeature.from_array(response.features)
+        self._is_ready = True

@@ -5,8 +5,8 @@ rows existed together at a moment between.
 """
 
 import time
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 from ojobchannels import remote
 from ojobchannels.documents import Document, Item, matches
@@ -33,7 +33,7 @@ class Reader:
         self._connection = connection
         self._entries = entries
         table = table_of(connection)
-        within = f"FROM {table} WHERE V > ? AND V < ?"  # noqa: S608  a checked name
+        within = f"FROM {table} WHERE V > ? AND V < ?"
         sign = f"SUBSTRING(V, {entries.mark_offset}, 1) = 'm'"
         self._ascending = f"SELECT K, V {within} ORDER BY V LIMIT ?"
         self._descending = f"SELECT K, V {within} ORDER BY V DESC LIMIT ?"
@@ -55,7 +55,7 @@ class Reader:
                     (key, self._entries.position(text)) for key, text in again
                 ]:
                     continue
-            last = {}
+            last: dict[str, str] = {}
             for key, text in rows:  # an entry that changed meanwhile was read twice
                 last.pop(key, None)
                 last[key] = text
@@ -137,11 +137,12 @@ class Reader:
     ) -> Iterator[tuple[str, str]]:
         low, high = self._entries.first, last or self._entries.last
         while True:
-            rows = self._connection.call(
-                operation, lambda at, _, low=low: at.select(query, low, high, _PAGE)
-            )
-            for key, text in rows:
-                yield key, text
+            rows = self._connection.call(operation, _selection(query, low, high))
+            yield from rows
             if len(rows) < _PAGE:
                 return
             low = self._entries.at(self._entries.position(rows[-1][1]) + 1)
+
+
+def _selection(query: str, low: str, high: str) -> Callable[[Requests, bool], list[Any]]:
+    return lambda at, _: at.select(query, low, high, _PAGE)
