@@ -30,6 +30,7 @@ from ojobchannels.testing.servers.redis import (
     RedisServer,
     redis_url,
 )
+from ojobchannels.testing.servers.sharing import share_servers
 
 __all__ = [
     "IGNITE_FLAVOURS",
@@ -56,6 +57,7 @@ __all__ = [
     "or_skip",
     "postgres_url",
     "redis_url",
+    "share_servers",
 ]
 
 REQUIRE: Final = "OJOBCHANNELS_REQUIRE_SERVERS"
