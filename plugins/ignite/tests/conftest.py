@@ -17,7 +17,8 @@ from ojobchannels.testing.kit.pytest_fixtures import (
     start_worker,
 )
 from ojobchannels.testing.kit.subject import Subject
-from ojobchannels.testing.servers import IgniteServer, ignite_url, or_skip
+from ojobchannels.testing.servers import IgniteServer, ignite_url, or_skip, share_servers
+from ojobchannels.testing.servers.ignite import ENVIRONMENT
 from ojobchannels_ignite.testing import SharedIgnite
 
 __all__ = [
@@ -27,6 +28,11 @@ __all__ = [
     "observer",
     "start_worker",
 ]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start a node once for all processes of pytest-xdist."""
+    share_servers(config, {ENVIRONMENT: ignite_url})
 
 
 @pytest.fixture(scope="session")
