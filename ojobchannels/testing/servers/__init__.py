@@ -2,9 +2,9 @@
 
 Tests that work with any server use `redis_url()`, `mongo_url()`, `postgres_url()` or
 `ignite_url()`: the server of the environment variable OJOBCHANNELS_TEST_REDIS (_MONGO, _POSTGRES,
-_IGNITE), or else a new one. Tests that break servers start their own: `RedisServer`, `RedisSentinel`, `RedisCluster`,
-`MongoServer`, `PostgresServer`, `IgniteServer`, `IgniteCluster`. Programs are searched in installed
-wheels, then on PATH.
+_IGNITE), or else a new one. Tests that break servers start their own: `RedisServer`,
+`RedisSentinel`, `RedisCluster`, `MongoServer`, `PostgresServer`, `IgniteServer`, `IgniteCluster`.
+Programs are searched in installed wheels, then on PATH.
 """
 
 from __future__ import annotations

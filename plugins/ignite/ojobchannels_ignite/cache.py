@@ -13,13 +13,13 @@ from pyignite.datatypes.cache_config import (
 )
 
 from ojobchannels.errors import InvalidOption
-from ojobchannels.remote import Operation, Rule
+from ojobchannels.remote import Operation
 from ojobchannels_ignite.connection import Connection
 from ojobchannels_ignite.errors import Refused
 from ojobchannels_ignite.reader import TABLE
 from ojobchannels_ignite.requests import Requests
 
-_OPEN: Final = Operation("open", Rule.REPEATABLE, "open the channel again")
+_OPEN: Final = Operation("open")
 _STRING: Final = "java.lang.String"
 _INLINE: Final = 64
 
@@ -48,7 +48,6 @@ def check(connection: Connection) -> None:
     settings = connection.cluster.settings
 
     def create(at: Requests, _: bool) -> dict[int, Any]:
-        at.wrote = True
         info = at.info()
         made = cache_get_or_create_with_config(
             at.connection, _properties(settings.cache, settings.backups)

@@ -1,67 +1,47 @@
-"""The calls of one channel to its cluster: with a timeout, retries and errors of ours."""
+"""The calls of one channel to its cluster."""
 
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import TypeVar
 
-from ojobchannels.errors import ChannelClosed, ChannelError
-from ojobchannels.host.forks import notice_hidden_fork
-from ojobchannels.remote import Attempts, Operation
+from ojobchannels.errors import ChannelError
+from ojobchannels.remote import Attempts, Operation, Outcome
+from ojobchannels.remote.calls import Calls
 from ojobchannels_ignite.cluster import Cluster
-from ojobchannels_ignite.errors import DRIVER_ERRORS, explain, outcome_of
+from ojobchannels_ignite.errors import DRIVER_ERRORS, NothingDone, explain, outcome_of
 from ojobchannels_ignite.requests import Requests
 
 _T = TypeVar("_T")
-_LONGEST_PAUSE: Final = 0.1
 
 
-class Connection:
-    """The connection of one channel to its cluster.
+class Connection(Calls[Requests]):
+    """The calls of one channel."""
 
-    Attributes:
-        timeout: Seconds that a call may take by default, with all its retries.
-        closed: Whether the channel was closed.
-    """
+    driver_errors = DRIVER_ERRORS
 
     def __init__(self, channel: str, cluster: Cluster, timeout: float) -> None:
-        self.channel = channel
+        super().__init__(channel, timeout)
         self.cluster = cluster
-        self.timeout = timeout
-        self.closed = False
 
-    def call(
-        self,
-        operation: Operation,
-        work: Callable[[Requests, bool], _T],
-        seconds: float | None = None,
+    def _attempt(
+        self, work: Callable[[Requests, bool], _T], attempts: Attempts, operation: Operation
     ) -> _T:
-        """Return `work(requests, again)`; `again` means that it may have been done before.
-
-        Args:
-            operation: What is done, and whether it may be done again.
-            work: Sends requests; it may be called more than once.
-            seconds: Timeout for all attempts; the channel's own by default.
-
-        Raises:
-            ChannelError: It failed; the driver's error is the cause.
-        """
-        notice_hidden_fork()
-        attempts = Attempts(operation, self.timeout if seconds is None else seconds, _LONGEST_PAUSE)
-        while True:
-            if self.closed:
-                raise ChannelClosed(self.channel)
-            requests: Requests | None = None
-            try:
-                with self.cluster.requests(attempts.next_limit()) as requests:
-                    return work(requests, bool(attempts.lost))
-            except ChannelError:
+        requests: Requests | None = None
+        try:
+            with self.cluster.requests(attempts.next_limit()) as requests:
+                return work(requests, bool(attempts.lost))
+        except ChannelError:
+            raise
+        except DRIVER_ERRORS as error:
+            if requests is not None and requests.wrote:
                 raise
-            except DRIVER_ERRORS as error:
-                wrote = requests is not None and requests.wrote
-                if not attempts.retry(error, outcome_of(error, wrote)):
-                    raise self._error(error, operation, attempts) from error
+            raise NothingDone(str(error)) from error
 
-    def _error(self, error: Exception, operation: Operation, attempts: Attempts) -> ChannelError:
-        if attempts.in_doubt:
-            return operation.unknown(self.channel)
-        settings = self.cluster.settings
-        return explain(error, operation, self.channel, settings, attempts.spent())
+    def _outcome_of(self, error: Exception) -> Outcome:
+        return outcome_of(error)
+
+    def _explain(self, error: Exception, operation: Operation, seconds: float) -> ChannelError:
+        return explain(error, operation, self.channel, self.cluster.settings, seconds)
+
+    def _cause(self, error: Exception) -> Exception | None:
+        cause = error.__cause__ if isinstance(error, NothingDone) else error
+        return cause if isinstance(cause, Exception) else error

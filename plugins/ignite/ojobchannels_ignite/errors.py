@@ -24,6 +24,7 @@ _CACHE_MISSING: Final = 1000
 _TOO_MANY_CURSORS: Final = 1010
 _RESOURCE_MISSING: Final = 1011
 _LOGIN: Final = 2000
+_FOR_EVER: Final = (_INVALID_OPERATION, _NO_SQL, _SECURITY, _CACHE_MISSING, _LOGIN)
 _LOST_PARTITION: Final = "partition"
 
 
@@ -42,37 +43,40 @@ class Refused(Exception):
 
 
 class NotConnected(OSError):
-    """No node could be reached, so the request was not sent."""
+    """No node could be reached."""
+
+
+class NothingDone(Exception):
+    """An attempt failed before it had sent a request that changes something; see its cause."""
 
 
 DRIVER_ERRORS: Final = (
     OSError,
     EOFError,
     Refused,
+    NothingDone,
     AuthenticationError,
     NotSupportedByClusterError,
     ParseError,
 )
-_REFUSED: Final = (AuthenticationError, HandshakeError, ssl.SSLCertVerificationError)
+_FINAL: Final = (AuthenticationError, HandshakeError, ssl.SSLCertVerificationError)
 
 
-def outcome_of(error: Exception, wrote: bool) -> Outcome:
-    """Return what an error means.
+def outcome_of(error: Exception) -> Outcome:
+    """Return what an error means for the operation that raised it."""
+    root = _root_of(error)
+    refused = isinstance(root, Refused) and root.status in _FOR_EVER
+    if refused or isinstance(root, _FINAL) or not isinstance(root, OSError | EOFError | Refused):
+        return Outcome.REFUSED
+    # Also an error of the cluster: a node that fails during a write reports one, and the write may
+    # be there.
+    return Outcome.NOT_DONE if isinstance(error, NothingDone) else Outcome.LOST
 
-    Args:
-        error: The error.
-        wrote: Whether the attempt had sent a request that changes something.
-    """
-    if isinstance(error, NotConnected):
-        return Outcome.REFUSED if isinstance(error.__cause__, _REFUSED) else Outcome.NOT_DONE
-    if isinstance(error, Refused):
-        if error.status in (_INVALID_OPERATION, _NO_SQL, _SECURITY, _CACHE_MISSING, _LOGIN):
-            return Outcome.REFUSED
-        # A node that fails during a write reports an error, and the write may be there.
-        return Outcome.LOST if wrote else Outcome.NOT_DONE
-    if isinstance(error, OSError | EOFError):
-        return Outcome.LOST if wrote else Outcome.NOT_DONE
-    return Outcome.REFUSED
+
+def _root_of(error: BaseException) -> BaseException:
+    while isinstance(error, NotConnected | NothingDone) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def is_missing(error: Refused) -> bool:
@@ -84,7 +88,7 @@ def explain(
     error: Exception, operation: Operation, channel: str, settings: Settings, seconds: float
 ) -> errors.ChannelError:
     """Return the error of ours, where nothing is in doubt."""
-    cause: Any = error.__cause__ if isinstance(error, NotConnected) else error
+    cause: Any = _root_of(error)
     reason = settings.redact(str(getattr(cause, "message", None) or cause))
     if isinstance(cause, AuthenticationError):
         advice = "check username and password"
@@ -99,7 +103,7 @@ def explain(
         return errors.ChannelUnavailable(channel, f"TLS: {reason}", advice)
     if isinstance(cause, Refused):
         return _explain_refusal(cause, reason, channel)
-    if isinstance(error, NotConnected):
+    if isinstance(error, NotConnected) or isinstance(error.__cause__, NotConnected):
         reason = f"no node of {settings} could be reached: {reason}"
         return errors.ChannelUnavailable(channel, reason, LOOK)
     if isinstance(cause, TimeoutError):

@@ -6,23 +6,19 @@ again. No two texts are equal, so that a row shows whether a request whose reply
 """
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from ojobchannels import remote
 from ojobchannels.errors import ChannelError
 from ojobchannels.hookspecs import Adopted, Busy, Granted, LeaseRequest, LockInfo, hookimpl
 from ojobchannels.remote import Operation, Rule
-from ojobchannels.remote_leases import HeldLeases
-from ojobchannels.remote_waiters import Waiter
+from ojobchannels.remote.locks import CLOSE, SHARE, RemoteLocks
 from ojobchannels_ignite.connection import Connection
 from ojobchannels_ignite.reader import table_of
 from ojobchannels_ignite.requests import FOREVER, Requests, milliseconds
 from ojobchannels_ignite.rows import LockRows, LockState
 
-_SHARE: Final = Operation("share")
-_CLOSE: Final = Operation("close", Rule.REPEATABLE, "the ttl ends the leases that are left")
 _FORCE_UNLOCK: Final = remote.FORCE_UNLOCK._replace(rule=Rule.REPEATABLE)
 _BATCH: Final = 500
 _KEPT: Final = 30 * 86_400_000
@@ -40,80 +36,19 @@ class _Step(NamedTuple):
     after: LockState | None
 
 
-class Locks:
+class Locks(RemoteLocks):
     """The part of a handle that serves the locks."""
 
     def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, connection.cluster.waiters)
         self._connection = connection
         self._rows = LockRows(connection.channel)
-        self._server_waiters = connection.cluster.waiters
-        self._leases = HeldLeases(connection.channel)
         table = table_of(connection)
         self._read = f"SELECT V, CURRENT_TIMESTAMP FROM {table} WHERE K = ?"  # noqa: S608  a checked name
         self._held = (
             f"SELECT V, CURRENT_TIMESTAMP FROM {table} "  # noqa: S608  a checked name
             "WHERE V > ? AND V < ? ORDER BY V LIMIT ?"
         )
-
-    @hookimpl
-    def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
-        def take(state: LockState, now: int) -> LockState | None:
-            if state.is_live(now):
-                return None
-            never_unlocked = state.holder and {**state.holder, "fence": state.fence}
-            fence = max(state.fence + 1, now * 1000)
-            return LockState(name, fence, token, ttl, now, now + ttl, holder, never_unlocked)
-
-        with self._leases.requesting():
-            state, now, lease = self._replace(remote.LOCK, name, take)
-            if lease is None and state.token == token:  # requested again
-                lease = state
-            if lease is not None:
-                self._leases.add(name, token)
-        if lease is None:
-            return Busy(state.fence, state.holder or {}, state.until - now)
-        return Granted(lease.fence, lease.previous)
-
-    @hookimpl
-    def unlock(self, name: str, token: str) -> bool:
-        step = self._replace(remote.UNLOCK, name, _freed_by(token))
-        self._leases.discard(name, token)
-        self._server_waiters.released(self._rows.row_key(name))
-        return step.after is not None
-
-    @hookimpl
-    def extend(self, name: str, token: str, ttl: int) -> bool:
-        return self._extend(LeaseRequest(name, token, ttl), self._connection.timeout)
-
-    @hookimpl
-    def extend_all(self, leases: list[LeaseRequest], timeout: int) -> list[bool | None]:
-        ends = time.monotonic() + min(timeout / 1000, self._connection.timeout)
-        results: list[bool | None] = []
-        for lease in leases:
-            try:
-                results.append(self._extend(lease, max(ends - time.monotonic(), 0.001)))
-            except ChannelError:
-                if not results:
-                    raise
-                return results + [None] * (len(leases) - len(results))
-        return results
-
-    @hookimpl
-    def adopt(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | bool:
-        def take_over(state: LockState, now: int) -> LockState | None:
-            if not _holds(state, token, now):
-                return None
-            return state if holder is None else state._replace(holder=holder)
-
-        operation = remote.LOCK_INFO if holder is None else remote.ADOPT
-        state, now, adopted = self._replace(operation, name, take_over)
-        if holder is None:
-            self._leases.discard(name, token)
-        elif adopted is not None:
-            self._leases.add(name, token)
-        if adopted is None:
-            return False
-        return Adopted(state.fence, state.ttl, state.until - now)
 
     @hookimpl
     def lock_info(self, name: str) -> LockInfo | None:
@@ -134,54 +69,80 @@ class Locks:
         return self._connection.call(remote.LOCKS, read)
 
     @hookimpl
-    def force_unlock(self, name: str) -> LockInfo | None:
+    def share(self, name: str, token: str) -> list[int] | bool:
+        state, now = self._look(SHARE, name)
+        return [] if _holds(state, token, now) else False
+
+    def _lock_id(self, name: str) -> str:
+        return self._rows.row_key(name)
+
+    def _take_lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
+        def take(state: LockState, now: int) -> LockState | None:
+            if state.is_live(now):
+                return None
+            never_unlocked = state.holder and {**state.holder, "fence": state.fence}
+            fence = max(state.fence + 1, now * 1000)
+            return LockState(name, fence, token, ttl, now, now + ttl, holder, never_unlocked)
+
+        state, now, lease = self._replace(remote.LOCK, name, take)
+        if lease is None and state.token == token:  # requested again
+            lease = state
+        if lease is None:
+            return Busy(state.fence, state.holder or {}, state.until - now)
+        return Granted(lease.fence, lease.previous)
+
+    def _free_lock(self, name: str, token: str) -> bool:
+        return self._replace(remote.UNLOCK, name, _freed_by(token)).after is not None
+
+    def _free_locks(self, leases: Sequence[tuple[str, str]]) -> None:
+        left = list(leases)
+
+        def free(at: Requests, _: bool) -> None:
+            while left:
+                name, token = left[-1]
+                self._step(at, name, _freed_by(token), {})
+                left.pop()
+
+        self._connection.call(CLOSE, free)
+
+    def _extend_leases(
+        self, leases: Sequence[LeaseRequest], seconds: float
+    ) -> Sequence[bool | None]:
+        ends = time.monotonic() + seconds
+        results: list[bool | None] = []
+        for lease in leases:
+            try:
+                results.append(self._extend_lease(lease, max(ends - time.monotonic(), 0.001)))
+            except ChannelError:
+                if not results:
+                    raise
+                return results + [None] * (len(leases) - len(results))
+        return results
+
+    def _adopt_lease(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | None:
+        def take_over(state: LockState, now: int) -> LockState | None:
+            if not _holds(state, token, now):
+                return None
+            return state if holder is None else state._replace(holder=holder)
+
+        operation = remote.LOCK_INFO if holder is None else remote.ADOPT
+        state, now, adopted = self._replace(operation, name, take_over)
+        return adopted and Adopted(state.fence, state.ttl, state.until - now)
+
+    def _evict_holder(self, name: str) -> LockInfo | None:
         def evict(state: LockState, now: int) -> LockState | None:
             if not state.is_live(now):
                 return None
             return LockState(name, state.fence, holder=state.holder)
 
         state, _, evicted = self._replace(_FORCE_UNLOCK, name, evict)
-        self._server_waiters.released(self._rows.row_key(name))
         return None if evicted is None else _info(state)
 
-    @hookimpl
-    def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
-        ends = float("inf") if timeout is None else time.monotonic() + timeout / 1000
-        waiter = Waiter(self._server_waiters, self._rows.row_key(name))
-        with waiter, self._leases.waiting(waiter):
-            expected: int | None = seen_fence
-            while not self._leases.closed:
-                state, now = self._look(remote.WAIT, name)
-                if not state.is_live(now) or expected not in (None, state.fence):
-                    return True
-                expected = None  # another holder that comes first is no reason to try
-                pause = min((state.until - now) / 1000, ends - time.monotonic())
-                if pause <= 0 or waiter.sleep(pause):
-                    break
-        return True
+    def _look_at(self, name: str) -> tuple[int, int] | None:
+        state, now = self._look(remote.WAIT, name)
+        return (state.fence, state.until - now) if state.is_live(now) else None
 
-    @hookimpl
-    def share(self, name: str, token: str) -> list[int] | bool:
-        state, now = self._look(_SHARE, name)
-        return [] if _holds(state, token, now) else False
-
-    def close_locks(self) -> None:
-        """Wake the waiters, and release every lease that this handle was granted."""
-        left = self._leases.close(self._connection.timeout)
-        if not left:
-            return
-
-        def release(at: Requests, _: bool) -> None:
-            while left:
-                name, token = left[-1]
-                self._step(at, name, _freed_by(token), {})
-                self._server_waiters.released(self._rows.row_key(name))
-                left.pop()
-
-        with suppress(ChannelError):
-            self._connection.call(_CLOSE, release)
-
-    def _extend(self, lease: LeaseRequest, seconds: float) -> bool:
+    def _extend_lease(self, lease: LeaseRequest, seconds: float) -> bool:
         def extend(state: LockState, now: int) -> LockState | None:
             if not _holds(state, lease.token, now):
                 return None

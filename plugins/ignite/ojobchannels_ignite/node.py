@@ -17,7 +17,7 @@ from pyignite.connection.protocol_context import ProtocolContext
 from pyignite.exceptions import AuthenticationError, HandshakeError
 from pyignite.stream import BinaryStream
 
-from ojobchannels.remote_options import Address
+from ojobchannels.remote.options import Address
 from ojobchannels_ignite.options import Settings
 
 _PROTOCOL: Final = (1, 7, 0)
@@ -37,6 +37,7 @@ class NodeConnection:
 
     Attributes:
         ends: When the next request must have ended.
+        used_at: When it was given back to its pool.
         client: What pyignite keeps for a client: the version of the protocol.
 
     Raises:
@@ -48,6 +49,7 @@ class NodeConnection:
         self.address = address
         self.host, self.port = address
         self.uuid = None
+        self.used_at = 0.0
         self.ends = ends
         self._is_ready = False
         self.client = Client(partition_aware=False)
@@ -80,17 +82,22 @@ class NodeConnection:
             raise ConnectionError("the server does not speak the protocol of Ignite")
         return header + self._receive(size)
 
-    def is_usable(self) -> bool:
-        """Return whether the node has not closed the connection while it was idle."""
+    def is_stale(self) -> bool:
+        """Return whether the node has closed the connection while it was idle."""
         if not hasattr(select, "poll"):  # on Windows, where `select` knows any socket
-            return not select.select([self._socket], [], [], 0)[0]
+            return bool(select.select([self._socket], [], [], 0)[0])
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
-        return not poll.poll(0)
+        return bool(poll.poll(0))
+
+    def ping(self, limit: float) -> None:
+        """Do nothing: each operation begins with a request that may be repeated."""
 
     def close(self) -> None:
-        """Close the connection; in a forked child, only its copy."""
+        """Close the connection."""
         self._socket.close()
+
+    abandon = close  # it sends nothing, and closes the descriptor of this process only
 
     def _receive(self, size: int) -> bytes:
         received = bytearray(size)

@@ -13,7 +13,7 @@ from ojobchannels.hookspecs import Option
 from ojobchannels.host.clock import HOST_CLOCK
 from ojobchannels.plugins import absolute
 from ojobchannels.remote import redact
-from ojobchannels.remote_options import (
+from ojobchannels.remote.options import (
     TLS_OPTIONS,
     Address,
     Tls,

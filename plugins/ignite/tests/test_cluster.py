@@ -65,7 +65,7 @@ def test_a_node_that_hangs_is_left_for_another(cluster: IgniteCluster) -> None:
 
 
 def test_entries_that_are_lost_are_not_silently_absent(cluster: IgniteCluster) -> None:
-    """Two nodes die at once, and the copies of some entries with them: a call fails, and says so."""
+    """Two nodes die, and with them all copies of some entries: a call fails, and says so."""
     with oc.open_channel("orders", cluster.url, timeout=8) as channel:
         for number in range(20):
             channel.set(number, number)

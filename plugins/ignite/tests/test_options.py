@@ -145,15 +145,19 @@ def test_a_server_of_another_kind_is_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def greet() -> None:
-            for _ in range(3):
+            while True:
                 connection, _ = server.accept()
                 with connection:
+                    if not connection.recv(1000):
+                        return
                     connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
-        thread = threading.Thread(target=greet, daemon=True)
+        thread = threading.Thread(target=greet)
         thread.start()
         with pytest.raises(oc.ChannelUnavailable, match="does not speak the protocol"):
             oc.open_channel("orders", f"ignite://127.0.0.1:{server.getsockname()[1]}", timeout=0.4)
+        socket.create_connection(server.getsockname()).close()
+        thread.join()
 
 
 def test_tls_and_a_login_are_checked_on_both_sides(tmp_path: Path) -> None:
