@@ -1,6 +1,6 @@
-"""Reports from tox's result file which interpreters ran, and fails if too few did.
+"""Reports from tox's result files which interpreters ran, and fails if too few did.
 
-usage: which_ran.py RESULT_FILE EXPECTED VERSIONS FOUND, the last two as "3.14 3.13 ..."
+usage: which_ran.py EXPECTED VERSIONS FOUND RESULT_FILE..., VERSIONS and FOUND as "3.14 3.13 ..."
 """
 
 import json
@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 
-def main(result_file: str, expected: str, versions: str, found: str) -> None:
+def main(expected: str, versions: str, found: str, *result_files: str) -> None:
     """Print a line for every environment that ran, then the interpreters that are missing."""
-    environments = json.loads(Path(result_file).read_text("utf-8"))["testenvs"]
-    ran = {}
+    environments, ran = {}, {}
+    for file in result_files:
+        environments |= json.loads(Path(file).read_text("utf-8"))["testenvs"]
     for name, environment in environments.items():
         if name.startswith(".") or "python" not in environment:
             continue  # the one that builds the wheel; one without an interpreter
@@ -23,11 +24,12 @@ def main(result_file: str, expected: str, versions: str, found: str) -> None:
     absent = [version for version in versions.split() if version not in found.split()]
     print("not on this machine:", ", ".join(absent) or "none")
 
-    ran_here = {version: "py" + version.replace(".", "") in ran for version in found.split()}
-    if idle := [version for version, it_ran in ran_here.items() if not it_ran]:
+    with_tests = [ran[name] for name in ran if name.startswith(("py", "oldest", "latest"))]
+    run = {version.rpartition(".")[0] for version in with_tests}
+    if idle := [version for version in found.split() if version not in run]:
         sys.exit(f"on this machine, but not run: {', '.join(idle)}")
-    if sum(ran_here.values()) < int(expected):
-        sys.exit(f"{sum(ran_here.values())} interpreters ran, {expected} were expected")
+    if len(run) < int(expected):
+        sys.exit(f"{len(run)} interpreters ran, {expected} were expected")
 
 
 if __name__ == "__main__":

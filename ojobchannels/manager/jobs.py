@@ -5,12 +5,12 @@ import inspect
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from threading import TIMEOUT_MAX, Event
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from ojobchannels.documents import json_or_repr
 from ojobchannels.errors import ChannelError, InvalidOption, LockBusy
 from ojobchannels.host.synchronous import check_result, check_synchronous
+from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager.launcher import DidNotRun, Launch
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.run import JobRun
@@ -29,7 +29,7 @@ _log = logging.getLogger("ojobchannels.jobs")
 class Manager(Protocol):
     """The manager of a job."""
 
-    closing: Event
+    closing: Latch
 
     def run(
         self,
@@ -148,7 +148,7 @@ class Job(Generic[_Arguments, _Result]):
             return False
         pause = self._backoff * 2.0 ** min(attempt - 1, 64)
         _log.warning("job %r failed; attempt %d starts in %g s", self.name, attempt + 1, pause)
-        return not self.manager.closing.wait(min(pause, TIMEOUT_MAX))
+        return not self.manager.closing.wait(pause)
 
     def _notify(self, run: JobRun) -> None:
         if run.status in ("failed", "lost"):  # another end is reported when it is found

@@ -5,11 +5,10 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
-from threading import TIMEOUT_MAX
 from typing import Any, Final, Literal
 
 from ojobchannels.errors import InvalidOption, JobError, JobMisuse, NoThread
+from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager.pool import Pool, release_slot
 
 LaunchState = Literal["waiting", "running", "completed", "failed", "skipped", "depsfail"]
@@ -40,21 +39,22 @@ class Launch:
         self.state: LaunchState = "waiting"
         self.run_id: str | None = None
         self.elsewhere = False
-        self._future: Future[Any] = Future()
+        self._result: Any = None
+        self._error: BaseException | None = None
         self._settled = False
+        self._ended = Latch()
         self._lock = threading.Lock()
 
     def done(self) -> bool:
         """Return whether the launch has ended."""
-        return self._future.done()
+        return self._ended.is_set()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for its end, for at most `timeout` seconds, and return whether it has ended."""
-        try:
-            self._await(timeout)
-        except TimeoutError:
-            return self._future.done()
-        return True
+        if self._ended.is_set():
+            return True
+        with release_slot():
+            return self._ended.wait(timeout)
 
     def result(self, timeout: float | None = None) -> Any:
         """Wait for its end, and return the result of the job (None if it did not run).
@@ -63,12 +63,16 @@ class Launch:
             TimeoutError: It has not ended after `timeout` seconds.
             BaseException: The exception of the job.
         """
-        self._await(timeout)
-        return self._future.result()
+        if not self.wait(timeout):
+            raise TimeoutError(f"{self.name!r} has not ended after {timeout} s")
+        if self._error is not None:
+            raise self._error
+        return self._result
 
     def error(self) -> BaseException | None:
         """Wait for its end, and return the exception of the job, or None."""
-        return self._await(None)
+        self.wait()
+        return self._error
 
     def begin(self) -> bool:
         """Mark it as running and return True, or return False if it has ended; called once."""
@@ -85,20 +89,12 @@ class Launch:
             if self._settled:
                 return
             self._settled, self.state = True, state
-        if error is None:
-            self._future.set_result(result)
-        else:
-            self._future.set_exception(error)
+            self._result, self._error = result, error
+        self._ended.set()
 
     def then(self, call: Callable[[], None]) -> None:
         """Call `call` when the launch ends, or at once if it has ended."""
-        self._future.add_done_callback(lambda _: call())
-
-    def _await(self, timeout: float | None) -> BaseException | None:
-        if self._future.done():
-            return self._future.exception()
-        with release_slot():
-            return self._future.exception(None if timeout is None else min(timeout, TIMEOUT_MAX))
+        self._ended.then(call)
 
     def __repr__(self) -> str:
         return f"<Launch {self.name!r} {self.state}>"

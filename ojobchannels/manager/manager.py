@@ -11,6 +11,7 @@ from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.documents import check_name, check_value
 from ojobchannels.errors import RunNotStarted, UnknownJob
 from ojobchannels.hookspecs import LockInfo
+from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager import fire_times, records, run_end
 from ojobchannels.manager.channels import ChannelConfig, ManagerChannels
 from ojobchannels.manager.dead_runs import leave_notice
@@ -65,7 +66,7 @@ class JobManager(RunHistory):
         threads: int = 4,
         on_failure: Notice | None = None,
     ) -> None:
-        self.closing = threading.Event()
+        self.closing = Latch()
         self._launcher = Launcher(threads)
         super().__init__(ManagerChannels(jobs, locks, state))
         check_notice(on_failure)

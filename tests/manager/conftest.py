@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from queue import SimpleQueue
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 
 import ojobchannels as oc
+from ojobchannels.host.wakeup import Latch
 
 if TYPE_CHECKING:
     from tests.conftest import ManualClock, Storage
@@ -181,7 +181,7 @@ class Flaky:
         return f"success {self.calls}"
 
 
-class Pauses(threading.Event):
+class Pauses(Latch):
     """Replaces the `closing` event of the manager: records the pauses without waiting."""
 
     def __init__(self, close_at: int | None = None) -> None:
@@ -189,8 +189,8 @@ class Pauses(threading.Event):
         self.seconds: list[float | None] = []
         self._close_at = close_at
 
-    def wait(self, timeout: float | None = None) -> bool:
-        self.seconds.append(timeout)
+    def wait(self, seconds: float | None = None) -> bool:
+        self.seconds.append(seconds)
         return len(self.seconds) == self._close_at
 
 

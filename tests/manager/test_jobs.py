@@ -222,9 +222,9 @@ def test_the_lock_is_free_between_attempts(simple_manager: oc.JobManager) -> Non
     seen: list[object] = []
 
     class Looks(Pauses):
-        def wait(self, timeout: float | None = None) -> bool:
+        def wait(self, seconds: float | None = None) -> bool:
             seen.append(simple_manager.locks.lock_info("x"))
-            return super().wait(timeout)
+            return super().wait(seconds)
 
     simple_manager.closing = Looks()
     assert simple_manager.job("x", retries=1)(Flaky(1))() == "success 2"

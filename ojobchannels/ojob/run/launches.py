@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 from ojobchannels.errors import NoThread
 from ojobchannels.manager import Launch
-from ojobchannels.manager.launcher import DidNotRun, Launcher
+from ojobchannels.manager.launcher import SIGNAL_POLL_SECONDS, DidNotRun, Launcher
 from ojobchannels.ojob.load.job_file import Job
 from ojobchannels.ojob.process.interrupts import Interrupts
 from ojobchannels.ojob.report.outcomes import NotRun, Outcome
@@ -143,7 +143,8 @@ class Launches:
 
     def wait(self) -> None:
         """Wait until all launches have ended and were reported."""
-        self._launcher.wait()
+        while not self._launcher.wait(SIGNAL_POLL_SECONDS):
+            self._interrupts.check()
         for launched in tuple(self._launched):
             self._forget(launched)
 

@@ -1,9 +1,9 @@
 """The outcomes of one run of a job file so far, and whether another job may still start."""
 
-import threading
 from collections.abc import Iterable
 from typing import Final
 
+from ojobchannels.host.wakeup import Latch
 from ojobchannels.ojob.report.outcomes import Outcome, Status
 from ojobchannels.ojob.run.manager_binding import ManagerBinding
 
@@ -23,10 +23,10 @@ class RunProgress:
     state = "init"
 
     def __init__(
-        self, binding: ManagerBinding, daemon: bool, stopping: threading.Event | None = None
+        self, binding: ManagerBinding, daemon: bool, stopping: Latch | None = None
     ) -> None:
         self.outcomes: list[Outcome] = []
-        self.stopping = stopping or threading.Event()
+        self.stopping = stopping or Latch()
         self._binding = binding
         self._daemon = daemon
 

@@ -10,6 +10,7 @@ from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.opening import open_channel
 from ojobchannels.documents import same
 from ojobchannels.errors import JobMisuse, UnknownJob, shown, summary
+from ojobchannels.host.wakeup import Latch
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.code.modules import Modules
 from ojobchannels.ojob.load.job_file import INIT, LOCKS, TURNS, Job, JobFile
@@ -63,7 +64,7 @@ class Session:
         bridges: Bridges,
         run_file: RunFile,
         clock: Clock | None = None,
-        stopping: threading.Event | None = None,
+        stopping: Latch | None = None,
     ) -> None:
         self.file = file
         self.daemon = file.lasts

@@ -67,7 +67,7 @@ class TodoRunner:
             for call in self._calls:
                 self._make(call)
             for launch in itertools.chain.from_iterable(self._launches.values()):
-                _wait(launch)
+                self._wait(launch)
                 if (error := launch.error()) is not None:
                     raise error
             self._session.interrupts.check()
@@ -105,7 +105,7 @@ class TodoRunner:
 
     def _run_after(self, before: Sequence[Launch], call: JobCall) -> None:
         for launch in before:
-            _wait(launch, unless=lambda: call in self._begun)
+            self._wait(launch, unless=lambda: call in self._begun)
         if self._begin(call):
             try:
                 self._run(call)
@@ -156,8 +156,7 @@ class TodoRunner:
                 call for call in self._calls if call not in self._begun and call.job.is_for_now
             ]
 
-
-def _wait(launch: Launch, unless: Callable[[], bool] = lambda: False) -> None:
-    """Wait for a launch, interruptible by signals."""
-    while not launch.wait(SIGNAL_POLL_SECONDS) and not unless():
-        pass
+    def _wait(self, launch: Launch, unless: Callable[[], bool] = lambda: False) -> None:
+        """Wait for a launch, interruptible by signals."""
+        while not launch.wait(SIGNAL_POLL_SECONDS) and not unless():
+            self._session.interrupts.check()

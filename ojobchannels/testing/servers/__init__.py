@@ -27,6 +27,7 @@ from ojobchannels.testing.servers.redis import (
     RedisServer,
     redis_url,
 )
+from ojobchannels.testing.servers.sharing import share_servers
 
 __all__ = [
     "MONGO_FLAVOURS",
@@ -49,6 +50,7 @@ __all__ = [
     "or_skip",
     "postgres_url",
     "redis_url",
+    "share_servers",
 ]
 
 REQUIRE: Final = "OJOBCHANNELS_REQUIRE_SERVERS"

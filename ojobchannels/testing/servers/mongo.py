@@ -109,6 +109,12 @@ class MongoServer(Server):
         except OSError:
             return mongo_wire.Reply()
 
+    def stop(self) -> None:
+        """Kill the server and remove its folder; an orderly shutdown takes a second."""
+        if self._process is not None:
+            self.kill()
+        super().stop()
+
     def _configure(self) -> None:
         if self.replica_set:
             member: mongo_wire.Part = {"_id": 0, "host": f"{HOST}:{self.port}"}

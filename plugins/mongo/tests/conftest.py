@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import pymongo
@@ -23,7 +24,8 @@ from ojobchannels.testing.kit.pytest_fixtures import (
     start_worker,
 )
 from ojobchannels.testing.kit.subject import Subject
-from ojobchannels.testing.servers import MongoServer, mongo_url, or_skip
+from ojobchannels.testing.servers import MongoServer, mongo_url, or_skip, share_servers
+from ojobchannels.testing.servers.mongo import ENVIRONMENT
 from ojobchannels_mongo.connection import Connection
 from ojobchannels_mongo.servers import Collections
 
@@ -36,6 +38,8 @@ __all__ = [
     "start_worker",
 ]
 
+# By whether it is a replica set: the variable with the URL of the server of all test processes.
+SHARED = {False: "OJOBCHANNELS_TESTS_STANDALONE", True: "OJOBCHANNELS_TESTS_REPLICATED"}
 DATABASE = f"ojobtest_{os.getpid()}_{secrets.token_hex(4)}"
 
 
@@ -56,14 +60,28 @@ class Storage(Subject):
         return pymongo.MongoClient(self.url)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let all test processes use one server of each kind."""
+    share_servers(config, {SHARED[each]: partial(_url_of_one, each) for each in (False, True)})
+
+
+@contextmanager
 def _url_of_one(replica_set: bool) -> Iterator[str]:
-    with or_skip(), ExitStack() as running:
+    with ExitStack() as running:
         url = running.enter_context(mongo_url(replica_set=replica_set))
         if _is_replicated(url) != replica_set:  # the environment names a server of the other kind
             url = running.enter_context(MongoServer(replica_set=replica_set)).url
         yield url
-        with pymongo.MongoClient[dict[str, Any]](url) as client:
-            client.drop_database(DATABASE)
+
+
+def _url_for_this_process(replica_set: bool) -> Iterator[str]:
+    with or_skip(), ExitStack() as running:
+        shared = os.environ.get(SHARED[replica_set])
+        url = shared or running.enter_context(_url_of_one(replica_set))
+        yield url
+        if ENVIRONMENT in os.environ:  # the server outlives the tests
+            with pymongo.MongoClient[dict[str, Any]](url) as client:
+                client.drop_database(DATABASE)
 
 
 def _is_replicated(url: str) -> bool:
@@ -73,14 +91,14 @@ def _is_replicated(url: str) -> bool:
 
 @pytest.fixture(scope="session")
 def url_alone() -> Iterator[str]:
-    """A standalone server, for this test process."""
-    yield from _url_of_one(replica_set=False)
+    """A standalone server, on which this test process has a database of its own."""
+    yield from _url_for_this_process(replica_set=False)
 
 
 @pytest.fixture(scope="session")
 def url_replicated() -> Iterator[str]:
-    """A replica set, for this test process."""
-    yield from _url_of_one(replica_set=True)
+    """A replica set, on which this test process has a database of its own."""
+    yield from _url_for_this_process(replica_set=True)
 
 
 @pytest.fixture(params=["standalone", "replicated"])

@@ -123,7 +123,7 @@ def test_suspended_holders_do_not_break_exclusion(type: str) -> None:
 @pytest.mark.parametrize("type", ["file", "db"])
 def test_ten_thousand_sections(type: str) -> None:
     """Exclusion holds for ten thousand sections and many kills."""
-    result = run(type, Plan(sections=10_000))
+    result = run(type, Plan(sections=10_000, pause=1))
     assert result.violations == [], result.lines()
     assert result.done["kill"] >= 10
 
