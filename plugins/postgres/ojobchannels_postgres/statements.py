@@ -173,7 +173,7 @@ RETURNING position
 """
 
 # Locks. $1 is the channel, $2 the lock, $3 a token. The last parameter of what releases or extends
-# a lock is the name of this process, which has told its own waiters.
+# a lock is the name of this process, which wakes its own waiters.
 
 _LIVE: Final = "token <> '' AND until > clock_timestamp()"
 _LEFT: Final = "ceil(extract(epoch FROM until - clock_timestamp()) * 1000)::bigint"
