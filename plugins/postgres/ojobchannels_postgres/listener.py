@@ -26,6 +26,7 @@ from ojobchannels_postgres.session import Session
 _log = logging.getLogger("ojobchannels.postgres")
 
 THREAD: Final = "ojobchannels-postgres-listener"
+_NAMES: Final = 64  # characters of a notification that stand for channel and lock
 _TURN: Final = 0.25
 _LINGER: Final = 0.5
 _PROBE_SECONDS: Final = 2.0
@@ -46,6 +47,9 @@ class Listener(Waiters):
         settings: The schema, and the channel of its notifications.
         connect: Opens a direct connection within a number of seconds.
         pool: The connections for statements.
+
+    Attributes:
+        name: The name of this process in notifications, whose waiters it calls itself.
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class Listener(Waiters):
     def forget(self) -> None:
         """Leave the thread and the waiters to the parent, in a forked child."""
         super().forget()
+        self.name = secrets.token_hex(8)
         self._feeds: list[tuple[str, Callable[[], None]]] = []
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
@@ -150,7 +155,9 @@ class Listener(Waiters):
         raise Deaf
 
     def _handle(self, payload: str) -> None:
-        kind, name = payload[:1], payload[1:]
+        kind, name, sender = payload[:1], payload[1 : 1 + _NAMES], payload[1 + _NAMES :]
+        if sender == self.name:
+            return
         if kind == "r":
             self.released(name)
         elif kind == "c":

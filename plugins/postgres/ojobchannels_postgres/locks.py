@@ -22,6 +22,10 @@ class Locks(RemoteLocks):
         self._connection = connection
         self._lock_prefix = digest(connection.id)
 
+    @property
+    def _sender(self) -> str:
+        return self._connection.server.listener.name
+
     @hookimpl
     def lock_info(self, name: str) -> LockInfo | None:
         rows = self._connection.run(remote.LOCK_INFO, statements.LOCK_INFO, row_id(name))
@@ -58,7 +62,7 @@ class Locks(RemoteLocks):
         parameters = (self._connection.id, row_id(name))
 
         def free(client: Client, again: bool) -> bool:
-            if client.run(statements.UNLOCK, *parameters, token):
+            if client.run(statements.UNLOCK, *parameters, token, self._sender):
                 return True
             if again:
                 if client.run(statements.UNLOCKED_BY, *parameters) != [(token,)]:
@@ -70,7 +74,7 @@ class Locks(RemoteLocks):
 
     def _free_locks(self, leases: Sequence[tuple[str, str]]) -> None:
         names, tokens = [row_id(name) for name, _ in leases], [token for _, token in leases]
-        self._connection.run(CLOSE, statements.UNLOCK_ALL, names, tokens)
+        self._connection.run(CLOSE, statements.UNLOCK_ALL, names, tokens, self._sender)
 
     def _extend_leases(self, leases: Sequence[LeaseRequest], seconds: float) -> list[bool]:
         names = [row_id(lease.name) for lease in leases]
@@ -80,6 +84,7 @@ class Locks(RemoteLocks):
             names,
             [lease.token for lease in leases],
             [lease.ttl for lease in leases],
+            self._sender,
             seconds=seconds,
         )
         extended = {(name, token) for name, token, *_ in rows}
@@ -96,7 +101,9 @@ class Locks(RemoteLocks):
         return Adopted(*rows[0]) if rows else None
 
     def _evict_holder(self, name: str) -> LockInfo | None:
-        rows = self._connection.run(remote.FORCE_UNLOCK, statements.FORCE_UNLOCK, row_id(name))
+        rows = self._connection.run(
+            remote.FORCE_UNLOCK, statements.FORCE_UNLOCK, row_id(name), self._sender
+        )
         return _info(rows[0]) if rows else None
 
     def _look_at(self, name: str) -> tuple[int, int] | None:

@@ -172,7 +172,8 @@ ON CONFLICT (channel) DO UPDATE SET watched = EXCLUDED.watched
 RETURNING position
 """
 
-# Locks. $1 is the channel, $2 the lock, $3 a token.
+# Locks. $1 is the channel, $2 the lock, $3 a token. The last parameter of what releases or extends
+# a lock is the name of this process, which wakes its own waiters.
 
 _LIVE: Final = "token <> '' AND until > clock_timestamp()"
 _LEFT: Final = "ceil(extract(epoch FROM until - clock_timestamp()) * 1000)::bigint"
@@ -185,7 +186,7 @@ _LEFT_BEHIND: Final = "json_build_object('fence', {0}.fence, 'holder', {0}.holde
 _LOCK_DIGEST: Final = f"{_DIGEST.format('l.channel')} || {_DIGEST.format('l.id')}"
 _CALL: Final = (
     "CASE WHEN l.awaited > clock_timestamp() "
-    f"THEN pg_notify('EVENTS', '{{}}' || {_LOCK_DIGEST})::text END"
+    f"THEN pg_notify('EVENTS', '{{}}' || {_LOCK_DIGEST} || {{}}::text)::text END"
 )
 _MINE: Final = f"channel = $1 AND id = $2 AND token = $3 AND {_LIVE}"
 
@@ -215,21 +216,21 @@ UNLOCK: Final = f"""
 UPDATE OURS.ojob_locks AS l
 SET token = '', holder = '{{}}', previous = NULL, until = clock_timestamp(), last = $3
 WHERE {_MINE}
-RETURNING {_CALL.format("r")}
+RETURNING {_CALL.format("r", "$4")}
 """
 UNLOCK_ALL: Final = f"""
 UPDATE OURS.ojob_locks AS l
 SET token = '', holder = '{{}}', previous = NULL, until = clock_timestamp(), last = r.token
 FROM unnest($2::text[], $3::text[]) AS r (id, token)
 WHERE l.channel = $1 AND l.id = r.id AND l.token = r.token AND l.until > clock_timestamp()
-RETURNING {_CALL.format("r")}
+RETURNING {_CALL.format("r", "$4")}
 """
 UNLOCKED_BY: Final = "SELECT last FROM OURS.ojob_locks WHERE channel = $1 AND id = $2"
 EXTEND: Final = f"""
 UPDATE OURS.ojob_locks AS l SET ttl = r.ttl, until = {_UNTIL.format("r.ttl")}
 FROM unnest($2::text[], $3::text[], $4::bigint[]) AS r (id, token, ttl)
 WHERE l.channel = $1 AND l.id = r.id AND l.token = r.token AND l.until > clock_timestamp()
-RETURNING l.id, l.token, {_CALL.format("c")}
+RETURNING l.id, l.token, {_CALL.format("c", "$5")}
 """
 ADOPT: Final = f"""
 UPDATE OURS.ojob_locks SET holder = $4::json WHERE {_MINE} RETURNING fence, ttl, {_LEFT}
@@ -243,7 +244,7 @@ WITH evicted AS (
     SET token = '', holder = '{{}}', previous = {_LEFT_BEHIND.format("e")},
         until = clock_timestamp(), last = ''
     FROM evicted AS e WHERE l.channel = e.channel AND l.id = e.id
-    RETURNING {_CALL.format("r")}
+    RETURNING {_CALL.format("r", "$3")}
 )
 SELECT {_INFO}, (SELECT count(*) FROM freed) FROM evicted
 """

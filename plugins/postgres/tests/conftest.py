@@ -21,7 +21,14 @@ from ojobchannels.testing.kit.pytest_fixtures import (
     start_worker,
 )
 from ojobchannels.testing.kit.subject import Subject
-from ojobchannels.testing.servers import PgBouncer, PostgresServer, or_skip, postgres_url
+from ojobchannels.testing.servers import (
+    PgBouncer,
+    PostgresServer,
+    or_skip,
+    postgres_url,
+    share_servers,
+)
+from ojobchannels.testing.servers.postgres import ENVIRONMENT
 from ojobchannels_postgres.session import Parameter, Row, Session
 from ojobchannels_postgres.testing import SharedPostgres
 
@@ -58,9 +65,14 @@ class Storage(Subject):
         return SharedPostgres(self.url).client(self.url)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let all test processes use one server."""
+    share_servers(config, {ENVIRONMENT: postgres_url})
+
+
 @pytest.fixture(scope="session")
 def url() -> Iterator[str]:
-    """The server that the tests of this process share."""
+    """The server that all tests share."""
     with or_skip(), postgres_url() as url:
         yield url
         SharedPostgres(url).clear(SCHEMA)

@@ -26,12 +26,12 @@ class TestOnPostgres(RemoteContract):
 
     def fill(self, channel: oc.Channel, subject: Subject, count: int) -> None:
         """As `set` would, in less time."""
-        server = SharedPostgres(subject.options["url"])
-        schema = server.client(subject.options["url"]), subject.options["url"].rpartition("=")[2]
-        with schema[0] as client:
+        url = subject.options["url"]
+        schema = url.rpartition("schema=")[2]
+        with SharedPostgres(url).client(url) as client:
             client.execute(
                 f"""
-                INSERT INTO "{schema[1]}".ojob_documents (channel, id, key, value, position)
+                INSERT INTO "{schema}".ojob_documents (channel, id, key, value, position)
                 SELECT %s, n, to_json(n), json_build_object('n', n, 'odd', n %% 2), n + 1
                 FROM generate_series(0, %s - 1) AS n
                 """,
