@@ -93,7 +93,7 @@ class RemoteLocks(ABC):
                 held = self._look_at(name)
                 if held is None or expected not in (None, held[0]):
                     return True
-                expected = None  # that another client came first is no reason to try
+                expected = None  # another client that came first does not wake it
                 pause = min(held[1] / 1000, ends - time.monotonic())
                 if pause <= 0 or waiter.sleep(pause):
                     break

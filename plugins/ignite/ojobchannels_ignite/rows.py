@@ -20,7 +20,7 @@ _GONE_TTL: Final = 60_000
 
 
 class Row(NamedTuple):
-    """What is stored for one key.
+    """A stored row of one key.
 
     Attributes:
         text: The text as it is stored; None if there is none.

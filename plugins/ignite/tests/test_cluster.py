@@ -51,7 +51,7 @@ def channel_timeout(channel: oc.Channel) -> float:
 
 
 def test_a_node_that_hangs_is_left_for_another(cluster: IgniteCluster) -> None:
-    """A suspended node does not answer; calls continue once the others have dropped it."""
+    """A suspended node does not reply; calls continue once the others have dropped it."""
     with oc.open_channel("orders", cluster.url, timeout=30) as channel:
         channel.set("key", 1)
         cluster.nodes[0].pause()
