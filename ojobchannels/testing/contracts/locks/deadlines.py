@@ -65,6 +65,15 @@ class DeadlineContract(Contract):
         for handle in (channel, other):
             _set_and_judge(channel, handle, clock, how)
 
+    @pytest.mark.parametrize("step", [3600, -3600], ids=["forward", "back"])
+    def test_a_step_of_the_wall_clock_changes_no_deadline(
+        self, subject: Subject, clock: ManualClock, step: int
+    ) -> None:
+        """For no operation, however the deadline was set before the step."""
+        with subject.open() as channel:
+            for how in _SET:
+                _set_and_judge(channel, channel, clock, how, step)
+
     def test_after_a_reboot_every_operation_judges_by_the_wall_clock(
         self, subject: Subject, clock: ManualClock
     ) -> None:
@@ -95,15 +104,19 @@ class DeadlineContract(Contract):
             channel.hook.extend(name="nightly", token=TOKEN, ttl=10_000)
 
 
-def _set_and_judge(channel: Channel, handle: Channel, clock: ManualClock, how: str) -> None:
+def _set_and_judge(
+    channel: Channel, handle: Channel, clock: ManualClock, how: str, step: int = 0
+) -> None:
     __tracebackhide__ = True
     for what, judge in _JUDGE.items():
         for early in (1, 0):
             name = f"{what} {early}"
             _SET[how](channel, name)
+            clock.step_wall(step)
             clock.advance(10 - early * _MICROSECOND)
             when = f"{early} µs before the end that {how} set" if early else f"at the end of {how}"
-            assert judge(handle, name) is bool(early), f"{what}, {when}"
+            after = f"; wall clock set by {step} s" if step else ""
+            assert judge(handle, name) is bool(early), f"{what}, {when}{after}"
             channel.force_unlock(name)
 
 
