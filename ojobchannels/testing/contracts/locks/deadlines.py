@@ -74,6 +74,21 @@ class DeadlineContract(Contract):
             for how in _SET:
                 _set_and_judge(channel, channel, clock, how, step)
 
+    @pytest.mark.parametrize("days", [1, 50, 36_500])
+    def test_a_long_lease_is_exact_too(
+        self, subject: Subject, clock: ManualClock, days: int
+    ) -> None:
+        """To the millisecond of its ttl, when it is granted and when it is extended."""
+        channel, ttl = subject.open(), days * 86_400 + 0.001
+        for extends in (False, True):
+            ask(channel, TOKEN, 10 if extends else ttl)
+            if extends:
+                channel.hook.extend(name="nightly", token=TOKEN, ttl=round(ttl * 1000))
+            clock.advance(ttl - _MICROSECOND)
+            assert channel.lock_info("nightly") is not None, "it expired too early"
+            clock.advance(_MICROSECOND)
+            assert channel.lock_info("nightly") is None, "it did not expire at its end"
+
     def test_after_a_reboot_every_operation_judges_by_the_wall_clock(
         self, subject: Subject, clock: ManualClock
     ) -> None:

@@ -182,7 +182,9 @@ class TokenContract(Contract):
         leases = [channel.lock(f"lock {n}", ttl=60) for n in range(5)]
         leases[1].release()
         channel.force_unlock("lock 3")
-        requests = [LeaseRequest(one.name, one.token, (n + 10) * 60_000) for n, one in enumerate(leases)]
+        requests = [
+            LeaseRequest(one.name, one.token, (n + 10) * 60_000) for n, one in enumerate(leases)
+        ]
         requests.append(LeaseRequest("lock 0", OTHER, 10))
         results = channel.hook.extend_all(leases=requests, timeout=5000)
         assert results == [True, False, True, False, True, False]

@@ -147,6 +147,17 @@ LEASES = [
         ),
     ),
     mutant(
+        "long-leases-in-seconds",
+        "simple",
+        "A ttl of a day or more is cut to whole seconds.",
+        "test_a_long_lease_is_exact_too",
+        (
+            "backend.py",
+            "record, token, ttl * 1000, lock_record.copied(holder), self._clock, self._number\n",
+            "record, token, (ttl if ttl < 86_400_000 else ttl // 1000 * 1000) * 1000, holder, self._clock, self._number\n",
+        ),
+    ),
+    mutant(
         "closed-handles-lock",
         "simple",
         "A handle that was closed still takes a lock.",
