@@ -36,7 +36,7 @@ class Connection(Calls[Requests]):
                 raise
             raise NothingDone(str(error)) from error
 
-    def _outcome_of(self, error: Exception) -> Outcome:
+    def _outcome_of(self, error: Exception, operation: Operation) -> Outcome:
         return outcome_of(error)
 
     def _explain(self, error: Exception, operation: Operation, seconds: float) -> ChannelError:
