@@ -13,10 +13,12 @@ MASK: Final = "***"
 _SHORTEST_VALUE: Final = 4  # a shorter one would be found within unrelated words
 
 _NAME: Final = (
-    r"(?:(?i:\w*(?:passw|passphrase|secret|credential|token(?!i[sz]))\w*"
+    r"(?:(?i:(?>\w*(?:passw|passphrase|secret|credential|token(?!i[sz]))\w*)"
     r"|\w*(?:api|access|private|signing|encryption)[_-]?key|\w*pwd"
     r"|(?:\w*[_-])?(?:pass|pw|authorization|cookie))|[a-z]+Pass)"
 )
+# Most words have no value behind them; looking for that first keeps long texts cheap.
+_BEFORE_VALUE: Final = r"(?=\w++(?:-\w++)?+['\"]?\s*+[=:])"
 _SECRET_NAME: Final = re.compile(_NAME)
 _COUNT: Final = re.compile(r"\w*tokens", re.IGNORECASE)
 _PART_OF_NAME: Final = re.compile(
@@ -44,7 +46,7 @@ _FORMS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
     (re.compile(_WELL_KNOWN), MASK),
 )
 _VALUE_OF_NAME: Final = re.compile(
-    rf"(\b(?!\w*tokens\b){_NAME}['\"]?\s*[=:]\s*|(?<!\S)--?{_NAME}\s+(?!-))"
+    rf"(\b{_BEFORE_VALUE}(?!\w*tokens\b){_NAME}['\"]?\s*[=:]\s*|(?<!\S)--?{_NAME}\s+(?!-))"
     rf"(?:(?P<quoted>{_QUOTED})|(?!\*\*\*|(?i:bearer|basic)\s)[^\s&,;'\"<>)}}\]]+)"
 )
 

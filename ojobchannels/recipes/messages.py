@@ -13,6 +13,8 @@ MALFORMED: Final = "malformed"
 _MAX_ID_BYTES: Final = 1024
 _MAX_SKEW_MS: Final = 60_000
 """A clock that is ahead by no more than this makes a message late by no more than this."""
+_MAX_TIME_MS: Final = 1e15
+"""About 30,000 years; no clock and no delay leads further."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def read(item: Item, now: int) -> Entry | str:
     if document["id"] != name_of(key):
         return "its `id` is not that of its key"
     for name in ("expires", "changed"):
-        if document.get(name) is not None and not _is_number(document[name]):
+        if document.get(name) is not None and not _is_time(document[name]):
             return f"its `{name}` is not valid"
     added, expires = document["added"], document.get("expires")
     ahead = max(document.get("changed") or added, added) - now
@@ -115,6 +117,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _is_time(value: Any) -> bool:
+    return _is_number(value) and abs(value) <= _MAX_TIME_MS
+
+
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
@@ -129,7 +135,7 @@ _FIELDS: Final = {
     "status": lambda value: value in (WAITING, FAILED),
     "attempts": _is_count,
     "priority": _is_number,
-    "added": _is_number,
-    "notBefore": _is_number,
+    "added": _is_time,
+    "notBefore": _is_time,
 }
 """What an entry must have, and tests of the values."""

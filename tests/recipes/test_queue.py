@@ -273,6 +273,11 @@ VALID = {
         ),
         *((VALID | {name: [1]}, f"its `{name}` is not valid") for name in VALID if name != "data"),
         (VALID | {"expires": "soon"}, "its `expires` is not valid"),
+        *(
+            (VALID | {name: time}, f"its `{name}` is not valid")
+            for name in ("added", "notBefore", "changed", "expires")
+            for time in (1e300, -1e300)
+        ),
         (VALID | {"id": "y"}, "its `id` is not that of its key"),
         ("Send", "it is not a map"),
         (None, "it is not a map"),

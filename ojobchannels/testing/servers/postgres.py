@@ -135,7 +135,7 @@ class PostgresServer(Server):
             "port": str(self.port),
             "listen_addresses": HOST,
             "unix_socket_directories": "",
-            "max_connections": "200",
+            "max_connections": "300",
             "shared_buffers": "32MB",
             "max_wal_size": "256MB",
             **self._options,

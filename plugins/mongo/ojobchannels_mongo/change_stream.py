@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -18,7 +17,7 @@ from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 
-from ojobchannels.remote import Backoff
+from ojobchannels.remote import Backoff, waiters
 from ojobchannels_mongo.errors import DRIVER_ERRORS, message_of
 
 _log = logging.getLogger("ojobchannels.mongo")
@@ -26,8 +25,6 @@ _log = logging.getLogger("ojobchannels.mongo")
 AWAIT_MS: Final = 500
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 2.0
-_LOOK_WITH_STREAM: Final = (0.25, 2.0)
-_LOOK_WITHOUT: Final = (0.005, 0.05)
 _NO_STREAMS: Final = {13, 20, 40573}  # not allowed, not supported, no replica set
 
 _HOLDER: Final = "updateDescription.updatedFields.token"
@@ -46,52 +43,12 @@ _EVENTS: Final[list[dict[str, Any]]] = [
 ]
 
 
-class Waiter:
-    """One waiter for a lock.
-
-    Attributes:
-        called: Whether the lock was released and this waiter may try now.
-    """
-
-    def __init__(self, waiters: Waiters, lock: str) -> None:
-        self.called = False
-        self._waiters = waiters
-        self._lock = lock
-        self._woken = threading.Event()
-        self._pause = 0.0
-
-    def sleep(self, longest: float) -> bool:
-        """Sleep until woken, for at most `longest` seconds; return whether to try at once."""
-        shortest, limit = _LOOK_WITH_STREAM if self._waiters.live else _LOOK_WITHOUT
-        self._pause = min(max(self._pause * 1.5, shortest), limit)
-        self._woken.wait(max(min(self._pause, longest), 0))
-        self._woken.clear()
-        return self.called
-
-    def wake(self, called: bool = False) -> None:
-        """Wake the waiter, to try if it is `called`, otherwise to look at the lock."""
-        self.called = self.called or called
-        self._woken.set()
-
-    def __enter__(self) -> Waiter:
-        self._waiters.add(self._lock, self)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._waiters.remove(self._lock, self)
-        if kind is not None and self.called:
-            self._waiters.released(self._lock)
-
-
-class Waiters:
-    """The waiters of this process at one server.
+class Waiters(waiters.Waiters):
+    """The waiters of this process at one server; `live` means that the change stream is open.
 
     Args:
         locks: Returns the collection of the locks.
         has_streams: Returns whether the server has change streams.
-
-    Attributes:
-        live: Whether the change stream is open, so that it reports every release.
     """
 
     _thread: threading.Thread | None
@@ -104,12 +61,12 @@ class Waiters:
         self._has_streams = has_streams
         self._refused = False
         self._warned = False
-        self.forget()
+        super().__init__()
 
-    def add(self, lock: str, waiter: Waiter) -> None:
+    def add(self, lock: str, waiter: waiters.Waiter) -> None:
         """Add a waiter, and start the thread if it is not running."""
+        super().add(lock, waiter)
         with self._mutex:
-            self._waiting.setdefault(lock, deque()).append(waiter)
             wanted = not self._refused and self._has_streams() and not self._stop.is_set()
             if wanted and self._thread is None:
                 self._thread = threading.Thread(
@@ -117,41 +74,13 @@ class Waiters:
                 )
                 self._thread.start()
 
-    def remove(self, lock: str, waiter: Waiter) -> None:
-        """Remove a waiter."""
-        with self._mutex:
-            waiting = self._waiting[lock]
-            waiting.remove(waiter)
-            if not waiting:
-                del self._waiting[lock]
-
-    def released(self, lock: str) -> None:
-        """Call the waiter that has waited longest, after a release of the lock."""
-        if lock not in self._waiting:
-            return
-        with self._mutex:
-            for waiter in self._waiting.get(lock, ()):
-                if not waiter.called:
-                    waiter.wake(called=True)
-                    return
-
-    def changed(self, lock: str) -> None:
-        """Have all waiters for the lock look at it, after its expiry changed."""
-        if lock not in self._waiting:
-            return
-        with self._mutex:
-            for waiter in self._waiting.get(lock, ()):
-                waiter.wake()
-
     def stop(self) -> None:
         """End the thread, at most half a second later."""
         self._stop.set()
 
     def forget(self) -> None:
         """Leave the waiters to the parent, in a forked child."""
-        self.live = False
-        self._mutex = threading.Lock()
-        self._waiting: dict[str, deque[Waiter]] = {}
+        super().forget()
         self._thread = None
         self._stop = threading.Event()
 
@@ -193,10 +122,7 @@ class Waiters:
     def _set_live(self, live: bool) -> None:
         """Set `live` and wake all: the stream does not report what happened before it was open."""
         self.live = live
-        with self._mutex:
-            for waiting in self._waiting.values():
-                for waiter in waiting:
-                    waiter.wake()
+        self.wake_all()
 
     def _is_over(self) -> bool:
         with self._mutex:

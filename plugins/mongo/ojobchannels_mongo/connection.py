@@ -1,72 +1,43 @@
-"""The connection of one channel to its server: calls with a timeout, retries and errors of ours."""
+"""The connection of one channel to its server: calls of the driver, and what its errors mean."""
 
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import pymongo
 from pymongo.errors import InvalidOperation
 
 from ojobchannels.errors import ChannelClosed, ChannelError
-from ojobchannels.host.forks import notice_hidden_fork
-from ojobchannels.remote import Attempts, Operation
+from ojobchannels.remote import Attempts, Operation, Outcome
+from ojobchannels.remote.calls import Calls
 from ojobchannels_mongo.errors import DRIVER_ERRORS, explain, outcome_of
 from ojobchannels_mongo.servers import Collections, Server
 
 _T = TypeVar("_T")
-_LONGEST_PAUSE: Final = 0.1
 
 
-class Connection:
-    """The connection of one channel to its server.
+class Connection(Calls[Collections]):
+    """The connection of one channel to its server."""
 
-    Attributes:
-        timeout: Seconds that a call may take by default, with all its retries.
-        closed: Whether the channel was closed.
-    """
+    driver_errors = DRIVER_ERRORS
 
     def __init__(self, channel: str, server: Server, timeout: float) -> None:
-        self.channel = channel
+        super().__init__(channel, timeout)
         self.server = server
-        self.timeout = timeout
-        self.closed = False
 
-    def call(
-        self,
-        operation: Operation,
-        work: Callable[[Collections, bool], _T],
-        seconds: float | None = None,
+    def _attempt(
+        self, work: Callable[[Collections, bool], _T], attempts: Attempts, operation: Operation
     ) -> _T:
-        """Return `work(collections, again)`; `again` means that it may have been done before.
+        with pymongo.timeout(attempts.next_limit()):
+            return work(self.server.collections(), bool(attempts.lost))
 
-        Args:
-            operation: What is done, and whether it may be done again.
-            work: Calls the server; it may be called more than once.
-            seconds: Timeout for all attempts; the channel's own by default.
+    def _outcome_of(self, error: Exception) -> Outcome:
+        return outcome_of(error)
 
-        Raises:
-            ChannelError: It failed; the driver's error is the cause.
-        """
-        notice_hidden_fork()
-        allowed = self.timeout if seconds is None else seconds
-        attempts = Attempts(operation, allowed, _LONGEST_PAUSE)
-        while True:
-            if self.closed:
-                raise ChannelClosed(self.channel)
-            try:
-                with pymongo.timeout(attempts.next_limit()):
-                    return work(self.server.collections(), bool(attempts.lost))
-            except DRIVER_ERRORS as error:
-                if not attempts.retry(error, outcome_of(error)):
-                    raise self._error(error, operation, attempts) from self._cause(error)
-
-    def _error(self, error: Exception, operation: Operation, attempts: Attempts) -> ChannelError:
-        if self.closed or isinstance(error, InvalidOperation):
+    def _explain(self, error: Exception, operation: Operation, seconds: float) -> ChannelError:
+        if isinstance(error, InvalidOperation):
             return ChannelClosed(self.channel)
-        if attempts.in_doubt:
-            return operation.unknown(self.channel)
-        return explain(error, operation, self.channel, self.server.settings, attempts.spent())
+        return explain(error, operation, self.channel, self.server.settings, seconds)
 
     def _cause(self, error: Exception) -> Exception | None:
-        """Return the error, unless it quotes a password."""
         text = str(error)
         return error if self.server.settings.redact(text) == text else None

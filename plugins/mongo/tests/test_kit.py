@@ -6,7 +6,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ojobchannels.testing import ChannelConformance, Subject
+from ojobchannels.testing import (
+    BatchContract,
+    ChannelConformance,
+    CrowdContract,
+    DocumentContract,
+    DocumentStepContract,
+    KillContract,
+    ManyContract,
+    MatchContract,
+    OrderContract,
+    ProcessContract,
+    Subject,
+    SubscribeContract,
+    VisibilityContract,
+    WaitContract,
+    WakeupContract,
+)
 from ojobchannels.testing.machines import prove_documents, prove_locks
 from ojobchannels.testing.servers import MongoServer, or_skip
 from ojobchannels.testing.torture.plan import Plan
@@ -25,8 +41,22 @@ on_each = pytest.mark.parametrize(
 )
 
 
-class TestMongoAlone(ChannelConformance):
-    """On a standalone server, which has no transactions."""
+class TestMongoAlone(
+    DocumentContract,
+    MatchContract,
+    OrderContract,
+    BatchContract,
+    SubscribeContract,
+    WakeupContract,
+    WaitContract,
+    VisibilityContract,
+    ManyContract,
+    DocumentStepContract,
+    CrowdContract,
+    ProcessContract,
+    KillContract,
+):
+    """On a standalone server: what needs transactions or change streams on a replica set."""
 
     @pytest.fixture
     def ojob_subject(self, storage_alone: Storage) -> Subject:

@@ -1,21 +1,16 @@
-"""Connections to one server: redis-py's, one user at a time, never shared with a forked child."""
+"""Connections to one server: redis-py's, one user at a time."""
 
-import time
-from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from inspect import signature
 from typing import Any, Final
-from weakref import WeakSet
 
 from redis import connection as driver
 from redis.exceptions import ConnectionError, NoScriptError, RedisError, ResponseError
 
+from ojobchannels.remote import pool
 from ojobchannels_redis.options import Address, Settings
 from ojobchannels_redis.scripts import Script
 
-_IDLE: Final = 1.0
-_LONGEST_IDLE: Final = 60.0
 # A connection does not name its driver to the server: servers before 7.2 have no command for it,
 # and a restricted user would need a permission for it.
 _UNNAMED: Final[dict[str, None]] = (
@@ -23,6 +18,7 @@ _UNNAMED: Final[dict[str, None]] = (
     if "driver_info" in signature(driver.AbstractConnection).parameters
     else {"lib_name": None, "lib_version": None}
 )
+ERRORS: Final = (RedisError, OSError)
 Command = tuple[Any, ...]
 """The name of a command, or a script, and its arguments."""
 
@@ -72,20 +68,18 @@ class Connection:
         self._limit = 0  # can_read may change the timeout of the socket
         try:
             return bool(self._connection.can_read(0))
-        except (RedisError, OSError):
+        except ERRORS:
             return True
 
-    def replies(self, limit: float) -> bool:
-        """Return whether the server replies to PING within `limit` seconds."""
-        try:
-            self.ask(("PING",), limit)
-        except (RedisError, OSError):
-            return False
-        return True
+    def ping(self, limit: float) -> None:
+        """Have the server reply to PING within `limit` seconds."""
+        self.ask(("PING",), limit)
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.disconnect()
+
+    abandon = close  # sends nothing
 
     def _send_asking(self) -> None:
         self._connection.send_command("ASKING", check_health=False)
@@ -103,79 +97,11 @@ class Connection:
         self._limit = limit
 
 
-class Pool:
-    """Connections to one server: idle ones are used again, the latest used first."""
+class Pool(pool.Pool[Connection]):
+    """Connections to one server."""
 
     def __init__(self, connect: Callable[[float], Connection]) -> None:
-        self._connect = connect
-        self._idle: deque[Connection] = deque()
-        self._all: WeakSet[Connection] = WeakSet()
-        self._closed = False
-
-    def take(self, limit: float, tested: bool) -> Connection:
-        """Return a connection for one request, opening one if none is idle.
-
-        A connection that was idle for a second is tested first: the server may have closed it, and
-        a request that never arrived would count as a lost reply. If `tested` is set, a recently
-        used one is tested, too, and one that was idle or is new must reply to PING.
-        """
-        while True:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                return self._open(limit, tested)
-            was_idle = time.monotonic() >= connection.used_at + _IDLE
-            if not (tested or was_idle):
-                return connection
-            if not connection.is_stale() and not (
-                tested and was_idle and not connection.replies(limit / 2)
-            ):
-                return connection
-            connection.close()
-
-    def _open(self, limit: float, tested: bool) -> Connection:
-        connection = self._connect(limit)
-        self._all.add(connection)
-        try:
-            if tested:
-                connection.ask(("PING",), limit)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def give_back(self, connection: Connection) -> None:
-        """Take back a connection on which every reply was read.
-
-        One that was not used for a minute is closed, so that a burst of calls leaves none behind.
-        """
-        connection.used_at = now = time.monotonic()
-        self._idle.append(connection)
-        with suppress(IndexError):  # another thread has taken the last one
-            while self._idle[0].used_at < now - _LONGEST_IDLE:
-                self._idle.popleft().close()
-        if self._closed:
-            self.purge()
-
-    def purge(self) -> None:
-        """Close the idle connections, after another one to the same server broke."""
-        while self._idle:
-            try:
-                self._idle.pop().close()
-            except IndexError:
-                return
-
-    def close(self) -> None:
-        """Close the idle connections now, and those in use when they are given back."""
-        self._closed = True
-        self.purge()
-
-    def forget(self) -> None:
-        """Close, in a forked child, its copies of the parent's sockets and nothing else."""
-        self._idle = deque()
-        for connection in list(self._all):
-            connection.close()
-        self._all = WeakSet()
+        super().__init__(connect, ERRORS)
 
 
 def open_connection(

@@ -77,8 +77,9 @@ class CompareAndSetContract(Contract):
         assert ask("one", "three") == (True, "one")
 
     def test_a_comparison_that_fails_leaves_no_fence_mark(self, channel: Channel) -> None:
-        """Only a write marks its key with the fence."""
+        """Only a write marks its key with the fence, and only a write is refused for it."""
         channel.set("key", 1, fence=5)
+        assert channel.get_set("other", "key", 2, fence=4) is None
         assert channel.get_set("other", "key", 2, fence=9) is None
         assert channel.add("key", 2, fence=9) is False
         channel.set("key", 3, fence=5)

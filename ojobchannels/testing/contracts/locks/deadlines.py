@@ -65,6 +65,30 @@ class DeadlineContract(Contract):
         for handle in (channel, other):
             _set_and_judge(channel, handle, clock, how)
 
+    @pytest.mark.parametrize("step", [3600, -3600], ids=["forward", "back"])
+    def test_a_step_of_the_wall_clock_changes_no_deadline(
+        self, subject: Subject, clock: ManualClock, step: int
+    ) -> None:
+        """For no operation, however the deadline was set before the step."""
+        with subject.open() as channel:
+            for how in _SET:
+                _set_and_judge(channel, channel, clock, how, step)
+
+    @pytest.mark.parametrize("days", [1, 50, 36_500])
+    def test_a_long_lease_is_exact_too(
+        self, subject: Subject, clock: ManualClock, days: int
+    ) -> None:
+        """To the millisecond of its ttl, when it is granted and when it is extended."""
+        channel, ttl = subject.open(), days * 86_400 + 0.001
+        for extends in (False, True):
+            ask(channel, TOKEN, 10 if extends else ttl)
+            if extends:
+                channel.hook.extend(name="nightly", token=TOKEN, ttl=round(ttl * 1000))
+            clock.advance(ttl - _MICROSECOND)
+            assert channel.lock_info("nightly") is not None, "it expired too early"
+            clock.advance(_MICROSECOND)
+            assert channel.lock_info("nightly") is None, "it did not expire at its end"
+
     def test_after_a_reboot_every_operation_judges_by_the_wall_clock(
         self, subject: Subject, clock: ManualClock
     ) -> None:
@@ -95,15 +119,19 @@ class DeadlineContract(Contract):
             channel.hook.extend(name="nightly", token=TOKEN, ttl=10_000)
 
 
-def _set_and_judge(channel: Channel, handle: Channel, clock: ManualClock, how: str) -> None:
+def _set_and_judge(
+    channel: Channel, handle: Channel, clock: ManualClock, how: str, step: int = 0
+) -> None:
     __tracebackhide__ = True
     for what, judge in _JUDGE.items():
         for early in (1, 0):
             name = f"{what} {early}"
             _SET[how](channel, name)
+            clock.step_wall(step)
             clock.advance(10 - early * _MICROSECOND)
             when = f"{early} µs before the end that {how} set" if early else f"at the end of {how}"
-            assert judge(handle, name) is bool(early), f"{what}, {when}"
+            after = f"; wall clock set by {step} s" if step else ""
+            assert judge(handle, name) is bool(early), f"{what}, {when}{after}"
             channel.force_unlock(name)
 
 

@@ -52,6 +52,13 @@ class RetryContract(Contract):
         timing.advance(timing.short)
         assert ask(channel).fence > first.fence
 
+    def test_after_force_unlock_the_same_token_gets_a_new_lease(self, subject: Subject) -> None:
+        """With a higher fence, whichever handle evicted the holder."""
+        channel, other = subject.open(), subject.open()
+        first = ask(channel)
+        other.force_unlock("nightly")
+        assert ask(channel).fence > first.fence
+
     def test_a_lock_with_unknown_outcome_is_unlocked(self, subject: Subject) -> None:
         """If the reply is lost, the lock is not left without a holder."""
 

@@ -102,6 +102,62 @@ LEASES = [
         ),
     ),
     mutant(
+        "renewals-share-a-ttl",
+        "simple",
+        "`extend_all` extends all leases by the ttl of the first one.",
+        "test_extend_all_extends_each_lease_independently",
+        (
+            "backend.py",
+            "        return [self.extend(*lease) for lease in leases]\n",
+            "        return [self.extend(lease.name, lease.token, leases[0].ttl) for lease in leases]\n",
+        ),
+    ),
+    mutant(
+        "renewals-end-when-the-clock-is-set-back",
+        "simple",
+        "`extend_all` renews no lease that began later than the wall clock says.",
+        "test_a_step_of_the_wall_clock_changes_no_deadline",
+        (
+            "backend.py",
+            "        return [self.extend(*lease) for lease in leases]\n",
+            """        now = self._clock.wall()
+        locks = self._store.locks
+        return [locks[each.name].since <= now and self.extend(*each) for each in leases]
+""",
+        ),
+    ),
+    mutant(
+        "retries-revive-evicted-leases",
+        "simple",
+        "After `force_unlock`, a request with the token of the evicted holder revives its lease.",
+        "test_after_force_unlock_the_same_token_gets_a_new_lease",
+        (
+            "lock_record.py",
+            "    return LockRecord(fence=record.fence, holder=record.holder)\n",
+            "    return LockRecord(fence=record.fence, token=record.token, holder=record.holder)\n",
+        ),
+        (
+            "backend.py",
+            "            if not self._is_next(name, token):\n",
+            """            if record.token == token and not record.until:
+                store.locks[name] = lock_record.renewed(record, ttl * 1000, self._clock)
+                return Granted(record.fence, None)
+            if not self._is_next(name, token):
+""",
+        ),
+    ),
+    mutant(
+        "long-leases-in-seconds",
+        "simple",
+        "A ttl of a day or more is cut to whole seconds.",
+        "test_a_long_lease_is_exact_too",
+        (
+            "backend.py",
+            "record, token, ttl * 1000, lock_record.copied(holder), self._clock, self._number\n",
+            "record, token, (ttl if ttl < 86_400_000 else ttl // 1000 * 1000) * 1000, holder, self._clock, self._number\n",
+        ),
+    ),
+    mutant(
         "closed-handles-lock",
         "simple",
         "A handle that was closed still takes a lock.",

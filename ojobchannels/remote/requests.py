@@ -1,39 +1,12 @@
-"""What every backend on a server shares: retry rules, pauses, and one server object per process.
-
-A networked backend names each request as an `Operation`, whose `Rule` says what a lost reply means.
-It keeps its clients in one `Servers` object, so that all handles with equal settings share one, and
-sends each request in a loop that asks `Attempts` whether to try again::
-
-    SERVERS = Servers(IgniteServer)  # `IgniteServer(settings)` has `close()` and `forget()`
-
-    def open_backend(channel, options):
-        server = SERVERS.open(settings_of(options), check_version)  # checked once for all handles
-        return IgniteBackend(channel, server)  # its `close` calls SERVERS.release(server)
-
-    def call(self, operation, request):
-        attempts = Attempts(operation, self.timeout)
-        while True:
-            try:
-                return self.server.send(request, timeout=attempts.next_limit())
-            except DriverError as error:
-                if not attempts.retry(error, outcome_of(error)):
-                    if attempts.in_doubt:
-                        raise operation.unknown(self.channel) from error
-                    raise ChannelUnavailable(self.channel, str(error), LOOK) from error
-
-What remains for the backend: which `Outcome` an error of its driver means, and which error of
-`ojobchannels.errors` the user gets.
-"""
+"""Requests to a server: what a lost reply means, and whether to send them again."""
 
 import random
-import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from enum import Enum
-from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, NamedTuple
 
 from ojobchannels.errors import OutcomeUnknown
-from ojobchannels.host.forks import forget_in_children
 
 _SHORTEST_ATTEMPT: Final = 0.05
 LOOK: Final = "check that the server runs and can be reached from this host, then try again"
@@ -197,92 +170,3 @@ def redact(text: str, secrets: Iterable[str | None]) -> str:
         if secret:
             text = text.replace(secret, "***")
     return text
-
-
-class Server(Protocol):
-    """A client of one server, shared by all handles with equal settings."""
-
-    def close(self) -> None:
-        """Close the connections and end the threads."""
-
-    def forget(self) -> None:
-        """Leave connections and threads to the parent, in a forked child."""
-
-
-_Settings = TypeVar("_Settings")
-_Server = TypeVar("_Server", bound=Server)
-
-
-class _Shared(Generic[_Server]):
-    def __init__(self, server: _Server) -> None:
-        self.server = server
-        self.users = 0
-        self.checked = False
-
-
-class Servers(Generic[_Settings, _Server]):
-    """The servers that this process uses; equal settings share one.
-
-    The last handle that releases a server closes it. A forked child keeps the servers of its
-    parent, and each makes connections of its own when it is first used there.
-
-    Args:
-        connect: Makes the server for settings, which must be hashable; connects lazily.
-    """
-
-    def __init__(self, connect: Callable[[_Settings], _Server]) -> None:
-        self._connect = connect
-        self._mutex = threading.Lock()
-        self._shared: dict[_Settings, _Shared[_Server]] = {}
-        forget_in_children(self)
-
-    def open(self, settings: _Settings, check: Callable[[_Server], None]) -> _Server:
-        """Return the server for one more handle, until `release` is called as often.
-
-        Args:
-            settings: What to connect to, and how.
-            check: Tests that the server can serve; once it has succeeded, it is not called again.
-
-        Raises:
-            ChannelError: Whatever `check` raises; the server is released again.
-        """
-        with self._mutex:
-            shared = self._shared.get(settings)
-            if shared is None:
-                shared = self._shared[settings] = _Shared(self._connect(settings))
-            shared.users += 1
-        try:
-            if not shared.checked:
-                check(shared.server)
-                shared.checked = True
-        except BaseException:
-            self.release(shared.server)
-            raise
-        return shared.server
-
-    def release(self, server: _Server) -> None:
-        """Count one handle less; close the server after the last."""
-        with self._mutex:
-            settings = next((key for key, at in self._shared.items() if at.server is server), None)
-            if settings is None:  # `close` has closed it
-                return
-            shared = self._shared[settings]
-            shared.users -= 1
-            if shared.users:
-                return
-            del self._shared[settings]
-        server.close()
-
-    def close(self) -> None:
-        """Close all servers, at the end of the process."""
-        with self._mutex:
-            servers = [shared.server for shared in self._shared.values()]
-            self._shared.clear()
-        for server in servers:
-            server.close()
-
-    def forget(self) -> None:
-        """Leave connections and threads to the parent, in a forked child."""
-        self._mutex = threading.Lock()
-        for shared in self._shared.values():
-            shared.server.forget()

@@ -1,0 +1,94 @@
+"""The leases that a handle on a server was granted, so that `close` leaves none behind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ojobchannels.errors import ChannelClosed
+from ojobchannels.host.forks import forget_in_children
+from ojobchannels.remote.waiters import Waiter
+
+
+class HeldLeases:
+    """The leases and waiters of one handle, each lease as a lock and a token.
+
+    Args:
+        channel: The channel, for errors.
+
+    Attributes:
+        closed: Whether the handle is closed.
+    """
+
+    def __init__(self, channel: str) -> None:
+        self.closed = False
+        self._channel = channel
+        self.forget()
+        forget_in_children(self)
+
+    @contextmanager
+    def requesting(self) -> Iterator[None]:
+        """Enter while a lock is requested; `close` waits for it, and so releases that lease, too.
+
+        Raises:
+            ChannelClosed: The handle is closed, or was closed meanwhile.
+        """
+        with self._changed:
+            self.check_open()
+            self._pending += 1
+        try:
+            yield
+            self.check_open()
+        finally:
+            with self._changed:
+                self._pending -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def waiting(self, waiter: Waiter) -> Iterator[None]:
+        """Enter while a waiter of this handle waits, so that `close` wakes it.
+
+        Raises:
+            ChannelClosed: The handle is closed.
+        """
+        self._waiters.add(waiter)
+        try:
+            self.check_open()
+            yield
+        finally:
+            self._waiters.discard(waiter)
+        self.check_open()
+
+    def check_open(self) -> None:
+        """Raise ChannelClosed if the handle is closed."""
+        if self.closed:
+            raise ChannelClosed(self._channel)
+
+    def add(self, lock: str, token: str) -> None:
+        """Remember a lease that was granted or adopted."""
+        self._granted.add((lock, token))
+
+    def discard(self, lock: str, token: str) -> None:
+        """Forget a lease that was released or detached."""
+        self._granted.discard((lock, token))
+
+    def close(self, seconds: float) -> list[tuple[str, str]]:
+        """Wake the waiters; return the leases to release, which include those requested now.
+
+        Args:
+            seconds: How long to wait for the requests.
+        """
+        with self._changed:
+            self.closed = True
+            for waiter in list(self._waiters):
+                waiter.wake()
+            self._changed.wait_for(lambda: not self._pending, seconds)
+            return list(self._granted)
+
+    def forget(self) -> None:
+        """Leave leases and waiters to the parent, in a forked child."""
+        self._waiters: set[Waiter] = set()
+        self._granted: set[tuple[str, str]] = set()
+        self._pending = 0
+        self._changed = threading.Condition()

@@ -1,0 +1,141 @@
+"""The locks of a handle on a server: what it was granted, its waiters, and how it is closed.
+
+A backend whose server has no queue of waiters derives from `RemoteLocks`, and says for each step
+which request it sends.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Final
+
+from ojobchannels.errors import ChannelError
+from ojobchannels.hookspecs import Adopted, Busy, Granted, LeaseRequest, LockInfo, hookimpl
+from ojobchannels.remote.calls import Calls
+from ojobchannels.remote.leases import HeldLeases
+from ojobchannels.remote.requests import Operation, Rule
+from ojobchannels.remote.waiters import Waiter, Waiters
+
+SHARE: Final = Operation("share")
+CLOSE: Final = Operation("close", Rule.REPEATABLE, "the ttl ends the leases that are left")
+
+
+class RemoteLocks(ABC):
+    """The part of a handle that serves the locks.
+
+    Args:
+        calls: The calls of the channel.
+        waiters: The waiters of this process at the server.
+    """
+
+    def __init__(self, calls: Calls[Any], waiters: Waiters) -> None:
+        self._calls = calls
+        self._server_waiters = waiters
+        self._leases = HeldLeases(calls.channel)
+
+    @hookimpl
+    def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
+        """Request the lock."""
+        with self._leases.requesting():
+            result = self._take_lock(name, token, ttl, holder)
+            if isinstance(result, Granted):
+                self._leases.add(name, token)
+        return result
+
+    @hookimpl
+    def unlock(self, name: str, token: str) -> bool:
+        """Release the lock, and call a waiter of this process."""
+        freed = self._free_lock(name, token)
+        self._leases.discard(name, token)
+        self._server_waiters.released(self._lock_id(name))
+        return freed
+
+    @hookimpl
+    def extend(self, name: str, token: str, ttl: int) -> bool:
+        """Extend one lease."""
+        return self._extend_leases([LeaseRequest(name, token, ttl)], self._calls.timeout)[0]
+
+    @hookimpl
+    def extend_all(self, leases: list[LeaseRequest], timeout: int) -> list[bool]:
+        """Extend several leases."""
+        return self._extend_leases(leases, min(timeout / 1000, self._calls.timeout))
+
+    @hookimpl
+    def adopt(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | bool:
+        """Take over or detach a lease."""
+        adopted = self._adopt_lease(name, token, holder)
+        if holder is None:
+            self._leases.discard(name, token)
+        elif adopted:
+            self._leases.add(name, token)
+        return adopted or False
+
+    @hookimpl
+    def force_unlock(self, name: str) -> LockInfo | None:
+        """Evict the holder, and call a waiter of this process."""
+        evicted = self._evict_holder(name)
+        self._server_waiters.released(self._lock_id(name))
+        return evicted
+
+    @hookimpl
+    def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
+        """Wait until the lock may be free."""
+        ends = float("inf") if timeout is None else time.monotonic() + timeout / 1000
+        with (
+            Waiter(self._server_waiters, self._lock_id(name)) as waiter,
+            self._leases.waiting(waiter),
+        ):
+            while True:
+                self._leases.check_open()
+                held = self._look_at(name)
+                if held is None or held[0] != seen_fence:
+                    return True
+                pause = min(held[1] / 1000, ends - time.monotonic())
+                if pause <= 0 or waiter.sleep(pause):
+                    break
+        return True
+
+    def close_locks(self) -> None:
+        """Wake the waiters, and release every lease that this handle was granted."""
+        left = self._leases.close(self._calls.timeout)
+        if left:
+            try:
+                self._free_locks(left)
+            except ChannelError:
+                return
+            for name, _ in left:
+                self._server_waiters.released(self._lock_id(name))
+
+    @abstractmethod
+    def _lock_id(self, name: str) -> str:
+        """Return what identifies a lock among all locks of the server, for the waiters."""
+
+    @abstractmethod
+    def _take_lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
+        """Grant the lock, or return its holder."""
+
+    @abstractmethod
+    def _free_lock(self, name: str, token: str) -> bool:
+        """Release the lock; return whether the token held it."""
+
+    @abstractmethod
+    def _free_locks(self, leases: Sequence[tuple[str, str]]) -> None:
+        """Release these names and tokens."""
+
+    @abstractmethod
+    def _extend_leases(self, leases: Sequence[LeaseRequest], seconds: float) -> list[bool]:
+        """Extend these leases within some seconds; return which of them were still held."""
+
+    @abstractmethod
+    def _adopt_lease(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | None:
+        """Return a lease that the token holds, after setting its holder info if there is one."""
+
+    @abstractmethod
+    def _evict_holder(self, name: str) -> LockInfo | None:
+        """Release the lock of whoever holds it, and return the holder."""
+
+    @abstractmethod
+    def _look_at(self, name: str) -> tuple[int, int] | None:
+        """Return the fence and the remaining milliseconds of a held lock."""

@@ -1,0 +1,50 @@
+"""The feed of one subscription to documents: it compares the position of the channel's last change.
+
+A notification says that something changed, not what. Without notifications, the position is read
+at short intervals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from ojobchannels.changes import News
+from ojobchannels.remote import Operation
+from ojobchannels_postgres import statements
+from ojobchannels_postgres.calls import Connection, digest
+
+_WATCH: Final = Operation("subscribe")
+_LOOK_WHEN_LIVE: Final = 5.0
+_LOOK: Final = 0.25
+
+
+class ChangeFeed:
+    """A feed of one channel; while it is watched, each change of a document is notified."""
+
+    def __init__(self, connection: Connection, ring: Callable[[], None]) -> None:
+        self._connection = connection
+        self._listener = connection.server.listener
+        self._ring = ring
+        self._name = digest(connection.id)
+        self._seen = self._version()
+        self._listener.add_feed(self._name, ring)
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the channel is read if no notification arrives."""
+        return _LOOK_WHEN_LIVE if self._listener.live else _LOOK
+
+    def take(self) -> News:
+        """Return whether something changed since the last call."""
+        before, self._seen = self._seen, self._version()
+        return News(look=self._seen != before)
+
+    def close(self) -> None:
+        """Receive no more notifications."""
+        self._listener.remove_feed(self._name, self._ring)
+
+    def _version(self) -> object:
+        # The notice that the channel is watched must be there before the position is read.
+        statement = statements.WATCH if self._listener.live else statements.VERSION
+        return self._connection.run(_WATCH, statement)

@@ -1,0 +1,255 @@
+"""The operations on documents: each is one statement, or one transaction in one round trip."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from ojobchannels import remote
+from ojobchannels.documents import (
+    Document,
+    Item,
+    Key,
+    decode,
+    decode_all,
+    encode,
+    page_of,
+    parts_of_text,
+    values_of,
+)
+from ojobchannels.errors import InvalidOption, InvalidValue, StaleFence
+from ojobchannels.hookspecs import ABSENT, MISSING, Compared, fits, hookimpl
+from ojobchannels.remote import Operation
+from ojobchannels_postgres import statements
+from ojobchannels_postgres.calls import Client, Connection, row_id
+from ojobchannels_postgres.session import Parameter, Row
+
+_FIRST: Final = -(2**63)
+_LAST: Final = 2**63 - 1
+_PAGE: Final = 20_000
+_LARGEST: Final = 256 * 1024 * 1024
+_BATCH: Final = 10_000  # entries for which one timeout is enough
+_COMPARE: Final = Operation("get_set")
+
+
+class Documents:
+    """The part of a handle that serves the documents."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._run = connection.run
+
+    @hookimpl
+    def get(self, key: Key) -> Document:
+        rows = self._run(remote.GET, statements.GET, row_id(key))
+        return decode(rows[0][0]) if rows else MISSING
+
+    @hookimpl
+    def set(self, key: Key, value: Document, fence: int | None) -> bool:
+        row = _row(key, value)
+        if fence is None:
+            self._run(remote.SET, statements.PUT, *row)
+        elif not self._run(remote.SET, statements.PUT_FENCED, *row, _checked(fence)):
+            self._check_mark(key, fence)
+        return True
+
+    @hookimpl
+    def unset(self, key: Key, fence: int | None) -> bool:
+        if fence is None:
+            rows, again = self._repeated(remote.UNSET, statements.REMOVE, row_id(key))
+            removed = bool(rows)
+        else:
+            row = (row_id(key), _checked(fence))
+            rows, again = self._repeated(remote.UNSET, statements.REMOVE_FENCED, *row)
+            marked, removed, _ = rows[0]
+            if not marked:
+                self._check_mark(key, fence)
+        if again and not removed:
+            raise remote.UNSET.unknown(self._connection.channel)
+        return removed
+
+    @hookimpl
+    def get_all(self, match: Document) -> list[Document]:
+        rows = self._all(remote.GET_ALL, statements.VALUES, match)
+        return values_of((text for _, text, _ in rows), match)
+
+    @hookimpl
+    def items(
+        self, match: Document, limit: int, newest_first: bool, after: int | None
+    ) -> list[Item]:
+        statement = statements.NEWEST_FIRST if newest_first else statements.OLDEST_FIRST
+        beyond = after if after is not None else (_LAST if newest_first else _FIRST)
+        size, parts = limit, _parts(match)
+        page: list[Item] = []
+        while True:
+            rows = self._run(remote.ITEMS, statement, beyond, size, parts)
+            page += page_of(rows, match, limit - len(page))
+            if len(page) >= limit or len(rows) < size:
+                return page
+            beyond, size = rows[-1][2], _PAGE
+
+    @hookimpl
+    def get_keys(self) -> list[Document]:
+        return decode_all(text for _, text, _ in self._all(remote.GET_KEYS, statements.KEYS, None))
+
+    @hookimpl
+    def size(self) -> int:
+        return int(self._run(remote.SIZE, statements.SIZE)[0][0])
+
+    @hookimpl
+    def set_all(self, items: list[tuple[Key, Document]]) -> bool:
+        rows: dict[str, tuple[str, str, str]] = {}
+        for key, value in items:
+            row = _row(key, value)
+            rows.pop(row[0], None)
+            rows[row[0]] = row
+        columns = [list(column) for column in zip(*rows.values(), strict=True)]
+        seconds = self._time_for(len(rows))
+        self._run(remote.SET_ALL, statements.PUT_ALL, *columns, len(rows), seconds=seconds)
+        return True
+
+    @hookimpl
+    def unset_all(self, keys: list[Key]) -> int:
+        ids = list({row_id(key) for key in keys})
+        seconds = self._time_for(len(ids))
+        rows, again = self._repeated(remote.UNSET_ALL, statements.REMOVE_ALL, ids, seconds=seconds)
+        removed = int(rows[0][0])
+        if again and removed < len(ids):
+            raise remote.UNSET_ALL.unknown(self._connection.channel)
+        return removed
+
+    @hookimpl
+    def get_set(self, match: Document, key: Key, value: Document, fence: int | None) -> Compared:
+        ends = time.monotonic() + self._connection.timeout
+        while True:
+            if match is ABSENT:
+                compared = self._add(key, value, fence, ends)
+            else:
+                compared = self._compare(match, key, value, fence, ends)
+            if compared is not None:
+                return compared
+
+    @hookimpl
+    def pop(self) -> Document:
+        return self._take(remote.POP, statements.TAKE_LAST)
+
+    @hookimpl
+    def shift(self) -> Document:
+        return self._take(remote.SHIFT, statements.TAKE_FIRST)
+
+    @hookimpl
+    def destroy(self) -> bool:
+        last = self._run(remote.DESTROY, statements.LAST)[0][0]
+        while last is not None:
+            removed = self._run(remote.DESTROY, statements.REMOVE_OLD, last, _BATCH)[0][0]
+            if removed < _BATCH:
+                break
+        return True
+
+    def _all(self, operation: Operation, statement: str, match: Document) -> list[Row]:
+        """Return all rows; beyond one page, which are not a snapshot, the last of each key."""
+        beyond, rows, parts = _FIRST, [], _parts(match)
+        while True:
+            page = self._run(operation, statement, beyond, _PAGE, parts)
+            rows += page
+            if len(page) < _PAGE:
+                break
+            beyond = page[-1][2]
+        return rows if len(rows) == len(page) else _once_each(rows)
+
+    def _add(self, key: Key, value: Document, fence: int | None, ends: float) -> Compared | None:
+        """Store where no entry is; None if it was added meanwhile."""
+        statement: str = statements.PUT_NEW
+        row: tuple[str | int, ...] = _row(key, value)
+        if fence is not None:
+            statement, row = statements.PUT_NEW_FENCED, (*row, _checked(fence))
+        ((stored, present, _),) = self._run(remote.GET_SET, statement, *row, seconds=_left(ends))
+        if stored or present is not None:
+            return Compared(stored, decode(present) if present is not None else MISSING)
+        self._check_mark(key, fence)
+        return None
+
+    def _compare(
+        self, match: Document, key: Key, value: Document, fence: int | None, ends: float
+    ) -> Compared | None:
+        """Store if the entry is still as it was read; None if it changed meanwhile."""
+        seconds = _left(ends)
+        rows = self._run(_COMPARE, statements.COMPARED, row_id(key), seconds=seconds)
+        present = decode(rows[0][0]) if rows else MISSING
+        if not fits(match, present):
+            return Compared(False, present)
+        statement: str = statements.REPLACE
+        row: tuple[str | int, ...] = (*_row(key, value), rows[0][1])
+        if fence is not None:
+            statement, row = statements.REPLACE_FENCED, (*row, _checked(fence))
+        if self._run(remote.GET_SET, statement, *row, seconds=_left(ends)):
+            return Compared(True, present)
+        self._check_mark(key, fence)
+        return None
+
+    def _take(self, operation: Operation, statement: str) -> Document:
+        channel = (self._connection.id,)
+
+        def take(client: Client, _: bool) -> list[Row]:
+            return client.run_all((statements.STEP_IF_ANY, channel), (statement, channel))[1]
+
+        rows = self._connection.call(operation, take)
+        return decode(rows[0][0]) if rows else MISSING
+
+    def _repeated(
+        self,
+        operation: Operation,
+        statement: str,
+        *parameters: Parameter,
+        seconds: float | None = None,
+    ) -> tuple[list[Row], bool]:
+        """Execute a statement; return its rows, and whether it may have been done before."""
+        return self._connection.call(
+            operation,
+            lambda client, again: (
+                client.run(statement, self._connection.id, *parameters),
+                again,
+            ),
+            seconds,
+        )
+
+    def _check_mark(self, key: Key, fence: int | None) -> None:
+        """Raise StaleFence if a fenced write changed nothing because of the mark of its key."""
+        if fence is not None:
+            rows = self._run(_COMPARE, statements.MARK, row_id(key))
+            if rows and fence < rows[0][0]:
+                raise StaleFence(self._connection.channel, key.document, fence, rows[0][0])
+
+    def _time_for(self, entries: int) -> float:
+        return self._connection.timeout * (1 + entries // _BATCH)
+
+
+def _row(key: Key, value: Document) -> tuple[str, str, str]:
+    text = encode(value)
+    if len(text) > _LARGEST // 4 and (size := len(text.encode())) > _LARGEST:
+        raise InvalidValue("$", f"it has {size} bytes; at most {_LARGEST} are accepted")
+    return row_id(key), encode(key.document), text
+
+
+def _checked(fence: int) -> int:
+    if not _FIRST <= fence <= _LAST:
+        raise InvalidOption("fence", f"{fence} has more than 64 bits", "pass lease.fence")
+    return fence
+
+
+def _parts(match: Document) -> list[str]:
+    return [] if match is None else parts_of_text(match)
+
+
+def _left(ends: float) -> float:
+    return max(ends - time.monotonic(), 0.001)
+
+
+def _once_each(rows: Sequence[Row]) -> list[Row]:
+    """Return the last row of each entry: an entry that changed meanwhile was read twice."""
+    last: dict[str, Row] = {}
+    for row in rows:
+        last.pop(row[0], None)
+        last[row[0]] = row
+    return list(last.values())

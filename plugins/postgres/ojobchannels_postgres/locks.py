@@ -1,0 +1,118 @@
+"""The operations on locks: each is one statement, evaluated with the server's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ojobchannels import remote
+from ojobchannels.documents import decode, encode
+from ojobchannels.hookspecs import Adopted, Busy, Granted, LeaseRequest, LockInfo, hookimpl
+from ojobchannels.remote.locks import CLOSE, SHARE, RemoteLocks
+from ojobchannels_postgres import statements
+from ojobchannels_postgres.calls import Client, Connection, digest, row_id
+from ojobchannels_postgres.session import Row
+
+
+class Locks(RemoteLocks):
+    """The part of a handle that serves the locks."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, connection.server.listener)
+        self._connection = connection
+        self._lock_prefix = digest(connection.id)
+
+    @property
+    def _sender(self) -> str:
+        return self._connection.server.listener.name
+
+    @hookimpl
+    def lock_info(self, name: str) -> LockInfo | None:
+        rows = self._connection.run(remote.LOCK_INFO, statements.LOCK_INFO, row_id(name))
+        return _info(rows[0]) if rows else None
+
+    @hookimpl
+    def locks(self) -> list[LockInfo]:
+        return sorted(map(_info, self._connection.run(remote.LOCKS, statements.LOCKS)))
+
+    @hookimpl
+    def share(self, name: str, token: str) -> list[int] | bool:
+        return [] if self._connection.run(SHARE, statements.HELD, row_id(name), token) else False
+
+    def _lock_id(self, name: str) -> str:
+        return self._lock_prefix + digest(row_id(name))
+
+    def _take_lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
+        parameters = (self._connection.id, row_id(name), name, token, ttl, encode(holder))
+
+        def take(client: Client, _: bool) -> Row:
+            while True:  # no row: the lock was granted to another token meanwhile
+                for row in client.run(statements.LOCK, *parameters):
+                    return row
+
+        fence, holds, info, left = self._connection.call(remote.LOCK, take)
+        if left is None:
+            if info is None:
+                return Granted(fence, None)
+            before = decode(info)
+            return Granted(fence, {**before["holder"], "fence": before["fence"]})
+        return Granted(fence, None) if holds == token else Busy(fence, decode(info), left)
+
+    def _free_lock(self, name: str, token: str) -> bool:
+        parameters = (self._connection.id, row_id(name))
+
+        def free(client: Client, again: bool) -> bool:
+            if client.run(statements.UNLOCK, *parameters, token, self._sender):
+                return True
+            if again:
+                if client.run(statements.UNLOCKED_BY, *parameters) != [(token,)]:
+                    raise remote.UNLOCK.unknown(self._connection.channel)
+                return True
+            return False
+
+        return self._connection.call(remote.UNLOCK, free)
+
+    def _free_locks(self, leases: Sequence[tuple[str, str]]) -> None:
+        names, tokens = [row_id(name) for name, _ in leases], [token for _, token in leases]
+        self._connection.run(CLOSE, statements.UNLOCK_ALL, names, tokens, self._sender)
+
+    def _extend_leases(self, leases: Sequence[LeaseRequest], seconds: float) -> list[bool]:
+        names = [row_id(lease.name) for lease in leases]
+        rows = self._connection.run(
+            remote.EXTEND,
+            statements.EXTEND,
+            names,
+            [lease.token for lease in leases],
+            [lease.ttl for lease in leases],
+            self._sender,
+            seconds=seconds,
+        )
+        extended = {(name, token) for name, token, *_ in rows}
+        for lease in leases:
+            self._server_waiters.changed(self._lock_id(lease.name))
+        return [(row_id(lease.name), lease.token) in extended for lease in leases]
+
+    def _adopt_lease(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | None:
+        lease = (row_id(name), token)
+        if holder is None:
+            rows = self._connection.run(remote.ADOPT, statements.HELD, *lease)
+        else:
+            rows = self._connection.run(remote.ADOPT, statements.ADOPT, *lease, encode(holder))
+        return Adopted(*rows[0]) if rows else None
+
+    def _evict_holder(self, name: str) -> LockInfo | None:
+        rows = self._connection.run(
+            remote.FORCE_UNLOCK, statements.FORCE_UNLOCK, row_id(name), self._sender
+        )
+        return _info(rows[0]) if rows else None
+
+    def _look_at(self, name: str) -> tuple[int, int] | None:
+        rows = self._connection.run(remote.WAIT, statements.LOOK, row_id(name))
+        if rows and self._server_waiters.live and not rows[0][2]:
+            rows = self._connection.run(remote.WAIT, statements.AWAIT, row_id(name))
+        return (rows[0][0], rows[0][1]) if rows else None
+
+
+def _info(row: Row) -> LockInfo:
+    name, fence, holder, since, until, *_ = row
+    return LockInfo(name, fence, decode(holder), since, until)

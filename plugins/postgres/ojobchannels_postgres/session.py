@@ -1,0 +1,270 @@
+"""One connection to a server, on libpq as the driver wraps it: every wait has a time limit.
+
+Each statement is sent with its parameters and is a transaction of its own, so that nothing of it
+remains in the session: a pooler may give the next statement to another connection.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import select
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import psycopg
+from psycopg import pq
+from psycopg.errors import error_from_result
+
+Parameter = str | int | None | Sequence[str | int | None]
+"""A parameter of a statement; a sequence becomes an array."""
+Row = tuple[Any, ...]
+Statement = str
+
+_INTEGERS: Final = {20, 21, 23}
+_BOOLEAN: Final = 16
+_GOOD: Final = {pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK, pq.ExecStatus.EMPTY_QUERY}
+_LONGEST_POLL: Final = 3600.0
+
+
+class ConnectError(psycopg.OperationalError):
+    """The connection was not made, so that no statement was sent."""
+
+
+class LimitError(psycopg.OperationalError):
+    """The time limit was reached."""
+
+
+class LimitAtConnect(ConnectError, LimitError):
+    """The time limit was reached before the connection was made."""
+
+
+class Session:
+    """An open connection.
+
+    Args:
+        conninfo: Where to connect to, as libpq takes it.
+        limit: Seconds to connect.
+        prepares: Whether to prepare each statement once.
+
+    Attributes:
+        used_at: When it was given back, in seconds of the monotonic clock.
+
+    Raises:
+        psycopg.OperationalError: There is no connection.
+    """
+
+    def __init__(self, conninfo: str, limit: float, *, prepares: bool = False) -> None:
+        self.used_at = 0.0
+        self._prepared: set[bytes] | None = set() if prepares else None
+        self._ends = time.monotonic() + limit
+        self._pgconn = pq.PGconn.connect_start(conninfo.encode())
+        self._socket = -1
+        try:
+            self._connect()
+        except BaseException:
+            self.close()
+            raise
+        self._pgconn.nonblocking = 1
+        self._pgconn.notice_handler = None
+
+    @property
+    def version(self) -> int:
+        """The version of the server, 180006 for 18.6."""
+        return self._pgconn.server_version
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of the database."""
+        return (self._pgconn.parameter_status(b"server_encoding") or b"").decode()
+
+    def run(self, statement: Statement, parameters: Sequence[Parameter], limit: float) -> list[Row]:
+        """Execute one statement and return its rows.
+
+        Raises:
+            psycopg.Error: The server refused it, or its reply was lost.
+        """
+        self._ends = time.monotonic() + limit
+        text, values = statement.encode(), list(map(_encoded, parameters))
+        if self._prepared is None:
+            self._pgconn.send_query_params(text, values)
+        else:
+            self._pgconn.send_query_prepared(self._name_of(text), values)
+        return self._replies()
+
+    def run_all(
+        self, steps: Sequence[tuple[Statement, Sequence[Parameter]]], limit: float
+    ) -> list[list[Row]]:
+        """Execute statements in one transaction and one round trip; return the rows of each.
+
+        The server ends the transaction where the pipeline ends.
+        """
+        self._ends = time.monotonic() + limit
+        self._pgconn.enter_pipeline_mode()
+        for statement, parameters in steps:
+            self._pgconn.send_query_params(statement.encode(), list(map(_encoded, parameters)))
+        self._pgconn.pipeline_sync()
+        self._flush()
+        rows: list[list[Row]] = []
+        refusal: psycopg.Error | None = None
+        while True:
+            result = self._result()
+            if result is None:
+                continue  # the end of one statement
+            if result.status == pq.ExecStatus.PIPELINE_SYNC:
+                break
+            if result.status == pq.ExecStatus.PIPELINE_ABORTED:
+                continue
+            if result.status in _GOOD:
+                rows.append(_rows(result))
+            else:
+                refusal = refusal or error_from_result(result)
+        self._pgconn.exit_pipeline_mode()
+        if refusal is not None:
+            raise refusal
+        return rows
+
+    def notifications(self, wait: float) -> list[str]:
+        """Return the payloads that have arrived; wait at most `wait` seconds for the first.
+
+        Raises:
+            psycopg.Error: The connection is lost.
+        """
+        self._ends = time.monotonic() + wait
+        payloads = self._take_notifications()
+        if not payloads:
+            try:
+                self._wait(select.POLLIN)
+            except LimitError:
+                return []
+            self._pgconn.consume_input()
+            payloads = self._take_notifications()
+        return payloads
+
+    def is_stale(self) -> bool:
+        """Return whether the server has closed the connection, or sent something unasked."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def ping(self, limit: float) -> None:
+        """Have the server reply.
+
+        Raises:
+            psycopg.Error: It does not.
+        """
+        self.run("", (), limit)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._pgconn.finish()
+
+    def abandon(self) -> None:
+        """Close, in a forked child, its copy of the parent's socket, and send nothing on it."""
+        os.close(self._socket)
+
+    def _connect(self) -> None:
+        pgconn = self._pgconn
+        waits: dict[int, int] = {
+            pq.PollingStatus.READING: select.POLLIN,
+            pq.PollingStatus.WRITING: select.POLLOUT,
+        }
+        status: int = pq.PollingStatus.WRITING
+        while pgconn.status != pq.ConnStatus.BAD and status in waits:
+            self._socket = pgconn.socket
+            try:
+                self._wait(waits[status])
+            except LimitError as error:
+                raise LimitAtConnect(str(error)) from None
+            status = pgconn.connect_poll()
+        if status != pq.PollingStatus.OK:
+            raise ConnectError(pgconn.get_error_message())
+        self._socket = pgconn.socket
+
+    def _name_of(self, text: bytes) -> bytes:
+        """Return the name of a prepared statement; prepare it at its first use."""
+        assert self._prepared is not None  # noqa: S101  the caller's condition
+        name = b"ojob_" + hashlib.sha256(text).hexdigest()[:32].encode()
+        if name not in self._prepared:
+            self._pgconn.send_prepare(name, text)
+            self._replies()
+            self._prepared.add(name)
+        return name
+
+    def _replies(self) -> list[Row]:
+        self._flush()
+        rows: list[Row] = []
+        refusal: psycopg.Error | None = None
+        while (result := self._result()) is not None:
+            if result.status in _GOOD:
+                rows = _rows(result)
+            else:
+                refusal = error_from_result(result)
+        if refusal is not None:
+            raise refusal
+        return rows
+
+    def _flush(self) -> None:
+        while self._pgconn.flush():
+            if self._wait(select.POLLIN | select.POLLOUT) & select.POLLIN:
+                self._pgconn.consume_input()
+
+    def _result(self) -> pq.abc.PGresult | None:
+        while self._pgconn.is_busy():
+            self._wait(select.POLLIN)
+            self._pgconn.consume_input()
+        return self._pgconn.get_result()
+
+    def _wait(self, events: int) -> int:
+        poll = select.poll()
+        poll.register(self._socket, events)
+        left = min(self._ends - time.monotonic(), _LONGEST_POLL)
+        ready = poll.poll(max(left, 0) * 1000)
+        if not ready:
+            raise LimitError("no reply in time")
+        return ready[0][1]
+
+    def _take_notifications(self) -> list[str]:
+        payloads = []
+        while (notification := self._pgconn.notifies()) is not None:
+            payloads.append(notification.extra.decode())
+        return payloads
+
+
+def _encoded(parameter: Parameter) -> bytes | None:
+    if parameter is None:
+        return None
+    if isinstance(parameter, str):
+        return parameter.encode()
+    if isinstance(parameter, int):
+        return str(parameter).encode()
+    return f"{{{','.join(map(_element, parameter))}}}".encode()
+
+
+def _element(part: str | int | None) -> str:
+    if part is None:
+        return "NULL"
+    if isinstance(part, int):
+        return str(part)
+    text = part.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
+
+
+def _rows(result: pq.abc.PGresult) -> list[Row]:
+    columns = range(result.nfields)
+    types = [result.ftype(column) for column in columns]
+    return [
+        tuple(_decoded(result.get_value(row, column), types[column]) for column in columns)
+        for row in range(result.ntuples)
+    ]
+
+
+def _decoded(value: bytes | None, type: int) -> Any:
+    if value is None:
+        return None
+    if type in _INTEGERS:
+        return int(value)
+    if type == _BOOLEAN:
+        return value == b"t"
+    return value.decode()

@@ -1,0 +1,270 @@
+"""The statements; OURS and EVENTS stand for the names that `bound` puts in.
+
+``clock_timestamp()`` is the clock of the server at the moment when it is read; ``now()`` would be
+that of the start of the transaction, before it waited for a row.
+
+Each statement that changes a document first changes the row of its channel (the step), and so waits
+for the one before it: positions are given in the order in which the changes become visible.
+"""
+
+from functools import cache
+from typing import Final
+
+_NOW: Final = "floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+_DIGEST: Final = "left(encode(sha256(convert_to({}, 'UTF8')), 'hex'), 32)"
+
+# Notices of waiters and subscriptions end by themselves; they are renewed in time.
+_NOTICE: Final = "clock_timestamp() + interval '15 seconds'"
+_SOON: Final = "clock_timestamp() + interval '7 seconds'"
+
+
+@cache
+def bound(statement: str, schema: str, events: str) -> str:
+    """Return a statement for a schema, and for a channel of notifications."""
+    return statement.replace("OURS", f'"{schema}"').replace("EVENTS", events)
+
+
+# Documents. $1 is the channel, $2 the key.
+
+
+def _step(condition: str = "", count: str = "1") -> str:
+    return f"""
+    step AS (
+        INSERT INTO OURS.ojob_channels AS c (channel, position)
+        SELECT $1::text, {_NOW} + {count} {condition}
+        ON CONFLICT (channel) DO UPDATE SET position = greatest(c.position, {_NOW}) + {count}
+        RETURNING position, watched > clock_timestamp() AS watched
+    )"""
+
+
+def _marked(fence: str) -> str:
+    return f"""
+    marked AS (
+        INSERT INTO OURS.ojob_marks AS m (channel, id, fence)
+        SELECT $1, $2, {fence}::bigint FROM step
+        ON CONFLICT (channel, id) DO UPDATE SET fence = EXCLUDED.fence
+        WHERE m.fence <= EXCLUDED.fence
+        RETURNING fence
+    )"""
+
+
+_TELL: Final = f"pg_notify('EVENTS', 'd' || {_DIGEST.format('$1')})::text"
+_NOTIFY: Final = f"(SELECT CASE WHEN watched THEN {_TELL} END FROM step)"
+_PRESENT: Final = """
+    present AS (
+        SELECT value::text AS value FROM OURS.ojob_documents WHERE channel = $1 AND id = $2
+    )"""
+
+
+def _put(marked: str = "", source: str = "step") -> str:
+    return f"""
+WITH {_step()} {marked}
+INSERT INTO OURS.ojob_documents AS d (channel, id, key, value, position)
+SELECT $1, $2, $3::json, $4::json, step.position FROM {source}
+ON CONFLICT (channel, id) DO UPDATE
+SET key = EXCLUDED.key, value = EXCLUDED.value, position = EXCLUDED.position
+RETURNING {_NOTIFY}
+"""
+
+
+def _put_new(marked: str = "", source: str = "step") -> str:
+    return f"""
+WITH {_PRESENT}, {_step("WHERE NOT EXISTS (SELECT FROM present)")} {marked},
+    stored AS (
+        INSERT INTO OURS.ojob_documents (channel, id, key, value, position)
+        SELECT $1, $2, $3::json, $4::json, step.position FROM {source}
+        ON CONFLICT DO NOTHING RETURNING 1
+    )
+SELECT EXISTS (SELECT FROM stored), (SELECT value FROM present), {_NOTIFY}
+"""
+
+
+def _replace(marked: str = "", source: str = "step") -> str:
+    return f"""
+WITH {_step()} {marked}
+UPDATE OURS.ojob_documents AS d SET key = $3::json, value = $4::json, position = step.position
+FROM {source} WHERE d.channel = $1 AND d.id = $2 AND d.position = $5::bigint
+RETURNING {_NOTIFY}
+"""
+
+
+GET: Final = "SELECT value::text FROM OURS.ojob_documents WHERE channel = $1 AND id = $2"
+PUT: Final = _put()
+PUT_FENCED: Final = _put(f", {_marked('$5')}", "step, marked")
+PUT_NEW: Final = _put_new()
+PUT_NEW_FENCED: Final = _put_new(f", {_marked('$5')}", "step, marked")
+COMPARED: Final = """
+SELECT d.value::text, d.position FROM OURS.ojob_documents AS d WHERE channel = $1 AND id = $2
+"""
+REPLACE: Final = _replace()
+REPLACE_FENCED: Final = _replace(f", {_marked('$6')}", "step, marked")
+MARK: Final = "SELECT fence FROM OURS.ojob_marks WHERE channel = $1 AND id = $2"
+PUT_ALL: Final = f"""
+WITH {_step(count="$5::bigint")}
+INSERT INTO OURS.ojob_documents AS d (channel, id, key, value, position)
+SELECT $1, r.id, r.key::json, r.value::json, step.position - $5 + r.number
+FROM step, unnest($2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS r (id, key, value, number)
+ON CONFLICT (channel, id) DO UPDATE
+SET key = EXCLUDED.key, value = EXCLUDED.value, position = EXCLUDED.position
+RETURNING {_NOTIFY}
+"""
+REMOVE: Final = f"""
+WITH {_PRESENT}, {_step("WHERE EXISTS (SELECT FROM present)")}
+DELETE FROM OURS.ojob_documents AS d USING step WHERE d.channel = $1 AND d.id = $2
+RETURNING {_NOTIFY}
+"""
+REMOVE_FENCED: Final = f"""
+WITH {_step()}, {_marked("$3")}, gone AS (
+    DELETE FROM OURS.ojob_documents AS d USING marked WHERE d.channel = $1 AND d.id = $2
+    RETURNING 1
+)
+SELECT EXISTS (SELECT FROM marked), EXISTS (SELECT FROM gone), {_NOTIFY}
+"""
+REMOVE_ALL: Final = f"""
+WITH {_step()}, gone AS (
+    DELETE FROM OURS.ojob_documents AS d USING step
+    WHERE d.channel = $1 AND d.id = ANY ($2::text[]) RETURNING 1
+)
+SELECT (SELECT count(*) FROM gone), {_NOTIFY}
+"""
+REMOVE_OLD: Final = f"""
+WITH {_step()}, gone AS (
+    DELETE FROM OURS.ojob_documents AS d USING step
+    WHERE d.channel = $1 AND d.position IN (
+        SELECT position FROM OURS.ojob_documents
+        WHERE channel = $1 AND position <= $2::bigint ORDER BY position LIMIT $3::bigint
+    ) RETURNING 1
+)
+SELECT (SELECT count(*) FROM gone), {_NOTIFY}
+"""
+# In one transaction: the second statement sees what the step waited for. If the channel has no
+# entries the step does nothing, and then neither does the second statement.
+STEP_IF_ANY: Final = f"""
+WITH {_step("WHERE EXISTS (SELECT FROM OURS.ojob_documents WHERE channel = $1)")}
+SELECT position FROM step
+"""
+_TAKE: Final = f"""
+DELETE FROM OURS.ojob_documents AS d USING OURS.ojob_channels AS c
+WHERE d.channel = $1 AND c.channel = $1 AND c.xmin = pg_current_xact_id_if_assigned()::xid
+AND d.position = (SELECT {{}}(position) FROM OURS.ojob_documents WHERE channel = $1)
+RETURNING d.value::text, CASE WHEN c.watched > clock_timestamp() THEN {_TELL} END
+"""
+TAKE_FIRST: Final = _TAKE.format("min")
+TAKE_LAST: Final = _TAKE.format("max")
+# $2 is a position, $3 the number of rows, $4 parts that the value's text must contain.
+_ROWS: Final = """
+SELECT {columns}, position FROM OURS.ojob_documents AS d
+WHERE channel = $1 AND position {beyond} $2::bigint
+AND NOT EXISTS (SELECT FROM unnest($4::text[]) AS part WHERE strpos(d.value::text, part) = 0)
+ORDER BY position {order} LIMIT $3::bigint
+"""
+VALUES: Final = _ROWS.format(columns="id, value::text", beyond=">", order="ASC")
+KEYS: Final = _ROWS.format(columns="id, key::text", beyond=">", order="ASC")
+OLDEST_FIRST: Final = _ROWS.format(columns="key::text, value::text", beyond=">", order="ASC")
+NEWEST_FIRST: Final = _ROWS.format(columns="key::text, value::text", beyond="<", order="DESC")
+SIZE: Final = "SELECT count(*) FROM OURS.ojob_documents WHERE channel = $1"
+LAST: Final = "SELECT max(position) FROM OURS.ojob_documents WHERE channel = $1"
+VERSION: Final = "SELECT position FROM OURS.ojob_channels WHERE channel = $1"
+WATCH: Final = f"""
+INSERT INTO OURS.ojob_channels AS c (channel, position, watched)
+SELECT $1::text, {_NOW}, {_NOTICE}
+ON CONFLICT (channel) DO UPDATE SET watched = EXCLUDED.watched
+RETURNING position
+"""
+
+# Locks. $1 is the channel, $2 the lock, $3 a token. The last parameter of what releases or extends
+# a lock is the name of this process, which wakes its own waiters.
+
+_LIVE: Final = "token <> '' AND until > clock_timestamp()"
+_LEFT: Final = "ceil(extract(epoch FROM until - clock_timestamp()) * 1000)::bigint"
+_UNTIL: Final = "clock_timestamp() + {} * interval '1 millisecond'"
+_INFO: Final = """
+    name, fence, holder::text, floor(extract(epoch FROM since) * 1000)::bigint,
+    floor(extract(epoch FROM until) * 1000)::bigint
+"""
+_LEFT_BEHIND: Final = "json_build_object('fence', {0}.fence, 'holder', {0}.holder)"
+_LOCK_DIGEST: Final = f"{_DIGEST.format('l.channel')} || {_DIGEST.format('l.id')}"
+_CALL: Final = (
+    "CASE WHEN l.awaited > clock_timestamp() "
+    f"THEN pg_notify('EVENTS', '{{}}' || {_LOCK_DIGEST} || {{}}::text)::text END"
+)
+_MINE: Final = f"channel = $1 AND id = $2 AND token = $3 AND {_LIVE}"
+
+# $3 name, $4 token, $5 ttl, $6 holder. Nothing is written while another token holds the lock. It
+# returns no row if the lock was granted to another one meanwhile.
+LOCK: Final = f"""
+WITH held AS (
+    SELECT fence, token, holder::text AS holder, {_LEFT} AS remaining
+    FROM OURS.ojob_locks WHERE channel = $1 AND id = $2 AND {_LIVE}
+), granted AS (
+    INSERT INTO OURS.ojob_locks AS l (channel, id, name, fence, token, ttl, until, since, holder)
+    SELECT $1, $2, $3, {_NOW}, $4, $5::bigint, {_UNTIL.format("$5::bigint")}, clock_timestamp(),
+        $6::json
+    WHERE NOT EXISTS (SELECT FROM held)
+    ON CONFLICT (channel, id) DO UPDATE
+    SET fence = greatest(l.fence + 1, {_NOW}), token = EXCLUDED.token, ttl = EXCLUDED.ttl,
+        until = {_UNTIL.format("EXCLUDED.ttl")}, since = clock_timestamp(),
+        holder = EXCLUDED.holder,
+        previous = CASE WHEN l.token <> '' THEN {_LEFT_BEHIND.format("l")} ELSE l.previous END
+    WHERE NOT (l.token <> '' AND l.until > clock_timestamp())
+    RETURNING fence, token, previous::text
+)
+SELECT fence, token, previous, NULL::bigint FROM granted
+UNION ALL SELECT fence, token, holder, remaining FROM held
+"""
+UNLOCK: Final = f"""
+UPDATE OURS.ojob_locks AS l
+SET token = '', holder = '{{}}', previous = NULL, until = clock_timestamp(), last = $3
+WHERE {_MINE}
+RETURNING {_CALL.format("r", "$4")}
+"""
+UNLOCK_ALL: Final = f"""
+UPDATE OURS.ojob_locks AS l
+SET token = '', holder = '{{}}', previous = NULL, until = clock_timestamp(), last = r.token
+FROM unnest($2::text[], $3::text[]) AS r (id, token)
+WHERE l.channel = $1 AND l.id = r.id AND l.token = r.token AND l.until > clock_timestamp()
+RETURNING {_CALL.format("r", "$4")}
+"""
+UNLOCKED_BY: Final = "SELECT last FROM OURS.ojob_locks WHERE channel = $1 AND id = $2"
+EXTEND: Final = f"""
+UPDATE OURS.ojob_locks AS l SET ttl = r.ttl, until = {_UNTIL.format("r.ttl")}
+FROM unnest($2::text[], $3::text[], $4::bigint[]) AS r (id, token, ttl)
+WHERE l.channel = $1 AND l.id = r.id AND l.token = r.token AND l.until > clock_timestamp()
+RETURNING l.id, l.token, {_CALL.format("c", "$5")}
+"""
+ADOPT: Final = f"""
+UPDATE OURS.ojob_locks SET holder = $4::json WHERE {_MINE} RETURNING fence, ttl, {_LEFT}
+"""
+HELD: Final = f"SELECT fence, ttl, {_LEFT} FROM OURS.ojob_locks WHERE {_MINE}"
+FORCE_UNLOCK: Final = f"""
+WITH evicted AS (
+    SELECT * FROM OURS.ojob_locks WHERE channel = $1 AND id = $2 AND {_LIVE} FOR UPDATE
+), freed AS (
+    UPDATE OURS.ojob_locks AS l
+    SET token = '', holder = '{{}}', previous = {_LEFT_BEHIND.format("e")},
+        until = clock_timestamp(), last = ''
+    FROM evicted AS e WHERE l.channel = e.channel AND l.id = e.id
+    RETURNING {_CALL.format("r", "$3")}
+)
+SELECT {_INFO}, (SELECT count(*) FROM freed) FROM evicted
+"""
+LOCK_INFO: Final = f"""
+SELECT {_INFO} FROM OURS.ojob_locks WHERE channel = $1 AND id = $2 AND {_LIVE}
+"""
+LOCKS: Final = f"SELECT {_INFO} FROM OURS.ojob_locks WHERE channel = $1 AND {_LIVE}"
+LOOK: Final = f"""
+SELECT fence, {_LEFT}, coalesce(awaited > {_SOON}, false)
+FROM OURS.ojob_locks WHERE channel = $1 AND id = $2 AND {_LIVE}
+"""
+AWAIT: Final = f"""
+UPDATE OURS.ojob_locks SET awaited = {_NOTICE}
+WHERE channel = $1 AND id = $2 AND {_LIVE} RETURNING fence, {_LEFT}
+"""
+NOTIFY: Final = "SELECT pg_notify('EVENTS', $1)"
+LISTEN: Final = "LISTEN EVENTS"
+VERSION_OF_TABLES: Final = "SELECT max(version) FROM OURS.ojob_versions"
+HAS_SCHEMA: Final = "SELECT to_regnamespace('OURS') IS NOT NULL"
+HAS_TABLES: Final = "SELECT to_regclass('OURS.ojob_versions') IS NOT NULL"
+# Until the transaction ends, which is what a pooler keeps on one connection.
+MIGRATE_ALONE: Final = "SELECT pg_advisory_xact_lock(hashtext('ojobchannels'))"
+CREATE_SCHEMA: Final = "CREATE SCHEMA OURS"

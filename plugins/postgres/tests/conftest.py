@@ -1,0 +1,127 @@
+"""Fixtures that the tests share: servers, and storages on them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import psycopg
+import pytest
+
+import ojobchannels as oc
+from ojobchannels.testing.contracts.remote.clock import ServerClock
+from ojobchannels.testing.kit.pytest_fixtures import (
+    closing,
+    in_background,
+    nothing_is_left_running,
+    observer,
+    start_worker,
+)
+from ojobchannels.testing.kit.subject import Subject
+from ojobchannels.testing.servers import (
+    PgBouncer,
+    PostgresServer,
+    or_skip,
+    postgres_url,
+    share_servers,
+)
+from ojobchannels.testing.servers.postgres import ENVIRONMENT
+from ojobchannels_postgres.session import Parameter, Row, Session
+from ojobchannels_postgres.testing import SharedPostgres
+
+__all__ = [
+    "ServerClock",
+    "Storage",
+    "in_background",
+    "nothing_is_left_running",
+    "observer",
+    "start_worker",
+]
+
+SCHEMA = f"ojobtest-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+class Storage(Subject):
+    """A channel on a server, on which a test opens any number of handles."""
+
+    def __init__(self, url: str, name: str | None = None) -> None:
+        super().__init__("postgres", {"url": url, "schema": SCHEMA}, name=name)
+
+    @property
+    def url(self) -> str:
+        """The URL of the server."""
+        return str(self.options["url"])
+
+    @property
+    def schema(self) -> str:
+        """The schema."""
+        return str(self.options["schema"])
+
+    def client(self) -> psycopg.Connection[Any]:
+        """Return a connection of the driver, to see what is stored."""
+        return SharedPostgres(self.url).client(self.url)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let all test processes use one server."""
+    share_servers(config, {ENVIRONMENT: postgres_url})
+
+
+@pytest.fixture(scope="session")
+def url() -> Iterator[str]:
+    """The server that all tests share."""
+    with or_skip(), postgres_url() as url:
+        yield url
+        SharedPostgres(url).clear(SCHEMA)
+
+
+@pytest.fixture(scope="session")
+def url_pooled() -> Iterator[str]:
+    """PgBouncer in transaction mode before a server of its own; notifications come from that."""
+    with or_skip(), ExitStack() as running:
+        server = running.enter_context(PostgresServer())
+        pooler = running.enter_context(PgBouncer(server))
+        yield f"{pooler.url}?listen_url={server.url}"
+
+
+@pytest.fixture
+def storage(url: str) -> Iterator[Storage]:
+    """A storage on the server."""
+    yield from closing(Storage(url))
+
+
+@pytest.fixture
+def shared_storage(storage: Storage) -> Storage:
+    """The same; processes can share it."""
+    return storage
+
+
+@pytest.fixture
+def channel(storage: Storage) -> oc.Channel:
+    """An open, empty channel."""
+    return storage.open()
+
+
+@pytest.fixture
+def own_server() -> Iterator[PostgresServer]:
+    """A server that the test may stop."""
+    with or_skip(), PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def ojob_server_clock(monkeypatch: pytest.MonkeyPatch) -> ServerClock:
+    """The clock of a server; only the test moves it."""
+    clock, run = ServerClock(), Session.run
+
+    def run_at_that_time(
+        session: Session, statement: str, parameters: Sequence[Parameter], limit: float
+    ) -> list[Row]:
+        now = f"to_timestamp({clock.now()}::numeric / 1000000)"
+        return run(session, statement.replace("clock_timestamp()", now), parameters, limit)
+
+    monkeypatch.setattr(Session, "run", run_at_that_time)
+    return clock
