@@ -65,17 +65,6 @@ def test_args_of_a_bundled_job_are_checked_with_the_file(
     assert message in str(raised.value)
 
 
-@pytest.mark.parametrize("arg", ["timeout", "lockAtLeastFor"])
-def test_a_time_of_any_length_is_accepted(run: Run, arg: str) -> None:
-    """More than a hundred years are the same as a hundred years."""
-    result, _ = run(
-        "include: oJobManager.yaml\njobs:\n- name: Job\n"
-        "  from: oJobManager Job Start\n  to: oJobManager Job End\n"
-        f"  args: {{name: x, {arg}: 9000000000000000000}}\ntodo: [Job]\n",
-    )
-    assert [outcome.error for outcome in result.outcomes] == [None]
-
-
 @pytest.mark.parametrize("name", NOT_BUNDLED)
 def test_a_job_that_is_not_bundled_is_refused_by_name(tmp_path: Path, name: str) -> None:
     """The message says what to do instead."""
