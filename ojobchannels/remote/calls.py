@@ -55,7 +55,7 @@ class Calls(ABC, Generic[_Client]):
             try:
                 return self._attempt(work, attempts, operation)
             except self.driver_errors as error:
-                if not attempts.retry(error, self._outcome_of(error)):
+                if not attempts.retry(error, self._outcome_of(error, operation)):
                     raise self._error(error, operation, attempts) from self._cause(error)
 
     @abstractmethod
@@ -65,7 +65,7 @@ class Calls(ABC, Generic[_Client]):
         """Call `work` with a client, for at most `attempts.next_limit()` seconds."""
 
     @abstractmethod
-    def _outcome_of(self, error: Exception) -> Outcome:
+    def _outcome_of(self, error: Exception, operation: Operation) -> Outcome:
         """Return what an error of the driver means for the request."""
 
     @abstractmethod

@@ -30,7 +30,7 @@ class Connection(Calls[Collections]):
         with pymongo.timeout(attempts.next_limit()):
             return work(self.server.collections(), bool(attempts.lost))
 
-    def _outcome_of(self, error: Exception) -> Outcome:
+    def _outcome_of(self, error: Exception, operation: Operation) -> Outcome:
         return outcome_of(error)
 
     def _explain(self, error: Exception, operation: Operation, seconds: float) -> ChannelError:

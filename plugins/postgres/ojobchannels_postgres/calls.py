@@ -85,8 +85,8 @@ class Connection(Calls[Client]):
         pool.give_back(session)
         return result
 
-    def _outcome_of(self, error: Exception) -> Outcome:
-        return outcome_of(error)
+    def _outcome_of(self, error: Exception, operation: Operation) -> Outcome:
+        return outcome_of(error, operation.patient)
 
     def _explain(self, error: Exception, operation: Operation, seconds: float) -> ChannelError:
         return explain(error, operation, self.channel, self.server.settings, seconds)

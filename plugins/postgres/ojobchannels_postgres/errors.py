@@ -23,8 +23,6 @@ _TRY_AGAIN: Final = {
     "53300",  # too_many_connections
     "57P03",  # cannot_connect_now
     "0A000",  # cached plan must not change result type, after the tables were changed
-    "26000",  # invalid_sql_statement_name and duplicate_prepared_statement: a pooler that does not
-    "42P05",  # keep prepared statements
 }
 _ENDED: Final = {"57P01", "57P02", "57P05", "25P03"}
 _READ_ONLY: Final = "25006"
@@ -33,7 +31,6 @@ _NOT_ALLOWED: Final = "42501"
 _NO_TABLES: Final = {"42P01", "3F000", "42703"}
 _DISK_FULL: Final = {"53100"}
 _TOO_LARGE: Final = {"54000", "22P05", "53200"}
-_NO_PREPARED: Final = {"26000", "42P05"}
 # A refused login has no state: libpq keeps the message only.
 _LOGIN: Final = re.compile(
     r"authentication failed|no password supplied|no pg_hba\.conf entry|does not exist"
@@ -42,11 +39,14 @@ _LOGIN: Final = re.compile(
     r"|invalid .* value|unrecognized|could not load"
 )
 
+_NOWHERE: Final = re.compile(r"refused|could not translate host name|No such file", re.IGNORECASE)
 
-def outcome_of(error: Exception) -> Outcome:
+
+def outcome_of(error: Exception, patient: bool = True) -> Outcome:
     """Return what an error means for the operation that raised it."""
     if isinstance(error, ConnectError):
-        return Outcome.REFUSED if _LOGIN.search(str(error)) else Outcome.NOT_DONE
+        hopeless = _LOGIN.search(str(error)) or (not patient and _NOWHERE.search(str(error)))
+        return Outcome.REFUSED if hopeless else Outcome.NOT_DONE
     state = state_of(error)
     if state in _TRY_AGAIN:
         return Outcome.NOT_DONE
@@ -65,7 +65,6 @@ def reuses_session(error: Exception) -> bool:
     return outcome_of(error) is not Outcome.LOST and state_of(error) not in {
         None,
         _READ_ONLY,  # another connection may lead to the new primary
-        *_NO_PREPARED,
     }
 
 
@@ -95,9 +94,6 @@ def explain(
     if state == _READ_ONLY:
         advice = "connect to the primary, or give all hosts in the URL"
         return errors.ChannelUnavailable(channel, f"{reason} (a standby)", advice)
-    if state in _NO_PREPARED:
-        advice = "remove the option prepare: this pooler does not keep prepared statements"
-        return errors.ChannelUnavailable(channel, reason, advice)
     return errors.ChannelUnavailable(channel, reason, LOOK)
 
 

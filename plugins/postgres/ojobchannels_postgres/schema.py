@@ -16,7 +16,7 @@ from ojobchannels_postgres.calls import Client, Connection
 from ojobchannels_postgres.errors import OLDEST
 
 VERSION: Final = 1
-_OPEN: Final = Operation("open", Rule.REPEATABLE, "open the channel again")
+_OPEN: Final = Operation("open", Rule.REPEATABLE, "open the channel again", patient=False)
 
 # By version, what brings the version before to it. Each step can run while older programs work.
 _STEPS: Final = {

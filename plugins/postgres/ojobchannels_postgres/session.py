@@ -11,6 +11,7 @@ import os
 import select
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import psycopg
@@ -87,10 +88,14 @@ class Session:
         """
         self._ends = time.monotonic() + limit
         text, values = statement.encode(), list(map(_encoded, parameters))
-        if self._prepared is None:
-            self._pgconn.send_query_params(text, values)
-        else:
-            self._pgconn.send_query_prepared(self._name_of(text), values)
+        if self._prepared is not None:
+            name = self._name_of(text)
+            try:
+                self._pgconn.send_query_prepared(name, values)
+                return self._replies()
+            except psycopg.errors.InvalidSqlStatementName:  # a pooler gave another connection
+                self._prepared.discard(name)
+        self._pgconn.send_query_params(text, values)
         return self._replies()
 
     def run_all(
@@ -183,12 +188,17 @@ class Session:
         self._socket = pgconn.socket
 
     def _name_of(self, text: bytes) -> bytes:
-        """Return the name of a prepared statement; prepare it at its first use."""
+        """Return the name of a prepared statement; prepare it at its first use.
+
+        The name is a digest of the text, so that behind a pooler, where another client may have
+        prepared it on the connection, it is the same statement.
+        """
         assert self._prepared is not None  # noqa: S101  the caller's condition
         name = b"ojob_" + hashlib.sha256(text).hexdigest()[:32].encode()
         if name not in self._prepared:
             self._pgconn.send_prepare(name, text)
-            self._replies()
+            with suppress(psycopg.errors.DuplicatePreparedStatement):
+                self._replies()
             self._prepared.add(name)
         return name
 

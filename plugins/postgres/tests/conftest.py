@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import psycopg
@@ -47,8 +46,8 @@ SCHEMA = f"ojobtest-{os.getpid()}-{secrets.token_hex(4)}"
 class Storage(Subject):
     """A channel on a server, on which a test opens any number of handles."""
 
-    def __init__(self, url: str, name: str | None = None) -> None:
-        super().__init__("postgres", {"url": url, "schema": SCHEMA}, name=name)
+    def __init__(self, url: str, **options: str) -> None:
+        super().__init__("postgres", {"url": url, "schema": SCHEMA, **options})
 
     @property
     def url(self) -> str:
@@ -78,13 +77,30 @@ def url() -> Iterator[str]:
         SharedPostgres(url).clear(SCHEMA)
 
 
-@pytest.fixture(scope="session")
-def url_pooled() -> Iterator[str]:
-    """PgBouncer in transaction mode before a server of its own; notifications come from that."""
-    with or_skip(), ExitStack() as running:
-        server = running.enter_context(PostgresServer())
-        pooler = running.enter_context(PgBouncer(server))
-        yield f"{pooler.url}?listen_url={server.url}"
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    """A server of the test module's own."""
+    with or_skip(), PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def pooler(server: PostgresServer) -> Iterator[PgBouncer]:
+    """PgBouncer in transaction mode before it, with four connections."""
+    with or_skip(), PgBouncer(server, size=4) as pooler:
+        yield pooler
+
+
+@pytest.fixture
+def pooled(server: PostgresServer, pooler: PgBouncer) -> Iterator[Storage]:
+    """A storage through the pooler; notifications come from the server itself."""
+    yield from closing(Storage(pooler.url, listen_url=server.url))
+
+
+@pytest.fixture
+def pooled_only(pooler: PgBouncer) -> Iterator[Storage]:
+    """A storage through the pooler, by which no notifications arrive."""
+    yield from closing(Storage(pooler.url))
 
 
 @pytest.fixture

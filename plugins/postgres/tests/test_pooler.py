@@ -1,0 +1,137 @@
+"""PgBouncer in transaction mode: each statement may get another connection to the server."""
+
+from __future__ import annotations
+
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import ojobchannels as oc
+from ojobchannels.testing.contracts.documents.subscribing import ReceivedChanges
+from ojobchannels.testing.contracts.remote.base import use_everything
+from ojobchannels.testing.torture.plan import Plan
+from ojobchannels.testing.torture.proving import prove_exclusion
+from ojobchannels_postgres.testing import SharedPostgres
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
+    from conftest import Storage
+
+    from ojobchannels.testing.kit.pytest_fixtures import WaitObserver
+    from ojobchannels.testing.servers import PgBouncer, PostgresServer
+
+    Background = Callable[..., Future[Any]]
+
+
+def test_every_operation_works_through_a_pooler(pooled: Storage) -> None:
+    """Nothing needs a session: no prepared statement, no setting, no lock of the session."""
+    use_everything(pooled.open())
+
+
+def test_many_threads_exclude_each_other_through_few_connections(
+    pooled: Storage, server: PostgresServer
+) -> None:
+    """Sixteen threads on three locks; fences grow, and the pool is not exceeded."""
+    channel, turns = pooled.open(), 15
+    inside = dict.fromkeys("abc", 0)
+    fences: dict[str, list[int]] = {name: [] for name in inside}
+
+    def work(number: int) -> None:
+        name = "abc"[number % 3]
+        for turn in range(turns):
+            with channel.lock(name, ttl=30, wait=60) as lease:
+                inside[name] += 1
+                assert inside[name] == 1
+                fences[name].append(lease.fence)
+                channel.set(f"{number}", turn, fence=lease.fence)
+                inside[name] -= 1
+
+    with ThreadPoolExecutor(16) as threads:
+        for done in [threads.submit(work, number) for number in range(16)]:
+            done.result(60)
+    assert all(each == sorted(set(each)) for each in fences.values())
+    assert sum(map(len, fences.values())) == 16 * turns
+    with SharedPostgres(server.url).client(server.url) as client:
+        backends = client.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = 'postgres' "
+            "AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        ).fetchone()
+    assert backends is not None
+    assert backends[0] <= 4 + 1  # the size of the pool, and the listener
+
+
+def test_a_release_through_a_pooler_wakes_a_waiter_of_another_process(
+    pooled: Storage, observer: WaitObserver, in_background: Background
+) -> None:
+    """Notifications pass the pooler, and arrive on the direct connection."""
+    holder = pooled.open(timeout=9)  # settings of its own, and so a listener
+    channel = pooled.open(extensions=[observer])
+    lease = holder.lock("nightly", ttl=60)
+    waiting = in_background(channel.lock, "nightly", ttl=30, wait=30)
+    observer.await_waiters()
+    listener = channel.hook.get.get_hookimpls()[0].plugin._connection.server.listener
+    until(lambda: listener.live)
+    time.sleep(0.1)  # the waiter leaves a notice
+    released = time.monotonic()
+    lease.release()
+    waiting.result(10).release()
+    assert time.monotonic() - released < 0.2  # a look at the lock would take a quarter of a second
+
+
+def test_without_a_direct_connection_waiters_and_subscriptions_poll(
+    pooled_only: Storage,
+    observer: WaitObserver,
+    in_background: Background,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """LISTEN through the pooler succeeds and nothing arrives; this is noticed, and logged once."""
+    received, channel = ReceivedChanges(), pooled_only.open(extensions=[observer])
+    lease = channel.lock("nightly", ttl=60)
+    with caplog.at_level(logging.WARNING, "ojobchannels.postgres"):
+        with channel.subscribe(received):
+            until(lambda: "listen_url" in caplog.text)
+            channel.set("key", 1)
+            received.wait_for(lambda: received.values("key") == [1])
+        waiting = in_background(channel.lock, "nightly", ttl=30, wait=30)
+        observer.await_waiters()
+        lease.release()
+        waiting.result(10).release()
+    assert len(caplog.records) == 1
+
+
+def test_prepared_statements_are_those_of_whoever_had_the_connection(
+    pooler: PgBouncer, server: PostgresServer
+) -> None:
+    """Their names are digests of their texts, so that it does not matter who prepared them."""
+    for url in (server.url, pooler.url):
+        with oc.open_channel("prepared", url, prepare=True, timeout=5) as channel:
+            use_everything(channel)
+            with ThreadPoolExecutor(16) as threads:
+                list(threads.map(lambda number: channel.set(number, number), range(300)))
+            assert channel.size() == 300
+            channel.destroy()
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(600)
+def test_sections_exclude_each_other_through_a_pooler(
+    server: PostgresServer, pooler: PgBouncer
+) -> None:
+    """Eight processes, killed and stopped at work."""
+    url = f"{pooler.url}?listen_url={server.url}"
+    assert (
+        prove_exclusion(url, Plan(sections=1500, faults=("kill", "stop"), pause=1)).done["kill"] > 0
+    )
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    """Wait for at most ten seconds."""
+    deadline = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
