@@ -45,6 +45,7 @@ _SCHEMES_ELSEWHERE = {
     "postgresql": "postgres",
     "postgres": "postgres",
     "ignite": "ignite",
+    "ignites": "ignite",
 }
 
 
