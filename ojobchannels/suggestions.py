@@ -7,6 +7,8 @@ from typing import Final
 
 _COMPARED: Final = 200
 _LISTED: Final = 12
+_SHORTEST_SLIP: Final = 6
+_SIMILARITY_OF_SLIP: Final = 0.85
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
@@ -16,6 +18,14 @@ def closest(word: str, known: Iterable[str]) -> str | None:
     similar = difflib.get_close_matches(form, by_form)
     similar.sort(key=lambda name: name[:1] != form[:1])  # first those with the same first letter
     return by_form[similar[0]] if similar else None
+
+
+def is_slip(word: str, name: str) -> bool:
+    """Return whether a word looks like a name that was not typed correctly."""
+    if word.casefold() == name.casefold():
+        return True
+    matcher = difflib.SequenceMatcher(None, word, name)
+    return len(name) >= _SHORTEST_SLIP and matcher.ratio() >= _SIMILARITY_OF_SLIP
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

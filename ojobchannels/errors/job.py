@@ -177,7 +177,7 @@ class LogFileUnavailable(JobError, OSError):
     def __init__(self, path: str, reason: str) -> None:
         self.path, self.reason = path, reason
         super().__init__(
-            f"cannot write the log file {path!r} ({reason}); make its folder writable, or set "
+            f"cannot write the log file {path!r} ({reason}); correct that, or set "
             "another folder in ojob.logToFile.logFolder"
         )
 

@@ -10,6 +10,7 @@ from ojobchannels.printable import printable
 
 _USER_OF_URL = re.compile(r"(.*?//)?.*@", re.DOTALL)
 _REST_OF_SECRET = re.compile(r"""=\*\*\*[^&'"]*""")
+_MOST_OF_GROUP = 5
 _LONGEST_QUOTED = 120
 _LONGEST_HOLDER = 400
 
@@ -70,9 +71,13 @@ def _text(convert: Callable[[object], str], value: object) -> str:
         return f"<{type(value).__name__}, whose text is not available ({type(error).__name__})>"
 
 
-def summary(error: BaseException) -> str:
-    """Return the type and the message of any error."""
+def summary(error: BaseException, depth: int = 2) -> str:
+    """Return the type and the message of any error, and of the first ones of a group of errors."""
     text = safe_str(error)
+    if isinstance(error, BaseExceptionGroup) and depth:
+        first = BaseExceptionGroup.exceptions.__get__(error)[:_MOST_OF_GROUP]
+        parts = [summary(part, depth - 1) for part in first]
+        text = f"{text}: {'; '.join(parts)}"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import SequenceMatcher
 from itertools import chain
 from typing import Any, Final
 
@@ -14,7 +13,7 @@ from ojobchannels.ojob.args.pack_args import ArgType
 from ojobchannels.ojob.args.pack_jobs import PACK_JOBS
 from ojobchannels.ojob.args.rules import Rule
 from ojobchannels.ojob.args.templates import template_names
-from ojobchannels.suggestions import closest
+from ojobchannels.suggestions import closest, is_slip
 
 _WORD: Final = re.compile(r"\w+")
 _WHOLE: Final = {
@@ -22,9 +21,6 @@ _WHOLE: Final = {
     "js": re.compile(r"\bargs\b(?!\s*\??\.\s*[A-Za-z_$]|\s*\[\s*['\"`])"),
 }
 """Matches code that uses all args, by a language in which they are a map of this name."""
-
-_MIN_LENGTH: Final = 6
-_SIMILARITY: Final = 0.85
 
 
 @dataclass(frozen=True)
@@ -92,7 +88,7 @@ class KnownArgs:
             return None
         if self.reads_all:
             absent = (name for name in (*self.types, *sorted(self.names)) if name not in beside)
-            meant = next((name for name in absent if _is_slip(arg, name)), None)
+            meant = next((name for name in absent if is_slip(arg, name)), None)
             return f"did you mean `{meant}`?" if meant else None
         known = sorted({*self.types, *self.names})
         if meant := closest(arg, known):
@@ -116,10 +112,3 @@ class KnownArgs:
         for arg in args:
             if (hint := self.hint_for_unknown(arg, args)) is not None:
                 raise InvalidJobArgs(where, what.format(arg), hint)
-
-
-def _is_slip(arg: str, name: str) -> bool:
-    if arg.casefold() == name.casefold():
-        return True
-    long_enough = len(name) >= _MIN_LENGTH
-    return long_enough and SequenceMatcher(None, arg, name).ratio() >= _SIMILARITY

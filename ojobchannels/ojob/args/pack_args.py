@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from ojobchannels.errors import InvalidJobArgs, shown
 
-_FAR_MS: Final = 100 * 365.25 * 86_400_000
+_FAR_MS: Final = 100 * 365 * 86_400_000
 """A hundred years: a longer time is the same to every caller, and too long for system calls."""
 
 

@@ -202,7 +202,7 @@ class Schedule:
             return
         if self._spec.misfire == "none" and self._scheduler.clock.now() - until > MAX_DELAY_MS:
             self._skip([until], f"missed: more than {MAX_DELAY_MS // 1000} s late")
-        elif not self._stops(call):
+        elif not self._session.stopping.is_set() and not self._stops(call):
             self._run(call, name, fire_time, launch.launch_id)
 
     def _fire_time(self, time: int) -> FireTime:

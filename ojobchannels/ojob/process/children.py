@@ -5,11 +5,11 @@ import selectors
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Final, Literal, Protocol, TypeAlias
+from typing import IO, Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from ojobchannels.host.clock import next_wait
 
@@ -171,41 +171,58 @@ def _number(stream: IO[bytes] | int | Any) -> int:
 
 def end_session(process: subprocess.Popen[bytes]) -> None:
     """End a child that leads a session, and all that it has started: SIGTERM, then SIGKILL."""
+    started = _started_by(process.pid)
     try:
-        _signal_session(process.pid, signal.SIGTERM)
+        _signal_all(process.pid, started, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             process.wait(GRACE_SECONDS)
     finally:
-        _signal_session(process.pid, signal.SIGKILL)
+        left = {pid: began for pid, began in started.items() if _Status.of(pid).began == began}
+        _signal_all(process.pid, left | _started_by(process.pid), signal.SIGKILL)
         process.wait()
 
 
-def _signal_session(leader: int, number: signal.Signals) -> None:
-    """Send a signal to a session: shells may put parts of it into process groups of their own."""
+def _signal_all(leader: int, started: Iterable[int], number: signal.Signals) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, number)
-    for pid in _members(leader):
+    for pid in started:
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
 
 
-def _members(leader: int) -> list[int]:
-    """Return the processes of a session outside the process group of its leader."""
-    members = []
+class _Status(NamedTuple):
+    """What the system says of a process; zeros if it is gone."""
+
+    parent: int
+    session: int
+    began: int
+
+    @classmethod
+    def of(cls, pid: int) -> "_Status":
+        """Read it."""
+        try:
+            stat = (_PROCESSES / str(pid) / "stat").read_text("utf-8", "replace")
+            fields = stat.rpartition(") ")[2].split()
+            return cls(int(fields[1]), int(fields[3]), int(fields[19]))
+        except (OSError, ValueError, IndexError):
+            return cls(0, 0, 0)
+
+
+def _started_by(leader: int) -> dict[int, int]:
+    """Return the processes that the leader of a session has started, each with its start time.
+
+    They are the session, since shells put parts of it into process groups of their own, and the
+    descendants of these, which may have sessions of their own.
+    """
+    pids: list[int] = []
     with suppress(OSError):
-        for folder in _PROCESSES.iterdir():
-            if folder.name.isdigit():
-                group, session = _membership(folder)
-                if session == leader != group:
-                    members.append(int(folder.name))
-    return members
-
-
-def _membership(process: Path) -> tuple[int, int]:
-    """Return the process group and the session of a process; zeros if it is gone."""
-    try:
-        _, _, fields = (process / "stat").read_text("utf-8", "replace").rpartition(") ")
-        _, _, group, session, *_ = fields.split()
-        return int(group), int(session)
-    except (OSError, ValueError):
-        return 0, 0
+        pids = [int(folder.name) for folder in _PROCESSES.iterdir() if folder.name.isdigit()]
+    others = {pid: _Status.of(pid) for pid in pids if pid != leader}
+    found: dict[int, int] = {}
+    while more := {
+        pid: status.began
+        for pid, status in others.items()
+        if pid not in found and (status.session == leader or status.parent in (leader, *found))
+    }:
+        found |= more
+    return found

@@ -179,4 +179,6 @@ def _lock(number: int) -> None:
 
 
 def _unavailable(path: Path, error: OSError) -> LogFileUnavailable:
+    if isinstance(error, LogFileUnavailable):
+        return error
     return LogFileUnavailable(str(path), error.strerror or str(error))

@@ -121,9 +121,12 @@ class ManagedRuns:
         for run in self.open():
             if name in (None, run.name):
                 return run
+        names = ", ".join(dict.fromkeys(repr(run.name) for run in self.started))
         advice = "it was ended before: end it only once"
-        if not self.started:
+        if not names:
             advice = f"this job has started none: put {START!r} under `from`"
+        elif name is not None and name not in [run.name for run in self.started]:
+            advice = f"pass the name of a run that this job has started: {names}"
         raise RunNotStarted(purpose, None if name is None else str(name), advice)
 
 

@@ -23,7 +23,7 @@ from ojobchannels.ojob.run.manager_views import ManagerLocks, RunRecords
 from ojobchannels.ojob.run.progress import RunProgress
 from ojobchannels.ojob.triggers.tick import Tick
 from ojobchannels.ojob.triggers.timer import Clock, Scheduler, WallClock
-from ojobchannels.suggestions import closest
+from ojobchannels.suggestions import closest, is_slip
 
 RunFile: TypeAlias = Callable[["Session", str, str, Mapping[str, Any], Tick | None], None]
 """Runs another job file for a job: with its session, name, path, args and tick."""
@@ -110,7 +110,8 @@ class Session:
         """Return a channel of the manager, or one of the run's own.
 
         Raises:
-            JobMisuse: The manager is not open yet, or the channel is open with other options.
+            JobMisuse: The manager is not open yet, the channel is open with other options, or its
+                name is a slip for one of the manager's.
             ChannelError: The channel cannot be opened.
         """
         if name in _MANAGER_CHANNELS:
@@ -122,6 +123,8 @@ class Session:
             return cast("Channel", views[name](manager)) if name in views else manager.state
         with self._lock:
             if name not in self._channels:
+                if config is None:
+                    _check_slip(job, name)
                 self._channels[name] = open_channel(name, config), config
             channel, present = self._channels[name]
         if config is not None and not same(config, present):
@@ -172,3 +175,11 @@ class Session:
         for channel, _ in self._channels.values():
             channel.close()
         self.modules.close()
+
+
+def _check_slip(job: str, name: str) -> None:
+    """Check that a new channel in memory is not meant to be a channel of the manager."""
+    meant = next((known for known in _MANAGER_CHANNELS if is_slip(name, known)), None)
+    if meant is not None:
+        advice = f"did you mean {meant!r}? Pass a configuration to open a channel of this name"
+        raise JobMisuse(job, f"the channel {name!r} is not open", advice)

@@ -127,6 +127,20 @@ def test_the_timeout_kills_all_that_the_script_has_started(shell: Shell, tmp_pat
     assert "JobTimeout: job 'A' ran longer than its timeout of 0.5 s" in reported[-1]
 
 
+def test_the_timeout_kills_what_has_a_session_of_its_own(shell: Shell, tmp_path: Path) -> None:
+    """As a program does that keeps away from the signals of the terminal; its children too."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    start = "import os, subprocess; os.setsid(); subprocess.run(['sleep', '1000'])"
+    script = f'exec 9>{pipe}\n"$python" -c "{start}" &\nsleep 1000'
+    result, _ = shell(script, "{timeout: 500}", python=sys.executable)
+    os.set_blocking(reader, True)
+    assert os.read(reader, 1) == b""  # no process has the other end open any more
+    os.close(reader)
+    assert result.exit_status == 1
+
+
 def test_nul_in_an_arg_is_refused(shell: Shell) -> None:
     """An environment variable cannot contain it."""
     _, reported = shell("echo", a="\0")

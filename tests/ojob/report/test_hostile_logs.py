@@ -69,7 +69,9 @@ def test_nothing_is_followed_in_the_place_of_the_log(
     """The line is reported as lost, and the run neither waits nor writes elsewhere."""
     plant(folder / PRESENT, what, target)
     write_to(folder)
-    assert "log lines are lost" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "log lines are lost" in printed
+    assert printed.count("cannot write the log file") == 1
     assert target.read_text() == "precious"
     assert not target.with_name("missing").exists()
 

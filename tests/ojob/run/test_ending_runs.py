@@ -91,6 +91,24 @@ def test_ending_a_run_that_this_job_has_not_started_is_an_error_and_writes_nothi
     held.end()
 
 
+def test_the_end_of_a_run_of_another_name_says_which_runs_there_are(run: Run) -> None:
+    """Its `name` was changed in between, or written wrongly."""
+    result, _ = run(
+        """\
+        jobs:
+        - name: Job
+          from: oJobManager Job Start
+          to: oJobManager Job End
+          args: {name: x}
+          exec: args["name"] = "y"
+        todo: [Job]
+        """
+    )
+    reason = "oJobManager Job End: there is no open run of 'y' here"
+    advice = "pass the name of a run that this job has started: 'x'"
+    assert str(result.outcomes[0].error) == f"{reason}; {advice}"
+
+
 def test_error_as_catch_does_nothing_if_no_run_was_started(run: Run, manager: JobManager) -> None:
     result, reported = run(
         """\

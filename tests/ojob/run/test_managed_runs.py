@@ -323,6 +323,15 @@ def test_a_start_with_invalid_args_is_reported(
     assert message in str(error)
 
 
+@pytest.mark.parametrize("arg", ["timeout", "lockAtLeastFor"])
+def test_a_time_of_any_length_is_accepted(run: Run, arg: str) -> None:
+    """More than a hundred years are the same as a hundred years."""
+    body = managed("pass").replace(", timeout: 60000", "")
+    body = body.replace("name: x", f"name: x, {arg}: 9000000000000000000")
+    result, _ = run(f"jobs:\n{body}{INIT}")
+    assert [outcome.error for outcome in result.outcomes] == [None, None]
+
+
 def test_a_run_is_not_started_twice_by_one_job(run: Run, manager: JobManager) -> None:
     result, _ = run(
         f"jobs:\n{managed('job(chr(111) + args[chr(115)], args)')}{INIT}", s="JobManager Job Start"

@@ -84,3 +84,15 @@ def test_a_lock_that_a_body_takes_away_leaves_a_note(run: Run, manager: JobManag
     assert "force-released by a job file" in record["note"]
     assert "it may be active still" in record["error"]
     held.give_up(RuntimeError())
+
+
+@pytest.mark.parametrize("name", ["oJobManager-job", "ojobmanager-jobs", "oJobManager-lock"])
+def test_a_slip_for_a_channel_of_the_manager_is_an_error(run: Run, name: str) -> None:
+    """A new channel in memory would have no records; with a configuration it is opened."""
+    assert look(run, f"channel({name!r}, {{'type': 'simple'}}).set(1, 2)", "log('open')") == [
+        "open"
+    ]
+    result, _ = run(LOOK.format(code=f"    channel({name!r})"))
+    error = str(result.outcomes[1].error)
+    assert f"the channel {name!r} is not open" in error
+    assert "did you mean 'oJobManager-" in error

@@ -79,6 +79,16 @@ def test_a_signal_whose_exception_is_caught_still_stops_the_run(run: Run) -> Non
     assert result.exit_status == 130
 
 
+def test_a_group_of_errors_is_reported_with_the_errors_in_it(run: Run) -> None:
+    """As of a task group: its own text says only how many there are."""
+    code = 'raise ExceptionGroup("many", [ValueError("a"), ExceptionGroup("b", [KeyError("c")])])'
+    result, _ = run(f"jobs:\n- name: Job\n  exec: |\n    {code}\ntodo: [Job]\n")
+    (outcome,) = result.outcomes
+    assert outcome.reason is not None
+    assert "ValueError: a; ExceptionGroup: b " in outcome.reason
+    assert outcome.reason.endswith("KeyError: 'c'")
+
+
 _ODD_ERRORS = {
     "without a text": """\
         class Odd(Exception):
