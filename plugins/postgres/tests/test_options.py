@@ -148,7 +148,7 @@ def test_channels_of_other_schemas_are_separate(storage: Storage) -> None:
         client.execute(f'DROP SCHEMA "{storage.schema}-b" CASCADE')
 
 
-def test_long_names_and_keys_are_told_apart(storage: Storage) -> None:
+def test_long_names_and_keys_differ_by_their_ends(storage: Storage) -> None:
     """An index has room for 2,700 bytes; the digest of the whole is part of a long name."""
     names = [f"{'ä' * 1500}{end}" for end in ("a", "b")]
     channels = [storage.open(name) for name in names]
