@@ -16,13 +16,20 @@ from ojobchannels.moved import renamed
 from ojobchannels.plugins import registry
 from ojobchannels.testing.kit.subject import Subject, temporary_paths
 from ojobchannels.testing.proxy import Proxy
-from ojobchannels.testing.servers import MongoServer, PostgresServer, RedisServer, Server
+from ojobchannels.testing.servers import (
+    IgniteServer,
+    MongoServer,
+    PostgresServer,
+    RedisServer,
+    Server,
+)
 
 SERVERS: Final[dict[str, Callable[[], Server]]] = {
     "redis": lambda: RedisServer(options={"appendfsync": "always"}),
     "mongo": MongoServer,
     "mongo-replicas": lambda: MongoServer(replica_set=True),
     "postgres": lambda: PostgresServer(durable=True),
+    "ignite": lambda: IgniteServer(persistent=True),
 }
 _TIMEOUT: Final = 5
 
