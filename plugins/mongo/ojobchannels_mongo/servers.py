@@ -34,7 +34,7 @@ Row = dict[str, Any]
 _SOCKET_TIMEOUT_MS: Final = 5_000
 # An idle connection is closed after that time, so that a burst of calls leaves none behind, and so
 # that a connection which a firewall dropped without a message meanwhile delays no call: `pop` must
-# not be sent again, and would wait for its reply in vain.
+# not be sent again, and would wait for a reply that never arrives.
 _MAX_IDLE_MS: Final = 1_000
 _CLOSING: Final = 0.5
 _FILES: Final = {"tlscafile", "tlscertificatekeyfile", "tlscrlfile"}

@@ -119,7 +119,7 @@ class FenceOrderContract(Contract):
     def test_fences_of_one_token_increase_when_the_wall_clock_is_set_back(
         self, channel: Channel, clock: ManualClock, end: str
     ) -> None:
-        """A request with the token of an ended lease is no retry."""
+        """A request with the token of an ended lease gets a new lease."""
         fences = []
         for _ in range(3):
             fences.append(ask(channel).fence)
