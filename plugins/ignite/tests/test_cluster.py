@@ -14,7 +14,6 @@ from ojobchannels.testing.torture.plan import Plan
 from ojobchannels.testing.torture.runner import torture
 from ojobchannels.testing.torture.targets import Target
 
-
 TIMEOUT = 20
 
 
