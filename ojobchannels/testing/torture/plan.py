@@ -14,6 +14,7 @@ FAULTS: Final = {
     "delay": "replies are delayed for a moment",
     "restart": "the server is shut down or killed, and started again",
     "stepdown": "the primary of the replica set steps down",
+    "failover": "a primary is killed, its replica is promoted, and it returns as a replica",
 }
 ON_SERVERS: Final = frozenset(FAULTS) - {"kill", "stop"}
 LONG_TTL: Final = 60.0

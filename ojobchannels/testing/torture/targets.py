@@ -16,7 +16,15 @@ from ojobchannels.moved import renamed
 from ojobchannels.plugins import registry
 from ojobchannels.testing.kit.subject import Subject, temporary_paths
 from ojobchannels.testing.proxy import Proxy
-from ojobchannels.testing.servers import MongoServer, PostgresServer, RedisServer, Server
+from ojobchannels.testing.servers import (
+    MongoServer,
+    PostgresServer,
+    RedisCluster,
+    RedisGroup,
+    RedisSentinel,
+    RedisServer,
+    Server,
+)
 
 SERVERS: Final[dict[str, Callable[[], Server]]] = {
     "redis": lambda: RedisServer(options={"appendfsync": "always"}),
@@ -24,7 +32,12 @@ SERVERS: Final[dict[str, Callable[[], Server]]] = {
     "mongo-replicas": lambda: MongoServer(replica_set=True),
     "postgres": lambda: PostgresServer(durable=True),
 }
+GROUPS: Final[dict[str, Callable[[], RedisGroup]]] = {
+    "redis-cluster": lambda: RedisCluster(replicated=True),
+    "redis-sentinel": RedisSentinel,
+}
 _TIMEOUT: Final = 5
+_FAILOVER_TIMEOUT: Final = 20
 
 
 @dataclass
@@ -57,8 +70,8 @@ def open_target(channel: str, options: Mapping[str, Any] | None = None) -> Itera
     """Open the target that the option --channel names.
 
     Args:
-        channel: A name in `SERVERS`, to start a server; a URL; or a type, with a temporary file
-            or folder if it needs one.
+        channel: A name in `SERVERS` or `GROUPS`, to start servers; a URL; or a type, with a
+            temporary file or folder if it needs one.
         options: Options of the channel type.
 
     Raises:
@@ -69,6 +82,9 @@ def open_target(channel: str, options: Mapping[str, Any] | None = None) -> Itera
     if channel in SERVERS and "url" not in settings:
         with SERVERS[channel]() as server, Proxy(server.address) as proxy:
             yield on_server(server, proxy, **settings)
+    elif channel in GROUPS:
+        with GROUPS[channel]() as group:
+            yield on_group(group, **settings)
     elif ":" in channel:
         type = registry().find_scheme(urlsplit(channel).scheme)
         parsed = dict(type.parse_url(channel)) if type.parse_url else {}
@@ -100,6 +116,14 @@ def on_server(server: Server, proxy: Proxy, **options: Any) -> Target:
         **own,
     }
     return Target(subject, f"type {subject.type} ({server.label})", faults, proxy.heal)
+
+
+def on_group(group: RedisGroup, **options: Any) -> Target:
+    """Return a target on servers that replace each other; they were started for the test."""
+    settings = {"timeout": _FAILOVER_TIMEOUT} | group.options | options
+    subject = Subject(group.channel_type, settings)
+    label = f"type {subject.type} ({group.label})"
+    return Target(subject, label, {"failover": lambda _: group.fail_over()})
 
 
 if not TYPE_CHECKING:  # type checkers would accept any name
