@@ -1,8 +1,10 @@
 """The plugin manager: the available channel types, their providers, and plugins that failed."""
 
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +25,11 @@ from ojobchannels.suggestions import closest, did_you_mean
 
 BUILT_IN = "ojobchannels"
 _CLOCK = "clock"
+# Python itself accepts more, such as 6_379 and digits of other scripts.
+_NUMBERS: dict[type, re.Pattern[str]] = {
+    int: re.compile(r"[+-]?[0-9]+"),
+    float: re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"),
+}
 _ELSEWHERE = {
     "redis": "ojobchannels-redis",
     "mongo": "ojobchannels-mongo",
@@ -38,6 +45,7 @@ _SCHEMES_ELSEWHERE = {
     "postgresql": "postgres",
     "postgres": "postgres",
     "ignite": "ignite",
+    "ignites": "ignite",
 }
 
 
@@ -270,10 +278,8 @@ def converted(type: ChannelType, option: Option, value: Any) -> Any:
     if option.type is str and isinstance(value, os.PathLike):
         return os.fspath(value)
     if option.type in (int, float) and isinstance(value, str):
-        try:
-            return option.type(value)
-        except ValueError:
-            pass
+        with suppress(ValueError):
+            return number(value, option.type)
     if option.type is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, option.type) and not (option.type is int and isinstance(value, bool)):
@@ -282,6 +288,17 @@ def converted(type: ChannelType, option: Option, value: Any) -> Any:
     reason = f"type {type.name!r} expects {option.type.__name__}, not {text}"
     advice = f"it means: {option.help}"
     raise errors.InvalidOption(f"option {option.name!r}", reason, advice)
+
+
+def number(text: str, kind: type[int] | type[float]) -> float:
+    """Return the number that a text is, in plain digits.
+
+    Raises:
+        ValueError: It is not a number of that kind.
+    """
+    if not _NUMBERS[kind].fullmatch(text):
+        raise ValueError(text)
+    return kind(text)
 
 
 def _entry_points() -> Iterator[tuple[EntryPoint, str]]:

@@ -25,7 +25,8 @@ What remains for the backend: which `Outcome` an error of its driver means, and 
 `ojobchannels.errors` the user gets.
 
 The modules of this package have the parts: `requests` and `servers`, whose names are here, `calls`,
-`pool` for a driver without one, `leases` and `waiters` for the locks.
+`pool` for a driver without one, `leases`, `waiters` and `locks` for the locks, and `options` for
+addresses, TLS and URLs.
 """
 
 from ojobchannels.remote.requests import (

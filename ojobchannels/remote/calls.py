@@ -54,6 +54,8 @@ class Calls(ABC, Generic[_Client]):
                 raise ChannelClosed(self.channel)
             try:
                 return self._attempt(work, attempts, operation)
+            except ChannelError:  # some derive from errors that drivers raise
+                raise
             except self.driver_errors as error:
                 if not attempts.retry(error, self._outcome_of(error, operation)):
                     raise self._error(error, operation, attempts) from self._cause(error)

@@ -55,12 +55,12 @@ class RemoteLocks(ABC):
     @hookimpl
     def extend(self, name: str, token: str, ttl: int) -> bool:
         """Extend one lease."""
-        return self._extend_leases([LeaseRequest(name, token, ttl)], self._calls.timeout)[0]
+        return bool(self._extend_leases([LeaseRequest(name, token, ttl)], self._calls.timeout)[0])
 
     @hookimpl
-    def extend_all(self, leases: list[LeaseRequest], timeout: int) -> list[bool]:
+    def extend_all(self, leases: list[LeaseRequest], timeout: int) -> list[bool | None]:
         """Extend several leases."""
-        return self._extend_leases(leases, min(timeout / 1000, self._calls.timeout))
+        return list(self._extend_leases(leases, min(timeout / 1000, self._calls.timeout)))
 
     @hookimpl
     def adopt(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | bool:
@@ -87,11 +87,13 @@ class RemoteLocks(ABC):
             Waiter(self._server_waiters, self._lock_id(name)) as waiter,
             self._leases.waiting(waiter),
         ):
+            expected: int | None = seen_fence
             while True:
                 self._leases.check_open()
                 held = self._look_at(name)
-                if held is None or held[0] != seen_fence:
+                if held is None or expected not in (None, held[0]):
                     return True
+                expected = None  # another client that came first does not wake it
                 pause = min(held[1] / 1000, ends - time.monotonic())
                 if pause <= 0 or waiter.sleep(pause):
                     break
@@ -125,8 +127,13 @@ class RemoteLocks(ABC):
         """Release these names and tokens."""
 
     @abstractmethod
-    def _extend_leases(self, leases: Sequence[LeaseRequest], seconds: float) -> list[bool]:
-        """Extend these leases within some seconds; return which of them were still held."""
+    def _extend_leases(
+        self, leases: Sequence[LeaseRequest], seconds: float
+    ) -> Sequence[bool | None]:
+        """Extend these leases within some seconds.
+
+        Return which of them were still held, and None for those to try again.
+        """
 
     @abstractmethod
     def _adopt_lease(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | None:

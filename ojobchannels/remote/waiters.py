@@ -1,8 +1,8 @@
 """Waiters for the locks of a server that does not call them: they poll, at growing intervals.
 
-A release in this process calls the waiter that has waited longest, so that only one of them tries.
-A backend whose server reports releases hands these on as `released` and `changed`, and sets `live`
-while it does so.
+Of the waiters of this process for one lock, the one that has waited longest polls for the others,
+and a release in this process calls it, so that only one of them tries. A backend whose server
+reports releases hands these on as `released` and `changed`, and sets `live` while it does so.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import threading
 from collections import deque
 from typing import Final
 
-_LOOK_WHEN_LIVE: Final = (0.25, 2.0)
 _LOOK: Final = (0.005, 0.05)
+_LOOK_SELDOM: Final = (0.25, 2.0)
+_TRY: Final = 0.02
+"""Seconds in which a waiter that has left takes the lock, before the next one looks at it."""
 
 
 class Waiter:
@@ -28,18 +30,28 @@ class Waiter:
         self._lock = lock
         self._woken = threading.Event()
         self._pause = 0.0
+        self._is_next = False
 
     def sleep(self, longest: float) -> bool:
         """Sleep until woken, for at most `longest` seconds; return whether to try at once."""
-        shortest, limit = _LOOK_WHEN_LIVE if self._waiters.live else _LOOK
+        polls = not self._waiters.live and self._waiters.is_first(self._lock, self)
+        shortest, limit = _LOOK if polls else _LOOK_SELDOM
         self._pause = min(max(self._pause * 1.5, shortest), limit)
         self._woken.wait(max(min(self._pause, longest), 0))
         self._woken.clear()
+        if self._is_next and not self.called:
+            self._is_next, self._pause = False, 0.0
+            self._woken.wait(max(min(_TRY, longest), 0))
         return self.called
 
     def wake(self, called: bool = False) -> None:
         """Wake the waiter, to try if it is `called`, otherwise to look at the lock."""
         self.called = self.called or called
+        self._woken.set()
+
+    def follow(self) -> None:
+        """Wake the waiter soon, since the one before it has left."""
+        self._is_next = True
         self._woken.set()
 
     def __enter__(self) -> Waiter:
@@ -71,9 +83,17 @@ class Waiters:
         """Remove a waiter."""
         with self._mutex:
             waiting = self._waiting[lock]
+            was_first = waiting[0] is waiter
             waiting.remove(waiter)
             if not waiting:
                 del self._waiting[lock]
+            elif was_first and not self.live:
+                waiting[0].follow()
+
+    def is_first(self, lock: str, waiter: Waiter) -> bool:
+        """Return whether no other waiter for the lock has waited longer."""
+        with self._mutex:
+            return self._waiting[lock][0] is waiter
 
     def released(self, lock: str) -> None:
         """Call the waiter that has waited longest, after a release of the lock."""

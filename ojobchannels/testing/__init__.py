@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from ojobchannels.testing.fixtures.errors import FaultNotPossible
     from ojobchannels.testing.fixtures.factories import (
         channel_fixture,
+        ignite_fixture,
         manager_fixture,
         mongo_fixture,
         postgres_fixture,
@@ -75,6 +76,7 @@ _MODULES = {
     "Subject": "kit.subject",
     "channel_fixture": "fixtures.factories",
     "document_machine": "machines",
+    "ignite_fixture": "fixtures.factories",
     "lock_machine": "machines",
     "manager_fixture": "fixtures.factories",
     "mongo_fixture": "fixtures.factories",
@@ -130,6 +132,7 @@ __all__ = [
     "WakeupContract",
     "channel_fixture",
     "document_machine",
+    "ignite_fixture",
     "lock_machine",
     "manager_fixture",
     "mongo_fixture",

@@ -241,3 +241,16 @@ def test_the_value_of_a_secret_option_is_never_quoted(value: object) -> None:
     with pytest.raises(oc.InvalidOption, match="expects bytes, not a value of type") as caught:
         plugins.checked_options(type, {"password": value})
     assert repr(value) not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["6_379", " 6379", "\u0666", "6379.0", "0x10", ""])
+def test_a_number_as_text_has_plain_digits(text: str) -> None:
+    """Not all that Python itself would accept."""
+    options = (oc.Option("port", int, "TCP port"), oc.Option("timeout", float, "seconds"))
+    type = oc.ChannelType("test", "for the test", lambda *_: object(), options)
+    with pytest.raises(oc.InvalidOption, match="expects int"):
+        plugins.checked_options(type, {"port": text})
+    with pytest.raises(oc.InvalidOption, match="expects float"):
+        plugins.checked_options(type, {"timeout": f"1_0{text}"})
+    valid = plugins.checked_options(type, {"port": "6379", "timeout": "2.5e-1"})
+    assert (valid["port"], valid["timeout"]) == (6379, 0.25)

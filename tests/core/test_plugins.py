@@ -265,6 +265,7 @@ def test_the_error_for_a_known_type_names_the_package_to_install(
         "redis": ["redis", "rediss"],
         "mongo": ["mongodb", "mongodb+srv"],
         "postgres": ["postgresql", "postgres"],
+        "ignite": ["ignite", "ignites"],
     }.get(type, [])
     configs: list[dict[str, str] | str] = [{"type": type}]
     for config in [*configs, *(f"{scheme}://localhost" for scheme in schemes)]:

@@ -10,7 +10,7 @@ import pytest
 
 import ojobchannels
 
-HEAVY = set("click psycopg pydantic pymongo redis rich ruamel sqlite3 tinydb".split())
+HEAVY = set("click psycopg pydantic pyignite pymongo redis rich ruamel sqlite3 tinydb".split())
 
 
 @pytest.mark.skipif("TOX_ENV_NAME" not in os.environ, reason="only tox installs the wheel")

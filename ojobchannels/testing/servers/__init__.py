@@ -1,9 +1,10 @@
 """Real servers for tests, started on free ports of the loopback address and ended with the tests.
 
-Tests that work with any server use `redis_url()`, `mongo_url()` or `postgres_url()`: the server of
-the environment variable OJOBCHANNELS_TEST_REDIS (_MONGO, _POSTGRES), or else a new one. Tests that
-break servers start their own: `RedisServer`, `RedisSentinel`, `RedisCluster`, `MongoServer`,
-`PostgresServer`. Programs are searched in installed wheels, then on PATH.
+Tests that work with any server use `redis_url()`, `mongo_url()`, `postgres_url()` or
+`ignite_url()`: the server of the environment variable OJOBCHANNELS_TEST_REDIS (_MONGO, _POSTGRES,
+_IGNITE), or else a new one. Tests that break servers start their own: `RedisServer`,
+`RedisSentinel`, `RedisCluster`, `MongoServer`, `PostgresServer`, `IgniteServer`, `IgniteCluster`.
+Programs are searched in installed wheels, then on PATH.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from ojobchannels.testing.servers.certificates import Certificates
+from ojobchannels.testing.servers.ignite import FLAVOURS as IGNITE_FLAVOURS
+from ojobchannels.testing.servers.ignite import IgniteCluster, IgniteServer, ignite_url
 from ojobchannels.testing.servers.mongo import FLAVOURS as MONGO_FLAVOURS
 from ojobchannels.testing.servers.mongo import MongoServer, mongo_url
 from ojobchannels.testing.servers.postgres import FLAVOURS as POSTGRES_FLAVOURS
@@ -26,12 +29,15 @@ from ojobchannels.testing.servers.redis_groups import RedisCluster, RedisGroup, 
 from ojobchannels.testing.servers.sharing import share_servers
 
 __all__ = [
+    "IGNITE_FLAVOURS",
     "MONGO_FLAVOURS",
     "POSTGRES_FLAVOURS",
     "REDIS_FLAVOURS",
     "REQUIRE",
     "Certificates",
     "Flavour",
+    "IgniteCluster",
+    "IgniteServer",
     "MongoServer",
     "PgBouncer",
     "PostgresServer",
@@ -42,6 +48,7 @@ __all__ = [
     "Server",
     "ServerFailed",
     "ServerMissing",
+    "ignite_url",
     "installed",
     "mongo_url",
     "or_skip",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from ojobchannels.testing.servers.programs import ServerMissing
 
@@ -46,6 +46,38 @@ class Certificates:
             certificate = authority.issue_cert(*name)
             certificate.private_key_and_cert_chain_pem.write_to_path(str(path))
         return made
+
+    def key_stores(self, folder: Path, password: str) -> tuple[Path, Path]:
+        """Write the server's key and the authority as PKCS #12 files, which Java reads.
+
+        Args:
+            folder: Where they are written.
+            password: The password of both.
+
+        Returns:
+            The paths of the key store and of the trust store.
+        """
+        from cryptography import x509  # what `trustme` is made with
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.serialization import pkcs12
+
+        pem = self.server.read_bytes()
+        key: Any = serialization.load_pem_private_key(pem, None)
+        own, *chain = x509.load_pem_x509_certificates(pem)
+        authority = x509.load_pem_x509_certificate(self.authority.read_bytes())
+        closed = serialization.BestAvailableEncryption(password.encode())
+        trusted = [pkcs12.PKCS12Certificate(authority, b"authority")]
+        stores = {
+            folder / "keys.p12": pkcs12.serialize_key_and_certificates(
+                b"server", key, own, chain, closed
+            ),
+            folder / "trusted.p12": pkcs12.serialize_java_truststore(trusted, closed),
+        }
+        for path, content in stores.items():
+            path.touch(mode=0o600)
+            path.write_bytes(content)
+        keys, trust = stores
+        return keys, trust
 
     def server_context(self, *, client_required: bool = True) -> ssl.SSLContext:
         """Return the context for a server, which may require a client certificate."""

@@ -17,6 +17,7 @@ from ojobchannels.plugins import registry
 from ojobchannels.testing.kit.subject import Subject, temporary_paths
 from ojobchannels.testing.proxy import Proxy
 from ojobchannels.testing.servers import (
+    IgniteServer,
     MongoServer,
     PostgresServer,
     RedisCluster,
@@ -31,6 +32,7 @@ SERVERS: Final[dict[str, Callable[[], Server]]] = {
     "mongo": MongoServer,
     "mongo-replicas": lambda: MongoServer(replica_set=True),
     "postgres": lambda: PostgresServer(durable=True),
+    "ignite": lambda: IgniteServer(persistent=True),
 }
 GROUPS: Final[dict[str, Callable[[], RedisGroup]]] = {
     "redis-cluster": lambda: RedisCluster(replicated=True),

@@ -200,10 +200,19 @@ class Section:
         return f"the lease with fence {self.lease.fence} of process {os.getpid()}"
 
 
+def _open(settings: dict[str, Any]) -> oc.Channel:
+    while True:
+        try:
+            return oc.open_channel(settings["channel"], settings["config"])
+        except (oc.ChannelTimeout, oc.ChannelUnavailable):
+            if not settings["server_fails"] or os.getppid() != settings["parent"]:
+                raise
+
+
 def main() -> None:
     """Open the channel and run sections."""
     settings = json.loads(sys.argv[1])
-    with oc.open_channel(settings["channel"], settings["config"]) as channel:
+    with _open(settings) as channel:
         Worker(channel, settings, random.Random(settings["seed"])).work(settings["parent"])  # noqa: S311
 
 

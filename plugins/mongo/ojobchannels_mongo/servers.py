@@ -33,8 +33,9 @@ Row = dict[str, Any]
 # within half a second, and the DNS.
 _SOCKET_TIMEOUT_MS: Final = 5_000
 # An idle connection is closed after that time, so that a burst of calls leaves none behind, and so
-# that connections which a firewall dropped without a message do not delay one call after another.
-_MAX_IDLE_MS: Final = 5_000
+# that a connection which a firewall dropped without a message meanwhile delays no call: `pop` must
+# not be sent again, and would wait for a reply that never arrives.
+_MAX_IDLE_MS: Final = 1_000
 _CLOSING: Final = 0.5
 _FILES: Final = {"tlscafile", "tlscertificatekeyfile", "tlscrlfile"}
 

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from ojobchannels.errors import InvalidOption
 from ojobchannels.hookspecs import Option
 from ojobchannels.host.clock import HOST_CLOCK
-from ojobchannels.plugins import absolute
+from ojobchannels.plugins import absolute, number
 from ojobchannels.remote import redact
 
 # What may hold a password has the type `object`: the core quotes a value of the wrong type.
@@ -222,7 +222,7 @@ def _sentinel(entry: Any) -> Address:
     host, port = entry.strip().rsplit(":", 1) if isinstance(entry, str) else entry
     if {"/", "@"} & set(str(host)):
         raise ValueError
-    return Address(str(host).strip("[]"), int(port))
+    return Address(str(host).strip("[]"), int(number(str(port), int)))
 
 
 def _tls(values: Mapping[str, Any]) -> Tls | None:
@@ -248,7 +248,7 @@ def _from_text(name: str, text: str) -> Any:
 
 def _number(name: str, text: str) -> float:
     try:
-        return float(text) if name == "timeout" else int(text)
+        return number(text, float if name == "timeout" else int)
     except ValueError:
         _refuse(f"option {name!r}", f"{text!r} is not a number", "pass a number")
 

@@ -112,6 +112,8 @@ def test_sentinels_are_a_string_or_a_list(sentinels: object) -> None:
     "config",
     [
         "redis://h:port",
+        "redis://h/1_0",
+        "redis://h?timeout=1_0",
         "redis://h:99999",
         "redis://h/orders",
         "redis://h?db=one",

@@ -89,20 +89,22 @@ class DeadlineContract(Contract):
             clock.advance(_MICROSECOND)
             assert channel.lock_info("nightly") is None, "it did not expire at its end"
 
+    @pytest.mark.parametrize("how", _SET)
     def test_after_a_reboot_every_operation_judges_by_the_wall_clock(
-        self, subject: Subject, clock: ManualClock
+        self, subject: Subject, clock: ManualClock, how: str
     ) -> None:
-        """To the microsecond, too."""
+        """To the microsecond, too, however the deadline was set before."""
         for what, judge in _JUDGE.items():
             for early in (1, 0):
                 name = f"{what} {early}"
                 with subject.open() as channel:
-                    ask(channel, TOKEN, 10, name)
+                    _SET[how](channel, name)
                     channel.hook.adopt(name=name, token=TOKEN, holder=None)  # survives the close
                 clock.reboot()
                 clock.advance(10 - early * _MICROSECOND)
                 with subject.open() as after:
-                    assert judge(after, name) is bool(early), f"{what}, {early} µs before the end"
+                    when = f"{early} µs before the end that {how} set"
+                    assert judge(after, name) is bool(early), f"{what}, {when}"
                     after.force_unlock(name)
 
     def test_a_refusal_never_has_zero_milliseconds_left(

@@ -115,6 +115,24 @@ class FenceOrderContract(Contract):
             assert third.fence == clock.wall() > second.fence
 
     @requires("clock")
+    @pytest.mark.parametrize("end", ["unlock", "expiry", "force_unlock"])
+    def test_fences_of_one_token_increase_when_the_wall_clock_is_set_back(
+        self, channel: Channel, clock: ManualClock, end: str
+    ) -> None:
+        """A request with the token of an ended lease gets a new lease."""
+        fences = []
+        for _ in range(3):
+            fences.append(ask(channel).fence)
+            if end == "unlock":
+                channel.hook.unlock(name="nightly", token=TOKEN)
+            elif end == "expiry":
+                clock.advance(60)
+            else:
+                channel.force_unlock("nightly")
+            clock.step_wall(-3600)
+        assert fences == sorted(set(fences))
+
+    @requires("clock")
     @pytest.mark.parametrize("end", ["unlock", "expiry", "force_unlock", "destroy", "close"])
     def test_fences_increase_when_the_wall_clock_is_set_back(
         self, subject: Subject, clock: ManualClock, end: str

@@ -87,6 +87,7 @@ class EntryContract(NetworkContract):
         assert channel.size() == 0
         assert other.get_all() == [1]
 
+    @requires("atomic_batches")
     def test_beyond_a_snapshot_what_did_not_change_appears_once(
         self, subject: Subject, background: Background
     ) -> None:

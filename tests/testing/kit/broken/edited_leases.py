@@ -158,6 +158,31 @@ LEASES = [
         ),
     ),
     mutant(
+        "renewals-forget-the-wall-clock",
+        "file",
+        "A renewal does not move the deadline by the wall clock, by which other boots judge.",
+        "test_after_a_reboot_every_operation_judges_by_the_wall_clock",
+        (
+            "lock_record.py",
+            "ttl=ttl, until=clock.now() + ttl, wall_until=clock.wall() + ttl, epoch=clock.epoch\n",
+            "ttl=ttl, until=clock.now() + ttl, epoch=clock.epoch\n",
+        ),
+    ),
+    mutant(
+        "expired-tokens-keep-the-fence",
+        "simple",
+        "A request with the token of an expired lease does not raise the fence.",
+        "test_fences_of_one_token_increase_when_the_wall_clock_is_set_back",
+        (
+            "backend.py",
+            "            store.locks[name], grant = lock_record.granted(\n",
+            """            if record.token == token:
+                record = record._replace(fence=record.fence - 1)
+            store.locks[name], grant = lock_record.granted(
+""",
+        ),
+    ),
+    mutant(
         "closed-handles-lock",
         "simple",
         "A handle that was closed still takes a lock.",

@@ -1,0 +1,47 @@
+"""The calls of one channel to its cluster."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from ojobchannels.errors import ChannelError
+from ojobchannels.remote import Attempts, Operation, Outcome
+from ojobchannels.remote.calls import Calls
+from ojobchannels_ignite.cluster import Cluster
+from ojobchannels_ignite.errors import DRIVER_ERRORS, NothingDone, explain, outcome_of
+from ojobchannels_ignite.requests import Requests
+
+_T = TypeVar("_T")
+
+
+class Connection(Calls[Requests]):
+    """The calls of one channel."""
+
+    driver_errors = DRIVER_ERRORS
+
+    def __init__(self, channel: str, cluster: Cluster, timeout: float) -> None:
+        super().__init__(channel, timeout)
+        self.cluster = cluster
+
+    def _attempt(
+        self, work: Callable[[Requests, bool], _T], attempts: Attempts, operation: Operation
+    ) -> _T:
+        requests: Requests | None = None
+        try:
+            with self.cluster.requests(attempts.next_limit()) as requests:
+                return work(requests, bool(attempts.lost))
+        except ChannelError:
+            raise
+        except DRIVER_ERRORS as error:
+            if requests is not None and requests.wrote:
+                raise
+            raise NothingDone(str(error)) from error
+
+    def _outcome_of(self, error: Exception, operation: Operation) -> Outcome:
+        return outcome_of(error)
+
+    def _explain(self, error: Exception, operation: Operation, seconds: float) -> ChannelError:
+        return explain(error, operation, self.channel, self.cluster.settings, seconds)
+
+    def _cause(self, error: Exception) -> Exception | None:
+        cause = error.__cause__ if isinstance(error, NothingDone) else error
+        return cause if isinstance(cause, Exception) else error

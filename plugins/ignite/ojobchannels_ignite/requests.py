@@ -1,0 +1,147 @@
+"""The requests to a cache, on one connection: each is one round trip."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from pyignite.api.key_value import (
+    cache_get,
+    cache_get_all,
+    cache_put_if_absent,
+    cache_replace_if_equals,
+)
+from pyignite.api.result import APIResult
+from pyignite.api.sql import resource_close, sql_fields
+from pyignite.datatypes import Bool, ExpiryPolicy, Long, String
+from pyignite.queries import Query, query_perform
+from pyignite.queries.cache_info import CacheInfo
+
+from ojobchannels_ignite.errors import Refused
+from ojobchannels_ignite.node import NodeConnection
+
+FOREVER: Final = ExpiryPolicy.ETERNAL
+_ADD: Final = 9004
+_CREATE: Final = 9000
+
+
+class Requests:
+    """What a handle asks of its cache.
+
+    Args:
+        connection: A connection that no other thread uses meanwhile.
+        cache_id: The number of the cache.
+
+    Attributes:
+        wrote: Whether a request was sent that changes something.
+    """
+
+    def __init__(self, connection: NodeConnection, cache_id: int) -> None:
+        self.connection = connection
+        self.wrote = False
+        self._id = cache_id
+
+    def get(self, key: str) -> str | None:
+        """Return the text of a key, or None; an expired one is not there."""
+        text: str | None = _value(cache_get(self.connection, self.info(), key, String))
+        return text
+
+    def get_all(self, keys: list[str]) -> dict[str, str]:
+        """Return the texts of those keys that exist, each read by itself."""
+        hinted = [(key, String) for key in keys]
+        texts: dict[str, str] = _value(cache_get_all(self.connection, self.info(), hinted))
+        return texts
+
+    def swap(self, key: str, old: str | None, new: str, ttl: int = FOREVER) -> bool:
+        """Store a text if the key still has the old one, or is still absent, in one atomic step.
+
+        Args:
+            key: The key.
+            old: The text that was read.
+            new: The text to store.
+            ttl: Milliseconds after which the cluster removes it, by its own clock.
+        """
+        self.wrote = True
+        info = self.info(ttl)
+        if old is None:
+            done = cache_put_if_absent(self.connection, info, key, new, String, String)
+        else:
+            done = cache_replace_if_equals(
+                self.connection, info, key, old, new, String, String, String
+            )
+        return bool(_value(done))
+
+    def select(self, query: str, *arguments: str | int) -> list[list[Any]]:
+        """Return the rows of a query, which are few."""
+        reply = sql_fields(self.connection, self.info(), query, _ROWS, list(arguments))
+        result = _value(reply)
+        if result["more"]:
+            _value(resource_close(self.connection, result["cursor"]))
+            raise RuntimeError(f"{query!r} has more than {_ROWS} rows")
+        rows: list[list[Any]] = result["data"]
+        return rows
+
+    def run(self, statement: str, *arguments: str | int) -> None:
+        """Run a statement that changes rows."""
+        self.wrote = True
+        _value(sql_fields(self.connection, self.info(), statement, _ROWS, list(arguments)))
+
+    def read(self, query: str, key: str) -> tuple[str | None, int]:
+        """Return the text of a key, and the milliseconds since 1970 just before it was read.
+
+        Both come from the node that has the key, so that all clients see one clock.
+
+        Args:
+            query: Selects the text and the time for a key.
+            key: The key.
+        """
+        rows = self.select(query, key)
+        return (rows[0][0], milliseconds(rows[0][1])) if rows else (None, 0)
+
+    def now(self) -> int:
+        """Return the milliseconds since 1970 by the clock of the node that is connected."""
+        return milliseconds(self.select("SELECT CURRENT_TIMESTAMP")[0][0])
+
+    def create_counter(self, name: str, value: int) -> None:
+        """Create a counter, unless it exists."""
+        fields = [("name", String), ("value", Long), ("configured", Bool)]
+        values = {"name": name, "value": value, "configured": False}
+        _value(query_perform(Query(_CREATE, fields), self.connection, query_params=values))
+
+    def add(self, name: str, number: int) -> int:
+        """Add to a counter and return its value; pyignite has no function for it.
+
+        Raises:
+            Refused: There is no such counter (see `errors.is_missing`).
+        """
+        fields = [("name", String), ("group", String), ("number", Long)]
+        values = {"name": name, "group": None, "number": number}
+        reply = query_perform(
+            Query(_ADD, fields),
+            self.connection,
+            query_params=values,
+            response_config=[("value", Long)],
+        )
+        return int(_value(reply)["value"])
+
+    def info(self, ttl: int | None = None) -> CacheInfo:
+        """Return what names the cache in a request, with an expiry policy if there is a ttl."""
+        policy = None if ttl is None else ExpiryPolicy(create=ttl, update=ttl)
+        return CacheInfo(
+            cache_id=self._id,
+            expiry_policy=policy,
+            protocol_context=self.connection.protocol_context,
+        )
+
+
+_ROWS: Final = 1000
+"""The most rows of a reply."""
+
+
+def milliseconds(moment: tuple[datetime, int]) -> int:
+    """Return the milliseconds since 1970 of a time that a query returned."""
+    return round(moment[0].timestamp() * 1000)
+
+
+def _value(result: APIResult) -> Any:
+    if result.status:
+        raise Refused(result.status, result.message)
+    return result.value

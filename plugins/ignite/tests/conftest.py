@@ -1,0 +1,76 @@
+"""Fixtures that the tests share: real nodes, storages on them, and a clock to move."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+import ojobchannels as oc
+from ojobchannels.testing.contracts.remote.clock import ServerClock
+from ojobchannels.testing.kit.pytest_fixtures import (
+    closing,
+    in_background,
+    nothing_is_left_running,
+    observer,
+    start_worker,
+)
+from ojobchannels.testing.kit.subject import Subject
+from ojobchannels.testing.servers import IgniteServer, ignite_url, or_skip, share_servers
+from ojobchannels.testing.servers.ignite import ENVIRONMENT
+from ojobchannels_ignite.testing import SharedIgnite
+
+__all__ = [
+    "ServerClock",
+    "in_background",
+    "nothing_is_left_running",
+    "observer",
+    "start_worker",
+]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start a node once for all processes of pytest-xdist."""
+    share_servers(config, {ENVIRONMENT: ignite_url})
+
+
+@pytest.fixture(scope="session")
+def url() -> Iterator[str]:
+    """A node that any number of tests use at once."""
+    with or_skip(), ignite_url() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def cache_url(url: str) -> Iterator[str]:
+    """A cache of this session, in which each test has channels of its own."""
+    token = f"ojobtest-{secrets.token_hex(6)}"
+    server = SharedIgnite(url)
+    yield server.url_of(token)
+    server.clear(token)
+
+
+@pytest.fixture
+def storage(cache_url: str) -> Iterator[Subject]:
+    """A channel of its own, on which a test opens any number of handles."""
+    yield from closing(Subject("ignite", {"url": cache_url}))
+
+
+@pytest.fixture
+def shared_storage(storage: Subject) -> Subject:
+    """The same; processes can share it."""
+    return storage
+
+
+@pytest.fixture
+def channel(storage: Subject) -> oc.Channel:
+    """An open, empty channel."""
+    return storage.open()
+
+
+@pytest.fixture
+def server() -> Iterator[IgniteServer]:
+    """A node of the test's own, which it may stop; its data survives."""
+    with or_skip(), IgniteServer(persistent=True) as running:
+        yield running

@@ -1,0 +1,96 @@
+"""Three nodes, of which one dies."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+import ojobchannels as oc
+from ojobchannels.testing.kit.subject import Subject
+from ojobchannels.testing.servers import IgniteCluster, or_skip
+from ojobchannels.testing.torture.plan import Plan
+from ojobchannels.testing.torture.runner import torture
+from ojobchannels.testing.torture.targets import Target
+
+
+@pytest.fixture
+def cluster() -> Iterator[IgniteCluster]:
+    """A cluster of the test's own."""
+    with or_skip(), IgniteCluster() as running:
+        yield running
+
+
+def test_the_death_of_a_node_loses_nothing(cluster: IgniteCluster) -> None:
+    """Whichever it is: documents, marks, fences and leases are on another, which clients find."""
+    with oc.open_channel("orders", cluster.url) as channel:
+        leases = [channel.lock(f"lock {number}", ttl=120) for number in range(20)]
+        for number, lease in enumerate(leases):
+            channel.set(number, {"n": number}, fence=lease.fence)
+        dead = cluster.nodes[0]
+        dead.kill()
+        began = time.monotonic()
+        assert channel.get_all() == [{"n": number} for number in range(20)]
+        assert time.monotonic() - began < channel_timeout(channel)
+        for number, lease in enumerate(leases):
+            assert channel.try_lock(lease.name, ttl=1) is None
+            with pytest.raises(oc.StaleFence):
+                channel.set(number, "late", fence=lease.fence - 1)
+            lease.extend()
+            lease.release()
+            assert channel.lock(lease.name, ttl=30).fence > lease.fence
+        dead.start()
+        assert channel.size() == 20
+
+
+def channel_timeout(channel: oc.Channel) -> float:
+    """Return the timeout of the channel's calls."""
+    timeout: float = channel.hook.get.get_hookimpls()[0].plugin.connection.timeout
+    return timeout
+
+
+def test_a_node_that_hangs_is_left_for_another(cluster: IgniteCluster) -> None:
+    """A suspended node does not reply; calls continue once the others have dropped it."""
+    with oc.open_channel("orders", cluster.url, timeout=30) as channel:
+        channel.set("key", 1)
+        cluster.nodes[0].pause()
+        try:
+            assert channel.get("key") == 1
+            channel.set("key", 2)
+            with channel.lock("nightly", ttl=30):
+                assert channel.get("key") == 2
+        finally:
+            cluster.nodes[0].resume()
+
+
+def test_entries_that_are_lost_are_not_silently_absent(cluster: IgniteCluster) -> None:
+    """Two nodes die, and with them all copies of some entries: a call fails, and says so."""
+    with oc.open_channel("orders", cluster.url, timeout=8) as channel:
+        for number in range(20):
+            channel.set(number, number)
+        cluster.nodes[0].kill()
+        cluster.nodes[1].kill()
+        with pytest.raises(oc.ChannelUnavailable, match="lost"):
+            channel.get_all()
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(600)
+def test_sections_exclude_each_other_while_nodes_die() -> None:
+    """Processes are killed and suspended, and every few seconds a node is killed."""
+    with or_skip(), IgniteCluster() as cluster:
+        nodes = iter(cluster.nodes * 100)
+
+        def kill_one(_: object) -> None:
+            node = next(nodes)
+            node.kill()
+            node.start()
+
+        target = Target(
+            Subject("ignite", {"url": cluster.url}), "three Ignite nodes", {"node": kill_one}
+        )
+        result = torture(target, Plan(sections=1000, faults=("node",), ttl=1, pause=1))
+    assert result.violations == [], result.lines()
+    assert result.sections >= 1000
+    assert result.done["node"] >= 2

@@ -1,0 +1,62 @@
+"""The channel type ``ignite`` keeps what the kit demands of a backend on a server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ojobchannels.testing.contracts.remote import RemoteContract
+from ojobchannels.testing.contracts.remote.clock import ServerClock
+from ojobchannels_ignite import locks, requests
+from ojobchannels_ignite.testing import SharedIgnite
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ojobchannels.testing.servers import IgniteServer
+
+_WRITES = ("set", "fenced set", "add", "get_set")
+
+
+class TestIgnite(RemoteContract):
+    """On a node of the session, and on nodes to stop."""
+
+    repeats_writes = True
+    remembers_unlock = True
+    remembers_eviction = True
+    reads_first = frozenset({*_WRITES, "pop", "shift"})
+    deciding = dict.fromkeys(("lock", "unlock", "extend", "force_unlock", "pop", "shift"), 2) | (
+        dict.fromkeys(("add", "get_set"), 3)
+    )
+    round_trips = dict.fromkeys(_WRITES, 3) | {
+        "unset": 2,
+        "fenced unset": 2,
+        "pop": 2,
+        "shift": 2,
+        "lock and unlock": 6,  # 4 if the lock exists
+        "extend": 2,
+        "force_unlock": 2,
+    }
+    waiter_requests = 50  # it polls
+    tick = 1e-3
+
+    @pytest.fixture
+    def ojob_server(self, url: str) -> SharedIgnite:
+        return SharedIgnite(url)
+
+    @pytest.fixture
+    def ojob_own_server(self, server: IgniteServer) -> SharedIgnite:
+        return SharedIgnite(None, server)
+
+    @pytest.fixture
+    def ojob_server_clock(self, monkeypatch: pytest.MonkeyPatch) -> ServerClock:
+        """The clock of the node that has a lock; only the test moves it."""
+        clock = ServerClock()
+
+        def now(_: tuple[datetime, int]) -> int:
+            return clock.now() // 1000
+
+        for module in (locks, requests):
+            monkeypatch.setattr(module, "milliseconds", now)
+        return clock
