@@ -8,11 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 import ojobchannels as oc
-from ojobchannels.testing.kit.subject import Subject
 from ojobchannels.testing.servers import IgniteCluster, or_skip
 from ojobchannels.testing.torture.plan import Plan
-from ojobchannels.testing.torture.runner import torture
-from ojobchannels.testing.torture.targets import Target
+from ojobchannels.testing.torture.proving import prove_exclusion
 
 TIMEOUT = 20
 
@@ -75,18 +73,5 @@ def test_entries_that_are_lost_are_not_silently_absent(cluster: IgniteCluster) -
 @pytest.mark.timeout(600)
 def test_sections_exclude_each_other_while_nodes_die() -> None:
     """Every few seconds another node is killed and started again."""
-    with or_skip(), IgniteCluster() as cluster:
-        nodes = iter(cluster.nodes * 100)
-
-        def kill_one(_: object) -> None:
-            node = next(nodes)
-            node.kill()
-            node.start()
-
-        target = Target(
-            Subject("ignite", {"url": cluster.url}), "three Ignite nodes", {"node": kill_one}
-        )
-        result = torture(target, Plan(sections=500, faults=("node",), ttl=1, pause=1))
-    assert result.violations == [], result.lines()
-    assert result.sections >= 500
-    assert result.done["node"] >= 2
+    plan = Plan(sections=500, faults=("node",), ttl=1, pause=1)
+    assert prove_exclusion("ignite-cluster", plan).done["node"] >= 2
