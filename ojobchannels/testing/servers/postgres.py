@@ -26,6 +26,7 @@ POOLERS: Final = (Flavour("pgbouncer", "pgbouncer", "", "apt-get install pgbounc
 ENVIRONMENT: Final = "OJOBCHANNELS_TEST_POSTGRES"
 _SUPERUSER: Final = "postgres"
 _PROTOCOL: Final = 196_608  # 3.0
+_TLS_REQUEST: Final = 80_877_103
 
 
 class PostgresServer(Server):
@@ -70,7 +71,7 @@ class PostgresServer(Server):
 
     def is_ready(self) -> bool:
         """Return whether the server accepts connections."""
-        return self._certificates is not None or accepts(self.address)
+        return accepts(self.address, tls=self._certificates is not None)
 
     def kill(self) -> None:
         """Kill the server and all its processes with SIGKILL, like a crash of the host."""
@@ -214,13 +215,14 @@ class PgBouncer(Server):
         return [str(path)]
 
 
-def accepts(address: tuple[str, int]) -> bool:
-    """Return whether a server accepts connections: it asks for a login, or accepts one."""
-    words = f"user\0{_SUPERUSER}\0database\0postgres\0\0".encode()
+def accepts(address: tuple[str, int], *, tls: bool = False) -> bool:
+    """Return whether a server accepts connections: it asks for a login, or begins with TLS."""
+    words = b"" if tls else f"user\0{_SUPERUSER}\0database\0postgres\0\0".encode()
+    code, expected = (_TLS_REQUEST, b"S") if tls else (_PROTOCOL, b"R")
     try:
         with socket.create_connection(address, 5) as connection:
-            connection.sendall(struct.pack("!ii", 8 + len(words), _PROTOCOL) + words)
-            return connection.recv(1) == b"R"
+            connection.sendall(struct.pack("!ii", 8 + len(words), code) + words)
+            return connection.recv(1) == expected
     except OSError:
         return False
 

@@ -12,9 +12,10 @@ from ojobchannels.remote.calls import Calls
 from ojobchannels_postgres import statements
 from ojobchannels_postgres.errors import DRIVER_ERRORS, explain, outcome_of, reuses_session
 from ojobchannels_postgres.server import Server
-from ojobchannels_postgres.session import Parameter, Row, Session
+from ojobchannels_postgres.session import LimitError, Parameter, Row, Session
 
 _T = TypeVar("_T")
+_CANCELING: Final = 0.1
 _LONGEST_NAME: Final = 1000  # bytes; an index row has 2,700 at most
 
 
@@ -79,6 +80,8 @@ class Connection(Calls[Client]):
             if isinstance(error, DRIVER_ERRORS) and reuses_session(error):
                 pool.give_back(session)
             else:
+                if isinstance(error, LimitError):
+                    session.cancel(_CANCELING)
                 session.close()
                 pool.purge()
             raise

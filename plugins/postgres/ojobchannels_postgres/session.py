@@ -26,6 +26,10 @@ Statement = str
 _INTEGERS: Final = {20, 21, 23}
 _BOOLEAN: Final = 16
 _GOOD: Final = {pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK, pq.ExecStatus.EMPTY_QUERY}
+_POLLS: Final[dict[int, int]] = {
+    pq.PollingStatus.READING: select.POLLIN,
+    pq.PollingStatus.WRITING: select.POLLOUT,
+}
 _LONGEST_POLL: Final = 3600.0
 
 
@@ -161,6 +165,18 @@ class Session:
         """
         self.run("", (), limit)
 
+    def cancel(self, limit: float) -> None:
+        """Have the server end the statement, which may wait for a row; do nothing if it cannot.
+
+        Otherwise it would end only after that wait, and keep a connection of the server until then.
+        """
+        with suppress(psycopg.Error):  # libpq before 17 can only wait without a limit
+            request = self._pgconn.cancel_conn()
+            request.start()
+            self._ends = time.monotonic() + limit
+            while (status := request.poll()) in _POLLS:
+                self._wait(_POLLS[status], request.socket)
+
     def close(self) -> None:
         """Close the connection."""
         self._pgconn.finish()
@@ -171,15 +187,11 @@ class Session:
 
     def _connect(self) -> None:
         pgconn = self._pgconn
-        waits: dict[int, int] = {
-            pq.PollingStatus.READING: select.POLLIN,
-            pq.PollingStatus.WRITING: select.POLLOUT,
-        }
         status: int = pq.PollingStatus.WRITING
-        while pgconn.status != pq.ConnStatus.BAD and status in waits:
+        while pgconn.status != pq.ConnStatus.BAD and status in _POLLS:
             self._socket = pgconn.socket
             try:
-                self._wait(waits[status])
+                self._wait(_POLLS[status])
             except LimitError as error:
                 raise LimitAtConnect(str(error)) from None
             status = pgconn.connect_poll()
@@ -226,9 +238,9 @@ class Session:
             self._pgconn.consume_input()
         return self._pgconn.get_result()
 
-    def _wait(self, events: int) -> int:
+    def _wait(self, events: int, socket: int | None = None) -> int:
         poll = select.poll()
-        poll.register(self._socket, events)
+        poll.register(self._socket if socket is None else socket, events)
         left = min(self._ends - time.monotonic(), _LONGEST_POLL)
         ready = poll.poll(max(left, 0) * 1000)
         if not ready:

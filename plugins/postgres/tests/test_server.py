@@ -1,0 +1,208 @@
+"""What a server may be like: its version, its isolation, its rights, and other users' locks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+import ojobchannels as oc
+from ojobchannels.testing import servers
+from ojobchannels.testing.contracts.remote.base import use_everything
+from ojobchannels.testing.servers import POSTGRES_FLAVOURS, Certificates, PostgresServer, or_skip
+from ojobchannels_postgres.schema import ddl, refuse_old
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FIRST = """
+SELECT count(*) FROM pg_stat_activity
+WHERE wait_event_type = 'Lock' AND application_name = 'ojobchannels'
+"""
+RIGHTS = """
+CREATE ROLE job LOGIN;
+CREATE SCHEMA jobs;
+SET search_path = jobs;
+{tables}
+GRANT USAGE ON SCHEMA jobs TO job;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA jobs TO job;
+"""
+
+
+@pytest.fixture
+def admin(server: PostgresServer) -> Any:
+    """A connection of the superuser to the module's own server."""
+    with psycopg.connect(server.url, autocommit=True) as client:
+        yield client
+
+
+@pytest.mark.parametrize("flavour", servers.installed(POSTGRES_FLAVOURS))
+def test_every_operation_works_on_each_installed_version(flavour: str) -> None:
+    """From 13 on."""
+    with (
+        or_skip(),
+        PostgresServer(flavour) as server,
+        oc.open_channel("everything", server.url) as channel,
+    ):
+        use_everything(channel)
+
+
+def test_a_server_that_is_too_old_is_refused() -> None:
+    """Before anything is created there."""
+    refuse_old("orders", 130_000)
+    with pytest.raises(oc.NotSupported, match="before 13"):
+        refuse_old("orders", 120_021)
+
+
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+def test_a_stricter_isolation_by_default_does_no_harm(
+    server: PostgresServer, admin: Any, isolation: str
+) -> None:
+    """What it refuses is repeated: eight threads write one channel and take turns at one lock."""
+    admin.execute(f"ALTER ROLE postgres SET default_transaction_isolation = '{isolation}'")
+    try:
+        with oc.open_channel("strict", server.url, timeout=30) as channel:
+            use_everything(channel)
+
+            def work(number: int) -> None:
+                for turn in range(4):
+                    with channel.lock("one", ttl=30, wait=30):
+                        channel.set((number + turn) % 3, number)
+                    channel.set(f"{number} {turn}", number)
+                    assert channel.pop() is not None
+
+            with ThreadPoolExecutor(8) as threads:
+                list(threads.map(work, range(8)))
+            assert channel.locks() == []
+            channel.destroy()
+    finally:
+        admin.execute("ALTER ROLE postgres RESET default_transaction_isolation")
+
+
+def test_processes_that_start_at_once_create_the_tables_once(server: PostgresServer) -> None:
+    """Each has connections of its own, and all of them work."""
+    barrier = threading.Barrier(8)
+
+    def start(number: int) -> None:
+        barrier.wait()
+        own = 10 + number / 100  # settings of its own, and so a check of its own
+        with oc.open_channel("first", server.url, schema="begun at once", timeout=own) as channel:
+            channel.set(number, number)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(start, range(8)))
+    with oc.open_channel("first", server.url, schema="begun at once") as channel:
+        assert sorted(channel.get_all()) == list(range(8))
+
+
+def test_a_user_needs_no_more_rights_than_the_guide_grants(
+    server: PostgresServer, admin: Any
+) -> None:
+    """An administrator creates the tables; the user reads and writes them."""
+    admin.execute(RIGHTS.format(tables=ddl("jobs")))
+    url = server.url.replace("postgres@", "job@")
+    with oc.open_channel("least", url, schema="jobs") as channel:
+        use_everything(channel)
+    with pytest.raises(oc.ChannelUnavailable, match="grant the rights"):
+        oc.open_channel("more", url, schema="other")
+    admin.execute("REVOKE UPDATE ON jobs.ojob_locks FROM job")
+    with oc.open_channel("less", url, schema="jobs") as channel:
+        channel.set("key", 1)
+        with pytest.raises(oc.ChannelUnavailable, match="grant the rights"):
+            channel.lock("nightly", ttl=30)
+
+
+def test_tables_of_a_later_version_are_left_alone(server: PostgresServer, admin: Any) -> None:
+    """The error says to upgrade."""
+    with oc.open_channel("later", server.url, schema="later"):
+        pass
+    admin.execute('INSERT INTO "later".ojob_versions VALUES (99)')
+    with pytest.raises(oc.NotSupported, match="upgrade"):
+        oc.open_channel("later", server.url, schema="later")
+
+
+def test_a_database_in_another_encoding_is_refused(server: PostgresServer, admin: Any) -> None:
+    """Not every text could be stored."""
+    admin.execute("CREATE DATABASE old ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    url = f"{server.url.rpartition('/')[0]}/old"
+    with pytest.raises(oc.NotSupported, match="LATIN1"):
+        oc.open_channel("orders", url)
+
+
+def test_a_call_that_waits_for_a_row_ends_by_its_timeout(
+    server: PostgresServer, admin: Any
+) -> None:
+    """A forgotten transaction holds the row; the server keeps no statement that waits for it."""
+    with oc.open_channel("stuck", server.url, timeout=0.5) as channel:
+        channel.lock("nightly", ttl=60)
+        admin.execute("BEGIN")
+        admin.execute("SELECT * FROM ojobchannels.ojob_locks FOR UPDATE")
+        began = time.monotonic()
+        with pytest.raises(oc.ChannelError):
+            channel.force_unlock("nightly")
+        assert time.monotonic() - began < 5
+        with psycopg.connect(server.url, autocommit=True) as client:
+            deadline = time.monotonic() + 5
+            while client.execute(FIRST).fetchone() != (0,):
+                assert time.monotonic() < deadline
+        admin.execute("ROLLBACK")
+        assert channel.force_unlock("nightly") is not None
+
+
+def test_a_refused_lock_writes_nothing(server: PostgresServer, admin: Any) -> None:
+    """Neither to the table nor to the log of the server."""
+    with oc.open_channel("quiet", server.url) as channel:
+        channel.lock("nightly", ttl=60)
+        before = _changes(admin)
+        for _ in range(20):
+            assert channel.try_lock("nightly", ttl=60) is None
+        assert channel.add("key", 1)
+        after = _changes(admin)
+        assert after > before  # it is seen if something was written
+        for _ in range(20):
+            assert not channel.add("key", 2)
+        assert _changes(admin) == after
+
+
+def test_a_release_notifies_only_if_another_process_waits(
+    server: PostgresServer, admin: Any
+) -> None:
+    """A notification takes a lock of the whole server at its commit."""
+    with oc.open_channel("silent", server.url) as channel:
+        backend = channel.hook.get.get_hookimpls()[0].plugin
+        admin.execute(f"LISTEN {backend._connection.server.settings.events}")
+        with channel.lock("nightly", ttl=30):
+            channel.set("key", 1)
+        assert list(admin.notifies(timeout=0.1)) == []
+        admin.execute("UPDATE ojobchannels.ojob_locks SET awaited = now() + interval '1 minute'")
+        channel.lock("nightly", ttl=30).release()
+        assert len(list(admin.notifies(timeout=5, stop_after=1))) == 1
+
+
+def test_a_connection_is_encrypted_and_the_server_checked(tmp_path: Path) -> None:
+    """With the parameters of libpq."""
+    if POSTGRES_FLAVOURS[1].find() is None:
+        pytest.skip("the wheel has no TLS; install a server with: apt-get install postgresql")
+    with or_skip():
+        certificates = Certificates.make(tmp_path)
+        server = PostgresServer("postgresql", certificates=certificates)
+    with server:
+        url = (
+            f"{server.url}?sslmode=verify-ca&sslrootcert={certificates.authority}"
+            f"&sslcert={certificates.client}&sslkey={certificates.client}"
+        )
+        with oc.open_channel("secret", url) as channel:
+            use_everything(channel)
+        with pytest.raises(oc.ChannelUnavailable):
+            oc.open_channel("open", f"{server.url}?sslmode=disable", timeout=2)
+
+
+def _changes(admin: Any) -> int:
+    found = admin.execute(
+        "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint"
+    ).fetchone()
+    return int(found[0])
