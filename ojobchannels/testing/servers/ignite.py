@@ -17,12 +17,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from ojobchannels.testing.servers.certificates import Certificates
 from ojobchannels.testing.servers.ports import HOST, ReservedPort
-from ojobchannels.testing.servers.process import Server, url_of
+from ojobchannels.testing.servers.process import Server, ServerGroup, url_of
 from ojobchannels.testing.servers.programs import Flavour, ServerMissing, find
 
 VERSION: Final = os.environ.get("OJOBCHANNELS_TEST_IGNITE_VERSION", "2.17.0")
@@ -152,7 +151,7 @@ class IgniteServer(Server):
         return {"keys": str(keys), "trusted": str(trusted), "password": password}
 
 
-class IgniteCluster:
+class IgniteCluster(ServerGroup):
     """Nodes that find each other; a context manager.
 
     Args:
@@ -184,23 +183,12 @@ class IgniteCluster:
         """Host and port of each node."""
         return [node.address for node in self.nodes]
 
-    def __enter__(self) -> Self:
-        with ExitStack() as starting:
-            for node in self.nodes:
-                starting.callback(node.stop)
-                node.prepare()
-            with ThreadPoolExecutor(len(self.nodes)) as pool:
-                list(pool.map(Server.start, self.nodes))
-            self._running = starting.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self._running.close()
+    def _start(self, starting: ExitStack) -> None:
+        for node in self.nodes:
+            starting.callback(node.stop)
+            node.prepare()
+        with ThreadPoolExecutor(len(self.nodes)) as pool:
+            list(pool.map(Server.start, self.nodes))
 
 
 def jars() -> Path:

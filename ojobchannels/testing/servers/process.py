@@ -9,8 +9,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar
@@ -263,6 +264,28 @@ class Server:
         at: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+class ServerGroup(ABC):
+    """Several servers that start and stop together; a context manager."""
+
+    @abstractmethod
+    def _start(self, starting: ExitStack) -> None:
+        """Start the servers; the stack stops them again."""
+
+    def __enter__(self) -> Self:
+        with ExitStack() as starting:
+            self._start(starting)
+            self._running = starting.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._running.close()
 
 
 @contextmanager
