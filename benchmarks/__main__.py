@@ -14,11 +14,18 @@ from benchmarks import report
 from benchmarks.cases import MILLION, PARTS, TYPES, Case, cases
 from benchmarks.measure import Workspace, contest
 from benchmarks.report import Row
-from ojobchannels.testing.servers import MongoServer, RedisServer, ServerMissing
+from ojobchannels.testing.servers import (
+    IgniteServer,
+    MongoServer,
+    RedisServer,
+    Server,
+    ServerMissing,
+)
+from ojobchannels.testing.servers.ignite import VERSION
 
 _SLOW = {"contention", "history", "start-up", "sizes"}
 _FEW = 3  # rounds of a slow part
-_FIELDS = {"redis": "redis", "mongo": "mongo", "mongo-w1": "mongo_standalone"}
+_FIELDS = {"redis": "redis", "mongo": "mongo", "mongo-w1": "mongo_standalone", "ignite": "ignite"}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -84,8 +91,13 @@ def _temporary_folder(inside: Path | None) -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="bench-", dir=inside, ignore_cleanup_errors=True)
 
 
-def _server(type: str) -> RedisServer | MongoServer:
-    return RedisServer() if type == "redis" else MongoServer(replica_set=type == "mongo")
+def _server(type: str) -> Server:
+    match type:
+        case "redis":
+            return RedisServer()
+        case "ignite":
+            return IgniteServer()
+    return MongoServer(replica_set=type == "mongo")
 
 
 @contextmanager
@@ -108,11 +120,13 @@ def _servers(folder: Path, chosen: list[Case]) -> Iterator[tuple[Workspace, dict
         yield Workspace(folder, **urls), versions
 
 
-def _version(server: RedisServer | MongoServer) -> str:
+def _version(server: Server) -> str:
     if isinstance(server, RedisServer):
         info = server.info()
         version = info.get("valkey_version") or info["redis_version"]
         return f"{info.get('server_name', 'redis')} {version}"
+    if isinstance(server, IgniteServer):
+        return f"Apache Ignite {VERSION}"
     from pymongo import MongoClient
 
     client: MongoClient[dict[str, object]] = MongoClient(server.url)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import ours
-from benchmarks.floors import files, memory, mongo, redis, sqlite
+from benchmarks.floors import files, ignite, memory, mongo, redis, sqlite
 from benchmarks.floors import programs as floor_programs
 from benchmarks.measure import Entrant, Numbers, Turn, Workspace, repeated, repeated_in_loop
 from benchmarks.peers import jobs as peer_jobs
@@ -49,6 +49,8 @@ def floor_locker(type: str, workspace: Workspace, name: str) -> Any:
             return redis.BlpopBaton(workspace.server(workspace.redis), name)
         case "mongo":
             return mongo.MongoLock(workspace.server(workspace.mongo), name)
+        case "ignite":
+            return ignite.IgniteLock(workspace.server(workspace.ignite), name)
     return mongo.MongoLockStandalone(workspace.server(workspace.mongo_standalone), name)
 
 
@@ -127,6 +129,8 @@ def floor_store(type: str, workspace: Workspace, name: str) -> Any:
             return sqlite.Database(workspace.folder, name)
         case "redis":
             return redis.RedisStore(workspace.server(workspace.redis), name)
+        case "ignite":
+            return ignite.IgniteStore(workspace.server(workspace.ignite), name)
     return mongo.MongoStore(workspace.server(workspace.mongo), name)
 
 

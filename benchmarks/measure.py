@@ -33,12 +33,14 @@ class Workspace:
         redis: URL of a Redis server, or the reason why it is missing.
         mongo: URL of a replica set with one member, or the reason why it is missing.
         mongo_standalone: URL of a server without a replica set, or the reason why it is missing.
+        ignite: URL of an Ignite node, or the reason why it is missing.
     """
 
     folder: Path
     redis: str = "not started"
     mongo: str = "not started"
     mongo_standalone: str = "not started"
+    ignite: str = "not started"
 
     def server(self, url: str) -> str:
         """Return the URL.

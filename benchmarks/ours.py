@@ -30,6 +30,8 @@ def config(type: str, workspace: Workspace) -> dict[str, Any]:
             args = {"url": workspace.server(workspace.mongo)}
         case "mongo-w1":
             args = {"url": workspace.server(workspace.mongo_standalone)}
+        case "ignite":
+            args = {"url": workspace.server(workspace.ignite)}
     return {"type": type.partition("-")[0], "args": args}
 
 
@@ -96,9 +98,23 @@ class MongoLockW1(ChannelLock):
     type = "mongo-w1"
 
 
+class IgniteLock(ChannelLock):
+    """On an Ignite node."""
+
+    type = "ignite"
+
+
 LOCKERS: dict[str, type[ChannelLock]] = {
     locker.type: locker
-    for locker in (SimpleLock, FileLock, DatabaseLock, RedisLock, MongoLock, MongoLockW1)
+    for locker in (
+        SimpleLock,
+        FileLock,
+        DatabaseLock,
+        RedisLock,
+        MongoLock,
+        MongoLockW1,
+        IgniteLock,
+    )
 }
 
 
@@ -128,8 +144,12 @@ class ChannelStore:
         return self._channel.get_all()
 
     def set_all(self, items: Iterable[tuple[Key, Value]]) -> None:
-        """Write several entries in one step."""
-        self._channel.set_all(items)
+        """Write several entries, in one step where the type can do so."""
+        if "atomic_batches" in self._channel.capabilities:
+            self._channel.set_all(items)
+            return
+        for key, value in items:
+            self._channel.set(key, value)
 
     def close(self) -> None:
         """Remove the entries and close the channel."""

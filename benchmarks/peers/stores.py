@@ -345,4 +345,5 @@ STORES: dict[str, tuple[type[Peer], ...]] = {
     "db": (Diskcache, Sqlitedict, KeyValueDisk),
     "redis": (CachelibRedis, KeyValueRedis),
     "mongo": (CachelibMongo, KeyValueMongo),
+    "ignite": (),
 }
