@@ -264,10 +264,11 @@ class _FileRun:
     def run_todo(self) -> None:
         """Run the todo; then serve, as a daemon or if calls wait, unless the manager is missing."""
         session = self._session
-        if session.daemon:
-            session.scheduler.start()
-        if session.file.settings.deps_timeout is not None:
-            session.deadlines.start()
+        with session.interrupts.shield():  # an interrupt while a thread starts breaks it
+            if session.daemon:
+                session.scheduler.start()
+            if session.file.settings.deps_timeout is not None:
+                session.deadlines.start()
         if not session.file.todo:
             session.output.log("ojob", "warn", f"{session.file.name} has no todo: nothing to do")
         self.todo.run()

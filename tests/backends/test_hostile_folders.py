@@ -63,6 +63,27 @@ def test_nothing_is_followed_in_the_place_of_a_helper_file(
     assert not (tmp_path / "missing").exists()
 
 
+@pytest.mark.parametrize("what", ["link", "dangling link", "FIFO", "hard link"])
+@pytest.mark.parametrize("name", ["wal", "shm", "journal"])
+def test_nothing_is_followed_in_the_place_of_a_file_of_sqlite(
+    db_storage: Storage, tmp_path: Path, name: str, what: str
+) -> None:
+    """The open is refused with the path; SQLite itself would overwrite a hard link's target."""
+    target = tmp_path / "target"
+    target.write_bytes(b"precious" * 1000)
+    target.chmod(0o600)
+    use(db_storage)
+    path = db_storage.path.with_name(f"{db_storage.path.name}-{name}")
+    plant(path, what, target)
+    with pytest.raises(oc.ChannelUnavailable, match=f"-{name}.*delete it"):
+        db_storage.open()
+    assert target.read_bytes() == b"precious" * 1000
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert not (tmp_path / "missing").exists()
+    path.unlink()
+    use(db_storage)
+
+
 @pytest.mark.parametrize("what", ["link", "dangling link"])
 def test_a_link_in_the_place_of_the_side_folder_is_refused(
     shared_storage: Storage, tmp_path: Path, what: str

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import ojobchannels as oc
 from ojobchannels.backends.local.mounts import is_mount_point
 
 CODE = """
@@ -47,3 +48,23 @@ def test_a_file_that_is_a_mount_point_is_refused(tmp_path: Path, type: str) -> N
     assert f"{second} is a mount point" in result.stdout, result.stderr
     assert "mount the folder" in result.stdout
     assert list(folder.iterdir()) == [second]
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root and unshare"
+)
+@pytest.mark.parametrize("type", ["file", "db"])
+def test_a_read_only_filesystem_is_named(tmp_path: Path, type: str) -> None:
+    """The error does not ask for permissions that no user could have there."""
+    path = tmp_path / "data"
+    with oc.open_channel("c", type=type, file=path) as channel:
+        channel.set("a", 1)
+    script = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && shift && exec "$0" "$@"'
+    command = ["unshare", "-m", "--propagation", "private", "sh", "-c", script, sys.executable]
+    result = subprocess.run(
+        [*command, tmp_path, "-c", CODE, type, path], capture_output=True, text=True, check=False
+    )
+    if "mount" in result.stderr and not result.stdout:
+        pytest.skip("mounting is not allowed here")
+    assert "Read-only file system" in result.stdout, result.stderr
+    assert "permission" not in result.stdout

@@ -270,6 +270,7 @@ class Connections:
         self._writes += 1
 
     def _connect(self, level: Level) -> sqlite3.Connection:
+        self.idle.files.refuse_planted()
         connection = sqlite3.connect(
             self._storage.path, timeout=self._timeout, isolation_level=None, check_same_thread=False
         )

@@ -8,8 +8,10 @@ connection to the last; SQLite itself deletes them only when no process has a co
 
 import os
 import sqlite3
+import stat
 
 from ojobchannels.errors import ChannelUnavailable
+from ojobchannels.host.files import UnsafeFile
 
 Identity = tuple[int, int]
 
@@ -54,6 +56,24 @@ class OpenFiles:
         if _identity(self.path) != self._database:
             return False
         return self._log is None or self._log.files in (None, self._found_log())
+
+    def refuse_planted(self) -> None:
+        """Check, before SQLite opens them, that the files beside the database are files of its own.
+
+        SQLite would write into what another user has linked to their names, and give it away.
+
+        Raises:
+            UnsafeFile: One is a link, has several names, or is not a regular file.
+        """
+        for path in (*self._log_paths, f"{self.path}-journal"):
+            try:
+                status = os.lstat(path)
+            except FileNotFoundError:
+                continue
+            if not stat.S_ISREG(status.st_mode):
+                raise UnsafeFile(path, "it is not a regular file")
+            if status.st_nlink > 1:
+                raise UnsafeFile(path, "it has several names")
 
     def opened(self, connection: sqlite3.Connection) -> None:
         """Note a new connection."""

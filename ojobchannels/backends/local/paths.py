@@ -39,7 +39,7 @@ _LOCAL_FUSE = frozenset(
 """FUSE filesystems on a local disk; programs serve all others from anywhere."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
 OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 MORE_DESCRIPTORS = (
     "raise the limit of open files (ulimit -n, LimitNOFILE= of a service), or close files and "
@@ -106,7 +106,7 @@ def prepare(channel: str, path: Path, create: bool = False) -> StoragePath:
         with storage.side.opened() as side:
             _narrow(side, storage.side.mode)
         if not os.access(storage.side.path, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(storage.side.path))
+            raise _not_writable(storage.side.path)
     except OSError as error:
         if isinstance(error, errors.ChannelError):
             raise
@@ -135,6 +135,12 @@ def _make_folders(folder: Path) -> None:
         folder.mkdir(exist_ok=True)  # raises if it is not a folder
     finally:
         os.close(above)
+
+
+def _not_writable(path: Path) -> OSError:
+    is_mounted_to_read = os.statvfs(path).f_flag & os.ST_RDONLY
+    number = errno.EROFS if is_mounted_to_read else errno.EACCES
+    return OSError(number, os.strerror(number), str(path))
 
 
 def _refuse_second_names(channel: str, path: Path) -> None:
@@ -254,6 +260,9 @@ def explain(channel: str, path: Path, error: OSError) -> errors.ChannelError:
         )
     if error.errno in OUT_OF_DESCRIPTORS:
         return errors.ChannelUnavailable(channel, reason, MORE_DESCRIPTORS)
+    if error.errno == errno.EROFS:
+        advice = "mount the filesystem for writing, or use a path on another one"
+        return errors.ChannelUnavailable(channel, reason, advice)
     folder = next(folder for folder in path.parents if os.path.exists(folder))  # noqa: PTH110  never raises
     if error.errno in _FORBIDDEN:
         also = " and on the file" if folder == path.parent else ", to create a folder there"

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from types import FrameType
 from typing import Any, Final
 
+from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager.pool import start
 
 GRACE_SECONDS: Final = 2.0
@@ -67,8 +68,8 @@ class Hold(AbstractContextManager[None]):
             raise TimeUp
 
 
-class TimeLimit(AbstractContextManager[None]):
-    """Raises `TimeUp` in the thread that has entered it, again and again until `close`.
+class TimeLimit:
+    """Raises `TimeUp` in the thread that has made it, again and again until `close`.
 
     Args:
         seconds: The time limit.
@@ -83,17 +84,19 @@ class TimeLimit(AbstractContextManager[None]):
         self.fired = self.hangs = False
         self._seconds = min(seconds, threading.TIMEOUT_MAX)
         self._on_hang = on_hang
-        self._ended = threading.Event()
-        self._watch = threading.Thread(target=self._run, name="ojobchannels-limit", daemon=True)
-
-    def __enter__(self) -> None:
         self._thread = _this_thread()
         self._ident = threading.get_ident()
         self._in_main = threading.current_thread() is threading.main_thread()
-        start(self._watch, "a time limit")
+        self._ended = Latch()
+        self._watch = threading.Thread(target=self._run, name="ojobchannels-limit", daemon=True)
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def start(self) -> None:
+        """Start the time.
+
+        Raises:
+            NoThread: The system refuses the thread that watches it.
+        """
+        start(self._watch, "a time limit")
 
     def close(self) -> None:
         """End the limit; an exception that arrives meanwhile is suppressed."""
@@ -111,7 +114,8 @@ class TimeLimit(AbstractContextManager[None]):
                 self._thread.is_pending = self._thread.is_signalled = False
                 if not self._in_main:
                     _raise_in(self._ident, None)
-        self._watch.join()
+        if self._watch.ident is not None:
+            self._watch.join()
 
     def _run(self) -> None:
         if self._ended.wait(self._seconds):

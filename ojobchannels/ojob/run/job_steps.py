@@ -112,8 +112,9 @@ class JobSteps(JobContext):
         limit = TimeLimit(host.remaining() or 0, lambda: self._release(error, slot))
         try:
             try:
-                with limit:
-                    result = _run(block, host, part)
+                with self.session.interrupts.shield():  # one while a thread starts breaks it
+                    limit.start()
+                result = _run(block, host, part)
             finally:
                 limit.close()
         except TimeUp:
@@ -136,7 +137,9 @@ class JobSteps(JobContext):
         timer = threading.Timer(
             min(own.remaining(), threading.TIMEOUT_MAX), self.log, ("warn", text)
         )
-        start(timer, "a time limit")
+        timer.daemon = True  # an interrupt may come before its cancellation
+        with self.session.interrupts.shield():
+            start(timer, "a time limit")
         try:
             return _run(block, host, part)
         finally:

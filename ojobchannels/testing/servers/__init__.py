@@ -24,12 +24,8 @@ from ojobchannels.testing.servers.postgres import PgBouncer, PostgresServer, pos
 from ojobchannels.testing.servers.process import Server, ServerFailed
 from ojobchannels.testing.servers.programs import Flavour, ServerMissing, installed
 from ojobchannels.testing.servers.redis import FLAVOURS as REDIS_FLAVOURS
-from ojobchannels.testing.servers.redis import (
-    RedisCluster,
-    RedisSentinel,
-    RedisServer,
-    redis_url,
-)
+from ojobchannels.testing.servers.redis import RedisServer, redis_url
+from ojobchannels.testing.servers.redis_groups import RedisCluster, RedisGroup, RedisSentinel
 from ojobchannels.testing.servers.sharing import share_servers
 
 __all__ = [
@@ -46,6 +42,7 @@ __all__ = [
     "PgBouncer",
     "PostgresServer",
     "RedisCluster",
+    "RedisGroup",
     "RedisSentinel",
     "RedisServer",
     "Server",

@@ -183,14 +183,14 @@ class Server:
         raise NotImplementedError
 
     def wait_until(self, condition: Callable[[], bool], failure: str) -> None:
-        """Poll until `condition()` is true, for at most 60 seconds.
+        """Poll until `condition()` is true, for at most 60 seconds; an OSError counts as false.
 
         Raises:
             ServerFailed: The server ended, or 60 seconds have passed; `failure` completes the
                 message "the server …".
         """
         deadline = time.monotonic() + _PATIENCE
-        while not condition():
+        while not _is_true(condition):
             if self._process is None or self._process.poll() is not None:
                 self._explain_missing_library()
                 raise self._failed("ended")
@@ -277,6 +277,13 @@ def url_of(variable: str, server: Callable[[], Server]) -> Iterator[str]:
         return
     with server() as running:
         yield running.url
+
+
+def _is_true(condition: Callable[[], bool]) -> bool:
+    try:
+        return condition()
+    except OSError:
+        return False
 
 
 def _started(part: _T | None) -> _T:

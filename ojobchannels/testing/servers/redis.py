@@ -1,18 +1,16 @@
-"""Redis and Valkey servers: standalone, watched by a Sentinel, or as a small cluster."""
+"""Redis and Valkey servers, each by itself; `redis_groups` combines them."""
 
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack
-from itertools import combinations, pairwise
-from types import TracebackType
-from typing import Final, Self
+from contextlib import AbstractContextManager
+from typing import Final
 from urllib.parse import quote
 
 from ojobchannels.testing.servers import resp
-from ojobchannels.testing.servers.ports import HOST, ReservedPort
+from ojobchannels.testing.servers.certificates import Certificates
+from ojobchannels.testing.servers.ports import HOST
 from ojobchannels.testing.servers.process import Server, url_of
 from ojobchannels.testing.servers.programs import Flavour, find
 
@@ -24,8 +22,6 @@ FLAVOURS: Final = (
     Flavour("redis-server", "redis-server", "", "apt-get install redis-server"),
 )
 ENVIRONMENT: Final = "OJOBCHANNELS_TEST_REDIS"
-_BUS_OFFSET = 10_000
-_SLOTS = 16_384
 
 
 class RedisServer(Server):
@@ -36,6 +32,7 @@ class RedisServer(Server):
         options: Directives of redis.conf, such as ``{"maxmemory-policy": "allkeys-lru"}``.
         password: Password of the default user.
         users: Further users: name to (password, rules), as ``{"job": ("secret", "~* &* +@all")}``.
+        certificates: Accept only TLS connections with a client certificate.
 
     Raises:
         ServerMissing: It is not installed.
@@ -51,9 +48,12 @@ class RedisServer(Server):
         options: Mapping[str, str] | None = None,
         password: str | None = None,
         users: Mapping[str, tuple[str, str]] | None = None,
+        certificates: Certificates | None = None,
     ) -> None:
         super().__init__(*find(FLAVOURS, flavour))
         self.password = password
+        self._certificates = certificates
+        self._tls = certificates.client_context() if certificates else None
         self.users = dict(users or {})
         self._options = dict(options or {})
 
@@ -75,7 +75,7 @@ class RedisServer(Server):
             ojobchannels.testing.servers.resp.ErrorReply: The server refused the command.
         """
         login = [("AUTH", self.password)] if self.password else []
-        return resp.run_commands(self.address, *login, parts)[-1]
+        return resp.run_commands(self.address, *login, parts, tls=self._tls)[-1]
 
     def info(self) -> dict[str, str]:
         """Return the fields of the command INFO."""
@@ -107,168 +107,25 @@ class RedisServer(Server):
             "appendonly": "yes",
             "repl-diskless-sync-delay": "0",
         }
+        settings |= tls_directives(self.port, self._certificates)
         if self.password:
             settings |= {"requirepass": self.password, "masterauth": self.password}
         users = [f"user {name} on >{word} {rules}" for name, (word, rules) in self.users.items()]
         return [f"{name} {value}" for name, value in (settings | self._options).items()] + users
 
 
-class _Group(ABC):
-    """Several servers that start and stop together; a context manager."""
-
-    @abstractmethod
-    def _start(self, starting: ExitStack) -> None:
-        """Start the servers; the stack stops them again."""
-
-    def __enter__(self) -> Self:
-        with ExitStack() as starting:
-            self._start(starting)
-            self._running = starting.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self._running.close()
-
-
-class RedisSentinel(_Group):
-    """A master, its replica, and a Sentinel that does failovers; a context manager.
-
-    Args:
-        flavour: As for `RedisServer`.
-        down_after: Seconds without a reply after which the master counts as down.
-        options: Directives for both servers.
-
-    Attributes:
-        service: The service name of the master.
-        servers: The two servers; the first starts as master.
-        sentinel: The server process of the Sentinel.
-    """
-
-    def __init__(
-        self,
-        flavour: str | None = None,
-        *,
-        down_after: float = 0.5,
-        options: Mapping[str, str] | None = None,
-    ) -> None:
-        self.service = "channels"
-        self.servers = tuple(RedisServer(flavour, options=options) for _ in range(2))
-        self.sentinel = _SentinelProcess(self.servers[0], self.service, down_after)
-
-    @property
-    def master(self) -> RedisServer:
-        """The server that is master according to the Sentinel."""
-        reply = self.sentinel.command("SENTINEL", "master", self.service)
-        fields = [str(part) for part in reply] if isinstance(reply, list) else []
-        port = dict(zip(fields[::2], fields[1::2], strict=True))["port"]
-        return next(server for server in self.servers if str(server.port) == port)
-
-    def wait_for_master(self, server: RedisServer) -> None:
-        """Wait until `server` is master according to the Sentinel and accepts writes."""
-        self.sentinel.wait_until(lambda: self.master is server, "kept the old master")
-        server.wait_until(lambda: server.info()["role"] == "master", "stayed a replica")
-
-    def _start(self, starting: ExitStack) -> None:
-        master, replica = map(starting.enter_context, self.servers)
-        replica.command("REPLICAOF", HOST, str(master.port))
-        replica.command("CONFIG", "REWRITE")
-        replica.wait_until(
-            lambda: replica.info().get("master_link_status") == "up", "did not find its master"
-        )
-        sentinel = starting.enter_context(self.sentinel)
-        sentinel.wait_until(self._knows_the_replica, "did not find the replica")
-
-    def _knows_the_replica(self) -> bool:
-        return bool(self.sentinel.command("SENTINEL", "replicas", self.service))
-
-
-class _SentinelProcess(RedisServer):
-    def __init__(self, master: RedisServer, service: str, down_after: float) -> None:
-        super().__init__(master.flavour.name)
-        self._master = master
-        self._service = service
-        self._down_after = round(down_after * 1000)
-
-    def _command(self) -> list[str]:
-        return [*super()._command(), "--sentinel"]
-
-    def _directives(self) -> list[str]:
-        return [
-            f"port {self.port}",
-            f"bind {HOST}",
-            f"dir {self.folder}",
-            f"sentinel monitor {self._service} {HOST} {self._master.port} 1",
-            f"sentinel down-after-milliseconds {self._service} {self._down_after}",
-            f"sentinel failover-timeout {self._service} {3 * self._down_after + 1000}",
-        ]
-
-
-class RedisCluster(_Group):
-    """A cluster of three masters without replicas; a context manager.
-
-    Args:
-        flavour: As for `RedisServer`.
-        options: Directives for every node.
-
-    Attributes:
-        nodes: The servers; the first has the lowest slots.
-    """
-
-    def __init__(
-        self, flavour: str | None = None, *, options: Mapping[str, str] | None = None
-    ) -> None:
-        directives = {"cluster-enabled": "yes", "cluster-node-timeout": "2000"}
-        self.nodes = tuple(
-            _ClusterNode(flavour, options=directives | dict(options or {})) for _ in range(3)
-        )
-
-    @property
-    def url(self) -> str:
-        """The URL of the first node."""
-        return self.nodes[0].url
-
-    def _start(self, starting: ExitStack) -> None:
-        for node in self.nodes:
-            starting.enter_context(node)
-        bounds = [_SLOTS * node // len(self.nodes) for node in range(len(self.nodes) + 1)]
-        for epoch, (node, (start, end)) in enumerate(
-            zip(self.nodes, pairwise(bounds), strict=True), 1
-        ):
-            node.command("CLUSTER", "SET-CONFIG-EPOCH", str(epoch))
-            node.command("CLUSTER", "ADDSLOTS", *map(str, range(start, end)))
-        for node, other in combinations(self.nodes, 2):
-            node.command("CLUSTER", "MEET", HOST, str(other.port))
-        for node in self.nodes:
-            node.wait_until(node.is_joined, "did not join the cluster")
-
-
-class _ClusterNode(RedisServer):
-    _bus: ReservedPort | None = None
-
-    def is_joined(self) -> bool:
-        """Return whether the node sees all slots served."""
-        return "cluster_state:ok" in str(self.command("CLUSTER", "INFO"))
-
-    def stop(self) -> None:
-        super().stop()
-        if self._bus is not None:
-            self._bus.release()
-            self._bus = None
-
-    def _reserve(self) -> ReservedPort:
-        while True:
-            port = super()._reserve()
-            try:
-                self._bus = ReservedPort(port.number + _BUS_OFFSET)
-            except (OSError, OverflowError):
-                port.release()
-            else:
-                return port
+def tls_directives(port: int, certificates: Certificates | None) -> dict[str, str]:
+    """Return the directives for TLS on a port, or nothing without certificates."""
+    if certificates is None:
+        return {}
+    return {
+        "port": "0",
+        "tls-port": str(port),
+        "tls-replication": "yes",
+        "tls-cert-file": str(certificates.server),
+        "tls-key-file": str(certificates.server),
+        "tls-ca-cert-file": str(certificates.authority),
+    }
 
 
 def redis_url() -> AbstractContextManager[str]:

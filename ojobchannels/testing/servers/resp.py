@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import ssl
+from contextlib import ExitStack
 from io import BufferedReader
 
 Reply = str | int | None | list["Reply"]
@@ -13,15 +15,22 @@ class ErrorReply(RuntimeError):
 
 
 def run_commands(
-    address: tuple[str, int], *commands: tuple[str, ...], timeout: float = 5.0
+    address: tuple[str, int],
+    *commands: tuple[str, ...],
+    timeout: float = 5.0,
+    tls: ssl.SSLContext | None = None,
 ) -> list[Reply]:
-    """Send the commands over a new connection and return the replies.
+    """Send the commands over a new connection, with TLS if `tls` is given; return the replies.
 
     Raises:
         ErrorReply: The server refused a command.
         OSError: The server is not reachable, or does not reply within `timeout` seconds.
     """
-    with socket.create_connection(address, timeout) as connection:
+    with ExitStack() as opened:
+        connection = opened.enter_context(socket.create_connection(address, timeout))
+        if tls:
+            wrapped = tls.wrap_socket(connection, server_hostname=address[0])
+            connection = opened.enter_context(wrapped)
         connection.sendall(b"".join(map(_packed, commands)))
         with connection.makefile("rb") as stream:
             return [_read(stream) for _ in commands]

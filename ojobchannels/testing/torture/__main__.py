@@ -12,7 +12,7 @@ from typing import TextIO
 from ojobchannels.errors import ChannelError
 from ojobchannels.testing.torture.plan import FAULTS, Plan
 from ojobchannels.testing.torture.runner import torture
-from ojobchannels.testing.torture.targets import SERVERS, open_target
+from ojobchannels.testing.torture.targets import GROUPS, SERVERS, open_target
 
 _DEFAULTS = Plan(seed=0)
 
@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         metavar="URL",
         help="channel to test: a URL; a type such as file or db, with a temporary file or folder; "
-        f"or one of {', '.join(SERVERS)}, with a server started for the test",
+        f"or one of {', '.join([*SERVERS, *GROUPS])}, with servers started for the test",
     )
     add(
         "--option",

@@ -14,6 +14,7 @@ FAULTS: Final = {
     "delay": "replies are delayed for a moment",
     "restart": "the server is shut down or killed, and started again",
     "stepdown": "the primary of the replica set steps down",
+    "failover": "a primary is killed, its replica is promoted, and it returns as a replica",
     "node": "a node of the cluster is killed, and started again",
 }
 ON_SERVERS: Final = frozenset(FAULTS) - {"kill", "stop"}

@@ -6,7 +6,7 @@ from ojobchannels.testing.servers import or_skip
 from ojobchannels.testing.torture.plan import Plan
 from ojobchannels.testing.torture.result import Result
 from ojobchannels.testing.torture.runner import torture
-from ojobchannels.testing.torture.targets import open_target
+from ojobchannels.testing.torture.targets import Target, open_target
 
 
 def prove_exclusion(channel: str, plan: Plan) -> Result:
@@ -17,7 +17,12 @@ def prove_exclusion(channel: str, plan: Plan) -> Result:
         plan: The processes, locks and faults.
     """
     with or_skip(), open_target(channel) as target:
-        result = torture(target, plan)
+        return assert_exclusion(target, plan)
+
+
+def assert_exclusion(target: Target, plan: Plan) -> Result:
+    """Run the plan on a target that is open, and check the same."""
+    result = torture(target, plan)
     assert result.violations == [], result.lines()  # noqa: S101
     assert result.sections >= plan.sections, result.lines()  # noqa: S101
     return result

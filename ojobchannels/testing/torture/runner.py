@@ -22,7 +22,7 @@ from ojobchannels.testing.torture.plan import FAULTS, LONG_TTL, ON_SERVERS, SHOR
 from ojobchannels.testing.torture.result import Result, judge
 from ojobchannels.testing.torture.targets import Target
 
-_WEIGHTS: Final = {"kill": 6, "stop": 6, "cut": 10, "reset": 4, "delay": 2}
+_WEIGHTS: Final = {"kill": 6, "stop": 6, "cut": 10, "reset": 4, "delay": 2, "failover": 4}
 _DEFAULT_WEIGHT: Final = 0.4
 _STALL_SECONDS: Final = 60.0  # without a section
 _POLL_SECONDS: Final = 0.05

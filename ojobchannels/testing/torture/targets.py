@@ -20,6 +20,9 @@ from ojobchannels.testing.servers import (
     IgniteServer,
     MongoServer,
     PostgresServer,
+    RedisCluster,
+    RedisGroup,
+    RedisSentinel,
     RedisServer,
     Server,
 )
@@ -31,7 +34,12 @@ SERVERS: Final[dict[str, Callable[[], Server]]] = {
     "postgres": lambda: PostgresServer(durable=True),
     "ignite": lambda: IgniteServer(persistent=True),
 }
+GROUPS: Final[dict[str, Callable[[], RedisGroup]]] = {
+    "redis-cluster": lambda: RedisCluster(replicated=True),
+    "redis-sentinel": RedisSentinel,
+}
 _TIMEOUT: Final = 5
+_FAILOVER_TIMEOUT: Final = 20
 
 
 @dataclass
@@ -64,8 +72,8 @@ def open_target(channel: str, options: Mapping[str, Any] | None = None) -> Itera
     """Open the target that the option --channel names.
 
     Args:
-        channel: A name in `SERVERS`, to start a server; a URL; or a type, with a temporary file
-            or folder if it needs one.
+        channel: A name in `SERVERS` or `GROUPS`, to start servers; a URL; or a type, with a
+            temporary file or folder if it needs one.
         options: Options of the channel type.
 
     Raises:
@@ -76,6 +84,9 @@ def open_target(channel: str, options: Mapping[str, Any] | None = None) -> Itera
     if channel in SERVERS and "url" not in settings:
         with SERVERS[channel]() as server, Proxy(server.address) as proxy:
             yield on_server(server, proxy, **settings)
+    elif channel in GROUPS:
+        with GROUPS[channel]() as group:
+            yield on_group(group, **settings)
     elif ":" in channel:
         type = registry().find_scheme(urlsplit(channel).scheme)
         parsed = dict(type.parse_url(channel)) if type.parse_url else {}
@@ -107,6 +118,14 @@ def on_server(server: Server, proxy: Proxy, **options: Any) -> Target:
         **own,
     }
     return Target(subject, f"type {subject.type} ({server.label})", faults, proxy.heal)
+
+
+def on_group(group: RedisGroup, **options: Any) -> Target:
+    """Return a target on servers that replace each other; they were started for the test."""
+    settings = {"timeout": _FAILOVER_TIMEOUT} | group.options | options
+    subject = Subject(group.channel_type, settings)
+    label = f"type {subject.type} ({group.label})"
+    return Target(subject, label, {"failover": lambda _: group.fail_over()})
 
 
 if not TYPE_CHECKING:  # type checkers would accept any name

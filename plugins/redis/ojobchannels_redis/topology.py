@@ -8,12 +8,14 @@ import threading
 from abc import ABC, abstractmethod
 from binascii import crc_hqx
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final
 from urllib.parse import unquote
 
 from redis.exceptions import (
     AskError,
     ConnectionError,
+    MasterDownError,
     MovedError,
     ReadOnlyError,
     RedisError,
@@ -149,7 +151,7 @@ class Sentinel(_OnePool):
 
     def open_subscriber(self, limit: float) -> Any:
         limit /= len(self._sentinels) + 1
-        connection = open_connection(self._find(limit), self.settings, limit)
+        connection = _open_member(self._find(limit), self.settings, limit)
         try:
             connection.send_command("ROLE")
             role = connection.read_response()[0]
@@ -269,10 +271,15 @@ class Cluster(Topology):
         with self._mutex:
             pool = self._pools.get(address)
             if pool is None:
-                pool = self._pools[address] = Pool(
-                    lambda limit: Connection(open_connection(address, self.settings, limit), limit)
-                )
+                pool = self._pools[address] = Pool(partial(self._open, address))
             return pool
+
+    def _open(self, address: Address, limit: float) -> Connection:
+        try:
+            return Connection(_open_member(address, self.settings, limit), limit)
+        except MasterDownError:
+            self.doubt()
+            raise
 
 
 def topology_of(settings: Settings) -> Topology:
@@ -280,6 +287,21 @@ def topology_of(settings: Settings) -> Topology:
     if settings.cluster:
         return Cluster(settings)
     return Sentinel(settings) if settings.service else Standalone(settings)
+
+
+def _open_member(address: Address, settings: Settings, limit: float) -> Any:
+    """Open a connection to a server that a Sentinel or another node named.
+
+    Raises:
+        MasterDownError: Nothing listens at the address: soon they name its successor.
+        RedisError: Another reason.
+    """
+    try:
+        return open_connection(address, settings, limit)
+    except ConnectionError as error:
+        if isinstance(error.__context__, ConnectionRefusedError):
+            raise MasterDownError(str(error)) from error
+        raise
 
 
 def _request(

@@ -12,10 +12,14 @@ from ojobchannels.testing.proxy import Proxy
 from ojobchannels.testing.servers import (
     Certificates,
     RedisCluster,
+    RedisGroup,
     RedisSentinel,
     RedisServer,
     or_skip,
 )
+from ojobchannels.testing.torture.plan import Plan
+from ojobchannels.testing.torture.proving import assert_exclusion
+from ojobchannels.testing.torture.targets import on_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     Background = Callable[..., Future[Any]]
+
+PLAN = Plan(sections=10_000, faults=("kill", "stop", "failover"), pause=1)
 
 
 @pytest.fixture
@@ -199,3 +205,50 @@ def test_the_option_cluster_is_refused_for_a_single_server(server: RedisServer) 
     """When the channel is opened."""
     with pytest.raises((oc.InvalidOption, oc.ChannelUnavailable), match="cluster"):
         oc.open_channel("orders", server.url, cluster=True)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(600)
+def test_sections_exclude_each_other_while_nodes_of_a_cluster_are_replaced() -> None:
+    """Primaries are killed while their replicas are in step."""
+    with or_skip(), RedisCluster(replicated=True) as cluster:
+        _prove_exclusion_over_failovers(cluster)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(600)
+def test_sections_exclude_each_other_while_a_sentinel_fails_over(tmp_path: Path) -> None:
+    """Over TLS, to the Sentinel and to the servers; only Debian's server is built with it."""
+    with or_skip():
+        certificates = Certificates.make(tmp_path)
+        with RedisSentinel("redis-server", certificates=certificates) as group:
+            _prove_exclusion_over_failovers(group)
+
+
+def _prove_exclusion_over_failovers(group: RedisGroup) -> None:
+    target = on_group(group)
+    while not assert_exclusion(target, PLAN).done.get("failover"):
+        pass  # faults are chosen at random
+
+
+def test_a_grant_that_the_promoted_replica_missed_is_noticed() -> None:
+    """The lock is granted again, with a higher fence, which refuses the old holder's writes."""
+    with or_skip(), RedisSentinel() as group:
+        primary, replica = group.servers
+        with oc.open_channel("orders", type="redis", timeout=20, **group.options) as channel:
+            channel.set("key", "before")
+            stored = primary.command("DBSIZE")
+            replica.wait_until(lambda: replica.command("DBSIZE") == stored, "lags behind")
+            replica.kill()
+            lease = channel.lock("nightly", ttl=60)
+            primary.kill()
+            replica.start()
+            group.wait_for_master(replica)
+            with channel.lock("nightly", ttl=60) as later:
+                assert later.fence > lease.fence
+                channel.set("key", "later", fence=later.fence)
+                with pytest.raises(oc.StaleFence):
+                    channel.set("key", "late", fence=lease.fence)
+                with pytest.raises(oc.LockLost):
+                    lease.extend()
+            assert channel.get("key") == "later"

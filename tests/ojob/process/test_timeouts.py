@@ -176,3 +176,10 @@ def test_a_run_does_not_wait_for_launched_code_that_does_not_react(
     assert result.exit_status == 1
     assert result.unfinished == ("Job",)
     join_threads()
+
+
+def test_a_time_limit_that_did_not_start_can_be_closed() -> None:
+    """An interrupt may come before its start; closing it must not raise another error."""
+    limit = time_limit.TimeLimit(0.001, lambda: None)
+    limit.close()
+    assert not limit.fired
