@@ -1,7 +1,6 @@
 """The plugin manager: the available channel types, their providers, and plugins that failed."""
 
 import os
-import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -21,15 +20,12 @@ from ojobchannels.hookspecs import (
     Option,
 )
 from ojobchannels.masking import mask_text
+from ojobchannels.plain_numbers import number
 from ojobchannels.suggestions import closest, did_you_mean
 
 BUILT_IN = "ojobchannels"
 _CLOCK = "clock"
 # Python itself accepts more, such as 6_379 and digits of other scripts.
-_NUMBERS: dict[type, re.Pattern[str]] = {
-    int: re.compile(r"[+-]?[0-9]+"),
-    float: re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"),
-}
 _ELSEWHERE = {
     "redis": "ojobchannels-redis",
     "mongo": "ojobchannels-mongo",
@@ -288,17 +284,6 @@ def converted(type: ChannelType, option: Option, value: Any) -> Any:
     reason = f"type {type.name!r} expects {option.type.__name__}, not {text}"
     advice = f"it means: {option.help}"
     raise errors.InvalidOption(f"option {option.name!r}", reason, advice)
-
-
-def number(text: str, kind: type[int] | type[float]) -> float:
-    """Return the number that a text is, in plain digits.
-
-    Raises:
-        ValueError: It is not a number of that kind.
-    """
-    if not _NUMBERS[kind].fullmatch(text):
-        raise ValueError(text)
-    return kind(text)
 
 
 def _entry_points() -> Iterator[tuple[EntryPoint, str]]:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 from ojobchannels.errors import InvalidOption
 from ojobchannels.hookspecs import Option
+from ojobchannels.plain_numbers import number
 
 # What may hold a password has the type `object`: the core quotes a value of the wrong type.
 TLS_OPTIONS: Final = (
@@ -149,14 +150,14 @@ def query_of(query: str, options: Collection[Option], present: Mapping[str, Any]
     return found
 
 
-def number_of(name: str, text: str, type: type = int) -> Any:
+def number_of(name: str, text: str, kind: type[int] | type[float] = int) -> float:
     """Return the number in a text.
 
     Raises:
         InvalidOption: It is not a number.
     """
     try:
-        return type(text)
+        return number(text, kind)
     except ValueError:
         refuse(f"option {name!r}", f"{text!r} is not a number", "pass a number")
 
@@ -172,12 +173,14 @@ def _from_text(option: Option, text: str) -> Any:
             reason = f"{text!r} is neither true nor false"
             refuse(f"option {option.name!r}", reason, "pass one of them")
         return text == "true"
-    return number_of(option.name, text, option.type) if option.type in (int, float) else text
+    if option.type is int or option.type is float:
+        return number_of(option.name, text, option.type)
+    return text
 
 
 def _address(entry: Any) -> Address:
     host, port = entry.strip().rsplit(":", 1) if isinstance(entry, str) else entry
-    number = int(port)
-    if {"/", "@"} & set(str(host)) or not 0 < number <= MAX_PORT:
+    parsed = int(number(str(port), int))
+    if {"/", "@"} & set(str(host)) or not 0 < parsed <= MAX_PORT:
         raise ValueError
-    return Address(str(host).strip("[]"), number)
+    return Address(str(host).strip("[]"), parsed)

@@ -13,16 +13,16 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
+from itertools import cycle
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final
 
 from ojobchannels.testing.servers.certificates import Certificates
 from ojobchannels.testing.servers.ports import HOST, ReservedPort
-from ojobchannels.testing.servers.process import Server, url_of
+from ojobchannels.testing.servers.process import Server, ServerGroup, url_of
 from ojobchannels.testing.servers.programs import Flavour, ServerMissing, find
 
 VERSION: Final = os.environ.get("OJOBCHANNELS_TEST_IGNITE_VERSION", "2.17.0")
@@ -152,8 +152,8 @@ class IgniteServer(Server):
         return {"keys": str(keys), "trusted": str(trusted), "password": password}
 
 
-class IgniteCluster:
-    """Nodes that find each other; a context manager.
+class IgniteCluster(ServerGroup):
+    """Nodes that find each other.
 
     Args:
         size: How many nodes.
@@ -164,6 +164,8 @@ class IgniteCluster:
         nodes: The servers.
     """
 
+    channel_type = "ignite"
+
     def __init__(
         self, size: int = 3, *, persistent: bool = False, failure_detection: float = 3.0
     ) -> None:
@@ -173,6 +175,7 @@ class IgniteCluster:
         )
         for node in self.nodes:
             node.join(self.nodes)
+        self._next = cycle(self.nodes)
 
     @property
     def url(self) -> str:
@@ -184,23 +187,33 @@ class IgniteCluster:
         """Host and port of each node."""
         return [node.address for node in self.nodes]
 
-    def __enter__(self) -> Self:
-        with ExitStack() as starting:
-            for node in self.nodes:
-                starting.callback(node.stop)
-                node.prepare()
-            with ThreadPoolExecutor(len(self.nodes)) as pool:
-                list(pool.map(Server.start, self.nodes))
-            self._running = starting.pop_all()
-        return self
+    @property
+    def options(self) -> dict[str, Any]:
+        """The URL."""
+        return {"url": self.url}
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self._running.close()
+    @property
+    def label(self) -> str:
+        """A name for reports."""
+        return f"{len(self.nodes)} nodes"
+
+    @property
+    def faults(self) -> Mapping[str, Callable[[], object]]:
+        """The death of a node."""
+        return {"node": self.replace_node}
+
+    def replace_node(self) -> None:
+        """Kill a node, each time another one, and start it again."""
+        node = next(self._next)
+        node.kill()
+        node.start()
+
+    def _start(self, starting: ExitStack) -> None:
+        for node in self.nodes:
+            starting.callback(node.stop)
+            node.prepare()
+        with ThreadPoolExecutor(len(self.nodes)) as pool:
+            list(pool.map(Server.start, self.nodes))
 
 
 def jars() -> Path:

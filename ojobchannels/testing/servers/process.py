@@ -9,8 +9,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar
@@ -263,6 +264,49 @@ class Server:
         at: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+class ServerGroup(ABC):
+    """Several servers that start and stop together; a context manager.
+
+    Attributes:
+        channel_type: The channel type of their plugin.
+    """
+
+    channel_type: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def options(self) -> dict[str, Any]:
+        """Options of a channel on the group."""
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """A name for reports."""
+
+    @property
+    @abstractmethod
+    def faults(self) -> Mapping[str, Callable[[], object]]:
+        """The faults that the torture test injects, by name."""
+
+    @abstractmethod
+    def _start(self, starting: ExitStack) -> None:
+        """Start the servers; the stack stops them again."""
+
+    def __enter__(self) -> Self:
+        with ExitStack() as starting:
+            self._start(starting)
+            self._running = starting.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._running.close()
 
 
 @contextmanager

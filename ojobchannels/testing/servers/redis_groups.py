@@ -2,59 +2,36 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from itertools import combinations, cycle, pairwise
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from ojobchannels.testing.servers import resp
 from ojobchannels.testing.servers.certificates import Certificates
 from ojobchannels.testing.servers.ports import HOST, ReservedPort
+from ojobchannels.testing.servers.process import ServerGroup
 from ojobchannels.testing.servers.redis import RedisServer, tls_directives
 
 _BUS_OFFSET = 10_000
 _SLOTS = 16_384
 
 
-class RedisGroup(ABC):
-    """Several servers that start and stop together; a context manager."""
+class RedisGroup(ServerGroup):
+    """A group in which a replica takes the place of a master that failed."""
 
     channel_type = "redis"
 
     @property
-    @abstractmethod
-    def options(self) -> dict[str, Any]:
-        """Options of a channel on the group."""
-
-    @property
-    @abstractmethod
-    def label(self) -> str:
-        """A name for reports."""
+    def faults(self) -> Mapping[str, Callable[[], object]]:
+        """A failover."""
+        return {"failover": self.fail_over}
 
     @abstractmethod
     def fail_over(self) -> None:
         """Kill a master, wait until its replica is promoted, and start the killed server again."""
-
-    @abstractmethod
-    def _start(self, starting: ExitStack) -> None:
-        """Start the servers; the stack stops them again."""
-
-    def __enter__(self) -> Self:
-        with ExitStack() as starting:
-            self._start(starting)
-            self._running = starting.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self._running.close()
 
 
 class RedisSentinel(RedisGroup):

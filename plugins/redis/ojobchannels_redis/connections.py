@@ -8,7 +8,8 @@ from redis import connection as driver
 from redis.exceptions import ConnectionError, NoScriptError, RedisError, ResponseError
 
 from ojobchannels.remote import pool
-from ojobchannels_redis.options import Address, Settings
+from ojobchannels.remote.options import Address
+from ojobchannels_redis.options import Settings
 from ojobchannels_redis.scripts import Script
 
 # A connection does not name its driver to the server: servers before 7.2 have no command for it,

@@ -5,14 +5,26 @@ No message and no repr in this module shows a password.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Final, NamedTuple, NoReturn
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
-from ojobchannels.errors import InvalidOption
 from ojobchannels.hookspecs import Option
 from ojobchannels.host.clock import HOST_CLOCK
-from ojobchannels.plugins import absolute, number
+from ojobchannels.plugins import absolute
 from ojobchannels.remote import redact
+from ojobchannels.remote.options import (
+    TLS_OPTIONS,
+    Address,
+    Tls,
+    addresses_of,
+    check_port,
+    check_texts,
+    check_timeout,
+    number_of,
+    query_of,
+    refuse,
+    tls_of,
+)
 
 # What may hold a password has the type `object`: the core quotes a value of the wrong type.
 OPTIONS: Final = (
@@ -25,14 +37,7 @@ OPTIONS: Final = (
     Option("db", int, "number of the database", 0),
     Option("username", str, "name of the ACL user"),
     Option("password", object, "password of the user"),
-    Option("tls", bool, "connect to the server with TLS", False),
-    Option(
-        "tls_ca", str, "path of the certificates to trust, instead of the system's", is_path=True
-    ),
-    Option("tls_cert", str, "path of the client's certificate", is_path=True),
-    Option("tls_key", str, "path of the client's private key", is_path=True),
-    Option("tls_key_password", object, "password of the client's private key"),
-    Option("tls_verify", bool, "check the server's certificate and name", True),
+    *TLS_OPTIONS,
     Option("sentinels", object, "list of the Sentinels, host:port each, in place of host"),
     Option("service", str, "name by which the Sentinels know the primary server"),
     Option("sentinel_username", str, "name of the ACL user at the Sentinels"),
@@ -44,40 +49,11 @@ OPTIONS: Final = (
 )
 _DEFAULTS: Final = {option.name: option.default for option in OPTIONS}
 _PATHS: Final = {option.name for option in OPTIONS if option.is_path}
-_IN_QUERY: Final = _DEFAULTS.keys() - {"url", "host", "port", "clock"}
+_IN_QUERY: Final = [one for one in OPTIONS if one.name not in ("url", "host", "port", "clock")]
 _URL_ADVICE: Final = (
     "write redis://user:password@host:port/db, rediss://… for TLS, or unix:///path/of/socket; "
     "special characters in names and passwords are written %XX"
 )
-
-
-class Address(NamedTuple):
-    """Where a server listens: a host and a port, or the path of a Unix socket and port 0."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}" if self.port else self.host
-
-
-class Tls(NamedTuple):
-    """The options of TLS."""
-
-    ca: str | None
-    cert: str | None
-    key: str | None
-    key_password: str | None
-    verify: bool
-
-    @property
-    def password(self) -> str:
-        """The password of the key; never None, for which OpenSSL would ask at the terminal."""
-        return self.key_password or ""
-
-    def __repr__(self) -> str:
-        return f"Tls(ca={self.ca!r}, cert={self.cert!r}, verify={self.verify})"
 
 
 @dataclass(frozen=True)
@@ -119,9 +95,9 @@ def parse_url(url: str) -> dict[str, Any]:
     except ValueError:
         parts = None  # its error quotes the URL, and must not become the cause of ours
     if parts is None:
-        _refuse("URL", "its host or port is not valid", _URL_ADVICE)
+        refuse("URL", "its host or port is not valid", _URL_ADVICE)
     if parts.fragment or "@" in parts.path + parts.query:  # this may be the end of a password
-        _refuse("URL", "it has a # or @ after the host", _URL_ADVICE)
+        refuse("URL", "it has a # or @ after the host", _URL_ADVICE)
     options: dict[str, Any] = {
         "username": unquote(parts.username) if parts.username else None,
         "password": unquote(parts.password) if parts.password else None,
@@ -129,22 +105,16 @@ def parse_url(url: str) -> dict[str, Any]:
     }
     if parts.scheme == "unix":
         if parts.hostname or len(parts.path) < 2:
-            _refuse("URL", "it has no absolute path of a socket", _URL_ADVICE)
+            refuse("URL", "it has no absolute path of a socket", _URL_ADVICE)
         options["path"] = unquote(parts.path)
     elif parts.scheme in ("redis", "rediss"):
         options |= {"host": parts.hostname, "port": port}
         if database := parts.path.strip("/"):
-            options["db"] = _number("db", database)
+            options["db"] = number_of("db", database)
     else:
-        _refuse("URL", f"its scheme is {parts.scheme!r}", _URL_ADVICE)
+        refuse("URL", f"its scheme is {parts.scheme!r}", _URL_ADVICE)
     options = {name: value for name, value in options.items() if value is not None}
-    for name, text in parse_qsl(parts.query, keep_blank_values=True):
-        if name not in _IN_QUERY:
-            _refuse("URL", f"unknown parameter {name!r}", f"use one of {_listed(_IN_QUERY)}")
-        if name in options:
-            _refuse("URL", f"it has {name} twice", "pass it once")
-        options[name] = _from_text(name, text)
-    return options
+    return options | query_of(parts.query, _IN_QUERY, options)
 
 
 def settings_of(options: Mapping[str, Any]) -> tuple[Settings, str]:
@@ -156,26 +126,26 @@ def settings_of(options: Mapping[str, Any]) -> tuple[Settings, str]:
     values = dict(options)
     if values["url"] is not None:
         if not isinstance(values["url"], str):
-            _refuse("option 'url'", "it is not a string", _URL_ADVICE)
+            refuse("option 'url'", "it is not a string", _URL_ADVICE)
         for name, value in parse_url(values["url"]).items():
             if name in _PATHS:
                 value = absolute(name, value)
             if values[name] not in (value, _DEFAULTS[name]):
-                _refuse(f"option {name!r}", "the url has another value", "pass it once")
+                refuse(f"option {name!r}", "the url has another value", "pass it once")
             values[name] = value
-    for name in ("password", "tls_key_password", "sentinel_password"):
-        if values[name] is not None and not isinstance(values[name], str):
-            _refuse(f"option {name!r}", "it is not a string", "put it in quotes")
-    if not 0 < values["timeout"] <= 3600:
-        _refuse("option 'timeout'", "it is out of range", "pass seconds, at most 3600")
+    check_texts(values, ("password", "tls_key_password", "sentinel_password"))
+    check_timeout(values["timeout"])
     if values["db"] < 0:
-        _refuse("option 'db'", "it is below 0", "pass the number of a database")
+        refuse("option 'db'", "it is below 0", "pass the number of a database")
     sentinels = _sentinels(values)
     if values["cluster"] and (sentinels or values["path"] or values["db"]):
         reason = "a Redis Cluster has no Sentinels, no Unix sockets, and database 0 only"
         advice = "pass host and port of one of its nodes, and no db"
-        _refuse("option 'cluster'", reason, advice)
-    made = {"addresses": sentinels or (_address(values),), "tls": _tls(values)}
+        refuse("option 'cluster'", reason, advice)
+    made = {
+        "addresses": sentinels or (_address(values),),
+        "tls": tls_of(values, "use rediss://, or tls: true"),
+    }
     settings = Settings(**{part.name: (values | made)[part.name] for part in fields(Settings)})
     return settings, _prefix(values["prefix"])
 
@@ -184,17 +154,16 @@ def _prefix(prefix: str) -> str:
     if not prefix or set(prefix) & set("{}\0"):
         reason = f"{prefix!r} is empty, or contains a brace or NUL"
         advice = "use a prefix such as ojob or team-a:ojob"
-        _refuse("option 'prefix'", reason, advice)
+        refuse("option 'prefix'", reason, advice)
     return prefix
 
 
 def _address(values: Mapping[str, Any]) -> Address:
     if values["path"] is None:
-        if not 0 < values["port"] < 65536:
-            _refuse("option 'port'", f"{values['port']} is not a TCP port", "pass 1 to 65535")
+        check_port(values["port"])
         return Address(values["host"], values["port"])
     if values["tls"] or (values["host"], values["port"]) != (_DEFAULTS["host"], _DEFAULTS["port"]):
-        _refuse(
+        refuse(
             "option 'path'", "a Unix socket has no host, port or TLS", "remove path, or the others"
         )
     return Address(values["path"], 0)
@@ -205,57 +174,9 @@ def _sentinels(values: Mapping[str, Any]) -> tuple[Address, ...]:
     if (sentinels is None) != (values["service"] is None):
         reason = "one of them is missing"
         advice = "pass the Sentinels, and the service name by which they know the primary server"
-        _refuse("options 'sentinels' and 'service'", reason, advice)
+        refuse("options 'sentinels' and 'service'", reason, advice)
     if sentinels is None:
         return ()
-    entries = sentinels.split(",") if isinstance(sentinels, str) else sentinels
-    try:
-        addresses = tuple(map(_sentinel, entries))
-    except (TypeError, ValueError):
-        addresses = ()
-    if not addresses or values["path"]:
-        _refuse("option 'sentinels'", "it is not a list of host:port", "pass a list of host:port")
-    return addresses
-
-
-def _sentinel(entry: Any) -> Address:
-    host, port = entry.strip().rsplit(":", 1) if isinstance(entry, str) else entry
-    if {"/", "@"} & set(str(host)):
-        raise ValueError
-    return Address(str(host).strip("[]"), int(number(str(port), int)))
-
-
-def _tls(values: Mapping[str, Any]) -> Tls | None:
-    names = ("tls_ca", "tls_cert", "tls_key", "tls_key_password", "tls_verify")
-    if not values["tls"]:
-        for name in names:
-            if values[name] != _DEFAULTS[name]:
-                _refuse(f"option {name!r}", "TLS is off", "use rediss://, or tls: true")
-        return None
-    if values["tls_key"] is not None and values["tls_cert"] is None:
-        _refuse("option 'tls_cert'", "tls_key is set without it", "pass the certificate too")
-    return Tls(*(values[name] for name in names))
-
-
-def _from_text(name: str, text: str) -> Any:
-    kind = next(option.type for option in OPTIONS if option.name == name)
-    if kind is bool:
-        if text not in ("true", "false"):
-            _refuse(f"option {name!r}", f"{text!r} is neither true nor false", "pass one of them")
-        return text == "true"
-    return _number(name, text) if kind in (int, float) else text
-
-
-def _number(name: str, text: str) -> float:
-    try:
-        return number(text, float if name == "timeout" else int)
-    except ValueError:
-        _refuse(f"option {name!r}", f"{text!r} is not a number", "pass a number")
-
-
-def _listed(names: Any) -> str:
-    return ", ".join(sorted(names))
-
-
-def _refuse(option: str, reason: str, advice: str) -> NoReturn:
-    raise InvalidOption(option, reason, advice) from None
+    if values["path"]:
+        refuse("option 'path'", "Sentinels name a host and a port", "remove path, or the Sentinels")
+    return addresses_of("option 'sentinels'", sentinels)

@@ -13,8 +13,8 @@ from redis.exceptions import NoPermissionError, ReadOnlyError, RedisError, Respo
 
 from ojobchannels.errors import ChannelUnavailable, InvalidOption
 from ojobchannels.remote import Operation
+from ojobchannels.remote.options import Tls
 from ojobchannels_redis.connections import Connection, open_connection
-from ojobchannels_redis.options import Tls
 from ojobchannels_redis.server import Client
 from ojobchannels_redis.topology import Keys
 

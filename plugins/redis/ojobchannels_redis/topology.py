@@ -22,9 +22,10 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from ojobchannels.remote.options import Address
 from ojobchannels_redis.connections import Connection, Pool, open_connection
 from ojobchannels_redis.errors import is_refused_for_now
-from ojobchannels_redis.options import Address, Settings
+from ojobchannels_redis.options import Settings
 
 _SLOTS: Final = 16384
 _IN_CHANNEL: Final = str.maketrans({"%": "%25", "{": "%7B", "}": "%7D", ":": "%3A"})

@@ -12,8 +12,9 @@ import pytest
 
 import ojobchannels as oc
 from ojobchannels.plugins import checked_options, registry
+from ojobchannels.remote.options import Address
 from ojobchannels.testing.servers import Certificates, RedisServer, or_skip
-from ojobchannels_redis.options import Address, Settings, parse_url, settings_of
+from ojobchannels_redis.options import Settings, parse_url, settings_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,19 @@
+"""Numbers in options and URLs, as people write them."""
+
+import re
+
+_NUMBERS: dict[type, re.Pattern[str]] = {
+    int: re.compile(r"[+-]?[0-9]+"),
+    float: re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"),
+}
+
+
+def number(text: str, kind: type[int] | type[float]) -> float:
+    """Return the number that a text is, in plain digits.
+
+    Raises:
+        ValueError: It is not a number of that kind.
+    """
+    if not _NUMBERS[kind].fullmatch(text):
+        raise ValueError(text)
+    return kind(text)
