@@ -24,12 +24,8 @@ def config(type: str, workspace: Workspace) -> dict[str, Any]:
             args = {"file": str(workspace.folder / "ours.json")}
         case "db":
             args = {"file": str(workspace.folder / "ours.db")}
-        case "redis":
-            args = {"url": workspace.server(workspace.redis)}
-        case "mongo":
-            args = {"url": workspace.server(workspace.mongo)}
-        case "mongo-w1":
-            args = {"url": workspace.server(workspace.mongo_standalone)}
+        case "redis" | "mongo" | "mongo-w1" | "postgres":
+            args = {"url": workspace.server(type)}
     return {"type": type.partition("-")[0], "args": args}
 
 
@@ -96,10 +92,14 @@ class MongoLockW1(ChannelLock):
     type = "mongo-w1"
 
 
-LOCKERS: dict[str, type[ChannelLock]] = {
-    locker.type: locker
-    for locker in (SimpleLock, FileLock, DatabaseLock, RedisLock, MongoLock, MongoLockW1)
-}
+class PostgresLock(ChannelLock):
+    """In a PostgreSQL database."""
+
+    type = "postgres"
+
+
+_LOCKERS = (SimpleLock, FileLock, DatabaseLock, RedisLock, MongoLock, MongoLockW1, PostgresLock)
+LOCKERS: dict[str, type[ChannelLock]] = {locker.type: locker for locker in _LOCKERS}
 
 
 class ChannelStore:
@@ -150,6 +150,9 @@ def open_manager(type: str, workspace: Workspace, suffix: str = "") -> oc.JobMan
         case "redis" | "mongo":
             for configuration in (jobs, locks, state):
                 configuration["args"]["prefix"] = f"bench{suffix}"
+        case "postgres":
+            for configuration in (jobs, locks, state):
+                configuration["args"]["schema"] = f"bench{suffix}"
         case "simple":
             return oc.JobManager()
     return oc.JobManager(jobs=jobs, locks=locks, state=state)

@@ -19,8 +19,9 @@ from benchmarks.ours import NAME
 from benchmarks.peers.stores import NOT_DURABLE
 
 _PACKAGES = (
-    "ojobchannels", "ojobchannels-redis", "ojobchannels-mongo", "pluggy", "redis", "hiredis",
-    "pymongo", "filelock", "portalocker", "fasteners", "tooz", "mithril-locks", "diskcache",
+    "ojobchannels", "ojobchannels-redis", "ojobchannels-mongo", "ojobchannels-postgres", "pluggy",
+    "redis", "hiredis", "pymongo", "psycopg", "filelock", "portalocker", "fasteners", "tooz",
+    "mithril-locks", "diskcache",
     "sqlalchemy-dlock", "python-redis-lock", "sherlock", "pottery", "mongoelector", "mongolock",
     "py-key-value-aio", "cachelib", "tinydb", "sqlitedict", "huey", "celery-once", "apscheduler",
     "click",

@@ -21,7 +21,7 @@ from ojobchannels.testing.servers.mongo import FLAVOURS as MONGO_FLAVOURS
 from ojobchannels.testing.servers.mongo import MongoServer, mongo_url
 from ojobchannels.testing.servers.postgres import FLAVOURS as POSTGRES_FLAVOURS
 from ojobchannels.testing.servers.postgres import PgBouncer, PostgresServer, postgres_url
-from ojobchannels.testing.servers.process import Server, ServerFailed
+from ojobchannels.testing.servers.process import Server, ServerFailed, ServerGroup
 from ojobchannels.testing.servers.programs import Flavour, ServerMissing, installed
 from ojobchannels.testing.servers.redis import FLAVOURS as REDIS_FLAVOURS
 from ojobchannels.testing.servers.redis import RedisServer, redis_url
@@ -47,6 +47,7 @@ __all__ = [
     "RedisServer",
     "Server",
     "ServerFailed",
+    "ServerGroup",
     "ServerMissing",
     "ignite_url",
     "installed",

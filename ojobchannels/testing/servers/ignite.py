@@ -13,11 +13,12 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
+from itertools import cycle
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ojobchannels.testing.servers.certificates import Certificates
 from ojobchannels.testing.servers.ports import HOST, ReservedPort
@@ -152,7 +153,7 @@ class IgniteServer(Server):
 
 
 class IgniteCluster(ServerGroup):
-    """Nodes that find each other; a context manager.
+    """Nodes that find each other.
 
     Args:
         size: How many nodes.
@@ -163,6 +164,8 @@ class IgniteCluster(ServerGroup):
         nodes: The servers.
     """
 
+    channel_type = "ignite"
+
     def __init__(
         self, size: int = 3, *, persistent: bool = False, failure_detection: float = 3.0
     ) -> None:
@@ -172,6 +175,7 @@ class IgniteCluster(ServerGroup):
         )
         for node in self.nodes:
             node.join(self.nodes)
+        self._next = cycle(self.nodes)
 
     @property
     def url(self) -> str:
@@ -182,6 +186,27 @@ class IgniteCluster(ServerGroup):
     def addresses(self) -> list[tuple[str, int]]:
         """Host and port of each node."""
         return [node.address for node in self.nodes]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The URL."""
+        return {"url": self.url}
+
+    @property
+    def label(self) -> str:
+        """A name for reports."""
+        return f"{len(self.nodes)} nodes"
+
+    @property
+    def faults(self) -> Mapping[str, Callable[[], object]]:
+        """The death of a node."""
+        return {"node": self.replace_node}
+
+    def replace_node(self) -> None:
+        """Kill a node, each time another one, and start it again."""
+        node = next(self._next)
+        node.kill()
+        node.start()
 
     def _start(self, starting: ExitStack) -> None:
         for node in self.nodes:

@@ -267,7 +267,28 @@ class Server:
 
 
 class ServerGroup(ABC):
-    """Several servers that start and stop together; a context manager."""
+    """Several servers that start and stop together; a context manager.
+
+    Attributes:
+        channel_type: The channel type of their plugin.
+    """
+
+    channel_type: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def options(self) -> dict[str, Any]:
+        """Options of a channel on the group."""
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """A name for reports."""
+
+    @property
+    @abstractmethod
+    def faults(self) -> Mapping[str, Callable[[], object]]:
+        """The faults that the torture test injects, by name."""
 
     @abstractmethod
     def _start(self, starting: ExitStack) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from itertools import combinations, cycle, pairwise
@@ -20,19 +20,14 @@ _SLOTS = 16_384
 
 
 class RedisGroup(ServerGroup):
-    """Several servers that start and stop together; a context manager."""
+    """A group in which a replica takes the place of a master that failed."""
 
     channel_type = "redis"
 
     @property
-    @abstractmethod
-    def options(self) -> dict[str, Any]:
-        """Options of a channel on the group."""
-
-    @property
-    @abstractmethod
-    def label(self) -> str:
-        """A name for reports."""
+    def faults(self) -> Mapping[str, Callable[[], object]]:
+        """A failover."""
+        return {"failover": self.fail_over}
 
     @abstractmethod
     def fail_over(self) -> None:

@@ -17,14 +17,15 @@ from ojobchannels.plugins import registry
 from ojobchannels.testing.kit.subject import Subject, temporary_paths
 from ojobchannels.testing.proxy import Proxy
 from ojobchannels.testing.servers import (
+    IgniteCluster,
     IgniteServer,
     MongoServer,
     PostgresServer,
     RedisCluster,
-    RedisGroup,
     RedisSentinel,
     RedisServer,
     Server,
+    ServerGroup,
 )
 
 SERVERS: Final[dict[str, Callable[[], Server]]] = {
@@ -34,9 +35,10 @@ SERVERS: Final[dict[str, Callable[[], Server]]] = {
     "postgres": lambda: PostgresServer(durable=True),
     "ignite": lambda: IgniteServer(persistent=True),
 }
-GROUPS: Final[dict[str, Callable[[], RedisGroup]]] = {
+GROUPS: Final[dict[str, Callable[[], ServerGroup]]] = {
     "redis-cluster": lambda: RedisCluster(replicated=True),
     "redis-sentinel": RedisSentinel,
+    "ignite-cluster": IgniteCluster,
 }
 _TIMEOUT: Final = 5
 _FAILOVER_TIMEOUT: Final = 20
@@ -120,12 +122,13 @@ def on_server(server: Server, proxy: Proxy, **options: Any) -> Target:
     return Target(subject, f"type {subject.type} ({server.label})", faults, proxy.heal)
 
 
-def on_group(group: RedisGroup, **options: Any) -> Target:
+def on_group(group: ServerGroup, **options: Any) -> Target:
     """Return a target on servers that replace each other; they were started for the test."""
     settings = {"timeout": _FAILOVER_TIMEOUT} | group.options | options
     subject = Subject(group.channel_type, settings)
     label = f"type {subject.type} ({group.label})"
-    return Target(subject, label, {"failover": lambda _: group.fail_over()})
+    faults = {name: lambda _, inject=inject: inject() for name, inject in group.faults.items()}
+    return Target(subject, label, faults)
 
 
 if not TYPE_CHECKING:  # type checkers would accept any name

@@ -35,12 +35,6 @@ def test_locks_do_what_the_model_does(storage: Subject) -> None:
     prove_locks(storage, examples=15)
 
 
-@pytest.mark.parametrize("faults", [("kill", "stop", "cut", "reset", "delay", "restart")])
-def test_sections_exclude_each_other_during_faults(faults: tuple[str, ...]) -> None:
-    """Eight processes on four locks, some hundred sections, and faults of every kind."""
-    prove_exclusion("ignite", Plan(sections=200, faults=faults, ttl=0.6, pause=0.2))
-
-
 @pytest.mark.torture
 @pytest.mark.timeout(600)
 def test_ten_thousand_sections() -> None:
