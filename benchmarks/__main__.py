@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from benchmarks.report import Row
 from ojobchannels.testing.servers import (
     IgniteServer,
     MongoServer,
+    PostgresServer,
     RedisServer,
     Server,
     ServerMissing,
@@ -25,7 +26,13 @@ from ojobchannels.testing.servers.ignite import VERSION
 
 _SLOW = {"contention", "history", "start-up", "sizes"}
 _FEW = 3  # rounds of a slow part
-_FIELDS = {"redis": "redis", "mongo": "mongo", "mongo-w1": "mongo_standalone", "ignite": "ignite"}
+_SERVERS: dict[str, Callable[[], Server]] = {
+    "redis": RedisServer,
+    "mongo": lambda: MongoServer(replica_set=True),
+    "mongo-w1": MongoServer,
+    "postgres": lambda: PostgresServer(durable=True),
+    "ignite": IgniteServer,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -91,33 +98,21 @@ def _temporary_folder(inside: Path | None) -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="bench-", dir=inside, ignore_cleanup_errors=True)
 
 
-def _server(type: str) -> Server:
-    match type:
-        case "redis":
-            return RedisServer()
-        case "ignite":
-            return IgniteServer()
-    return MongoServer(replica_set=type == "mongo")
-
-
 @contextmanager
 def _servers(folder: Path, chosen: list[Case]) -> Iterator[tuple[Workspace, dict[str, str]]]:
     """Start the servers that the cases need; yield the workspace and their versions."""
     types = {case.type for case in chosen}
     with ExitStack() as running:
         urls, versions = {}, {}
-        for type, field in _FIELDS.items():
-            if type not in types:
-                continue
+        for type in types & _SERVERS.keys():
             try:
-                server = _server(type)
+                server = running.enter_context(_SERVERS[type]())
             except ServerMissing as missing:
-                urls[field] = f"no server: {missing}"
+                urls[type] = f"no server: {missing}"
                 continue
-            running.enter_context(server)
-            urls[field] = server.url
+            urls[type] = server.url
             versions[type] = _version(server)
-        yield Workspace(folder, **urls), versions
+        yield Workspace(folder, urls), versions
 
 
 def _version(server: Server) -> str:
@@ -127,6 +122,11 @@ def _version(server: Server) -> str:
         return f"{info.get('server_name', 'redis')} {version}"
     if isinstance(server, IgniteServer):
         return f"Apache Ignite {VERSION}"
+    if isinstance(server, PostgresServer):
+        import psycopg
+
+        with psycopg.connect(server.url) as connection:
+            return f"PostgreSQL {connection.info.server_version // 10_000}"
     from pymongo import MongoClient
 
     client: MongoClient[dict[str, object]] = MongoClient(server.url)

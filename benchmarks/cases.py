@@ -9,7 +9,8 @@ from functools import partial
 from benchmarks import entrants, sizes
 from benchmarks.measure import Entrant
 
-TYPES = ("simple", "file", "db", "redis", "mongo", "mongo-w1", "ignite")
+TYPES = ("simple", "file", "db", "redis", "mongo", "mongo-w1", "postgres", "ignite")
+_STORES = ("simple", "file", "db", "redis", "mongo", "postgres")
 PARTS = ("locks", "hand-over", "contention", "documents", "runs", "history", "start-up", "sizes")
 MILLION = 1_000_000
 
@@ -77,6 +78,7 @@ def _locks() -> Iterator[Case]:
         ("redis", 1.4, "the two scripts on a bare socket with hiredis"),
         ("mongo", 1.2, "two findAndModify through PyMongo, majority"),
         ("mongo-w1", 1.3, "two findAndModify, majority (w:1 is not offered), no replica set"),
+        ("postgres", 1.3, "two prepared statements through psycopg, committed to the disk"),
         ("ignite", 1.5, "two queries and two replacements through pyignite"),
     ):
         yield Case(
@@ -92,6 +94,7 @@ def _several() -> Iterator[Case]:
         ("db", "a blocking flock, and a statement"),
         ("redis", "a published message, and a script"),
         ("mongo", "a change stream, and a findAndModify"),
+        ("postgres", "a notification, and a statement"),
         ("ignite", "a poll every 10 ms, a query and a replacement"),
     ):
         yield Case(
@@ -105,6 +108,7 @@ def _several() -> Iterator[Case]:
         ("db", "none", "none", None, None),
         ("redis", "blpop", "a BLPOP baton, no token, no ttl", 2.0, 1.5),
         ("mongo", "none", "none", None, None),
+        ("postgres", "none", "none", None, None),
     ):
         yield Case(
             "contention", type, "eight at one lock", floor,
@@ -120,6 +124,7 @@ def _documents() -> Iterator[Case]:
         "db": "a statement on one connection, FULL",
         "redis": "a command or script on a bare socket",
         "mongo": "a command through PyMongo, majority",
+        "postgres": "a statement through psycopg, committed to the disk",
         "ignite": "a get, a counter, a replacement through pyignite",
     }
     for type, floor in floors.items():
@@ -141,18 +146,18 @@ def _documents() -> Iterator[Case]:
 
 
 def _runs(records: int) -> Iterator[Case]:
-    for type in ("simple", "file", "db", "redis", "mongo"):
+    for type in _STORES:
         yield Case(
             "runs", type, "a managed run", "its lock pair, two writes, one read",
             partial(entrants.runs, type), {"wall": 1.3},
         )  # fmt: skip
     measures = ("runs", "running", "start")
-    for type in ("simple", "file", "db", "redis", "mongo"):
+    for type in _STORES:
         yield Case(
             "history", type, "at 1,000 records", "an indexed query of 100 rows",
             partial(entrants.histories, type, 1_000), dict.fromkeys(measures, 3.0),
         )  # fmt: skip
-    for type in ("db", "redis", "mongo"):
+    for type in ("db", "redis", "mongo", "postgres"):
         yield Case(
             "history", type, f"at {records:,} records", "ours at 1,000 records",
             partial(entrants.histories, type, records, 1_000), dict.fromkeys(measures, 2.0),

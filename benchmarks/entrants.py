@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import ours
-from benchmarks.floors import files, ignite, memory, mongo, redis, sqlite
+from benchmarks.floors import files, ignite, memory, mongo, postgres, redis, sqlite
 from benchmarks.floors import programs as floor_programs
 from benchmarks.measure import Entrant, Numbers, Turn, Workspace, repeated, repeated_in_loop
 from benchmarks.peers import jobs as peer_jobs
 from benchmarks.peers import locks as peer_locks
+from benchmarks.peers import postgres_locks
 from benchmarks.peers import stores as peer_stores
 from benchmarks.together import OpenLocker, contention, fresh_name, hand_over
 
@@ -44,21 +45,24 @@ def floor_locker(type: str, workspace: Workspace, name: str) -> Any:
         case "db":
             return sqlite.DatabaseLock(workspace.folder, name)
         case "redis":
-            return redis.RedisLock(workspace.server(workspace.redis), name)
+            return redis.RedisLock(workspace.server("redis"), name)
         case "blpop":
-            return redis.BlpopBaton(workspace.server(workspace.redis), name)
+            return redis.BlpopBaton(workspace.server("redis"), name)
+        case "postgres":
+            return postgres.PostgresLock(workspace.server("postgres"), name)
         case "mongo":
-            return mongo.MongoLock(workspace.server(workspace.mongo), name)
+            return mongo.MongoLock(workspace.server("mongo"), name)
         case "ignite":
-            return ignite.IgniteLock(workspace.server(workspace.ignite), name)
-    return mongo.MongoLockStandalone(workspace.server(workspace.mongo_standalone), name)
+            return ignite.IgniteLock(workspace.server("ignite"), name)
+    return mongo.MongoLockStandalone(workspace.server("mongo-w1"), name)
 
 
 def lockers(type: str, floor: str = "") -> dict[str, OpenLocker]:
     """Return all lockers of that kind of storage: the floor, ours, the peers."""
     floor = floor or type
     open_floor = {} if floor == "none" else {FLOOR: partial(floor_locker, floor)}
-    peers = {peer.name: peer for peer in peer_locks.LOCKERS[type]}
+    all_peers = {**peer_locks.LOCKERS, "postgres": postgres_locks.LOCKERS}
+    peers = {peer.name: peer for peer in all_peers[type]}
     return {**open_floor, ours.NAME: ours.LOCKERS[type], **peers}
 
 
@@ -128,10 +132,12 @@ def floor_store(type: str, workspace: Workspace, name: str) -> Any:
         case "db":
             return sqlite.Database(workspace.folder, name)
         case "redis":
-            return redis.RedisStore(workspace.server(workspace.redis), name)
+            return redis.RedisStore(workspace.server("redis"), name)
+        case "postgres":
+            return postgres.PostgresStore(workspace.server("postgres"), name)
         case "ignite":
-            return ignite.IgniteStore(workspace.server(workspace.ignite), name)
-    return mongo.MongoStore(workspace.server(workspace.mongo), name)
+            return ignite.IgniteStore(workspace.server("ignite"), name)
+    return mongo.MongoStore(workspace.server("mongo"), name)
 
 
 def stores(type: str, operation: str, size: int = _ENTRIES) -> list[Entrant]:

@@ -30,24 +30,19 @@ class Workspace:
 
     Attributes:
         folder: On the disk that is measured; removed at the end.
-        redis: URL of a Redis server, or the reason why it is missing.
-        mongo: URL of a replica set with one member, or the reason why it is missing.
-        mongo_standalone: URL of a server without a replica set, or the reason why it is missing.
-        ignite: URL of an Ignite node, or the reason why it is missing.
+        servers: By channel type, the URL of a server, or the reason why it is missing.
     """
 
     folder: Path
-    redis: str = "not started"
-    mongo: str = "not started"
-    mongo_standalone: str = "not started"
-    ignite: str = "not started"
+    servers: Mapping[str, str] = field(default_factory=dict)
 
-    def server(self, url: str) -> str:
-        """Return the URL.
+    def server(self, type: str) -> str:
+        """Return the URL of the server for a channel type.
 
         Raises:
             CannotRun: The server is missing.
         """
+        url = self.servers.get(type, "not started")
         if "://" not in url:
             raise CannotRun(url)
         return url

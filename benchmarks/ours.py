@@ -24,14 +24,8 @@ def config(type: str, workspace: Workspace) -> dict[str, Any]:
             args = {"file": str(workspace.folder / "ours.json")}
         case "db":
             args = {"file": str(workspace.folder / "ours.db")}
-        case "redis":
-            args = {"url": workspace.server(workspace.redis)}
-        case "mongo":
-            args = {"url": workspace.server(workspace.mongo)}
-        case "mongo-w1":
-            args = {"url": workspace.server(workspace.mongo_standalone)}
-        case "ignite":
-            args = {"url": workspace.server(workspace.ignite)}
+        case "redis" | "mongo" | "mongo-w1" | "postgres" | "ignite":
+            args = {"url": workspace.server(type)}
     return {"type": type.partition("-")[0], "args": args}
 
 
@@ -98,24 +92,29 @@ class MongoLockW1(ChannelLock):
     type = "mongo-w1"
 
 
+class PostgresLock(ChannelLock):
+    """In a PostgreSQL database."""
+
+    type = "postgres"
+
+
 class IgniteLock(ChannelLock):
     """On an Ignite node."""
 
     type = "ignite"
 
 
-LOCKERS: dict[str, type[ChannelLock]] = {
-    locker.type: locker
-    for locker in (
-        SimpleLock,
-        FileLock,
-        DatabaseLock,
-        RedisLock,
-        MongoLock,
-        MongoLockW1,
-        IgniteLock,
-    )
-}
+_LOCKERS = (
+    SimpleLock,
+    FileLock,
+    DatabaseLock,
+    RedisLock,
+    MongoLock,
+    MongoLockW1,
+    PostgresLock,
+    IgniteLock,
+)
+LOCKERS: dict[str, type[ChannelLock]] = {locker.type: locker for locker in _LOCKERS}
 
 
 class ChannelStore:
@@ -170,6 +169,9 @@ def open_manager(type: str, workspace: Workspace, suffix: str = "") -> oc.JobMan
         case "redis" | "mongo":
             for configuration in (jobs, locks, state):
                 configuration["args"]["prefix"] = f"bench{suffix}"
+        case "postgres":
+            for configuration in (jobs, locks, state):
+                configuration["args"]["schema"] = f"bench{suffix}"
         case "simple":
             return oc.JobManager()
     return oc.JobManager(jobs=jobs, locks=locks, state=state)

@@ -90,7 +90,7 @@ def _records(type: str, size: int, workspace: Workspace) -> Iterator[Turn]:
         yield turn
 
 
-_ALL = ("simple", "file", "db", "redis", "mongo")
+_ALL = ("simple", "file", "db", "redis", "mongo", "postgres")
 SERIES = {
     "entries in the channel": Sizes(
         "one entry", (10, 100, 1_000, 10_000), _ALL, ("get", "set", "newest 10", "size"), _entries
@@ -100,7 +100,7 @@ SERIES = {
         "renewal of all", (1, 10, 100, 1_000), _ALL, ("renewal",), _leases
     ),
     "records in the history": Sizes(
-        "a question", (100, 1_000, 10_000), ("db", "redis", "mongo"),
+        "a question", (100, 1_000, 10_000), ("db", "redis", "mongo", "postgres"),
         ("runs", "running", "start"), _records,
     ),
 }  # fmt: skip

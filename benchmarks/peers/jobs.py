@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.measure import Turn, Workspace, repeated
+from benchmarks.measure import Turn, Workspace, repeated, repeated_in_loop
 
 
 @contextmanager
@@ -19,7 +20,7 @@ def huey(type: str, workspace: Workspace) -> Iterator[Turn]:
 
     queue: Any
     if type == "redis":
-        queue = library.RedisHuey("bench", url=workspace.server(workspace.redis))
+        queue = library.RedisHuey("bench", url=workspace.server("redis"))
     elif type == "db":
         queue = library.SqliteHuey("bench", filename=str(workspace.folder / "huey.db"), fsync=True)
     elif type == "file":
@@ -43,7 +44,7 @@ def celery_once(type: str, workspace: Workspace) -> Iterator[Turn]:
     if type == "redis":
         from celery_once.backends.redis import Redis
 
-        backend = Redis({"url": workspace.server(workspace.redis), "default_timeout": 30})
+        backend = Redis({"url": workspace.server("redis"), "default_timeout": 30})
     else:
         from celery_once.backends.file import File
 
@@ -66,11 +67,14 @@ def apscheduler(type: str, workspace: Workspace) -> Iterator[Turn]:
     scheduler: Any = BackgroundScheduler(timezone="UTC")
     if type == "db":
         scheduler.add_jobstore("sqlalchemy", url=f"sqlite:///{workspace.folder / 'apscheduler.db'}")
+    elif type == "postgres":
+        url = workspace.server(type).replace("postgresql:", "postgresql+psycopg:")
+        scheduler.add_jobstore("sqlalchemy", url=url)
     elif type == "redis":
-        server = urlsplit(workspace.server(workspace.redis))
+        server = urlsplit(workspace.server("redis"))
         scheduler.add_jobstore("redis", host=server.hostname, port=server.port)
     elif type == "mongo":
-        scheduler.add_jobstore("mongodb", host=workspace.server(workspace.mongo))
+        scheduler.add_jobstore("mongodb", host=workspace.server("mongo"))
     done = threading.Event()
     scheduler.add_listener(lambda _: done.set(), EVENT_JOB_EXECUTED)
     scheduler.start()
@@ -82,6 +86,31 @@ def apscheduler(type: str, workspace: Workspace) -> Iterator[Turn]:
 
     yield repeated(run)
     scheduler.shutdown()
+
+
+@contextmanager
+def procrastinate(type: str, workspace: Workspace) -> Iterator[Turn]:
+    """A job of procrastinate with a lock: deferred, fetched and run by a worker, and finished."""
+    import procrastinate as library
+
+    logging.getLogger("procrastinate").setLevel(logging.CRITICAL)
+    connector = library.PsycopgConnector(conninfo=workspace.server(type))
+    app: Any = library.App(connector=connector)
+    job = app.task(name="job", lock="job")(_nothing)
+    loop = asyncio.new_event_loop()
+
+    async def run() -> None:
+        await job.defer_async()
+        await app.run_worker_async(wait=False, install_signal_handlers=False, listen_notify=False)
+
+    loop.run_until_complete(app.open_async())
+    try:
+        with suppress(library.exceptions.ConnectorException):  # it was applied in another turn
+            loop.run_until_complete(app.schema_manager.apply_schema_async())
+        yield repeated_in_loop(loop, run)
+    finally:
+        loop.run_until_complete(app.close_async())
+        loop.close()
 
 
 def _nothing() -> None:
@@ -98,4 +127,5 @@ RUNS = {
         "APScheduler (redis)": apscheduler,
     },
     "mongo": {"APScheduler (MongoDB)": apscheduler},
+    "postgres": {"APScheduler (PostgreSQL)": apscheduler, "procrastinate": procrastinate},
 }

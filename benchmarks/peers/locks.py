@@ -224,7 +224,7 @@ class OnRedis(Peer):
     def __init__(self, workspace: Workspace, name: str) -> None:
         import redis
 
-        self._client: Any = redis.Redis.from_url(workspace.server(workspace.redis))
+        self._client: Any = redis.Redis.from_url(workspace.server("redis"))
         self._lock = self._made(name)
         self._on_close = self._client.close
 
@@ -269,7 +269,7 @@ class ToozRedis(Peer):
     name = "tooz (redis)"
 
     def __init__(self, workspace: Workspace, name: str) -> None:
-        server = urlsplit(workspace.server(workspace.redis))
+        server = urlsplit(workspace.server("redis"))
         coordinator = _coordinator(f"redis://{server.netloc}")
         self._lock = coordinator.get_lock(name.encode())
         self._on_close = coordinator.stop
@@ -296,7 +296,7 @@ class MithrilRedis(Mithril):
         import redis
         from mithril.backends import RedisBackend
 
-        self._client: Any = redis.Redis.from_url(workspace.server(workspace.redis))
+        self._client: Any = redis.Redis.from_url(workspace.server("redis"))
         self._backend, self._name = RedisBackend(self._client), name
         self._on_close = self._client.close
 
@@ -304,15 +304,14 @@ class MithrilRedis(Mithril):
 class OnMongo(Peer):
     """A lock that is made with a client of PyMongo."""
 
+    type = "mongo"
+
     def __init__(self, workspace: Workspace, name: str) -> None:
         from pymongo import MongoClient
 
-        self._client: Any = MongoClient(workspace.server(self._url(workspace)))
+        self._client: Any = MongoClient(workspace.server(self.type))
         self._lock = self._made(name)
         self._on_close = self._client.close
-
-    def _url(self, workspace: Workspace) -> str:
-        return workspace.mongo
 
     def _made(self, name: str) -> Any:
         raise NotImplementedError
@@ -332,8 +331,7 @@ class Mongoelector(OnMongo):
 class MongoelectorStandalone(Mongoelector):
     """The same on a server without a replica set."""
 
-    def _url(self, workspace: Workspace) -> str:
-        return workspace.mongo_standalone
+    type = "mongo-w1"
 
 
 class Mongolock(OnMongo):

@@ -97,7 +97,7 @@ class CachelibRedis(Cachelib):
         import redis
         from cachelib import RedisCache
 
-        self._client: Any = redis.Redis.from_url(workspace.server(workspace.redis))
+        self._client: Any = redis.Redis.from_url(workspace.server("redis"))
         self._cache = RedisCache(host=self._client, key_prefix=f"cachelib-{name}-")
 
     def close(self) -> None:
@@ -114,7 +114,7 @@ class CachelibMongo(Cachelib):
         from cachelib import MongoDbCache
         from pymongo import MongoClient
 
-        self._client: Any = MongoClient(workspace.server(workspace.mongo), w="majority")
+        self._client: Any = MongoClient(workspace.server("mongo"), w="majority")
         self._cache = MongoDbCache(client=self._client, collection=f"cachelib-{name}")
 
     def close(self) -> None:
@@ -325,7 +325,7 @@ class KeyValueRedis(KeyValue):
     def __init__(self, workspace: Workspace, name: str) -> None:  # noqa: ARG002  as the others
         from key_value.aio.stores.redis import RedisStore
 
-        self._store = RedisStore(url=workspace.server(workspace.redis))
+        self._store = RedisStore(url=workspace.server("redis"))
 
 
 class KeyValueMongo(KeyValue):
@@ -336,7 +336,7 @@ class KeyValueMongo(KeyValue):
     def __init__(self, workspace: Workspace, name: str) -> None:
         from key_value.aio.stores.mongodb import MongoDBStore
 
-        self._store = MongoDBStore(url=workspace.server(workspace.mongo), db_name=f"kv-{name}")
+        self._store = MongoDBStore(url=workspace.server("mongo"), db_name=f"kv-{name}")
 
 
 STORES: dict[str, tuple[type[Peer], ...]] = {
@@ -345,5 +345,6 @@ STORES: dict[str, tuple[type[Peer], ...]] = {
     "db": (Diskcache, Sqlitedict, KeyValueDisk),
     "redis": (CachelibRedis, KeyValueRedis),
     "mongo": (CachelibMongo, KeyValueMongo),
+    "postgres": (),
     "ignite": (),
 }

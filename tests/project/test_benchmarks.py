@@ -142,7 +142,7 @@ def test_a_failing_contestant_is_reported_and_the_others_continue(tmp_path: Path
 
     @contextmanager
     def does_not_open(workspace: Workspace) -> Iterator[Turn]:
-        workspace.server("no such server")
+        workspace.server("redis")
         yield lambda _: {}
 
     @contextmanager
@@ -153,7 +153,8 @@ def test_a_failing_contestant_is_reported_and_the_others_continue(tmp_path: Path
         yield turn
 
     entrants = [Entrant("shut", does_not_open), Entrant("weak", breaks), entrant("well", 1.0)]
-    shut, weak, well = measure.contest(entrants, Workspace(tmp_path), 2, 0.0)
+    workspace = Workspace(tmp_path, {"redis": "no such server"})
+    shut, weak, well = measure.contest(entrants, workspace, 2, 0.0)
     assert (shut.error, shut.rounds) == ("no such server", [])
     assert (weak.error, weak.rounds) == ("ValueError: it broke", [])
     assert (well.error, well.rounds) == ("", [{"wall": 1.0}] * 2)

@@ -25,7 +25,7 @@ OPTIONS: Final = (
     Option("password", object, "password of the user, in place of the one in the URL"),
     Option("schema", str, "schema of the tables; by default that of the URL, or ojobchannels"),
     Option("listen_url", object, "URL of a direct connection, where `url` is that of a pooler"),
-    Option("prepare", bool, "prepare statements on each connection, where no pooler is", False),
+    Option("prepare", bool, "prepare statements; by default only where no pooler is noticed"),
     Option("timeout", float, "timeout in seconds of a call, with all its retries", 10.0),
     Option("clock", object, "clock on which leases count their own deadlines", HOST_CLOCK),
 )
@@ -57,7 +57,7 @@ class Settings:
     username: str | None
     password: str | None = field(repr=False)
     schema: str
-    prepare: bool
+    prepare: bool | None
     timeout: float
 
     @property

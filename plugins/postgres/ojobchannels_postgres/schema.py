@@ -83,7 +83,10 @@ def check(connection: Connection) -> None:
         NotSupported: The server is too old, or the tables are those of a later version.
         ChannelUnavailable: The server cannot be reached, or refuses the login or a table.
     """
-    version, encoding, tables = connection.call(_OPEN, lambda client, _: _look(client))
+    server = connection.server
+    version, encoding, direct, tables = connection.call(_OPEN, lambda client, _: _look(client))
+    if server.settings.prepare is None:
+        server.prepares = direct
     channel = connection.channel
     refuse_old(channel, version)
     if encoding != "UTF8":
@@ -104,9 +107,14 @@ def refuse_old(channel: str, version: int) -> None:
         )
 
 
-def _look(client: Client) -> tuple[int, str, int]:
+def _look(client: Client) -> tuple[int, str, bool, int]:
+    """Return the version and encoding of the server, whether no pooler is noticed, and the tables.
+
+    A pooler names a process of its own in place of the server's.
+    """
     session = client.session
-    return session.version, session.encoding, _version_of_tables(client)
+    direct = client.run(statements.PID) == [(session.pid,)]
+    return session.version, session.encoding, direct, _version_of_tables(client)
 
 
 def _version_of_tables(client: Client) -> int:

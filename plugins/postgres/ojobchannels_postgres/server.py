@@ -23,14 +23,16 @@ class Server:
 
     Attributes:
         pool: Its connections.
+        prepares: Whether connections prepare their statements.
         listener: Receives the notifications.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         conninfo = _conninfo(settings, settings.url)
+        self.prepares = bool(settings.prepare)
         self.pool: Pool[Session] = Pool(
-            lambda limit: Session(conninfo, limit, prepares=settings.prepare), DRIVER_ERRORS
+            lambda limit: Session(conninfo, limit, prepares=self.prepares), DRIVER_ERRORS
         )
         direct = _conninfo(settings, settings.listen_url)
         self.listener = Listener(settings, lambda limit: Session(direct, limit), self.pool)

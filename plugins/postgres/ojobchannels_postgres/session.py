@@ -12,6 +12,7 @@ import select
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Any, Final
 
 import psycopg
@@ -54,6 +55,7 @@ class Session:
         prepares: Whether to prepare each statement once.
 
     Attributes:
+        prepares: The same; it ends when a pooler is noticed.
         used_at: When it was given back, in seconds of the monotonic clock.
 
     Raises:
@@ -62,7 +64,8 @@ class Session:
 
     def __init__(self, conninfo: str, limit: float, *, prepares: bool = False) -> None:
         self.used_at = 0.0
-        self._prepared: set[bytes] | None = set() if prepares else None
+        self.prepares = prepares
+        self._prepared: set[bytes] = set()
         self._ends = time.monotonic() + limit
         self._pgconn = pq.PGconn.connect_start(conninfo.encode())
         self._socket = -1
@@ -80,6 +83,11 @@ class Session:
         return self._pgconn.server_version
 
     @property
+    def pid(self) -> int:
+        """The process of the server, according to whoever accepted the connection."""
+        return self._pgconn.backend_pid
+
+    @property
     def encoding(self) -> str:
         """The encoding of the database."""
         return (self._pgconn.parameter_status(b"server_encoding") or b"").decode()
@@ -91,14 +99,14 @@ class Session:
             psycopg.Error: The server refused it, or its reply was lost.
         """
         self._ends = time.monotonic() + limit
-        text, values = statement.encode(), list(map(_encoded, parameters))
-        if self._prepared is not None:
-            name = self._name_of(text)
+        (text, name), values = _sent(statement), list(map(_encoded, parameters))
+        if self.prepares:
             try:
+                self._prepare(name, text)
                 self._pgconn.send_query_prepared(name, values)
                 return self._replies()
             except psycopg.errors.InvalidSqlStatementName:  # a pooler gave another connection
-                self._prepared.discard(name)
+                self.prepares = False
         self._pgconn.send_query_params(text, values)
         return self._replies()
 
@@ -199,20 +207,17 @@ class Session:
             raise ConnectError(pgconn.get_error_message())
         self._socket = pgconn.socket
 
-    def _name_of(self, text: bytes) -> bytes:
-        """Return the name of a prepared statement; prepare it at its first use.
+    def _prepare(self, name: bytes, text: bytes) -> None:
+        """Prepare a statement at its first use.
 
-        The name is a digest of the text, so that behind a pooler, where another client may have
+        Its name is a digest of its text, so that behind a pooler, where another client may have
         prepared it on the connection, it is the same statement.
         """
-        assert self._prepared is not None  # noqa: S101  the caller's condition
-        name = b"ojob_" + hashlib.sha256(text).hexdigest()[:32].encode()
         if name not in self._prepared:
             self._pgconn.send_prepare(name, text)
             with suppress(psycopg.errors.DuplicatePreparedStatement):
                 self._replies()
             self._prepared.add(name)
-        return name
 
     def _replies(self) -> list[Row]:
         self._flush()
@@ -252,6 +257,13 @@ class Session:
         while (notification := self._pgconn.notifies()) is not None:
             payloads.append(notification.extra.decode())
         return payloads
+
+
+@cache
+def _sent(statement: Statement) -> tuple[bytes, bytes]:
+    """Return a statement as it is sent, and the name under which it is prepared."""
+    text = statement.encode()
+    return text, b"ojob_" + hashlib.sha256(text).hexdigest()[:32].encode()
 
 
 def _encoded(parameter: Parameter) -> bytes | None:

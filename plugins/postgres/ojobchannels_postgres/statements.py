@@ -265,6 +265,7 @@ LISTEN: Final = "LISTEN EVENTS"
 VERSION_OF_TABLES: Final = "SELECT max(version) FROM OURS.ojob_versions"
 HAS_SCHEMA: Final = "SELECT to_regnamespace('OURS') IS NOT NULL"
 HAS_TABLES: Final = "SELECT to_regclass('OURS.ojob_versions') IS NOT NULL"
+PID: Final = "SELECT pg_backend_pid()"
 # Until the transaction ends, which is what a pooler keeps on one connection.
 MIGRATE_ALONE: Final = "SELECT pg_advisory_xact_lock(hashtext('ojobchannels'))"
 CREATE_SCHEMA: Final = "CREATE SCHEMA OURS"

@@ -55,7 +55,7 @@ def test_sections_exclude_each_other_during_faults() -> None:
 def test_ten_thousand_sections() -> None:
     """Eight processes, killed and stopped at work, connected to the server without a proxy."""
     with or_skip(), PostgresServer() as server:
-        plan = Plan(sections=10_000, faults=("kill", "stop"), pause=1.5)
+        plan = Plan(sections=10_000, faults=("kill", "stop"), pause=3)
         assert prove_exclusion(server.url, plan).done["kill"] > 0
 
 

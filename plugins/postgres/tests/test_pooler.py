@@ -117,6 +117,17 @@ def test_prepared_statements_are_those_of_whoever_had_the_connection(
             channel.destroy()
 
 
+def test_statements_are_prepared_where_no_pooler_is_noticed(
+    pooler: PgBouncer, server: PostgresServer
+) -> None:
+    """A pooler is noticed by the process that it names."""
+    for url, expected in ((server.url, True), (pooler.url, False)):
+        with oc.open_channel("noticed", url, timeout=7) as channel:
+            use_everything(channel)
+            backend = channel.hook.get.get_hookimpls()[0].plugin
+            assert backend._connection.server.prepares is expected
+
+
 @pytest.mark.torture
 @pytest.mark.timeout(600)
 def test_sections_exclude_each_other_through_a_pooler(
