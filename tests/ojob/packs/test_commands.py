@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -147,7 +148,8 @@ def test_the_timeout_ends_all_that_a_command_has_started(run: Run, tmp_path: Pat
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     script = tmp_path / "away.py"
     script.write_text("import os, time\nos.setpgid(0, 0)\nprint('away')\ntime.sleep(1000)\n")
-    command = f"exec 9>{pipe}; (sleep 1000) & {sys.executable} -u {script}"
+    python = shlex.join([sys.executable, "-u", str(script)])
+    command = f"exec 9>{shlex.quote(str(pipe))}; (sleep 1000) & {python}"
     _, reported = run(
         f"""
         jobs:
