@@ -242,10 +242,12 @@ def postgres_url() -> AbstractContextManager[str]:
 
 
 def _is_suspended(pid: int) -> bool:
+    """Return whether a process is suspended, or has ended."""
     try:
-        return "\nState:\tT" in Path("/proc", str(pid), "status").read_text()
+        status = Path("/proc", str(pid), "status").read_text()
     except OSError:
-        return True  # it has ended
+        return True
+    return status.partition("\nState:\t")[2][:1] in "TZX"
 
 
 def _await_end(process: int) -> None:

@@ -52,7 +52,7 @@ class Hosts:
         """Return a connection to the first host that accepts writes.
 
         Raises:
-            psycopg.OperationalError: There is none.
+            psycopg.OperationalError: No host does.
         """
         conninfos = self._conninfos
         for number, conninfo in enumerate(conninfos):
