@@ -15,12 +15,14 @@ from benchmarks.cases import MILLION, PARTS, TYPES, Case, cases
 from benchmarks.measure import Workspace, contest
 from benchmarks.report import Row
 from ojobchannels.testing.servers import (
+    IgniteServer,
     MongoServer,
     PostgresServer,
     RedisServer,
     Server,
     ServerMissing,
 )
+from ojobchannels.testing.servers.ignite import VERSION
 
 _SLOW = {"contention", "history", "start-up", "sizes"}
 _FEW = 3  # rounds of a slow part
@@ -29,6 +31,7 @@ _SERVERS: dict[str, Callable[[], Server]] = {
     "mongo": lambda: MongoServer(replica_set=True),
     "mongo-w1": MongoServer,
     "postgres": lambda: PostgresServer(durable=True),
+    "ignite": IgniteServer,
 }
 
 
@@ -117,6 +120,8 @@ def _version(server: Server) -> str:
         info = server.info()
         version = info.get("valkey_version") or info["redis_version"]
         return f"{info.get('server_name', 'redis')} {version}"
+    if isinstance(server, IgniteServer):
+        return f"Apache Ignite {VERSION}"
     if isinstance(server, PostgresServer):
         import psycopg
 

@@ -9,7 +9,7 @@ from functools import partial
 from benchmarks import entrants, sizes
 from benchmarks.measure import Entrant
 
-TYPES = ("simple", "file", "db", "redis", "mongo", "mongo-w1", "postgres")
+TYPES = ("simple", "file", "db", "redis", "mongo", "mongo-w1", "postgres", "ignite")
 _STORES = ("simple", "file", "db", "redis", "mongo", "postgres")
 PARTS = ("locks", "hand-over", "contention", "documents", "runs", "history", "start-up", "sizes")
 MILLION = 1_000_000
@@ -79,6 +79,7 @@ def _locks() -> Iterator[Case]:
         ("mongo", 1.2, "two findAndModify through PyMongo, majority"),
         ("mongo-w1", 1.3, "two findAndModify, majority (w:1 is not offered), no replica set"),
         ("postgres", 1.3, "two prepared statements through psycopg, committed to the disk"),
+        ("ignite", 1.5, "two queries and two replacements through pyignite"),
     ):
         yield Case(
             "locks", type, "lock, unlock", floor, partial(entrants.pairs, type),
@@ -94,6 +95,7 @@ def _several() -> Iterator[Case]:
         ("redis", "a published message, and a script"),
         ("mongo", "a change stream, and a findAndModify"),
         ("postgres", "a notification, and a statement"),
+        ("ignite", "a poll every 10 ms, a query and a replacement"),
     ):
         yield Case(
             "hand-over", type, "unlock to lock of a blocked waiter", floor,
@@ -123,6 +125,7 @@ def _documents() -> Iterator[Case]:
         "redis": "a command or script on a bare socket",
         "mongo": "a command through PyMongo, majority",
         "postgres": "a statement through psycopg, committed to the disk",
+        "ignite": "a get, a counter, a replacement through pyignite",
     }
     for type, floor in floors.items():
         for operation in ("get", "set", "unset"):
@@ -130,6 +133,8 @@ def _documents() -> Iterator[Case]:
                 "documents", type, operation, floor, partial(entrants.stores, type, operation),
                 {"wall": 4.0 if type == "simple" else 1.5},
             )  # fmt: skip
+        if type == "ignite":  # it has no batches, by which many entries are stored
+            continue
         yield Case(
             "documents", type, "get_all of 10,000", floor,
             partial(entrants.stores, type, "get_all", 10_000), {"wall": 1.5},

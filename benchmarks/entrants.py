@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import ours
-from benchmarks.floors import files, memory, mongo, postgres, redis, sqlite
+from benchmarks.floors import files, ignite, memory, mongo, postgres, redis, sqlite
 from benchmarks.floors import programs as floor_programs
 from benchmarks.measure import Entrant, Numbers, Turn, Workspace, repeated, repeated_in_loop
 from benchmarks.peers import jobs as peer_jobs
@@ -52,6 +52,8 @@ def floor_locker(type: str, workspace: Workspace, name: str) -> Any:
             return postgres.PostgresLock(workspace.server("postgres"), name)
         case "mongo":
             return mongo.MongoLock(workspace.server("mongo"), name)
+        case "ignite":
+            return ignite.IgniteLock(workspace.server("ignite"), name)
     return mongo.MongoLockStandalone(workspace.server("mongo-w1"), name)
 
 
@@ -133,6 +135,8 @@ def floor_store(type: str, workspace: Workspace, name: str) -> Any:
             return redis.RedisStore(workspace.server("redis"), name)
         case "postgres":
             return postgres.PostgresStore(workspace.server("postgres"), name)
+        case "ignite":
+            return ignite.IgniteStore(workspace.server("ignite"), name)
     return mongo.MongoStore(workspace.server("mongo"), name)
 
 

@@ -24,7 +24,7 @@ def config(type: str, workspace: Workspace) -> dict[str, Any]:
             args = {"file": str(workspace.folder / "ours.json")}
         case "db":
             args = {"file": str(workspace.folder / "ours.db")}
-        case "redis" | "mongo" | "mongo-w1" | "postgres":
+        case "redis" | "mongo" | "mongo-w1" | "postgres" | "ignite":
             args = {"url": workspace.server(type)}
     return {"type": type.partition("-")[0], "args": args}
 
@@ -98,7 +98,22 @@ class PostgresLock(ChannelLock):
     type = "postgres"
 
 
-_LOCKERS = (SimpleLock, FileLock, DatabaseLock, RedisLock, MongoLock, MongoLockW1, PostgresLock)
+class IgniteLock(ChannelLock):
+    """On an Ignite node."""
+
+    type = "ignite"
+
+
+_LOCKERS = (
+    SimpleLock,
+    FileLock,
+    DatabaseLock,
+    RedisLock,
+    MongoLock,
+    MongoLockW1,
+    PostgresLock,
+    IgniteLock,
+)
 LOCKERS: dict[str, type[ChannelLock]] = {locker.type: locker for locker in _LOCKERS}
 
 
@@ -128,8 +143,12 @@ class ChannelStore:
         return self._channel.get_all()
 
     def set_all(self, items: Iterable[tuple[Key, Value]]) -> None:
-        """Write several entries in one step."""
-        self._channel.set_all(items)
+        """Write several entries, in one step where the type can do so."""
+        if "atomic_batches" in self._channel.capabilities:
+            self._channel.set_all(items)
+            return
+        for key, value in items:
+            self._channel.set(key, value)
 
     def close(self) -> None:
         """Remove the entries and close the channel."""

@@ -19,9 +19,10 @@ from benchmarks.ours import NAME
 from benchmarks.peers.stores import NOT_DURABLE
 
 _PACKAGES = (
-    "ojobchannels", "ojobchannels-redis", "ojobchannels-mongo", "ojobchannels-postgres", "pluggy",
-    "redis", "hiredis", "pymongo", "psycopg", "filelock", "portalocker", "fasteners", "tooz",
-    "mithril-locks", "diskcache",
+    "ojobchannels", "ojobchannels-redis", "ojobchannels-mongo", "ojobchannels-postgres",
+    "ojobchannels-ignite", "pluggy",
+    "redis", "hiredis", "pymongo", "psycopg", "pyignite", "filelock", "portalocker", "fasteners",
+    "tooz", "mithril-locks", "diskcache",
     "sqlalchemy-dlock", "python-redis-lock", "sherlock", "pottery", "mongoelector", "mongolock",
     "py-key-value-aio", "cachelib", "tinydb", "sqlitedict", "huey", "celery-once", "apscheduler",
     "click",

@@ -383,4 +383,5 @@ LOCKERS: dict[str, tuple[type[Peer], ...]] = {
     "redis": (RedisPy, PythonRedisLock, Sherlock, ToozRedis, Pottery, MithrilRedis),
     "mongo": (Mongoelector, Mongolock),
     "mongo-w1": (MongoelectorStandalone,),
+    "ignite": (),
 }

@@ -346,4 +346,5 @@ STORES: dict[str, tuple[type[Peer], ...]] = {
     "redis": (CachelibRedis, KeyValueRedis),
     "mongo": (CachelibMongo, KeyValueMongo),
     "postgres": (),
+    "ignite": (),
 }
