@@ -87,6 +87,8 @@ class PostgresServer(Server):
         """Suspend the server and all its processes with SIGSTOP."""
         super().pause()
         self._signal_children(signal.SIGSTOP)
+        children = self._children()
+        self.wait_until(lambda: all(map(_is_suspended, children)), "was not suspended")
 
     def resume(self) -> None:
         """Resume a suspended server."""
@@ -116,8 +118,11 @@ class PostgresServer(Server):
 
     def _prepare(self) -> None:
         super()._prepare()
-        if self._data.exists():
-            return
+        if not self._data.exists():
+            self._initialise()
+
+    def _initialise(self) -> None:
+        """Create the data."""
         command = [str(self._program.resolve().with_name("initdb")), "-D", str(self._data)]
         command += ["-U", _SUPERUSER, "-E", "UTF8", "--no-locale", "-N", "--wal-segsize=4"]
         if self.password:
@@ -234,6 +239,15 @@ def postgres_url() -> AbstractContextManager[str]:
         ServerMissing: The variable is not set, and no server is installed.
     """
     return url_of(ENVIRONMENT, PostgresServer)
+
+
+def _is_suspended(pid: int) -> bool:
+    """Return whether a process is suspended, or has ended."""
+    try:
+        status = Path("/proc", str(pid), "status").read_text()
+    except OSError:
+        return True
+    return status.partition("\nState:\t")[2][:1] in "TZX"
 
 
 def _await_end(process: int) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 PREFIX = "ojobchannels-"
+_SITE = "site-packages"
 _UNPRIVILEGED = 65_534  # the user and group without any rights, on every system
 
 
@@ -30,7 +31,7 @@ class User(NamedTuple):
 
     def reaches(self, path: Path) -> bool:
         """Return whether all may enter the folders above the path."""
-        folders = path.resolve().parents
+        folders = {*path.parents, *path.resolve().parents}
         return all(folder.stat().st_mode & stat.S_IXOTH for folder in folders)
 
     def folder(self) -> Path:
@@ -44,13 +45,15 @@ class User(NamedTuple):
     def reachable(self, program: Path, folder: Path) -> Path:
         """Return the path of the program, or that of a copy in `folder` if it is out of reach.
 
-        What is installed beside its folder is copied too: a virtual environment may be in the home
-        of root, which is closed to others.
+        That of a wheel is copied with its package and libraries: a virtual environment may be in
+        the home of root, which is closed to others.
         """
-        if self.reaches(program):
+        site = next((parent for parent in program.parents if parent.name == _SITE), None)
+        if site is None or self.reaches(program):
             return program
-        installed = program.parent.parent
+        within = program.relative_to(site)
         copied = folder / "installed"
-        if not copied.exists():
-            shutil.copytree(installed, copied)
-        return copied / program.relative_to(installed)
+        for name in (within.parts[0], f"{within.parts[0]}.libs"):
+            if (site / name).is_dir() and not (copied / name).exists():
+                shutil.copytree(site / name, copied / name)
+        return copied / within

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ojobchannels.errors import InvalidOption
 from ojobchannels.remote import Servers
@@ -12,10 +12,59 @@ from ojobchannels.remote.pool import Pool
 from ojobchannels_postgres.errors import DRIVER_ERRORS
 from ojobchannels_postgres.listener import Listener
 from ojobchannels_postgres.options import URL_ADVICE, Settings
-from ojobchannels_postgres.session import Session
+from ojobchannels_postgres.session import ConnectError, Session
 
 # Nothing that a pooler would refuse: no `options`.
 _DEFAULTS: Final = {"application_name": "ojobchannels", "target_session_attrs": "read-write"}
+_FIXED: Final = {"client_encoding": "UTF8"}
+_OF_HOSTS: Final = ("host", "hostaddr", "port")
+
+
+class Hosts:
+    """The hosts of a URL, of which one accepts writes; the last one that did is tried first.
+
+    libpq would try them one after the other without a limit of time for each, and a host that is
+    switched off does not reply.
+
+    Raises:
+        InvalidOption: The driver does not accept the URL.
+    """
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        login = {"user": settings.username, "password": settings.password}
+        own = {name: value for name, value in login.items() if value is not None}
+        try:
+            given: dict[str, Any] = conninfo_to_dict(url, **own)
+        except DRIVER_ERRORS as error:
+            reason = settings.redact(f"the driver does not accept it: {error}")
+            raise InvalidOption("option 'url'", " ".join(reason.split()), URL_ADVICE) from None
+        parameters = _DEFAULTS | given | _FIXED
+        names = {name: str(given[name]).split(",") for name in _OF_HOSTS if name in given}
+        count = max(map(len, names.values()), default=1)
+        self._conninfos = [
+            make_conninfo(
+                **parameters | {name: parts[n % len(parts)] for name, parts in names.items()}
+            )
+            for n in range(count)
+        ]
+
+    def connect(self, limit: float, prepares: bool) -> Session:
+        """Return a connection to the first host that accepts writes.
+
+        Raises:
+            psycopg.OperationalError: No host does.
+        """
+        conninfos = self._conninfos
+        for number, conninfo in enumerate(conninfos):
+            try:
+                session = Session(conninfo, limit / len(conninfos), prepares=prepares)
+            except ConnectError:
+                if number == len(conninfos) - 1:
+                    raise
+            else:
+                self._conninfos = conninfos[number:] + conninfos[:number]
+                return session
+        raise AssertionError  # there is at least one host
 
 
 class Server:
@@ -29,13 +78,12 @@ class Server:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        conninfo = _conninfo(settings, settings.url)
         self.prepares = bool(settings.prepare)
+        hosts, direct = Hosts(settings, settings.url), Hosts(settings, settings.listen_url)
         self.pool: Pool[Session] = Pool(
-            lambda limit: Session(conninfo, limit, prepares=self.prepares), DRIVER_ERRORS
+            lambda limit: hosts.connect(limit, self.prepares), DRIVER_ERRORS
         )
-        direct = _conninfo(settings, settings.listen_url)
-        self.listener = Listener(settings, lambda limit: Session(direct, limit), self.pool)
+        self.listener = Listener(settings, lambda limit: direct.connect(limit, False), self.pool)
 
     def close(self) -> None:
         """Close the connections and end the listener's thread."""
@@ -49,17 +97,3 @@ class Server:
 
 
 SERVERS: Final = Servers(Server)
-
-
-def _conninfo(settings: Settings, url: str) -> str:
-    login: dict[str, Any] = {"user": settings.username, "password": settings.password}
-    own = {name: value for name, value in login.items() if value is not None}
-    try:
-        return make_conninfo(url, **own, client_encoding="UTF8", **_missing(url))
-    except DRIVER_ERRORS as error:
-        reason = settings.redact(f"the driver does not accept it: {error}")
-        raise InvalidOption("option 'url'", " ".join(reason.split()), URL_ADVICE) from None
-
-
-def _missing(url: str) -> dict[str, str]:
-    return {name: value for name, value in _DEFAULTS.items() if f"{name}=" not in url}
