@@ -17,6 +17,7 @@ from ojobchannels.testing.servers import POSTGRES_FLAVOURS, Certificates, Postgr
 from ojobchannels_postgres.schema import ddl, refuse_old
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 FIRST = """
@@ -120,9 +121,15 @@ def test_a_process_that_waits_for_the_tables_of_another_finds_them(
     assert [first.result(), second.result()] == [True, True]
 
 
-@pytest.mark.parametrize("removal", ["unset", "unset_all"])
+@pytest.mark.parametrize(
+    ("remove", "count"),
+    [
+        (lambda channel: channel.unset("key", fence=5), 1),
+        (lambda channel: channel.unset_all(["key", "other"]), 2),
+    ],
+)
 def test_a_removal_includes_what_was_stored_while_it_waited(
-    server: PostgresServer, admin: Any, removal: str
+    server: PostgresServer, admin: Any, remove: Callable[[oc.Channel], int], count: int
 ) -> None:
     """A holder of an older fence that stored first leaves nothing behind a newer removal."""
     with oc.open_channel("removals", server.url) as channel, ThreadPoolExecutor(2) as threads:
@@ -131,13 +138,10 @@ def test_a_removal_includes_what_was_stored_while_it_waited(
             admin.execute("SELECT * FROM ojobchannels.ojob_channels FOR UPDATE")
             stored = threads.submit(channel.set, "key", "stale", fence=3)
             _await_waiting(server, "transactionid")
-            if removal == "unset":
-                removed = threads.submit(channel.unset, "key", fence=5)
-            else:
-                removed = threads.submit(channel.unset_all, ["key", "other"])
+            removed = threads.submit(remove, channel)
             _await_waiting(server, "tuple")
         stored.result()
-        assert removed.result() == (True if removal == "unset" else 2)
+        assert removed.result() == count
         assert channel.get("key") is None
         channel.destroy()
 
