@@ -45,7 +45,7 @@ jdk.management/com.sun.management.internal
 """The packages of the JDK that Ignite reaches into."""
 _JVM: Final = (
     *("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xms32m", "-Xmx256m", "-Xss512k"),
-    *("-Djava.net.preferIPv4Stack=true", "-Duser.timezone=UTC"),
+    "-Djava.net.preferIPv4Stack=true",
     *("-DIGNITE_QUIET=true", "-DIGNITE_NO_ASCII=true", "-DIGNITE_UPDATE_NOTIFIER=false"),
     "-DIGNITE_PERFORMANCE_SUGGESTIONS_DISABLED=true",
     *(f"--add-opens={package}=ALL-UNNAMED" for package in _OPENED),
@@ -61,6 +61,7 @@ class IgniteServer(Server):
             ``ignite``; Ignite knows users on persistent nodes only.
         certificates: Accept only TLS connections with a client certificate.
         port: A TCP port; by default a free one.
+        timezone: The time zone of its clock in SQL.
         failure_detection: Seconds without a reply after which a node counts as failed.
 
     Raises:
@@ -77,6 +78,7 @@ class IgniteServer(Server):
         authentication: bool = False,
         certificates: Certificates | None = None,
         port: int = 0,
+        timezone: str = "UTC",
         failure_detection: float = 3.0,
     ) -> None:
         super().__init__(*find(FLAVOURS))
@@ -84,6 +86,7 @@ class IgniteServer(Server):
         self.authentication = authentication
         self._certificates = certificates
         self._number = port
+        self._timezone = timezone
         self._failure_detection = failure_detection
         self._inner: list[ReservedPort] = []
         self._peers: Sequence[IgniteServer] = (self,)
@@ -141,6 +144,7 @@ class IgniteServer(Server):
             **self._key_stores(),
         }
         settings = [f"-Dnode.{name}={value}" for name, value in properties.items()]
+        settings.append(f"-Duser.timezone={self._timezone}")
         classpath = f"{self._jars}{os.sep}*{os.pathsep}{self._jars}"
         return [*_JVM, *settings, "-cp", classpath, _SOURCE.stem]
 

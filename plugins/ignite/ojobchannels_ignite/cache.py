@@ -1,5 +1,6 @@
 """The cache: created at the first open, or checked if it exists."""
 
+import logging
 from typing import Any, Final
 
 from pyignite.api.cache_config import cache_get_configuration, cache_get_or_create_with_config
@@ -17,11 +18,14 @@ from ojobchannels.remote import Operation
 from ojobchannels_ignite.connection import Connection
 from ojobchannels_ignite.errors import Refused
 from ojobchannels_ignite.reader import TABLE
-from ojobchannels_ignite.requests import Requests
+from ojobchannels_ignite.requests import Requests, milliseconds
 
 _OPEN: Final = Operation("open")
 _STRING: Final = "java.lang.String"
 _INLINE: Final = 64
+_SEASONS: Final = "SELECT TIMESTAMP '2026-01-15 12:00:00', TIMESTAMP '2026-07-15 12:00:00'"
+_DAY: Final = 86_400_000
+_log = logging.getLogger("ojobchannels.ignite")
 
 _REQUIRED: Final = {
     prop.PROP_CACHE_ATOMICITY_MODE: (
@@ -57,7 +61,7 @@ def check(connection: Connection) -> None:
         read = cache_get_configuration(at.connection, info)
         if read.status:
             raise Refused(read.status, read.message)
-        at.now()
+        _warn_of_clock_changes(at)
         configuration: dict[int, Any] = read.value
         return configuration
 
@@ -75,6 +79,20 @@ def check(connection: Connection) -> None:
         reason = f"the cache {settings.cache!r} exists without {', '.join(wrong)}"
         advice = "name another cache, which is then created, or remove this one"
         raise InvalidOption("option 'cacheName'", reason, advice)
+
+
+def _warn_of_clock_changes(at: Requests) -> None:
+    """Log a warning if the clock of SQL repeats an hour in autumn.
+
+    It shows whether the cluster has SQL at all, too.
+    """
+    winter, summer = (milliseconds(moment) for moment in at.select(_SEASONS)[0])
+    if (summer - winter) % _DAY:
+        _log.warning(
+            "the nodes of the Ignite cluster have a time zone with daylight saving time; in the "
+            "hour that is repeated in autumn, leases can end early: start them with "
+            "-Duser.timezone=UTC"
+        )
 
 
 def _properties(name: str, backups: int) -> dict[int, Any]:

@@ -46,12 +46,13 @@ class Cluster:
         """Yield a connection for at most that time; afterwards others may use it.
 
         Raises:
-            NotConnected: No node can be reached, or all connections are in use.
+            NotConnected: No node can be reached.
+            TimeoutError: All connections were in use.
         """
         ends = time.monotonic() + seconds
         slots = self._slots
         if not slots.acquire(timeout=seconds):
-            raise NotConnected from TimeoutError(f"all {_MOST} connections are in use")
+            raise TimeoutError(f"all {_MOST} connections are in use")
         try:
             connection = self._connection(ends)
             connection.ends = ends

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 import ojobchannels as oc
-from ojobchannels.testing.servers import IgniteCluster, or_skip
+from ojobchannels.testing.servers import IgniteCluster, IgniteServer, or_skip
 from ojobchannels.testing.torture.plan import Plan
 from ojobchannels.testing.torture.proving import prove_exclusion
 
@@ -67,6 +67,23 @@ def test_entries_that_are_lost_are_not_silently_absent(cluster: IgniteCluster) -
         cluster.nodes[1].kill()
         with pytest.raises(oc.ChannelUnavailable, match="lost"):
             channel.get_all()
+
+
+def test_a_time_zone_with_daylight_saving_time_is_reported(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The warning says what to do; locks work, and their times are right."""
+    with (
+        or_skip(),
+        IgniteServer(timezone="Europe/Lisbon") as server,
+        oc.open_channel("orders", server.url) as channel,
+    ):
+        assert "-Duser.timezone=UTC" in caplog.text
+        before = time.time() * 1000
+        with channel.lock("nightly", ttl=30):
+            info = channel.lock_info("nightly")
+        assert info is not None
+        assert before - 1000 < info.since < time.time() * 1000 + 1000
 
 
 @pytest.mark.torture

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -180,3 +181,11 @@ def test_tls_and_a_login_are_checked_on_both_sides(tmp_path: Path) -> None:
         with pytest.raises(oc.ChannelUnavailable, match="refuses the login") as refused:
             oc.open_channel("orders", url, **trusted)
         assert SECRET not in whole_text(refused.value)
+
+
+def test_more_threads_than_connections_wait_their_turn(cache_url: str) -> None:
+    """Forty threads share sixteen connections; nothing fails, and few connections stay."""
+    with oc.open_channel("crowd", cache_url) as channel, ThreadPoolExecutor(40) as pool:
+        list(pool.map(lambda number: channel.set(number, number), range(200)))
+        assert channel.size() == 200
+        channel.destroy()

@@ -77,7 +77,7 @@ class Connection(Calls[Client]):
         try:
             result = work(Client(self.server, session, limit), bool(attempts.lost))
         except BaseException as error:
-            if isinstance(error, DRIVER_ERRORS) and reuses_session(error):
+            if isinstance(error, DRIVER_ERRORS) and reuses_session(error) and session.is_idle:
                 pool.give_back(session)
             else:
                 if isinstance(error, LimitError):

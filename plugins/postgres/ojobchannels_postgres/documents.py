@@ -22,7 +22,7 @@ from ojobchannels.errors import InvalidOption, InvalidValue, StaleFence
 from ojobchannels.hookspecs import ABSENT, MISSING, Compared, fits, hookimpl
 from ojobchannels.remote import Operation
 from ojobchannels_postgres import statements
-from ojobchannels_postgres.calls import Client, Connection, row_id
+from ojobchannels_postgres.calls import Connection, row_id
 from ojobchannels_postgres.session import Parameter, Row
 
 _FIRST: Final = -(2**63)
@@ -57,14 +57,16 @@ class Documents:
     @hookimpl
     def unset(self, key: Key, fence: int | None) -> bool:
         if fence is None:
-            rows, again = self._repeated(remote.UNSET, statements.REMOVE, row_id(key))
-            removed = bool(rows)
+            steps: list[tuple[str, Sequence[Parameter]]] = [
+                (statements.REMOVE, (self._connection.id, row_id(key)))
+            ]
         else:
-            row = (row_id(key), _checked(fence))
-            rows, again = self._repeated(remote.UNSET, statements.REMOVE_FENCED, *row)
-            marked, removed, _ = rows[0]
-            if not marked:
-                self._check_mark(key, fence)
+            row = (self._connection.id, row_id(key), _checked(fence))
+            steps = [(statements.MARK_IF_NEWEST, row), (statements.REMOVE_MARKED, row)]
+        rows, again = self._in_one(remote.UNSET, steps)
+        removed = bool(rows[-1])
+        if fence is not None and not rows[0][0][0]:
+            self._check_mark(key, fence)
         if again and not removed:
             raise remote.UNSET.unknown(self._connection.channel)
         return removed
@@ -113,8 +115,10 @@ class Documents:
     def unset_all(self, keys: list[Key]) -> int:
         ids = list({row_id(key) for key in keys})
         seconds = self._time_for(len(ids))
-        rows, again = self._repeated(remote.UNSET_ALL, statements.REMOVE_ALL, ids, seconds=seconds)
-        removed = int(rows[0][0])
+        channel = self._connection.id
+        steps = (statements.STEP_IF_ANY, (channel,)), (statements.REMOVE_ALL, (channel, ids))
+        (_, rows), again = self._in_one(remote.UNSET_ALL, steps, seconds)
+        removed = int(rows[0][0]) if rows else 0
         if again and removed < len(ids):
             raise remote.UNSET_ALL.unknown(self._connection.channel)
         return removed
@@ -190,28 +194,22 @@ class Documents:
 
     def _take(self, operation: Operation, statement: str) -> Document:
         channel = (self._connection.id,)
-
-        def take(client: Client, _: bool) -> list[Row]:
-            return client.run_all((statements.STEP_IF_ANY, channel), (statement, channel))[1]
-
-        rows = self._connection.call(operation, take)
+        steps = (statements.STEP_IF_ANY, channel), (statement, channel)
+        (_, rows), _ = self._in_one(operation, steps)
         return decode(rows[0][0]) if rows else MISSING
 
-    def _repeated(
+    def _in_one(
         self,
         operation: Operation,
-        statement: str,
-        *parameters: Parameter,
+        steps: Sequence[tuple[str, Sequence[Parameter]]],
         seconds: float | None = None,
-    ) -> tuple[list[Row], bool]:
-        """Execute a statement; return its rows, and whether it may have been done before."""
+    ) -> tuple[list[list[Row]], bool]:
+        """Execute statements in one transaction; return the rows of each, and `again`.
+
+        `again` is whether they may have been done before.
+        """
         return self._connection.call(
-            operation,
-            lambda client, again: (
-                client.run(statement, self._connection.id, *parameters),
-                again,
-            ),
-            seconds,
+            operation, lambda client, again: (client.run_all(*steps), again), seconds
         )
 
     def _check_mark(self, key: Key, fence: int | None) -> None:

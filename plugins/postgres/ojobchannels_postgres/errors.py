@@ -38,7 +38,11 @@ _LOGIN: Final = re.compile(
     r"|not allowed|does not support SSL|could not read .* file|invalid connection option"
     r"|invalid .* value|unrecognized|could not load"
 )
-
+_NOT_WRITABLE: Final = re.compile(r"session is read-only|in hot standby mode")
+_PRIMARY: Final = (
+    "connect to the primary, or give all hosts in the URL; if this is the primary, look for "
+    "default_transaction_read_only of the server, the database and the role"
+)
 _NOWHERE: Final = re.compile(r"refused|could not translate host name|No such file", re.IGNORECASE)
 
 
@@ -77,6 +81,8 @@ def explain(
     if isinstance(error, LimitError) or state in _CANCELED:
         return errors.ChannelTimeout(channel, f"{operation.name} at the PostgreSQL server", seconds)
     if isinstance(error, ConnectError):
+        if _NOT_WRITABLE.search(reason):
+            return errors.ChannelUnavailable(channel, reason, _PRIMARY)
         if _LOGIN.search(reason):
             advice = "check user, password and database in the URL, and the server's pg_hba.conf"
             return errors.ChannelUnavailable(channel, reason, advice)
@@ -92,8 +98,7 @@ def explain(
     if state in _TOO_LARGE:
         return errors.InvalidValue("$", f"the server does not accept it: {reason}")
     if state == _READ_ONLY:
-        advice = "connect to the primary, or give all hosts in the URL"
-        return errors.ChannelUnavailable(channel, f"{reason} (a standby)", advice)
+        return errors.ChannelUnavailable(channel, reason, _PRIMARY)
     return errors.ChannelUnavailable(channel, reason, LOOK)
 
 

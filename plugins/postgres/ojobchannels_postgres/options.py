@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from ojobchannels.errors import InvalidOption
 from ojobchannels.hookspecs import Option
@@ -41,6 +41,7 @@ _FILES: Final = {"sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "pas
 _WORDS: Final = {"system"}  # of sslrootcert: not a path
 _SECRETS: Final = {"password", "sslpassword"}
 _LONGEST_TIMEOUT: Final = 3600
+_LAST_PORT: Final = 65_535
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ def _split(option: str, url: object) -> tuple[str, dict[str, str]]:
         if not isinstance(url, str) or not url.startswith(SCHEMES) or "\0" in url:
             raise ValueError
         parts = urlsplit(url)
+        _check_hosts(parts)
         query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     except ValueError:
         reason = "it is not a PostgreSQL URL"
@@ -133,6 +135,18 @@ def _split(option: str, url: object) -> tuple[str, dict[str, str]]:
     # The rest of the URL stays as it is written: libpq reads host lists that urlsplit does not.
     base = url.partition("#")[0].partition("?")[0]
     return (f"{base}?{urlencode(rest, quote_via=quote)}" if rest else base), own
+
+
+def _check_hosts(parts: SplitResult) -> None:
+    """Raise ValueError where libpq would quote the rest of a password as a host or a port."""
+    login, _, hosts = parts.netloc.rpartition("@")
+    ports = [host.rpartition("]")[2].partition(":")[2] for host in hosts.split(",")]
+    if (
+        "@" in login + parts.path
+        or parts.fragment
+        or any(port and not (port.isdecimal() and 0 < int(port) <= _LAST_PORT) for port in ports)
+    ):
+        raise ValueError
 
 
 def _absolute(name: str, text: str) -> str:

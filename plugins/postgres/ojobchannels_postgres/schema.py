@@ -68,12 +68,7 @@ def ddl(schema: str, since: int = 0) -> str:
         schema: The schema, which must exist.
         since: The version of the tables; 0 if there are none.
     """
-    steps = [
-        f"{text.strip()}\nINSERT INTO OURS.ojob_versions VALUES ({version});\n"
-        for version, text in _STEPS.items()
-        if version > since
-    ]
-    return "".join(steps).replace("OURS", f'"{schema}"')
+    return _unbound(since).replace("OURS", f'"{schema}"')
 
 
 def check(connection: Connection) -> None:
@@ -118,17 +113,27 @@ def _look(client: Client) -> tuple[int, str, bool, int]:
 
 
 def _version_of_tables(client: Client) -> int:
-    if client.run(statements.HAS_TABLES) != [(True,)]:
+    if client.run(statements.HAS_TABLES, client.schema) != [(True,)]:
         return 0
     return int(client.run(statements.VERSION_OF_TABLES)[0][0] or 0)
 
 
 def _migrate(client: Client) -> None:
     """Create what is missing; of two processes that start at once, one waits for the other."""
-    client.run("BEGIN")
+    client.run(statements.BEGIN)
     client.run(statements.MIGRATE_ALONE)
-    if client.run(statements.HAS_SCHEMA) != [(True,)]:
+    if client.run(statements.HAS_SCHEMA, client.schema) != [(True,)]:
         client.run(statements.CREATE_SCHEMA)
-    for statement in ddl(client.schema, _version_of_tables(client)).split(";\n")[:-1]:
+    for statement in _unbound(_version_of_tables(client)).split(";\n")[:-1]:
         client.run(statement)
     client.run("COMMIT")
+
+
+def _unbound(since: int) -> str:
+    """Return the statements that bring the tables from a version to the present one."""
+    steps = [
+        f"{text.strip()}\nINSERT INTO OURS.ojob_versions VALUES ({version});\n"
+        for version, text in _STEPS.items()
+        if version > since
+    ]
+    return "".join(steps)

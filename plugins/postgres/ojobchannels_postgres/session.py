@@ -92,6 +92,11 @@ class Session:
         """The encoding of the database."""
         return (self._pgconn.parameter_status(b"server_encoding") or b"").decode()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no transaction is open, such as one that a refused statement has aborted."""
+        return self._pgconn.transaction_status == pq.TransactionStatus.IDLE
+
     def run(self, statement: Statement, parameters: Sequence[Parameter], limit: float) -> list[Row]:
         """Execute one statement and return its rows.
 

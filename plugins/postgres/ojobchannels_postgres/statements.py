@@ -21,7 +21,7 @@ _SOON: Final = "clock_timestamp() + interval '7 seconds'"
 @cache
 def bound(statement: str, schema: str, events: str) -> str:
     """Return a statement for a schema, and for a channel of notifications."""
-    return statement.replace("OURS", f'"{schema}"').replace("EVENTS", events)
+    return statement.replace("EVENTS", events).replace("OURS", f'"{schema}"')
 
 
 # Documents. $1 is the channel, $2 the key.
@@ -113,20 +113,6 @@ WITH {_PRESENT}, {_step("WHERE EXISTS (SELECT FROM present)")}
 DELETE FROM OURS.ojob_documents AS d USING step WHERE d.channel = $1 AND d.id = $2
 RETURNING {_NOTIFY}
 """
-REMOVE_FENCED: Final = f"""
-WITH {_step()}, {_marked("$3")}, gone AS (
-    DELETE FROM OURS.ojob_documents AS d USING marked WHERE d.channel = $1 AND d.id = $2
-    RETURNING 1
-)
-SELECT EXISTS (SELECT FROM marked), EXISTS (SELECT FROM gone), {_NOTIFY}
-"""
-REMOVE_ALL: Final = f"""
-WITH {_step()}, gone AS (
-    DELETE FROM OURS.ojob_documents AS d USING step
-    WHERE d.channel = $1 AND d.id = ANY ($2::text[]) RETURNING 1
-)
-SELECT (SELECT count(*) FROM gone), {_NOTIFY}
-"""
 REMOVE_OLD: Final = f"""
 WITH {_step()}, gone AS (
     DELETE FROM OURS.ojob_documents AS d USING step
@@ -143,14 +129,34 @@ STEP_IF_ANY: Final = f"""
 WITH {_step("WHERE EXISTS (SELECT FROM OURS.ojob_documents WHERE channel = $1)")}
 SELECT position FROM step
 """
+_STEPPED: Final = "c.channel = $1 AND c.xmin = pg_current_xact_id_if_assigned()::xid"
+_TELL_WATCHERS: Final = f"CASE WHEN c.watched > clock_timestamp() THEN {_TELL} END"
 _TAKE: Final = f"""
 DELETE FROM OURS.ojob_documents AS d USING OURS.ojob_channels AS c
-WHERE d.channel = $1 AND c.channel = $1 AND c.xmin = pg_current_xact_id_if_assigned()::xid
+WHERE d.channel = $1 AND {_STEPPED}
 AND d.position = (SELECT {{}}(position) FROM OURS.ojob_documents WHERE channel = $1)
-RETURNING d.value::text, CASE WHEN c.watched > clock_timestamp() THEN {_TELL} END
+RETURNING d.value::text, {_TELL_WATCHERS}
 """
 TAKE_FIRST: Final = _TAKE.format("min")
 TAKE_LAST: Final = _TAKE.format("max")
+REMOVE_ALL: Final = f"""
+WITH gone AS (
+    DELETE FROM OURS.ojob_documents AS d USING OURS.ojob_channels AS c
+    WHERE d.channel = $1 AND {_STEPPED} AND d.id = ANY ($2::text[]) RETURNING 1
+)
+SELECT (SELECT count(*) FROM gone), {_TELL_WATCHERS}
+FROM OURS.ojob_channels AS c WHERE {_STEPPED} AND EXISTS (SELECT FROM gone)
+"""
+MARK_IF_NEWEST: Final = f"""
+WITH {_step()}, {_marked("$3")}
+SELECT EXISTS (SELECT FROM marked)
+"""
+REMOVE_MARKED: Final = f"""
+DELETE FROM OURS.ojob_documents AS d USING OURS.ojob_channels AS c, OURS.ojob_marks AS m
+WHERE d.channel = $1 AND d.id = $2 AND {_STEPPED}
+AND m.channel = $1 AND m.id = $2 AND m.fence = $3::bigint
+RETURNING {_TELL_WATCHERS}
+"""
 # $2 is a position, $3 the number of rows, $4 parts that the value's text must contain.
 _ROWS: Final = """
 SELECT {columns}, position FROM OURS.ojob_documents AS d
@@ -263,8 +269,11 @@ WHERE channel = $1 AND id = $2 AND {_LIVE} RETURNING fence, {_LEFT}
 NOTIFY: Final = "SELECT pg_notify('EVENTS', $1)"
 LISTEN: Final = "LISTEN EVENTS"
 VERSION_OF_TABLES: Final = "SELECT max(version) FROM OURS.ojob_versions"
-HAS_SCHEMA: Final = "SELECT to_regnamespace('OURS') IS NOT NULL"
-HAS_TABLES: Final = "SELECT to_regclass('OURS.ojob_versions') IS NOT NULL"
+# $1 is the schema.
+HAS_SCHEMA: Final = "SELECT to_regnamespace(quote_ident($1)) IS NOT NULL"
+HAS_TABLES: Final = "SELECT to_regclass(quote_ident($1) || '.ojob_versions') IS NOT NULL"
+# The default may be an isolation in which a statement does not see what it waited for.
+BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 PID: Final = "SELECT pg_backend_pid()"
 # Until the transaction ends, which is what a pooler keeps on one connection.
 MIGRATE_ALONE: Final = "SELECT pg_advisory_xact_lock(hashtext('ojobchannels'))"

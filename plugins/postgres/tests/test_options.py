@@ -74,6 +74,7 @@ def test_notifications_come_by_the_same_url_unless_another_is_given() -> None:
         ({"url": "postgresql://h/d?schema"}, "url"),
         ({"url": "postgresql://h/d?no_such_option=1"}, "url"),
         ({"url": "postgresql://[h/d"}, "url"),
+        ({"url": "postgresql://h:99999/d"}, "url"),
         ({"listen_url": "redis://h"}, "listen_url"),
         ({"schema": 'a"b'}, "schema"),
         ({"schema": "ä" * 32}, "schema"),
@@ -87,6 +88,16 @@ def test_notifications_come_by_the_same_url_unless_another_is_given() -> None:
 def test_what_cannot_be_used_is_refused_by_name(options: dict[str, Any], named: str) -> None:
     with pytest.raises(oc.InvalidOption, match=named):
         oc.open_channel("orders", {"type": "postgres", "args": options})
+
+
+@pytest.mark.parametrize("character", ["@", "#", "/", "?"])
+def test_a_password_that_is_not_written_with_percent_signs_is_not_shown(character: str) -> None:
+    """The driver would take the rest of it for a host, and quote that."""
+    with pytest.raises(oc.InvalidOption, match="%XX") as refused:
+        oc.open_channel("orders", f"postgresql://u:s3cr{character}et99@127.0.0.1:1/d")
+    shown = f"{refused.value!r} {refused.value} {refused.value.__cause__}"
+    assert "s3cr" not in shown
+    assert "et99" not in shown
 
 
 def test_files_in_a_url_are_found_after_the_folder_was_changed(

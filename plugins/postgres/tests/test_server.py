@@ -17,6 +17,7 @@ from ojobchannels.testing.servers import POSTGRES_FLAVOURS, Certificates, Postgr
 from ojobchannels_postgres.schema import ddl, refuse_old
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 FIRST = """
@@ -97,6 +98,61 @@ def test_processes_that_start_at_once_create_the_tables_once(server: PostgresSer
         list(threads.map(start, range(8)))
     with oc.open_channel("first", server.url, schema="begun at once") as channel:
         assert sorted(channel.get_all()) == list(range(8))
+
+
+@pytest.mark.parametrize(
+    "setting", ["default_transaction_isolation = 'serializable'", "lock_timeout = '20ms'"]
+)
+def test_a_process_that_waits_for_the_tables_of_another_finds_them(
+    server: PostgresServer, admin: Any, setting: str
+) -> None:
+    """Whatever the settings of the role: a snapshot from before, or a limit for waiting."""
+    schema = f"awaited {setting.partition(' ')[0]}"
+    admin.execute(f"ALTER ROLE postgres SET {setting}")
+    try:
+        with ThreadPoolExecutor(2) as threads, admin.transaction():
+            admin.execute("SELECT pg_advisory_xact_lock(hashtext('ojobchannels'))")
+            first, second = (
+                threads.submit(_open_once, server.url, schema, seconds) for seconds in (30, 31)
+            )
+            _await_waiting(server, "advisory")
+    finally:
+        admin.execute("ALTER ROLE postgres RESET ALL")
+    assert [first.result(), second.result()] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("remove", "count"),
+    [
+        (lambda channel: channel.unset("key", fence=5), 1),
+        (lambda channel: channel.unset_all(["key", "other"]), 2),
+    ],
+)
+def test_a_removal_includes_what_was_stored_while_it_waited(
+    server: PostgresServer, admin: Any, remove: Callable[[oc.Channel], int], count: int
+) -> None:
+    """A holder of an older fence that stored first leaves nothing behind a newer removal."""
+    with oc.open_channel("removals", server.url) as channel, ThreadPoolExecutor(2) as threads:
+        channel.set("other", 1)
+        with admin.transaction():
+            admin.execute("SELECT * FROM ojobchannels.ojob_channels FOR UPDATE")
+            stored = threads.submit(channel.set, "key", "stale", fence=3)
+            _await_waiting(server, "transactionid")
+            removed = threads.submit(remove, channel)
+            _await_waiting(server, "tuple")
+        stored.result()
+        assert removed.result() == count
+        assert channel.get("key") is None
+        channel.destroy()
+
+
+@pytest.mark.parametrize("schema", ["it's", "OURS", "EVENTS", "a;\nb", "a\\b", "$1 %s"])
+def test_a_schema_may_have_any_name(server: PostgresServer, admin: Any, schema: str) -> None:
+    """No part of it is executed, or taken for a placeholder."""
+    for own in (10, 11):
+        assert _open_once(server.url, schema, own)
+    found = admin.execute("SELECT count(*) FROM pg_namespace WHERE nspname = %s", [schema])
+    assert found.fetchone() == (1,)
 
 
 def test_a_user_needs_no_more_rights_than_the_guide_grants(
@@ -199,6 +255,23 @@ def test_a_connection_is_encrypted_and_the_server_checked(tmp_path: Path) -> Non
             use_everything(channel)
         with pytest.raises(oc.ChannelUnavailable):
             oc.open_channel("open", f"{server.url}?sslmode=disable", timeout=2)
+
+
+def _open_once(url: str, schema: str, seconds: float) -> bool:
+    """Open a channel with settings of its own, and so a check of its own, and use it."""
+    with oc.open_channel("once", url, schema=schema, timeout=seconds) as channel:
+        channel.set(seconds, 1)
+        return seconds in channel.get_keys()
+
+
+def _await_waiting(server: PostgresServer, event: str) -> None:
+    """Wait until a statement of ours waits for a lock of a kind."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = %s"
+    ours = f"{waiting} AND application_name = 'ojobchannels'"
+    deadline = time.monotonic() + 10
+    with psycopg.connect(server.url, autocommit=True) as client:
+        while client.execute(ours, [event]).fetchone() == (0,):
+            assert time.monotonic() < deadline
 
 
 def _changes(admin: Any) -> int:
