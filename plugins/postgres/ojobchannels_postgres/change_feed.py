@@ -6,6 +6,7 @@ at short intervals.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -27,6 +28,7 @@ class ChangeFeed:
         self._listener = connection.server.listener
         self._ring = ring
         self._name = digest(connection.id)
+        self._watched_at = float("-inf")
         self._seen = self._version()
         self._listener.add_feed(self._name, ring)
 
@@ -37,6 +39,7 @@ class ChangeFeed:
 
     def take(self) -> News:
         """Return whether something changed since the last call."""
+        self._listener.start()
         before, self._seen = self._seen, self._version()
         return News(look=self._seen != before)
 
@@ -45,6 +48,10 @@ class ChangeFeed:
         self._listener.remove_feed(self._name, self._ring)
 
     def _version(self) -> object:
-        # The notice that the channel is watched must be there before the position is read.
-        statement = statements.WATCH if self._listener.live else statements.VERSION
-        return self._connection.run(_WATCH, statement)
+        """Return the position of the last change, after the notice that the channel is watched."""
+        now = time.monotonic()
+        if not self._listener.live or now < self._watched_at + _LOOK_WHEN_LIVE / 2:
+            return self._connection.run(_WATCH, statements.VERSION)
+        version = self._connection.run(_WATCH, statements.WATCH)
+        self._watched_at = now
+        return version

@@ -66,13 +66,13 @@ class Listener(Waiters):
     def add(self, lock: str, waiter: Waiter) -> None:
         """Add a waiter, and start the thread if it is not running."""
         super().add(lock, waiter)
-        self._start()
+        self.start()
 
     def add_feed(self, channel: str, ring: Callable[[], None]) -> None:
         """Call `ring` when the documents of a channel change, or notifications may be missed."""
         with self._mutex:
             self._feeds.append((channel, ring))
-        self._start()
+        self.start()
 
     def remove_feed(self, channel: str, ring: Callable[[], None]) -> None:
         """Call it no more."""
@@ -94,7 +94,8 @@ class Listener(Waiters):
             self._session.abandon()
             self._session = None
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start the thread if it is not running, and notifications may arrive."""
         with self._mutex:
             idle = self._thread is None and not self._stop.is_set()
             if idle and time.monotonic() >= self._deaf_until:
