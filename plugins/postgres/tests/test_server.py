@@ -106,7 +106,7 @@ def test_processes_that_start_at_once_create_the_tables_once(server: PostgresSer
 def test_a_process_that_waits_for_the_tables_of_another_finds_them(
     server: PostgresServer, admin: Any, setting: str
 ) -> None:
-    """With any setting of the role: a snapshot from before, or a limit for waiting."""
+    """With any settings of the role: a snapshot from before, or a limit for waiting."""
     schema = f"awaited {setting.partition(' ')[0]}"
     admin.execute(f"ALTER ROLE postgres SET {setting}")
     try:
