@@ -1,0 +1,47 @@
+"""What `IgniteServer` needs: a JDK, and Maven the first time."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ojobchannels.testing.servers import IgniteServer, ServerMissing
+from ojobchannels.testing.servers.ignite import jars
+
+
+def test_without_java_the_command_that_installs_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the reason of a skip."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ServerMissing, match="apt-get install openjdk-17-jdk-headless maven"):
+        IgniteServer()
+
+
+def test_without_maven_only_jars_that_are_there_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of an earlier run need no network; without any, the error names Maven."""
+    java = shutil.which("java")
+    if java is None:
+        pytest.skip("apt-get install openjdk-17-jdk-headless maven")
+    (tmp_path / "java").symlink_to(java)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ServerMissing, match=r"mvn, for Apache Ignite, .* maven"):
+        IgniteServer()
+    assert [path.name for path in (tmp_path / "cache" / "ojobchannels").iterdir()] == [
+        "ignite.lock"
+    ]
+
+
+def test_the_jars_are_fetched_once() -> None:
+    """A second process finds them, with the compiled program."""
+    if shutil.which("mvn") is None or shutil.which("javac") is None:
+        pytest.skip("apt-get install openjdk-17-jdk-headless maven")
+    folder = jars()
+    assert jars() == folder
+    assert (folder / "IgniteNode.class").exists()
+    assert list(folder.glob("ignite-core-*.jar"))
