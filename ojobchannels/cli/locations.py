@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
-from urllib.parse import urlsplit
 
 import click
 
@@ -46,6 +46,7 @@ class Locations(NamedTuple):
 
 
 _SIMPLE: Final = {"type": "simple"}
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 file_option = click.option(
     "-f",
@@ -176,7 +177,7 @@ def _described(config: Config) -> tuple[ChannelType, Mapping[str, Any]]:
     from ojobchannels.plugins import registry
 
     if isinstance(config, str):
-        if not urlsplit(config).scheme:
+        if not _SCHEME.match(config):
             path = shown(config)[1:-1]
             raise CommandError(f"{path!r} is not a URL: write sqlite:///{path}, or file:{path}")
         return from_url(config)

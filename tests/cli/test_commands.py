@@ -173,6 +173,13 @@ def test_a_path_instead_of_a_url_is_answered_with_the_url(ojob: Ojob) -> None:
     assert "file:data/jobs.db" in done.stderr
 
 
+def test_a_url_that_is_not_valid_is_one_line(ojob: Ojob) -> None:
+    """As it is where a job file has it."""
+    done = ojob("jobs", "--jobs", "redis://[::1")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "invalid channel URL: 'redis://[::1'" in done.stderr
+
+
 def test_an_invalid_url_is_shown_without_its_password(ojob: Ojob) -> None:
     """The user and the password are hidden."""
     done = ojob("jobs", "--jobs", "//job:pa55@localhost/0")

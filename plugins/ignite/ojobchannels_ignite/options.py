@@ -5,6 +5,7 @@ No message and no repr in this module shows a password.
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -81,7 +82,12 @@ def parse_url(url: str) -> dict[str, Any]:
     Raises:
         InvalidOption: The URL is not valid. The message omits what may be a password.
     """
-    parts = urlsplit(url)
+    parts = None
+    with suppress(ValueError):  # its message quotes the URL
+        parts = urlsplit(url)
+    if parts is None:
+        advice = "list the nodes in the option nodes if several have IPv6 addresses"
+        refuse("URL", "its hosts or ports are not valid", advice)
     if parts.scheme not in ("ignite", "ignites"):
         refuse("URL", f"its scheme is {parts.scheme!r}", _URL_ADVICE)
     if parts.fragment or "@" in parts.path + parts.query:  # this may be the end of a password

@@ -51,7 +51,7 @@ assert "pyignite" not in sys.modules
     [
         ("ignite://", {"nodes": (("localhost", 10800),), "cache": "ojobchannels", "tls": None}),
         ("ignite://one:7000,two/jobs", {"nodes": (("one", 7000), ("two", 10800)), "cache": "jobs"}),
-        ("ignite://[::1],[::2]:5", {"nodes": (("::1", 10800), ("::2", 5))}),
+        ("ignite://[::1]:5", {"nodes": (("::1", 5),)}),
         ("ignite://h/jobs?gridName=jobGrid&backups=2", {"cache": "jobGrid.jobs", "backups": 2}),
         (f"ignite://job:{ENCODED}@h?timeout=1.5", {"username": "job", "password": SECRET}),
         ("ignites://h?tls_ca=/ca.pem", {"tls": ("/ca.pem", None, None, None, True)}),
@@ -79,6 +79,7 @@ def test_a_url_expresses_the_same_as_keywords(
         ({"url": 5}, "url"),
         ({"url": f"ignite://me:{SECRET}@localhost"}, "URL"),
         ({"url": f"ignite://me:{ENCODED}@localhost:{ENCODED}"}, "URL"),
+        ({"url": "ignite://[::1"}, "URL"),
         ({"url": "ignite://h?colour=red"}, "URL"),
         ({"url": "ignite://h?tls=true&tls=false"}, "URL"),
         ({"url": "ignite://h/jobs", "cacheName": "other"}, "cacheName"),

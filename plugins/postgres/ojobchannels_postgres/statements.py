@@ -269,9 +269,15 @@ WHERE channel = $1 AND id = $2 AND {_LIVE} RETURNING fence, {_LEFT}
 NOTIFY: Final = "SELECT pg_notify('EVENTS', $1)"
 LISTEN: Final = "LISTEN EVENTS"
 VERSION_OF_TABLES: Final = "SELECT max(version) FROM OURS.ojob_versions"
-# $1 is the schema.
-HAS_SCHEMA: Final = "SELECT to_regnamespace(quote_ident($1)) IS NOT NULL"
-HAS_TABLES: Final = "SELECT to_regclass(quote_ident($1) || '.ojob_versions') IS NOT NULL"
+# $1 is the schema. Read from the catalog: to_regclass and to_regnamespace can return what the
+# session knew before it waited for the lock.
+HAS_SCHEMA: Final = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)"
+HAS_TABLES: Final = """
+SELECT EXISTS (
+    SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = $1 AND c.relname = 'ojob_versions'
+)
+"""
 # The default may be an isolation in which a statement does not see what it waited for.
 BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 PID: Final = "SELECT pg_backend_pid()"

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import ojobchannels as oc
+from ojobchannels.remote import pool
 from ojobchannels.testing.contracts.remote.base import use_everything
 from ojobchannels.testing.servers import REDIS_FLAVOURS, RedisServer, installed, or_skip
-from ojobchannels_redis import connections
 
 
 @pytest.mark.parametrize("flavour", installed(REDIS_FLAVOURS))
@@ -123,11 +123,11 @@ def test_connections_that_were_idle_for_a_minute_are_closed(
             barrier.wait()
             channel.lock("nightly", ttl=1, wait=0.05, keep_alive=False)
 
-        with ThreadPoolExecutor(8) as pool:
-            for call_ended in [pool.submit(call) for _ in range(8)]:
+        with ThreadPoolExecutor(8) as threads:
+            for call_ended in [threads.submit(call) for _ in range(8)]:
                 call_ended.exception()
         assert int(server.info()["connected_clients"]) > 2
-        monkeypatch.setattr(connections, "_LONGEST_IDLE", 0.0)
+        monkeypatch.setattr(pool, "_LONGEST_IDLE", 0.0)
         channel.size()
         server.wait_until(lambda: int(server.info()["connected_clients"]) <= 3, "kept them")
 
