@@ -44,6 +44,10 @@ class NotConnected(OSError):
     """No node could be reached."""
 
 
+class FilesRefused(ValueError):
+    """A file that TLS needs cannot be read, or is not what it should be."""
+
+
 class NothingDone(Exception):
     """An attempt failed before it had sent a request that changes something; see its cause."""
 
@@ -93,6 +97,9 @@ def explain(
     """Return the error of ours, where nothing is in doubt."""
     cause: Any = _root_of(error)
     reason = settings.redact(str(getattr(cause, "message", None) or cause))
+    if isinstance(cause, FilesRefused):
+        advice = "check the paths in tls_ca, tls_cert and tls_key, and tls_key_password"
+        return errors.InvalidOption("option 'tls'", f"a file cannot be used: {reason}", advice)
     if isinstance(cause, AuthenticationError):
         advice = "check username and password"
         return errors.ChannelUnavailable(
@@ -108,7 +115,10 @@ def explain(
         return _explain_refusal(cause, reason, channel)
     if isinstance(error, NotConnected) or isinstance(error.__cause__, NotConnected):
         reason = f"no node of {settings} could be reached: {reason}"
-        return errors.ChannelUnavailable(channel, reason, LOOK)
+        advice = LOOK
+        if isinstance(cause, ConnectionResetError | ssl.SSLError):
+            advice = f"compare the options for TLS with the configuration of the node; {LOOK}"
+        return errors.ChannelUnavailable(channel, reason, advice)
     if isinstance(cause, TimeoutError):
         return errors.ChannelTimeout(channel, f"{operation.name} at the Ignite cluster", seconds)
     return errors.ChannelUnavailable(channel, reason, LOOK)

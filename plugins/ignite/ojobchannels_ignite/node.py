@@ -7,6 +7,7 @@ check the name in a server's certificate, and knows IPv4 only.
 
 import select
 import socket
+import ssl
 import time
 from typing import Any, Final
 
@@ -17,7 +18,8 @@ from pyignite.connection.protocol_context import ProtocolContext
 from pyignite.exceptions import AuthenticationError, HandshakeError
 from pyignite.stream import BinaryStream
 
-from ojobchannels.remote.options import Address
+from ojobchannels.remote.options import Address, Tls
+from ojobchannels_ignite.errors import FilesRefused
 from ojobchannels_ignite.options import Settings
 
 _PROTOCOL: Final = (1, 7, 0)
@@ -43,6 +45,7 @@ class NodeConnection:
     Raises:
         OSError: The node cannot be reached, or is not an Ignite node of this protocol.
         AuthenticationError: It refuses the login.
+        FilesRefused: A file that TLS needs cannot be used.
     """
 
     def __init__(self, address: Address, settings: Settings, ends: float) -> None:
@@ -60,7 +63,7 @@ class NodeConnection:
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if settings.tls is not None:
-                context = settings.tls.context()
+                context = _context(settings.tls)
                 self._socket = context.wrap_socket(self._socket, server_hostname=address.host)
             self._shake_hands(settings)
         except BaseException:
@@ -133,3 +136,10 @@ class NodeConnection:
             raise HandshakeError(version, response.message)
         self.protocol_context.features = BitmaskFeature.from_array(response.features)
         self._is_ready = True
+
+
+def _context(tls: Tls) -> ssl.SSLContext:
+    try:
+        return tls.context()
+    except OSError as error:
+        raise FilesRefused(str(error)) from error

@@ -178,6 +178,10 @@ def test_tls_and_a_login_are_checked_on_both_sides(tmp_path: Path) -> None:
         with pytest.raises(oc.ChannelUnavailable, match="certificate") as refused:
             oc.open_channel("orders", server.url, tls_cert=trusted["tls_cert"], timeout=1)
         assert "ignite:ignite" not in whole_text(refused.value)
+        with pytest.raises(oc.ChannelUnavailable, match="compare the options for TLS"):
+            oc.open_channel("orders", server.url.replace("ignites", "ignite", 1), timeout=0.5)
+        with pytest.raises(oc.InvalidOption, match="check the paths"):
+            oc.open_channel("orders", server.url, tls_ca=str(tmp_path / "missing.pem"))
         url = server.url.replace("ignite:ignite", f"ignite:{ENCODED}")
         with pytest.raises(oc.ChannelUnavailable, match="refuses the login") as refused:
             oc.open_channel("orders", url, **trusted)
