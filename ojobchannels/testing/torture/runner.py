@@ -207,6 +207,6 @@ def _check(target: Target, plan: Plan) -> None:
             raise InvalidOption(
                 f"fault {fault!r}",
                 f"not supported by {target.label}",
-                f"use {supported}, or start a server, for example with --channel redis",
+                f"use {supported}, or a --channel that has it, such as redis or ignite-cluster",
             )
     target.subject.open().close()
