@@ -21,11 +21,9 @@ _INVALID_OPERATION: Final = 2
 _NO_SQL: Final = 100
 _SECURITY: Final = 3
 _CACHE_MISSING: Final = 1000
-_TOO_MANY_CURSORS: Final = 1010
 _RESOURCE_MISSING: Final = 1011
 _LOGIN: Final = 2000
 _FOR_EVER: Final = (_INVALID_OPERATION, _NO_SQL, _SECURITY, _CACHE_MISSING, _LOGIN)
-_LOST_PARTITION: Final = "partition"
 
 
 class Refused(Exception):
@@ -65,12 +63,17 @@ _FINAL: Final = (AuthenticationError, HandshakeError, ssl.SSLCertVerificationErr
 def outcome_of(error: Exception) -> Outcome:
     """Return what an error means for the operation that raised it."""
     root = _root_of(error)
-    refused = isinstance(root, Refused) and root.status in _FOR_EVER
+    refused = isinstance(root, Refused) and (root.status in _FOR_EVER or _is_lost(root.message))
     if refused or isinstance(root, _FINAL) or not isinstance(root, OSError | EOFError | Refused):
         return Outcome.REFUSED
     # Also an error of the cluster: a node that fails during a write reports one, and the write may
     # be there.
     return Outcome.NOT_DONE if isinstance(error, NothingDone) else Outcome.LOST
+
+
+def _is_lost(message: str) -> bool:
+    """Return whether all nodes with an entry have left, and with them the entry."""
+    return "lost" in message and "partition" in message
 
 
 def _root_of(error: BaseException) -> BaseException:
@@ -118,7 +121,7 @@ def _explain_refusal(error: Refused, reason: str, channel: str) -> errors.Channe
     if error.status == _NO_SQL:
         advice = "enable Ignite's module ignite-indexing, or ignite-calcite, on every node"
         return errors.NotSupported(channel, f"a cluster without SQL: {reason}", advice)
-    if _LOST_PARTITION in reason and "lost" in reason:
+    if _is_lost(reason):
         advice = "start the nodes again that have the data, then reset the lost partitions"
         return errors.ChannelUnavailable(channel, reason, advice)
     if "inactive" in reason or "not activated" in reason or "read-only" in reason:

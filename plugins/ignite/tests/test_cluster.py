@@ -58,15 +58,26 @@ def test_a_node_that_hangs_is_left_for_another(cluster: IgniteCluster) -> None:
             cluster.nodes[0].resume()
 
 
-def test_entries_that_are_lost_are_not_silently_absent(cluster: IgniteCluster) -> None:
-    """Two nodes die, and with them all copies of some entries: a call fails, and says so."""
-    with oc.open_channel("orders", cluster.url, timeout=8) as channel:
-        for number in range(20):
+def test_what_is_lost_is_not_silently_absent(cluster: IgniteCluster) -> None:
+    """Two nodes die, and with them all copies of some rows: calls for these fail, and say so."""
+    with oc.open_channel("orders", cluster.url, timeout=TIMEOUT) as channel:
+        names = [f"lock {number}" for number in range(20)]
+        for number, name in enumerate(names):
             channel.set(number, number)
+            channel.lock(name, ttl=600)
         cluster.nodes[0].kill()
         cluster.nodes[1].kill()
         with pytest.raises(oc.ChannelUnavailable, match="lost"):
             channel.get_all()
+        lost = 0
+        for name in names:
+            try:
+                assert channel.try_lock(name, ttl=1) is None
+            except oc.ChannelUnavailable:
+                lost += 1
+        assert 0 < lost < len(names)
+        began = time.monotonic()
+    assert time.monotonic() - began < 2 * TIMEOUT
 
 
 def test_a_time_zone_with_daylight_saving_time_is_reported(

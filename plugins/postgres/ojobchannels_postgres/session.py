@@ -105,12 +105,15 @@ class Session:
         """
         self._ends = time.monotonic() + limit
         (text, name), values = _sent(statement), list(map(_encoded, parameters))
-        if self.prepares:
+        if self.prepares and self.is_idle:  # a refused one would abort a transaction
             try:
                 self._prepare(name, text)
                 self._pgconn.send_query_prepared(name, values)
                 return self._replies()
-            except psycopg.errors.InvalidSqlStatementName:  # a pooler gave another connection
+            except (
+                psycopg.errors.InvalidSqlStatementName,  # a pooler gave another connection
+                psycopg.errors.FeatureNotSupported,  # the tables were changed since
+            ):
                 self.prepares = False
         self._pgconn.send_query_params(text, values)
         return self._replies()

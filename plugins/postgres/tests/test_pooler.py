@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 import ojobchannels as oc
@@ -115,6 +116,23 @@ def test_prepared_statements_are_those_of_whoever_had_the_connection(
                 list(threads.map(lambda number: channel.set(number, number), range(300)))
             assert channel.size() == 300
             channel.destroy()
+
+
+def test_the_tables_are_created_by_prepared_statements_too(pooler: PgBouncer) -> None:
+    """Others have prepared the same ones on the connection, which would abort a transaction."""
+    for schema in ("first prepared", "next prepared"):
+        with oc.open_channel("prepared", pooler.url, schema=schema, prepare=True) as channel:
+            channel.set("key", 1)
+            assert channel.get("key") == 1
+
+
+def test_tables_that_change_end_prepared_statements(server: PostgresServer) -> None:
+    """A statement whose plan is no longer valid is sent again as a text."""
+    with oc.open_channel("changed", server.url, schema="changed", prepare=True) as channel:
+        channel.lock("nightly", ttl=30).release()
+        with psycopg.connect(server.url, autocommit=True) as client:
+            client.execute("ALTER TABLE changed.ojob_locks ALTER token TYPE varchar")
+        channel.lock("nightly", ttl=30).release()
 
 
 def test_statements_are_prepared_where_no_pooler_is_noticed(
