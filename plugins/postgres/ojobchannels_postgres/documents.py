@@ -22,7 +22,7 @@ from ojobchannels.errors import InvalidOption, InvalidValue, StaleFence
 from ojobchannels.hookspecs import ABSENT, MISSING, Compared, fits, hookimpl
 from ojobchannels.remote import Operation
 from ojobchannels_postgres import statements
-from ojobchannels_postgres.calls import Connection, row_id
+from ojobchannels_postgres.calls import Client, Connection, row_id
 from ojobchannels_postgres.session import Parameter, Row
 
 _FIRST: Final = -(2**63)
@@ -208,9 +208,14 @@ class Documents:
 
         `again` is whether they may have been done before.
         """
-        return self._connection.call(
-            operation, lambda client, again: (client.run_all(*steps), again), seconds
-        )
+
+        def execute(client: Client, again: bool) -> tuple[list[list[Row]], bool]:
+            if len(steps) > 1:
+                return client.run_all(*steps), again
+            ((statement, parameters),) = steps
+            return [client.run(statement, *parameters)], again
+
+        return self._connection.call(operation, execute, seconds)
 
     def _check_mark(self, key: Key, fence: int | None) -> None:
         """Raise StaleFence if a fenced write changed nothing because of the mark of its key."""
