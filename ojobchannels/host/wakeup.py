@@ -69,10 +69,15 @@ class Latch:
         if self._is_set:
             return True
         wakeup = Wakeup()
-        self.then(wakeup.set)
         try:
+            self.then(wakeup.set)
             wakeup.wait(seconds)
         finally:
-            with self._lock:
-                self._calls = [call for call in self._calls if call != wakeup.set]
+            self._forget(wakeup.set)
         return self._is_set
+
+    def _forget(self, call: Callable[[], None]) -> None:
+        # No loop: Python 3.13 keeps the lock if a handler raises in a comprehension.
+        with self._lock:
+            if call in self._calls:
+                self._calls.remove(call)

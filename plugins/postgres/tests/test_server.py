@@ -132,7 +132,10 @@ def test_a_removal_includes_what_was_stored_while_it_waited(
     server: PostgresServer, admin: Any, remove: Callable[[oc.Channel], int], count: int
 ) -> None:
     """A holder of an older fence that stored first leaves nothing behind a newer removal."""
-    with oc.open_channel("removals", server.url) as channel, ThreadPoolExecutor(2) as threads:
+    with (
+        oc.open_channel(f"{count} removed", server.url) as channel,
+        ThreadPoolExecutor(2) as threads,
+    ):
         channel.set("other", 1)
         with admin.transaction():
             admin.execute("SELECT * FROM ojobchannels.ojob_channels FOR UPDATE")

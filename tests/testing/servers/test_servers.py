@@ -79,12 +79,17 @@ def ended(process: int) -> bool:
 def watcher_of(pid: int) -> int:
     """Return the process that ends the server `pid` with the test."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
-    starts = (Path("/proc", child, "cmdline").read_bytes() for child in children)
-    watchers = [
-        int(child) for child, start in zip(children, starts, strict=True) if b"launcher.py" in start
-    ]
+    watchers = [int(child) for child in children if b"launcher.py" in start_of(child)]
     assert len(watchers) == 1
     return watchers[0]
+
+
+def start_of(process: str) -> bytes:
+    """Return the command line of a process, and nothing if it has ended."""
+    try:
+        return Path("/proc", process, "cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def listeners(port: int) -> set[str]:
