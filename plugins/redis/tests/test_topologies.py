@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     Background = Callable[..., Future[Any]]
 
+# A primary that is only slow must not be replaced: until it notices, it would grant locks as well.
+PATIENCE = "4000"
 PLAN = Plan(sections=10_000, faults=("kill", "stop", "failover"), pause=1)
 
 
@@ -211,7 +213,8 @@ def test_the_option_cluster_is_refused_for_a_single_server(server: RedisServer) 
 @pytest.mark.timeout(600)
 def test_sections_exclude_each_other_while_nodes_of_a_cluster_are_replaced() -> None:
     """Primaries are killed while their replicas are in step."""
-    with or_skip(), RedisCluster(replicated=True) as cluster:
+    options = {"cluster-node-timeout": PATIENCE}
+    with or_skip(), RedisCluster(replicated=True, options=options) as cluster:
         _prove_exclusion_over_failovers(cluster)
 
 
@@ -221,7 +224,8 @@ def test_sections_exclude_each_other_while_a_sentinel_fails_over(tmp_path: Path)
     """Over TLS, to the Sentinel and to the servers; only Debian's server is built with it."""
     with or_skip():
         certificates = Certificates.make(tmp_path)
-        with RedisSentinel("redis-server", certificates=certificates) as group:
+        patience = int(PATIENCE) / 1000
+        with RedisSentinel("redis-server", certificates=certificates, down_after=patience) as group:
             _prove_exclusion_over_failovers(group)
 
 
