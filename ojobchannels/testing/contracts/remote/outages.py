@@ -141,11 +141,11 @@ class OutageContract(NetworkContract):
     def test_renewals_outlive_connections_that_were_dropped_in_silence(
         self, through: Channel, proxy: Proxy, subject: Subject
     ) -> None:
-        """A lease of two seconds lasts, although the timeout of a call is longer."""
-        with through.lock("nightly", ttl=2, keep_alive=True) as lease:
+        """A lease of five seconds lasts, although the timeout of a call is longer."""
+        with through.lock("nightly", ttl=5, keep_alive=True) as lease:
             proxy.forget()
             with pytest.raises(LockBusy):
-                subject.open().lock("nightly", ttl=1, wait=3)
+                subject.open().lock("nightly", ttl=1, wait=6)
             lease.check()
 
     def test_a_renewal_takes_no_longer_than_its_own_timeout(
