@@ -9,13 +9,16 @@ import subprocess
 import sys
 import sysconfig
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from ojobchannels.channels.opening import open_channel
 from ojobchannels.manager import JobManager
 from ojobchannels.testing.servers import Server
+
+Instance: TypeAlias = "subprocess.Popen[str]"
 
 ORDERS: Final = "region,item,amount\nnorth,apples,1.5\nsouth,cider,2\nnorth,crates,4\n"
 INSTANCES: Final = 8
@@ -60,34 +63,56 @@ def run_many_instances(example: Path, server: Server, url: str, folder: Path) ->
     """
     pipe = folder / "orders"
     os.mkfifo(pipe)
+    arguments = [str(example), f"server={url}", f"orders={pipe}", "seconds=0"]
+    with instances(INSTANCES, arguments, server, folder) as started:
+        pipe.write_text(ORDERS)
+        _check(outputs(started), url)
+
+
+@contextmanager
+def instances(
+    count: int, arguments: Sequence[str], server: Server, folder: Path
+) -> Iterator[list[Instance]]:
+    """Start instances of a job file, and yield them when all but one have ended.
+
+    Args:
+        count: How many.
+        arguments: Of ``ojob run``; the variable INSTANCE_ID is another one in each instance.
+        server: The server on which they meet.
+        folder: The current folder of the instances.
+    """
     command = [sys.executable, "-W", "error", "-m", "ojobchannels", "run", "--if-running", "skip"]
-    instances = [
+    started = [
         subprocess.Popen(  # noqa: S603  runs this package
-            [*command, str(example), f"server={url}", f"orders={pipe}", "seconds=0"],
+            [*command, *arguments],
             cwd=folder,
             env=os.environ | {"INSTANCE_ID": f"instance {number}"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for number in range(INSTANCES)
+        for number in range(count)
     ]
     try:
         server.wait_until(
-            lambda: sum(one.poll() is not None for one in instances) == INSTANCES - 1,
+            lambda: sum(one.poll() is not None for one in started) == count - 1,
             "let several instances work",
         )
-        pipe.write_text(ORDERS)
-        printed = [one.communicate(timeout=60)[0] for one in instances]
+        yield started
     finally:
-        for one in instances:
+        for one in started:
             one.kill()
             one.communicate()
-    _check(printed, [one.returncode for one in instances], url)
 
 
-def _check(printed: list[str], codes: list[int], url: str) -> None:
-    assert codes == [0] * INSTANCES, printed  # noqa: S101
+def outputs(started: list[Instance]) -> list[str]:
+    """Return what the instances printed, when all have ended with status 0."""
+    printed = [one.communicate(timeout=60)[0] for one in started]
+    assert [one.returncode for one in started] == [0] * len(started), printed  # noqa: S101
+    return printed
+
+
+def _check(printed: list[str], url: str) -> None:
     worked = sum("processed orders of 2 regions" in text for text in printed)
     skipped = sum("skipped: 'order-processor'" in text for text in printed)
     assert (worked, skipped) == (1, INSTANCES - 1), printed  # noqa: S101

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 import pytest
 
+from ojobchannels.channels.channel import Channel
 from ojobchannels.testing.kit.background import WaitObserver
 from ojobchannels.testing.kit.children import Child, Children
 from ojobchannels.testing.kit.subject import Subject
@@ -20,10 +21,12 @@ __all__ = [
     "Child",
     "StartWorker",
     "WaitObserver",
+    "channel",
     "closing",
     "in_background",
     "nothing_is_left_running",
     "observer",
+    "shared_storage",
     "start_worker",
 ]
 
@@ -39,6 +42,18 @@ def closing(storage: _Storage) -> Iterator[_Storage]:
     yield storage
     for channel in storage.opened:
         channel.close()
+
+
+@pytest.fixture
+def shared_storage(storage: Subject) -> Subject:
+    """The fixture `storage` of the conftest, where processes can share it."""
+    return storage
+
+
+@pytest.fixture
+def channel(storage: Subject) -> Channel:
+    """An open, empty channel on the fixture `storage` of the conftest."""
+    return storage.open()
 
 
 @pytest.fixture

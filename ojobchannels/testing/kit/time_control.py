@@ -11,6 +11,7 @@ from ojobchannels.testing.kit.trace import Trace
 
 LONG: Final = 60.0
 _MARGIN: Final = 0.02
+_SLACK: Final = 0.25
 
 
 class TimeControl:
@@ -23,15 +24,25 @@ class TimeControl:
     Attributes:
         short: ttl, in seconds, for a lease that the promise lets expire.
         long: ttl, in seconds, for a lease that must not expire.
-        slack: Tolerance in seconds for times that a backend reports; 2 ms with a manual clock.
     """
 
     def __init__(self, clock: ManualClock | None, trace: Trace) -> None:
         self.clock = clock
         self.short = 10.0 if clock else 0.3
         self.long = LONG
-        self.slack = 0.002 if clock else 2.0  # servers stall for a second, to rebalance for example
         self._trace = trace
+        self._began = time.monotonic()
+        self._advanced = 0.0
+
+    @property
+    def slack(self) -> float:
+        """Tolerance in seconds for times that a backend reports; 2 ms with a manual clock.
+
+        Elsewhere it grows by what calls took: a server may stall for a second.
+        """
+        if self.clock:
+            return 0.002
+        return _SLACK + time.monotonic() - self._began - self._advanced
 
     def advance(self, seconds: float) -> None:
         """Advance the clock by `seconds`, or sleep for slightly longer than that."""
@@ -39,6 +50,7 @@ class TimeControl:
             self.clock.advance(seconds)
         else:
             time.sleep(seconds + _MARGIN)
+            self._advanced += seconds + _MARGIN
         self._trace.note(f"{seconds:g} s pass")
 
     def expire(self, lease: Lease) -> None:

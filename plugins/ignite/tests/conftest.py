@@ -7,13 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-import ojobchannels as oc
 from ojobchannels.testing.contracts.remote.clock import ServerClock
 from ojobchannels.testing.kit.pytest_fixtures import (
+    channel,
     closing,
     in_background,
     nothing_is_left_running,
     observer,
+    shared_storage,
     start_worker,
 )
 from ojobchannels.testing.kit.subject import Subject
@@ -23,9 +24,11 @@ from ojobchannels_ignite.testing import SharedIgnite
 
 __all__ = [
     "ServerClock",
+    "channel",
     "in_background",
     "nothing_is_left_running",
     "observer",
+    "shared_storage",
     "start_worker",
 ]
 
@@ -55,18 +58,6 @@ def cache_url(url: str) -> Iterator[str]:
 def storage(cache_url: str) -> Iterator[Subject]:
     """A channel of its own, on which a test opens any number of handles."""
     yield from closing(Subject("ignite", {"url": cache_url}))
-
-
-@pytest.fixture
-def shared_storage(storage: Subject) -> Subject:
-    """The same; processes can share it."""
-    return storage
-
-
-@pytest.fixture
-def channel(storage: Subject) -> oc.Channel:
-    """An open, empty channel."""
-    return storage.open()
 
 
 @pytest.fixture

@@ -7,9 +7,6 @@ The example names no host, so it needs a node on Ignite's own port. What it leav
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -19,6 +16,7 @@ from typing import Final
 import pytest
 
 import ojobchannels as oc
+from ojobchannels.testing.kit.documentation import instances, outputs
 from ojobchannels.testing.servers import IgniteServer, or_skip
 from ojobchannels_ignite.options import DEFAULT_PORT
 
@@ -76,33 +74,13 @@ def test_one_of_five_instances_executes(
     """Its lock and its records are on the grid; the others skip, and record that."""
     if written is as_javascript:
         pytest.importorskip("ojobchannels_js", reason="pip install ojobchannels-js")
-    command = [sys.executable, "-W", "error", "-m", "ojobchannels", "run", "--if-running", "skip"]
-    arguments = written(tmp_path)
-    instances = [
-        subprocess.Popen(
-            [*command, *arguments],
-            cwd=tmp_path,
-            env=os.environ | {"INSTANCE_ID": f"instance {number}"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for number in range(INSTANCES)
-    ]
-    try:
-        node.wait_until(
-            lambda: sum(one.poll() is not None for one in instances) == INSTANCES - 1,
-            "let several instances work",
-        )
-        with oc.open_channel("go", type="ignite", **GRID) as go:
-            go.set("go", True)
-            printed = [one.communicate(timeout=60)[0] for one in instances]
-            go.destroy()
-    finally:
-        for one in instances:
-            one.kill()
-            one.communicate()
-    assert [one.returncode for one in instances] == [0] * INSTANCES, printed
+    with (
+        instances(INSTANCES, written(tmp_path), node, tmp_path) as started,
+        oc.open_channel("go", type="ignite", **GRID) as go,
+    ):
+        go.set("go", True)
+        printed = outputs(started)
+        go.destroy()
     (worked,) = [text for text in printed if "Processing orders - instance: instance" in text]
     assert all(line in worked for line in ("order 1", "order 2", "Orders processed"))
     locations = [{"type": "ignite", "args": GRID | {"cacheName": name}} for name in CACHES]

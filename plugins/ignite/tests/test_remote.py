@@ -39,6 +39,7 @@ class TestIgnite(RemoteContract):
         "force_unlock": 2,
     }
     waiter_requests = 50  # it polls
+    shortest_lease = 5  # all wait for a second while a cache is made or removed
     tick = 1e-3
 
     @pytest.fixture

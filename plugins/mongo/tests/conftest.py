@@ -13,14 +13,15 @@ import pymongo
 import pytest
 from bson.datetime_ms import DatetimeMS
 
-import ojobchannels as oc
 from ojobchannels.remote import Operation
 from ojobchannels.testing.contracts.remote.clock import ServerClock
 from ojobchannels.testing.kit.pytest_fixtures import (
+    channel,
     closing,
     in_background,
     nothing_is_left_running,
     observer,
+    shared_storage,
     start_worker,
 )
 from ojobchannels.testing.kit.subject import Subject
@@ -32,9 +33,11 @@ from ojobchannels_mongo.servers import Collections
 __all__ = [
     "ServerClock",
     "Storage",
+    "channel",
     "in_background",
     "nothing_is_left_running",
     "observer",
+    "shared_storage",
     "start_worker",
 ]
 
@@ -112,12 +115,6 @@ def storage(
 
 
 @pytest.fixture
-def shared_storage(storage: Storage) -> Storage:
-    """The same; processes can share it."""
-    return storage
-
-
-@pytest.fixture
 def replicated_storage(url_replicated: str) -> Iterator[Storage]:
     """A storage on a replica set."""
     yield from closing(Storage(url_replicated, True))
@@ -127,12 +124,6 @@ def replicated_storage(url_replicated: str) -> Iterator[Storage]:
 def storage_alone(url_alone: str) -> Iterator[Storage]:
     """A storage on a standalone server."""
     yield from closing(Storage(url_alone, False))
-
-
-@pytest.fixture
-def channel(storage: Storage) -> oc.Channel:
-    """An open, empty channel on each kind of server."""
-    return storage.open()
 
 
 @pytest.fixture(params=["standalone", "replicated"])

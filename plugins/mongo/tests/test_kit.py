@@ -112,35 +112,6 @@ def test_late_holders_are_informed_and_refused(channel: str, faults: tuple[str, 
     prove_late_holders(channel, Plan(sections=500, faults=faults, ttl=0.6))
 
 
-def test_a_child_that_ends_closes_nothing_of_its_parent(
-    storage: Storage, start_worker: StartWorker
-) -> None:
-    """Neither connections nor leases; and it ends without a warning."""
-    worker = start_worker(
-        """
-import os, sys, warnings
-warnings.simplefilter("ignore", DeprecationWarning)
-channel.set("key", 1)
-lease = channel.lock("nightly", ttl=60)
-for uses in (True, False):
-    child = os.fork()
-    if child == 0:
-        if uses:
-            channel.get("key")
-        sys.exit(7)  # runs the exit handlers
-    send(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-    lease.check()
-    channel.set("key", 2, fence=lease.fence)
-    lease.extend()
-lease.release()
-""",
-        storage,
-    )
-    assert worker.receive() == 7
-    assert worker.receive() == 7
-    assert worker.end() == 0
-
-
 def test_handles_with_equal_settings_share_a_client(storage: Storage) -> None:
     """It is closed with the last of them, also where another one is closed twice."""
     one, other = storage.open(), storage.open("another")

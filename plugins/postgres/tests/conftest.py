@@ -10,13 +10,14 @@ from typing import Any
 import psycopg
 import pytest
 
-import ojobchannels as oc
 from ojobchannels.testing.contracts.remote.clock import ServerClock
 from ojobchannels.testing.kit.pytest_fixtures import (
+    channel,
     closing,
     in_background,
     nothing_is_left_running,
     observer,
+    shared_storage,
     start_worker,
 )
 from ojobchannels.testing.kit.subject import Subject
@@ -34,9 +35,11 @@ from ojobchannels_postgres.testing import SharedPostgres
 __all__ = [
     "ServerClock",
     "Storage",
+    "channel",
     "in_background",
     "nothing_is_left_running",
     "observer",
+    "shared_storage",
     "start_worker",
 ]
 
@@ -107,18 +110,6 @@ def pooled_only(pooler: PgBouncer) -> Iterator[Storage]:
 def storage(url: str) -> Iterator[Storage]:
     """A storage on the server."""
     yield from closing(Storage(url))
-
-
-@pytest.fixture
-def shared_storage(storage: Storage) -> Storage:
-    """The same; processes can share it."""
-    return storage
-
-
-@pytest.fixture
-def channel(storage: Storage) -> oc.Channel:
-    """An open, empty channel."""
-    return storage.open()
 
 
 @pytest.fixture

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-import ojobchannels as oc
 from ojobchannels.testing.contracts.remote.clock import ServerClock
 from ojobchannels.testing.kit.pytest_fixtures import (
+    channel,
     closing,
     in_background,
     nothing_is_left_running,
     observer,
+    shared_storage,
     start_worker,
 )
 from ojobchannels.testing.kit.subject import Subject
@@ -26,9 +27,11 @@ from ojobchannels_redis.testing import SharedRedis
 
 __all__ = [
     "ServerClock",
+    "channel",
     "in_background",
     "nothing_is_left_running",
     "observer",
+    "shared_storage",
     "start_worker",
 ]
 
@@ -65,18 +68,6 @@ def client(url: str) -> Iterator[redis.Redis]:
 def storage(url: str) -> Iterator[Subject]:
     """A channel on the server that no other test uses."""
     yield from closing(Subject("redis", {"url": url}))
-
-
-@pytest.fixture
-def shared_storage(storage: Subject) -> Subject:
-    """The same; processes can share it."""
-    return storage
-
-
-@pytest.fixture
-def channel(storage: Subject) -> oc.Channel:
-    """An open, empty channel."""
-    return storage.open()
 
 
 @pytest.fixture

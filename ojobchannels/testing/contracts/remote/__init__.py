@@ -16,6 +16,7 @@ A plugin proves it with two fixtures, which give its adapter (see `SharedServer`
 from ojobchannels.testing.contracts.remote.base import NetworkContract, OwnServerContract
 from ojobchannels.testing.contracts.remote.clock import ServerClockContract
 from ojobchannels.testing.contracts.remote.entries import EntryContract
+from ojobchannels.testing.contracts.remote.forks import ClientForkContract
 from ojobchannels.testing.contracts.remote.outages import OutageContract
 from ojobchannels.testing.contracts.remote.requests import LostRequestContract
 from ojobchannels.testing.contracts.remote.restarts import RestartContract
@@ -23,6 +24,7 @@ from ojobchannels.testing.contracts.remote.traffic import TrafficContract
 from ojobchannels.testing.contracts.remote.waiters import RemoteWaiterContract
 
 __all__ = [
+    "ClientForkContract",
     "EntryContract",
     "LostRequestContract",
     "NetworkContract",
@@ -44,5 +46,6 @@ class RemoteContract(
     EntryContract,
     ServerClockContract,
     RestartContract,
+    ClientForkContract,
 ):
     """All of them: what a backend on a server proves besides `ChannelConformance`."""
