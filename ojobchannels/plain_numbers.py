@@ -2,6 +2,7 @@
 
 import re
 
+# Python itself accepts more, such as 6_379 and digits of other scripts.
 _NUMBERS: dict[type, re.Pattern[str]] = {
     int: re.compile(r"[+-]?[0-9]+"),
     float: re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"),

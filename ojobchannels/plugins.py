@@ -25,7 +25,6 @@ from ojobchannels.suggestions import closest, did_you_mean
 
 BUILT_IN = "ojobchannels"
 _CLOCK = "clock"
-# Python itself accepts more, such as 6_379 and digits of other scripts.
 _ELSEWHERE = {
     "redis": "ojobchannels-redis",
     "mongo": "ojobchannels-mongo",

@@ -219,10 +219,13 @@ def _started_by(leader: int) -> dict[int, int]:
         pids = [int(folder.name) for folder in _PROCESSES.iterdir() if folder.name.isdigit()]
     others = {pid: _Status.of(pid) for pid in pids if pid != leader}
     found: dict[int, int] = {}
-    while more := {
-        pid: status.began
-        for pid, status in others.items()
-        if pid not in found and (status.session == leader or status.parent in (leader, *found))
-    }:
+    while True:
+        parents = {leader, *found}
+        more = {
+            pid: status.began
+            for pid, status in others.items()
+            if pid not in found and (status.session == leader or status.parent in parents)
+        }
+        if not more:
+            return found
         found |= more
-    return found

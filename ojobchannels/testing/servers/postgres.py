@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import struct
@@ -251,8 +252,6 @@ def _is_suspended(pid: int) -> bool:
 
 
 def _await_end(process: int) -> None:
-    import select
-
     poll = select.poll()
     poll.register(process, select.POLLIN)
     poll.poll()

@@ -37,7 +37,7 @@ class User(NamedTuple):
     def folder(self) -> Path:
         """Make a temporary folder that belongs to the user, and that it can reach."""
         base = Path(tempfile.gettempdir())
-        usual = base if self.reaches(base / "any") else Path("/tmp")  # noqa: S108
+        usual = base if self.reaches(base / "any") else Path("/tmp")  # noqa: S108  mkdtemp makes a folder of its own in it
         made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=usual))
         self.own(made)
         return made

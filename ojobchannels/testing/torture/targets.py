@@ -111,13 +111,12 @@ def on_server(server: Server, proxy: Proxy, **options: Any) -> Target:
         rng.choice([server.shut_down, server.kill])()
         server.start()
 
-    own = {name: lambda _, inject=inject: inject() for name, inject in server.faults.items()}
     faults: dict[str, Callable[[Random], object]] = {
         "cut": cut,
         "reset": lambda _: proxy.reset(),
         "delay": lambda rng: proxy.delay(replies=rng.uniform(0.01, 0.3)),
         "restart": restart,
-        **own,
+        **_without_choice(server.faults),
     }
     return Target(subject, f"type {subject.type} ({server.label})", faults, proxy.heal)
 
@@ -127,8 +126,14 @@ def on_group(group: ServerGroup, **options: Any) -> Target:
     settings = {"timeout": _FAILOVER_TIMEOUT} | group.options | options
     subject = Subject(group.channel_type, settings)
     label = f"type {subject.type} ({group.label})"
-    faults = {name: lambda _, inject=inject: inject() for name, inject in group.faults.items()}
-    return Target(subject, label, faults)
+    return Target(subject, label, _without_choice(group.faults))
+
+
+def _without_choice(
+    faults: Mapping[str, Callable[[], object]],
+) -> dict[str, Callable[[Random], object]]:
+    """Return faults that take random numbers, and need none."""
+    return {name: lambda _, inject=inject: inject() for name, inject in faults.items()}  # type: ignore[misc]  # mypy cannot infer a lambda with a default
 
 
 if not TYPE_CHECKING:  # type checkers would accept any name

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import psycopg
 import pytest
 
+import ojobchannels as oc
 from ojobchannels.testing.contracts.remote.clock import ServerClock
 from ojobchannels.testing.kit.pytest_fixtures import (
     channel,
@@ -56,6 +58,28 @@ class Storage(Subject):
     def url(self) -> str:
         """The URL of the server."""
         return str(self.options["url"])
+
+    @staticmethod
+    def until(is_so: Callable[[], bool]) -> None:
+        """Wait for at most ten seconds."""
+        deadline = time.monotonic() + 10
+        while not is_so():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    @staticmethod
+    def server_of(channel: Any) -> Any:
+        """Return the server of an open channel."""
+        return channel.hook.get.get_hookimpls()[0].plugin._connection.server
+
+    def has_notice(self, table: str, column: str, channel: oc.Channel) -> bool:
+        """Return whether a waiter or a subscription of the channel asks for notifications."""
+        condition = f"{column} > clock_timestamp() AND position(%s IN channel) > 0"
+        with self.client() as client:
+            found = client.execute(
+                f'SELECT count(*) FROM "{self.schema}".{table} WHERE {condition}', [channel.name]
+            )
+            return found.fetchone() != (0,)
 
     @property
     def schema(self) -> str:

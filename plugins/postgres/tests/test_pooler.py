@@ -75,9 +75,8 @@ def test_a_release_through_a_pooler_wakes_a_waiter_of_another_process(
     lease = holder.lock("nightly", ttl=60)
     waiting = in_background(channel.lock, "nightly", ttl=30, wait=30)
     observer.await_waiters()
-    listener = channel.hook.get.get_hookimpls()[0].plugin._connection.server.listener
-    until(lambda: listener.live)
-    time.sleep(0.1)  # the waiter leaves a notice
+    pooled.until(lambda: pooled.server_of(channel).listener.live)
+    pooled.until(lambda: pooled.has_notice("ojob_locks", "awaited", channel))
     released = time.monotonic()
     lease.release()
     waiting.result(10).release()
@@ -95,7 +94,7 @@ def test_without_a_direct_connection_waiters_and_subscriptions_poll(
     lease = channel.lock("nightly", ttl=60)
     with caplog.at_level(logging.WARNING, "ojobchannels.postgres"):
         with channel.subscribe(received):
-            until(lambda: "listen_url" in caplog.text)
+            pooled_only.until(lambda: "listen_url" in caplog.text)
             channel.set("key", 1)
             received.wait_for(lambda: received.values("key") == [1])
         waiting = in_background(channel.lock, "nightly", ttl=30, wait=30)
@@ -156,11 +155,3 @@ def test_sections_exclude_each_other_through_a_pooler(
     assert (
         prove_exclusion(url, Plan(sections=1500, faults=("kill", "stop"), pause=1)).done["kill"] > 0
     )
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    """Wait for at most ten seconds."""
-    deadline = time.monotonic() + 10
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

@@ -15,18 +15,6 @@ if TYPE_CHECKING:
     from conftest import Storage
 
 
-def server_of(channel: Any) -> Any:
-    return channel.hook.get.get_hookimpls()[0].plugin._connection.server
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    """Wait for at most ten seconds."""
-    deadline = time.monotonic() + 10
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def arrived(received: ReceivedChanges, value: int) -> Callable[[], bool]:
     """Return a function that returns whether the last value of "key" was delivered."""
     return lambda: received.values("key")[-1:] == [value]
@@ -37,8 +25,8 @@ def test_a_change_of_another_process_is_delivered_by_a_notification(storage: Sto
     channel, other = storage.open(), storage.open(timeout=9)
     received, lags = ReceivedChanges(), []
     with channel.subscribe(received):
-        until(lambda: server_of(channel).listener.live)
-        time.sleep(0.3)  # the subscription leaves its notice
+        storage.until(lambda: storage.server_of(channel).listener.live)
+        storage.until(lambda: storage.has_notice("ojob_channels", "watched", channel))
         for number in range(5):
             began = time.monotonic()
             other.set("key", number)
@@ -51,7 +39,7 @@ def test_a_subscription_writes_a_notice_every_few_seconds_only(storage: Storage)
     """However many changes it delivers."""
     channel, received = storage.open(), ReceivedChanges()
     with channel.subscribe(received), storage.client() as client:
-        until(lambda: server_of(channel).listener.live)
+        storage.until(lambda: storage.server_of(channel).listener.live)
         channel.set("key", 0)
         received.wait_for(lambda: received.values("key") == [0])
         notices = set()
@@ -66,16 +54,16 @@ def test_after_the_listener_was_ended_nothing_is_missed(storage: Storage) -> Non
     """An administrator ends its connection; another one is made, and what was missed is found."""
     channel, received = storage.open(), ReceivedChanges()
     with channel.subscribe(received), storage.client() as client:
-        listener = server_of(channel).listener
-        until(lambda: listener.live)
+        listener = storage.server_of(channel).listener
+        storage.until(lambda: listener.live)
         for number in range(3):
             client.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE %s",
-                (f"LISTEN {server_of(channel).settings.events}%",),
+                (f"LISTEN {storage.server_of(channel).settings.events}%",),
             )
             channel.set("key", number)
             received.wait_for(arrived(received, number))
-            until(lambda: listener.live)
+            storage.until(lambda: listener.live)
 
 
 def _watched(client: psycopg.Connection[Any], storage: Storage) -> Any:

@@ -101,7 +101,7 @@ class DocumentStepContract(Contract):
         for pause in interleaving(channel, 25):
             check(pause, lambda: channel.set_all((n, n) for n in range(MANY)))
             channel.destroy()
-        for pause in interleaving(channel, 10):
+        for pause in interleaving(channel, 25):
             channel.set_all((n, n) for n in range(MANY))
             check(pause, lambda: channel.unset_all(range(MANY)))
 
