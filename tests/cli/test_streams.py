@@ -232,7 +232,7 @@ def test_a_current_folder_that_was_deleted_is_named_as_the_cause(ojob: Any) -> N
     """An absolute path needs no current folder, so that such a file runs."""
     (ojob.folder / "f.yaml").write_text("jobs: [{name: A, exec: log('here')}]\ntodo: [A]\n")
     gone = ojob.folder / "gone"
-    commands = "cd $0 && rmdir $0 && exec $@"
+    commands = 'cd "$0" && rmdir "$0" && exec "$@"'
     for path, reported in (("f.yaml", "the current folder does not exist"), (None, "here")):
         gone.mkdir()
         file = path or str(ojob.folder / "f.yaml")
