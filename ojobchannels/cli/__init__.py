@@ -12,19 +12,19 @@ import click
 from ojobchannels.cli.errors import USAGE_ERROR, CommandError, report_errors, unknown_name
 from ojobchannels.cli.streams import prepare_streams
 
-COMMANDS: Final = (
-    "run",
-    "check",
-    "jobs",
-    "history",
-    "report",
-    "locks",
-    "unlock",
-    "prune",
-    "channels",
-    "schema",
-)
-"""In the order of the help; each is a function in the module of the same name."""
+COMMANDS: Final = {
+    "run": "acting",
+    "check": "setup",
+    "jobs": "reading",
+    "history": "reading",
+    "report": "reading",
+    "locks": "reading",
+    "unlock": "acting",
+    "prune": "acting",
+    "channels": "setup",
+    "schema": "setup",
+}
+"""In the order of the help, with the folder of ``commands`` whose module of that name has it."""
 
 
 class Commands(click.Group):
@@ -42,7 +42,7 @@ class Commands(click.Group):
         """Import the module of one command."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"ojobchannels.cli.commands.{cmd_name}")
+        module = importlib.import_module(f"{__name__}.commands.{COMMANDS[cmd_name]}.{cmd_name}")
         command: click.Command = getattr(module, cmd_name)
         return command
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ojobchannels.cli.commands.report import COLUMNS as REPORT
+from ojobchannels.cli.commands.reading.report import COLUMNS as REPORT
 from ojobchannels.cli.tables import Column, show
 from ojobchannels.cli.times import duration, parse_duration, parse_moment, relative
 from ojobchannels.host.terminal import local_time

@@ -1,1 +1,1 @@
-"""The commands of ``ojob``, one module for each."""
+"""The commands of ``ojob``, one module for each, in folders by what they do."""

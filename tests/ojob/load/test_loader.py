@@ -10,7 +10,7 @@ from textwrap import dedent
 import pytest
 from click.testing import CliRunner
 
-from ojobchannels.cli.commands.run import run
+from ojobchannels.cli.commands.acting.run import run
 from ojobchannels.errors import InvalidJobArgs
 from ojobchannels.ojob import JobFile, check_file, manager_config, parse_args
 from ojobchannels.ojob.yaml.source import Source, read

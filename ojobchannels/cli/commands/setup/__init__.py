@@ -1,0 +1,1 @@
+"""Commands for authors of job files, and for setting up channels."""
