@@ -63,8 +63,8 @@ class Evaluation:
     def runs(self, records: Iterable[Record]) -> None:
         """Apply new versions of run records, in any order."""
         seen = set(self._memory["seen"])
-        fresh = [each for each in records if _mark(each) not in seen]
-        for record in sorted(fresh, key=_moment):
+        fresh = {_mark(each): each for each in records if _mark(each) not in seen}
+        for record in sorted(fresh.values(), key=_moment):
             self._memory["seen"].append(_mark(record))
             self._memory["latest"] = max(self._memory["latest"], record.get("endTime", 0))
             if self._rule.concerns(record["name"]):

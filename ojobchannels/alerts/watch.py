@@ -137,7 +137,7 @@ class AlertWatch:
         overdue = self._manager.overdue() if "overdue" in self._rule.on else None
         dropped, is_behind = self._ledger.evaluate(overdue)
         if dropped:
-            _log.error("%s: dropped %d notices, as too many wait", self._rule.label, dropped)
+            _log.error("%s: too many notices wait; dropped: %d", self._rule.label, dropped)
         return is_behind
 
     def _deliver(self) -> None:
@@ -169,7 +169,7 @@ class AlertWatch:
     def _warn_of_pending(self) -> None:
         with suppress(ChannelError):
             if pending := len(self._ledger.pending()):
-                text = "%s: %d notices wait; the next process with this alert sends them"
+                text = "%s: notices that wait for the next process with this alert: %d"
                 _log.warning(text, self._rule.label, pending)
 
     def _failed(self, notice: Notice, error: AlertNotSent) -> None:

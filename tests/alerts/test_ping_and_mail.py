@@ -44,7 +44,7 @@ class MailServer(Controller):
 
     def _trigger_server(self) -> None:
         self.port = port_of(self)
-        super()._trigger_server()
+        super()._trigger_server()  # type: ignore[no-untyped-call]  # aiosmtpd has no types here
 
 
 @pytest.fixture
@@ -63,14 +63,23 @@ def server(mailbox: Mailbox) -> Iterator[Controller]:
 
 def port_of(controller: Controller) -> int:
     """Return the port that the system chose for a server."""
-    assert controller.server is not None
-    return int(controller.server.sockets[0].getsockname()[1])
+    sockets: Any = getattr(controller.server, "sockets", ())
+    return int(sockets[0].getsockname()[1])
+
+
+def mail_to(host: str, port: int, password: str) -> Mail:
+    """Return a target with a login."""
+    to, sender = ["a@example.org"], "ojob@example.org"
+    return Mail(to, sender, host, port, user="u", password=password)
 
 
 def test_pings_tell_start_success_and_failure(store: Store, receiver: Receiver) -> None:
     """Each run requests the URLs of its start and of how it ended, in this order."""
-    url = receiver.url + "/{event}?run={{{{runId}}}}&job={{{{job}}}}"
-    switch = Ping(*(url.format(event=event) for event in ("ok", "start", "fail")))
+    success, start, end = (
+        f"{receiver.url}/{event}?run={{{{runId}}}}&job={{{{job}}}}"
+        for event in ("ok", "start", "fail")
+    )
+    switch = Ping(success, start, end)
     manager = store.manager([Alert(switch, jobs=["a&b"])])
     first = complete(manager, "a&b")
     complete(manager, "other")
@@ -123,8 +132,7 @@ def test_no_mail_without_tls(
     store: Store, server: Controller, mailbox: Mailbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     """By default, nothing is sent to a server that does not offer TLS, and no password shown."""
-    login = {"user": "ojob", "password": "hunter2-secret"}
-    mail = Mail(["a@example.org"], "ojob@example.org", "127.0.0.1", port_of(server), **login)
+    mail = mail_to("127.0.0.1", port_of(server), "hunter2-secret")
     with caplog.at_level(logging.WARNING, "ojobchannels.alerts"):
         manager = store.manager([Alert(mail)])
         fail(manager)
@@ -161,8 +169,7 @@ def test_login_over_tls(
     )
     server.start()
     try:
-        login = {"user": "u", "password": f"${{file:{tmp_path}/password}}"}
-        mail = Mail(["a@example.org"], "o@example.org", "localhost", port_of(server), **login)
+        mail = mail_to("localhost", port_of(server), f"${{file:{tmp_path}/password}}")
         fail(store.manager([Alert(mail)]))
         mailbox.mails.get(timeout=20)
     finally:

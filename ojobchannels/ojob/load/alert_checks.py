@@ -42,7 +42,8 @@ def check_alert_secrets(specs: Specs) -> Iterator[Diagnostic]:
             try:
                 check_secrets(alert.rule())
             except InvalidOption as error:
-                yield _found(file, (at, alert.target_key), error.reason, error.advice)
+                steps = ("alerts", at, alert.target_key)
+                yield file.settings.diagnostic(steps, error.reason, error.advice, at_key=True)
 
 
 def _in_the_file(path: tuple[str | int, ...], target: str) -> DocumentPath:

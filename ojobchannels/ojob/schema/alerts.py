@@ -18,7 +18,7 @@ from ojobchannels.alerts.rules import (
 from ojobchannels.ojob.schema.base import Expected, Milliseconds, Names, Spec, Text, as_list
 
 _TIMEOUT: Final = 10_000
-_TARGETS: Final = ("webhook", "ping", "mail", "job")
+TARGETS: Final = ("webhook", "ping", "mail", "job")
 
 Count = Annotated[int, Field(strict=True, ge=1), Expected(hint="write 1 or more")]
 Port = Annotated[int, Field(strict=True, ge=1, le=65_535), Expected(hint="write 1 to 65535")]
@@ -119,7 +119,7 @@ class AlertSpec(Spec):
 
     @model_validator(mode="after")
     def _one_target(self) -> "AlertSpec":
-        targets = [key for key in _TARGETS if getattr(self, key) is not None]
+        targets = [key for key in TARGETS if getattr(self, key) is not None]
         if len(targets) != 1:
             wanted = "`webhook`, `mail`, `ping` or `job`"
             found = " and ".join(f"`{key}`" for key in targets) or "none"
@@ -133,7 +133,7 @@ class AlertSpec(Spec):
     @property
     def target_key(self) -> str:
         """The key of its target."""
-        return next(key for key in _TARGETS if getattr(self, key) is not None)
+        return next(key for key in TARGETS if getattr(self, key) is not None)
 
     def rule(self) -> Alert:
         """Return the rule."""
