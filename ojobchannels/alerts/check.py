@@ -24,7 +24,7 @@ _LONGEST_SECONDS: Final = 300
 
 
 class RuleError(NamedTuple):
-    """What is wrong with a rule, and where in it: with the names of its attributes."""
+    """A mistake in a rule, and its path in it, by the names of attributes."""
 
     path: tuple[str | int, ...]
     message: str

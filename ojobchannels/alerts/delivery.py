@@ -35,8 +35,8 @@ class Delivery:
     """Delivers the notices of one rule, one at a time.
 
     A library may wait longer than its timeout says: for a name server, or for a receiver that sends
-    one byte now and then. An attempt is therefore a thread of its own, which is left alone when its
-    time is over; there is no further attempt before it has ended.
+    one byte now and then. So an attempt is a thread of its own, which is left alone after its
+    timeout; there is no further attempt before it has ended.
     """
 
     def __init__(self, rule: Alert, launch: Launcher) -> None:
@@ -73,29 +73,29 @@ class Delivery:
 
         threading.Thread(target=run, name="ojobchannels-alert-attempt", daemon=True).start()
         if not ended.wait(self.longest):
-            raise AlertNotSent(self._rule.label, f"no answer within {self.longest:g} s")
+            raise AlertNotSent(self._rule.label, f"no response within {self.longest:g} s")
         for error in failure:
             if isinstance(error, AlertNotSent):
                 raise error
             raise AlertNotSent(self._rule.label, described(error, ())) from error
 
     def _deliver(self, notice: Notice) -> None:
-        told: dict[str, Any] = {
+        content: dict[str, Any] = {
             name: value for name, value in notice.items() if name not in ("attempts", "notBefore")
         }
         match self._rule.target:
             case Webhook() as webhook:
-                http.post(webhook, told)
+                http.post(webhook, content)
             case Ping() as switch:
-                http.ping(switch, told)
+                http.ping(switch, content)
             case Mail() as one:
                 from ojobchannels.alerts import mail  # with `ssl` and `email`: 20 ms
 
-                mail.send(one, told)
+                mail.send(one, content)
             case str(job):
-                launch = self._launch(job, told)
+                launch = self._launch(job, content)
                 launch.wait()
                 if launch.state != "completed":
                     raise AlertNotSent(self._rule.label, f"the job has ended ({launch.state})")
             case function:
-                function(told)
+                function(content)

@@ -13,7 +13,7 @@ from ojobchannels.alerts.rules import Alert, Notice, Ping
 
 Record: TypeAlias = Mapping[str, Any]
 Memory: TypeAlias = dict[str, Any]
-"""Of a rule: ``jobs``, those in trouble; ``overdue`` and since when; ``started``, the runs whose
+"""Of a rule: ``jobs``, those with failures; ``overdue`` and since when; ``started``, the runs whose
 start was pinged; ``seen``, the changes that were handled last; ``latest``, the latest end of a run;
 ``held``, failures that a retry may mend; ``notices``, those to send, oldest first."""
 
@@ -110,7 +110,7 @@ class Evaluation:
         elif status == "failed":
             self._failed(record)
         elif status in _BAD:
-            self._remember(job, {"told": status if status in self._rule.on else None})
+            self._remember(job, {"reported": status if status in self._rule.on else None})
             self._report(status, record)
         elif status == "completed":
             self._completed(record)
@@ -133,20 +133,20 @@ class Evaluation:
         self._remember(record["name"], {"failed": count, "skipped": 0})
         if count == 1 or (self._rule.every and count % self._rule.every == 0):
             if "failed" in self._rule.on:
-                self._remember(record["name"], {"told": "failed"})
+                self._remember(record["name"], {"reported": "failed"})
             self._report("failed", record, count=count)
 
     def _skipped(self, record: Record) -> None:
         count = self._known(record["name"]).get("skipped", 0) + 1
         self._remember(record["name"], {"skipped": count})
         if count % self._rule.skipped_in_a_row == 0 and "skipped" in self._rule.on:
-            self._remember(record["name"], {"told": "skipped"})
+            self._remember(record["name"], {"reported": "skipped"})
             self._report("skipped", record, count=count)
 
     def _completed(self, record: Record) -> None:
         known = self._memory["jobs"].pop(record["name"], {})
-        if known.get("told"):
-            self._report("recovered", record, after=known["told"])
+        if known.get("reported"):
+            self._report("recovered", record, after=known["reported"])
 
     def _report(self, event: str, record: Record, **more: Any) -> None:
         if event in self._rule.on:

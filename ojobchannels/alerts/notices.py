@@ -1,4 +1,4 @@
-"""Notices: the documents that tell a receiver what has happened to a job."""
+"""Notices: the documents that report to a receiver what has happened to a job."""
 
 import hashlib
 from collections.abc import Mapping
@@ -26,8 +26,10 @@ _LONGEST: Final = 1000
 
 def of_run(event: str, record: Mapping[str, Any], time: int, **more: Any) -> Notice:
     """Return the notice of an event of a run."""
-    told = {name: _short(record[name]) for name in _RECORD_FIELDS if record.get(name) is not None}
-    return _notice(event, record["name"], time, str(record.get("runId")), told | more)
+    known_fields = {
+        name: _short(record[name]) for name in _RECORD_FIELDS if record.get(name) is not None
+    }
+    return _notice(event, record["name"], time, str(record.get("runId")), known_fields | more)
 
 
 def of_schedule(event: str, job: str, since: int, time: int, **more: Any) -> Notice:

@@ -115,7 +115,7 @@ class Alert:
 
     @property
     def id(self) -> str:
-        """The identifier of the rule, which tells nothing of its secrets."""
+        """The identifier of the rule, which does not reveal its secrets."""
         known = self.name or encode(_document(self))
         return hashlib.sha256(known.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 

@@ -54,7 +54,7 @@ def described(error: BaseException, secrets: Iterable[str]) -> str:
 
 
 def secrets_of_url(url: str) -> Iterator[str]:
-    """Yield what nobody may see of a URL: all but its scheme and host."""
+    """Yield the secret parts of a URL: all but its scheme and host."""
     yield url
     try:
         parts = urlsplit(url)

@@ -106,7 +106,7 @@ class AlertWatch:
         pause, looked = 0.0, 0.0
         while True:
             self._wakeup.wait(pause)
-            # Jobs may end many times a second; that is no reason to look as often.
+            # Jobs may end many times a second; that must not make it look as often.
             self._closing.wait(max(looked + _SHORTEST_PAUSE_SECONDS - time.monotonic(), 0))
             is_last, looked = self._closing.is_set(), time.monotonic()
             if not is_last:

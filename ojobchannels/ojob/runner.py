@@ -21,8 +21,7 @@ from ojobchannels.ojob.packs.queue import QueueBridge
 from ojobchannels.ojob.process.interrupts import Interrupted, Interrupts
 from ojobchannels.ojob.report.console import Output
 from ojobchannels.ojob.report.outcomes import RunResult
-from ojobchannels.ojob.run.alert_jobs import bind_alerts
-from ojobchannels.ojob.run.job_call import describe_calls, handle_dead_run
+from ojobchannels.ojob.run.job_call import bind_alerts, describe_calls, handle_dead_run
 from ojobchannels.ojob.run.job_steps import parts
 from ojobchannels.ojob.run.launches import LaunchedCall
 from ojobchannels.ojob.run.manager_binding import Config, ManagerBinding, ManagerConfig

@@ -26,33 +26,33 @@ class Request(NamedTuple):
 
 
 class Receiver:
-    """An HTTP server that keeps what it gets, and answers as told.
+    """An HTTP server that keeps what it gets.
 
     Attributes:
-        statuses: The statuses of the next answers; 200 when there are none left.
-        answers: Cleared, it makes requests wait for their answers.
+        statuses: The statuses of the next responses; 200 when there are none left.
+        responds: Cleared, it makes requests wait for their responses.
     """
 
     def __init__(self) -> None:
         self.requests: SimpleQueue[Request] = SimpleQueue()
         self.statuses: list[int] = []
-        self.answers = threading.Event()
-        self.answers.set()
+        self.responds = threading.Event()
+        self.responds.set()
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
-            def answer(self) -> None:
+            def respond(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 read = json.loads(body) if body else None
                 receiver.requests.put(Request(self.command, self.path, {**self.headers}, read))
-                receiver.answers.wait(30)
+                receiver.responds.wait(30)
                 status = receiver.statuses.pop(0) if receiver.statuses else 200
                 with contextlib.suppress(OSError):  # the client has given up
                     self.send_response(status)
                     self.send_header("Content-Length", "0")
                     self.end_headers()
 
-            do_GET = do_POST = answer  # noqa: N815  names of the base class
+            do_GET = do_POST = respond  # noqa: N815  names of the base class
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass
@@ -72,7 +72,7 @@ class Receiver:
 
     def close(self) -> None:
         """End the server."""
-        self.answers.set()
+        self.responds.set()
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()

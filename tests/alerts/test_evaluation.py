@@ -13,7 +13,7 @@ NOW = 1_800_000_000_000
 
 
 class Story:
-    """Tells a rule of runs, one after the other, and collects its notices."""
+    """Applies runs to a rule, one after the other, and collects its notices."""
 
     def __init__(self, rule: Alert) -> None:
         self.rule = rule
@@ -28,7 +28,7 @@ class Story:
         begun = {"name": name, "runId": f"run-{self.number}", "startTime": self.now - 10}
         return begun | end | {"status": status} | more
 
-    def tell(self, *records: dict[str, Any]) -> list[str]:
+    def apply(self, *records: dict[str, Any]) -> list[str]:
         """Apply records, and return the events of the notices that they make."""
         evaluation = Evaluation(self.rule, self.memory, self.now)
         evaluation.runs(records)
@@ -37,8 +37,8 @@ class Story:
         return events
 
     def each(self, *statuses: str) -> list[list[str]]:
-        """Tell of runs one by one, and return the events of each."""
-        return [self.tell(self.record(status)) for status in statuses]
+        """Apply runs one by one, and return the events of each."""
+        return [self.apply(self.record(status)) for status in statuses]
 
 
 def test_first_and_every_nth_failure_and_the_recovery() -> None:
@@ -65,7 +65,7 @@ def test_skipped_in_a_row() -> None:
 
 
 def test_no_recovery_from_what_was_not_reported() -> None:
-    """Who was not told of the trouble does not hear that it is over."""
+    """A receiver that did not get the failure does not get the recovery."""
     story = Story(Alert("pager", on=["abandoned", "recovered"]))
     assert story.each("failed", "completed") == [[], []]
 
@@ -74,32 +74,32 @@ def test_a_change_that_is_read_twice_counts_once() -> None:
     """Reading overlaps, and records are written again when fields are added."""
     story = Story(Alert("pager", every=1))
     record = story.record("failed")
-    assert story.tell(record, record) == ["failed"]
-    assert story.tell(record, record | {"note": "seen"}) == []
+    assert story.apply(record, record) == ["failed"]
+    assert story.apply(record, record | {"note": "seen"}) == []
 
 
 def test_the_order_of_ends_counts() -> None:
     """Records may be read in another order than the runs ended."""
     story = Story(Alert("pager"))
     failed, completed = story.record("failed"), story.record("completed")
-    assert story.tell(completed | {"endTime": NOW + 5}, failed) == ["failed", "recovered"]
+    assert story.apply(completed | {"endTime": NOW + 5}, failed) == ["failed", "recovered"]
 
 
 def test_a_failure_that_a_retry_mends_is_not_reported() -> None:
     """The failure of an attempt is reported only if the next one does not come."""
     story = Story(Alert("pager"))
-    assert story.tell(story.record("failed", retryIn=1000)) == []
-    assert story.tell(story.record("completed")) == []
-    assert story.tell(story.record("failed", retryIn=1000)) == []
+    assert story.apply(story.record("failed", retryIn=1000)) == []
+    assert story.apply(story.record("completed")) == []
+    assert story.apply(story.record("failed", retryIn=1000)) == []
     story.now += 120_000
-    assert story.tell() == ["failed"]
+    assert story.apply() == ["failed"]
 
 
 def test_the_last_attempt_is_reported() -> None:
     """Two attempts that fail are one failure."""
     story = Story(Alert("pager"))
-    assert story.tell(story.record("failed", retryIn=1000)) == []
-    assert story.tell(story.record("failed")) == ["failed"]
+    assert story.apply(story.record("failed", retryIn=1000)) == []
+    assert story.apply(story.record("failed")) == ["failed"]
 
 
 def test_jobs_and_patterns() -> None:
@@ -108,7 +108,7 @@ def test_jobs_and_patterns() -> None:
     reported = [
         name
         for name in ("night-x", "day", "one[1]", "pager")
-        if story.tell(story.record("failed", name))
+        if story.apply(story.record("failed", name))
     ]
     assert reported == ["night-x", "one[1]"]
 
@@ -127,11 +127,11 @@ def test_overdue_and_its_end() -> None:
 def test_pings(status: str) -> None:
     """A ping goes out at the start and at the end of each run, in this order."""
     story = Story(Alert(Ping("https://a.example")))
-    assert story.tell(story.record("running", runId="x")) == ["started"]
-    assert story.tell(story.record("running", runId="x", progress=1)) == []
-    assert story.tell(story.record(status, runId="x")) == [status]
-    assert story.tell(story.record(status)) == ["started", status]
-    assert story.tell(story.record("skipped")) == []
+    assert story.apply(story.record("running", runId="x")) == ["started"]
+    assert story.apply(story.record("running", runId="x", progress=1)) == []
+    assert story.apply(story.record(status, runId="x")) == [status]
+    assert story.apply(story.record(status)) == ["started", status]
+    assert story.apply(story.record("skipped")) == []
 
 
 def test_no_ping_for_what_is_long_over() -> None:
@@ -139,7 +139,7 @@ def test_no_ping_for_what_is_long_over() -> None:
     story = Story(Alert(Ping("https://a.example")))
     record = story.record("completed")
     story.now += PINGS_GO_STALE_MS + 1
-    assert story.tell(record) == []
+    assert story.apply(record) == []
 
 
 def test_the_memory_is_bounded() -> None:

@@ -73,7 +73,7 @@ def mail_to(host: str, port: int, password: str) -> Mail:
     return Mail(to, sender, host, port, user="u", password=password)
 
 
-def test_pings_tell_start_success_and_failure(store: Store, receiver: Receiver) -> None:
+def test_pings_report_start_success_and_failure(store: Store, receiver: Receiver) -> None:
     """Each run requests the URLs of its start and of how it ended, in this order."""
     success, start, end = (
         f"{receiver.url}/{event}?run={{{{runId}}}}&job={{{{job}}}}"

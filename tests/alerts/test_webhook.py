@@ -54,7 +54,7 @@ def test_one_notice_over_all_managers(store: Store, receiver: Receiver) -> None:
 def test_retried_with_the_same_id(
     store: Store, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A notice that is answered with an error is sent again, and can be recognised."""
+    """A notice that is refused with an error is sent again, and can be recognised."""
     monkeypatch.setattr(alert_watch, "_FIRST_RETRY_SECONDS", 0)
     receiver.statuses = [500, 429]
     fail(store.manager([Alert(Webhook(receiver.url))]))
@@ -97,9 +97,9 @@ def test_body_headers_and_secrets(
 def test_receiver_that_hangs_costs_a_job_nothing(
     store: Store, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Runs go on while a receiver hangs; a close waits for it a bounded time only."""
+    """Runs continue while a receiver hangs; a close waits for it a bounded time only."""
     monkeypatch.setattr(alert_watch, "LONGEST_CLOSE_SECONDS", 0.2)
-    receiver.answers.clear()
+    receiver.responds.clear()
     manager = store.manager([Alert(Webhook(receiver.url, timeout=20), every=1)])
     fail(manager)
     receiver.next()
@@ -108,7 +108,7 @@ def test_receiver_that_hangs_costs_a_job_nothing(
         fail(manager)
     manager.close()
     assert time.monotonic() - begun < 10
-    receiver.answers.set()
+    receiver.responds.set()
 
 
 def test_what_a_process_left_is_sent_by_the_next(store: Store, receiver: Receiver) -> None:

@@ -15,8 +15,7 @@ from ojobchannels.ojob.daemon.channel_watch import ChannelWatch
 from ojobchannels.ojob.daemon.schedule import Schedule
 from ojobchannels.ojob.load.job_file import JobFile, ScheduleSpec
 from ojobchannels.ojob.process.interrupts import Interrupted
-from ojobchannels.ojob.run.alert_jobs import bind_alerts
-from ojobchannels.ojob.run.job_call import JobCall
+from ojobchannels.ojob.run.job_call import JobCall, bind_alerts
 from ojobchannels.ojob.run.session import Session
 from ojobchannels.ojob.run.todo import todo_calls
 

@@ -92,7 +92,7 @@ class MailSpec(Spec):
 
 
 class AlertSpec(Spec):
-    """What is reported of some jobs, and where."""
+    """The report of some events of some jobs to one target."""
 
     home: ClassVar[str] = "below `ojob.alerts`"
 

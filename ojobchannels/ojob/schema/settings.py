@@ -152,8 +152,8 @@ class SettingsSpec(Spec):
     """The maximum number of launched jobs, scheduled jobs and calls of an `async` todo that run at
     the same time, 1 to 1000."""
     alerts: list[AlertSpec] = Field(default=[])
-    """What is reported to a job, a webhook, by mail or to a dead man's switch: see
-    [Alerts](#alerts)."""
+    """Reports of failed, overdue and other runs to a job, a webhook, a mail address or a dead man's
+    switch; see [Alerts](#alerts)."""
     lang: Text | None = None
     """The default [language](#languages) of the jobs' code."""
 
