@@ -25,9 +25,9 @@ def complete_lock(ctx: click.Context, _: click.Parameter, incomplete: str) -> li
 def _starting(
     incomplete: str, ctx: click.Context, find: Callable[[Locations], Iterable[str]]
 ) -> list[str]:
-    given = [ctx.params.get(option) for option in ("file", "jobs", "locks")]
+    file, jobs, locks = (ctx.params.get(option) for option in ("file", "jobs", "locks"))
     try:
-        names = set(find(find_locations(*given, os.environ)))
+        names = set(find(find_locations(file, jobs, locks, os.environ)))
     except (ChannelError, CommandError):  # a shell shows nothing then
         return []
     return sorted(name for name in names if name.startswith(incomplete))
