@@ -1,6 +1,6 @@
 """The alerts of a job file, below `ojob.alerts`."""
 
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -33,8 +33,6 @@ Events = Annotated[
 class WebhookSpec(Spec):
     """A request with a JSON body."""
 
-    home: ClassVar[str] = "below `webhook` of an alert"
-
     url: Text
     """The URL, which is a secret: messages show its host only. `${env:NAME}` is an environment
     variable, `${file:PATH}` the text of a file."""
@@ -50,8 +48,6 @@ class WebhookSpec(Spec):
 class PingSpec(Spec):
     """Requests to a dead man's switch, for every run."""
 
-    home: ClassVar[str] = "below `ping` of an alert"
-
     success: Text | None = None
     """The URL to request when a run has completed; it takes the same as `webhook.url`, and
     `{{runId}}` and the other fields."""
@@ -65,8 +61,6 @@ class PingSpec(Spec):
 
 class MailSpec(Spec):
     """A mail by SMTP."""
-
-    home: ClassVar[str] = "below `mail` of an alert"
 
     to: Names
     """The address of the recipient, or a list."""
@@ -93,8 +87,6 @@ class MailSpec(Spec):
 
 class AlertSpec(Spec):
     """The report of some events of some jobs to one target."""
-
-    home: ClassVar[str] = "below `ojob.alerts`"
 
     webhook: WebhookSpec | None = None
     """Send the notice to a URL; [keys](#ojob-alerts-webhook)."""
