@@ -14,16 +14,17 @@ from ojobchannels.documents import check_name, check_value
 from ojobchannels.errors import RunNotStarted, UnknownJob
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.wakeup import Latch
-from ojobchannels.manager import fire_times, records, run_end
+from ojobchannels.manager import records, run_end
 from ojobchannels.manager.channels import ChannelConfig, ManagerChannels
 from ojobchannels.manager.dead_runs import leave_notice
-from ojobchannels.manager.fire_times import FireTime
-from ojobchannels.manager.history import RunHistory
 from ojobchannels.manager.jobs import IfRunning, Job, Notice, check_notice, check_notices, notify
 from ojobchannels.manager.launcher import Launch, Launcher
+from ojobchannels.manager.operations import Operations
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.run import JobRun
 from ojobchannels.manager.run_options import OnTimeout, RunOptions, check_on_timeout
+from ojobchannels.manager.schedules import fire_times
+from ojobchannels.manager.schedules.fire_times import FireTime
 from ojobchannels.masking import masked, secret_values
 from ojobchannels.suggestions import closest
 
@@ -33,7 +34,7 @@ _Result = TypeVar("_Result")
 _log = logging.getLogger("ojobchannels.jobs")
 
 
-class JobManager(RunHistory):
+class JobManager(Operations):
     """Runs each job at most once at a time, and keeps a record of every run.
 
     Args:
