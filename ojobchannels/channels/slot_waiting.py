@@ -61,7 +61,7 @@ class _Waiter:
             turn.give_up()
 
     def _has_queue(self) -> bool:
-        """Return whether others wait, whom a newcomer must not pass; if so, look at a holder."""
+        """Return whether others wait, which a newcomer must not pass; if so, look at a holder."""
         if self._hook.lock_info(name=turn_name(self._request.name)) is None:
             return False
         info: LockInfo | None = self._hook.lock_info(name=self._request.name)

@@ -6,6 +6,7 @@ import functools
 import os
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 
 import click
@@ -34,7 +35,7 @@ class Locations(NamedTuple):
         from ojobchannels.manager import JobManager
 
         logging.getLogger("ojobchannels").addHandler(logging.NullHandler())
-        jobs, locks = _existing("run records", self.jobs), _existing("locks", self.locks)
+        jobs, locks = existing("run records", self.jobs), existing("locks", self.locks)
         return JobManager(jobs, locks)
 
     def lock_channel(self) -> Channel:
@@ -42,7 +43,7 @@ class Locations(NamedTuple):
         from ojobchannels.channels.opening import open_channel
         from ojobchannels.manager.channels import LOCKS
 
-        return open_channel(LOCKS, _existing("locks", self.locks))
+        return open_channel(LOCKS, existing("locks", self.locks))
 
 
 _SIMPLE: Final = {"type": "simple"}
@@ -90,11 +91,11 @@ def find_locations(
     The records are located by the first of --jobs, --file, OJOB_JOBS and OJOB_FILE. The locks are
     located by --locks, otherwise by the same source as the records, otherwise by OJOB_LOCKS.
     """
-    set_locks = environment.get("OJOB_LOCKS")
+    set_locks = _setting("OJOB_LOCKS", environment)
     found = (
         _from_urls(jobs, None)
         or _from_file(file)
-        or _from_urls(environment.get("OJOB_JOBS"), set_locks)
+        or _from_urls(_setting("OJOB_JOBS", environment), set_locks)
         or _from_file(environment.get("OJOB_FILE"))
         or Locations(None, None)
     )
@@ -112,7 +113,7 @@ def checked_locations(jobs: str | None, locks: str | None) -> Locations:
     locations = Locations(jobs, locks or jobs)
     for config in locations:
         if config:
-            _described(config)
+            described(config)
     return locations
 
 
@@ -123,10 +124,21 @@ def locations_of_environment(
 
     None if the environment names no channels. They are not checked before they are needed.
     """
-    jobs = environment.get("OJOB_JOBS")
+    jobs = _setting("OJOB_JOBS", environment)
     if not jobs:
         return None
-    return lambda: checked_locations(jobs, locks or environment.get("OJOB_LOCKS"))
+    return lambda: checked_locations(jobs, locks or _setting("OJOB_LOCKS", environment))
+
+
+def _setting(name: str, environment: Mapping[str, str]) -> str | None:
+    """Return a variable, or what is in the file that NAME_FILE names, as secrets are mounted."""
+    value, file = environment.get(name), environment.get(f"{name}_FILE")
+    if value or not file:
+        return value
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"cannot read {file!r}, which {name}_FILE names: {error}") from error
 
 
 def _from_urls(jobs: str | None, locks: str | None) -> Locations | None:
@@ -147,7 +159,7 @@ def _from_file(file: str | None) -> Locations | None:
     )
 
 
-def _existing(what: str, config: Config | None) -> Config:
+def existing(what: str, config: Config | None) -> Config:
     """Return the configuration, after a check that the channel exists and is shared.
 
     Opening a channel creates missing files, and a command that only reads must not do that.
@@ -157,7 +169,7 @@ def _existing(what: str, config: Config | None) -> Config:
             f"the location of the {what} is not known: use --file FILE to name the job file, or "
             "--jobs URL (such as sqlite:///data/jobs.db), or set OJOB_FILE or OJOB_JOBS"
         )
-    type, options = _described(config)
+    type, options = described(config)
     if "processes" not in type.capabilities:
         raise CommandError(
             f"the {what} cannot be read: a channel of type {type.name!r} exists only in the memory "
@@ -172,7 +184,8 @@ def _existing(what: str, config: Config | None) -> Config:
     return config
 
 
-def _described(config: Config) -> tuple[ChannelType, Mapping[str, Any]]:
+def described(config: Config) -> tuple[ChannelType, Mapping[str, Any]]:
+    """Return the channel type of a configuration, and its options as they are given."""
     from ojobchannels.channels.opening import from_url
     from ojobchannels.plugins import registry
 

@@ -219,7 +219,7 @@ class LockBusy(ChannelError, TimeoutError):
 class WouldDeadlock(LockBusy):
     """The thread that would wait for the lock holds it itself; locks are not reentrant.
 
-    A lock with slots would be waited for in vain by the thread that holds all of its slots.
+    It is raised, too, if the thread holds all slots of a lock with slots.
     """
 
     def __init__(

@@ -12,10 +12,11 @@ from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import encode
 from ojobchannels.errors import ChannelError, InvalidOption
 from ojobchannels.host.clock import now_ms
-from ojobchannels.manager import launch_claims, not_run, records
+from ojobchannels.manager import not_run, records
 from ojobchannels.manager.channels import ManagerChannels
 from ojobchannels.manager.dead_runs import DeadRuns
 from ojobchannels.manager.records import STATUSES, Record
+from ojobchannels.manager.schedules import launch_claims
 
 _log = logging.getLogger("ojobchannels.jobs")
 _BATCH = 500
@@ -130,6 +131,10 @@ class RunHistory:
 
     def notify(self, record: Record) -> None:
         """Report a failed run to the notice of its job."""
+
+    def overdue(self) -> dict[str, int]:
+        """Return the jobs that are overdue, each with the time since when it is."""
+        return {}
 
     def is_readable(self, key: object, document: object) -> bool:
         """Return whether an entry of the jobs channel is a run record; note one that is not."""

@@ -15,10 +15,11 @@ from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.channels.lease import Lease
 from ojobchannels.host.clock import now_ms
-from ojobchannels.manager import dead_runs, fire_times, records
+from ojobchannels.manager import dead_runs, records
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.run_end import lost_because, release, write_end, write_failure, write_skip
 from ojobchannels.manager.run_options import RunOptions
+from ojobchannels.manager.schedules import fire_times
 from ojobchannels.masking import masked
 
 _CURRENT: "Final[ContextVar[JobRun | None]]" = ContextVar("current_run", default=None)

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 from ojobchannels.errors import InvalidOption
-from ojobchannels.manager.fire_times import FireTime, fields
 from ojobchannels.manager.records import Record, iso
+from ojobchannels.manager.schedules.fire_times import FireTime, fields
 
 OnTimeout: TypeAlias = Literal["warn", "fail", "continue"]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from ojobchannels.channels.lease import Lease
 from ojobchannels.manager import JobRun, Launch
-from ojobchannels.manager.fire_times import FireTime
 from ojobchannels.manager.jobs import IfRunning
+from ojobchannels.manager.schedules.fire_times import FireTime
 from ojobchannels.ojob.args.layers import CallArgs, Layer, merge
 from ojobchannels.ojob.languages import Level, Phase
 from ojobchannels.ojob.load.job_file import Job

@@ -8,6 +8,7 @@ from ojobchannels.cli.locations import Locations, location_options
 from ojobchannels.cli.runs import process
 from ojobchannels.cli.tables import Column, show, table_options
 from ojobchannels.cli.times import relative
+from ojobchannels.cli.watching import watchable
 from ojobchannels.host.clock import now_ms
 
 COLUMNS: Final = (
@@ -23,10 +24,12 @@ COLUMNS: Final = (
 @click.command(short_help="Show the locks that are held, and their holders.")
 @location_options
 @table_options
+@watchable
 def locks(locations: Locations, as_json: bool, wide: bool) -> None:
     """Show the locks that are held, and their holders. The lock of a job has the job's name.
 
-    A lock with several slots has a row for each slot that is held. A running holder renews its lease before it expires; the lock is released when a lease expires.
+    A lock with several slots has a row for each slot that is held. A running holder renews its
+    lease before it expires; the lock is released when a lease expires.
     """
     with locations.lock_channel() as channel:
         held = [lock._asdict() for lock in channel.locks()]

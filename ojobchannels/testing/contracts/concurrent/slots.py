@@ -36,7 +36,7 @@ class SlotContract(Contract):
         assert again.fence > leases[1].fence
         assert one.try_lock("nightly", ttl=60) is None, "the first slot is the lock without slots"
 
-    def test_other_names_are_no_slots(self, subject: Subject) -> None:
+    def test_another_name_is_never_a_slot(self, subject: Subject) -> None:
         """No name is that of a slot, and what looks like one is refused as a name."""
         channel = subject.open()
         near = ["a2", "a 2", "a\x1f2", "a\x1fslot", "a\x1fslot 2 ", "a\x1f", "\x1fslot 2"]

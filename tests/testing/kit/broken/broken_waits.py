@@ -138,13 +138,13 @@ class LockNamesTrimmed(BrokenSimple):
 class LockNamesEndAtControls(BrokenSimple):
     """Lock names end at the first control character, so that all slots are one."""
 
-    caught_by = "test_a_lock_has_as_many_holders_as_slots test_other_names_are_no_slots"
+    caught_by = "test_a_lock_has_as_many_holders_as_slots test_another_name_is_never_a_slot"
 
     def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
         return super().lock(name.partition("\x1f")[0], token, ttl, holder)
 
 
-class EvictionsWakeNobody(BrokenSimple):
+class EvictionsWakeNoWaiter(BrokenSimple):
     """`force_unlock` wakes no waiter, so that one for a slot must look again."""
 
     caught_by = "test_a_release_of_a_slot_wakes_a_waiter"
