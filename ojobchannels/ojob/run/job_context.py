@@ -46,6 +46,7 @@ class JobContext(ABC):
         launches: The latest launch of each job that it has launched.
         result: What its own code returned, or else the final args.
         fire_time: The time for which a schedule runs it.
+        requested: The action of an operator who wants it, for the record of its run.
         tick: The fire time of its own schedule, or of the job on whose account it was called.
         if_running: What it does if another run holds the lock, unless its args say so.
     """
@@ -66,6 +67,7 @@ class JobContext(ABC):
         self.error: BaseException | None = None
         self.result: Any = None
         self.fire_time: FireTime | None = None
+        self.requested: Mapping[str, Any] | None = None
         self.tick: Tick | None = None
         self.if_running: IfRunning = "fail"
 
