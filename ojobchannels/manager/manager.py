@@ -3,9 +3,11 @@
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, ParamSpec, TypeVar
 
+from ojobchannels.alerts.rules import Alert
+from ojobchannels.alerts.watch import Alerts
 from ojobchannels.channels.arguments import Duration, milliseconds
 from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.documents import check_name, check_value
@@ -42,6 +44,7 @@ class JobManager(Operations):
             storage as the run records.
         threads: The maximum number of launched jobs that run at a time.
         on_failure: The failure notice for all jobs that have none of their own.
+        alerts: The rules of what is reported, once over all processes: `ojobchannels.alerts.Alert`.
 
     Attributes:
         jobs: The channel ``oJobManager-jobs``, with the records of runs that have begun, under
@@ -66,6 +69,7 @@ class JobManager(Operations):
         state: ChannelConfig = None,
         threads: int = 4,
         on_failure: Notice | None = None,
+        alerts: Sequence[Alert] = (),
     ) -> None:
         self.closing = Latch()
         self._launcher = Launcher(threads)
@@ -76,6 +80,8 @@ class JobManager(Operations):
         self._running: dict[str, JobRun] = {}
         self._free_from: dict[str, int] = {}
         self._lock = threading.Lock()
+        self.alerts = Alerts(self)
+        self.alerts.replace(alerts)
 
     def run(
         self,
@@ -229,6 +235,10 @@ class JobManager(Operations):
         values = dict(args or {})
         return self._launcher.submit(name, lambda launch: job.launched(launch, values))
 
+    def launch_alert(self, name: str, notice: Mapping[str, Any]) -> Launch:
+        """Run the job of an alert."""
+        return self.launch(name, {"notice": notice})
+
     def abandoned(self, record: Record) -> None:
         """Log a run that was closed as abandoned, and notify of it, or leave that to others."""
         run_end.log_run(record)
@@ -240,6 +250,7 @@ class JobManager(Operations):
     def report_run(self, record: Record, *, notifies: bool) -> None:
         """Log the start or the end of a run; if it failed and `notifies`, notify of that."""
         run_end.log_run(record)
+        self.alerts.wake()
         if notifies and record["status"] in ("failed", "lost"):
             self.notify(record)
 
@@ -328,7 +339,10 @@ class JobManager(Operations):
     def close(self) -> None:
         """Wait for launched jobs, then close the channels and so release all locks."""
         self.closing.set()
+        self._launcher.wait()
+        self.alerts.close()
         self._launcher.close()
+        self.alerts.end()
         with self._lock:
             left_open = list(self._running.values())
         for run in left_open:

@@ -16,7 +16,7 @@ from ojobchannels.ojob.daemon.operations import DaemonOperations
 from ojobchannels.ojob.daemon.schedule import Schedule
 from ojobchannels.ojob.load.job_file import JobFile, ScheduleSpec
 from ojobchannels.ojob.process.interrupts import Interrupted
-from ojobchannels.ojob.run.job_call import JobCall
+from ojobchannels.ojob.run.job_call import JobCall, bind_alerts
 from ojobchannels.ojob.run.session import Session
 from ojobchannels.ojob.run.todo import todo_calls
 
@@ -190,6 +190,7 @@ class Daemon:
                 schedule.end(moment)
             self._previous, self._schedules, self._began = self._schedules, [], moment
             self.session, self.shutdown_calls = self.session.with_file(file), []
+            bind_alerts(self.session)
             for call in todo_calls(self.session):
                 deps = self.session.file.deps_of(call.job.name)
                 blocked = self.session.progress.blocked_reason(deps)

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from ojobchannels.ojob.schema import unsupported
+from ojobchannels.ojob.schema.alerts import AlertSpec
 from ojobchannels.ojob.schema.base import (
     Flag,
     JobsOrCode,
@@ -150,6 +151,9 @@ class SettingsSpec(Spec):
     num_threads: Threads = DEFAULT_THREADS
     """The maximum number of launched jobs, scheduled jobs and calls of an `async` todo that run at
     the same time, 1 to 1000."""
+    alerts: list[AlertSpec] = Field(default=[])
+    """Reports of failed, overdue and other runs to a job, a webhook, a mail address or a dead man's
+    switch; see [Alerts](#alerts)."""
     lang: Text | None = None
     """The default [language](#languages) of the jobs' code."""
 
