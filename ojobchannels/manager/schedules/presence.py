@@ -30,6 +30,7 @@ from ojobchannels.manager.schedules.published import (
 
 _TTL_SECONDS: Final = 10.0
 _LIFE_SIGN_SECONDS: Final = 10.0
+_BEGUN_SECONDS: Final = 2.0
 _SWEEP_SECONDS: Final = 3600.0
 _KEPT_DEAD: Final = 100
 _KEPT_MS: Final = 30 * 86_400_000
@@ -87,7 +88,8 @@ class Presence:
             documents = [asdict(schedule) for schedule in schedules]
             self._state.set(part_key(self.info.id, SCHEDULES), {SCHEDULES: documents})
             self._schedules, self._swept = list(schedules), float("-inf")
-        if time.monotonic() - self._signed >= _LIFE_SIGN_SECONDS:
+        elapsed = time.monotonic() - self._signed
+        if elapsed >= (_LIFE_SIGN_SECONDS if begun == self._begun else _BEGUN_SECONDS):
             self._sign(begun)
         if time.monotonic() - self._swept >= _SWEEP_SECONDS:
             self._swept = time.monotonic()
