@@ -4,6 +4,7 @@ from ojobchannels.manager.jobs import Job
 from ojobchannels.manager.launch_claims import LaunchTime
 from ojobchannels.manager.launcher import Launch
 from ojobchannels.manager.manager import JobManager
-from ojobchannels.manager.run import JobRun, current_run
+from ojobchannels.manager.output.current import current_run
+from ojobchannels.manager.run import JobRun
 
 __all__ = ["Job", "JobManager", "JobRun", "Launch", "LaunchTime", "current_run"]
