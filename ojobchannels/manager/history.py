@@ -100,14 +100,7 @@ class RunHistory:
         return _find(self, self._channels.output, run_id)
 
     def output(self, run_id: str) -> RunOutput | None:
-        """Return what a run has logged and printed; None if nothing is kept of it.
-
-        That is stored while the run is active, within about a second, and removed by `prune`
-        together with the record.
-
-        Args:
-            run_id: The whole identifier of the run.
-        """
+        """Return what is stored of the output of a run."""
         return RunOutput.from_document(self._channels.output.get(key_of(run_id)))
 
     def prune(self, older_than: float | timedelta) -> Pruned:

@@ -19,7 +19,7 @@ from ojobchannels.manager.fire_times import FireTime
 from ojobchannels.manager.history import RunHistory
 from ojobchannels.manager.jobs import IfRunning, Job, Notice, check_notice, check_notices, notify
 from ojobchannels.manager.launcher import Launch, Launcher
-from ojobchannels.manager.output import OutputLimits
+from ojobchannels.manager.output import OutputLimits, RunOutput
 from ojobchannels.manager.output.buffer import OutputBuffer
 from ojobchannels.manager.output.lines import DEFAULT_LIMITS
 from ojobchannels.manager.output.writer import OutputWriter
@@ -339,6 +339,18 @@ class JobManager(RunHistory):
             return None
         run = {field: record[field] for field in ("runId", "name", "startTime")}
         return OutputBuffer(run, self._limits, secrets, self._writer.changed)
+
+    def output(self, run_id: str) -> RunOutput | None:
+        """Return what a run has logged and printed; None if nothing is kept of it.
+
+        It is stored while the run is active, within about a second, and removed by `prune` together
+        with the record.
+
+        Args:
+            run_id: The whole identifier of the run.
+        """
+        pending = self._writer.find(run_id)
+        return super().output(run_id) if pending is None else pending.content()
 
     def close(self) -> None:
         """Wait for launched jobs, then close the channels and so release all locks."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ojobchannels.documents import storable
 from ojobchannels.host.clock import now_ms
-from ojobchannels.manager.output.lines import LONGEST_LINE, OutputLevel, OutputLimits
+from ojobchannels.manager.output.lines import LONGEST_LINE, OutputLevel, OutputLimits, RunOutput
 from ojobchannels.masking import MASK, mask_text
 
 _LINE_COST: Final = 32
@@ -111,6 +111,10 @@ class OutputBuffer:
             self.ended = True
         if self._total:
             self._on_change(self)
+
+    def content(self) -> RunOutput | None:
+        """Return the output so far."""
+        return RunOutput.from_document(self.document())
 
     def document(self) -> dict[str, Any]:
         """Return the output as it is stored."""

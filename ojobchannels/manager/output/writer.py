@@ -25,7 +25,7 @@ _SECONDS_A_WRITE: Final = 0.02
 
 _RETRY_SECONDS: Final = 2.0
 _LONGEST_SLEEP: Final = 0.5
-_LONGEST_CLOSE: Final = 5.0
+_LONGEST_WAIT: Final = 5.0
 _MOST_WAITING: Final = 1000
 
 _log = logging.getLogger("ojobchannels.jobs")
@@ -72,21 +72,30 @@ class OutputWriter:
             self._start()
         self._wakeup.set()
 
-    def close(self) -> None:
-        """Store what is left; if the store does not accept it, or hangs, log that and return."""
+    def find(self, run_id: str) -> OutputBuffer | None:
+        """Return the output of a run that is not stored yet."""
         with self._lock:
-            self._is_closing = True
-            thread = self._thread
-            if thread is None and self._due:
+            return next((each for each in self._due if each.run["runId"] == run_id), None)
+
+    def flush(self) -> None:
+        """Store what has changed, and wait for that; log it if the store hangs."""
+        with self._lock:
+            self._due = dict.fromkeys(self._due, 0)
+            if self._due:
                 self._start()
-                thread = self._thread
+            thread = self._thread
         if thread is None:
             self._work()  # there is nothing left, or no thread to be had
             return
         self._wakeup.set()
-        thread.join(_LONGEST_CLOSE)
+        thread.join(_LONGEST_WAIT)
         if thread.is_alive():
             _log.warning("the output of runs may be incomplete: its channel does not respond")
+
+    def close(self) -> None:
+        """Store what is left, as far as the store accepts it; nothing is taken any more."""
+        self._is_closing = True
+        self.flush()
 
     def _start(self) -> None:
         if self._thread is None:

@@ -9,6 +9,8 @@ from ojobchannels.documents import same
 from ojobchannels.errors import JobMisuse, shown
 from ojobchannels.manager import JobManager
 from ojobchannels.manager.jobs import IfRunning
+from ojobchannels.manager.output import OutputLimits
+from ojobchannels.manager.output.lines import DEFAULT_LIMITS
 from ojobchannels.ojob.load.job_file import INIT
 
 Config: TypeAlias = Mapping[str, Any] | str | Channel | None
@@ -30,15 +32,22 @@ class ManagerBinding:
         overrides: The channels to use in place of those that the file names.
         if_running: What every job does if another run holds its lock, in place of what its args
             and the file say.
+        output: How much is kept of what each run logs and prints.
         on_dead_run: Called with the record of each run that is found dead.
         failure: The error for which it could not be opened; then no more jobs may run.
     """
 
-    def __init__(self, overrides: ManagerConfig, if_running: IfRunning | None = None) -> None:
+    def __init__(
+        self,
+        overrides: ManagerConfig,
+        if_running: IfRunning | None = None,
+        output: OutputLimits = DEFAULT_LIMITS,
+    ) -> None:
         self.manager: JobManager | None = None
         self.failure: Exception | None = None
         self.overrides = overrides
         self.if_running = if_running
+        self.output = output
         self.on_dead_run: Callable[[dict[str, Any]], object] | None = None
         self._config: ManagerConfig | None = None
         self._lock = threading.Lock()
@@ -73,6 +82,7 @@ class ManagerBinding:
             config.locks if locks is None else locks,
             threads=1,
             on_failure=self.on_dead_run,
+            output=self.output,
         )
         self._config = config
         self.manager.before_reading()
