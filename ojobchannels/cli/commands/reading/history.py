@@ -11,6 +11,7 @@ from ojobchannels.cli.locations import Locations, location_options
 from ojobchannels.cli.names import complete_job
 from ojobchannels.cli.options import as_moment
 from ojobchannels.cli.tables import show, table_options
+from ojobchannels.cli.watching import watchable
 
 COLUMNS: Final = (runs.STARTED, runs.JOB, runs.STATUS, runs.TOOK, runs.WHERE, runs.DETAILS)
 
@@ -33,6 +34,7 @@ COLUMNS: Final = (runs.STARTED, runs.JOB, runs.STATUS, runs.TOOK, runs.WHERE, ru
 )
 @location_options
 @table_options
+@watchable
 def history(
     locations: Locations,
     name: str | None,
