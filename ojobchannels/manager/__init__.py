@@ -4,7 +4,18 @@ from ojobchannels.manager.jobs import Job
 from ojobchannels.manager.launch_claims import LaunchTime
 from ojobchannels.manager.launcher import Launch
 from ojobchannels.manager.manager import JobManager
+from ojobchannels.manager.output import OutputLimits, OutputLine, RunOutput
 from ojobchannels.manager.output.current import current_run
 from ojobchannels.manager.run import JobRun
 
-__all__ = ["Job", "JobManager", "JobRun", "Launch", "LaunchTime", "current_run"]
+__all__ = [
+    "Job",
+    "JobManager",
+    "JobRun",
+    "Launch",
+    "LaunchTime",
+    "OutputLimits",
+    "OutputLine",
+    "RunOutput",
+    "current_run",
+]
