@@ -219,3 +219,11 @@ class JobMisuse(JobError, RuntimeError):
     def __init__(self, job: str, reason: str, advice: str) -> None:
         self.job, self.reason, self.advice = job, reason, advice
         super().__init__(f"job {job!r}: {reason}; {advice}")
+
+
+class AlertNotSent(JobError, RuntimeError):
+    """A notice of an alert was not accepted by its receiver; it is sent again later."""
+
+    def __init__(self, receiver: str, reason: str) -> None:
+        self.receiver, self.reason = receiver, reason
+        super().__init__(f"{receiver}: {reason}")

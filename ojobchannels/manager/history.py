@@ -12,12 +12,14 @@ from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import encode
 from ojobchannels.errors import ChannelError, InvalidOption
 from ojobchannels.host.clock import now_ms
-from ojobchannels.manager import launch_claims, not_run, records
+from ojobchannels.manager import not_run, records
 from ojobchannels.manager.channels import ManagerChannels
 from ojobchannels.manager.dead_runs import DeadRuns
 from ojobchannels.manager.output import RunOutput
 from ojobchannels.manager.output.stored import key_of, without_record
+from ojobchannels.manager.output.writer import OutputWriter
 from ojobchannels.manager.records import STATUSES, Record
+from ojobchannels.manager.schedules import launch_claims
 
 _log = logging.getLogger("ojobchannels.jobs")
 _BATCH = 500
@@ -48,6 +50,7 @@ class RunHistory:
         self.malformed: dict[str, str] = {}
         self.jobs, self.locks = channels.jobs, channels.locks
         self._dead_runs = DeadRuns(self)
+        self._writer = OutputWriter(lambda: channels.output)
 
     @property
     def state(self) -> Channel:
@@ -100,7 +103,17 @@ class RunHistory:
         return _find(self, self._channels.output, run_id)
 
     def output(self, run_id: str) -> RunOutput | None:
-        """Return what is stored of the output of a run."""
+        """Return what a run has logged and printed; None if nothing is kept of it.
+
+        It is stored while the run is active, within about a second, and removed by `prune` together
+        with the record.
+
+        Args:
+            run_id: The whole identifier of the run.
+        """
+        pending = self._writer.find(run_id)
+        if pending is not None:
+            return pending.content()
         return RunOutput.from_document(self._channels.output.get(key_of(run_id)))
 
     def prune(self, older_than: float | timedelta) -> Pruned:
@@ -147,6 +160,10 @@ class RunHistory:
 
     def notify(self, record: Record) -> None:
         """Report a failed run to the notice of its job."""
+
+    def overdue(self) -> dict[str, int]:
+        """Return the jobs that are overdue, each with the time since when it is."""
+        return {}
 
     def is_readable(self, key: object, document: object) -> bool:
         """Return whether an entry of the jobs channel is a run record; note one that is not."""

@@ -13,13 +13,14 @@ from ojobchannels import errors
 from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.channels.lease import Lease
 from ojobchannels.host.clock import now_ms
-from ojobchannels.manager import dead_runs, fire_times, records
+from ojobchannels.manager import dead_runs, records
 from ojobchannels.manager.output import OutputLevel
 from ojobchannels.manager.output.buffer import OutputBuffer
 from ojobchannels.manager.output.current import CAPTURE, make_current, restore_current
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.run_end import lost_because, release, write_end, write_failure, write_skip
 from ojobchannels.manager.run_options import RunManager, RunOptions
+from ojobchannels.manager.schedules import fire_times
 from ojobchannels.masking import masked
 
 _log = logging.getLogger("ojobchannels.jobs")

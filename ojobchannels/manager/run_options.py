@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 from ojobchannels.channels.channel import Channel
 from ojobchannels.errors import InvalidOption
 from ojobchannels.manager import dead_runs
-from ojobchannels.manager.fire_times import FireTime, fields
 from ojobchannels.manager.output.buffer import OutputBuffer
 from ojobchannels.manager.records import Record, iso
+from ojobchannels.manager.schedules.fire_times import FireTime, fields
 
 if TYPE_CHECKING:
     from ojobchannels.manager.run import JobRun

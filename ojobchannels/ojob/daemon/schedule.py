@@ -10,9 +10,11 @@ from typing import Final
 
 from ojobchannels import errors
 from ojobchannels.host.terminal import local_time
-from ojobchannels.manager import JobManager, Launch, LaunchTime, fire_times
-from ojobchannels.manager.fire_times import FireTime, moment
+from ojobchannels.manager import JobManager, Launch, LaunchTime
+from ojobchannels.manager.schedules import fire_times
+from ojobchannels.manager.schedules.fire_times import FireTime, moment
 from ojobchannels.ojob.args.layers import Layer
+from ojobchannels.ojob.daemon.pause_check import PAUSED, PauseCheck
 from ojobchannels.ojob.languages import Level
 from ojobchannels.ojob.load.job_file import Job, ScheduleSpec
 from ojobchannels.ojob.report.outcomes import describe
@@ -25,6 +27,8 @@ from ojobchannels.ojob.triggers.zones import zone_of
 
 MAX_DELAY_MS: Final = 60_000
 """Milliseconds after which `misfire: none` skips a fire time instead of running it late."""
+
+NO_PROCESS: Final = "missed: no process was running"
 
 MAX_MISSED_RECORDED: Final = 60
 """At most this many of the fire times that were missed in a row get a record each."""
@@ -98,11 +102,23 @@ class Schedule:
         self._shares_name = any(
             self.run_name is not None and other.run_name == self.run_name for other in before
         )
+        self.title = self._title(before)
+        self._rechecks = 0
+        self._wakes_at = 0
+        needs_store = self.run_name is not None or spec.once
+        binding = session.binding
+        self._pause = PauseCheck(self.title, lambda: binding.manager, needs_store=needs_store)
 
     @property
     def name(self) -> str:
         """The name of the job."""
         return self._job.name
+
+    def _title(self, before: Sequence["Schedule"]) -> str:
+        """Return the name by which operators know it: that of its runs, or of its job."""
+        name = self.run_name or self._job.name
+        number = 1 + sum((other.run_name or other.name) == name for other in before)
+        return name if number == 1 else f"{name} #{number}"
 
     def next_time(self) -> int | None:
         """Return its next fire time, or None if it has ended."""
@@ -148,6 +164,27 @@ class Schedule:
             self._queued = False  # no thread could be started; the next fire time tries again
             raise
 
+    def recheck(self) -> None:
+        """Look again whether it is paused: an operator has changed that."""
+        with self._lock:
+            self._rechecks += 1
+        self._queue()
+
+    def _waits_for_resume(self) -> bool:
+        """Return whether it is paused; then `recheck` or the end of the pause continues it."""
+        while True:
+            rechecks, pause = self._rechecks, self._pause.read()
+            if pause is None or not pause.is_active(self._scheduler.clock.now()):
+                return False
+            with self._lock:
+                if self._rechecks == rechecks:
+                    self._queued = False
+                    break
+        if pause.until is not None and pause.until != self._wakes_at:
+            self._wakes_at = pause.until
+            self._scheduler.call_at(pause.until, self._queue)
+        return True
+
     def _work(self, launch: Launch) -> None:
         span: tuple[int, int] | None = None
         try:
@@ -155,9 +192,10 @@ class Schedule:
                 self._handled_until = self._begin()
                 self._outage.end()
             self._warn_of_clock(self._handled_until)
-            while (span := self._next_span()) is not None:
+            while not self._waits_for_resume() and (span := self._next_span()) is not None:
                 self._handle(launch, *span)
                 self._outage.end()
+                span = None
         except STORE_ERRORS as error:
             self._suspend(span, error)
         except Exception as error:  # noqa: BLE001  the next fire time must not depend on it
@@ -197,8 +235,13 @@ class Schedule:
         call.tick = Tick(self._label, until)
         name = self._claim_name(call)
         is_free = name is None or fire_times.is_unclaimed(self._manager(), name, fire_time)
-        self._skip(self._missed(after, until), "missed: no process was running")
+        missed = self._missed(after, until)
+        self._skip([time for time in missed if self._pause.covers(time)], PAUSED)
+        self._skip([time for time in missed if not self._pause.covers(time)], NO_PROCESS)
         if not is_free:
+            return
+        if self._spec.misfire == "none" and self._pause.covers(until):
+            self._skip([until], PAUSED)
             return
         if self._spec.misfire == "none" and self._scheduler.clock.now() - until > MAX_DELAY_MS:
             self._skip([until], f"missed: more than {MAX_DELAY_MS // 1000} s late")

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
 
+from ojobchannels.alerts.rules import Alert
 from ojobchannels.ojob.args.known_args import KnownArgs
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.args.rules import Rule
@@ -184,6 +185,11 @@ class JobFile:
         rules = (rule for job in self.jobs.values() for rule in (*job.rules_in, *job.rules_out))
         declared = {rule.path[-1] for rule in rules if rule.is_secret}
         return frozenset(declared | {one.name for one in self.help.expects.values() if one.secret})
+
+    @property
+    def alerts(self) -> tuple[Alert, ...]:
+        """The rules of what is reported."""
+        return tuple(spec.rule() for spec in self.settings.alerts)
 
     @property
     def threads(self) -> int:

@@ -12,6 +12,7 @@ from ojobchannels.ojob.args.layers import merged
 from ojobchannels.ojob.args.pack_jobs import PACK_JOBS
 from ojobchannels.ojob.args.rules import Rule
 from ojobchannels.ojob.code.resolver import Languages
+from ojobchannels.ojob.load.alert_checks import check_alert_secrets, check_alerts
 from ojobchannels.ojob.load.arg_checks import check_args
 from ojobchannels.ojob.load.channel_configs import check_channels
 from ojobchannels.ojob.load.code_checks import check_code, check_modules
@@ -38,7 +39,7 @@ _EACH: Final[tuple[Check, ...]] = (
     check_modules,
     check_code,
 )
-_TOGETHER: Final[tuple[Check, ...]] = (check_names, check_calls, check_order)
+_TOGETHER: Final[tuple[Check, ...]] = (check_names, check_calls, check_order, check_alerts)
 """The checks that need all files: without one that is missing, every name in it is unknown."""
 
 
@@ -48,6 +49,7 @@ def load(
     locations: bool = True,
     lang: str | None = None,
     code: bool = True,
+    secrets: bool = False,
     above: frozenset[str] = frozenset(),
     folder: Path = _CURRENT_FOLDER,
 ) -> JobFile:
@@ -58,6 +60,7 @@ def load(
         locations: Whether the file says where the manager's channels are; if so, that is checked.
         lang: The default language of code.
         code: Whether the code is needed, and checked.
+        secrets: Whether the secrets of alerts are needed now, and must be there.
         above: The files that are being loaded, of which this one is a job.
         folder: The folder against which relative paths count; by default the current one.
 
@@ -68,6 +71,8 @@ def load(
     files, complete, diagnostics = gather(folder / path, str(Path(path)))
     specs = Specs(files, Languages(files, lang) if code else None)
     more = [check_channels] if locations else []
+    if secrets:
+        more.append(check_alert_secrets)
     if not diagnostics:  # with an invalid key, it is not known what jobs read
         more.append(check_args)
     for check in (*_EACH, *((*_TOGETHER, *more) if complete else ())):

@@ -6,10 +6,10 @@ from typing import Any
 
 from ojobchannels.channels.lease import Lease
 from ojobchannels.manager import JobRun, Launch, current_run
-from ojobchannels.manager.fire_times import FireTime
 from ojobchannels.manager.jobs import IfRunning
 from ojobchannels.manager.output import OutputLevel
 from ojobchannels.manager.output.buffer import OutputBuffer
+from ojobchannels.manager.schedules.fire_times import FireTime
 from ojobchannels.ojob.args.layers import CallArgs, Layer, merge
 from ojobchannels.ojob.languages import Level, Phase
 from ojobchannels.ojob.load.job_file import Job

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from ojobchannels.manager.output import OutputLimits
 from ojobchannels.manager.output.lines import DEFAULT_LIMITS, LARGEST_PART
 from ojobchannels.ojob.schema import unsupported
+from ojobchannels.ojob.schema.alerts import AlertSpec
 from ojobchannels.ojob.schema.base import (
     Expected,
     Flag,
@@ -178,6 +179,9 @@ class SettingsSpec(Spec):
     num_threads: Threads = DEFAULT_THREADS
     """The maximum number of launched jobs, scheduled jobs and calls of an `async` todo that run at
     the same time, 1 to 1000."""
+    alerts: list[AlertSpec] = Field(default=[])
+    """Reports of failed, overdue and other runs to a job, a webhook, a mail address or a dead man's
+    switch; see [Alerts](#alerts)."""
     lang: Text | None = None
     """The default [language](#languages) of the jobs' code."""
 

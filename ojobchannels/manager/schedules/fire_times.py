@@ -14,9 +14,10 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.errors import ChannelError, FireTimeTaken, OutcomeUnknown
-from ojobchannels.manager import launch_claims, records
-from ojobchannels.manager.launch_claims import LaunchTime
+from ojobchannels.manager import records
 from ojobchannels.manager.records import Record
+from ojobchannels.manager.schedules import launch_claims
+from ojobchannels.manager.schedules.launch_claims import LaunchTime
 
 FireTime: TypeAlias = int | LaunchTime
 """A fire time of the job, in milliseconds since 1970, or of another job that launches it."""

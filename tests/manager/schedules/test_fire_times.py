@@ -11,7 +11,8 @@ import pytest
 
 import ojobchannels as oc
 from ojobchannels.errors import FireTimeTaken, LockBusy
-from ojobchannels.manager import LaunchTime, fire_times
+from ojobchannels.manager import LaunchTime
+from ojobchannels.manager.schedules import fire_times
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,8 @@ OTHERS = [
 ]
 
 DYING = """\
-from ojobchannels.manager import fire_times, records
+from ojobchannels.manager import records
+from ojobchannels.manager.schedules import fire_times
 
 manager = oc.JobManager(channel_config, channel_config)
 due = records.due(params["noon"])
