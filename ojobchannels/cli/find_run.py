@@ -27,7 +27,7 @@ def find_run(manager: JobManager, name: str) -> dict[str, Any]:
             run, and rather one that began than one that was skipped.
 
     Raises:
-        CommandError: There is none.
+        CommandError: No such run exists.
     """
     runs = manager.runs(name, limit=_LOOKED_AT)
     if runs:

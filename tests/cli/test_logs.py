@@ -49,8 +49,8 @@ def test_logs_follow_an_active_run(jobs: Jobs) -> None:
     assert following.returncode == 0
 
 
-def test_a_run_without_output_is_told_from_one_that_does_not_exist(jobs: Jobs) -> None:
-    """The one is a message with status 0, the other an error."""
+def test_only_an_unknown_run_is_an_error(jobs: Jobs) -> None:
+    """A run without output has a message, and exit status 0."""
     with jobs.manager() as manager, manager.run("silent") as run:
         pass
     done = jobs.ojob("logs", "silent", *jobs.locations)
@@ -58,7 +58,7 @@ def test_a_run_without_output_is_told_from_one_that_does_not_exist(jobs: Jobs) -
     assert done.stderr == f"Nothing is kept of run {run.run_id} of job 'silent'.\n"
     done = jobs.ojob("show", "silnt", *jobs.locations)
     assert done.returncode == 2
-    assert done.stderr == "ojob: there is no run or job 'silnt'; did you mean 'silent'?\n"
+    assert done.stderr == "ojob: there is no run or job 'silnt'; did you mean `silent`?\n"
 
 
 def test_control_characters_of_an_output_are_escaped(jobs: Jobs) -> None:

@@ -66,12 +66,12 @@ def test_runs_in_several_threads_keep_their_own_lines(
     simple_manager: oc.JobManager, in_background: Callable[..., Future[str]]
 ) -> None:
     """Also if they are open at the same time; what no run prints is kept by none."""
-    inside, go_on = Latch(), Latch()
+    inside, proceed = Latch(), Latch()
 
     def other() -> str:
         with simple_manager.run("other") as run:
             inside.set()
-            go_on.wait(30)
+            proceed.wait(30)
             print("of the other")
             return run.run_id
 
@@ -79,7 +79,7 @@ def test_runs_in_several_threads_keep_their_own_lines(
     assert inside.wait(30)
     with simple_manager.run("mine") as run:
         print("mine")
-        go_on.set()
+        proceed.set()
         other_id = result.result(30)
     print("of no run")
     assert texts(simple_manager, run.run_id) == ["mine"]
@@ -263,8 +263,8 @@ def test_prune_removes_outputs_without_a_record(simple_manager: oc.JobManager) -
     assert simple_manager.output(run.run_id) is None
 
 
-def test_a_damaged_output_is_none(simple_manager: oc.JobManager) -> None:
-    """A query does not fail because of a document that somebody has changed."""
+def test_a_damaged_output_is_ignored(simple_manager: oc.JobManager) -> None:
+    """A query does not fail because of a document that another program has changed."""
     simple_manager._channels.output.set({"run": "x"}, {"runId": "x", "first": "none"})
     assert simple_manager.output("x") is None
     document = {"runId": "x", "name": "n", "first": [1], "last": [], "lines": 1, "ended": True}

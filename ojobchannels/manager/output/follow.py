@@ -11,7 +11,7 @@ _READS_AFTER_THE_END: Final = 5
 
 
 class History(Protocol):
-    """What has the records and the outputs of the runs."""
+    """The records and the outputs of the runs."""
 
     def before_start(self) -> None:
         """Close the dead runs, unless that was done in the last second."""

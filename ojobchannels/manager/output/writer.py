@@ -85,7 +85,7 @@ class OutputWriter:
                 self._start()
             thread = self._thread
         if thread is None:
-            self._work()  # there is nothing left, or no thread to be had
+            self._work()  # there is nothing left, or no thread can be started
             return
         self._wakeup.set()
         thread.join(_LONGEST_WAIT)
