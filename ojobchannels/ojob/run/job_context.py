@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ojobchannels.channels.lease import Lease
-from ojobchannels.manager import JobRun, Launch
+from ojobchannels.manager import JobRun, Launch, current_run
 from ojobchannels.manager.jobs import IfRunning
+from ojobchannels.manager.output import OutputLevel
+from ojobchannels.manager.output.buffer import OutputBuffer
 from ojobchannels.manager.schedules.fire_times import FireTime
 from ojobchannels.ojob.args.layers import CallArgs, Layer, merge
 from ojobchannels.ojob.languages import Level, Phase
@@ -98,5 +100,16 @@ class JobContext(ABC):
             self.launch.run_id = run.run_id
 
     def log(self, level: Level, text: str) -> None:
-        """Report a line of the job."""
+        """Report a line of the job, and keep it with the managed run for which the job works."""
         self.session.output.log(self.caller, level, text)
+        if (output := self._run_output()) is not None:
+            output.add(level, text)
+
+    def printed(self, level: OutputLevel, text: str) -> None:
+        """Keep what the job has printed, likewise."""
+        if (output := self._run_output()) is not None:
+            output.write(level, text)
+
+    def _run_output(self) -> OutputBuffer | None:
+        run = next(self.runs.open(), None) or current_run()
+        return None if run is None else run.output
