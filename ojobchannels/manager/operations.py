@@ -168,7 +168,7 @@ class Operations(RunHistory):
         """Return a schedule by its name, or that of its job.
 
         Raises:
-            UnknownSchedule: There is none, or several with that job.
+            UnknownSchedule: No schedule has that name, or several have that job.
         """
         known = self.schedules()
         found = next((one for one in known if one.name == name), None)

@@ -19,6 +19,7 @@ from ojobchannels.manager.schedules.published import OVERDUE_AFTER_MS, Published
 from ojobchannels.manager.schedules.timetable import Timetable
 from ojobchannels.manager.schedules.zones import key_of_zone, zone_of
 from ojobchannels.ojob.args.layers import Layer
+from ojobchannels.ojob.daemon.active_runs import ActiveRuns
 from ojobchannels.ojob.daemon.pause_check import PAUSED, PauseCheck
 from ojobchannels.ojob.languages import Level
 from ojobchannels.ojob.load.job_file import Job, ScheduleSpec
@@ -37,26 +38,6 @@ NO_PROCESS: Final = "missed: no process was running"
 
 MAX_MISSED_RECORDED: Final = 60
 """At most this many of the fire times that were missed in a row get a record each."""
-
-
-class ActiveRuns:
-    """Counts the active runs of a schedule."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._count = 0
-
-    def begin(self, *, alone: bool) -> bool:
-        """Count a run that begins; return False if it may only run alone and another is active."""
-        with self._lock:
-            begins = not (alone and self._count)
-            self._count += begins
-            return begins
-
-    def end(self) -> None:
-        """Count a run that ends."""
-        with self._lock:
-            self._count -= 1
 
 
 class Schedule:
