@@ -16,7 +16,7 @@ from ojobchannels.hookspecs import hookimpl
 from ojobchannels.testing.kit.stacks import all_stacks
 from ojobchannels.testing.kit.trace import Trace
 
-PATIENCE: Final = 5.0
+PATIENCE: Final = 15.0
 """Seconds after which an expected event counts as missing."""
 
 _T = TypeVar("_T")
