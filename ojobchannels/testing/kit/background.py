@@ -18,6 +18,8 @@ from ojobchannels.testing.kit.trace import Trace
 
 PATIENCE: Final = 15.0
 """Seconds after which an expected event counts as missing."""
+SOON: Final = 10.0
+"""Seconds after which a wake-up counts as missed: a busy server may stall for several."""
 
 _T = TypeVar("_T")
 

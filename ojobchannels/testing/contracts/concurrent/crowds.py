@@ -16,8 +16,7 @@ from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import ChannelError, LockBusy
 from ojobchannels.hookspecs import hookimpl
 from ojobchannels.testing.contracts.base import Contract, requires
-from ojobchannels.testing.contracts.locks.requests import SOON
-from ojobchannels.testing.kit.background import Background, WaitObserver
+from ojobchannels.testing.kit.background import SOON, Background, WaitObserver
 from ojobchannels.testing.kit.children import Child, Children, boot_time
 from ojobchannels.testing.kit.subject import Subject
 

@@ -11,8 +11,7 @@ import pytest
 from ojobchannels.errors import ChannelClosed, LockBusy
 from ojobchannels.hookspecs import hookimpl
 from ojobchannels.testing.contracts.base import Contract
-from ojobchannels.testing.contracts.locks.requests import SOON
-from ojobchannels.testing.kit.background import Background, WaitObserver
+from ojobchannels.testing.kit.background import SOON, Background, WaitObserver
 from ojobchannels.testing.kit.subject import Subject
 
 
