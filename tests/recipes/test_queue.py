@@ -88,22 +88,6 @@ def test_messages_are_delivered_by_priority_then_age(queue: Queue, now: Time) ->
     assert [taken(queue) for _ in range(4)] == ["first", "old", "young", None]
 
 
-def test_a_message_without_a_priority_has_the_usual_one(
-    queue: Queue, channel: oc.Channel, now: Time
-) -> None:
-    """As one of another program, or of an older one, and it is ordered among the others."""
-    for job, priority in (("before", 1), ("urgent", 0), ("late", 2)):
-        queue.add(job, priority=priority)
-        now.seconds += 1
-    bare = VALID | {"id": "bare", "job": "bare", "added": round(now.seconds * 1000)}
-    del bare["priority"]
-    channel.set({"id": "bare"}, bare)
-    now.seconds += 1
-    queue.add("after")
-    order = [taken(queue) for _ in range(6)]
-    assert order == ["urgent", "before", "bare", "after", "late", None]
-
-
 def test_messages_of_one_moment_are_delivered_in_the_order_of_adding(queue: Queue) -> None:
     """They have one time; the channel knows their order."""
     for number in range(30):
