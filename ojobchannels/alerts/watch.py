@@ -12,9 +12,10 @@ from typing import Any, Final, Protocol
 from ojobchannels.alerts.check import check_rules
 from ojobchannels.alerts.delivery import Delivery, Launch
 from ojobchannels.alerts.evaluation import PINGS_GO_STALE_MS
-from ojobchannels.alerts.ledger import Ledger, Runs
+from ojobchannels.alerts.ledger import Ledger
 from ojobchannels.alerts.rules import Alert, Notice, Ping
 from ojobchannels.errors import AlertNotSent, ChannelClosed, ChannelError
+from ojobchannels.following.run_changes import Runs
 from ojobchannels.host.clock import now_ms
 from ojobchannels.host.forks import forget_in_children
 from ojobchannels.host.wakeup import Latch, Wakeup

@@ -11,6 +11,7 @@ from ojobchannels.channels.arguments import milliseconds
 from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import encode
 from ojobchannels.errors import ChannelError, InvalidOption
+from ojobchannels.following import shared_memory
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import not_run, records
 from ojobchannels.manager.channels import ManagerChannels
@@ -136,6 +137,10 @@ class RunHistory:
         """Return the jobs that are overdue, each with the time since when it is."""
         return {}
 
+    def scheduled(self) -> tuple[str, ...]:
+        """Return the jobs that have a schedule."""
+        return ()
+
     def is_readable(self, key: object, document: object) -> bool:
         """Return whether an entry of the jobs channel is a run record; note one that is not."""
         reason = records.malformed(document, key)
@@ -222,6 +227,7 @@ def _prune(channels: RunHistory, cutoff: int) -> int:
         ended = (record for record in found if record.get("endTime", cutoff) < cutoff)
         removed += _remove(channel, [records.key_of(record) for record in ended])
     _remove(channels.state, launch_claims.outdated(channels.state, cutoff))
+    _remove(channels.state, shared_memory.outdated(channels.state))
     return removed
 
 

@@ -1,0 +1,113 @@
+"""The cost of metrics and alerts for a managed run: ``python -m benchmarks.observed_run``.
+
+Runs are started and ended in turns: plain, with OpenTelemetry's interface, with its SDK collecting in
+memory, and with an alert. The command prints medians, and what each adds; ``--check`` fails if the
+interface or the alert adds more than 2 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from ojobchannels import JobManager
+from ojobchannels.alerts import Alert
+from ojobchannels.telemetry import instrument, uninstrument
+
+MOST_PERCENT: Final = 2.0
+_ENFORCED: Final = ("interface", "alert")
+
+
+class Contestant:
+    """A manager of its own, and what observes its runs."""
+
+    def __init__(self, url: str, providers: tuple[Any, ...] | None, **options: Any) -> None:
+        self._providers = providers
+        with self._observed():
+            self.manager = JobManager(url, url, **options)
+
+    def microseconds(self, runs: int) -> list[float]:
+        """Run a job some times, and return the time that each run took."""
+        found = []
+        with self._observed():
+            for _ in range(runs):
+                began = time.perf_counter()
+                self.manager.start("measured").end()
+                found.append((time.perf_counter() - began) * 1e6)
+        return found
+
+    @contextmanager
+    def _observed(self) -> Iterator[None]:
+        if self._providers is not None:
+            instrument(*self._providers)
+        try:
+            yield
+        finally:
+            uninstrument()
+
+
+def contestants(url_of: Mapping[str, str]) -> dict[str, Contestant]:
+    """Return all contestants, each with its own store."""
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+    from opentelemetry.sdk.trace import TracerProvider
+
+    sdk = TracerProvider(), MeterProvider([InMemoryMetricReader()])
+    return {
+        "plain": Contestant(url_of["plain"], None),
+        "interface": Contestant(url_of["interface"], ()),
+        "sdk": Contestant(url_of["sdk"], sdk),
+        "alert": Contestant(url_of["alert"], None, alerts=[Alert(_ignore)]),
+    }
+
+
+def _ignore(_: object) -> None:
+    pass
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print the table, and return 1 if a target is missed and was to be checked."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.observed_run", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=60, help="how many turns each has (60)")
+    parser.add_argument("--runs", type=int, default=20, help="runs in a turn (20)")
+    parser.add_argument("--url", help="a store for all, such as redis://host; by default, SQLite")
+    parser.add_argument("--folder", help="where databases are made; by default a temporary one")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
+    options = parser.parse_args(arguments)
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder) as folder,
+        ExitStack() as all,
+    ):
+        names = ("plain", "interface", "sdk", "alert")
+        own = {name: f"sqlite:///{Path(folder, name)}.db" for name in names}
+        found = contestants(dict.fromkeys(names, options.url) if options.url else own)
+        for one in found.values():
+            all.enter_context(one.manager)
+        times: dict[str, list[float]] = {name: [] for name in found}
+        for _ in range(options.rounds):
+            for name, one in found.items():
+                times[name] += one.microseconds(options.runs)
+    return _report(times, check=options.check)
+
+
+def _report(times: Mapping[str, list[float]], *, check: bool) -> int:
+    base = statistics.median(times["plain"])
+    missed = 0
+    for name, values in times.items():
+        median = statistics.median(values)
+        added = (median / base - 1) * 100
+        is_missed = name in _ENFORCED and added > MOST_PERCENT
+        missed += is_missed
+        target = f"target {MOST_PERCENT:g} %" if name in _ENFORCED else ""
+        print(f"{name:10} {median:9.1f} us  {added:+6.2f} %  {target}{' MISSED' * is_missed}")
+    return int(check and missed > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
