@@ -85,7 +85,8 @@ def write_failure(
 def log_run(record: Record) -> None:
     """Log the start or the end of a run, and report it to observers.
 
-    The fields of its record are extras of the log record. Extras whose names are taken by `logging`, such as ``name``, have the prefix ``run_``.
+    The fields of its record are extras of the log record; those whose names are taken by `logging`,
+    such as ``name``, have the prefix ``run_``.
     """
     observers.observe(record)
     status = record["status"]

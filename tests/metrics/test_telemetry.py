@@ -53,7 +53,7 @@ class Collected:
 def collected() -> Iterator[Collected]:
     """Instrument the process for one test."""
     collected = Collected()
-    instrument(collected.tracers, collected.meters)
+    instrument(collected.tracers, collected.meters, fences=True)
     yield collected
     uninstrument()
     collected.meters.shutdown()
