@@ -2,8 +2,8 @@
 
 Runs are started and ended in turns: plain, with OpenTelemetry's interface, with its SDK, and with
 an alert. The command prints the median time of a run, and the processor time that each adds, of all
-threads, as a share of a plain run. Of the processor times, the lowest tenth counts: the others contain
-what other programs on the machine cost. With ``--check`` it fails if one adds more than 2 %.
+threads, as a share of a plain run. Of the processor times, the lowest tenth counts: other programs
+on the machine lengthen the others. With ``--check`` it fails if one adds more than 2 %.
 """
 
 from __future__ import annotations

@@ -24,6 +24,24 @@ class UnknownJob(JobError, LookupError):
         super().__init__(f"unknown job {name!r}; {meant}known jobs: {listed}")
 
 
+class UnknownSchedule(JobError, LookupError):
+    """No daemon has published a schedule of that name."""
+
+    def __init__(self, name: str, known: tuple[str, ...], hint: str | None = None) -> None:
+        self.name, self.known, self.hint = name, known, hint
+        listed = ", ".join(map(repr, known)) or "none"
+        meant = f"did you mean {hint!r}? " if hint else ""
+        super().__init__(f"unknown schedule {name!r}; {meant}known schedules: {listed}")
+
+
+class NoDaemon(JobError, RuntimeError):
+    """No daemon that is alive has the schedule, or none has reacted."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name, self.reason = name, reason
+        super().__init__(f"{name!r} was not run: {reason}; `ojob daemons` shows the daemons")
+
+
 class RunNotStarted(JobError, RuntimeError):
     """The run to end was not started in this context, or has already ended."""
 
@@ -64,10 +82,16 @@ class JobLocked(JobError, LockBusy):
     """
 
     def __init__(
-        self, channel: str, name: str, holder: dict[str, Any], remaining: float, waited: float
+        self,
+        channel: str,
+        name: str,
+        holder: dict[str, Any],
+        remaining: float,
+        waited: float,
+        slots: int = 1,
     ) -> None:
         self.channel, self.name, self.holder = channel, name, holder
-        self.remaining, self.waited = remaining, waited
+        self.remaining, self.waited, self.slots = remaining, waited, slots
         ChannelError.__init__(
             self,
             f"Can't lock to execute job {quoted(name)}: its lock is {self.summary()}; the lease "

@@ -20,6 +20,9 @@ from ojobchannels.manager.dead_runs import leave_notice
 from ojobchannels.manager.jobs import IfRunning, Job, Notice, check_notice, check_notices, notify
 from ojobchannels.manager.launcher import Launch, Launcher
 from ojobchannels.manager.operations import Operations
+from ojobchannels.manager.output import OutputLimits
+from ojobchannels.manager.output.buffer import OutputBuffer
+from ojobchannels.manager.output.lines import DEFAULT_LIMITS
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.run import JobRun
 from ojobchannels.manager.run_options import OnTimeout, RunOptions, check_on_timeout
@@ -45,6 +48,7 @@ class JobManager(Operations):
             storage as the run records.
         threads: The maximum number of launched jobs that run at a time.
         on_failure: The failure notice for all jobs that have none of their own.
+        output: How much is kept of what each run logs and prints; see `output`.
         alerts: The rules of what is reported, once over all processes: `ojobchannels.alerts.Alert`.
 
     Attributes:
@@ -70,11 +74,13 @@ class JobManager(Operations):
         state: ChannelConfig = None,
         threads: int = 4,
         on_failure: Notice | None = None,
+        output: OutputLimits = DEFAULT_LIMITS,
         alerts: Sequence[Alert] = (),
     ) -> None:
         self.closing = Latch()
         self._launcher = Launcher(threads)
         super().__init__(ManagerChannels(jobs, locks, state))
+        self._limits = output
         check_notice(on_failure)
         self._on_failure = on_failure
         self._known: dict[str, Job[..., Any]] = {}
@@ -302,7 +308,7 @@ class JobManager(Operations):
         return stored
 
     def force_unlock(
-        self, name: str, note: str | None = None, fence: int | None = None
+        self, name: str, note: str | None = None, fence: int | None = None, slot: int = 1
     ) -> LockInfo | None:
         """Force-release the lock of a job, and add a note to the record of the run that held it.
 
@@ -313,11 +319,12 @@ class JobManager(Operations):
             note: The text of the note, which begins with the time.
             fence: The fence of the lease to release. If the lock is free or has another fence by
                 now, nothing is done.
+            slot: The number of the slot, if the job has several.
 
         Returns:
             The lock and its evicted holder; None if nothing was released.
         """
-        return run_end.force_unlock(self.jobs, self.locks, name, note, fence)
+        return run_end.force_unlock(self.jobs, self.locks, name, note, fence, slot)
 
     def notify(self, record: Record) -> None:
         """Report a failed run to the notice of its job, or else of the manager."""
@@ -348,6 +355,13 @@ class JobManager(Operations):
             else:
                 self._running.pop(run.run_id, None)
 
+    def new_output(self, record: Record, secrets: Collection[str]) -> OutputBuffer | None:
+        """Return where the output of a run goes; None if none is kept."""
+        if not (self._limits.first or self._limits.last):
+            return None
+        run = {field: record[field] for field in ("runId", "name", "startTime")}
+        return OutputBuffer(run, self._limits, secrets, self._writer.changed)
+
     def close(self) -> None:
         """Wait for launched jobs, then close the channels and so release all locks."""
         self.closing.set()
@@ -359,6 +373,7 @@ class JobManager(Operations):
             left_open = list(self._running.values())
         for run in left_open:
             KEEP_ALIVE.drop_alarm(run)
+        self._writer.close()
         self._channels.close()
 
     def __enter__(self) -> "JobManager":

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
+from ojobchannels.following.overdue import Schedule, overdue_by_job
 from ojobchannels.following.run_changes import Record, RunChanges, Runs
 from ojobchannels.following.shared_memory import Memory, SharedMemory
 from ojobchannels.host.clock import now_ms
@@ -26,11 +27,8 @@ class Manager(Runs, Protocol):
     def before_reading(self) -> None:
         """Close the dead runs; errors are logged."""
 
-    def overdue(self) -> Mapping[str, int]:
-        """Return the jobs that are overdue, each with the time since when."""
-
-    def scheduled(self) -> Sequence[str]:
-        """Return the jobs that have a schedule."""
+    def schedules(self) -> Sequence[Schedule]:
+        """Return the schedules that daemons have published."""
 
 
 class JobMetrics:
@@ -72,13 +70,12 @@ class JobMetrics:
             "Runs that are running now.",
             (({JOB: name}, number) for name, number in sorted(running.items())),
         )
-        now, overdue = now_ms(), self._manager.overdue()
-        jobs = sorted({*self._manager.scheduled(), *overdue})
+        now, overdue = now_ms(), sorted(overdue_by_job(self._manager.schedules()).items())
         yield from family(
             "ojobchannels_job_overdue_seconds",
             "gauge",
             "Seconds for which a scheduled job is overdue; 0 when it is on time.",
-            (({JOB: job}, (now - overdue.get(job, now)) / 1000) for job in jobs),
+            (({JOB: job}, max(now - (since or now), 0) / 1000) for job, since in overdue),
         )
 
 

@@ -97,7 +97,7 @@ def run_file(
     control, output = control or Control(), output or Output()
     interrupts = Interrupts(control.reload if file.lasts else None)
     with _single_instance(file), _output_configured(file, output):
-        binding = ManagerBinding(channels, if_running)
+        binding = ManagerBinding(channels, if_running, file.settings.output.limits)
         session = Session(
             file, args or {}, output, binding, interrupts, _BRIDGES, _run_nested_file, clock
         )
@@ -128,7 +128,9 @@ def _run_nested_file(
         file,
         args,
         outer.output,
-        ManagerBinding(outer.binding.overrides, outer.binding.if_running),
+        ManagerBinding(
+            outer.binding.overrides, outer.binding.if_running, file.settings.output.limits
+        ),
         outer.interrupts,
         _BRIDGES,
         _run_nested_file,

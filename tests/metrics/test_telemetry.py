@@ -24,7 +24,7 @@ from ojobchannels.telemetry import instrument, uninstrument
 
 
 class Collected:
-    """What was reported to OpenTelemetry."""
+    """The reports that OpenTelemetry got."""
 
     def __init__(self) -> None:
         self.exporter = InMemorySpanExporter()
@@ -130,7 +130,7 @@ def test_runs_that_end_in_another_order(collected: Collected) -> None:
 
 
 def test_after_the_end_nothing_is_reported(collected: Collected) -> None:
-    """What was instrumented can be undone."""
+    """A process can stop reporting."""
     uninstrument()
     with oc.JobManager() as manager:
         manager.start("a").end()

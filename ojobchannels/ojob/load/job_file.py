@@ -21,7 +21,7 @@ from ojobchannels.ojob.schema.model import Misfire, OnTimeout
 from ojobchannels.ojob.schema.settings import SettingsSpec
 
 if TYPE_CHECKING:
-    from ojobchannels.ojob.triggers.cron import Trigger
+    from ojobchannels.manager.schedules.cron import Trigger
 
 INIT: Final = "oJobManager Init"
 START: Final = "oJobManager Job Start"
@@ -43,6 +43,8 @@ class ScheduleSpec:
         misfire: Which missed fire times are run later.
         once: Whether each fire time of an unmanaged job is run on one server only.
         overlaps: Whether a call may start while the previous one is running.
+        jitter: The longest delay of a fire time, in milliseconds.
+        overdue_after: The milliseconds after a fire time from which it is overdue; None by default.
         stop_when: The code that ends the schedule by returning a true value.
     """
 
@@ -51,11 +53,13 @@ class ScheduleSpec:
     misfire: Misfire
     once: bool
     overlaps: bool
+    jitter: int
+    overdue_after: int | None
     stop_when: Block | None = field(repr=False)
 
     def trigger(self, zone: tzinfo) -> Trigger:
         """Return the trigger that computes the fire times."""
-        from ojobchannels.ojob.triggers.cron import Cron, Interval
+        from ojobchannels.manager.schedules.cron import Cron, Interval
 
         return Interval(self.interval) if self.cron is None else Cron(self.cron, zone)
 
@@ -151,6 +155,7 @@ class JobFile:
 
     Attributes:
         name: The path of the file, as the caller gave it.
+        digest: A hash of all files, by which servers compare what they run.
         files: The names of all files, in the order in which their jobs count.
         init: What every job finds in `args.init`, with templates.
         modules: The modules that code can import, by name.
@@ -161,6 +166,7 @@ class JobFile:
     """
 
     name: str
+    digest: str
     files: tuple[str, ...]
     jobs: Mapping[str, Job] = field(repr=False)
     todo: tuple[Todo, ...] = field(repr=False)

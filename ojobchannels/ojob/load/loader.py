@@ -1,8 +1,9 @@
 """From a path to a checked job file: nothing runs before the whole file is known to be valid."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from hashlib import sha256
 from itertools import starmap
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -116,6 +117,11 @@ def _beside(source: Source, name: str) -> str:
     return os.path.normpath(Path(source.name).parent / name)
 
 
+def _digest(sources: Iterable[Source]) -> str:
+    """Return a hash of the texts of some files, the same on every host."""
+    return sha256("\0".join(source.text for source in sources).encode()).hexdigest()[:16]
+
+
 def _settings(specs: list[SettingsSpec]) -> SettingsSpec:
     """Return the settings of a run: each key from the last file that has it."""
     last = {name: getattr(spec, name) for spec in specs for name in spec.model_fields_set}
@@ -139,6 +145,7 @@ class _Loading:
         jobs = {job.spec.name: self._job(job) for file in self._specs.files for job in file.jobs}
         return JobFile(
             name=name,
+            digest=_digest(file.source for file in self._specs.files),
             files=tuple(file.source.name for file in self._specs.files),
             jobs=jobs,
             todo=tuple(
@@ -203,7 +210,16 @@ class _Loading:
             return None
         stop_when = self._specs.block(declared, "typeArgs", "stopWhen")
         interval, overlaps = spec.time_interval or 0, not spec.wait_for_finish
-        return ScheduleSpec(spec.cron, interval, spec.misfire, spec.once, overlaps, stop_when)
+        return ScheduleSpec(
+            cron=spec.cron,
+            interval=interval,
+            misfire=spec.misfire,
+            once=spec.once,
+            overlaps=overlaps,
+            jitter=spec.jitter or 0,
+            overdue_after=spec.overdue_after,
+            stop_when=stop_when,
+        )
 
     def _todo(self, entry: TodoSpec, job: Job) -> Todo:
         if entry.has("type", "type_args") or entry.when:

@@ -61,6 +61,8 @@ class ManagerBridge:
         }
         if context.phase == "from" and not context.runs.started:
             tick = context.tick
+            if context.requested is not None:
+                options["extra"] = {"requested": context.requested}
             options["fire_time"] = context.fire_time or (tick and tick.next_run(name))
         overall = self._session.binding.if_running
         if_running = overall or pack_args.value("ifRunning", context.if_running)
@@ -73,7 +75,7 @@ class ManagerBridge:
             except LockBusy as busy:
                 if if_running == "fail":
                     facts = busy.channel, busy.name, busy.holder, busy.remaining, busy.waited
-                    raise JobLocked(*facts) from None
+                    raise JobLocked(*facts, busy.slots) from None
                 raise SkipJob(_already_running(busy), recorded=True) from busy
 
     def _waited(self, name: str, **options: Any) -> JobRun:

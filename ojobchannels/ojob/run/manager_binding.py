@@ -10,6 +10,8 @@ from ojobchannels.documents import same
 from ojobchannels.errors import JobMisuse, shown
 from ojobchannels.manager import JobManager, Launch
 from ojobchannels.manager.jobs import IfRunning
+from ojobchannels.manager.output import OutputLimits
+from ojobchannels.manager.output.lines import DEFAULT_LIMITS
 from ojobchannels.ojob.load.job_file import INIT
 
 Config: TypeAlias = Mapping[str, Any] | str | Channel | None
@@ -34,6 +36,7 @@ class FileManager(JobManager):
             threads=1,
             on_failure=binding.on_dead_run,
             alerts=binding.alerts,
+            output=binding.output,
         )
 
     def launch_alert(self, name: str, notice: Mapping[str, Any]) -> Launch:
@@ -49,17 +52,24 @@ class ManagerBinding:
         overrides: The channels to use in place of those that the file names.
         if_running: What every job does if another run holds its lock, in place of what its args
             and the file say.
+        output: How much is kept of what each run logs and prints.
         alerts: The rules of what is reported.
         launch_alert: Launches a job of the file for an alert, with its notice.
         on_dead_run: Called with the record of each run that is found dead.
         failure: The error for which it could not be opened; then no more jobs may run.
     """
 
-    def __init__(self, overrides: ManagerConfig, if_running: IfRunning | None = None) -> None:
+    def __init__(
+        self,
+        overrides: ManagerConfig,
+        if_running: IfRunning | None = None,
+        output: OutputLimits = DEFAULT_LIMITS,
+    ) -> None:
         self.manager: JobManager | None = None
         self.failure: Exception | None = None
         self.overrides = overrides
         self.if_running = if_running
+        self.output = output
         self.on_dead_run: Callable[[dict[str, Any]], object] | None = None
         self.alerts: Sequence[Alert] = ()
         self.launch_alert: Callable[[str, Mapping[str, Any]], Launch]

@@ -11,7 +11,7 @@ from broken_backends import BrokenSimple
 from ojobchannels.backends import lock_record
 from ojobchannels.backends.lock_record import LockRecord
 from ojobchannels.backends.simple import backend
-from ojobchannels.hookspecs import Busy, Granted
+from ojobchannels.hookspecs import Busy, Granted, LockInfo
 from ojobchannels.host.clock import Clock
 
 
@@ -133,6 +133,28 @@ class LockNamesTrimmed(BrokenSimple):
 
     def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
         return super().lock(name.strip(), token, ttl, holder)
+
+
+class LockNamesEndAtControls(BrokenSimple):
+    """Lock names end at the first control character, so that all slots are one."""
+
+    caught_by = "test_a_lock_has_as_many_holders_as_slots test_another_name_is_never_a_slot"
+
+    def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
+        return super().lock(name.partition("\x1f")[0], token, ttl, holder)
+
+
+class EvictionsWakeNoWaiter(BrokenSimple):
+    """`force_unlock` wakes no waiter, so that one for a slot must look again."""
+
+    caught_by = "test_a_release_of_a_slot_wakes_a_waiter"
+
+    def force_unlock(self, name: str) -> LockInfo | None:
+        with self._store.mutex:
+            evicted = self._info(name)
+            if evicted:
+                self._store.locks[name] = lock_record.force_released(self._store.locks[name])
+            return evicted
 
 
 class SharesWithAnyToken(BrokenSimple):
