@@ -13,6 +13,7 @@ from ojobchannels.backends.lock_record import LockRecord
 from ojobchannels.backends.simple import backend
 from ojobchannels.hookspecs import Busy, Granted, LockInfo
 from ojobchannels.host.clock import Clock
+from ojobchannels.testing.kit.background import SOON
 
 
 class LostWakeUps(BrokenSimple):
@@ -42,7 +43,7 @@ class ChecksTooLate(BrokenSimple):
     caught_by = "test_no_release_between_refusal_and_wait_is_missed"
 
     def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
-        time.sleep(3)
+        time.sleep(1.2 * SOON)
         return super().wait(name, seen_fence, token, timeout)
 
 
@@ -173,4 +174,4 @@ class ThreadsLeftBehind(BrokenSimple):
 
     def __init__(self, channel: str, store: backend._Store, clock: Clock) -> None:
         super().__init__(channel, store, clock)
-        threading.Thread(target=time.sleep, args=(7,), daemon=True).start()
+        threading.Thread(target=time.sleep, args=(1.2 * SOON,), daemon=True).start()
