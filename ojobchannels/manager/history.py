@@ -291,13 +291,14 @@ def _begun(channels: RunHistory, name: str | None, status: str | None) -> Iterat
     match: dict[str, Any] = {} if name is None else {"name": name}
     if status not in (None, "abandoned"):  # a record of an abandoned run may say running
         match["status"] = status
-    lock_info = functools.cache(channels.locks.lock_info)  # one read of each lock
+    locks = channels.locks
+    lock_info = functools.cache(lambda name, slot: locks.lock_info(name, slot=slot))
     locks_id = channels.locks_id()
     for key, record in jobs.items(match=match or None, newest_first=True):
         if not channels.is_readable(key, record):
             continue
         if record["status"] == "running" and records.is_dead(
-            record, lock_info(record["name"]), locks_id
+            record, lock_info(*records.slot_of(record)), locks_id
         ):
             record = jobs.get(records.key_of(record))  # it may have ended between the two reads
             if not records.is_record(record):
