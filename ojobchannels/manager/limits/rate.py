@@ -1,4 +1,4 @@
-"""The rate limit of a job: at most so many starts in any period, over all hosts.
+"""The rate limit of a job: at most N starts in any period, over all hosts.
 
 The times of the latest starts are an entry of the state channel, changed by compare-and-set. They
 are taken from the fences of the runs, which follow the one clock that judges the locks.

@@ -1,4 +1,4 @@
-"""Rate limits: a job starts at most so many times in any period, over all managers."""
+"""Rate limits: a job starts at most N times in any period, over all managers."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_no_period_has_more_starts_than_the_limit() -> None:
     "entry",
     [None, 7, {}, {"starts": 1}, {"starts": ["x", None], "period": "y"}, {"period": 10**18}],
 )
-def test_a_malformed_count_is_begun_anew(entry: Any) -> None:
+def test_a_malformed_count_blocks_nothing(entry: Any) -> None:
     """And far times, from before the clock was set back, block nothing."""
     with oc.open_channel("malformed-rates") as state:
         state.set({"rateLimit": "call"}, entry)
