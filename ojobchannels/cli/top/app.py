@@ -38,7 +38,7 @@ class Top(App[int]):
 
     CSS = """
     #summary { height: 1; padding: 0 1; text-style: bold; }
-    #message { height: 1; padding: 0 1; }
+    #message { height: auto; max-height: 3; padding: 0 1; }
     DataTable { height: 1fr; }
     """
     ENABLE_COMMAND_PALETTE = False

@@ -49,10 +49,8 @@ COLUMNS: Final = (
     Column("last", _moment("last_time")),
     Column("trigger", lambda row: row["trigger"], cut=True),
     Column("zone", lambda row: row["timezone"], optional=True),
-    Column("daemons", lambda row: ", ".join(row["daemons"]), cut=True),
-    Column(
-        "details", lambda row: described_pause(row["paused"]) if row["paused"] else "", cut=True
-    ),
+    Column("daemons", _daemons, cut=True),
+    Column("details", _details, cut=True),
 )
 
 
