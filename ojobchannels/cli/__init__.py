@@ -19,6 +19,8 @@ COMMANDS: Final = {
     "jobs": "reading",
     "schedules": "reading",
     "history": "reading",
+    "show": "reading",
+    "logs": "reading",
     "report": "reading",
     "daemons": "reading",
     "locks": "reading",

@@ -1,11 +1,19 @@
-"""Pauses of schedules: documents that every process reads before it runs a fire time."""
+"""Pauses of schedules: one document that every process reads before it runs a fire time.
+
+A pause that is over is kept for a while: it explains fire times for which nothing began.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from ojobchannels.channels.channel import Channel
+from ojobchannels.manager.schedules import lists
+
+_KEY: Final = {"schedules": "pauses"}
+_KEPT_MS: Final = 30 * 86_400_000
+_KEPT: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,32 +53,58 @@ class PauseInfo:
 
 def read(state: Channel, name: str) -> PauseInfo | None:
     """Return the last pause of a schedule, which may be over, or None if there was none."""
-    return PauseInfo.of(state.get(key_of(name)))
+    return read_all(state).get(name)
+
+
+def read_all(state: Channel) -> dict[str, PauseInfo]:
+    """Return the last pause of each schedule, by name."""
+    found = {}
+    for entry in lists.read(state, _KEY):
+        if (pause := PauseInfo.of(entry)) is not None:
+            found[str(entry.get("name"))] = pause
+    return found
 
 
 def write(state: Channel, name: str, pause: PauseInfo) -> None:
     """Store a pause of a schedule in place of the last one."""
-    document: dict[str, Any] = {
-        "paused": name,
+    entry = _entry(name, pause)
+
+    def changed(present: list[Any]) -> list[Any]:
+        others = [each for each in present if _is_kept(each, pause.since) and each["name"] != name]
+        return [*others, entry][-_KEPT:]
+
+    lists.change(state, _KEY, changed)
+
+
+def end(state: Channel, name: str, now: int) -> PauseInfo | None:
+    """End the pause of a schedule now; return it as it was, or None if none is active."""
+
+    def changed(present: list[Any]) -> list[Any]:
+        return [
+            {**each, "until": now} if each.get("name") == name and _is_active(each, now) else each
+            for each in present
+        ]
+
+    before = lists.change(state, _KEY, changed)
+    ended = [each for each in before if each.get("name") == name and _is_active(each, now)]
+    return PauseInfo.of(ended[0]) if ended else None
+
+
+def _entry(name: str, pause: PauseInfo) -> dict[str, Any]:
+    return {
+        "name": name,
         "author": pause.author,
         "reason": pause.reason,
         "since": pause.since,
         "until": pause.until,
     }
-    state.set(key_of(name), document)
 
 
-def end(state: Channel, name: str, now: int) -> PauseInfo | None:
-    """End the pause of a schedule now; return it as it was, or None if none is active."""
-    while (document := state.get(key_of(name))) is not None:
-        pause = PauseInfo.of(document)
-        if pause is None or not pause.is_active(now):
-            return None
-        if state.get_set(document, key_of(name), {**document, "until": now}) is not None:
-            return pause
-    return None
+def _is_active(entry: Any, now: int) -> bool:
+    pause = PauseInfo.of(entry)
+    return pause is not None and pause.is_active(now)
 
 
-def key_of(name: str) -> dict[str, str]:
-    """Return the key of the pause of a schedule."""
-    return {"paused": name}
+def _is_kept(entry: Any, now: int) -> bool:
+    pause = PauseInfo.of(entry)
+    return pause is not None and (pause.until is None or pause.until > now - _KEPT_MS)

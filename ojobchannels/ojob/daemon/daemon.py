@@ -10,14 +10,13 @@ from typing import Final, NoReturn
 
 from ojobchannels.errors import ChannelError, InvalidJobArgs, JobFileError
 from ojobchannels.host.terminal import local_time
-from ojobchannels.manager.actions.action import Action
 from ojobchannels.manager.launcher import SIGNAL_POLL_SECONDS
 from ojobchannels.ojob.daemon.channel_watch import ChannelWatch
-from ojobchannels.ojob.daemon.operator_link import OperatorLink
+from ojobchannels.ojob.daemon.operations import DaemonOperations
 from ojobchannels.ojob.daemon.schedule import Schedule
 from ojobchannels.ojob.load.job_file import JobFile, ScheduleSpec
 from ojobchannels.ojob.process.interrupts import Interrupted
-from ojobchannels.ojob.run.job_call import JobCall
+from ojobchannels.ojob.run.job_call import JobCall, bind_alerts
 from ojobchannels.ojob.run.session import Session
 from ojobchannels.ojob.run.todo import todo_calls
 
@@ -85,7 +84,7 @@ class Daemon:
         self._previous: list[Schedule] = []
         self._began: int | None = None
         self._watches: list[ChannelWatch] = []
-        self._link = OperatorLink(lambda: self.session.binding.manager, self._on_action)
+        self._operations = DaemonOperations(lambda: self.session, lambda: self._schedules)
 
     def defer(self, call: JobCall) -> bool:
         """Keep a call for its fire times, for changes or for the end; return whether it has any."""
@@ -141,11 +140,11 @@ class Daemon:
         """
         self.session.output.log("ojob", "info", f"running until stopped{self._summary()}")
         with self.session.interrupts.shield():
-            self._link.start()
+            self._operations.start()
         try:
             self._serve_requests()
         finally:
-            self._link.close()
+            self._operations.close()
         raise Interrupted(signal.SIGTERM)
 
     def _serve_requests(self) -> None:
@@ -156,12 +155,6 @@ class Daemon:
                 self._reload()
             elif (manager := self.session.binding.manager) is not None:
                 manager.before_reading()
-
-    def _on_action(self, action: Action) -> None:
-        """Carry out an action of an operator, if it is about a schedule of this daemon."""
-        for schedule in self._schedules:
-            if schedule.title == action.target and action.action == "resume":
-                schedule.recheck()
 
     def _summary(self) -> str:
         """Return what the daemon is running, after a colon."""
@@ -197,6 +190,7 @@ class Daemon:
                 schedule.end(moment)
             self._previous, self._schedules, self._began = self._schedules, [], moment
             self.session, self.shutdown_calls = self.session.with_file(file), []
+            bind_alerts(self.session)
             for call in todo_calls(self.session):
                 deps = self.session.file.deps_of(call.job.name)
                 blocked = self.session.progress.blocked_reason(deps)

@@ -1,4 +1,4 @@
-"""The thread by which a daemon learns of the actions of operators."""
+"""The thread by which a daemon learns of the actions of operators, and makes itself known."""
 
 import logging
 import threading
@@ -21,14 +21,19 @@ class OperatorLink:
 
     Args:
         manager: Returns the manager, if it is open by now.
-        handle: Called with each new action.
+        handle: Called with the manager and each new action.
+        publish: Called with the manager, once a second.
     """
 
     def __init__(
-        self, manager: Callable[[], JobManager | None], handle: Callable[[Action], None]
+        self,
+        manager: Callable[[], JobManager | None],
+        handle: Callable[[JobManager, Action], None],
+        publish: Callable[[JobManager], None],
     ) -> None:
         self._manager = manager
         self._handle = handle
+        self._publish = publish
         self._feed: ActionFeed | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(
@@ -65,5 +70,6 @@ class OperatorLink:
             return
         if self._feed is None:
             self._feed = ActionFeed(manager.state)
+        self._publish(manager)
         for action in self._feed.poll():
-            self._handle(action)
+            self._handle(manager, action)

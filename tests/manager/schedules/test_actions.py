@@ -7,6 +7,17 @@ import pytest
 import ojobchannels as oc
 from ojobchannels.errors import InvalidOption
 from ojobchannels.manager.actions import journal
+from tests.manager.schedules.conftest import Publish, schedule
+
+
+@pytest.fixture(autouse=True)
+def nightly(publish: Publish) -> None:
+    """Publish the schedule that the tests act on."""
+    publish(schedule("nightly"))
+
+
+def _act(manager: oc.JobManager, target: str) -> None:
+    journal.record(manager.state, "pause", target)
 
 
 def test_an_action_is_recorded_with_author_time_and_reason(manager: oc.JobManager) -> None:
@@ -46,7 +57,7 @@ def test_a_feed_returns_each_action_once_in_order(manager: oc.JobManager) -> Non
     feed = journal.ActionFeed(manager.state)
     assert feed.poll() == []
     for name in ("one", "two", "three"):
-        manager.pause(name)
+        _act(manager, name)
     assert [action.target for action in feed.poll()] == ["one", "two", "three"]
     assert feed.poll() == []
 
@@ -54,7 +65,7 @@ def test_a_feed_returns_each_action_once_in_order(manager: oc.JobManager) -> Non
 def test_actions_of_many_threads_are_all_recorded(manager: oc.JobManager) -> None:
     """Processes that act at the same time do not overwrite each other."""
     names = [f"job {number}" for number in range(16)]
-    threads = [threading.Thread(target=manager.pause, args=(name,)) for name in names]
+    threads = [threading.Thread(target=_act, args=(manager, name)) for name in names]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -74,6 +85,6 @@ def test_old_actions_are_removed(manager: oc.JobManager, monkeypatch: pytest.Mon
     """The journal is bounded."""
     monkeypatch.setattr(journal, "KEPT", 5)
     for number in range(12):
-        manager.pause(f"job {number}")
+        _act(manager, f"job {number}")
     assert [action.number for action in manager.actions()] == [12, 11, 10, 9, 8]
     assert sum("action" in key for key in manager.state.get_keys() if isinstance(key, dict)) == 5
