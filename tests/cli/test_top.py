@@ -136,7 +136,7 @@ def test_a_key_acts_on_the_selected_job_after_a_question(
 
 def test_a_key_that_does_not_apply_says_why(terminal: Terminal) -> None:
     terminal.process.send("r")
-    terminal.wait_for(lambda text: "is not paused" in text)
+    terminal.wait_for(lambda text: "is not paused" in " ".join(text.split()))
 
 
 @pytest.mark.parametrize(
