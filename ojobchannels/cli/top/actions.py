@@ -59,25 +59,25 @@ def _never_ran(line: Line) -> str | None:
     return f"no run of {line.name!r} is recorded" if line.record is None else None
 
 
-def _now(manager: JobManager, line: Line, answer: Mapping[str, str]) -> str:
-    taken = manager.run_now(line.name, reason=answer["reason"])
+def _now(manager: JobManager, line: Line, reply: Mapping[str, str]) -> str:
+    taken = manager.run_now(line.name, reason=reply["reason"])
     return f"a daemon has taken {line.name!r} (state: {taken.state})"
 
 
-def _pause(manager: JobManager, line: Line, answer: Mapping[str, str]) -> str:
-    until = answer.get("until")
+def _pause(manager: JobManager, line: Line, reply: Mapping[str, str]) -> str:
+    until = reply.get("until")
     end = parse_future(until, datetime.now(UTC)) if until else None
-    manager.pause(line.name, reason=answer["reason"], until=end)
+    manager.pause(line.name, reason=reply["reason"], until=end)
     return f"paused {line.name!r}"
 
 
-def _resume(manager: JobManager, line: Line, answer: Mapping[str, str]) -> str:
-    manager.resume(line.name, reason=answer["reason"])
+def _resume(manager: JobManager, line: Line, reply: Mapping[str, str]) -> str:
+    manager.resume(line.name, reason=reply["reason"])
     return f"resumed {line.name!r}"
 
 
-def _unlock(manager: JobManager, line: Line, answer: Mapping[str, str]) -> str:
-    reason = answer["reason"]
+def _unlock(manager: JobManager, line: Line, reply: Mapping[str, str]) -> str:
+    reason = reply["reason"]
     note = f"unlocked with ojob top{reason and f': {reason}'}"
     record = _record(line)
     name, fence = record["name"], record.get("fence")

@@ -89,9 +89,9 @@ class Top(App[int]):
             self._show_message(reason)
             return
 
-        def confirmed(answer: dict[str, str] | None) -> None:
-            if answer is not None:
-                self._act(act, line, answer)
+        def confirmed(reply: dict[str, str] | None) -> None:
+            if reply is not None:
+                self._act(act, line, reply)
 
         self.push_screen(Dialog(act.question(line), act.fields), confirmed)
 
@@ -106,9 +106,9 @@ class Top(App[int]):
             self._from_thread(self._show, board)
 
     @work(thread=True, group="act")
-    def _act(self, act: Act, line: Line, answer: dict[str, str]) -> None:
+    def _act(self, act: Act, line: Line, reply: dict[str, str]) -> None:
         try:
-            message = act.run(self._manager, line, answer)
+            message = act.run(self._manager, line, reply)
         except (ChannelError, ValueError) as error:
             message = " ".join(str(error).split())
         self._from_thread(self._show_message, message)

@@ -1,4 +1,4 @@
-"""What ``ojob top`` shows: one row for each job and schedule, trouble first."""
+"""What ``ojob top`` shows: one row for each job and schedule, those that need a look first."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from ojobchannels.cli.locations import Locations, location_options
 @location_options
 @click.pass_context
 def top(ctx: click.Context, locations: Locations) -> None:
-    """Show jobs and schedules live in a terminal, trouble first: overdue, failed, running, next.
+    """Show jobs and schedules live in a terminal: overdue, failed, running, next.
 
     The arrow keys select a job. The keys that act on it are shown in the last line; each asks
     before it acts. q ends it. It needs the extra `top`: pip install 'ojobchannels[top]'.

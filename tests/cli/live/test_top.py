@@ -152,7 +152,7 @@ def test_a_key_that_does_not_apply_says_why(terminal: Terminal) -> None:
 def test_it_leaves_the_terminal_as_it_was(
     terminal: Terminal, end: Callable[[Any], object], status: int
 ) -> None:
-    """Whatever ends it: the first screen is back, with a cursor, and lines are echoed."""
+    """However it ends: the first screen is back, with a cursor, and lines are echoed."""
     end(terminal.process)
     descriptor = os.dup(terminal.process.child_fd)
     try:
