@@ -50,4 +50,4 @@ def _schedules(locations: Locations) -> list[str]:
 
 def _locks(locations: Locations) -> list[str]:
     with locations.lock_channel() as channel:
-        return [lock.name for lock in channel.locks()]
+        return list(dict.fromkeys(lock.name for lock in channel.locks()))
