@@ -11,6 +11,7 @@ from ojobchannels.channels.arguments import milliseconds
 from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import encode
 from ojobchannels.errors import ChannelError, InvalidOption
+from ojobchannels.following import shared_memory
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import not_run, records
 from ojobchannels.manager.channels import ManagerChannels
@@ -161,10 +162,6 @@ class RunHistory:
     def notify(self, record: Record) -> None:
         """Report a failed run to the notice of its job."""
 
-    def overdue(self) -> dict[str, int]:
-        """Return the jobs that are overdue, each with the time since when it is."""
-        return {}
-
     def is_readable(self, key: object, document: object) -> bool:
         """Return whether an entry of the jobs channel is a run record; note one that is not."""
         reason = records.malformed(document, key)
@@ -273,6 +270,7 @@ def _prune(channels: RunHistory, output: Channel, cutoff: int) -> int:
         removed += _remove(channel, [records.key_of(record) for record in ended])
         _remove(output, [key_of(record["runId"]) for record in ended if "runId" in record])
     _remove(channels.state, launch_claims.outdated(channels.state, cutoff))
+    _remove(channels.state, shared_memory.outdated(channels.state))
     _remove(output, without_record(output, channels.jobs, cutoff))
     return removed
 

@@ -29,6 +29,7 @@ from ojobchannels.manager.run_options import OnTimeout, RunOptions, check_on_tim
 from ojobchannels.manager.schedules import fire_times
 from ojobchannels.manager.schedules.fire_times import FireTime
 from ojobchannels.masking import masked, secret_values
+from ojobchannels.metrics.job_metrics import JobMetrics
 from ojobchannels.suggestions import closest
 
 _Arguments = ParamSpec("_Arguments")
@@ -86,6 +87,7 @@ class JobManager(Operations):
         self._running: dict[str, JobRun] = {}
         self._free_from: dict[str, int] = {}
         self._lock = threading.Lock()
+        self._metrics = JobMetrics(self)
         self.alerts = Alerts(self)
         self.alerts.replace(alerts)
 
@@ -253,6 +255,13 @@ class JobManager(Operations):
         """Run the job of an alert."""
         return self.launch(name, {"notice": notice})
 
+    def metrics(self) -> str:
+        """Return metrics of the runs of all hosts, in the text format of Prometheus.
+
+        The first call counts the latest 10,000 records, later ones what has changed since.
+        """
+        return self._metrics.text()
+
     def abandoned(self, record: Record) -> None:
         """Log a run that was closed as abandoned, and notify of it, or leave that to others."""
         run_end.log_run(record)
@@ -300,8 +309,11 @@ class JobManager(Operations):
         after = records.start_of(held.fence) + 1 if held else 0
         start = max(self.locks.clock.wall() // 1000, after)
         if fire_time is not None:
-            return fire_times.record_not_run(self, record, fire_time, start)
-        return records.add(self.state, record, start)
+            stored = fire_times.record_not_run(self, record, fire_time, start)
+        else:
+            stored = records.add(self.state, record, start)
+        run_end.log_run(stored)
+        return stored
 
     def notify(self, record: Record) -> None:
         """Report a failed run to the notice of its job, or else of the manager."""
