@@ -67,6 +67,7 @@ __all__ = [
     "OutcomeUnknown",
     "PluginFailed",
     "Program",
+    "RunCancelled",
     "RunNotStarted",
     "RunsAlready",
     "StaleFence",

@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "logs": "reading",
     "report": "reading",
     "locks": "reading",
+    "cancel": "acting",
     "unlock": "acting",
     "prune": "acting",
     "doctor": "setup",

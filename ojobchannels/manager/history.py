@@ -312,7 +312,7 @@ def _begun(channels: RunHistory, name: str | None, status: str | None) -> Iterat
 
 def _ended_before(record: Record, start: int) -> bool:
     """Return whether a run, and so every record changed before it, ended before `start`."""
-    ended = ("completed", "failed", *not_run.STATUSES)
+    ended = ("completed", "failed", "cancelled", *not_run.STATUSES)
     return record["status"] in ended and record.get("endTime", start) < start
 
 

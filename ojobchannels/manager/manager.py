@@ -15,6 +15,8 @@ from ojobchannels.errors import RunNotStarted, UnknownJob
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager import records, run_end
+from ojobchannels.manager.actions.action import Action
+from ojobchannels.manager.actions.cancel import CancelWatch
 from ojobchannels.manager.channels import ChannelConfig, ManagerChannels
 from ojobchannels.manager.dead_runs import leave_notice
 from ojobchannels.manager.jobs import IfRunning, Job, Notice, check_notice, check_notices, notify
@@ -86,6 +88,7 @@ class JobManager(Operations):
         self._running: dict[str, JobRun] = {}
         self._free_from: dict[str, int] = {}
         self._lock = threading.Lock()
+        self._cancels = CancelWatch(lambda: self.state, lambda: tuple(self._running.values()))
         self.alerts = Alerts(self)
         self.alerts.replace(alerts)
 
@@ -256,6 +259,7 @@ class JobManager(Operations):
     def report_run(self, record: Record, *, notifies: bool) -> None:
         """Log the start or the end of a run; if it failed and `notifies`, notify of that."""
         run_end.log_run(record)
+        self._cancels.ended(record)
         self.alerts.wake()
         if notifies and record["status"] in ("failed", "lost"):
             self.notify(record)
@@ -339,8 +343,15 @@ class JobManager(Operations):
         with self._lock:
             if open:
                 self._running[run.run_id] = run
+                self._cancels.start()
             else:
                 self._running.pop(run.run_id, None)
+                if not self._running:
+                    self._cancels.stop()
+
+    def take(self, action: Action) -> None:
+        """Carry out an action at once if it is about a run of this manager."""
+        self._cancels.apply(action)
 
     def new_output(self, record: Record, secrets: Collection[str]) -> OutputBuffer | None:
         """Return where the output of a run goes; None if none is kept."""

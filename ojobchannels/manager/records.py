@@ -22,7 +22,16 @@ traceback``; for a scheduled run ``fireTime, fireDate``; and for one that is lau
 time of another job ``launchedBy, launchNumber``. Times are milliseconds since 1970, durations
 milliseconds, dates ISO 8601 in UTC."""
 
-STATUSES: Final = ("running", "completed", "failed", "skipped", "depsfail", "abandoned", "lost")
+STATUSES: Final = (
+    "running",
+    "completed",
+    "failed",
+    "skipped",
+    "depsfail",
+    "abandoned",
+    "lost",
+    "cancelled",
+)
 FIELDS: Final = (
     *("name", "startTime", "startDate", "endTime", "endDate", "inError", "error"),
     *("runId", "status", "host", "pid", "fence", "timeout", "args", "duration", "traceback"),

@@ -13,7 +13,9 @@ from ojobchannels import errors
 from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.channels.lease import Lease
 from ojobchannels.host.clock import now_ms
+from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager import dead_runs, records
+from ojobchannels.manager.actions.cancel import Cancellation
 from ojobchannels.manager.output import OutputLevel
 from ojobchannels.manager.output.buffer import OutputBuffer
 from ojobchannels.manager.output.current import CAPTURE, make_current, restore_current
@@ -37,6 +39,7 @@ class JobRun:
         timeout: The timeout in seconds.
         lease: The lease of the lock, once the run has started.
         record: The record as last written.
+        cancellation: Who has cancelled it, and why; or None.
         output: What it has logged and printed, until that is stored.
         keeps_lock: Whether its end keeps the lock for `lock_at_least_for`.
         notifies: Whether its failure is reported to the manager's `on_failure`.
@@ -68,6 +71,8 @@ class JobRun:
         self._process = 0
         self._lock = threading.RLock()
         self._context: Token[JobRun | None] | None = None
+        self._cancelling = Latch()
+        self.cancellation: Cancellation | None = None
 
     @property
     def open(self) -> bool:
@@ -78,6 +83,15 @@ class JobRun:
     def fence(self) -> int:
         """The fence of its lease; pass it to writes that only the holder of the lock may do."""
         return self.lease.fence
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether an operator has cancelled it; its code is to end soon."""
+        return self.cancellation is not None
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep for some seconds, or until the run is cancelled; return whether it is."""
+        return self._cancelling.wait(seconds)
 
     @property
     def status(self) -> str:
@@ -167,12 +181,24 @@ class JobRun:
         Raises:
             RunNotStarted: The run is not open.
             LockLost: The lock was lost.
+            RunCancelled: An operator has cancelled the run.
             JobTimeout: The timeout is exceeded and `on_timeout` is ``fail``.
         """
         self._check_open("check")
         self.lease.check()
+        self.check_cancelled()
         if self._is_overdue():
             raise errors.JobTimeout(self.name, self.timeout)
+
+    def check_cancelled(self) -> None:
+        """Raise RunCancelled if the run was cancelled."""
+        if self.cancellation is not None:
+            raise self.cancellation.error(self.name, self.run_id)
+
+    def request_cancel(self, request: Cancellation) -> None:
+        """Have the code of the run informed that it was cancelled."""
+        self.cancellation = request
+        self._cancelling.set()
 
     def give_up(self, error: BaseException) -> None:
         """Release the lock of a run whose end could not be recorded, and add a note to `error`.
@@ -328,6 +354,8 @@ class JobRun:
     def _finish(self, status: str, error: BaseException | str | None, **more: Any) -> None:
         with self._lock:
             self._check_open("end")
+            if self.cancellation is not None and status == "failed":
+                status, error = "cancelled", self.cancellation.caused(self.name, self.run_id, error)
             start = self.record["startTime"]
             ending = (
                 records.ending(start, status, self._elapsed(), error, self._options.secrets) | more
