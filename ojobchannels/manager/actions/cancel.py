@@ -100,10 +100,11 @@ class CancelWatch:
             return
         why = f": {action.reason}" if action.reason else ""
         _log.warning("job %r is cancelled by %s%s", run.name, action.author, why)
+        with suppress(ChannelError):
+            taken = journal.move(self._state(), action, "taken")
+            if taken is not None:
+                self._taken[run.run_id] = taken
         run.request_cancel(Cancellation(action.author, action.reason, time.monotonic()))
-        taken = journal.move(self._state(), action, "taken")
-        if taken is not None:
-            self._taken[run.run_id] = taken
 
     def ended(self, record: Mapping[str, Any]) -> None:
         """Note in the action how the cancelled run has ended."""
