@@ -12,7 +12,6 @@ from ojobchannels.channels.arguments import Duration, milliseconds
 from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.documents import check_name, check_value
 from ojobchannels.errors import RunNotStarted, UnknownJob
-from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager import records, run_end
 from ojobchannels.manager.actions.action import Action
@@ -298,25 +297,6 @@ class JobManager(Operations):
         if fire_time is not None:
             return fire_times.record_not_run(self, record, fire_time, start)
         return records.add(self.state, record, start)
-
-    def force_unlock(
-        self, name: str, note: str | None = None, fence: int | None = None, slot: int = 1
-    ) -> LockInfo | None:
-        """Force-release the lock of a job, and add a note to the record of the run that held it.
-
-        That run notices at its next renewal, or at its end, that it has lost the lock.
-
-        Args:
-            name: The name of the job.
-            note: The text of the note, which begins with the time.
-            fence: The fence of the lease to release. If the lock is free or has another fence by
-                now, nothing is done.
-            slot: The number of the slot, if the job has several.
-
-        Returns:
-            The lock and its evicted holder; None if nothing was released.
-        """
-        return run_end.force_unlock(self.jobs, self.locks, name, note, fence, slot)
 
     def notify(self, record: Record) -> None:
         """Report a failed run to the notice of its job, or else of the manager."""

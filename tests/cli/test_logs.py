@@ -84,19 +84,13 @@ def test_missing_lines_are_counted(jobs: Jobs) -> None:
 
 def test_cancel_ends_a_run_in_another_process(each: Jobs) -> None:
     """The record has the user, the reason and the status; the exit status says whether it ended."""
-    text = (
-        (each.folder / "work.yaml")
-        .read_text()
-        .replace("sys.stdin.readline()", "while True: log('x')")
-    )
-    (each.folder / "work.yaml").write_text(text)
+    file = each.folder / "work.yaml"
+    file.write_text(file.read_text().replace("sys.stdin.readline()", "while True: state()"))
     with each.hold() as process:
         done = each.ojob("cancel", "work", "--reason", "stuck", *each.locations)
         process.communicate(timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
-    assert re.fullmatch(
-        r"Run \w+ of job 'work' ended after .*: cancelled \(.*: stuck.*\)\.\n", done.stdout
-    )
+    assert re.search(r"Run \w+ of job 'work' ended after .*: cancelled \(.*: stuck", done.stdout)
     assert process.returncode == 1
     assert [record["status"] for record in each.records()] == ["cancelled"]
     done = each.ojob("cancel", "work", *each.locations)

@@ -46,7 +46,7 @@ def test_a_run_of_the_own_manager_is_cancelled_at_once(simple_manager: oc.JobMan
 
 
 def test_a_cancelled_run_that_completes_is_completed(simple_manager: oc.JobManager) -> None:
-    """It was cancelled too late: the record tells what happened."""
+    """It was cancelled too late: the record has what happened."""
     with simple_manager.run("job") as run:
         simple_manager.cancel(run.run_id)
     assert run.record["status"] == "completed"
@@ -65,7 +65,7 @@ def test_another_error_of_a_cancelled_run_is_its_cause(simple_manager: oc.JobMan
 
 
 def test_a_cancelled_run_is_neither_retried_nor_a_failure(simple_managers: Managers) -> None:
-    """An operator wanted it to end; nobody needs to be notified."""
+    """An operator wanted it to end; no notice is needed."""
     notices: list[Any] = []
     manager = simple_managers.open(on_failure=notices.append)
 
