@@ -337,14 +337,13 @@ class JobRun:
     def _set_alarm(self) -> None:
         clock = self.lease.channel.clock
         if self._options.on_timeout != "continue":
-            KEEP_ALIVE.set_alarm(self, clock, self._began + round(self.timeout * 1e6), self._warn)
+            text = "job %r has exceeded its timeout of %g s"
+            warn = functools.partial(_log.warning, text, self.name, self.timeout)
+            KEEP_ALIVE.set_alarm(self, clock, self._began + round(self.timeout * 1e6), warn)
 
     def _is_overdue(self) -> bool:
         ran = self.lease.channel.clock.now() - self._began
         return self._options.on_timeout == "fail" and ran >= self.timeout * 1e6
-
-    def _warn(self) -> None:
-        _log.warning("job %r has exceeded its timeout of %g s", self.name, self.timeout)
 
     def _log_lost(self, _: Lease) -> None:
         _log.error(
