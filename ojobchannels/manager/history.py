@@ -15,6 +15,7 @@ from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import launch_claims, not_run, records
 from ojobchannels.manager.channels import ManagerChannels
 from ojobchannels.manager.dead_runs import DeadRuns
+from ojobchannels.manager.overview.overview import note_pruned
 from ojobchannels.manager.records import STATUSES, Record
 
 _log = logging.getLogger("ojobchannels.jobs")
@@ -217,6 +218,8 @@ def _prune(channels: RunHistory, cutoff: int) -> int:
         ended = (record for record in found if record.get("endTime", cutoff) < cutoff)
         removed += _remove(channel, [records.key_of(record) for record in ended])
     _remove(channels.state, launch_claims.outdated(channels.state, cutoff))
+    if removed:
+        note_pruned(channels.state, cutoff)
     return removed
 
 
