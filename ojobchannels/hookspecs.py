@@ -93,6 +93,35 @@ class LeaseRequest(NamedTuple):
     ttl: int
 
 
+class Finding(NamedTuple):
+    """What an operator should know about a storage.
+
+    Attributes:
+        text: What was found, and what it leads to.
+        advice: What to do.
+        is_problem: Whether data, locks or runs are at risk; otherwise it is for information.
+    """
+
+    text: str
+    advice: str
+    is_problem: bool = True
+
+
+class Health(NamedTuple):
+    """The state of a storage, as ``ojob doctor`` shows it.
+
+    Attributes:
+        storage: The program that serves it, and its version, such as ``Redis 7.2.4``.
+        wall: The wall clock of the server in milliseconds since 1970, UTC; None if it has no clock
+            of its own.
+        findings: What an operator should know.
+    """
+
+    storage: str
+    wall: int | None
+    findings: tuple[Finding, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """An option of a channel type.
@@ -137,6 +166,8 @@ class ChannelType:
             attribute of the backend with the same name.
         exists: Called as ``exists(options)``; returns whether a channel was opened there before,
             and creates nothing. Without it, a channel is assumed to exist.
+        health: Called as ``health(channel_name, options)``; opens the channel, and returns the
+            state of its storage. Without it, ``ojob doctor`` only uses the channel.
     """
 
     name: str
@@ -147,6 +178,7 @@ class ChannelType:
     parse_url: Callable[[str], Mapping[str, Any]] | None = field(default=None, repr=False)
     capabilities: frozenset[str] = frozenset()
     exists: Callable[[Mapping[str, Any]], bool] | None = field(default=None, repr=False)
+    health: Callable[[str, Mapping[str, Any]], Health] | None = field(default=None, repr=False)
 
 
 class DiscoverySpec:

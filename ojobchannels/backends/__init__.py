@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ojobchannels.errors import InvalidOption, NotSupported, shown
-from ojobchannels.hookspecs import ChannelType, Option, hookimpl
+from ojobchannels.hookspecs import ChannelType, Health, Option, hookimpl
 from ojobchannels.host.clock import HOST_CLOCK
 
 _ON_ONE_HOST = frozenset(
@@ -48,6 +48,7 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             parse_url=_file_path,
             capabilities=_ON_ONE_HOST,
             exists=_file_exists,
+            health=_file_health,
         ),
         ChannelType(
             name="db",
@@ -68,6 +69,7 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             parse_url=_file_path,
             capabilities=_ON_ONE_HOST,
             exists=_file_exists,
+            health=_database_health,
         ),
     )
 
@@ -92,6 +94,20 @@ def _file_exists(options: Mapping[str, Any]) -> bool:
 
     file = options.get("file")
     return not isinstance(file, str | os.PathLike) or paths.exists(file)
+
+
+def _file_health(_: str, options: Mapping[str, Any]) -> Health:
+    from ojobchannels.backends.local.health import health
+
+    return health("TinyDB", options["file"])
+
+
+def _database_health(_: str, options: Mapping[str, Any]) -> Health:
+    import sqlite3
+
+    from ojobchannels.backends.local.health import health
+
+    return health(f"SQLite {sqlite3.sqlite_version}", options["file"])
 
 
 def _no_path(url: str) -> Mapping[str, Any]:

@@ -21,8 +21,10 @@ COMMANDS: Final = {
     "locks": "reading",
     "unlock": "acting",
     "prune": "acting",
+    "doctor": "setup",
     "channels": "setup",
     "schema": "setup",
+    "completion": "setup",
 }
 """In the order of the help, with the folder of ``commands`` whose module of that name has it."""
 
@@ -85,11 +87,7 @@ def _unknown_command(word: str, call: str) -> str:
       2    the job file or the command line is wrong
       130  interrupted
 
-    \b
-    To enable shell completion, add this line to your shell's start-up file:
-      bash  eval "$(_OJOB_COMPLETE=bash_source ojob)"
-      zsh   eval "$(_OJOB_COMPLETE=zsh_source ojob)"
-      fish  _OJOB_COMPLETE=fish_source ojob | source
+    To enable shell completion, see 'ojob completion --help'.
     """,
 )
 @click.version_option(package_name="ojobchannels", message="ojob %(version)s")

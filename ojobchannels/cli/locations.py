@@ -34,7 +34,7 @@ class Locations(NamedTuple):
         from ojobchannels.manager import JobManager
 
         logging.getLogger("ojobchannels").addHandler(logging.NullHandler())
-        jobs, locks = _existing("run records", self.jobs), _existing("locks", self.locks)
+        jobs, locks = existing("run records", self.jobs), existing("locks", self.locks)
         return JobManager(jobs, locks)
 
     def lock_channel(self) -> Channel:
@@ -42,7 +42,7 @@ class Locations(NamedTuple):
         from ojobchannels.channels.opening import open_channel
         from ojobchannels.manager.channels import LOCKS
 
-        return open_channel(LOCKS, _existing("locks", self.locks))
+        return open_channel(LOCKS, existing("locks", self.locks))
 
 
 _SIMPLE: Final = {"type": "simple"}
@@ -112,7 +112,7 @@ def checked_locations(jobs: str | None, locks: str | None) -> Locations:
     locations = Locations(jobs, locks or jobs)
     for config in locations:
         if config:
-            _described(config)
+            described(config)
     return locations
 
 
@@ -147,7 +147,7 @@ def _from_file(file: str | None) -> Locations | None:
     )
 
 
-def _existing(what: str, config: Config | None) -> Config:
+def existing(what: str, config: Config | None) -> Config:
     """Return the configuration, after a check that the channel exists and is shared.
 
     Opening a channel creates missing files, and a command that only reads must not do that.
@@ -157,7 +157,7 @@ def _existing(what: str, config: Config | None) -> Config:
             f"the location of the {what} is not known: use --file FILE to name the job file, or "
             "--jobs URL (such as sqlite:///data/jobs.db), or set OJOB_FILE or OJOB_JOBS"
         )
-    type, options = _described(config)
+    type, options = described(config)
     if "processes" not in type.capabilities:
         raise CommandError(
             f"the {what} cannot be read: a channel of type {type.name!r} exists only in the memory "
@@ -172,7 +172,8 @@ def _existing(what: str, config: Config | None) -> Config:
     return config
 
 
-def _described(config: Config) -> tuple[ChannelType, Mapping[str, Any]]:
+def described(config: Config) -> tuple[ChannelType, Mapping[str, Any]]:
+    """Return the channel type of a configuration, and its options as they are given."""
     from ojobchannels.channels.opening import from_url
     from ojobchannels.plugins import registry
 

@@ -76,14 +76,20 @@ def print_json(document: Any) -> None:
     click.echo(json.dumps(document, indent=2))
 
 
+def terminal_width() -> int | None:
+    """Return the width of the terminal on standard output, or None if it is not a terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
 def first_line(text: object) -> str:
     """Return the first line of a text."""
     return next(iter(str(text).strip().splitlines()), "")
 
 
 def _draw(columns: Sequence[Column], lines: list[list[str]], wide: bool) -> None:
-    if sys.stdout.isatty() and not wide:
-        columns, lines = _fit(columns, lines, shutil.get_terminal_size().columns)
+    width = terminal_width()
+    if width is not None and not wide:
+        columns, lines = _fit(columns, lines, width)
     coloured = has_colours(sys.stdout)
 
     def paint(row: int, column: int, text: str) -> str:

@@ -33,6 +33,17 @@ def has_ended(identity: str) -> bool:
     return False
 
 
+def is_running(pid: int) -> bool:
+    """Return whether there is a process of that id, among those that this one can see."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OverflowError, PermissionError):
+        return True
+    return True
+
+
 def _world() -> tuple[str, str]:
     try:
         boot = (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ojobchannels.changes import Feed
-from ojobchannels.hookspecs import hookimpl
+from ojobchannels.hookspecs import Health, hookimpl
 from ojobchannels_mongo.change_feed import feed_of
 from ojobchannels_mongo.connection import Connection
 from ojobchannels_mongo.documents import Documents
 from ojobchannels_mongo.locks import Locks
 from ojobchannels_mongo.options import settings_of
-from ojobchannels_mongo.server_checks import check
+from ojobchannels_mongo.server_checks import check, health
 from ojobchannels_mongo.servers import SERVERS
 
 
@@ -29,6 +29,15 @@ def open_backend(channel: str, options: Mapping[str, Any]) -> MongoBackend:
         settings_of(options), lambda server: check(Connection(channel, server, timeout))
     )
     return MongoBackend(Connection(channel, server, timeout))
+
+
+def health_of(channel: str, options: Mapping[str, Any]) -> Health:
+    """Return the state of the server of a channel; the errors are those of `open_backend`."""
+    backend = open_backend(channel, options)
+    try:
+        return health(backend.connection)
+    finally:
+        backend.close()
 
 
 class MongoBackend(Documents, Locks):

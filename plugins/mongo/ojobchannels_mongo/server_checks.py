@@ -1,8 +1,15 @@
-"""The check of a server at its first open: its version, whether it is replicated, its indexes."""
+"""Looking at a server.
 
+At its first open: its version, whether it is replicated, its indexes. For ``ojob doctor``: its
+clock, and what it keeps.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC
 from typing import Any, Final
 
 from ojobchannels.errors import ChannelUnavailable, NotSupported
+from ojobchannels.hookspecs import Finding, Health
 from ojobchannels.remote import Operation, Rule
 from ojobchannels_mongo.connection import Connection
 from ojobchannels_mongo.errors import OLDEST
@@ -10,6 +17,7 @@ from ojobchannels_mongo.servers import Collections
 from ojobchannels_mongo.statements import EXISTS
 
 _OPEN: Final = Operation("open", Rule.REPEATABLE, "open the channel again")
+_HEALTH: Final = Operation("health")
 _OLDEST_WIRE_VERSION: Final = 13  # MongoDB 5.0
 _DAY: Final = 86_400
 
@@ -40,6 +48,22 @@ def check(connection: Connection) -> None:
     _refuse_replica(connection.channel, hello)
     connection.server.replicated = "setName" in hello or hello.get("msg") == "isdbgrid"
     connection.call(_OPEN, _create_indexes)
+
+
+def health(connection: Connection) -> Health:
+    """Return the state of the server."""
+    hello = connection.call(_HEALTH, _hello)
+    build = connection.call(_HEALTH, lambda at, _: at.client.admin.command("buildInfo"))
+    wall = round(hello["localTime"].replace(tzinfo=UTC).timestamp() * 1000)
+    return Health(f"MongoDB {build['version']}", wall, tuple(_findings(connection)))
+
+
+def _findings(connection: Connection) -> Iterator[Finding]:
+    settings = connection.server.settings
+    if not connection.server.replicated:
+        text = f"{settings} is not a replica set: a single server that fails stops all jobs"
+        advice = "start it as a replica set; then waiters are woken by change streams, too"
+        yield Finding(text, advice, is_problem=False)
 
 
 def refuse_old(channel: str, hello: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ojobchannels.hookspecs import ChannelType, hookimpl
+from ojobchannels.hookspecs import ChannelType, Health, hookimpl
 from ojobchannels_postgres.options import OPTIONS, parse_url
 
 
@@ -19,6 +19,7 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             schemes=("postgresql", "postgres"),
             parse_url=parse_url,
             capabilities=frozenset({"atomic_batches", "durable", "events_coalesced", "processes"}),
+            health=_health,
         ),
     )
 
@@ -27,3 +28,9 @@ def _open(channel: str, options: Mapping[str, Any]) -> object:
     from ojobchannels_postgres.backend import open_backend
 
     return open_backend(channel, options)
+
+
+def _health(channel: str, options: Mapping[str, Any]) -> Health:
+    from ojobchannels_postgres.backend import health_of
+
+    return health_of(channel, options)

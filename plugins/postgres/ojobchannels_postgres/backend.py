@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
 
 from ojobchannels.changes import Feed
-from ojobchannels.hookspecs import hookimpl
+from ojobchannels.hookspecs import Finding, Health, hookimpl
+from ojobchannels.remote import Operation
+from ojobchannels_postgres import statements
 from ojobchannels_postgres.calls import Connection
 from ojobchannels_postgres.change_feed import ChangeFeed
 from ojobchannels_postgres.documents import Documents
@@ -14,6 +16,8 @@ from ojobchannels_postgres.locks import Locks
 from ojobchannels_postgres.options import settings_of
 from ojobchannels_postgres.schema import check
 from ojobchannels_postgres.server import SERVERS
+
+_HEALTH: Final = Operation("health")
 
 
 def open_backend(channel: str, options: Mapping[str, Any]) -> PostgresBackend:
@@ -26,6 +30,28 @@ def open_backend(channel: str, options: Mapping[str, Any]) -> PostgresBackend:
     """
     server = SERVERS.open(settings_of(options), lambda server: check(Connection(channel, server)))
     return PostgresBackend(Connection(channel, server))
+
+
+def health_of(channel: str, options: Mapping[str, Any]) -> Health:
+    """Return the state of the server of a channel; the errors are those of `open_backend`."""
+    server = SERVERS.open(settings_of(options), lambda server: check(Connection(channel, server)))
+    try:
+        ((version, wall, fsync, commit),) = Connection(channel, server).call(
+            _HEALTH, lambda client, _: client.run(statements.HEALTH)
+        )
+        return Health(f"PostgreSQL {version}", wall, tuple(_findings(fsync, commit)))
+    finally:
+        SERVERS.release(server)
+
+
+def _findings(fsync: str, commit: str) -> Iterator[Finding]:
+    if fsync != "on":
+        text = "a power cut of the server can destroy the database (fsync off)"
+        yield Finding(text, "set fsync = on in its configuration")
+    if commit == "off":
+        text = "a crash of the server can lose the last writes (synchronous_commit off)"
+        advice = "set synchronous_commit = on for the user or the database, or protect with fences"
+        yield Finding(text, advice, is_problem=False)
 
 
 class PostgresBackend(Documents, Locks):

@@ -284,3 +284,10 @@ PID: Final = "SELECT pg_backend_pid()"
 # Until the transaction ends, which is what a pooler keeps on one connection.
 MIGRATE_ALONE: Final = "SELECT pg_advisory_xact_lock(hashtext('ojobchannels'))"
 CREATE_SCHEMA: Final = "CREATE SCHEMA OURS"
+
+# The state of the server: its version, its clock in milliseconds, and how it keeps what it stores.
+HEALTH: Final = """
+SELECT current_setting('server_version'),
+    floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint,
+    current_setting('fsync'), current_setting('synchronous_commit')
+"""

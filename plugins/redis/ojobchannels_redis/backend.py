@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ojobchannels.hookspecs import hookimpl
+from ojobchannels.hookspecs import Health, hookimpl
 from ojobchannels_redis.change_feed import ChangeFeed
+from ojobchannels_redis.checks.health import health
+from ojobchannels_redis.checks.opening import check
 from ojobchannels_redis.documents import Documents
 from ojobchannels_redis.locks import Locks
 from ojobchannels_redis.options import settings_of
 from ojobchannels_redis.server import SERVERS, Client
-from ojobchannels_redis.server_checks import check
 from ojobchannels_redis.topology import Keys
 
 
@@ -27,6 +28,17 @@ def open_backend(channel: str, options: Mapping[str, Any]) -> RedisBackend:
     keys = Keys(prefix, channel)
     server = SERVERS.open(settings, lambda server: check(Client(channel, server), keys))
     return RedisBackend(Client(channel, server), keys)
+
+
+def health_of(channel: str, options: Mapping[str, Any]) -> Health:
+    """Return the state of the server of a channel; the errors are those of `open_backend`."""
+    settings, prefix = settings_of(options)
+    keys = Keys(prefix, channel)
+    server = SERVERS.open(settings, lambda server: check(Client(channel, server), keys))
+    try:
+        return health(Client(channel, server), keys)
+    finally:
+        SERVERS.release(server)
 
 
 class RedisBackend(Documents, Locks):

@@ -11,6 +11,7 @@ import click
 
 from ojobchannels.cli.errors import CommandError
 from ojobchannels.cli.locations import Locations, location_options
+from ojobchannels.cli.names import complete_lock
 from ojobchannels.cli.streams import echo, read_line
 from ojobchannels.cli.tables import json_option, print_json
 from ojobchannels.errors import describe_holder
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Force-release a lock.")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_lock)
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @location_options
 @json_option

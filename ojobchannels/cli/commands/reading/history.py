@@ -8,14 +8,16 @@ import click
 
 from ojobchannels.cli import runs
 from ojobchannels.cli.locations import Locations, location_options
+from ojobchannels.cli.names import complete_job
 from ojobchannels.cli.options import as_moment
 from ojobchannels.cli.tables import show, table_options
+from ojobchannels.cli.watching import watchable
 
 COLUMNS: Final = (runs.STARTED, runs.JOB, runs.STATUS, runs.TOOK, runs.WHERE, runs.DETAILS)
 
 
 @click.command(short_help="Show the recorded runs, latest first.")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_job)
 @click.option("--status", metavar="STATUS", help="Show only runs with this status, such as failed.")
 @click.option(
     "--since",
@@ -32,6 +34,7 @@ COLUMNS: Final = (runs.STARTED, runs.JOB, runs.STATUS, runs.TOOK, runs.WHERE, ru
 )
 @location_options
 @table_options
+@watchable
 def history(
     locations: Locations,
     name: str | None,

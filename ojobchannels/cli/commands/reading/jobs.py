@@ -8,6 +8,7 @@ import click
 from ojobchannels.cli import runs
 from ojobchannels.cli.locations import Locations, location_options
 from ojobchannels.cli.tables import show, table_options
+from ojobchannels.cli.watching import watchable
 
 COLUMNS: Final = (runs.JOB, runs.STATUS, runs.AGO, runs.TOOK, runs.WHERE, runs.DETAILS)
 
@@ -15,6 +16,7 @@ COLUMNS: Final = (runs.JOB, runs.STATUS, runs.AGO, runs.TOOK, runs.WHERE, runs.D
 @click.command(short_help="Show the active or last run of each job.")
 @location_options
 @table_options
+@watchable
 def jobs(locations: Locations, as_json: bool, wide: bool) -> None:
     """Show each job once, with its active run or, if none is active, with its last run.
 

@@ -8,6 +8,7 @@ from ojobchannels.cli.locations import Locations, location_options
 from ojobchannels.cli.runs import process
 from ojobchannels.cli.tables import Column, show, table_options
 from ojobchannels.cli.times import relative
+from ojobchannels.cli.watching import watchable
 from ojobchannels.host.clock import now_ms
 
 COLUMNS: Final = (
@@ -22,6 +23,7 @@ COLUMNS: Final = (
 @click.command(short_help="Show the locks that are held, and their holders.")
 @location_options
 @table_options
+@watchable
 def locks(locations: Locations, as_json: bool, wide: bool) -> None:
     """Show the locks that are held, and their holders. The lock of a job has the job's name.
 

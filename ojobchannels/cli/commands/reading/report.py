@@ -9,6 +9,7 @@ from ojobchannels.cli.locations import Locations, location_options
 from ojobchannels.cli.runs import JOB, STATUS_COLOURS
 from ojobchannels.cli.tables import Column, Row, show, table_options
 from ojobchannels.cli.times import duration, relative
+from ojobchannels.cli.watching import watchable
 from ojobchannels.host.clock import now_ms
 
 
@@ -41,6 +42,7 @@ COLUMNS: Final = (
 @click.command(short_help="Show statistics of the runs of each job.")
 @location_options
 @table_options
+@watchable
 def report(locations: Locations, as_json: bool, wide: bool) -> None:
     """Show how many runs each job had, how they ended and how long they took.
 

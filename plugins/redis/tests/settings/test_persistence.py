@@ -10,7 +10,7 @@ import pytest
 import ojobchannels as oc
 from ojobchannels.testing.servers import REDIS_FLAVOURS, RedisServer, installed, or_skip
 
-GUIDE = Path(__file__).parents[3] / "docs" / "how-to" / "redis.md"
+GUIDE = Path(__file__).parents[4] / "docs" / "how-to" / "redis.md"
 PASSWORD = "a-long-random-password"
 TORN = b"*3\r\n$3\r\nSET\r\n$5\r\nhal"
 

@@ -1,0 +1,1 @@
+"""Looking at a server: whether it can serve, and whether its settings lose data."""

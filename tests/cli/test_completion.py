@@ -1,0 +1,60 @@
+"""``ojob completion``: the scripts, and what they complete."""
+
+from pathlib import Path
+
+import pytest
+from click.shell_completion import ShellComplete
+from click.testing import CliRunner
+
+import ojobchannels as oc
+from ojobchannels.cli import COMMANDS, cli
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+def completed(*words: str) -> list[str]:
+    """Return what a shell offers for the last word."""
+    shell = ShellComplete(cli, {}, "ojob", "_OJOB_COMPLETE")
+    return [item.value for item in shell.get_completions(list(words[:-1]), words[-1])]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_script_calls_ojob_for_what_completes_a_word(shell: str) -> None:
+    """The same for a shell that is named, and for the one in SHELL."""
+    named = CliRunner().invoke(cli, ["completion", shell])
+    own = CliRunner(env={"SHELL": f"/bin/{shell}"}).invoke(cli, ["completion"])
+    assert "_OJOB_COMPLETE" in named.stdout
+    assert f"{shell}_complete" in named.stdout
+    assert own.stdout == named.stdout
+    assert named.exit_code == own.exit_code == 0
+
+
+def test_a_shell_without_completion_is_named() -> None:
+    done = CliRunner(env={"SHELL": "/bin/dash"}).invoke(cli, ["completion"])
+    assert done.exit_code == 2
+    assert "'dash'; name one of bash, zsh, fish" in done.stderr
+
+
+def test_commands_are_completed() -> None:
+    assert completed("") == list(COMMANDS)
+
+
+def test_jobs_and_locks_are_completed(tmp_path: Path) -> None:
+    """From the channels that the command line names."""
+    url = f"sqlite:////{tmp_path / 'jobs.db'}"
+    with oc.JobManager(url, url) as manager, manager.run("nightly"):
+        with manager.run("hourly"):
+            pass
+        assert completed("history", "--jobs", url, "") == ["hourly", "nightly"]
+        assert completed("history", "--jobs", url, "ni") == ["nightly"]
+        assert completed("unlock", "--jobs", url, "") == ["nightly"]
+
+
+def test_without_channels_no_name_is_completed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing fails, since a shell would show that in the middle of a line."""
+    monkeypatch.delenv("OJOB_FILE", raising=False)
+    monkeypatch.delenv("OJOB_JOBS", raising=False)
+    assert completed("history", "") == []
+    assert completed("unlock", "--jobs", f"sqlite:////{tmp_path / 'missing.db'}", "") == []
