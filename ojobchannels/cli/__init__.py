@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "history": "reading",
     "report": "reading",
     "locks": "reading",
+    "web": "reading",
     "unlock": "acting",
     "prune": "acting",
     "doctor": "setup",

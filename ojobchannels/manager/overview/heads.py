@@ -41,9 +41,7 @@ class Heads:
         """Add the run of a record; return whether something new is known."""
         ended = record["status"] != "running"
         duration = record.get("duration", 0) if ended else None
-        return self._join(
-            record["name"], PastRun(record["startTime"], record["status"], duration)
-        )
+        return self._join(record["name"], PastRun(record["startTime"], record["status"], duration))
 
     def discard(self, name: str, start: int) -> None:
         """Remove a run whose record no longer exists."""

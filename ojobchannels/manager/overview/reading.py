@@ -8,6 +8,7 @@ from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import Document
 
 _FIRST_READ: Final = 2_000
+_OVERLAP: Final = 64
 _PAGE: Final = 1_024
 
 
@@ -45,8 +46,10 @@ class ChangeReader:
         """Yield the newest documents at the first call, later what has changed since the last."""
         if not self._began:
             self._began = True
-            yield from self._older(_FIRST_READ)
+            yield from self._older(_OVERLAP)
             self.sure_until = self._oldest or 0
+            if not self.complete:
+                yield from self._older(_FIRST_READ)
             return
         newest, reached = self._newest(), self._reached
         if newest <= reached:  # lower if the newest document was removed

@@ -34,7 +34,9 @@ class Context:
     watcher: Watcher
     templates: jinja2.Environment
 
-    def page(self, request: Request, template: str, status: int = 200, **values: Any) -> Response:
+    def page(
+        self, request: Request, template: str, http_status: int = 200, /, **values: Any
+    ) -> Response:
         """Return a page, or with ``?part=live`` only the part of it that changes."""
         is_part = request.query_params.get("part") == "live"
         rendered = self.templates.get_template(template).render(
@@ -51,7 +53,7 @@ class Context:
                 "now": now_ms(),
             }
         )
-        return HTMLResponse(rendered, status)
+        return HTMLResponse(rendered, http_status)
 
     def may(self, request: Request) -> frozenset[str]:
         """Return the actions that the user of a request may take."""
@@ -73,7 +75,14 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for function in (text.duration, text.moment, text.document, text.one_line, text.process):
+    for function in (
+        text.duration,
+        text.moment,
+        text.document,
+        text.one_line,
+        text.process,
+        text.anchor,
+    ):
         templates.filters[function.__name__] = function
     templates.filters["query"] = urlencode
     templates.filters["cut"] = text.cut

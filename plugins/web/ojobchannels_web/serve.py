@@ -1,7 +1,7 @@
 """The page as a server of its own, for the command ``ojob web``."""
 
 import socket
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,9 +43,9 @@ def serve(
     user_header: str | None = None,
     allowed_hosts: Collection[str] = (),
     channels: Mapping[str, Channel] | None = None,
-    log_level: str = "warning",
+    listening: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Serve the page until SIGINT or SIGTERM.
+    """Serve the page until SIGINT or SIGTERM; `listening` is called with its address.
 
     Raises:
         InvalidSetting: The options contradict each other, or the address cannot be used.
@@ -79,16 +79,18 @@ def serve(
         proxy_headers=False,  # the address of the peer decides whether its header is believed
         server_header=False,
         access_log=False,
-        log_level=log_level,
+        log_level="warning",
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    server = _Server(config, app.state.watcher)
-    listening = None if address.unix_socket else [_listen(address)]
-    try:
-        server.run(sockets=listening)
-    finally:
-        for each in listening or ():
-            each.close()
+    server = PageServer(config, app.state.watcher)
+    if address.unix_socket is not None:
+        listening(address.unix_socket)
+        server.run()
+        return
+    with listen(address) as found:
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        listening(f"http://{host}:{found.getsockname()[1]}/")
+        server.run(sockets=[found])
 
 
 def read_tokens(path: str | None) -> dict[str, str]:
@@ -108,19 +110,25 @@ def read_tokens(path: str | None) -> dict[str, str]:
         raise InvalidSetting(f"the tokens in {path!r} cannot be used: {error}") from error
 
 
-class _Server(uvicorn.Server):
-    """Ends the streams of events at once when it is asked to stop, so that nothing waits for them."""
+class PageServer(uvicorn.Server):
+    """Ends the streams of events at its shutdown, which would wait for them."""
 
     def __init__(self, config: uvicorn.Config, watcher: Watcher) -> None:
         super().__init__(config)
         self._watcher = watcher
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams, then everything else."""
         self._watcher.stop()
         await super().shutdown(sockets)
 
 
-def _listen(address: Address) -> socket.socket:
+def listen(address: Address) -> socket.socket:
+    """Return a socket that listens at a host and port; port 0 is any that is free.
+
+    Raises:
+        InvalidSetting: The address cannot be used.
+    """
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     host = address.host.strip("[]")
     try:

@@ -1,13 +1,14 @@
 """``ojob web``: the page for operators."""
 
 import importlib
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, Final
 
 import click
 
 from ojobchannels.cli.errors import CommandError
-from ojobchannels.cli.locations import Locations, location_options
+from ojobchannels.cli.locations import Locations, existing, location_options
 from ojobchannels.cli.streams import echo
 
 _ACTIONS: Final = ("pause", "resume", "now", "rerun", "cancel", "unlock")
@@ -71,6 +72,8 @@ def web(
 
     Needs ojobchannels[web]. SIGINT and SIGTERM end it.
     """
+    from ojobchannels.channels.opening import open_channel
+
     serving = _serving()
     actions = _ACTIONS if allow.strip() == "all" else tuple(filter(None, allow.split(",")))
     address = serving.Address(host, port, unix_socket)
@@ -79,13 +82,24 @@ def web(
         channels = {}
         for each in browsed:
             name, url = _named(each)
-            channels[name] = opened.enter_context(locations.open_existing(name, url))
-        where = unix_socket or f"http://{host}:{port}/"
-        echo(f"Serving {where} ({', '.join(actions) or 'read-only'}); Ctrl+C ends it.", err=True)
+            config = existing(f"documents of {name!r}", url)
+            channels[name] = opened.enter_context(open_channel(name, config))
         try:
-            serving.serve(manager, address, allow=actions, channels=channels, **options)
+            serving.serve(
+                manager,
+                address,
+                allow=actions,
+                channels=channels,
+                listening=lambda url: _announce(url, actions),
+                **options,
+            )
         except serving.InvalidSetting as error:
             raise CommandError(str(error)) from error
+
+
+def _announce(url: str, actions: Sequence[str]) -> None:
+    allowed = ", ".join(actions) or "read-only"
+    echo(f"Serving {url} ({allowed}); Ctrl+C ends it.", err=True)
 
 
 def _serving() -> Any:

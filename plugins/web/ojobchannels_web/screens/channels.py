@@ -44,7 +44,12 @@ def show_channel(context: Context, request: Request) -> Response:
     ]
     more = entries[-1].position if len(items) == DOCUMENTS_SHOWN else None
     return context.page(
-        request, "channel.html", name=name, type=channel.type, entries=entries, more=more,
+        request,
+        "channel.html",
+        name=name,
+        type=channel.type,
+        entries=entries,
+        more=more,
         first=position is None,
     )
 

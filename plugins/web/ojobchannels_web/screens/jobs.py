@@ -11,7 +11,6 @@ from ojobchannels_web.view.rows import JobRow
 
 ROWS_SHOWN: Final = 100
 _MOST_ROWS: Final = 10_000
-_DETAILS: Final = 20
 
 
 def show_jobs(context: Context, request: Request) -> Response:
@@ -61,7 +60,7 @@ def _details(context: Context, row: JobRow) -> dict[int, str]:
     """Return the errors and reasons of the latest runs that have one, by start time."""
     found: dict[int, str] = {}
     manager = context.manager
-    for run in row.runs[:_DETAILS]:
+    for run in row.runs:
         if run.status in ("completed", "running"):
             continue
         key = {"name": row.name, "startTime": run.start}
@@ -92,4 +91,4 @@ def _counts(rows: tuple[JobRow, ...]) -> dict[str, int]:
 
 def _number(request: Request, name: str, most: int) -> int:
     text = request.query_params.get(name, "")
-    return min(int(text), most) if text.isascii() and text.isdigit() and len(text) < 9 else 0  # noqa: PLR2004
+    return min(int(text), most) if text.isascii() and text.isdigit() and len(text) < 9 else 0

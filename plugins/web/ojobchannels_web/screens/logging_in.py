@@ -20,8 +20,8 @@ async def log_in(context: Context, request: Request) -> Response:
     except FormError as error:
         return PlainTextResponse(f"Refused: {error}.\n", 400)
     except TooManyFailures:
-        error = "Too many wrong tokens; wait for a minute."
-        return context.page(request, "login.html", 429, error=error)
+        message = "Too many wrong tokens; wait for a minute."
+        return context.page(request, "login.html", 429, error=message)
     if session is None:
         return context.page(request, "login.html", 403, error="This token is not known.")
     response = RedirectResponse(f"{base_of(request)}/", 303)

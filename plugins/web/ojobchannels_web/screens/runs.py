@@ -23,7 +23,9 @@ def show_run(context: Context, request: Request) -> Response:
     if record is None:
         return context.page(request, "missing.html", 404, what="run", name=name)
     row = context.watcher.snapshot().by_name.get(name)
-    seen = next((run for run in row.runs if run.start == record["startTime"]), None) if row else None
+    seen = (
+        next((run for run in row.runs if run.start == record["startTime"]), None) if row else None
+    )
     status = seen.status if seen and record["status"] == "running" else record["status"]
     return context.page(
         request,

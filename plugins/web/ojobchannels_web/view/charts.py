@@ -51,7 +51,7 @@ def summary(runs: Sequence[PastRun]) -> str:
 def trend(runs: Sequence[PastRun], width: int, height: int) -> str:
     """Return the points of a line through the durations of the runs, the oldest at the left."""
     values = durations(runs)
-    if len(values) < 2:  # noqa: PLR2004  a line has two ends
+    if len(values) < 2:
         return ""
     top = max(*values, 1)
     step = width / (len(values) - 1)

@@ -9,7 +9,16 @@ from ojobchannels.manager.overview import JobHead, PastRun
 
 STRIP_RUNS: Final = 20
 _ENDED: Final = ("completed", "failed", "abandoned", "lost")
-_STATES: Final = ("overdue", "failed", "lost", "abandoned", "paused", "running", "completed", "idle")
+_STATES: Final = (
+    "overdue",
+    "failed",
+    "lost",
+    "abandoned",
+    "paused",
+    "running",
+    "completed",
+    "idle",
+)
 _NEVER: Final = 1 << 62
 
 

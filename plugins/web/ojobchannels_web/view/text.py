@@ -1,9 +1,11 @@
 """Values as the pages show them."""
 
 import json
+import zlib
+from itertools import pairwise
 from typing import Any, Final
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager.records import iso
@@ -31,7 +33,7 @@ def duration(ms: int | float | None) -> str:
     if ms < 9_950:
         return f"{ms / 1000:.1f} s"
     seconds = round(ms / 1000)
-    for (size, unit), (smaller_size, smaller) in zip(_STEPS, _STEPS[1:], strict=False):
+    for (size, unit), (smaller_size, smaller) in pairwise(_STEPS):
         if seconds >= size:
             whole, rest = divmod(seconds, size)
             return f"{whole} {unit} {rest // smaller_size} {smaller}"
@@ -68,14 +70,14 @@ def cut(text: str) -> str:
     return f"{text[:half]}\n… {len(text) - 2 * half} characters are not shown …\n{text[-half:]}"
 
 
+def anchor(name: str) -> str:
+    """Return an identifier for the element of a name, so that it keeps the focus."""
+    return f"n{zlib.crc32(name.encode('utf-8', 'replace')):x}"
+
+
 def process(holder: Any) -> str:
     """Return the process of a record or of a holder as ``host:pid``."""
     return f"{holder.get('host', '?')}:{holder.get('pid', '?')}"
-
-
-def lines(text: str) -> Markup:
-    """Return a text with its line breaks, escaped."""
-    return Markup("<br>").join(escape(shown(line)) for line in text.splitlines())
 
 
 def _relative(away: int) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 from ojobchannels.errors import ChannelError
 from ojobchannels.manager import JobManager
 from ojobchannels.manager.overview import RunOverview
+from ojobchannels.masking import mask_text
 from ojobchannels_web.view.rows import rows
 from ojobchannels_web.view.snapshot import Snapshot
 
@@ -151,8 +152,8 @@ class Watcher:
             current = self._current()
         except ChannelError as error:
             _log.warning("the channels cannot be read: %s", error)
-            current = replace(self._snapshot, error=str(error))
-        except Exception:
+            current = replace(self._snapshot, error=mask_text(str(error)))
+        except Exception:  # noqa: BLE001  the thread must not end
             _log.exception("the channels cannot be read")
             current = replace(self._snapshot, error="an unexpected error; see the log of the page")
         if current != self._snapshot:
@@ -160,18 +161,18 @@ class Watcher:
             self._wake()
 
     def _current(self) -> Snapshot:
-        changed = self._overview.refresh() or self._heads_changed
+        self._heads_changed |= self._overview.refresh()
         locks = tuple(self._manager.locks.locks())
         schedules, daemons = _schedules(self._manager), _daemons(self._manager)
         known = self._snapshot
         if (
-            not changed
+            not self._heads_changed
             and (locks, schedules, daemons) == (known.locks, known.schedules, known.daemons)
             and known.error is None
         ):
             return known
-        self._heads_changed = False
         found = rows(self._overview.heads(), {lock.name: lock for lock in locks}, schedules)
+        self._heads_changed = False
         return Snapshot(
             known.version,
             tuple(found),
