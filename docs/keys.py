@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ojobchannels.ojob.schema import model, settings
+from ojobchannels.ojob.schema import alerts, model, settings
 from ojobchannels.ojob.schema.base import Spec
 from ojobchannels.ojob.schema.json_schema import descriptions, json_schema
 
@@ -40,7 +40,8 @@ def schema_text() -> str:
 
 
 def _region(found: re.Match[str]) -> str:
-    spec: type[Spec] = getattr(model, found[3], None) or getattr(settings, found[3])
+    homes = (module for module in (model, settings, alerts) if hasattr(module, found[3]))
+    spec: type[Spec] = getattr(next(homes), found[3])
     table = _keys(spec) if found[2] == "keys" else _refused(spec.unsupported)
     return found[1] + table + found[4]
 

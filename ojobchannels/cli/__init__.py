@@ -17,6 +17,8 @@ COMMANDS: Final = {
     "check": "setup",
     "jobs": "reading",
     "history": "reading",
+    "show": "reading",
+    "logs": "reading",
     "report": "reading",
     "locks": "reading",
     "web": "reading",

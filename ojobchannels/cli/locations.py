@@ -6,6 +6,7 @@ import functools
 import os
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 
 import click
@@ -90,11 +91,11 @@ def find_locations(
     The records are located by the first of --jobs, --file, OJOB_JOBS and OJOB_FILE. The locks are
     located by --locks, otherwise by the same source as the records, otherwise by OJOB_LOCKS.
     """
-    set_locks = environment.get("OJOB_LOCKS")
+    set_locks = _setting("OJOB_LOCKS", environment)
     found = (
         _from_urls(jobs, None)
         or _from_file(file)
-        or _from_urls(environment.get("OJOB_JOBS"), set_locks)
+        or _from_urls(_setting("OJOB_JOBS", environment), set_locks)
         or _from_file(environment.get("OJOB_FILE"))
         or Locations(None, None)
     )
@@ -123,10 +124,21 @@ def locations_of_environment(
 
     None if the environment names no channels. They are not checked before they are needed.
     """
-    jobs = environment.get("OJOB_JOBS")
+    jobs = _setting("OJOB_JOBS", environment)
     if not jobs:
         return None
-    return lambda: checked_locations(jobs, locks or environment.get("OJOB_LOCKS"))
+    return lambda: checked_locations(jobs, locks or _setting("OJOB_LOCKS", environment))
+
+
+def _setting(name: str, environment: Mapping[str, str]) -> str | None:
+    """Return a variable, or what is in the file that NAME_FILE names, as secrets are mounted."""
+    value, file = environment.get(name), environment.get(f"{name}_FILE")
+    if value or not file:
+        return value
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"cannot read {file!r}, which {name}_FILE names: {error}") from error
 
 
 def _from_urls(jobs: str | None, locks: str | None) -> Locations | None:

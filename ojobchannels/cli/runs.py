@@ -32,6 +32,14 @@ def took(record: Row) -> str:
     return duration(record.get("duration", 0)) if ran else ""
 
 
+def outcome(record: Row) -> str:
+    """Return how a run ended, as the end of a sentence."""
+    if record["status"] == "running":
+        return "is running"
+    cause = details(record)
+    return f"ended after {took(record)}: {record['status']}" + (f" ({cause})" if cause else "")
+
+
 def process(record: Row) -> str:
     """Return the process of a run record or a lock holder as ``host:pid``."""
     return f"{record.get('host', '?')}:{record.get('pid', '?')}"
@@ -58,6 +66,7 @@ STATUS: Final = Column("status", lambda record: record["status"], colours=STATUS
 AGO: Final = Column("started", lambda record: relative(record["startTime"], now_ms()))
 STARTED: Final = Column("started", lambda record: local_time(record["startTime"]))
 TOOK: Final = Column("took", took, right=True)
+RUN: Final = Column("run", lambda record: record.get("runId", "")[:8], optional=True)
 WHERE: Final = Column("where", process, optional=True)
 DETAILS: Final = Column("details", details, cut=True)
 

@@ -58,7 +58,7 @@ def _append(show: Callable[[], None]) -> None:
 
 
 class _Screen(io.StringIO):
-    """What is shown next; it is a terminal for a command that draws on it."""
+    """The next picture; for the command that draws it, it is a terminal."""
 
     def isatty(self) -> bool:
         return True

@@ -22,6 +22,7 @@ from ojobchannels.errors.channel import StaleFence as StaleFence
 from ojobchannels.errors.channel import StorageFull as StorageFull
 from ojobchannels.errors.channel import UnknownChannelType as UnknownChannelType
 from ojobchannels.errors.channel import WouldDeadlock as WouldDeadlock
+from ojobchannels.errors.job import AlertNotSent as AlertNotSent
 from ojobchannels.errors.job import CodeFailed as CodeFailed
 from ojobchannels.errors.job import CodeFault as CodeFault
 from ojobchannels.errors.job import Diagnostic as Diagnostic
@@ -33,11 +34,13 @@ from ojobchannels.errors.job import JobLocked as JobLocked
 from ojobchannels.errors.job import JobMisuse as JobMisuse
 from ojobchannels.errors.job import JobTimeout as JobTimeout
 from ojobchannels.errors.job import LogFileUnavailable as LogFileUnavailable
+from ojobchannels.errors.job import NoDaemon as NoDaemon
 from ojobchannels.errors.job import NoThread as NoThread
 from ojobchannels.errors.job import RunAbandoned as RunAbandoned
 from ojobchannels.errors.job import RunNotStarted as RunNotStarted
 from ojobchannels.errors.job import RunsAlready as RunsAlready
 from ojobchannels.errors.job import UnknownJob as UnknownJob
+from ojobchannels.errors.job import UnknownSchedule as UnknownSchedule
 from ojobchannels.errors.text import add_note as add_note
 from ojobchannels.errors.text import describe_holder as describe_holder
 from ojobchannels.errors.text import notes_of as notes_of

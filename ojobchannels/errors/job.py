@@ -24,6 +24,24 @@ class UnknownJob(JobError, LookupError):
         super().__init__(f"unknown job {name!r}; {meant}known jobs: {listed}")
 
 
+class UnknownSchedule(JobError, LookupError):
+    """No daemon has published a schedule of that name."""
+
+    def __init__(self, name: str, known: tuple[str, ...], hint: str | None = None) -> None:
+        self.name, self.known, self.hint = name, known, hint
+        listed = ", ".join(map(repr, known)) or "none"
+        meant = f"did you mean {hint!r}? " if hint else ""
+        super().__init__(f"unknown schedule {name!r}; {meant}known schedules: {listed}")
+
+
+class NoDaemon(JobError, RuntimeError):
+    """No daemon that is alive has the schedule, or none has reacted."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name, self.reason = name, reason
+        super().__init__(f"{name!r} was not run: {reason}; `ojob daemons` shows the daemons")
+
+
 class RunNotStarted(JobError, RuntimeError):
     """The run to end was not started in this context, or has already ended."""
 
@@ -219,3 +237,11 @@ class JobMisuse(JobError, RuntimeError):
     def __init__(self, job: str, reason: str, advice: str) -> None:
         self.job, self.reason, self.advice = job, reason, advice
         super().__init__(f"job {job!r}: {reason}; {advice}")
+
+
+class AlertNotSent(JobError, RuntimeError):
+    """A notice of an alert was not accepted by its receiver; it is sent again later."""
+
+    def __init__(self, receiver: str, reason: str) -> None:
+        self.receiver, self.reason = receiver, reason
+        super().__init__(f"{receiver}: {reason}")

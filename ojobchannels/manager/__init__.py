@@ -1,9 +1,29 @@
 """The job manager: each job runs at most once at a time, and every run is recorded."""
 
+from ojobchannels.manager.actions.action import Action
 from ojobchannels.manager.jobs import Job
-from ojobchannels.manager.launch_claims import LaunchTime
 from ojobchannels.manager.launcher import Launch
 from ojobchannels.manager.manager import JobManager
-from ojobchannels.manager.run import JobRun, current_run
+from ojobchannels.manager.output import OutputLimits, OutputLine, RunOutput
+from ojobchannels.manager.output.current import current_run
+from ojobchannels.manager.run import JobRun
+from ojobchannels.manager.schedules.launch_claims import LaunchTime
+from ojobchannels.manager.schedules.overview import ScheduleInfo
+from ojobchannels.manager.schedules.pauses import PauseInfo
+from ojobchannels.manager.schedules.published import DaemonInfo
 
-__all__ = ["Job", "JobManager", "JobRun", "Launch", "LaunchTime", "current_run"]
+__all__ = [
+    "Action",
+    "DaemonInfo",
+    "Job",
+    "JobManager",
+    "JobRun",
+    "Launch",
+    "LaunchTime",
+    "OutputLimits",
+    "OutputLine",
+    "PauseInfo",
+    "RunOutput",
+    "ScheduleInfo",
+    "current_run",
+]

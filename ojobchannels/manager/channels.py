@@ -15,6 +15,7 @@ ChannelConfig: TypeAlias = Mapping[str, Any] | str | Channel | None
 JOBS: Final = "oJobManager-jobs"
 LOCKS: Final = "oJobManager-locks"
 STATE: Final = "oJobManager-state"
+OUTPUT: Final = "oJobManager-output"
 _LOCKS_ID: Final = "locksId"
 
 
@@ -24,6 +25,7 @@ class ManagerChannels:
     def __init__(self, jobs: ChannelConfig, locks: ChannelConfig, state: ChannelConfig) -> None:
         self._opened: list[Channel] = []
         self._state: Channel | None = None
+        self._output: Channel | None = None
         self._locks_id: str | None = None
         self._open_state = self._opener(state)
         self._lock = threading.Lock()
@@ -41,6 +43,16 @@ class ManagerChannels:
             if self._state is None:
                 self._state = self._open_state()
             return self._state
+
+    @property
+    def output(self) -> Channel:
+        """The channel of what runs log and print, in the storage of the state."""
+        state = self.state
+        with self._lock:
+            if self._output is None:
+                name = OUTPUT if state.name == STATE else f"{state.name}-output"
+                self._output = self._closing(state.beside(name))
+            return self._output
 
     def locks_id(self, *, create: bool = False) -> str | None:
         """Return the identifier of the locks, which records have; None if they have none yet.

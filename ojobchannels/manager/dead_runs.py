@@ -15,8 +15,9 @@ from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.forks import forget_in_children
-from ojobchannels.manager import fire_times, not_run, records
+from ojobchannels.manager import not_run, records
 from ojobchannels.manager.records import Record
+from ojobchannels.manager.schedules import fire_times
 
 _KEY: Final = {"deadRuns": "found until"}
 _NOTICES: Final = {"deadRuns": "notices left"}

@@ -5,21 +5,27 @@ import heapq
 import logging
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from ojobchannels.channels.arguments import milliseconds
 from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import encode
 from ojobchannels.errors import ChannelError, InvalidOption
 from ojobchannels.host.clock import now_ms
-from ojobchannels.manager import launch_claims, not_run, records
+from ojobchannels.manager import not_run, records
 from ojobchannels.manager.channels import ManagerChannels
 from ojobchannels.manager.dead_runs import DeadRuns
+from ojobchannels.manager.output import RunOutput
+from ojobchannels.manager.output.stored import key_of, without_record
+from ojobchannels.manager.output.writer import OutputWriter
 from ojobchannels.manager.overview.overview import note_pruned
 from ojobchannels.manager.records import STATUSES, Record
+from ojobchannels.manager.schedules import launch_claims
 
 _log = logging.getLogger("ojobchannels.jobs")
 _BATCH = 500
+_SHORTEST_ID = 6
+_WHOLE_ID = 32
 
 
 class Pruned(NamedTuple):
@@ -45,6 +51,7 @@ class RunHistory:
         self.malformed: dict[str, str] = {}
         self.jobs, self.locks = channels.jobs, channels.locks
         self._dead_runs = DeadRuns(self)
+        self._writer = OutputWriter(lambda: channels.output)
 
     @property
     def state(self) -> Channel:
@@ -87,6 +94,29 @@ class RunHistory:
         self.before_reading()
         return _report(self)
 
+    def record(self, run_id: str) -> Record | None:
+        """Return the record of a run; None if there is none.
+
+        Args:
+            run_id: The identifier of the run, or the first characters of it, 6 at least. If several
+                runs begin with them, the result is the one that changed last.
+        """
+        return _find(self, self._channels.output, run_id)
+
+    def output(self, run_id: str) -> RunOutput | None:
+        """Return what a run has logged and printed; None if nothing is kept of it.
+
+        It is stored while the run is active, within about a second, and removed by `prune` together
+        with the record.
+
+        Args:
+            run_id: The whole identifier of the run.
+        """
+        pending = self._writer.find(run_id)
+        if pending is not None:
+            return pending.content()
+        return RunOutput.from_document(self._channels.output.get(key_of(run_id)))
+
     def prune(self, older_than: float | timedelta) -> Pruned:
         """Remove the records of runs that ended more than `older_than` seconds ago.
 
@@ -97,7 +127,7 @@ class RunHistory:
         """
         age = milliseconds("older_than", older_than, shortest=0)
         abandoned = self._dead_runs.close(all=True)
-        return Pruned(_prune(self, now_ms() - age), abandoned)
+        return Pruned(_prune(self, self._channels.output, now_ms() - age), abandoned)
 
     def close_dead_runs(self) -> int:
         """Close runs whose process died, as abandoned and with an error; return their number.
@@ -131,6 +161,10 @@ class RunHistory:
 
     def notify(self, record: Record) -> None:
         """Report a failed run to the notice of its job."""
+
+    def overdue(self) -> dict[str, int]:
+        """Return the jobs that are overdue, each with the time since when it is."""
+        return {}
 
     def is_readable(self, key: object, document: object) -> bool:
         """Return whether an entry of the jobs channel is a run record; note one that is not."""
@@ -182,6 +216,27 @@ def _running(channels: RunHistory) -> list[Record]:
     return sorted(found, key=lambda record: record["startTime"], reverse=True)
 
 
+def _find(channels: RunHistory, output: Channel, run_id: str) -> Record | None:
+    """Return the record of a run, from its identifier or the beginning of that."""
+    if len(run_id) < _SHORTEST_ID:
+        return None
+    stored = output.get(key_of(run_id))  # most runs have an output, which has the key of the record
+    if isinstance(stored, dict) and isinstance(stored.get("startTime"), int):
+        record = channels.jobs.get(records.key_of(stored))
+        if records.is_record(record) and record["runId"] == run_id:
+            return cast("Record", record)
+    for record in _running(channels):
+        if record["runId"].startswith(run_id):
+            return record
+    match = {"runId": run_id} if len(run_id) == _WHOLE_ID else None
+    for channel in (channels.jobs, channels.state):
+        for item in channel.items(match=match, newest_first=True):
+            record = item[1]
+            if records.is_record(record) and str(record.get("runId")).startswith(run_id):
+                return cast("Record", record)
+    return None
+
+
 def _report(channels: RunHistory) -> list[dict[str, Any]]:
     """Return statistics for each job, sorted by name."""
     rows: dict[str, dict[str, Any]] = {}
@@ -209,15 +264,17 @@ def _count(
         durations.setdefault(name, []).append(record["duration"])
 
 
-def _prune(channels: RunHistory, cutoff: int) -> int:
+def _prune(channels: RunHistory, output: Channel, cutoff: int) -> int:
     """Remove the records of runs that ended before `cutoff`, in milliseconds; count them."""
     removed = 0
     begun = (item[1] for item in channels.jobs.items() if channels.is_readable(*item))
     others = (record for _, record in channels.state.items() if records.is_record(record))
     for channel, found in ((channels.jobs, begun), (channels.state, others)):
-        ended = (record for record in found if record.get("endTime", cutoff) < cutoff)
+        ended = [record for record in found if record.get("endTime", cutoff) < cutoff]
         removed += _remove(channel, [records.key_of(record) for record in ended])
+        _remove(output, [key_of(record["runId"]) for record in ended if "runId" in record])
     _remove(channels.state, launch_claims.outdated(channels.state, cutoff))
+    _remove(output, without_record(output, channels.jobs, cutoff))
     if removed:
         note_pruned(channels.state, cutoff)
     return removed

@@ -24,6 +24,7 @@ Notice: TypeAlias = Callable[[Record], object] | str
 """A callable that takes the record of a failed run, or a job to launch with it as ``run``."""
 
 _log = logging.getLogger("ojobchannels.jobs")
+_LONGEST_PAUSE = 1e12
 
 
 class Manager(Protocol):
@@ -125,13 +126,16 @@ class Job(Generic[_Arguments, _Result]):
             attempt += 1
 
     def _new_run(self, args: dict[str, Any], attempt: int) -> JobRun:
+        extra = {"attempt": attempt} if self._retries else {}
+        if attempt <= self._retries:
+            extra["retryIn"] = round(min(self._pause_after(attempt), _LONGEST_PAUSE) * 1000)
         run = self.manager.run(
             self.name,
             timeout=self._timeout,
             args=args,
             wait=self._wait,
             on_timeout=self._on_timeout,
-            extra={"attempt": attempt} if self._retries else None,
+            extra=extra,
             lock_at_least_for=self._lock_at_least_for,
         )
         run.notifies = False  # the last attempt is reported here
@@ -146,9 +150,12 @@ class Job(Generic[_Arguments, _Result]):
         """Wait for the next attempt and return True, unless there is none; a lost run has none."""
         if attempt > self._retries or run.status in ("completed", "lost"):
             return False
-        pause = self._backoff * 2.0 ** min(attempt - 1, 64)
+        pause = self._pause_after(attempt)
         _log.warning("job %r failed; attempt %d starts in %g s", self.name, attempt + 1, pause)
         return not self.manager.closing.wait(pause)
+
+    def _pause_after(self, attempt: int) -> float:
+        return self._backoff * 2.0 ** min(attempt - 1, 64)
 
     def _notify(self, run: JobRun) -> None:
         if run.status in ("failed", "lost"):  # another end is reported when it is found

@@ -3,25 +3,31 @@
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, ParamSpec, TypeVar
 
+from ojobchannels.alerts.rules import Alert
+from ojobchannels.alerts.watch import Alerts
 from ojobchannels.channels.arguments import Duration, milliseconds
 from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.documents import check_name, check_value
 from ojobchannels.errors import RunNotStarted, UnknownJob
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.wakeup import Latch
-from ojobchannels.manager import fire_times, records, run_end
+from ojobchannels.manager import records, run_end
 from ojobchannels.manager.channels import ChannelConfig, ManagerChannels
 from ojobchannels.manager.dead_runs import leave_notice
-from ojobchannels.manager.fire_times import FireTime
-from ojobchannels.manager.history import RunHistory
 from ojobchannels.manager.jobs import IfRunning, Job, Notice, check_notice, check_notices, notify
 from ojobchannels.manager.launcher import Launch, Launcher
+from ojobchannels.manager.operations import Operations
+from ojobchannels.manager.output import OutputLimits
+from ojobchannels.manager.output.buffer import OutputBuffer
+from ojobchannels.manager.output.lines import DEFAULT_LIMITS
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.run import JobRun
 from ojobchannels.manager.run_options import OnTimeout, RunOptions, check_on_timeout
+from ojobchannels.manager.schedules import fire_times
+from ojobchannels.manager.schedules.fire_times import FireTime
 from ojobchannels.masking import masked, secret_values
 from ojobchannels.suggestions import closest
 
@@ -31,7 +37,7 @@ _Result = TypeVar("_Result")
 _log = logging.getLogger("ojobchannels.jobs")
 
 
-class JobManager(RunHistory):
+class JobManager(Operations):
     """Runs each job at most once at a time, and keeps a record of every run.
 
     Args:
@@ -41,6 +47,8 @@ class JobManager(RunHistory):
             storage as the run records.
         threads: The maximum number of launched jobs that run at a time.
         on_failure: The failure notice for all jobs that have none of their own.
+        output: How much is kept of what each run logs and prints; see `output`.
+        alerts: The rules of what is reported, once over all processes: `ojobchannels.alerts.Alert`.
 
     Attributes:
         jobs: The channel ``oJobManager-jobs``, with the records of runs that have begun, under
@@ -65,16 +73,21 @@ class JobManager(RunHistory):
         state: ChannelConfig = None,
         threads: int = 4,
         on_failure: Notice | None = None,
+        output: OutputLimits = DEFAULT_LIMITS,
+        alerts: Sequence[Alert] = (),
     ) -> None:
         self.closing = Latch()
         self._launcher = Launcher(threads)
         super().__init__(ManagerChannels(jobs, locks, state))
+        self._limits = output
         check_notice(on_failure)
         self._on_failure = on_failure
         self._known: dict[str, Job[..., Any]] = {}
         self._running: dict[str, JobRun] = {}
         self._free_from: dict[str, int] = {}
         self._lock = threading.Lock()
+        self.alerts = Alerts(self)
+        self.alerts.replace(alerts)
 
     def run(
         self,
@@ -228,6 +241,10 @@ class JobManager(RunHistory):
         values = dict(args or {})
         return self._launcher.submit(name, lambda launch: job.launched(launch, values))
 
+    def launch_alert(self, name: str, notice: Mapping[str, Any]) -> Launch:
+        """Run the job of an alert."""
+        return self.launch(name, {"notice": notice})
+
     def abandoned(self, record: Record) -> None:
         """Log a run that was closed as abandoned, and notify of it, or leave that to others."""
         run_end.log_run(record)
@@ -239,6 +256,7 @@ class JobManager(RunHistory):
     def report_run(self, record: Record, *, notifies: bool) -> None:
         """Log the start or the end of a run; if it failed and `notifies`, notify of that."""
         run_end.log_run(record)
+        self.alerts.wake()
         if notifies and record["status"] in ("failed", "lost"):
             self.notify(record)
 
@@ -324,14 +342,25 @@ class JobManager(RunHistory):
             else:
                 self._running.pop(run.run_id, None)
 
+    def new_output(self, record: Record, secrets: Collection[str]) -> OutputBuffer | None:
+        """Return where the output of a run goes; None if none is kept."""
+        if not (self._limits.first or self._limits.last):
+            return None
+        run = {field: record[field] for field in ("runId", "name", "startTime")}
+        return OutputBuffer(run, self._limits, secrets, self._writer.changed)
+
     def close(self) -> None:
         """Wait for launched jobs, then close the channels and so release all locks."""
         self.closing.set()
+        self._launcher.wait()
+        self.alerts.close()
         self._launcher.close()
+        self.alerts.end()
         with self._lock:
             left_open = list(self._running.values())
         for run in left_open:
             KEEP_ALIVE.drop_alarm(run)
+        self._writer.close()
         self._channels.close()
 
     def __enter__(self) -> "JobManager":

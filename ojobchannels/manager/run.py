@@ -5,56 +5,27 @@ import logging
 import os
 import threading
 import uuid
-from collections.abc import Mapping
 from contextlib import suppress
-from contextvars import ContextVar, Token
-from typing import Any, Final, Literal, Protocol
+from contextvars import Token
+from typing import Any, Literal
 
 from ojobchannels import errors
-from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.channels.lease import Lease
 from ojobchannels.host.clock import now_ms
-from ojobchannels.manager import dead_runs, fire_times, records
+from ojobchannels.manager import dead_runs, records
+from ojobchannels.manager.output import OutputLevel
+from ojobchannels.manager.output.buffer import OutputBuffer
+from ojobchannels.manager.output.current import CAPTURE, make_current, restore_current
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.run_end import lost_because, release, write_end, write_failure, write_skip
-from ojobchannels.manager.run_options import RunOptions
+from ojobchannels.manager.run_options import RunManager, RunOptions
+from ojobchannels.manager.schedules import fire_times
 from ojobchannels.masking import masked
-
-_CURRENT: "Final[ContextVar[JobRun | None]]" = ContextVar("current_run", default=None)
 
 _log = logging.getLogger("ojobchannels.jobs")
 _CLAIM_SECONDS = 0.25
 """Longest time in which a holder finds that its fire time is already claimed."""
-
-
-class Manager(dead_runs.Manager, Protocol):
-    """The manager of a run."""
-
-    locks: Channel
-
-    def record_start(self, record: Record) -> Record:
-        """Store the record of a run that starts, and return it with its start time."""
-
-    def record_not_run(
-        self,
-        name: str,
-        status: Literal["skipped", "depsfail"],
-        reason: str,
-        args: Mapping[str, Any] | None,
-        run_id: str | None,
-        fire_time: fire_times.FireTime | None,
-    ) -> Record:
-        """Store and return the record of a run that does not start."""
-
-    def before_start(self) -> None:
-        """Close dead runs, unless that was done just now."""
-
-    def report_run(self, record: Record, *, notifies: bool) -> None:
-        """Log the start or the end of a run; if it failed and `notifies`, notify of that."""
-
-    def set_open(self, run: "JobRun", open: bool) -> None:
-        """Remember that a run has started, or that it has ended."""
 
 
 class JobRun:
@@ -66,6 +37,7 @@ class JobRun:
         timeout: The timeout in seconds.
         lease: The lease of the lock, once the run has started.
         record: The record as last written.
+        output: What it has logged and printed, until that is stored.
         keeps_lock: Whether its end keeps the lock for `lock_at_least_for`.
         notifies: Whether its failure is reported to the manager's `on_failure`.
 
@@ -80,10 +52,11 @@ class JobRun:
 
     lease: Lease
     record: Record
+    output: OutputBuffer | None = None
     keeps_lock = True
     notifies = True
 
-    def __init__(self, manager: Manager, name: str, options: RunOptions) -> None:
+    def __init__(self, manager: RunManager, name: str, options: RunOptions) -> None:
         self.manager = manager
         self.name = name
         self.timeout = options.timeout
@@ -179,6 +152,15 @@ class JobRun:
                 raise lost_because(self.lease, "its record was closed or removed")
             self.record = changed
 
+    def log(self, text: str, level: OutputLevel = "info") -> None:
+        """Add lines to the output of the run.
+
+        What code logs with `logging` or prints, in the thread and within the ``with`` block of the
+        run, is added without this.
+        """
+        if self.output is not None:
+            self.output.add(level, text)
+
     def check(self) -> None:
         """Return if the run may continue; call it regularly in long work.
 
@@ -213,7 +195,7 @@ class JobRun:
                 self.lease.check()
             elif self._state != "open":
                 self.start()
-            self._context = _CURRENT.set(self)
+            self._context = make_current(self)
         except BaseException as error:
             if self.open and not isinstance(error, errors.ChannelError):
                 self._abort(error)
@@ -224,7 +206,7 @@ class JobRun:
         try:
             context, self._context = self._context, None
             if context is not None:
-                _CURRENT.reset(context)
+                restore_current(context)
             if self.open:
                 self._end_after(error)
         except BaseException as failure:
@@ -284,9 +266,11 @@ class JobRun:
         if self._fire_time is not None:
             fire_times.claim(self.manager.state, self.name, self._fire_time, self.run_id)
         self.record = self.manager.record_start(running)
+        self.output = self.manager.new_output(self.record, self._options.secrets)
         self._state = "open"
         self._process = os.getpid()
         self.manager.set_open(self, True)
+        CAPTURE.begin()
         self._set_alarm()
         self.manager.report_run(self.record, notifies=False)
 
@@ -377,21 +361,11 @@ class JobRun:
             raise errors.RunNotStarted(what, self.name)
 
     def _close(self) -> None:
+        if self._state == "open":
+            CAPTURE.end()
+            if self.output is not None:
+                self.output.end()
         self._state = "over"
         KEEP_ALIVE.drop_alarm(self)
         KEEP_ALIVE.drop(self.lease)
         self.manager.set_open(self, False)
-
-
-def current_run() -> JobRun | None:
-    """Return the run for which the calling code works, or None.
-
-    It is the run of the innermost ``with`` block or job function around the code; in a job of a
-    job file, the run that the job started last and that has not ended.
-    """
-    return _CURRENT.get()
-
-
-def make_current(run: JobRun | None) -> None:
-    """Make `current_run` return `run` from now on, for code without a ``with`` block."""
-    _CURRENT.set(run)

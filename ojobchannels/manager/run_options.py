@@ -1,15 +1,56 @@
-"""The options of a run."""
+"""The options of a run, and what it needs of its manager."""
 
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
+from ojobchannels.channels.channel import Channel
 from ojobchannels.errors import InvalidOption
-from ojobchannels.manager.fire_times import FireTime, fields
+from ojobchannels.manager import dead_runs
+from ojobchannels.manager.output.buffer import OutputBuffer
 from ojobchannels.manager.records import Record, iso
+from ojobchannels.manager.schedules.fire_times import FireTime, fields
+
+if TYPE_CHECKING:
+    from ojobchannels.manager.run import JobRun
 
 OnTimeout: TypeAlias = Literal["warn", "fail", "continue"]
 
 _LONGEST_LEASE = 60.0
+
+
+class RunManager(dead_runs.Manager, Protocol):
+    """The manager of a run."""
+
+    locks: Channel
+
+    def record_start(self, record: Record) -> Record:
+        """Store the record of a run that starts, and return it with its start time."""
+
+    def record_not_run(
+        self,
+        name: str,
+        status: Literal["skipped", "depsfail"],
+        reason: str,
+        args: Mapping[str, Any] | None,
+        run_id: str | None,
+        fire_time: FireTime | None,
+    ) -> Record:
+        """Store and return the record of a run that does not start."""
+
+    def before_start(self) -> None:
+        """Close dead runs, unless that was done just now."""
+
+    def report_run(self, record: Record, *, notifies: bool) -> None:
+        """Log the start or the end of a run; if it failed and `notifies`, notify of that."""
+
+    def set_open(self, run: JobRun, open: bool) -> None:
+        """Remember that a run has started, or that it has ended."""
+
+    def new_output(self, record: Record, secrets: Collection[str]) -> OutputBuffer | None:
+        """Return where the output of a run goes; None if none is kept."""
 
 
 @dataclass(frozen=True, slots=True)

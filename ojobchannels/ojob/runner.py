@@ -21,7 +21,7 @@ from ojobchannels.ojob.packs.queue import QueueBridge
 from ojobchannels.ojob.process.interrupts import Interrupted, Interrupts
 from ojobchannels.ojob.report.console import Output
 from ojobchannels.ojob.report.outcomes import RunResult
-from ojobchannels.ojob.run.job_call import describe_calls, handle_dead_run
+from ojobchannels.ojob.run.job_call import bind_alerts, describe_calls, handle_dead_run
 from ojobchannels.ojob.run.job_steps import parts
 from ojobchannels.ojob.run.launches import LaunchedCall
 from ojobchannels.ojob.run.manager_binding import Config, ManagerBinding, ManagerConfig
@@ -85,7 +85,7 @@ def run_file(
 
     def load_file() -> JobFile:
         locations = jobs is None or locks is None
-        file = load(path, locations=locations, lang=lang, folder=folder)
+        file = load(path, locations=locations, lang=lang, secrets=True, folder=folder)
         check_expected(file.name, file.help, args or {})
         file.known_args.check("command line", args or {}, "no job reads the arg `{}`")
         return file
@@ -97,7 +97,7 @@ def run_file(
     control, output = control or Control(), output or Output()
     interrupts = Interrupts(control.reload if file.lasts else None)
     with _single_instance(file), _output_configured(file, output):
-        binding = ManagerBinding(channels, if_running)
+        binding = ManagerBinding(channels, if_running, file.settings.output.limits)
         session = Session(
             file, args or {}, output, binding, interrupts, _BRIDGES, _run_nested_file, clock
         )
@@ -119,7 +119,7 @@ def _run_nested_file(
         InvalidJobArgs: Arguments that the file expects are missing.
     """
     args = {name: value for name, value in args.items() if name != "init"}
-    file = load(path, folder=outer.file.folder)
+    file = load(path, secrets=True, folder=outer.file.folder)
     if file.lasts:
         reason = f"{path} runs until it is stopped, and so never ends"
         raise JobMisuse(job, reason, "start it on its own")
@@ -128,7 +128,9 @@ def _run_nested_file(
         file,
         args,
         outer.output,
-        ManagerBinding(outer.binding.overrides, outer.binding.if_running),
+        ManagerBinding(
+            outer.binding.overrides, outer.binding.if_running, file.settings.output.limits
+        ),
         outer.interrupts,
         _BRIDGES,
         _run_nested_file,
@@ -225,6 +227,7 @@ class _FileRun:
         self._session = session
         if session.file.catch or session.file.handler:
             session.binding.on_dead_run = partial(handle_dead_run, session)
+        bind_alerts(session)
         self._daemon = Daemon(session, load, control)
         self.todo = TodoRunner(session, self._daemon.defer)
 

@@ -54,6 +54,8 @@ SAMPLES: list[tuple[errors.ChannelError, type[Exception], list[str]]] = [
     (oc.LockLost("orders", "nightly", 7, "the lease expired"), RuntimeError, ["'nightly'", "7"]),
     (oc.JobError("any"), Exception, ["any"]),
     (oc.UnknownJob("clean", ("cleanup",), "cleanup"), LookupError, ["'clean'", "did you mean"]),
+    (oc.UnknownSchedule("x", ("nightly",), None), LookupError, ["'x'", "'nightly'"]),
+    (oc.NoDaemon("nightly", "no daemon is alive"), RuntimeError, ["'nightly'", "alive"]),
     (oc.RunNotStarted("end", "report"), RuntimeError, ["end", "'report'"]),
     (oc.JobTimeout("report", 5), TimeoutError, ["'report'", "5 s"]),
     (oc.CodeFailed("a.yaml:3", "x is 5", "mend x"), RuntimeError, ["a.yaml:3", "mend x"]),

@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 
 from ojobchannels.errors import CodeFailed, JobMisuse, add_note, quoted, safe_str
 from ojobchannels.host.clock import next_wait
+from ojobchannels.manager.output import OutputLevel
 from ojobchannels.ojob.languages import Host
 from ojobchannels.ojob.process.children import end_session
 
@@ -34,6 +35,9 @@ class IsolatedHost(Host, Protocol):
 
     def helpers(self) -> dict[str, Any]:
         """Return the names that the code can use."""
+
+    def printed(self, stream: OutputLevel, text: str) -> None:
+        """Keep what the code has printed to a standard stream."""
 
 
 def run_isolated(
@@ -112,6 +116,9 @@ def _served(
         except (EOFError, ConnectionError):
             ending = _ending(process)
             raise CodeFailed(where, f"its process ended before the code: {ending}") from None
+        if "printed" in message:
+            host.printed(*message["printed"])
+            continue
         if "call" not in message:
             return message
         reply = calls.reply(message)

@@ -21,6 +21,7 @@ class Parent:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._lock = threading.Lock()
+        self._sending = threading.RLock()
         self._process = os.getpid()
 
     def receive(self) -> Any:
@@ -29,7 +30,14 @@ class Parent:
 
     def send(self, message: dict[str, Any]) -> None:
         """Send a message."""
-        self._connection.send_bytes(pickle.dumps(message))
+        with self._sending:
+            self._connection.send_bytes(pickle.dumps(message))
+
+    def printed(self, level: str, text: str) -> None:
+        """Report what the code has printed."""
+        if os.getpid() == self._process:
+            with suppress(OSError):  # the job is gone
+                self.send({"printed": (level, text)})
 
     def call(self, name: str, *args: Any, **named: Any) -> Any:
         """Call a helper in the job, and return its result."""
@@ -41,6 +49,31 @@ class Parent:
         if "raised" in reply:
             raise reply["raised"]
         return reply["result"]
+
+
+class Printed:
+    """A standard stream that reports to the job, too, what is written to it.
+
+    Attributes:
+        is_open: Whether the job still receives messages.
+    """
+
+    is_open = True
+
+    def __init__(self, stream: Any, level: str, parent: Parent) -> None:
+        self._stream = stream
+        self._level = level
+        self._parent = parent
+
+    def write(self, text: str) -> Any:
+        """Write to the stream, and report it."""
+        written = self._stream.write(text)
+        if Printed.is_open:
+            self._parent.printed(self._level, text)
+        return written
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class RemoteChannel:
@@ -172,7 +205,11 @@ def main() -> None:
     parent = Parent(connection)
     block = parent.receive()
     sys.path[:] = block["path"]
-    connection.send_bytes(outcome_of(parent, block))
+    sys.stdout = Printed(sys.stdout, "out", parent)
+    sys.stderr = Printed(sys.stderr, "err", parent)
+    outcome = outcome_of(parent, block)
+    Printed.is_open = False
+    connection.send_bytes(outcome)
 
 
 if __name__ == "__main__":

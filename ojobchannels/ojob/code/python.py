@@ -12,6 +12,7 @@ from types import CodeType, FunctionType
 from typing import Any, Final, NamedTuple, Protocol, cast
 
 from ojobchannels.errors import CodeFailed, JobFileError, JobMisuse, JobTimeout, add_note, quoted
+from ojobchannels.manager.output import OutputLevel
 from ojobchannels.ojob.code.registry import register, unregister
 from ojobchannels.ojob.code.source_map import AS_JAVASCRIPT, CodeLines
 from ojobchannels.ojob.languages import Host, Program
@@ -78,6 +79,9 @@ class PythonHost(Host, Protocol):
 
     def helpers(self) -> dict[str, Any]:
         """Return the values of `HELPERS`."""
+
+    def printed(self, stream: OutputLevel, text: str) -> None:
+        """Keep what code in another process has printed to a standard stream."""
 
 
 class Python:

@@ -12,10 +12,11 @@ from ojobchannels.errors import ChannelError, InvalidJobArgs, JobFileError
 from ojobchannels.host.terminal import local_time
 from ojobchannels.manager.launcher import SIGNAL_POLL_SECONDS
 from ojobchannels.ojob.daemon.channel_watch import ChannelWatch
+from ojobchannels.ojob.daemon.operations import DaemonOperations
 from ojobchannels.ojob.daemon.schedule import Schedule
 from ojobchannels.ojob.load.job_file import JobFile, ScheduleSpec
 from ojobchannels.ojob.process.interrupts import Interrupted
-from ojobchannels.ojob.run.job_call import JobCall
+from ojobchannels.ojob.run.job_call import JobCall, bind_alerts
 from ojobchannels.ojob.run.session import Session
 from ojobchannels.ojob.run.todo import todo_calls
 
@@ -83,6 +84,7 @@ class Daemon:
         self._previous: list[Schedule] = []
         self._began: int | None = None
         self._watches: list[ChannelWatch] = []
+        self._operations = DaemonOperations(lambda: self.session, lambda: self._schedules)
 
     def defer(self, call: JobCall) -> bool:
         """Keep a call for its fire times, for changes or for the end; return whether it has any."""
@@ -137,13 +139,22 @@ class Daemon:
             Interrupted: It was stopped.
         """
         self.session.output.log("ojob", "info", f"running until stopped{self._summary()}")
+        with self.session.interrupts.shield():
+            self._operations.start()
+        try:
+            self._serve_requests()
+        finally:
+            self._operations.close()
+        raise Interrupted(signal.SIGTERM)
+
+    def _serve_requests(self) -> None:
+        """Handle requests until the one to stop."""
         check = self.session.interrupts.check
         while (request := self._control.next(_CLOSE_DEAD_RUNS_SECONDS, check)) is not Request.STOP:
             if request is Request.RELOAD:
                 self._reload()
             elif (manager := self.session.binding.manager) is not None:
                 manager.before_reading()
-        raise Interrupted(signal.SIGTERM)
 
     def _summary(self) -> str:
         """Return what the daemon is running, after a colon."""
@@ -179,6 +190,7 @@ class Daemon:
                 schedule.end(moment)
             self._previous, self._schedules, self._began = self._schedules, [], moment
             self.session, self.shutdown_calls = self.session.with_file(file), []
+            bind_alerts(self.session)
             for call in todo_calls(self.session):
                 deps = self.session.file.deps_of(call.job.name)
                 blocked = self.session.progress.blocked_reason(deps)

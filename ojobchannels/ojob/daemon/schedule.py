@@ -5,49 +5,39 @@ late, suspended or down can work out what it has missed.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from ojobchannels import errors
+from ojobchannels.documents import storable
 from ojobchannels.host.terminal import local_time
-from ojobchannels.manager import JobManager, Launch, LaunchTime, fire_times
-from ojobchannels.manager.fire_times import FireTime, moment
+from ojobchannels.manager import JobManager, Launch, LaunchTime
+from ojobchannels.manager.actions.action import Action
+from ojobchannels.manager.schedules import fire_times
+from ojobchannels.manager.schedules.fire_times import FireTime, moment
+from ojobchannels.manager.schedules.published import OVERDUE_AFTER_MS, Published
+from ojobchannels.manager.schedules.timetable import Timetable
+from ojobchannels.manager.schedules.zones import key_of_zone, zone_of
 from ojobchannels.ojob.args.layers import Layer
+from ojobchannels.ojob.daemon.active_runs import ActiveRuns
+from ojobchannels.ojob.daemon.pause_check import PAUSED, PauseCheck
 from ojobchannels.ojob.languages import Level
 from ojobchannels.ojob.load.job_file import Job, ScheduleSpec
-from ojobchannels.ojob.report.outcomes import describe
+from ojobchannels.ojob.report.outcomes import Outcome, describe
 from ojobchannels.ojob.run.job_call import JobCall
 from ojobchannels.ojob.run.manager_binding import ManagerConfig
 from ojobchannels.ojob.run.outage import STORE_ERRORS, Outage
 from ojobchannels.ojob.run.session import Session
 from ojobchannels.ojob.triggers.tick import Tick
-from ojobchannels.ojob.triggers.zones import zone_of
 
 MAX_DELAY_MS: Final = 60_000
 """Milliseconds after which `misfire: none` skips a fire time instead of running it late."""
 
+_LONGEST_MS: Final = 2**52
+NO_PROCESS: Final = "missed: no process was running"
+
 MAX_MISSED_RECORDED: Final = 60
 """At most this many of the fire times that were missed in a row get a record each."""
-
-
-class ActiveRuns:
-    """Counts the active runs of a schedule."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._count = 0
-
-    def begin(self, *, alone: bool) -> bool:
-        """Count a run that begins; return False if it may only run alone and another is active."""
-        with self._lock:
-            begins = not (alone and self._count)
-            self._count += begins
-            return begins
-
-    def end(self) -> None:
-        """Count a run that ends."""
-        with self._lock:
-            self._count -= 1
 
 
 class Schedule:
@@ -80,7 +70,8 @@ class Schedule:
         self._spec = spec
         self._layers = layers
         self._runs_all = spec.misfire == "all"
-        self._trigger = spec.trigger(zone_of(session.file.settings.timezone))
+        self._zone = zone_of(session.file.settings.timezone)
+        self._trigger = spec.trigger(self._zone)
         self._scheduler = session.scheduler
         self._lock = threading.Lock()
         self._handled_until: int | None = None
@@ -98,15 +89,30 @@ class Schedule:
         self._shares_name = any(
             self.run_name is not None and other.run_name == self.run_name for other in before
         )
+        self.title = self._title(before)
+        self._times = Timetable(self._trigger, self.title, spec.jitter)
+        self.last_begun: int | None = None
+        self._published: Published | None = None
+        self._rechecks = 0
+        self._wakes_at = 0
+        needs_store = self.run_name is not None or spec.once
+        binding = session.binding
+        self._pause = PauseCheck(self.title, lambda: binding.manager, needs_store=needs_store)
 
     @property
     def name(self) -> str:
         """The name of the job."""
         return self._job.name
 
+    def _title(self, before: Sequence["Schedule"]) -> str:
+        """Return the name by which operators know it: that of its runs, or of its job."""
+        name = self.run_name or self._job.name
+        number = 1 + sum((other.run_name or other.name) == name for other in before)
+        return name if number == 1 else f"{name} #{number}"
+
     def next_time(self) -> int | None:
         """Return its next fire time, or None if it has ended."""
-        return None if self._ended else self._trigger.after(self._scheduler.clock.now())
+        return None if self._ended else self._times.next_due(self._scheduler.clock.now())
 
     def follow(self, previous: "Schedule") -> None:
         """Continue the schedule of an earlier version of the file."""
@@ -123,7 +129,7 @@ class Schedule:
         self._ended = True
 
     def _await_next(self) -> None:
-        following = self._trigger.after(self._scheduler.clock.now())
+        following = self._times.next_due(self._scheduler.clock.now())
         if following is not None and not self._ended:
             self._scheduler.call_at(following, self._on_due)
 
@@ -132,7 +138,7 @@ class Schedule:
         self._await_next()
 
     def _handle_until(self, moment: int) -> None:
-        latest = self._trigger.latest(moment)
+        latest = self._times.latest(moment)
         with self._lock:
             self._due = max(self._due, latest or 0)
         self._queue()
@@ -148,6 +154,27 @@ class Schedule:
             self._queued = False  # no thread could be started; the next fire time tries again
             raise
 
+    def recheck(self) -> None:
+        """Look again whether it is paused: an operator has changed that."""
+        with self._lock:
+            self._rechecks += 1
+        self._queue()
+
+    def _waits_for_resume(self) -> bool:
+        """Return whether it is paused; then `recheck` or the end of the pause continues it."""
+        while True:
+            rechecks, pause = self._rechecks, self._pause.read()
+            if pause is None or not pause.is_active(self._scheduler.clock.now()):
+                return False
+            with self._lock:
+                if self._rechecks == rechecks:
+                    self._queued = False
+                    break
+        if pause.until is not None and pause.until != self._wakes_at:
+            self._wakes_at = pause.until
+            self._scheduler.call_at(pause.until, self._queue)
+        return True
+
     def _work(self, launch: Launch) -> None:
         span: tuple[int, int] | None = None
         try:
@@ -155,9 +182,10 @@ class Schedule:
                 self._handled_until = self._begin()
                 self._outage.end()
             self._warn_of_clock(self._handled_until)
-            while (span := self._next_span()) is not None:
+            while not self._waits_for_resume() and (span := self._next_span()) is not None:
                 self._handle(launch, *span)
                 self._outage.end()
+                span = None
         except STORE_ERRORS as error:
             self._suspend(span, error)
         except Exception as error:  # noqa: BLE001  the next fire time must not depend on it
@@ -197,16 +225,63 @@ class Schedule:
         call.tick = Tick(self._label, until)
         name = self._claim_name(call)
         is_free = name is None or fire_times.is_unclaimed(self._manager(), name, fire_time)
-        self._skip(self._missed(after, until), "missed: no process was running")
+        missed = self._missed(after, until)
+        self._skip([time for time in missed if self._pause.covers(time)], PAUSED)
+        self._skip([time for time in missed if not self._pause.covers(time)], NO_PROCESS)
         if not is_free:
             return
-        if self._spec.misfire == "none" and self._scheduler.clock.now() - until > MAX_DELAY_MS:
+        if self._spec.misfire == "none" and self._pause.covers(until):
+            self._skip([until], PAUSED)
+            return
+        late = self._scheduler.clock.now() - self._times.due(until)
+        if self._spec.misfire == "none" and late > MAX_DELAY_MS:
             self._skip([until], f"missed: more than {MAX_DELAY_MS // 1000} s late")
         elif not self._session.stopping.is_set() and not self._stops(call):
             self._run(call, name, fire_time, launch.launch_id)
 
     def _fire_time(self, time: int) -> FireTime:
         return LaunchTime(time, self._label) if self._shares_name else time
+
+    def published(self) -> Published:
+        """Return what other processes know of it."""
+        if self._published is not None and self._published.ended == self._ended:
+            return self._published
+        spec = self._spec
+        self._published = Published(
+            name=storable(self.title),
+            job=storable(self._job.name),
+            run=self.run_name,
+            claims=self.run_name or (f"job {self._label}" if spec.once else None),
+            launched_by=self._label if self._shares_name else None,
+            cron=spec.cron,
+            interval=min(spec.interval, _LONGEST_MS),
+            timezone=key_of_zone(self._zone),
+            misfire=spec.misfire,
+            jitter=min(spec.jitter, _LONGEST_MS),
+            overdue_after=min(spec.overdue_after or OVERDUE_AFTER_MS, _LONGEST_MS),
+            since=self._began,
+            ended=self._ended,
+        )
+        return self._published
+
+    def run_now(self, request: Action, done: Callable[[Outcome], None]) -> None:
+        """Run the job for the request of an operator, on the pool, and report its outcome."""
+        details = request.details.get("args")
+        args = dict(details) if isinstance(details, Mapping) else {}
+
+        def work(launch: Launch) -> None:
+            call = JobCall(self._session, self._job, [*self._layers, Layer(args, False)])
+            call.launch, call.if_running = launch, "skip"
+            call.requested = {
+                "action": request.number,
+                "author": request.author,
+                "reason": request.reason,
+            }
+            self.last_begun = self._scheduler.clock.now()
+            with self._session.launches.running(call):
+                done(call.run())
+
+        self._session.launches.run_on_pool(self._job.name, work)
 
     def _run(self, call: JobCall, name: str | None, fire_time: FireTime, launch_id: str) -> None:
         managed = self._run_name(call) is not None
@@ -216,6 +291,8 @@ class Schedule:
         try:
             if name is not None and not managed:
                 fire_times.claim(self._manager().state, name, fire_time, launch_id)
+            if not managed:
+                self.last_begun = self._scheduler.clock.now()
             with self._session.launches.running(call):
                 outcome = call.run()
         except errors.FireTimeTaken:

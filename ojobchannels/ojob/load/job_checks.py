@@ -17,7 +17,10 @@ from ojobchannels.ojob.yaml.source import DocumentPath, Source
 from ojobchannels.suggestions import did_you_mean
 
 _TIMES: Final = ("cron", "time_interval")
-_FOR_TIMES: Final = ("misfire", "once", "stop_when", "wait_for_finish")
+_FOR_TIMES: Final = (
+    *("misfire", "jitter", "overdue_after", "once", "stop_when"),
+    "wait_for_finish",
+)
 _OF_THE_JOB: Final = ("lang", "pwd", "each_threads", "file", "stop_when")
 """What a todo entry cannot change."""
 
@@ -138,7 +141,7 @@ def _of_times(where: Located[Any], job: JobSpec) -> Iterator[Diagnostic]:
 
 
 def _of_cron(where: Located[Any], text: str) -> Iterator[Diagnostic]:
-    from ojobchannels.ojob.triggers.cron import Cron, CronError
+    from ojobchannels.manager.schedules.cron import Cron, CronError
 
     try:
         Cron(text)
@@ -159,7 +162,7 @@ def _of_timezone(file: FileSpecs) -> Iterator[Diagnostic]:
         return
     from zoneinfo import available_timezones
 
-    from ojobchannels.ojob.triggers.zones import zone_of
+    from ojobchannels.manager.schedules.zones import zone_of
 
     try:
         zone_of(name)

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
 
+from ojobchannels.alerts.rules import Alert
 from ojobchannels.ojob.args.known_args import KnownArgs
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.args.rules import Rule
@@ -20,7 +21,7 @@ from ojobchannels.ojob.schema.model import Misfire, OnTimeout
 from ojobchannels.ojob.schema.settings import SettingsSpec
 
 if TYPE_CHECKING:
-    from ojobchannels.ojob.triggers.cron import Trigger
+    from ojobchannels.manager.schedules.cron import Trigger
 
 INIT: Final = "oJobManager Init"
 START: Final = "oJobManager Job Start"
@@ -42,6 +43,8 @@ class ScheduleSpec:
         misfire: Which missed fire times are run later.
         once: Whether each fire time of an unmanaged job is run on one server only.
         overlaps: Whether a call may start while the previous one is running.
+        jitter: The longest delay of a fire time, in milliseconds.
+        overdue_after: The milliseconds after a fire time from which it is overdue; None by default.
         stop_when: The code that ends the schedule by returning a true value.
     """
 
@@ -50,11 +53,13 @@ class ScheduleSpec:
     misfire: Misfire
     once: bool
     overlaps: bool
+    jitter: int
+    overdue_after: int | None
     stop_when: Block | None = field(repr=False)
 
     def trigger(self, zone: tzinfo) -> Trigger:
         """Return the trigger that computes the fire times."""
-        from ojobchannels.ojob.triggers.cron import Cron, Interval
+        from ojobchannels.manager.schedules.cron import Cron, Interval
 
         return Interval(self.interval) if self.cron is None else Cron(self.cron, zone)
 
@@ -150,6 +155,7 @@ class JobFile:
 
     Attributes:
         name: The path of the file, as the caller gave it.
+        digest: A hash of all files, by which servers compare what they run.
         files: The names of all files, in the order in which their jobs count.
         init: What every job finds in `args.init`, with templates.
         modules: The modules that code can import, by name.
@@ -160,6 +166,7 @@ class JobFile:
     """
 
     name: str
+    digest: str
     files: tuple[str, ...]
     jobs: Mapping[str, Job] = field(repr=False)
     todo: tuple[Todo, ...] = field(repr=False)
@@ -184,6 +191,11 @@ class JobFile:
         rules = (rule for job in self.jobs.values() for rule in (*job.rules_in, *job.rules_out))
         declared = {rule.path[-1] for rule in rules if rule.is_secret}
         return frozenset(declared | {one.name for one in self.help.expects.values() if one.secret})
+
+    @property
+    def alerts(self) -> tuple[Alert, ...]:
+        """The rules of what is reported."""
+        return tuple(spec.rule() for spec in self.settings.alerts)
 
     @property
     def threads(self) -> int:

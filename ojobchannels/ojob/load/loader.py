@@ -1,8 +1,9 @@
 """From a path to a checked job file: nothing runs before the whole file is known to be valid."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from hashlib import sha256
 from itertools import starmap
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -12,6 +13,7 @@ from ojobchannels.ojob.args.layers import merged
 from ojobchannels.ojob.args.pack_jobs import PACK_JOBS
 from ojobchannels.ojob.args.rules import Rule
 from ojobchannels.ojob.code.resolver import Languages
+from ojobchannels.ojob.load.alert_checks import check_alert_secrets, check_alerts
 from ojobchannels.ojob.load.arg_checks import check_args
 from ojobchannels.ojob.load.channel_configs import check_channels
 from ojobchannels.ojob.load.code_checks import check_code, check_modules
@@ -38,7 +40,7 @@ _EACH: Final[tuple[Check, ...]] = (
     check_modules,
     check_code,
 )
-_TOGETHER: Final[tuple[Check, ...]] = (check_names, check_calls, check_order)
+_TOGETHER: Final[tuple[Check, ...]] = (check_names, check_calls, check_order, check_alerts)
 """The checks that need all files: without one that is missing, every name in it is unknown."""
 
 
@@ -48,6 +50,7 @@ def load(
     locations: bool = True,
     lang: str | None = None,
     code: bool = True,
+    secrets: bool = False,
     above: frozenset[str] = frozenset(),
     folder: Path = _CURRENT_FOLDER,
 ) -> JobFile:
@@ -58,6 +61,7 @@ def load(
         locations: Whether the file says where the manager's channels are; if so, that is checked.
         lang: The default language of code.
         code: Whether the code is needed, and checked.
+        secrets: Whether the secrets of alerts are needed now, and must be there.
         above: The files that are being loaded, of which this one is a job.
         folder: The folder against which relative paths count; by default the current one.
 
@@ -68,6 +72,8 @@ def load(
     files, complete, diagnostics = gather(folder / path, str(Path(path)))
     specs = Specs(files, Languages(files, lang) if code else None)
     more = [check_channels] if locations else []
+    if secrets:
+        more.append(check_alert_secrets)
     if not diagnostics:  # with an invalid key, it is not known what jobs read
         more.append(check_args)
     for check in (*_EACH, *((*_TOGETHER, *more) if complete else ())):
@@ -111,6 +117,11 @@ def _beside(source: Source, name: str) -> str:
     return os.path.normpath(Path(source.name).parent / name)
 
 
+def _digest(sources: Iterable[Source]) -> str:
+    """Return a hash of the texts of some files, the same on every host."""
+    return sha256("\0".join(source.text for source in sources).encode()).hexdigest()[:16]
+
+
 def _settings(specs: list[SettingsSpec]) -> SettingsSpec:
     """Return the settings of a run: each key from the last file that has it."""
     last = {name: getattr(spec, name) for spec in specs for name in spec.model_fields_set}
@@ -134,6 +145,7 @@ class _Loading:
         jobs = {job.spec.name: self._job(job) for file in self._specs.files for job in file.jobs}
         return JobFile(
             name=name,
+            digest=_digest(file.source for file in self._specs.files),
             files=tuple(file.source.name for file in self._specs.files),
             jobs=jobs,
             todo=tuple(
@@ -198,7 +210,16 @@ class _Loading:
             return None
         stop_when = self._specs.block(declared, "typeArgs", "stopWhen")
         interval, overlaps = spec.time_interval or 0, not spec.wait_for_finish
-        return ScheduleSpec(spec.cron, interval, spec.misfire, spec.once, overlaps, stop_when)
+        return ScheduleSpec(
+            cron=spec.cron,
+            interval=interval,
+            misfire=spec.misfire,
+            once=spec.once,
+            overlaps=overlaps,
+            jitter=spec.jitter or 0,
+            overdue_after=spec.overdue_after,
+            stop_when=stop_when,
+        )
 
     def _todo(self, entry: TodoSpec, job: Job) -> Todo:
         if entry.has("type", "type_args") or entry.when:

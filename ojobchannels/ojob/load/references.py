@@ -28,7 +28,7 @@ def check_names(specs: Specs) -> Iterator[Diagnostic]:
     for reference in chain(*names, *handlers, map(_called, specs.todo)):
         if reference.name in specs.by_name:
             continue
-        message, hint = _unknown(reference.name, reference.source, specs)
+        message, hint = unknown_job(reference.name, reference.source, specs)
         if "catch" in reference.path and not has_no_effect(reference.name):
             hint = "write code under `catch` by itself, not in a list"
         yield reference.diagnostic(message, hint)
@@ -41,7 +41,7 @@ def check_calls(specs: Specs) -> Iterator[Diagnostic]:
             block = specs.block(owner, *steps)
             for call in block.calls if block else ():
                 if call.job not in specs.by_name:
-                    message, hint = _unknown(call.job, owner.source, specs)
+                    message, hint = unknown_job(call.job, owner.source, specs)
                     found = owner.diagnostic(steps, message, hint)
                     yield found._replace(line=call.line, column=call.column)
 
@@ -53,7 +53,7 @@ def _called(entry: Located[TodoSpec]) -> Reference:
     return Reference(entry.spec.called, entry.source, path if is_map else entry.path)
 
 
-def _unknown(name: str, source: Source, specs: Specs) -> tuple[str, str]:
+def unknown_job(name: str, source: Source, specs: Specs) -> tuple[str, str]:
     """Return the message and the hint for a job that does not exist."""
     message = f"unknown job {name!r}"
     bundled = bundled_jobs()

@@ -61,6 +61,8 @@ class ManagerBridge:
         }
         if context.phase == "from" and not context.runs.started:
             tick = context.tick
+            if context.requested is not None:
+                options["extra"] = {"requested": context.requested}
             options["fire_time"] = context.fire_time or (tick and tick.next_run(name))
         overall = self._session.binding.if_running
         if_running = overall or pack_args.value("ifRunning", context.if_running)

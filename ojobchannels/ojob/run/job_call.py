@@ -306,6 +306,22 @@ def handle_dead_run(session: Session, record: Mapping[str, Any]) -> None:
         call.log("error", note)
 
 
+def bind_alerts(session: Session) -> None:
+    """Have the manager of a session report the events that its file names, from now on."""
+    binding = session.binding
+    binding.alerts = session.file.alerts
+    binding.launch_alert = partial(_launch_alert, session)
+    if binding.manager is not None:
+        binding.manager.alerts.replace(binding.alerts)
+
+
+def _launch_alert(session: Session, name: str, notice: Mapping[str, Any]) -> Launch:
+    layers = [session.command_line, Layer({"notice": notice}, False)]
+    call = JobCall(session, session.find(name), layers)
+    deps = session.file.deps_of(name)
+    return session.launches.submit(call, deps, {}, partial(call.log, "warn"))
+
+
 def _status(error: BaseException | None, skip: SkipJob | None) -> Status:
     if error is not None:
         return "failed"

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ojobchannels.channels.lease import Lease
-from ojobchannels.manager import JobRun, Launch
-from ojobchannels.manager.fire_times import FireTime
+from ojobchannels.manager import JobRun, Launch, current_run
 from ojobchannels.manager.jobs import IfRunning
+from ojobchannels.manager.output import OutputLevel
+from ojobchannels.manager.output.buffer import OutputBuffer
+from ojobchannels.manager.schedules.fire_times import FireTime
 from ojobchannels.ojob.args.layers import CallArgs, Layer, merge
 from ojobchannels.ojob.languages import Level, Phase
 from ojobchannels.ojob.load.job_file import Job
@@ -46,6 +48,7 @@ class JobContext(ABC):
         launches: The latest launch of each job that it has launched.
         result: What its own code returned, or else the final args.
         fire_time: The time for which a schedule runs it.
+        requested: The action of an operator who wants it, for the record of its run.
         tick: The fire time of its own schedule, or of the job on whose account it was called.
         if_running: What it does if another run holds the lock, unless its args say so.
     """
@@ -66,6 +69,7 @@ class JobContext(ABC):
         self.error: BaseException | None = None
         self.result: Any = None
         self.fire_time: FireTime | None = None
+        self.requested: Mapping[str, Any] | None = None
         self.tick: Tick | None = None
         self.if_running: IfRunning = "fail"
 
@@ -96,5 +100,16 @@ class JobContext(ABC):
             self.launch.run_id = run.run_id
 
     def log(self, level: Level, text: str) -> None:
-        """Report a line of the job."""
+        """Report a line of the job, and keep it with the managed run for which the job works."""
         self.session.output.log(self.caller, level, text)
+        if (output := self._run_output()) is not None:
+            output.add(level, text)
+
+    def printed(self, level: OutputLevel, text: str) -> None:
+        """Keep what the job has printed, likewise."""
+        if (output := self._run_output()) is not None:
+            output.write(level, text)
+
+    def _run_output(self) -> OutputBuffer | None:
+        run = next(self.runs.open(), None) or current_run()
+        return None if run is None else run.output

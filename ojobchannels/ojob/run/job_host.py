@@ -11,6 +11,7 @@ from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import as_json
 from ojobchannels.errors import InvalidJobArgs, JobMisuse, JobTimeout, quoted, safe_str
 from ojobchannels.manager import Launch
+from ojobchannels.manager.output import OutputLevel
 from ojobchannels.ojob.languages import Level
 from ojobchannels.ojob.load.job_file import Job
 from ojobchannels.ojob.run.each import EachCalls
@@ -72,6 +73,11 @@ class JobHost:
     def print(self, text: str) -> None:
         """Write a line to standard output, as `print` does."""
         self._context.session.output.print(text)
+        self.printed("out", f"{text}\n")
+
+    def printed(self, stream: OutputLevel, text: str) -> None:
+        """Keep what code in another process has printed to a standard stream, `out` or `err`."""
+        self._context.printed(stream, text)
 
     def channel(self, name: str, config: Any = None) -> Channel:
         """Return a channel of the manager, or open one by its name and configuration."""

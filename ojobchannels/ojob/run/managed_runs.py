@@ -11,7 +11,7 @@ from ojobchannels.channels.lease import Lease
 from ojobchannels.documents import json_or_repr
 from ojobchannels.errors import RunNotStarted, safe_str
 from ojobchannels.manager import JobRun, current_run
-from ojobchannels.manager.run import make_current
+from ojobchannels.manager.output.current import make_current
 from ojobchannels.ojob.load.job_file import START
 from ojobchannels.ojob.schema.model import OnTimeout
 

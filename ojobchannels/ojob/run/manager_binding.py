@@ -1,14 +1,17 @@
 """The job manager of one run of a job file, opened by its first `oJobManager Init`."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+from ojobchannels.alerts import Alert
 from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import same
 from ojobchannels.errors import JobMisuse, shown
-from ojobchannels.manager import JobManager
+from ojobchannels.manager import JobManager, Launch
 from ojobchannels.manager.jobs import IfRunning
+from ojobchannels.manager.output import OutputLimits
+from ojobchannels.manager.output.lines import DEFAULT_LIMITS
 from ojobchannels.ojob.load.job_file import INIT
 
 Config: TypeAlias = Mapping[str, Any] | str | Channel | None
@@ -22,6 +25,25 @@ class ManagerConfig(NamedTuple):
     locks: Config
 
 
+class FileManager(JobManager):
+    """The manager of a job file; its alerts run jobs of the file."""
+
+    def __init__(self, binding: "ManagerBinding", config: "ManagerConfig") -> None:
+        self._binding = binding
+        super().__init__(
+            config.jobs,
+            config.locks,
+            threads=1,
+            on_failure=binding.on_dead_run,
+            alerts=binding.alerts,
+            output=binding.output,
+        )
+
+    def launch_alert(self, name: str, notice: Mapping[str, Any]) -> Launch:
+        """Run a job of the file for an alert."""
+        return self._binding.launch_alert(name, notice)
+
+
 class ManagerBinding:
     """The manager of one run of a job file, and how it was opened.
 
@@ -30,16 +52,27 @@ class ManagerBinding:
         overrides: The channels to use in place of those that the file names.
         if_running: What every job does if another run holds its lock, in place of what its args
             and the file say.
+        output: How much is kept of what each run logs and prints.
+        alerts: The rules of what is reported.
+        launch_alert: Launches a job of the file for an alert, with its notice.
         on_dead_run: Called with the record of each run that is found dead.
         failure: The error for which it could not be opened; then no more jobs may run.
     """
 
-    def __init__(self, overrides: ManagerConfig, if_running: IfRunning | None = None) -> None:
+    def __init__(
+        self,
+        overrides: ManagerConfig,
+        if_running: IfRunning | None = None,
+        output: OutputLimits = DEFAULT_LIMITS,
+    ) -> None:
         self.manager: JobManager | None = None
         self.failure: Exception | None = None
         self.overrides = overrides
         self.if_running = if_running
+        self.output = output
         self.on_dead_run: Callable[[dict[str, Any]], object] | None = None
+        self.alerts: Sequence[Alert] = ()
+        self.launch_alert: Callable[[str, Mapping[str, Any]], Launch]
         self._config: ManagerConfig | None = None
         self._lock = threading.Lock()
 
@@ -68,12 +101,9 @@ class ManagerBinding:
                 raise JobMisuse(job, reason, f"call {INIT!r} once, before the jobs that need it")
             return None
         jobs, locks = self.overrides
-        self.manager = JobManager(
-            config.jobs if jobs is None else jobs,
-            config.locks if locks is None else locks,
-            threads=1,
-            on_failure=self.on_dead_run,
-        )
+        jobs = config.jobs if jobs is None else jobs
+        locks = config.locks if locks is None else locks
+        self.manager = FileManager(self, ManagerConfig(jobs, locks))
         self._config = config
         self.manager.before_reading()
         return self.manager
@@ -95,6 +125,11 @@ class ManagerBinding:
             reason = f"{purpose} needs the manager"
             raise JobMisuse(job, reason, f"put {INIT!r} before it in the todo")
         return self.manager
+
+    def finish_alerts(self) -> None:
+        """Send what is to be reported, while the jobs of alerts can still run."""
+        if self.manager is not None:
+            self.manager.alerts.close()
 
     def close(self) -> None:
         """Close the manager, if it is open."""

@@ -170,6 +170,7 @@ class Session:
     def close(self) -> None:
         """Close the channels and end the threads, after all jobs have ended."""
         self.stop_timers()
+        self.binding.finish_alerts()
         self.launches.close()
         self.binding.close()
         for channel, _ in self._channels.values():

@@ -6,12 +6,13 @@ import re
 from itertools import pairwise
 from typing import Any, Final, cast
 
+from ojobchannels.ojob.schema.alerts import TARGETS
 from ojobchannels.ojob.schema.base import Spec
 from ojobchannels.ojob.schema.fields import all_specs
 from ojobchannels.ojob.schema.model import FileSpec
 
 _DRAFT: Final = "http://json-schema.org/draft-07/schema#"
-_IN_LISTS: Final = {"JobSpec", "TodoSpec", "ExpectSpec"}
+_IN_LISTS: Final = {"JobSpec", "TodoSpec", "ExpectSpec", "AlertSpec"}
 """Maps that are elements of lists, where an empty element is not allowed."""
 
 _EMPTY: Final = {"type": "null"}
@@ -37,6 +38,8 @@ def json_schema() -> dict[str, Any]:
     todo = definitions["TodoSpec"]
     todo["patternProperties"] = {r"^\(": {"description": "A shortcut that a job declares."}}
     shortcut = {"not": {"propertyNames": {"not": {"pattern": r"^\("}}}}
+    alert = definitions["AlertSpec"]
+    alert["oneOf"] = [{"required": [target]} for target in TARGETS]
     todo["oneOf"] = [{"required": ["name"]}, {"required": ["job"]}, shortcut]
     definitions["TodoSpec"] = {
         "anyOf": [{"type": "string", "minLength": 1, "description": "The job to run."}, todo]
@@ -78,6 +81,8 @@ def _or_empty(schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
             return described | {"anyOf": [*(one for one in ways if one != _EMPTY), _EMPTY]}
         case {"enum": [*choice]}:
             return described | {"enum": [*choice, None]}
+    if "type" not in rest:  # any value
+        return described | rest
     # Not by anyOf: an error inside would be reported for the whole value.
     return described | rest | {"type": [rest["type"], "null"]}
 

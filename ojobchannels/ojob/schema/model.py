@@ -92,6 +92,12 @@ class TypeArgsSpec(Spec):
     misfire: Misfire = "latest"
     """Which missed fire times are run later, when a process is running again: the `latest`, `all`
     or `none`."""
+    jitter: Milliseconds | None = None
+    """Delay each fire time by up to this number of milliseconds, so that jobs with the same times
+    do not start together. The delay follows from name and fire time, so all servers agree."""
+    overdue_after: Milliseconds | None = None
+    """The milliseconds after a fire time from which the schedule counts as overdue if no run has
+    begun; by default 60000."""
     once: Flag = False
     """Run each fire time on one server only, even if the job is not managed."""
     wait_for_finish: Flag = True

@@ -7,8 +7,12 @@ from typing import Annotated, ClassVar, Final
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from ojobchannels.manager.output import OutputLimits
+from ojobchannels.manager.output.lines import DEFAULT_LIMITS, LARGEST_PART
 from ojobchannels.ojob.schema import unsupported
+from ojobchannels.ojob.schema.alerts import AlertSpec
 from ojobchannels.ojob.schema.base import (
+    Expected,
     Flag,
     JobsOrCode,
     Milliseconds,
@@ -50,6 +54,11 @@ def _template(*names: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+Characters = Annotated[
+    int,
+    Field(strict=True, ge=0, le=LARGEST_PART),
+    Expected(hint=f"write a number of characters, 0 to {LARGEST_PART}"),
+]
 Dates = Annotated[Text, AfterValidator(_date_format)]
 
 
@@ -113,6 +122,23 @@ class UniqueSpec(Spec):
     another process by now."""
 
 
+class OutputSpec(Spec):
+    """How much is kept of what each managed run logs and prints, in characters."""
+
+    home: ClassVar[str] = "below `ojob.output`"
+
+    first: Characters = DEFAULT_LIMITS.first
+    """The size of the first part, in characters; a line counts with its length and 32 more."""
+    last: Characters = DEFAULT_LIMITS.last
+    """The size of the last part; the lines between the two are dropped. If both are 0, nothing is
+    kept."""
+
+    @property
+    def limits(self) -> OutputLimits:
+        """The same, for the manager."""
+        return OutputLimits(self.first, self.last)
+
+
 class SettingsSpec(Spec):
     """Settings of the whole run."""
 
@@ -147,9 +173,15 @@ class SettingsSpec(Spec):
     """Write log files by date, in addition to the console; [keys](#ojob-logtofile)."""
     log_to_console: Flag = True
     """Log to the console."""
+    output: OutputSpec = OutputSpec()
+    """How much of the [output of managed runs](manager.md#output) is kept;
+    [keys](#ojob-output)."""
     num_threads: Threads = DEFAULT_THREADS
     """The maximum number of launched jobs, scheduled jobs and calls of an `async` todo that run at
     the same time, 1 to 1000."""
+    alerts: list[AlertSpec] = Field(default=[])
+    """Reports of failed, overdue and other runs to a job, a webhook, a mail address or a dead man's
+    switch; see [Alerts](#alerts)."""
     lang: Text | None = None
     """The default [language](#languages) of the jobs' code."""
 

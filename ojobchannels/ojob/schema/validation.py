@@ -92,7 +92,8 @@ class Validator:
                 hint = f"write `{error['loc'][-1]}: …`"
                 return source.diagnostic(path, message, hint, at_key=True)
             case "literal_error":
-                return source.diagnostic(path, f"unknown {path[-1]} {value!r}", field.hint)
+                key = next(step for step in reversed(path) if isinstance(step, str))
+                return source.diagnostic(path, f"unknown {key} {value!r}", field.hint)
             case "string_too_short":
                 return source.diagnostic(path, "the name is empty", "write a name")
             case "string_unicode":

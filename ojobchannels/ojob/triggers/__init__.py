@@ -1,1 +1,1 @@
-"""Fire times of schedules, and the scheduler thread that waits for them."""
+"""The fire time that is being handled, and the scheduler thread that waits for fire times."""

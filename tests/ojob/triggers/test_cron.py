@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from ojobchannels.ojob.triggers.cron import Cron, CronError, Interval
+from ojobchannels.manager.schedules.cron import Cron, CronError, Interval
 
 MINUTE = 60_000
 CHANGES = {

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ojobchannels import JobFileError
+from ojobchannels.manager.schedules.zones import zone_of
 from ojobchannels.ojob import check_file
-from ojobchannels.ojob.triggers.zones import zone_of
 
 
 def test_the_local_zone_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from ojobchannels.cli.streams import echo, ignore_write_errors, separate_stdout
 
 if TYPE_CHECKING:
     from ojobchannels.manager.jobs import IfRunning
-    from ojobchannels.ojob import Output
+    from ojobchannels.ojob import Control, Output
     from ojobchannels.ojob.report.events import Level
 
 
@@ -37,6 +37,11 @@ if TYPE_CHECKING:
     type=click.Choice(["fail", "skip", "wait"]),
     help="What a managed job does if another run holds its lock (default: what the file says).",
 )
+@click.option(
+    "--alive-file",
+    metavar="PATH",
+    help="Touch this file every second while a daemon works, for liveness probes.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print each event as a line of JSON.")
 @click.option("--help", "show_help", is_flag=True, help="Show this message, or the help of FILE.")
 @click.pass_context
@@ -48,6 +53,7 @@ def run(
     locks: str | None,
     lang: str | None,
     if_running: IfRunning | None,
+    alive_file: str | None,
     as_json: bool,
     show_help: bool,
 ) -> None:
@@ -77,12 +83,27 @@ def run(
     channels = checked_locations(jobs, locks)
     fallback = None if jobs else locations_of_environment(locks, os.environ)
     output = Output(JsonLines(separate_stdout()) if as_json else Console(*streams))
-    with _log_to(output):
-        options: dict[str, Any] = {"lang": lang, "fallback": fallback, "if_running": if_running}
+    options: dict[str, Any] = {"lang": lang, "fallback": fallback, "if_running": if_running}
+    with _log_to(output), _controlled(alive_file) as options["control"]:
         result = run_file(file, values, output, *channels, **options)
     if result.unfinished:
         _leave(result.exit_status, result.unfinished)
     ctx.exit(result.exit_status)
+
+
+@contextmanager
+def _controlled(alive_file: str | None) -> Iterator[Control | None]:
+    """Yield what makes a daemon touch a file, and remove that at its end."""
+    if alive_file is None:
+        yield None
+        return
+    from ojobchannels.cli.alive_file import AliveFile
+
+    control = AliveFile(alive_file)
+    try:
+        yield control
+    finally:
+        control.remove()
 
 
 def _help_of(file: str) -> str:

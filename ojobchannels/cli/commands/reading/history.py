@@ -13,7 +13,15 @@ from ojobchannels.cli.options import as_moment
 from ojobchannels.cli.tables import show, table_options
 from ojobchannels.cli.watching import watchable
 
-COLUMNS: Final = (runs.STARTED, runs.JOB, runs.STATUS, runs.TOOK, runs.WHERE, runs.DETAILS)
+COLUMNS: Final = (
+    runs.STARTED,
+    runs.JOB,
+    runs.STATUS,
+    runs.TOOK,
+    runs.RUN,
+    runs.WHERE,
+    runs.DETAILS,
+)
 
 
 @click.command(short_help="Show the recorded runs, latest first.")

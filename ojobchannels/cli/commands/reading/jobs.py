@@ -10,7 +10,7 @@ from ojobchannels.cli.locations import Locations, location_options
 from ojobchannels.cli.tables import show, table_options
 from ojobchannels.cli.watching import watchable
 
-COLUMNS: Final = (runs.JOB, runs.STATUS, runs.AGO, runs.TOOK, runs.WHERE, runs.DETAILS)
+COLUMNS: Final = (runs.JOB, runs.STATUS, runs.AGO, runs.TOOK, runs.RUN, runs.WHERE, runs.DETAILS)
 
 
 @click.command(short_help="Show the active or last run of each job.")

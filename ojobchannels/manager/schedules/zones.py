@@ -65,3 +65,23 @@ def _of_rule(rule: str) -> tzinfo:
         if "," in rule:
             raise
     return ZoneInfo.from_file(io.BytesIO(block + f"\n{rule}{_DEFAULT_DATES}\n".encode()), rule)
+
+
+def key_of_zone(zone: tzinfo) -> str:
+    """Return a name by which `zone_of_key` finds a time zone on another host, or ``""``."""
+    return "UTC" if zone is UTC else getattr(zone, "key", None) or ""
+
+
+def zone_of_key(key: str) -> tzinfo:
+    """Return the time zone of a published name: that of a zone, or a rule of POSIX.
+
+    Raises:
+        LookupError: This host does not know it.
+    """
+    try:
+        return UTC if key == "UTC" else ZoneInfo(key)
+    except (LookupError, OSError, ValueError):
+        try:
+            return _of_rule(key)
+        except ValueError as error:
+            raise LookupError(key) from error

@@ -14,9 +14,10 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.errors import ChannelError, FireTimeTaken, OutcomeUnknown
-from ojobchannels.manager import launch_claims, records
-from ojobchannels.manager.launch_claims import LaunchTime
+from ojobchannels.manager import records
 from ojobchannels.manager.records import Record
+from ojobchannels.manager.schedules import launch_claims
+from ojobchannels.manager.schedules.launch_claims import LaunchTime
 
 FireTime: TypeAlias = int | LaunchTime
 """A fire time of the job, in milliseconds since 1970, or of another job that launches it."""
@@ -78,10 +79,34 @@ def claim(
         taken = sorted([*present["taken"], [fire_time, run_id]])
         dropped, kept = taken[:-_REMEMBERED], taken[-_REMEMBERED:]
         floor = max([present["floor"], *(at for at, _ in dropped)])
-        owed = {} if pending is None else {"owed": [*present.get("owed", ()), pending]}
-        return {**present, "floor": floor, "taken": kept, **owed}
+        more = {} if pending is None else _not_run(present, pending, kept[0][0])
+        return {**present, "floor": floor, "taken": kept, **more}
 
     _change(state, name, fire_time - 1, add)
+
+
+def _not_run(present: _Claims, pending: Mapping[str, Any], first: int) -> _Claims:
+    """Return the fields of a claim for which no run begins."""
+    others = [time for time in present.get("notRun", ()) if time >= first]
+    return {
+        "owed": [*present.get("owed", ()), pending],
+        "notRun": [*others, pending["record"]["fireTime"]],
+    }
+
+
+def begun(state: Channel, name: str) -> tuple[int | None, int | None]:
+    """Return what the claims of a job show.
+
+    Returns:
+        The time up to which all fire times count as claimed, and the latest one for which a run
+        began; None if it is not known.
+    """
+    match state.get(_key(name)):
+        case {"floor": int(floor), "taken": list(taken)} as present:
+            not_run = present.get("notRun", ())
+            began = [int(time) for time, _ in taken if time not in not_run]
+            return floor, max(began, default=None)
+    return None, None
 
 
 def record_not_run(channels: Channels, record: Record, fire_time: FireTime, start: int) -> Record:

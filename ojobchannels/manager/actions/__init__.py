@@ -1,0 +1,1 @@
+"""What operators ask for: each action is recorded with its author, and reaches every process."""

@@ -1,0 +1,179 @@
+"""The journal of actions in the state channel, and how processes learn of new ones.
+
+Each action is a document of its own, under its number. One small document has the highest number,
+so that a process that waits for actions reads only that, once a second, on any backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from ojobchannels.channels.channel import Channel
+from ojobchannels.errors import OutcomeUnknown
+from ojobchannels.host.clock import now_ms
+from ojobchannels.manager.actions.action import (
+    Action,
+    ActionState,
+    checked_text,
+    key_of,
+    this_author,
+)
+
+KEPT: Final = 1000
+"""The number of actions that are kept; each new one removes the oldest."""
+
+FRESH_MS: Final = 60_000
+"""A request that no process has taken for this long is not carried out any more."""
+
+_HEAD: Final = {"actions": "latest"}
+
+
+def record(
+    state: Channel,
+    action: str,
+    target: str,
+    *,
+    author: str | None = None,
+    reason: str | None = None,
+    details: Mapping[str, Any] | None = None,
+    requested: bool = False,
+) -> Action:
+    """Record an action, and return it.
+
+    Args:
+        state: The state channel.
+        action: What is asked for.
+        target: The schedule, job, run or lock.
+        author: Who asks for it; by default the user of this process and its host.
+        reason: Why.
+        details: What else belongs to it.
+        requested: Whether a process is to take it; otherwise it is done.
+
+    Raises:
+        InvalidOption: A text is too long.
+    """
+    written_by = checked_text("author", author or this_author())
+    about = checked_text("target", target)
+    why = checked_text("reason", reason or "")
+    number = latest(state) + 1
+    while True:
+        made = Action(
+            number,
+            action,
+            about,
+            written_by,
+            now_ms(),
+            why,
+            "requested" if requested else "done",
+            dict(details or {}),
+        )
+        if _add(state, made):
+            state.unset(key_of(number - KEPT))
+            return made
+        number += 1
+
+
+def latest(state: Channel) -> int:
+    """Return the number of the latest action; 0 if there is none."""
+    match state.get(_HEAD):
+        case {"number": int(number)}:
+            return number
+    return 0
+
+
+def find(state: Channel, number: int) -> Action | None:
+    """Return the action with a number, if it is kept."""
+    return Action.of(state.get(key_of(number)))
+
+
+def newest_first(state: Channel) -> Iterator[Action]:
+    """Yield the actions that are kept, the latest first."""
+    newest = latest(state)
+    for number in range(newest, max(newest - KEPT, 0), -1):
+        if (action := find(state, number)) is not None:
+            yield action
+
+
+def move(state: Channel, action: Action, to: ActionState, **details: Any) -> Action | None:
+    """Change the state of an action, and add to its details.
+
+    Returns:
+        The action as it is now; None, with nothing written, if another process has changed it.
+    """
+    changed = Action(
+        action.number,
+        action.action,
+        action.target,
+        action.author,
+        action.time,
+        action.reason,
+        to,
+        {**action.details, **details},
+    )
+    try:
+        if state.get_set(action.document, action.key, changed.document) is not None:
+            return changed
+    except OutcomeUnknown:
+        if state.get(action.key) == changed.document:
+            return changed
+    return None
+
+
+def _add(state: Channel, action: Action) -> bool:
+    """Store an action under its number; return False if another one has that number."""
+    with suppress(OutcomeUnknown):  # reading shows whether it was stored
+        state.add(action.key, action.document)
+    stored = state.get(action.key)
+    _advance(state, action.number)
+    return bool(stored == action.document)
+
+
+def _advance(state: Channel, number: int) -> None:
+    """Make a number the latest one, unless a higher one is."""
+    while (present := latest(state)) < number:
+        with suppress(OutcomeUnknown):
+            if not present:
+                state.add(_HEAD, {"number": number})
+            else:
+                state.get_set({"number": present}, _HEAD, {"number": number})
+
+
+class ActionFeed:
+    """Returns the actions that are new since the last poll; a poll reads one small document.
+
+    At its beginning it returns the requests that are still fresh by the clock of this host. Those
+    that come later are fresh by themselves: the clocks of the hosts need not agree.
+
+    Args:
+        state: The state channel.
+    """
+
+    def __init__(self, state: Channel) -> None:
+        self._state = state
+        self._seen: int | None = None
+
+    def poll(self) -> list[Action]:
+        """Return the new actions, the oldest first.
+
+        Raises:
+            ChannelError: The channel cannot be read; the next poll returns them.
+        """
+        newest = latest(self._state)
+        if self._seen is None or newest < self._seen:  # the channel was emptied
+            found = self._fresh(newest)
+        else:
+            numbers = range(max(self._seen, newest - KEPT) + 1, newest + 1)
+            found = [made for at in numbers if (made := find(self._state, at)) is not None]
+        self._seen = newest
+        return found
+
+    def _fresh(self, newest: int) -> list[Action]:
+        found: list[Action] = []
+        for number in range(newest, 0, -1):
+            action = find(self._state, number)
+            if action is None or abs(now_ms() - action.time) > FRESH_MS:
+                break
+            found.append(action)
+        return found[::-1]

@@ -1,0 +1,185 @@
+"""The actions of operators on schedules, and the state of schedules and daemons."""
+
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from itertools import islice
+from typing import Any, Final
+
+from ojobchannels.channels.arguments import Duration, milliseconds
+from ojobchannels.documents import check_value
+from ojobchannels.errors import InvalidOption, NoDaemon, UnknownSchedule
+from ojobchannels.host.clock import now_ms
+from ojobchannels.manager.actions import journal
+from ojobchannels.manager.actions.action import Action
+from ojobchannels.manager.history import RunHistory
+from ojobchannels.manager.schedules import overview, pauses
+from ojobchannels.manager.schedules.overview import ScheduleInfo
+from ojobchannels.manager.schedules.pauses import PauseInfo
+from ojobchannels.manager.schedules.published import DaemonInfo
+from ojobchannels.suggestions import closest
+
+_POLL_SECONDS: Final = 0.1
+
+
+class Operations(RunHistory):
+    """The actions of operators, and what they need to know; a `JobManager` has them."""
+
+    def schedules(self, grace: Duration | None = None) -> list[ScheduleInfo]:
+        """Return the schedules that daemons have published, by name.
+
+        They stay known while their daemons are down. What is due and what is overdue is computed
+        now, from the triggers, the claims and the run records.
+
+        Args:
+            grace: Seconds after which a fire time without a run makes a schedule overdue; by
+                default what `overdueAfter` in its job file says, a minute without it.
+        """
+        longest = None if grace is None else milliseconds("grace", grace, shortest=0)
+        return overview.schedules(self, now_ms(), longest)
+
+    def daemons(self) -> list[DaemonInfo]:
+        """Return the daemons that are known: those that are alive first, then by host and start."""
+        return overview.daemons(self.state)
+
+    def actions(self, limit: int | None = 100) -> list[Action]:
+        """Return the latest actions, latest first; the last thousand are kept.
+
+        Args:
+            limit: Return at most this number of actions; None for all.
+        """
+        return list(islice(journal.newest_first(self.state), limit))
+
+    def pause(
+        self,
+        name: str,
+        *,
+        reason: str | None = None,
+        until: datetime | float | None = None,
+        author: str | None = None,
+    ) -> PauseInfo:
+        """Pause a schedule: no process runs its fire times until it is resumed.
+
+        Runs that are active continue. After the pause, what was missed follows `misfire`.
+
+        Args:
+            name: The name of the schedule, or that of its job.
+            reason: Why.
+            until: When it resumes by itself (a datetime, or seconds since 1970).
+            author: Who pauses it; by default the user of this process and its host.
+
+        Raises:
+            UnknownSchedule: No daemon has published a schedule of that name.
+            InvalidOption: `until` is in the past, or a text is too long.
+        """
+        schedule = self._schedule(name)
+        now, end = now_ms(), None if until is None else _ms(until)
+        if end is not None and end <= now:
+            raise InvalidOption("until", f"{until} is in the past", "pass a later time")
+        made = journal.record(
+            self.state,
+            "pause",
+            schedule.name,
+            author=author,
+            reason=reason,
+            details={"until": end},
+        )
+        pause = PauseInfo(made.author, made.reason, made.time, end)
+        pauses.write(self.state, schedule.name, pause)
+        return pause
+
+    def resume(
+        self, name: str, *, reason: str | None = None, author: str | None = None
+    ) -> PauseInfo | None:
+        """Resume a paused schedule; return the pause that ended, or None if it was not paused.
+
+        Raises:
+            UnknownSchedule: No daemon has published a schedule of that name, and none is paused.
+            InvalidOption: A text is too long.
+        """
+        paused = pauses.read_all(self.state)
+        known = name if name in paused else self._schedule(name).name
+        ended = pauses.end(self.state, known, now_ms())
+        if ended is not None:
+            journal.record(self.state, "resume", known, author=author, reason=reason)
+        return ended
+
+    def run_now(
+        self,
+        name: str,
+        args: Mapping[str, Any] | None = None,
+        *,
+        reason: str | None = None,
+        author: str | None = None,
+        wait: Duration = 10,
+    ) -> Action:
+        """Have one of the daemons run the job of a schedule now, once over all hosts.
+
+        It runs even if the schedule is paused. The action and the record of the run have the author
+        and the reason.
+
+        Args:
+            name: The name of the schedule, or that of its job.
+            args: Arguments for this run, over those of the schedule.
+            reason: Why.
+            author: Who wants it; by default the user of this process and its host.
+            wait: Seconds to wait for a daemon to take the request; then it is withdrawn.
+
+        Returns:
+            The action, as the daemon has taken it.
+
+        Raises:
+            UnknownSchedule: No daemon has published a schedule of that name.
+            NoDaemon: No daemon that has it is alive, or none has taken the request in time.
+            InvalidOption: A text is too long.
+            InvalidValue: The arguments are not JSON.
+        """
+        check_value(dict(args or {}))
+        schedule = self._schedule(name)
+        if not any(daemon.alive for daemon in schedule.daemons):
+            raise NoDaemon(schedule.name, "no daemon that has it is alive")
+        details = {"args": dict(args or {})}
+        request = journal.record(
+            self.state,
+            "now",
+            schedule.name,
+            author=author,
+            reason=reason,
+            details=details,
+            requested=True,
+        )
+        return self._taken(request, milliseconds("wait", wait, shortest=0) / 1000)
+
+    def _taken(self, request: Action, seconds: float) -> Action:
+        """Wait for a daemon to take a request, and return it; withdraw it after some seconds."""
+        end = time.monotonic() + seconds
+        while True:
+            found = journal.find(self.state, request.number) or request
+            if found.state != "requested":
+                return found
+            if time.monotonic() >= end:
+                break
+            time.sleep(_POLL_SECONDS)
+        if journal.move(self.state, request, "expired") is None:
+            return journal.find(self.state, request.number) or request
+        raise NoDaemon(request.target, f"no daemon has taken the request within {seconds:g} s")
+
+    def _schedule(self, name: str) -> ScheduleInfo:
+        """Return a schedule by its name, or that of its job.
+
+        Raises:
+            UnknownSchedule: No schedule has that name, or several have that job.
+        """
+        known = self.schedules()
+        found = next((one for one in known if one.name == name), None)
+        of_job = [one for one in known if one.job == name]
+        if found is None and len({one.name for one in of_job}) == 1:
+            found = of_job[0]
+        if found is None:
+            names = tuple(dict.fromkeys(one.name for one in known))
+            raise UnknownSchedule(name, names, closest(name, names))
+        return found
+
+
+def _ms(moment: datetime | float) -> int:
+    return round((moment.timestamp() if isinstance(moment, datetime) else moment) * 1000)

@@ -1,0 +1,47 @@
+"""Lists in documents of the state channel, which several processes change at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ojobchannels.channels.channel import Channel
+from ojobchannels.errors import OutcomeUnknown
+
+_FIELD = "entries"
+
+
+def read(state: Channel, key: dict[str, str]) -> list[Any]:
+    """Return a list; without a document it is empty."""
+    return _entries(state.get(key))
+
+
+def change(
+    state: Channel, key: dict[str, str], changed: Callable[[list[Any]], list[Any]]
+) -> list[Any]:
+    """Change a list, and return it as it was before.
+
+    A list matches as a whole, so what another process adds meanwhile is not lost.
+    """
+    while True:
+        document = state.get(key)
+        present = _entries(document)
+        wanted = changed(present)
+        if wanted == present:
+            return present
+        try:
+            if document is None:
+                stored = state.add(key, {_FIELD: wanted})
+            else:
+                stored = state.get_set(document, key, {_FIELD: wanted}) is not None
+        except OutcomeUnknown:
+            stored = read(state, key) == wanted
+        if stored:
+            return present
+
+
+def _entries(document: Any) -> list[Any]:
+    match document:
+        case {"entries": list(entries)}:
+            return entries
+    return []

@@ -1,0 +1,200 @@
+"""Which schedules there are, what is due, what is overdue: computed by whoever reads it.
+
+Nothing of this relies on a daemon being alive: the fire times follow from the published trigger,
+and what began from the claims and the run records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final, Protocol
+
+from ojobchannels.channels.channel import Channel
+from ojobchannels.manager import records
+from ojobchannels.manager.schedules import claimed, lists, pauses
+from ojobchannels.manager.schedules.pauses import PauseInfo
+from ojobchannels.manager.schedules.published import (
+    BEGUN,
+    DAEMONS,
+    SCHEDULES,
+    DaemonInfo,
+    Published,
+    part_key,
+)
+
+_RECORDS_READ: Final = 5_000
+"""Runs that no schedule started are looked for among this number of the latest records."""
+
+
+class Channels(Protocol):
+    """The channels of a manager."""
+
+    jobs: Channel
+
+    @property
+    def state(self) -> Channel:
+        """The channel in which daemons publish themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleInfo:
+    """A schedule that daemons have published. Times are milliseconds since 1970.
+
+    Attributes:
+        name: The name by which it is paused, resumed and run.
+        job: The job of the file.
+        run: The name of its runs; None for a job without records.
+        file: The job file, as the daemon that was seen last names it.
+        trigger: Its cron expression, or its interval as a text.
+        timezone: The name of its time zone.
+        misfire: Which missed fire times are run later.
+        jitter: The longest delay of a fire time, in milliseconds.
+        next_time: When it is due next; None if it has ended, or is paused without an end.
+        last_time: The fire time or the start of the last run that began; None if none is known.
+        overdue_since: When the first of its fire times was due since which no run has begun; None
+            if it is not overdue.
+        paused: Its pause, if it is paused.
+        daemons: The daemons that have it, those that are alive first.
+    """
+
+    name: str
+    job: str
+    run: str | None
+    file: str
+    trigger: str
+    timezone: str
+    misfire: str
+    jitter: int
+    next_time: int | None
+    last_time: int | None
+    overdue_since: int | None
+    paused: PauseInfo | None
+    daemons: tuple[DaemonInfo, ...]
+
+
+def daemons(state: Channel) -> list[DaemonInfo]:
+    """Return the daemons that are known, those that are alive first, by host and start."""
+    locked = {lock.name: lock for lock in state.locks()}
+    documents = (state.get({"daemon": daemon}) for daemon in lists.read(state, DAEMONS))
+    found = [info for each in documents if (info := DaemonInfo.of(each, locked)) is not None]
+    return sorted(found, key=lambda info: (not info.alive, info.host, info.started, info.id))
+
+
+def schedules_of(state: Channel, daemon: str) -> list[Published]:
+    """Return the schedules that a daemon has published."""
+    match state.get(part_key(daemon, SCHEDULES)):
+        case {"schedules": list(documents)}:
+            return [found for each in documents if (found := Published.of(each)) is not None]
+    return []
+
+
+def schedules(channels: Channels, now: int, grace: int | None = None) -> list[ScheduleInfo]:
+    """Return the schedules that are known, by name.
+
+    Args:
+        channels: The channels.
+        now: The present time.
+        grace: How long after a fire time a schedule is overdue, for all of them.
+    """
+    grouped: dict[tuple[str, str, str], list[tuple[Published, DaemonInfo]]] = {}
+    for info in daemons(channels.state):
+        for published in schedules_of(channels.state, info.id):
+            key = published.name, published.trigger, published.timezone
+            grouped.setdefault(key, []).append((published, info))
+    reader = _Reader(channels, now, grace)
+    return [reader.info(grouped[key]) for key in sorted(grouped)]
+
+
+class _Reader:
+    """Computes the state of each schedule at one moment."""
+
+    def __init__(self, channels: Channels, now: int, grace: int | None) -> None:
+        self._channels = channels
+        self._now = now
+        self._grace = grace
+        self._pauses = pauses.read_all(channels.state)
+        self._starts: dict[str, int] | None = None
+
+    def info(self, group: list[tuple[Published, DaemonInfo]]) -> ScheduleInfo:
+        published, latest = max(group, key=lambda each: (each[1].alive, each[1].seen))
+        since, last = self._begun(published, group)
+        pause = self._pauses.get(published.name)
+        overdue = None
+        if not all(each.ended for each, _ in group):
+            overdue = self._overdue(published, since, last, pause)
+            if overdue is not None and (started := self._last_start(published.run)) is not None:
+                last = started if last is None else max(last, started)
+                overdue = self._overdue(published, since, last, pause)
+        active = pause if pause is not None and pause.is_active(self._now) else None
+        return ScheduleInfo(
+            name=published.name,
+            job=published.job,
+            run=published.run,
+            file=latest.file,
+            trigger=published.trigger,
+            timezone=published.timezone,
+            misfire=published.misfire,
+            jitter=published.jitter,
+            next_time=None if published.ended else self._next(published, active),
+            last_time=last,
+            overdue_since=overdue,
+            paused=active,
+            daemons=tuple(info for _, info in group),
+        )
+
+    def _next(self, published: Published, pause: PauseInfo | None) -> int | None:
+        timetable = published.timetable()
+        if timetable is None or (pause is not None and pause.until is None):
+            return None
+        return timetable.next_due(self._now if pause is None else (pause.until or 0) - 1)
+
+    def _overdue(
+        self, published: Published, since: int, last: int | None, pause: PauseInfo | None
+    ) -> int | None:
+        """Return when the first fire time after the last begin was due, if that is too long ago."""
+        timetable = published.timetable()
+        if timetable is None or (pause is not None and pause.is_active(self._now)):
+            return None
+        first = timetable.after(max(since, last or 0))
+        if first is None:
+            return None
+        due = timetable.due(first)
+        if pause is not None and pause.until is not None and pause.since <= due < pause.until:
+            if published.misfire == "none":
+                first = timetable.after(pause.until - 1)
+                due = timetable.due(first) if first is not None else self._now
+            else:
+                due = pause.until
+        grace = published.overdue_after if self._grace is None else self._grace
+        return due if due + grace <= self._now else None
+
+    def _begun(
+        self, published: Published, group: list[tuple[Published, DaemonInfo]]
+    ) -> tuple[int, int | None]:
+        """Return the time from which its fire times count, and the latest with a run, if any."""
+        floor, last = claimed.begun(self._channels.state, published, self._now)
+        if published.claims is None:
+            last = max(self._reported(group), default=None)
+        return min(each.since for each, _ in group) if floor is None else floor, last
+
+    def _reported(self, group: list[tuple[Published, DaemonInfo]]) -> Iterator[int]:
+        """Yield when daemons have run a job that has no records."""
+        for each, info in group:
+            match self._channels.state.get(part_key(info.id, BEGUN)):
+                case {"begun": dict(times)} if isinstance(time := times.get(each.name), int):
+                    yield time
+
+    def _last_start(self, run: str | None) -> int | None:
+        """Return when a run of a name last began, also one that no schedule started."""
+        if run is None:
+            return None
+        if self._starts is None:
+            self._starts = {}
+            items: Iterator[tuple[Any, Any]] = iter(self._channels.jobs.items(newest_first=True))
+            for _key, record in islice(items, _RECORDS_READ):
+                if records.is_record(record) and record["status"] not in ("skipped", "depsfail"):
+                    name, start = record["name"], record["startTime"]
+                    self._starts[name] = max(start, self._starts.get(name, start))
+        return self._starts.get(run)

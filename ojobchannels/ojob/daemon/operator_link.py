@@ -1,0 +1,75 @@
+"""The thread by which a daemon learns of the actions of operators, and makes itself known."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from ojobchannels.errors import ChannelError
+from ojobchannels.manager import JobManager
+from ojobchannels.manager.actions.action import Action
+from ojobchannels.manager.actions.journal import ActionFeed
+from ojobchannels.manager.pool import start
+
+_POLL_SECONDS: Final = 1.0
+_JOIN_SECONDS: Final = 5.0
+_log = logging.getLogger("ojobchannels.schedules")
+
+
+class OperatorLink:
+    """Reads the actions of operators once a second, on a thread of its own.
+
+    Args:
+        manager: Returns the manager, if it is open by now.
+        handle: Called with the manager and each new action.
+        publish: Called with the manager, once a second.
+    """
+
+    def __init__(
+        self,
+        manager: Callable[[], JobManager | None],
+        handle: Callable[[JobManager, Action], None],
+        publish: Callable[[JobManager], None],
+    ) -> None:
+        self._manager = manager
+        self._handle = handle
+        self._publish = publish
+        self._feed: ActionFeed | None = None
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(
+            target=self._work, name="ojobchannels-operator-link", daemon=True
+        )
+
+    def start(self) -> None:
+        """Start the thread.
+
+        Raises:
+            NoThread: The system refuses it.
+        """
+        start(self._thread, "the actions of operators")
+
+    def close(self) -> None:
+        """End the thread; a call to a store that does not react is left behind."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join(_JOIN_SECONDS)
+
+    def _work(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._poll()
+            except ChannelError as error:
+                _log.debug("actions of operators cannot be read now: %s", error)
+            except Exception:  # noqa: BLE001  the next action must not depend on it
+                _log.exception("an action of an operator failed")
+            self._stopped.wait(_POLL_SECONDS)
+
+    def _poll(self) -> None:
+        manager = self._manager()
+        if manager is None:
+            return
+        if self._feed is None:
+            self._feed = ActionFeed(manager.state)
+        self._publish(manager)
+        for action in self._feed.poll():
+            self._handle(manager, action)
