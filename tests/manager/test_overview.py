@@ -132,7 +132,7 @@ def test_pruning_and_removal_of_records_reach_an_overview(managers: Managers) ->
 
 
 def test_a_channel_of_another_storage_is_read_whole(managers: Managers) -> None:
-    """What was stored about a history that is gone does not hide the present one."""
+    """The overview of a history that is gone does not hide the present one."""
     manager = managers.open()
     manager.state.set({"jobHeads": "read until"}, {"jobs": 2**62, "state": 2**62})
     with manager.run("a"):
@@ -140,7 +140,7 @@ def test_a_channel_of_another_storage_is_read_whole(managers: Managers) -> None:
     assert statuses(read_whole(manager)) == {"a": ["completed"]}
 
 
-def test_documents_that_are_no_records_are_left_out(managers: Managers) -> None:
+def test_other_documents_are_left_out(managers: Managers) -> None:
     manager = managers.open()
     for key, value in ({"n": 1}, 5), ({"n": 2}, {"name": "x"}), ({"n": 3}, None):
         manager.jobs.set(key, value)

@@ -75,7 +75,7 @@ class RunOverview:
         if self._readers is None:
             self._readers = self._load()
         if self._readers["jobs"].was_emptied():
-            self._forget()
+            self._start_over()
         changed = self._forget_pruned()
         for reader in self._readers.values():
             for document in reader.changes():
@@ -144,11 +144,11 @@ class RunOverview:
                 return {name: ChangeReader(each, index[name]) for name, each in channels.items()}
         return {name: ChangeReader(each, None) for name, each in channels.items()}
 
-    def _forget(self) -> None:
-        """Begin anew, after all records were removed."""
+    def _start_over(self) -> None:
+        """Forget everything, after all records were removed."""
         self._heads, self._dead, self._unsaved = Heads(), set(), 0
         for reader in (self._readers or {}).values():
-            reader.begin_anew()
+            reader.reset()
         try:
             self._manager.state.unset(_INDEX)
             for key in bucket_keys():

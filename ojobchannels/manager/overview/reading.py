@@ -25,12 +25,12 @@ class ChangeReader:
 
     def __init__(self, channel: Channel, after: int | None) -> None:
         self._channel = channel
-        self.begin_anew()
+        self.reset()
         if after is not None and after <= self._newest():  # else the storage is another one
             self.sure_until = self._reached = after
             self.complete = self._began = True
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """Forget what was read."""
         self.sure_until = 0
         self.complete = False

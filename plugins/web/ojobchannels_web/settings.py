@@ -43,7 +43,7 @@ class Settings:
         if (self.allow or self.login_to_read) and not (self.tokens or self.user_header):
             raise ValueError(
                 "actions, and pages that need a login, require tokens or a user_header: without "
-                "them nobody can log in"
+                "them no user can log in"
             )
         if any(len(token) < _SHORTEST_TOKEN for token in self.tokens):
             raise ValueError(f"a token has fewer than {_SHORTEST_TOKEN} characters; make it longer")

@@ -2,75 +2,20 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import shutil
-import threading
 from collections.abc import Callable, Iterator
-from email.message import Message
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlencode
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import uvicorn
 
 import ojobchannels as oc
-from ojobchannels_web import create_app
-from ojobchannels_web.serve import Address, PageServer, listen
+from ojobchannels_web import ACTIONS
+from ojobchannels_web.testing import Site
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
-
-TOKEN = "ann-0123456789abcdef"
-LOGGED_IN = {"Authorization": f"Bearer {TOKEN}"}
-ALL = ("pause", "resume", "now", "rerun", "cancel", "unlock")
-
-
-class Reply(NamedTuple):
-    """What the page has answered."""
-
-    status: int
-    headers: Message
-    text: str
-
-
-class Site:
-    """The page on a free port of the loopback interface."""
-
-    def __init__(
-        self, manager: oc.JobManager, app: Any = None, watcher: Any = None, **settings: Any
-    ) -> None:
-        self.app = app or create_app(manager, **settings)
-        watcher = watcher or self.app.state.watcher
-        self._socket = listen(Address("127.0.0.1", 0))
-        self.port: int = self._socket.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        config = uvicorn.Config(self.app, log_level="warning", timeout_graceful_shutdown=2)
-        self._server = PageServer(config, watcher)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],))
-        self._thread.start()
-
-    def get(self, path: str, **headers: str) -> Reply:
-        return self.request("GET", path, **headers)
-
-    def post(self, path: str, fields: dict[str, str], **headers: str) -> Reply:
-        form = {"Content-Type": "application/x-www-form-urlencoded"}
-        return self.request("POST", path, urlencode(fields), **form, **headers)
-
-    def request(self, method: str, path: str, body: str | None = None, **headers: str) -> Reply:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            connection.request(method, path, body, headers)
-            reply = connection.getresponse()
-            return Reply(reply.status, reply.headers, reply.read().decode())
-        finally:
-            connection.close()
-
-    def close(self) -> None:
-        self._server.should_exit = True
-        self._thread.join()
-        self._socket.close()
 
 
 @pytest.fixture
@@ -104,7 +49,7 @@ def site(serve: Callable[..., Site]) -> Site:
 @pytest.fixture
 def acting(serve: Callable[..., Site]) -> Site:
     """The page with all actions, and a token for ann."""
-    return serve(allow=ALL, tokens={TOKEN: "ann"})
+    return serve(allow=ACTIONS, tokens={"ann-0123456789abcdef": "ann"})
 
 
 @pytest.fixture(scope="session")

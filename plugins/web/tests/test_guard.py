@@ -1,4 +1,4 @@
-"""Who may reach the page, and what another site can make a browser do with it."""
+"""The guard: foreign hosts, requests from other sites, logins."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 
 import ojobchannels as oc
+from ojobchannels.cli.commands.reading import web as web_command
 from ojobchannels_web.screens import acting as acting_module
 from ojobchannels_web.security import logins
 from ojobchannels_web.security.logins import SESSION_SECONDS
 from ojobchannels_web.settings import ACTIONS, Settings, is_loopback, parse_tokens
+from ojobchannels_web.testing import Site
 
-from .conftest import ALL, LOGGED_IN, TOKEN, Site
-
+TOKEN = "ann-0123456789abcdef"
+LOGGED_IN = {"Authorization": "Bearer ann-0123456789abcdef"}
 SCREENS = ("/", "/locks", "/daemons", "/channels", "/actions", "/login", "/healthz", "/job?name=x")
 UNLOCK = {"action": "unlock", "name": "busy", "fence": "1"}
 
@@ -168,7 +170,7 @@ def test_a_form_that_is_too_long_is_refused(acting: Site) -> None:
         {"allow": frozenset({"eat"})},
     ],
 )
-def test_settings_that_nobody_can_use_safely_are_refused(settings: dict[str, Any]) -> None:
+def test_settings_without_a_safe_login_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"token|allow"):
         Settings(**settings)
 
@@ -176,7 +178,7 @@ def test_settings_that_nobody_can_use_safely_are_refused(settings: dict[str, Any
 def test_a_token_file_names_the_authors() -> None:
     assert parse_tokens("# people\nann lee  t1\n\nt2\n") == {"t1": "ann lee", "t2": "token"}
     with pytest.raises(ValueError, match="AUTHOR TOKEN"):
-        parse_tokens("# nobody\n")
+        parse_tokens("# no token\n")
 
 
 def test_loopback_addresses_are_known() -> None:
@@ -185,7 +187,7 @@ def test_loopback_addresses_are_known() -> None:
 
 
 def test_every_action_that_can_be_allowed_is_carried_out() -> None:
-    assert set(acting_module._ACTIONS) == set(ACTIONS) == set(ALL)
+    assert set(acting_module._ACTIONS) == set(ACTIONS) == {*web_command.ACTIONS}
 
 
 def _log_in(site: Site) -> str:

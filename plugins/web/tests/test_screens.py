@@ -9,9 +9,9 @@ from urllib.parse import quote
 import pytest
 
 import ojobchannels as oc
+from ojobchannels_web.testing import Site
 
-from .conftest import LOGGED_IN, Site
-
+LOGGED_IN = {"Authorization": "Bearer ann-0123456789abcdef"}
 HOSTILE = "<img src=x onerror=alert(1)>'\"&/{{7*7}}/../\u202e\x1b[2J"
 DOCUMENTS = 120
 
@@ -114,7 +114,7 @@ def test_channels_are_browsed_in_pages(serve: Callable[..., Site]) -> None:
 
 
 def test_a_thousand_jobs_are_shown_in_pages(site: Site, manager: oc.JobManager) -> None:
-    """The rows that somebody looks for are found by a part of the name."""
+    """Rows are found by a part of the name."""
     with manager.run("seed"):
         pass
     [seed] = manager.runs()

@@ -11,7 +11,7 @@ from ojobchannels.cli.errors import CommandError
 from ojobchannels.cli.locations import Locations, existing, location_options
 from ojobchannels.cli.streams import echo
 
-_ACTIONS: Final = ("pause", "resume", "now", "rerun", "cancel", "unlock")
+ACTIONS: Final = ("pause", "resume", "now", "rerun", "cancel", "unlock")
 
 
 @click.command(short_help="Serve a page that shows what runs, and what did not.")
@@ -28,7 +28,7 @@ _ACTIONS: Final = ("pause", "resume", "now", "rerun", "cancel", "unlock")
     "--allow",
     metavar="ACTIONS",
     default="",
-    help=f"Actions that the page offers, such as pause,unlock: {', '.join(_ACTIONS)}, or all.",
+    help=f"Actions that the page offers, such as pause,unlock: {', '.join(ACTIONS)}, or all.",
 )
 @click.option(
     "--token-file",
@@ -67,15 +67,15 @@ def web(
 ) -> None:
     """Serve a page that shows all jobs, runs, locks, daemons and channels, live.
 
-    It is read-only, and only this host can reach it. --allow offers actions to people who log in
-    with a token of --token-file, or whom a proxy names in --user-header.
+    It is read-only, and only this host can reach it. --allow offers actions to users who log in
+    with a token of --token-file, or are named by a proxy in --user-header.
 
     Needs ojobchannels[web]. SIGINT and SIGTERM end it.
     """
     from ojobchannels.channels.opening import open_channel
 
     serving = _serving()
-    actions = _ACTIONS if allow.strip() == "all" else tuple(filter(None, allow.split(",")))
+    actions = ACTIONS if allow.strip() == "all" else tuple(filter(None, allow.split(",")))
     address = serving.Address(host, port, unix_socket)
     with ExitStack() as opened:
         manager = opened.enter_context(locations.manager())

@@ -4,7 +4,7 @@ import inspect
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from ojobchannels.errors import ChannelError
 from ojobchannels.manager import JobManager
+from ojobchannels.manager.actions import journal
 from ojobchannels_web.context import Context, base_of
 from ojobchannels_web.screens.forms import FormError, fields_of
 
@@ -29,7 +30,7 @@ class NotDone(Exception):
 
 def is_offered(manager: JobManager, action: str) -> bool:
     """Return whether this version of the job manager has an action."""
-    return action == "unlock" or hasattr(manager, action)
+    return hasattr(manager, action)
 
 
 async def act(context: Context, request: Request) -> Response:
@@ -68,6 +69,7 @@ def _unlock(manager: JobManager, fields: Fields, author: str, reason: str) -> st
     note = f"unlocked by {author} on the web page" + (f": {reason}" if reason else "")
     if manager.force_unlock(name, note=note, fence=fence) is None:
         raise NotDone(f"the lock {name!r} is free or has another holder by now")
+    journal.record(manager.state, "unlock", name, author=author, reason=reason)
     return f"released {name}"
 
 
@@ -94,7 +96,7 @@ def _on_target(method: str, field: str) -> Callable[[Any, Fields, str, str], str
         given = {"author": author, "reason": reason or None}
         accepted = inspect.signature(call).parameters
         result = call(target, **{name: value for name, value in given.items() if name in accepted})
-        if result is None and method in ("resume", "cancel"):
+        if result is None and method == "resume":
             raise NotDone(f"there was nothing to {method}")
         return f"{method}: {target}"
 
@@ -104,7 +106,7 @@ def _on_target(method: str, field: str) -> Callable[[Any, Fields, str, str], str
 def _whole(fields: Fields, name: str) -> int:
     text = fields.get(name, "")
     if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
-        raise NotDone(f"the {name} is not a whole number")
+        raise NotDone(f"the {name} is not an integer")
     return int(text)
 
 
@@ -119,15 +121,10 @@ def _back(request: Request, fields: Fields) -> str:
     return wanted.path + (f"?{wanted.query}" if wanted.query else "")
 
 
-def job_url(base: str, name: str) -> str:
-    """Return the address of a job's page."""
-    return f"{base}/job?{urlencode({'name': name})}"
-
-
 _ACTIONS: Final[Mapping[str, Callable[[Any, Fields, str, str], str]]] = {
     "pause": _pause,
     "resume": _on_target("resume", "name"),
-    "now": _on_target("now", "name"),
+    "now": _on_target("run_now", "name"),
     "rerun": _on_target("rerun", "run"),
     "cancel": _on_target("cancel", "run"),
     "unlock": _unlock,

@@ -10,7 +10,7 @@ _MOST_FIELDS: Final = 50
 
 
 class FormError(Exception):
-    """What was posted is not a form of this page."""
+    """The body of a request is not a form of this page."""
 
 
 async def fields_of(request: Request) -> dict[str, str]:

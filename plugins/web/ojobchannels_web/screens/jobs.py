@@ -14,7 +14,7 @@ _MOST_ROWS: Final = 10_000
 
 
 def show_jobs(context: Context, request: Request) -> Response:
-    """Return the first screen: one row for each job, the trouble first."""
+    """Return the first screen: one row for each job, those that need attention first."""
     snapshot = context.watcher.snapshot()
     wanted = request.query_params.get("find", "").strip()
     state = request.query_params.get("state", "")
@@ -45,12 +45,10 @@ def show_job(context: Context, request: Request) -> Response:
     row = snapshot.by_name.get(name)
     if row is None:
         return context.page(request, "missing.html", 404, what="job", name=name)
-    schedules = [each for each in snapshot.schedules if each.name == name]
     return context.page(
         request,
         "job.html",
         row=row,
-        schedules=schedules,
         statistics=charts.statistics(row.runs),
         details=_details(context, row),
     )
@@ -76,13 +74,13 @@ def _groups(row: JobRow) -> set[str]:
     groups = {row.state}
     if row.is_running:
         groups.add("running")
-    if row.is_trouble:
-        groups.add("trouble")
+    if row.needs_attention:
+        groups.add("attention")
     return groups
 
 
 def _counts(rows: tuple[JobRow, ...]) -> dict[str, int]:
-    counts = {"trouble": 0, "running": 0, "paused": 0}
+    counts = {"attention": 0, "running": 0, "paused": 0}
     for row in rows:
         for group in _groups(row) & counts.keys():
             counts[group] += 1

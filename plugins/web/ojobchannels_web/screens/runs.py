@@ -36,7 +36,7 @@ def show_run(context: Context, request: Request) -> Response:
         more=masked({key: value for key, value in record.items() if key not in _SHOWN}),
         traceback=cut(mask_text(str(record.get("traceback", "")))),
         timeline=_timeline(record, status),
-        output=_output(context, record),
+        output=context.manager.output(str(record.get("runId", ""))),
     )
 
 
@@ -62,12 +62,3 @@ def _timeline(record: Record, status: str) -> list[tuple[str, int]]:
             events.append(("timeout", record["startTime"] + record["timeout"]))
     found = [(what, time) for what, time in events if isinstance(time, int)]
     return sorted(found, key=lambda event: event[1])
-
-
-def _output(context: Context, record: Record) -> str | None:
-    """Return what the run has logged and printed; None if that is not known."""
-    read = getattr(context.manager, "output", None)
-    if read is None or "runId" not in record:
-        return None
-    kept = read(record["runId"])
-    return None if kept is None else cut(mask_text(str(kept)))

@@ -1,7 +1,6 @@
 """Locks, daemons, and the actions that were taken."""
 
-from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,6 +27,4 @@ def show_daemons(context: Context, request: Request) -> Response:
 
 def show_actions(context: Context, request: Request) -> Response:
     """Return the latest actions, with their authors."""
-    read = getattr(context.manager, "actions", None)
-    actions: list[Any] = list(islice(read(), _MOST_ACTIONS)) if read else []
-    return context.page(request, "actions.html", actions=actions)
+    return context.page(request, "actions.html", actions=context.manager.actions(_MOST_ACTIONS))

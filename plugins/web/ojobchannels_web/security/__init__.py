@@ -1,1 +1,1 @@
-"""Who may reach the page, from where, and what a browser may do with it."""
+"""The checks in front of all screens: hosts, origins, logins."""

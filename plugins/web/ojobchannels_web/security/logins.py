@@ -1,4 +1,4 @@
-"""Who uses the page: by a token, by a session that began with one, or as the proxy says."""
+"""The users: known by a token, by a session that began with one, or from a proxy."""
 
 import hmac
 import secrets
@@ -24,7 +24,7 @@ class _Session(NamedTuple):
 
 
 class TooManyFailures(Exception):
-    """Wrong tokens were tried too often; nobody can log in for a minute."""
+    """Wrong tokens were tried too often; no user can log in for a minute."""
 
 
 class Logins:

@@ -17,7 +17,7 @@ HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-"""Headers of every response: nothing from elsewhere is loaded, and nobody else can embed it."""
+"""Headers of every response: nothing from elsewhere is loaded, and no other site can embed it."""
 
 
 def is_known_host(request: HTTPConnection, hosts: Collection[str]) -> bool:

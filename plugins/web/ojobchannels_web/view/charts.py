@@ -40,7 +40,7 @@ def strip(runs: Sequence[PastRun]) -> list[Bar]:
 
 
 def summary(runs: Sequence[PastRun]) -> str:
-    """Return the strip in words, for those who do not see it."""
+    """Return the strip in words, for screen readers."""
     counts: dict[str, int] = {}
     for run in runs:
         counts[run.status] = counts.get(run.status, 0) + 1

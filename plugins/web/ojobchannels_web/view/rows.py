@@ -1,14 +1,16 @@
-"""One row for each job, with the trouble first."""
+"""One row for each job, with those that need attention first."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.manager.overview import JobHead, PastRun
+from ojobchannels.manager.schedules.overview import ScheduleInfo
+from ojobchannels.manager.schedules.pauses import PauseInfo
 
 STRIP_RUNS: Final = 20
-_ENDED: Final = ("completed", "failed", "abandoned", "lost")
+_ENDED: Final = ("completed", "cancelled", "failed", "abandoned", "lost")
 _STATES: Final = (
     "overdue",
     "failed",
@@ -17,6 +19,7 @@ _STATES: Final = (
     "paused",
     "running",
     "completed",
+    "cancelled",
     "idle",
 )
 _NEVER: Final = 1 << 62
@@ -32,7 +35,7 @@ class JobRow:
             completed, or idle without any run that began.
         runs: Its last runs, the latest first.
         lock: Its lock, if that is held.
-        schedule: Its schedule with the next fire time, if there is one.
+        schedules: Its schedules, the one that is due first before the others.
         next_time: When it is due next, in milliseconds since 1970.
         overdue_since: Since when it is overdue.
     """
@@ -41,7 +44,7 @@ class JobRow:
     state: str
     runs: tuple[PastRun, ...]
     lock: LockInfo | None
-    schedule: Any
+    schedules: tuple[ScheduleInfo, ...]
     next_time: int | None
     overdue_since: int | None
 
@@ -51,24 +54,29 @@ class JobRow:
         return self.runs[STRIP_RUNS - 1 :: -1]
 
     @property
+    def pause(self) -> PauseInfo | None:
+        """Its pause, if one of its schedules is paused."""
+        return next((each.paused for each in self.schedules if each.paused is not None), None)
+
+    @property
     def is_running(self) -> bool:
         """Whether a run is active now."""
         return any(run.status == "running" for run in self.runs)
 
     @property
-    def is_trouble(self) -> bool:
-        """Whether somebody should look at it."""
+    def needs_attention(self) -> bool:
+        """Whether an operator should look at it."""
         return self.state in ("overdue", "failed", "lost", "abandoned")
 
 
 def rows(
-    heads: Iterable[JobHead], locks: Mapping[str, LockInfo], schedules: Iterable[Any]
+    heads: Iterable[JobHead], locks: Mapping[str, LockInfo], schedules: Iterable[ScheduleInfo]
 ) -> list[JobRow]:
     """Return the rows of all jobs that ran or will run: overdue, failed, abandoned, next due."""
     runs = {head.name: head.runs for head in heads}
-    scheduled: dict[str, list[Any]] = {}
+    scheduled: dict[str, list[ScheduleInfo]] = {}
     for schedule in schedules:
-        scheduled.setdefault(schedule.name, []).append(schedule)
+        scheduled.setdefault(schedule.run or schedule.name, []).append(schedule)
     found = [
         _row(name, runs.get(name, ()), locks.get(name), scheduled.get(name, []))
         for name in {**runs, **scheduled}
@@ -82,25 +90,25 @@ def last_outcome(runs: Iterable[PastRun]) -> str:
 
 
 def _row(
-    name: str, runs: tuple[PastRun, ...], lock: LockInfo | None, schedules: list[Any]
+    name: str, runs: tuple[PastRun, ...], lock: LockInfo | None, schedules: list[ScheduleInfo]
 ) -> JobRow:
     overdue = [each.overdue_since for each in schedules if each.overdue_since is not None]
     due = [each.next_time for each in schedules if each.next_time is not None]
     state = last_outcome(runs)
     if overdue:
         state = "overdue"
-    elif state in ("completed", "idle"):
+    elif state in ("completed", "cancelled", "idle"):
         if any(run.status == "running" for run in runs):
             state = "running"
         elif any(each.paused is not None for each in schedules):
             state = "paused"
-    first = min(schedules, key=lambda each: each.next_time or _NEVER) if schedules else None
+    ordered = tuple(sorted(schedules, key=lambda each: each.next_time or _NEVER))
     return JobRow(
-        name, state, runs, lock, first, min(due, default=None), min(overdue, default=None)
+        name, state, runs, lock, ordered, min(due, default=None), min(overdue, default=None)
     )
 
 
 def _order(row: JobRow) -> tuple[int, int, str]:
-    trouble = _STATES.index(row.state) if row.is_trouble else len(_STATES)
+    attention = _STATES.index(row.state) if row.needs_attention else len(_STATES)
     latest = -row.runs[0].start if row.runs else 0
-    return trouble, _NEVER + latest if row.next_time is None else row.next_time, row.name
+    return attention, _NEVER + latest if row.next_time is None else row.next_time, row.name

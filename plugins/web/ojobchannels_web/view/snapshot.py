@@ -1,9 +1,10 @@
-"""What is known of all jobs, locks and daemons at one moment."""
+"""The state of all jobs, locks and daemons at one moment."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from ojobchannels.hookspecs import LockInfo
+from ojobchannels.manager.schedules.overview import ScheduleInfo
+from ojobchannels.manager.schedules.published import DaemonInfo
 from ojobchannels_web.view.rows import JobRow
 
 
@@ -13,7 +14,7 @@ class Snapshot:
 
     Attributes:
         version: Differs between two snapshots whose contents differ.
-        rows: All jobs, the trouble first.
+        rows: All jobs, those that need attention first.
         locks: The locks that are held, by name.
         schedules: The schedules that daemons have published.
         daemons: The daemons that have published themselves.
@@ -24,8 +25,8 @@ class Snapshot:
     version: int = 0
     rows: tuple[JobRow, ...] = ()
     locks: tuple[LockInfo, ...] = ()
-    schedules: tuple[Any, ...] = ()
-    daemons: tuple[Any, ...] = ()
+    schedules: tuple[ScheduleInfo, ...] = ()
+    daemons: tuple[DaemonInfo, ...] = ()
     complete: bool = False
     error: str | None = None
     by_name: dict[str, JobRow] = field(default_factory=dict, repr=False)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Final
@@ -12,6 +12,8 @@ from typing import Final
 from ojobchannels.errors import ChannelError
 from ojobchannels.manager import JobManager
 from ojobchannels.manager.overview import RunOverview
+from ojobchannels.manager.schedules.overview import ScheduleInfo
+from ojobchannels.manager.schedules.published import DaemonInfo
 from ojobchannels.masking import mask_text
 from ojobchannels_web.view.rows import rows
 from ojobchannels_web.view.snapshot import Snapshot
@@ -25,10 +27,9 @@ _log = logging.getLogger("ojobchannels.web")
 
 
 class Watcher:
-    """One thread that keeps a `Snapshot` up to date while somebody looks.
+    """One thread that keeps a `Snapshot` up to date while a page is open.
 
-    Nobody has looked for a minute: it pauses until the next request, which gets what was last
-    known, and is told at once when there is something newer.
+    Without any request for a minute it pauses. The next request then waits for a new snapshot.
     """
 
     def __init__(self, manager: JobManager) -> None:
@@ -115,11 +116,11 @@ class Watcher:
                 self._done, self._read_at = asked, time.monotonic()
                 self._turn.notify_all()
             while self._may_read_on(until) and self._read_older():
-                time.sleep(_PAUSE_SECONDS)  # other threads answer requests meanwhile
+                time.sleep(_PAUSE_SECONDS)  # other threads serve requests meanwhile
             self._pause(until)
 
     def _pause(self, until: float) -> None:
-        """Wait for the next poll, or without anybody who looks for the next who does."""
+        """Wait for the next poll, or without any open page for the next request."""
         with self._turn:
             watched = self._is_watched()
             self._turn.wait_for(
@@ -163,11 +164,13 @@ class Watcher:
     def _current(self) -> Snapshot:
         self._heads_changed |= self._overview.refresh()
         locks = tuple(self._manager.locks.locks())
-        schedules, daemons = _schedules(self._manager), _daemons(self._manager)
+        schedules = tuple(self._manager.schedules())
+        daemons = tuple(self._manager.daemons())
         known = self._snapshot
         if (
             not self._heads_changed
-            and (locks, schedules, daemons) == (known.locks, known.schedules, known.daemons)
+            and locks == known.locks
+            and _signs(schedules, daemons) == _signs(known.schedules, known.daemons)
             and known.error is None
         ):
             return known
@@ -191,11 +194,11 @@ class Watcher:
             wake()
 
 
-def _schedules(manager: JobManager) -> tuple[object, ...]:
-    published = getattr(manager, "schedules", None)
-    return tuple(published()) if published else ()
-
-
-def _daemons(manager: JobManager) -> tuple[object, ...]:
-    published = getattr(manager, "daemons", None)
-    return tuple(published()) if published else ()
+def _signs(
+    schedules: Iterable[ScheduleInfo], daemons: Iterable[DaemonInfo]
+) -> tuple[list[ScheduleInfo], list[DaemonInfo]]:
+    """Return both without what changes all the time: the last sign of life of a daemon."""
+    return (
+        [replace(schedule, daemons=()) for schedule in schedules],
+        [replace(daemon, seen=0) for daemon in daemons],
+    )
