@@ -76,13 +76,19 @@ def fits(match: Document, present: Document) -> bool:
 
 
 class LockInfo(NamedTuple):
-    """A description of a held lock. Times are milliseconds since 1970, UTC."""
+    """A description of a held lock. Times are milliseconds since 1970, UTC.
+
+    The number of the slot and the number of slots are filled in by the channel; a backend describes
+    the lock of the name that it was given.
+    """
 
     name: str
     fence: int
     holder: dict[str, Any]
     since: int
     until: int
+    slot: int = 1
+    slots: int = 1
 
 
 class LeaseRequest(NamedTuple):

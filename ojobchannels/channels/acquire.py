@@ -7,10 +7,12 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ojobchannels.channels.lease import Lease, own_deadline
+from ojobchannels.channels.slots import compare_counts, slot_name
 from ojobchannels.errors import LockBusy, LockLost, WouldDeadlock
 from ojobchannels.hookspecs import Busy, Granted
 
@@ -18,43 +20,92 @@ if TYPE_CHECKING:
     from ojobchannels.channels.channel import Channel
 
 
-def acquire(
-    channel: Channel,
-    name: str,
-    ttl: int,
-    wait: int | None,
-    holder: Mapping[str, Any] | None,
-    token: str,
-    on_lost: Callable[[Lease], None] | None,
-    on_end: Callable[[Lease], None],
-) -> Lease:
-    """Acquire a lock within `wait` milliseconds (None: without a limit).
+@dataclass(slots=True)
+class Request:
+    """The request for a lock.
+
+    Attributes:
+        channel: The channel of the lock.
+        name: The name of the lock.
+        ttl: The length of the lease in milliseconds.
+        wait: Milliseconds to wait; None for no limit.
+        holder: More holder info.
+        on_lost: As in `Lease`.
+        on_end: As in `Lease`.
+        slots: The number of slots of the lock.
+        token: The token of the lease; after an error of which it is not known whether the lock was
+            granted before, the caller must unlock `asked` with it.
+        asked: The backend's name of the lock that was requested last.
+    """
+
+    channel: Channel
+    name: str
+    ttl: int
+    wait: int | None
+    holder: Mapping[str, Any] | None
+    on_lost: Callable[[Lease], None] | None
+    on_end: Callable[[Lease], None]
+    slots: int = 1
+    token: str = field(default_factory=lambda: new_token())
+    asked: str = ""
+
+    def info(self) -> dict[str, Any]:
+        """Return the holder info of the lease."""
+        info = this_holder()
+        if self.holder:
+            info.update(self.holder)
+        return info
+
+    def lease(self, sent: int, granted: Granted, slot: int = 1) -> Lease:
+        """Return the lease that a request was granted which was sent at `sent`.
+
+        Raises:
+            LockLost: Acquiring the lock took longer than its ttl.
+        """
+        channel, name, (fence, previous) = self.channel, self.name, granted
+        deadline = own_deadline(sent, self.ttl)
+        if channel.clock.now() < deadline:
+            lease = Lease(
+                channel,
+                name,
+                self.token,
+                fence,
+                self.ttl,
+                deadline,
+                previous,
+                self.on_lost,
+                self.on_end,
+            )
+            if self.slots > 1:
+                lease.slot, lease.slots, lease.lock_name = slot, self.slots, slot_name(name, slot)
+            return lease
+        channel.hook.unlock(name=self.asked, token=self.token)
+        raise LockLost(channel.name, name, fence, "acquiring the lock took longer than its ttl")
+
+
+def acquire(request: Request) -> Lease:
+    """Acquire a lock.
 
     After any other error than those below the caller must unlock, because the lock may have been
     granted.
 
     Raises:
         LockBusy: Another holder had the lock for all that time.
-        WouldDeadlock: This thread keeps the lock, and `wait` has no limit.
+        WouldDeadlock: This thread keeps the lock, and the wait has no limit.
         LockLost: Acquiring the lock took longer than its ttl.
         ChannelClosed: The channel was closed before the lock was granted.
     """
-    info = this_holder()
-    if holder:
-        info.update(holder)
+    channel, name, token, wait = request.channel, request.name, request.token, request.wait
+    request.asked, info = name, request.info()
     hook, clock = channel.hook, channel.clock
     began = sent = clock.now()
     while True:
         result: Granted | Busy = hook.lock(
-            name=name, token=token, ttl=ttl, holder=info, waits=wait != 0
+            name=name, token=token, ttl=request.ttl, holder=info, waits=wait != 0
         )
         if isinstance(result, Granted):
-            deadline, (fence, previous) = own_deadline(sent, ttl), result
-            if clock.now() < deadline:
-                return Lease(channel, name, token, fence, ttl, deadline, previous, on_lost, on_end)
-            hook.unlock(name=name, token=token)
-            reason = "acquiring the lock took longer than its ttl"
-            raise LockLost(channel.name, name, fence, reason)
+            return request.lease(sent, result)
+        compare_counts(channel.name, name, 1, result.holder)
         waited = (clock.now() - began) // 1000
         left = None if wait is None else wait - waited
         if left is not None and left <= 0:

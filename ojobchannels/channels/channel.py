@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 from typing import Any, ClassVar, NoReturn
 from weakref import WeakSet
@@ -14,14 +14,16 @@ import pluggy
 
 from ojobchannels import errors
 from ojobchannels.changes import Change
-from ojobchannels.channels.acquire import acquire, new_token, this_holder
+from ojobchannels.channels.acquire import Request, acquire, this_holder
 from ojobchannels.channels.arguments import Duration, milliseconds
-from ojobchannels.channels.documents import DocumentStore
+from ojobchannels.channels.held_locks import HeldLocks
 from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.channels.lease import Lease, unlock
+from ojobchannels.channels.slot_waiting import acquire_slot
+from ojobchannels.channels.slots import check_count, check_lock, slot_name
 from ojobchannels.channels.subscription import Subscription
 from ojobchannels.documents import check_name, check_value
-from ojobchannels.hookspecs import Adopted, LockInfo
+from ojobchannels.hookspecs import Adopted
 from ojobchannels.host.clock import Clock
 from ojobchannels.host.forks import forget_in_children
 from ojobchannels.host.synchronous import check_synchronous
@@ -33,7 +35,7 @@ _RELEASE_SECONDS = 1.0
 """For how long `close` tries to release leases; after that the first failure ends it."""
 
 
-class Channel(DocumentStore):
+class Channel(HeldLocks):
     """A named key/value store that also holds locks; `open_channel` opens one.
 
     Keys are strings, 64-bit integers, finite floats, booleans or maps; values are JSON documents.
@@ -82,6 +84,7 @@ class Channel(DocumentStore):
         keep_alive: bool = False,
         on_lost: Callable[[Lease], None] | None = None,
         holder: Mapping[str, Any] | None = None,
+        slots: int = 1,
     ) -> Lease:
         """Acquire a lock, and return its lease.
 
@@ -92,6 +95,9 @@ class Channel(DocumentStore):
             keep_alive: Whether to renew the lease every third of the ttl until it is released.
             on_lost: Called once with the lease, on a thread of its own, when the lease is lost.
             holder: More holder info for other processes to see, beside host, pid and thread.
+            slots: How many holders the lock may have at once, up to 1000. Each has a lease of its
+                own, and the number of its slot in ``lease.slot``. All callers must pass the same
+                number: of several numbers, the largest holds, and a warning is logged.
 
         Raises:
             LockBusy: Another holder has the lock, and kept it while this call waited.
@@ -107,18 +113,19 @@ class Channel(DocumentStore):
             ...         lease.held
             True
         """
-        checked = check_name("lock", name)
+        checked = check_lock(name, check_count("slots", slots))
         if holder is not None:
             check_value(dict(holder))
         if on_lost is not None:
             check_synchronous("on_lost", on_lost)
         ttl_ms = milliseconds("ttl", ttl)
         wait_ms = None if wait is None else milliseconds("wait", wait, shortest=0)
-        hook, token, lease = self.hook, new_token(), None
+        request = Request(
+            self, checked, ttl_ms, wait_ms, holder, on_lost, self._forget_lease, slots
+        )
+        hook, lease = self.hook, None
         try:
-            lease = acquire(
-                self, checked, ttl_ms, wait_ms, holder, token, on_lost, self._forget_lease
-            )
+            lease = acquire(request) if slots == 1 else acquire_slot(request)
             self._keep(lease, keep_alive)
         except BaseException as error:
             # Also for an exception of a signal handler: the caller gets no lease to release.
@@ -127,7 +134,7 @@ class Channel(DocumentStore):
             if lease is not None or not isinstance(
                 error, errors.LockBusy | errors.LockLost | errors.ChannelClosed
             ):
-                unlock(hook, checked, token)
+                unlock(hook, request.asked, request.token)
             raise
         return lease
 
@@ -139,10 +146,13 @@ class Channel(DocumentStore):
         keep_alive: bool = False,
         on_lost: Callable[[Lease], None] | None = None,
         holder: Mapping[str, Any] | None = None,
+        slots: int = 1,
     ) -> Lease | None:
         """Acquire a lock like `lock`, but return None if another holder has it."""
         try:
-            return self.lock(name, ttl=ttl, keep_alive=keep_alive, on_lost=on_lost, holder=holder)
+            return self.lock(
+                name, ttl=ttl, keep_alive=keep_alive, on_lost=on_lost, holder=holder, slots=slots
+            )
         except errors.LockBusy:
             return None
 
@@ -176,8 +186,13 @@ class Channel(DocumentStore):
             raise errors.InvalidOption("lease document", reason, advice)
         if on_lost is not None:
             check_synchronous("on_lost", on_lost)
+        slots = check_count("slots", document.get("slots", 1))
+        slot = check_count("slot", document.get("slot", 1))
+        holder = this_holder() | ({"slots": slots} if slots > 1 else {})
         sent = self.clock.now()
-        adopted: Adopted | bool = self.hook.adopt(name=name, token=token, holder=this_holder())
+        adopted: Adopted | bool = self.hook.adopt(
+            name=slot_name(name, slot), token=token, holder=holder
+        )
         if not isinstance(adopted, Adopted):
             raise errors.LockLost(
                 self.name, name, fence, "the lease expired, or the lock was released"
@@ -186,6 +201,7 @@ class Channel(DocumentStore):
         deadline = sent + remaining * 1000 - ttl * 10  # less 1 % of the ttl
         end = self._forget_lease
         lease = Lease(self, name, token, fence, ttl, deadline, None, on_lost, end)
+        lease.slot, lease.slots, lease.lock_name = slot, slots, slot_name(name, slot)
         try:
             self._keep(lease, keep_alive)
         except BaseException:
@@ -194,38 +210,30 @@ class Channel(DocumentStore):
             raise
         return lease
 
-    def lock_info(self, name: str) -> LockInfo | None:
-        """Return holder info, fence, start and expiry of a held lock, or None if it is free."""
-        info: LockInfo | None = self.hook.lock_info(name=check_name("lock", name))
-        return info
-
-    def locks(self) -> list[LockInfo]:
-        """Return a description of each held lock."""
-        infos: list[LockInfo] = self.hook.locks()
-        return infos
-
     def is_kept_by_caller(self, name: str, fence: int) -> bool:
         """Return whether this thread holds that lease and has it renewed until it releases it.
 
         It may be a lease of another channel object. In a worker thread of a pool the result is
         False: another task may release the lease meanwhile.
         """
+        for lease in self._leases_of_caller():
+            if (lease.lock_name, lease.fence) == (name, fence):
+                return KEEP_ALIVE.renews(lease) and not _is_in_pool()
+        return False
+
+    def keeps_slots(self, name: str, slots: int) -> bool:
+        """Return whether this thread holds that many leases of a lock; cheap, and not certain."""
+        return sum(lease.name == name for lease in self._leases_of_caller()) >= slots
+
+    def _leases_of_caller(self) -> Iterator[Lease]:
+        """Yield the leases of this thread, on all channels of this name."""
         mine = threading.get_ident()
         for channel in list(self._opened):
             with channel._lock:
                 leases = list(channel._leases) if channel.name == self.name else []
             for lease in leases:
-                if (lease.name, lease.fence, lease.thread) == (name, fence, mine):
-                    return KEEP_ALIVE.renews(lease) and not _is_in_pool()
-        return False
-
-    def force_unlock(self, name: str) -> LockInfo | None:
-        """Force-release a lock, and return the evicted holder, or None if the lock was free.
-
-        The evicted holder notices at its next renewal, write with its fence, or release.
-        """
-        info: LockInfo | None = self.hook.force_unlock(name=check_name("lock", name))
-        return info
+                if lease.thread == mine:
+                    yield lease
 
     def subscribe(
         self, callback: Callable[[Change], object], *, replay: bool = False

@@ -33,6 +33,7 @@ class KeptLease(Protocol):
     """The part of a `Lease` that keep-alive needs."""
 
     name: str
+    lock_name: str
     token: str
     deadline: int
     extending: threading.Lock
@@ -259,7 +260,7 @@ class KeepAlive:
     def _extend_all(self, channel: DocumentStore, leases: list[KeptLease]) -> dict[KeptLease, bool]:
         """Extend all leases in one request; leases not in the result must be tried again."""
         requests = [
-            LeaseRequest(lease.name, lease.token, round(lease.ttl * 1000)) for lease in leases
+            LeaseRequest(lease.lock_name, lease.token, round(lease.ttl * 1000)) for lease in leases
         ]
         sent = channel.clock.now()
         left = min(map(_lose_at, leases)) - sent

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ojobchannels.channels.arguments import Duration, milliseconds
 from ojobchannels.channels.keepalive import KEEP_ALIVE, TAKEN_OVER
+from ojobchannels.channels.slots import ring
 from ojobchannels.errors import ChannelError, LockLost, OutcomeUnknown, add_note
 
 if TYPE_CHECKING:
@@ -26,7 +27,11 @@ class Lease:
         channel: The channel of the lock.
         name: The name of the lock.
         token: The proof of ownership, new for every lease. Keep it secret.
-        fence: A number that grows with every lease of this lock; pass it to protected writes.
+        fence: A number that grows with every lease of this lock, or of this slot; pass it to
+            protected writes.
+        slot: The number of the slot, from 1.
+        slots: The number of slots of the lock, as this holder requested it; 1 without slots.
+        lock_name: The name by which the hooks know the lock, or the slot.
         ttl: The length of the lease in seconds, as last requested.
         deadline: Until when the holder may rely on it, in microseconds of the channel's clock.
         previous: The holder info of the previous holder if it never unlocked, otherwise None.
@@ -52,7 +57,8 @@ class Lease:
         on_end: Callable[[Lease], None],
     ) -> None:
         self.channel = channel
-        self.name = name
+        self.name = self.lock_name = name
+        self.slot = self.slots = 1
         self.token = token
         self.fence = fence
         self.previous = previous
@@ -112,7 +118,7 @@ class Lease:
         with self.extending:
             self.check()
             sent = self.channel.clock.now()
-            if not self.channel.hook.extend(name=self.name, token=self.token, ttl=new_ttl):
+            if not self.channel.hook.extend(name=self.lock_name, token=self.token, ttl=new_ttl):
                 KEEP_ALIVE.lose(self, TAKEN_OVER)
                 raise self._loss()
             self.renewed(sent, new_ttl)
@@ -146,7 +152,8 @@ class Lease:
             if not self._is_mine() or self._state in ("released", "detached"):
                 return
             KEEP_ALIVE.drop(self)
-            unlock(self.channel.hook, self.name, self.token)
+            unlock(self.channel.hook, self.lock_name, self.token)
+            self._ring()
             self._on_end(self)
             self._state = "released"
 
@@ -169,10 +176,11 @@ class Lease:
     def _unlock(self, was_lost: bool) -> bool:
         """Unlock; if a reply was lost before, an unheld lock may be the success of that request."""
         try:
-            held: bool = self.channel.hook.unlock(name=self.name, token=self.token)
+            held: bool = self.channel.hook.unlock(name=self.lock_name, token=self.token)
         except OutcomeUnknown:
             self._unlock_in_doubt |= not was_lost
             raise
+        self._ring()
         if not held and self._unlock_in_doubt:
             self._on_end(self)
             self._state = "released"
@@ -183,6 +191,10 @@ class Lease:
                 "lost before",
             )
         return held
+
+    def _ring(self) -> None:
+        if self.slots > 1:
+            ring(self.channel.hook, self.name)
 
     def to_document(self) -> dict[str, Any]:
         """Detach the lease and return a document by which another process can take it over.
@@ -195,17 +207,18 @@ class Lease:
         """
         self.check()
         KEEP_ALIVE.drop(self)
-        if not self.channel.hook.adopt(name=self.name, token=self.token, holder=None):
+        if not self.channel.hook.adopt(name=self.lock_name, token=self.token, holder=None):
             KEEP_ALIVE.lose(self, TAKEN_OVER)
             raise self._loss()
         self._state = "detached"
         self._on_end(self)
-        return {
+        document = {
             "channel": self.channel.name,
             "name": self.name,
             "token": self.token,
             "fence": self.fence,
         }
+        return document | ({"slot": self.slot, "slots": self.slots} if self.slots > 1 else {})
 
     def share(self) -> list[int]:
         """Return file descriptors for ``subprocess.Popen(pass_fds=…)``.
@@ -218,7 +231,9 @@ class Lease:
             LockLost: The lease has ended.
         """
         self.check()
-        descriptors: list[int] | bool = self.channel.hook.share(name=self.name, token=self.token)
+        descriptors: list[int] | bool = self.channel.hook.share(
+            name=self.lock_name, token=self.token
+        )
         if isinstance(descriptors, bool):
             KEEP_ALIVE.lose(self, TAKEN_OVER)
             raise self._loss()
@@ -268,7 +283,8 @@ class Lease:
         state: str = self._state
         if state == "held" and not self.held:
             state = "expired" if self._is_mine() else "of the parent process"
-        return f"<Lease {self.name!r} on {self.channel.name!r} fence {self.fence} {state}>"
+        slot = f" slot {self.slot} of {self.slots}" if self.slots > 1 else ""
+        return f"<Lease {self.name!r}{slot} on {self.channel.name!r} fence {self.fence} {state}>"
 
     def _is_mine(self) -> bool:
         return self._process == os.getpid()

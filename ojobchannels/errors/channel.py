@@ -187,16 +187,24 @@ class LockBusy(ChannelError, TimeoutError):
         holder: The holder info stored with the lease: host, pid, thread and more.
         remaining: Seconds until that lease expires, if it is not renewed.
         waited: Seconds spent waiting for the lock.
+        slots: The number of slots of the lock. If there are several, the holder is the one whose
+            lease expires first.
     """
 
     def __init__(
-        self, channel: str, name: str, holder: dict[str, Any], remaining: float, waited: float
+        self,
+        channel: str,
+        name: str,
+        holder: dict[str, Any],
+        remaining: float,
+        waited: float,
+        slots: int = 1,
     ) -> None:
         self.channel, self.name, self.holder = channel, name, holder
-        self.remaining, self.waited = remaining, waited
+        self.remaining, self.waited, self.slots = remaining, waited, slots
         after = f" after waiting {waited:.3g} s" if waited else ""
         super().__init__(
-            f"lock {quoted(name)} on channel {channel!r} is held by {describe_holder(holder)}"
+            f"lock {quoted(name)} on channel {channel!r} is {self.summary()}"
             f"{after}; the lease expires in {remaining:.3g} s unless renewed: try again later, "
             "pass a longer wait, or force-release the lock with force_unlock if that holder is "
             "known to be dead"
@@ -204,16 +212,26 @@ class LockBusy(ChannelError, TimeoutError):
 
     def summary(self) -> str:
         """Return "held by …" with the holder info, without advice."""
-        return f"held by {describe_holder(self.holder)}"
+        others = f" and others: none of its {self.slots} slots is free" if self.slots > 1 else ""
+        return f"held by {describe_holder(self.holder)}{others}"
 
 
 class WouldDeadlock(LockBusy):
-    """The thread that would wait for the lock holds it itself; locks are not reentrant."""
+    """The thread that would wait for the lock holds it itself; locks are not reentrant.
+
+    It is raised, too, if the thread holds all slots of a lock with slots.
+    """
 
     def __init__(
-        self, channel: str, name: str, holder: dict[str, Any], remaining: float, waited: float
+        self,
+        channel: str,
+        name: str,
+        holder: dict[str, Any],
+        remaining: float,
+        waited: float,
+        slots: int = 1,
     ) -> None:
-        super().__init__(channel, name, holder, remaining, waited)
+        super().__init__(channel, name, holder, remaining, waited, slots)
         self.args = (
             f"lock {quoted(name)} on channel {channel!r} is held by this thread itself, which "
             "would wait forever: locks are not reentrant; use the lease that it has, release it "

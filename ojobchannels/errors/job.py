@@ -82,10 +82,16 @@ class JobLocked(JobError, LockBusy):
     """
 
     def __init__(
-        self, channel: str, name: str, holder: dict[str, Any], remaining: float, waited: float
+        self,
+        channel: str,
+        name: str,
+        holder: dict[str, Any],
+        remaining: float,
+        waited: float,
+        slots: int = 1,
     ) -> None:
         self.channel, self.name, self.holder = channel, name, holder
-        self.remaining, self.waited = remaining, waited
+        self.remaining, self.waited, self.slots = remaining, waited, slots
         ChannelError.__init__(
             self,
             f"Can't lock to execute job {quoted(name)}: its lock is {self.summary()}; the lease "

@@ -296,7 +296,7 @@ class JobManager(Operations):
         return records.add(self.state, record, start)
 
     def force_unlock(
-        self, name: str, note: str | None = None, fence: int | None = None
+        self, name: str, note: str | None = None, fence: int | None = None, slot: int = 1
     ) -> LockInfo | None:
         """Force-release the lock of a job, and add a note to the record of the run that held it.
 
@@ -307,11 +307,12 @@ class JobManager(Operations):
             note: The text of the note, which begins with the time.
             fence: The fence of the lease to release. If the lock is free or has another fence by
                 now, nothing is done.
+            slot: The number of the slot, if the job has several.
 
         Returns:
             The lock and its evicted holder; None if nothing was released.
         """
-        return run_end.force_unlock(self.jobs, self.locks, name, note, fence)
+        return run_end.force_unlock(self.jobs, self.locks, name, note, fence, slot)
 
     def notify(self, record: Record) -> None:
         """Report a failed run to the notice of its job, or else of the manager."""

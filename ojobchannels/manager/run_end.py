@@ -118,14 +118,14 @@ def release(lease: Lease, kept: float) -> None:
 
 
 def force_unlock(
-    jobs: Channel, locks: Channel, name: str, note: str | None, fence: int | None
+    jobs: Channel, locks: Channel, name: str, note: str | None, fence: int | None, slot: int = 1
 ) -> LockInfo | None:
     """Force-release a lock, if it has that fence, and add a note to the record of its run."""
     if fence is not None:
-        held = locks.lock_info(name)
+        held = locks.lock_info(name, slot=slot)
         if held is None or held.fence != fence:
             return None
-    released = locks.force_unlock(name)
+    released = locks.force_unlock(name, slot=slot)
     if released is not None:
         _add_note(jobs, released, note or "its lock was force-released")
     return released
@@ -154,6 +154,6 @@ def _find_loss(locks: Channel, lease: Lease, record: Record) -> LockLost | None:
         lease.check()
     except LockLost as lost:
         return lost
-    if records.is_live(record, locks.lock_info(lease.name)):
+    if records.is_live(record, locks.lock_info(lease.name, slot=lease.slot)):
         return None
     return lost_because(lease, "it was released or taken over by another holder")

@@ -121,7 +121,7 @@ def test_a_stopped_process_does_not_hang_the_others(
             channel.set("other", turn)
         except oc.ChannelTimeout:
             refused += 1
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15
         os.kill(worker.process.pid, signal.SIGCONT)
     worker.kill()
     channel.set("other", "last")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
 
+import ojobchannels as oc
 from ojobchannels import JobManager
 from ojobchannels.cli import cli
 
@@ -26,6 +28,26 @@ def test_locks_shows_the_holder_of_each_lock(each: Jobs) -> None:
     (lock,) = each.records("locks")
     assert (name, holder.rpartition(":")[2]) == ("work", str(process.pid))
     assert (lock["name"], lock["holder"]["pid"]) == ("work", process.pid)
+
+
+def test_each_slot_of_a_lock_is_shown_and_released(tmp_path: Path) -> None:
+    """A slot must be chosen if several are held, and only that one is released."""
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    runner = CliRunner()
+    with oc.open_channel("oJobManager-locks", url) as locks:
+        first, second = (locks.lock("copy", ttl=60, slots=3) for _ in range(2))
+        shown = runner.invoke(cli, ["locks", "--jobs", url, "--wide"]).stdout
+        assert re.findall(r"\d of \d", shown) == ["1 of 3", "2 of 3"]
+        unclear = runner.invoke(cli, ["unlock", "copy", "--jobs", url, "--yes"])
+        assert (unclear.exit_code, "--slot" in unclear.stderr) == (2, True)
+        assert len(locks.locks()) == 2
+        done = runner.invoke(cli, ["unlock", "copy", "--slot", "2", "--jobs", url, "--yes"])
+        assert done.stdout.startswith("Released slot 2 of lock 'copy', which was held by host ")
+        with pytest.raises(oc.LockLost):
+            second.release()
+        first.release()
+        again = runner.invoke(cli, ["unlock", "copy", "--slot", "2", "--jobs", url])
+        assert again.stdout == "Slot 2 of lock 'copy' is free; there is nothing to release.\n"
 
 
 @pytest.mark.parametrize(("words", "reply"), [(("--yes",), ""), ((), "y\n"), ((), "Yes\n")])

@@ -67,6 +67,7 @@ def test_the_installed_type_is_found(environment: Environment) -> None:
     assert re.search(r"^folder +ojobchannels-folder +a folder with a JSON file", output, re.M)
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(300)
 def test_the_kit_proves_it(environment: Environment) -> None:
     """All that it claims, and the report says what it does not."""

@@ -78,6 +78,8 @@ def zone_of_key(key: str) -> tzinfo:
     Raises:
         LookupError: This host does not know it.
     """
+    if not key:
+        raise LookupError("a time zone without a name")
     try:
         return UTC if key == "UTC" else ZoneInfo(key)
     except (LookupError, OSError, ValueError):

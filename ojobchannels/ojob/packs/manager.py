@@ -75,7 +75,7 @@ class ManagerBridge:
             except LockBusy as busy:
                 if if_running == "fail":
                     facts = busy.channel, busy.name, busy.holder, busy.remaining, busy.waited
-                    raise JobLocked(*facts) from None
+                    raise JobLocked(*facts, busy.slots) from None
                 raise SkipJob(_already_running(busy), recorded=True) from busy
 
     def _waited(self, name: str, **options: Any) -> JobRun:

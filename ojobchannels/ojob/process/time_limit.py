@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import FrameType
-from typing import Any, Final
+from typing import Final
 
 from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager.pool import start
@@ -99,7 +99,7 @@ class TimeLimit:
         start(self._watch, "a time limit")
 
     def close(self) -> None:
-        """End the limit; an exception that arrives meanwhile is suppressed."""
+        """End the limit, in its own thread; an exception that arrives meanwhile is suppressed."""
         while True:
             try:
                 self._close()
@@ -113,7 +113,7 @@ class TimeLimit:
             if self.fired:
                 self._thread.is_pending = self._thread.is_signalled = False
                 if not self._in_main:
-                    _raise_in(self._ident, None)
+                    _withdraw()
         if self._watch.ident is not None:
             self._watch.join()
 
@@ -146,10 +146,24 @@ class TimeLimit:
             _raise_in(self._ident, TimeUp)
 
 
-def _raise_in(ident: int, error: type[BaseException] | None) -> None:
-    """Have an exception raised in a thread, or withdraw one that has not been raised yet."""
-    thrown: Any = None if error is None else ctypes.py_object(error)
+def _raise_in(ident: int, error: type[BaseException]) -> None:
+    """Have an exception raised in a thread."""
+    thrown = ctypes.py_object(error)
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), thrown)
+
+
+def _withdraw() -> None:
+    """Suppress an exception that has not been raised yet in this thread, by raising one here.
+
+    CPython can set it to NULL, but before 3.13 every call of the process then looks for it, and
+    does nothing else while a trace function is set, as by debuggers.
+    """
+    try:
+        _raise_in(threading.get_ident(), TimeUp)
+        while True:
+            pass
+    except TimeUp:
+        return
 
 
 def on_waking_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  a handler's signature

@@ -71,9 +71,10 @@ class ManagerLocks(_View):
     def __init__(self, manager: JobManager) -> None:
         super().__init__(manager, manager.locks)
 
-    def force_unlock(self, name: str) -> LockInfo | None:
+    def force_unlock(self, name: str, *, slot: int = 1) -> LockInfo | None:
         """Force-release a lock, and return the evicted holder, or None if the lock was free."""
-        return self._manager.force_unlock(name, "its lock was force-released by a job file")
+        note = "its lock was force-released by a job file"
+        return self._manager.force_unlock(name, note, slot=slot)
 
 
 def _start(document: Document) -> float:

@@ -5,6 +5,7 @@ from ojobchannels.testing.contracts.concurrent.closing import ClosingContract
 from ojobchannels.testing.contracts.concurrent.crowds import CrowdContract
 from ojobchannels.testing.contracts.concurrent.document_steps import DocumentStepContract
 from ojobchannels.testing.contracts.concurrent.lock_steps import LockStepContract
+from ojobchannels.testing.contracts.concurrent.slots import SlotContract
 from ojobchannels.testing.contracts.documents.batches import BatchContract
 from ojobchannels.testing.contracts.documents.comparing import CompareAndSetContract
 from ojobchannels.testing.contracts.documents.fence_marks import FenceContract
@@ -67,6 +68,7 @@ __all__ = [
     "OrderContract",
     "ProcessContract",
     "RetryContract",
+    "SlotContract",
     "StorageContract",
     "SubscribeContract",
     "TokenContract",
@@ -109,6 +111,7 @@ class ChannelConformance(
     DocumentStepContract,
     LockStepContract,
     CrowdContract,
+    SlotContract,
     ClosingContract,
     # Handles and processes
     HandoverContract,

@@ -16,8 +16,10 @@ from ojobchannels.hookspecs import hookimpl
 from ojobchannels.testing.kit.stacks import all_stacks
 from ojobchannels.testing.kit.trace import Trace
 
-PATIENCE: Final = 5.0
+PATIENCE: Final = 15.0
 """Seconds after which an expected event counts as missing."""
+SOON: Final = 10.0
+"""Seconds after which a wake-up counts as missed: a busy server may stall for several."""
 
 _T = TypeVar("_T")
 

@@ -83,7 +83,7 @@ NOT_JSON: Final[list[tuple[Any, str, str]]] = [
 LOCK_NAMES: Final = [
     *("nightly", "Nightly", "nightly ", "é", "e\u0301", "ß", "ss", "😀", "0", "00", "-1", "null"),
     *("../../etc", "a/b/", "a//b", ".hidden", "batch-{id}", "n" * 4096, "é" * 2048, *SIGNS),
-    *("a", "a" * 255, "a" * 256, "n" * 4095 + "m"),
+    *("a", "a" * 255, "a" * 256, "n" * 4095 + "m", "\x1f", "a\x1fslots"),
 ]
 
 MATCHES: Final[list[tuple[Any, Any, bool]]] = [

@@ -38,11 +38,12 @@ class TimeControl:
     def slack(self) -> float:
         """Tolerance in seconds for times that a backend reports; 2 ms with a manual clock.
 
-        Elsewhere it grows by what calls took: a server may stall for a second.
+        Elsewhere it grows by what calls took, since a server may stall for seconds: twice, since a
+        client counts from before its call, and the server from when it judged.
         """
         if self.clock:
             return 0.002
-        return _SLACK + time.monotonic() - self._began - self._advanced
+        return _SLACK + 2 * (time.monotonic() - self._began - self._advanced)
 
     def advance(self, seconds: float) -> None:
         """Advance the clock by `seconds`, or sleep for slightly longer than that."""

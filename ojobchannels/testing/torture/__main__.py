@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sections=options.sections,
         processes=options.processes,
         names=options.names,
+        slots=options.slots,
         seconds=options.seconds,
         faults=faults,
         ttl=options.ttl,
@@ -82,6 +83,12 @@ def _parser() -> argparse.ArgumentParser:
         help="number of processes (default: %(default)s)",
     )
     add("--names", type=int, default=_DEFAULTS.names, help="number of locks (default: %(default)s)")
+    add(
+        "--slots",
+        type=int,
+        default=_DEFAULTS.slots,
+        help="number of slots of each lock: how many may hold it at once (default: %(default)s)",
+    )
     add(
         "--sections",
         type=int,

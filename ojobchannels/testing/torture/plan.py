@@ -31,6 +31,7 @@ class Plan:
         sections: Number of critical sections.
         processes: Number of processes.
         names: Number of locks that they compete for.
+        slots: Number of slots of each lock: how many may hold it at once.
         seconds: Time limit, even with fewer sections.
         faults: Which of `FAULTS` to inject.
         ttl: Duration of a lease in seconds; by default 60 if only the death of the holder can end
@@ -42,6 +43,7 @@ class Plan:
     sections: int = 10_000
     processes: int = 8
     names: int = 4
+    slots: int = 1
     seconds: float | None = None
     faults: tuple[str, ...] = ("kill",)
     ttl: float | None = None

@@ -160,6 +160,7 @@ class _Torture:
             "config": self._target.subject.config,
             "folder": str(self._folder),
             "names": self._plan.names,
+            "slots": self._plan.slots,
             "ttl": self._ttl,
             "wait": max(20, 2 * self._ttl),
             "lapses": self._lapses,

@@ -27,8 +27,8 @@ class Worker:
 
     Args:
         channel: The channel under test.
-        settings: ``folder``, ``names``, ``ttl``, ``wait``, ``lapses`` (whether a lease can end
-            while its holder lives), ``server_fails`` (whether the server has faults).
+        settings: ``folder``, ``names``, ``slots``, ``ttl``, ``wait``, ``lapses`` (whether a lease
+            can end while its holder lives), ``server_fails`` (whether the server has faults).
         rng: Random numbers.
     """
 
@@ -37,7 +37,8 @@ class Worker:
         self._settings = settings
         self._rng = rng
         self._folder = Path(settings["folder"])
-        self._ledgers = [Ledger(self._folder, number) for number in range(settings["names"])]
+        ledgers = settings["names"] * settings["slots"]  # a slot has one holder at a time
+        self._ledgers = [Ledger(self._folder, number) for number in range(ledgers)]
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._history = os.open(self._folder / "history", flags, 0o600)
 
@@ -71,8 +72,10 @@ class Worker:
             ttl=self._settings["ttl"],
             wait=self._settings["wait"],
             keep_alive=self._settings["lapses"] and self._rng.random() < 0.3,
+            slots=self._settings["slots"],
         )
-        section = Section(self, self._channel, lease, self._ledgers[number], asked)
+        ledger = self._ledgers[number * self._settings["slots"] + lease.slot - 1]
+        section = Section(self, self._channel, lease, ledger, asked)
         try:
             section.work(self._rng, self._settings["lapses"])
         finally:
@@ -120,7 +123,13 @@ class Section:
         finally:
             times = self._asked, self._acquired, ended, until
             self._note(
-                "section", lease.name, lease.fence, os.getpid(), *times, accepted, self._counted
+                "section",
+                lease.lock_name,
+                lease.fence,
+                os.getpid(),
+                *times,
+                accepted,
+                self._counted,
             )
 
     def _release(self) -> bool:
@@ -136,9 +145,9 @@ class Section:
         for key, mark in last.marks.items():
             if mark > lease.fence:
                 self._write_late(key, mark)
-        if newer and self._channel.hook.extend(name=lease.name, token=lease.token, ttl=1000):
+        if newer and self._channel.hook.extend(name=lease.lock_name, token=lease.token, ttl=1000):
             self._violation(f"{self} was extended although {last} is later")
-        accepted = bool(self._channel.hook.unlock(name=lease.name, token=lease.token))
+        accepted = bool(self._channel.hook.unlock(name=lease.lock_name, token=lease.token))
         try:
             lease.release()
         except oc.LockLost:
@@ -174,7 +183,7 @@ class Section:
         return self.lease.held
 
     def _key(self, key: str) -> dict[str, str]:
-        return {"lock": self.lease.name, "key": key}
+        return {"lock": self.lease.lock_name, "key": key}
 
     def _is_alone(self, other: Entry | None) -> bool:
         """Check a conflicting entry; return whether the section can continue."""
@@ -182,7 +191,7 @@ class Section:
             return self._check_held()
         if other.fence < self.lease.fence or self.lease.held:
             self._violation(
-                f"overlap on {self.lease.name!r}: {self} and {other} were both in the section"
+                f"overlap on {self.lease.lock_name!r}: {self} and {other} were both in the section"
             )
         return False
 

@@ -98,6 +98,7 @@ def test_a_time_zone_with_daylight_saving_time_is_reported(
 
 
 @pytest.mark.torture
+@pytest.mark.thorough
 @pytest.mark.timeout(600)
 def test_sections_exclude_each_other_while_nodes_die() -> None:
     """Every few seconds another node is killed and started again."""

@@ -72,15 +72,18 @@ def test_a_release_through_a_pooler_wakes_a_waiter_of_another_process(
     """Notifications pass the pooler, and arrive on the direct connection."""
     holder = pooled.open(timeout=9)  # settings of its own, and so a listener
     channel = pooled.open(extensions=[observer])
-    lease = holder.lock("nightly", ttl=60)
-    waiting = in_background(channel.lock, "nightly", ttl=30, wait=30)
-    observer.await_waiters()
-    pooled.until(lambda: pooled.server_of(channel).listener.live)
-    pooled.until(lambda: pooled.has_notice("ojob_locks", "awaited", channel))
-    released = time.monotonic()
-    lease.release()
-    waiting.result(10).release()
-    assert time.monotonic() - released < 0.2  # a look at the lock would take a quarter of a second
+    lags = []
+    for _ in range(5):
+        lease = holder.lock("nightly", ttl=60)
+        waiting = in_background(channel.lock, "nightly", ttl=30, wait=30)
+        observer.await_waiters()
+        pooled.until(lambda: pooled.server_of(channel).listener.live)
+        pooled.until(lambda: pooled.has_notice("ojob_locks", "awaited", channel))
+        released = time.monotonic()
+        lease.release()
+        waiting.result(20).release()
+        lags.append(time.monotonic() - released)
+    assert sorted(lags)[2] < 0.2, lags  # a look at the lock would take a quarter of a second
 
 
 def test_without_a_direct_connection_waiters_and_subscriptions_poll(
@@ -146,6 +149,7 @@ def test_statements_are_prepared_where_no_pooler_is_noticed(
 
 
 @pytest.mark.torture
+@pytest.mark.thorough
 @pytest.mark.timeout(600)
 def test_sections_exclude_each_other_through_a_pooler(
     server: PostgresServer, pooler: PgBouncer

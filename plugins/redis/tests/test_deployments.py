@@ -67,7 +67,7 @@ def test_calls_on_a_stopped_server_end_by_their_timeout(server: RedisServer) -> 
         began = time.monotonic()
         with pytest.raises(oc.ChannelTimeout) as late:
             channel.get("key")
-        assert 0.4 < time.monotonic() - began < 5
+        assert 0.4 < time.monotonic() - began < 15
         assert late.value.seconds == 0.5
         server.resume()
         assert channel.get("key", default="popped") in (1, "popped")
@@ -79,7 +79,7 @@ def test_opening_a_channel_fails_at_once_where_no_server_listens(server: RedisSe
     began = time.monotonic()
     with pytest.raises(oc.ChannelUnavailable, match=f"127.0.0.1:{server.port}"):
         oc.open_channel("orders", server.url, timeout=20)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     with pytest.raises(oc.ChannelUnavailable):
         oc.open_channel("orders", "unix:///no/such/socket")
     with pytest.raises(oc.ChannelUnavailable):

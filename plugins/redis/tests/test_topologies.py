@@ -210,6 +210,7 @@ def test_the_option_cluster_is_refused_for_a_single_server(server: RedisServer) 
 
 
 @pytest.mark.torture
+@pytest.mark.thorough
 @pytest.mark.timeout(600)
 def test_sections_exclude_each_other_while_nodes_of_a_cluster_are_replaced() -> None:
     """Primaries are killed while their replicas are in step."""
@@ -219,6 +220,7 @@ def test_sections_exclude_each_other_while_nodes_of_a_cluster_are_replaced() -> 
 
 
 @pytest.mark.torture
+@pytest.mark.thorough
 @pytest.mark.timeout(600)
 def test_sections_exclude_each_other_while_a_sentinel_fails_over(tmp_path: Path) -> None:
     """Over TLS, to the Sentinel and to the servers; only Debian's server is built with it."""

@@ -113,7 +113,7 @@ def test_many_leases_are_extended_at_once(busy: oc.Channel, monitor: Monitor) ->
     began = time.monotonic()
     sent = monitor.requests(lambda: busy.hook.extend_all(leases=requests, timeout=5000))
     assert sent == ["evalsha"] * 50
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     sent = monitor.requests(busy.locks)
     assert sent == ["scan"] + ["evalsha"] * 51  # a free lock whose fence is kept
 

@@ -6,32 +6,23 @@ import json
 import os
 import secrets
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, Any
 
 import pytest
 
 from ojobchannels.manager import JobManager
-from ojobchannels.testing.fixtures.server_types import SERVER_TYPES
-from ojobchannels.testing.fixtures.shared_servers import PROCESSES
-from ojobchannels.testing.servers import or_skip
-from ojobchannels.testing.servers.process import url_of
+from tests.ojob.programs import RUN, Started, read_until
+
+pytest_plugins = ["tests.ojob.processes"]
 
 pytestmark = pytest.mark.kit  # on one interpreter: most of the time goes into starting programs
 
 MINUTE = 60_000
 NOON = 1_772_366_400_000  # noon
-
-RUN = """\
-import sys
-from ojobchannels.ojob import run_file
-sys.exit(run_file(sys.argv[1]).exit_status)
-"""
 
 HURRY = """\
 import sys, time
@@ -96,44 +87,6 @@ jobs:
 todo: [Init, Work]
 """
 
-Started: TypeAlias = "subprocess.Popen[str]"
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
-    """Start a program with a job file and more arguments."""
-    started: list[Started] = []
-
-    def start(program: str, text: str, *words: object, to: int = subprocess.PIPE) -> Started:
-        path = tmp_path / f"{len(started)}.yaml"
-        path.write_text(text)
-        process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", program, path, *map(str, words)],
-            stdout=to,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-
-
-def read_until(process: Started, word: str) -> str:
-    """Read output of a process until it contains `word`."""
-    assert process.stdout is not None
-    text = ""
-    for line in process.stdout:
-        text += line
-        if word in line:
-            return text
-    raise AssertionError(f"no line has {word!r}: {text}")
-
 
 @pytest.mark.usefixtures("sigint")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
@@ -181,18 +134,6 @@ def test_sighup_reloads_the_file_of_a_daemon(
     daemon.terminate()
     daemon.communicate()
     assert daemon.returncode == 0
-
-
-@pytest.fixture(params=["file", "db", *SERVER_TYPES])
-def shared_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Any]]:
-    """The channels of two daemons, of each type in turn."""
-    type_name = str(request.param)
-    if type_name not in SERVER_TYPES:
-        yield {"type": type_name, "args": {"file": str(tmp_path / f"shared.{type_name}")}}
-        return
-    pytest.importorskip(f"ojobchannels_{type_name}")
-    with or_skip(), url_of(SERVER_TYPES[type_name].variable, PROCESSES[type_name]) as url:
-        yield {"type": type_name, "args": {"url": url}}
 
 
 @pytest.fixture

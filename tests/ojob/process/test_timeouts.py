@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -176,6 +178,36 @@ def test_a_run_does_not_wait_for_launched_code_that_does_not_react(
     assert result.exit_status == 1
     assert result.unfinished == ("Job",)
     join_threads()
+
+
+def test_a_timeout_leaves_a_process_that_can_be_traced() -> None:
+    """As debuggers do: before Python 3.13, a withdrawn exception makes traced calls hang."""
+    program = """
+import sys, threading
+from ojobchannels.ojob.process.time_limit import TimeLimit
+
+def work():
+    limit = TimeLimit(0.05, lambda: None)
+    try:
+        limit.start()
+        while True:
+            pass
+    except BaseException:
+        limit.close()
+    print("ended", limit.fired, flush=True)
+
+def traced():
+    print("traced")
+
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+sys.settrace(lambda *event: None)
+traced()
+"""
+    command = [sys.executable, "-P", "-c", program]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.stdout.splitlines() == ["ended True", "traced"], ended.stderr
 
 
 def test_a_time_limit_that_did_not_start_can_be_closed() -> None:

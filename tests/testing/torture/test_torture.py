@@ -109,6 +109,15 @@ def test_killed_holders_do_not_break_exclusion(type: str) -> None:
     assert result.done["kill"] > 0
 
 
+@pytest.mark.parametrize("faults", [("kill",), ("kill", "stop")])
+def test_a_lock_with_slots_has_no_more_holders_than_slots(faults: tuple[str, ...]) -> None:
+    """Each slot has one holder at a time, also when holders are killed or suspended."""
+    result = run("db", Plan(sections=120, names=1, slots=3, faults=faults, pause=0.15))
+    assert result.violations == [], result.lines()
+    assert result.sections >= 120
+    assert sum(result.done.values()) > 0, "no fault was injected"
+
+
 @pytest.mark.parametrize("type", ["file", "db"])
 def test_suspended_holders_do_not_break_exclusion(type: str) -> None:
     """Holders that resume after their lease has expired cannot extend it or write."""

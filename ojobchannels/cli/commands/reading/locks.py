@@ -13,6 +13,7 @@ from ojobchannels.host.clock import now_ms
 
 COLUMNS: Final = (
     Column("lock", lambda lock: lock["name"], cut=True),
+    Column("slot", lambda lock: f"{lock['slot']} of {lock['slots']}" if lock["slots"] > 1 else ""),
     Column("held by", lambda lock: process(lock["holder"]), cut=True),
     Column("since", lambda lock: relative(lock["since"], now_ms())),
     Column("lease expires", lambda lock: relative(lock["until"], now_ms())),
@@ -27,7 +28,8 @@ COLUMNS: Final = (
 def locks(locations: Locations, as_json: bool, wide: bool) -> None:
     """Show the locks that are held, and their holders. The lock of a job has the job's name.
 
-    A running holder renews its lease before it expires; the lock is released when a lease expires.
+    A lock with several slots has a row for each slot that is held. A running holder renews its
+    lease before it expires; the lock is released when a lease expires.
     """
     with locations.lock_channel() as channel:
         held = [lock._asdict() for lock in channel.locks()]

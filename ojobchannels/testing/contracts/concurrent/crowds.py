@@ -16,7 +16,7 @@ from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import ChannelError, LockBusy
 from ojobchannels.hookspecs import hookimpl
 from ojobchannels.testing.contracts.base import Contract, requires
-from ojobchannels.testing.kit.background import Background, WaitObserver
+from ojobchannels.testing.kit.background import SOON, Background, WaitObserver
 from ojobchannels.testing.kit.children import Child, Children, boot_time
 from ojobchannels.testing.kit.subject import Subject
 
@@ -25,7 +25,7 @@ _WOKEN: Final = 0.05
 """Seconds after which a waiter has the lock, in the median."""
 _LATEST: Final = 0.2
 """Seconds after which each waiter has the lock."""
-_WAIT: Final = 8
+_WAIT: Final = 20
 """Seconds after which a waiter gives up, which is a defect."""
 _ATTEMPTS: Final = 4
 """On a busy machine a thread may be late; a defect is there every time."""
@@ -172,7 +172,7 @@ class CrowdContract(Contract):
             lease.release()
             results = [waiter.result(20) for waiter in waiters]
             assert (results[2], results[4]) == (True, True), "a patient waiter got no lock"
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < SOON
             assert holder.lock_info(lease.name) is None
 
     def test_a_closed_handle_does_not_delay_waiters_of_others(
@@ -198,7 +198,7 @@ class CrowdContract(Contract):
         lease.release()
         results = [waiter.result(20) for waiter in waiters]
         assert results == ["ChannelClosed", "locked"] * 3
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < SOON
 
 
 def _assert_prompt(subject: Subject, crowd: Callable[[int], list[tuple[float, float]]]) -> None:

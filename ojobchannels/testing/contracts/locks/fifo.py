@@ -8,8 +8,7 @@ import pytest
 
 from ojobchannels.errors import LockBusy
 from ojobchannels.testing.contracts.base import Contract, requires
-from ojobchannels.testing.contracts.locks.requests import SOON
-from ojobchannels.testing.kit.background import Background, WaitObserver
+from ojobchannels.testing.kit.background import SOON, Background, WaitObserver
 from ojobchannels.testing.kit.subject import Subject
 
 

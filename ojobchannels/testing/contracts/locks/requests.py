@@ -8,8 +8,6 @@ from ojobchannels.channels.channel import Channel
 
 TOKEN = "a" * 32
 OTHER = "b" * 32
-SOON = 2.0
-"""Seconds after which a wake-up counts as missed, also on a busy machine."""
 
 
 def ask(channel: Channel, token: str = TOKEN, ttl: float = 60, name: str = "nightly") -> Any:

@@ -11,8 +11,8 @@ import pytest
 from ojobchannels.errors import LockBusy, LockLost
 from ojobchannels.hookspecs import hookimpl
 from ojobchannels.testing.contracts.base import Contract
-from ojobchannels.testing.contracts.locks.requests import OTHER, SOON
-from ojobchannels.testing.kit.background import PATIENCE, Background, WaitObserver
+from ojobchannels.testing.contracts.locks.requests import OTHER
+from ojobchannels.testing.kit.background import PATIENCE, SOON, Background, WaitObserver
 from ojobchannels.testing.kit.subject import Subject
 
 WOKEN = 0.05

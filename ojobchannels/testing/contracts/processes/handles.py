@@ -12,7 +12,7 @@ from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.opening import open_channel
 from ojobchannels.errors import ChannelClosed, ChannelError, InvalidName, InvalidOption
 from ojobchannels.testing.contracts.base import Contract
-from ojobchannels.testing.kit.background import PATIENCE
+from ojobchannels.testing.kit.background import SOON
 from ojobchannels.testing.kit.subject import Subject
 
 
@@ -79,7 +79,7 @@ class HandleContract(Contract):
         for _ in range(30):
             with subject.open() as channel, channel.lock("nightly", ttl=60):
                 channel.get("key")
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + SOON
         while threading.active_count() > before + 8 and time.monotonic() < until:
             time.sleep(0.01)
         left = threading.active_count() - before

@@ -11,9 +11,8 @@ import pytest
 
 from ojobchannels.errors import ChannelTimeout
 from ojobchannels.testing.contracts.base import Contract, requires
-from ojobchannels.testing.contracts.locks.requests import SOON
 from ojobchannels.testing.contracts.processes.concurrency import WAIT
-from ojobchannels.testing.kit.background import Background, WaitObserver
+from ojobchannels.testing.kit.background import SOON, Background, WaitObserver
 from ojobchannels.testing.kit.children import Child, Children, boot_time
 from ojobchannels.testing.kit.subject import Subject
 

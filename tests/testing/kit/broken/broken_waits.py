@@ -11,8 +11,9 @@ from broken_backends import BrokenSimple
 from ojobchannels.backends import lock_record
 from ojobchannels.backends.lock_record import LockRecord
 from ojobchannels.backends.simple import backend
-from ojobchannels.hookspecs import Busy, Granted
+from ojobchannels.hookspecs import Busy, Granted, LockInfo
 from ojobchannels.host.clock import Clock
+from ojobchannels.testing.kit.background import SOON
 
 
 class LostWakeUps(BrokenSimple):
@@ -42,7 +43,7 @@ class ChecksTooLate(BrokenSimple):
     caught_by = "test_no_release_between_refusal_and_wait_is_missed"
 
     def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
-        time.sleep(3)
+        time.sleep(1.2 * SOON)
         return super().wait(name, seen_fence, token, timeout)
 
 
@@ -135,6 +136,28 @@ class LockNamesTrimmed(BrokenSimple):
         return super().lock(name.strip(), token, ttl, holder)
 
 
+class LockNamesEndAtControls(BrokenSimple):
+    """Lock names end at the first control character, so that all slots are one."""
+
+    caught_by = "test_a_lock_has_as_many_holders_as_slots test_another_name_is_never_a_slot"
+
+    def lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
+        return super().lock(name.partition("\x1f")[0], token, ttl, holder)
+
+
+class EvictionsWakeNoWaiter(BrokenSimple):
+    """`force_unlock` wakes no waiter, so that one for a slot must look again."""
+
+    caught_by = "test_a_release_of_a_slot_wakes_a_waiter"
+
+    def force_unlock(self, name: str) -> LockInfo | None:
+        with self._store.mutex:
+            evicted = self._info(name)
+            if evicted:
+                self._store.locks[name] = lock_record.force_released(self._store.locks[name])
+            return evicted
+
+
 class SharesWithAnyToken(BrokenSimple):
     """`share` ignores the token and the state of the lease."""
 
@@ -151,4 +174,4 @@ class ThreadsLeftBehind(BrokenSimple):
 
     def __init__(self, channel: str, store: backend._Store, clock: Clock) -> None:
         super().__init__(channel, store, clock)
-        threading.Thread(target=time.sleep, args=(7,), daemon=True).start()
+        threading.Thread(target=time.sleep, args=(1.2 * SOON,), daemon=True).start()

@@ -1,0 +1,189 @@
+"""How one of the slots of a lock is acquired: each in turn, then by waiting in a queue.
+
+Only the slots exclude holders; the two other locks serve the waiters. The waiter that holds the
+*turn* is the first of the queue: it alone tries the slots again. It holds the *bell*, too, and
+waits for it as if it were another process; a holder that releases a slot force-releases the bell,
+and so wakes it. What rings no bell is found by looking: a lease that expires, at that time; a dead
+holder, where the backend notices its death, within 20 ms for each slot; the rest within half a
+second.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any, Final
+
+from ojobchannels.channels.acquire import Request, acquire, new_token, this_holder
+from ojobchannels.channels.lease import Lease, unlock
+from ojobchannels.channels.slots import bell_name, compare_counts, slot_name, turn_name
+from ojobchannels.errors import LockBusy, LockLost, WouldDeadlock
+from ojobchannels.hookspecs import Busy, Granted, LockInfo
+
+_LOOK_MS: Final = 500
+_LOOK_PER_SLOT_MS: Final = 20
+_SHORTEST_PAUSE_MS: Final = 20
+_TURN_MS: Final = 1000
+_BELL_MS: Final = 10_000
+_QUEUED: Final = {"next": "the longest-waiting process"}
+
+
+def acquire_slot(request: Request) -> Lease:
+    """Acquire one of the slots of a lock; errors and duties are those of `acquire`."""
+    return _Waiter(request).acquire()
+
+
+class _Waiter:
+    """One waiter for a slot; times are milliseconds."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._hook = request.channel.hook
+        self._clock = request.channel.clock
+        self._began = self._clock.now()
+        self._info = {**request.info(), "slots": request.slots}
+        self._first_free = Busy(0, dict(_QUEUED), 0)
+        crash_release = "crash_release" in request.channel.capabilities
+        every = _LOOK_PER_SLOT_MS * request.slots
+        self._look_every = every if crash_release else max(every, _LOOK_MS)
+
+    def acquire(self) -> Lease:
+        request = self._request
+        lease = None if self._has_queue() else self._try_slots()
+        if lease is not None:
+            return lease
+        if request.wait == 0:
+            raise self._busy()
+        self._check_deadlock()
+        turn = self._take_turn()
+        try:
+            return self._wait_for_slot(turn)
+        finally:
+            turn.give_up()
+
+    def _has_queue(self) -> bool:
+        """Return whether others wait, which a newcomer must not pass; if so, look at a holder."""
+        if self._hook.lock_info(name=turn_name(self._request.name)) is None:
+            return False
+        info: LockInfo | None = self._hook.lock_info(name=self._request.name)
+        if info is not None:
+            left = max(info.until - self._clock.wall() // 1000, 0)
+            self._first_free = Busy(info.fence, info.holder, left)
+        return True
+
+    def _try_slots(self) -> Lease | None:
+        """Acquire the first free slot, or return None and remember the lease that ends first."""
+        request, refused = self._request, []
+        for slot in range(1, request.slots + 1):
+            request.asked = slot_name(request.name, slot)
+            sent = self._clock.now()
+            result: Granted | Busy = self._hook.lock(
+                name=request.asked,
+                token=request.token,
+                ttl=request.ttl,
+                holder=self._info,
+                waits=False,
+            )
+            if isinstance(result, Granted):
+                return request.lease(sent, result, slot)
+            compare_counts(request.channel.name, request.name, request.slots, result.holder)
+            refused.append(result)
+        self._first_free = min(refused, key=lambda busy: busy.remaining)
+        return None
+
+    def _take_turn(self) -> Lease:
+        request = self._request
+        turn = Request(
+            request.channel,
+            turn_name(request.name),
+            _TURN_MS + 3 * self._look_every,
+            self._left(),
+            request.holder,
+            on_lost=None,
+            on_end=lambda _: None,
+        )
+        try:
+            return acquire(turn)
+        except LockBusy:
+            raise self._busy() from None
+        except BaseException:
+            unlock(self._hook, turn.name, turn.token)
+            raise
+
+    def _wait_for_slot(self, turn: Lease) -> Lease:
+        bell = _Bell(self._hook, bell_name(self._request.name))
+        try:
+            while True:
+                fence = bell.hold()
+                lease = self._try_slots()
+                if lease is not None:
+                    return lease
+                self._check_deadlock()
+                left = self._left()
+                if left == 0:
+                    raise self._busy()
+                bell.wait(fence, self._pause(left))
+                with suppress(LockLost):  # another one is the first now; that does no harm
+                    turn.extend()
+        finally:
+            bell.leave()
+
+    def _pause(self, left: int | None) -> int:
+        soonest = max(self._first_free.remaining, _SHORTEST_PAUSE_MS)
+        return min(soonest, self._look_every, self._look_every if left is None else left)
+
+    def _left(self) -> int | None:
+        wait = self._request.wait
+        return None if wait is None else max(wait - self._waited(), 0)
+
+    def _waited(self) -> int:
+        return (self._clock.now() - self._began) // 1000
+
+    def _busy(self) -> LockBusy:
+        request, holder = self._request, self._first_free.holder
+        waited = self._waited() / 1000 if request.wait else 0
+        remaining = self._first_free.remaining / 1000
+        return LockBusy(
+            request.channel.name, request.name, holder, remaining, waited, request.slots
+        )
+
+    def _check_deadlock(self) -> None:
+        """Raise an error if this thread would wait without a limit for slots that it all keeps."""
+        request = self._request
+        if request.wait is not None or not request.channel.keeps_slots(request.name, request.slots):
+            return
+        for slot in range(1, request.slots + 1):
+            name = slot_name(request.name, slot)
+            info: LockInfo | None = self._hook.lock_info(name=name)
+            if info is None or not request.channel.is_kept_by_caller(name, info.fence):
+                return
+        remaining, slots = self._first_free.remaining / 1000, request.slots
+        raise WouldDeadlock(request.channel.name, request.name, this_holder(), remaining, 0, slots)
+
+
+class _Bell:
+    """The lock at which the first waiter waits: held, so that its release wakes the waiter."""
+
+    def __init__(self, hook: Any, name: str) -> None:
+        self._hook = hook
+        self._name = name
+        self._held_by = ""
+        self._waiting = new_token()
+
+    def hold(self) -> int:
+        """Hold the bell, or have another waiter hold it; return the fence to wait with."""
+        result: Granted | Busy = self._hook.lock(
+            name=self._name, token=self._waiting, ttl=_BELL_MS, holder=this_holder(), waits=True
+        )
+        if isinstance(result, Granted):
+            self._held_by, self._waiting = self._waiting, new_token()
+        return result.fence
+
+    def wait(self, fence: int, timeout: int) -> None:
+        """Wait until a slot was released, at most `timeout` milliseconds."""
+        self._hook.wait(name=self._name, seen_fence=fence, token=self._waiting, timeout=timeout)
+
+    def leave(self) -> None:
+        """Release the bell, and leave its queue."""
+        unlock(self._hook, self._name, self._waiting)
+        if self._held_by:
+            unlock(self._hook, self._name, self._held_by)

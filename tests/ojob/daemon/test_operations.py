@@ -1,0 +1,106 @@
+"""Operators and daemons in different processes: what is paused, run, dead and overdue."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ojobchannels.manager import JobManager
+from ojobchannels.manager.schedules.overview import ScheduleInfo
+from tests.ojob.programs import RUN, Started
+
+pytestmark = pytest.mark.kit  # on one interpreter: most of the time goes into starting programs
+pytest_plugins = ["tests.ojob.processes"]
+
+JOBS = """\
+include: oJobManager.yaml
+ojob: {{daemon: true}}
+jobs:
+- name: Init
+  to: oJobManager Init
+  args: {{chJobs: {config}, chLocks: {config}}}
+- name: Work
+  typeArgs: {{timeInterval: 500, overdueAfter: 2000}}
+  from: oJobManager Job Start
+  to: oJobManager Job End
+  catch: oJobManager Error
+  args: {{name: "{name}"}}
+todo: [Init, Work]
+"""
+POLL_SECONDS = 0.1
+
+
+class Operator:
+    """A process that looks at the daemons from outside."""
+
+    def __init__(self, manager: JobManager, name: str) -> None:
+        self.manager = manager
+        self.name = name
+
+    def wait_until(self, seen: Callable[[], object]) -> None:
+        """Wait until something is true; the test has a timeout."""
+        while not seen():
+            self.manager.closing.wait(POLL_SECONDS)
+
+    def schedule(self) -> ScheduleInfo:
+        """The schedule, as this process sees it."""
+        return next(one for one in self.manager.schedules() if one.name == self.name)
+
+    def alive(self) -> list[int]:
+        """The process ids of the daemons that have the schedule and are alive."""
+        known = [one for one in self.manager.schedules() if one.name == self.name]
+        return [daemon.pid for one in known for daemon in one.daemons if daemon.alive]
+
+    def completed(self, since: int) -> list[dict[str, Any]]:
+        """The records of completed runs for fire times after a moment, in milliseconds."""
+        runs = self.manager.runs(self.name, status="completed", since=since / 1000)
+        return [run for run in runs if run.get("fireTime", 0) > since]
+
+
+@pytest.mark.parametrize("shared_place", ["db", "redis"], indirect=True)
+def test_a_pause_a_kill_and_a_stop_are_seen_from_outside(
+    start: Callable[..., Started], shared_place: dict[str, Any]
+) -> None:
+    """Of two daemons one is killed, one is stopped by a signal; each is known within seconds."""
+    name = f"work-{secrets.token_hex(4)}"
+    text = JOBS.format(config=json.dumps(shared_place), name=name)
+    first, second = start(RUN, text), start(RUN, text)
+    with JobManager(shared_place, shared_place) as manager:
+        operator = Operator(manager, name)
+        operator.wait_until(lambda: sorted(operator.alive()) == sorted([first.pid, second.pid]))
+        operator.wait_until(lambda: operator.completed(0))
+
+        pause = manager.pause(name, author="ann", reason="the store is moved")
+        manager.closing.wait(1.5)
+        assert operator.completed(pause.since) == []
+        assert operator.schedule().paused == pause
+        taken = manager.run_now("Work", author="bob", reason="wanted")
+        operator.wait_until(lambda: manager.actions(1)[0].state == "done")
+        asked = [run["requested"] for run in manager.runs(name) if "requested" in run]
+        assert asked == [{"action": taken.number, "author": "bob", "reason": "wanted"}]
+
+        first.kill()
+        first.wait()
+        operator.wait_until(lambda: operator.alive() == [second.pid])
+        manager.resume(name, author="ann")
+        operator.wait_until(lambda: operator.completed(pause.since))
+        missed = manager.runs(name, status="skipped")
+        assert "missed: the schedule was paused" in {run["reason"] for run in missed}
+
+        second.send_signal(signal.SIGSTOP)
+        operator.wait_until(lambda: operator.schedule().overdue_since is not None)
+        operator.wait_until(lambda: operator.alive() == [])
+        second.send_signal(signal.SIGCONT)
+        operator.wait_until(lambda: operator.alive() == [second.pid])
+        operator.wait_until(lambda: operator.schedule().overdue_since is None)
+
+        second.terminate()
+        assert second.wait() == 0
+        (stopped,) = [one for one in manager.daemons() if one.pid == second.pid]
+        assert (stopped.alive, stopped.stopped is not None) == (False, True)
+        operator.wait_until(lambda: operator.schedule().overdue_since is not None)

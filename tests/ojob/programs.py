@@ -1,0 +1,23 @@
+"""Programs that run job files, for tests with several processes."""
+
+import subprocess
+from typing import TypeAlias
+
+RUN = """\
+import sys
+from ojobchannels.ojob import run_file
+sys.exit(run_file(sys.argv[1]).exit_status)
+"""
+
+Started: TypeAlias = "subprocess.Popen[str]"
+
+
+def read_until(process: Started, word: str) -> str:
+    """Read output of a process until it contains `word`."""
+    assert process.stdout is not None
+    text = ""
+    for line in process.stdout:
+        text += line
+        if word in line:
+            return text
+    raise AssertionError(f"no line has {word!r}: {text}")
