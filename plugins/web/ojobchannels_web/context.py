@@ -49,7 +49,8 @@ class Context:
                 "author": request.state.author,
                 "may": self.may(request),
                 "has_login": bool(self.settings.tokens),
-                "live_url": _with_part(request),
+                "here": _address(request),
+                "live_url": _address(request, part="live"),
                 "now": now_ms(),
             }
         )
@@ -90,7 +91,8 @@ def environment() -> jinja2.Environment:
     return templates
 
 
-def _with_part(request: Request) -> str:
+def _address(request: Request, **part: str) -> str:
+    """Return the address of a page, or of a part of it."""
     query = [(name, value) for name, value in request.query_params.multi_items() if name != "part"]
-    path = request.url.path
-    return f"{path}?{urlencode([*query, ('part', 'live')])}"
+    query += part.items()
+    return request.url.path + (f"?{urlencode(query)}" if query else "")

@@ -76,13 +76,14 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     """Opens tabs, and fails if one of them has reported an error or a refused resource."""
     contexts, reported = [], []
 
-    def open_tab(url: str, **options: Any) -> Page:
+    def open_tab(url: str, refusals: bool = False, **options: Any) -> Page:
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: reported.append(str(error)))
         page.on("dialog", lambda dialog: reported.append(dialog.message))
-        page.on("console", lambda log: reported.append(log.text) if log.type == "error" else None)
+        if not refusals:
+            page.on("console", lambda log: reported.extend([log.text] * (log.type == "error")))
         page.goto(url)
         return page
 

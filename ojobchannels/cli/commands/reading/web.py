@@ -14,7 +14,7 @@ from ojobchannels.cli.streams import echo
 ACTIONS: Final = ("pause", "resume", "now", "rerun", "cancel", "unlock")
 
 
-@click.command(short_help="Serve a page that shows what runs, and what did not.")
+@click.command(short_help="Serve a page that shows all jobs, live.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",

@@ -67,7 +67,8 @@ def _unlock(manager: JobManager, fields: Fields, author: str, reason: str) -> st
     """Release a lock, if it has the holder that the page has shown."""
     name, fence = fields.get("name", ""), _whole(fields, "fence")
     note = f"unlocked by {author} on the web page" + (f": {reason}" if reason else "")
-    if manager.force_unlock(name, note=note, fence=fence) is None:
+    slot = _whole(fields, "slot") if "slot" in fields else 1
+    if manager.force_unlock(name, note=note, fence=fence, slot=slot) is None:
         raise NotDone(f"the lock {name!r} is free or has another holder by now")
     journal.record(manager.state, "unlock", name, author=author, reason=reason)
     return f"released {name}"

@@ -1,6 +1,6 @@
 """One row for each job, with those that need attention first."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,7 +34,7 @@ class JobRow:
         state: What is most important about it: overdue, failed, lost, abandoned, paused, running,
             completed, or idle without any run that began.
         runs: Its last runs, the latest first.
-        lock: Its lock, if that is held.
+        locks: Its locks that are held, one for each slot.
         schedules: Its schedules, the one that is due first before the others.
         next_time: When it is due next, in milliseconds since 1970.
         overdue_since: Since when it is overdue.
@@ -43,7 +43,7 @@ class JobRow:
     name: str
     state: str
     runs: tuple[PastRun, ...]
-    lock: LockInfo | None
+    locks: tuple[LockInfo, ...]
     schedules: tuple[ScheduleInfo, ...]
     next_time: int | None
     overdue_since: int | None
@@ -70,15 +70,18 @@ class JobRow:
 
 
 def rows(
-    heads: Iterable[JobHead], locks: Mapping[str, LockInfo], schedules: Iterable[ScheduleInfo]
+    heads: Iterable[JobHead], locks: Iterable[LockInfo], schedules: Iterable[ScheduleInfo]
 ) -> list[JobRow]:
     """Return the rows of all jobs that ran or will run: overdue, failed, abandoned, next due."""
     runs = {head.name: head.runs for head in heads}
+    held: dict[str, list[LockInfo]] = {}
+    for lock in locks:
+        held.setdefault(lock.name, []).append(lock)
     scheduled: dict[str, list[ScheduleInfo]] = {}
     for schedule in schedules:
         scheduled.setdefault(schedule.run or schedule.name, []).append(schedule)
     found = [
-        _row(name, runs.get(name, ()), locks.get(name), scheduled.get(name, []))
+        _row(name, runs.get(name, ()), tuple(held.get(name, ())), scheduled.get(name, []))
         for name in {**runs, **scheduled}
     ]
     return sorted(found, key=_order)
@@ -90,7 +93,7 @@ def last_outcome(runs: Iterable[PastRun]) -> str:
 
 
 def _row(
-    name: str, runs: tuple[PastRun, ...], lock: LockInfo | None, schedules: list[ScheduleInfo]
+    name: str, runs: tuple[PastRun, ...], locks: tuple[LockInfo, ...], schedules: list[ScheduleInfo]
 ) -> JobRow:
     overdue = [each.overdue_since for each in schedules if each.overdue_since is not None]
     due = [each.next_time for each in schedules if each.next_time is not None]
@@ -104,7 +107,7 @@ def _row(
             state = "paused"
     ordered = tuple(sorted(schedules, key=lambda each: each.next_time or _NEVER))
     return JobRow(
-        name, state, runs, lock, ordered, min(due, default=None), min(overdue, default=None)
+        name, state, runs, locks, ordered, min(due, default=None), min(overdue, default=None)
     )
 
 

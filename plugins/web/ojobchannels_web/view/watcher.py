@@ -174,7 +174,7 @@ class Watcher:
             and known.error is None
         ):
             return known
-        found = rows(self._overview.heads(), {lock.name: lock for lock in locks}, schedules)
+        found = rows(self._overview.heads(), locks, schedules)
         self._heads_changed = False
         return Snapshot(
             known.version,
