@@ -10,18 +10,17 @@ from typing import Any, Final, TypeAlias
 
 from ojobchannels.alerts import notices
 from ojobchannels.alerts.rules import Alert, Notice, Ping
+from ojobchannels.following.run_changes import Record, moment_of
 
-Record: TypeAlias = Mapping[str, Any]
 Memory: TypeAlias = dict[str, Any]
 """Of a rule: ``jobs``, those with failures; ``overdue`` and since when; ``started``, the runs whose
-start was pinged; ``seen``, the changes that were handled last; ``latest``, the latest end of a run;
-``held``, failures that a retry may mend; ``notices``, those to send, oldest first."""
+start was pinged; ``held``, failures that a retry may mend; ``notices``, those to send, oldest
+first."""
 
 MOST_PENDING: Final = 200
 PINGS_GO_STALE_MS: Final = 600_000
 """A dead man's switch takes a ping for the present, so one of long ago would deceive it."""
 
-_MOST_SEEN: Final = 600
 _MOST_JOBS: Final = 500
 _RETRY_GRACE_MS: Final = 60_000
 _BAD: Final = ("failed", "abandoned", "lost")
@@ -29,16 +28,7 @@ _BAD: Final = ("failed", "abandoned", "lost")
 
 def new_memory() -> Memory:
     """Return the memory of a rule that has seen nothing."""
-    empty: Memory = {"jobs": {}, "overdue": {}, "started": [], "seen": [], "latest": 0}
-    return empty | {"held": {}, "notices": []}
-
-
-def copied(memory: Memory) -> Memory:
-    """Return a copy that can be changed."""
-    return {
-        key: value.copy() if isinstance(value, dict | list) else value
-        for key, value in memory.items()
-    }
+    return {"jobs": {}, "overdue": {}, "started": [], "held": {}, "notices": []}
 
 
 class Evaluation:
@@ -61,15 +51,10 @@ class Evaluation:
         self.dropped = 0
 
     def runs(self, records: Iterable[Record]) -> None:
-        """Apply new versions of run records, in any order."""
-        seen = set(self._memory["seen"])
-        fresh = {_mark(each): each for each in records if _mark(each) not in seen}
-        for record in sorted(fresh.values(), key=_moment):
-            self._memory["seen"].append(_mark(record))
-            self._memory["latest"] = max(self._memory["latest"], record.get("endTime", 0))
+        """Apply new versions of run records, in the order of their ends."""
+        for record in records:
             if self._rule.concerns(record["name"]):
                 (self._ping if self._pings else self._run)(record)
-        del self._memory["seen"][:-_MOST_SEEN]
         self._release_held()
 
     def overdue(self, since: Mapping[str, int]) -> None:
@@ -89,7 +74,7 @@ class Evaluation:
     def _ping(self, record: Record) -> None:
         status, run = record["status"], record.get("runId")
         started: list[Any] = self._memory["started"]
-        if status != "running" and self._now - _moment(record)[0] > PINGS_GO_STALE_MS:
+        if status != "running" and self._now - moment_of(record)[0] > PINGS_GO_STALE_MS:
             return
         if status == "running" or run not in started:
             if status in ("skipped", "depsfail") or run in started:
@@ -170,11 +155,3 @@ class Evaluation:
         jobs[job] = {**jobs.pop(job, {}), **kept}
         for oldest in list(jobs)[:-_MOST_JOBS]:
             del jobs[oldest]
-
-
-def _mark(record: Record) -> str:
-    return f"{str(record.get('runId'))[:16]} {record['status']}"
-
-
-def _moment(record: Record) -> tuple[int, int]:
-    return int(record.get("endTime", record["startTime"])), int(record["startTime"])

@@ -12,9 +12,11 @@ from typing import Any, Final, Protocol
 from ojobchannels.alerts.check import check_rules
 from ojobchannels.alerts.delivery import Delivery, Launch
 from ojobchannels.alerts.evaluation import PINGS_GO_STALE_MS
-from ojobchannels.alerts.ledger import Ledger, Runs
+from ojobchannels.alerts.ledger import Ledger
 from ojobchannels.alerts.rules import Alert, Notice, Ping
 from ojobchannels.errors import AlertNotSent, ChannelClosed, ChannelError
+from ojobchannels.following.overdue import Schedule, overdue_by_job
+from ojobchannels.following.run_changes import Runs
 from ojobchannels.host.clock import now_ms
 from ojobchannels.host.forks import forget_in_children
 from ojobchannels.host.wakeup import Latch, Wakeup
@@ -37,8 +39,8 @@ class Manager(Runs, Protocol):
     def before_reading(self) -> None:
         """Close the dead runs; errors are logged."""
 
-    def overdue(self) -> Mapping[str, int]:
-        """Return the jobs that are overdue, each with the time since when."""
+    def schedules(self) -> Sequence[Schedule]:
+        """Return the schedules that daemons have published."""
 
     def launch_alert(self, name: str, notice: Mapping[str, Any]) -> Launch:
         """Run the job of an alert."""
@@ -134,7 +136,10 @@ class AlertWatch:
 
     def _evaluate(self) -> bool:
         self._manager.before_reading()
-        overdue = self._manager.overdue() if "overdue" in self._rule.on else None
+        overdue: dict[str, int] | None = None
+        if "overdue" in self._rule.on and not isinstance(self._rule.target, Ping):
+            known = overdue_by_job(self._manager.schedules())
+            overdue = {job: since for job, since in known.items() if since is not None}
         dropped, is_behind = self._ledger.evaluate(overdue)
         if dropped:
             _log.error("%s: too many notices wait; dropped: %d", self._rule.label, dropped)

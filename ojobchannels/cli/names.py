@@ -40,4 +40,4 @@ def _jobs(locations: Locations) -> list[str]:
 
 def _locks(locations: Locations) -> list[str]:
     with locations.lock_channel() as channel:
-        return [lock.name for lock in channel.locks()]
+        return list(dict.fromkeys(lock.name for lock in channel.locks()))

@@ -101,6 +101,10 @@ def _change_notices(state: Channel, change: Callable[[list[Any]], list[Any]]) ->
             return True
 
 
+def _lock_info(locks: Channel, slot: tuple[str, int]) -> LockInfo | None:
+    return locks.lock_info(slot[0], slot=slot[1])
+
+
 class DeadRuns:
     """Finds the dead runs among the records that have changed since the last search.
 
@@ -180,11 +184,15 @@ class DeadRuns:
         if not running:
             return []
         locks, locks_id = self._manager.locks, self._manager.locks_id()
-        find: Callable[[str], LockInfo | None] = locks.lock_info
+        find: Callable[[tuple[str, int]], LockInfo | None]
         if len(running) > _ASKED_ONE_BY_ONE:
-            find = {lock.name: lock for lock in locks.locks()}.get
+            find = {(lock.name, lock.slot): lock for lock in locks.locks()}.get
+        else:
+            find = partial(_lock_info, locks)
         return [
-            key for key, each in running.items() if records.is_dead(each, find(key[0]), locks_id)
+            key
+            for key, each in running.items()
+            if records.is_dead(each, find(records.slot_of(each)), locks_id)
         ]
 
     def _close(self, record: Record) -> list[Record]:

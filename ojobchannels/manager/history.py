@@ -11,6 +11,7 @@ from ojobchannels.channels.arguments import milliseconds
 from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import encode
 from ojobchannels.errors import ChannelError, InvalidOption
+from ojobchannels.following import shared_memory
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import not_run, records
 from ojobchannels.manager.channels import ManagerChannels
@@ -162,10 +163,6 @@ class RunHistory:
     def notify(self, record: Record) -> None:
         """Report a failed run to the notice of its job."""
 
-    def overdue(self) -> dict[str, int]:
-        """Return the jobs that are overdue, each with the time since when it is."""
-        return {}
-
     def is_readable(self, key: object, document: object) -> bool:
         """Return whether an entry of the jobs channel is a run record; note one that is not."""
         reason = records.malformed(document, key)
@@ -274,6 +271,7 @@ def _prune(channels: RunHistory, output: Channel, cutoff: int) -> int:
         removed += _remove(channel, [records.key_of(record) for record in ended])
         _remove(output, [key_of(record["runId"]) for record in ended if "runId" in record])
     _remove(channels.state, launch_claims.outdated(channels.state, cutoff))
+    _remove(channels.state, shared_memory.outdated(channels.state))
     _remove(output, without_record(output, channels.jobs, cutoff))
     if removed:
         note_pruned(channels.state, cutoff)
@@ -296,13 +294,14 @@ def _begun(channels: RunHistory, name: str | None, status: str | None) -> Iterat
     match: dict[str, Any] = {} if name is None else {"name": name}
     if status not in (None, "abandoned"):  # a record of an abandoned run may say running
         match["status"] = status
-    lock_info = functools.cache(channels.locks.lock_info)  # one read of each lock
+    locks = channels.locks
+    lock_info = functools.cache(lambda name, slot: locks.lock_info(name, slot=slot))
     locks_id = channels.locks_id()
     for key, record in jobs.items(match=match or None, newest_first=True):
         if not channels.is_readable(key, record):
             continue
         if record["status"] == "running" and records.is_dead(
-            record, lock_info(record["name"]), locks_id
+            record, lock_info(*records.slot_of(record)), locks_id
         ):
             record = jobs.get(records.key_of(record))  # it may have ended between the two reads
             if not records.is_record(record):

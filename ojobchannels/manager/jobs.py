@@ -42,6 +42,7 @@ class Manager(Protocol):
         on_timeout: OnTimeout,
         extra: Mapping[str, Any] | None,
         lock_at_least_for: float,
+        max_concurrent: int,
     ) -> JobRun:
         """Return a new run."""
 
@@ -67,6 +68,7 @@ class Job(Generic[_Arguments, _Result]):
     on_failure: Notice | None
     _on_timeout: OnTimeout
     _lock_at_least_for: float
+    _max_concurrent: int
 
     def __post_init__(self) -> None:
         if self._if_running not in ("skip", "wait", "fail"):
@@ -137,6 +139,7 @@ class Job(Generic[_Arguments, _Result]):
             on_timeout=self._on_timeout,
             extra=extra,
             lock_at_least_for=self._lock_at_least_for,
+            max_concurrent=self._max_concurrent,
         )
         run.notifies = False  # the last attempt is reported here
         return run

@@ -10,9 +10,9 @@ from ojobchannels.alerts.rules import Alert
 from ojobchannels.alerts.watch import Alerts
 from ojobchannels.channels.arguments import Duration, milliseconds
 from ojobchannels.channels.keepalive import KEEP_ALIVE
+from ojobchannels.channels.slots import check_count
 from ojobchannels.documents import check_name, check_value
 from ojobchannels.errors import RunNotStarted, UnknownJob
-from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager import records, run_end
 from ojobchannels.manager.channels import ChannelConfig, ManagerChannels
@@ -29,6 +29,7 @@ from ojobchannels.manager.run_options import OnTimeout, RunOptions, check_on_tim
 from ojobchannels.manager.schedules import fire_times
 from ojobchannels.manager.schedules.fire_times import FireTime
 from ojobchannels.masking import masked, secret_values
+from ojobchannels.metrics.job_metrics import JobMetrics
 from ojobchannels.suggestions import closest
 
 _Arguments = ParamSpec("_Arguments")
@@ -86,6 +87,7 @@ class JobManager(Operations):
         self._running: dict[str, JobRun] = {}
         self._free_from: dict[str, int] = {}
         self._lock = threading.Lock()
+        self._metrics = JobMetrics(self)
         self.alerts = Alerts(self)
         self.alerts.replace(alerts)
 
@@ -103,11 +105,13 @@ class JobManager(Operations):
         lock_at_least_for: Duration = 0,
         fire_time: FireTime | None = None,
         record_busy: bool = True,
+        max_concurrent: int = 1,
     ) -> JobRun:
         """Return a run of a job; a ``with`` block starts and ends it, and records an exception.
 
         Args:
-            name: The name of the job; at most one run of each name is active at a time.
+            name: The name of the job; at most `max_concurrent` runs of each name are active at a
+                time.
             timeout: The timeout of the run, in seconds.
             args: Arguments, stored in the record; what is named or looks like a secret is masked.
             secret: Names of further arguments whose values are secrets.
@@ -124,6 +128,8 @@ class JobManager(Operations):
             fire_time: The time at which a schedule starts the run, in milliseconds since 1970, or
                 the `LaunchTime` of the job that launches it. Of all processes that share the
                 channels, one claims it. It is stored in the record as ``fireTime``.
+            max_concurrent: The number of runs that may be active at a time, up to 1000; all
+                processes must pass the same number. Each run has a slot of the lock.
 
         Raises:
             InvalidOption: An option is not valid.
@@ -144,6 +150,7 @@ class JobManager(Operations):
             fire_time=fire_time,
             record_busy=record_busy,
             lock_at_least_for=_seconds("lock_at_least_for", lock_at_least_for),
+            max_concurrent=check_count("max_concurrent", max_concurrent),
         )
         return JobRun(self, check_name("job", name), options)
 
@@ -185,6 +192,7 @@ class JobManager(Operations):
         on_failure: Notice | None = None,
         on_timeout: OnTimeout = "warn",
         lock_at_least_for: Duration = 0,
+        max_concurrent: int = 1,
     ) -> Callable[[Callable[_Arguments, _Result]], Job[_Arguments, _Result]]:
         """Make a function a managed job, which `launch` finds by its name.
 
@@ -201,6 +209,7 @@ class JobManager(Operations):
                 or the name of a job to launch with the record as ``run``.
             on_timeout: As in `run`.
             lock_at_least_for: As in `run`, from the start of the last attempt.
+            max_concurrent: As in `run`; the job is running elsewhere if it has that many runs.
 
         Raises:
             InvalidOption: An option is not valid, or `on_failure` leads back to this job through
@@ -220,6 +229,7 @@ class JobManager(Operations):
                 on_failure,
                 on_timeout,
                 _seconds("lock_at_least_for", lock_at_least_for),
+                check_count("max_concurrent", max_concurrent),
             )
             with self._lock:
                 known: dict[str, Job[..., Any]] = {**self._known, name: job}
@@ -244,6 +254,13 @@ class JobManager(Operations):
     def launch_alert(self, name: str, notice: Mapping[str, Any]) -> Launch:
         """Run the job of an alert."""
         return self.launch(name, {"notice": notice})
+
+    def metrics(self) -> str:
+        """Return metrics of the runs of all hosts, in the text format of Prometheus.
+
+        The first call counts the latest 10,000 records, later ones what has changed since.
+        """
+        return self._metrics.text()
 
     def abandoned(self, record: Record) -> None:
         """Log a run that was closed as abandoned, and notify of it, or leave that to others."""
@@ -292,27 +309,11 @@ class JobManager(Operations):
         after = records.start_of(held.fence) + 1 if held else 0
         start = max(self.locks.clock.wall() // 1000, after)
         if fire_time is not None:
-            return fire_times.record_not_run(self, record, fire_time, start)
-        return records.add(self.state, record, start)
-
-    def force_unlock(
-        self, name: str, note: str | None = None, fence: int | None = None, slot: int = 1
-    ) -> LockInfo | None:
-        """Force-release the lock of a job, and add a note to the record of the run that held it.
-
-        That run notices at its next renewal, or at its end, that it has lost the lock.
-
-        Args:
-            name: The name of the job.
-            note: The text of the note, which begins with the time.
-            fence: The fence of the lease to release. If the lock is free or has another fence by
-                now, nothing is done.
-            slot: The number of the slot, if the job has several.
-
-        Returns:
-            The lock and its evicted holder; None if nothing was released.
-        """
-        return run_end.force_unlock(self.jobs, self.locks, name, note, fence, slot)
+            stored = fire_times.record_not_run(self, record, fire_time, start)
+        else:
+            stored = records.add(self.state, record, start)
+        run_end.log_run(stored)
+        return stored
 
     def notify(self, record: Record) -> None:
         """Report a failed run to the notice of its job, or else of the manager."""

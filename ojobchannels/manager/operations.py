@@ -1,15 +1,19 @@
 """The actions of operators on schedules, and the state of schedules and daemons."""
 
+import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
 from ojobchannels.channels.arguments import Duration, milliseconds
 from ojobchannels.documents import check_value
-from ojobchannels.errors import InvalidOption, NoDaemon, UnknownSchedule
+from ojobchannels.errors import ChannelError, InvalidOption, NoDaemon, UnknownSchedule
+from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms
+from ojobchannels.manager import run_end
 from ojobchannels.manager.actions import journal
 from ojobchannels.manager.actions.action import Action
 from ojobchannels.manager.history import RunHistory
@@ -17,9 +21,11 @@ from ojobchannels.manager.schedules import overview, pauses
 from ojobchannels.manager.schedules.overview import ScheduleInfo
 from ojobchannels.manager.schedules.pauses import PauseInfo
 from ojobchannels.manager.schedules.published import DaemonInfo
+from ojobchannels.masking import masked
 from ojobchannels.suggestions import closest
 
 _POLL_SECONDS: Final = 0.1
+_log = logging.getLogger("ojobchannels.jobs")
 
 
 class Operations(RunHistory):
@@ -48,7 +54,8 @@ class Operations(RunHistory):
         Args:
             limit: Return at most this number of actions; None for all.
         """
-        return list(islice(journal.newest_first(self.state), limit))
+        found = islice(journal.newest_first(self.state), limit)
+        return [replace(action, details=masked(action.details)) for action in found]
 
     def pause(
         self,
@@ -150,6 +157,43 @@ class Operations(RunHistory):
         )
         return self._taken(request, milliseconds("wait", wait, shortest=0) / 1000)
 
+    def force_unlock(
+        self,
+        name: str,
+        note: str | None = None,
+        fence: int | None = None,
+        slot: int = 1,
+        *,
+        reason: str | None = None,
+        author: str | None = None,
+    ) -> LockInfo | None:
+        """Force-release the lock of a job, and add a note to the record of the run that held it.
+
+        That run notices at its next renewal, or at its end, that it has lost the lock.
+
+        Args:
+            name: The name of the job.
+            note: The text of the note, which begins with the time.
+            fence: The fence of the lease to release. If the lock is free or has another fence by
+                now, nothing is done.
+            slot: The number of the slot, if the job has several.
+            reason: Why, for the action that is recorded.
+            author: Who releases it; by default the user of this process and its host.
+
+        Returns:
+            The lock and its evicted holder; None if nothing was released.
+        """
+        released = run_end.force_unlock(self.jobs, self.locks, name, note, fence, slot)
+        if released is not None:
+            details = {"slot": slot, "fence": released.fence, "holder": released.holder}
+            try:
+                journal.record(
+                    self.state, "unlock", name, author=author, reason=reason, details=details
+                )
+            except ChannelError as error:
+                _log.warning("lock %r was force-released, but not recorded: %s", name, error)
+        return released
+
     def _taken(self, request: Action, seconds: float) -> Action:
         """Wait for a daemon to take a request, and return it; withdraw it after some seconds."""
         end = time.monotonic() + seconds
@@ -160,7 +204,8 @@ class Operations(RunHistory):
             if time.monotonic() >= end:
                 break
             time.sleep(_POLL_SECONDS)
-        if journal.move(self.state, request, "expired") is None:
+        args = masked(request.details.get("args"))
+        if journal.move(self.state, request, "expired", args=args) is None:
             return journal.find(self.state, request.number) or request
         raise NoDaemon(request.target, f"no daemon has taken the request within {seconds:g} s")
 

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from ojobchannels.channels.acquire import this_host
 from ojobchannels.channels.channel import Channel
+from ojobchannels.channels.slots import MOST_SLOTS
 from ojobchannels.documents import storable
 from ojobchannels.errors import InvalidOption, summary
 from ojobchannels.hookspecs import LockInfo
@@ -20,13 +21,15 @@ Record: TypeAlias = dict[str, Any]
 args, locksId``; after its end also ``endTime, endDate, duration``; after an error also ``error,
 traceback``; for a scheduled run ``fireTime, fireDate``; and for one that is launched at the fire
 time of another job ``launchedBy, launchNumber``. Times are milliseconds since 1970, durations
-milliseconds, dates ISO 8601 in UTC."""
+milliseconds, dates ISO 8601 in UTC. A run of a job of which several may be active at a time has the
+``slot`` of its lock."""
 
 STATUSES: Final = ("running", "completed", "failed", "skipped", "depsfail", "abandoned", "lost")
 FIELDS: Final = (
     *("name", "startTime", "startDate", "endTime", "endDate", "inError", "error"),
     *("runId", "status", "host", "pid", "fence", "timeout", "args", "duration", "traceback"),
     *("fireTime", "fireDate", "launchedBy", "launchNumber", "locksId"),
+    "slot",
 )
 _FAR = 10_000
 
@@ -212,6 +215,12 @@ def check_fields(fields: Mapping[str, Any]) -> None:
     reserved = next((name for name in FIELDS if name in fields), None)
     if reserved is not None:
         raise InvalidOption("field", f"{reserved!r} is set by the manager", "use another name")
+
+
+def slot_of(record: Mapping[str, Any]) -> tuple[str, int]:
+    """Return the name and the slot of the lock of a run."""
+    slot = record.get("slot", 1)
+    return record["name"], slot if _is_integer(slot) and 1 <= slot <= MOST_SLOTS else 1
 
 
 def is_dead(record: Mapping[str, Any], lock: LockInfo | None, locks_id: str | None) -> bool:

@@ -225,6 +225,7 @@ class JobRun:
             keep_alive=self._options.keep_alive,
             on_lost=self._log_lost,
             holder={"job": self.name, "run": self.run_id, **self._options.holder(now_ms())},
+            slots=self._options.max_concurrent,
         )
         try:
             try:
@@ -261,6 +262,7 @@ class JobRun:
             **self._options.extra,
             **self._options.due,
             "fence": lease.fence,
+            **({"slot": lease.slot} if lease.slots > 1 else {}),
             "timeout": round(self.timeout * 1000),
         }
         if self._fire_time is not None:

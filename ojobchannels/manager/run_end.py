@@ -9,7 +9,7 @@ from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import ChannelError, LockLost, StaleFence
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms
-from ojobchannels.manager import not_run, records
+from ojobchannels.manager import not_run, observers, records
 from ojobchannels.manager.records import Record
 
 _LEVELS: Final = {
@@ -83,10 +83,12 @@ def write_failure(
 
 
 def log_run(record: Record) -> None:
-    """Log the start or the end of a run; the fields of its record are extras of the log record.
+    """Log the start or the end of a run, and report it to observers.
 
-    Extras whose names are taken by `logging`, such as ``name``, have the prefix ``run_``.
+    The fields of its record are extras of the log record; those whose names are taken by `logging`,
+    such as ``name``, have the prefix ``run_``.
     """
+    observers.observe(record)
     status = record["status"]
     what = "started" if status == "running" else f"ended ({status})"
     cause = record.get("error") or record.get("reason")

@@ -66,6 +66,7 @@ class RunOptions:
     fire_time: FireTime | None
     record_busy: bool
     lock_at_least_for: float
+    max_concurrent: int
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     """Values that are masked wherever the record repeats them."""
 

@@ -10,6 +10,10 @@ WAITING: Final = "waiting"
 FAILED: Final = "failed"
 MALFORMED: Final = "malformed"
 
+DEFAULT_PRIORITY: Final = 1
+_DEFAULTS: Final = {"priority": DEFAULT_PRIORITY}
+"""Fields that an entry of another producer may lack."""
+
 _MAX_ID_BYTES: Final = 1024
 _MAX_SKEW_MS: Final = 60_000
 """A clock that is ahead by no more than this makes a message late by no more than this."""
@@ -42,6 +46,11 @@ class Entry:
         return int(self.document["attempts"])
 
     @property
+    def priority(self) -> float:
+        """The priority: the lowest is delivered first."""
+        return float(self.document.get("priority", DEFAULT_PRIORITY))
+
+    @property
     def claim(self) -> tuple[str, int] | None:
         """The lock of the worker that has taken it last, and its fence."""
         claim = self.document.get("claim")
@@ -67,9 +76,9 @@ def read(item: Item, now: int) -> Entry | str:
     if not isinstance(document, dict):
         return "it is not a map"
     for name, is_valid in _FIELDS.items():
-        if name not in document:
+        if name not in document and name not in _DEFAULTS:
             return f"it has no `{name}`"
-        if not is_valid(document[name]):
+        if not is_valid(document.get(name, _DEFAULTS.get(name))):
             return f"its `{name}` is not valid"
     if document["id"] != name_of(key):
         return "its `id` is not that of its key"
@@ -91,7 +100,7 @@ def read(item: Item, now: int) -> Entry | str:
 
 def in_order(entries: Iterable[Entry]) -> list[Entry]:
     """Return entries, the lowest priority first; equal ones by age, then by their last change."""
-    return sorted(entries, key=lambda entry: (entry.document["priority"], entry.added))
+    return sorted(entries, key=lambda entry: (entry.priority, entry.added))
 
 
 def name_of(key: Document) -> str:

@@ -134,3 +134,25 @@ def test_a_short_job_on_two_servers_runs_once(run: Run, manager: JobManager) -> 
     assert [record["status"] for record in manager.runs()] == ["skipped", "completed"]
     assert manager.runs()[0]["args"] == {}
     assert run(text)[0].exit_status == 1
+
+
+def test_a_job_runs_as_often_at_once_as_it_allows(run: Run, manager: JobManager) -> None:
+    """With `maxConcurrent`, counted over all processes; the holders are left alone."""
+    text = f"jobs:\n{managed().replace('name: x', 'name: x, maxConcurrent: 2')}{INIT}"
+    first = manager.start("x", max_concurrent=2)
+    assert run(text)[0].exit_status == 0
+    second = manager.start("x", max_concurrent=2)
+    result, reported = run(text)
+    assert result.exit_status == 1
+    assert "none of its 2 slots is free" in reported[0]
+    assert manager.runs(status="completed")[0]["args"] == {}
+    first.end()
+    second.end()
+
+
+@pytest.mark.parametrize("number", ["0", "1001", "two", "1.5"])
+def test_an_invalid_number_of_runs_is_a_diagnostic(run: Run, number: str) -> None:
+    """Before any job runs."""
+    text = managed().replace("name: x", f"name: x, maxConcurrent: {number}")
+    with pytest.raises(oc.JobFileError, match="pass 1 to 1000"):
+        run(f"jobs:\n{text}{INIT}")

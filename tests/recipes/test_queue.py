@@ -269,7 +269,7 @@ VALID = {
         *(
             ({key: VALID[key] for key in VALID if key != gone}, f"it has no `{gone}`")
             for gone in VALID
-            if gone != "data"
+            if gone not in ("data", "priority")
         ),
         *((VALID | {name: [1]}, f"its `{name}` is not valid") for name in VALID if name != "data"),
         (VALID | {"expires": "soon"}, "its `expires` is not valid"),

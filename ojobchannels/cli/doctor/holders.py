@@ -23,7 +23,7 @@ def check_holders(manager: JobManager) -> Iterator[Check]:
     if closed:
         text = f"{closed} runs whose process died were found and closed as abandoned"
         yield Check("note", "runs", text, "see ojob history --status abandoned")
-    held = {lock.name: lock for lock in manager.locks.locks()}
+    held = {(lock.name, lock.slot): lock for lock in manager.locks.locks()}
     yield from _check_locks(manager, held.values())
     found = manager.jobs.items({"status": "running"})
     running = [document for key, document in found if manager.is_readable(key, document)]
@@ -49,18 +49,20 @@ def _check_locks(manager: JobManager, held: Collection[LockInfo]) -> Iterator[Ch
                 f"{lock.name!r} is held by {process(lock.holder)}, which has ended; it is free "
                 f"when its lease expires {expires}"
             )
-            yield problem("locks", text, f"to free it now: ojob unlock {shlex.quote(lock.name)}")
+            slot = f" --slot {lock.slot}" if lock.slots > 1 else ""
+            advice = f"to free it now: ojob unlock {shlex.quote(lock.name)}{slot}"
+            yield problem("locks", text, advice)
     if not dangling:
         yield Check("ok", "locks", f"{len(held)} held, none by a process that has ended")
 
 
-def _check_runs(held: Mapping[str, LockInfo], running: list[Record]) -> Iterator[Check]:
+def _check_runs(held: Mapping[tuple[str, int], LockInfo], running: list[Record]) -> Iterator[Check]:
     unsound = 0
     for record in running:
         name = record["name"]
         where = f"run {record['runId']} of {name!r} at {process(record)}"
         since = duration(max(now_ms() - record["startTime"], 0))
-        if not records.is_live(record, held.get(name)):
+        if not records.is_live(record, held.get(records.slot_of(record))):
             unsound += 1
             text = f"{where} is recorded as running for {since}, but does not hold its lock"
             advice = "if it has ended, use --locks with the locks it was started under"

@@ -24,11 +24,15 @@ def milliseconds(least: float = 0) -> ArgType:
     )
 
 
-def integer(least: int) -> ArgType:
-    """Return the type of an integer of `least` or more."""
+def integer(least: int, most: int | None = None) -> ArgType:
+    """Return the type of an integer of `least` or more, and at most `most`."""
     return ArgType(
-        lambda value: _is_number(value) and isinstance(value, int) and value >= least,
-        f"pass an integer, {least} or more",
+        lambda value: (
+            isinstance(value, int)
+            and not isinstance(value, bool)
+            and least <= value <= (value if most is None else most)
+        ),
+        f"pass an integer, {least} or more" if most is None else f"pass {least} to {most}",
     )
 
 

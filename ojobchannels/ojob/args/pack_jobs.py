@@ -32,6 +32,7 @@ MANAGER: Final[Types] = {
     "onTimeout": one_of("warn", "fail", "kill"),
     "ifRunning": one_of("fail", "skip", "wait"),
     "lockAtLeastFor": milliseconds(),
+    "maxConcurrent": integer(1, 1000),
     "e": ANY,
 }
 QUEUE: Final[Types] = {
@@ -110,6 +111,7 @@ def _pack(
     }
 
 
+_LIMITS: Final = "lockAtLeastFor maxConcurrent"
 _WORKER: Final = (
     "chQueue queueTimeout queuePeriod queueAttempts queuePause queueLongestPause queueDelete"
 )
@@ -118,7 +120,7 @@ PACK_JOBS: Final[Mapping[str, PackJob]] = {
         MANAGER,
         {
             "oJobManager Init": "chJobs chLocks",
-            "oJobManager Job Start": "name timeout onTimeout ifRunning lockAtLeastFor",
+            "oJobManager Job Start": f"name timeout onTimeout ifRunning {_LIMITS}",
             "oJobManager Job End": "name",
             "oJobManager Error": "name e",
         },

@@ -7,6 +7,7 @@ from ojobchannels.manager import JobManager
 from ojobchannels.manager.actions import journal
 from ojobchannels.manager.actions.action import Action
 from ojobchannels.manager.schedules.presence import Presence
+from ojobchannels.masking import masked
 from ojobchannels.ojob.daemon.operator_link import OperatorLink
 from ojobchannels.ojob.daemon.schedule import Schedule
 from ojobchannels.ojob.report.outcomes import Outcome
@@ -76,7 +77,8 @@ class DaemonOperations:
             return
 
         def done(outcome: Outcome) -> None:
-            result = {"status": outcome.status, "runs": list(outcome.run_ids)}
+            args = masked(taken.details.get("args"), self._session().file.secrets)
+            result = {"status": outcome.status, "runs": list(outcome.run_ids), "args": args}
             journal.move(manager.state, taken, "done", **result)
 
         try:

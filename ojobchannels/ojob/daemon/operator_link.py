@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from ojobchannels.errors import ChannelError
@@ -35,6 +36,7 @@ class OperatorLink:
         self._handle = handle
         self._publish = publish
         self._feed: ActionFeed | None = None
+        self._failing: set[str] = set()
         self._stopped = threading.Event()
         self._thread = threading.Thread(
             target=self._work, name="ojobchannels-operator-link", daemon=True
@@ -56,20 +58,29 @@ class OperatorLink:
 
     def _work(self) -> None:
         while not self._stopped.is_set():
-            try:
-                self._poll()
-            except ChannelError as error:
-                _log.debug("actions of operators cannot be read now: %s", error)
-            except Exception:  # noqa: BLE001  the next action must not depend on it
-                _log.exception("an action of an operator failed")
+            manager = self._manager()
+            if manager is not None:
+                self._try("publish this daemon", partial(self._publish, manager))
+                self._try("read the actions of operators", partial(self._poll, manager))
             self._stopped.wait(_POLL_SECONDS)
 
-    def _poll(self) -> None:
-        manager = self._manager()
-        if manager is None:
-            return
+    def _try(self, what: str, part: Callable[[], None]) -> None:
+        """Do one part of the work; an error of it is logged when it begins."""
+        try:
+            part()
+        except ChannelError as error:
+            if what not in self._failing and not self._stopped.is_set():
+                _log.warning("cannot %s, retrying each second: %s", what, error)
+            self._failing.add(what)
+        except Exception:  # noqa: BLE001  the next second must not depend on it
+            if what not in self._failing:
+                _log.exception("cannot %s, retrying each second", what)
+            self._failing.add(what)
+        else:
+            self._failing.discard(what)
+
+    def _poll(self, manager: JobManager) -> None:
         if self._feed is None:
             self._feed = ActionFeed(manager.state)
-        self._publish(manager)
         for action in self._feed.poll():
             self._handle(manager, action)

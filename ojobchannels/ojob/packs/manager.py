@@ -58,6 +58,7 @@ class ManagerBridge:
             "secret": self._session.file.secrets,
             "on_timeout": "fail" if on_timeout in ("fail", "kill") else "warn",
             "lock_at_least_for": pack_args.seconds("lockAtLeastFor", 0),
+            "max_concurrent": pack_args.number("maxConcurrent", 1),
         }
         if context.phase == "from" and not context.runs.started:
             tick = context.tick
@@ -86,7 +87,7 @@ class ManagerBridge:
             JobMisuse: A job that called this one holds the lock.
         """
         manager = self._session.binding.required(self._context.caller, START)
-        if self._context.runs.is_open_around(name):
+        if self._context.runs.open_around(name) >= options["max_concurrent"]:
             reason = f"it would wait forever for {name!r}, which the calling job has started"
             advice = "launch the job, or give it another name"
             raise JobMisuse(self._context.caller, reason, advice)

@@ -19,7 +19,17 @@ DIRECTOR_CHANNEL: Final = "oJobDirector"
 """The name of the channel that holds the executions, unless the job file names another one."""
 
 _NOT_RECORDED: Final = frozenset(
-    {"name", "timeout", "onTimeout", "ifRunning", "lockAtLeastFor", "chJobs", "chLocks", "init"}
+    {
+        "name",
+        "timeout",
+        "onTimeout",
+        "ifRunning",
+        "lockAtLeastFor",
+        "maxConcurrent",
+        "chJobs",
+        "chLocks",
+        "init",
+    }
 )
 
 
@@ -77,14 +87,13 @@ class ManagedRuns:
         _innermost.set(self._caller)
         make_current(self._callers_run)
 
-    def is_open_around(self, name: str) -> bool:
-        """Return whether a call around this one, in this thread, has an open run of that name."""
-        runs, thread = self._caller, threading.get_ident()
+    def open_around(self, name: str) -> int:
+        """Return the number of open runs of that name of the calls around, in this thread."""
+        runs, thread, number = self._caller, threading.get_ident(), 0
         while runs is not None:
-            if any(run.name == name and run.lease.thread == thread for run in runs.open()):
-                return True
+            number += sum(run.name == name and run.lease.thread == thread for run in runs.open())
             runs = runs._caller
-        return False
+        return number
 
     def add(self, run: JobRun, on_timeout: OnTimeout | None = None) -> None:
         """Add a run that has just started."""

@@ -88,3 +88,23 @@ def test_old_actions_are_removed(manager: oc.JobManager, monkeypatch: pytest.Mon
         _act(manager, f"job {number}")
     assert [action.number for action in manager.actions()] == [12, 11, 10, 9, 8]
     assert sum("action" in key for key in manager.state.get_keys() if isinstance(key, dict)) == 5
+
+
+def test_a_forced_release_is_recorded(manager: oc.JobManager) -> None:
+    """An eviction has its author and reason; if nothing was released, nothing is recorded."""
+    assert manager.force_unlock("report", author="ann") is None
+    run = manager.start("report")
+    manager.force_unlock("report", author="ann", reason="its host is gone")
+    (unlocked,) = manager.actions()
+    assert (unlocked.action, unlocked.target, unlocked.author) == ("unlock", "report", "ann")
+    assert (unlocked.reason, unlocked.details["fence"]) == ("its host is gone", run.fence)
+    with pytest.raises(oc.LockLost):
+        run.end()
+
+
+def test_secret_args_are_not_shown(manager: oc.JobManager) -> None:
+    """The daemon that runs it gets them; readers of the journal do not, also afterwards."""
+    with pytest.raises(oc.NoDaemon):
+        manager.run_now("nightly", {"password": "hunter2", "day": 3}, wait=0)
+    assert manager.actions(1)[0].details["args"] == {"password": "***", "day": 3}
+    assert "hunter2" not in str([value for _, value in manager.state.items()])

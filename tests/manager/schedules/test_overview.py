@@ -121,7 +121,7 @@ def test_a_job_without_records_is_judged_by_its_daemons(
 def test_a_daemon_replaces_the_dead_ones_of_its_file(
     manager: oc.JobManager, publish: Publish
 ) -> None:
-    """A job that the new version of the file has not is not overdue for ever."""
+    """A job that the new version of the file has not is not overdue forever."""
     publish(schedule("old"), schedule("nightly")).close()
     publish(schedule("other"), file="/srv/other.yaml").close()
     publish(schedule("nightly"))
@@ -143,7 +143,7 @@ def test_the_dead_daemons_that_are_kept_are_limited(
 def test_a_daemon_that_was_removed_by_mistake_comes_back(
     manager: oc.JobManager, publish: Publish
 ) -> None:
-    """One that was stopped by a signal for long was replaced; it goes on, and is known again."""
+    """One that was stopped by a signal for long was replaced; it continues, and is known again."""
     nightly = schedule("nightly")
     daemon = publish(nightly)
     presence.forget(manager.state, daemon.info.id)
@@ -186,7 +186,7 @@ def test_a_name_is_corrected(manager: oc.JobManager, publish: Publish) -> None:
 def test_run_now_without_a_live_daemon_is_an_error(
     manager: oc.JobManager, publish: Publish
 ) -> None:
-    """A request that nobody can take is refused, and one that nobody takes is withdrawn."""
+    """A request is refused if no daemon can take it, and withdrawn if none takes it."""
     daemon = publish(schedule("nightly"))
     with pytest.raises(oc.NoDaemon, match="no daemon has taken the request"):
         manager.run_now("nightly", wait=0)

@@ -49,7 +49,9 @@ def test_every_fire_time_is_due_once_at_its_moment() -> None:
     ("cron", "interval", "zone"),
     [(None, 0, "UTC"), ("no cron", 0, "UTC"), ("* * * * *", 0, "../etc"), ("* * * * *", 0, "")],
 )
-def test_what_this_host_cannot_compute_is_none(cron: str | None, interval: int, zone: str) -> None:
+def test_this_host_does_not_guess_what_it_cannot_compute(
+    cron: str | None, interval: int, zone: str
+) -> None:
     """Another version, or another, may have published anything."""
     assert trigger_of(cron, interval, zone) is None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -84,11 +84,23 @@ def run(
     fallback = None if jobs else locations_of_environment(locks, os.environ)
     output = Output(JsonLines(separate_stdout()) if as_json else Console(*streams))
     options: dict[str, Any] = {"lang": lang, "fallback": fallback, "if_running": if_running}
+    _instrument(os.environ)
     with _log_to(output), _controlled(alive_file) as options["control"]:
         result = run_file(file, values, output, *channels, **options)
     if result.unfinished:
         _leave(result.exit_status, result.unfinished)
     ctx.exit(result.exit_status)
+
+
+def _instrument(environment: Mapping[str, str]) -> None:
+    """Report to OpenTelemetry if it is configured and installed."""
+    if any(name.startswith("OTEL_") for name in environment):
+        from importlib.util import find_spec
+
+        if find_spec("opentelemetry") is not None:
+            from ojobchannels.telemetry import instrument
+
+            instrument()
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Following the run records over all processes, with a memory that they share."""
