@@ -13,9 +13,10 @@ from ojobchannels import errors
 from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.channels.lease import Lease
 from ojobchannels.host.clock import now_ms
-from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager import dead_runs, records
-from ojobchannels.manager.actions.cancel import Cancellation
+from ojobchannels.manager.actions.cancel import Cancellable
+from ojobchannels.manager.limits import rate
+from ojobchannels.manager.limits.starts import LimitedStarts
 from ojobchannels.manager.output import OutputLevel
 from ojobchannels.manager.output.buffer import OutputBuffer
 from ojobchannels.manager.output.current import CAPTURE, make_current, restore_current
@@ -30,7 +31,7 @@ _CLAIM_SECONDS = 0.25
 """Longest time in which a holder finds that its fire time is already claimed."""
 
 
-class JobRun:
+class JobRun(Cancellable):
     """One run of a job, made by `JobManager.run`; a ``with`` block starts and ends it.
 
     Attributes:
@@ -71,8 +72,7 @@ class JobRun:
         self._process = 0
         self._lock = threading.RLock()
         self._context: Token[JobRun | None] | None = None
-        self._cancelling = Latch()
-        self.cancellation: Cancellation | None = None
+        super().__init__()
 
     @property
     def open(self) -> bool:
@@ -85,15 +85,6 @@ class JobRun:
         return self.lease.fence
 
     @property
-    def cancelled(self) -> bool:
-        """Whether an operator has cancelled it; its code is to end soon."""
-        return self.cancellation is not None
-
-    def wait(self, seconds: float) -> bool:
-        """Sleep for some seconds, or until the run is cancelled; return whether it is."""
-        return self._cancelling.wait(seconds)
-
-    @property
     def status(self) -> str:
         """The status in the record; ``new`` while there is no record."""
         return "new" if self._state == "new" else str(self.record["status"])
@@ -103,6 +94,7 @@ class JobRun:
 
         Raises:
             LockBusy: The job is running elsewhere; this run is recorded as skipped.
+            RateLimited: The job has started too often; this run is recorded as skipped.
             FireTimeTaken: Another run has claimed the fire time; no record is written.
         """
         if self._state != "new":
@@ -118,9 +110,7 @@ class JobRun:
             self._open(lease)
         except BaseException as error:
             if lease is not None and not self._abort(error):
-                self._state = "new"
-                if due is not None:
-                    fire_times.release(self.manager.state, self.name, due, self.run_id)
+                self._withdraw()
             raise
         return self
 
@@ -190,16 +180,6 @@ class JobRun:
         if self._is_overdue():
             raise errors.JobTimeout(self.name, self.timeout)
 
-    def check_cancelled(self) -> None:
-        """Raise RunCancelled if the run was cancelled."""
-        if self.cancellation is not None:
-            raise self.cancellation.error(self.name, self.run_id)
-
-    def request_cancel(self, request: Cancellation) -> None:
-        """Have the code of the run informed that it was cancelled."""
-        self.cancellation = request
-        self._cancelling.set()
-
     def give_up(self, error: BaseException) -> None:
         """Release the lock of a run whose end could not be recorded, and add a note to `error`.
 
@@ -253,15 +233,17 @@ class JobRun:
             holder={"job": self.name, "run": self.run_id, **self._options.holder(now_ms())},
             slots=self._options.max_concurrent,
         )
+        close_previous = functools.partial(dead_runs.close_previous, self.manager, self.name)
+        starts = LimitedStarts(self.manager, self.name, self._options.rate_limit, close_previous)
         try:
             try:
-                return lock(wait=self._options.wait)
+                return starts.acquire(lock, self._options.wait)
             except errors.LockBusy as busy:
                 if self._fire_time is None:
                     raise
                 self._raise_if_claimed(busy)
-            return lock(wait=_CLAIM_SECONDS)
-        except errors.LockBusy as busy:
+            return starts.acquire(lock, _CLAIM_SECONDS)
+        except (errors.LockBusy, errors.RateLimited) as busy:
             self._raise_if_claimed(busy)
             if self._options.record_busy:
                 self._state = "over"
@@ -275,10 +257,23 @@ class JobRun:
                     _log.warning("cannot record that job %r was skipped: %s", self.name, error)
             raise
 
-    def _raise_if_claimed(self, busy: errors.LockBusy) -> None:
+    def _withdraw(self) -> None:
+        """Give back, for a run without a record, what its start had claimed."""
+        self._state, state = "new", self.manager.state
+        if self._fire_time is not None:
+            fire_times.release(state, self.name, self._fire_time, self.run_id)
+        if self._options.rate_limit is not None:
+            with suppress(errors.ChannelError):  # then the start counts until the period is over
+                rate.give_back(state, self.name, self.fence)
+
+    def _raise_if_claimed(self, busy: errors.LockBusy | errors.RateLimited) -> None:
         """Raise FireTimeTaken if the holder runs for the same fire time: nothing is skipped."""
         due = self._fire_time
-        if due is not None and fire_times.of_holder(busy.holder) == due:
+        if (
+            due is not None
+            and isinstance(busy, errors.LockBusy)
+            and fire_times.of_holder(busy.holder) == due
+        ):
             raise errors.FireTimeTaken(self.name, fire_times.moment(due)) from busy
 
     def _open(self, lease: Lease) -> None:

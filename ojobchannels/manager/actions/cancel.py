@@ -12,6 +12,7 @@ from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.errors import ChannelError, RunCancelled
 from ojobchannels.host.clock import HOST_CLOCK
+from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager.actions import journal
 from ojobchannels.manager.actions.action import Action
 
@@ -48,6 +49,42 @@ class Cancellation(NamedTuple):
             cancelled.__cause__ = error
             cancelled.with_traceback(error.__traceback__)
         return cancelled
+
+
+class Cancellable:
+    """A run that can be cancelled.
+
+    Attributes:
+        name: The name of the job.
+        run_id: The identifier of the run.
+        cancellation: Who has cancelled it, and why; or None.
+    """
+
+    name: str
+    run_id: str
+
+    def __init__(self) -> None:
+        self.cancellation: Cancellation | None = None
+        self._cancelling = Latch()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether an operator has cancelled it; its code is to end soon."""
+        return self.cancellation is not None
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep for some seconds, or until the run is cancelled; return whether it is."""
+        return self._cancelling.wait(seconds)
+
+    def check_cancelled(self) -> None:
+        """Raise RunCancelled if the run was cancelled."""
+        if self.cancellation is not None:
+            raise self.cancellation.error(self.name, self.run_id)
+
+    def request_cancel(self, request: Cancellation) -> None:
+        """Have the code of the run informed that it was cancelled."""
+        self.cancellation = request
+        self._cancelling.set()
 
 
 class OpenRun(Protocol):
