@@ -15,12 +15,19 @@ from ojobchannels.cli.streams import prepare_streams
 COMMANDS: Final = {
     "run": "acting",
     "check": "setup",
+    "top": "reading",
     "jobs": "reading",
+    "schedules": "reading",
     "history": "reading",
     "show": "reading",
     "logs": "reading",
     "report": "reading",
+    "daemons": "reading",
     "locks": "reading",
+    "actions": "reading",
+    "now": "acting",
+    "pause": "acting",
+    "resume": "acting",
     "unlock": "acting",
     "prune": "acting",
     "doctor": "setup",
@@ -30,6 +37,12 @@ COMMANDS: Final = {
 }
 """In the order of the help, with the folder of ``commands`` whose module of that name has it."""
 
+_SECTIONS: Final = {
+    "acting": "Run and act",
+    "reading": "See what runs, what did and what did not",
+    "setup": "Set up and check",
+}
+
 
 class Commands(click.Group):
     """The group of all commands, which reports expected errors."""
@@ -37,6 +50,20 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         """Return the names in the order of the help."""
         return list(COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands in sections, so that a stranger finds the one for a question."""
+        for folder, title in _SECTIONS.items():
+            names = [name for name, where in COMMANDS.items() if where == folder]
+            commands = {name: self.get_command(ctx, name) for name in names}
+            width = max(map(len, COMMANDS))
+            rows = [
+                (f"{name:{width}}", command.get_short_help_str(formatter.width))
+                for name, command in commands.items()
+                if command is not None
+            ]
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
     def get_command(
         self,
@@ -81,6 +108,17 @@ def _unknown_command(word: str, call: str) -> str:
     subcommand_metavar="COMMAND [ARGS]...",
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""Run 'ojob COMMAND --help' for the help of a command.
+
+    \b
+    What should have run and did not?   ojob schedules, ojob doctor
+    What runs now, where, how long?     ojob top, ojob jobs
+    What failed last night, and why?    ojob history --status failed, ojob logs
+    Which daemons live?                 ojob daemons
+    Who paused or ran it, and why?      ojob actions
+    Stop it until the morning?          ojob pause NAME --until 8h
+
+    Most commands need to know where the records are: --file FILE names a job file, --jobs URL a
+    channel. To set that once: export OJOB_FILE=FILE.
 
     \b
     Exit status:

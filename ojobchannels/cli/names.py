@@ -1,4 +1,4 @@
-"""Names that a shell completes: those of jobs and of held locks."""
+"""Names that a shell completes: those of jobs, of schedules and of held locks."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -15,6 +15,11 @@ _RECENT = 500
 def complete_job(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Return the names of jobs of which there are recent runs."""
     return _starting(incomplete, ctx, _jobs)
+
+
+def complete_schedule(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of the schedules that daemons have published."""
+    return _starting(incomplete, ctx, _schedules)
 
 
 def complete_lock(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
@@ -36,6 +41,11 @@ def _starting(
 def _jobs(locations: Locations) -> list[str]:
     with locations.manager() as manager:
         return [record["name"] for record in manager.runs(limit=_RECENT)]
+
+
+def _schedules(locations: Locations) -> list[str]:
+    with locations.manager() as manager:
+        return [schedule.name for schedule in manager.schedules()]
 
 
 def _locks(locations: Locations) -> list[str]:

@@ -4,10 +4,15 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from ojobchannels.cli.times import parse_duration, parse_moment
+from ojobchannels.cli.times import parse_duration, parse_future, parse_moment
 
 lang_option = click.option(
     "--lang", metavar="LANGUAGE", help="Default language of code blocks (default: python)."
+)
+
+
+reason_option = click.option(
+    "--reason", metavar="TEXT", help="Why; it is recorded, and shown to others."
 )
 
 
@@ -25,5 +30,15 @@ def as_moment(_: click.Context, __: click.Parameter, value: str | None) -> datet
         return None
     try:
         return parse_moment(value, datetime.now(UTC))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def as_future(_: click.Context, __: click.Parameter, value: str | None) -> datetime | None:
+    """Parse the value of an option as a time, or as a duration from now on."""
+    if value is None:
+        return None
+    try:
+        return parse_future(value, datetime.now(UTC))
     except ValueError as error:
         raise click.BadParameter(str(error)) from None

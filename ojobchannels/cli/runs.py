@@ -1,9 +1,9 @@
 """Columns of run records, for the commands that list them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -69,6 +69,22 @@ TOOK: Final = Column("took", took, right=True)
 RUN: Final = Column("run", lambda record: record.get("runId", "")[:8], optional=True)
 WHERE: Final = Column("where", process, optional=True)
 DETAILS: Final = Column("details", details, cut=True)
+
+
+def latest_of_each(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the most relevant record of each job, from records with the latest first."""
+    chosen: dict[str, dict[str, Any]] = {}
+    for record in records:
+        present = chosen.setdefault(record["name"], record)
+        if _weight(record) > _weight(present):
+            chosen[record["name"]] = record
+    return sorted(chosen.values(), key=lambda record: str(record["name"]))
+
+
+def _weight(record: dict[str, Any]) -> int:
+    if record["status"] == "running":
+        return 2
+    return 0 if record["status"] in ("skipped", "depsfail") else 1
 
 
 def report_malformed(entries: Mapping[str, str]) -> None:

@@ -64,11 +64,26 @@ def show(
     elif not rows:
         click.echo(nothing, err=True)
     else:
-        cells = [[printable(column.cell(row)) for column in columns] for row in rows]
-        used = [at for at, texts in enumerate(zip(*cells, strict=True)) if any(texts)]
-        shown = [columns[at] for at in used]
-        lines = [[line[at] or ("" if columns[at].cut else "-") for at in used] for line in cells]
-        _draw(shown, [[column.title.upper() for column in shown], *lines], wide)
+        width = None if wide else terminal_width()
+        _draw(*fitted(rows, columns, width))
+
+
+def fitted(
+    rows: Sequence[Row], columns: Sequence[Column], width: int | None
+) -> tuple[Sequence[Column], list[list[str]]]:
+    """Return the columns that are shown, and the lines of a table with the titles first.
+
+    Args:
+        rows: The rows, at least one.
+        columns: The columns; those without any text are left out.
+        width: The terminal columns that the table may take; None for no limit.
+    """
+    cells = [[printable(column.cell(row)) for column in columns] for row in rows]
+    used = [at for at, texts in enumerate(zip(*cells, strict=True)) if any(texts)]
+    shown = [columns[at] for at in used]
+    lines = [[line[at] or ("" if columns[at].cut else "-") for at in used] for line in cells]
+    lines.insert(0, [column.title.upper() for column in shown])
+    return (shown, lines) if width is None else _fit(shown, lines, width)
 
 
 def print_json(document: Any) -> None:
@@ -86,10 +101,7 @@ def first_line(text: object) -> str:
     return next(iter(str(text).strip().splitlines()), "")
 
 
-def _draw(columns: Sequence[Column], lines: list[list[str]], wide: bool) -> None:
-    width = terminal_width()
-    if width is not None and not wide:
-        columns, lines = _fit(columns, lines, width)
+def _draw(columns: Sequence[Column], lines: list[list[str]]) -> None:
     coloured = has_colours(sys.stdout)
 
     def paint(row: int, column: int, text: str) -> str:

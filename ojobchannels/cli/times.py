@@ -41,6 +41,17 @@ def parse_moment(text: str, now: datetime) -> datetime:
     raise ValueError(f"{text!r} is not a time: write 2h, 7d, 2026-03-31 or 2026-03-31T18:00")
 
 
+def parse_future(text: str, now: datetime) -> datetime:
+    """Parse a date or time (local, unless it has a UTC offset), or a duration from `now` on.
+
+    Raises:
+        ValueError: The text is not a date, a time or a duration.
+    """
+    with suppress(ValueError):
+        return now + parse_duration(text)
+    return parse_moment(text, now)
+
+
 def duration(ms: int) -> str:
     """Format milliseconds with at most two units: ``412 ms``, ``3.2 s``, ``2 min 5 s``."""
     if ms < 1:

@@ -1,7 +1,6 @@
 """``ojob jobs``: the active or last run of each job."""
 
-from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -24,22 +23,6 @@ def jobs(locations: Locations, as_json: bool, wide: bool) -> None:
     other run. The record of a run whose process died is closed as abandoned.
     """
     with locations.manager() as manager:
-        latest = latest_of_each(manager.runs(limit=None))
+        latest = runs.latest_of_each(manager.runs(limit=None))
     runs.report_malformed(manager.malformed)
     show(latest, COLUMNS, as_json=as_json, wide=wide, nothing="No runs are recorded yet.")
-
-
-def latest_of_each(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the most relevant record of each job, from records with the latest first."""
-    chosen: dict[str, dict[str, Any]] = {}
-    for record in records:
-        present = chosen.setdefault(record["name"], record)
-        if _weight(record) > _weight(present):
-            chosen[record["name"]] = record
-    return sorted(chosen.values(), key=lambda record: str(record["name"]))
-
-
-def _weight(record: dict[str, Any]) -> int:
-    if record["status"] == "running":
-        return 2
-    return 0 if record["status"] in ("skipped", "depsfail") else 1

@@ -46,6 +46,7 @@ def doctor(ctx: click.Context, locations: Locations, as_json: bool) -> None:
 
 
 def _checks(locations: Locations) -> Iterator[Check]:
+    from ojobchannels.cli.doctor.daemons import check_daemons
     from ojobchannels.cli.doctor.holders import check_holders
     from ojobchannels.cli.doctor.programs import check_programs
     from ojobchannels.cli.doctor.storage import check_storages
@@ -56,6 +57,7 @@ def _checks(locations: Locations) -> Iterator[Check]:
     if usable:
         with locations.manager() as manager:
             yield from check_holders(manager)
+            yield from check_daemons(manager)
 
 
 def _print(checks: Iterable[Check]) -> None:
