@@ -67,6 +67,7 @@ __all__ = [
     "OutcomeUnknown",
     "PluginFailed",
     "Program",
+    "RateLimited",
     "RunNotStarted",
     "RunsAlready",
     "StaleFence",

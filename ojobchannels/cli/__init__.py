@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "run": "acting",
     "check": "setup",
     "top": "reading",
+    "web": "reading",
     "jobs": "reading",
     "schedules": "reading",
     "history": "reading",

@@ -36,6 +36,7 @@ from ojobchannels.errors.job import JobTimeout as JobTimeout
 from ojobchannels.errors.job import LogFileUnavailable as LogFileUnavailable
 from ojobchannels.errors.job import NoDaemon as NoDaemon
 from ojobchannels.errors.job import NoThread as NoThread
+from ojobchannels.errors.job import RateLimited as RateLimited
 from ojobchannels.errors.job import RunAbandoned as RunAbandoned
 from ojobchannels.errors.job import RunNotStarted as RunNotStarted
 from ojobchannels.errors.job import RunsAlready as RunsAlready

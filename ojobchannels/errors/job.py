@@ -100,6 +100,29 @@ class JobLocked(JobError, LockBusy):
         )
 
 
+class RateLimited(JobError, TimeoutError):
+    """A run cannot start now, because its job has started as often as its rate limit allows.
+
+    Attributes:
+        name: The name of the job.
+        limit: The rate limit, such as ``10/1m``.
+        remaining: Seconds until the next start may be possible.
+        waited: Seconds spent waiting.
+    """
+
+    def __init__(self, name: str, limit: str, remaining: float, waited: float) -> None:
+        self.name, self.limit, self.remaining, self.waited = name, limit, remaining, waited
+        after = f" after waiting {waited:.3g} s" if waited else ""
+        super().__init__(
+            f"job {quoted(name)} cannot start{after}: {self.summary()}; try again then, wait, or "
+            "raise the limit"
+        )
+
+    def summary(self) -> str:
+        """Return the limit, and when the next start may be possible, without advice."""
+        return f"rate limit {self.limit} reached, next start possible in {self.remaining:.3g} s"
+
+
 class CodeFailed(JobError, RuntimeError):
     """Code of a job in another language failed, or raised what is not an `Exception` in Python.
 

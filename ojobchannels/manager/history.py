@@ -19,6 +19,7 @@ from ojobchannels.manager.dead_runs import DeadRuns
 from ojobchannels.manager.output import RunOutput
 from ojobchannels.manager.output.stored import key_of, without_record
 from ojobchannels.manager.output.writer import OutputWriter
+from ojobchannels.manager.overview.overview import note_pruned
 from ojobchannels.manager.records import STATUSES, Record
 from ojobchannels.manager.schedules import launch_claims
 
@@ -272,6 +273,8 @@ def _prune(channels: RunHistory, output: Channel, cutoff: int) -> int:
     _remove(channels.state, launch_claims.outdated(channels.state, cutoff))
     _remove(channels.state, shared_memory.outdated(channels.state))
     _remove(output, without_record(output, channels.jobs, cutoff))
+    if removed:
+        note_pruned(channels.state, cutoff)
     return removed
 
 

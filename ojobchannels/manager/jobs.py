@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from ojobchannels.documents import json_or_repr
-from ojobchannels.errors import ChannelError, InvalidOption, LockBusy
+from ojobchannels.errors import ChannelError, InvalidOption, LockBusy, RateLimited
 from ojobchannels.host.synchronous import check_result, check_synchronous
 from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager.launcher import DidNotRun, Launch
@@ -43,6 +43,7 @@ class Manager(Protocol):
         extra: Mapping[str, Any] | None,
         lock_at_least_for: float,
         max_concurrent: int,
+        rate_limit: str | None,
     ) -> JobRun:
         """Return a new run."""
 
@@ -69,6 +70,7 @@ class Job(Generic[_Arguments, _Result]):
     _on_timeout: OnTimeout
     _lock_at_least_for: float
     _max_concurrent: int
+    _rate_limit: str | None
 
     def __post_init__(self) -> None:
         if self._if_running not in ("skip", "wait", "fail"):
@@ -116,7 +118,7 @@ class Job(Generic[_Arguments, _Result]):
                     run.keeps_lock = True
                     return result
             except Exception as error:
-                if run.status == "skipped" and isinstance(error, LockBusy):
+                if run.status == "skipped" and isinstance(error, LockBusy | RateLimited):
                     self._skip(error)
                     raise
                 if not self._may_try_again(run, attempt):
@@ -140,6 +142,7 @@ class Job(Generic[_Arguments, _Result]):
             extra=extra,
             lock_at_least_for=self._lock_at_least_for,
             max_concurrent=self._max_concurrent,
+            rate_limit=self._rate_limit,
         )
         run.notifies = False  # the last attempt is reported here
         return run

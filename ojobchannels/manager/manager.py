@@ -19,6 +19,7 @@ from ojobchannels.manager.channels import ChannelConfig, ManagerChannels
 from ojobchannels.manager.dead_runs import leave_notice
 from ojobchannels.manager.jobs import IfRunning, Job, Notice, check_notice, check_notices, notify
 from ojobchannels.manager.launcher import Launch, Launcher
+from ojobchannels.manager.limits.rate import check_rate_limit
 from ojobchannels.manager.operations import Operations
 from ojobchannels.manager.output import OutputLimits
 from ojobchannels.manager.output.buffer import OutputBuffer
@@ -106,6 +107,7 @@ class JobManager(Operations):
         fire_time: FireTime | None = None,
         record_busy: bool = True,
         max_concurrent: int = 1,
+        rate_limit: str | None = None,
     ) -> JobRun:
         """Return a run of a job; a ``with`` block starts and ends it, and records an exception.
 
@@ -130,11 +132,14 @@ class JobManager(Operations):
                 channels, one claims it. It is stored in the record as ``fireTime``.
             max_concurrent: The number of runs that may be active at a time, up to 1000; all
                 processes must pass the same number. Each run has a slot of the lock.
+            rate_limit: How often the job may start, over all processes: ``10/1m`` for ten starts
+                in any minute. A run over it does not start, as if the job were running.
 
         Raises:
             InvalidOption: An option is not valid.
             InvalidValue: The arguments are not JSON.
             LockBusy: At the start, if the job is running elsewhere.
+            RateLimited: At the start, if the job has started too often.
             FireTimeTaken: At the start, if another run has claimed the fire time.
         """
         check_value(dict(args or {}))
@@ -151,6 +156,7 @@ class JobManager(Operations):
             record_busy=record_busy,
             lock_at_least_for=_seconds("lock_at_least_for", lock_at_least_for),
             max_concurrent=check_count("max_concurrent", max_concurrent),
+            rate_limit=check_rate_limit(rate_limit),
         )
         return JobRun(self, check_name("job", name), options)
 
@@ -193,6 +199,7 @@ class JobManager(Operations):
         on_timeout: OnTimeout = "warn",
         lock_at_least_for: Duration = 0,
         max_concurrent: int = 1,
+        rate_limit: str | None = None,
     ) -> Callable[[Callable[_Arguments, _Result]], Job[_Arguments, _Result]]:
         """Make a function a managed job, which `launch` finds by its name.
 
@@ -210,6 +217,8 @@ class JobManager(Operations):
             on_timeout: As in `run`.
             lock_at_least_for: As in `run`, from the start of the last attempt.
             max_concurrent: As in `run`; the job is running elsewhere if it has that many runs.
+            rate_limit: As in `run`; `if_running` says what a call over it does. Each attempt is a
+                start.
 
         Raises:
             InvalidOption: An option is not valid, or `on_failure` leads back to this job through
@@ -230,6 +239,7 @@ class JobManager(Operations):
                 on_timeout,
                 _seconds("lock_at_least_for", lock_at_least_for),
                 check_count("max_concurrent", max_concurrent),
+                rate_limit if check_rate_limit(rate_limit) else None,
             )
             with self._lock:
                 known: dict[str, Job[..., Any]] = {**self._known, name: job}

@@ -14,6 +14,8 @@ from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.channels.lease import Lease
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import dead_runs, records
+from ojobchannels.manager.limits import rate
+from ojobchannels.manager.limits.starts import LimitedStarts
 from ojobchannels.manager.output import OutputLevel
 from ojobchannels.manager.output.buffer import OutputBuffer
 from ojobchannels.manager.output.current import CAPTURE, make_current, restore_current
@@ -89,6 +91,7 @@ class JobRun:
 
         Raises:
             LockBusy: The job is running elsewhere; this run is recorded as skipped.
+            RateLimited: The job has started too often; this run is recorded as skipped.
             FireTimeTaken: Another run has claimed the fire time; no record is written.
         """
         if self._state != "new":
@@ -104,9 +107,7 @@ class JobRun:
             self._open(lease)
         except BaseException as error:
             if lease is not None and not self._abort(error):
-                self._state = "new"
-                if due is not None:
-                    fire_times.release(self.manager.state, self.name, due, self.run_id)
+                self._withdraw()
             raise
         return self
 
@@ -227,15 +228,17 @@ class JobRun:
             holder={"job": self.name, "run": self.run_id, **self._options.holder(now_ms())},
             slots=self._options.max_concurrent,
         )
+        close_previous = functools.partial(dead_runs.close_previous, self.manager, self.name)
+        starts = LimitedStarts(self.manager, self.name, self._options.rate_limit, close_previous)
         try:
             try:
-                return lock(wait=self._options.wait)
+                return starts.acquire(lock, self._options.wait)
             except errors.LockBusy as busy:
                 if self._fire_time is None:
                     raise
                 self._raise_if_claimed(busy)
-            return lock(wait=_CLAIM_SECONDS)
-        except errors.LockBusy as busy:
+            return starts.acquire(lock, _CLAIM_SECONDS)
+        except (errors.LockBusy, errors.RateLimited) as busy:
             self._raise_if_claimed(busy)
             if self._options.record_busy:
                 self._state = "over"
@@ -249,10 +252,23 @@ class JobRun:
                     _log.warning("cannot record that job %r was skipped: %s", self.name, error)
             raise
 
-    def _raise_if_claimed(self, busy: errors.LockBusy) -> None:
+    def _withdraw(self) -> None:
+        """Give back, for a run without a record, what its start had claimed."""
+        self._state, state = "new", self.manager.state
+        if self._fire_time is not None:
+            fire_times.release(state, self.name, self._fire_time, self.run_id)
+        if self._options.rate_limit is not None:
+            with suppress(errors.ChannelError):  # then the start counts until the period is over
+                rate.give_back(state, self.name, self.fence)
+
+    def _raise_if_claimed(self, busy: errors.LockBusy | errors.RateLimited) -> None:
         """Raise FireTimeTaken if the holder runs for the same fire time: nothing is skipped."""
         due = self._fire_time
-        if due is not None and fire_times.of_holder(busy.holder) == due:
+        if (
+            due is not None
+            and isinstance(busy, errors.LockBusy)
+            and fire_times.of_holder(busy.holder) == due
+        ):
             raise errors.FireTimeTaken(self.name, fire_times.moment(due)) from busy
 
     def _open(self, lease: Lease) -> None:

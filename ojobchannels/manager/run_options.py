@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.errors import InvalidOption
+from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager import dead_runs
+from ojobchannels.manager.limits.rate import RateLimit
 from ojobchannels.manager.output.buffer import OutputBuffer
 from ojobchannels.manager.records import Record, iso
 from ojobchannels.manager.schedules.fire_times import FireTime, fields
@@ -25,6 +27,7 @@ class RunManager(dead_runs.Manager, Protocol):
     """The manager of a run."""
 
     locks: Channel
+    closing: Latch
 
     def record_start(self, record: Record) -> Record:
         """Store the record of a run that starts, and return it with its start time."""
@@ -67,6 +70,7 @@ class RunOptions:
     record_busy: bool
     lock_at_least_for: float
     max_concurrent: int
+    rate_limit: RateLimit | None
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     """Values that are masked wherever the record repeats them."""
 

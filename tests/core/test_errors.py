@@ -85,6 +85,16 @@ SAMPLES: list[tuple[errors.ChannelError, type[Exception], list[str]]] = [
         ["run 7f3a of job 'nightly' was abandoned", "its process died"],
     ),
     (
+        errors.AlertNotSent("webhook https://example.org", "status 500"),
+        RuntimeError,
+        ["webhook https://example.org", "status 500"],
+    ),
+    (
+        oc.RateLimited("nightly", "10/1m", 12.5, 0),
+        TimeoutError,
+        ["job 'nightly' cannot start", "rate limit 10/1m", "12.5 s"],
+    ),
+    (
         errors.JobLocked("locks", "nightly", {"host": "a", "pid": 7}, 12.5, 0),
         oc.LockBusy,
         ["Can't lock to execute job 'nightly'", "host a, pid 7", "12.5 s", "`ifRunning: skip`"],

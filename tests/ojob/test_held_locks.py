@@ -156,3 +156,18 @@ def test_an_invalid_number_of_runs_is_a_diagnostic(run: Run, number: str) -> Non
     text = managed().replace("name: x", f"name: x, maxConcurrent: {number}")
     with pytest.raises(oc.JobFileError, match="pass 1 to 1000"):
         run(f"jobs:\n{text}{INIT}")
+
+
+@pytest.mark.parametrize(("if_running", "status"), [("fail", 1), ("skip", 0)])
+def test_a_job_over_its_rate_limit_does_what_if_running_says(
+    run: Run, manager: JobManager, if_running: str, status: int
+) -> None:
+    """It fails, with its `catch`, or is skipped; both are recorded as skipped."""
+    args = f"name: x, rateLimit: 1/1h, ifRunning: {if_running}"
+    text = f"jobs:\n{managed().replace('name: x', args)}{INIT}"
+    assert run(text)[0].exit_status == 0
+    result, reported = run(text)
+    assert result.exit_status == status
+    assert "rate limit 1/1h reached" in reported[0]
+    assert [record["status"] for record in manager.runs()] == ["skipped", "completed"]
+    assert manager.runs()[1]["args"] == {}

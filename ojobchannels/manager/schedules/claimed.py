@@ -5,7 +5,7 @@ from __future__ import annotations
 from ojobchannels.channels.channel import Channel
 from ojobchannels.manager.schedules import fire_times, launch_claims
 from ojobchannels.manager.schedules.launch_claims import LaunchTime
-from ojobchannels.manager.schedules.published import Published
+from ojobchannels.manager.schedules.published import Published, is_time
 
 
 def begun(state: Channel, published: Published, now: int) -> tuple[int | None, int | None]:
@@ -18,7 +18,8 @@ def begun(state: Channel, published: Published, now: int) -> tuple[int | None, i
     if published.claims is None:
         return None, None
     if published.launched_by is None:
-        return fire_times.begun(state, published.claims)
+        floor, last = fire_times.begun(state, published.claims)
+        return floor if is_time(floor) else None, last if is_time(last) else None
     timetable = published.timetable()
     fire_time = timetable.latest(now) if timetable is not None else None
     for _ in range(2):

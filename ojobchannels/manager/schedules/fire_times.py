@@ -104,7 +104,8 @@ def begun(state: Channel, name: str) -> tuple[int | None, int | None]:
     match state.get(_key(name)):
         case {"floor": int(floor), "taken": list(taken)} as present:
             not_run = present.get("notRun", ())
-            began = [int(time) for time, _ in taken if time not in not_run]
+            claimed = [each[0] for each in taken if isinstance(each, list) and each]
+            began = [each for each in claimed if isinstance(each, int) and each not in not_run]
             return floor, max(began, default=None)
     return None, None
 

@@ -21,6 +21,7 @@ from ojobchannels.manager.schedules.published import (
     SCHEDULES,
     DaemonInfo,
     Published,
+    is_time,
     part_key,
 )
 
@@ -183,7 +184,7 @@ class _Reader:
         """Yield when daemons have run a job that has no records."""
         for each, info in group:
             match self._channels.state.get(part_key(info.id, BEGUN)):
-                case {"begun": dict(times)} if isinstance(time := times.get(each.name), int):
+                case {"begun": dict(times)} if is_time(time := times.get(each.name)):
                     yield time
 
     def _last_start(self, run: str | None) -> int | None:

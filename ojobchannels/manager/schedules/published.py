@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from ojobchannels.manager.schedules.timetable import Timetable, trigger_of
 
 OVERDUE_AFTER_MS: Final = 60_000
 """A fire time for which no run has begun after this time makes a schedule overdue."""
+
+LONGEST_MS: Final = 200_000_000_000_000
+"""The latest time and the longest duration in these documents: dates end with the year 9999."""
 
 DAEMONS: Final = {"daemons": "known"}
 """The key of the list of all daemons."""
@@ -79,7 +82,7 @@ class Published:
         valid = (
             all(isinstance(text, str) for text in texts)
             and all(text is None or isinstance(text, str) for text in optional)
-            and all(_is_time(number) for number in numbers)
+            and all(is_time(number) for number in numbers)
             and isinstance(values["ended"], bool)
         )
         return cls(**values) if valid else None
@@ -137,9 +140,9 @@ class DaemonInfo:
         texts = [document.get(name) for name in ("id", "host", "version", "file", "file_hash")]
         numbers = [document.get(name) for name in ("pid", "started", "seen")]
         stopped = document.get("stopped")
-        if not all(isinstance(text, str) for text in texts) or not all(map(_is_time, numbers)):
+        if not all(isinstance(text, str) for text in texts) or not all(map(is_time, numbers)):
             return None
-        if stopped is not None and not _is_time(stopped):
+        if stopped is not None and not is_time(stopped):
             return None
         known: dict[str, Any] = {field.name: document.get(field.name) for field in fields(cls)}
         alive = stopped is None and lock_name(document["id"]) in locked
@@ -161,5 +164,6 @@ def keys_of(daemon: str) -> list[dict[str, str]]:
     return [{"daemon": daemon}, *(part_key(daemon, part) for part in _PARTS)]
 
 
-def _is_time(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+def is_time(value: object) -> TypeGuard[int]:
+    """Return whether a value is a time or a duration in milliseconds, with which dates exist."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LONGEST_MS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final, Protocol
 
@@ -66,6 +67,7 @@ class Timetable:
         return None if found is None else self.due(found)
 
 
+@lru_cache(maxsize=10_000)
 def trigger_of(cron: str | None, interval: int, zone: str) -> Trigger | None:
     """Return the trigger of a published schedule; None if this host cannot compute it."""
     from ojobchannels.manager.schedules.cron import Cron, CronError, Interval

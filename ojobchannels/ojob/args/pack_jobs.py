@@ -6,6 +6,7 @@ An arg has one meaning within a pack, and so one type.
 from collections.abc import Mapping
 from typing import Final, NamedTuple, TypeAlias
 
+from ojobchannels.manager.limits.rate import ADVICE, parsed
 from ojobchannels.ojob.args.pack_args import (
     ANY,
     CHANNEL,
@@ -33,6 +34,7 @@ MANAGER: Final[Types] = {
     "ifRunning": one_of("fail", "skip", "wait"),
     "lockAtLeastFor": milliseconds(),
     "maxConcurrent": integer(1, 1000),
+    "rateLimit": ArgType(lambda value: parsed(value) is not None, ADVICE),
     "e": ANY,
 }
 QUEUE: Final[Types] = {
@@ -111,7 +113,7 @@ def _pack(
     }
 
 
-_LIMITS: Final = "lockAtLeastFor maxConcurrent"
+_LIMITS: Final = "lockAtLeastFor maxConcurrent rateLimit"
 _WORKER: Final = (
     "chQueue queueTimeout queuePeriod queueAttempts queuePause queueLongestPause queueDelete"
 )

@@ -1,8 +1,9 @@
 """What a daemon does for operators: it publishes its schedules, and carries out actions on them."""
 
+import logging
 from collections.abc import Callable, Sequence
 
-from ojobchannels.errors import NoThread, safe_str
+from ojobchannels.errors import ChannelError
 from ojobchannels.manager import JobManager
 from ojobchannels.manager.actions import journal
 from ojobchannels.manager.actions.action import Action
@@ -12,6 +13,8 @@ from ojobchannels.ojob.daemon.operator_link import OperatorLink
 from ojobchannels.ojob.daemon.schedule import Schedule
 from ojobchannels.ojob.report.outcomes import Outcome
 from ojobchannels.ojob.run.session import Session
+
+_log = logging.getLogger("ojobchannels.schedules")
 
 
 class DaemonOperations:
@@ -67,21 +70,21 @@ class DaemonOperations:
                 return
 
     def _run_now(self, manager: JobManager, schedule: Schedule, request: Action) -> None:
-        """Run a schedule for a request, unless another daemon has taken it."""
-        if request.state != "requested" or self._session().stopping.is_set():
+        """Run a schedule for a request, unless another daemon takes it."""
+        if request.state != "requested":
             return
         info = self._presence.info if self._presence is not None else None
         by = {"host": info.host, "pid": info.pid} if info is not None else {}
-        taken = journal.move(manager.state, request, "taken", **by)
-        if taken is None:
-            return
 
-        def done(outcome: Outcome) -> None:
+        def take() -> Action | None:
+            return journal.move(manager.state, request, "taken", **by)
+
+        def done(taken: Action, outcome: Outcome) -> None:
             args = masked(taken.details.get("args"), self._session().file.secrets)
             result = {"status": outcome.status, "runs": list(outcome.run_ids), "args": args}
-            journal.move(manager.state, taken, "done", **result)
+            try:
+                journal.move(manager.state, taken, "done", **result)
+            except ChannelError as error:
+                _log.warning("the end of action %d is not recorded: %s", taken.number, error)
 
-        try:
-            schedule.run_now(taken, done)
-        except NoThread as error:
-            journal.move(manager.state, taken, "refused", error=safe_str(error))
+        schedule.run_now(take, done)

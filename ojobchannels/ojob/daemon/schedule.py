@@ -15,7 +15,7 @@ from ojobchannels.manager import JobManager, Launch, LaunchTime
 from ojobchannels.manager.actions.action import Action
 from ojobchannels.manager.schedules import fire_times
 from ojobchannels.manager.schedules.fire_times import FireTime, moment
-from ojobchannels.manager.schedules.published import OVERDUE_AFTER_MS, Published
+from ojobchannels.manager.schedules.published import LONGEST_MS, OVERDUE_AFTER_MS, Published
 from ojobchannels.manager.schedules.timetable import Timetable
 from ojobchannels.manager.schedules.zones import key_of_zone, zone_of
 from ojobchannels.ojob.args.layers import Layer
@@ -33,7 +33,6 @@ from ojobchannels.ojob.triggers.tick import Tick
 MAX_DELAY_MS: Final = 60_000
 """Milliseconds after which `misfire: none` skips a fire time instead of running it late."""
 
-_LONGEST_MS: Final = 2**52
 NO_PROCESS: Final = "missed: no process was running"
 
 MAX_MISSED_RECORDED: Final = 60
@@ -254,22 +253,33 @@ class Schedule:
             claims=self.run_name or (f"job {self._label}" if spec.once else None),
             launched_by=self._label if self._shares_name else None,
             cron=spec.cron,
-            interval=min(spec.interval, _LONGEST_MS),
+            interval=min(spec.interval, LONGEST_MS),
             timezone=key_of_zone(self._zone),
             misfire=spec.misfire,
-            jitter=min(spec.jitter, _LONGEST_MS),
-            overdue_after=min(spec.overdue_after or OVERDUE_AFTER_MS, _LONGEST_MS),
+            jitter=min(spec.jitter, LONGEST_MS),
+            overdue_after=min(spec.overdue_after or OVERDUE_AFTER_MS, LONGEST_MS),
             since=self._began,
             ended=self._ended,
         )
         return self._published
 
-    def run_now(self, request: Action, done: Callable[[Outcome], None]) -> None:
-        """Run the job for the request of an operator, on the pool, and report its outcome."""
-        details = request.details.get("args")
-        args = dict(details) if isinstance(details, Mapping) else {}
+    def run_now(
+        self, take: Callable[[], Action | None], done: Callable[[Action, Outcome], None]
+    ) -> None:
+        """Run the job for the request of an operator, on the pool, and report its outcome.
+
+        Args:
+            take: Takes the request, once there is a thread for it; returns None if another daemon
+                has taken it. So a daemon whose pool is full leaves it to others.
+            done: Called with the request and the outcome.
+        """
 
         def work(launch: Launch) -> None:
+            request = None if self._session.stopping.is_set() else take()
+            if request is None:
+                return
+            details = request.details.get("args")
+            args = dict(details) if isinstance(details, Mapping) else {}
             call = JobCall(self._session, self._job, [*self._layers, Layer(args, False)])
             call.launch, call.if_running = launch, "skip"
             call.requested = {
@@ -278,8 +288,12 @@ class Schedule:
                 "reason": request.reason,
             }
             self.last_begun = self._scheduler.clock.now()
-            with self._session.launches.running(call):
-                done(call.run())
+            try:
+                with self._session.launches.running(call):
+                    call.run()
+            finally:
+                if call.outcome is not None:
+                    done(request, call.outcome)
 
         self._session.launches.run_on_pool(self._job.name, work)
 

@@ -4,7 +4,14 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ojobchannels.errors import JobLocked, JobMisuse, LockBusy, LockLost, describe_holder
+from ojobchannels.errors import (
+    JobLocked,
+    JobMisuse,
+    LockBusy,
+    LockLost,
+    RateLimited,
+    describe_holder,
+)
 from ojobchannels.manager import JobRun
 from ojobchannels.manager.pool import release_slot
 from ojobchannels.ojob.args.pack_args import PackArgs
@@ -41,6 +48,7 @@ class ManagerBridge:
 
         Raises:
             JobLocked: Another run holds the lock.
+            RateLimited: The job has started too often.
             SkipJob: Likewise, and the job is to be skipped.
         """
         context, job = self._context, self._context.caller
@@ -59,6 +67,7 @@ class ManagerBridge:
             "on_timeout": "fail" if on_timeout in ("fail", "kill") else "warn",
             "lock_at_least_for": pack_args.seconds("lockAtLeastFor", 0),
             "max_concurrent": pack_args.number("maxConcurrent", 1),
+            "rate_limit": pack_args.value("rateLimit"),
         }
         if context.phase == "from" and not context.runs.started:
             tick = context.tick
@@ -73,6 +82,10 @@ class ManagerBridge:
                 run = start(name, **options)
                 run.notifies = False  # its failure is the job's, whose `catch` is called
                 context.add_run(run, on_timeout)
+            except RateLimited as limited:
+                if if_running == "fail":
+                    raise
+                raise SkipJob(limited.summary(), recorded=True) from limited
             except LockBusy as busy:
                 if if_running == "fail":
                     facts = busy.channel, busy.name, busy.holder, busy.remaining, busy.waited
@@ -83,7 +96,7 @@ class ManagerBridge:
         """Start a run once the lock is free.
 
         Raises:
-            LockBusy: The lock was held until the run of the file began to shut down.
+            LockBusy, RateLimited: The run could not start until the run of the file shut down.
             JobMisuse: A job that called this one holds the lock.
         """
         manager = self._session.binding.required(self._context.caller, START)
@@ -95,7 +108,7 @@ class ManagerBridge:
             try:
                 with release_slot():
                     return manager.start(name, **options, wait=_WAIT_SECONDS, record_busy=False)
-            except LockBusy:
+            except (LockBusy, RateLimited):
                 if self._session.stopping.is_set():
                     raise
 

@@ -26,6 +26,7 @@ _NOT_RECORDED: Final = frozenset(
         "ifRunning",
         "lockAtLeastFor",
         "maxConcurrent",
+        "rateLimit",
         "chJobs",
         "chLocks",
         "init",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -158,7 +159,12 @@ def test_a_daemon_that_was_removed_by_mistake_comes_back(
     ]
 
 
-@pytest.mark.parametrize("junk", [None, 7, "text", [], {}, {"schedules": [7, {"name": 1}]}])
+def _far() -> dict[str, Any]:
+    """Return a schedule with a time after the last date that there is."""
+    return {"schedules": [asdict(schedule("far", since=2**62))]}
+
+
+@pytest.mark.parametrize("junk", [None, 7, "text", [], {}, {"schedules": [7, {"name": 1}]}, _far()])
 def test_documents_of_others_are_ignored(
     manager: oc.JobManager, publish: Publish, junk: object
 ) -> None:
@@ -168,6 +174,8 @@ def test_documents_of_others_are_ignored(
     manager.state.set({"daemon": "stranger"}, junk)
     other = publish(schedule("other"), file="/srv/other.yaml")
     manager.state.set({"daemon": other.info.id, "part": "schedules"}, junk)
+    manager.state.set({"schedule": "nightly"}, {"floor": 2**62, "taken": [7, ["x"], [2**62, 1]]})
+    manager.state.set({"schedules": "pauses"}, {"entries": [junk, {"name": "nightly"}]})
     assert [info.name for info in manager.schedules()] == ["nightly"]
     assert daemon.info.id in [info.id for info in manager.daemons()]
 

@@ -25,7 +25,7 @@ jobs:
   to: oJobManager Job End
   args: {name: tick}
 - name: Other
-  typeArgs: {cron: "* * * * *"}
+  typeArgs: {cron: "* * * * *", waitForFinish: false}
   exec: log("other")
 todo: [oJobManager Init, Tick, Other]
 """
