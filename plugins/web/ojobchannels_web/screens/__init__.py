@@ -1,0 +1,1 @@
+"""The screens, each a function from a request to a page."""

@@ -1,0 +1,1 @@
+"""The checks in front of all screens: hosts, origins, logins."""

@@ -1,0 +1,1 @@
+"""What the screens show: read in the background, and laid out for the eye."""

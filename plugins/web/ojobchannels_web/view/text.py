@@ -1,0 +1,89 @@
+"""Values as the pages show them."""
+
+import json
+import zlib
+from itertools import pairwise
+from typing import Any, Final
+
+from markupsafe import Markup
+
+from ojobchannels.host.clock import now_ms
+from ojobchannels.manager.records import iso
+from ojobchannels.masking import masked
+from ojobchannels.printable import printable
+
+MOST_CHARACTERS: Final = 64_000
+_STEPS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+_LATEST: Final = 253_402_300_799_000
+
+
+def shown(value: Any) -> Any:
+    """Return what a template prints: text without characters that hide or reorder other text."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return printable(value, keep="\n\t")
+    return value
+
+
+def duration(ms: int | float | None) -> str:
+    """Format a duration in milliseconds: ``412 ms``, ``3.2 s``, ``2 min 5 s``."""
+    if ms is None:
+        return ""
+    if ms < 1000:
+        return f"{round(ms)} ms"
+    if ms < 9_950:
+        return f"{ms / 1000:.1f} s"
+    seconds = round(ms / 1000)
+    for (size, unit), (smaller_size, smaller) in pairwise(_STEPS):
+        if seconds >= size:
+            whole, rest = divmod(seconds, size)
+            return f"{whole} {unit} {rest // smaller_size} {smaller}"
+    return f"{seconds} s"
+
+
+def moment(ms: object) -> Markup:
+    """Return an element with a time; the script keeps it relative to now, and local."""
+    if not isinstance(ms, int) or not 0 <= ms <= _LATEST:
+        return Markup("")
+    return Markup('<time datetime="{}" data-at="{}">{}</time>').format(
+        iso(ms), ms, _relative(ms - now_ms())
+    )
+
+
+def document(value: Any) -> str:
+    """Return a document as JSON of several lines, without its secrets, and not too long."""
+    text = json.dumps(masked(value), indent=2, ensure_ascii=False, default=str)
+    return cut(text)
+
+
+def one_line(value: Any, most: int = 200) -> str:
+    """Return the beginning of a document or text as one line."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    line = " ".join(text[: 2 * most].split())
+    return line if len(line) <= most and len(text) <= 2 * most else f"{line[:most]}…"
+
+
+def cut(text: str) -> str:
+    """Return a text, with a note in place of its middle if it is very long."""
+    if len(text) <= MOST_CHARACTERS:
+        return text
+    half = MOST_CHARACTERS // 2
+    return f"{text[:half]}\n… {len(text) - 2 * half} characters are not shown …\n{text[-half:]}"
+
+
+def anchor(name: str) -> str:
+    """Return an identifier for the element of a name, so that it keeps the focus."""
+    return f"n{zlib.crc32(name.encode('utf-8', 'replace')):x}"
+
+
+def process(holder: Any) -> str:
+    """Return the process of a record or of a holder as ``host:pid``."""
+    return f"{holder.get('host', '?')}:{holder.get('pid', '?')}"
+
+
+def _relative(away: int) -> str:
+    seconds = abs(away) // 1000
+    if not seconds:
+        return "now"
+    size, unit = next(step for step in _STEPS if seconds >= step[0])
+    amount = f"{seconds // size} {unit}"
+    return f"in {amount}" if away > 0 else f"{amount} ago"
