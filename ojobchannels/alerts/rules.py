@@ -152,4 +152,6 @@ def _document(part: Any) -> Any:
         return {str(key): _document(value) for key, value in part.items()}
     if isinstance(part, list | tuple):
         return [_document(value) for value in part]
+    if isinstance(part, float) and part.is_integer():
+        return int(part)  # as a job file and a program may write it
     return _function(part) if callable(part) else part

@@ -68,6 +68,7 @@ class AlertWatch:
         self._ledger = Ledger(self._rule, self._manager)
         self._delivery = Delivery(self._rule, self._manager.launch_alert)
         self._wakeup = Wakeup()
+        self._is_cut_off = False
         self._closing = Latch()
         self._thread: threading.Thread | None = None
 
@@ -127,11 +128,16 @@ class AlertWatch:
         except ChannelClosed:
             self._closing.set()
         except ChannelError as error:
-            _log.warning("%s: the store cannot be reached: %s", self._rule.label, error)
+            if not self._is_cut_off:
+                _log.warning("%s: the store cannot be reached: %s", self._rule.label, error)
+            self._is_cut_off = True
             return _OUTAGE_SECONDS
         except Exception:  # noqa: BLE001  it must not end with an extension or a function that fails
             _log.exception("%s: failed, and tries again", self._rule.label)
             return _OUTAGE_SECONDS
+        if self._is_cut_off:
+            _log.info("%s: the store is reached again", self._rule.label)
+        self._is_cut_off = False
         return _PAUSE_SECONDS
 
     def _evaluate(self) -> bool:
@@ -209,7 +215,9 @@ class Alerts:
         check_rules(rules)
         wanted = {rule.id: rule for rule in rules}
         for id in [id for id in self._watches if id not in wanted]:
-            self._watches.pop(id).ask_to_close()
+            ended = self._watches.pop(id)
+            ended.ask_to_close()
+            ended.join(ENDING_SECONDS)
         for id, rule in wanted.items():
             if id not in self._watches:
                 self._watches[id] = AlertWatch(rule, self._manager)
