@@ -32,14 +32,22 @@ napoleon_use_ivar = True  # attributes are listed once, also where the class ann
 # References to our own names must resolve. Names of the standard library and of our dependencies
 # are shown without a link, since resolving them would need a network. So are private names, which
 # are type variables of decorators.
-_external = [*sorted(sys.stdlib_module_names), "click", "pluggy", "pydantic", "tinydb"]
+_external = [
+    *sorted(sys.stdlib_module_names),
+    "click",
+    "opentelemetry",
+    "pluggy",
+    "pydantic",
+    "tinydb",
+]
 nitpick_ignore_regex = [
     ("py:.*", rf"({'|'.join(_external)})(\..+)?"),
     ("py:.*", rf"({'|'.join(name for name in dir(builtins) if name.isidentifier())})"),
     ("py:.*", r"(ojobchannels\.(.+\.)?)?_\w+"),
     # Parameters of constructors that only the package itself calls.
     ("py:class", r"ojobchannels\.channels\.documents\.DocumentStore"),
-    ("py:class", r"ojobchannels\.manager\.(jobs\.Manager|run\.Manager|run_options\.RunOptions)"),
+    ("py:class", r"ojobchannels\.manager\.(jobs\.Manager|run_options\.Run(Options|Manager))"),
+    ("py:class", r"ojobchannels\.manager\.output\.buffer\.OutputBuffer"),
 ]
 
 html_theme = "furo"

@@ -68,6 +68,7 @@ __all__ = [
     "PluginFailed",
     "Program",
     "RateLimited",
+    "RunCancelled",
     "RunNotStarted",
     "RunsAlready",
     "StaleFence",

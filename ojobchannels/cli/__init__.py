@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "now": "acting",
     "pause": "acting",
     "resume": "acting",
+    "cancel": "acting",
     "unlock": "acting",
     "prune": "acting",
     "doctor": "setup",

@@ -21,6 +21,7 @@ STATUS_COLOURS: Final = {
     "failed": "red",
     "abandoned": "yellow",
     "lost": "yellow",
+    "cancelled": "yellow",
 }
 
 
@@ -28,7 +29,7 @@ def took(record: Row) -> str:
     """Return the duration of a run, until now for a running one."""
     if record["status"] == "running":
         return duration(max(now_ms() - record["startTime"], 0))
-    ran = record["status"] in ("completed", "failed", "lost")
+    ran = record["status"] in ("completed", "failed", "lost", "cancelled")
     return duration(record.get("duration", 0)) if ran else ""
 
 

@@ -38,10 +38,12 @@ from ojobchannels.errors.job import NoDaemon as NoDaemon
 from ojobchannels.errors.job import NoThread as NoThread
 from ojobchannels.errors.job import RateLimited as RateLimited
 from ojobchannels.errors.job import RunAbandoned as RunAbandoned
+from ojobchannels.errors.job import RunCancelled as RunCancelled
 from ojobchannels.errors.job import RunNotStarted as RunNotStarted
 from ojobchannels.errors.job import RunsAlready as RunsAlready
 from ojobchannels.errors.job import UnknownJob as UnknownJob
 from ojobchannels.errors.job import UnknownSchedule as UnknownSchedule
+from ojobchannels.errors.job import WrongRun as WrongRun
 from ojobchannels.errors.text import add_note as add_note
 from ojobchannels.errors.text import describe_holder as describe_holder
 from ojobchannels.errors.text import notes_of as notes_of

@@ -53,6 +53,25 @@ class RunNotStarted(JobError, RuntimeError):
         super().__init__(f"{what}: there is no open run{of} here; {advice}")
 
 
+class RunCancelled(JobError, RuntimeError):
+    """A run was cancelled by an operator; its code ends by this error."""
+
+    def __init__(self, name: str, run_id: str, author: str, reason: str) -> None:
+        self.name, self.run_id, self.author, self.reason = name, run_id, author, reason
+        why = f": {reason}" if reason else ""
+        super().__init__(
+            f"job {name!r} was cancelled by {author}{why}; `ojob rerun {run_id[:8]}` runs it again"
+        )
+
+
+class WrongRun(JobError, LookupError):
+    """A run is not known, or cannot be cancelled or run again as it is now."""
+
+    def __init__(self, run_id: str, reason: str, advice: str) -> None:
+        self.run_id, self.reason, self.advice = run_id, reason, advice
+        super().__init__(f"run {run_id!r}: {reason}; {advice}")
+
+
 class JobTimeout(JobError, TimeoutError):
     """A run took longer than its timeout."""
 

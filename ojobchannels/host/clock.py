@@ -65,12 +65,24 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+LOOK_SECONDS = 0.5
+"""The longest wait of a process that follows a child of a job."""
+
+
 def next_wait(remaining: float | None) -> float | None:
     """Return the seconds to wait in one system call, of those that remain; None for no limit.
 
     The calls accept less than a job may take: 24 days the one, 292 years the other.
     """
     return None if remaining is None else min(remaining, _MAX_WAIT_SECONDS)
+
+
+def next_look(remaining: float | None) -> float:
+    """Return the seconds to wait before the time limit is looked at again: it may become shorter.
+
+    That happens when the run of a job is cancelled.
+    """
+    return LOOK_SECONDS if remaining is None else min(remaining, LOOK_SECONDS)
 
 
 def utc(moment: datetime) -> str:

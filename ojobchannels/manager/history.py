@@ -3,7 +3,7 @@
 import functools
 import heapq
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, cast
 
@@ -17,6 +17,8 @@ from ojobchannels.manager import not_run, records
 from ojobchannels.manager.channels import ManagerChannels
 from ojobchannels.manager.dead_runs import DeadRuns
 from ojobchannels.manager.output import RunOutput
+from ojobchannels.manager.output.buffer import OutputBuffer
+from ojobchannels.manager.output.lines import DEFAULT_LIMITS
 from ojobchannels.manager.output.stored import key_of, without_record
 from ojobchannels.manager.output.writer import OutputWriter
 from ojobchannels.manager.overview.overview import note_pruned
@@ -52,6 +54,7 @@ class RunHistory:
         self.malformed: dict[str, str] = {}
         self.jobs, self.locks = channels.jobs, channels.locks
         self._dead_runs = DeadRuns(self)
+        self._limits = DEFAULT_LIMITS
         self._writer = OutputWriter(lambda: channels.output)
 
     @property
@@ -117,6 +120,13 @@ class RunHistory:
         if pending is not None:
             return pending.content()
         return RunOutput.from_document(self._channels.output.get(key_of(run_id)))
+
+    def new_output(self, record: Record, secrets: Collection[str]) -> OutputBuffer | None:
+        """Return where the output of a run goes; None if none is kept."""
+        if not (self._limits.first or self._limits.last):
+            return None
+        run = {field: record[field] for field in ("runId", "name", "startTime")}
+        return OutputBuffer(run, self._limits, secrets, self._writer.changed)
 
     def prune(self, older_than: float | timedelta) -> Pruned:
         """Remove the records of runs that ended more than `older_than` seconds ago.
@@ -314,7 +324,7 @@ def _begun(channels: RunHistory, name: str | None, status: str | None) -> Iterat
 
 def _ended_before(record: Record, start: int) -> bool:
     """Return whether a run, and so every record changed before it, ended before `start`."""
-    ended = ("completed", "failed", *not_run.STATUSES)
+    ended = ("completed", "failed", "cancelled", *not_run.STATUSES)
     return record["status"] in ended and record.get("endTime", start) < start
 
 

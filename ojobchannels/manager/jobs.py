@@ -153,8 +153,8 @@ class Job(Generic[_Arguments, _Result]):
             raise DidNotRun("skipped", str(busy)) from busy
 
     def _may_try_again(self, run: JobRun, attempt: int) -> bool:
-        """Wait for the next attempt and return True, unless there is none; a lost run has none."""
-        if attempt > self._retries or run.status in ("completed", "lost"):
+        """Wait for the next attempt and return True, unless there is none."""
+        if attempt > self._retries or run.status in ("completed", "lost", "cancelled"):
             return False
         pause = self._pause_after(attempt)
         _log.warning("job %r failed; attempt %d starts in %g s", self.name, attempt + 1, pause)

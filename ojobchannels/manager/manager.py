@@ -15,6 +15,8 @@ from ojobchannels.documents import check_name, check_value
 from ojobchannels.errors import RunNotStarted, UnknownJob
 from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager import records, run_end
+from ojobchannels.manager.actions.action import Action
+from ojobchannels.manager.actions.cancel import CancelWatch
 from ojobchannels.manager.channels import ChannelConfig, ManagerChannels
 from ojobchannels.manager.dead_runs import leave_notice
 from ojobchannels.manager.jobs import IfRunning, Job, Notice, check_notice, check_notices, notify
@@ -22,7 +24,6 @@ from ojobchannels.manager.launcher import Launch, Launcher
 from ojobchannels.manager.limits.rate import check_rate_limit
 from ojobchannels.manager.operations import Operations
 from ojobchannels.manager.output import OutputLimits
-from ojobchannels.manager.output.buffer import OutputBuffer
 from ojobchannels.manager.output.lines import DEFAULT_LIMITS
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.run import JobRun
@@ -88,6 +89,7 @@ class JobManager(Operations):
         self._running: dict[str, JobRun] = {}
         self._free_from: dict[str, int] = {}
         self._lock = threading.Lock()
+        self._cancels = CancelWatch(lambda: self.state, lambda: tuple(self._running.values()))
         self._metrics = JobMetrics(self)
         self.alerts = Alerts(self)
         self.alerts.replace(alerts)
@@ -283,6 +285,7 @@ class JobManager(Operations):
     def report_run(self, record: Record, *, notifies: bool) -> None:
         """Log the start or the end of a run; if it failed and `notifies`, notify of that."""
         run_end.log_run(record)
+        self._cancels.ended(record)
         self.alerts.wake()
         if notifies and record["status"] in ("failed", "lost"):
             self.notify(record)
@@ -351,15 +354,15 @@ class JobManager(Operations):
         with self._lock:
             if open:
                 self._running[run.run_id] = run
+                self._cancels.start()
             else:
                 self._running.pop(run.run_id, None)
+                if not self._running:
+                    self._cancels.stop()
 
-    def new_output(self, record: Record, secrets: Collection[str]) -> OutputBuffer | None:
-        """Return where the output of a run goes; None if none is kept."""
-        if not (self._limits.first or self._limits.last):
-            return None
-        run = {field: record[field] for field in ("runId", "name", "startTime")}
-        return OutputBuffer(run, self._limits, secrets, self._writer.changed)
+    def take(self, action: Action) -> None:
+        """Carry out an action at once if it is about a run of this manager."""
+        self._cancels.apply(action)
 
     def close(self) -> None:
         """Wait for launched jobs, then close the channels and so release all locks."""

@@ -10,12 +10,19 @@ from typing import Any, Final
 
 from ojobchannels.channels.arguments import Duration, milliseconds
 from ojobchannels.documents import check_value
-from ojobchannels.errors import ChannelError, InvalidOption, NoDaemon, UnknownSchedule
+from ojobchannels.errors import (
+    ChannelError,
+    InvalidOption,
+    NoDaemon,
+    UnknownSchedule,
+    WrongRun,
+)
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import run_end
 from ojobchannels.manager.actions import journal
 from ojobchannels.manager.actions.action import Action
+from ojobchannels.manager.actions.cancel import CANCEL
 from ojobchannels.manager.history import RunHistory
 from ojobchannels.manager.schedules import overview, pauses
 from ojobchannels.manager.schedules.overview import ScheduleInfo
@@ -156,6 +163,50 @@ class Operations(RunHistory):
             requested=True,
         )
         return self._taken(request, milliseconds("wait", wait, shortest=0) / 1000)
+
+    def cancel(
+        self, run_id: str, *, reason: str | None = None, author: str | None = None
+    ) -> Action:
+        """Cancel a run, on whichever host it is; its process learns of it within about a second.
+
+        Its code is informed: `JobRun.cancelled` is true, and `JobRun.check` and the helpers of job
+        files raise RunCancelled. Code in a child process is ended. The record has the author and
+        the reason.
+
+        Args:
+            run_id: The identifier of the run, or its first characters.
+            reason: Why.
+            author: Who cancels it; by default the user of this process and its host.
+
+        Returns:
+            The action; it is ``taken`` when the process has learned of it, and ``done`` when the
+            run has ended.
+
+        Raises:
+            WrongRun: There is no such run, or it has ended.
+            InvalidOption: A text is too long.
+        """
+        self.before_reading()
+        record = self.record(run_id)
+        if record is None:
+            raise WrongRun(run_id, "it is not recorded", "`ojob history` shows the runs")
+        if record["status"] != "running":
+            raise WrongRun(run_id, f"it has ended ({record['status']})", "there is nothing to do")
+        details = {"job": record["name"]}
+        action = journal.record(
+            self.state,
+            CANCEL,
+            record["runId"],
+            author=author,
+            reason=reason,
+            details=details,
+            requested=True,
+        )
+        self.take(action)
+        return journal.find(self.state, action.number) or action
+
+    def take(self, action: Action) -> None:
+        """Carry out an action at once if it is about a run of this manager."""
 
     def force_unlock(
         self,

@@ -24,7 +24,16 @@ time of another job ``launchedBy, launchNumber``. Times are milliseconds since 1
 milliseconds, dates ISO 8601 in UTC. A run of a job of which several may be active at a time has the
 ``slot`` of its lock."""
 
-STATUSES: Final = ("running", "completed", "failed", "skipped", "depsfail", "abandoned", "lost")
+STATUSES: Final = (
+    "running",
+    "completed",
+    "failed",
+    "skipped",
+    "depsfail",
+    "abandoned",
+    "lost",
+    "cancelled",
+)
 FIELDS: Final = (
     *("name", "startTime", "startDate", "endTime", "endDate", "inError", "error"),
     *("runId", "status", "host", "pid", "fence", "timeout", "args", "duration", "traceback"),

@@ -14,6 +14,7 @@ from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.channels.lease import Lease
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import dead_runs, records
+from ojobchannels.manager.actions.cancel import Cancellable
 from ojobchannels.manager.limits import rate
 from ojobchannels.manager.limits.starts import LimitedStarts
 from ojobchannels.manager.output import OutputLevel
@@ -30,7 +31,7 @@ _CLAIM_SECONDS = 0.25
 """Longest time in which a holder finds that its fire time is already claimed."""
 
 
-class JobRun:
+class JobRun(Cancellable):
     """One run of a job, made by `JobManager.run`; a ``with`` block starts and ends it.
 
     Attributes:
@@ -39,6 +40,7 @@ class JobRun:
         timeout: The timeout in seconds.
         lease: The lease of the lock, once the run has started.
         record: The record as last written.
+        cancellation: Who has cancelled it, and why; or None.
         output: What it has logged and printed, until that is stored.
         keeps_lock: Whether its end keeps the lock for `lock_at_least_for`.
         notifies: Whether its failure is reported to the manager's `on_failure`.
@@ -70,6 +72,7 @@ class JobRun:
         self._process = 0
         self._lock = threading.RLock()
         self._context: Token[JobRun | None] | None = None
+        super().__init__()
 
     @property
     def open(self) -> bool:
@@ -168,10 +171,12 @@ class JobRun:
         Raises:
             RunNotStarted: The run is not open.
             LockLost: The lock was lost.
+            RunCancelled: An operator has cancelled the run.
             JobTimeout: The timeout is exceeded and `on_timeout` is ``fail``.
         """
         self._check_open("check")
         self.lease.check()
+        self.check_cancelled()
         if self._is_overdue():
             raise errors.JobTimeout(self.name, self.timeout)
 
@@ -327,14 +332,13 @@ class JobRun:
     def _set_alarm(self) -> None:
         clock = self.lease.channel.clock
         if self._options.on_timeout != "continue":
-            KEEP_ALIVE.set_alarm(self, clock, self._began + round(self.timeout * 1e6), self._warn)
+            text = "job %r has exceeded its timeout of %g s"
+            warn = functools.partial(_log.warning, text, self.name, self.timeout)
+            KEEP_ALIVE.set_alarm(self, clock, self._began + round(self.timeout * 1e6), warn)
 
     def _is_overdue(self) -> bool:
         ran = self.lease.channel.clock.now() - self._began
         return self._options.on_timeout == "fail" and ran >= self.timeout * 1e6
-
-    def _warn(self) -> None:
-        _log.warning("job %r has exceeded its timeout of %g s", self.name, self.timeout)
 
     def _log_lost(self, _: Lease) -> None:
         _log.error(
@@ -346,6 +350,8 @@ class JobRun:
     def _finish(self, status: str, error: BaseException | str | None, **more: Any) -> None:
         with self._lock:
             self._check_open("end")
+            if self.cancellation is not None and status == "failed":
+                status, error = "cancelled", self.cancellation.caused(self.name, self.run_id, error)
             start = self.record["startTime"]
             ending = (
                 records.ending(start, status, self._elapsed(), error, self._options.secrets) | more

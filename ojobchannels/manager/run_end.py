@@ -16,6 +16,7 @@ _LEVELS: Final = {
     "failed": logging.ERROR,
     "lost": logging.ERROR,
     "abandoned": logging.WARNING,
+    "cancelled": logging.WARNING,
 }
 _TAKEN: Final = {*vars(logging.makeLogRecord({})), "message", "asctime"}
 _SHORTEST_SECONDS: Final = 0.01

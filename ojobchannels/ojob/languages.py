@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
-from ojobchannels.errors import JobTimeout
+from ojobchannels.errors import JobError
 from ojobchannels.hookspecs import hookspec
 from ojobchannels.plugins import registry
 
@@ -85,9 +85,12 @@ class Host(Protocol):
         """Return the args as JSON, with the `repr` of what is not JSON in it."""
 
     def remaining(self) -> float | None:
-        """Return the seconds after which the code must be ended; None for no limit."""
+        """Return the seconds after which the code must be ended; None for no limit.
 
-    def overdue(self) -> JobTimeout:
+        Ask again at least once a second: the result becomes less when the run is cancelled.
+        """
+
+    def overdue(self) -> JobError:
         """Return the error to raise when the code was ended after these seconds."""
 
     def descriptors(self) -> list[int]:

@@ -130,3 +130,11 @@ def test_a_clock_that_differs_from_the_server_is_a_problem(ahead: int, text: str
     *_, check = storage.check_health("locks", "locks", type, {})
     assert (check.level, check.subject) == ("problem", "clock")
     assert text in check.text
+
+
+def test_runs_of_one_job_in_several_slots_are_in_order(
+    manager: oc.JobManager, problems: Examine
+) -> None:
+    """Each is in time and holds a lock of its own."""
+    with manager.run("twice", max_concurrent=2), manager.run("twice", max_concurrent=2):
+        assert problems() == []

@@ -80,3 +80,28 @@ def test_missing_lines_are_counted(jobs: Jobs) -> None:
     assert len(lines) - 1 + missing == 5000
     assert without_time(jobs.show("logs", "long", "--last", "2")) == ["line 4999", "line 5000"]
     assert "Output, the last 20 of 5000 lines:" in jobs.ojob("show", "long", *jobs.locations).stdout
+
+
+def test_cancel_ends_a_run_in_another_process(each: Jobs) -> None:
+    """The record has the user, the reason and the status; the exit status says whether it ended."""
+    file = each.folder / "work.yaml"
+    file.write_text(file.read_text().replace("sys.stdin.readline()", "while True: state()"))
+    with each.hold() as process:
+        done = each.ojob("cancel", "work", "--reason", "stuck", *each.locations)
+        process.communicate(timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"Run \w+ of job 'work' ended after .*: cancelled \(.*: stuck", done.stdout)
+    assert process.returncode == 1
+    assert [record["status"] for record in each.records()] == ["cancelled"]
+    done = each.ojob("cancel", "work", *each.locations)
+    assert done.returncode == 2
+    assert "it has ended (cancelled)" in done.stderr
+
+
+def test_cancel_says_if_the_run_does_not_end(jobs: Jobs) -> None:
+    """Code that calls no helper goes its way; the status is 1."""
+    with jobs.hold() as process:
+        done = jobs.ojob("cancel", "work", "--wait", "100ms", *jobs.locations)
+        process.communicate("\n")
+    assert done.returncode == 1
+    assert "is running" in done.stdout

@@ -11,7 +11,7 @@ import pytest
 
 import ojobchannels as oc
 from ojobchannels import errors
-from ojobchannels.errors import Diagnostic
+from ojobchannels.errors import Diagnostic, WrongRun
 
 SAMPLES: list[tuple[errors.ChannelError, type[Exception], list[str]]] = [
     (oc.InvalidKey("$.a[1]", "nan is not JSON"), ValueError, ["$.a[1]", "nan is not JSON"]),
@@ -57,6 +57,8 @@ SAMPLES: list[tuple[errors.ChannelError, type[Exception], list[str]]] = [
     (oc.UnknownSchedule("x", ("nightly",), None), LookupError, ["'x'", "'nightly'"]),
     (oc.NoDaemon("nightly", "no daemon is alive"), RuntimeError, ["'nightly'", "alive"]),
     (oc.RunNotStarted("end", "report"), RuntimeError, ["end", "'report'"]),
+    (oc.RunCancelled("report", "1a2b", "ann@db1", "stuck"), RuntimeError, ["ann@db1: stuck"]),
+    (WrongRun("1a2b", "it has ended", "see history"), LookupError, ["1a2b", "it has ended"]),
     (oc.JobTimeout("report", 5), TimeoutError, ["'report'", "5 s"]),
     (oc.CodeFailed("a.yaml:3", "x is 5", "mend x"), RuntimeError, ["a.yaml:3", "mend x"]),
     (oc.CodeFault("no word", 3, 5), ValueError, ["line 3", "column 5", "no word"]),

@@ -11,7 +11,8 @@ from ojobchannels.cli.runs import process
 from ojobchannels.cli.times import parse_future
 from ojobchannels.cli.top.board import Line
 from ojobchannels.manager import JobManager
-from ojobchannels.manager.records import Record
+from ojobchannels.manager.actions.action import this_author
+from ojobchannels.manager.records import Record, slot_of
 
 _REASON: Final = {"reason": "Reason (may be empty)"}
 
@@ -78,10 +79,10 @@ def _resume(manager: JobManager, line: Line, reply: Mapping[str, str]) -> str:
 
 def _unlock(manager: JobManager, line: Line, reply: Mapping[str, str]) -> str:
     reason = reply["reason"]
-    note = f"unlocked with ojob top{reason and f': {reason}'}"
+    note = f"unlocked by {this_author()} with ojob top{reason and f': {reason}'}"
     record = _record(line)
-    name, fence = record["name"], record.get("fence")
-    released = manager.force_unlock(name, note=note, fence=fence)
+    (name, slot), fence = slot_of(record), record.get("fence")
+    released = manager.force_unlock(name, note, fence, slot, reason=reason)
     return f"released lock {name!r}" if released else f"lock {name!r} was free already"
 
 

@@ -16,7 +16,7 @@ from types import CodeType
 from typing import Any, Final, Protocol
 
 from ojobchannels.errors import CodeFailed, JobMisuse, add_note, quoted, safe_str
-from ojobchannels.host.clock import next_wait
+from ojobchannels.host.clock import next_look
 from ojobchannels.manager.output import OutputLevel
 from ojobchannels.ojob.languages import Host
 from ojobchannels.ojob.process.children import end_session
@@ -109,7 +109,7 @@ def _served(
         remaining = host.remaining()
         if remaining == 0:
             raise host.overdue()
-        if not ours.poll(next_wait(remaining)):
+        if not ours.poll(next_look(remaining)):
             continue
         try:
             message: dict[str, Any] = pickle.loads(ours.recv_bytes())  # noqa: S301  of our own child

@@ -11,7 +11,15 @@ from functools import cached_property
 from types import CodeType, FunctionType
 from typing import Any, Final, NamedTuple, Protocol, cast
 
-from ojobchannels.errors import CodeFailed, JobFileError, JobMisuse, JobTimeout, add_note, quoted
+from ojobchannels.errors import (
+    CodeFailed,
+    JobFileError,
+    JobMisuse,
+    JobTimeout,
+    RunCancelled,
+    add_note,
+    quoted,
+)
 from ojobchannels.manager.output import OutputLevel
 from ojobchannels.ojob.code.registry import register, unregister
 from ojobchannels.ojob.code.source_map import AS_JAVASCRIPT, CodeLines
@@ -139,7 +147,7 @@ class Block:
             return self.program.run(host)
         try:
             return self.program.run(host)
-        except (CodeFailed, JobTimeout) as error:
+        except (CodeFailed, JobTimeout, RunCancelled) as error:
             raise error.with_traceback(None) from error.__cause__
 
 

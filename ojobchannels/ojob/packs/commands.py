@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from ojobchannels.errors import InvalidJobArgs, JobTimeout
+from ojobchannels.errors import InvalidJobArgs, JobError, JobTimeout
 from ojobchannels.ojob.args.pack_args import PackArgs
 from ojobchannels.ojob.args.pack_jobs import BASICS
 from ojobchannels.ojob.args.templates import Rendered
@@ -77,7 +77,7 @@ class _CommandLimit:
         limits = [self._host.remaining(), self._own and self._own.remaining()]
         return min((limit for limit in limits if limit is not None), default=None)
 
-    def overdue(self) -> JobTimeout:
+    def overdue(self) -> JobError:
         """Return the error to raise when it was ended."""
         if self._own is not None and self._own.remaining() == 0:
             return JobTimeout(self._host.job, self._own.seconds)

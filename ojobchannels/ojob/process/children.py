@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
-from ojobchannels.host.clock import next_wait
+from ojobchannels.host.clock import next_look
 
 Stream: TypeAlias = Literal["out", "err"]
 Receiver: TypeAlias = Callable[[Stream, str], None]
@@ -149,8 +149,8 @@ def _follow(process: subprocess.Popen[bytes], limit: TimeLimit, receive: Receive
             if stream is not None:
                 selector.register(stream, selectors.EVENT_READ, _Lines(name, receive))
         while selector.get_map():
-            ready = selector.select(next_wait(limit.remaining()))
-            if not ready and limit.remaining() == 0:
+            ready = selector.select(next_look(limit.remaining()))
+            if limit.remaining() == 0:  # also if it writes without a pause
                 raise limit.overdue()
             for key, _ in ready:
                 data = os.read(_number(key.fileobj), 65536)
@@ -159,7 +159,7 @@ def _follow(process: subprocess.Popen[bytes], limit: TimeLimit, receive: Receive
                     selector.unregister(key.fileobj)
     while process.returncode is None:
         try:
-            process.wait(next_wait(limit.remaining()))
+            process.wait(next_look(limit.remaining()))
         except subprocess.TimeoutExpired:
             if limit.remaining() == 0:
                 raise limit.overdue() from None

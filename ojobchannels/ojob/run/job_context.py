@@ -110,6 +110,11 @@ class JobContext(ABC):
         if (output := self._run_output()) is not None:
             output.write(level, text)
 
+    def cancelled_run(self) -> JobRun | None:
+        """Return the run that was cancelled, of those for which the job works."""
+        runs = [*self.runs.open(), current_run()]
+        return next((run for run in runs if run is not None and run.cancelled), None)
+
     def _run_output(self) -> OutputBuffer | None:
         run = next(self.runs.open(), None) or current_run()
         return None if run is None else run.output

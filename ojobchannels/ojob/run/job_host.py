@@ -3,13 +3,13 @@
 import os
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import as_json
-from ojobchannels.errors import InvalidJobArgs, JobMisuse, JobTimeout, quoted, safe_str
+from ojobchannels.errors import InvalidJobArgs, JobError, JobMisuse, JobTimeout, quoted, safe_str
 from ojobchannels.manager import Launch
 from ojobchannels.manager.output import OutputLevel
 from ojobchannels.ojob.languages import Level
@@ -17,6 +17,9 @@ from ojobchannels.ojob.load.job_file import Job
 from ojobchannels.ojob.run.each import EachCalls
 from ojobchannels.ojob.run.job_context import JobContext, SkipJob
 from ojobchannels.ojob.run.managed_runs import Limit
+
+CANCEL_GRACE_SECONDS: Final = 1.0
+"""The time between the notice that a run was cancelled and the end of code in a child process."""
 
 
 class JobHost:
@@ -44,10 +47,9 @@ class JobHost:
 
     def helpers(self) -> dict[str, Any]:
         """Return the values of `ojobchannels.ojob.code.python.HELPERS`."""
-        return {
+        functions: dict[str, Callable[..., Any]] = {
             "channel": self.channel,
             "each": self.each,
-            "error": self.error,
             "job": self.run,
             "launch": self.launch,
             "log": partial(self._log_words, "info"),
@@ -56,6 +58,19 @@ class JobHost:
             "skip": self.skip,
             "state": self.state,
         }
+        checked = {name: partial(self._unless_cancelled, each) for name, each in functions.items()}
+        return {"error": self.error, **checked}
+
+    def _unless_cancelled(self, function: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        """Call a helper, unless the run was cancelled; code under `catch` may clean up.
+
+        Raises:
+            RunCancelled: The run was cancelled.
+        """
+        run = None if self.phase == "catch" else self._context.cancelled_run()
+        if run is not None:
+            run.check_cancelled()
+        return function(*args, **named)
 
     def log(self, level: Level, text: str) -> None:
         """Report a line of the job."""
@@ -121,16 +136,31 @@ class JobHost:
 
         Code under `catch` gets the full time again.
         """
+        times = [due for due in (self._due(), self._cancel_due()) if due is not None]
+        return max(min(times) - time.monotonic(), 0) if times else None
+
+    def overdue(self) -> JobError:
+        """Return the error for code that was ended by its timeout, or because it was cancelled."""
+        cancel_due, run = self._cancel_due(), self._context.cancelled_run()
+        if run is not None and run.cancellation is not None and cancel_due is not None:
+            due = self._due()
+            if due is None or cancel_due <= due:
+                return run.cancellation.error(run.name, run.run_id)
+        limit = next(iter(self._limits()), None)
+        return JobTimeout(self.job, limit.seconds if limit else 0)
+
+    def _due(self) -> float | None:
         limit = next(iter(self._limits()), None)
         if limit is None:
             return None
-        due = self._began + limit.seconds if self.phase == "catch" else limit.due
-        return max(due - time.monotonic(), 0)
+        return self._began + limit.seconds if self.phase == "catch" else limit.due
 
-    def overdue(self) -> JobTimeout:
-        """Return the error for code that was ended by its timeout."""
-        limit = next(iter(self._limits()), None)
-        return JobTimeout(self.job, limit.seconds if limit else 0)
+    def _cancel_due(self) -> float | None:
+        """Return when code is ended because its run was cancelled."""
+        run = None if self.phase == "catch" else self._context.cancelled_run()
+        if run is None or run.cancellation is None:
+            return None
+        return run.cancellation.noticed + CANCEL_GRACE_SECONDS
 
     def _limits(self) -> list[Limit]:
         return self._context.runs.limits(python=self._python)

@@ -10,7 +10,7 @@ from ojobchannels.errors import (
     ChannelError,
     CodeFailed,
     FireTimeTaken,
-    JobTimeout,
+    JobError,
     summary,
 )
 from ojobchannels.host.synchronous import check_result
@@ -146,7 +146,7 @@ class JobSteps(JobContext):
             timer.cancel()
             timer.join()
 
-    def _release(self, error: JobTimeout, slot: AbstractContextManager[None]) -> None:
+    def _release(self, error: JobError, slot: AbstractContextManager[None]) -> None:
         """End the runs and locks of code that does not react to its time limit.
 
         Other jobs use the slot of its thread meanwhile.

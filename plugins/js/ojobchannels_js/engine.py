@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ojobchannels import Host
 from ojobchannels.errors import safe_repr
-from ojobchannels.host.clock import next_wait
+from ojobchannels.host.clock import next_look
 
 _CHILD: Final = Path(__file__).with_name("child.py")
 
@@ -81,6 +81,6 @@ class Engine:
         with selectors.DefaultSelector() as selector:
             assert self._process.stdout is not None  # noqa: S101  it was opened with a pipe
             selector.register(self._process.stdout, selectors.EVENT_READ)
-            while not selector.select(next_wait(remaining := self._host.remaining())):
-                if remaining is not None and self._host.remaining() == 0:
+            while not selector.select(next_look(self._host.remaining())):
+                if self._host.remaining() == 0:
                     raise self._host.overdue()

@@ -188,6 +188,40 @@ def test_a_loop_is_ended_by_the_timeout_of_its_managed_run(
     assert manager.locks.lock_info("looping") is None
 
 
+def test_a_loop_is_ended_when_its_run_is_cancelled(
+    run: Callable[..., Any], manager: JobManager
+) -> None:
+    """Although it calls nothing; the record has the author and the reason."""
+    subscription = manager.jobs.subscribe(
+        lambda change: (
+            manager.cancel(change.value["runId"], author="ann@desk", reason="stuck")
+            if change.op == "set" and change.value["status"] == "running"
+            else None
+        )
+    )
+    result, _ = run(
+        """\
+        include: [oJobManager.yaml]
+        jobs:
+        - name: Init
+          to: oJobManager Init
+        - name: A
+          from: oJobManager Job Start
+          to: oJobManager Job End
+          catch: oJobManager Error
+          args: {name: looping}
+          exec: while (true) {}
+        todo: [Init, A]
+        """
+    )
+    subscription.close()
+    assert result.exit_status == 1
+    (record,) = manager.runs("looping")
+    assert record["status"] == "cancelled"
+    assert "cancelled by ann@desk: stuck" in record["error"]
+    assert manager.locks.lock_info("looping") is None
+
+
 def test_code_under_catch_has_its_own_time_limit(run: Callable[..., Any]) -> None:
     """After a timeout, code under `catch` runs, and is ended after the same time if it loops."""
     _, reported = run(

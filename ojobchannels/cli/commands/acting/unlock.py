@@ -12,6 +12,7 @@ import click
 from ojobchannels.cli.errors import CommandError
 from ojobchannels.cli.locations import Locations, location_options
 from ojobchannels.cli.names import complete_lock
+from ojobchannels.cli.options import reason_option
 from ojobchannels.cli.streams import echo, read_line
 from ojobchannels.cli.tables import json_option, print_json
 from ojobchannels.errors import describe_holder
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 @click.argument("name", shell_complete=complete_lock)
 @click.option("--slot", type=click.IntRange(1, 1000), help="The slot, of a lock with slots.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@reason_option
 @location_options
 @json_option
 @click.pass_context
@@ -35,6 +37,7 @@ def unlock(
     name: str,
     slot: int | None,
     yes: bool,
+    reason: str | None,
     as_json: bool,
 ) -> None:
     """Force-release the lock NAME, and add a note to the record of the run that held it.
@@ -52,10 +55,13 @@ def unlock(
         if held is not None and not yes:
             _confirm(ctx, held)
         note = f"unlocked by {_user()} on {socket.gethostname()} with ojob unlock"
+        note += f": {reason}" if reason else ""
         released = now = None
         if held is not None:
             fence = None if yes else held.fence
-            released = manager.force_unlock(name, note=note, fence=fence, slot=held.slot)
+            released = manager.force_unlock(
+                name, note=note, fence=fence, slot=held.slot, reason=reason
+            )
             now = None if released else manager.locks.lock_info(name, slot=held.slot)
         others = [] if released else [lock.name for lock in manager.locks.locks()]
     if as_json:

@@ -55,8 +55,8 @@ def history(
     """Show the recorded runs of all jobs, or of the job NAME, latest first.
 
     The status is running, completed, failed, skipped (the job was running elsewhere or had nothing
-    to do), depsfail (a dependency failed), abandoned (the process died) or lost (the run lost its
-    lock).
+    to do), depsfail (a dependency failed), abandoned (the process died), lost (the run lost its
+    lock) or cancelled (an operator ended it).
     """
     with locations.manager() as manager:
         found = manager.runs(name, status, since, limit + 1 if limit else None)
