@@ -34,7 +34,6 @@ MAX_DELAY_MS: Final = 60_000
 """Milliseconds after which `misfire: none` skips a fire time instead of running it late."""
 
 NO_PROCESS: Final = "missed: no process was running"
-
 MAX_MISSED_RECORDED: Final = 60
 """At most this many of the fire times that were missed in a row get a record each."""
 
@@ -336,8 +335,7 @@ class Schedule:
                 self._log("warn", f"not run for {times}: {reason}")
 
     def _stops(self, call: JobCall) -> bool:
-        block = self._spec.stop_when
-        if block is None:
+        if (block := self._spec.stop_when) is None:
             return False
         call.render_args()
         if not call.execute(block, call.job):
