@@ -140,6 +140,8 @@ def test_unlocking_is_recorded_with_its_author(acting: Site, manager: oc.JobMana
     assert (done.status, manager.locks.lock_info("busy")) == (200, None)
     [record] = manager.runs("busy")
     assert "unlocked by ann on the web page: it hangs" in record["note"]
+    [action] = manager.actions()
+    assert (action.action, action.author, action.reason) == ("unlock", "ann", "it hangs")
     with pytest.raises(oc.LockLost):
         run.end()
 
@@ -203,3 +205,12 @@ def test_the_page_can_be_mounted(manager: oc.JobManager) -> None:
         assert {site.get(link.replace("&amp;", "&")).status for link in links} == {200}
     finally:
         site.close()
+
+
+def test_metrics_are_those_of_the_shared_records(site: Site, manager: oc.JobManager) -> None:
+    with manager.run("report"):
+        pass
+    reply = site.get("/metrics")
+    assert reply.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    assert "report" in reply.text
+    assert "# TYPE" in reply.text
