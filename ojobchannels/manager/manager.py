@@ -373,6 +373,8 @@ class JobManager(Operations):
         self.alerts.end()
         with self._lock:
             left_open = list(self._running.values())
+            self._running.clear()
+        self._cancels.stop()
         for run in left_open:
             KEEP_ALIVE.drop_alarm(run)
         self._writer.close()
