@@ -233,6 +233,12 @@ class _FileRun:
 
     def run(self) -> RunResult:
         """Run the file, handling signals, and return the result."""
+        try:
+            return self._run()
+        finally:
+            self._daemon.close()
+
+    def _run(self) -> RunResult:
         session = self._session
         interrupt: KeyboardInterrupt | None = None
         try:
@@ -246,6 +252,7 @@ class _FileRun:
                     self.shut_down()
                 self._daemon.end_watches()
                 self.run_shutdown_jobs()
+                self._daemon.close()
         except KeyboardInterrupt as error:
             interrupt = error
             session.stop_timers()

@@ -32,7 +32,7 @@ def load_benchmarks() -> None:
 load_benchmarks()
 
 from benchmarks import __main__ as command  # noqa: E402
-from benchmarks import measure, report  # noqa: E402
+from benchmarks import measure, observed_run, report  # noqa: E402
 from benchmarks.cases import PARTS, TYPES, Case, cases  # noqa: E402
 from benchmarks.entrants import FLOOR, floor_locker  # noqa: E402
 from benchmarks.measure import Entrant, Numbers, Result, Turn, Workspace  # noqa: E402
@@ -226,3 +226,14 @@ def test_out_writes_tables_and_plots(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     data = json.loads((tmp_path / "locks.json").read_text("utf-8"))
     assert data["rows"][0]["results"][NAME]["rounds"] == [{"wall": 1.5}]
     assert data["about"]["versions"]["pluggy"]
+
+
+def test_the_cost_of_observing_a_run_is_measured(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Each way of observing has a line, and nothing is left behind."""
+    quick = ["--rounds", "2", "--runs", "2", "--folder", str(tmp_path)]
+    assert observed_run.main(quick) == 0
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert names == ["plain", "interface", "sdk", "alert"]
+    assert not list(tmp_path.iterdir())

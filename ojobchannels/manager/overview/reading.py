@@ -7,7 +7,7 @@ from typing import Final
 from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import Document
 
-_FIRST_READ: Final = 2_000
+_FIRST_READ: Final = 1_000
 _OVERLAP: Final = 64
 _PAGE: Final = 1_024
 

@@ -103,6 +103,10 @@ class Daemon:
         """Whether it has schedules, or watches that could be started."""
         return bool(self._schedules or self._watches)
 
+    def close(self) -> None:
+        """Publish that it has stopped, once its jobs have ended: until then it is alive."""
+        self._operations.close()
+
     def end_watches(self) -> None:
         """End the watches, and wait for their running calls."""
         for watch in self._watches:
@@ -141,10 +145,7 @@ class Daemon:
         self.session.output.log("ojob", "info", f"running until stopped{self._summary()}")
         with self.session.interrupts.shield():
             self._operations.start()
-        try:
-            self._serve_requests()
-        finally:
-            self._operations.close()
+        self._serve_requests()
         raise Interrupted(signal.SIGTERM)
 
     def _serve_requests(self) -> None:

@@ -45,8 +45,9 @@ class DaemonOperations:
     def close(self) -> None:
         """End its thread, and publish that the daemon was stopped."""
         self._link.close()
-        if self._presence is not None:
-            self._presence.close()
+        presence, self._presence = self._presence, None
+        if presence is not None:
+            presence.close()
 
     def _publish(self, manager: JobManager) -> None:
         session, schedules = self._session(), tuple(self._schedules())

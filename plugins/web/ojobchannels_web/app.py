@@ -84,6 +84,9 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        context.watcher.start()
+        for name in context.templates.list_templates():
+            context.templates.get_template(name)  # compiled now, not at the first request
         yield
         context.watcher.stop()
 

@@ -35,17 +35,18 @@ class Site:
         self, manager: JobManager, app: Any = None, watcher: Any = None, **settings: Any
     ) -> None:
         self.app = app or create_app(manager, **settings)
-        watcher = watcher or self.app.state.watcher
+        self._watcher = watcher or self.app.state.watcher
         self._socket = listen(Address("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         config = uvicorn.Config(self.app, log_level="warning", timeout_graceful_shutdown=2)
-        self._server = PageServer(config, watcher)
+        self._server = PageServer(config, self._watcher)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],))
         self._thread.start()
 
     def get(self, path: str, **headers: str) -> Reply:
-        """Get a page."""
+        """Get a page that shows the present state."""
+        self._watcher.hurry()
         return self.request("GET", path, **headers)
 
     def post(self, path: str, fields: dict[str, str], **headers: str) -> Reply:

@@ -82,14 +82,17 @@ def test_everything_is_reached_by_keyboard(
     page.keyboard.type("rep")
     page.keyboard.press("Enter")
     page.wait_for_url("**find=rep*")
+    live(page)
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     page.wait_for_url("**/job?name=report")
+    live(page)
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     page.wait_for_url("**/run?name=report*")
     assert "monday" in page.inner_text("main")
     for key, path in ("2", "/locks"), ("3", "/daemons"), ("4", "/channels"), ("5", "/actions"):
+        live(page)
         page.keyboard.press(key)
         page.wait_for_url(f"**{path}")
 

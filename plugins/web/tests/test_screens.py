@@ -203,3 +203,12 @@ def test_the_page_can_be_mounted(manager: oc.JobManager) -> None:
         assert {site.get(link.replace("&amp;", "&")).status for link in links} == {200}
     finally:
         site.close()
+
+
+def test_metrics_are_those_of_the_shared_records(site: Site, manager: oc.JobManager) -> None:
+    with manager.run("report"):
+        pass
+    reply = site.get("/metrics")
+    assert reply.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    assert "report" in reply.text
+    assert "# TYPE" in reply.text

@@ -99,7 +99,8 @@ def test_a_signal_ends_a_daemon_in_order(
 ) -> None:
     """The running job ends and is recorded, no new job starts, and no lock remains."""
     with manager.locks.lock("gate", ttl=600):
-        daemon = start(RUN, JOBS.format(config=config))
+        each_second = JOBS.format(config=config).replace("Interval: 100}", "Interval: 1000}")
+        daemon = start(RUN, each_second)
         read_until(daemon, "at work")
         daemon.send_signal(number)
         read_until(

@@ -27,10 +27,8 @@ def events(context: Context, request: Request) -> Response:
 
 def show_metrics(context: Context, request: Request) -> Response:  # noqa: ARG001  a screen
     """Return the metrics of all hosts, as Prometheus reads them."""
-    read = getattr(context.manager, "metrics", None)
-    if read is None:
-        return PlainTextResponse("This version of ojobchannels has no metrics.\n", 404)
-    return Response(read(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    metrics = context.manager.metrics()
+    return Response(metrics, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def show_health(context: Context, request: Request) -> Response:  # noqa: ARG001  a screen

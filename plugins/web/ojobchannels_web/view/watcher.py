@@ -45,6 +45,16 @@ class Watcher:
         self._stopped = False
         self._thread: threading.Thread | None = None
 
+    def start(self) -> None:
+        """Begin to read, so that the first page need not wait for it."""
+        with self._turn:
+            self._start()
+
+    def _start(self) -> None:
+        if self._thread is None and not self._stopped:
+            self._thread = threading.Thread(target=self._run, name="ojob-web", daemon=True)
+            self._thread.start()
+
     def stop(self) -> None:
         """End the thread, and wait for its end."""
         with self._turn:
@@ -66,9 +76,7 @@ class Watcher:
         """Read now, and return when that is done, or takes too long."""
         with self._turn:
             self._looked = time.monotonic()
-            if self._thread is None and not self._stopped:
-                self._thread = threading.Thread(target=self._run, name="ojob-web", daemon=True)
-                self._thread.start()
+            self._start()
             self._asked += 1
             wanted = self._asked
             self._turn.notify_all()
