@@ -119,6 +119,10 @@ def _unknown_command(word: str, call: str) -> str:
     Which daemons live?                 ojob daemons
     Who paused or ran it, and why?      ojob actions
     Stop it until the morning?          ojob pause NAME --until 8h
+    End a run that hangs?               ojob cancel NAME
+    Run it at once?                     ojob now NAME
+    Who holds this lock?                ojob locks, ojob unlock NAME
+    Is the set-up sound?                ojob doctor
 
     Most commands need to know where the records are: --file FILE names a job file, --jobs URL a
     channel. To set that once: export OJOB_FILE=FILE.

@@ -77,6 +77,11 @@ def _resume(manager: JobManager, line: Line, reply: Mapping[str, str]) -> str:
     return f"resumed {line.name!r}"
 
 
+def _cancel(manager: JobManager, line: Line, reply: Mapping[str, str]) -> str:
+    action = manager.cancel(_record(line)["runId"], reason=reply["reason"])
+    return f"asked the run of {line.name!r} to end (state: {action.state})"
+
+
 def _unlock(manager: JobManager, line: Line, reply: Mapping[str, str]) -> str:
     reason = reply["reason"]
     note = f"unlocked by {this_author()} with ojob top{reason and f': {reason}'}"
@@ -117,6 +122,14 @@ ACTIONS: Final = {
             _not_paused,
             lambda line: f"Resume {line.name!r} on all hosts?",
             _resume,
+        ),
+        Act(
+            "cancel",
+            "c",
+            "Cancel run",
+            _not_running,
+            lambda line: f"Cancel the run of {line.name!r} at {process(_record(line))}?",
+            _cancel,
         ),
         Act(
             "unlock",

@@ -139,6 +139,18 @@ def test_a_key_acts_on_the_selected_job_after_a_question(
     assert "the host burned" in manager.runs("nightly")[0]["note"]
 
 
+def test_a_run_is_cancelled_by_a_key(terminal: Terminal, manager: oc.JobManager) -> None:
+    """The action is recorded with the reason."""
+    with manager.run("nightly"):
+        terminal.wait_for(lambda text: "running" in line_of(text, "nightly"))
+        terminal.process.send(f"{UP}c")
+        terminal.wait_for(lambda text: "Cancel the run of 'nightly'" in text)
+        terminal.process.send("too slow\r")
+        terminal.wait_for(lambda text: "asked the run of 'nightly' to end" in text)
+        (action,) = manager.actions()
+        assert (action.action, action.reason) == ("cancel", "too slow")
+
+
 def test_a_key_that_does_not_apply_says_why(terminal: Terminal) -> None:
     terminal.process.send("r")
     terminal.wait_for(lambda text: "is not paused" in " ".join(text.split()))
