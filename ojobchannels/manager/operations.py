@@ -173,7 +173,7 @@ class Operations(RunHistory):
 
         Args:
             run_id: The identifier of the past run, or its first characters.
-            args: Changes of its args. Secrets are not in the record: pass them anew.
+            args: Changes of its args. Secrets are not in the record: pass them again.
             reason: Why.
             author: Who wants it; by default the user of this process and its host.
             wait: Seconds to wait for a daemon to take the request; then it is withdrawn.

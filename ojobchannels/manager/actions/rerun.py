@@ -26,7 +26,7 @@ def args_of(record: Mapping[str, Any], changes: Mapping[str, Any] | None) -> dic
     if masked := [name for name, value in args.items() if any(map(_is_masked, _texts(value)))]:
         names = ", ".join(map(repr, masked))
         reason = f"its record does not have the secrets in {names}"
-        raise WrongRun(record["runId"], reason, "pass these args anew")
+        raise WrongRun(record["runId"], reason, "pass these args again")
     return args
 
 
