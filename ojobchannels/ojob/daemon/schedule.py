@@ -9,18 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from ojobchannels import errors
-from ojobchannels.documents import storable
 from ojobchannels.host.terminal import local_time
 from ojobchannels.manager import JobManager, Launch, LaunchTime
 from ojobchannels.manager.actions.action import Action
 from ojobchannels.manager.schedules import fire_times
 from ojobchannels.manager.schedules.fire_times import FireTime, moment
-from ojobchannels.manager.schedules.published import LONGEST_MS, OVERDUE_AFTER_MS, Published
+from ojobchannels.manager.schedules.published import Published
 from ojobchannels.manager.schedules.timetable import Timetable
-from ojobchannels.manager.schedules.zones import key_of_zone, zone_of
+from ojobchannels.manager.schedules.zones import zone_of
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.daemon.active_runs import ActiveRuns
 from ojobchannels.ojob.daemon.pause_check import PAUSED, PauseCheck
+from ojobchannels.ojob.daemon.publication import published
 from ojobchannels.ojob.languages import Level
 from ojobchannels.ojob.load.job_file import Job, ScheduleSpec
 from ojobchannels.ojob.report.outcomes import Outcome, describe
@@ -34,7 +34,6 @@ MAX_DELAY_MS: Final = 60_000
 """Milliseconds after which `misfire: none` skips a fire time instead of running it late."""
 
 NO_PROCESS: Final = "missed: no process was running"
-
 MAX_MISSED_RECORDED: Final = 60
 """At most this many of the fire times that were missed in a row get a record each."""
 
@@ -245,19 +244,14 @@ class Schedule:
         """Return what other processes know of it."""
         if self._published is not None and self._published.ended == self._ended:
             return self._published
-        spec = self._spec
-        self._published = Published(
-            name=storable(self.title),
-            job=storable(self._job.name),
+        self._published = published(
+            self._spec,
+            name=self.title,
+            job=self._job.name,
             run=self.run_name,
-            claims=self.run_name or (f"job {self._label}" if spec.once else None),
-            launched_by=self._label if self._shares_name else None,
-            cron=spec.cron,
-            interval=min(spec.interval, LONGEST_MS),
-            timezone=key_of_zone(self._zone),
-            misfire=spec.misfire,
-            jitter=min(spec.jitter, LONGEST_MS),
-            overdue_after=min(spec.overdue_after or OVERDUE_AFTER_MS, LONGEST_MS),
+            label=self._label,
+            shares_run=self._shares_name,
+            zone=self._zone,
             since=self._began,
             ended=self._ended,
         )
@@ -341,8 +335,7 @@ class Schedule:
                 self._log("warn", f"not run for {times}: {reason}")
 
     def _stops(self, call: JobCall) -> bool:
-        block = self._spec.stop_when
-        if block is None:
+        if (block := self._spec.stop_when) is None:
             return False
         call.render_args()
         if not call.execute(block, call.job):
