@@ -15,7 +15,6 @@ from ojobchannels.documents import check_name, check_value
 from ojobchannels.errors import RunNotStarted, UnknownJob
 from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager import records, run_end
-from ojobchannels.manager.actions.action import Action
 from ojobchannels.manager.actions.cancel import CancelWatch
 from ojobchannels.manager.channels import ChannelConfig, ManagerChannels
 from ojobchannels.manager.dead_runs import leave_notice
@@ -360,9 +359,11 @@ class JobManager(Operations):
                 if not self._running:
                     self._cancels.stop()
 
-    def take(self, action: Action) -> None:
-        """Carry out an action at once if it is about a run of this manager."""
-        self._cancels.apply(action)
+    def launch_known(self, name: str, args: Mapping[str, Any]) -> bool:
+        """Launch a job if this manager has it, and return whether it does."""
+        if known := name in self._known:
+            self.launch(name, self._known[name].keywords(args))
+        return known
 
     def close(self) -> None:
         """Wait for launched jobs, then close the channels and so release all locks."""

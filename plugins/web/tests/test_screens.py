@@ -140,6 +140,8 @@ def test_unlocking_is_recorded_with_its_author(acting: Site, manager: oc.JobMana
     assert (done.status, manager.locks.lock_info("busy")) == (200, None)
     [record] = manager.runs("busy")
     assert "unlocked by ann on the web page: it hangs" in record["note"]
+    [action] = manager.actions()
+    assert (action.action, action.author, action.reason) == ("unlock", "ann", "it hangs")
     with pytest.raises(oc.LockLost):
         run.end()
 

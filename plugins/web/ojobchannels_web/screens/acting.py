@@ -12,7 +12,6 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from ojobchannels.errors import ChannelError
 from ojobchannels.manager import JobManager
-from ojobchannels.manager.actions import journal
 from ojobchannels_web.context import Context, base_of
 from ojobchannels_web.screens.forms import FormError, fields_of
 
@@ -68,9 +67,9 @@ def _unlock(manager: JobManager, fields: Fields, author: str, reason: str) -> st
     name, fence = fields.get("name", ""), _whole(fields, "fence")
     note = f"unlocked by {author} on the web page" + (f": {reason}" if reason else "")
     slot = _whole(fields, "slot") if "slot" in fields else 1
-    if manager.force_unlock(name, note=note, fence=fence, slot=slot) is None:
+    released = manager.force_unlock(name, note, fence, slot, reason=reason, author=author)
+    if released is None:
         raise NotDone(f"the lock {name!r} is free or has another holder by now")
-    journal.record(manager.state, "unlock", name, author=author, reason=reason)
     return f"released {name}"
 
 
