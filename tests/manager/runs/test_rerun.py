@@ -32,7 +32,7 @@ def test_a_known_job_runs_again_with_the_args_of_the_past_run(
 
 
 @pytest.mark.parametrize("secret", [{"password": "pa55word"}, {"to": ["redis://u:pw12@host/0"]}])
-def test_masked_args_must_be_passed_anew(
+def test_masked_args_must_be_passed_again(
     simple_manager: oc.JobManager, secret: dict[str, Any]
 ) -> None:
     """Otherwise the job would run with asterisks; the error names them."""
