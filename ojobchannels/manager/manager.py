@@ -113,8 +113,7 @@ class JobManager(Operations):
         """Return a run of a job; a ``with`` block starts and ends it, and records an exception.
 
         Args:
-            name: The name of the job; at most `max_concurrent` runs of each name are active at a
-                time.
+            name: The name of the job.
             timeout: The timeout of the run, in seconds.
             args: Arguments, stored in the record; what is named or looks like a secret is masked.
             secret: Names of further arguments whose values are secrets.
@@ -218,8 +217,7 @@ class JobManager(Operations):
             on_timeout: As in `run`.
             lock_at_least_for: As in `run`, from the start of the last attempt.
             max_concurrent: As in `run`; the job is running elsewhere if it has that many runs.
-            rate_limit: As in `run`; `if_running` says what a call over it does. Each attempt is a
-                start.
+            rate_limit: As in `run`; `if_running` says what a call over it does.
 
         Raises:
             InvalidOption: An option is not valid, or `on_failure` leads back to this job through
@@ -374,6 +372,8 @@ class JobManager(Operations):
         self.alerts.end()
         with self._lock:
             left_open = list(self._running.values())
+            self._running.clear()
+        self._cancels.stop()
         for run in left_open:
             KEEP_ALIVE.drop_alarm(run)
         self._writer.close()
