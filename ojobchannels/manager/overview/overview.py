@@ -121,8 +121,9 @@ class RunOverview:
             key = {"name": name, "startTime": start}
             record = self._manager.jobs.get(key)
             if records.is_record(record) and record["status"] == "running":
-                lock, locks_id = self._manager.locks.lock_info(name), self._manager.locks_id()
-                if not records.is_dead(record, lock, locks_id):
+                job, slot = records.slot_of(record)
+                lock = self._manager.locks.lock_info(job, slot=slot)
+                if not records.is_dead(record, lock, self._manager.locks_id()):
                     continue
                 record = self._manager.jobs.get(key)  # it may have ended between the two reads
             if not records.is_record(record):
