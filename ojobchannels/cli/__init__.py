@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "pause": "acting",
     "resume": "acting",
     "cancel": "acting",
+    "rerun": "acting",
     "unlock": "acting",
     "prune": "acting",
     "doctor": "setup",

@@ -104,6 +104,14 @@ class Job(Generic[_Arguments, _Result]):
                 _log.exception("the launched job %r could not start", self.name)
             raise
 
+    def keywords(self, recorded: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the keyword arguments of a call, from the arguments in the record of a run."""
+        keywords = dict(recorded)
+        for name, parameter in inspect.signature(self._function).parameters.items():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                keywords |= keywords.pop(name, {})
+        return keywords
+
     def _run(self, launch: Launch | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Result:
         recorded = _bound(self._function, args, kwargs)
         attempt = 1

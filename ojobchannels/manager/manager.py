@@ -15,7 +15,6 @@ from ojobchannels.documents import check_name, check_value
 from ojobchannels.errors import RunNotStarted, UnknownJob
 from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager import records, run_end
-from ojobchannels.manager.actions.action import Action
 from ojobchannels.manager.actions.cancel import CancelWatch
 from ojobchannels.manager.channels import ChannelConfig, ManagerChannels
 from ojobchannels.manager.dead_runs import leave_notice
@@ -114,8 +113,7 @@ class JobManager(Operations):
         """Return a run of a job; a ``with`` block starts and ends it, and records an exception.
 
         Args:
-            name: The name of the job; at most `max_concurrent` runs of each name are active at a
-                time.
+            name: The name of the job.
             timeout: The timeout of the run, in seconds.
             args: Arguments, stored in the record; what is named or looks like a secret is masked.
             secret: Names of further arguments whose values are secrets.
@@ -219,8 +217,7 @@ class JobManager(Operations):
             on_timeout: As in `run`.
             lock_at_least_for: As in `run`, from the start of the last attempt.
             max_concurrent: As in `run`; the job is running elsewhere if it has that many runs.
-            rate_limit: As in `run`; `if_running` says what a call over it does. Each attempt is a
-                start.
+            rate_limit: As in `run`; `if_running` says what a call over it does.
 
         Raises:
             InvalidOption: An option is not valid, or `on_failure` leads back to this job through
@@ -360,9 +357,11 @@ class JobManager(Operations):
                 if not self._running:
                     self._cancels.stop()
 
-    def take(self, action: Action) -> None:
-        """Carry out an action at once if it is about a run of this manager."""
-        self._cancels.apply(action)
+    def launch_known(self, name: str, args: Mapping[str, Any]) -> bool:
+        """Launch a job if this manager has it, and return whether it does."""
+        if known := name in self._known:
+            self.launch(name, self._known[name].keywords(args))
+        return known
 
     def close(self) -> None:
         """Wait for launched jobs, then close the channels and so release all locks."""
@@ -372,9 +371,11 @@ class JobManager(Operations):
         self._launcher.close()
         self.alerts.end()
         with self._lock:
-            left_open = list(self._running.values())
+            left_open, self._running = tuple(self._running.values()), {}
+        self._cancels.stop()
         for run in left_open:
             KEEP_ALIVE.drop_alarm(run)
+            run.stop_capture()
         self._writer.close()
         self._channels.close()
 

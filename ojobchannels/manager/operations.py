@@ -22,8 +22,10 @@ from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import run_end
 from ojobchannels.manager.actions import journal
 from ojobchannels.manager.actions.action import Action
-from ojobchannels.manager.actions.cancel import CANCEL
+from ojobchannels.manager.actions.cancel import CANCEL, CancelWatch
+from ojobchannels.manager.actions.rerun import RERUN, args_of
 from ojobchannels.manager.history import RunHistory
+from ojobchannels.manager.records import Record
 from ojobchannels.manager.schedules import overview, pauses
 from ojobchannels.manager.schedules.overview import ScheduleInfo
 from ojobchannels.manager.schedules.pauses import PauseInfo
@@ -37,6 +39,8 @@ _log = logging.getLogger("ojobchannels.jobs")
 
 class Operations(RunHistory):
     """The actions of operators, and what they need to know; a `JobManager` has them."""
+
+    _cancels: CancelWatch
 
     def schedules(self, grace: Duration | None = None) -> list[ScheduleInfo]:
         """Return the schedules that daemons have published, by name.
@@ -150,12 +154,73 @@ class Operations(RunHistory):
         """
         check_value(dict(args or {}))
         schedule = self._schedule(name)
+        details = {"args": dict(args or {})}
+        return self._request_run("now", schedule, details, reason, author, wait)
+
+    def rerun(
+        self,
+        run_id: str,
+        args: Mapping[str, Any] | None = None,
+        *,
+        reason: str | None = None,
+        author: str | None = None,
+        wait: Duration = 10,
+    ) -> Action:
+        """Run the job of a past run again, with the args of that run.
+
+        A job that this manager knows by `JobManager.job` is launched here. Otherwise one of the
+        daemons whose schedules have the job runs it, once over all hosts.
+
+        Args:
+            run_id: The identifier of the past run, or its first characters.
+            args: Changes of its args. Secrets are not in the record: pass them again.
+            reason: Why.
+            author: Who wants it; by default the user of this process and its host.
+            wait: Seconds to wait for a daemon to take the request; then it is withdrawn.
+
+        Returns:
+            The action; its details have the past run and, at the end, the new one.
+
+        Raises:
+            WrongRun: There is no such run, it is active, or its args are masked.
+            NoDaemon: No daemon that is alive has the job, or none has taken the request in time.
+            InvalidOption: A text is too long.
+            InvalidValue: The arguments are not JSON.
+        """
+        record = self._recorded(run_id)
+        details = {"args": args_of(record, args), "of": record["runId"]}
+        name = record["name"]
+        if self.launch_known(name, details["args"]):
+            about = {"of": record["runId"]}
+            return journal.record(
+                self.state, RERUN, name, author=author, reason=reason, details=about
+            )
+        having = [one for one in self.schedules() if one.run == name]
+        alive = (one for one in having if any(daemon.alive for daemon in one.daemons))
+        schedule = next(alive, next(iter(having), None))
+        if schedule is None:
+            raise NoDaemon(name, "no daemon has a schedule with runs of that name")
+        return self._request_run(RERUN, schedule, details, reason, author, wait)
+
+    def launch_known(self, name: str, args: Mapping[str, Any]) -> bool:  # noqa: ARG002  a hook
+        """Launch a job if this manager has it, and return whether it does."""
+        return False
+
+    def _request_run(
+        self,
+        action: str,
+        schedule: ScheduleInfo,
+        details: Mapping[str, Any],
+        reason: str | None,
+        author: str | None,
+        wait: Duration,
+    ) -> Action:
+        """Ask the daemons to run a schedule, and wait until one has taken the request."""
         if not any(daemon.alive for daemon in schedule.daemons):
             raise NoDaemon(schedule.name, "no daemon that has it is alive")
-        details = {"args": dict(args or {})}
         request = journal.record(
             self.state,
-            "now",
+            action,
             schedule.name,
             author=author,
             reason=reason,
@@ -163,6 +228,13 @@ class Operations(RunHistory):
             requested=True,
         )
         return self._taken(request, milliseconds("wait", wait, shortest=0) / 1000)
+
+    def _recorded(self, run_id: str) -> Record:
+        self.before_reading()
+        record = self.record(run_id)
+        if record is None:
+            raise WrongRun(run_id, "it is not recorded", "`ojob history` shows the runs")
+        return record
 
     def cancel(
         self, run_id: str, *, reason: str | None = None, author: str | None = None
@@ -186,10 +258,7 @@ class Operations(RunHistory):
             WrongRun: There is no such run, or it has ended.
             InvalidOption: A text is too long.
         """
-        self.before_reading()
-        record = self.record(run_id)
-        if record is None:
-            raise WrongRun(run_id, "it is not recorded", "`ojob history` shows the runs")
+        record = self._recorded(run_id)
         if record["status"] != "running":
             raise WrongRun(run_id, f"it has ended ({record['status']})", "there is nothing to do")
         details = {"job": record["name"]}
@@ -202,11 +271,8 @@ class Operations(RunHistory):
             details=details,
             requested=True,
         )
-        self.take(action)
+        self._cancels.apply(action)
         return journal.find(self.state, action.number) or action
-
-    def take(self, action: Action) -> None:
-        """Carry out an action at once if it is about a run of this manager."""
 
     def force_unlock(
         self,

@@ -332,7 +332,7 @@ def test_every_command_and_option_is_in_the_reference(name: str) -> None:
     assert section
     command = cli.get_command(click.Context(cli), name)
     assert command is not None
-    common = {"--file", "--jobs", "--locks", "--json", "--wide"}
+    common = {"--file", "--jobs", "--locks", "--json", "--wide", "--watch"}
     options = {one for option in command.params for one in option.opts if one.startswith("--")}
     assert {one for one in options - common if f"`{one}" not in section} == set()
     assert {one for one in common if f"`{one}" not in intro + section} == set()

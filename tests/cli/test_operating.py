@@ -15,7 +15,7 @@ import ojobchannels as oc
 from ojobchannels.cli import cli
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager.schedules.presence import Presence
-from ojobchannels.manager.schedules.published import Published
+from ojobchannels.manager.schedules.published import Published, lock_name
 
 HOUR_MS = 3_600_000
 DAEMON = """
@@ -176,6 +176,15 @@ def test_the_doctor_finds_overdue_schedules_and_daemons_that_differ(operator: Op
     assert "'late' was due 2 h ago" in overdue
     other.close()
     assert len(operator.problems()) == 1
+
+
+def test_the_doctor_finds_a_daemon_without_a_sign_of_life(operator: Operator) -> None:
+    """Its lock is free, and it was not stopped in order."""
+    daemon = operator.publish(schedule("hourly", now_ms()), host="one")
+    operator.manager.state.force_unlock(lock_name(daemon.info.id))
+    (found,) = operator.problems()
+    assert "gives no sign of life" in found
+    assert " gone " in operator.call("daemons").stdout
 
 
 @pytest.mark.kit

@@ -22,11 +22,15 @@ def check_daemons(manager: JobManager) -> Iterator[Check]:
     gone = [daemon for daemon in daemons if not daemon.alive and daemon.stopped is None]
     for daemon in gone:
         where, seen = process({"host": daemon.host, "pid": daemon.pid}), daemon.seen
-        text = f"{where} with {daemon.file} has been gone since {relative(seen, now_ms())}"
-        yield problem("daemons", text, f"look at the log of its service on {daemon.host}; start it")
+        text = (
+            f"{where} with {daemon.file} gives no sign of life; it was last seen "
+            f"{relative(seen, now_ms())}"
+        )
+        advice = f"it was killed, is stopped or hangs: see its log on {daemon.host}, and restart it"
+        yield problem("daemons", text, advice)
     yield from _differences(alive)
     if not gone:
-        yield Check("ok", "daemons", f"{len(alive)} alive, none that was killed")
+        yield Check("ok", "daemons", f"{len(alive)} alive, none without a sign of life")
     yield from _check_schedules(manager.schedules())
 
 

@@ -121,8 +121,8 @@ class RunOverview:
             key = {"name": name, "startTime": start}
             record = self._manager.jobs.get(key)
             if records.is_record(record) and record["status"] == "running":
-                job, slot = records.slot_of(record)
-                lock = self._manager.locks.lock_info(job, slot=slot)
+                name, slot = records.slot_of(record)
+                lock = self._manager.locks.lock_info(name, slot=slot)
                 if not records.is_dead(record, lock, self._manager.locks_id()):
                     continue
                 record = self._manager.jobs.get(key)  # it may have ended between the two reads

@@ -7,6 +7,7 @@ from ojobchannels.errors import ChannelError
 from ojobchannels.manager import JobManager
 from ojobchannels.manager.actions import journal
 from ojobchannels.manager.actions.action import Action
+from ojobchannels.manager.actions.rerun import RERUN
 from ojobchannels.manager.schedules.presence import Presence
 from ojobchannels.masking import masked
 from ojobchannels.ojob.daemon.operator_link import OperatorLink
@@ -66,7 +67,7 @@ class DaemonOperations:
             if schedule.title == action.target:
                 if action.action == "resume":
                     schedule.recheck()
-                elif action.action == "now":
+                elif action.action in ("now", RERUN):
                     self._run_now(manager, schedule, action)
                 return
 

@@ -119,21 +119,22 @@ class Schedule:
     def start(self) -> None:
         """Start: handle later fire times, and those missed before."""
         self._handle_until(self._began)
-        self._await_next()
+        self._await_next(self._began)
 
     def end(self, moment: int) -> None:
         """End; fire times up to a moment are still handled."""
         self._handle_until(moment)
         self._ended = True
 
-    def _await_next(self) -> None:
-        following = self._times.next_due(self._scheduler.clock.now())
+    def _await_next(self, handled: int) -> None:
+        following = self._times.next_due(handled)
         if following is not None and not self._ended:
             self._scheduler.call_at(following, self._on_due)
 
     def _on_due(self) -> None:
-        self._handle_until(self._scheduler.clock.now())
-        self._await_next()
+        now = self._scheduler.clock.now()
+        self._handle_until(now)
+        self._await_next(now)  # a fire time may have passed meanwhile
 
     def _handle_until(self, moment: int) -> None:
         latest = self._times.latest(moment)

@@ -83,6 +83,11 @@ def test_a_pause_a_kill_and_a_stop_are_seen_from_outside(
         operator.wait_until(lambda: manager.actions(1)[0].state == "done")
         asked = [run["requested"] for run in manager.runs(name) if "requested" in run]
         assert asked == [{"action": taken.number, "author": "bob", "reason": "wanted"}]
+        (past,) = manager.actions(1)[0].details["runs"]
+        again = manager.rerun(past, author="bob")
+        operator.wait_until(lambda: manager.actions(1)[0].state == "done")
+        (made,) = manager.actions(1)[0].details["runs"]
+        assert (manager.record(made) or {})["requested"]["action"] == again.number
 
         first.kill()
         first.wait()

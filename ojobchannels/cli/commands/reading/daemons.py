@@ -40,8 +40,8 @@ COLUMNS: Final = (
 def daemons(locations: Locations, as_json: bool, wide: bool) -> None:
     """Show the daemons that share these channels: whether they live, where, and since when.
 
-    A daemon gives a sign of life every ten seconds. One that was killed is shown as gone, one that
-    was stopped in order as stopped.
+    A daemon gives a sign of life every ten seconds. One that was killed or hangs is shown as gone,
+    one that was stopped in order as stopped.
     """
     from dataclasses import asdict
 
