@@ -88,18 +88,6 @@ def test_messages_are_delivered_by_priority_then_age(queue: Queue, now: Time) ->
     assert [taken(queue) for _ in range(4)] == ["first", "old", "young", None]
 
 
-@pytest.mark.parametrize(
-    ("job", "priority"), [("send", "high"), ("send", True), ("send", None), (7, 1)]
-)
-def test_a_message_that_could_never_be_delivered_is_refused(
-    queue: Queue, job: Any, priority: Any
-) -> None:
-    """When it is added, not in silence later."""
-    with pytest.raises(InvalidOption, match="`job`" if job == 7 else "`priority`"):
-        queue.add(job, priority=priority)
-    assert queue.listed() == []
-
-
 def test_messages_of_one_moment_are_delivered_in_the_order_of_adding(queue: Queue) -> None:
     """They have one time; the channel knows their order."""
     for number in range(30):
