@@ -371,11 +371,11 @@ class JobManager(Operations):
         self._launcher.close()
         self.alerts.end()
         with self._lock:
-            left_open = list(self._running.values())
-            self._running.clear()
+            left_open, self._running = tuple(self._running.values()), {}
         self._cancels.stop()
         for run in left_open:
             KEEP_ALIVE.drop_alarm(run)
+            run.stop_capture()
         self._writer.close()
         self._channels.close()
 

@@ -293,7 +293,7 @@ class JobRun(Cancellable):
         self._state = "open"
         self._process = os.getpid()
         self.manager.set_open(self, True)
-        CAPTURE.begin()
+        CAPTURE.begin(self)
         self._set_alarm()
         self.manager.report_run(self.record, notifies=False)
 
@@ -384,11 +384,14 @@ class JobRun(Cancellable):
         if not self.open:
             raise errors.RunNotStarted(what, self.name)
 
+    def stop_capture(self) -> None:
+        """Keep no more of what the code prints and logs."""
+        CAPTURE.end(self)
+        if self.output is not None:
+            self.output.end()
+
     def _close(self) -> None:
-        if self._state == "open":
-            CAPTURE.end()
-            if self.output is not None:
-                self.output.end()
+        self.stop_capture()
         self._state = "over"
         KEEP_ALIVE.drop_alarm(self)
         KEEP_ALIVE.drop(self.lease)

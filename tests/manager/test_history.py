@@ -250,6 +250,7 @@ def test_the_report_counts_each_status_and_averages_what_ran(
         "depsfail": 0,
         "abandoned": 0,
         "lost": 0,
+        "cancelled": 0,
         "averageDuration": 2250,
         "lastStart": 1_900_000_009_001,
         "lastStatus": "skipped",

@@ -68,7 +68,7 @@ class Capture:
 
     def __init__(self, find: FindBuffer) -> None:
         self._find = find
-        self._runs = 0
+        self._runs: set[object] = set()
         self._before: Callable[..., logging.LogRecord] = logging.LogRecord
         self.forget()
         forget_in_children(self)
@@ -77,22 +77,24 @@ class Capture:
         """Replace the lock in a forked child: another thread of the parent may have held it."""
         self._lock = threading.RLock()
 
-    def begin(self) -> None:
+    def begin(self, run: object) -> None:
         """Capture for one more run."""
         with self._lock:
-            self._runs += 1
+            self._runs.add(run)
             for name, level in _STREAMS:
                 stream = getattr(sys, name)
                 if stream is not None and not isinstance(stream, _Stream):
                     setattr(sys, name, _Stream(stream, level, self._find))
-            if self._runs == 1 and logging.getLogRecordFactory() != self._make_record:
+            if logging.getLogRecordFactory() != self._make_record:
                 self._before = logging.getLogRecordFactory()
                 logging.setLogRecordFactory(self._make_record)
 
-    def end(self) -> None:
+    def end(self, run: object) -> None:
         """End the capture for one run; the last end restores what was there before."""
         with self._lock:
-            self._runs -= 1
+            if run not in self._runs:
+                return
+            self._runs.remove(run)
             if self._runs:
                 return
             for name, _ in _STREAMS:

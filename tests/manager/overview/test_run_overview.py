@@ -10,7 +10,7 @@ import ojobchannels as oc
 from ojobchannels.manager.overview import JobHead, PastRun, RunOverview
 from ojobchannels.manager.overview.heads import RUNS_KEPT, Heads
 from ojobchannels.manager.records import Record, iso, key_of
-from tests.manager.conftest import Meddler
+from tests.manager.conftest import Meddler, die, raw_statuses
 
 if TYPE_CHECKING:
     from tests.conftest import ManualClock
@@ -65,15 +65,23 @@ def test_a_run_whose_process_died_is_abandoned_before_anybody_closes_it(
     """And it is lost or completed if its record says so later."""
     here, there = managers.open(clock=clock), managers.open(clock=clock)
     overview = read_whole(here)
-    run = there.start("a", timeout=10, keep_alive=False)
-    assert overview.refresh()
-    clock.advance(11)
+    die(there, clock, "a")
     assert overview.refresh()
     assert statuses(overview) == {"a": ["abandoned"]}
-    assert here.jobs.get(key_of(run.record))["status"] == "running"  # looking changes nothing
+    assert raw_statuses(here) == ["running"]  # looking changes nothing
     here.close_dead_runs()
     overview.refresh()
     assert statuses(overview) == {"a": ["abandoned"]}
+
+
+def test_runs_in_several_slots_are_alive(managers: Managers) -> None:
+    """A run holds the slot that its record names, not only the first."""
+    here, there = managers.open(), managers.open()
+    runs = [there.start("a", max_concurrent=3) for _ in range(3)]
+    overview = read_whole(here)
+    assert statuses(overview) == {"a": ["running"] * 3}
+    for run in runs:
+        run.end()
 
 
 def test_the_first_read_of_a_long_history_is_short(managers: Managers) -> None:
