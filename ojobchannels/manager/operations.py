@@ -21,7 +21,7 @@ from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import run_end
 from ojobchannels.manager.actions import journal
-from ojobchannels.manager.actions.action import Action
+from ojobchannels.manager.actions.action import Action, check_texts
 from ojobchannels.manager.actions.cancel import CANCEL, CancelWatch
 from ojobchannels.manager.actions.rerun import RERUN, args_of
 from ojobchannels.manager.history import RunHistory
@@ -117,6 +117,7 @@ class Operations(RunHistory):
         """
         paused = pauses.read_all(self.state)
         known = name if name in paused else self._schedule(name).name
+        check_texts(known, author, reason)
         ended = pauses.end(self.state, known, now_ms())
         if ended is not None:
             journal.record(self.state, "resume", known, author=author, reason=reason)
@@ -190,6 +191,7 @@ class Operations(RunHistory):
         record = self._recorded(run_id)
         details = {"args": args_of(record, args), "of": record["runId"]}
         name = record["name"]
+        check_texts(name, author, reason)
         if self.launch_known(name, details["args"]):
             about = {"of": record["runId"]}
             return journal.record(
@@ -299,7 +301,11 @@ class Operations(RunHistory):
 
         Returns:
             The lock and its evicted holder; None if nothing was released.
+
+        Raises:
+            InvalidOption: A text is too long; nothing was released.
         """
+        check_texts(name, author, reason)
         released = run_end.force_unlock(self.jobs, self.locks, name, note, fence, slot)
         if released is not None:
             details = {"slot": slot, "fence": released.fence, "holder": released.holder}

@@ -267,12 +267,12 @@ class JobRun(Cancellable):
                 rate.give_back(state, self.name, self.fence)
 
     def _raise_if_claimed(self, busy: errors.LockBusy | errors.RateLimited) -> None:
-        """Raise FireTimeTaken if the holder runs for the same fire time: nothing is skipped."""
-        due = self._fire_time
+        """Raise FireTimeTaken if a holder runs for the same fire time: nothing is skipped."""
+        due, locks = self._fire_time, self.manager.locks
         if (
             due is not None
             and isinstance(busy, errors.LockBusy)
-            and fire_times.of_holder(busy.holder) == due
+            and fire_times.has_holder(locks, due, busy)
         ):
             raise errors.FireTimeTaken(self.name, fire_times.moment(due)) from busy
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
-from ojobchannels.documents import Document, storable
+from ojobchannels.documents import Document, Item, storable
 from ojobchannels.errors import InvalidOption, describe_holder, summary
 from ojobchannels.recipes.messages import FAILED, WAITING, Entry, in_order, malformed, name_of, read
 
@@ -156,6 +156,9 @@ class Queue:
             priority: Messages with a lower priority are delivered first.
             delay: Seconds before its first delivery.
             ttl: Seconds after which it is dropped if no worker has started it; None for never.
+
+        Raises:
+            InvalidOption: An argument is not valid; such a message would never be delivered.
         """
         now, name = self._now(), uuid.uuid4().hex
         entry = {
@@ -170,6 +173,9 @@ class Queue:
         }
         if ttl is not None:
             entry["expires"] = _ms(now + min(ttl, _MAX_SECONDS))
+        reason = read(Item({"id": name}, entry, 0), _ms(now))
+        if isinstance(reason, str):
+            raise InvalidOption("message", reason, "pass a name as job, and a number as priority")
         self.channel.set({"id": name}, entry)
         self._kept.clear()
         return name

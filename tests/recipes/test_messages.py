@@ -1,8 +1,13 @@
-"""The order of messages, also of those that another program has written."""
+"""What a message must be, and the order of messages, also of those of another program."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 import ojobchannels as oc
+from ojobchannels.errors import InvalidOption
 from ojobchannels.recipes.queue import Queue
 
 
@@ -20,3 +25,15 @@ def test_a_message_without_a_priority_has_the_usual_one() -> None:
             order.append(message.job)
             message.done()
         assert order == ["urgent", "before", "bare", "late"]
+
+
+@pytest.mark.parametrize(
+    ("job", "priority"), [("send", "high"), ("send", True), ("send", None), (7, 1)]
+)
+def test_a_message_that_could_never_be_delivered_is_refused(job: Any, priority: Any) -> None:
+    """When it is added, not in silence later."""
+    with oc.open_channel("refused-messages") as channel:
+        queue = Queue(channel)
+        with pytest.raises(InvalidOption, match="`job`" if job == 7 else "`priority`"):
+            queue.add(job, priority=priority)
+        assert queue.listed() == []

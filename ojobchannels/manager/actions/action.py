@@ -34,6 +34,7 @@ class Action:
             ``refused``; ``expired`` if no process took it in time.
         details: What else belongs to it, such as ``until`` or ``args``, and what came of it, such
             as ``run``.
+        id: Its identifier; requests may be equal otherwise. Empty if an old version recorded it.
     """
 
     number: int
@@ -44,6 +45,7 @@ class Action:
     reason: str = ""
     state: ActionState = "done"
     details: Mapping[str, Any] = field(default_factory=dict)
+    id: str = ""
 
     @property
     def key(self) -> dict[str, int]:
@@ -62,6 +64,7 @@ class Action:
             "reason": self.reason,
             "state": self.state,
             "details": dict(self.details),
+            **({"id": self.id} if self.id else {}),
         }
 
     @classmethod
@@ -77,8 +80,10 @@ class Action:
                 "reason": str(reason),
                 "state": "requested" | "taken" | "done" | "refused" | "expired" as state,
                 "details": dict(details),
+                **others,
             }:
-                return cls(number, action, target, author, time, reason, state, details)
+                unique = str(others.get("id", ""))
+                return cls(number, action, target, author, time, reason, state, details, unique)
         return None
 
 
@@ -94,6 +99,17 @@ def this_author() -> str:
     except (ImportError, KeyError, OSError):  # a user without a name, as in containers
         user = f"uid {os.getuid()}"
     return f"{user}@{this_host()}"
+
+
+def check_texts(target: str, author: str | None, reason: str | None) -> None:
+    """Check the texts of an action that is recorded after it has taken effect.
+
+    Raises:
+        InvalidOption: One is not a text, or too long.
+    """
+    checked_text("target", target)
+    checked_text("author", author or "")
+    checked_text("reason", reason or "")
 
 
 def checked_text(option: str, text: str) -> str:

@@ -153,7 +153,8 @@ class CancelWatch:
     def _poll(self) -> None:
         try:
             if self._feed is None:
-                self._feed = journal.ActionFeed(self._state())
+                # A run's identifier is never used again, whatever the clock of the operator.
+                self._feed = journal.ActionFeed(self._state(), longest=None)
             for action in self._feed.poll():
                 self.apply(action)
         except ChannelError as error:

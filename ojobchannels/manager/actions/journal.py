@@ -6,12 +6,15 @@ so that a process that waits for actions reads only that, once a second, on any 
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.errors import OutcomeUnknown
+from ojobchannels.hookspecs import ABSENT
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager.actions.action import (
     Action,
@@ -28,6 +31,9 @@ FRESH_MS: Final = 60_000
 """A request that no process has taken for this long is not carried out any more."""
 
 _HEAD: Final = {"actions": "latest"}
+_HIGHEST: Final = 2**53
+_FIRST_READ: Final = 20
+"""The number of actions among which a new feed looks for requests."""
 
 
 def record(
@@ -68,6 +74,7 @@ def record(
             why,
             "requested" if requested else "done",
             dict(details or {}),
+            uuid.uuid4().hex,
         )
         if _add(state, made):
             state.unset(key_of(number - KEPT))
@@ -77,8 +84,12 @@ def record(
 
 def latest(state: Channel) -> int:
     """Return the number of the latest action; 0 if there is none."""
-    match state.get(_HEAD):
-        case {"number": int(number)}:
+    return _number_in(state.get(_HEAD))
+
+
+def _number_in(head: object) -> int:
+    match head:
+        case {"number": int(number)} if 0 < number < _HIGHEST:
             return number
     return 0
 
@@ -102,56 +113,50 @@ def move(state: Channel, action: Action, to: ActionState, **details: Any) -> Act
     Returns:
         The action as it is now; None, with nothing written, if another process has changed it.
     """
-    changed = Action(
-        action.number,
-        action.action,
-        action.target,
-        action.author,
-        action.time,
-        action.reason,
-        to,
-        {**action.details, **details},
-    )
+    changed = replace(action, state=to, details={**action.details, **details})
+    written = {**changed.document, "write": uuid.uuid4().hex}  # two processes may write the same
     try:
-        if state.get_set(action.document, action.key, changed.document) is not None:
+        if state.get_set(action.document, action.key, written) is not None:
             return changed
     except OutcomeUnknown:
-        if state.get(action.key) == changed.document:
+        if state.get(action.key) == written:
             return changed
     return None
 
 
 def _add(state: Channel, action: Action) -> bool:
     """Store an action under its number; return False if another one has that number."""
-    with suppress(OutcomeUnknown):  # reading shows whether it was stored
-        state.add(action.key, action.document)
-    stored = state.get(action.key)
+    try:
+        stored = state.add(action.key, action.document)
+    except OutcomeUnknown:  # another process may have moved it by now
+        found = find(state, action.number)
+        stored = found is not None and found.id == action.id
     _advance(state, action.number)
-    return bool(stored == action.document)
+    return stored
 
 
 def _advance(state: Channel, number: int) -> None:
     """Make a number the latest one, unless a higher one is."""
-    while (present := latest(state)) < number:
+    while _number_in(head := state.get(_HEAD, ABSENT)) < number:
         with suppress(OutcomeUnknown):
-            if not present:
-                state.add(_HEAD, {"number": number})
-            else:
-                state.get_set({"number": present}, _HEAD, {"number": number})
+            state.get_set(head, _HEAD, {"number": number})
 
 
 class ActionFeed:
     """Returns the actions that are new since the last poll; a poll reads one small document.
 
-    At its beginning it returns the requests that are still fresh by the clock of this host. Those
-    that come later are fresh by themselves: the clocks of the hosts need not agree.
+    At its beginning it returns those of the latest requests that are still fresh by the clock of
+    this host. Those that come later are fresh by themselves: the clocks of the hosts need not
+    agree.
 
     Args:
         state: The state channel.
+        longest: For how many milliseconds a request is fresh at the beginning; None for any time.
     """
 
-    def __init__(self, state: Channel) -> None:
+    def __init__(self, state: Channel, longest: int | None = FRESH_MS) -> None:
         self._state = state
+        self._longest = longest
         self._seen: int | None = None
 
     def poll(self) -> list[Action]:
@@ -170,10 +175,9 @@ class ActionFeed:
         return found
 
     def _fresh(self, newest: int) -> list[Action]:
-        found: list[Action] = []
-        for number in range(newest, 0, -1):
-            action = find(self._state, number)
-            if action is None or abs(now_ms() - action.time) > FRESH_MS:
-                break
-            found.append(action)
-        return found[::-1]
+        numbers = range(max(newest - _FIRST_READ, 0) + 1, newest + 1)
+        found = [made for at in numbers if (made := find(self._state, at)) is not None]
+        return [each for each in found if self._is_fresh(each)]
+
+    def _is_fresh(self, action: Action) -> bool:
+        return self._longest is None or abs(now_ms() - action.time) <= self._longest

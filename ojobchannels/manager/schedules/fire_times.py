@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, Final, Protocol, TypeAlias
 
 from ojobchannels.channels.channel import Channel
-from ojobchannels.errors import ChannelError, FireTimeTaken, OutcomeUnknown
+from ojobchannels.errors import ChannelError, FireTimeTaken, LockBusy, OutcomeUnknown
 from ojobchannels.manager import records
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.schedules import launch_claims
@@ -52,6 +52,14 @@ def of_holder(holder: Mapping[str, Any]) -> FireTime | None:
     """Return the fire time for which the holder of a lock works, if there is one."""
     launch, fire_time = LaunchTime.of(holder), holder.get("fireTime")
     return launch or (fire_time if isinstance(fire_time, int) else None)
+
+
+def has_holder(locks: Channel, fire_time: FireTime, busy: LockBusy) -> bool:
+    """Return whether the holder of a lock, or of one of its slots, works for a fire time."""
+    if busy.slots == 1:
+        return of_holder(busy.holder) == fire_time
+    slots = (locks.lock_info(busy.name, slot=slot + 1) for slot in range(busy.slots))
+    return any(of_holder(info.holder) == fire_time for info in slots if info)
 
 
 def claim(

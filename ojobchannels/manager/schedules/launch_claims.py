@@ -16,6 +16,7 @@ from ojobchannels.channels.channel import Channel
 from ojobchannels.errors import ChannelError, FireTimeTaken, OutcomeUnknown
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager.records import Record, due
+from ojobchannels.manager.schedules.published import is_time
 
 _KEPT_MS: Final = 90 * 86_400_000
 """A claim is kept this long at least, so that a process that was suspended finds it."""
@@ -84,7 +85,10 @@ def outdated(state: Channel, cutoff: int) -> list[Any]:
     return [
         key
         for key, document in state.items()
-        if isinstance(document, dict) and "launched" in document and document["fireTime"] < oldest
+        if isinstance(document, dict)
+        and "launched" in document
+        and is_time(at := document.get("fireTime"))
+        and at < oldest
     ]
 
 

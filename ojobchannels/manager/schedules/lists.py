@@ -7,6 +7,7 @@ from typing import Any
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.errors import OutcomeUnknown
+from ojobchannels.hookspecs import ABSENT
 
 _FIELD = "entries"
 
@@ -24,16 +25,13 @@ def change(
     A list matches as a whole, so what another process adds meanwhile is not lost.
     """
     while True:
-        document = state.get(key)
+        document = state.get(key, ABSENT)
         present = _entries(document)
         wanted = changed(present)
         if wanted == present:
             return present
         try:
-            if document is None:
-                stored = state.add(key, {_FIELD: wanted})
-            else:
-                stored = state.get_set(document, key, {_FIELD: wanted}) is not None
+            stored = state.get_set(document, key, {_FIELD: wanted}, default=ABSENT) is not ABSENT
         except OutcomeUnknown:
             stored = read(state, key) == wanted
         if stored:

@@ -60,8 +60,9 @@ def read_all(state: Channel) -> dict[str, PauseInfo]:
     """Return the last pause of each schedule, by name."""
     found = {}
     for entry in lists.read(state, _KEY):
-        if (pause := PauseInfo.of(entry)) is not None:
-            found[str(entry.get("name"))] = pause
+        name, pause = _name(entry), PauseInfo.of(entry)
+        if name is not None and pause is not None:
+            found[name] = pause
     return found
 
 
@@ -70,8 +71,10 @@ def write(state: Channel, name: str, pause: PauseInfo) -> None:
     entry = _entry(name, pause)
 
     def changed(present: list[Any]) -> list[Any]:
-        others = [each for each in present if _is_kept(each, pause.since) and each["name"] != name]
-        return [*others, entry][-_KEPT:]
+        others = [each for each in present if _name(each) not in (None, name)]
+        active = [each for each in others if _is_active(each, pause.since)]
+        over = [each for each in others if each not in active and _is_kept(each, pause.since)]
+        return [*over[-_KEPT:], *active, entry]
 
     lists.change(state, _KEY, changed)
 
@@ -81,12 +84,12 @@ def end(state: Channel, name: str, now: int) -> PauseInfo | None:
 
     def changed(present: list[Any]) -> list[Any]:
         return [
-            {**each, "until": now} if each.get("name") == name and _is_active(each, now) else each
+            {**each, "until": now} if _name(each) == name and _is_active(each, now) else each
             for each in present
         ]
 
     before = lists.change(state, _KEY, changed)
-    ended = [each for each in before if each.get("name") == name and _is_active(each, now)]
+    ended = [each for each in before if _name(each) == name and _is_active(each, now)]
     return PauseInfo.of(ended[0]) if ended else None
 
 
@@ -98,6 +101,11 @@ def _entry(name: str, pause: PauseInfo) -> dict[str, Any]:
         "since": pause.since,
         "until": pause.until,
     }
+
+
+def _name(entry: Any) -> str | None:
+    name = entry.get("name") if isinstance(entry, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def _is_active(entry: Any, now: int) -> bool:

@@ -64,17 +64,17 @@ class OperatorLink:
                 self._try("read the actions of operators", partial(self._poll, manager))
             self._stopped.wait(_POLL_SECONDS)
 
-    def _try(self, what: str, part: Callable[[], None]) -> None:
+    def _try(self, what: str, part: Callable[[], None], then: str = "retrying each second") -> None:
         """Do one part of the work; an error of it is logged when it begins."""
         try:
             part()
         except ChannelError as error:
             if what not in self._failing and not self._stopped.is_set():
-                _log.warning("cannot %s, retrying each second: %s", what, error)
+                _log.warning("cannot %s, %s: %s", what, then, error)
             self._failing.add(what)
         except Exception:  # noqa: BLE001  the next second must not depend on it
             if what not in self._failing:
-                _log.exception("cannot %s, retrying each second", what)
+                _log.exception("cannot %s, %s", what, then)
             self._failing.add(what)
         else:
             self._failing.discard(what)
@@ -83,4 +83,5 @@ class OperatorLink:
         if self._feed is None:
             self._feed = ActionFeed(manager.state)
         for action in self._feed.poll():
-            self._handle(manager, action)
+            part = partial(self._handle, manager, action)
+            self._try("carry out an action", part, then="the next ones are not affected")

@@ -109,9 +109,11 @@ def explain(
         )
         return errors.ChannelUnavailable(channel, reason, advice)
     if isinstance(error, driver.MovedError):
-        return errors.InvalidOption(
-            "option 'cluster'", f"{settings} is a node of a cluster", "set cluster: true"
-        )
+        if not settings.cluster:
+            reason = f"{settings} is a node of a cluster"
+            return errors.InvalidOption("option 'cluster'", reason, "set cluster: true")
+        advice = "its nodes redirect to each other: check them with redis-cli --cluster check"
+        return errors.ChannelUnavailable(channel, reason, advice)
     if isinstance(error, driver.ReadOnlyError):
         advice = "it is a replica now: connect to the present primary; nothing was changed"
         return errors.ChannelUnavailable(channel, reason, advice)

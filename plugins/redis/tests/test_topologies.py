@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -180,6 +181,7 @@ class Move:
     """The move of a tag's hash slot from one node to another."""
 
     def __init__(self, cluster: RedisCluster, tag: str) -> None:
+        self._nodes = cluster.nodes
         self.slot = str(cluster.nodes[0].command("CLUSTER", "KEYSLOT", tag))
         self.source = next(
             node for node in cluster.nodes if node.command("CLUSTER", "COUNTKEYSINSLOT", self.slot)
@@ -199,8 +201,17 @@ class Move:
 
     def finish(self) -> None:
         """Assign the slot to the target."""
-        for node in (self.target, self.source):
+        others = [node for node in self._nodes if node not in (self.target, self.source)]
+        for node in (self.target, self.source, *others):
             node.command("CLUSTER", "SETSLOT", self.slot, "NODE", self.target_id)
+        # Two moves in one epoch are a conflict, which the cluster takes seconds to resolve.
+        self.target.wait_until(self._agree, "had another epoch than the others")
+
+    def _agree(self) -> bool:
+        """Return whether all nodes know the same epoch."""
+        states = [str(node.command("CLUSTER", "INFO")) for node in self._nodes]
+        epochs = {re.findall(r"cluster_current_epoch:(\d+)", state)[0] for state in states}
+        return len(epochs) == 1
 
 
 def test_the_option_cluster_is_refused_for_a_single_server(server: RedisServer) -> None:

@@ -67,7 +67,9 @@ def until(condition: Callable[[], object]) -> None:
 
 
 @pytest.mark.usefixtures("daemon")
-def test_a_schedule_is_run_now_and_its_run_cancelled(acting: Site, manager: oc.JobManager) -> None:
+def test_a_schedule_is_run_now_and_its_run_cancelled_and_repeated(
+    acting: Site, manager: oc.JobManager
+) -> None:
     """Both with the author and the reason, by a daemon in another process; its output is shown."""
     fields = {"action": "now", "name": "report", "reason": "please"}
     assert acting.post("/act", fields, **LOGGED_IN).status == 200
@@ -79,7 +81,13 @@ def test_a_schedule_is_run_now_and_its_run_cancelled(acting: Site, manager: oc.J
     assert acting.post("/act", fields, **LOGGED_IN).status == 200
     until(lambda: not manager.running())
     assert "wrong day" in acting.get(page).text
-    done = [(each.action, each.author, each.reason) for each in manager.actions()]
+    assert acting.post("/act", {"action": "rerun", "run": run["runId"]}, **LOGGED_IN).status == 200
+    until(lambda: manager.running())
+    [again] = manager.running()
+    assert again["runId"] != run["runId"]
+    manager.cancel(again["runId"])
+    until(lambda: not manager.running())
+    done = [(each.action, each.author, each.reason) for each in manager.actions()][2:]
     assert done == [("cancel", "ann", "wrong day"), ("now", "ann", "please")]
 
 

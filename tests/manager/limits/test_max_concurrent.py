@@ -56,6 +56,20 @@ def test_the_lock_of_one_run_is_force_released_by_its_slot(managers: Managers) -
     assert notes == {"completed": False, "lost": True}
 
 
+def test_a_fire_time_is_not_skipped_while_a_run_for_it_has_any_slot(managers: Managers) -> None:
+    """It may be stopped between its lock and its claim, and another slot may expire before."""
+    here, there = managers.open(), managers.open()
+    due = 1_900_000_000_000
+    here.locks.lock("copy", ttl=30, slots=2)
+    begins = here.locks.lock("copy", ttl=60, slots=2, holder={"fireTime": due})
+    with pytest.raises(oc.FireTimeTaken):
+        there.start("copy", fire_time=due, max_concurrent=2)
+    assert there.runs(status="skipped") == []
+    begins.release()
+    there.start("copy", fire_time=due, max_concurrent=2).end()
+    assert [record["fireTime"] for record in there.runs(status="completed")] == [due]
+
+
 def test_a_function_may_run_several_times_at_once(simple_manager: oc.JobManager) -> None:
     """As often as its job allows; the call within is refused."""
     depth = 0

@@ -25,7 +25,7 @@ _WOKEN: Final = 0.05
 """Seconds after which a waiter has the lock, in the median."""
 _LATEST: Final = 0.2
 """Seconds after which each waiter has the lock."""
-_WAIT: Final = 20
+_WAIT: Final = SOON
 """Seconds after which a waiter gives up, which is a defect."""
 _ATTEMPTS: Final = 4
 """On a busy machine a thread may be late; a defect is there every time."""
