@@ -130,7 +130,7 @@ def test_guessing_tokens_is_slowed_down(acting: Site) -> None:
     ("other", "is_known"),
     [("192.0.2.2", True), ("2001:db8:1::1", True), ("2001:db8::2", False), ("2001:db8::1", False)],
 )
-def test_guessing_locks_nobody_else_out(other: str, is_known: bool) -> None:
+def test_guessing_locks_out_no_other_sender(other: str, is_known: bool) -> None:
     """Wrong tokens count for the address, or the network of IPv6, from which they come."""
     known = logins.Logins(Settings(tokens={TOKEN: "ann"}))
     for _ in range(10):

@@ -92,7 +92,7 @@ class Logins:
     def _author_of(self, token: str, request: HTTPConnection) -> str | None:
         """Compare with every token, in a time that does not depend on where they differ.
 
-        Failures count for each address, so that nobody can lock all others out.
+        Failures count for each address, so that one sender cannot lock out all others.
         """
         address = _address_of(request)
         with self._lock:
