@@ -97,7 +97,7 @@ def _request(
 def _ended_after(seconds: float) -> Iterator[Callable[[str, Mapping[str, Any]], None]]:
     """End the connections of a request after some time; yield its function ``trace``.
 
-    The timeouts of httpx are for each byte, and a receiver may send one now and then for ever.
+    The timeouts of httpx are for each byte, and a receiver may send one now and then without end.
     """
     sockets: list[socket.socket] = []
 
