@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -10,6 +11,7 @@ import pytest
 
 import ojobchannels as oc
 from ojobchannels_web.testing import Site
+from ojobchannels_web.view import watcher
 
 LOGGED_IN = {"Authorization": "Bearer ann-0123456789abcdef"}
 HOSTILE = "<img src=x onerror=alert(1)>'\"&/{{7*7}}/../\u202e\x1b[2J"
@@ -239,3 +241,25 @@ def test_metrics_are_those_of_the_shared_records(site: Site, manager: oc.JobMana
     assert reply.headers["Content-Type"].startswith("text/plain; version=0.0.4")
     assert "report" in reply.text
     assert "# TYPE" in reply.text
+
+
+def test_a_channel_that_hangs_does_not_keep_the_page_from_its_end(
+    manager: oc.JobManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watcher, "_LONGEST_STOP", 0.1)
+    reads, continues = threading.Event(), threading.Event()
+
+    def hang() -> list[oc.LockInfo]:
+        reads.set()
+        continues.wait(60)
+        return []
+
+    monkeypatch.setattr(manager.locks, "locks", hang)
+    watching = watcher.Watcher(manager)
+    watching.start()
+    assert reads.wait(20)
+    watching.stop()
+    assert not continues.is_set()
+    continues.set()
+    monkeypatch.setattr(watcher, "_LONGEST_STOP", 20)
+    watching.stop()

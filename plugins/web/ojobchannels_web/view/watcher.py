@@ -22,6 +22,7 @@ POLL_SECONDS: Final = 1.0
 _WATCHED_SECONDS: Final = 60.0
 _PAUSE_SECONDS: Final = 0.002
 _LONGEST_WAIT: Final = 5.0
+_LONGEST_STOP: Final = 2.0
 
 _log = logging.getLogger("ojobchannels.web")
 
@@ -56,14 +57,14 @@ class Watcher:
             self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, and wait for its end."""
+        """End the thread, and wait for its end, but not for long while a channel hangs."""
         with self._turn:
             self._stopped = True
             self._turn.notify_all()
             thread = self._thread
         self._wake()
         if thread is not None:
-            thread.join()
+            thread.join(_LONGEST_STOP)
 
     @property
     def error(self) -> str | None:
