@@ -12,6 +12,9 @@ from ojobchannels.alerts.secret_text import described
 from ojobchannels.errors import AlertNotSent
 from ojobchannels.host.wakeup import Latch
 
+DELIVERY_FIELDS: Final = ("attempts", "notBefore", "isRefused")
+"""What the memory of a rule knows of the attempts to deliver a notice; no receiver gets it."""
+
 LONGEST_JOB_SECONDS: Final = 3600.0
 _SLACK_SECONDS: Final = 5.0
 
@@ -77,11 +80,11 @@ class Delivery:
         for error in failure:
             if isinstance(error, AlertNotSent):
                 raise error
-            raise AlertNotSent(self._rule.label, described(error, ())) from error
+            raise AlertNotSent(self._rule.label, described(error, ()), is_refused=True) from error
 
     def _deliver(self, notice: Notice) -> None:
         content: dict[str, Any] = {
-            name: value for name, value in notice.items() if name not in ("attempts", "notBefore")
+            name: value for name, value in notice.items() if name not in DELIVERY_FIELDS
         }
         match self._rule.target:
             case Webhook() as webhook:
@@ -96,6 +99,7 @@ class Delivery:
                 launch = self._launch(job, content)
                 launch.wait()
                 if launch.state != "completed":
-                    raise AlertNotSent(self._rule.label, f"the job has ended ({launch.state})")
+                    reason = f"the job has ended ({launch.state})"
+                    raise AlertNotSent(self._rule.label, reason, is_refused=True)
             case function:
                 function(content)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +21,12 @@ if TYPE_CHECKING:
 
 EXTRA: Final = "ojobchannels[alerts]"
 _FIRST_FAILURE: Final = 300
+_FIRST_REFUSAL: Final = 400
+_FIRST_ERROR: Final = 500
+_FOR_ALL: Final = (401, 403, 404, 407, 408, 410, 425, 429)
+"""Statuses by which a receiver refuses any notice now, whatever is in it."""
+
+_is_sending: ContextVar[bool] = ContextVar("ojobchannels_is_sending", default=False)
 _PINGS: Final = {"started": "start", "completed": "success"}
 
 
@@ -65,6 +74,7 @@ def _request(
     content = {} if body is None else {"json": body}
     try:
         with (
+            _unlogged(),
             httpx.Client(timeout=timeout, verify=_tls()) as client,
             client.stream(method, url, headers=dict(headers), **content) as response,
         ):
@@ -73,7 +83,25 @@ def _request(
         hidden = [*secrets, *secret_text.secrets_of_url(url)]
         raise AlertNotSent(where, secret_text.described(error, hidden)) from None
     if status >= _FIRST_FAILURE:
-        raise AlertNotSent(where, f"HTTP status {status}")
+        is_refused = _FIRST_REFUSAL <= status < _FIRST_ERROR and status not in _FOR_ALL
+        raise AlertNotSent(where, f"HTTP status {status}", is_refused=is_refused)
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep httpx from logging requests: it logs whole URLs, and that of a webhook is a secret."""
+    logger = logging.getLogger("httpx")
+    if _is_not_of_alerts not in logger.filters:
+        logger.addFilter(_is_not_of_alerts)
+    token = _is_sending.set(True)
+    try:
+        yield
+    finally:
+        _is_sending.reset(token)
+
+
+def _is_not_of_alerts(record: logging.LogRecord) -> bool:  # noqa: ARG001  as filters are called
+    return not _is_sending.get()
 
 
 @cache

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ojobchannels.alerts.evaluation import Evaluation, new_memory
 from ojobchannels.alerts.rules import Alert, Notice
 from ojobchannels.following.run_changes import RunChanges, Runs
 from ojobchannels.following.shared_memory import Memory, SharedMemory
 from ojobchannels.host.clock import now_ms
+
+LONGEST_RETRY_MS: Final = 600_000
 
 
 class Evaluated(NamedTuple):
@@ -66,13 +68,37 @@ class Ledger:
         pending: list[Notice] = self.begin()["notices"]
         return pending
 
+    def due(self, now: int) -> Notice | None:
+        """Return the next notice to send at a time in milliseconds since 1970.
+
+        Those of one job are sent in their order. None overtakes another for which the receiver did
+        not respond.
+        """
+        refused = set()
+        for notice in self.pending():
+            if notice["job"] in refused:
+                continue
+            if not now < notice.get("notBefore", 0) <= now + LONGEST_RETRY_MS:
+                return notice  # a time further away is that of a clock that was wrong
+            if not notice.get("isRefused"):
+                return None
+            refused.add(notice["job"])
+        return None
+
     def settle(self, notice: Notice) -> None:
         """Remove a notice, which was delivered or given up."""
         self._memory.change(self._new, partial(_replace, id=notice["id"], by=[]))
 
-    def postpone(self, notice: Notice, until: int) -> None:
-        """Have a notice sent again, not before a time in milliseconds since 1970."""
-        again = notice | {"attempts": notice.get("attempts", 0) + 1, "notBefore": until}
+    def postpone(self, notice: Notice, until: int, *, is_refused: bool) -> None:
+        """Have a notice sent again, not before a time in milliseconds since 1970.
+
+        If it was refused for what it is, those of other jobs need not wait for it.
+        """
+        again = notice | {
+            "attempts": notice.get("attempts", 0) + 1,
+            "notBefore": until,
+            "isRefused": is_refused,
+        }
         self._memory.change(self._new, partial(_replace, id=notice["id"], by=[again]))
 
     def _new(self) -> Memory:

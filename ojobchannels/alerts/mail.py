@@ -30,7 +30,9 @@ def send(mail: Mail, notice: Notice) -> None:
     try:
         refused = _send(mail, port, password, message(mail, notice))
     except (smtplib.SMTPException, OSError, ValueError) as error:
-        raise AlertNotSent(where, secret_text.described(error, [password])) from None
+        is_refused = isinstance(error, smtplib.SMTPDataError)
+        reason = secret_text.described(error, [password])
+        raise AlertNotSent(where, reason, is_refused=is_refused) from None
     if refused:
         names = printable(", ".join(sorted(refused)))
         _log.warning("%s does not accept the recipients %s; the others have the mail", where, names)

@@ -32,7 +32,7 @@ def resolved(text: str) -> str:
 
 def _value(kind: str, name: str) -> str:
     if kind == "env":
-        value = os.environ.get(name)
+        value = os.environ.get(name, "").rstrip("\r\n")
         if not value:
             reason = f"the environment variable {name!r} is not set"
             raise InvalidOption("secret", reason, "set it for this process")
@@ -47,7 +47,8 @@ def _value(kind: str, name: str) -> str:
 
 def described(error: BaseException, secrets: Iterable[str]) -> str:
     """Return the error of a delivery as a text without its secrets."""
-    text = mask_text(safe_str(error), secrets)
+    hidden = [form for secret in secrets for form in (secret, ascii(secret)[1:-1])]
+    text = mask_text(safe_str(error), hidden)  # libraries quote what they refuse
     return printable(f"{type(error).__name__}: {text}" if text else type(error).__name__)[
         :_LONGEST_TEXT
     ]

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from ojobchannels.alerts.check import check_rules
 from ojobchannels.alerts.delivery import Delivery, Launch
 from ojobchannels.alerts.evaluation import PINGS_GO_STALE_MS
-from ojobchannels.alerts.ledger import Ledger
+from ojobchannels.alerts.ledger import LONGEST_RETRY_MS, Ledger
 from ojobchannels.alerts.rules import Alert, Notice, Ping
 from ojobchannels.errors import AlertNotSent, ChannelClosed, ChannelError
 from ojobchannels.following.overdue import Schedule, overdue_by_job
@@ -26,7 +26,6 @@ ENDING_SECONDS: Final = 1.0
 _PAUSE_SECONDS: Final = 2.0
 _SHORTEST_PAUSE_SECONDS: Final = 0.2
 _FIRST_RETRY_SECONDS: Final = 5
-_LONGEST_RETRY_SECONDS: Final = 600
 _GIVE_UP_MS: Final = 86_400_000
 _OUTAGE_SECONDS: Final = 10.0
 
@@ -165,9 +164,8 @@ class AlertWatch:
                 self._deliver_one(notice)
 
     def _due(self) -> Notice | None:
-        """Return the first notice, unless it is to be sent later."""
-        first = next(iter(self._ledger.pending()), None)
-        return first if first is not None and first.get("notBefore", 0) <= now_ms() else None
+        """Return the next notice that may be sent now."""
+        return self._ledger.due(now_ms())
 
     def _deliver_one(self, notice: Notice) -> None:
         try:
@@ -191,11 +189,12 @@ class AlertWatch:
             self._ledger.settle(notice)
             return
         attempts = notice.get("attempts", 0)
-        pause = min(_FIRST_RETRY_SECONDS * 2 ** min(attempts, 20), _LONGEST_RETRY_SECONDS)
+        pause = min(_FIRST_RETRY_SECONDS * 2 ** min(attempts, 20), LONGEST_RETRY_MS // 1000)
         _log.warning(
             "%s: not sent, next attempt in %d s: %s of job %r: %s", what[0], pause, *what[1:]
         )
-        self._ledger.postpone(notice, now_ms() + pause * 1000)
+        until = now_ms() + pause * 1000
+        self._ledger.postpone(notice, until, is_refused=error.is_refused)
 
 
 class Alerts:

@@ -45,6 +45,8 @@ class _Waiter:
         crash_release = "crash_release" in request.channel.capabilities
         every = _LOOK_PER_SLOT_MS * request.slots
         self._look_every = every if crash_release else max(every, _LOOK_MS)
+        self._wait_at_most = min(self._look_every, _LOOK_MS)
+        self._turn: Lease | None = None
 
     def acquire(self) -> Lease:
         request = self._request
@@ -54,9 +56,9 @@ class _Waiter:
         if request.wait == 0:
             raise self._busy()
         self._check_deadlock()
-        turn = self._take_turn()
+        self._turn = turn = self._take_turn()
         try:
-            return self._wait_for_slot(turn)
+            return self._wait_for_slot()
         finally:
             turn.give_up()
 
@@ -87,6 +89,7 @@ class _Waiter:
                 return request.lease(sent, result, slot)
             compare_counts(request.channel.name, request.name, request.slots, result.holder)
             refused.append(result)
+            self._keep_turn()
         self._first_free = min(refused, key=lambda busy: busy.remaining)
         return None
 
@@ -95,7 +98,7 @@ class _Waiter:
         turn = Request(
             request.channel,
             turn_name(request.name),
-            _TURN_MS + 3 * self._look_every,
+            _TURN_MS + 3 * self._wait_at_most,
             self._left(),
             request.holder,
             on_lost=None,
@@ -109,11 +112,18 @@ class _Waiter:
             unlock(self._hook, turn.name, turn.token)
             raise
 
-    def _wait_for_slot(self, turn: Lease) -> Lease:
+    def _keep_turn(self) -> None:
+        """Renew the turn, if there is one, after a third of its ttl."""
+        turn = self._turn
+        if turn is not None and turn.remaining() < turn.ttl * 2 / 3:
+            with suppress(LockLost):  # another one is the first now; that does no harm
+                turn.extend()
+
+    def _wait_for_slot(self) -> Lease:
         bell = _Bell(self._hook, bell_name(self._request.name))
         try:
+            fence = bell.hold()
             while True:
-                fence = bell.hold()
                 lease = self._try_slots()
                 if lease is not None:
                     return lease
@@ -121,11 +131,20 @@ class _Waiter:
                 left = self._left()
                 if left == 0:
                     raise self._busy()
-                bell.wait(fence, self._pause(left))
-                with suppress(LockLost):  # another one is the first now; that does no harm
-                    turn.extend()
+                fence = self._wait_for_bell(bell, fence, self._pause(left))
         finally:
             bell.leave()
+
+    def _wait_for_bell(self, bell: _Bell, seen: int, pause: int) -> int:
+        """Wait until the bell is rung, at most `pause`; return the fence to wait with again."""
+        until = self._clock.now() + pause * 1000
+        while True:
+            left = (until - self._clock.now()) // 1000
+            bell.wait(seen, max(min(left, self._wait_at_most), 1))
+            self._keep_turn()
+            fence = bell.hold()
+            if fence != seen or left <= self._wait_at_most:
+                return fence
 
     def _pause(self, left: int | None) -> int:
         soonest = max(self._first_free.remaining, _SHORTEST_PAUSE_MS)

@@ -288,8 +288,14 @@ class JobMisuse(JobError, RuntimeError):
 
 
 class AlertNotSent(JobError, RuntimeError):
-    """A notice of an alert was not accepted by its receiver; it is sent again later."""
+    """A notice of an alert was not accepted by its receiver; it is sent again later.
 
-    def __init__(self, receiver: str, reason: str) -> None:
-        self.receiver, self.reason = receiver, reason
+    Attributes:
+        receiver: The receiver.
+        reason: Why it was not accepted.
+        is_refused: Whether the receiver got this notice and refused it, and may accept others.
+    """
+
+    def __init__(self, receiver: str, reason: str, *, is_refused: bool = False) -> None:
+        self.receiver, self.reason, self.is_refused = receiver, reason, is_refused
         super().__init__(f"{receiver}: {reason}")

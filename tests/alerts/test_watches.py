@@ -15,6 +15,7 @@ import ojobchannels as oc
 from ojobchannels.alerts import Alert, Webhook
 from ojobchannels.alerts import watch as alert_watch
 from ojobchannels.alerts.delivery import Delivery
+from ojobchannels.alerts.ledger import Ledger
 from ojobchannels.errors import AlertNotSent
 from ojobchannels.ojob import run_file
 from tests.alerts.conftest import Receiver, Store, fail
@@ -93,6 +94,39 @@ def test_a_managed_job_as_the_receiver(store: Store) -> None:
     assert notices.get(timeout=20)["job"] == "nightly"
     manager.close()
     assert notices.empty()
+
+
+def test_a_notice_that_is_refused_holds_up_no_other_job(store: Store) -> None:
+    """A receiver that refuses one notice gets those of other jobs; those of its job stay behind."""
+    jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def receive(notice: dict[str, Any]) -> None:
+        jobs.put(notice["job"])
+        if notice["job"] == "hostile":
+            raise ValueError("cannot be shown")
+
+    rule = Alert(receive, name="x", every=1)
+    manager = store.manager([rule])
+    for name in ("hostile", "hostile", "nightly"):
+        fail(manager, name)
+    assert [jobs.get(timeout=20) for _ in range(2)] == ["hostile", "nightly"]
+    manager.close()
+    kept: Any = store.manager().state.get({"alerts": rule.id})
+    assert [notice["job"] for notice in kept["notices"]] == ["hostile", "hostile"]
+
+
+@pytest.mark.parametrize(("away", "is_due"), [(1, False), (600_000, False), (3_600_000, True)])
+def test_a_wrong_clock_puts_off_no_notice(store: Store, away: int, is_due: bool) -> None:
+    """A retry that another host planned by a clock an hour ahead is made now."""
+    manager = store.manager()
+    ledger = Ledger(Alert(lambda _: None, name="x"), manager)
+    fail(manager)
+    ledger.begin()
+    fail(manager)
+    ledger.evaluate(None)
+    (notice,) = ledger.pending()
+    ledger.postpone(notice, 1_000_000 + away, is_refused=False)
+    assert (ledger.due(1_000_000) is not None) is is_due
 
 
 def test_a_failure_that_a_retry_mends_is_not_reported(store: Store) -> None:

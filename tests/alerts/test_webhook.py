@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ojobchannels.alerts import Alert, Webhook
+from ojobchannels.alerts import Alert, Webhook, http
 from ojobchannels.alerts import watch as alert_watch
+from ojobchannels.errors import AlertNotSent
 from tests.alerts.conftest import Receiver, Store, complete, fail
 
 if TYPE_CHECKING:
@@ -69,14 +70,14 @@ def test_body_headers_and_secrets(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A body is a template; what is secret comes from the environment and is never logged."""
-    monkeypatch.setenv("HOOK_TOKEN", "t0p-s3cret-value")
+    monkeypatch.setenv("HOOK_TOKEN", "t0p-s3cret-value\n")  # as `base64` and editors write it
     receiver.statuses = [401]
     hook = Webhook(
         receiver.url + "/services/${env:HOOK_TOKEN}",
         {"text": "{{job}} {{event}}: {{error}}", "fields": [{"count": "{{count}}"}]},
         {"Authorization": "Bearer ${env:HOOK_TOKEN}"},
     )
-    with caplog.at_level(logging.DEBUG, "ojobchannels"):
+    with caplog.at_level(logging.DEBUG):  # libraries log, too
         manager = store.manager([Alert(hook)])
         fail(manager)
         request = receiver.next()
@@ -92,6 +93,32 @@ def test_body_headers_and_secrets(
     stored = [str(document) for document in store.manager().state.get_all()]
     assert stored
     assert not any("s3cret" in document for document in stored)
+
+
+@pytest.mark.parametrize("secret", ["t0p\ns3cret", "t0p\rs3cret\\"])
+def test_a_secret_that_cannot_be_sent_is_not_quoted(
+    receiver: Receiver, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Libraries quote what they refuse, with escapes; the error does not."""
+    monkeypatch.setenv("HOOK_TOKEN", secret)
+    hook = Webhook(receiver.url, headers={"X-Api-Key": "${env:HOOK_TOKEN}"})
+    with pytest.raises(AlertNotSent) as caught:
+        http.post(hook, {"id": "1", "event": "failed"})
+    assert "t0p" not in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "is_refused"), [(400, True), (422, True), (404, False), (429, False), (500, False)]
+)
+def test_whether_a_receiver_may_accept_other_notices(
+    receiver: Receiver, status: int, is_refused: bool
+) -> None:
+    """A status says whether this notice is refused, or any."""
+    receiver.statuses = [status]
+    with pytest.raises(AlertNotSent) as caught:
+        http.post(Webhook(receiver.url), {"id": "1", "event": "failed"})
+    assert caught.value.is_refused is is_refused
 
 
 def test_receiver_that_hangs_costs_a_job_nothing(

@@ -125,3 +125,31 @@ def test_a_waiter_that_died_delays_the_others_for_a_moment_only(channel: oc.Chan
     channel.hook.lock(**dead, waits=False)
     assert channel.try_lock("nightly", ttl=60, slots=2) is None, "a newcomer passed the queue"
     assert channel.lock("nightly", ttl=60, slots=2, wait=20).slot == 1
+
+
+def test_a_suspended_waiter_delays_the_others_for_three_seconds_at_most() -> None:
+    """With any number of slots: its place at the head is a short lease, which it renews."""
+    renewed: list[tuple[str, int, bool]] = []
+    done = threading.Event()
+
+    class Renewals:
+        @oc.hookimpl(wrapper=True)
+        def extend(self, name: str, ttl: int) -> Iterator[None]:
+            result = yield
+            renewed.append((name, ttl, bool(result)))
+            done.set()
+            return result
+
+    with (
+        oc.open_channel("suspended") as channel,
+        oc.open_channel("suspended", extensions=[Renewals()]) as waiter,
+    ):
+        leases = [channel.lock("nightly", ttl=60, slots=300) for _ in range(300)]
+        thread = threading.Thread(
+            target=lambda: waiter.lock("nightly", ttl=60, slots=300, wait=30).release()
+        )
+        thread.start()
+        assert done.wait(20)
+        assert renewed[0] == ("nightly\x1fturn", 2500, True)
+        leases[299].release()
+        thread.join()

@@ -119,11 +119,12 @@ class LateRequests(LockMachineBase):
             losses.lose("unlock", "the request")
         before = self.times.now()
         with self.refused(OutcomeUnknown, "the outcome is unknown"):
-            self.handle(client).lock(name, ttl=ttl / 1000, holder={"client": label})
+            lock, slots = self.slots[name]
+            self.handle(client).lock(lock, ttl=ttl / 1000, holder={"client": label}, slots=slots)
         losses.heal()
         when = During(before, self.times.now())
-        token, result = losses.calls["lock"]["token"], losses.results.get("lock")
-        fence = 0
+        asked, result = losses.calls["lock"], losses.results.get("lock")
+        name, token, fence = asked["name"], asked["token"], 0
         if result is not None:
             self.judge_request(client, label, when)
             fence = result.fence if isinstance(result, Granted) else 0

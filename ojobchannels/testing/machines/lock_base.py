@@ -12,8 +12,10 @@ from hypothesis.stateful import initialize
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
+from ojobchannels.channels.slots import slot_name
+from ojobchannels.documents import MAX_NAME_BYTES
 from ojobchannels.errors import LockBusy, LockLost
-from ojobchannels.hookspecs import MISSING, Granted
+from ojobchannels.hookspecs import MISSING, Granted, LockInfo
 from ojobchannels.testing.kit import strategies
 from ojobchannels.testing.machines.base import (
     ChannelMachine,
@@ -26,6 +28,7 @@ from ojobchannels.testing.machines.lock_model import Holding, LockModel
 from ojobchannels.testing.machines.message_loss import Loss, MessageLoss
 from ojobchannels.testing.machines.times import During, timed, times_of
 
+_MAX_WITH_SLOTS = MAX_NAME_BYTES - len(slot_name("", 1000))
 _M = TypeVar("_M", bound=Callable[..., Any])
 
 
@@ -115,26 +118,34 @@ def lease_step(usable: bool = False, **drawn: st.SearchStrategy[Any]) -> Callabl
 class LockMachineBase(ChannelMachine):
     """The locks of one channel, the leases of the clients, and the models of both."""
 
-    @initialize(names=st.lists(strategies.lock_names(), min_size=1, max_size=2, unique=True))
-    def open(self, names: list[str]) -> None:
-        """Choose the locks."""
+    @initialize(
+        names=st.lists(strategies.lock_names(), min_size=1, max_size=2, unique=True),
+        slots=st.integers(1, 3),
+    )
+    def open(self, names: list[str], slots: int) -> None:
+        """Choose the locks, and the number of slots that they have if their names leave room."""
         self.begin()
         self.times = times_of(self.current)
         self.losses: dict[str, MessageLoss] = {}
-        self.locks = {name: LockModel(self.times.slack) for name in names}
+        self.slots = {
+            slot_name(name, slot + 1): (name, slot + 1)
+            for name in names
+            for slot in range(slots if len(name.encode()) <= _MAX_WITH_SLOTS else 1)
+        }
+        self.locks = {slot: LockModel(self.times.slack) for slot in self.slots}
         self.notes = DocumentModel()
         self.asked = 0
         self.leases: list[TrackedLease] = []
         self.requests: set[tuple[str, str]] = set()  # handles that may know a token
         self.documents: list[tuple[TrackedLease, dict[str, Any]]] = []
-        self.log(f", and locks {short(names)[1:-1]}")
+        self.log(f", and locks {short(list(self.locks))[1:-1]}")
 
     def check(self) -> None:
         """Compare lock infos, leases and documents with the models."""
         __tracebackhide__ = True
         _, channel = self.next_handle()
-        for name, lock in self.locks.items():
-            info, when = timed(self.times, lambda name=name: channel.lock_info(name))  # type: ignore[misc]
+        for slot, lock in self.locks.items():
+            info, when = self.info(channel.lock_info, slot)
             lock.judge_info(info, when)
         for tracked in self.usable_leases()[-4:]:
             held, when = timed(self.times, lambda tracked=tracked: tracked.in_use().held)  # type: ignore[misc]
@@ -143,6 +154,13 @@ class LockMachineBase(ChannelMachine):
                 self.expect(held, expected, f"{tracked}.held")
         for key, value in self.notes:
             self.expect(channel.get(key, default=MISSING), value, f"the value at {key!r}")
+
+    def info(
+        self, ask: Callable[..., LockInfo | None], slot: str
+    ) -> tuple[LockInfo | None, During]:
+        """Return the result of `lock_info` or `force_unlock` for a slot, and when it was asked."""
+        name, number = self.slots[slot]
+        return timed(self.times, lambda: ask(name, slot=number))
 
     def usable_leases(self) -> list[TrackedLease]:
         """Return the leases that a holder can still use."""
@@ -153,7 +171,10 @@ class LockMachineBase(ChannelMachine):
         ]
 
     def take(self, client: str, name: str, ttl: int, tries: bool) -> None:
-        """Request a lock as a user does, and check the result."""
+        """Request a lock as a user does, and check the results.
+
+        The name of the n-th slot stands for a request with n slots.
+        """
         __tracebackhide__ = True
         label = self.next_label()
         self.log(f"{client} {'tries' if tries else 'locks'} {short(name)} for {ttl / 1000:g} s")
@@ -161,30 +182,33 @@ class LockMachineBase(ChannelMachine):
         losses = self.watch_results(client)
         take = channel.try_lock if tries else channel.lock
         busy = lost = lease = None
-        before = self.times.now()
+        before, (lock, slots) = self.times.now(), self.slots[name]
         try:
-            lease = take(name, ttl=ttl / 1000, holder={"client": label})
+            lease = take(lock, ttl=ttl / 1000, holder={"client": label}, slots=slots)
         except LockBusy as error:
             busy = error
         except LockLost as error:
             lost = error
         when = During(before, self.times.now())
-        result = losses.results["lock"]
+        asked, result = losses.calls["lock"], losses.results["lock"]
         granted = isinstance(result, Granted)
         self.log(f" -> {f'{label}, fence {result.fence}' if granted else 'busy'}")
         self.judge_request(client, label, when)
         if lost is not None:
             if when.after - when.before < ttl * 990:
                 self.fail(f"LockLost although the grant was in time: {lost}")
-            self.judge_unlock(name, losses.calls["lock"]["token"], losses.results["unlock"], when)
+            self.judge_unlock(asked["name"], asked["token"], losses.results["unlock"], when)
         elif granted != (lease is not None) or (busy is None) != (granted or tries):
             self.fail(f"the backend returned {result}, but the channel {lease or busy}")
         if lease is not None:
+            self.expect(lease.lock_name, asked["name"], "the name of the slot")
             if lease.fence != result.fence:
                 self.fail(f"the lease has fence {lease.fence}, the backend granted {result.fence}")
             deadline = During(when.before + ttl * 990, when.after + ttl * 990)
             self.leases.append(
-                TrackedLease(label, client, name, lease.token, lease.fence, lease, "held", deadline)
+                TrackedLease(
+                    label, client, asked["name"], lease.token, lease.fence, lease, "held", deadline
+                )
             )
 
     def open_handle(self, client: str) -> Channel:
@@ -230,15 +254,16 @@ class LockMachineBase(ChannelMachine):
         self.judge_request(client, label, when)
 
     def judge_request(self, client: str, label: str, when: During) -> None:
-        """Check the backend's result of the last request of a client for a lock."""
+        """Check the backend's results of the last request of a client for a lock or its slots."""
         __tracebackhide__ = True
-        call, result = self.losses[client].calls["lock"], self.losses[client].results["lock"]
-        self.requests.add((client, call["token"]))
-        asked = Holding(label, client, call["holder"]["client"], call["token"], 0, call["ttl"])
-        lock = self.locks[call["name"]]
-        lock.judge_request(asked, result, when)
-        if self.times.clock and lock.holding is asked and lock.fence < self.times.clock.wall():
-            self.fail(f"fence {lock.fence} is below the wall clock in microseconds")
+        while self.losses[client].locks:
+            call, result = self.losses[client].locks.pop(0)
+            self.requests.add((client, call["token"]))
+            asked = Holding(label, client, call["holder"]["client"], call["token"], 0, call["ttl"])
+            lock = self.locks[call["name"]]
+            lock.judge_request(asked, result, when)
+            if self.times.clock and lock.holding is asked and lock.fence < self.times.clock.wall():
+                self.fail(f"fence {lock.fence} is below the wall clock in microseconds")
 
     def judge_unlock(self, name: str, token: str, result: object, when: During) -> bool:
         """Check the backend's result of an unlock, and update the model."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from ojobchannels.channels.slots import slot_name
 from ojobchannels.errors import LockLost, StaleFence
 from ojobchannels.testing.machines.base import (
     clients,
@@ -75,7 +76,7 @@ class LockMachine(LateRequests):
     def force_unlock(self, client: str, name: str) -> None:
         """Force-release a lock."""
         self.log(f"{client} force-releases {short(name)}")
-        info, when = timed(self.times, lambda: self.handle(client).force_unlock(name))
+        info, when = self.info(self.handle(client).force_unlock, name)
         self.log(f" -> {'it was free' if info is None else f'fence {info.fence} is evicted'}")
         self.locks[name].judge_info(info, when)
         if info is not None:
@@ -201,7 +202,7 @@ class LockMachine(LateRequests):
         """List the held locks."""
         self.log(f"{client} lists the locks")
         infos, when = timed(self.times, self.handle(client).locks)
-        by_name = {info.name: info for info in infos}
+        by_name = {slot_name(info.name, info.slot): info for info in infos}
         self.log(f" -> {short(sorted(by_name))}")
         self.expect(len(by_name), len(infos), "number of different locks")
         for name, lock in self.locks.items():

@@ -17,11 +17,13 @@ class MessageLoss:
     Attributes:
         results: The last result of the backend by operation, also if the reply was lost.
         calls: The arguments of the last call by operation.
+        locks: The arguments and results of `lock` that were not yet judged: one for each slot.
     """
 
     def __init__(self) -> None:
         self.results: dict[str, Any] = {}
         self.calls: dict[str, dict[str, Any]] = {}
+        self.locks: list[tuple[dict[str, Any], Any]] = []
         self._armed: dict[str, Loss] = {}
 
     def lose(self, operation: str, what: Loss) -> None:
@@ -44,6 +46,8 @@ class MessageLoss:
             raise OutcomeUnknown("test", operation, f"{loss} was lost")
         result = yield
         self.results[operation] = result
+        if operation == "lock":
+            self.locks.append((arguments, result))
         if loss == "the reply":
             raise OutcomeUnknown("test", operation, f"{loss} was lost")
         return result

@@ -13,8 +13,9 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from ojobchannels.channels.channel import Channel
+from ojobchannels.errors import ChannelError
 from ojobchannels.manager import JobManager
-from ojobchannels_web.context import Context, environment
+from ojobchannels_web.context import Context, environment, unreadable
 from ojobchannels_web.screens import acting, channels, jobs, live, logging_in, runs, things
 from ojobchannels_web.security.guard import Guard
 from ojobchannels_web.security.logins import Logins
@@ -103,7 +104,13 @@ def _routes(context: Context) -> list[BaseRoute]:
     """Screens read channels, so each is called on a thread."""
 
     def screen(function: Screen) -> Callable[[Request], Response]:
-        return lambda request: function(context, request)
+        def show(request: Request) -> Response:
+            try:
+                return function(context, request)
+            except ChannelError as error:
+                return unreadable(context, request, error)
+
+        return show
 
     async def events(request: Request) -> Response:
         return live.events(context, request)

@@ -6,10 +6,13 @@ from urllib.parse import urlencode
 
 import jinja2
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
+from ojobchannels.errors import ChannelError
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import JobManager
+from ojobchannels.masking import mask_text
+from ojobchannels.printable import printable
 from ojobchannels_web.security.logins import Logins
 from ojobchannels_web.settings import Settings
 from ojobchannels_web.view import charts, text
@@ -52,6 +55,7 @@ class Context:
                 "here": _address(request),
                 "live_url": _address(request, part="live"),
                 "now": now_ms(),
+                "outage": self.watcher.error,
             }
         )
         return HTMLResponse(rendered, http_status)
@@ -59,6 +63,14 @@ class Context:
     def may(self, request: Request) -> frozenset[str]:
         """Return the actions that the user of a request may take."""
         return self.settings.allow if request.state.author is not None else frozenset()
+
+
+def unreadable(context: Context, request: Request, error: ChannelError) -> Response:
+    """Return the page for a screen whose channel cannot be read now."""
+    reason = mask_text(str(error))
+    if "text/html" not in request.headers.get("accept", ""):
+        return PlainTextResponse(f"The channels cannot be read: {printable(reason)}\n", 503)
+    return context.page(request, "unreadable.html", 503, reason=reason)
 
 
 def base_of(request: Request) -> str:
@@ -80,6 +92,7 @@ def environment() -> jinja2.Environment:
         text.duration,
         text.moment,
         text.document,
+        text.ascii_json,
         text.one_line,
         text.process,
         text.anchor,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import html
+import re
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from starlette.requests import HTTPConnection
 
 import ojobchannels as oc
 from ojobchannels.cli.commands.reading import web as web_command
@@ -61,6 +64,8 @@ def test_every_response_forbids_foreign_scripts_and_frames(site: Site) -> None:
         {"Sec-Fetch-Site": "none"},
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
+        {"Origin": ""},
         {"Sec-Fetch-Site": "cross-site", "Origin": "http://127.0.0.1"},
     ],
 )
@@ -121,6 +126,23 @@ def test_guessing_tokens_is_slowed_down(acting: Site) -> None:
     assert acting.post("/login", {"token": TOKEN}, **same).status == 429
 
 
+@pytest.mark.parametrize(
+    ("other", "is_known"),
+    [("192.0.2.2", True), ("2001:db8:1::1", True), ("2001:db8::2", False), ("2001:db8::1", False)],
+)
+def test_guessing_locks_out_no_other_sender(other: str, is_known: bool) -> None:
+    """Wrong tokens count for the address, or the network of IPv6, from which they come."""
+    known = logins.Logins(Settings(tokens={TOKEN: "ann"}))
+    for _ in range(10):
+        assert known.author(_from("2001:db8::1", "wrong-wrong-wrong-wrong")) is None
+    assert known.author(_from(other, TOKEN)) == ("ann" if is_known else None)
+
+
+def _from(address: str, token: str) -> HTTPConnection:
+    sent = [(b"authorization", f"Bearer {token}".encode())]
+    return HTTPConnection({"type": "http", "headers": sent, "client": (address, 1)})
+
+
 def test_pages_can_require_a_login(serve: Callable[..., Site]) -> None:
     """All but the form for the token, its style, and the probe of a monitor."""
     site = serve(tokens={TOKEN: "ann"}, login_to_read=True)
@@ -145,7 +167,9 @@ def test_the_header_of_others_than_the_proxy_is_not_believed(serve: Callable[...
     assert site.post("/act", UNLOCK, **sent).status == 401
 
 
-@pytest.mark.parametrize("back", ["//evil.example/", "https://evil.example/", "/\\evil", "x", ""])
+@pytest.mark.parametrize(
+    "back", ["//evil.example/", "https://evil.example/", "/\\evil", "//[", "x", ""]
+)
 def test_an_action_leads_back_to_this_page_only(
     acting: Site, manager: oc.JobManager, back: str
 ) -> None:
@@ -155,6 +179,27 @@ def test_an_action_leads_back_to_this_page_only(
     assert (reply.status, reply.headers["Location"]) == (303, "/")
     with pytest.raises(oc.LockLost):
         run.end()
+
+
+@pytest.mark.parametrize("name", ["two\r\nlines\rand\nmore", "a\x1b[2J\u202e\ufeff", "\"'<&>"])
+def test_an_action_of_the_page_is_about_the_very_name(
+    acting: Site, manager: oc.JobManager, name: str
+) -> None:
+    """Characters that the page shows as escapes, and browsers change, are sent as they are."""
+    run = manager.start(name, timeout=60)
+    (fields,) = re.findall(r'name="fields" value="([^"]*)"', acting.get("/locks", **LOGGED_IN).text)
+    assert fields.isascii()
+    assert fields.isprintable()
+    form = {"action": "unlock", "fields": html.unescape(fields)}
+    assert acting.post("/act", form, **LOGGED_IN).status == 200
+    with pytest.raises(oc.LockLost):
+        run.end()
+
+
+@pytest.mark.parametrize("fields", ["{", "[]", "[" * 20_000, "1"])
+def test_a_form_that_cannot_be_read_is_refused(acting: Site, fields: str) -> None:
+    form = {"action": "unlock", "fields": fields}
+    assert acting.post("/act", form, **LOGGED_IN).status == 400
 
 
 def test_a_form_that_is_too_long_is_refused(acting: Site) -> None:

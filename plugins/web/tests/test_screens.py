@@ -179,10 +179,35 @@ def test_channels_that_cannot_be_read_are_reported(site: Site, manager: oc.JobMa
     assert "known" in site.get("/").text
     manager.jobs.close()
     site.app.state.watcher.hurry()
-    text = site.get("/").text
-    assert "known" in text
-    assert "cannot be read" in text
+    for path in ("/", "/job?name=known", "/?part=live"):
+        text = site.get(path).text
+        assert "known" in text
+        assert "cannot be read" in text
+    for path in ("/locks", "/daemons", "/locks?part=live"):
+        assert "cannot be read" in site.get(path).text
+    assert "cannot be read" not in site.get("/login").text
     assert site.get("/healthz").status == 503
+    for path in ("/run?name=known&start=1", "/channels", "/channel?name=oJobManager-jobs"):
+        for accept in ("text/html", "*/*"):
+            reply = site.get(path, Accept=accept)
+            assert reply.status == 503
+            assert "cannot be read" in reply.text
+
+
+def test_the_secrets_of_long_documents_are_masked(serve: Callable[..., Site]) -> None:
+    """Only what is shown is searched for them, in a bounded time; a key may have secrets, too."""
+    with oc.open_channel("long") as channel:
+        text = "password=pa55word1 " * 50_000
+        secret = 'a"b\nkey-12345'
+        channel.set({"token": "key-token"}, {"apiKey": secret, "a": text, "b": f"it is {secret}"})
+        reply = serve(channels={"long": channel}).get("/channel?name=long")
+        assert "characters are not shown" in reply.text
+        assert len(reply.text) < 40_000
+        assert "password=***" in reply.text
+        assert "it is ***" in reply.text
+        for part in ("pa55", "12345", "key-token"):
+            assert part not in reply.text
+        channel.destroy()
 
 
 def test_the_page_can_be_mounted(manager: oc.JobManager) -> None:

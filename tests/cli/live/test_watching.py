@@ -41,6 +41,7 @@ def read_until(descriptor: int, text: bytes) -> bytes:
     return received
 
 
+@pytest.mark.usefixtures("sigint")
 def test_in_a_pipe_the_table_is_printed_again_until_ctrl_c(ojob: Any) -> None:
     """With what has changed; the exit status is that of an interruption."""
     url = f"sqlite:////{ojob.folder / 'jobs.db'}"
@@ -55,6 +56,7 @@ def test_in_a_pipe_the_table_is_printed_again_until_ctrl_c(ojob: Any) -> None:
     assert (process.wait(), process.stderr.read()) == (INTERRUPTED, "")
 
 
+@pytest.mark.usefixtures("sigint")
 def test_on_a_terminal_the_table_is_drawn_over(tmp_path: Path) -> None:
     """From the top left corner; a storage that fails meanwhile is shown in its place."""
     url = f"sqlite:////{tmp_path / 'jobs.db'}"

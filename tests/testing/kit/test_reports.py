@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +21,7 @@ def test_the_option_tests_a_type_without_code(project: Project) -> None:
     output = project.pytest("--ojob-conformance=file", "-k", "fifo or order or unset")
     assert "conformance of file" in output
     assert "Order" in output
-    assert "not claimed: fifo (1 promise)" in output
+    assert re.search(r"not claimed: fifo \(\d+ promises?\)", output)
     assert list(project.folder.glob("*.json")) == []
 
 
@@ -45,7 +46,7 @@ def test_xdist_prints_one_summary(project: Project) -> None:
         "null or add_returns or killing",
     )
     assert output.count("conformance of simple") == 1
-    assert "not claimed: crash_release (1 promise)" in output
+    assert re.search(r"not claimed: crash_release \(\d+ promises?\)", output)
     assert "not claimed" in output.splitlines()[-1]
 
 

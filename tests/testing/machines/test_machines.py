@@ -13,6 +13,7 @@ import pytest
 from ojobchannels.backends import lock_record
 from ojobchannels.backends.lock_record import LockRecord
 from ojobchannels.backends.simple.backend import SimpleBackend
+from ojobchannels.channels import held_locks
 from ojobchannels.documents import Key
 from ojobchannels.errors import ChannelError
 from ojobchannels.hookspecs import Busy, Granted, hookimpl
@@ -85,6 +86,23 @@ def _grants_twice(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SimpleBackend, "lock", lock)
 
 
+def _has_one_slot(patch: pytest.MonkeyPatch) -> None:
+    real = SimpleBackend.lock
+
+    @hookimpl
+    def lock(
+        self: SimpleBackend, name: str, token: str, ttl: int, holder: dict[str, Any]
+    ) -> Granted | Busy:
+        end = name.find("\x1fslot ")
+        return real(self, name[:end] if end > 0 else name, token, ttl, holder)
+
+    patch.setattr(SimpleBackend, "lock", lock)
+
+
+def _evicts_from_the_first_slot(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(held_locks, "_slot", lambda name, slot: name)
+
+
 def _pops_the_first(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SimpleBackend, "pop", SimpleBackend.shift)
 
@@ -118,6 +136,8 @@ def _loses_marks(patch: pytest.MonkeyPatch) -> None:
         (_loses_the_fence, prove_locks, "is not greater than|the holder is reported"),
         (_expires_too_late, prove_locks, "the lock is free"),
         (_grants_twice, prove_locks, r"although lease_\d|reports fence"),
+        (_has_one_slot, prove_locks, "although the lock is free|has fence|does not hold|got None"),
+        (_evicts_from_the_first_slot, prove_locks, "reports"),
         (_pops_the_first, prove_documents, "the removed value|the items that"),
         (_confuses_true_and_one, prove_documents, "expected|refused to write"),
         (_loses_marks, prove_documents, "expected StaleFence"),

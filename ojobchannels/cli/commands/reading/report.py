@@ -26,7 +26,7 @@ def _last(row: Row) -> str:
     return f"{row['lastStatus']} {relative(row['lastStart'], now_ms())}"
 
 
-_RARE: Final = ("running", "skipped", "depsfail", "abandoned", "lost")
+_RARE: Final = ("running", "cancelled", "skipped", "depsfail", "abandoned", "lost")
 
 COLUMNS: Final = (
     JOB,

@@ -113,7 +113,10 @@ def _whole(fields: Fields, name: str) -> int:
 def _back(request: Request, fields: Fields) -> str:
     """Return the path to go back to, which must be one of this page."""
     base = base_of(request)
-    wanted = urlsplit(fields.get("back", ""))
+    try:
+        wanted = urlsplit(fields.get("back", ""))
+    except ValueError:
+        return f"{base}/"
     if wanted.scheme or wanted.netloc or not wanted.path.startswith(f"{base}/"):
         return f"{base}/"
     if wanted.path.startswith(("//", "/\\")):

@@ -6,10 +6,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ojobchannels.channels.channel import Channel
+from ojobchannels.masking import masked
 from ojobchannels_web.context import Context
 from ojobchannels_web.view.text import document, one_line
 
 DOCUMENTS_SHOWN: Final = 50
+CHARACTERS_SHOWN: Final = 16_000
 _DIGITS: Final = 18
 
 
@@ -38,9 +40,9 @@ def show_channel(context: Context, request: Request) -> Response:
     position = int(after) if after.isascii() and after.isdigit() and len(after) <= _DIGITS else None
     items = list(channel.items(newest_first=True, limit=DOCUMENTS_SHOWN, after=position))
     entries = [
-        Entry(one_line(key), one_line(text), text, item.position)
+        Entry(one_line(masked(item[0])), one_line(text), text, item.position)
         for item in items
-        for key, text in ((item[0], document(item[1])),)
+        for text in (document(item[1], CHARACTERS_SHOWN),)
     ]
     more = entries[-1].position if len(items) == DOCUMENTS_SHOWN else None
     return context.page(

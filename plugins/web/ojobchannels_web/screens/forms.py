@@ -1,5 +1,6 @@
 """The fields of a form that was posted."""
 
+import json
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -16,6 +17,9 @@ class FormError(Exception):
 async def fields_of(request: Request) -> dict[str, str]:
     """Return the fields of a small form, each once.
 
+    A browser changes line breaks in the fields of a form, so the page has those that must stay as
+    they are in one field, ``fields``, as JSON.
+
     Raises:
         FormError: It is not a form, or it is too long.
     """
@@ -28,4 +32,15 @@ async def fields_of(request: Request) -> dict[str, str]:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
     except ValueError as error:
         raise FormError("the form cannot be read") from error
-    return dict(pairs)
+    fields = dict(pairs)
+    return fields | _as_they_are(fields.pop("fields", "{}"))
+
+
+def _as_they_are(text: str) -> dict[str, str]:
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FormError("its fields cannot be read") from error
+    if not isinstance(fields, dict):
+        raise FormError("its fields are not a map")
+    return {name: str(value) for name, value in fields.items()}

@@ -16,7 +16,8 @@ def show_login(context: Context, request: Request) -> Response:
 async def log_in(context: Context, request: Request) -> Response:
     """Begin a session, in a cookie that no script reads and no other site sends."""
     try:
-        session = context.logins.begin((await fields_of(request)).get("token", "").strip())
+        token = (await fields_of(request)).get("token", "").strip()
+        session = context.logins.begin(token, request)
     except FormError as error:
         return PlainTextResponse(f"Refused: {error}.\n", 400)
     except TooManyFailures:

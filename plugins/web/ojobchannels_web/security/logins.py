@@ -1,6 +1,7 @@
 """The users: known by a token, by a session that began with one, or from a proxy."""
 
 import hmac
+import ipaddress
 import secrets
 import threading
 import time
@@ -24,7 +25,7 @@ class _Session(NamedTuple):
 
 
 class TooManyFailures(Exception):
-    """Wrong tokens were tried too often; no user can log in for a minute."""
+    """An address has tried too many wrong tokens; it cannot log in for a minute."""
 
 
 class Logins:
@@ -33,20 +34,20 @@ class Logins:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._sessions: dict[str, _Session] = {}
-        self._failures: list[float] = []
+        self._failures: dict[str, list[float]] = {}
         self._lock = threading.Lock()
 
     def author(self, request: HTTPConnection) -> str | None:
         """Return who sent the request; None if that is not known."""
         return self._of_proxy(request) or self._of_token(request) or self._of_session(request)
 
-    def begin(self, token: str) -> str | None:
+    def begin(self, token: str, request: HTTPConnection) -> str | None:
         """Begin a session, and return its identifier; None if the token is wrong.
 
         Raises:
-            TooManyFailures: Wrong tokens were tried too often in the last minute.
+            TooManyFailures: The address has tried too many wrong ones in the last minute.
         """
-        author = self._author_of(token)
+        author = self._author_of(token, request)
         if author is None:
             return None
         with self._lock:
@@ -80,7 +81,7 @@ class Logins:
         if scheme.lower() != "bearer":
             return None
         try:
-            return self._author_of(token.strip())
+            return self._author_of(token.strip(), request)
         except TooManyFailures:
             return None
 
@@ -88,12 +89,16 @@ class Logins:
         session = self._sessions.get(request.cookies.get(COOKIE, ""))
         return session.author if session and session.until > time.monotonic() else None
 
-    def _author_of(self, token: str) -> str | None:
-        """Compare with every token, in a time that does not depend on where they differ."""
+    def _author_of(self, token: str, request: HTTPConnection) -> str | None:
+        """Compare with every token, in a time that does not depend on where they differ.
+
+        Failures count for each address, so that one sender cannot lock out all others.
+        """
+        address = _address_of(request)
         with self._lock:
             now = time.monotonic()
-            self._failures = [time for time in self._failures if now - time < _FAILURE_SECONDS]
-            if len(self._failures) >= _FAILURES:
+            self._forget_failures(now)
+            if len(self._failures.get(address, ())) >= _FAILURES:
                 raise TooManyFailures
         found = None
         for known, author in self._settings.tokens.items():
@@ -101,5 +106,23 @@ class Logins:
                 found = author
         if found is None:
             with self._lock:
-                self._failures.append(now)
+                self._failures.setdefault(address, []).append(now)
         return found
+
+    def _forget_failures(self, now: float) -> None:
+        for address, times in list(self._failures.items()):
+            recent = [time for time in times if now - time < _FAILURE_SECONDS]
+            if recent:
+                self._failures[address] = recent
+            else:
+                del self._failures[address]
+
+
+def _address_of(request: HTTPConnection) -> str:
+    """Return the address of the sender; one network of IPv6, which is one household, is one."""
+    host = request.client.host if request.client is not None else ""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    return str(address if address.version == 4 else ipaddress.ip_network((address, 64), False))

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 from typing import Final
-from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
@@ -40,7 +39,8 @@ def is_same_origin(request: HTTPConnection) -> bool:
         return site == "same-origin"
     origin = request.headers.get("origin")
     if origin is not None:
-        return urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower()
+        _, _, sender = origin.partition("://")
+        return sender.lower() == request.headers.get("host", "").lower()
     return "authorization" in request.headers
 
 

@@ -9,10 +9,11 @@ from markupsafe import Markup
 
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager.records import iso
-from ojobchannels.masking import masked
+from ojobchannels.masking import mask_text, masked, secret_values
 from ojobchannels.printable import printable
 
 MOST_CHARACTERS: Final = 64_000
+_LONGEST_SECRET: Final = 8_000  # a private key
 _STEPS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 _LATEST: Final = 253_402_300_799_000
 
@@ -49,10 +50,25 @@ def moment(ms: object) -> Markup:
     )
 
 
-def document(value: Any) -> str:
-    """Return a document as JSON of several lines, without its secrets, and not too long."""
-    text = json.dumps(masked(value), indent=2, ensure_ascii=False, default=str)
-    return cut(text)
+def document(value: Any, most: int = MOST_CHARACTERS) -> str:
+    """Return a document as JSON, without its secrets, and not much longer than `most`.
+
+    Of a very long one only the parts that are shown are searched for secrets, which takes time.
+    """
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    if len(text) <= 2 * most:
+        return cut(json.dumps(masked(value), indent=2, ensure_ascii=False, default=str), most)
+    secrets = secret_values(value)
+    secrets |= {json.dumps(secret, ensure_ascii=False)[1:-1] for secret in secrets}
+    half = most // 2
+    first = mask_text(text[: half + _LONGEST_SECRET], secrets)[:half]
+    last = mask_text(text[-half - _LONGEST_SECRET :], secrets)[-half:]
+    return _without_middle(first, len(text) - 2 * half, last)
+
+
+def ascii_json(value: Any) -> str:
+    """Return a value as JSON that a form posts as it is: without line breaks and controls."""
+    return json.dumps(value)
 
 
 def one_line(value: Any, most: int = 200) -> str:
@@ -62,12 +78,16 @@ def one_line(value: Any, most: int = 200) -> str:
     return line if len(line) <= most and len(text) <= 2 * most else f"{line[:most]}…"
 
 
-def cut(text: str) -> str:
+def cut(text: str, most: int = MOST_CHARACTERS) -> str:
     """Return a text, with a note in place of its middle if it is very long."""
-    if len(text) <= MOST_CHARACTERS:
+    if len(text) <= most:
         return text
-    half = MOST_CHARACTERS // 2
-    return f"{text[:half]}\n… {len(text) - 2 * half} characters are not shown …\n{text[-half:]}"
+    half = most // 2
+    return _without_middle(text[:half], len(text) - 2 * half, text[-half:])
+
+
+def _without_middle(first: str, left_out: int, last: str) -> str:
+    return f"{first}\n… {left_out} characters are not shown …\n{last}"
 
 
 def anchor(name: str) -> str:

@@ -65,6 +65,11 @@ class Watcher:
         if thread is not None:
             thread.join()
 
+    @property
+    def error(self) -> str | None:
+        """Why the last read has failed; None if it has not."""
+        return self._snapshot.error
+
     def snapshot(self) -> Snapshot:
         """Return what is known; wait for a read if the last one was too long ago."""
         self._looked = time.monotonic()
