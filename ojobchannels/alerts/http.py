@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
 from importlib.util import find_spec
@@ -19,6 +21,7 @@ from ojobchannels.errors import AlertNotSent
 if TYPE_CHECKING:
     import ssl
 
+_GRACE_SECONDS: Final = 4.0
 EXTRA: Final = "ojobchannels[alerts]"
 _FIRST_FAILURE: Final = 300
 _FIRST_REFUSAL: Final = 400
@@ -75,8 +78,11 @@ def _request(
     try:
         with (
             _unlogged(),
+            _ended_after(timeout + _GRACE_SECONDS) as trace,
             httpx.Client(timeout=timeout, verify=_tls()) as client,
-            client.stream(method, url, headers=dict(headers), **content) as response,
+            client.stream(
+                method, url, headers=dict(headers), extensions={"trace": trace}, **content
+            ) as response,
         ):
             status = response.status_code  # the body may be anything, of any length
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
@@ -85,6 +91,33 @@ def _request(
     if status >= _FIRST_FAILURE:
         is_refused = _FIRST_REFUSAL <= status < _FIRST_ERROR and status not in _FOR_ALL
         raise AlertNotSent(where, f"HTTP status {status}", is_refused=is_refused)
+
+
+@contextmanager
+def _ended_after(seconds: float) -> Iterator[Callable[[str, Mapping[str, Any]], None]]:
+    """End the connections of a request after some time; yield its function ``trace``.
+
+    The timeouts of httpx are for each byte, and a receiver may send one now and then without end.
+    """
+    sockets: list[socket.socket] = []
+
+    def trace(event: str, info: Mapping[str, Any]) -> None:
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            sockets.append(info["return_value"].get_extra_info("socket"))
+
+    def end() -> None:
+        for each in sockets:
+            with suppress(OSError):  # it has ended
+                each.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield trace
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 @contextmanager

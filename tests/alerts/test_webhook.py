@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -169,6 +172,31 @@ def test_abandoned_run_is_reported(store: Store, receiver: Receiver) -> None:
     assert notice["event"] == "abandoned"
     complete(manager)
     assert receiver.next().body["after"] == "abandoned"
+
+
+def test_a_receiver_that_sends_a_byte_now_and_then_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte comes in time, and the response never does; the request ends nevertheless."""
+    monkeypatch.setattr(http, "_GRACE_SECONDS", 0.2)
+    ended = threading.Event()
+
+    def drip(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65_536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            while not ended.wait(0.02):
+                connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=drip, args=(server,))
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        begun = time.monotonic()
+        with pytest.raises(AlertNotSent):
+            http.post(Webhook(url, timeout=0.5), {"id": "1", "event": "failed"})
+        assert time.monotonic() - begun < 20
+        ended.set()
+        thread.join()
 
 
 def test_redirect_is_not_followed(store: Store, receiver: Receiver) -> None:
