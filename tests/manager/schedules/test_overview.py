@@ -208,7 +208,7 @@ def test_run_now_without_a_live_daemon_is_an_error(
 def test_malformed_claims_do_not_hide_schedules(
     manager: oc.JobManager, publish: Publish, not_run: object
 ) -> None:
-    """A document of another version or program in the place of the claims counts as far as known."""
+    """A document of another version in the place of the claims counts as far as it is known."""
     publish(schedule("nightly"))
     manager.state.set({"schedule": "nightly"}, {"floor": 1, "taken": [[7]], "notRun": not_run})
     assert [(info.name, info.last_time) for info in manager.schedules()] == [("nightly", 7)]
