@@ -294,7 +294,8 @@ def _sources(
     """Yield the records of runs that began, then of others, each with the latest change first."""
     yield _begun(channels, name, status)
     if status in (None, *not_run.STATUSES):
-        match = {key: value for key, value in (("name", name), ("status", status)) if value}
+        given = {"name": name, "status": status}
+        match = {key: value for key, value in given.items() if value is not None}
         items = channels.state.items(match=match or None, newest_first=True)
         yield (record for _key, record in items if records.is_record(record))
 

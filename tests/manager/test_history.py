@@ -307,3 +307,12 @@ def test_a_run_that_lost_its_lock_before_it_was_skipped_began(managers: Managers
         run.skip("nothing to do")
     assert [record["status"] for record in manager.runs()] == ["lost"]
     assert raw_statuses(manager) == ["lost"]
+
+
+def test_an_empty_name_means_no_job(manager: oc.JobManager) -> None:
+    """A command with an empty variable for its job finds no run, also none that was skipped."""
+    complete(manager, "extract")
+    manager.record_not_run("extract", "skipped", "nothing to do")
+    assert {run["status"] for run in manager.runs()} == {"completed", "skipped"}
+    assert manager.runs("") == []
+    assert manager.record("") is None

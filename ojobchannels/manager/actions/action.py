@@ -53,6 +53,11 @@ class Action:
         return key_of(self.number)
 
     @property
+    def origin(self) -> dict[str, Any]:
+        """What the record of a run has of the action that asked for it."""
+        return {"action": self.number, "author": self.author, "reason": self.reason}
+
+    @property
     def document(self) -> dict[str, Any]:
         """The document that is stored."""
         return {

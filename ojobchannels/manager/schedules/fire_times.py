@@ -111,7 +111,8 @@ def begun(state: Channel, name: str) -> tuple[int | None, int | None]:
     """
     match state.get(_key(name)):
         case {"floor": int(floor), "taken": list(taken)} as present:
-            not_run = present.get("notRun", ())
+            skipped = present.get("notRun")
+            not_run = skipped if isinstance(skipped, list) else ()
             claimed = [each[0] for each in taken if isinstance(each, list) and each]
             began = [each for each in claimed if isinstance(each, int) and each not in not_run]
             return floor, max(began, default=None)

@@ -61,6 +61,15 @@ class Timetable:
             return found
         return self.trigger.after(moment)
 
+    def between(self, after: int, until: int, longest: int) -> list[int]:
+        """Return the fire times between two others, the latest ones if they are many."""
+        found: list[int] = []
+        time = self.trigger.latest(until - 1)
+        while time is not None and time > after and len(found) < longest:
+            found.append(time)
+            time = self.trigger.latest(time - 1)
+        return found[::-1]
+
     def next_due(self, moment: int) -> int | None:
         """Return the first moment after another one at which a fire time is due."""
         found = self.after(moment)

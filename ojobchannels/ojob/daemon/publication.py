@@ -1,8 +1,10 @@
 """How a schedule of a job file is published."""
 
+from collections.abc import Sequence
 from datetime import tzinfo
 
 from ojobchannels.documents import storable
+from ojobchannels.host.terminal import local_time
 from ojobchannels.manager.schedules.published import LONGEST_MS, OVERDUE_AFTER_MS, Published
 from ojobchannels.manager.schedules.zones import key_of_zone
 from ojobchannels.ojob.load.job_file import ScheduleSpec
@@ -48,3 +50,9 @@ def published(
         since=since,
         ended=ended,
     )
+
+
+def described(fire_times: Sequence[int]) -> str:
+    """Return fire times as a text: one time, or their number and the first and the last."""
+    first, last = local_time(fire_times[0]), local_time(fire_times[-1])
+    return first if len(fire_times) == 1 else f"{len(fire_times)} fire times from {first} to {last}"

@@ -20,7 +20,7 @@ from ojobchannels.manager.schedules.zones import zone_of
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.daemon.active_runs import ActiveRuns
 from ojobchannels.ojob.daemon.pause_check import PAUSED, PauseCheck
-from ojobchannels.ojob.daemon.publication import published
+from ojobchannels.ojob.daemon.publication import described, published
 from ojobchannels.ojob.languages import Level
 from ojobchannels.ojob.load.job_file import Job, ScheduleSpec
 from ojobchannels.ojob.report.outcomes import Outcome, describe
@@ -33,6 +33,7 @@ from ojobchannels.ojob.triggers.tick import Tick
 MAX_DELAY_MS: Final = 60_000
 """Milliseconds after which `misfire: none` skips a fire time instead of running it late."""
 
+_CLOCK_SET: Final = "a clock was ahead, here or on another server, or was set back"
 NO_PROCESS: Final = "missed: no process was running"
 MAX_MISSED_RECORDED: Final = 60
 """At most this many of the fire times that were missed in a row get a record each."""
@@ -70,6 +71,7 @@ class Schedule:
         self._runs_all = spec.misfire == "all"
         self._zone = zone_of(session.file.settings.timezone)
         self._trigger = spec.trigger(self._zone)
+        self._fires_at = spec.cron, spec.interval, self._zone
         self._scheduler = session.scheduler
         self._lock = threading.Lock()
         self._handled_until: int | None = None
@@ -90,6 +92,7 @@ class Schedule:
         self.title = self._title(before)
         self._times = Timetable(self._trigger, self.title, spec.jitter)
         self.last_begun: int | None = None
+        self._successor: Schedule | None = None
         self._published: Published | None = None
         self._rechecks = 0
         self._wakes_at = 0
@@ -113,8 +116,25 @@ class Schedule:
         return None if self._ended else self._times.next_due(self._scheduler.clock.now())
 
     def follow(self, previous: "Schedule") -> None:
-        """Continue the schedule of an earlier version of the file."""
+        """Continue the schedule of an earlier version of the file, before this one is started."""
         self._active = previous._active
+        if previous._fires_at == self._fires_at:
+            with previous._lock:
+                previous._successor, is_at_work = self, previous._queued
+            if not is_at_work:
+                previous._hand_over()
+
+    def _hand_over(self) -> None:
+        """Leave the fire times that a pause has held back to the schedule that replaces this."""
+        handled, successor = self._handled_until, self._successor
+        if successor is None or handled is None or handled >= self._due:
+            return
+        with successor._lock:
+            if successor._handled_until in (None, successor._began):
+                successor._began = min(successor._began, handled)
+                if successor._handled_until is not None:
+                    successor._handled_until = successor._began
+        successor._queue()
 
     def start(self) -> None:
         """Start: handle later fire times, and those missed before."""
@@ -169,6 +189,7 @@ class Schedule:
                 if self._rechecks == rechecks:
                     self._queued = False
                     break
+        self._hand_over()
         if pause.until is not None and pause.until != self._wakes_at:
             self._wakes_at = pause.until
             self._scheduler.call_at(pause.until, self._queue)
@@ -188,9 +209,8 @@ class Schedule:
         except STORE_ERRORS as error:
             self._suspend(span, error)
         except Exception as error:  # noqa: BLE001  the next fire time must not depend on it
-            self._log(
-                "error", f"schedule failed, retrying at the next fire time: {describe(error)}"
-            )
+            text = f"schedule failed, retrying at the next fire time: {describe(error)}"
+            self._log("error", text)
             with self._lock:
                 self._queued = False
 
@@ -224,7 +244,7 @@ class Schedule:
         call.tick = Tick(self._label, until)
         name = self._claim_name(call)
         is_free = name is None or fire_times.is_unclaimed(self._manager(), name, fire_time)
-        missed = self._missed(after, until)
+        missed = self._times.between(after, until, MAX_MISSED_RECORDED)
         self._skip([time for time in missed if self._pause.covers(time)], PAUSED)
         self._skip([time for time in missed if not self._pause.covers(time)], NO_PROCESS)
         if not is_free:
@@ -277,11 +297,7 @@ class Schedule:
             args = dict(details) if isinstance(details, Mapping) else {}
             call = JobCall(self._session, self._job, [*self._layers, Layer(args, False)])
             call.launch, call.if_running = launch, "skip"
-            call.requested = {
-                "action": request.number,
-                "author": request.author,
-                "reason": request.reason,
-            }
+            call.requested = request.origin
             self.last_begun = self._scheduler.clock.now()
             try:
                 with self._session.launches.running(call):
@@ -311,15 +327,6 @@ class Schedule:
         if managed and isinstance(outcome.error, STORE_ERRORS) and not outcome.run_ids:
             raise outcome.error
 
-    def _missed(self, after: int, until: int) -> list[int]:
-        """Return the fire times between two others, the latest ones if they are many."""
-        missed: list[int] = []
-        time = self._trigger.latest(until - 1)
-        while time is not None and time > after and len(missed) < MAX_MISSED_RECORDED:
-            missed.append(time)
-            time = self._trigger.latest(time - 1)
-        return missed[::-1]
-
     def _skip(self, fire_times: list[int], reason: str) -> None:
         """Report fire times that are not run, in records too if the job is managed."""
         skipped = []
@@ -328,12 +335,10 @@ class Schedule:
                 call = self._call()
                 call.fire_time = self._fire_time(fire_time)
                 if call.record_not_run("skipped", reason, raising=STORE_ERRORS):
-                    skipped.append(local_time(fire_time))
+                    skipped.append(fire_time)
         finally:
             if skipped:
-                several = f"{len(skipped)} fire times from {skipped[0]} to {skipped[-1]}"
-                times = skipped[0] if len(skipped) == 1 else several
-                self._log("warn", f"not run for {times}: {reason}")
+                self._log("warn", f"not run for {described(skipped)}: {reason}")
 
     def _stops(self, call: JobCall) -> bool:
         if (block := self._spec.stop_when) is None:
@@ -365,9 +370,8 @@ class Schedule:
         """Warn once if the clock is behind the handled times: nothing runs until it catches up."""
         is_behind = handled_until > self._scheduler.clock.now() + MAX_DELAY_MS
         if is_behind and not self._warned_of_clock:
-            cause = "a clock was ahead, here or on another server, or was set back"
-            text = f"its fire times until {local_time(handled_until)} count as handled: {cause}"
-            self._log("warn", text)
+            until = local_time(handled_until)
+            self._log("warn", f"its fire times until {until} count as handled: {_CLOCK_SET}")
         self._warned_of_clock = is_behind
 
     def _claim_name(self, call: JobCall) -> str | None:

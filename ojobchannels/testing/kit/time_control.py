@@ -28,7 +28,7 @@ class TimeControl:
 
     def __init__(self, clock: ManualClock | None, trace: Trace) -> None:
         self.clock = clock
-        self.short = 10.0 if clock else 0.3
+        self.short = 10.0 if clock else 1.0
         self.long = LONG
         self._trace = trace
         self._began = time.monotonic()

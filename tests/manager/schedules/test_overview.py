@@ -202,3 +202,13 @@ def test_run_now_without_a_live_daemon_is_an_error(
     daemon.close()
     with pytest.raises(oc.NoDaemon, match="alive"):
         manager.run_now("nightly")
+
+
+@pytest.mark.parametrize("not_run", [None, 5, "x", {}])
+def test_malformed_claims_do_not_hide_schedules(
+    manager: oc.JobManager, publish: Publish, not_run: object
+) -> None:
+    """A document of another version in the place of the claims counts as far as it is known."""
+    publish(schedule("nightly"))
+    manager.state.set({"schedule": "nightly"}, {"floor": 1, "taken": [[7]], "notRun": not_run})
+    assert [(info.name, info.last_time) for info in manager.schedules()] == [("nightly", 7)]

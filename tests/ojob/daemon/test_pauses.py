@@ -29,6 +29,16 @@ jobs:
   exec: log("other")
 todo: [oJobManager Init, Tick, Other]
 """
+PLAIN = """\
+jobs:
+- name: tick
+  typeArgs: {cron: "* * * * *", misfire: MISFIRE}
+  exec: log("ran")
+- name: Other
+  typeArgs: {cron: "* * * * *", waitForFinish: false}
+  exec: log("other")
+todo: [oJobManager Init, tick, Other]
+"""
 
 
 def _pause(manager: JobManager, clock: HandClock, until: int | None = None) -> None:
@@ -105,3 +115,28 @@ def test_run_now_runs_a_paused_schedule_once_over_two_daemons(
     assert (run["status"], run["requested"]) == ("completed", asked)
     assert manager.actions(1)[0].details["runs"] == [run["runId"]]
     assert [daemon.alive for daemon in manager.daemons()] == [False, False]
+
+
+@pytest.mark.parametrize(("misfire", "runs"), [("latest", 1), ("all", 2)])
+def test_what_a_pause_held_back_outlives_reloads(
+    start_daemon: RunDaemon,
+    hand_clock: HandClock,
+    stored_runs: StoredRuns,
+    misfire: str,
+    runs: int,
+) -> None:
+    """A job without records forgets no fire time of its pause when its file is reloaded."""
+    text = PLAIN.replace("MISFIRE", misfire)
+    daemon = start_daemon(text)
+    _pause(stored_runs.manager, hand_clock)
+    for _ in range(2):
+        hand_clock.move(MINUTE)
+        daemon.wait_for("Other: other")
+        daemon.reload(text)
+        daemon.wait_for("reloaded")
+    hand_clock.move(MINUTE // 2)
+    _resume(stored_runs.manager, hand_clock)
+    for _ in range(runs):
+        daemon.wait_for("tick: ran")
+    daemon.stop()
+    assert not any("tick: ran" in line for line in daemon.output.rest())
