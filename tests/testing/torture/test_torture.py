@@ -170,7 +170,7 @@ def test_ten_thousand_sections_of_threads(tmp_path: Path) -> None:
     """Exclusion holds for eight threads on four locks of type `simple`."""
     plan, rng = Plan(faults=()), random.Random()
     settings = {"folder": tmp_path, "names": plan.names, "ttl": 60, "wait": 60}
-    settings |= {"lapses": False, "server_fails": False}
+    settings |= {"lapses": False, "server_fails": False, "slots": plan.slots}
     with (
         oc.open_channel("torture", extensions=[StopAfter(plan.sections, tmp_path)]) as channel,
         ThreadPoolExecutor(plan.processes) as pool,
