@@ -1,10 +1,14 @@
 """Options that several commands have, and the parsers of their times."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
 import click
 
 from ojobchannels.cli.times import parse_duration, parse_future, parse_moment
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 lang_option = click.option(
     "--lang", metavar="LANGUAGE", help="Default language of code blocks (default: python)."
@@ -14,6 +18,17 @@ lang_option = click.option(
 reason_option = click.option(
     "--reason", metavar="TEXT", help="Why; it is recorded, and shown to others."
 )
+
+
+def limit_option(what: str, all: str) -> Callable[[_F], _F]:
+    """Return the option ``--limit`` of a command that lists `what`; 0 means `all`."""
+    return click.option(
+        "--limit",
+        type=click.IntRange(min=0),
+        default=50,
+        metavar="N",
+        help=f"Show at most N {what} (0: {all}; default: 50).",
+    )
 
 
 def as_duration(_: click.Context, __: click.Parameter, value: str) -> timedelta:

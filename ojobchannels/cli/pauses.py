@@ -1,8 +1,8 @@
 """Pauses of schedules, for people."""
 
 from ojobchannels.cli.tables import Row
-from ojobchannels.cli.times import duration
 from ojobchannels.host.clock import now_ms
+from ojobchannels.host.terminal import duration
 
 
 def described_pause(pause: Row) -> str:

@@ -8,9 +8,9 @@ from typing import Any, Final
 import click
 
 from ojobchannels.cli.tables import Column, Row, first_line
-from ojobchannels.cli.times import duration, relative
+from ojobchannels.cli.times import relative
 from ojobchannels.host.clock import now_ms
-from ojobchannels.host.terminal import local_time
+from ojobchannels.host.terminal import duration, local_time
 from ojobchannels.printable import printable
 
 _MAX_NAMED: Final = 5

@@ -4,7 +4,7 @@ import re
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from ojobchannels.host.terminal import local_time
+from ojobchannels.host.terminal import DURATION_STEPS, local_time
 
 _UNITS = {"w": 604_800_000, "d": 86_400_000, "h": 3_600_000, "min": 60_000, "s": 1000, "ms": 1}
 _LONGEST = 1000 * 366 * 86_400_000
@@ -52,28 +52,12 @@ def parse_future(text: str, now: datetime) -> datetime:
     return parse_moment(text, now)
 
 
-def duration(ms: int) -> str:
-    """Format milliseconds with at most two units: ``412 ms``, ``3.2 s``, ``2 min 5 s``."""
-    if ms < 1:
-        return "< 1 ms"
-    if ms < 1000:
-        return f"{ms} ms"
-    if ms < 9_950:
-        return f"{ms / 1000:.1f} s"
-    seconds = round(ms / 1000)
-    for size, unit, smaller_size, smaller in _STEPS:
-        if seconds >= size:
-            whole, rest = divmod(seconds, size)
-            return f"{whole} {unit} {rest // smaller_size} {smaller}"
-    return f"{seconds} s"
-
-
 def relative(ms: int, now: int) -> str:
     """Format a time relative to `now`: ``3 min ago``, ``in 42 s``; a date from a week on."""
     seconds = abs(now - ms) // 1000
     if seconds >= _WEEK:
         return local_time(ms)[:10]
-    for size, unit, *_ in (*_STEPS, (1, "s", 0, "")):
+    for size, unit, *_ in (*DURATION_STEPS, (1, "s", 0, "")):
         if seconds >= size or size == 1:
             away = f"{seconds // size} {unit}"
             break
@@ -83,4 +67,3 @@ def relative(ms: int, now: int) -> str:
 
 
 _WEEK = 7 * 86_400
-_STEPS = ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))

@@ -202,12 +202,15 @@ class LockBusy(ChannelError, TimeoutError):
     ) -> None:
         self.channel, self.name, self.holder = channel, name, holder
         self.remaining, self.waited, self.slots = remaining, waited, slots
-        after = f" after waiting {waited:.3g} s" if waited else ""
-        super().__init__(
-            f"lock {quoted(name)} on channel {channel!r} is {self.summary()}"
-            f"{after}; the lease expires in {remaining:.3g} s unless renewed: try again later, "
-            "pass a longer wait, or force-release the lock with force_unlock if that holder is "
-            "known to be dead"
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        after = f" after waiting {self.waited:.3g} s" if self.waited else ""
+        return (
+            f"lock {quoted(self.name)} on channel {self.channel!r} is {self.summary()}"
+            f"{after}; the lease expires in {self.remaining:.3g} s unless renewed: try again "
+            "later, pass a longer wait, or force-release the lock with force_unlock if that holder "
+            "is known to be dead"
         )
 
     def summary(self) -> str:
@@ -222,20 +225,11 @@ class WouldDeadlock(LockBusy):
     It is raised, too, if the thread holds all slots of a lock with slots.
     """
 
-    def __init__(
-        self,
-        channel: str,
-        name: str,
-        holder: dict[str, Any],
-        remaining: float,
-        waited: float,
-        slots: int = 1,
-    ) -> None:
-        super().__init__(channel, name, holder, remaining, waited, slots)
-        self.args = (
-            f"lock {quoted(name)} on channel {channel!r} is held by this thread itself, which "
-            "would wait forever: locks are not reentrant; use the lease that it has, release it "
-            "first, or pass a limit for the wait",
+    def _text(self) -> str:
+        return (
+            f"lock {quoted(self.name)} on channel {self.channel!r} is held by this thread itself, "
+            "which would wait forever: locks are not reentrant; use the lease that it has, release "
+            "it first, or pass a limit for the wait"
         )
 
     def summary(self) -> str:

@@ -3,7 +3,7 @@
 import os
 import warnings
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ojobchannels.errors.channel import ChannelError, LockBusy
 from ojobchannels.errors.text import quoted
@@ -100,22 +100,11 @@ class JobLocked(JobError, LockBusy):
     Its attributes are those of `LockBusy`.
     """
 
-    def __init__(
-        self,
-        channel: str,
-        name: str,
-        holder: dict[str, Any],
-        remaining: float,
-        waited: float,
-        slots: int = 1,
-    ) -> None:
-        self.channel, self.name, self.holder = channel, name, holder
-        self.remaining, self.waited, self.slots = remaining, waited, slots
-        ChannelError.__init__(
-            self,
-            f"Can't lock to execute job {quoted(name)}: its lock is {self.summary()}; the lease "
-            f"expires in {remaining:.3g} s unless renewed; let that run end, write "
-            "`ifRunning: skip` or `ifRunning: wait`, or use `ojob unlock` if its holder is dead",
+    def _text(self) -> str:
+        return (
+            f"Can't lock to execute job {quoted(self.name)}: its lock is {self.summary()}; the "
+            f"lease expires in {self.remaining:.3g} s unless renewed; let that run end, write "
+            "`ifRunning: skip` or `ifRunning: wait`, or use `ojob unlock` if its holder is dead"
         )
 
 

@@ -10,6 +10,9 @@ from typing import Final, TextIO
 GAP: Final = "  "
 """What separates two columns."""
 
+DURATION_STEPS: Final = ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
+"""Units of time with their seconds, each with the next smaller one."""
+
 
 def has_colours(stream: TextIO | None) -> bool:
     """Return whether a stream is a terminal on which colours are wanted."""
@@ -27,6 +30,22 @@ def local_time(ms: int) -> str:
     except (ValueError, OverflowError, OSError):
         return str(ms)
     return moment.isoformat(sep=" ", timespec="seconds")
+
+
+def duration(ms: int) -> str:
+    """Format milliseconds with at most two units: ``412 ms``, ``3.2 s``, ``2 min 5 s``."""
+    if ms < 1:
+        return "< 1 ms"
+    if ms < 1000:
+        return f"{ms} ms"
+    if ms < 9_950:
+        return f"{ms / 1000:.1f} s"
+    seconds = round(ms / 1000)
+    for size, unit, smaller_size, smaller in DURATION_STEPS:
+        if seconds >= size:
+            whole, rest = divmod(seconds, size)
+            return f"{whole} {unit} {rest // smaller_size} {smaller}"
+    return f"{seconds} s"
 
 
 def text_width(text: str) -> int:

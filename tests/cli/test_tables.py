@@ -16,8 +16,8 @@ import pytest
 
 from ojobchannels.cli.commands.reading.report import COLUMNS as REPORT
 from ojobchannels.cli.tables import Column, show
-from ojobchannels.cli.times import duration, parse_duration, parse_moment, relative
-from ojobchannels.host.terminal import local_time
+from ojobchannels.cli.times import parse_duration, parse_moment, relative
+from ojobchannels.host.terminal import duration, local_time
 from ojobchannels.manager.records import STATUSES
 
 pytestmark = pytest.mark.kit  # on one interpreter: most of the time goes into starting programs

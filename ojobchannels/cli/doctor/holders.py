@@ -7,10 +7,11 @@ from typing import Any, Final
 from ojobchannels.channels.acquire import this_host
 from ojobchannels.cli.doctor.checks import Check, problem
 from ojobchannels.cli.runs import process
-from ojobchannels.cli.times import duration, relative
+from ojobchannels.cli.times import relative
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms
 from ojobchannels.host.process_identity import is_running
+from ojobchannels.host.terminal import duration
 from ojobchannels.manager import JobManager, records
 from ojobchannels.manager.records import Record
 

@@ -6,10 +6,10 @@ from typing import Any, Final
 from ojobchannels.channels.opening import open_channel
 from ojobchannels.cli.doctor.checks import Check, problem
 from ojobchannels.cli.locations import Locations, described, existing
-from ojobchannels.cli.times import duration
 from ojobchannels.errors import ChannelError
 from ojobchannels.hookspecs import ChannelType, Health
 from ojobchannels.host.clock import now_ms
+from ojobchannels.host.terminal import duration
 from ojobchannels.manager.channels import JOBS, LOCKS
 from ojobchannels.plugins import checked_options
 

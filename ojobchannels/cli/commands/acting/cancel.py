@@ -10,7 +10,7 @@ import click
 
 from ojobchannels.cli.find_run import find_run, run_argument
 from ojobchannels.cli.locations import Locations, location_options
-from ojobchannels.cli.options import as_duration
+from ojobchannels.cli.options import as_duration, reason_option
 from ojobchannels.cli.runs import outcome
 from ojobchannels.cli.streams import echo
 from ojobchannels.cli.tables import json_option, print_json
@@ -23,7 +23,7 @@ _POLL_SECONDS: Final = 0.2
 
 @click.command(short_help="Cancel a run.")
 @run_argument
-@click.option("--reason", metavar="TEXT", help="Why; recorded with your name and the time.")
+@reason_option
 @click.option(
     "--wait",
     default="10s",

@@ -8,21 +8,15 @@ import click
 
 from ojobchannels.cli.locations import Locations, location_options
 from ojobchannels.cli.names import complete_schedule
-from ojobchannels.cli.options import as_duration, reason_option
-from ojobchannels.cli.streams import echo
-from ojobchannels.cli.tables import json_option, print_json
+from ojobchannels.cli.options import reason_option
+from ojobchannels.cli.requests import report_taken, wait_option
+from ojobchannels.cli.tables import json_option
 
 
 @click.command(short_help="Have a daemon run a job at once.")
 @click.argument("name", shell_complete=complete_schedule)
 @click.argument("args", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option(
-    "--wait",
-    callback=as_duration,
-    default="10s",
-    metavar="TIME",
-    help="How long to wait for a daemon to take the request (default: 10s).",
-)
+@wait_option
 @reason_option
 @location_options
 @json_option
@@ -44,7 +38,4 @@ def now(
     values = parse_args(args)
     with locations.manager() as manager:
         taken = manager.run_now(name, values, reason=reason, wait=wait)
-    if as_json:
-        print_json(taken.document)
-    else:
-        echo(f"A daemon has taken {taken.target!r} (state: {taken.state}); see ojob history.")
+    report_taken(taken, as_json=as_json)

@@ -8,21 +8,15 @@ import click
 
 from ojobchannels.cli.find_run import find_run, run_argument
 from ojobchannels.cli.locations import Locations, location_options
-from ojobchannels.cli.options import as_duration, reason_option
-from ojobchannels.cli.streams import echo
-from ojobchannels.cli.tables import json_option, print_json
+from ojobchannels.cli.options import reason_option
+from ojobchannels.cli.requests import report_taken, wait_option
+from ojobchannels.cli.tables import json_option
 
 
 @click.command(short_help="Run a job again, with the args of a past run.")
 @run_argument
 @click.argument("args", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option(
-    "--wait",
-    callback=as_duration,
-    default="10s",
-    metavar="TIME",
-    help="How long to wait for a daemon to take the request (default: 10s).",
-)
+@wait_option
 @reason_option
 @location_options
 @json_option
@@ -47,7 +41,4 @@ def rerun(
     with locations.manager() as manager:
         record = find_run(manager, run)
         taken = manager.rerun(record["runId"], values, reason=reason, wait=wait)
-    if as_json:
-        print_json(taken.document)
-    else:
-        echo(f"A daemon has taken {taken.target!r} (state: {taken.state}); see ojob history.")
+    report_taken(taken, as_json=as_json)

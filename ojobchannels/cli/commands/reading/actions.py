@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ojobchannels.cli.locations import Locations, location_options
+from ojobchannels.cli.options import limit_option
 from ojobchannels.cli.tables import Column, show, table_options
 from ojobchannels.cli.watching import watchable
 from ojobchannels.host.terminal import local_time
@@ -27,13 +28,7 @@ COLUMNS: Final = (
 
 
 @click.command(short_help="Show what operators did, and why.")
-@click.option(
-    "--limit",
-    type=click.IntRange(min=0),
-    default=50,
-    metavar="N",
-    help="Show at most N actions (0: all that are kept; default: 50).",
-)
+@limit_option("actions", "all that are kept")
 @location_options
 @table_options
 @watchable

@@ -9,7 +9,7 @@ import click
 from ojobchannels.cli import runs
 from ojobchannels.cli.locations import Locations, location_options
 from ojobchannels.cli.names import complete_job
-from ojobchannels.cli.options import as_moment
+from ojobchannels.cli.options import as_moment, limit_option
 from ojobchannels.cli.tables import show, table_options
 from ojobchannels.cli.watching import watchable
 
@@ -33,13 +33,7 @@ COLUMNS: Final = (
     metavar="TIME",
     help="Show only runs that started since TIME: 2h, 7d, 2026-03-31, 2026-03-31T18:00.",
 )
-@click.option(
-    "--limit",
-    type=click.IntRange(min=0),
-    default=50,
-    metavar="N",
-    help="Show at most N runs (0: all; default: 50).",
-)
+@limit_option("runs", "all")
 @location_options
 @table_options
 @watchable

@@ -8,9 +8,10 @@ from ojobchannels.cli import runs
 from ojobchannels.cli.locations import Locations, location_options
 from ojobchannels.cli.runs import JOB, STATUS_COLOURS
 from ojobchannels.cli.tables import Column, Row, show, table_options
-from ojobchannels.cli.times import duration, relative
+from ojobchannels.cli.times import relative
 from ojobchannels.cli.watching import watchable
 from ojobchannels.host.clock import now_ms
+from ojobchannels.host.terminal import duration
 
 
 def _other(row: Row) -> str:

@@ -2,11 +2,11 @@
 
 import json
 import zlib
-from itertools import pairwise
 from typing import Any, Final
 
 from markupsafe import Markup
 
+from ojobchannels.host import terminal
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager.records import iso
 from ojobchannels.masking import mask_text, masked, secret_values
@@ -26,19 +26,8 @@ def shown(value: Any) -> Any:
 
 
 def duration(ms: int | float | None) -> str:
-    """Format a duration in milliseconds: ``412 ms``, ``3.2 s``, ``2 min 5 s``."""
-    if ms is None:
-        return ""
-    if ms < 1000:
-        return f"{round(ms)} ms"
-    if ms < 9_950:
-        return f"{ms / 1000:.1f} s"
-    seconds = round(ms / 1000)
-    for (size, unit), (smaller_size, smaller) in pairwise(_STEPS):
-        if seconds >= size:
-            whole, rest = divmod(seconds, size)
-            return f"{whole} {unit} {rest // smaller_size} {smaller}"
-    return f"{seconds} s"
+    """Format a duration in milliseconds, as the command line does."""
+    return "" if ms is None else terminal.duration(round(ms))
 
 
 def moment(ms: object) -> Markup:
