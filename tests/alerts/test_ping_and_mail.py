@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import queue
 import ssl
@@ -40,7 +41,26 @@ class Mailbox:
 
 
 class MailServer(Controller):
-    """An SMTP server on a port that the system chooses."""
+    """An SMTP server on a port that the system chooses; its end closes its connections."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        self._protocols: list[Any] = []
+        super().__init__(*args, **settings)
+
+    def factory(self) -> Any:
+        self._protocols.append(super().factory())  # type: ignore[no-untyped-call]  # no types here
+        return self._protocols[-1]
+
+    def stop(self, no_assert: bool = False) -> None:
+        asyncio.run_coroutine_threadsafe(self._hang_up(), self.loop).result()
+        super().stop(no_assert)
+
+    async def _hang_up(self) -> None:
+        for protocol in self._protocols:
+            if protocol.transport is not None:
+                protocol.transport.abort()
+        for _ in range(2):  # one turn of the loop calls what closes, the next one has closed
+            await asyncio.sleep(0)
 
     def _trigger_server(self) -> None:
         self.port = port_of(self)

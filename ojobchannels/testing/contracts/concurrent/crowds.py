@@ -184,7 +184,7 @@ class CrowdContract(Contract):
 
         def work(channel: Channel) -> Any:
             try:
-                channel.lock("nightly", ttl=60, wait=_WAIT).release()
+                channel.lock("nightly", ttl=60, wait=1.5 * SOON).release()
             except ChannelError as error:
                 return type(error).__name__
             return "locked"
