@@ -340,6 +340,8 @@ class Channel(HeldLocks):
         for lease in leases:
             KEEP_ALIVE.drop(lease)
         for lease in leases:
+            if lease.lost:
+                continue
             try:
                 lease.release()
             except errors.LockLost:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -19,8 +20,8 @@ from ojobchannels.errors import (
 )
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms
-from ojobchannels.manager import run_end
-from ojobchannels.manager.actions import journal
+from ojobchannels.manager import run_end, run_lookup
+from ojobchannels.manager.actions import journal, unfinished
 from ojobchannels.manager.actions.action import Action, check_texts
 from ojobchannels.manager.actions.cancel import CANCEL, CancelWatch
 from ojobchannels.manager.actions.rerun import RERUN, args_of
@@ -34,6 +35,7 @@ from ojobchannels.masking import masked
 from ojobchannels.suggestions import closest
 
 _POLL_SECONDS: Final = 0.1
+_LIFE_SIGN_SECONDS: Final = 10.0
 _log = logging.getLogger("ojobchannels.jobs")
 
 
@@ -62,11 +64,13 @@ class Operations(RunHistory):
     def actions(self, limit: int | None = 100) -> list[Action]:
         """Return the latest actions, latest first; the last thousand are kept.
 
+        Those that no process will finish any more are closed before, as ``failed`` or ``expired``.
+
         Args:
             limit: Return at most this number of actions; None for all.
         """
-        found = islice(journal.newest_first(self.state), limit)
-        return [replace(action, details=masked(action.details)) for action in found]
+        found = unfinished.closed(self, islice(journal.newest_first(self.state), limit))
+        return [_shown(action) for action in found]
 
     def pause(
         self,
@@ -183,7 +187,8 @@ class Operations(RunHistory):
             The action; its details have the past run and, at the end, the new one.
 
         Raises:
-            WrongRun: There is no such run, it is active, or its args are masked.
+            WrongRun: There is no such run, several begin with that, it is active, or its args are
+                masked.
             NoDaemon: No daemon that is alive has the job, or none has taken the request in time.
             InvalidOption: A text is too long.
             InvalidValue: The arguments are not JSON.
@@ -220,16 +225,20 @@ class Operations(RunHistory):
         """Ask the daemons to run a schedule, and wait until one has taken the request."""
         if not any(daemon.alive for daemon in schedule.daemons):
             raise NoDaemon(schedule.name, "no daemon that has it is alive")
-        request = journal.record(
-            self.state,
-            action,
-            schedule.name,
-            author=author,
-            reason=reason,
-            details=details,
-            requested=True,
-        )
-        return self._taken(request, milliseconds("wait", wait, shortest=0) / 1000)
+        seconds, id = milliseconds("wait", wait, shortest=0) / 1000, uuid.uuid4().hex
+        life_sign = f"request {id}"
+        with self.state.lock(life_sign, ttl=_LIFE_SIGN_SECONDS, keep_alive=True):
+            request = journal.record(
+                self.state,
+                action,
+                schedule.name,
+                author=author,
+                reason=reason,
+                details={**details, unfinished.LIFE_SIGN: life_sign},
+                requested=True,
+                id=id,
+            )
+            return self._taken(request, seconds)
 
     def _recorded(self, run_id: str) -> Record:
         self.before_reading()
@@ -257,10 +266,10 @@ class Operations(RunHistory):
             run has ended.
 
         Raises:
-            WrongRun: There is no such run, or it has ended.
+            WrongRun: There is no such run, it has ended, or several running runs begin with that.
             InvalidOption: A text is too long.
         """
-        record = self._recorded(run_id)
+        record = run_lookup.find_running(self, run_id) or self._recorded(run_id)
         if record["status"] != "running":
             raise WrongRun(run_id, f"it has ended ({record['status']})", "there is nothing to do")
         details = {"job": record["name"]}
@@ -327,8 +336,8 @@ class Operations(RunHistory):
             if time.monotonic() >= end:
                 break
             time.sleep(_POLL_SECONDS)
-        args = masked(request.details.get("args"))
-        if journal.move(self.state, request, "expired", args=args) is None:
+        without = unfinished.without_values(request.details)
+        if journal.move(self.state, request, "expired", **without) is None:
             return journal.find(self.state, request.number) or request
         raise NoDaemon(request.target, f"no daemon has taken the request within {seconds:g} s")
 
@@ -347,6 +356,13 @@ class Operations(RunHistory):
             names = tuple(dict.fromkeys(one.name for one in known))
             raise UnknownSchedule(name, names, closest(name, names))
         return found
+
+
+def _shown(action: Action) -> Action:
+    """Return an action without the secrets in its details."""
+    if action.state == "requested":
+        return replace(action, details=unfinished.without_values(action.details))
+    return replace(action, details=masked(action.details))
 
 
 def _ms(moment: datetime | float) -> int:
