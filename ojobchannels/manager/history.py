@@ -13,7 +13,7 @@ from ojobchannels.documents import encode
 from ojobchannels.errors import ChannelError, InvalidOption
 from ojobchannels.following import shared_memory
 from ojobchannels.host.clock import now_ms
-from ojobchannels.manager import not_run, records, run_lookup
+from ojobchannels.manager import not_run, records
 from ojobchannels.manager.channels import ManagerChannels
 from ojobchannels.manager.dead_runs import DeadRuns
 from ojobchannels.manager.output import RunOutput
@@ -21,6 +21,7 @@ from ojobchannels.manager.output.buffer import OutputBuffer
 from ojobchannels.manager.output.lines import DEFAULT_LIMITS
 from ojobchannels.manager.output.stored import key_of, without_record
 from ojobchannels.manager.output.writer import OutputWriter
+from ojobchannels.manager.overview import lookup
 from ojobchannels.manager.overview.overview import note_pruned
 from ojobchannels.manager.records import STATUSES, Record
 from ojobchannels.manager.schedules import launch_claims
@@ -106,7 +107,7 @@ class RunHistory:
         Raises:
             WrongRun: Several runs begin with these characters; the message lists them.
         """
-        return run_lookup.find(self, self._channels.output, run_id)
+        return lookup.find(self, self._channels.output, run_id)
 
     def output(self, run_id: str) -> RunOutput | None:
         """Return what a run has logged and printed; None if nothing is kept of it.

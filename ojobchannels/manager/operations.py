@@ -1,6 +1,7 @@
 """The actions of operators on schedules, and the state of schedules and daemons."""
 
 import logging
+import shlex
 import time
 import uuid
 from collections.abc import Mapping
@@ -20,12 +21,13 @@ from ojobchannels.errors import (
 )
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms
-from ojobchannels.manager import run_end, run_lookup
+from ojobchannels.manager import run_end
 from ojobchannels.manager.actions import journal, unfinished
 from ojobchannels.manager.actions.action import Action, check_texts
 from ojobchannels.manager.actions.cancel import CANCEL, CancelWatch
 from ojobchannels.manager.actions.rerun import RERUN, args_of
 from ojobchannels.manager.history import RunHistory
+from ojobchannels.manager.overview import lookup
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.schedules import overview, pauses
 from ojobchannels.manager.schedules.overview import ScheduleInfo
@@ -206,7 +208,9 @@ class Operations(RunHistory):
         alive = (one for one in having if any(daemon.alive for daemon in one.daemons))
         schedule = next(alive, next(iter(having), None))
         if schedule is None:
-            raise NoDaemon(name, "no daemon has a schedule with runs of that name")
+            reason = "no daemon has a schedule with runs of that name"
+            advice = "start one, or run the job with `ojob run` and its job file"
+            raise NoDaemon(name, reason, advice)
         return self._request_run(RERUN, schedule, details, reason, author, wait)
 
     def launch_known(self, name: str, args: Mapping[str, Any]) -> bool:  # noqa: ARG002  a hook
@@ -224,7 +228,7 @@ class Operations(RunHistory):
     ) -> Action:
         """Ask the daemons to run a schedule, and wait until one has taken the request."""
         if not any(daemon.alive for daemon in schedule.daemons):
-            raise NoDaemon(schedule.name, "no daemon that has it is alive")
+            raise NoDaemon(schedule.name, *_why_none_is_alive(schedule))
         seconds, id = milliseconds("wait", wait, shortest=0) / 1000, uuid.uuid4().hex
         life_sign = f"request {id}"
         with self.state.lock(life_sign, ttl=_LIFE_SIGN_SECONDS, keep_alive=True):
@@ -269,7 +273,7 @@ class Operations(RunHistory):
             WrongRun: There is no such run, it has ended, or several running runs begin with that.
             InvalidOption: A text is too long.
         """
-        record = run_lookup.find_running(self, run_id) or self._recorded(run_id)
+        record = lookup.find_running(self, run_id) or self._recorded(run_id)
         if record["status"] != "running":
             raise WrongRun(run_id, f"it has ended ({record['status']})", "there is nothing to do")
         details = {"job": record["name"]}
@@ -356,6 +360,14 @@ class Operations(RunHistory):
             names = tuple(dict.fromkeys(one.name for one in known))
             raise UnknownSchedule(name, names, closest(name, names))
         return found
+
+
+def _why_none_is_alive(schedule: ScheduleInfo) -> tuple[str, str]:
+    """Return why no daemon can run a schedule, and what to do."""
+    last = max(schedule.daemons, key=lambda daemon: daemon.seen)
+    state = "without a sign of life" if last.stopped is None else "stopped"
+    reason = f"no daemon that has it is alive; the last one, {last.host}:{last.pid}, is {state}"
+    return reason, f"start it there with `ojob run {shlex.quote(schedule.file)}`"
 
 
 def _shown(action: Action) -> Action:

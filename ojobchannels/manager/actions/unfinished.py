@@ -17,7 +17,7 @@ from ojobchannels.channels.channel import Channel
 from ojobchannels.errors import ChannelError
 from ojobchannels.manager import records
 from ojobchannels.manager.actions import journal
-from ojobchannels.manager.actions.action import Action
+from ojobchannels.manager.actions.action import Action, ActionState
 from ojobchannels.manager.actions.cancel import CANCEL
 from ojobchannels.manager.records import Record
 from ojobchannels.masking import MASK
@@ -151,7 +151,7 @@ class _Search:
     def _move(
         self,
         action: Action,
-        to: journal.ActionState,
+        to: ActionState,
         details: Mapping[str, Any],
         **more: Any,
     ) -> Action:

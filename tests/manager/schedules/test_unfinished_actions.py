@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 import ojobchannels as oc
@@ -31,7 +33,7 @@ def _run_of(manager: oc.JobManager, action: Action) -> oc.JobRun:
 
 @pytest.mark.parametrize("make", [_requested, _taken])
 def test_it_stays_as_it_is_while_its_process_lives(
-    manager: oc.JobManager, make: type[_requested] | type[_taken]
+    manager: oc.JobManager, make: Callable[[oc.JobManager], Action]
 ) -> None:
     """A life sign that is held says that somebody will finish it."""
     with manager.state.lock(_LIFE_SIGN, ttl=600):

@@ -49,7 +49,7 @@ def _link(manager: JobManager, task: Task) -> OperatorLink:
 def test_its_end_says_whether_the_store_was_reached(
     manager: JobManager, error: Exception | None, reached: bool
 ) -> None:
-    """So that a daemon that is stopped does not wait for a store that is gone, once for each call."""
+    """A daemon that is stopped then does not wait for a store that is gone."""
     task = Task(error)
     link = _link(manager, task)
     link.start()
