@@ -37,3 +37,12 @@ def test_a_message_that_could_never_be_delivered_is_refused(job: Any, priority: 
         with pytest.raises(InvalidOption, match="`job`" if job == 7 else "`priority`"):
             queue.add(job, priority=priority)
         assert queue.messages() == []
+
+
+def test_the_messages_have_their_old_name_too() -> None:
+    """`listed` is the name of version 0.1, and warns."""
+    with oc.open_channel("old-name") as channel:
+        queue = Queue(channel)
+        queue.add("Send", 1)
+        with pytest.warns(DeprecationWarning, match=r"Queue\.listed is now messages;"):
+            assert queue.listed() == queue.messages() != []

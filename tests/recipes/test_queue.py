@@ -393,12 +393,3 @@ def test_processes_share_the_work(queue: Queue, url: str) -> None:
     seen = [line for worker in workers for line in worker.communicate()[0].split()]
     assert sorted(map(int, seen)) == list(range(30))
     assert queue.messages() == []
-
-
-def test_the_messages_have_their_old_name_too() -> None:
-    """`listed` is the name of version 0.1, and warns."""
-    with oc.open_channel("old-name") as channel:
-        queue = Queue(channel)
-        queue.add("Send", 1)
-        with pytest.warns(DeprecationWarning, match=r"Queue\.listed is now messages;"):
-            assert queue.listed() == queue.messages() != []
