@@ -79,7 +79,7 @@ def test_each_is_reported_once_and_when_that_is_over(after: list[DaemonInfo]) ->
     assert "alive again, or was replaced" in over["message"]
 
 
-def test_the_last_one_is_told_as_such() -> None:
+def test_the_last_one_is_reported_as_such() -> None:
     """Nothing runs the schedules of that file any more."""
     (gone,) = _notices(Alert("Page"), [_DEAD])
     assert gone["left"] == 0

@@ -27,7 +27,7 @@ def test_a_beginning_that_one_run_has_names_it(manager: oc.JobManager) -> None:
 def test_a_beginning_that_several_runs_have_is_an_error_that_lists_them(
     manager: oc.JobManager, status: str
 ) -> None:
-    """With what tells them apart; more characters choose one."""
+    """With job, status and start; more characters choose one."""
     _add(manager, "one", _FIRST)
     _add(manager, "two", _SECOND, status)
     for act in (manager.record, manager.rerun, manager.cancel):
@@ -58,7 +58,7 @@ def test_an_identifier_that_is_the_beginning_of_another_one_is_exact(
 def test_a_run_is_cancelled_by_a_beginning_that_only_ended_runs_share(
     manager: oc.JobManager,
 ) -> None:
-    """What has ended cannot be meant."""
+    """A run that has ended cannot be meant."""
     run = manager.start("report")
     _add(manager, "old", run.run_id[:8] + "f" * 24)
     action = manager.cancel(run.run_id[:8])

@@ -1,4 +1,4 @@
-"""Actions that no process will finish any more, because the one that had to is gone.
+"""Actions that no process will finish any more, because the one that took it is gone.
 
 A daemon that takes a request stores by which lock it shows that it lives, and so does the process
 that waits for a daemon. Once that lock is free, and no run of the request holds its own, whoever

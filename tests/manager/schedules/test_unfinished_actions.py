@@ -35,7 +35,7 @@ def _run_of(manager: oc.JobManager, action: Action) -> oc.JobRun:
 def test_it_stays_as_it_is_while_its_process_lives(
     manager: oc.JobManager, make: Callable[[oc.JobManager], Action]
 ) -> None:
-    """A life sign that is held says that somebody will finish it."""
+    """A life sign that is held shows that its process will finish it."""
     with manager.state.lock(_LIFE_SIGN, ttl=600):
         made = make(manager)
         assert manager.actions()[0].state == made.state
@@ -43,7 +43,7 @@ def test_it_stays_as_it_is_while_its_process_lives(
 
 
 def test_a_request_whose_author_died_expires_without_its_values(manager: oc.JobManager) -> None:
-    """Nobody else knows which of its args are secrets."""
+    """No other process knows which of its args are secrets."""
     _requested(manager)
     (action,) = manager.actions()
     assert (action.state, action.details["args"]) == ("expired", {"pin": "***"})
@@ -52,7 +52,7 @@ def test_a_request_whose_author_died_expires_without_its_values(manager: oc.JobM
 
 
 def test_an_action_that_was_taken_by_a_dead_daemon_has_failed(manager: oc.JobManager) -> None:
-    """It says who took it; it is not run again, because nobody knows how far it came."""
+    """It names the daemon; it is not run again, because nothing shows how far it came."""
     _taken(manager)
     (action,) = manager.actions()
     assert (action.state, action.details["runs"]) == ("failed", [])
@@ -119,5 +119,5 @@ def test_only_names_of_args_are_shown_before_it_is_taken(manager: oc.JobManager)
 
 
 def test_details_without_args_are_kept() -> None:
-    """Other details are no secrets."""
+    """Other details have no secrets."""
     assert unfinished.without_values({"until": 3}) == {"until": 3}
