@@ -41,7 +41,7 @@ def fill(url: str, records: int, jobs: int) -> None:
             batch = []
             for number in range(start, min(start + _BATCH, records)):
                 at = first + number * 1000
-                made = seed | {"name": f"job {number * number % jobs}", "startTime": at}
+                made = seed | {"name": f"job {number * 613 % jobs}", "startTime": at}
                 made |= {"startDate": iso(at), "runId": f"{number:032x}"}
                 status = "completed" if number % 31 else "failed"
                 made |= ending(at, status, number % 900, None)
