@@ -2,7 +2,8 @@
 
 It fills a database with run records, then starts the page as a user does, in a process of its own,
 and measures how long it takes until it serves, the first request then, and those that follow: at
-the very first start, and at one after the overview of all jobs was stored. Needs the distribution ``plugins/web``.
+the very first start, and at one after the overview of all jobs was stored. Needs the distribution
+``plugins/web``.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ class Cron:
         self._zone = zone
         starred = any(field.startswith("*") for field in fields[1:3])
         self._in_wall_time = zone is not UTC and not starred
-        self._last_answer = (0, 0)
+        self._last_found = (0, 0)
         if not self._fires():
             raise CronError(f"{text!r} never fires: there is no such date", "change the fields")
 
@@ -99,12 +99,12 @@ class Cron:
 
         The last one is remembered: whoever watches schedules asks for it again and again.
         """
-        start, found = self._last_answer
+        start, found = self._last_found
         if start <= moment < found:
             return found
         following = self._after(moment)
         if following is not None:
-            self._last_answer = (min(moment, start) if following == found else moment, following)
+            self._last_found = (min(moment, start) if following == found else moment, following)
         return following
 
     def _after(self, moment: int) -> int | None:

@@ -1,4 +1,4 @@
-"""What the page does while its channels do not answer."""
+"""What the page does while its channels do not respond."""
 
 from __future__ import annotations
 
@@ -57,17 +57,17 @@ def test_a_read_that_does_not_end_is_an_outage(
         text = site.request("GET", "/").text
         assert "being read for the first time" in text
         assert "No runs are recorded" not in text
-        assert "they have not answered" in text
+        assert "they have not responded" in text
         assert site.request("GET", "/healthz").status == 503
     finally:
         hanging.continues.set()
         site.close()
 
 
-def test_requests_do_not_pile_up_while_the_channels_do_not_answer(
+def test_requests_do_not_pile_up_while_the_channels_do_not_respond(
     site: Site, manager: oc.JobManager, hanging: Hanging, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A few try whether they answer again; the others are refused at once, and the rest works."""
+    """A few try whether they respond again; the others are refused at once, and the rest works."""
     manager.locks.close()
     site.app.state.watcher.hurry()
     monkeypatch.setattr(manager.jobs, "get", hanging)

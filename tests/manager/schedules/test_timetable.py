@@ -66,8 +66,8 @@ def test_a_rule_of_posix_is_a_zone() -> None:
 
 @pytest.mark.parametrize("text", ["*/7 * * * *", "0 3 * * *", "30 2 * * 0"])
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Lisbon"])
-def test_earlier_questions_do_not_change_an_answer(text: str, zone: str) -> None:
-    """A cron expression remembers its last fire time, in whichever order it is asked."""
+def test_earlier_calls_do_not_change_a_result(text: str, zone: str) -> None:
+    """A cron expression remembers its last fire time, in whichever order they are wanted."""
     asked = Cron(text, ZoneInfo(zone))
     moments = [NOON + step * 7_919_001 for step in range(60)]
     shuffled = [moment + more for moment in moments for more in (0, -1, MINUTE, -86_400_000)]

@@ -1,4 +1,4 @@
-"""Which requests may read channels: few of them while the channels do not answer."""
+"""Which requests may read channels: few of them while the channels do not respond."""
 
 import threading
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ _MOST_IN_OUTAGE: Final = 2
 
 
 class Refused(Exception):
-    """The channels do not answer, and enough requests try it already; the text says why."""
+    """The channels do not respond, and enough requests try it already; the text says why."""
 
 
 class Admission:
-    """Lets only a few requests wait for channels that do not answer; each may take seconds.
+    """Lets only a few requests wait for channels that do not respond; each may take seconds.
 
     A few still try it: of the channels, only one may be unreachable, which a screen does not need.
     """
@@ -30,7 +30,7 @@ class Admission:
         """Read channels within this block.
 
         Raises:
-            Refused: The channels do not answer, and enough requests try it already.
+            Refused: The channels do not respond, and enough requests try it already.
         """
         error = self._watcher.error
         with self._lock:

@@ -35,7 +35,7 @@ class Watcher:
 
     Without any request for a minute it pauses. The next request then waits for a new snapshot. No
     request waits for a read that takes long already: so requests do not pile up while the channels
-    do not answer.
+    do not respond.
     """
 
     def __init__(self, manager: JobManager) -> None:
@@ -78,7 +78,7 @@ class Watcher:
         """Why the snapshot may be outdated: the last read failed, or one does not end; or None."""
         error, seconds = self._snapshot.error, self._reading_for()
         if error is None and seconds >= _LONGEST_WAIT:
-            return f"they have not answered for {seconds:.0f} s"
+            return f"they have not responded for {seconds:.0f} s"
         return error
 
     def snapshot(self) -> Snapshot:
@@ -104,7 +104,7 @@ class Watcher:
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        """Let the reading of older records pause while a request is answered."""
+        """Let the reading of older records pause while a request is served."""
         with self._turn:
             self._requests += 1
         try:
@@ -169,7 +169,7 @@ class Watcher:
         return 0 if since is None else time.monotonic() - since
 
     def _give_way(self, until: float) -> None:
-        """Pause for other threads, and as long as they answer requests."""
+        """Pause for other threads, and as long as they serve requests."""
         time.sleep(_PAUSE_SECONDS)
         with self._turn:
             self._turn.wait_for(
