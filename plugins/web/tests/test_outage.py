@@ -69,7 +69,7 @@ def test_requests_do_not_pile_up_while_the_channels_do_not_respond(
 ) -> None:
     """A few try whether they respond again; the others are refused at once, and the rest works."""
     manager.locks.close()
-    site.app.state.watcher.hurry()
+    site.app.state.watcher.refresh()
     monkeypatch.setattr(manager.jobs, "get", hanging)
     replies: list[Reply] = []
 
@@ -98,7 +98,7 @@ def test_a_job_is_shown_without_what_cannot_be_read(site: Site, manager: oc.JobM
     manager.start("report").fail("disk full")
     assert "disk full" in site.get("/job?name=report").text
     manager.jobs.close()
-    site.app.state.watcher.hurry()
+    site.app.state.watcher.refresh()
     reply = site.get("/job?name=report")
     assert reply.status == 200
     assert "failed" in reply.text

@@ -89,10 +89,10 @@ class Watcher:
             and self._reading_for() < _SHORT_WAIT
             and self._snapshot.error is None
         ):
-            self.hurry(_SHORT_WAIT)
+            self.refresh(_SHORT_WAIT)
         return self._snapshot
 
-    def hurry(self, longest: float = _LONGEST_WAIT) -> None:
+    def refresh(self, longest: float = _LONGEST_WAIT) -> None:
         """Read now, and return when that is done, or takes too long."""
         with self._turn:
             self._looked = time.monotonic()
