@@ -30,7 +30,7 @@ from ojobchannels.manager.overview import lookup
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.runs import run_end
 from ojobchannels.manager.schedules import overview, pauses
-from ojobchannels.manager.schedules.overview import ScheduleInfo
+from ojobchannels.manager.schedules.overview import KnownSchedule, ScheduleInfo
 from ojobchannels.manager.schedules.pauses import PauseInfo
 from ojobchannels.manager.schedules.published import DaemonInfo
 from ojobchannels.masking import masked
@@ -204,7 +204,7 @@ class Operations(RunHistory):
             return journal.record(
                 self.state, RERUN, name, author=author, reason=reason, details=about
             )
-        having = [one for one in self.schedules() if one.run == name]
+        having = [one for one in overview.known(self.state) if one.run == name]
         alive = (one for one in having if any(daemon.alive for daemon in one.daemons))
         schedule = next(alive, next(iter(having), None))
         if schedule is None:
@@ -220,7 +220,7 @@ class Operations(RunHistory):
     def _request_run(
         self,
         action: str,
-        schedule: ScheduleInfo,
+        schedule: KnownSchedule,
         details: Mapping[str, Any],
         reason: str | None,
         author: str | None,
@@ -345,13 +345,13 @@ class Operations(RunHistory):
             return journal.find(self.state, request.number) or request
         raise NoDaemon(request.target, f"no daemon has taken the request within {seconds:g} s")
 
-    def _schedule(self, name: str) -> ScheduleInfo:
+    def _schedule(self, name: str) -> KnownSchedule:
         """Return a schedule by its name, or that of its job.
 
         Raises:
             UnknownSchedule: No schedule has that name, or several have that job.
         """
-        known = self.schedules()
+        known = overview.known(self.state)
         found = next((one for one in known if one.name == name), None)
         of_job = [one for one in known if one.job == name]
         if found is None and len({one.name for one in of_job}) == 1:
@@ -362,12 +362,12 @@ class Operations(RunHistory):
         return found
 
 
-def _why_none_is_alive(schedule: ScheduleInfo) -> tuple[str, str]:
+def _why_none_is_alive(schedule: KnownSchedule) -> tuple[str, str]:
     """Return why no daemon can run a schedule, and what to do."""
     last = max(schedule.daemons, key=lambda daemon: daemon.seen)
     state = "without a sign of life" if last.stopped is None else "stopped"
     reason = f"no daemon that has it is alive; the last one, {last.host}:{last.pid}, is {state}"
-    return reason, f"start it there with `ojob run {shlex.quote(schedule.file)}`"
+    return reason, f"start it there with `ojob run {shlex.quote(last.file)}`"
 
 
 def _shown(action: Action) -> Action:
