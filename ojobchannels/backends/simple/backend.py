@@ -5,7 +5,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 from ojobchannels.backends import lock_record
@@ -47,11 +47,17 @@ _TEST_CLOCK_CHECK = 0.02
 class _Waiter(Wakeup):
     """A waiter in the queue of a lock, and when it was called (monotonic seconds, or None)."""
 
-    __slots__ = ("called",)
+    __slots__ = ("called", "ring")
 
     def __init__(self) -> None:
         super().__init__()
         self.called: float | None = None
+        self.ring: Callable[[], None] | None = None
+
+    def set(self) -> None:
+        super().set()
+        if self.ring is not None:
+            self.ring()
 
 
 class _Store:
@@ -255,35 +261,20 @@ class SimpleBackend:
 
     @hookimpl
     def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
-        store = self._store
-        with store.mutex:
-            waiter = store.queues.setdefault(name, OrderedDict()).setdefault(token, _Waiter())
-            waiter.called = None
-            self._waiting.add(waiter)
         ends = None if timeout is None else self._clock.now() + timeout * 1000
-        try:
-            while not self._closed:
-                with store.mutex:
-                    waiter.clear()
-                    record = store.locks.get(name) or LockRecord()
-                    lease_left = lock_record.remaining(record, self._clock)
-                    changed_hands = lease_left and record.fence != seen_fence
-                    if changed_hands or (not lease_left and self._is_next(name, token)):
-                        waiter.called = time.monotonic()
-                        return True
-                pause = lease_left / 1e6 if lease_left else _CALLED_SECONDS
-                if not isinstance(self._clock, HostClock):
-                    pause = min(pause, _TEST_CLOCK_CHECK)  # nothing signals that it has moved
+        with closing(_Watch(self, name, seen_fence, token)) as watch:
+            while (pause := watch.look()) > 0:
                 if ends is not None:
                     pause = min(pause, (ends - self._clock.now()) / 1e6)
                     if pause <= 0:
-                        self._stop_waiting(name, token)
-                        return True
-                waiter.wait(pause)
-            self._stop_waiting(name, token)
-            raise ChannelClosed(self._channel)
-        finally:
-            self._waiting.discard(waiter)
+                        self.stop_waiting(name, token)
+                        break
+                watch.waiter.wait(pause)
+        return True
+
+    @hookimpl
+    def watch(self, name: str, seen_fence: int, token: str, ring: Callable[[], None]) -> "_Watch":
+        return _Watch(self, name, seen_fence, token, ring)
 
     @hookimpl
     def share(self, name: str, token: str) -> list[int] | bool:
@@ -353,7 +344,39 @@ class SimpleBackend:
             self._leave_queue(name, first)
         return True
 
-    def _stop_waiting(self, name: str, token: str) -> None:
+    def enter(self, name: str, token: str) -> _Waiter:
+        """Return the waiter of a token in the queue of a lock."""
+        with self._store.mutex:
+            queue = self._store.queues.setdefault(name, OrderedDict())
+            waiter = queue.setdefault(token, _Waiter())
+            waiter.called = None
+            self._waiting.add(waiter)
+        return waiter
+
+    def leave(self, waiter: _Waiter) -> None:
+        """Note that a waiter does not wait any more."""
+        self._waiting.discard(waiter)
+
+    def pause(self, name: str, seen_fence: int, token: str, waiter: _Waiter) -> float:
+        """Return the seconds for which a waiter may sleep; 0 if it may request the lock."""
+        if self._closed:
+            self.stop_waiting(name, token)
+            raise ChannelClosed(self._channel)
+        with self._store.mutex:
+            waiter.clear()
+            record = self._store.locks.get(name) or LockRecord()
+            lease_left = lock_record.remaining(record, self._clock)
+            changed_hands = lease_left and record.fence != seen_fence
+            if changed_hands or (not lease_left and self._is_next(name, token)):
+                waiter.called = time.monotonic()
+                return 0
+        pause = lease_left / 1e6 if lease_left else _CALLED_SECONDS
+        if isinstance(self._clock, HostClock):
+            return pause
+        return min(pause, _TEST_CLOCK_CHECK)  # nothing signals that it has moved
+
+    def stop_waiting(self, name: str, token: str) -> None:
+        """Remove a token from the queue of a lock."""
         with self._store.mutex:
             self._leave_queue(name, token)
             self._wake_next(name)
@@ -369,6 +392,32 @@ class SimpleBackend:
         for waiter in self._store.queues.get(name, {}).values():
             waiter.set()
             return
+
+
+class _Watch:
+    """A waiter for a lock, until it is closed."""
+
+    descriptor = -1
+
+    def __init__(
+        self,
+        backend: SimpleBackend,
+        name: str,
+        seen_fence: int,
+        token: str,
+        ring: Callable[[], None] | None = None,
+    ) -> None:
+        self._backend = backend
+        self._lock = name, seen_fence, token
+        self.waiter = backend.enter(name, token)
+        self.waiter.ring = ring
+
+    def look(self) -> float:
+        return self._backend.pause(*self._lock, self.waiter)
+
+    def close(self) -> None:
+        self.waiter.ring = None
+        self._backend.leave(self.waiter)
 
 
 def _decoded(change: Change) -> Change:
