@@ -37,12 +37,12 @@ class Calls:
     async def call(self, work: Callable[[], _T], began: list[Future[_T]] | None = None) -> _T:
         """Return the result of `work`.
 
-        If the caller is cancelled, a call that has not begun does not take place; for one that has
-        begun it waits a moment, so that its next call does not overtake it.
+        If the caller is cancelled, a call that was not started does not take place; for one that
+        was started it waits a moment, so that its next call does not overtake it.
 
         Args:
             work: The call.
-            began: Gets the call, if it has begun when the caller is cancelled; then that waits.
+            began: Gets the call, instead of a wait, if it was started when the caller is cancelled.
         """
         if not self.threads:
             return work()

@@ -56,7 +56,7 @@ class Waiting:
         """Wait until the caller is the first that waits for a lock, `longest` milliseconds at most.
 
         Returns:
-            The turn, to be given back; None if the time is over, or if there is no queue.
+            The turn, to be given back; None after that time, or if there is no queue.
         """
         if not self._queues:
             return None

@@ -1,7 +1,6 @@
 """`simple`: documents and locks in memory, one store per name and process."""
 
 import itertools
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -10,7 +9,8 @@ from typing import Any
 
 from ojobchannels.backends import lock_record
 from ojobchannels.backends.lock_record import LockRecord
-from ojobchannels.backends.simple.entries import Entries, Entry
+from ojobchannels.backends.simple.entries import Entry
+from ojobchannels.backends.simple.store import Store, Waiter, Watch
 from ojobchannels.changes import Backlog, Change
 from ojobchannels.documents import (
     Document,
@@ -35,8 +35,6 @@ from ojobchannels.hookspecs import (
     hookimpl,
 )
 from ojobchannels.host.clock import Clock, HostClock
-from ojobchannels.host.forks import forget_in_children
-from ojobchannels.host.wakeup import Wakeup
 
 _CALLED_SECONDS = 1.0
 """How long the first waiter may take to acquire a free lock before the next one may."""
@@ -44,40 +42,7 @@ _CALLED_SECONDS = 1.0
 _TEST_CLOCK_CHECK = 0.02
 
 
-class _Waiter(Wakeup):
-    """A waiter in the queue of a lock, and when it was called (monotonic seconds, or None)."""
-
-    __slots__ = ("called", "ring")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.called: float | None = None
-        self.ring: Callable[[], None] | None = None
-
-    def set(self) -> None:
-        super().set()
-        if self.ring is not None:
-            self.ring()
-
-
-class _Store:
-    """The data of all channels with one name."""
-
-    def __init__(self) -> None:
-        self.entries = Entries()
-        self.marks: dict[Key, int] = {}
-        self.locks: dict[str, LockRecord] = {}
-        self.forget()
-        forget_in_children(self)
-
-    def forget(self) -> None:
-        """Drop, in a forked child, waiters and feeds whose threads exist only in the parent."""
-        self.mutex = threading.Lock()
-        self.queues: dict[str, OrderedDict[str, _Waiter]] = {}
-        self.entries.feeds.clear()
-
-
-_stores: dict[tuple[str, str], _Store] = {}
+_stores: dict[tuple[str, str], Store] = {}
 """The stores by space and channel name."""
 
 _numbers = itertools.count(1)
@@ -85,7 +50,7 @@ _numbers = itertools.count(1)
 
 def open_backend(channel: str, clock: Clock, space: str = "") -> "SimpleBackend":
     """Open the store with that name in a space; it is created at the first open."""
-    return SimpleBackend(channel, _stores.setdefault((space, channel), _Store()), clock)
+    return SimpleBackend(channel, _stores.setdefault((space, channel), Store()), clock)
 
 
 def remove_space(space: str) -> None:
@@ -97,12 +62,12 @@ def remove_space(space: str) -> None:
 class SimpleBackend:
     """One handle on a store; every change happens under the mutex of the store."""
 
-    def __init__(self, channel: str, store: _Store, clock: Clock) -> None:
+    def __init__(self, channel: str, store: Store, clock: Clock) -> None:
         self._channel = channel
         self._store = store
         self._clock = clock
         self._number = next(_numbers)
-        self._waiting: set[_Waiter] = set()
+        self._waiting: set[Waiter] = set()
         self._closed = False
 
     @hookimpl
@@ -262,7 +227,7 @@ class SimpleBackend:
     @hookimpl
     def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
         ends = None if timeout is None else self._clock.now() + timeout * 1000
-        with closing(_Watch(self, name, seen_fence, token)) as watch:
+        with closing(Watch(self, name, seen_fence, token)) as watch:
             while (pause := watch.look()) > 0:
                 if ends is not None:
                     pause = min(pause, (ends - self._clock.now()) / 1e6)
@@ -273,8 +238,8 @@ class SimpleBackend:
         return True
 
     @hookimpl
-    def watch(self, name: str, seen_fence: int, token: str, ring: Callable[[], None]) -> "_Watch":
-        return _Watch(self, name, seen_fence, token, ring)
+    def watch(self, name: str, seen_fence: int, token: str, ring: Callable[[], None]) -> Watch:
+        return Watch(self, name, seen_fence, token, ring)
 
     @hookimpl
     def share(self, name: str, token: str) -> list[int] | bool:
@@ -344,20 +309,20 @@ class SimpleBackend:
             self._leave_queue(name, first)
         return True
 
-    def enter(self, name: str, token: str) -> _Waiter:
+    def enter(self, name: str, token: str) -> Waiter:
         """Return the waiter of a token in the queue of a lock."""
         with self._store.mutex:
             queue = self._store.queues.setdefault(name, OrderedDict())
-            waiter = queue.setdefault(token, _Waiter())
+            waiter = queue.setdefault(token, Waiter())
             waiter.called = None
             self._waiting.add(waiter)
         return waiter
 
-    def leave(self, waiter: _Waiter) -> None:
+    def leave(self, waiter: Waiter) -> None:
         """Note that a waiter does not wait any more."""
         self._waiting.discard(waiter)
 
-    def pause(self, name: str, seen_fence: int, token: str, waiter: _Waiter) -> float:
+    def pause(self, name: str, seen_fence: int, token: str, waiter: Waiter) -> float:
         """Return the seconds for which a waiter may sleep; 0 if it may request the lock."""
         if self._closed:
             self.stop_waiting(name, token)
@@ -392,32 +357,6 @@ class SimpleBackend:
         for waiter in self._store.queues.get(name, {}).values():
             waiter.set()
             return
-
-
-class _Watch:
-    """A waiter for a lock, until it is closed."""
-
-    descriptor = -1
-
-    def __init__(
-        self,
-        backend: SimpleBackend,
-        name: str,
-        seen_fence: int,
-        token: str,
-        ring: Callable[[], None] | None = None,
-    ) -> None:
-        self._backend = backend
-        self._lock = name, seen_fence, token
-        self.waiter = backend.enter(name, token)
-        self.waiter.ring = ring
-
-    def look(self) -> float:
-        return self._backend.pause(*self._lock, self.waiter)
-
-    def close(self) -> None:
-        self.waiter.ring = None
-        self._backend.leave(self.waiter)
 
 
 def _decoded(change: Change) -> Change:
