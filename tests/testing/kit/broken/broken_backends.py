@@ -40,7 +40,7 @@ class BrokenSimple(Broken, SimpleBackend):
 
     @classmethod
     def open(cls, channel: str, options: Mapping[str, Any]) -> object:
-        store = backend._stores.setdefault(("", channel), backend._Store())
+        store = backend._stores.setdefault(("", channel), backend.Store())
         return cls(channel, store, options["clock"])
 
 

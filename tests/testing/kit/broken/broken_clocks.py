@@ -32,7 +32,7 @@ class ClientsClock(BrokenSimple):
         "test_a_client_with_a_wrong_clock_loses_no_lock"
     )
 
-    def __init__(self, channel: str, store: backend._Store, clock: Clock) -> None:
+    def __init__(self, channel: str, store: backend.Store, clock: Clock) -> None:
         super().__init__(channel, store, WallClock())
 
 
@@ -41,7 +41,7 @@ class WallDeadlines(BrokenSimple):
 
     caught_by = "test_a_step_of_the_wall_clock_does_not_affect_leases"
 
-    def __init__(self, channel: str, store: backend._Store, clock: Clock) -> None:
+    def __init__(self, channel: str, store: backend.Store, clock: Clock) -> None:
         super().__init__(
             channel, store, type("Wall", (), {"epoch": "", "now": clock.wall, "wall": clock.wall})()
         )
@@ -52,7 +52,7 @@ class ClockReadTooEarly(BrokenSimple):
 
     caught_by = "test_an_expired_lock_is_free"
 
-    def __init__(self, channel: str, store: backend._Store, clock: Clock) -> None:
+    def __init__(self, channel: str, store: backend.Store, clock: Clock) -> None:
         now, wall = clock.now(), clock.wall()
         super().__init__(
             channel,

@@ -113,7 +113,7 @@ class ChannelsShareLocks(BrokenSimple):
     caught_by = "test_channels_do_not_share_locks"
     shared: ClassVar[dict[str, LockRecord]] = {}
 
-    def __init__(self, channel: str, store: backend._Store, clock: Clock) -> None:
+    def __init__(self, channel: str, store: backend.Store, clock: Clock) -> None:
         store.locks = self.shared
         super().__init__(channel, store, clock)
 
@@ -172,6 +172,6 @@ class ThreadsLeftBehind(BrokenSimple):
 
     caught_by = "test_a_closed_handle_leaves_no_thread"
 
-    def __init__(self, channel: str, store: backend._Store, clock: Clock) -> None:
+    def __init__(self, channel: str, store: backend.Store, clock: Clock) -> None:
         super().__init__(channel, store, clock)
         threading.Thread(target=time.sleep, args=(1.2 * SOON,), daemon=True).start()
