@@ -331,10 +331,12 @@ class ChannelSpec:
         """
 
     @hookspec(firstresult=True)
-    def watch(self, name: str, seen_fence: int, token: str, ring: Callable[[], None]) -> LockWatch:
+    def watch(
+        self, name: str, seen_fence: int, token: str, notify: Callable[[], None]
+    ) -> LockWatch:
         """Return a waiter that does in steps what `wait` does; it does nothing before the first.
 
-        `ring` may be called on any thread, under any lock, when the next look is due at once. A
+        `notify` may be called on any thread, under any lock, when the next look is due at once. A
         backend may leave this hook out: asynchronous channels then request the lock again and
         again.
         """
@@ -348,11 +350,11 @@ class ChannelSpec:
         """
 
     @hookspec(firstresult=True)
-    def subscribe(self, ring: Callable[[], None]) -> Feed:
-        """Return a feed of later changes; the backend calls `ring` when the feed has news.
+    def subscribe(self, notify: Callable[[], None]) -> Feed:
+        """Return a feed of later changes; the backend calls `notify` when there are any.
 
-        `ring` may be called on any thread, under any lock, and more often than needed. This hook is
-        called only if the type has the capability ``events_every`` or ``events_coalesced``.
+        `notify` may be called on any thread, under any lock, and more often than needed. This hook
+        is called only if the type has the capability ``events_every`` or ``events_coalesced``.
         """
 
     @hookspec(firstresult=True)

@@ -204,7 +204,7 @@ class AsyncChannel(AsyncDocuments):
             channel.keep(lease, keep_alive)
         except BaseException as error:
             granted, reason = lease, error
-            if request.cleanups or (request.asked and not isinstance(error, NOT_GRANTED)):
+            if request.cleanups or (request.backend_name and not isinstance(error, NOT_GRANTED)):
                 await self._calls.finish(
                     lambda: channel.withdraw(request, granted, reason), *driver.began
                 )

@@ -157,7 +157,7 @@ class Driver:
         bell = Bell()
         watch: LockWatch = (
             self._request.hook.watch(
-                name=step.name, seen_fence=step.seen_fence, token=step.token, ring=bell.ring
+                name=step.name, seen_fence=step.seen_fence, token=step.token, notify=bell.ring
             )
             or _Poll()
         )

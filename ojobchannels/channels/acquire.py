@@ -46,8 +46,8 @@ class Request:
         hook: The operations of the channel, also after it was closed.
         slots: The number of slots of the lock.
         token: The token of the lease; after an error of which it is not known whether the lock was
-            granted before, the caller must unlock `asked` with it.
-        asked: The backend's name of the lock that was requested last; empty before any request.
+            granted before, the caller must unlock `backend_name` with it.
+        backend_name: The backend's name of the lock that was requested last; "" before that.
         caller: The thread or task that requests it.
         cleanups: To be called, the last one first, when the acquisition ends in any way.
     """
@@ -62,7 +62,7 @@ class Request:
     hook: Any
     slots: int = 1
     token: str = field(default_factory=lambda: new_token())
-    asked: str = ""
+    backend_name: str = ""
     caller: Caller = field(init=False)
     cleanups: list[Callable[[], None]] = field(default_factory=list)
 
@@ -77,8 +77,8 @@ class Request:
     def withdraw(self) -> None:
         """Give back what was granted, or the place in a queue."""
         self.clean_up()
-        if self.asked:
-            unlock(self.hook, self.asked, self.token)
+        if self.backend_name:
+            unlock(self.hook, self.backend_name, self.token)
 
     def info(self) -> dict[str, Any]:
         """Return the holder info of the lease."""
@@ -110,7 +110,7 @@ class Request:
             if self.slots > 1:
                 lease.slot, lease.slots, lease.lock_name = slot, self.slots, slot_name(name, slot)
             return lease
-        self.hook.unlock(name=self.asked, token=self.token)
+        self.hook.unlock(name=self.backend_name, token=self.token)
         raise LockLost(channel.name, name, fence, "acquiring the lock took longer than its ttl")
 
 
@@ -136,7 +136,7 @@ def acquiring(request: Request) -> Steps[Lease]:
     began = clock.now()
     if wait != 0:
         yield Queue(name, wait)
-    request.asked = name
+    request.backend_name = name
     lock = partial(
         hook.lock,
         name=name,

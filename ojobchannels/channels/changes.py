@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from ojobchannels.changes import Change, Feed, News
+from ojobchannels.changes import Change, Feed, FeedUpdate
 from ojobchannels.channels.documents import DocumentStore
 from ojobchannels.documents import Item, Key, check_key
 from ojobchannels.errors import ChannelClosed
@@ -25,26 +25,26 @@ class ChangeReader:
         rest: For how many seconds to leave the storage alone after the last read.
     """
 
-    def __init__(self, channel: DocumentStore, ring: Callable[[], None]) -> None:
+    def __init__(self, channel: DocumentStore, notify: Callable[[], None]) -> None:
         self.failed = False
         self.rest = 0.0
         self._channel = channel
         self._known = _Known(channel)
-        self._feed: Feed = channel.hook.subscribe(ring=ring)
+        self._feed: Feed = channel.hook.subscribe(notify=notify)
 
     @classmethod
     def begun(
-        cls, channel: DocumentStore, ring: Callable[[], None], replay: bool
+        cls, channel: DocumentStore, notify: Callable[[], None], replay: bool
     ) -> tuple[ChangeReader, list[Change]]:
         """Return a reader, and the changes to begin with: the current entries, to `replay` them.
 
         Args:
             channel: The channel.
-            ring: Called on any thread when there may be changes.
+            notify: Called on any thread when there may be changes.
             replay: Whether to begin with the current entries.
         """
         # The feed first: it reports the changes made while the current entries are read.
-        reader = cls(channel, ring)
+        reader = cls(channel, notify)
         try:
             entries = reader._known.begin()
         except BaseException:
@@ -54,7 +54,7 @@ class ChangeReader:
 
     @property
     def pause(self) -> float | None:
-        """Seconds after which to read although nothing rang; None for never."""
+        """Seconds after which to read although nothing called `notify`; None for never."""
         return self._feed.pause
 
     def read(self) -> list[Change]:
@@ -84,17 +84,17 @@ class ChangeReader:
         self._feed.close()
 
     def _changes(self) -> tuple[list[Change], float]:
-        news: News = self._feed.take()
+        update: FeedUpdate = self._feed.take()
         changes: list[Change] = []
-        if self.failed or news.gap:
+        if self.failed or update.gap:
             entries = self._known.read()
             changes.append(Change("resync"))
             changes += self._known.compare(entries)
-        changes += [change for change in news.changes if self._known.accept(change)]
-        if not news.look:
+        changes += [change for change in update.changes if self._known.accept(change)]
+        if not update.must_read:
             return changes, 0
         began = time.monotonic()
-        changes += self._known.look()
+        changes += self._known.read_changes()
         return changes, min(time.monotonic() - began, _LONGEST_REST)
 
 
@@ -136,7 +136,7 @@ class _Known:
         self._note(key, position)
         return True
 
-    def look(self) -> Iterator[Change]:
+    def read_changes(self) -> Iterator[Change]:
         """Yield the changes after the last position; compare all entries if some were removed."""
         for item in self._channel.items(after=self._latest):
             yield self._set(check_key(item[0]), item)

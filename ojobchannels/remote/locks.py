@@ -102,11 +102,11 @@ class RemoteLocks(ABC):
 
     @hookimpl
     def watch(
-        self, name: str, seen_fence: int, token: str, ring: Callable[[], None]
+        self, name: str, seen_fence: int, token: str, notify: Callable[[], None]
     ) -> RemoteWatch:
         """Return a waiter that blocks no thread."""
         del token  # the server has no queue
-        waiter = Waiter(self._server_waiters, self._lock_id(name), ring)
+        waiter = Waiter(self._server_waiters, self._lock_id(name), notify)
         return RemoteWatch(self._leases, waiter, lambda: self._look_at(name), seen_fence)
 
     def close_locks(self) -> None:

@@ -24,15 +24,17 @@ class Waiter:
     Args:
         waiters: The waiters of this process.
         lock: What identifies the lock.
-        ring: Called when the waiter is woken, for one that does not `sleep`.
+        notify: Called when the waiter is woken, for one that does not `sleep`.
 
     Attributes:
         called: Whether the lock was released and this waiter may try now.
     """
 
-    def __init__(self, waiters: Waiters, lock: str, ring: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, waiters: Waiters, lock: str, notify: Callable[[], None] | None = None
+    ) -> None:
         self.called = False
-        self._ring = ring
+        self._notify = notify
         self._waiters = waiters
         self._lock = lock
         self._woken = threading.Event()
@@ -67,8 +69,8 @@ class Waiter:
 
     def _wake(self) -> None:
         self._woken.set()
-        if self._ring is not None:
-            self._ring()
+        if self._notify is not None:
+            self._notify()
 
     def __enter__(self) -> Waiter:
         self._waiters.add(self._lock, self)

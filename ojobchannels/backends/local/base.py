@@ -218,7 +218,7 @@ class LocalBackend(ABC):
         name: str,
         seen_fence: int,
         token: str,
-        ring: Callable[[], None],
+        notify: Callable[[], None],
     ) -> LocalWatch:
         return LocalWatch(
             self.waiters, name, token, lambda: self.pause_of_waiter(name, seen_fence, token)
@@ -236,7 +236,7 @@ class LocalBackend(ABC):
         return left / 1e6
 
     @hookimpl
-    def subscribe(self, ring: Callable[[], None]) -> Versions:
+    def subscribe(self, notify: Callable[[], None]) -> Versions:
         return Versions(self._version, _CHANGE_CHECK_SECONDS)
 
     @hookimpl

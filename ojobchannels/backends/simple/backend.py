@@ -238,8 +238,8 @@ class SimpleBackend:
         return True
 
     @hookimpl
-    def watch(self, name: str, seen_fence: int, token: str, ring: Callable[[], None]) -> Watch:
-        return Watch(self, name, seen_fence, token, ring)
+    def watch(self, name: str, seen_fence: int, token: str, notify: Callable[[], None]) -> Watch:
+        return Watch(self, name, seen_fence, token, notify)
 
     @hookimpl
     def share(self, name: str, token: str) -> list[int] | bool:
@@ -248,8 +248,8 @@ class SimpleBackend:
             return [] if record is not None and self._holds(record, token) else False
 
     @hookimpl
-    def subscribe(self, ring: Callable[[], None]) -> Backlog:
-        feed = Backlog(ring, self._forget_feed, _decoded)
+    def subscribe(self, notify: Callable[[], None]) -> Backlog:
+        feed = Backlog(notify, self._forget_feed, _decoded)
         with self._store.mutex:
             self._store.entries.feeds.append(feed)
         return feed

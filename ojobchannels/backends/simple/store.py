@@ -15,18 +15,18 @@ from ojobchannels.host.wakeup import Wakeup
 class Waiter(Wakeup):
     """A waiter in the queue of a lock, and when it was called (monotonic seconds, or None)."""
 
-    __slots__ = ("called", "ring")
+    __slots__ = ("called", "notify")
 
     def __init__(self) -> None:
         super().__init__()
         self.called: float | None = None
-        self.ring: Callable[[], None] | None = None
+        self.notify: Callable[[], None] | None = None
 
     def set(self) -> None:
         """Wake the thread, or the loop, that waits."""
         super().set()
-        if self.ring is not None:
-            self.ring()
+        if self.notify is not None:
+            self.notify()
 
 
 class Store:
@@ -70,12 +70,12 @@ class Watch:
         name: str,
         seen_fence: int,
         token: str,
-        ring: Callable[[], None] | None = None,
+        notify: Callable[[], None] | None = None,
     ) -> None:
         self._backend = backend
         self._lock = name, seen_fence, token
         self.waiter = backend.enter(name, token)
-        self.waiter.ring = ring
+        self.waiter.notify = notify
 
     def look(self) -> float:
         """Return the seconds until the next look; 0 if the lock may be granted."""
@@ -83,5 +83,5 @@ class Watch:
 
     def close(self) -> None:
         """End the wait."""
-        self.waiter.ring = None
+        self.waiter.notify = None
         self._backend.leave(self.waiter)

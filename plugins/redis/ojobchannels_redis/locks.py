@@ -121,9 +121,9 @@ class Locks:
         return True
 
     @hookimpl
-    def watch(self, name: str, seen_fence: int, token: str, ring: Callable[[], None]) -> _Watch:
+    def watch(self, name: str, seen_fence: int, token: str, notify: Callable[[], None]) -> _Watch:
         waiter = self._waiter(name, token)
-        waiter.ring = ring
+        waiter.notify = notify
         return _Watch(self, waiter, self._names.lock(name), seen_fence)
 
     @hookimpl
@@ -258,7 +258,7 @@ class _Watch:
         """Return the seconds until the next look; 0 or less if the lock may be granted."""
         waiter, left = self._waiter, self._left
         self._locks.check_open()
-        if not self._is_first and waiter.ring is not None and waiter.sleep(0):
+        if not self._is_first and waiter.notify is not None and waiter.sleep(0):
             return 0  # it was called
         listening, self._left = True, None
         if left is None:
@@ -273,8 +273,8 @@ class _Watch:
         return min(waiter.longest_sleep(listening), left)
 
     def close(self) -> None:
-        """Ring no more; the waiter leaves when its token locks or unlocks."""
-        self._waiter.ring = None
+        """Notify no more; the waiter leaves when its token locks or unlocks."""
+        self._waiter.notify = None
 
 
 def _info(name: str, reply: list[bytes]) -> LockInfo | None:

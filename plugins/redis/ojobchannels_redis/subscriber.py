@@ -44,7 +44,7 @@ class Waiter:
     """One waiter for a lock, from when the server may call it until it leaves.
 
     Attributes:
-        ring: Called when it is woken, for a waiter that does not `sleep`.
+        notify: Called when it is woken, for a waiter that does not `sleep`.
         token: The token of the lease that it waits for.
         lock: The name of the lock.
         queued_for: Seconds for which it need not look at the lock, since the refusal already put
@@ -52,7 +52,7 @@ class Waiter:
     """
 
     def __init__(self, subscriber: Subscriber, channel: str, token: str, lock: str) -> None:
-        self.ring: Callable[[], None] | None = None
+        self.notify: Callable[[], None] | None = None
         self.token = token
         self.lock = lock
         self.queued_for: float | None = None
@@ -66,8 +66,8 @@ class Waiter:
         """Wake the waiter, or keep it from falling asleep."""
         with suppress(RuntimeError):  # it is woken already
             self._asleep.release()
-        if self.ring is not None:
-            self.ring()
+        if self.notify is not None:
+            self.notify()
 
     def subscribe(self, seconds: float) -> None:
         """Have the subscriber listen, and allow it a moment to subscribe."""
