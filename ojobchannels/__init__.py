@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ojobchannels.documents import Document, Item, Key, matches
     from ojobchannels.errors import *
     from ojobchannels.hookspecs import ABSENT, MISSING, ChannelType, LockInfo, Option, hookimpl
-    from ojobchannels.manager import JobManager, JobRun, Launch
+    from ojobchannels.manager import DurableLaunch, JobManager, JobRun, Launch
     from ojobchannels.ojob.languages import Code, Host, Language, Program
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "CodeFault",
     "Document",
     "DuplicateChannelType",
+    "DurableLaunch",
     "FireTimeTaken",
     "Host",
     "InvalidBackend",
@@ -55,6 +56,7 @@ __all__ = [
     "Key",
     "Language",
     "Launch",
+    "LaunchFailed",
     "Lease",
     "LockBusy",
     "LockInfo",
@@ -68,6 +70,7 @@ __all__ = [
     "PluginFailed",
     "Program",
     "RateLimited",
+    "ResultNotKept",
     "RunCancelled",
     "RunNotStarted",
     "RunsAlready",
@@ -76,6 +79,7 @@ __all__ = [
     "Subscription",
     "UnknownChannelType",
     "UnknownJob",
+    "UnknownLaunch",
     "UnknownSchedule",
     "WouldDeadlock",
     "add_extension",
