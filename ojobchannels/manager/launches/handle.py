@@ -28,7 +28,7 @@ class DurableLaunch(Generic[_Result]):
 
     @property
     def info(self) -> LaunchInfo:
-        """What is known of it now."""
+        """The launch as it is stored now."""
         return self._store.find(self.launch_id)
 
     @property

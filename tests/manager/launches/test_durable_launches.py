@@ -71,7 +71,7 @@ def test_a_launch_is_stored_and_taken_by_another_manager_that_knows_the_job(
     assert (record["launchId"], record["runId"]) == (launch.launch_id, launch.run_id)
 
 
-def test_a_launch_whose_job_nobody_knows_stays_visible(simple_managers: Managers) -> None:
+def test_a_launch_of_an_unknown_job_stays_visible(simple_managers: Managers) -> None:
     """It waits, and says who would take it; it can be cancelled."""
     here, there = simple_managers.open(), simple_managers.open()
     add(there, lambda: None)
