@@ -1,5 +1,10 @@
 """``ojob completion``: the scripts, and what they complete."""
 
+import os
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +15,25 @@ import ojobchannels as oc
 from ojobchannels.cli import COMMANDS, cli
 
 SHELLS = ("bash", "zsh", "fish")
+IN_SHELL = {
+    "bash": """
+source <(ojob completion bash)
+COMP_WORDS=(ojob hist) COMP_CWORD=1
+_ojob_completion ojob
+printf '%s\\n' "${COMPREPLY[@]}"
+""",
+    "zsh": """
+compdef() { : }
+_describe() { print -rl -- "${(@P)3}" }
+source <(ojob completion zsh)
+words=(ojob hist) CURRENT=2
+_ojob_completion
+""",
+    "fish": """
+ojob completion fish | source
+complete -C "ojob hist"
+""",
+}
 
 
 def completed(*words: str) -> list[str]:
@@ -58,3 +82,20 @@ def test_without_channels_no_name_is_completed(
     monkeypatch.delenv("OJOB_JOBS", raising=False)
     assert completed("history", "") == []
     assert completed("unlock", "--jobs", f"sqlite:////{tmp_path / 'missing.db'}", "") == []
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_real_shell_completes_a_command(shell: str, tmp_path: Path) -> None:
+    """The script is sourced as the guide says, and offers what begins with the word."""
+    program = shutil.which(shell)
+    if program is None:
+        pytest.skip(f"{shell} is not installed: apt-get install {shell}")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    done = subprocess.run(
+        [program, "-c", IN_SHELL[shell]],
+        env={"PATH": path, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert re.findall(r"\w+", done.stdout)[:1] == ["history"], done.stderr
