@@ -107,3 +107,18 @@ def test_tox_runs_all_torture() -> None:
         if TORTURE.search(path.read_text("utf-8"))
     ]
     assert sorted(names) == sorted(marked)
+
+
+def test_every_ignore_has_its_reason() -> None:
+    """A check that is switched off for a line says why, behind it or for the whole file."""
+    ignore = re.compile(
+        r"# (?:type: ignore\[.*?\]|noqa: [A-Z]+\d+(?:, [A-Z]+\d+)*|pragma: no cover)(.*)$", re.M
+    )
+    bare = [
+        f"{path.relative_to(ROOT)}: {found[0]}"
+        for folder in SOURCES
+        for path in sorted(folder.rglob("*.py"))
+        for found in ignore.finditer(path.read_text("utf-8"))
+        if not re.match(r"\s+(?:# )?[\w/-]", found[1])
+    ]
+    assert bare == [], "\n".join(bare)
