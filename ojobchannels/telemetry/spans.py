@@ -50,7 +50,8 @@ class RunSpans:
         job, run_id = record["name"], record["runId"]
         links = None if launched_from is None else _links(launched_from)
         attributes = {JOB: job, _RUN: run_id}
-        span = self._tracer.start_span(f"run {job}", attributes=attributes, links=links)
+        parent = context.get_current()  # given, it is not looked up again and again
+        span = self._tracer.start_span(f"run {job}", parent, attributes=attributes, links=links)
         self._open[run_id] = _OpenRun(job, span)
         return _traceparent(span.get_span_context())
 
@@ -73,26 +74,31 @@ class RunSpans:
         if opened is None:
             return
         span, status = opened.span, record["status"]
-        if span.is_recording():
-            span.set_attribute(STATUS, status)
-            if status in BAD:
-                span.set_attribute(ERROR, error_type(record))
-                span.set_status(Status(StatusCode.ERROR, str(record.get("error", status))))
+        span.set_attribute(STATUS, status)
+        if status in BAD:
+            span.set_attribute(ERROR, error_type(record))
+            span.set_status(Status(StatusCode.ERROR, str(record.get("error", status))))
         span.end()
-        if opened.token is not None:
+        if opened.token is None:
+            return
+        if not self._left and context.get_current() is opened.context:
+            context.detach(opened.token)
+        else:
             self._leave(opened)
 
     def _leave(self, opened: _OpenRun) -> None:
-        """Make the earlier span the current one again.
+        """Make the earlier span the current one again, when that is possible.
 
         A run may end in another thread, or inside a later one. Its span is left when that is over.
         """
         self._left.append(opened)
-        present = context.get_current()
-        while found := next((each for each in tuple(self._left) if each.context is present), None):
-            self._left.remove(found)
-            context.detach(found.token)
-            present = context.get_current()
+        while (last := self._left_in(context.get_current())) is not None:
+            self._left.remove(last)
+            if last.token is not None:
+                context.detach(last.token)
+
+    def _left_in(self, present: context.Context) -> _OpenRun | None:
+        return next((each for each in tuple(self._left) if each.context is present), None)
 
     def active(self) -> list[str]:
         """Return the jobs of the runs that are active, one for each run."""

@@ -12,8 +12,9 @@ from tests.metrics.conftest import Collected
 
 
 def _context(span: ReadableSpan) -> str:
-    assert span.context is not None
-    return f"00-{span.context.trace_id:032x}-{span.context.span_id:016x}-{span.context.trace_flags:02x}"
+    context = span.context
+    assert context is not None
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
 def test_the_record_of_a_run_has_the_context_of_its_span(collected: Collected) -> None:
