@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 from ojobchannels import moved
 
 if TYPE_CHECKING:
+    from ojobchannels.aio.channel import AsyncChannel
+    from ojobchannels.aio.lease import AsyncLease
+    from ojobchannels.aio.opening import open_async_channel
     from ojobchannels.changes import Change
     from ojobchannels.channels.channel import Channel
     from ojobchannels.channels.lease import Lease
@@ -20,12 +23,14 @@ if TYPE_CHECKING:
     from ojobchannels.documents import Document, Item, Key, matches
     from ojobchannels.errors import *
     from ojobchannels.hookspecs import ABSENT, MISSING, ChannelType, LockInfo, Option, hookimpl
-    from ojobchannels.manager import JobManager, JobRun, Launch
+    from ojobchannels.manager import DurableLaunch, JobManager, JobRun, Launch
     from ojobchannels.ojob.languages import Code, Host, Language, Program
 
 __all__ = [
     "ABSENT",
     "MISSING",
+    "AsyncChannel",
+    "AsyncLease",
     "Change",
     "Channel",
     "ChannelClosed",
@@ -39,6 +44,7 @@ __all__ = [
     "CodeFault",
     "Document",
     "DuplicateChannelType",
+    "DurableLaunch",
     "FireTimeTaken",
     "Host",
     "InvalidBackend",
@@ -55,6 +61,7 @@ __all__ = [
     "Key",
     "Language",
     "Launch",
+    "LaunchFailed",
     "Lease",
     "LockBusy",
     "LockInfo",
@@ -68,6 +75,7 @@ __all__ = [
     "PluginFailed",
     "Program",
     "RateLimited",
+    "ResultNotKept",
     "RunCancelled",
     "RunNotStarted",
     "RunsAlready",
@@ -76,11 +84,13 @@ __all__ = [
     "Subscription",
     "UnknownChannelType",
     "UnknownJob",
+    "UnknownLaunch",
     "UnknownSchedule",
     "WouldDeadlock",
     "add_extension",
     "hookimpl",
     "matches",
+    "open_async_channel",
     "open_channel",
     "remove_extension",
 ]
@@ -99,6 +109,9 @@ _MODULES = (
     "channels.channel",
     "channels.opening",
     "manager",
+    "aio.lease",
+    "aio.channel",
+    "aio.opening",
 )
 
 
