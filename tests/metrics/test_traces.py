@@ -8,6 +8,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 import ojobchannels as oc
 from ojobchannels.errors import InvalidOption
+from ojobchannels.manager import tracing
 from tests.metrics.conftest import Collected
 
 
@@ -48,6 +49,31 @@ def test_a_launched_job_has_a_link_to_the_span_that_launched_it(collected: Colle
     assert inner.context.trace_id != outer.context.trace_id
     assert record["traceparent"] == _context(outer)
     assert len(alone.links) == 0
+
+
+def test_a_durable_launch_has_a_link_to_the_span_that_stored_it(collected: Collected) -> None:
+    """Although another process may run it, after the launching one has ended."""
+    with oc.JobManager() as manager:
+        with manager.run("outer"):
+            launch = manager.launch("later", durable=True)
+        manager.job("later")(lambda: None)
+        manager.start_worker()
+        assert launch.wait(60)
+    spans = {span.name: span for span in collected.exporter.get_finished_spans()}
+    (link,) = spans["run later"].links
+    assert spans["run outer"].context is not None
+    assert link.context.span_id == spans["run outer"].context.span_id
+
+
+@pytest.mark.parametrize(
+    "context", ["", "00-x", "secret", "00-" + "0" * 32 + "-" + "0" * 16 + "-01"]
+)
+def test_a_malformed_context_makes_no_link(collected: Collected, context: str) -> None:
+    """A launch may have been stored by another version, or by others."""
+    with oc.JobManager() as manager, tracing.launched_from(context), manager.run("work"):
+        pass
+    (span,) = collected.exporter.get_finished_spans()
+    assert len(span.links) == 0
 
 
 def test_a_run_that_is_not_recorded_leaves_no_span_behind(

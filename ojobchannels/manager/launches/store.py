@@ -16,6 +16,7 @@ from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import LaunchFailed, ResultNotKept, UnknownLaunch, describe_holder
 from ojobchannels.hookspecs import LockInfo
+from ojobchannels.manager import tracing
 from ojobchannels.manager.launches.info import (
     ENDED,
     LaunchEnd,
@@ -88,7 +89,11 @@ class LaunchStore:
         key: str | None,
     ) -> str:
         """Store a launch, and return its identifier; with a known `key`, that of the first one."""
-        data = {"args": dict(args)} | ({} if retries is None else {"retries": retries})
+        data: dict[str, Any] = {"args": dict(args)} | (
+            {} if retries is None else {"retries": retries}
+        )
+        if (context := tracing.current()) is not None:
+            data[tracing.FIELD] = context
         options: dict[str, Any] = {"priority": priority, "delay": delay}
         if key is None:
             return self._queue.add(name, data, **options)
