@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ojobchannels.documents import Document, Item, Key, matches
     from ojobchannels.errors import *
     from ojobchannels.hookspecs import ABSENT, MISSING, ChannelType, LockInfo, Option, hookimpl
-    from ojobchannels.manager import JobManager, JobRun, Launch
+    from ojobchannels.manager import JobManager, JobRun, Launch, RunRecord
     from ojobchannels.ojob.languages import Code, Host, Language, Program
 
 __all__ = [
@@ -70,6 +70,7 @@ __all__ = [
     "RateLimited",
     "RunCancelled",
     "RunNotStarted",
+    "RunRecord",
     "RunsAlready",
     "StaleFence",
     "StorageFull",

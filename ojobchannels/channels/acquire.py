@@ -77,7 +77,7 @@ class Request:
                 self.on_end,
             )
             if self.slots > 1:
-                lease.slot, lease.slots, lease.lock_name = slot, self.slots, slot_name(name, slot)
+                lease.slot, lease.slots, lease._lock_name = slot, self.slots, slot_name(name, slot)
             return lease
         channel.hook.unlock(name=self.asked, token=self.token)
         raise LockLost(channel.name, name, fence, "acquiring the lock took longer than its ttl")
@@ -114,7 +114,7 @@ def acquire(request: Request) -> Lease:
             remaining = result.remaining / 1000
             spent = waited / 1000 if wait else 0
             raise LockBusy(channel.name, name, result.holder, remaining, spent)
-        if left is None and channel.is_kept_by_caller(name, result.fence):
+        if left is None and channel._is_kept_by_caller(name, result.fence):
             raise WouldDeadlock(channel.name, name, result.holder, result.remaining / 1000, 0)
         hook.wait(name=name, seen_fence=result.fence, token=token, timeout=left)
         sent = clock.now()

@@ -25,7 +25,7 @@ from ojobchannels.channels.subscription import Subscription
 from ojobchannels.documents import check_name, check_value
 from ojobchannels.hookspecs import Adopted
 from ojobchannels.host.clock import Clock
-from ojobchannels.host.forks import forget_in_children
+from ojobchannels.host.forks import reset_in_children
 from ojobchannels.host.synchronous import check_synchronous
 
 _CHECKED_PER_LOCK = 4
@@ -71,8 +71,8 @@ class Channel(HeldLocks):
         self._open_beside = open_beside
         self._to_close: Any = manager.hook
         self._closed = False
-        self.forget()
-        forget_in_children(self)
+        self._forget()
+        reset_in_children(self, Channel._forget)
         self._opened.add(self)
 
     def lock(
@@ -201,7 +201,7 @@ class Channel(HeldLocks):
         deadline = sent + remaining * 1000 - ttl * 10  # less 1 % of the ttl
         end = self._forget_lease
         lease = Lease(self, name, token, fence, ttl, deadline, None, on_lost, end)
-        lease.slot, lease.slots, lease.lock_name = slot, slots, slot_name(name, slot)
+        lease.slot, lease.slots, lease._lock_name = slot, slots, slot_name(name, slot)
         try:
             self._keep(lease, keep_alive)
         except BaseException:
@@ -210,18 +210,18 @@ class Channel(HeldLocks):
             raise
         return lease
 
-    def is_kept_by_caller(self, name: str, fence: int) -> bool:
+    def _is_kept_by_caller(self, name: str, fence: int) -> bool:
         """Return whether this thread holds that lease and has it renewed until it releases it.
 
         It may be a lease of another channel object. In a worker thread of a pool the result is
         False: another task may release the lease meanwhile.
         """
         for lease in self._leases_of_caller():
-            if (lease.lock_name, lease.fence) == (name, fence):
+            if (lease._lock_name, lease.fence) == (name, fence):
                 return KEEP_ALIVE.renews(lease) and not _is_in_pool()
         return False
 
-    def keeps_slots(self, name: str, slots: int) -> bool:
+    def _keeps_slots(self, name: str, slots: int) -> bool:
         """Return whether this thread holds that many leases of a lock; cheap, and not certain."""
         return sum(lease.name == name for lease in self._leases_of_caller()) >= slots
 
@@ -232,7 +232,7 @@ class Channel(HeldLocks):
             with channel._lock:
                 leases = list(channel._leases) if channel.name == self.name else []
             for lease in leases:
-                if lease.thread == mine:
+                if lease._thread == mine:
                     yield lease
 
     def subscribe(
@@ -307,7 +307,7 @@ class Channel(HeldLocks):
         """Whether `close` was called."""
         return self._closed
 
-    def forget(self) -> None:
+    def _forget(self) -> None:
         """Leave the parent's leases to the parent, in a forked child."""
         self._leases: OrderedDict[Lease, None] = OrderedDict()
         self._subscriptions: set[Subscription] = set()

@@ -60,7 +60,7 @@ class _Waiter:
         try:
             return self._wait_for_slot()
         finally:
-            turn.give_up()
+            turn._give_up()
 
     def _has_queue(self) -> bool:
         """Return whether others wait, which a newcomer must not pass; if so, look at a holder."""
@@ -168,12 +168,14 @@ class _Waiter:
     def _check_deadlock(self) -> None:
         """Raise an error if this thread would wait without a limit for slots that it all keeps."""
         request = self._request
-        if request.wait is not None or not request.channel.keeps_slots(request.name, request.slots):
+        if request.wait is not None or not request.channel._keeps_slots(
+            request.name, request.slots
+        ):
             return
         for slot in range(1, request.slots + 1):
             name = slot_name(request.name, slot)
             info: LockInfo | None = self._hook.lock_info(name=name)
-            if info is None or not request.channel.is_kept_by_caller(name, info.fence):
+            if info is None or not request.channel._is_kept_by_caller(name, info.fence):
                 return
         remaining, slots = self._first_free.remaining / 1000, request.slots
         raise WouldDeadlock(request.channel.name, request.name, this_holder(), remaining, 0, slots)

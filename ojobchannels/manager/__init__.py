@@ -7,6 +7,7 @@ from ojobchannels.manager.manager import JobManager
 from ojobchannels.manager.output import OutputLimits, OutputLine, RunOutput
 from ojobchannels.manager.output.current import current_run
 from ojobchannels.manager.run import JobRun
+from ojobchannels.manager.run_record import RunRecord
 from ojobchannels.manager.schedules.launch_claims import LaunchTime
 from ojobchannels.manager.schedules.overview import ScheduleInfo
 from ojobchannels.manager.schedules.pauses import PauseInfo
@@ -24,6 +25,7 @@ __all__ = [
     "OutputLine",
     "PauseInfo",
     "RunOutput",
+    "RunRecord",
     "ScheduleInfo",
     "current_run",
 ]

@@ -23,6 +23,7 @@ from ojobchannels.manager.output.stored import key_of, without_record
 from ojobchannels.manager.output.writer import OutputWriter
 from ojobchannels.manager.overview.overview import note_pruned
 from ojobchannels.manager.records import STATUSES, Record
+from ojobchannels.manager.run_record import RunRecord, sealed
 from ojobchannels.manager.schedules import launch_claims
 
 _log = logging.getLogger("ojobchannels.jobs")
@@ -68,7 +69,7 @@ class RunHistory:
         status: str | None = None,
         since: datetime | float | None = None,
         limit: int | None = 100,
-    ) -> list[Record]:
+    ) -> list[RunRecord]:
         """Return run records, latest first; runs whose process died are closed as abandoned before.
 
         Args:
@@ -82,11 +83,11 @@ class RunHistory:
             raise InvalidOption("status", f"{status!r} is not a status", f"pass {known}")
         if status != "running":
             self.before_reading()
-        return _runs(self, name, status, since, limit)
+        return [*map(sealed, _runs(self, name, status, since, limit))]
 
-    def running(self) -> list[Record]:
+    def running(self) -> list[RunRecord]:
         """Return the records of the running runs, latest first."""
-        return _running(self)
+        return [*map(sealed, _running(self))]
 
     def report(self) -> list[dict[str, Any]]:
         """Return statistics for each job.
@@ -98,14 +99,15 @@ class RunHistory:
         self.before_reading()
         return _report(self)
 
-    def record(self, run_id: str) -> Record | None:
+    def record(self, run_id: str) -> RunRecord | None:
         """Return the record of a run; None if there is none.
 
         Args:
             run_id: The identifier of the run, or the first characters of it, 6 at least. If several
                 runs begin with them, the result is the one that changed last.
         """
-        return _find(self, self._channels.output, run_id)
+        found = _find(self, self._channels.output, run_id)
+        return None if found is None else sealed(found)
 
     def output(self, run_id: str) -> RunOutput | None:
         """Return what a run has logged and printed; None if nothing is kept of it.

@@ -71,6 +71,6 @@ class LimitedStarts:
             if pause:
                 self.before_release(lease)
         except BaseException:
-            lease.give_up()
+            lease._give_up()
             raise
         return pause

@@ -87,7 +87,9 @@ def test_a_pause_a_kill_and_a_stop_are_seen_from_outside(
         again = manager.rerun(past, author="bob")
         operator.wait_until(lambda: manager.actions(1)[0].state == "done")
         (made,) = manager.actions(1)[0].details["runs"]
-        assert (manager.record(made) or {})["requested"]["action"] == again.number
+        record = manager.record(made)
+        assert record is not None
+        assert record["requested"]["action"] == again.number
 
         first.kill()
         first.wait()
