@@ -35,13 +35,13 @@ _log = logging.getLogger("ojobchannels.alerts")
 class Manager(Runs, Protocol):
     """The manager whose runs and schedules are watched."""
 
-    def before_reading(self) -> None:
+    def _before_reading(self) -> None:
         """Close the dead runs; errors are logged."""
 
     def schedules(self) -> Sequence[Schedule]:
         """Return the schedules that daemons have published."""
 
-    def launch_alert(self, name: str, notice: Mapping[str, Any]) -> Launch:
+    def _launch_alert(self, name: str, notice: Mapping[str, Any]) -> Launch:
         """Run the job of an alert."""
 
 
@@ -65,7 +65,7 @@ class AlertWatch:
     def forget(self) -> None:
         """Leave the thread to the parent, in a forked child."""
         self._ledger = Ledger(self._rule, self._manager)
-        self._delivery = Delivery(self._rule, self._manager.launch_alert)
+        self._delivery = Delivery(self._rule, self._manager._launch_alert)
         self._wakeup = Wakeup()
         self._is_cut_off = False
         self._closing = Latch()
@@ -140,7 +140,7 @@ class AlertWatch:
         return _PAUSE_SECONDS
 
     def _evaluate(self) -> bool:
-        self._manager.before_reading()
+        self._manager._before_reading()
         overdue: dict[str, int] | None = None
         if "overdue" in self._rule.on and not isinstance(self._rule.target, Ping):
             known = overdue_by_job(self._manager.schedules())

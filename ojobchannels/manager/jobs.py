@@ -11,10 +11,10 @@ from ojobchannels.documents import json_or_repr
 from ojobchannels.errors import ChannelError, InvalidOption, LockBusy, RateLimited
 from ojobchannels.host.synchronous import check_result, check_synchronous
 from ojobchannels.host.wakeup import Latch
-from ojobchannels.manager.launcher import DidNotRun, Launch
+from ojobchannels.manager.launching.launcher import DidNotRun, Launch
 from ojobchannels.manager.records import Record
-from ojobchannels.manager.run import JobRun
-from ojobchannels.manager.run_options import OnTimeout, check_on_timeout
+from ojobchannels.manager.runs.run import JobRun
+from ojobchannels.manager.runs.run_options import OnTimeout, check_on_timeout
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -30,7 +30,7 @@ _LONGEST_PAUSE = 1e12
 class Manager(Protocol):
     """The manager of a job."""
 
-    closing: Latch
+    _closing: Latch
 
     def run(
         self,
@@ -47,7 +47,7 @@ class Manager(Protocol):
     ) -> JobRun:
         """Return a new run."""
 
-    def notify(self, record: Record) -> None:
+    def _notify(self, record: Record) -> None:
         """Report a failed run to the notice of its job, or else of the manager."""
 
     def launch(self, name: str, args: Mapping[str, Any] | None = None) -> Launch:
@@ -121,9 +121,9 @@ class Job(Generic[_Arguments, _Result]):
                 with run:
                     if launch is not None:
                         launch.run_id = run.run_id
-                    run.keeps_lock = attempt > self._retries
+                    run._keeps_lock = attempt > self._retries
                     result = check_result(self.name, self._function(*args, **kwargs))
-                    run.keeps_lock = True
+                    run._keeps_lock = True
                     return result
             except Exception as error:
                 if run.status == "skipped" and isinstance(error, LockBusy | RateLimited):
@@ -152,7 +152,7 @@ class Job(Generic[_Arguments, _Result]):
             max_concurrent=self._max_concurrent,
             rate_limit=self._rate_limit,
         )
-        run.notifies = False  # the last attempt is reported here
+        run._notifies = False  # the last attempt is reported here
         return run
 
     def _skip(self, busy: Exception) -> None:
@@ -166,14 +166,14 @@ class Job(Generic[_Arguments, _Result]):
             return False
         pause = self._pause_after(attempt)
         _log.warning("job %r failed; attempt %d starts in %g s", self.name, attempt + 1, pause)
-        return not self.manager.closing.wait(pause)
+        return not self.manager._closing.wait(pause)
 
     def _pause_after(self, attempt: int) -> float:
         return self._backoff * 2.0 ** min(attempt - 1, 64)
 
     def _notify(self, run: JobRun) -> None:
         if run.status in ("failed", "lost"):  # another end is reported when it is found
-            self.manager.notify(run.record)
+            self.manager._notify(run.record)
 
 
 def _bound(

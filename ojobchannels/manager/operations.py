@@ -19,13 +19,13 @@ from ojobchannels.errors import (
 )
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms
-from ojobchannels.manager import run_end
 from ojobchannels.manager.actions import journal
 from ojobchannels.manager.actions.action import Action, check_texts
 from ojobchannels.manager.actions.cancel import CANCEL, CancelWatch
 from ojobchannels.manager.actions.rerun import RERUN, args_of
 from ojobchannels.manager.history import RunHistory
 from ojobchannels.manager.records import Record
+from ojobchannels.manager.runs import run_end
 from ojobchannels.manager.schedules import overview, pauses
 from ojobchannels.manager.schedules.overview import ScheduleInfo
 from ojobchannels.manager.schedules.pauses import PauseInfo
@@ -192,7 +192,7 @@ class Operations(RunHistory):
         details = {"args": args_of(record, args), "of": record["runId"]}
         name = record["name"]
         check_texts(name, author, reason)
-        if self.launch_known(name, details["args"]):
+        if self._launch_known(name, details["args"]):
             about = {"of": record["runId"]}
             return journal.record(
                 self.state, RERUN, name, author=author, reason=reason, details=about
@@ -204,7 +204,7 @@ class Operations(RunHistory):
             raise NoDaemon(name, "no daemon has a schedule with runs of that name")
         return self._request_run(RERUN, schedule, details, reason, author, wait)
 
-    def launch_known(self, name: str, args: Mapping[str, Any]) -> bool:  # noqa: ARG002  a hook
+    def _launch_known(self, name: str, args: Mapping[str, Any]) -> bool:  # noqa: ARG002  a hook
         """Launch a job if this manager has it, and return whether it does."""
         return False
 
@@ -232,7 +232,7 @@ class Operations(RunHistory):
         return self._taken(request, milliseconds("wait", wait, shortest=0) / 1000)
 
     def _recorded(self, run_id: str) -> Record:
-        self.before_reading()
+        self._before_reading()
         record = self.record(run_id)
         if record is None:
             raise WrongRun(run_id, "it is not recorded", "`ojob history` shows the runs")

@@ -95,7 +95,7 @@ def test_a_run_that_exceeds_its_timeout_is_a_problem(
     manager: oc.JobManager, problems: Examine
 ) -> None:
     with manager.run("slow", timeout=2, on_timeout="continue") as run:
-        manager.closing.wait(2.05)
+        manager._closing.wait(2.05)
         (found,) = problems()
         assert "longer than its timeout of 2.0 s" in found["text"]
         assert run.run_id in found["advice"]

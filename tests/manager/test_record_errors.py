@@ -271,7 +271,7 @@ def test_an_error_of_the_timeout_alarm_leaves_neither_lock_nor_running_record(
     def no_memory(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("ojobchannels.manager.run.KEEP_ALIVE.set_alarm", no_memory)
+    monkeypatch.setattr("ojobchannels.manager.runs.run.KEEP_ALIVE.set_alarm", no_memory)
     with pytest.raises(MemoryError):
         manager.start("x")
     monkeypatch.undo()
@@ -328,5 +328,5 @@ def test_errors_are_masked_by_value() -> None:
 def test_a_run_that_did_not_start_is_masked_too() -> None:
     """Its record is made from the same args."""
     with JobManager(SIMPLE, SIMPLE) as manager:
-        record = manager.record_not_run("Load", "depsfail", "why", {"token": "abc"})
+        record = manager._record_not_run("Load", "depsfail", "why", {"token": "abc"})
     assert record["args"] == {"token": "***"}

@@ -13,7 +13,7 @@ from ojobchannels.errors import (
     describe_holder,
 )
 from ojobchannels.manager import JobRun
-from ojobchannels.manager.pool import release_slot
+from ojobchannels.manager.launching.pool import release_slot
 from ojobchannels.ojob.args.pack_args import PackArgs
 from ojobchannels.ojob.args.pack_jobs import MANAGER
 from ojobchannels.ojob.load.job_file import END, ERROR, START
@@ -80,7 +80,7 @@ class ManagerBridge:
         with self._session.interrupts.shield():
             try:
                 run = start(name, **options)
-                run.notifies = False  # its failure is the job's, whose `catch` is called
+                run._notifies = False  # its failure is the job's, whose `catch` is called
                 context.add_run(run, on_timeout)
             except RateLimited as limited:
                 if if_running == "fail":

@@ -56,7 +56,7 @@ def opened(name, **options):
 manager = oc.JobManager(
     opened("jobs"), opened("locks"), state=opened("state", extensions=(Dying(),))
 )
-manager.record_not_run("report", "skipped", "missed", fire_time=params["noon"])
+manager._record_not_run("report", "skipped", "missed", fire_time=params["noon"])
 """
 
 
