@@ -114,7 +114,7 @@ class ManagedRuns(Operations):
         """Return an open run of this manager, the latest one if `run` is the name of a job.
 
         Raises:
-            RunNotStarted: There is none; `what` needs one.
+            RunNotStarted: No such run is open; `what` needs one.
         """
         with self._lock:
             for found in reversed(self._running.values()):

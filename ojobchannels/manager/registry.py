@@ -41,7 +41,7 @@ class JobRegistry:
         """Return the job of a name.
 
         Raises:
-            UnknownJob: There is none.
+            UnknownJob: No job has it.
         """
         job = self._jobs.get(name)
         if job is None:
