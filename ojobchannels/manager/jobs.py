@@ -13,6 +13,7 @@ from ojobchannels.host.synchronous import check_result, check_synchronous
 from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager.launching.launcher import DidNotRun, Launch
 from ojobchannels.manager.records import Record
+from ojobchannels.manager.run_record import RunRecord, sealed
 from ojobchannels.manager.runs.run import JobRun
 from ojobchannels.manager.runs.run_options import OnTimeout, check_on_timeout
 
@@ -20,7 +21,7 @@ _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
 IfRunning: TypeAlias = Literal["skip", "wait", "fail"]
-Notice: TypeAlias = Callable[[Record], object] | str
+Notice: TypeAlias = Callable[[RunRecord], object] | str
 """A callable that takes the record of a failed run, or a job to launch with it as ``run``."""
 
 _log = logging.getLogger("ojobchannels.jobs")
@@ -58,7 +59,7 @@ class Manager(Protocol):
 class Job(Generic[_Arguments, _Result]):
     """A function as a managed job, made by `JobManager.job`; a call runs it under its lock."""
 
-    manager: Manager
+    _manager: Manager
     name: str
     _function: Callable[_Arguments, _Result]
     _timeout: float
@@ -82,6 +83,9 @@ class Job(Generic[_Arguments, _Result]):
             self._wait = 0
         functools.update_wrapper(self, self._function)
 
+    def __repr__(self) -> str:
+        return f"<Job {self.name!r}>"
+
     def __call__(self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result | None:
         """Run the job, with its retries, and return the result of the function.
 
@@ -93,7 +97,7 @@ class Job(Generic[_Arguments, _Result]):
         except DidNotRun:
             return None
 
-    def launched(self, launch: Launch, args: Mapping[str, Any]) -> _Result:
+    def _launched(self, launch: Launch, args: Mapping[str, Any]) -> _Result:
         """Run the job for a launch, with its arguments."""
         try:
             return self._run(launch, (), dict(args))
@@ -104,7 +108,7 @@ class Job(Generic[_Arguments, _Result]):
                 _log.exception("the launched job %r could not start", self.name)
             raise
 
-    def keywords(self, recorded: Mapping[str, Any]) -> dict[str, Any]:
+    def _keywords(self, recorded: Mapping[str, Any]) -> dict[str, Any]:
         """Return the keyword arguments of a call, from the arguments in the record of a run."""
         keywords = dict(recorded)
         for name, parameter in inspect.signature(self._function).parameters.items():
@@ -141,7 +145,7 @@ class Job(Generic[_Arguments, _Result]):
         extra = {"attempt": attempt} if self._retries else {}
         if attempt <= self._retries:
             extra["retryIn"] = round(min(self._pause_after(attempt), _LONGEST_PAUSE) * 1000)
-        run = self.manager.run(
+        run = self._manager.run(
             self.name,
             timeout=self._timeout,
             args=args,
@@ -166,14 +170,14 @@ class Job(Generic[_Arguments, _Result]):
             return False
         pause = self._pause_after(attempt)
         _log.warning("job %r failed; attempt %d starts in %g s", self.name, attempt + 1, pause)
-        return not self.manager._closing.wait(pause)
+        return not self._manager._closing.wait(pause)
 
     def _pause_after(self, attempt: int) -> float:
         return self._backoff * 2.0 ** min(attempt - 1, 64)
 
     def _notify(self, run: JobRun) -> None:
         if run.status in ("failed", "lost"):  # another end is reported when it is found
-            self.manager._notify(run.record)
+            self._manager._notify(run.record)
 
 
 def _bound(
@@ -218,7 +222,7 @@ def notify(manager: Manager, notice: Notice, record: Record) -> None:
         if isinstance(notice, str):
             manager.launch(notice, {"run": record})
         else:
-            notice(record)
+            notice(sealed(record))
     except Exception as error:  # noqa: BLE001  a notice must not hide the failure that it reports
         level = logging.WARNING if isinstance(error, ChannelError) else logging.ERROR
         _log.log(level, "failure notice of job %r failed", record["name"], exc_info=True)

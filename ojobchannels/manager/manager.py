@@ -236,7 +236,7 @@ class JobManager(ManagedRuns):
         """
         job = self._registry.get(name)
         values = dict(args or {})
-        return self._launcher.submit(name, lambda launch: job.launched(launch, values))
+        return self._launcher.submit(name, lambda launch: job._launched(launch, values))
 
     def _launch_alert(self, name: str, notice: Mapping[str, Any]) -> Launch:
         """Run the job of an alert."""
@@ -259,7 +259,7 @@ class JobManager(ManagedRuns):
         """Launch a job if this manager has it, and return whether it does."""
         job = self._registry.find(name)
         if job is not None:
-            self.launch(name, job.keywords(args))
+            self.launch(name, job._keywords(args))
         return job is not None
 
     def close(self) -> None:

@@ -161,7 +161,7 @@ def test_an_unreachable_store_is_logged_once(
         read()
 
     with caplog.at_level(logging.WARNING, "ojobchannels.alerts"):
-        monkeypatch.setattr(manager, "before_reading", interrupted)
+        monkeypatch.setattr(manager, "_before_reading", interrupted)
         fail(manager)
         assert events.get(timeout=20) == "failed"
     assert caplog.text.count("cannot be reached") == 1

@@ -74,14 +74,14 @@ class Launch:
         self.wait()
         return self._error
 
-    def begin(self) -> bool:
+    def _begin(self) -> bool:
         """Mark it as running and return True, or return False if it has ended; called once."""
         with self._lock:
             if not self._settled:
                 self.state = "running"
         return not self._settled
 
-    def finish(
+    def _finish(
         self, state: LaunchState, result: Any = None, error: BaseException | None = None
     ) -> None:
         """End the launch; only the first call has an effect."""
@@ -92,7 +92,7 @@ class Launch:
             self._result, self._error = result, error
         self._ended.set()
 
-    def then(self, call: Callable[[], None]) -> None:
+    def _then(self, call: Callable[[], None]) -> None:
         """Call `call` when the launch ends, or at once if it has ended."""
         self._ended.then(call)
 
@@ -147,7 +147,7 @@ class Launcher:
             if self._closed:
                 raise JobMisuse(name, "the launcher is closed", "launch it before the close")
             self._open.add(launch)
-        launch.then(lambda: self._forget(launch))
+        launch._then(lambda: self._forget(launch))
 
         def proceed(failed: Launch | None) -> None:
             if launch.done():
@@ -158,7 +158,7 @@ class Launcher:
             try:
                 otherwise(launch, failed)
             finally:
-                launch.finish("depsfail")
+                launch._finish("depsfail")
 
         before = list(after)
         if not before:
@@ -175,7 +175,7 @@ class Launcher:
             try:
                 refused(error)
             finally:
-                launch.finish("failed", error=error)
+                launch._finish("failed", error=error)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until all launches have ended, and return whether they have."""
@@ -198,16 +198,16 @@ class Launcher:
         self._pool.join()
 
     def _run(self, launch: Launch, work: Callable[[Launch], Any]) -> None:
-        if not launch.begin():
+        if not launch._begin():
             return
         try:
             result = work(launch)
         except DidNotRun as reason:
-            launch.finish(reason.state)
+            launch._finish(reason.state)
         except BaseException as error:  # noqa: BLE001  it is the result of the launch
-            launch.finish("failed", error=error)
+            launch._finish("failed", error=error)
         else:
-            launch.finish("completed", result)
+            launch._finish("completed", result)
 
     def _forget(self, launch: Launch) -> None:
         with self._lock:
@@ -231,4 +231,4 @@ def _when_ended(launches: list[Launch], call: Callable[[Launch | None], None]) -
             call(next((launch for launch in launches if launch.state != "completed"), None))
 
     for launch in launches:
-        launch.then(count)
+        launch._then(count)

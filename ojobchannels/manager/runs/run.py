@@ -17,7 +17,7 @@ from ojobchannels.manager.actions.cancel import Cancellable
 from ojobchannels.manager.output import OutputLevel
 from ojobchannels.manager.output.buffer import OutputBuffer
 from ojobchannels.manager.output.current import CAPTURE, make_current, restore_current
-from ojobchannels.manager.records import Record
+from ojobchannels.manager.run_record import RunRecord, sealed
 from ojobchannels.manager.runs import dead_runs
 from ojobchannels.manager.runs.run_end import (
     lost_because,
@@ -57,7 +57,7 @@ class JobRun(Cancellable):
     """
 
     lease: Lease
-    record: Record
+    record: RunRecord
     output: OutputBuffer | None = None
     _keeps_lock = True
     _notifies = True
@@ -155,7 +155,7 @@ class JobRun(Cancellable):
             changed = records.amend(jobs, self.record, masked(fields), running, self.fence)
             if changed is None:
                 raise lost_because(self.lease, "its record was closed or removed")
-            self.record = changed
+            self.record = sealed(changed)
 
     def log(self, text: str, level: OutputLevel = "info") -> None:
         """Add lines to the output of the run.
@@ -230,13 +230,13 @@ class JobRun(Cancellable):
         except (errors.LockBusy, errors.RateLimited) as busy:
             if self._options.record_busy:
                 self._state = "over"
-                self.record = start.begun("skipped")
-                self.record = start.record_skipped(self.record, busy.summary())
+                self.record = sealed(start.begun("skipped"))
+                self.record = sealed(start.record_skipped(self.record, busy.summary()))
             raise
 
     def _open(self, start: RunStart, lease: Lease) -> None:
         self._began = lease.channel.clock.now()
-        self.record = start.record_running(lease)
+        self.record = sealed(start.record_running(lease))
         self.output = self.manager._new_output(self.record, self._options.secrets)
         self._state = "open"
         self._process = os.getpid()
@@ -269,7 +269,7 @@ class JobRun(Cancellable):
                 self.manager.jobs, *run, self._elapsed(), error, self._options.secrets
             )
             if record is not None:
-                self.record, recorded = record, True
+                self.record, recorded = sealed(record), True
         self._close()
         with suppress(Exception):
             self.lease.release()
@@ -308,13 +308,14 @@ class JobRun(Cancellable):
             try:
                 if status == "skipped":
                     channels = jobs, locks, self.manager.state
-                    self.record, lost = write_skip(*channels, self.lease, self.record, ending)
+                    record, lost = write_skip(*channels, self.lease, self.record, ending)
                 else:
-                    self.record, lost = write_end(jobs, locks, self.lease, self.record, ending)
+                    record, lost = write_end(jobs, locks, self.lease, self.record, ending)
             except Exception as failure:
                 ended = f"run {self.run_id} of job {self.name!r} has ended ({status})"
                 errors.add_note(failure, f"{ended}, but its record still says that it is running")
                 raise
+            self.record = sealed(record)
             self._close()
         try:
             if lost is not None:
