@@ -6,6 +6,7 @@ from ojobchannels.manager.launching.launcher import Launch
 from ojobchannels.manager.manager import JobManager
 from ojobchannels.manager.output import OutputLimits, OutputLine, RunOutput
 from ojobchannels.manager.output.current import current_run
+from ojobchannels.manager.run_hooks import RunSpec
 from ojobchannels.manager.run_record import RunRecord
 from ojobchannels.manager.runs.run import JobRun
 from ojobchannels.manager.schedules.launch_claims import LaunchTime
@@ -26,6 +27,7 @@ __all__ = [
     "PauseInfo",
     "RunOutput",
     "RunRecord",
+    "RunSpec",
     "ScheduleInfo",
     "current_run",
 ]

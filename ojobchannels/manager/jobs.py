@@ -3,6 +3,7 @@
 import functools
 import inspect
 import logging
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar
@@ -50,6 +51,11 @@ class Manager(Protocol):
 
     def _notify(self, record: Record) -> None:
         """Report a failed run to the notice of its job, or else of the manager."""
+
+    def _report_not_started(
+        self, name: str, run_id: str, args: Mapping[str, Any], error: BaseException
+    ) -> None:
+        """Report a run that could not start, and has no record."""
 
     def launch(self, name: str, args: Mapping[str, Any] | None = None) -> Launch:
         """Run a job on the threads of the manager."""
@@ -117,7 +123,7 @@ class Job(Generic[_Arguments, _Result]):
         return keywords
 
     def _run(self, launch: Launch | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Result:
-        recorded = _bound(self._function, args, kwargs)
+        recorded = self._bound(args, kwargs)
         attempt = 1
         while True:
             run = self._new_run(recorded, attempt)
@@ -134,12 +140,21 @@ class Job(Generic[_Arguments, _Result]):
                     self._skip(error)
                     raise
                 if not self._may_try_again(run, attempt):
-                    self._notify(run)
+                    self._notify(run, recorded, error)
                     raise
-            except BaseException:
-                self._notify(run)
+            except BaseException as error:
+                self._notify(run, recorded, error)
                 raise
             attempt += 1
+
+    def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments as JSON for the record, with the `repr` of what is not JSON."""
+        try:
+            bound = inspect.signature(self._function).bind(*args, **kwargs).arguments
+        except TypeError as error:
+            self._manager._report_not_started(self.name, uuid.uuid4().hex, {}, error)
+            raise
+        return {name: json_or_repr(value) for name, value in bound.items()}
 
     def _new_run(self, args: dict[str, Any], attempt: int) -> JobRun:
         extra = {"attempt": attempt} if self._retries else {}
@@ -161,7 +176,7 @@ class Job(Generic[_Arguments, _Result]):
 
     def _skip(self, busy: Exception) -> None:
         if self._if_running == "skip":
-            _log.info("job %r was skipped: %s", self.name, busy)
+            _log.info("job %r was skipped: %s", self.name, busy, extra={"run_name": self.name})
             raise DidNotRun("skipped", str(busy)) from busy
 
     def _may_try_again(self, run: JobRun, attempt: int) -> bool:
@@ -169,23 +184,19 @@ class Job(Generic[_Arguments, _Result]):
         if attempt > self._retries or run.status in ("completed", "lost", "cancelled"):
             return False
         pause = self._pause_after(attempt)
-        _log.warning("job %r failed; attempt %d starts in %g s", self.name, attempt + 1, pause)
+        fields = {"run_name": self.name, "runId": run.run_id}
+        text = "job %r failed; attempt %d starts in %g s"
+        _log.warning(text, self.name, attempt + 1, pause, extra=fields)
         return not self._manager._closing.wait(pause)
 
     def _pause_after(self, attempt: int) -> float:
         return self._backoff * 2.0 ** min(attempt - 1, 64)
 
-    def _notify(self, run: JobRun) -> None:
+    def _notify(self, run: JobRun, args: dict[str, Any], error: BaseException) -> None:
+        if run.status == "new":
+            self._manager._report_not_started(self.name, run.run_id, args, error)
         if run.status in ("failed", "lost"):  # another end is reported when it is found
             self._manager._notify(run.record)
-
-
-def _bound(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the arguments as a document for the record, with the `repr` of what is not JSON."""
-    bound = inspect.signature(function).bind(*args, **kwargs).arguments
-    return {name: json_or_repr(value) for name, value in bound.items()}
 
 
 def check_notice(notice: Notice | None) -> None:

@@ -2,15 +2,16 @@
 
 import threading
 import uuid
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
 
 from ojobchannels.alerts.watch import Alerts
 from ojobchannels.channels.keepalive import KEEP_ALIVE
-from ojobchannels.errors import RunNotStarted
+from ojobchannels.errors import FireTimeTaken, LockBusy, RateLimited, RunNotStarted
 from ojobchannels.manager import records
 from ojobchannels.manager.actions.cancel import CancelWatch
 from ojobchannels.manager.channels import ManagerChannels
+from ojobchannels.manager.events import RunEvents
 from ojobchannels.manager.jobs import Notice
 from ojobchannels.manager.operations import Operations
 from ojobchannels.manager.records import Record
@@ -21,15 +22,20 @@ from ojobchannels.manager.runs.run import JobRun
 from ojobchannels.manager.schedules import fire_times
 from ojobchannels.manager.schedules.fire_times import FireTime
 
+_DOES_NOT_RUN: Final = (LockBusy, RateLimited, FireTimeTaken)
+
 
 class ManagedRuns(Operations):
     """Keeps the records of runs, reports their starts and ends, and knows which are open."""
 
     alerts: Alerts
 
-    def __init__(self, channels: ManagerChannels, registry: JobRegistry) -> None:
+    def __init__(
+        self, channels: ManagerChannels, registry: JobRegistry, plugins: Sequence[object]
+    ) -> None:
         super().__init__(channels)
         self._registry = registry
+        self._events = RunEvents(self, plugins)
         self._running: dict[str, JobRun] = {}
         self._free_from: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -37,7 +43,7 @@ class ManagedRuns(Operations):
 
     def _abandoned(self, record: Record) -> None:
         """Log a run that was closed as abandoned, and notify of it, or leave that to others."""
-        run_end.log_run(record)
+        self._announce(record)
         if self._notice_for(record["name"]) is None:
             leave_notice(self.state, record)
         else:
@@ -45,11 +51,26 @@ class ManagedRuns(Operations):
 
     def _report_run(self, record: Record, *, notifies: bool) -> None:
         """Log the start or the end of a run; if it failed and `notifies`, notify of that."""
-        run_end.log_run(record)
+        self._announce(record)
         self._cancels.ended(record)
         self.alerts.wake()
         if notifies and record["status"] in ("failed", "lost"):
             self._notify(record)
+
+    def _report_not_started(
+        self, name: str, run_id: str, args: Mapping[str, Any], error: BaseException
+    ) -> None:
+        """Report a run that could not start, which has no record; the caller gets the error."""
+        if not isinstance(error, Exception) or isinstance(error, _DOES_NOT_RUN):
+            return
+        record = records.not_started(name, run_id, args, error)
+        self._events.report(record)
+        self._notify(record)
+
+    def _announce(self, record: Record) -> None:
+        """Log the present status of a run, and call the hooks and callbacks for it."""
+        run_end.log_run(record)
+        self._events.report(record)
 
     def _notice_for(self, name: str) -> Notice | None:
         """Return the failure notice for the runs of a job."""
@@ -81,7 +102,7 @@ class ManagedRuns(Operations):
             stored = fire_times.record_not_run(self, record, fire_time, start)
         else:
             stored = records.add(self.state, record, start)
-        run_end.log_run(stored)
+        self._announce(stored)
         return stored
 
     def _record_start(self, record: Record) -> Record:

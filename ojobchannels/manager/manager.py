@@ -11,6 +11,7 @@ from ojobchannels.documents import check_name, check_value
 from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager import records
 from ojobchannels.manager.channels import ChannelConfig, ManagerChannels
+from ojobchannels.manager.events import RunCallback
 from ojobchannels.manager.jobs import IfRunning, Job, Notice, notify
 from ojobchannels.manager.launching.launcher import Launch, Launcher
 from ojobchannels.manager.limits.rate import check_rate_limit
@@ -19,6 +20,7 @@ from ojobchannels.manager.output import OutputLimits
 from ojobchannels.manager.output.lines import DEFAULT_LIMITS
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.registry import JobRegistry
+from ojobchannels.manager.run_hooks import Event
 from ojobchannels.manager.runs.run import JobRun
 from ojobchannels.manager.runs.run_options import OnTimeout, RunOptions, check_on_timeout
 from ojobchannels.manager.schedules.fire_times import FireTime
@@ -27,6 +29,7 @@ from ojobchannels.metrics.job_metrics import JobMetrics
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
+_Callback = TypeVar("_Callback", bound=RunCallback)
 
 
 class JobManager(ManagedRuns):
@@ -41,6 +44,7 @@ class JobManager(ManagedRuns):
         on_failure: The failure notice for all jobs that have none of their own.
         output: How much is kept of what each run logs and prints; see `output`.
         alerts: The rules of what is reported, once over all processes: `ojobchannels.alerts.Alert`.
+        plugins: Objects with hooks of `ojobchannels.manager.RunSpec`, called for its runs.
 
     Attributes:
         jobs: The channel ``oJobManager-jobs``, with the records of runs that have begun, under
@@ -67,10 +71,11 @@ class JobManager(ManagedRuns):
         on_failure: Notice | None = None,
         output: OutputLimits = DEFAULT_LIMITS,
         alerts: Sequence[Alert] = (),
+        plugins: Sequence[object] = (),
     ) -> None:
         self._closing = Latch()
         self._launcher = Launcher(threads)
-        super().__init__(ManagerChannels(jobs, locks, state), JobRegistry(on_failure))
+        super().__init__(ManagerChannels(jobs, locks, state), JobRegistry(on_failure), plugins)
         self._limits = output
         self._metrics = JobMetrics(self)
         self.alerts = Alerts(self)
@@ -227,6 +232,40 @@ class JobManager(ManagedRuns):
             return job
 
         return decorate
+
+    def on(self, *events: Event) -> Callable[[_Callback], _Callback]:
+        """Call a function with the record of each run to which one of the events happens.
+
+        It is called in the thread that starts or ends the run, or that finds it dead; its errors
+        are logged. `off` ends that.
+
+        Args:
+            events: ``started``, ``succeeded``, ``failed``, ``skipped``, ``abandoned``, ``lost`` or
+                ``cancelled``; without any, all of them.
+
+        Raises:
+            InvalidOption: An event is unknown, or the function is a coroutine function.
+
+        Example:
+            >>> import ojobchannels as oc
+            >>> with oc.JobManager() as manager:
+            ...     @manager.on("succeeded")
+            ...     def tell(record: oc.RunRecord) -> None:
+            ...         print(record.name, record.status)
+            ...     with manager.run("load"):
+            ...         pass
+            load completed
+        """
+
+        def decorate(callback: _Callback) -> _Callback:
+            self._events.add(callback, events)
+            return callback
+
+        return decorate
+
+    def off(self, callback: RunCallback) -> None:
+        """Stop calling a function that was passed to `on`."""
+        self._events.remove(callback)
 
     def launch(self, name: str, args: Mapping[str, Any] | None = None) -> Launch:
         """Run a managed job on the threads of the manager, and return its handle at once.

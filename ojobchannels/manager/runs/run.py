@@ -102,16 +102,20 @@ class JobRun(Cancellable):
             raise errors.RunNotStarted("start", self.name)
         self.manager._before_start()
         start = RunStart(self.manager, self.name, self.run_id, self._options)
-        start.check_unclaimed()
         lease: Lease | None = None
         try:
+            start.check_unclaimed()
             lease = self.lease = self._acquire(start)
             dead_runs.close_previous(self.manager, self.name, lease)
             self._open(start, lease)
         except BaseException as error:
-            if lease is not None and not self._abort(error):
+            recorded = lease is not None and self._abort(error)
+            if lease is not None and not recorded:
                 self._state = "new"
                 start.withdraw(lease.fence)
+            if not recorded and self._notifies:
+                run = self.name, self.run_id, self._options.args
+                self.manager._report_not_started(*run, error)
             raise
         return self
 
@@ -281,7 +285,8 @@ class JobRun(Cancellable):
         clock = self.lease.channel.clock
         if self._options.on_timeout != "continue":
             text = "job %r has exceeded its timeout of %g s"
-            warn = functools.partial(_log.warning, text, self.name, self.timeout)
+            fields = {"run_name": self.name, "runId": self.run_id}
+            warn = functools.partial(_log.warning, text, self.name, self.timeout, extra=fields)
             KEEP_ALIVE.set_alarm(self, clock, self._began + round(self.timeout * 1e6), warn)
 
     def _is_overdue(self) -> bool:
@@ -293,6 +298,7 @@ class JobRun(Cancellable):
             "job %r lost its lock while running (run %s): it must stop, another run may start now",
             self.name,
             self.run_id,
+            extra={"run_name": self.name, "runId": self.run_id},
         )
 
     def _finish(self, status: str, error: BaseException | str | None, **more: Any) -> None:

@@ -32,6 +32,11 @@ class RunManager(dead_runs.Manager, Protocol):
     def _record_start(self, record: Record) -> Record:
         """Store the record of a run that starts, and return it with its start time."""
 
+    def _report_not_started(
+        self, name: str, run_id: str, args: Mapping[str, Any], error: BaseException
+    ) -> None:
+        """Report a run that could not start, and has no record."""
+
     def _record_not_run(
         self,
         name: str,

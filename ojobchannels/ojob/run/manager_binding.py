@@ -39,6 +39,9 @@ class FileManager(JobManager):
             output=binding.output,
         )
 
+    def _report_not_started(self, *_: object) -> None:
+        """Report nothing: the outcome of the call of the job says it."""
+
     def _launch_alert(self, name: str, notice: Mapping[str, Any]) -> Launch:
         """Run a job of the file for an alert."""
         return self._binding.launch_alert(name, notice)
