@@ -1,4 +1,4 @@
-"""RunEvents: calls plugins and callbacks for what happens to the runs of a manager."""
+"""RunListeners: calls plugins and callbacks for what happens to the runs of a manager."""
 
 import logging
 import threading
@@ -12,7 +12,7 @@ from ojobchannels.errors import InvalidOption
 from ojobchannels.hookspecs import PROJECT
 from ojobchannels.host.synchronous import check_synchronous
 from ojobchannels.manager.records import Record
-from ojobchannels.manager.run_hooks import EVENTS, PREFIX, Event, RunSpec
+from ojobchannels.manager.run_hooks import EVENTS, PREFIX, RunEvent, RunSpec
 from ojobchannels.manager.run_record import RunRecord, sealed
 from ojobchannels.plugins import registry
 from ojobchannels.suggestions import did_you_mean
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 RunCallback: TypeAlias = Callable[[RunRecord], object]
 """A function that takes the record of a run."""
 
-_NAMES: Final[tuple[str, ...]] = get_args(Event)
+_NAMES: Final[tuple[str, ...]] = get_args(RunEvent)
 _log = logging.getLogger("ojobchannels.jobs")
 
 
-class RunEvents:
+class RunListeners:
     """The plugins and callbacks of one manager.
 
     Args:

@@ -11,7 +11,7 @@ from ojobchannels.errors import FireTimeTaken, LockBusy, RateLimited, RunNotStar
 from ojobchannels.manager import records
 from ojobchannels.manager.actions.cancel import CancelWatch
 from ojobchannels.manager.channels import ManagerChannels
-from ojobchannels.manager.events import RunEvents
+from ojobchannels.manager.events import RunListeners
 from ojobchannels.manager.jobs import Notice
 from ojobchannels.manager.operations import Operations
 from ojobchannels.manager.records import Record
@@ -35,7 +35,7 @@ class ManagedRuns(Operations):
     ) -> None:
         super().__init__(channels)
         self._registry = registry
-        self._events = RunEvents(self, plugins)
+        self._events = RunListeners(self, plugins)
         self._running: dict[str, JobRun] = {}
         self._free_from: dict[str, int] = {}
         self._lock = threading.Lock()

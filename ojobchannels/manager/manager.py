@@ -20,7 +20,7 @@ from ojobchannels.manager.output import OutputLimits
 from ojobchannels.manager.output.lines import DEFAULT_LIMITS
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.registry import JobRegistry
-from ojobchannels.manager.run_hooks import Event
+from ojobchannels.manager.run_hooks import RunEvent
 from ojobchannels.manager.runs.run import JobRun
 from ojobchannels.manager.runs.run_options import OnTimeout, RunOptions, check_on_timeout
 from ojobchannels.manager.schedules.fire_times import FireTime
@@ -233,7 +233,7 @@ class JobManager(ManagedRuns):
 
         return decorate
 
-    def on(self, *events: Event) -> Callable[[_Callback], _Callback]:
+    def on(self, *events: RunEvent) -> Callable[[_Callback], _Callback]:
         """Call a function with the record of each run to which one of the events happens.
 
         It is called in the thread that starts or ends the run, or that finds it dead; its errors

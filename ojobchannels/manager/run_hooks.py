@@ -9,13 +9,13 @@ from ojobchannels.manager.run_record import RunRecord
 if TYPE_CHECKING:
     from ojobchannels.manager.manager import JobManager
 
-Event: TypeAlias = Literal[
+RunEvent: TypeAlias = Literal[
     "started", "succeeded", "failed", "skipped", "abandoned", "lost", "cancelled"
 ]
 """What happens to a run."""
 
 PREFIX: Final = "ojobchannels_run_"
-EVENTS: Final[Mapping[str, Event]] = {
+EVENTS: Final[Mapping[str, RunEvent]] = {
     "running": "started",
     "completed": "succeeded",
     "failed": "failed",

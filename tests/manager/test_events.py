@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ojobchannels as oc
-from ojobchannels.manager.events import EVENTS
 from ojobchannels.manager.records import STATUSES
+from ojobchannels.manager.run_hooks import EVENTS
 
 if TYPE_CHECKING:
     from tests.manager.conftest import Managers
@@ -165,9 +165,10 @@ def test_on_failure_hears_of_a_run_that_cannot_start(
     def fail(*_: object, **__: object) -> None:
         raise oc.ChannelUnavailable("oJobManager-locks", "no connection", "wait")
 
-    with monkeypatch.context() as patch, pytest.raises(oc.ChannelUnavailable):
+    with monkeypatch.context() as patch:
         patch.setattr(manager.locks, "lock", fail)
-        begins[begin]()
+        with pytest.raises(oc.ChannelUnavailable):
+            begins[begin]()
     assert [(each.name, each.status) for each in notices] == [("load", "failed")]
     assert "no connection" in str(notices[0].error)
     assert failures == notices
