@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from ojobchannels.alerts.watch import Alerts
 from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.errors import FireTimeTaken, LockBusy, RateLimited, RunNotStarted
+from ojobchannels.host.forks import reset_in_children
 from ojobchannels.manager import records
 from ojobchannels.manager.actions.cancel import CancelWatch
 from ojobchannels.manager.channels import ManagerChannels
@@ -36,10 +37,15 @@ class ManagedRuns(Operations):
         super().__init__(channels)
         self._registry = registry
         self._events = RunListeners(self, plugins)
-        self._running: dict[str, JobRun] = {}
         self._free_from: dict[str, int] = {}
-        self._lock = threading.Lock()
+        self._forget_runs()
+        reset_in_children(self, ManagedRuns._forget_runs)
         self._cancels = CancelWatch(lambda: self.state, lambda: tuple(self._running.values()))
+
+    def _forget_runs(self) -> None:
+        """Leave the open runs to the parent, in a forked child."""
+        self._running: dict[str, JobRun] = {}
+        self._lock = threading.Lock()
 
     def _abandoned(self, record: Record) -> None:
         """Log a run that was closed as abandoned, and notify of it, or leave that to others."""

@@ -12,6 +12,7 @@ from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.errors import ChannelError, RunCancelled
 from ojobchannels.host.clock import HOST_CLOCK
+from ojobchannels.host.forks import forget_in_children
 from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager.actions import journal
 from ojobchannels.manager.actions.action import Action
@@ -112,6 +113,11 @@ class CancelWatch:
     ) -> None:
         self._state = state
         self._running = running
+        self.forget()
+        forget_in_children(self)
+
+    def forget(self) -> None:
+        """Leave the runs and the alarm to the parent, in a forked child."""
         self._feed: journal.ActionFeed | None = None
         self._taken: dict[str, Action] = {}
         self._is_set = False

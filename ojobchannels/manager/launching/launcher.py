@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal
 
 from ojobchannels.errors import InvalidOption, JobError, JobMisuse, NoThread
+from ojobchannels.host.forks import forget_in_children
 from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager.launching.pool import Pool, release_slot
 
@@ -120,9 +121,14 @@ class Launcher:
         if threads < 1:
             raise InvalidOption("threads", f"{threads} is too few", "pass at least 1")
         self._pool = Pool(threads)
+        self._closed = False
+        self.forget()
+        forget_in_children(self)
+
+    def forget(self) -> None:
+        """Leave the launches to the parent, in a forked child."""
         self._lock = threading.Lock()
         self._open: set[Launch] = set()
-        self._closed = False
 
     def submit(
         self,
