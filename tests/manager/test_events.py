@@ -181,7 +181,7 @@ def test_on_failure_hears_of_a_launch_with_wrong_arguments(simple_manager: oc.Jo
     assert isinstance(simple_manager.launch("load", {"month": 1}).error(), TypeError)
     (notice,) = notices
     assert notice.in_error
-    assert "month" in str(notice.error)
+    assert "day" in str(notice.error)
 
 
 def test_a_busy_job_is_no_failure(simple_manager: oc.JobManager, heard: Heard) -> None:
