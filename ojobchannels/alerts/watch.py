@@ -205,6 +205,9 @@ class Alerts:
         self._watches: dict[str, AlertWatch] = {}
         self._closes_until: float | None = None
 
+    def __repr__(self) -> str:
+        return f"<Alerts {', '.join(self._watches) or 'none'}>"
+
     def replace(self, rules: Sequence[Alert]) -> None:
         """Watch these rules from now on, instead of those before.
 

@@ -150,7 +150,7 @@ class RunRecord(dict[str, Any]):
 
     @property
     def note(self) -> str | None:
-        """When its lock was force-released, and by whom."""
+        """When its lock was force-released, and by which user."""
         return self.get("note")
 
     def copy(self) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def test_a_plugin_gets_the_arguments_that_it_names(simple_managers: "Managers") 
 def test_an_error_of_one_does_not_silence_the_others(
     simple_manager: oc.JobManager, heard: Heard, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is logged, and the run goes on."""
+    """It is logged, and the run continues."""
 
     @simple_manager.on("started")
     def broken(record: oc.RunRecord) -> None:
@@ -150,7 +150,7 @@ def test_what_could_never_be_called_is_refused(simple_manager: oc.JobManager) ->
 def test_on_failure_hears_of_a_run_that_cannot_start(
     begin: str, simple_managers: "Managers", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It gets a record that is not stored, and so do those who listen for failures."""
+    """It gets a record that is not stored, and so does a callback for failures."""
     notices: list[oc.RunRecord] = []
     failures: list[oc.RunRecord] = []
     manager = simple_managers.open(on_failure=notices.append)
@@ -184,7 +184,9 @@ def test_on_failure_hears_of_a_launch_with_wrong_arguments(simple_manager: oc.Jo
     assert "day" in str(notice.error)
 
 
-def test_a_busy_job_is_no_failure(simple_manager: oc.JobManager, heard: Heard) -> None:
+def test_a_busy_job_does_not_count_as_a_failure(
+    simple_manager: oc.JobManager, heard: Heard
+) -> None:
     notices: list[oc.RunRecord] = []
     job = simple_manager.job("load", on_failure=notices.append)(lambda: None)
     with simple_manager.run("load"), pytest.raises(oc.LockBusy):
