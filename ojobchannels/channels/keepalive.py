@@ -42,10 +42,10 @@ class KeptLease(Protocol):
     def channel(self) -> DocumentStore: ...  # noqa: D102  as in `Lease`, like the rest
 
     @property
-    def ttl(self) -> float: ...  # noqa: D102
+    def ttl(self) -> float: ...  # noqa: D102  as in `Lease`
 
     @property
-    def on_lost(self) -> Callable[[Any], None] | None: ...  # noqa: D102
+    def on_lost(self) -> Callable[[Any], None] | None: ...  # noqa: D102  as in `Lease`
 
     def _renewed(self, sent: int, ttl: int) -> None: ...
 
