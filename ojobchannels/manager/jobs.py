@@ -46,6 +46,7 @@ class Manager(Protocol):
         lock_at_least_for: float,
         max_concurrent: int,
         rate_limit: str | None,
+        record_busy: bool,
     ) -> JobRun:
         """Return a new run."""
 
@@ -122,30 +123,73 @@ class Job(Generic[_Arguments, _Result]):
                 keywords |= keywords.pop(name, {})
         return keywords
 
+    @property
+    def _skips(self) -> bool:
+        """Whether a launch is skipped if the job is running elsewhere."""
+        return self._if_running == "skip"
+
+    def _new_launched_run(
+        self, args: Mapping[str, Any], attempt: int, retries: int, launch_id: str
+    ) -> JobRun:
+        """Return the run of one attempt at a durable launch.
+
+        Raises:
+            TypeError: The function does not take these arguments.
+        """
+        recorded = self._bound((), dict(args))
+        return self._new_run(recorded, attempt, retries, {"launchId": launch_id}, wait=0)
+
+    def _attempt(
+        self, run: JobRun, args: Mapping[str, Any], begun: Callable[[], None], *, is_last: bool
+    ) -> _Result:
+        """Make one attempt, without a notice of its failure, and return the result.
+
+        Args:
+            run: The run.
+            args: The keyword arguments.
+            begun: Called when the run has begun, before the function.
+            is_last: Whether there is no further attempt after this one.
+        """
+        return self._make_attempt(run, (), dict(args), begun, is_last=is_last)
+
+    def _pause_after(self, attempt: int) -> float:
+        """Return the pause after a failed attempt, in seconds."""
+        return min(self._backoff * 2.0 ** min(attempt - 1, 64), _LONGEST_PAUSE)
+
+    def _notify(self, run: JobRun) -> None:
+        """Report the last attempt, if it failed, to the notice of the job."""
+        if run.status in ("failed", "lost"):  # another end is reported when it is found
+            self._manager._notify(run.record)
+
     def _run(self, launch: Launch | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Result:
         recorded = self._bound(args, kwargs)
+
+        def begun() -> None:
+            if launch is not None:
+                launch.run_id = run.run_id
+
         attempt = 1
         while True:
-            run = self._new_run(recorded, attempt)
+            run = self._new_run(recorded, attempt, self._retries, {}, self._wait)
             try:
-                with run:
-                    if launch is not None:
-                        launch.run_id = run.run_id
-                    run._keeps_lock = attempt > self._retries
-                    result = check_result(self.name, self._function(*args, **kwargs))
-                    run._keeps_lock = True
-                    return result
+                is_last = attempt > self._retries
+                return self._make_attempt(run, args, kwargs, begun, is_last=is_last)
             except Exception as error:
                 if run.status == "skipped" and isinstance(error, LockBusy | RateLimited):
                     self._skip(error)
                     raise
                 if not self._may_try_again(run, attempt):
-                    self._notify(run, recorded, error)
+                    self._notify_of(run, recorded, error)
                     raise
             except BaseException as error:
-                self._notify(run, recorded, error)
+                self._notify_of(run, recorded, error)
                 raise
             attempt += 1
+
+    def _notify_of(self, run: JobRun, args: Mapping[str, Any], error: BaseException) -> None:
+        if run.status == "new":
+            self._manager._report_not_started(self.name, run.run_id, args, error)
+        self._notify(run)
 
     def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments as JSON for the record, with the `repr` of what is not JSON."""
@@ -156,20 +200,45 @@ class Job(Generic[_Arguments, _Result]):
             raise
         return {name: json_or_repr(value) for name, value in bound.items()}
 
-    def _new_run(self, args: dict[str, Any], attempt: int) -> JobRun:
-        extra = {"attempt": attempt} if self._retries else {}
-        if attempt <= self._retries:
-            extra["retryIn"] = round(min(self._pause_after(attempt), _LONGEST_PAUSE) * 1000)
+    def _make_attempt(
+        self,
+        run: JobRun,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        begun: Callable[[], None],
+        *,
+        is_last: bool,
+    ) -> _Result:
+        with run:
+            begun()
+            run._keeps_lock = is_last
+            result = check_result(self.name, self._function(*args, **kwargs))
+            run._keeps_lock = True
+            return result
+
+    def _new_run(
+        self,
+        args: dict[str, Any],
+        attempt: int,
+        retries: int,
+        extra: dict[str, Any],
+        wait: float | None,
+    ) -> JobRun:
+        if retries:
+            extra = {**extra, "attempt": attempt}
+        if attempt <= retries:
+            extra["retryIn"] = round(self._pause_after(attempt) * 1000)
         run = self._manager.run(
             self.name,
             timeout=self._timeout,
             args=args,
-            wait=self._wait,
+            wait=wait,
             on_timeout=self._on_timeout,
             extra=extra,
             lock_at_least_for=self._lock_at_least_for,
             max_concurrent=self._max_concurrent,
             rate_limit=self._rate_limit,
+            record_busy=not extra.get("launchId") or self._skips,
         )
         run._notifies = False  # the last attempt is reported here
         return run
@@ -188,15 +257,6 @@ class Job(Generic[_Arguments, _Result]):
         text = "job %r failed; attempt %d starts in %g s"
         _log.warning(text, self.name, attempt + 1, pause, extra=fields)
         return not self._manager._closing.wait(pause)
-
-    def _pause_after(self, attempt: int) -> float:
-        return self._backoff * 2.0 ** min(attempt - 1, 64)
-
-    def _notify(self, run: JobRun, args: dict[str, Any], error: BaseException) -> None:
-        if run.status == "new":
-            self._manager._report_not_started(self.name, run.run_id, args, error)
-        if run.status in ("failed", "lost"):  # another end is reported when it is found
-            self._manager._notify(run.record)
 
 
 def check_notice(notice: Notice | None) -> None:

@@ -7,7 +7,7 @@ import pytest
 import ojobchannels as oc
 
 MANAGER = """actions cancel close close_dead_runs daemons end error force_unlock job launch metrics
-off on
+cancel_launch launch_result launches off on serve start_worker stop_worker
 output pause prune record report rerun resume run run_now running runs schedules start state"""
 RUN = "cancelled check end fail fence log open output skip start status update wait"
 LAUNCH = "done error result wait"
