@@ -1,7 +1,7 @@
 """Launches of a manager's jobs: in the memory of this process, or durable in the channel."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, overload
 
 from ojobchannels.channels.arguments import Duration, milliseconds
@@ -99,7 +99,11 @@ class ManagedLaunches(ManagedRuns):
             raise InvalidOption("durable", reason, "pass durable=True")
         job = self._registry.get(name)
         values = dict(args or {})
-        return self._launcher.submit(name, lambda launch: job._launched(launch, values))
+        return self._submit_launch(name, lambda launch: job._launched(launch, (), values))
+
+    def _submit_launch(self, name: str, work: Callable[[Launch], Any]) -> Launch:
+        """Call `work` on a thread of the manager, and return the handle of that launch."""
+        return self._launcher.submit(name, work)
 
     def _launch_durably(
         self,
@@ -180,7 +184,7 @@ class ManagedLaunches(ManagedRuns):
             worker.close()
 
     def _run_on_thread(self, name: str, call: Any) -> None:
-        self._launcher.submit(name, lambda _: call())
+        self._submit_launch(name, lambda _: call())
 
     def _launch_alert(self, name: str, notice: Mapping[str, Any]) -> Launch:
         """Run the job of an alert."""
