@@ -147,7 +147,7 @@ class AsyncChannel(AsyncDocuments):
         Raises:
             NotSupported: The channel type does not report changes.
         """
-        self.sync.check_subscribable()
+        self.sync._check_subscribable()
         subscription = AsyncSubscription(self.sync, self._calls, replay)
         self._subscriptions.add(subscription)
         return subscription
@@ -191,7 +191,7 @@ class AsyncChannel(AsyncDocuments):
         slots: int,
     ) -> AsyncLease:
         channel, report = self.sync, self._reporter(on_lost)
-        request = channel.request(
+        request = channel._request(
             name, ttl=ttl, wait=wait, on_lost=report, holder=holder, slots=slots
         )
         request.caller = _Task(self)
@@ -201,12 +201,12 @@ class AsyncChannel(AsyncDocuments):
             lease = await driver.drive(steps)
             if request.cleanups:
                 await self._calls.finish(request.clean_up)
-            channel.keep(lease, keep_alive)
+            channel._keep(lease, keep_alive)
         except BaseException as error:
             granted, reason = lease, error
             if request.cleanups or (request.backend_name and not isinstance(error, NOT_GRANTED)):
                 await self._calls.finish(
-                    lambda: channel.withdraw(request, granted, reason), *driver.began
+                    lambda: channel._withdraw(request, granted, reason), *driver.began
                 )
             raise
         finally:

@@ -77,7 +77,7 @@ class Channel(Locking):
             ...     with channel.subscribe(changes.append, replay=True) as subscription:
             ...         subscription.close()
         """
-        self.check_subscribable()
+        self._check_subscribable()
         check_synchronous("callback", callback)
         subscription = Subscription(self, callback, replay, self._forget_subscription)
         with self._lock:
@@ -88,7 +88,7 @@ class Channel(Locking):
             raise errors.ChannelClosed(self.name)
         return subscription
 
-    def check_subscribable(self) -> None:
+    def _check_subscribable(self) -> None:
         """Raise NotSupported unless the channel type reports changes."""
         if not self.capabilities & {"events_every", "events_coalesced"}:
             raise errors.NotSupported(

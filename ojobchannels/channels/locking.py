@@ -88,16 +88,16 @@ class Locking(HeldLocks):
             ...         lease.held
             True
         """
-        request = self.request(
+        request = self._request(
             name, ttl=ttl, wait=wait, on_lost=on_lost, holder=holder, slots=slots
         )
         lease = None
         try:
             lease = acquire(request) if slots == 1 else acquire_slot(request)
-            self.keep(lease, keep_alive)
+            self._keep(lease, keep_alive)
         except BaseException as error:
             # Also for an exception of a signal handler: the caller gets no lease to release.
-            self.withdraw(request, lease, error)
+            self._withdraw(request, lease, error)
             raise
         return lease
 
@@ -166,14 +166,14 @@ class Locking(HeldLocks):
         lease = Lease(cast("Channel", self), name, token, fence, ttl, deadline, None, on_lost, end)
         lease.slot, lease.slots, lease._lock_name = slot, slots, slot_name(name, slot)
         try:
-            self.keep(lease, keep_alive)
+            self._keep(lease, keep_alive)
         except BaseException:
             # The lease expires, or is taken over again by a caller that still has the document.
             self._drop(lease)
             raise
         return lease
 
-    def request(
+    def _request(
         self,
         name: str,
         *,
@@ -203,7 +203,7 @@ class Locking(HeldLocks):
             slots,
         )
 
-    def withdraw(self, request: Request, lease: Lease | None, error: BaseException) -> None:
+    def _withdraw(self, request: Request, lease: Lease | None, error: BaseException) -> None:
         """Give back what was granted to a request that ended with an error."""
         request.clean_up()
         if lease is not None:
@@ -236,7 +236,7 @@ class Locking(HeldLocks):
                 if lease._thread == mine:
                     yield lease
 
-    def keep(self, lease: Lease, keep_alive: bool) -> None:
+    def _keep(self, lease: Lease, keep_alive: bool) -> None:
         """Add a lease that `close` releases, and renew it if it is to be kept alive."""
         with self._lock:
             if self._closed:

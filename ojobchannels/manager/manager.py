@@ -75,9 +75,12 @@ class JobManager(ManagedLaunches):
         plugins: Sequence[object] = (),
     ) -> None:
         self._closing = Latch()
-        super().__init__(
-            ManagerChannels(jobs, locks, state), JobRegistry(on_failure), plugins, threads
-        )
+        channels = ManagerChannels(jobs, locks, state)
+        try:
+            super().__init__(channels, JobRegistry(on_failure), plugins, threads)
+        except BaseException:
+            channels.close()
+            raise
         self._limits = output
         self._metrics = JobMetrics(self)
         self.alerts = Alerts(self)
