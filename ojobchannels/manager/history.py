@@ -15,6 +15,7 @@ from ojobchannels.following import shared_memory
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import not_run, records
 from ojobchannels.manager.channels import ManagerChannels
+from ojobchannels.manager.limits import rate
 from ojobchannels.manager.output import RunOutput
 from ojobchannels.manager.output.buffer import OutputBuffer
 from ojobchannels.manager.output.lines import DEFAULT_LIMITS
@@ -271,6 +272,7 @@ def _prune(channels: RunHistory, output: Channel, cutoff: int) -> int:
         _remove(output, [key_of(record["runId"]) for record in ended if "runId" in record])
     _remove(channels.state, launch_claims.outdated(channels.state, cutoff))
     _remove(channels.state, shared_memory.outdated(channels.state))
+    _remove(channels.state, rate.outdated(channels.state, now_ms()))
     _remove(output, without_record(output, channels.jobs, cutoff))
     if removed:
         note_pruned(channels.state, cutoff)
