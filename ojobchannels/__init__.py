@@ -13,6 +13,7 @@ from ojobchannels import moved
 
 if TYPE_CHECKING:
     from ojobchannels.aio.channel import AsyncChannel
+    from ojobchannels.aio.jobs import AsyncJobManager, AsyncJobRun, AsyncLaunch
     from ojobchannels.aio.lease import AsyncLease
     from ojobchannels.aio.opening import open_async_channel
     from ojobchannels.changes import Change
@@ -23,13 +24,16 @@ if TYPE_CHECKING:
     from ojobchannels.documents import Document, Item, Key, matches
     from ojobchannels.errors import *
     from ojobchannels.hookspecs import ABSENT, MISSING, ChannelType, LockInfo, Option, hookimpl
-    from ojobchannels.manager import JobManager, JobRun, Launch
+    from ojobchannels.manager import DurableLaunch, JobManager, JobRun, Launch
     from ojobchannels.ojob.languages import Code, Host, Language, Program
 
 __all__ = [
     "ABSENT",
     "MISSING",
     "AsyncChannel",
+    "AsyncJobManager",
+    "AsyncJobRun",
+    "AsyncLaunch",
     "AsyncLease",
     "Change",
     "Channel",
@@ -44,6 +48,7 @@ __all__ = [
     "CodeFault",
     "Document",
     "DuplicateChannelType",
+    "DurableLaunch",
     "FireTimeTaken",
     "Host",
     "InvalidBackend",
@@ -60,6 +65,7 @@ __all__ = [
     "Key",
     "Language",
     "Launch",
+    "LaunchFailed",
     "Lease",
     "LockBusy",
     "LockInfo",
@@ -73,6 +79,7 @@ __all__ = [
     "PluginFailed",
     "Program",
     "RateLimited",
+    "ResultNotKept",
     "RunCancelled",
     "RunNotStarted",
     "RunsAlready",
@@ -81,6 +88,7 @@ __all__ = [
     "Subscription",
     "UnknownChannelType",
     "UnknownJob",
+    "UnknownLaunch",
     "UnknownSchedule",
     "WouldDeadlock",
     "add_extension",
@@ -108,6 +116,7 @@ _MODULES = (
     "aio.lease",
     "aio.channel",
     "aio.opening",
+    "aio.jobs",
 )
 
 

@@ -131,6 +131,8 @@ class RunHistory:
     def prune(self, older_than: float | timedelta) -> Pruned:
         """Remove the records of runs that ended more than `older_than` seconds ago.
 
+        Durable launches that ended before then are removed too; they are not counted.
+
         Runs that are found dead are closed as abandoned; they have ended now.
 
         Raises:
@@ -138,7 +140,9 @@ class RunHistory:
         """
         age = milliseconds("older_than", older_than, shortest=0)
         abandoned = self._dead_runs.close(all=True)
-        return Pruned(_prune(self, self._channels.output, now_ms() - age), abandoned)
+        cutoff = now_ms() - age
+        self.prune_launches(cutoff)
+        return Pruned(_prune(self, self._channels.output, cutoff), abandoned)
 
     def close_dead_runs(self) -> int:
         """Close runs whose process died, as abandoned and with an error; return their number.
@@ -172,6 +176,10 @@ class RunHistory:
 
     def notify(self, record: Record) -> None:
         """Report a failed run to the notice of its job."""
+
+    def prune_launches(self, cutoff: int) -> int:  # noqa: ARG002  a hook
+        """Remove the launches that ended before a time; return their number."""
+        return 0
 
     def is_readable(self, key: object, document: object) -> bool:
         """Return whether an entry of the jobs channel is a run record; note one that is not."""
