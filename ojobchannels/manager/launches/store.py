@@ -130,7 +130,7 @@ class LaunchStore:
             False, with nothing written, if another process has taken it since.
 
         Raises:
-            LockLost: The lease was lost, though no other process has taken the launch: its end is written.
+            LockLost: The lease was lost before another process took the launch; the end is written.
         """
         document = self._queue.channel.get({"id": message.id})
         if not isinstance(document, dict):
