@@ -54,8 +54,8 @@ def fill(url: str, records: int, jobs: int) -> None:
 def served(url: str) -> Iterator[str]:
     """Serve the page in a process of its own, and yield its address once it says it."""
     command = [sys.executable, "-m", "ojobchannels", "web", "--jobs", url, "--port", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
-        assert process.stderr is not None  # noqa: S101
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603  our own program
+        assert process.stderr is not None  # noqa: S101  it was opened with a pipe
         found = re.search(r"Serving (\S+)", process.stderr.readline())
         if found is None:
             raise RuntimeError(process.stderr.read())
