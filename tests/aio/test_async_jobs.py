@@ -72,9 +72,9 @@ def test_a_job_runs_once_at_a_time(options: dict[str, Any]) -> None:
     inside, most, threads = 0, 0, 0
 
     @manager.job("skip", if_running="skip")
-    async def skip(entered: asyncio.Event, go_on: asyncio.Event) -> str:
+    async def skip(entered: asyncio.Event, proceed: asyncio.Event) -> str:
         entered.set()
-        await go_on.wait()
+        await proceed.wait()
         return "done"
 
     @manager.job("wait", if_running="wait")
@@ -88,11 +88,11 @@ def test_a_job_runs_once_at_a_time(options: dict[str, Any]) -> None:
 
     async def test() -> None:
         async with manager:
-            entered, go_on = asyncio.Event(), asyncio.Event()
-            first = asyncio.create_task(skip(entered, go_on))
+            entered, proceed = asyncio.Event(), asyncio.Event()
+            first = asyncio.create_task(skip(entered, proceed))
             await entered.wait()
-            assert await skip(entered, go_on) is None
-            go_on.set()
+            assert await skip(entered, proceed) is None
+            proceed.set()
             assert await first == "done"
             await asyncio.gather(*(wait() for _ in range(30)))
 
@@ -162,22 +162,19 @@ def test_requests_of_operators_run_in_the_loop(options: dict[str, Any]) -> None:
     manager = oc.AsyncJobManager(**options)
 
     @manager.job("where")
-    async def where() -> bool:
-        return asyncio.get_running_loop() is loop
+    async def where() -> int:
+        return threading.get_ident()
 
-    async def test() -> bool:
-        nonlocal loop
-        loop = asyncio.get_running_loop()
+    async def test() -> int:
         async with manager:
             launch = manager.sync.launch("where")
-            return bool(await manager.call(launch.result))
+            return int(await manager.call(launch.result))
 
-    loop: Any = None
-    assert asyncio.run(test())
+    assert asyncio.run(test()) == threading.get_ident()
 
 
 def test_a_function_that_cannot_be_awaited_is_refused(options: dict[str, Any]) -> None:
     """With advice."""
     manager = oc.AsyncJobManager(**options)
     with pytest.raises(oc.InvalidOption, match="coroutine"):
-        manager.job("plain")(lambda: None)  # type: ignore[arg-type, return-value]
+        manager.job("plain")(lambda: None)  # type: ignore[arg-type, return-value]  # that is the test

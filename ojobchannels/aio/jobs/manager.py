@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Final, ParamSpec, Self, TypeVar
+from typing import Any, Final, NamedTuple, ParamSpec, Self, TypeVar
 
 from ojobchannels.aio.calls import Calls
 from ojobchannels.aio.channel import AsyncChannel
@@ -31,6 +31,14 @@ from ojobchannels.suggestions import closest
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 _THREADS: Final = 8
+
+
+class _Opened(NamedTuple):
+    """What there is while a manager is open."""
+
+    manager: JobManager
+    locks: AsyncChannel
+    loop: asyncio.AbstractEventLoop
 
 
 class AsyncJobManager:
@@ -61,9 +69,7 @@ class AsyncJobManager:
         self._options = options
         self._limit = asyncio.Semaphore(tasks)
         self._calls = Calls("jobs", _THREADS)
-        self._manager: JobManager | None = None
-        self._locks: AsyncChannel | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._opened: _Opened | None = None
         self._jobs: dict[str, AsyncJob[..., Any]] = {}
         self._register: list[Callable[[JobManager], None]] = []
         self._launches: set[asyncio.Task[None]] = set()
@@ -75,15 +81,19 @@ class AsyncJobManager:
         Raises:
             JobMisuse: It is not open.
         """
-        if self._manager is None:
+        return self._open.manager
+
+    @property
+    def _open(self) -> _Opened:
+        if self._opened is None:
             raise JobMisuse("manager", "the manager is not open", "use it in `async with manager`")
-        return self._manager
+        return self._opened
 
     async def open(self) -> Self:
         """Open the channels; ``async with`` does it."""
-        self._loop = asyncio.get_running_loop()
         manager = await self._calls.finish(lambda: JobManager(**self._options))
-        self._manager, self._locks = manager, asynchronous(manager.locks)
+        locks = asynchronous(manager.locks)
+        self._opened = _Opened(manager, locks, asyncio.get_running_loop())
         for register in self._register:
             register(manager)
         return self
@@ -92,10 +102,9 @@ class AsyncJobManager:
         """Wait for launched jobs, then close the channels and so release all locks."""
         while self._launches:
             await asyncio.wait(self._launches)
-        if self._manager is not None:
-            await self._calls.finish(self._manager.close)
-        if self._locks is not None:
-            await self._locks.close()
+        if self._opened is not None:
+            await self._calls.finish(self._opened.manager.close)
+            await self._opened.locks.close()
         self._calls.close()
 
     async def call(
@@ -148,8 +157,8 @@ class AsyncJobManager:
 
             self._jobs[name] = job
             self._register.append(register)
-            if self._manager is not None:
-                register(self._manager)
+            if self._opened is not None:
+                register(self._opened.manager)
             return job
 
         return decorate
@@ -211,18 +220,16 @@ class AsyncJobManager:
         await self.close()
 
     def __repr__(self) -> str:
-        return "<AsyncJobManager not open>" if self._manager is None else f"<Async{self.sync!r}>"
+        return "<AsyncJobManager not open>" if self._opened is None else f"<Async{self.sync!r}>"
 
     def _made(self, run: JobRun) -> AsyncJobRun:
-        assert self._locks is not None
-        return AsyncJobRun(run, self._calls, self._locks)
+        return AsyncJobRun(run, self._calls, self._open.locks)
 
     def _run_in_loop(self, begin: Callable[[], Awaitable[_Result]]) -> _Result:
         async def run() -> _Result:
             return await begin()
 
-        assert self._loop is not None
-        return asyncio.run_coroutine_threadsafe(run(), self._loop).result()
+        return asyncio.run_coroutine_threadsafe(run(), self._open.loop).result()
 
     async def _launched(
         self, job: AsyncJob[..., Any], launch: Launch, args: Mapping[str, Any]
