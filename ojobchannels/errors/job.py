@@ -71,9 +71,11 @@ class UnknownSchedule(JobError, LookupError):
 class NoDaemon(JobError, RuntimeError):
     """No daemon that is alive has the schedule, or none has reacted."""
 
-    def __init__(self, name: str, reason: str) -> None:
-        self.name, self.reason = name, reason
-        super().__init__(f"{name!r} was not run: {reason}; `ojob daemons` shows the daemons")
+    def __init__(
+        self, name: str, reason: str, advice: str = "`ojob daemons` shows the daemons"
+    ) -> None:
+        self.name, self.reason, self.advice = name, reason, advice
+        super().__init__(f"{name!r} was not run: {reason}; {advice}")
 
 
 class RunNotStarted(JobError, RuntimeError):

@@ -5,7 +5,7 @@ import inspect
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, cast
 
 from ojobchannels.documents import json_or_repr
 from ojobchannels.errors import ChannelError, InvalidOption, LockBusy, RateLimited
@@ -54,6 +54,9 @@ class Manager(Protocol):
     def launch(self, name: str, args: Mapping[str, Any] | None = None) -> Launch:
         """Run a job on the threads of the manager."""
 
+    def submit_launch(self, name: str, work: Callable[[Launch], Any]) -> Launch:
+        """Call `work` on a thread of the manager, and return the handle of that launch."""
+
 
 @dataclass(eq=False, repr=False)
 class Job(Generic[_Arguments, _Result]):
@@ -94,10 +97,25 @@ class Job(Generic[_Arguments, _Result]):
         except DidNotRun:
             return None
 
-    def launched(self, launch: Launch, args: Mapping[str, Any]) -> _Result:
+    def launch(self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Launch[_Result | None]:
+        """Run the job on the threads of its manager, and return the handle of the launch at once.
+
+        It is `JobManager.launch` with the arguments of the function and the type of its result.
+
+        Raises:
+            TypeError: The function does not take these arguments.
+        """
+        inspect.signature(self._function).bind(*args, **kwargs)
+
+        def work(launch: Launch) -> _Result:
+            return self.launched(launch, args, kwargs)
+
+        return cast("Launch[_Result | None]", self.manager.submit_launch(self.name, work))
+
+    def launched(self, launch: Launch, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> _Result:
         """Run the job for a launch, with its arguments."""
         try:
-            return self._run(launch, (), dict(args))
+            return self._run(launch, args, dict(kwargs))
         except DidNotRun:
             raise
         except Exception:

@@ -1,7 +1,7 @@
 """Launches of a manager's jobs: in the memory of this process, or durable in the channel."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, overload
 
 from ojobchannels.channels.arguments import Duration, milliseconds
@@ -93,7 +93,11 @@ class ManagedLaunches(ManagedRuns):
             raise InvalidOption("durable", reason, "pass durable=True")
         job = self._registry.get(name)
         values = dict(args or {})
-        return self._launcher.submit(name, lambda launch: job.launched(launch, values))
+        return self.submit_launch(name, lambda launch: job.launched(launch, (), values))
+
+    def submit_launch(self, name: str, work: Callable[[Launch], Any]) -> Launch:
+        """Call `work` on a thread of the manager, and return the handle of that launch."""
+        return self._launcher.submit(name, work)
 
     def _launch_durably(
         self,
@@ -174,7 +178,7 @@ class ManagedLaunches(ManagedRuns):
             worker.close()
 
     def _run_on_thread(self, name: str, call: Any) -> None:
-        self._launcher.submit(name, lambda _: call())
+        self.submit_launch(name, lambda _: call())
 
     def launch_alert(self, name: str, notice: Mapping[str, Any]) -> Launch:
         """Run the job of an alert."""

@@ -43,7 +43,7 @@ class DurableLaunch(Generic[_Result]):
 
     def done(self) -> bool:
         """Return whether it has ended."""
-        return self.info.has_ended
+        return self._store.has_ended(self.launch_id)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for its end, for at most `timeout` seconds, and return whether it has ended.

@@ -6,15 +6,23 @@ that only the worker that has it can end it; then it moves to the channel of tho
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
-from ojobchannels.errors import LaunchFailed, ResultNotKept, UnknownLaunch, describe_holder
+from ojobchannels.errors import (
+    ChannelError,
+    LaunchFailed,
+    ResultNotKept,
+    UnknownLaunch,
+    describe_holder,
+)
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.manager.launches.info import (
     ENDED,
@@ -65,13 +73,15 @@ class LaunchStore:
     def __init__(self, channels: Channels, now: Callable[[], float] = time.time) -> None:
         self._channels = channels
         self._now = now
-        self._opened: Queue | None = None
 
-    @property
+    @functools.cached_property
     def _queue(self) -> Queue:
-        if self._opened is None:
-            self._opened = Queue(self._channels.launches, _ENDLESS, self._now)
-        return self._opened
+        return Queue(self._channels.launches, _ENDLESS, self._now)
+
+    @functools.cached_property
+    def _taking(self) -> Queue:
+        """The queue of the worker: it remembers what is due, for one thread."""
+        return Queue(self._channels.launches, _ENDLESS, self._now)
 
     @property
     def _ended(self) -> Channel:
@@ -100,7 +110,7 @@ class LaunchStore:
 
     def take(self, jobs: Collection[str]) -> Message | None:
         """Return the next launch of one of these jobs, for this process alone."""
-        while (message := self._queue.take(LEASE_SECONDS, jobs)) is not None:
+        while (message := self._taking.take(LEASE_SECONDS, jobs)) is not None:
             if self._ended.get(_key(message.id)) is None:
                 return message
             message.done()  # it was launched again, with its key, at the moment of its end
@@ -172,6 +182,17 @@ class LaunchStore:
             return of_message(document, worker, takers.get(document["job"], ()))
         return of_ended(self._end_of(launch_id))
 
+    def has_ended(self, launch_id: str) -> bool:
+        """Return whether a launch has ended.
+
+        Raises:
+            UnknownLaunch: No launch with this identifier is stored.
+        """
+        document = self._queue.channel.get({"id": launch_id})
+        if isinstance(document, dict):
+            return ENDED in document
+        return bool(self._end_of(launch_id))
+
     def result(self, launch_id: str) -> Any:
         """Return the result of a launch that has ended; None if it was skipped.
 
@@ -238,8 +259,9 @@ class LaunchStore:
         """Move a launch that has ended out of the queue."""
         self._ended.set(_key(ended["id"]), dict(ended))
         self._queue.channel.unset({"id": ended["id"]})
-        while self._ended.size() > KEPT:
-            self._ended.shift()
+        with suppress(ChannelError):  # the next end removes them
+            while self._ended.size() > KEPT:
+                self._ended.shift()
 
     def _end_of(self, launch_id: str) -> dict[str, Any]:
         document = self._queue.channel.get({"id": launch_id})

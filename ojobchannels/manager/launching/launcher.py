@@ -5,11 +5,20 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, cast
 
 from ojobchannels.errors import InvalidOption, JobError, JobMisuse, NoThread
 from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager.launching.pool import Pool, release_slot
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    _Result = TypeVar("_Result", default=Any)
+else:
+    from typing import TypeVar
+
+    _Result = TypeVar("_Result")
 
 LaunchState = Literal["waiting", "running", "completed", "failed", "skipped", "depsfail"]
 
@@ -21,7 +30,7 @@ after that wait.
 """
 
 
-class Launch:
+class Launch(Generic[_Result]):
     """The handle of a launched job.
 
     Attributes:
@@ -39,7 +48,7 @@ class Launch:
         self.state: LaunchState = "waiting"
         self.run_id: str | None = None
         self.elsewhere = False
-        self._result: Any = None
+        self._result: _Result | None = None
         self._error: BaseException | None = None
         self._settled = False
         self._ended = Latch()
@@ -56,7 +65,7 @@ class Launch:
         with release_slot():
             return self._ended.wait(timeout)
 
-    def result(self, timeout: float | None = None) -> Any:
+    def result(self, timeout: float | None = None) -> _Result:
         """Wait for its end, and return the result of the job (None if it did not run).
 
         Raises:
@@ -67,7 +76,7 @@ class Launch:
             raise TimeoutError(f"{self.name!r} has not ended after {timeout} s")
         if self._error is not None:
             raise self._error
-        return self._result
+        return cast("_Result", self._result)
 
     def error(self) -> BaseException | None:
         """Wait for its end, and return the exception of the job, or None."""
@@ -142,7 +151,7 @@ class Launcher:
             JobMisuse: The launcher is closed.
             NoThread: No thread can be had; nothing runs.
         """
-        launch = Launch(name)
+        launch = Launch[Any](name)
         with self._lock:
             if self._closed:
                 raise JobMisuse(name, "the launcher is closed", "launch it before the close")

@@ -332,6 +332,20 @@ def test_the_worker_of_a_manager_takes_launches_until_the_manager_is_closed(
     assert other._store.find(waiting.launch_id).takers == ()
 
 
+def test_a_job_launches_itself_with_the_arguments_of_its_function(
+    simple_manager: oc.JobManager,
+) -> None:
+    """Also positional ones; wrong ones are refused where they are written."""
+
+    @simple_manager.job("work")
+    def work(first: int, second: int = 1) -> int:
+        return first * second
+
+    assert work.launch(3, second=2).result(60) == 6
+    with pytest.raises(TypeError):
+        work.launch()  # type: ignore[call-arg]  # wrong
+
+
 def test_options_of_durable_launches_are_refused_elsewhere(simple_manager: oc.JobManager) -> None:
     """So a launch that is believed to be durable is."""
     add(simple_manager, lambda: None)
