@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     Background = Callable[..., Future[Any]]
 
 _IS_PREPARED = """
-SELECT EXISTS (SELECT FROM pg_prepared_statements WHERE strpos(statement, $1 || '.ojob_documents') > 0)
+SELECT EXISTS (
+    SELECT FROM pg_prepared_statements WHERE strpos(statement, $1 || '.ojob_documents') > 0
+)
 """
 
 
