@@ -1,4 +1,4 @@
-"""How a backend reports changes: a feed, from which one subscription takes the news.
+"""How a backend reports changes: a feed, from which one subscription takes them.
 
 There are two kinds of feed. One reports each change, in order (the capability ``events_every``); a
 `Backlog` keeps the changes until they are taken. The other reports only that something changed, and
@@ -7,10 +7,11 @@ the subscription reads the entries itself (the capability ``events_coalesced``).
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 from ojobchannels.documents import Document, encode
 from ojobchannels.errors import ChannelUnavailable
+from ojobchannels.moved import renamed
 
 LONGEST_BACKLOG: Final = 10_000
 LARGEST_BACKLOG: Final = 16 * 1024 * 1024
@@ -33,17 +34,17 @@ class Change(NamedTuple):
     position: int | None = None
 
 
-class News(NamedTuple):
-    """The result of `Feed.take`: the news since the last call.
+class FeedUpdate(NamedTuple):
+    """The result of `Feed.take`: what has changed since the last call.
 
     Attributes:
         changes: Each change, in order, if the feed reports them.
-        look: Whether something changed that the subscription must read.
+        must_read: Whether something changed that the subscription must read.
         gap: Whether changes may have been missed; then all entries are read and compared.
     """
 
     changes: Sequence[Change] = ()
-    look: bool = False
+    must_read: bool = False
     gap: bool = False
 
 
@@ -52,10 +53,10 @@ class Feed(Protocol):
 
     @property
     def pause(self) -> float | None:
-        """Seconds after which to call `take` although `ring` was not called; None for never."""
+        """Seconds after which to call `take` although `notify` was not called; None for never."""
 
-    def take(self) -> News:
-        """Return the news, without waiting for any."""
+    def take(self) -> FeedUpdate:
+        """Return what has changed, without waiting for a change."""
 
     def close(self) -> None:
         """End the feed; a second call does nothing."""
@@ -67,7 +68,7 @@ class Backlog:
     Too many are more than 10,000, or 16 million characters of keys and values.
 
     Args:
-        ring: The argument of the hook.
+        notify: The argument of the hook.
         leave: Called by `close`, with the backlog.
         read: Converts an added change to the one for the callback, on the subscription's thread.
     """
@@ -76,11 +77,11 @@ class Backlog:
 
     def __init__(
         self,
-        ring: Callable[[], None],
+        notify: Callable[[], None],
         leave: "Callable[[Backlog], None]",
         read: Callable[[Change], Change] = lambda change: change,
     ) -> None:
-        self._ring = ring
+        self._notify = notify
         self._read = read
         self._leave = leave
         self._mutex = threading.Lock()
@@ -100,19 +101,19 @@ class Backlog:
                 self._changes.clear()
             else:
                 self._changes.append(change)
-        self._ring()
+        self._notify()
 
-    def miss(self) -> None:
+    def add_gap(self) -> None:
         """Record that changes may have been missed."""
         self._gap = True
-        self._ring()
+        self._notify()
 
-    def take(self) -> News:
+    def take(self) -> FeedUpdate:
         """Return the changes so far; none after a gap, because all entries are read then."""
         with self._mutex:
             gap, self._gap = self._gap, False
             changes, self._changes, self._size = self._changes, [], 0
-        return News([] if gap else [self._read(change) for change in changes], gap=gap)
+        return FeedUpdate([] if gap else [self._read(change) for change in changes], gap=gap)
 
     def close(self) -> None:
         """Stop adding changes."""
@@ -136,10 +137,10 @@ class Versions:
         self._read = read
         self._seen = read()
 
-    def take(self) -> News:
+    def take(self) -> FeedUpdate:
         """Return whether the version has changed."""
         before, self._seen = self._seen, self._read()
-        return News(look=self._seen != before)
+        return FeedUpdate(must_read=self._seen != before)
 
     def close(self) -> None:
         """Do nothing: there are no resources."""
@@ -161,3 +162,7 @@ def start_thread(
         advice = "raise the limit of threads, or close subscriptions that are not needed"
         raise ChannelUnavailable(channel, reason, advice) from error
     return thread
+
+
+if not TYPE_CHECKING:  # type checkers would accept any name
+    __getattr__ = renamed(__name__, {"News": "FeedUpdate"})

@@ -314,11 +314,11 @@ class ChannelSpec:
         """
 
     @hookspec(firstresult=True)
-    def subscribe(self, ring: Callable[[], None]) -> Feed:
-        """Return a feed of later changes; the backend calls `ring` when the feed has news.
+    def subscribe(self, notify: Callable[[], None]) -> Feed:
+        """Return a feed of later changes; the backend calls `notify` when there are any.
 
-        `ring` may be called on any thread, under any lock, and more often than needed. This hook is
-        called only if the type has the capability ``events_every`` or ``events_coalesced``.
+        `notify` may be called on any thread, under any lock, and more often than needed. This hook
+        is called only if the type has the capability ``events_every`` or ``events_coalesced``.
         """
 
     @hookspec(firstresult=True)

@@ -34,8 +34,8 @@ class Request:
         on_end: As in `Lease`.
         slots: The number of slots of the lock.
         token: The token of the lease; after an error of which it is not known whether the lock was
-            granted before, the caller must unlock `asked` with it.
-        asked: The backend's name of the lock that was requested last.
+            granted before, the caller must unlock `backend_name` with it.
+        backend_name: The backend's name of the lock that was requested last.
     """
 
     channel: Channel
@@ -47,7 +47,7 @@ class Request:
     on_end: Callable[[Lease], None]
     slots: int = 1
     token: str = field(default_factory=lambda: new_token())
-    asked: str = ""
+    backend_name: str = ""
 
     def info(self) -> dict[str, Any]:
         """Return the holder info of the lease."""
@@ -79,7 +79,7 @@ class Request:
             if self.slots > 1:
                 lease.slot, lease.slots, lease.lock_name = slot, self.slots, slot_name(name, slot)
             return lease
-        channel.hook.unlock(name=self.asked, token=self.token)
+        channel.hook.unlock(name=self.backend_name, token=self.token)
         raise LockLost(channel.name, name, fence, "acquiring the lock took longer than its ttl")
 
 
@@ -96,7 +96,7 @@ def acquire(request: Request) -> Lease:
         ChannelClosed: The channel was closed before the lock was granted.
     """
     channel, name, token, wait = request.channel, request.name, request.token, request.wait
-    request.asked, info = name, request.info()
+    request.backend_name, info = name, request.info()
     hook, clock = channel.hook, channel.clock
     began = sent = clock.now()
     while True:

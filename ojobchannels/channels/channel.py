@@ -134,7 +134,7 @@ class Channel(HeldLocks):
             if lease is not None or not isinstance(
                 error, errors.LockBusy | errors.LockLost | errors.ChannelClosed
             ):
-                unlock(hook, request.asked, request.token)
+                unlock(hook, request.backend_name, request.token)
             raise
         return lease
 

@@ -1,7 +1,13 @@
 """The held locks of a channel: their description, and their release by force."""
 
 from ojobchannels.channels.documents import DocumentStore
-from ojobchannels.channels.slots import check_count, check_lock, described, ring, slot_name
+from ojobchannels.channels.slots import (
+    check_count,
+    check_lock,
+    described,
+    slot_name,
+    wake_first_waiter,
+)
 from ojobchannels.hookspecs import LockInfo
 
 
@@ -36,7 +42,7 @@ class HeldLocks(DocumentStore):
         found: LockInfo | None = self.hook.force_unlock(name=_slot(name, slot))
         info = found and described(found)
         if info and info.slots > 1:
-            ring(self.hook, name)
+            wake_first_waiter(self.hook, name)
         return info
 
 

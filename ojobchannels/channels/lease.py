@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ojobchannels.channels.arguments import Duration, milliseconds
 from ojobchannels.channels.keepalive import KEEP_ALIVE, TAKEN_OVER
-from ojobchannels.channels.slots import ring
+from ojobchannels.channels.slots import wake_first_waiter
 from ojobchannels.errors import ChannelError, LockLost, OutcomeUnknown, add_note
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ class Lease:
 
     def _ring(self) -> None:
         if self.slots > 1:
-            ring(self.channel.hook, self.name)
+            wake_first_waiter(self.channel.hook, self.name)
 
     def to_document(self) -> dict[str, Any]:
         """Detach the lease and return a document by which another process can take it over.

@@ -76,10 +76,10 @@ class _Waiter:
         """Acquire the first free slot, or return None and remember the lease that ends first."""
         request, refused = self._request, []
         for slot in range(1, request.slots + 1):
-            request.asked = slot_name(request.name, slot)
+            request.backend_name = slot_name(request.name, slot)
             sent = self._clock.now()
             result: Granted | Busy = self._hook.lock(
-                name=request.asked,
+                name=request.backend_name,
                 token=request.token,
                 ttl=request.ttl,
                 holder=self._info,

@@ -89,7 +89,7 @@ def described(info: LockInfo) -> LockInfo | None:
     return info._replace(name=name, slot=number, slots=max(count_of(info.holder), number))
 
 
-def ring(hook: Any, name: str) -> None:
+def wake_first_waiter(hook: Any, name: str) -> None:
     """Wake the waiter that is the next to get a slot: a slot of this lock was released.
 
     If that fails, the waiter looks itself after a moment.

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from ojobchannels.changes import Change, Feed, News, start_thread
+from ojobchannels.changes import Change, Feed, FeedUpdate, start_thread
 from ojobchannels.channels.documents import DocumentStore
 from ojobchannels.documents import Item, Key, check_key
 from ojobchannels.errors import ChannelClosed
@@ -39,7 +39,7 @@ class Subscription:
         self._closing = False
         self._known = _Known(channel)
         # The feed first: it reports the changes made while the current entries are read.
-        self._feed: Feed = channel.hook.subscribe(ring=self._wakeup.set)
+        self._feed: Feed = channel.hook.subscribe(notify=self._wakeup.set)
         try:
             entries = self._known.begin()
             self._thread = start_thread(
@@ -89,7 +89,7 @@ class Subscription:
         while not self._closing:
             rest = 0.0
             try:
-                rest = self._deliver_news(failed)
+                rest = self._deliver_update(failed)
                 failed = False
             except ChannelClosed:
                 return
@@ -105,18 +105,18 @@ class Subscription:
             if not failed:
                 self._wakeup.wait(self._feed.pause)
 
-    def _deliver_news(self, failed: bool) -> float:
+    def _deliver_update(self, failed: bool) -> float:
         """Deliver the changes; return for how many seconds to leave the storage alone."""
-        news: News = self._feed.take()
-        if failed or news.gap:
+        update: FeedUpdate = self._feed.take()
+        if failed or update.gap:
             entries = self._known.read()
             self._deliver([Change("resync")])
             self._deliver(self._known.compare(entries))
-        self._deliver(change for change in news.changes if self._known.accept(change))
-        if not news.look:
+        self._deliver(change for change in update.changes if self._known.accept(change))
+        if not update.must_read:
             return 0
         began = time.monotonic()
-        self._deliver(self._known.look())
+        self._deliver(self._known.read_changes())
         return min(time.monotonic() - began, _LONGEST_REST)
 
     def _deliver(self, changes: Iterable[Change]) -> None:
@@ -167,7 +167,7 @@ class _Known:
         self._note(key, position)
         return True
 
-    def look(self) -> Iterator[Change]:
+    def read_changes(self) -> Iterator[Change]:
         """Yield the changes after the last position; compare all entries if some were removed."""
         for item in self._channel.items(after=self._latest):
             yield self._set(check_key(item[0]), item)

@@ -116,7 +116,7 @@ def _unknown_command(word: str, call: str) -> str:
     What should have run and did not?   ojob schedules, ojob doctor
     What runs now, where, how long?     ojob top, ojob jobs
     What failed last night, and why?    ojob history --status failed, ojob logs
-    Which daemons live?                 ojob daemons
+    Which daemons are alive?            ojob daemons
     Who paused or ran it, and why?      ojob actions
     Stop it until the morning?          ojob pause NAME --until 8h
     End a run that hangs?               ojob cancel NAME

@@ -2,11 +2,11 @@
 
 from ojobchannels.manager.actions.action import Action
 from ojobchannels.manager.jobs import Job
-from ojobchannels.manager.launcher import Launch
+from ojobchannels.manager.launching.launcher import Launch
 from ojobchannels.manager.manager import JobManager
 from ojobchannels.manager.output import OutputLimits, OutputLine, RunOutput
 from ojobchannels.manager.output.current import current_run
-from ojobchannels.manager.run import JobRun
+from ojobchannels.manager.runs.run import JobRun
 from ojobchannels.manager.schedules.launch_claims import LaunchTime
 from ojobchannels.manager.schedules.overview import ScheduleInfo
 from ojobchannels.manager.schedules.pauses import PauseInfo

@@ -15,7 +15,6 @@ from ojobchannels.following import shared_memory
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import not_run, records
 from ojobchannels.manager.channels import ManagerChannels
-from ojobchannels.manager.dead_runs import DeadRuns
 from ojobchannels.manager.output import RunOutput
 from ojobchannels.manager.output.buffer import OutputBuffer
 from ojobchannels.manager.output.lines import DEFAULT_LIMITS
@@ -23,6 +22,7 @@ from ojobchannels.manager.output.stored import key_of, without_record
 from ojobchannels.manager.output.writer import OutputWriter
 from ojobchannels.manager.overview.overview import note_pruned
 from ojobchannels.manager.records import STATUSES, Record
+from ojobchannels.manager.runs.dead_runs import DeadRuns
 from ojobchannels.manager.schedules import launch_claims
 
 _log = logging.getLogger("ojobchannels.jobs")

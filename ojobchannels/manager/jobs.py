@@ -11,10 +11,10 @@ from ojobchannels.documents import json_or_repr
 from ojobchannels.errors import ChannelError, InvalidOption, LockBusy, RateLimited
 from ojobchannels.host.synchronous import check_result, check_synchronous
 from ojobchannels.host.wakeup import Latch
-from ojobchannels.manager.launcher import DidNotRun, Launch
+from ojobchannels.manager.launching.launcher import DidNotRun, Launch
 from ojobchannels.manager.records import Record
-from ojobchannels.manager.run import JobRun
-from ojobchannels.manager.run_options import OnTimeout, check_on_timeout
+from ojobchannels.manager.runs.run import JobRun
+from ojobchannels.manager.runs.run_options import OnTimeout, check_on_timeout
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")

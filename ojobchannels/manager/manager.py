@@ -1,45 +1,35 @@
 """JobManager: runs, managed jobs, launches, and queries on the records."""
 
-import logging
-import threading
-import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from ojobchannels.alerts.rules import Alert
 from ojobchannels.alerts.watch import Alerts
 from ojobchannels.channels.arguments import Duration, milliseconds
-from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.channels.slots import check_count
 from ojobchannels.documents import check_name, check_value
-from ojobchannels.errors import RunNotStarted, UnknownJob
 from ojobchannels.host.wakeup import Latch
-from ojobchannels.manager import records, run_end
-from ojobchannels.manager.actions.cancel import CancelWatch
+from ojobchannels.manager import records
 from ojobchannels.manager.channels import ChannelConfig, ManagerChannels
-from ojobchannels.manager.dead_runs import leave_notice
-from ojobchannels.manager.jobs import IfRunning, Job, Notice, check_notice, check_notices, notify
-from ojobchannels.manager.launcher import Launch, Launcher
+from ojobchannels.manager.jobs import IfRunning, Job, Notice, notify
+from ojobchannels.manager.launching.launcher import Launch, Launcher
 from ojobchannels.manager.limits.rate import check_rate_limit
-from ojobchannels.manager.operations import Operations
+from ojobchannels.manager.managed_runs import ManagedRuns
 from ojobchannels.manager.output import OutputLimits
 from ojobchannels.manager.output.lines import DEFAULT_LIMITS
 from ojobchannels.manager.records import Record
-from ojobchannels.manager.run import JobRun
-from ojobchannels.manager.run_options import OnTimeout, RunOptions, check_on_timeout
-from ojobchannels.manager.schedules import fire_times
+from ojobchannels.manager.registry import JobRegistry
+from ojobchannels.manager.runs.run import JobRun
+from ojobchannels.manager.runs.run_options import OnTimeout, RunOptions, check_on_timeout
 from ojobchannels.manager.schedules.fire_times import FireTime
 from ojobchannels.masking import masked, secret_values
 from ojobchannels.metrics.job_metrics import JobMetrics
-from ojobchannels.suggestions import closest
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
-_log = logging.getLogger("ojobchannels.jobs")
 
-
-class JobManager(Operations):
+class JobManager(ManagedRuns):
     """Runs each job at most once at a time, and keeps a record of every run.
 
     Args:
@@ -80,15 +70,8 @@ class JobManager(Operations):
     ) -> None:
         self.closing = Latch()
         self._launcher = Launcher(threads)
-        super().__init__(ManagerChannels(jobs, locks, state))
+        super().__init__(ManagerChannels(jobs, locks, state), JobRegistry(on_failure))
         self._limits = output
-        check_notice(on_failure)
-        self._on_failure = on_failure
-        self._known: dict[str, Job[..., Any]] = {}
-        self._running: dict[str, JobRun] = {}
-        self._free_from: dict[str, int] = {}
-        self._lock = threading.Lock()
-        self._cancels = CancelWatch(lambda: self.state, lambda: tuple(self._running.values()))
         self._metrics = JobMetrics(self)
         self.alerts = Alerts(self)
         self.alerts.replace(alerts)
@@ -180,11 +163,11 @@ class JobManager(Operations):
             RunNotStarted: This manager has no such open run.
             LockLost: The run had lost its lock.
         """
-        self._find("end", run).end()
+        self.find_open("end", run).end()
 
     def error(self, run: JobRun | str, error: BaseException | str) -> None:
         """End a run as failed, and store the error in its record; otherwise like `end`."""
-        self._find("error", run).fail(error)
+        self.find_open("error", run).fail(error)
 
     def job(
         self,
@@ -240,10 +223,7 @@ class JobManager(Operations):
                 check_count("max_concurrent", max_concurrent),
                 rate_limit if check_rate_limit(rate_limit) else None,
             )
-            with self._lock:
-                known: dict[str, Job[..., Any]] = {**self._known, name: job}
-                check_notices(name, known, self._on_failure)
-                self._known = known
+            self._registry.add(job)
             return job
 
         return decorate
@@ -254,15 +234,19 @@ class JobManager(Operations):
         Raises:
             UnknownJob: There is no job of that name; `job` registers jobs.
         """
-        job = self._known.get(name)
-        if job is None:
-            raise UnknownJob(name, tuple(sorted(self._known)), closest(name, self._known))
+        job = self._registry.get(name)
         values = dict(args or {})
         return self._launcher.submit(name, lambda launch: job.launched(launch, values))
 
     def launch_alert(self, name: str, notice: Mapping[str, Any]) -> Launch:
         """Run the job of an alert."""
         return self.launch(name, {"notice": notice})
+
+    def notify(self, record: Record) -> None:
+        """Report a failed run to the notice of its job, or else of the manager."""
+        notice = self.notice_for(record["name"])
+        if notice is not None:
+            notify(self, notice, record)
 
     def metrics(self) -> str:
         """Return metrics of the runs of all hosts, in the text format of Prometheus.
@@ -271,97 +255,12 @@ class JobManager(Operations):
         """
         return self._metrics.text()
 
-    def abandoned(self, record: Record) -> None:
-        """Log a run that was closed as abandoned, and notify of it, or leave that to others."""
-        run_end.log_run(record)
-        if self.notice_for(record["name"]) is None:
-            leave_notice(self.state, record)
-        else:
-            self.notify(record)
-
-    def report_run(self, record: Record, *, notifies: bool) -> None:
-        """Log the start or the end of a run; if it failed and `notifies`, notify of that."""
-        run_end.log_run(record)
-        self._cancels.ended(record)
-        self.alerts.wake()
-        if notifies and record["status"] in ("failed", "lost"):
-            self.notify(record)
-
-    def notice_for(self, name: str) -> Notice | None:
-        """Return the failure notice for the runs of a job.
-
-        A job is not notified of its own failure: it would probably fail again.
-        """
-        job = self._known.get(name)
-        notice = (job and job.on_failure) or self._on_failure
-        return None if notice == name else notice
-
-    def record_not_run(
-        self,
-        name: str,
-        status: Literal["skipped", "depsfail"],
-        reason: str,
-        args: Mapping[str, Any] | None = None,
-        run_id: str | None = None,
-        fire_time: FireTime | None = None,
-    ) -> Record:
-        """Write and return the record of a run that did not start.
-
-        It is kept in the state channel. Its start time is later than that of the run that holds the
-        lock, by any wall clock.
-
-        Raises:
-            FireTimeTaken: Another run has claimed the fire time.
-        """
-        record = records.begun(name, run_id or uuid.uuid4().hex, status, args or {})
-        record["reason"] = reason
-        held = self.locks.lock_info(name)
-        after = records.start_of(held.fence) + 1 if held else 0
-        start = max(self.locks.clock.wall() // 1000, after)
-        if fire_time is not None:
-            stored = fire_times.record_not_run(self, record, fire_time, start)
-        else:
-            stored = records.add(self.state, record, start)
-        run_end.log_run(stored)
-        return stored
-
-    def notify(self, record: Record) -> None:
-        """Report a failed run to the notice of its job, or else of the manager."""
-        notice = self.notice_for(record["name"])
-        if notice is not None:
-            notify(self, notice, record)
-
-    def record_start(self, record: Record) -> Record:
-        """Store the record of a run that starts at the first free start time, and return it.
-
-        Many runs of one job that start in one millisecond occupy the start times that follow. The
-        next run skips those that were occupied at the last start.
-        """
-        name, first = record["name"], records.start_of(record["fence"])
-        record = record | {"locksId": self._channels.locks_id(create=True)}
-        stored = records.add(self.jobs, record, max(first, self._free_from.get(name, first)))
-        if stored["startTime"] > first:
-            self._free_from[name] = stored["startTime"] + 1
-        else:
-            self._free_from.pop(name, None)
-        return stored
-
-    def set_open(self, run: JobRun, open: bool) -> None:
-        """Remember that a run has started, or that it has ended."""
-        with self._lock:
-            if open:
-                self._running[run.run_id] = run
-                self._cancels.start()
-            else:
-                self._running.pop(run.run_id, None)
-                if not self._running:
-                    self._cancels.stop()
-
     def launch_known(self, name: str, args: Mapping[str, Any]) -> bool:
         """Launch a job if this manager has it, and return whether it does."""
-        if known := name in self._known:
-            self.launch(name, self._known[name].keywords(args))
-        return known
+        job = self._registry.find(name)
+        if job is not None:
+            self.launch(name, job.keywords(args))
+        return job is not None
 
     def close(self) -> None:
         """Wait for launched jobs, then close the channels and so release all locks."""
@@ -370,12 +269,7 @@ class JobManager(Operations):
         self.alerts.close()
         self._launcher.close()
         self.alerts.end()
-        with self._lock:
-            left_open, self._running = tuple(self._running.values()), {}
-        self._cancels.stop()
-        for run in left_open:
-            KEEP_ALIVE.drop_alarm(run)
-            run.stop_capture()
+        self.leave_open_runs()
         self._writer.close()
         self._channels.close()
 
@@ -387,13 +281,6 @@ class JobManager(Operations):
 
     def __repr__(self) -> str:
         return f"<JobManager jobs {self.jobs.type!r} locks {self.locks.type!r}>"
-
-    def _find(self, what: str, run: JobRun | str) -> JobRun:
-        with self._lock:
-            for found in reversed(self._running.values()):
-                if run in (found, found.name):
-                    return found
-        raise RunNotStarted(what, run.name if isinstance(run, JobRun) else run)
 
 
 def _seconds(option: str, duration: Duration) -> float:

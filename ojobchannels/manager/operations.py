@@ -19,13 +19,13 @@ from ojobchannels.errors import (
 )
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms
-from ojobchannels.manager import run_end
 from ojobchannels.manager.actions import journal
 from ojobchannels.manager.actions.action import Action, check_texts
 from ojobchannels.manager.actions.cancel import CANCEL, CancelWatch
 from ojobchannels.manager.actions.rerun import RERUN, args_of
 from ojobchannels.manager.history import RunHistory
 from ojobchannels.manager.records import Record
+from ojobchannels.manager.runs import run_end
 from ojobchannels.manager.schedules import overview, pauses
 from ojobchannels.manager.schedules.overview import ScheduleInfo
 from ojobchannels.manager.schedules.pauses import PauseInfo

@@ -11,6 +11,7 @@ with the status ``failed``.
 import itertools
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -211,7 +212,7 @@ class Queue:
         times = [entry.due for entry in self._available(_ms(now))]
         return max(min(times) / 1000 - now, 0.0) if times else None
 
-    def listed(self) -> list[dict[str, Any]]:
+    def messages(self) -> list[dict[str, Any]]:
         """Return all messages; those in progress have their worker under ``worker``.
 
         An entry that cannot be read has the status ``malformed``; it is never delivered.
@@ -227,6 +228,15 @@ class Queue:
             worker = held.get(entry.claim) if entry.claim else None
             found.append(document | ({"worker": worker} if worker else {}))
         return found
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Return all messages, under the name of version 0.1; deprecated."""
+        warnings.warn(
+            "Queue.listed is now messages; the old name will be removed in version 0.3",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return self.messages()
 
     def malformed(self) -> dict[str, str]:
         """Return the entries that cannot be read, by their ids, each with the reason."""

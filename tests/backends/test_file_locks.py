@@ -53,9 +53,9 @@ def spoilt(content: bytes, at: int) -> bytes:
     return content[:at] + bytes([content[at] ^ 0x55]) + content[at + 1 :]
 
 
-@pytest.mark.parametrize("spoil", [cut, spoilt])
+@pytest.mark.parametrize("mutate", [cut, spoilt])
 def test_a_damaged_lock_record_does_not_count_as_a_free_lock(
-    file_storage: Storage, spoil: Callable[[bytes, int], bytes]
+    file_storage: Storage, mutate: Callable[[bytes, int], bytes]
 ) -> None:
     """For any byte, every call raises one error that names the file; after a repair it works."""
     channel, other = file_storage.open(), file_storage.open()
@@ -64,7 +64,7 @@ def test_a_damaged_lock_record_does_not_count_as_a_free_lock(
     whole = record.read_bytes()
     end = whole.rindex(b"}", 0, 4096) + 1
     for at in range(1, end):
-        record.write_bytes(spoil(whole, at))
+        record.write_bytes(mutate(whole, at))
         with pytest.raises(oc.ChannelDamaged) as damaged:
             other.try_lock("nightly", ttl=60)
         assert damaged.value.path == str(record)

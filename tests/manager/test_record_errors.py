@@ -271,7 +271,7 @@ def test_an_error_of_the_timeout_alarm_leaves_neither_lock_nor_running_record(
     def no_memory(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("ojobchannels.manager.run.KEEP_ALIVE.set_alarm", no_memory)
+    monkeypatch.setattr("ojobchannels.manager.runs.run.KEEP_ALIVE.set_alarm", no_memory)
     with pytest.raises(MemoryError):
         manager.start("x")
     monkeypatch.undo()

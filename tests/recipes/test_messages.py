@@ -17,7 +17,7 @@ def test_a_message_without_a_priority_has_the_usual_one() -> None:
         queue, bare = Queue(channel), {"id": "bare", "job": "bare", "data": None}
         for job, priority in (("before", 1), ("urgent", 0), ("late", 2)):
             queue.add(job, priority=priority)
-        (first,) = (entry for entry in queue.listed() if entry["job"] == "before")
+        (first,) = (entry for entry in queue.messages() if entry["job"] == "before")
         times = {"added": first["added"], "notBefore": first["notBefore"]}
         channel.set({"id": "bare"}, bare | times | {"status": "waiting", "attempts": 0})
         order = []
@@ -36,4 +36,13 @@ def test_a_message_that_could_never_be_delivered_is_refused(job: Any, priority: 
         queue = Queue(channel)
         with pytest.raises(InvalidOption, match="`job`" if job == 7 else "`priority`"):
             queue.add(job, priority=priority)
-        assert queue.listed() == []
+        assert queue.messages() == []
+
+
+def test_the_messages_have_their_old_name_too() -> None:
+    """`listed` is the name of version 0.1, and warns."""
+    with oc.open_channel("old-name") as channel:
+        queue = Queue(channel)
+        queue.add("Send", 1)
+        with pytest.warns(DeprecationWarning, match=r"Queue\.listed is now messages;"):
+            assert queue.listed() == queue.messages() != []

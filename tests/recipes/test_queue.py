@@ -112,7 +112,7 @@ def test_a_producer_whose_clock_is_ahead_does_not_hide_its_messages(
     assert queue.next_due() == 10
     now.seconds += 20
     assert [taken(queue) for _ in range(2)] == ["later", None]
-    assert queue.listed() == []
+    assert queue.messages() == []
 
 
 def test_a_worker_whose_clock_is_ahead_does_not_hide_a_message_that_failed(
@@ -136,10 +136,10 @@ def test_a_message_in_progress_is_not_delivered_again(queue: Queue) -> None:
     message = queue.take(ttl=60)
     assert message is not None
     assert queue.take(ttl=60) is None
-    (listed,) = queue.listed()
+    (listed,) = queue.messages()
     assert f"pid {os.getpid()}" in listed["worker"]
     message.done()
-    assert queue.listed() == []
+    assert queue.messages() == []
 
 
 def test_a_failing_message_is_retried_with_growing_pauses_and_then_kept(
@@ -160,7 +160,7 @@ def test_a_failing_message_is_retried_with_growing_pauses_and_then_kept(
     assert not last.failed("no route")
     now.seconds += 1000
     assert queue.take(ttl=60) is None
-    (kept,) = queue.listed()
+    (kept,) = queue.messages()
     assert (kept["status"], kept["error"]) == ("failed", "no route")
     assert queue.retry(name)
     assert not queue.retry(name)
@@ -190,7 +190,7 @@ def test_a_delayed_message_is_delivered_later_and_an_expired_one_never(
     assert taken(queue) is None
     now.seconds += 1
     assert taken(queue) == "later"
-    assert queue.listed() == []
+    assert queue.messages() == []
 
 
 def test_a_message_that_is_given_back_does_not_count_an_attempt(queue: Queue) -> None:
@@ -292,14 +292,14 @@ def test_a_malformed_entry_is_set_aside_and_stops_nothing(entry: Any, reason: st
         assert [taken(queue) for _ in range(2)] == ["Send", None]
         assert queue.next_due() is None
         assert queue.malformed() == {"x": reason}
-        (listed,) = queue.listed()
+        (listed,) = queue.messages()
         assert (listed["status"], listed["error"]) == (
             "malformed",
             f"the entry is malformed: {reason}",
         )
         assert not queue.retry("x")
         assert queue.delete("x")
-        assert queue.listed() == []
+        assert queue.messages() == []
 
 
 def test_a_malformed_entry_with_another_key_can_be_deleted(queue: Queue) -> None:
@@ -324,7 +324,7 @@ def test_a_message_in_progress_can_be_deleted(queue: Queue) -> None:
     assert message is not None
     assert queue.delete(name)
     message.failed("no route")
-    assert queue.listed() == []
+    assert queue.messages() == []
 
 
 def test_a_late_worker_does_not_overwrite_the_attempt_of_another(queue: Queue) -> None:
@@ -337,8 +337,8 @@ def test_a_late_worker_does_not_overwrite_the_attempt_of_another(queue: Queue) -
     assert second is not None
     with pytest.raises(oc.LockLost):
         late.failed("no route")
-    assert [one["attempts"] for one in queue.listed()] == [2]
-    assert "error" not in queue.listed()[0]
+    assert [one["attempts"] for one in queue.messages()] == [2]
+    assert "error" not in queue.messages()[0]
     second.done()
 
 
@@ -377,7 +377,7 @@ def test_the_message_of_a_killed_worker_is_processed_by_another(queue: Queue, ur
             assert worker.stdout.readline() == "deadly\n"
             worker.send_signal(signal.SIGKILL)
     assert queue.take(ttl=60) is None
-    (kept,) = queue.listed()
+    (kept,) = queue.messages()
     assert (kept["status"], kept["error"]) == ("failed", "the worker died while processing it")
 
 
@@ -392,4 +392,4 @@ def test_processes_share_the_work(queue: Queue, url: str) -> None:
     ]
     seen = [line for worker in workers for line in worker.communicate()[0].split()]
     assert sorted(map(int, seen)) == list(range(30))
-    assert queue.listed() == []
+    assert queue.messages() == []

@@ -221,7 +221,7 @@ class LocalBackend(ABC):
         return True
 
     @hookimpl
-    def subscribe(self, ring: Callable[[], None]) -> Versions:
+    def subscribe(self, notify: Callable[[], None]) -> Versions:
         return Versions(self._version, _CHANGE_CHECK_SECONDS)
 
     @hookimpl

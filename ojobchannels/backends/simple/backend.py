@@ -292,8 +292,8 @@ class SimpleBackend:
             return [] if record is not None and self._holds(record, token) else False
 
     @hookimpl
-    def subscribe(self, ring: Callable[[], None]) -> Backlog:
-        feed = Backlog(ring, self._forget_feed, _decoded)
+    def subscribe(self, notify: Callable[[], None]) -> Backlog:
+        feed = Backlog(notify, self._forget_feed, _decoded)
         with self._store.mutex:
             self._store.entries.feeds.append(feed)
         return feed

@@ -9,7 +9,7 @@ from ojobchannels.manager.output.capture import Capture
 
 if TYPE_CHECKING:
     from ojobchannels.manager.output.buffer import OutputBuffer
-    from ojobchannels.manager.run import JobRun
+    from ojobchannels.manager.runs.run import JobRun
 
 _CURRENT: Final[ContextVar[JobRun | None]] = ContextVar("current_run", default=None)
 

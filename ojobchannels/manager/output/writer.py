@@ -10,9 +10,9 @@ from ojobchannels.channels.channel import Channel
 from ojobchannels.errors import NoThread, safe_str
 from ojobchannels.host.forks import forget_in_children
 from ojobchannels.host.wakeup import Wakeup
+from ojobchannels.manager.launching.pool import start
 from ojobchannels.manager.output.buffer import OutputBuffer
 from ojobchannels.manager.output.stored import key_of
-from ojobchannels.manager.pool import start
 
 FIRST_SECONDS: Final = 0.2
 """The time from the first line of a run to its first write."""

@@ -10,7 +10,7 @@ from ojobchannels.errors import ChannelError
 from ojobchannels.manager import JobManager
 from ojobchannels.manager.actions.action import Action
 from ojobchannels.manager.actions.journal import ActionFeed
-from ojobchannels.manager.pool import start
+from ojobchannels.manager.launching.pool import start
 
 _POLL_SECONDS: Final = 1.0
 _JOIN_SECONDS: Final = 5.0

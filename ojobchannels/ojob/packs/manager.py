@@ -13,7 +13,7 @@ from ojobchannels.errors import (
     describe_holder,
 )
 from ojobchannels.manager import JobRun
-from ojobchannels.manager.pool import release_slot
+from ojobchannels.manager.launching.pool import release_slot
 from ojobchannels.ojob.args.pack_args import PackArgs
 from ojobchannels.ojob.args.pack_jobs import MANAGER
 from ojobchannels.ojob.load.job_file import END, ERROR, START

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, Final, TypeVar
 
 from ojobchannels.errors import ChannelError, InvalidJobArgs, LockLost, UnknownJob, summary
-from ojobchannels.manager.pool import release_slot
+from ojobchannels.manager.launching.pool import release_slot
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.args.pack_args import PackArgs
 from ojobchannels.ojob.args.pack_jobs import QUEUE
@@ -175,9 +175,9 @@ class OpenQueue:
         """Make a failed message due again; return whether it had failed."""
         return self.queue.retry(self._args.text("idx"))
 
-    def listed(self) -> list[dict[str, Any]]:
+    def messages(self) -> list[dict[str, Any]]:
         """Return all messages."""
-        return self.queue.listed()
+        return self.queue.messages()
 
     def rules(self, args: Mapping[str, Any]) -> list[str]:
         """Add a message for each rule that is true; return their ids."""

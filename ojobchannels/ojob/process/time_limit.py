@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Final
 
 from ojobchannels.host.wakeup import Latch
-from ojobchannels.manager.pool import start
+from ojobchannels.manager.launching.pool import start
 
 GRACE_SECONDS: Final = 2.0
 """The time between the exception and `on_hang`."""

@@ -14,7 +14,7 @@ from ojobchannels.errors import (
     summary,
 )
 from ojobchannels.host.synchronous import check_result
-from ojobchannels.manager.pool import start, this_slot
+from ojobchannels.manager.launching.pool import start, this_slot
 from ojobchannels.ojob.args.layers import CallArgs
 from ojobchannels.ojob.args.rules import apply_rules
 from ojobchannels.ojob.code.python import Block, Isolated, Python

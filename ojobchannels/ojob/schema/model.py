@@ -69,8 +69,8 @@ class TypeArgsSpec(Spec):
     timeout: Milliseconds | None = None
     """Timeout of the job's code in milliseconds; see [Timeouts](#timeouts)."""
     on_timeout: OnTimeout | None = None
-    """What happens when `timeout`, here or in the `args` of a managed job, is over: `warn`, `fail`
-    or `kill`; see [Timeouts](#timeouts)."""
+    """What happens when `timeout`, here or in the `args` of a managed job, is exceeded: `warn`,
+    `fail` or `kill`; see [Timeouts](#timeouts)."""
     pwd: Text | None = None
     """The working directory of shell code, relative to the current directory."""
     single: Flag = False
@@ -258,7 +258,8 @@ class ExpectSpec(Spec):
     mandatory: Flag = False
     """Whether the argument is required; without it nothing runs."""
     secret: Flag = False
-    """Whether messages and run records show `***` in place of its value; it is not asked for."""
+    """Whether messages and run records show `***` in place of its value; there is no
+    prompt for it."""
     options: list[Scalar] = Field(default=[])
     """The allowed values; the argument must be one of them."""
     moptions: list[Scalar] = Field(default=[])

@@ -14,6 +14,7 @@ import pytest
 
 from ojobchannels.testing.fixtures.server_types import SERVER_TYPES
 from ojobchannels.testing.kit.report import Report
+from ojobchannels.testing.stalls import Repeats
 
 if TYPE_CHECKING:
     from ojobchannels.testing.kit.subject import Subject
@@ -26,6 +27,7 @@ _MARKERS = (
     "ojob_requires(*capabilities): run a promise only on backends that claim these capabilities",
     "ojob_without(*capabilities): run a promise only on backends that claim none of these "
     "capabilities",
+    "ojob_timed: a promise that depends on real time, repeated if it fails and something stalled",
 )
 
 
@@ -52,6 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     config.pluginmanager.register(Report(config), "ojobchannels-conformance-report")
+    config.pluginmanager.register(Repeats(), "ojobchannels-conformance-repeats")
     if config.getoption("ojob_conformance"):
         _check(config)
         config.args = [str(_SUITE)]

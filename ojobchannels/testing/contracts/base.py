@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import pytest
@@ -22,11 +22,12 @@ from ojobchannels.testing.kit.stacks import all_stacks
 from ojobchannels.testing.kit.subject import Subject
 from ojobchannels.testing.kit.time_control import TimeControl
 from ojobchannels.testing.kit.trace import Trace
+from ojobchannels.testing.stalls import depends_on_time, stalls_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Contract", "guard", "put_all", "requires", "without"]
+__all__ = ["Contract", "guard", "put_all", "requires", "timed", "without"]
 
 _WRONG_RESULTS = pytest.StashKey[dict[str, "str | None"]]()
 HANGS = 90.0
@@ -46,6 +47,11 @@ def requires(*capabilities: str) -> Callable[[_Marked], _Marked]:
 def without(*capabilities: str) -> Callable[[_Marked], _Marked]:
     """Mark a promise as valid only without these capabilities, such as a clear refusal."""
     return promised(pytest.mark.ojob_without(*capabilities))
+
+
+def timed(target: _Marked) -> _Marked:
+    """Mark a promise that lets short leases expire in real time, so that a stall can break it."""
+    return promised(pytest.mark.ojob_timed)(target)
 
 
 def promised(mark: pytest.MarkDecorator) -> Callable[[_Marked], _Marked]:
@@ -109,8 +115,10 @@ class Contract:
         if lacking:
             node.user_properties.append((NOT_CLAIMED, lacking))
             pytest.skip(f"{ojob_subject.label}: {lacking}")
-        ojob_subject.trace = node.stash[TRACE] = Trace()
-        with _watched(request), ojob_subject.cleanup():
+        stalls = stalls_of(node)
+        ojob_subject.trace = node.stash[TRACE] = Trace(stalls.call)
+        watched = stalls.watched() if depends_on_time(node) else nullcontext()
+        with _watched(request), watched, ojob_subject.cleanup():
             yield ojob_subject
 
     @pytest.fixture
@@ -120,11 +128,12 @@ class Contract:
         return subject.trace
 
     @pytest.fixture
-    def timing(self, subject: Subject, trace: Trace) -> TimeControl:
+    def timing(self, request: pytest.FixtureRequest, subject: Subject, trace: Trace) -> TimeControl:
         """Time for handles that are opened after this fixture."""
         clock = None
         if "clock" in subject.capabilities:
             subject.clock = clock = ManualClock()
+            stalls_of(request.node).matter = False
         return TimeControl(clock, trace)
 
     @pytest.fixture

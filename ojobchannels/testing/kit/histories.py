@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ojobchannels.moved import renamed
 
 
-class Held(NamedTuple):
+class HeldLease(NamedTuple):
     """One lease as its holder saw it; times in any unit, but all of one clock.
 
     Attributes:
         name: Name of the lock.
         fence: Fence of the lease.
         holder: Identifies the holder in messages, such as a process id.
-        asked: Time just before the request.
+        requested: Time just before the request.
         acquired: Time at which the holder learned of the grant.
         released: Time at which the holder began to release it or stopped relying on it; None if the
             holder was killed.
@@ -38,7 +38,7 @@ class Held(NamedTuple):
     name: str
     fence: int
     holder: Any
-    asked: int
+    requested: int
     acquired: int
     released: int | None = None
     deadline: int | None = None
@@ -56,7 +56,8 @@ class Held(NamedTuple):
     def __str__(self) -> str:
         return (
             f"the lease with fence {self.fence} of {self.holder} "
-            f"(asked {self.asked}, acquired {self.acquired}, held until {self.certain_until})"
+            f"(requested {self.requested}, acquired {self.acquired}, "
+            f"held until {self.certain_until})"
         )
 
 
@@ -65,14 +66,14 @@ class Violation(NamedTuple):
 
     kind: str
     name: str
-    first: Held
-    second: Held
+    first: HeldLease
+    second: HeldLease
 
     def __str__(self) -> str:
         return f"{self.kind} on lock {self.name!r}: {self.first} and {self.second}"
 
 
-def violations(history: Iterable[Held]) -> list[Violation]:
+def violations(history: Iterable[HeldLease]) -> list[Violation]:
     """Return the violations in a history, in O(n log n); an empty list for a valid one.
 
     The kinds are ``overlap`` (two leases were held at once), ``same fence`` (two leases have one
@@ -83,12 +84,12 @@ def violations(history: Iterable[Held]) -> list[Violation]:
         history: The leases, in any order.
 
     Example:
-        >>> first = Held("nightly", 1, "a", asked=0, acquired=1, released=5)
-        >>> second = Held("nightly", 2, "b", asked=0, acquired=4, released=9)
+        >>> first = HeldLease("nightly", 1, "a", requested=0, acquired=1, released=5)
+        >>> second = HeldLease("nightly", 2, "b", requested=0, acquired=4, released=9)
         >>> [violation.kind for violation in violations([first, second])]
         ['overlap']
     """
-    by_name: dict[str, list[Held]] = defaultdict(list)
+    by_name: dict[str, list[HeldLease]] = defaultdict(list)
     for lease in history:
         by_name[lease.name].append(lease)
     return [
@@ -99,15 +100,15 @@ def violations(history: Iterable[Held]) -> list[Violation]:
     ]
 
 
-def _same_fences(leases: list[Held]) -> Iterator[Violation]:
-    seen: dict[int, Held] = {}
+def _same_fences(leases: list[HeldLease]) -> Iterator[Violation]:
+    seen: dict[int, HeldLease] = {}
     for lease in leases:
         known = seen.setdefault(lease.fence, lease)
         if known is not lease:
             yield Violation("same fence", lease.name, known, lease)
 
 
-def _overlaps(leases: list[Held]) -> Iterator[Violation]:
+def _overlaps(leases: list[HeldLease]) -> Iterator[Violation]:
     last, last_until = leases[0], -inf
     for lease in sorted(leases, key=attrgetter("acquired")):
         until = lease.certain_until
@@ -119,19 +120,19 @@ def _overlaps(leases: list[Held]) -> Iterator[Violation]:
             last, last_until = lease, until
 
 
-def _falling_fences(leases: list[Held]) -> Iterator[Violation]:
+def _falling_fences(leases: list[HeldLease]) -> Iterator[Violation]:
     granted = sorted(leases, key=attrgetter("acquired"))
     highest = list(accumulate(granted, _higher))
     moments = [lease.acquired for lease in granted]
     for lease in leases:
-        before = bisect_left(moments, lease.asked)
+        before = bisect_left(moments, lease.requested)
         if before and highest[before - 1].fence > lease.fence:
             yield Violation("fence", lease.name, highest[before - 1], lease)
 
 
-def _late_releases(leases: list[Held]) -> Iterator[Violation]:
+def _late_releases(leases: list[HeldLease]) -> Iterator[Violation]:
     """Find accepted releases that began after the holder of a higher fence learned of its grant."""
-    earliest: Held | None = None
+    earliest: HeldLease | None = None
     for lease in sorted(leases, key=_fence, reverse=True):
         released = lease.released if lease.accepted else None
         if earliest is not None and released is not None and earliest.acquired < released:
@@ -140,11 +141,13 @@ def _late_releases(leases: list[Held]) -> Iterator[Violation]:
             earliest = lease
 
 
-def _higher(first: Held, second: Held) -> Held:
+def _higher(first: HeldLease, second: HeldLease) -> HeldLease:
     return first if first.fence > second.fence else second
 
 
 _fence = attrgetter("fence")
 
 if not TYPE_CHECKING:  # type checkers would accept any name
-    __getattr__ = renamed(__name__, {"Fault": "Violation", "faults": "violations"})
+    __getattr__ = renamed(
+        __name__, {"Fault": "Violation", "Held": "HeldLease", "faults": "violations"}
+    )

@@ -168,11 +168,11 @@ def _lists() -> SearchStrategy[list[Document]]:
     return st.lists(texts() | numbers(), max_size=2)
 
 
-def twins(key: Document) -> Iterator[Document]:
+def lookalikes(key: Document) -> Iterator[Document]:
     """Yield other notations of a key, and different keys that look similar."""
     if isinstance(key, dict):
         yield dict(reversed(key.items()))
-        yield {field: next(twins(part), part) for field, part in key.items()}
+        yield {field: next(lookalikes(part), part) for field, part in key.items()}
     elif isinstance(key, bool):
         yield from (int(key), str(key).lower(), str(key))
     elif isinstance(key, int | float):

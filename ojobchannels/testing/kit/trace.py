@@ -6,6 +6,7 @@ import inspect
 import itertools
 import reprlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
@@ -44,9 +45,14 @@ _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 60, 90, 40
 
 
 class Trace:
-    """Records steps, and formats the last 25 of them as numbered lines."""
+    """Records steps, and formats the last 25 of them as numbered lines.
 
-    def __init__(self) -> None:
+    Args:
+        took: Is called with the seconds of each operation that does not wait.
+    """
+
+    def __init__(self, took: Callable[[float], None] = lambda _: None) -> None:
+        self.took = took
         self._count = 0
         self._steps: deque[tuple[int, str]] = deque(maxlen=_MAX_STEPS)
         self._handles = itertools.count()
@@ -94,11 +100,15 @@ def _recorder(operation: str) -> Callable[..., Iterator[Any]]:
         call = f"{self.letter}.{operation}({_arguments(dict(zip(names, arguments, strict=True)))})"
         if operation == "wait":
             self.trace.note(f"{call} begins")
+        began = time.monotonic()
         try:
             result = yield
         except BaseException as error:
             self.trace.note(f"{call} raises {type(error).__name__}: {_format(str(error))}")
             raise
+        finally:
+            if operation != "wait":
+                self.trace.took(time.monotonic() - began)
         self.trace.note(f"{call} → {_format(result)}")
         return result
 

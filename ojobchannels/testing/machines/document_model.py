@@ -47,15 +47,15 @@ def unchanged(before: Document, after: Document) -> bool:
     return repr(before) == repr(after)
 
 
-def spoil(document: Document) -> None:
+def mutate(document: Document) -> None:
     """Change a document in place, to find shared references to it."""
     if isinstance(document, dict):
         for part in document.values():
-            spoil(part)
+            mutate(part)
         document["spoiled"] = True
     elif isinstance(document, list):
         for part in document:
-            spoil(part)
+            mutate(part)
         document.append("spoiled")
 
 

@@ -20,7 +20,7 @@ from ojobchannels.testing.machines.base import (
     short,
     step,
 )
-from ojobchannels.testing.machines.document_model import DocumentModel, fits, spoil, unchanged
+from ojobchannels.testing.machines.document_model import DocumentModel, fits, mutate, unchanged
 
 _RECENT = 4
 
@@ -30,7 +30,7 @@ def _likely_keys(machine: DocumentMachine) -> st.SearchStrategy[Document]:
     known = machine.recent_keys + [key for key, _ in machine.model][-3:]
     if not known:
         return strategies.keys()
-    similar = [twin for key in known[:2] for twin in strategies.twins(key)]
+    similar = [lookalike for key in known[:2] for lookalike in strategies.lookalikes(key)]
     likely = st.sampled_from(known + similar)
     return st.integers(0, 3).flatmap(lambda dice: likely if dice < 3 else strategies.keys())
 
@@ -90,8 +90,8 @@ class DocumentMachine(ChannelMachine):
         else:
             with self.refused(StaleFence, "the key was written with a higher fence"):
                 self.handle(client).set(*copies, fence=fence)
-        spoil(copies[0])
-        spoil(copies[1])
+        mutate(copies[0])
+        mutate(copies[1])
 
     @step(client=clients(), key=_keys, fence=_fences)
     def unset(self, client: str, key: Document, fence: int | None) -> None:
@@ -257,7 +257,7 @@ class DocumentMachine(ChannelMachine):
         __tracebackhide__ = True
         if not unchanged(result, expected):
             self.fail(f"{what}: got {short(result)}, expected {short(expected)}")
-        spoil(result)
+        mutate(result)
 
 
 def _in_pages(channel: Channel, match: Document, size: int, newest_first: bool) -> list[Any]:

@@ -23,7 +23,7 @@ from ojobchannels.testing.machines.lock_base import (
     ttls,
 )
 from ojobchannels.testing.machines.message_loss import Loss
-from ojobchannels.testing.machines.times import During, timed
+from ojobchannels.testing.machines.times import Span, timed
 
 
 class LateRequests(LockMachineBase):
@@ -84,13 +84,13 @@ class LateRequests(LockMachineBase):
     def renew_all(self, client: str, tracked: TrackedLease, ttl: int) -> None:
         """Renew the latest leases in one request, as the keep-alive does."""
         del tracked
-        asked = [LeaseRequest(lease.name, lease.token, ttl) for lease in self.leases[-3:]]
+        requested = [LeaseRequest(lease.name, lease.token, ttl) for lease in self.leases[-3:]]
         self.log(f"{client} renews {short(self.leases[-3:])} to {ttl / 1000:g} s")
         ask = self.handle(client).hook.extend_all
-        results, when = timed(self.times, lambda: ask(leases=asked, timeout=5_000))
+        results, when = timed(self.times, lambda: ask(leases=requested, timeout=5_000))
         self.log(f" -> {results}")
-        self.expect(len(results), len(asked), "number of results")
-        for (name, token, _), result in zip(asked, results, strict=True):
+        self.expect(len(results), len(requested), "number of results")
+        for (name, token, _), result in zip(requested, results, strict=True):
             if result is not None and self.locks[name].judge_token("renewal", token, result, when):
                 self.locks[name].renew(ttl, when)
 
@@ -122,16 +122,16 @@ class LateRequests(LockMachineBase):
             lock, slots = self.slots[name]
             self.handle(client).lock(lock, ttl=ttl / 1000, holder={"client": label}, slots=slots)
         losses.heal()
-        when = During(before, self.times.now())
-        asked, result = losses.calls["lock"], losses.results.get("lock")
-        name, token, fence = asked["name"], asked["token"], 0
+        when = Span(before, self.times.now())
+        requested, result = losses.calls["lock"], losses.results.get("lock")
+        name, token, fence = requested["name"], requested["token"], 0
         if result is not None:
             self.judge_request(client, label, when)
             fence = result.fence if isinstance(result, Granted) else 0
         if unlocks:
             self.judge_unlock(name, token, losses.results.get("unlock"), when)
         self.leases.append(
-            TrackedLease(label, client, name, token, fence, None, "over", During(0, 0))
+            TrackedLease(label, client, name, token, fence, None, "over", Span(0, 0))
         )
 
     @lease_step(client=clients())
@@ -153,7 +153,7 @@ class LateRequests(LockMachineBase):
         with suppress(OutcomeUnknown, LockLost):
             tracked.in_use().extend(ttl / 1000)
         losses.heal()
-        when = During(before, self.times.now())
+        when = Span(before, self.times.now())
         result, lock = losses.results.get("extend"), self.locks[tracked.name]
         if result is not None and lock.judge_token("extend", tracked.token, result, when):
             lock.renew(ttl, when)
@@ -170,12 +170,12 @@ class LateRequests(LockMachineBase):
         losses.heal()
         first = losses.results.get("unlock")
         if first is not None:
-            self.judge_unlock(tracked.name, tracked.token, first, During(before, self.times.now()))
+            self.judge_unlock(tracked.name, tracked.token, first, Span(before, self.times.now()))
         self.watch_results(tracked.client)
         before = self.times.now()
         with suppress(ChannelError):
             tracked.in_use().release()
         again = losses.results.get("unlock")
         if again is not None:
-            self.judge_unlock(tracked.name, tracked.token, again, During(before, self.times.now()))
+            self.judge_unlock(tracked.name, tracked.token, again, Span(before, self.times.now()))
         tracked.state = "over"

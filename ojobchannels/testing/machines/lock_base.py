@@ -26,7 +26,7 @@ from ojobchannels.testing.machines.base import (
 from ojobchannels.testing.machines.document_model import DocumentModel
 from ojobchannels.testing.machines.lock_model import Holding, LockModel
 from ojobchannels.testing.machines.message_loss import Loss, MessageLoss
-from ojobchannels.testing.machines.times import During, timed, times_of
+from ojobchannels.testing.machines.times import Span, timed, times_of
 
 _MAX_WITH_SLOTS = MAX_NAME_BYTES - len(slot_name("", 1000))
 _M = TypeVar("_M", bound=Callable[..., Any])
@@ -55,10 +55,10 @@ class TrackedLease:
     fence: int
     lease: Lease | None
     state: Literal["held", "lost", "over"]
-    deadline: During
+    deadline: Span
     released: bool = False
 
-    def expected(self, when: During) -> bool | None:
+    def expected(self, when: Span) -> bool | None:
         """Return whether the lease must appear held to its holder; None if either is correct."""
         if self.state != "held" or when.before >= self.deadline.after:
             return False
@@ -155,9 +155,7 @@ class LockMachineBase(ChannelMachine):
         for key, value in self.notes:
             self.expect(channel.get(key, default=MISSING), value, f"the value at {key!r}")
 
-    def info(
-        self, ask: Callable[..., LockInfo | None], slot: str
-    ) -> tuple[LockInfo | None, During]:
+    def info(self, ask: Callable[..., LockInfo | None], slot: str) -> tuple[LockInfo | None, Span]:
         """Return the result of `lock_info` or `force_unlock` for a slot, and when it was asked."""
         name, number = self.slots[slot]
         return timed(self.times, lambda: ask(name, slot=number))
@@ -189,7 +187,7 @@ class LockMachineBase(ChannelMachine):
             busy = error
         except LockLost as error:
             lost = error
-        when = During(before, self.times.now())
+        when = Span(before, self.times.now())
         asked, result = losses.calls["lock"], losses.results["lock"]
         granted = isinstance(result, Granted)
         self.log(f" -> {f'{label}, fence {result.fence}' if granted else 'busy'}")
@@ -204,7 +202,7 @@ class LockMachineBase(ChannelMachine):
             self.expect(lease.lock_name, asked["name"], "the name of the slot")
             if lease.fence != result.fence:
                 self.fail(f"the lease has fence {lease.fence}, the backend granted {result.fence}")
-            deadline = During(when.before + ttl * 990, when.after + ttl * 990)
+            deadline = Span(when.before + ttl * 990, when.after + ttl * 990)
             self.leases.append(
                 TrackedLease(
                     label, client, asked["name"], lease.token, lease.fence, lease, "held", deadline
@@ -253,7 +251,7 @@ class LockMachineBase(ChannelMachine):
         self.log(f" -> {f'fence {result.fence}' if isinstance(result, Granted) else 'busy'}")
         self.judge_request(client, label, when)
 
-    def judge_request(self, client: str, label: str, when: During) -> None:
+    def judge_request(self, client: str, label: str, when: Span) -> None:
         """Check the backend's results of the last request of a client for a lock or its slots."""
         __tracebackhide__ = True
         while self.losses[client].locks:
@@ -265,7 +263,7 @@ class LockMachineBase(ChannelMachine):
             if self.times.clock and lock.holding is asked and lock.fence < self.times.clock.wall():
                 self.fail(f"fence {lock.fence} is below the wall clock in microseconds")
 
-    def judge_unlock(self, name: str, token: str, result: object, when: During) -> bool:
+    def judge_unlock(self, name: str, token: str, result: object, when: Span) -> bool:
         """Check the backend's result of an unlock, and update the model."""
         __tracebackhide__ = True
         done = self.locks[name].judge_token("unlock", token, result, when)
@@ -275,7 +273,7 @@ class LockMachineBase(ChannelMachine):
 
     def use(
         self, tracked: TrackedLease, operation: str, act: Callable[[Lease], None]
-    ) -> During | None:
+    ) -> Span | None:
         """Let the holder use its lease; return when, or None if the lease was lost."""
         __tracebackhide__ = True
         losses = self.watch_results(tracked.client)
@@ -284,7 +282,7 @@ class LockMachineBase(ChannelMachine):
             act(tracked.in_use())
         except LockLost:
             raised = True
-        when = During(before, self.times.now())
+        when = Span(before, self.times.now())
         self.log(" -> LockLost" if raised else "")
         expected, result = tracked.expected(when), losses.results.get(operation)
         if result is None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from ojobchannels.hookspecs import Busy, Granted, LockInfo
-from ojobchannels.testing.machines.times import During
+from ojobchannels.testing.machines.times import Span
 
 State: TypeAlias = Literal["held", "free", "unsure"]
 
@@ -58,7 +58,7 @@ class LockModel:
         self.holding: Holding | None = None
         self.forced = False
 
-    def state(self, when: During) -> State:
+    def state(self, when: Span) -> State:
         """Return whether the lock was held."""
         holding = self.holding
         if holding is None or when.before >= holding.expired_at:
@@ -67,13 +67,13 @@ class LockModel:
             return "unsure"
         return "held"
 
-    def holds(self, token: str, when: During) -> State:
+    def holds(self, token: str, when: Span) -> State:
         """Return whether the lock was held with that token."""
         if self.holding is None or self.holding.token != token:
             return "free"
         return self.state(when)
 
-    def renew(self, ttl: int, when: During) -> None:
+    def renew(self, ttl: int, when: Span) -> None:
         """Set the remaining time of the present lease to `ttl` milliseconds."""
         if self.holding is not None:
             self.holding.ttl = ttl
@@ -85,7 +85,7 @@ class LockModel:
         self.holding = None
         self.forced = forced
 
-    def close(self, token: str, when: During, known: bool = True) -> None:
+    def close(self, token: str, when: Span, known: bool = True) -> None:
         """Record that the handle was closed on which this token held the lock.
 
         Close to the end of a lease it is unknown whether it was released or had just expired, and
@@ -100,26 +100,26 @@ class LockModel:
             self.holding.expired_at = min(self.holding.expired_at, when.after)
             self.holding.uncertain = True
 
-    def judge_request(self, asked: Holding, result: Granted | Busy, when: During) -> None:
-        """Check the result of a request for the lock; `asked` becomes the holding if granted."""
+    def judge_request(self, requested: Holding, result: Granted | Busy, when: Span) -> None:
+        """Check the result of a request for the lock; if granted, `requested` is the holding."""
         state, present = self.state(when), self.holding
-        mine = present is not None and present.token == asked.token
+        mine = present is not None and present.token == requested.token
         if isinstance(result, Busy):
-            self._judge_refusal(asked, result, state, mine, when)
+            self._judge_refusal(requested, result, state, mine, when)
         elif present and mine and state != "free" and result.fence == present.fence:
             return  # the same lease; its end stays
         elif present and state == "held":
-            grant = "with a new fence" if mine else f"to {asked.label}"
+            grant = "with a new fence" if mine else f"to {requested.label}"
             self._fail(f"it was granted {grant} although {self._life(when)}")
         elif result.fence <= self.fence:
             self._fail(f"fence {result.fence} is not greater than the earlier fence {self.fence}")
         else:
             self._judge_previous(result.previous)
-            asked.fence = self.fence = result.fence
-            self.holding, self.forced = asked, False
-            self.renew(asked.ttl, when)
+            requested.fence = self.fence = result.fence
+            self.holding, self.forced = requested, False
+            self.renew(requested.ttl, when)
 
-    def judge_token(self, what: str, token: str, result: object, when: During) -> bool:
+    def judge_token(self, what: str, token: str, result: object, when: Span) -> bool:
         """Check the result of an operation of the holder; return whether it succeeded."""
         state, done = self.holds(token, when), bool(result)
         if done and state == "free":
@@ -129,7 +129,7 @@ class LockModel:
             self._fail(f"{what} failed although {self._life(when)}")
         return done
 
-    def judge_info(self, info: LockInfo | None, when: During) -> None:
+    def judge_info(self, info: LockInfo | None, when: Span) -> None:
         """Check a lock info."""
         state = self.state(when)
         if info is None:
@@ -145,7 +145,7 @@ class LockModel:
         else:
             self._judge_holder(info.holder)
 
-    def left(self, when: During) -> tuple[int, int]:
+    def left(self, when: Span) -> tuple[int, int]:
         """Return the least and the most milliseconds that the present lease can have left."""
         if self.holding is None:
             return 0, 0
@@ -153,18 +153,18 @@ class LockModel:
         most = -((when.before - self.holding.expired_at) // 1000) + 1
         return least, most
 
-    def adopted_until(self, when: During) -> During:
+    def adopted_until(self, when: Span) -> Span:
         """Return the deadline for a holder that adopts the present lease."""
         least, most = self.left(when)
         drift = self.holding.ttl * 10 if self.holding else 0
-        return During(when.before + least * 1000 - drift, when.after + most * 1000 - drift)
+        return Span(when.before + least * 1000 - drift, when.after + most * 1000 - drift)
 
     def _judge_refusal(
-        self, asked: Holding, result: Busy, state: State, mine: bool, when: During
+        self, requested: Holding, result: Busy, state: State, mine: bool, when: Span
     ) -> None:
         present = self.holding
         if present is None or state == "free":
-            self._fail(f"it was refused to {asked.label} although the lock is free")
+            self._fail(f"it was refused to {requested.label} although the lock is free")
             return
         if mine:
             self._fail(f"it was refused to {present.label}, which holds it with the same token")
@@ -197,7 +197,7 @@ class LockModel:
                 f"the previous holder is reported as {previous}, but was {past.description!r}"
             )
 
-    def _life(self, when: During) -> str:
+    def _life(self, when: Span) -> str:
         present = self.holding
         if present is None:
             return "the lock is free"

@@ -24,7 +24,7 @@ from ojobchannels.testing.machines.lock_base import (
     names,
     ttls,
 )
-from ojobchannels.testing.machines.times import During, timed
+from ojobchannels.testing.machines.times import Span, timed
 
 _KEYS = (1, "1", {"id": 1})
 
@@ -49,7 +49,7 @@ class LockMachine(LateRequests):
         when = self.use(tracked, "extend", lambda lease: lease.extend(ttl / 1000))
         if when is not None:
             self.locks[tracked.name].renew(ttl, when)
-            tracked.deadline = During(when.before + ttl * 990, when.after + ttl * 990)
+            tracked.deadline = Span(when.before + ttl * 990, when.after + ttl * 990)
 
     @lease_step(usable=True)
     def release(self, tracked: TrackedLease) -> None:
@@ -62,7 +62,7 @@ class LockMachine(LateRequests):
             lease.release()
         except LockLost:
             raised = True
-        when = During(before, self.times.now())
+        when = Span(before, self.times.now())
         self.log(" -> LockLost" if raised else "")
         expected, result = tracked.expected(when), losses.results.get("unlock")
         done = self.judge_unlock(tracked.name, tracked.token, result, when)
@@ -108,7 +108,7 @@ class LockMachine(LateRequests):
         before, lease = self.times.now(), None
         with suppress(LockLost):
             lease = self.handle(client).lease_from(document)
-        when = During(before, self.times.now())
+        when = Span(before, self.times.now())
         self.log(f" -> {label if lease else 'LockLost'}")
         if lock.judge_token("lease_from", detached.token, lease is not None, when) and lease:
             self.expect(

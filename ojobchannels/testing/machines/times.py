@@ -14,7 +14,7 @@ from ojobchannels.testing.kit.subject import Subject
 _T = TypeVar("_T")
 
 
-class During(NamedTuple):
+class Span(NamedTuple):
     """The interval in which something happened, in microseconds."""
 
     before: int
@@ -60,8 +60,8 @@ def times_of(subject: Subject) -> Times:
     return Times(clock)
 
 
-def timed(times: Times, call: Callable[[], _T]) -> tuple[_T, During]:
+def timed(times: Times, call: Callable[[], _T]) -> tuple[_T, Span]:
     """Return the result of `call`, and the interval in which it ran."""
     before = times.now()
     result = call()
-    return result, During(before, times.now())
+    return result, Span(before, times.now())

@@ -226,7 +226,8 @@ class _ClusterNode(RedisServer):
 
     def is_joined(self) -> bool:
         """Return whether the node sees all slots served."""
-        return "cluster_state:ok" in str(self.command("CLUSTER", "INFO"))
+        info = str(self.command("CLUSTER", "INFO"))
+        return "cluster_state:ok" in info and f"cluster_slots_assigned:{_SLOTS}" in info
 
     def is_master(self) -> bool:
         """Return whether it serves slots."""

@@ -11,7 +11,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from ojobchannels.testing.kit.histories import Held, violations
+from ojobchannels.testing.kit.histories import HeldLease, violations
 from ojobchannels.testing.torture.plan import Plan
 
 
@@ -96,7 +96,7 @@ def judge(
         if line.endswith(b"\n"):
             kind, *values = json.loads(line)
             kinds[kind].append(values)
-    leases = [Held(*values[:8]) for values in kinds["section"]]
+    leases = [HeldLease(*values[:8]) for values in kinds["section"]]
     counts = {(values[0], values[1]): values[8] for values in kinds["section"] if values[8]}
     reported = [values[0] for values in kinds["violation"]]
     found = [*map(str, violations(leases)), *_lost_counts(leases, counts, done["kill"])]
@@ -110,16 +110,16 @@ def judge(
         late=kinds["late"].count(["LockLost"]),
         refused=kinds["late"].count(["StaleFence"]),
         errors=dict(Counter(values[0] for values in kinds["error"])),
-        longest_wait=max((lease.acquired - lease.asked for lease in leases), default=0) / 1e6,
+        longest_wait=max((lease.acquired - lease.requested for lease in leases), default=0) / 1e6,
         violations=list(dict.fromkeys([*([violation] if violation else []), *reported, *found])),
     )
 
 
 def _lost_counts(
-    leases: Iterable[Held], counts: dict[tuple[str, int], int], kills: int
+    leases: Iterable[HeldLease], counts: dict[tuple[str, int], int], kills: int
 ) -> list[str]:
     """Find lost updates of the counter; killed sections may have counted without a record."""
-    by_name: dict[str, list[Held]] = defaultdict(list)
+    by_name: dict[str, list[HeldLease]] = defaultdict(list)
     for lease in sorted(leases, key=attrgetter("fence")):
         if (lease.name, lease.fence) in counts:
             by_name[lease.name].append(lease)

@@ -66,7 +66,7 @@ class Worker:
         os.write(self._history, f"{json.dumps([kind, *values])}\n".encode())
 
     def _section(self, number: int) -> None:
-        asked = _now()
+        requested = _now()
         lease = self._channel.lock(
             f"lock {number}",
             ttl=self._settings["ttl"],
@@ -75,7 +75,7 @@ class Worker:
             slots=self._settings["slots"],
         )
         ledger = self._ledgers[number * self._settings["slots"] + lease.slot - 1]
-        section = Section(self, self._channel, lease, ledger, asked)
+        section = Section(self, self._channel, lease, ledger, requested)
         try:
             section.work(self._rng, self._settings["lapses"])
         finally:
@@ -91,13 +91,13 @@ class Section:
     """
 
     def __init__(
-        self, worker: Worker, channel: oc.Channel, lease: oc.Lease, ledger: Ledger, asked: int
+        self, worker: Worker, channel: oc.Channel, lease: oc.Lease, ledger: Ledger, requested: int
     ) -> None:
         self._note = worker.note
         self._channel = channel
         self.lease = lease
         self._ledger = ledger
-        self._asked = asked
+        self._requested = requested
         self._acquired = self.last_held = _now()
         self._counted = 0
 
@@ -121,7 +121,7 @@ class Section:
         try:
             accepted = self._release() if held else self._end_expired(last)
         finally:
-            times = self._asked, self._acquired, ended, until
+            times = self._requested, self._acquired, ended, until
             self._note(
                 "section",
                 lease.lock_name,

@@ -56,8 +56,8 @@ class MongoBackend(Documents, Locks):
         self.capabilities = frozenset(offered)
 
     @hookimpl
-    def subscribe(self, ring: Callable[[], None]) -> Feed:
-        return feed_of(self.connection, ring)
+    def subscribe(self, notify: Callable[[], None]) -> Feed:
+        return feed_of(self.connection, notify)
 
     @hookimpl
     def close(self) -> bool:

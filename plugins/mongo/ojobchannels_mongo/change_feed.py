@@ -30,10 +30,10 @@ _BEYOND_ALL_KEYS: Final = Key("\U0010ffff")
 _Stream = CollectionChangeStream[Row]
 
 
-def feed_of(connection: Connection, ring: Callable[[], None]) -> Feed:
+def feed_of(connection: Connection, notify: Callable[[], None]) -> Feed:
     """Return a feed of the channel's changes, of the kind that the server allows."""
     if connection.server.replicated:
-        return StreamFeed(connection, ring)
+        return StreamFeed(connection, notify)
     return Versions(
         lambda: connection.call(_LOOK, lambda at, _: _version(at, connection.channel)), _LOOK_AGAIN
     )
@@ -49,9 +49,9 @@ def _version(at: Collections, channel: str) -> object:
 class StreamFeed(Backlog):
     """A feed of each change, read from a change stream."""
 
-    def __init__(self, connection: Connection, ring: Callable[[], None]) -> None:
+    def __init__(self, connection: Connection, notify: Callable[[], None]) -> None:
         self._stop = threading.Event()
-        super().__init__(ring, lambda _: self._stop.set())
+        super().__init__(notify, lambda _: self._stop.set())
         self._connection = connection
         self._prefix_length = len(row_id(connection.channel, Key("")))
         stream = connection.call(_SUBSCRIBE, lambda at, _: self._open(at))
@@ -76,7 +76,7 @@ class StreamFeed(Backlog):
             try:
                 if stream is None:
                     stream = self._open(self._connection.server.collections())
-                    self.miss()
+                    self.add_gap()
                     backoff.reset()
                 self._follow(stream)
             except DRIVER_ERRORS as error:

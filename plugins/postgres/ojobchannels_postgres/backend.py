@@ -62,8 +62,8 @@ class PostgresBackend(Documents, Locks):
         Locks.__init__(self, connection)
 
     @hookimpl
-    def subscribe(self, ring: Callable[[], None]) -> Feed:
-        return ChangeFeed(self._connection, ring)
+    def subscribe(self, notify: Callable[[], None]) -> Feed:
+        return ChangeFeed(self._connection, notify)
 
     @hookimpl
     def close(self) -> bool:

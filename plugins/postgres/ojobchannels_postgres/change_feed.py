@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from ojobchannels.changes import News
+from ojobchannels.changes import FeedUpdate
 from ojobchannels.remote import Operation
 from ojobchannels_postgres import statements
 from ojobchannels_postgres.calls import Connection, digest
@@ -23,29 +23,29 @@ _LOOK: Final = 0.25
 class ChangeFeed:
     """A feed of one channel; while it is watched, each change of a document is notified."""
 
-    def __init__(self, connection: Connection, ring: Callable[[], None]) -> None:
+    def __init__(self, connection: Connection, notify: Callable[[], None]) -> None:
         self._connection = connection
         self._listener = connection.server.listener
-        self._ring = ring
+        self._notify = notify
         self._name = digest(connection.id)
         self._watched_at = float("-inf")
         self._seen = self._version()
-        self._listener.add_feed(self._name, ring)
+        self._listener.add_feed(self._name, notify)
 
     @property
     def pause(self) -> float:
         """Seconds until the channel is read if no notification arrives."""
         return _LOOK_WHEN_LIVE if self._listener.live else _LOOK
 
-    def take(self) -> News:
+    def take(self) -> FeedUpdate:
         """Return whether something changed since the last call."""
         self._listener.start()
         before, self._seen = self._seen, self._version()
-        return News(look=self._seen != before)
+        return FeedUpdate(must_read=self._seen != before)
 
     def close(self) -> None:
         """Receive no more notifications."""
-        self._listener.remove_feed(self._name, self._ring)
+        self._listener.remove_feed(self._name, self._notify)
 
     def _version(self) -> object:
         """Return the position of the last change, after the notice that the channel is watched."""

@@ -36,7 +36,7 @@ _LONGEST_PAUSE: Final = 2.0
 _DEAF_SECONDS: Final = 60.0
 
 
-class Deaf(Exception):
+class NotificationsBlocked(Exception):
     """Notifications do not arrive on this connection."""
 
 
@@ -68,16 +68,16 @@ class Listener(Waiters):
         super().add(lock, waiter)
         self.start()
 
-    def add_feed(self, channel: str, ring: Callable[[], None]) -> None:
-        """Call `ring` when the documents of a channel change, or notifications may be missed."""
+    def add_feed(self, channel: str, notify: Callable[[], None]) -> None:
+        """Call `notify` when the documents of a channel change, or notifications may be missed."""
         with self._mutex:
-            self._feeds.append((channel, ring))
+            self._feeds.append((channel, notify))
         self.start()
 
-    def remove_feed(self, channel: str, ring: Callable[[], None]) -> None:
+    def remove_feed(self, channel: str, notify: Callable[[], None]) -> None:
         """Call it no more."""
         with self._mutex, suppress(ValueError):
-            self._feeds.remove((channel, ring))
+            self._feeds.remove((channel, notify))
 
     def stop(self) -> None:
         """End the thread, a quarter of a second later."""
@@ -111,7 +111,7 @@ class Listener(Waiters):
             except DRIVER_ERRORS as error:
                 _log.debug("the listener lost its connection: %s", message_of(error))
                 self._stop.wait(backoff.grow())
-            except Deaf:
+            except NotificationsBlocked:
                 self._warn()
                 self._deaf_until = time.monotonic() + _DEAF_SECONDS
             finally:
@@ -140,7 +140,7 @@ class Listener(Waiters):
                 used = now
 
     def _probe(self, session: Session) -> None:
-        """Raise Deaf if a notification that another connection sends does not arrive."""
+        """Raise NotificationsBlocked if a notification of another connection does not arrive."""
         payload = f"p{secrets.token_hex(8)}"
         other = self._pool.take(_PROBE_SECONDS, tested=True)
         try:
@@ -153,7 +153,7 @@ class Listener(Waiters):
         while (left := ends - time.monotonic()) > 0:
             if payload in session.notifications(left):
                 return
-        raise Deaf
+        raise NotificationsBlocked
 
     def _handle(self, payload: str) -> None:
         kind, name, sender = payload[:1], payload[1 : 1 + _NAMES], payload[1 + _NAMES :]
@@ -165,9 +165,9 @@ class Listener(Waiters):
             self.changed(name)
         elif kind == "d":
             with self._mutex:
-                rings = [ring for channel, ring in self._feeds if channel == name]
-            for ring in rings:
-                ring()
+                callbacks = [notify for channel, notify in self._feeds if channel == name]
+            for notify in callbacks:
+                notify()
 
     def _set_live(self, live: bool) -> None:
         """Wake all: what happened before, or from now on, is not reported."""
@@ -176,9 +176,9 @@ class Listener(Waiters):
         self.live = live
         self.wake_all()
         with self._mutex:
-            rings = [ring for _, ring in self._feeds]
-        for ring in rings:
-            ring()
+            callbacks = [notify for _, notify in self._feeds]
+        for notify in callbacks:
+            notify()
 
     def _is_over(self, used: float | None = None) -> bool:
         """Return whether the thread ends: it is not needed, or notifications do not arrive."""

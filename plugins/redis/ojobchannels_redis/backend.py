@@ -51,8 +51,8 @@ class RedisBackend(Documents, Locks):
         self._changes = keys.changes
 
     @hookimpl
-    def subscribe(self, ring: Callable[[], None]) -> ChangeFeed:
-        return ChangeFeed(self._server.subscriber, self._changes, ring)
+    def subscribe(self, notify: Callable[[], None]) -> ChangeFeed:
+        return ChangeFeed(self._server.subscriber, self._changes, notify)
 
     @hookimpl
     def close(self) -> bool:

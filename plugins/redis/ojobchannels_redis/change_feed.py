@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from ojobchannels.changes import News
+from ojobchannels.changes import FeedUpdate
 
 _LOOK_WHEN_LISTENING: Final = 5.0
 _LOOK_WHEN_NOT: Final = 1.0
@@ -28,10 +28,10 @@ class ChangeFeed:
         name: The Pub/Sub channel to which every script that changes a document publishes.
     """
 
-    def __init__(self, messages: Messages, name: str, ring: Callable[[], None]) -> None:
+    def __init__(self, messages: Messages, name: str, notify: Callable[[], None]) -> None:
         self.name = name
         self._messages = messages
-        self._ring = ring
+        self._notify = notify
         self._listening = False
         self._gap = False
         messages.add_feed(self)
@@ -41,12 +41,12 @@ class ChangeFeed:
         """Seconds until the channel is read if no message arrives."""
         return _LOOK_WHEN_LISTENING if self._listening else _LOOK_WHEN_NOT
 
-    def take(self) -> News:
+    def take(self) -> FeedUpdate:
         """Have the channel read; when nothing changed, that costs a few small requests."""
         if not self._listening:
             self._messages.add_feed(self)
         gap, self._gap = self._gap, False
-        return News(look=True, gap=gap)
+        return FeedUpdate(must_read=True, gap=gap)
 
     def close(self) -> None:
         """Receive no more messages."""
@@ -55,11 +55,11 @@ class ChangeFeed:
     def notify(self) -> None:
         """Note that a message arrived, or that messages arrive from now on."""
         self._listening = True
-        self._ring()
+        self._notify()
 
     def disconnected(self) -> None:
         """Note that messages are lost from now on."""
         if self._listening:
             self._listening = False
             self._gap = True
-            self._ring()
+            self._notify()

@@ -126,7 +126,7 @@ class Client:
             pending = next((pool for pool in pools if pool not in results), None)
             return pending
 
-        topology.doubt()
+        topology.invalidate()
         while True:
             left = max(ends - time.monotonic(), 0.001)
             result = self._attempt(operation, next_pool, exchange, left)
@@ -186,7 +186,7 @@ class Client:
             outcome = Outcome.NOT_DONE
             if not redirect:
                 if errors.is_connection_lost(error):
-                    self.server.topology.doubt()
+                    self.server.topology.invalidate()
                 outcome = errors.outcome_of(error, connection is not None, operation.patient)
             if not attempts.retry(error, outcome):
                 break

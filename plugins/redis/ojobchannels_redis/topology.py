@@ -109,7 +109,7 @@ class Topology(ABC):
         """Note a redirection; return the connections to use for this request only, if any."""
         return None
 
-    def doubt(self) -> None:
+    def invalidate(self) -> None:
         """Note that a connection failed."""
         return
 
@@ -231,12 +231,12 @@ class Cluster(Topology):
                 if error.host:
                     self._moved[error.slot_id] = Address(error.host, error.port)
                 else:
-                    self.doubt()
+                    self.invalidate()
                 return None
             return self._pool_of(Address(error.host, error.port))
         return None
 
-    def doubt(self) -> None:
+    def invalidate(self) -> None:
         self._slots = []
 
     def forget(self) -> None:
@@ -279,7 +279,7 @@ class Cluster(Topology):
         try:
             return Connection(_open_member(address, self.settings, limit), limit)
         except MasterDownError:
-            self.doubt()
+            self.invalidate()
             raise
 
 

@@ -46,7 +46,7 @@ class Site:
 
     def get(self, path: str, **headers: str) -> Reply:
         """Get a page that shows the present state."""
-        self._watcher.hurry()
+        self._watcher.refresh()
         return self.request("GET", path, **headers)
 
     def post(self, path: str, fields: dict[str, str], **headers: str) -> Reply:

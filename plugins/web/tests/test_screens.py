@@ -180,7 +180,7 @@ def test_channels_that_cannot_be_read_are_reported(site: Site, manager: oc.JobMa
         pass
     assert "known" in site.get("/").text
     manager.jobs.close()
-    site.app.state.watcher.hurry()
+    site.app.state.watcher.refresh()
     for path in ("/", "/job?name=known", "/?part=live"):
         text = site.get(path).text
         assert "known" in text

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def listed(config: dict[str, Any]) -> list[dict[str, Any]]:
     """Return all messages."""
     with oc.open_channel("oJobQueue", config) as channel:
-        return Queue(channel).listed()
+        return Queue(channel).messages()
 
 
 WORK = """\
@@ -145,4 +145,4 @@ def test_a_worker_in_a_daemon_waits_for_messages_until_the_shutdown(
             next(line for line in process.stdout if "interrupted: waiting for" in line)
             process.communicate("go\n")
         assert process.returncode == 0
-        assert [one["data"] for one in queue.listed()] == [3]
+        assert [one["data"] for one in queue.messages()] == [3]

@@ -141,7 +141,7 @@ def test_a_message_that_interrupts_its_worker_uses_up_its_attempts(
     for _ in range(4):
         _, reported = run(text)
         lines += reported
-        if not [one for one in queue.listed() if one["status"] == "waiting"]:
+        if not [one for one in queue.messages() if one["status"] == "waiting"]:
             break
     assert "Send: sent" in lines
-    assert [(one["job"], one["status"]) for one in queue.listed()] == [("Stop", "failed")]
+    assert [(one["job"], one["status"]) for one in queue.messages()] == [("Stop", "failed")]

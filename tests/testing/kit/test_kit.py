@@ -69,6 +69,8 @@ def test_every_contract_can_be_imported() -> None:
         ("ojobchannels.testing", "QueueContract", "FifoContract"),
         ("ojobchannels.testing", "Place", "IsolatedStorage"),
         ("ojobchannels.testing.fixtures.storage", "Place", "IsolatedStorage"),
+        ("ojobchannels.changes", "News", "FeedUpdate"),
+        ("ojobchannels.testing.kit.histories", "Held", "HeldLease"),
         ("ojobchannels.testing.kit.histories", "faults", "violations"),
         ("ojobchannels.testing.torture.targets", "open_arena", "open_target"),
     ],

@@ -215,3 +215,48 @@ class TestMine(LockContract):
     output = project.pytest("-k", "test_hang")
     assert "test_hang has not ended after 0.2 s" in output
     assert "stacks of this process:" in output
+
+
+_STALLS = """
+import pytest, sys, time
+from ojobchannels.testing import LockContract, Subject
+from ojobchannels.testing.contracts.base import timed
+
+def stall():
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(60)  # no other thread runs
+    until = time.monotonic() + 0.3
+    while time.monotonic() < until:
+        pass
+    sys.setswitchinterval(before)
+
+attempts = []
+
+class TestMine(LockContract):
+    @pytest.fixture
+    def ojob_subject(self):
+        return Subject("simple")
+
+    @timed
+    def test_stall(self, subject):
+        attempts.append(1)
+        if len(attempts) <= STALLED:
+            stall()
+        assert len(attempts) >= PASSES, f"attempt {len(attempts)}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("stalled", "passes", "status", "last"),
+    [(1, 2, 0, None), (9, 9, 1, "attempt 3"), (0, 2, 1, "attempt 1")],
+    ids=["one stall", "a stall each time", "no stall"],
+)
+def test_a_promise_on_real_time_is_repeated_after_a_stall(
+    project: Project, stalled: int, passes: int, status: int, last: str | None
+) -> None:
+    """It fails if it does so without a stall, or three times; the report names the repetitions."""
+    code = _STALLS.replace("STALLED", str(stalled)).replace("PASSES", str(passes))
+    project.write("test_mine.py", code)
+    output = project.pytest("-k", "test_stall", status=status)
+    assert output.count("something stalled for") == min(stalled, 2)
+    assert last is None or last in output

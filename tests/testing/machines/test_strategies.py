@@ -10,7 +10,7 @@ from hypothesis import Phase, find, given, settings
 import ojobchannels as oc
 from ojobchannels.documents import check_key, check_name, check_value
 from ojobchannels.testing.kit import strategies
-from ojobchannels.testing.kit.strategies import twins
+from ojobchannels.testing.kit.strategies import lookalikes
 
 settings.register_profile("quiet", database=None, deadline=None)
 quiet = settings.get_profile("quiet")
@@ -55,9 +55,9 @@ def test_a_part_matches_its_value() -> None:
 @quiet
 @given(strategies.keys())
 def test_twins_are_keys_too(key: Any) -> None:
-    """Each twin of a valid key is a valid key."""
-    for twin in twins(key):
-        check_key(twin)
+    """Each lookalike of a valid key is a valid key."""
+    for lookalike in lookalikes(key):
+        check_key(lookalike)
 
 
 @pytest.mark.parametrize(

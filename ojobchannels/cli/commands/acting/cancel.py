@@ -45,11 +45,12 @@ def cancel(
     """Cancel a run, on whichever host it is.
 
     JOB is the name of a job, and means its active run; RUN is the identifier of a run, or its first
-    characters. The process of the run learns of it within about a second. Code in a child process
+    characters. The process of the run is notified within about a second. Code in a child process
     is ended a second later, with all that it has started; Python code is interrupted where it next
     calls a helper such as log, or `run.check()`.
 
-    Exit status: 0 if the run has ended; 1 if it is still running after TIME.
+    Exit status: 0 if the run ends in time; 1 if it is still running after TIME; 2 if it had ended
+    before.
     """
     with locations.manager() as manager:
         record = find_run(manager, run)

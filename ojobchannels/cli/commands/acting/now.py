@@ -28,7 +28,7 @@ def now(
     reason: str | None,
     as_json: bool,
 ) -> None:
-    """Have one of the daemons run the job of the schedule NAME at once, also if it is paused.
+    """Have one of the daemons run the job of the schedule NAME at once, even if it is paused.
 
     Arguments override those of the schedule, as in ojob run. The command returns when a daemon has
     taken the request; the run is then in ojob history, with the author and the reason.

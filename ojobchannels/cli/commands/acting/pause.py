@@ -20,7 +20,7 @@ from ojobchannels.host.terminal import local_time
     "--until",
     callback=as_future,
     metavar="TIME",
-    help="Resume by itself then: after 2h or 7d, or at 2026-03-31T18:00.",
+    help="Resume automatically, after 2h or 7d, or at 2026-03-31T18:00.",
 )
 @reason_option
 @location_options
@@ -30,8 +30,9 @@ def pause(
 ) -> None:
     """Pause the schedule NAME on all hosts, until it is resumed or until a time.
 
-    Active runs continue. What is missed meanwhile follows `misfire` of the job file. The pause is
-    recorded with its author and reason; ojob schedules shows it, and ojob actions shows all.
+    Active runs continue. After the pause, missed fire times are handled as `misfire` in the job
+    file says. The pause is recorded with its author and reason; ojob schedules and ojob actions
+    show it.
     """
     from dataclasses import asdict
 

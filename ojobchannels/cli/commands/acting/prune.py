@@ -23,7 +23,7 @@ from ojobchannels.cli.tables import json_option, print_json
 def prune(locations: Locations, older_than: timedelta, as_json: bool) -> None:
     """Remove the records of runs that ended more than AGE ago.
 
-    Active runs are kept. Dead ones are closed as abandoned, which is their end.
+    Active runs are kept. Dead ones are closed as abandoned; they count as ended now.
     """
     with locations.manager() as manager:
         pruned = manager.prune(older_than)

@@ -16,9 +16,11 @@ from ojobchannels.host.terminal import local_time
 @location_options
 @json_option
 def resume(locations: Locations, name: str, reason: str | None, as_json: bool) -> None:
-    """Resume the schedule NAME on all hosts; what it missed follows `misfire` of the job file.
+    """Resume the schedule NAME on all hosts.
 
-    Exit status: 0 also if it was not paused.
+    Missed fire times are handled as `misfire` in the job file says.
+
+    Exit status: 0, even if it was not paused.
     """
     from dataclasses import asdict
 

@@ -33,10 +33,10 @@ COLUMNS: Final = (
 @table_options
 @watchable
 def actions(locations: Locations, limit: int, as_json: bool, wide: bool) -> None:
-    """Show what operators did from the command line, the page or Python, latest first.
+    """Show what operators did on the command line, on the page or in Python, latest first.
 
-    Each action has its author, its reason and what became of it: done, refused, or expired if no
-    daemon took it in time.
+    Each action has its author, its reason and its outcome: done, refused, or expired if no daemon
+    took it in time.
     """
     with locations.manager() as manager:
         rows = [_row(action) for action in manager.actions(limit or None)]

@@ -1,4 +1,4 @@
-"""``ojob daemons``: which daemons live, where, since when, with which file."""
+"""``ojob daemons``: which daemons are alive, where, since when, with which file."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ COLUMNS: Final = (
 )
 
 
-@click.command(short_help="Show the daemons, and whether they live.")
+@click.command(short_help="Show the daemons, and whether they are alive.")
 @location_options
 @table_options
 @watchable
 def daemons(locations: Locations, as_json: bool, wide: bool) -> None:
-    """Show the daemons that share these channels: whether they live, where, and since when.
+    """Show the daemons that share these channels: whether they are alive, where, and since when.
 
-    A daemon gives a sign of life every ten seconds. One that was killed or hangs is shown as gone,
-    one that was stopped in order as stopped.
+    A daemon that was killed or hangs is shown as gone, after ten seconds at most; one that was
+    stopped by a signal or by Ctrl-C is shown as stopped.
     """
     from dataclasses import asdict
 

@@ -61,8 +61,8 @@ COLUMNS: Final = (
 def schedules(locations: Locations, as_json: bool, wide: bool) -> None:
     """Show the schedules of all daemons: when each is due, whether it is overdue, who paused it.
 
-    A schedule is overdue if no run began within a grace after its fire time, whatever the reason,
-    also if all daemons are down.
+    A schedule is overdue if no run began within `overdueAfter` (a minute by default) after its fire
+    time, whatever the reason, even if all daemons are down.
     """
     from dataclasses import asdict
 

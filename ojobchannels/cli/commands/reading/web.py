@@ -67,10 +67,10 @@ def web(
 ) -> None:
     """Serve a page that shows all jobs, runs, locks, daemons and channels, live.
 
-    It is read-only, and only this host can reach it. --allow offers actions to users who log in
-    with a token of --token-file, or are named by a proxy in --user-header.
+    By default it is read-only, and only this host can reach it. --allow offers actions to users who
+    log in with a token from --token-file, or are named by a proxy in --user-header.
 
-    Needs ojobchannels[web]. SIGINT and SIGTERM end it.
+    It needs the extra `web`: pip install 'ojobchannels[web]'. SIGINT and SIGTERM end it.
     """
     from ojobchannels.channels.opening import open_channel
 

@@ -26,7 +26,7 @@ def completion(shell: str | None) -> None:
 
     SHELL is bash (4.4 or newer), zsh or fish; by default the one in the variable SHELL.
 
-    Names of jobs and locks are completed if the command knows the channels, as from OJOB_FILE.
+    Names of jobs and locks are completed if OJOB_FILE, OJOB_JOBS or an option names the channels.
     """
     from click.shell_completion import get_completion_class
 

@@ -27,14 +27,14 @@ _NARROWEST: Final = 20
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, locations: Locations, as_json: bool) -> None:
-    """Check what the jobs rely on, and say for each finding what to do.
+    """Check what the jobs rely on, and say what to do about each problem.
 
-    Checked are the installed plugins, whether the channels can be used, the clock of the server
-    against that of this host, settings of the server that lose data, permissions of files and
-    folders, locks whose holder is gone, runs that do not end, daemons, and overdue schedules. A
-    lock named 'ojob doctor' is taken and released.
+    It checks the installed plugins, whether the channels can be used, the clock of this host
+    against that of the server, settings of the server that can lose data, permissions of files and
+    folders, locks whose holder is gone, runs that do not end, daemons, and overdue schedules. It
+    takes and releases a lock named 'ojob doctor'.
 
-    Exit status: 0 if there is no problem, also with notes; 1 if there is one.
+    Exit status: 0 if there is no problem, even if there are notes; 1 if there is a problem.
     """
     checks = list(_checks(locations))
     if as_json:

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from ojobchannels.errors import ChannelClosed, InvalidName, LockBusy, LockLost
-from ojobchannels.testing.contracts.base import Contract, requires
+from ojobchannels.testing.contracts.base import Contract, requires, timed
 from ojobchannels.testing.kit.background import SOON, Background, WaitObserver
 from ojobchannels.testing.kit.children import Children
 from ojobchannels.testing.kit.subject import Subject
@@ -112,6 +112,7 @@ class SlotContract(Contract):
             worker.result()
         assert order == list(range(4))
 
+    @timed
     def test_a_waiter_gets_the_slot_of_a_lease_that_expires(
         self, subject: Subject, background: Background
     ) -> None:

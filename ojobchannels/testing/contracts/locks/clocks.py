@@ -11,7 +11,7 @@ from ojobchannels.channels.channel import Channel
 from ojobchannels.errors import LockBusy, LockLost
 from ojobchannels.hookspecs import hookimpl
 from ojobchannels.testing.clock import ManualClock
-from ojobchannels.testing.contracts.base import Contract, requires
+from ojobchannels.testing.contracts.base import Contract, requires, timed
 from ojobchannels.testing.contracts.locks.requests import TOKEN, ask
 from ojobchannels.testing.kit.subject import Subject
 from ojobchannels.testing.kit.time_control import TimeControl
@@ -21,6 +21,7 @@ _STEPS = pytest.mark.parametrize("step", [_HOUR, -_HOUR], ids=["forward", "back"
 _MICROSECOND = 1e-6
 
 
+@timed
 class ClockContract(Contract):
     """Leases expire by one clock; with the capability `clock`, to the microsecond."""
 

@@ -14,7 +14,7 @@ from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import ChannelUnavailable, LockLost
 from ojobchannels.hookspecs import hookimpl
-from ojobchannels.testing.contracts.base import Contract
+from ojobchannels.testing.contracts.base import Contract, timed
 from ojobchannels.testing.kit.background import PATIENCE
 from ojobchannels.testing.kit.subject import Subject
 
@@ -42,6 +42,7 @@ class Renewals:
         return results
 
 
+@timed
 class KeepAliveContract(Contract):
     """In real time, since the keep-alive uses the clock of the host."""
 

@@ -10,11 +10,12 @@ import pytest
 
 from ojobchannels.errors import ChannelClosed, LockBusy
 from ojobchannels.hookspecs import hookimpl
-from ojobchannels.testing.contracts.base import Contract
+from ojobchannels.testing.contracts.base import Contract, timed
 from ojobchannels.testing.kit.background import SOON, Background, WaitObserver
 from ojobchannels.testing.kit.subject import Subject
 
 
+@timed
 class WaitContract(Contract):
     """A waiter that gives up has no claim to the lock any more."""
 

@@ -10,7 +10,7 @@ import pytest
 
 from ojobchannels.errors import LockBusy, LockLost
 from ojobchannels.hookspecs import hookimpl
-from ojobchannels.testing.contracts.base import Contract
+from ojobchannels.testing.contracts.base import Contract, timed
 from ojobchannels.testing.contracts.locks.requests import OTHER
 from ojobchannels.testing.kit.background import PATIENCE, SOON, Background, WaitObserver
 from ojobchannels.testing.kit.subject import Subject
@@ -18,6 +18,7 @@ from ojobchannels.testing.kit.subject import Subject
 WOKEN = 0.05
 
 
+@timed
 class WakeupContract(Contract):
     """In real time, since a manual clock does not wake a sleeping thread."""
 

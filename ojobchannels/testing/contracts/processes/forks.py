@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from ojobchannels.testing.contracts.base import Contract, promised, requires
+from ojobchannels.testing.contracts.base import Contract, promised, requires, timed
 from ojobchannels.testing.kit.children import Children
 from ojobchannels.testing.kit.subject import Subject
 
@@ -252,6 +252,7 @@ class ForkContract(Contract):
         finally:
             os.kill(child, signal.SIGKILL)
 
+    @timed
     def test_the_parent_renews_its_leases_after_a_fork(
         self, subject: Subject, children: Children
     ) -> None:

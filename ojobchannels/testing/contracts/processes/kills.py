@@ -10,7 +10,7 @@ from itertools import islice
 import pytest
 
 from ojobchannels.errors import ChannelTimeout
-from ojobchannels.testing.contracts.base import Contract, requires
+from ojobchannels.testing.contracts.base import Contract, requires, timed
 from ojobchannels.testing.contracts.processes.concurrency import WAIT
 from ojobchannels.testing.kit.background import SOON, Background, WaitObserver
 from ojobchannels.testing.kit.children import Child, Children, boot_time
@@ -50,6 +50,7 @@ for attempt in (lease.check, lease.extend, lambda: channel.set("key", "old", fen
 
 
 @requires("processes")
+@timed
 class KillContract(Contract):
     """A process that is killed or suspended at any moment has little effect on others."""
 

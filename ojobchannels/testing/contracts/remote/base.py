@@ -184,6 +184,6 @@ class OwnServerContract(Contract):
         """A channel on a server of the test's own."""
         storage = Subject(ojob_own_server.type, {"url": ojob_own_server.url})
         yield storage
-        ojob_own_server.mend()
+        ojob_own_server.restore()
         for channel in storage.opened:
             channel.close()

@@ -9,6 +9,7 @@ from typing import ClassVar, Final, Protocol
 import pytest
 
 from ojobchannels.errors import LockBusy
+from ojobchannels.testing.contracts.base import timed
 from ojobchannels.testing.contracts.remote.base import NetworkContract
 from ojobchannels.testing.kit.subject import Subject
 
@@ -57,6 +58,7 @@ class _Turns(Protocol):
     def advance(self, seconds: float) -> None: ...
 
 
+@timed
 class ServerClockContract(NetworkContract):
     """The clock of leases; a subclass gives `ojob_server_clock`, a `ServerClock`.
 

@@ -17,6 +17,7 @@ from ojobchannels.errors import (
     OutcomeUnknown,
 )
 from ojobchannels.hookspecs import LeaseRequest
+from ojobchannels.testing.contracts.base import timed
 from ojobchannels.testing.contracts.remote.base import (
     IMPATIENT,
     ONCE,
@@ -34,6 +35,7 @@ MANY_STEPS = {"lock", "destroy"}
 DROPPED = 4.0
 
 
+@timed
 class OutageContract(NetworkContract):
     """A network that is silent or refuses connections.
 

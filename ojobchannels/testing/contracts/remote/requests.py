@@ -10,6 +10,7 @@ import pytest
 from ojobchannels.channels.channel import Channel
 from ojobchannels.errors import ChannelError, LockLost, OutcomeUnknown
 from ojobchannels.hookspecs import Granted, LeaseRequest
+from ojobchannels.testing.contracts.base import timed
 from ojobchannels.testing.contracts.remote.base import ONCE, PATIENT, NetworkContract
 from ojobchannels.testing.kit.background import Background
 from ojobchannels.testing.kit.subject import Subject
@@ -25,6 +26,7 @@ def error_of(operation: Callable[[Channel], Any], channel: Channel) -> ChannelEr
     return None
 
 
+@timed
 class LostRequestContract(NetworkContract):
     """Requests and replies that get lost.
 

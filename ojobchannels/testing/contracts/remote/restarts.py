@@ -7,12 +7,14 @@ import time
 import pytest
 
 from ojobchannels.errors import StaleFence
+from ojobchannels.testing.contracts.base import timed
 from ojobchannels.testing.contracts.remote.base import PATIENT, OwnServerContract
 from ojobchannels.testing.fixtures.shared_servers import SharedServer
 from ojobchannels.testing.kit.background import Background, WaitObserver
 from ojobchannels.testing.kit.subject import Subject
 
 
+@timed
 class RestartContract(OwnServerContract):
     """A server that is stopped or killed, and started again."""
 

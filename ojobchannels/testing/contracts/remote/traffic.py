@@ -9,6 +9,7 @@ import pytest
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.errors import LockBusy
+from ojobchannels.testing.contracts.base import timed
 from ojobchannels.testing.contracts.remote.base import NetworkContract
 from ojobchannels.testing.fixtures.shared_servers import SharedServer
 from ojobchannels.testing.kit.subject import Subject
@@ -33,6 +34,7 @@ ROUND_TRIPS: Final[Mapping[str, tuple[Callable[[Channel], Any], int]]] = {
 }
 
 
+@timed
 class TrafficContract(NetworkContract):
     """What operations and waiters cost.
 

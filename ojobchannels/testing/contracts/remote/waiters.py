@@ -13,6 +13,7 @@ from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import ChannelClosed
 from ojobchannels.hookspecs import Busy, hookimpl
+from ojobchannels.testing.contracts.base import timed
 from ojobchannels.testing.contracts.remote.base import NetworkContract
 from ojobchannels.testing.kit.background import Background, WaitObserver
 from ojobchannels.testing.kit.children import Children
@@ -45,6 +46,7 @@ class Refusals:
         return result
 
 
+@timed
 class RemoteWaiterContract(NetworkContract):
     """Waiters and the thread that wakes them.
 

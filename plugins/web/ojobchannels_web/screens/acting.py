@@ -58,7 +58,7 @@ async def act(context: Context, request: Request) -> Response:
 def _carry_out(context: Context, action: str, fields: Fields, author: str) -> str:
     reason = fields.get("reason", "").strip()[:_LONGEST_REASON]
     done = _ACTIONS[action](context.manager, fields, author, reason)
-    context.watcher.hurry()
+    context.watcher.refresh()
     return done
 
 

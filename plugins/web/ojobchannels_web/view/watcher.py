@@ -75,10 +75,10 @@ class Watcher:
         """Return what is known; wait for a read if the last one was too long ago."""
         self._looked = time.monotonic()
         if self._looked - self._read_at > 2 * POLL_SECONDS:
-            self.hurry()
+            self.refresh()
         return self._snapshot
 
-    def hurry(self) -> None:
+    def refresh(self) -> None:
         """Read now, and return when that is done, or takes too long."""
         with self._turn:
             self._looked = time.monotonic()

@@ -321,7 +321,7 @@ class EventsCoalesced(BrokenSimple):
 
     caught_by = "test_each_change_is_delivered_in_order"
 
-    def subscribe(self, ring: Callable[[], None]) -> Any:
+    def subscribe(self, notify: Callable[[], None]) -> Any:
         return Versions(lambda: self._store.entries.position, 0.001)
 
 

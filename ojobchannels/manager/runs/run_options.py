@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 from ojobchannels.channels.channel import Channel
 from ojobchannels.errors import InvalidOption
 from ojobchannels.host.wakeup import Latch
-from ojobchannels.manager import dead_runs
 from ojobchannels.manager.limits.rate import RateLimit
 from ojobchannels.manager.output.buffer import OutputBuffer
 from ojobchannels.manager.records import Record, iso
+from ojobchannels.manager.runs import dead_runs
 from ojobchannels.manager.schedules.fire_times import FireTime, fields
 
 if TYPE_CHECKING:
-    from ojobchannels.manager.run import JobRun
+    from ojobchannels.manager.runs.run import JobRun
 
 OnTimeout: TypeAlias = Literal["warn", "fail", "continue"]
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from ojobchannels.errors import InvalidOption, JobError, JobMisuse, NoThread
 from ojobchannels.host.wakeup import Latch
-from ojobchannels.manager.pool import Pool, release_slot
+from ojobchannels.manager.launching.pool import Pool, release_slot
 
 LaunchState = Literal["waiting", "running", "completed", "failed", "skipped", "depsfail"]
 

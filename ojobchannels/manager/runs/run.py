@@ -12,23 +12,25 @@ from typing import Any, Literal
 from ojobchannels import errors
 from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.channels.lease import Lease
-from ojobchannels.host.clock import now_ms
-from ojobchannels.manager import dead_runs, records
+from ojobchannels.manager import records
 from ojobchannels.manager.actions.cancel import Cancellable
-from ojobchannels.manager.limits import rate
-from ojobchannels.manager.limits.starts import LimitedStarts
 from ojobchannels.manager.output import OutputLevel
 from ojobchannels.manager.output.buffer import OutputBuffer
 from ojobchannels.manager.output.current import CAPTURE, make_current, restore_current
 from ojobchannels.manager.records import Record
-from ojobchannels.manager.run_end import lost_because, release, write_end, write_failure, write_skip
-from ojobchannels.manager.run_options import RunManager, RunOptions
-from ojobchannels.manager.schedules import fire_times
+from ojobchannels.manager.runs import dead_runs
+from ojobchannels.manager.runs.run_end import (
+    lost_because,
+    release,
+    write_end,
+    write_failure,
+    write_skip,
+)
+from ojobchannels.manager.runs.run_options import RunManager, RunOptions
+from ojobchannels.manager.runs.run_start import RunStart
 from ojobchannels.masking import masked
 
 _log = logging.getLogger("ojobchannels.jobs")
-_CLAIM_SECONDS = 0.25
-"""Longest time in which a holder finds that its fire time is already claimed."""
 
 
 class JobRun(Cancellable):
@@ -66,7 +68,6 @@ class JobRun(Cancellable):
         self.timeout = options.timeout
         self.run_id = uuid.uuid4().hex
         self._options = options
-        self._fire_time = options.fire_time
         self._began = 0
         self._state: Literal["new", "open", "over"] = "new"
         self._process = 0
@@ -100,17 +101,17 @@ class JobRun(Cancellable):
         if self._state != "new":
             raise errors.RunNotStarted("start", self.name)
         self.manager.before_start()
-        due = self._fire_time
-        if due is not None and not fire_times.is_unclaimed(self.manager, self.name, due):
-            raise errors.FireTimeTaken(self.name, fire_times.moment(due))
+        start = RunStart(self.manager, self.name, self.run_id, self._options)
+        start.check_unclaimed()
         lease: Lease | None = None
         try:
-            lease = self.lease = self._acquire()
+            lease = self.lease = self._acquire(start)
             dead_runs.close_previous(self.manager, self.name, lease)
-            self._open(lease)
+            self._open(start, lease)
         except BaseException as error:
             if lease is not None and not self._abort(error):
-                self._withdraw()
+                self._state = "new"
+                start.withdraw(lease.fence)
             raise
         return self
 
@@ -223,72 +224,19 @@ class JobRun(Cancellable):
     def __repr__(self) -> str:
         return f"<JobRun {self.name!r} {self.run_id} {self.status}>"
 
-    def _acquire(self) -> Lease:
-        lock = functools.partial(
-            self.manager.locks.lock,
-            self.name,
-            ttl=self._options.ttl,
-            keep_alive=self._options.keep_alive,
-            on_lost=self._log_lost,
-            holder={"job": self.name, "run": self.run_id, **self._options.holder(now_ms())},
-            slots=self._options.max_concurrent,
-        )
-        close_previous = functools.partial(dead_runs.close_previous, self.manager, self.name)
-        starts = LimitedStarts(self.manager, self.name, self._options.rate_limit, close_previous)
+    def _acquire(self, start: RunStart) -> Lease:
         try:
-            try:
-                return starts.acquire(lock, self._options.wait)
-            except errors.LockBusy as busy:
-                if self._fire_time is None:
-                    raise
-                self._raise_if_claimed(busy)
-            return starts.acquire(lock, _CLAIM_SECONDS)
+            return start.acquire(self._log_lost)
         except (errors.LockBusy, errors.RateLimited) as busy:
-            self._raise_if_claimed(busy)
             if self._options.record_busy:
                 self._state = "over"
-                self.record = records.begun(self.name, self.run_id, "skipped", self._options.args)
-                try:
-                    skip = busy.summary(), self._options.args, self.run_id, self._fire_time
-                    self.record = self.manager.record_not_run(self.name, "skipped", *skip)
-                except errors.ChannelError as error:
-                    if self._fire_time is not None:  # another process can still claim it
-                        raise
-                    _log.warning("cannot record that job %r was skipped: %s", self.name, error)
+                self.record = start.begun("skipped")
+                self.record = start.record_skipped(self.record, busy.summary())
             raise
 
-    def _withdraw(self) -> None:
-        """Give back, for a run without a record, what its start had claimed."""
-        self._state, state = "new", self.manager.state
-        if self._fire_time is not None:
-            fire_times.release(state, self.name, self._fire_time, self.run_id)
-        if self._options.rate_limit is not None:
-            with suppress(errors.ChannelError):  # then the start counts until the period is over
-                rate.give_back(state, self.name, self.fence)
-
-    def _raise_if_claimed(self, busy: errors.LockBusy | errors.RateLimited) -> None:
-        """Raise FireTimeTaken if a holder runs for the same fire time: nothing is skipped."""
-        due, locks = self._fire_time, self.manager.locks
-        if (
-            due is not None
-            and isinstance(busy, errors.LockBusy)
-            and fire_times.has_holder(locks, due, busy)
-        ):
-            raise errors.FireTimeTaken(self.name, fire_times.moment(due)) from busy
-
-    def _open(self, lease: Lease) -> None:
+    def _open(self, start: RunStart, lease: Lease) -> None:
         self._began = lease.channel.clock.now()
-        running = {
-            **records.begun(self.name, self.run_id, "running", self._options.args),
-            **self._options.extra,
-            **self._options.due,
-            "fence": lease.fence,
-            **({"slot": lease.slot} if lease.slots > 1 else {}),
-            "timeout": round(self.timeout * 1000),
-        }
-        if self._fire_time is not None:
-            fire_times.claim(self.manager.state, self.name, self._fire_time, self.run_id)
-        self.record = self.manager.record_start(running)
+        self.record = start.record_running(lease)
         self.output = self.manager.new_output(self.record, self._options.secrets)
         self._state = "open"
         self._process = os.getpid()

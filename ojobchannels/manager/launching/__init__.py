@@ -1,0 +1,1 @@
+"""Launched jobs on threads of this process."""

@@ -1,0 +1,58 @@
+"""The jobs that a manager knows by their names, and their failure notices."""
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from ojobchannels.errors import UnknownJob
+from ojobchannels.manager.jobs import Job, Notice, check_notice, check_notices
+from ojobchannels.suggestions import closest
+
+
+class JobRegistry:
+    """The managed jobs of a manager.
+
+    Args:
+        on_failure: The failure notice for all jobs that have none of their own.
+    """
+
+    def __init__(self, on_failure: Notice | None) -> None:
+        check_notice(on_failure)
+        self._on_failure = on_failure
+        self._jobs: Mapping[str, Job[..., Any]] = {}
+        self._lock = threading.Lock()
+
+    def add(self, job: Job[..., Any]) -> None:
+        """Add a job, or replace the one of its name.
+
+        Raises:
+            InvalidOption: Its failure notice leads back to it through the notices of other jobs.
+        """
+        with self._lock:
+            jobs = {**self._jobs, job.name: job}
+            check_notices(job.name, jobs, self._on_failure)
+            self._jobs = jobs
+
+    def find(self, name: str) -> Job[..., Any] | None:
+        """Return the job of a name, or None."""
+        return self._jobs.get(name)
+
+    def get(self, name: str) -> Job[..., Any]:
+        """Return the job of a name.
+
+        Raises:
+            UnknownJob: No job has it.
+        """
+        job = self._jobs.get(name)
+        if job is None:
+            raise UnknownJob(name, tuple(sorted(self._jobs)), closest(name, self._jobs))
+        return job
+
+    def notice_for(self, name: str) -> Notice | None:
+        """Return the failure notice for the runs of a job.
+
+        A job is not notified of its own failure: it would probably fail again.
+        """
+        job = self._jobs.get(name)
+        notice = (job and job.on_failure) or self._on_failure
+        return None if notice == name else notice
