@@ -334,7 +334,7 @@ def _program(arguments: Callable[[Workspace], list[str]], workspace: Workspace) 
     environment = {name: text for name, text in os.environ.items() if name not in _NO_BYTECODE}
 
     def run() -> None:
-        subprocess.run(  # noqa: S603
+        subprocess.run(  # noqa: S603  this very Python
             command, check=True, stdout=subprocess.DEVNULL, env=environment
         )
 

@@ -55,7 +55,7 @@ def main() -> None:
         with oc.JobManager(url, url) as manager, sync_playwright() as playwright:
             fill(manager)
             command = [sys.executable, "-m", "ojobchannels", "run", "jobs.yaml"]
-            daemon = subprocess.Popen(command, cwd=folder, env=environment)  # noqa: S603
+            daemon = subprocess.Popen(command, cwd=folder, env=environment)  # noqa: S603  our own program
             site = Site(manager)
             browser = playwright.chromium.launch(
                 executable_path=shutil.which("chromium"), args=["--no-sandbox"]
@@ -111,7 +111,7 @@ def take(browser: Browser, site: Site) -> None:
 def opened(browser: Browser, url: str, width: int, scheme: str) -> Page:
     """Open the first screen, live."""
     size = {"width": width, "height": 460 if width > 500 else 640}
-    page = browser.new_context(viewport=size, color_scheme=scheme).new_page()  # type: ignore[arg-type]
+    page = browser.new_context(viewport=size, color_scheme=scheme).new_page()  # type: ignore[arg-type]  # two literals
     page.goto(url)
     page.wait_for_selector("#connection[data-state=live]")
     return page

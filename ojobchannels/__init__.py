@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 from ojobchannels import moved
 
 if TYPE_CHECKING:
+    from ojobchannels.aio.channel import AsyncChannel
+    from ojobchannels.aio.lease import AsyncLease
+    from ojobchannels.aio.opening import open_async_channel
     from ojobchannels.changes import Change
     from ojobchannels.channels.channel import Channel
     from ojobchannels.channels.lease import Lease
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ABSENT",
     "MISSING",
+    "AsyncChannel",
+    "AsyncLease",
     "Change",
     "Channel",
     "ChannelClosed",
@@ -81,6 +86,7 @@ __all__ = [
     "add_extension",
     "hookimpl",
     "matches",
+    "open_async_channel",
     "open_channel",
     "remove_extension",
 ]
@@ -99,6 +105,9 @@ _MODULES = (
     "channels.channel",
     "channels.opening",
     "manager",
+    "aio.lease",
+    "aio.channel",
+    "aio.opening",
 )
 
 

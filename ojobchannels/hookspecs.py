@@ -12,7 +12,7 @@ extension is an object whose methods are marked ``@hookimpl(wrapper=True)``.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import pluggy
 
@@ -99,6 +99,27 @@ class LeaseRequest(NamedTuple):
     ttl: int
 
 
+class LockWatch(Protocol):
+    """One waiter for a lock that blocks no thread: the result of the hook ``watch``.
+
+    Its methods may access the storage. They are called on any thread, one at a time.
+    """
+
+    @property
+    def descriptor(self) -> int:
+        """A file that becomes readable when `look` is due, or -1."""
+
+    def look(self) -> float:
+        """Return the seconds until the next look is due; 0 or less if the lock may be granted.
+
+        Raises:
+            ChannelClosed: The channel was closed.
+        """
+
+    def close(self) -> None:
+        """End the wait. The token keeps its place in a queue until it locks or unlocks."""
+
+
 class Finding(NamedTuple):
     """What an operator should know about a storage.
 
@@ -172,6 +193,9 @@ class ChannelType:
             attribute of the backend with the same name.
         exists: Called as ``exists(options)``; returns whether a channel was opened there before,
             and creates nothing. Without it, a channel is assumed to exist.
+        async_threads: The number of threads on which an asynchronous channel may use the backend
+            at once; 0 if no operation waits for files or a server, so that an event loop may call
+            it.
         health: Called as ``health(channel_name, options)``; opens the channel, and returns the
             state of its storage. Without it, ``ojob doctor`` only uses the channel.
     """
@@ -184,6 +208,7 @@ class ChannelType:
     parse_url: Callable[[str], Mapping[str, Any]] | None = field(default=None, repr=False)
     capabilities: frozenset[str] = frozenset()
     exists: Callable[[Mapping[str, Any]], bool] | None = field(default=None, repr=False)
+    async_threads: int = 1
     health: Callable[[str, Mapping[str, Any]], Health] | None = field(default=None, repr=False)
 
 
@@ -303,6 +328,17 @@ class ChannelSpec:
 
         Return at once if the lock is free or its fence is no longer `seen_fence`, so that no
         release between a refusal and the wait is missed.
+        """
+
+    @hookspec(firstresult=True)
+    def watch(
+        self, name: str, seen_fence: int, token: str, notify: Callable[[], None]
+    ) -> LockWatch:
+        """Return a waiter that does in steps what `wait` does; it does nothing before the first.
+
+        `notify` may be called on any thread, under any lock, when the next look is due at once. A
+        backend may leave this hook out: asynchronous channels then request the lock again and
+        again.
         """
 
     @hookspec(firstresult=True)

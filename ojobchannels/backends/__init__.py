@@ -38,6 +38,7 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             schemes=("simple",),
             parse_url=_no_path,
             capabilities=frozenset({"atomic_batches", "clock", "events_every", "fifo"}),
+            async_threads=0,
         ),
         ChannelType(
             name="file",

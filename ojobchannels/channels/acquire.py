@@ -8,16 +8,27 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ojobchannels.channels.lease import Lease, own_deadline
+from ojobchannels.channels.lease import Lease, own_deadline, unlock
 from ojobchannels.channels.slots import compare_counts, slot_name
+from ojobchannels.channels.steps import Queue, Steps, Wait, drive
 from ojobchannels.errors import LockBusy, LockLost, WouldDeadlock
 from ojobchannels.hookspecs import Busy, Granted
 
 if TYPE_CHECKING:
     from ojobchannels.channels.channel import Channel
+
+
+class Caller(Protocol):
+    """A thread or a task that requests a lock."""
+
+    def is_kept_by_caller(self, name: str, fence: int) -> bool:
+        """Return whether the caller holds that lease and has it renewed until it releases it."""
+
+    def keeps_slots(self, name: str, slots: int) -> bool:
+        """Return whether the caller holds that many leases of a lock; cheap, and not certain."""
 
 
 @dataclass(slots=True)
@@ -32,10 +43,13 @@ class Request:
         holder: More holder info.
         on_lost: As in `Lease`.
         on_end: As in `Lease`.
+        hook: The operations of the channel, also after it was closed.
         slots: The number of slots of the lock.
         token: The token of the lease; after an error of which it is not known whether the lock was
             granted before, the caller must unlock `backend_name` with it.
-        backend_name: The backend's name of the lock that was requested last.
+        backend_name: The backend's name of the lock that was requested last; "" before that.
+        caller: The thread or task that requests it.
+        cleanups: To be called, the last one first, when the acquisition ends in any way.
     """
 
     channel: Channel
@@ -45,9 +59,26 @@ class Request:
     holder: Mapping[str, Any] | None
     on_lost: Callable[[Lease], None] | None
     on_end: Callable[[Lease], None]
+    hook: Any
     slots: int = 1
     token: str = field(default_factory=lambda: new_token())
     backend_name: str = ""
+    caller: Caller = field(init=False)
+    cleanups: list[Callable[[], None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.caller = self.channel
+
+    def clean_up(self) -> None:
+        """Call the cleanups."""
+        while self.cleanups:
+            self.cleanups.pop()()
+
+    def withdraw(self) -> None:
+        """Give back what was granted, or the place in a queue."""
+        self.clean_up()
+        if self.backend_name:
+            unlock(self.hook, self.backend_name, self.token)
 
     def info(self) -> dict[str, Any]:
         """Return the holder info of the lease."""
@@ -79,7 +110,7 @@ class Request:
             if self.slots > 1:
                 lease.slot, lease.slots, lease.lock_name = slot, self.slots, slot_name(name, slot)
             return lease
-        channel.hook.unlock(name=self.backend_name, token=self.token)
+        self.hook.unlock(name=self.backend_name, token=self.token)
         raise LockLost(channel.name, name, fence, "acquiring the lock took longer than its ttl")
 
 
@@ -95,14 +126,28 @@ def acquire(request: Request) -> Lease:
         LockLost: Acquiring the lock took longer than its ttl.
         ChannelClosed: The channel was closed before the lock was granted.
     """
+    return drive(request.hook, acquiring(request))
+
+
+def acquiring(request: Request) -> Steps[Lease]:
+    """Yield the steps of `acquire`, and return the lease."""
     channel, name, token, wait = request.channel, request.name, request.token, request.wait
-    request.backend_name, info = name, request.info()
-    hook, clock = channel.hook, channel.clock
-    began = sent = clock.now()
+    hook, clock = request.hook, channel.clock
+    began = clock.now()
+    if wait != 0:
+        yield Queue(name, wait)
+    request.backend_name = name
+    lock = partial(
+        hook.lock,
+        name=name,
+        token=token,
+        ttl=request.ttl,
+        holder=request.info(),
+        waits=wait != 0,
+    )
     while True:
-        result: Granted | Busy = hook.lock(
-            name=name, token=token, ttl=request.ttl, holder=info, waits=wait != 0
-        )
+        sent = clock.now()
+        result: Granted | Busy = yield lock
         if isinstance(result, Granted):
             return request.lease(sent, result)
         compare_counts(channel.name, name, 1, result.holder)
@@ -110,14 +155,13 @@ def acquire(request: Request) -> Lease:
         left = None if wait is None else wait - waited
         if left is not None and left <= 0:
             if wait:
-                hook.unlock(name=name, token=token)
+                yield partial(hook.unlock, name=name, token=token)
             remaining = result.remaining / 1000
             spent = waited / 1000 if wait else 0
             raise LockBusy(channel.name, name, result.holder, remaining, spent)
-        if left is None and channel.is_kept_by_caller(name, result.fence):
+        if left is None and request.caller.is_kept_by_caller(name, result.fence):
             raise WouldDeadlock(channel.name, name, result.holder, result.remaining / 1000, 0)
-        hook.wait(name=name, seen_fence=result.fence, token=token, timeout=left)
-        sent = clock.now()
+        yield Wait(name, result.fence, token, left)
 
 
 @cache

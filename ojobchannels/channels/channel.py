@@ -1,41 +1,27 @@
 """Channel: documents, locks and subscriptions of one open channel."""
 
-import itertools
-import sys
-import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from types import FrameType
-from typing import Any, ClassVar, NoReturn
-from weakref import WeakSet
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import pluggy
 
 from ojobchannels import errors
 from ojobchannels.changes import Change
-from ojobchannels.channels.acquire import Request, acquire, this_holder
-from ojobchannels.channels.arguments import Duration, milliseconds
-from ojobchannels.channels.held_locks import HeldLocks
 from ojobchannels.channels.keepalive import KEEP_ALIVE
-from ojobchannels.channels.lease import Lease, unlock
-from ojobchannels.channels.slot_waiting import acquire_slot
-from ojobchannels.channels.slots import check_count, check_lock, slot_name
+from ojobchannels.channels.lease import Lease
+from ojobchannels.channels.locking import Locking
 from ojobchannels.channels.subscription import Subscription
-from ojobchannels.documents import check_name, check_value
-from ojobchannels.hookspecs import Adopted
+from ojobchannels.documents import check_name
 from ojobchannels.host.clock import Clock
 from ojobchannels.host.forks import forget_in_children
 from ojobchannels.host.synchronous import check_synchronous
 
-_CHECKED_PER_LOCK = 4
-_POOLS = ("concurrent.futures.", "anyio.", "trio.", "asgiref.")
-"""Packages whose worker threads serve many callers; one of them may release what another holds."""
 _RELEASE_SECONDS = 1.0
 """For how long `close` tries to release leases; after that the first failure ends it."""
 
 
-class Channel(HeldLocks):
+class Channel(Locking):
     """A named key/value store that also holds locks; `open_channel` opens one.
 
     Keys are strings, 64-bit integers, finite floats, booleans or maps; values are JSON documents.
@@ -56,8 +42,6 @@ class Channel(HeldLocks):
         {'id': 1, 'state': 'new'}
     """
 
-    _opened: ClassVar["WeakSet[Channel]"] = WeakSet()
-
     def __init__(
         self,
         name: str,
@@ -70,170 +54,7 @@ class Channel(HeldLocks):
         super().__init__(name, type, capabilities, manager.hook, clock)
         self._open_beside = open_beside
         self._to_close: Any = manager.hook
-        self._closed = False
-        self.forget()
         forget_in_children(self)
-        self._opened.add(self)
-
-    def lock(
-        self,
-        name: str,
-        *,
-        ttl: Duration,
-        wait: Duration | None = 0,
-        keep_alive: bool = False,
-        on_lost: Callable[[Lease], None] | None = None,
-        holder: Mapping[str, Any] | None = None,
-        slots: int = 1,
-    ) -> Lease:
-        """Acquire a lock, and return its lease.
-
-        Args:
-            name: The name of the lock: 1 to 4096 bytes of UTF-8 without NUL.
-            ttl: Seconds after which the lease expires if it is neither renewed nor released.
-            wait: Seconds to wait for the lock; 0 does not wait, None waits without a limit.
-            keep_alive: Whether to renew the lease every third of the ttl until it is released.
-            on_lost: Called once with the lease, on a thread of its own, when the lease is lost.
-            holder: More holder info for other processes to see, beside host, pid and thread.
-            slots: How many holders the lock may have at once, up to 1000. Each has a lease of its
-                own, and the number of its slot in ``lease.slot``. All callers must pass the same
-                number: of several numbers, the largest holds, and a warning is logged.
-
-        Raises:
-            LockBusy: Another holder has the lock, and kept it while this call waited.
-            WouldDeadlock: This thread holds the lock, and would wait for itself without a limit.
-                Locks are not reentrant.
-            LockLost: Acquiring the lock took longer than its ttl, because this process was stopped,
-                for example.
-
-        Example:
-            >>> import ojobchannels as oc
-            >>> with oc.open_channel("docs-lock") as channel:
-            ...     with channel.lock("nightly", ttl=30, wait=5) as lease:
-            ...         lease.held
-            True
-        """
-        checked = check_lock(name, check_count("slots", slots))
-        if holder is not None:
-            check_value(dict(holder))
-        if on_lost is not None:
-            check_synchronous("on_lost", on_lost)
-        ttl_ms = milliseconds("ttl", ttl)
-        wait_ms = None if wait is None else milliseconds("wait", wait, shortest=0)
-        request = Request(
-            self, checked, ttl_ms, wait_ms, holder, on_lost, self._forget_lease, slots
-        )
-        hook, lease = self.hook, None
-        try:
-            lease = acquire(request) if slots == 1 else acquire_slot(request)
-            self._keep(lease, keep_alive)
-        except BaseException as error:
-            # Also for an exception of a signal handler: the caller gets no lease to release.
-            if lease is not None:
-                self._drop(lease)
-            if lease is not None or not isinstance(
-                error, errors.LockBusy | errors.LockLost | errors.ChannelClosed
-            ):
-                unlock(hook, request.backend_name, request.token)
-            raise
-        return lease
-
-    def try_lock(
-        self,
-        name: str,
-        *,
-        ttl: Duration,
-        keep_alive: bool = False,
-        on_lost: Callable[[Lease], None] | None = None,
-        holder: Mapping[str, Any] | None = None,
-        slots: int = 1,
-    ) -> Lease | None:
-        """Acquire a lock like `lock`, but return None if another holder has it."""
-        try:
-            return self.lock(
-                name, ttl=ttl, keep_alive=keep_alive, on_lost=on_lost, holder=holder, slots=slots
-            )
-        except errors.LockBusy:
-            return None
-
-    def lease_from(
-        self,
-        document: Mapping[str, Any],
-        *,
-        keep_alive: bool = False,
-        on_lost: Callable[[Lease], None] | None = None,
-    ) -> Lease:
-        """Take over a live lease by the document that `Lease.to_document` returned.
-
-        Args:
-            document: The document, from this or another process.
-            keep_alive: Whether to renew the lease every third of its ttl until it is released.
-            on_lost: Called once with the lease, on a thread of its own, when the lease is lost.
-
-        Raises:
-            LockLost: The lease has ended.
-            InvalidOption: It is not such a document, or belongs to another channel.
-        """
-        try:
-            name, token, fence = document["name"], document["token"], document["fence"]
-        except (KeyError, TypeError) as error:
-            raise errors.InvalidOption(
-                "lease document", f"{error} is missing", "pass the result of to_document"
-            ) from error
-        if document.get("channel", self.name) != self.name:
-            reason = f"it belongs to channel {document['channel']!r}, not to {self.name!r}"
-            advice = "open that channel to take over the lease"
-            raise errors.InvalidOption("lease document", reason, advice)
-        if on_lost is not None:
-            check_synchronous("on_lost", on_lost)
-        slots = check_count("slots", document.get("slots", 1))
-        slot = check_count("slot", document.get("slot", 1))
-        holder = this_holder() | ({"slots": slots} if slots > 1 else {})
-        sent = self.clock.now()
-        adopted: Adopted | bool = self.hook.adopt(
-            name=slot_name(name, slot), token=token, holder=holder
-        )
-        if not isinstance(adopted, Adopted):
-            raise errors.LockLost(
-                self.name, name, fence, "the lease expired, or the lock was released"
-            )
-        fence, ttl, remaining = adopted
-        deadline = sent + remaining * 1000 - ttl * 10  # less 1 % of the ttl
-        end = self._forget_lease
-        lease = Lease(self, name, token, fence, ttl, deadline, None, on_lost, end)
-        lease.slot, lease.slots, lease.lock_name = slot, slots, slot_name(name, slot)
-        try:
-            self._keep(lease, keep_alive)
-        except BaseException:
-            # The lease expires, or is taken over again by a caller that still has the document.
-            self._drop(lease)
-            raise
-        return lease
-
-    def is_kept_by_caller(self, name: str, fence: int) -> bool:
-        """Return whether this thread holds that lease and has it renewed until it releases it.
-
-        It may be a lease of another channel object. In a worker thread of a pool the result is
-        False: another task may release the lease meanwhile.
-        """
-        for lease in self._leases_of_caller():
-            if (lease.lock_name, lease.fence) == (name, fence):
-                return KEEP_ALIVE.renews(lease) and not _is_in_pool()
-        return False
-
-    def keeps_slots(self, name: str, slots: int) -> bool:
-        """Return whether this thread holds that many leases of a lock; cheap, and not certain."""
-        return sum(lease.name == name for lease in self._leases_of_caller()) >= slots
-
-    def _leases_of_caller(self) -> Iterator[Lease]:
-        """Yield the leases of this thread, on all channels of this name."""
-        mine = threading.get_ident()
-        for channel in list(self._opened):
-            with channel._lock:
-                leases = list(channel._leases) if channel.name == self.name else []
-            for lease in leases:
-                if lease.thread == mine:
-                    yield lease
 
     def subscribe(
         self, callback: Callable[[Change], object], *, replay: bool = False
@@ -256,13 +77,7 @@ class Channel(HeldLocks):
             ...     with channel.subscribe(changes.append, replay=True) as subscription:
             ...         subscription.close()
         """
-        if not self.capabilities & {"events_every", "events_coalesced"}:
-            raise errors.NotSupported(
-                self.name,
-                "subscribe: its type does not report changes",
-                "poll `items` after the last position, or use a type with the capability "
-                "events_every or events_coalesced",
-            )
+        self.check_subscribable()
         check_synchronous("callback", callback)
         subscription = Subscription(self, callback, replay, self._forget_subscription)
         with self._lock:
@@ -272,6 +87,16 @@ class Channel(HeldLocks):
             subscription.close()
             raise errors.ChannelClosed(self.name)
         return subscription
+
+    def check_subscribable(self) -> None:
+        """Raise NotSupported unless the channel type reports changes."""
+        if not self.capabilities & {"events_every", "events_coalesced"}:
+            raise errors.NotSupported(
+                self.name,
+                "subscribe: its type does not report changes",
+                "poll `items` after the last position, or use a type with the capability "
+                "events_every or events_coalesced",
+            )
 
     def beside(self, name: str) -> "Channel":
         """Open another channel in the same storage, with the same options."""
@@ -309,19 +134,13 @@ class Channel(HeldLocks):
 
     def forget(self) -> None:
         """Leave the parent's leases to the parent, in a forked child."""
-        self._leases: OrderedDict[Lease, None] = OrderedDict()
+        super().forget()
         self._subscriptions: set[Subscription] = set()
-        self._lock = threading.Lock()
 
     def _forget_subscription(self, subscription: Subscription) -> None:
         """Remove a subscription that has ended."""
         with self._lock:
             self._subscriptions.discard(subscription)
-
-    def _forget_lease(self, lease: Lease) -> None:
-        """Remove a lease that needs no release at `close` any more."""
-        with self._lock:
-            self._leases.pop(lease, None)
 
     def __enter__(self) -> "Channel":
         return self
@@ -347,42 +166,6 @@ class Channel(HeldLocks):
             except errors.ChannelError:
                 if time.monotonic() > give_up_at:
                     return
-
-    def _keep(self, lease: Lease, keep_alive: bool) -> None:
-        with self._lock:
-            if self._closed:
-                raise errors.ChannelClosed(self.name)
-            if self._leases:
-                self._forget_old_leases()
-            self._leases[lease] = None
-        if keep_alive or lease.on_lost is not None:
-            try:
-                KEEP_ALIVE.watch(lease, keep_alive)
-            except RuntimeError as error:
-                reason = f"no thread can be started to keep lock {lease.name!r} alive: {error}"
-                advice = "raise the limit of threads, or use lock without keep_alive and on_lost"
-                raise errors.ChannelUnavailable(self.name, reason, advice) from error
-
-    def _forget_old_leases(self) -> None:
-        """Remove leases that have ended, a few at a time: not every lost lease is released."""
-        for lease in list(itertools.islice(self._leases, _CHECKED_PER_LOCK)):
-            if lease.lost:
-                del self._leases[lease]
-            else:
-                self._leases.move_to_end(lease)
-
-    def _drop(self, lease: Lease) -> None:
-        KEEP_ALIVE.drop(lease)
-        self._forget_lease(lease)
-
-
-def _is_in_pool() -> bool:
-    frame: FrameType | None = sys._getframe()
-    while frame is not None:
-        if frame.f_globals.get("__name__", "").startswith(_POOLS):
-            return True
-        frame = frame.f_back
-    return False
 
 
 class _ClosedHooks:

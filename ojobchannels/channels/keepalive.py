@@ -42,14 +42,14 @@ class KeptLease(Protocol):
     def channel(self) -> DocumentStore: ...  # noqa: D102  as in `Lease`, like the rest
 
     @property
-    def ttl(self) -> float: ...  # noqa: D102
+    def ttl(self) -> float: ...  # noqa: D102  as in `Lease`
 
     @property
-    def on_lost(self) -> Callable[[Any], None] | None: ...  # noqa: D102
+    def on_lost(self) -> Callable[[Any], None] | None: ...  # noqa: D102  as in `Lease`
 
-    def renewed(self, sent: int, ttl: int) -> None: ...  # noqa: D102
+    def renewed(self, sent: int, ttl: int) -> None: ...  # noqa: D102  as in `Lease`
 
-    def mark_lost(self, reason: str) -> bool: ...  # noqa: D102
+    def mark_lost(self, reason: str) -> bool: ...  # noqa: D102  as in `Lease`
 
 
 @dataclass(slots=True)

@@ -11,11 +11,13 @@ second.
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
-from ojobchannels.channels.acquire import Request, acquire, new_token, this_holder
+from ojobchannels.channels.acquire import Request, acquiring, new_token, this_holder
 from ojobchannels.channels.lease import Lease, unlock
 from ojobchannels.channels.slots import bell_name, compare_counts, slot_name, turn_name
+from ojobchannels.channels.steps import Steps, Wait, drive
 from ojobchannels.errors import LockBusy, LockLost, WouldDeadlock
 from ojobchannels.hookspecs import Busy, Granted, LockInfo
 
@@ -29,6 +31,14 @@ _QUEUED: Final = {"next": "the longest-waiting process"}
 
 def acquire_slot(request: Request) -> Lease:
     """Acquire one of the slots of a lock; errors and duties are those of `acquire`."""
+    try:
+        return drive(request.hook, acquiring_slot(request))
+    finally:
+        request.clean_up()
+
+
+def acquiring_slot(request: Request) -> Steps[Lease]:
+    """Yield the steps of `acquire_slot`, and return the lease; then `Request.clean_up` is due."""
     return _Waiter(request).acquire()
 
 
@@ -37,7 +47,7 @@ class _Waiter:
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        self._hook = request.channel.hook
+        self._hook = request.hook
         self._clock = request.channel.clock
         self._began = self._clock.now()
         self._info = {**request.info(), "slots": request.slots}
@@ -48,19 +58,17 @@ class _Waiter:
         self._wait_at_most = min(self._look_every, _LOOK_MS)
         self._turn: Lease | None = None
 
-    def acquire(self) -> Lease:
+    def acquire(self) -> Steps[Lease]:
         request = self._request
-        lease = None if self._has_queue() else self._try_slots()
+        has_queue: bool = yield self._has_queue
+        lease = None if has_queue else (yield from self._try_slots())
         if lease is not None:
             return lease
         if request.wait == 0:
             raise self._busy()
-        self._check_deadlock()
-        self._turn = turn = self._take_turn()
-        try:
-            return self._wait_for_slot()
-        finally:
-            turn.give_up()
+        yield self._check_deadlock
+        self._turn = yield from self._take_turn()
+        return (yield from self._wait_for_slot())
 
     def _has_queue(self) -> bool:
         """Return whether others wait, which a newcomer must not pass; if so, look at a holder."""
@@ -72,13 +80,14 @@ class _Waiter:
             self._first_free = Busy(info.fence, info.holder, left)
         return True
 
-    def _try_slots(self) -> Lease | None:
+    def _try_slots(self) -> Steps[Lease | None]:
         """Acquire the first free slot, or return None and remember the lease that ends first."""
         request, refused = self._request, []
         for slot in range(1, request.slots + 1):
             request.backend_name = slot_name(request.name, slot)
             sent = self._clock.now()
-            result: Granted | Busy = self._hook.lock(
+            result: Granted | Busy = yield partial(
+                self._hook.lock,
                 name=request.backend_name,
                 token=request.token,
                 ttl=request.ttl,
@@ -89,11 +98,12 @@ class _Waiter:
                 return request.lease(sent, result, slot)
             compare_counts(request.channel.name, request.name, request.slots, result.holder)
             refused.append(result)
-            self._keep_turn()
+            if self._turn_is_due():
+                yield self._keep_turn
         self._first_free = min(refused, key=lambda busy: busy.remaining)
         return None
 
-    def _take_turn(self) -> Lease:
+    def _take_turn(self) -> Steps[Lease]:
         request = self._request
         turn = Request(
             request.channel,
@@ -103,46 +113,51 @@ class _Waiter:
             request.holder,
             on_lost=None,
             on_end=lambda _: None,
+            hook=request.hook,
         )
+        request.cleanups.append(turn.withdraw)
+        turn.caller = request.caller
         try:
-            return acquire(turn)
+            lease = yield from acquiring(turn)
         except LockBusy:
+            request.cleanups.pop()
             raise self._busy() from None
-        except BaseException:
-            unlock(self._hook, turn.name, turn.token)
-            raise
+        request.cleanups[-1] = lease.give_up
+        return lease
+
+    def _turn_is_due(self) -> bool:
+        """Return whether there is a turn to renew, after a third of its ttl."""
+        turn = self._turn
+        return turn is not None and turn.remaining() < turn.ttl * 2 / 3
 
     def _keep_turn(self) -> None:
-        """Renew the turn, if there is one, after a third of its ttl."""
-        turn = self._turn
-        if turn is not None and turn.remaining() < turn.ttl * 2 / 3:
+        if self._turn is not None:
             with suppress(LockLost):  # another one is the first now; that does no harm
-                turn.extend()
+                self._turn.extend()
 
-    def _wait_for_slot(self) -> Lease:
+    def _wait_for_slot(self) -> Steps[Lease]:
         bell = _Bell(self._hook, bell_name(self._request.name))
-        try:
-            fence = bell.hold()
-            while True:
-                lease = self._try_slots()
-                if lease is not None:
-                    return lease
-                self._check_deadlock()
-                left = self._left()
-                if left == 0:
-                    raise self._busy()
-                fence = self._wait_for_bell(bell, fence, self._pause(left))
-        finally:
-            bell.leave()
+        self._request.cleanups.append(bell.leave)
+        fence: int = yield bell.hold
+        while True:
+            lease = yield from self._try_slots()
+            if lease is not None:
+                return lease
+            yield self._check_deadlock
+            left = self._left()
+            if left == 0:
+                raise self._busy()
+            fence = yield from self._wait_for_bell(bell, fence, self._pause(left))
 
-    def _wait_for_bell(self, bell: _Bell, seen: int, pause: int) -> int:
+    def _wait_for_bell(self, bell: _Bell, seen: int, pause: int) -> Steps[int]:
         """Wait until the bell is rung, at most `pause`; return the fence to wait with again."""
         until = self._clock.now() + pause * 1000
         while True:
             left = (until - self._clock.now()) // 1000
-            bell.wait(seen, max(min(left, self._wait_at_most), 1))
-            self._keep_turn()
-            fence = bell.hold()
+            yield bell.wait(seen, max(min(left, self._wait_at_most), 1))
+            if self._turn_is_due():
+                yield self._keep_turn
+            fence: int = yield bell.hold
             if fence != seen or left <= self._wait_at_most:
                 return fence
 
@@ -168,12 +183,12 @@ class _Waiter:
     def _check_deadlock(self) -> None:
         """Raise an error if this thread would wait without a limit for slots that it all keeps."""
         request = self._request
-        if request.wait is not None or not request.channel.keeps_slots(request.name, request.slots):
+        if request.wait is not None or not request.caller.keeps_slots(request.name, request.slots):
             return
         for slot in range(1, request.slots + 1):
             name = slot_name(request.name, slot)
             info: LockInfo | None = self._hook.lock_info(name=name)
-            if info is None or not request.channel.is_kept_by_caller(name, info.fence):
+            if info is None or not request.caller.is_kept_by_caller(name, info.fence):
                 return
         remaining, slots = self._first_free.remaining / 1000, request.slots
         raise WouldDeadlock(request.channel.name, request.name, this_holder(), remaining, 0, slots)
@@ -197,9 +212,9 @@ class _Bell:
             self._held_by, self._waiting = self._waiting, new_token()
         return result.fence
 
-    def wait(self, fence: int, timeout: int) -> None:
-        """Wait until a slot was released, at most `timeout` milliseconds."""
-        self._hook.wait(name=self._name, seen_fence=fence, token=self._waiting, timeout=timeout)
+    def wait(self, fence: int, timeout: int) -> Wait:
+        """Return the step that waits until a slot was released, at most `timeout` milliseconds."""
+        return Wait(self._name, fence, self._waiting, timeout)
 
     def leave(self) -> None:
         """Release the bell, and leave its queue."""

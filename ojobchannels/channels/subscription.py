@@ -2,18 +2,14 @@
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterable
 
-from ojobchannels.changes import Change, Feed, FeedUpdate, start_thread
+from ojobchannels.changes import Change, start_thread
+from ojobchannels.channels.changes import ChangeReader
 from ojobchannels.channels.documents import DocumentStore
-from ojobchannels.documents import Item, Key, check_key
 from ojobchannels.errors import ChannelClosed
 from ojobchannels.host.wakeup import Wakeup
 
-_RETRY_SECONDS: Final = 1.0
-_LONGEST_REST: Final = 0.5
 _log = logging.getLogger("ojobchannels.subscriptions")
 
 
@@ -37,16 +33,13 @@ class Subscription:
         self._wakeup = Wakeup()
         self._end = Wakeup()
         self._closing = False
-        self._known = _Known(channel)
-        # The feed first: it reports the changes made while the current entries are read.
-        self._feed: Feed = channel.hook.subscribe(notify=self._wakeup.set)
+        self._reader, entries = ChangeReader.begun(channel, self._wakeup.set, replay)
         try:
-            entries = self._known.begin()
             self._thread = start_thread(
-                channel.name, "ojobchannels-subscription", self._run, entries if replay else []
+                channel.name, "ojobchannels-subscription", self._run, entries
             )
         except BaseException:
-            self._feed.close()
+            self._reader.close()
             raise
 
     @property
@@ -76,48 +69,21 @@ class Subscription:
     def __repr__(self) -> str:
         return f"<Subscription of {self._channel!r}{' closed' if self.closed else ''}>"
 
-    def _run(self, entries: list[Item]) -> None:
+    def _run(self, entries: list[Change]) -> None:
         try:
-            self._work(entries)
+            self._deliver(entries)
+            while not self._closing:
+                try:
+                    changes = self._reader.read()
+                except ChannelClosed:
+                    return
+                self._deliver(changes)
+                self._end.wait(self._reader.rest)
+                if not self._reader.failed:
+                    self._wakeup.wait(self._reader.pause)
         finally:
-            self._feed.close()
+            self._reader.close()
             self._on_end(self)
-
-    def _work(self, entries: list[Item]) -> None:
-        self._deliver(Change("set", *item, item.position) for item in entries)
-        failed = False
-        while not self._closing:
-            rest = 0.0
-            try:
-                rest = self._deliver_update(failed)
-                failed = False
-            except ChannelClosed:
-                return
-            except Exception as error:  # noqa: BLE001  any error may be temporary
-                if not failed:
-                    _log.warning(
-                        "a subscription cannot read channel %r, retrying every second: %s",
-                        self._channel.name,
-                        error,
-                    )
-                failed = True
-            self._end.wait(_RETRY_SECONDS if failed else rest)
-            if not failed:
-                self._wakeup.wait(self._feed.pause)
-
-    def _deliver_update(self, failed: bool) -> float:
-        """Deliver the changes; return for how many seconds to leave the storage alone."""
-        update: FeedUpdate = self._feed.take()
-        if failed or update.gap:
-            entries = self._known.read()
-            self._deliver([Change("resync")])
-            self._deliver(self._known.compare(entries))
-        self._deliver(change for change in update.changes if self._known.accept(change))
-        if not update.must_read:
-            return 0
-        began = time.monotonic()
-        self._deliver(self._known.read_changes())
-        return min(time.monotonic() - began, _LONGEST_REST)
 
     def _deliver(self, changes: Iterable[Change]) -> None:
         for change in changes:
@@ -127,70 +93,3 @@ class Subscription:
                 self._callback(change)
             except BaseException:  # noqa: BLE001  the next change must still be delivered
                 _log.exception("a callback failed on channel %r, %r", self._channel.name, change)
-
-
-class _Known:
-    """The entries as delivered: their keys and positions."""
-
-    def __init__(self, channel: DocumentStore) -> None:
-        self._channel = channel
-        self._positions: dict[Key, int] = {}
-        self._latest: int | None = None
-
-    def begin(self) -> list[Item]:
-        """Mark the current entries as delivered, and return them."""
-        entries = self.read()
-        for key, item in entries.items():
-            self._note(key, item.position)
-        return list(entries.values())
-
-    def read(self) -> dict[Key, Item]:
-        """Return the current entries; of an entry that changed meanwhile, the last state read."""
-        entries: dict[Key, Item] = {}
-        for item in self._channel.items():
-            key = check_key(item[0])
-            entries.pop(key, None)
-            entries[key] = item
-        return entries
-
-    def accept(self, change: Change) -> bool:
-        """Record a change; return whether it is newer than the last one known of its key."""
-        key, position = check_key(change.key), change.position or 0
-        known = self._positions.get(key)
-        if change.op == "unset":
-            if known is None or position < known:
-                return False
-            del self._positions[key]
-            return True
-        if known is not None and position <= known:
-            return False
-        self._note(key, position)
-        return True
-
-    def read_changes(self) -> Iterator[Change]:
-        """Yield the changes after the last position; compare all entries if some were removed."""
-        for item in self._channel.items(after=self._latest):
-            yield self._set(check_key(item[0]), item)
-        newest = next(self._channel.items(limit=1, newest_first=True), None)
-        missed = newest is not None and newest.position < (self._latest or 0)
-        if missed or self._channel.size() != len(self._positions):
-            yield from self.compare(self.read())
-
-    def compare(self, entries: dict[Key, Item]) -> Iterator[Change]:
-        """Yield the differences from the entries as delivered."""
-        for key in [key for key in self._positions if key not in entries]:
-            del self._positions[key]
-            yield Change("unset", key.document)
-        for key, item in entries.items():
-            if self._positions.get(key) != item.position:
-                yield self._set(key, item)
-        self._latest = max(self._positions.values(), default=None)
-
-    def _set(self, key: Key, item: Item) -> Change:
-        self._note(key, item.position)
-        return Change("set", *item, item.position)
-
-    def _note(self, key: Key, position: int) -> None:
-        self._positions.pop(key, None)  # keeps the key as it was last written
-        self._positions[key] = position
-        self._latest = max(self._latest or position, position)

@@ -27,7 +27,7 @@ from ojobchannels.manager.history import RunHistory
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.runs import run_end
 from ojobchannels.manager.schedules import overview, pauses
-from ojobchannels.manager.schedules.overview import ScheduleInfo
+from ojobchannels.manager.schedules.overview import KnownSchedule, ScheduleInfo
 from ojobchannels.manager.schedules.pauses import PauseInfo
 from ojobchannels.manager.schedules.published import DaemonInfo
 from ojobchannels.masking import masked
@@ -197,7 +197,7 @@ class Operations(RunHistory):
             return journal.record(
                 self.state, RERUN, name, author=author, reason=reason, details=about
             )
-        having = [one for one in self.schedules() if one.run == name]
+        having = [one for one in overview.known(self.state) if one.run == name]
         alive = (one for one in having if any(daemon.alive for daemon in one.daemons))
         schedule = next(alive, next(iter(having), None))
         if schedule is None:
@@ -211,7 +211,7 @@ class Operations(RunHistory):
     def _request_run(
         self,
         action: str,
-        schedule: ScheduleInfo,
+        schedule: KnownSchedule,
         details: Mapping[str, Any],
         reason: str | None,
         author: str | None,
@@ -332,13 +332,13 @@ class Operations(RunHistory):
             return journal.find(self.state, request.number) or request
         raise NoDaemon(request.target, f"no daemon has taken the request within {seconds:g} s")
 
-    def _schedule(self, name: str) -> ScheduleInfo:
+    def _schedule(self, name: str) -> KnownSchedule:
         """Return a schedule by its name, or that of its job.
 
         Raises:
             UnknownSchedule: No schedule has that name, or several have that job.
         """
-        known = self.schedules()
+        known = overview.known(self.state)
         found = next((one for one in known if one.name == name), None)
         of_job = [one for one in known if one.job == name]
         if found is None and len({one.name for one in of_job}) == 1:

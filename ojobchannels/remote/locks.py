@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any, Final
 
 from ojobchannels.errors import ChannelError
@@ -99,6 +100,15 @@ class RemoteLocks(ABC):
                     break
         return True
 
+    @hookimpl
+    def watch(
+        self, name: str, seen_fence: int, token: str, notify: Callable[[], None]
+    ) -> RemoteWatch:
+        """Return a waiter that blocks no thread."""
+        del token  # the server has no queue
+        waiter = Waiter(self._server_waiters, self._lock_id(name), notify)
+        return RemoteWatch(self._leases, waiter, lambda: self._look_at(name), seen_fence)
+
     def close_locks(self) -> None:
         """Wake the waiters, and release every lease that this handle was granted."""
         left = self._leases.close(self._calls.timeout)
@@ -146,3 +156,42 @@ class RemoteLocks(ABC):
     @abstractmethod
     def _look_at(self, name: str) -> tuple[int, int] | None:
         """Return the fence and the remaining milliseconds of a held lock."""
+
+
+class RemoteWatch:
+    """A waiter that blocks no thread."""
+
+    descriptor: Final = -1
+
+    def __init__(
+        self,
+        leases: HeldLeases,
+        waiter: Waiter,
+        look_at: Callable[[], tuple[int, int] | None],
+        seen_fence: int,
+    ) -> None:
+        self._leases = leases
+        self._waiter = waiter
+        self._look_at = look_at
+        self._expected: int | None = seen_fence
+        self._entered: ExitStack | None = None
+
+    def look(self) -> float:
+        """Return the seconds until the next look; 0 if the lock may be granted."""
+        if self._entered is None:
+            self._entered = ExitStack()
+            self._entered.enter_context(self._waiter)
+            self._entered.enter_context(self._leases.waiting(self._waiter))
+        self._leases.check_open()
+        if self._waiter.called:
+            return 0
+        held = self._look_at()
+        if held is None or self._expected not in (None, held[0]):
+            return 0
+        self._expected = None  # another client that came first does not wake it
+        return min(held[1] / 1000, self._waiter.next_pause())
+
+    def close(self) -> None:
+        """Leave the waiters."""
+        if self._entered is not None:
+            self._entered.close()

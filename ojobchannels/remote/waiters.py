@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 _LOOK: Final = (0.005, 0.05)
@@ -20,12 +21,20 @@ _TRY: Final = 0.02
 class Waiter:
     """One waiter for a lock; a context manager.
 
+    Args:
+        waiters: The waiters of this process.
+        lock: What identifies the lock.
+        notify: Called when the waiter is woken, for one that does not `sleep`.
+
     Attributes:
         called: Whether the lock was released and this waiter may try now.
     """
 
-    def __init__(self, waiters: Waiters, lock: str) -> None:
+    def __init__(
+        self, waiters: Waiters, lock: str, notify: Callable[[], None] | None = None
+    ) -> None:
         self.called = False
+        self._notify = notify
         self._waiters = waiters
         self._lock = lock
         self._woken = threading.Event()
@@ -34,25 +43,34 @@ class Waiter:
 
     def sleep(self, longest: float) -> bool:
         """Sleep until woken, for at most `longest` seconds; return whether to try at once."""
-        polls = not self._waiters.live and self._waiters.is_first(self._lock, self)
-        shortest, limit = _LOOK if polls else _LOOK_SELDOM
-        self._pause = min(max(self._pause * 1.5, shortest), limit)
-        self._woken.wait(max(min(self._pause, longest), 0))
+        self._woken.wait(max(min(self.next_pause(), longest), 0))
         self._woken.clear()
         if self._is_next and not self.called:
             self._is_next, self._pause = False, 0.0
             self._woken.wait(max(min(_TRY, longest), 0))
         return self.called
 
+    def next_pause(self) -> float:
+        """Return the seconds until the waiter looks at the lock although nothing woke it."""
+        polls = not self._waiters.live and self._waiters.is_first(self._lock, self)
+        shortest, limit = _LOOK if polls else _LOOK_SELDOM
+        self._pause = min(max(self._pause * 1.5, shortest), limit)
+        return self._pause
+
     def wake(self, called: bool = False) -> None:
         """Wake the waiter, to try if it is `called`, otherwise to look at the lock."""
         self.called = self.called or called
-        self._woken.set()
+        self._wake()
 
     def follow(self) -> None:
         """Wake the waiter soon, since the one before it has left."""
         self._is_next = True
+        self._wake()
+
+    def _wake(self) -> None:
         self._woken.set()
+        if self._notify is not None:
+            self._notify()
 
     def __enter__(self) -> Waiter:
         self._waiters.add(self._lock, self)

@@ -15,6 +15,7 @@ from ojobchannels.moved import renamed
 if TYPE_CHECKING:
     from ojobchannels.testing.clock import ManualClock
     from ojobchannels.testing.contracts import (
+        AsyncContract,
         BatchContract,
         ChannelConformance,
         ClockContract,
@@ -91,6 +92,7 @@ _MODULES = {
 _EXTRAS = {"pytest", "hypothesis"}
 
 __all__ = [
+    "AsyncContract",
     "BatchContract",
     "ChannelConformance",
     "ClockContract",

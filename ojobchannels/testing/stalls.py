@@ -77,13 +77,13 @@ class Repeats:
         if not depends_on_time(item):
             return None
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+        reports = _run(item, nextitem)
         repeated: list[str] = []
         while len(repeated) < _REPEATS and (why := _stalled(item, reports)):
             repeated.append(why)
             item.user_properties.clear()
             item.stash[_FOUND] = Stalls()
-            reports = runtestprotocol(item, nextitem=nextitem, log=False)
+            reports = _run(item, nextitem)
         for report in reports:
             if repeated and report.when == "teardown":
                 report.user_properties.append((_REPEATED, [item.nodeid, *repeated]))
@@ -103,6 +103,11 @@ class Repeats:
             terminalreporter.section("repeated after a stall")
             for line in self._repeated:
                 terminalreporter.line(line)
+
+
+def _run(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
+    with stalls_of(item).watched():
+        return runtestprotocol(item, nextitem=nextitem, log=False)
 
 
 def depends_on_time(item: pytest.Item) -> bool:

@@ -268,7 +268,7 @@ def test_closing_closes_every_file(shared_storage: Storage) -> None:
         channel.lock(name, ttl=30, keep_alive=True)
     channel.lock("shared", ttl=30).share()
     channel.close()
-    assert set(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert set(os.listdir("/proc/self/fd")) == before  # noqa: PTH208  names are what is compared
 
 
 @needs_root

@@ -84,15 +84,15 @@ def queue(
     """A held lock on each type in turn."""
     asleep = threading.Semaphore(0)
     known: set[object] = set()
-    wait = waiters._Waiter.wait
+    wait = waiters.Waiter.wait
 
-    def counted(waiter: waiters._Waiter, seconds: float) -> bool:
+    def counted(waiter: waiters.Waiter, seconds: float) -> bool:
         if waiter not in known:
             known.add(waiter)
             asleep.release()
         return wait(waiter, seconds)
 
-    monkeypatch.setattr(waiters._Waiter, "wait", counted)
+    monkeypatch.setattr(waiters.Waiter, "wait", counted)
     return Queue(shared_storage, in_background, asleep)
 
 

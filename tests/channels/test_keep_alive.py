@@ -74,7 +74,7 @@ def threads(kind: str) -> list[threading.Thread]:
 
 def gone(kind: str) -> bool:
     for thread in threads(kind):
-        thread.join(5)
+        thread.join(30)
     return not threads(kind)
 
 
@@ -115,14 +115,15 @@ def test_a_lease_that_expires_soon_is_renewed_before_longer_ones(
     monkeypatch.setattr("ojobchannels.channels.keepalive._LONGEST_SLEEP", 3_600_000_000)
     channel = storage.open(extensions=[renewals])
     with channel.lock("weekly", ttl=9_000, keep_alive=True) as long:
-        with channel.lock("nightly", ttl=3, keep_alive=True) as short:
+        with channel.lock("nightly", ttl=6, keep_alive=True) as short:
             renewals.wait_for(1)
             short.check()
-        long.extend(3)
+        long.extend(6)
         renewals.wait_for(1)
         long.check()
 
 
+@pytest.mark.ojob_timed
 def test_renewals_come_at_thirds_of_the_ttl(storage: Storage, renewals: Renewals) -> None:
     """By the host's clock: not before the first third, and before the end of the second."""
     channel = storage.open(extensions=[renewals])

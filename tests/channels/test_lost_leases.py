@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from concurrent.futures import wait
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
+    from ojobchannels.testing.clock import ManualClock
     from ojobchannels.testing.kit.pytest_fixtures import Child
     from tests.conftest import Storage
 
@@ -30,20 +30,27 @@ def test_on_lost_is_called_without_keep_alive_too(storage: Storage) -> None:
     assert lease.lost
 
 
-def test_on_lost_is_called_before_the_deadline_that_extend_set(storage: Storage) -> None:
+def test_on_lost_is_called_before_the_deadline_that_extend_set(
+    storage: Storage, clock: ManualClock
+) -> None:
     """A watched lease that is shortened ends for its owner as it does for others."""
-    channel = storage.open()
-    called_at: SimpleQueue[float] = SimpleQueue()
-    lease = channel.lock("nightly", ttl=60, on_lost=lambda _: called_at.put(time.monotonic()))
+    channel = storage.open(clock=clock)
+    losses: SimpleQueue[oc.Lease] = SimpleQueue()
+    lease = channel.lock("nightly", ttl=60, on_lost=losses.put)
     lease.extend(0.3)
-    extended = time.monotonic()
-    assert called_at.get(timeout=20) - extended < 0.6
+    clock.advance(lease.remaining() - 0.01)
+    assert losses.get(timeout=20) is lease
+    assert clock.now() < lease.deadline
 
 
-@pytest.mark.parametrize("ttl", [1, 30], ids=["shorter", "longer"])
+@pytest.mark.parametrize("ttl", [10, 300], ids=["shorter", "longer"])
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
 def test_extend_during_a_renewal_never_gives_a_deadline_that_is_too_late(
-    storage: Storage, in_background: Callable[..., Future[Any]], ttl: float, late: bool
+    storage: Storage,
+    clock: ManualClock,
+    in_background: Callable[..., Future[Any]],
+    ttl: float,
+    late: bool,
 ) -> None:
     """The holder's deadline is never later than the stored one, whichever request is first."""
     extending: list[Future[Any]] = []
@@ -62,14 +69,15 @@ def test_extend_during_a_renewal_never_gives_a_deadline_that_is_too_late(
                 begun.set()
             return results if late else (yield)
 
-    channel, other = storage.open(extensions=[Meanwhile()]), storage.open()
-    with channel.lock("nightly", ttl=2, keep_alive=True) as lease:
+    channel = storage.open(clock=clock, extensions=[Meanwhile()])
+    other = storage.open(clock=clock)
+    with channel.lock("nightly", ttl=20, keep_alive=True) as lease:
+        clock.advance(7)
         assert begun.wait(20)
         extending[0].result(20)
-        left = lease.remaining()
         info = other.lock_info("nightly")
         assert info is not None
-        assert left <= info.until / 1000 - time.time() + 0.02
+        assert lease.remaining() <= info.until / 1000 - clock.wall() / 1e6
         assert lease.ttl == ttl
 
 
@@ -117,20 +125,31 @@ class Handler(logging.Handler):
         if "could not be renewed" in record.getMessage():
             refused.set()
 logging.getLogger("ojobchannels").addHandler(Handler())
+renewed = threading.Semaphore(0)
+class Renewals:
+    @oc.hookimpl(wrapper=True)
+    def extend_all(self):
+        results = yield
+        renewed.release()
+        return results
+oc.add_extension(Renewals())
+channel = oc.open_channel("renewed")
 lost = threading.Event()
-lease = channel.lock("nightly", ttl=1.5, keep_alive=True, on_lost=lambda _: lost.set())
+lease = channel.lock("nightly", ttl=9, keep_alive=True, on_lost=lambda _: lost.set())
 allow_threads(False)
 assert refused.wait(20)
 allow_threads(True)
-assert not lost.wait(2)
+assert renewed.acquire(timeout=20)
 lease.check()
 allow_threads(False)
 # The renewal worker is running by now: only the thread that calls `on_lost` cannot be started.
 channel.force_unlock("nightly")
 assert lost.wait(20)
 allow_threads(True)
-with channel.lock("after", ttl=0.6, keep_alive=True) as lease:
-    threading.Event().wait(0.8)
+while renewed.acquire(blocking=False):
+    pass
+with channel.lock("after", ttl=6, keep_alive=True) as lease:
+    assert renewed.acquire(timeout=20)
     lease.check()
 send("passed")
 """

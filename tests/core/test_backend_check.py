@@ -20,7 +20,7 @@ NONE: frozenset[str] = frozenset()
 class Renamed(SimpleBackend):
     """An operation is misspelt."""
 
-    get_set = None  # type: ignore[assignment]
+    get_set = None  # type: ignore[assignment]  # missing on purpose
 
     @oc.hookimpl
     def get_sett(self) -> None:
@@ -38,8 +38,8 @@ class Argument(SimpleBackend):
 class Lacking(SimpleBackend):
     """Two operations are missing."""
 
-    get_keys = None  # type: ignore[assignment]
-    share = None  # type: ignore[assignment]
+    get_keys = None  # type: ignore[assignment]  # missing on purpose
+    share = None  # type: ignore[assignment]  # missing on purpose
 
 
 class Unmarked(SimpleBackend):
@@ -75,7 +75,7 @@ def test_subscribe_is_needed_for_events_only() -> None:
     """A type without such a capability has no changes to report."""
 
     class NoEvents(SimpleBackend):
-        subscribe = None  # type: ignore[assignment]
+        subscribe = None  # type: ignore[assignment]  # missing on purpose
 
     check_backend("acme", NoEvents.__new__(NoEvents), NONE)
     with pytest.raises(oc.InvalidBackend, match="`subscribe` is missing"):
@@ -87,7 +87,7 @@ def test_a_backend_may_leave_out_arguments() -> None:
 
     class Frugal(SimpleBackend):
         @oc.hookimpl
-        def wait(self, extra: int = 1) -> bool:  # type: ignore[override]
+        def wait(self, extra: int = 1) -> bool:  # type: ignore[override]  # wrong on purpose
             return bool(extra)
 
     check_backend("acme", Frugal.__new__(Frugal), NONE)

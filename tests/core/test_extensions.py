@@ -147,7 +147,7 @@ def test_an_extension_can_change_the_result_and_see_the_arguments(storage: Stora
         @oc.hookimpl(wrapper=True)
         def get(self, key: Any) -> Iterator[None]:
             result: Any = yield
-            return [key.document, result, result]  # type: ignore[return-value]
+            return [key.document, result, result]  # type: ignore[return-value]  # the wrong kind
 
     channel = storage.open(extensions=[Doubling()])
     channel.set({"id": 1}, 7)

@@ -197,7 +197,7 @@ def test_file_and_db_refuse_to_open_on_windows(
     oc.open_channel("test").close()
 
 
-SECRET = "pa55:w@rd"  # noqa: S105
+SECRET = "pa55:w@rd"  # noqa: S105  of this test
 
 
 ATTEMPTS: list[tuple[Any, dict[str, Any]]] = [

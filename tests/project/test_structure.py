@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -92,3 +93,18 @@ def test_no_folder_has_more_than_14_modules() -> None:
         for folder in (source, *source.rglob("*/"))
     }
     assert {folder: count for folder, count in counts.items() if count > MOST_MODULES} == {}
+
+
+def test_every_ignore_has_its_reason() -> None:
+    """A check that is switched off for a line says why, behind it or for the whole file."""
+    ignore = re.compile(
+        r"# (?:type: ignore\[.*?\]|noqa: [A-Z]+\d+(?:, [A-Z]+\d+)*|pragma: no cover)(.*)$", re.M
+    )
+    bare = [
+        f"{path.relative_to(ROOT)}: {found[0]}"
+        for folder in SOURCES
+        for path in sorted(folder.rglob("*.py"))
+        for found in ignore.finditer(path.read_text("utf-8"))
+        if not re.match(r"\s+(?:# )?[\w/-]", found[1])
+    ]
+    assert bare == [], "\n".join(bare)

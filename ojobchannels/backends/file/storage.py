@@ -187,7 +187,7 @@ class JsonFile(Storage):
 
 def _content(path: Path) -> bytes:
     # Tools for backups make hard links to a file for a time.
-    with open(open_regular(path, os.O_RDONLY, links=True), "rb") as file:  # noqa: PTH123
+    with open(open_regular(path, os.O_RDONLY, links=True), "rb") as file:  # noqa: PTH123  a descriptor has no path
         return file.read()
 
 

@@ -15,7 +15,7 @@ from ojobchannels.backends import lock_record
 from ojobchannels.backends.local.file_lock import FileLockTimeout
 from ojobchannels.backends.local.liveness import Liveness
 from ojobchannels.backends.local.paths import OUT_OF_DESCRIPTORS, StoragePath, explain
-from ojobchannels.backends.local.waiters import Waiters, number_of
+from ojobchannels.backends.local.waiters import LocalWatch, Waiters, number_of
 from ojobchannels.backends.lock_record import LockRecord
 from ojobchannels.changes import Versions
 from ojobchannels.documents import Document
@@ -202,23 +202,38 @@ class LocalBackend(ABC):
     @translated
     def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
         ends = None if timeout is None else self.clock.now() + timeout * 1000
-        waiter = number_of(token)
 
         def pause() -> float:
-            if self.closed:
-                raise ChannelClosed(self.channel)
-            record = self._read_for_waiter(name)
-            left = 0
-            if record.fence == seen_fence:
-                left = self.left(record) or lock_record.reserved_for_other(record, waiter)
-            if ends is not None:
-                left = min(left, ends - self.clock.now())
-            return left / 1e6
+            left = self.pause_of_waiter(name, seen_fence, token)
+            return left if ends is None else min(left, (ends - self.clock.now()) / 1e6)
 
         self.waiters.wait(name, token, pause)
         if self.closed:
             raise ChannelClosed(self.channel)
         return True
+
+    @hookimpl
+    def watch(
+        self,
+        name: str,
+        seen_fence: int,
+        token: str,
+        notify: Callable[[], None],
+    ) -> LocalWatch:
+        return LocalWatch(
+            self.waiters, name, token, lambda: self.pause_of_waiter(name, seen_fence, token)
+        )
+
+    @translated
+    def pause_of_waiter(self, name: str, seen_fence: int, token: str) -> float:
+        """Return for how many seconds a waiter need not look at a lock; 0 if it may be granted."""
+        if self.closed:
+            raise ChannelClosed(self.channel)
+        record = self._read_for_waiter(name)
+        if record.fence != seen_fence:
+            return 0
+        left = self.left(record) or lock_record.reserved_for_other(record, number_of(token))
+        return left / 1e6
 
     @hookimpl
     def subscribe(self, notify: Callable[[], None]) -> Versions:

@@ -20,6 +20,7 @@ from ojobchannels.host.files import SideFolder, UnsafeFile, give, names_in
 
 CHECK_SECONDS = 0.02
 _FOLDERS_KEPT = 256
+_DESCRIPTORS = 128
 _numbers = itertools.count()
 
 
@@ -31,7 +32,7 @@ class Waiters:
         self._folder = folder
         self._folders: OrderedDict[str, SideFolder] = OrderedDict()
         self._since: dict[str, tuple[str, int]] = {}
-        self._active: set[_Waiter] = set()
+        self._active: set[Waiter] = set()
 
     def wait(self, name: str, token: str, pause: Callable[[], float]) -> None:
         """Wait until this waiter is woken, or until `pause` returns 0 or less.
@@ -42,8 +43,7 @@ class Waiters:
             pause: Called once the FIFO exists, and every 20 ms: returns the seconds that the caller
                 may keep sleeping; 0 stops waiting.
         """
-        _, since = self._since.setdefault(token, (name, time.monotonic_ns()))
-        waiter = _Waiter(self._folder_of(name), since, token, self._active)
+        waiter = self.waiter(name, token)
         try:
             with waiter:
                 while (seconds := pause()) > 0 and not waiter.wait(min(seconds, CHECK_SECONDS)):
@@ -51,6 +51,15 @@ class Waiters:
         except BaseException:
             waiter.leave()  # a signal handler may have raised before `with` began or ended
             raise
+
+    def waiter(self, name: str, token: str) -> "Waiter":
+        """Return a waiter at the position of the token; ``with`` creates and removes its FIFO."""
+        _, since = self._since.setdefault(token, (name, time.monotonic_ns()))
+        return Waiter(self._folder_of(name), since, token, self._active)
+
+    def has_room(self) -> bool:
+        """Return whether one more waiter without a thread may keep a descriptor open."""
+        return len(self._active) < _DESCRIPTORS
 
     def withdraw(self, token: str) -> None:
         """Give up the token's position: it has the lock, or does not want it any more."""
@@ -114,15 +123,17 @@ def waiter_of(fifo: str) -> int:
     return int(number) if number.isdecimal() else 0
 
 
-class _Waiter:
-    def __init__(self, folder: SideFolder, since: int, token: str, active: "set[_Waiter]") -> None:
+class Waiter:
+    """One waiter, with its FIFO."""
+
+    def __init__(self, folder: SideFolder, since: int, token: str, active: "set[Waiter]") -> None:
         self._folder = folder
         self._active = active
-        self._descriptor = -1
+        self.descriptor = -1
         self._was_woken = False
         self._fifo = f"{since:020d}-{number_of(token)}-{os.getpid()}-{next(_numbers)}"
 
-    def __enter__(self) -> "_Waiter":
+    def __enter__(self) -> "Waiter":
         with suppress(OSError):  # without a FIFO it checks every 20 ms
             try:
                 self._make_fifo()
@@ -135,22 +146,26 @@ class _Waiter:
     def _make_fifo(self) -> None:
         with self._folder.opened() as within:
             os.mkfifo(self._fifo, 0o600, dir_fd=within)
-            self._descriptor = _open_fifo(within, self._fifo, os.O_RDWR)
-            if os.fstat(self._descriptor).st_uid != os.geteuid():
+            self.descriptor = _open_fifo(within, self._fifo, os.O_RDWR)
+            if os.fstat(self.descriptor).st_uid != os.geteuid():
                 self.close()  # it was replaced
                 raise UnsafeFile(self._folder.path / self._fifo, "it is another user's FIFO")
-            os.fchmod(self._descriptor, self._folder.mode)
-            give(self._descriptor, os.fstat(within))
+            os.fchmod(self.descriptor, self._folder.mode)
+            give(self.descriptor, os.fstat(within))
 
     def wait(self, seconds: float) -> bool:
         """Block until woken, at most for `seconds`; return whether it was woken."""
-        if self._descriptor < 0:
+        if self.descriptor < 0:
             time.sleep(seconds)
             return False
         poll = select.poll()
-        poll.register(self._descriptor, select.POLLIN)
+        poll.register(self.descriptor, select.POLLIN)
         self._was_woken = bool(poll.poll(seconds * 1000))
         return self._was_woken
+
+    def is_woken(self) -> bool:
+        """Return whether it was woken."""
+        return self.descriptor >= 0 and self.wait(0)
 
     def wake(self) -> None:
         """Wake this waiter, and remove its FIFO."""
@@ -162,15 +177,54 @@ class _Waiter:
         self.leave()
 
     def leave(self) -> None:
+        """Close the FIFO, and remove it."""
         self._active.discard(self)
         self.close()
         if not self._was_woken:  # the process that wakes a waiter removes its FIFO, to save time
             _remove(self._folder, self._fifo)
 
     def close(self) -> None:
-        descriptor, self._descriptor = self._descriptor, -1
+        """Close the FIFO."""
+        descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
+
+
+class LocalWatch:
+    """A waiter for a lock that blocks no thread.
+
+    Args:
+        waiters: The waiters of the channel.
+        name: The lock.
+        token: As in `Waiters.wait`.
+        pause: As in `Waiters.wait`; returns the seconds for which the lock is held.
+    """
+
+    def __init__(self, waiters: Waiters, name: str, token: str, pause: Callable[[], float]) -> None:
+        self._waiters = waiters
+        self._lock = name, token
+        self._pause = pause
+        self._waiter: Waiter | None = None
+
+    @property
+    def descriptor(self) -> int:
+        """The FIFO; -1 before the first look, and where too many are open."""
+        return -1 if self._waiter is None else self._waiter.descriptor
+
+    def look(self) -> float:
+        """Return the seconds until the next look; 0 if the lock may be granted."""
+        if self._waiter is None and self._waiters.has_room():
+            self._waiter = self._waiters.waiter(*self._lock)
+            self._waiter.__enter__()
+        seconds = self._pause()
+        if seconds > 0 and self._waiter is not None and self._waiter.is_woken():
+            return 0
+        return min(seconds, CHECK_SECONDS)
+
+    def close(self) -> None:
+        """Remove the FIFO."""
+        if self._waiter is not None:
+            self._waiter.leave()
 
 
 def _open_fifo(within: int, fifo: str, flags: int) -> int:

@@ -1,16 +1,16 @@
 """`simple`: documents and locks in memory, one store per name and process."""
 
 import itertools
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 from ojobchannels.backends import lock_record
 from ojobchannels.backends.lock_record import LockRecord
-from ojobchannels.backends.simple.entries import Entries, Entry
+from ojobchannels.backends.simple.entries import Entry
+from ojobchannels.backends.simple.store import Store, Waiter, Watch
 from ojobchannels.changes import Backlog, Change
 from ojobchannels.documents import (
     Document,
@@ -35,8 +35,6 @@ from ojobchannels.hookspecs import (
     hookimpl,
 )
 from ojobchannels.host.clock import Clock, HostClock
-from ojobchannels.host.forks import forget_in_children
-from ojobchannels.host.wakeup import Wakeup
 
 _CALLED_SECONDS = 1.0
 """How long the first waiter may take to acquire a free lock before the next one may."""
@@ -44,34 +42,7 @@ _CALLED_SECONDS = 1.0
 _TEST_CLOCK_CHECK = 0.02
 
 
-class _Waiter(Wakeup):
-    """A waiter in the queue of a lock, and when it was called (monotonic seconds, or None)."""
-
-    __slots__ = ("called",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.called: float | None = None
-
-
-class _Store:
-    """The data of all channels with one name."""
-
-    def __init__(self) -> None:
-        self.entries = Entries()
-        self.marks: dict[Key, int] = {}
-        self.locks: dict[str, LockRecord] = {}
-        self.forget()
-        forget_in_children(self)
-
-    def forget(self) -> None:
-        """Drop, in a forked child, waiters and feeds whose threads exist only in the parent."""
-        self.mutex = threading.Lock()
-        self.queues: dict[str, OrderedDict[str, _Waiter]] = {}
-        self.entries.feeds.clear()
-
-
-_stores: dict[tuple[str, str], _Store] = {}
+_stores: dict[tuple[str, str], Store] = {}
 """The stores by space and channel name."""
 
 _numbers = itertools.count(1)
@@ -79,7 +50,7 @@ _numbers = itertools.count(1)
 
 def open_backend(channel: str, clock: Clock, space: str = "") -> "SimpleBackend":
     """Open the store with that name in a space; it is created at the first open."""
-    return SimpleBackend(channel, _stores.setdefault((space, channel), _Store()), clock)
+    return SimpleBackend(channel, _stores.setdefault((space, channel), Store()), clock)
 
 
 def remove_space(space: str) -> None:
@@ -91,12 +62,12 @@ def remove_space(space: str) -> None:
 class SimpleBackend:
     """One handle on a store; every change happens under the mutex of the store."""
 
-    def __init__(self, channel: str, store: _Store, clock: Clock) -> None:
+    def __init__(self, channel: str, store: Store, clock: Clock) -> None:
         self._channel = channel
         self._store = store
         self._clock = clock
         self._number = next(_numbers)
-        self._waiting: set[_Waiter] = set()
+        self._waiting: set[Waiter] = set()
         self._closed = False
 
     @hookimpl
@@ -255,35 +226,20 @@ class SimpleBackend:
 
     @hookimpl
     def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
-        store = self._store
-        with store.mutex:
-            waiter = store.queues.setdefault(name, OrderedDict()).setdefault(token, _Waiter())
-            waiter.called = None
-            self._waiting.add(waiter)
         ends = None if timeout is None else self._clock.now() + timeout * 1000
-        try:
-            while not self._closed:
-                with store.mutex:
-                    waiter.clear()
-                    record = store.locks.get(name) or LockRecord()
-                    lease_left = lock_record.remaining(record, self._clock)
-                    changed_hands = lease_left and record.fence != seen_fence
-                    if changed_hands or (not lease_left and self._is_next(name, token)):
-                        waiter.called = time.monotonic()
-                        return True
-                pause = lease_left / 1e6 if lease_left else _CALLED_SECONDS
-                if not isinstance(self._clock, HostClock):
-                    pause = min(pause, _TEST_CLOCK_CHECK)  # nothing signals that it has moved
+        with closing(Watch(self, name, seen_fence, token)) as watch:
+            while (pause := watch.look()) > 0:
                 if ends is not None:
                     pause = min(pause, (ends - self._clock.now()) / 1e6)
                     if pause <= 0:
-                        self._stop_waiting(name, token)
-                        return True
-                waiter.wait(pause)
-            self._stop_waiting(name, token)
-            raise ChannelClosed(self._channel)
-        finally:
-            self._waiting.discard(waiter)
+                        self.stop_waiting(name, token)
+                        break
+                watch.waiter.wait(pause)
+        return True
+
+    @hookimpl
+    def watch(self, name: str, seen_fence: int, token: str, notify: Callable[[], None]) -> Watch:
+        return Watch(self, name, seen_fence, token, notify)
 
     @hookimpl
     def share(self, name: str, token: str) -> list[int] | bool:
@@ -353,7 +309,39 @@ class SimpleBackend:
             self._leave_queue(name, first)
         return True
 
-    def _stop_waiting(self, name: str, token: str) -> None:
+    def enter(self, name: str, token: str) -> Waiter:
+        """Return the waiter of a token in the queue of a lock."""
+        with self._store.mutex:
+            queue = self._store.queues.setdefault(name, OrderedDict())
+            waiter = queue.setdefault(token, Waiter())
+            waiter.called = None
+            self._waiting.add(waiter)
+        return waiter
+
+    def leave(self, waiter: Waiter) -> None:
+        """Note that a waiter does not wait any more."""
+        self._waiting.discard(waiter)
+
+    def pause(self, name: str, seen_fence: int, token: str, waiter: Waiter) -> float:
+        """Return the seconds for which a waiter may sleep; 0 if it may request the lock."""
+        if self._closed:
+            self.stop_waiting(name, token)
+            raise ChannelClosed(self._channel)
+        with self._store.mutex:
+            waiter.clear()
+            record = self._store.locks.get(name) or LockRecord()
+            lease_left = lock_record.remaining(record, self._clock)
+            changed_hands = lease_left and record.fence != seen_fence
+            if changed_hands or (not lease_left and self._is_next(name, token)):
+                waiter.called = time.monotonic()
+                return 0
+        pause = lease_left / 1e6 if lease_left else _CALLED_SECONDS
+        if isinstance(self._clock, HostClock):
+            return pause
+        return min(pause, _TEST_CLOCK_CHECK)  # nothing signals that it has moved
+
+    def stop_waiting(self, name: str, token: str) -> None:
+        """Remove a token from the queue of a lock."""
         with self._store.mutex:
             self._leave_queue(name, token)
             self._wake_next(name)

@@ -40,6 +40,7 @@ class RunOverview:
 
     Attributes:
         complete: Whether the whole history has been read.
+        records_read: The number of records that this process has read.
 
     Example:
         >>> import ojobchannels as oc
@@ -55,6 +56,7 @@ class RunOverview:
     """
 
     def __init__(self, manager: Manager) -> None:
+        self.records_read = 0
         self._manager = manager
         self._heads = Heads()
         self._readers: dict[str, ChangeReader] | None = None
@@ -109,6 +111,7 @@ class RunOverview:
         record = cast("Record", document)
         if record.get("endTime", self._pruned) < self._pruned:
             return False
+        self.records_read += 1
         added = self._heads.add(record)
         self._unsaved += added
         return added

@@ -90,11 +90,24 @@ class Cron:
         self._zone = zone
         starred = any(field.startswith("*") for field in fields[1:3])
         self._in_wall_time = zone is not UTC and not starred
+        self._last_found = (0, 0)
         if not self._fires():
             raise CronError(f"{text!r} never fires: there is no such date", "change the fields")
 
     def after(self, moment: int) -> int | None:
-        """Return the first fire time after a moment; both are milliseconds since 1970."""
+        """Return the first fire time after a moment; both are milliseconds since 1970.
+
+        The last one is remembered: whoever watches schedules asks for it again and again.
+        """
+        start, found = self._last_found
+        if start <= moment < found:
+            return found
+        following = self._after(moment)
+        if following is not None:
+            self._last_found = (min(moment, start) if following == found else moment, following)
+        return following
+
+    def _after(self, moment: int) -> int | None:
         at = _EPOCH + _SECOND * (moment // 1000)
         if self._in_wall_time:
             times = map(self._existing, self._walk(self._wall(at), back=False))

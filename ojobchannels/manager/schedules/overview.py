@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.manager import records
@@ -75,6 +75,15 @@ class ScheduleInfo:
     daemons: tuple[DaemonInfo, ...]
 
 
+class KnownSchedule(NamedTuple):
+    """A schedule that daemons have published, without what is due."""
+
+    name: str
+    job: str
+    run: str | None
+    daemons: tuple[DaemonInfo, ...]
+
+
 def daemons(state: Channel) -> list[DaemonInfo]:
     """Return the daemons that are known, those that are alive first, by host and start."""
     locked = {lock.name: lock for lock in state.locks()}
@@ -91,6 +100,15 @@ def schedules_of(state: Channel, daemon: str) -> list[Published]:
     return []
 
 
+def known(state: Channel) -> list[KnownSchedule]:
+    """Return the names of the schedules, and who has them, without what is due: that takes long."""
+    return [
+        KnownSchedule(first.name, first.job, first.run, tuple(info for _, info in group))
+        for group in _groups(state)
+        for first, _ in group[:1]
+    ]
+
+
 def schedules(channels: Channels, now: int, grace: int | None = None) -> list[ScheduleInfo]:
     """Return the schedules that are known, by name.
 
@@ -99,13 +117,21 @@ def schedules(channels: Channels, now: int, grace: int | None = None) -> list[Sc
         now: The present time.
         grace: How long after a fire time a schedule is overdue, for all of them.
     """
-    grouped: dict[tuple[str, str, str], list[tuple[Published, DaemonInfo]]] = {}
-    for info in daemons(channels.state):
-        for published in schedules_of(channels.state, info.id):
+    reader = _Reader(channels, now, grace)
+    return [reader.info(group) for group in _groups(channels.state)]
+
+
+_Group: TypeAlias = list[tuple[Published, DaemonInfo]]
+
+
+def _groups(state: Channel) -> list[_Group]:
+    """Return what daemons have published, a group for each schedule, by name."""
+    grouped: dict[tuple[str, str, str], _Group] = {}
+    for info in daemons(state):
+        for published in schedules_of(state, info.id):
             key = published.name, published.trigger, published.timezone
             grouped.setdefault(key, []).append((published, info))
-    reader = _Reader(channels, now, grace)
-    return [reader.info(grouped[key]) for key in sorted(grouped)]
+    return [grouped[key] for key in sorted(grouped)]
 
 
 class _Reader:
@@ -118,7 +144,7 @@ class _Reader:
         self._pauses = pauses.read_all(channels.state)
         self._starts: dict[str, int] | None = None
 
-    def info(self, group: list[tuple[Published, DaemonInfo]]) -> ScheduleInfo:
+    def info(self, group: _Group) -> ScheduleInfo:
         published, latest = max(group, key=lambda each: (each[1].alive, each[1].seen))
         since, last = self._begun(published, group)
         pause = self._pauses.get(published.name)
@@ -171,16 +197,14 @@ class _Reader:
         grace = published.overdue_after if self._grace is None else self._grace
         return due if due + grace <= self._now else None
 
-    def _begun(
-        self, published: Published, group: list[tuple[Published, DaemonInfo]]
-    ) -> tuple[int, int | None]:
+    def _begun(self, published: Published, group: _Group) -> tuple[int, int | None]:
         """Return the time from which its fire times count, and the latest with a run, if any."""
         floor, last = claimed.begun(self._channels.state, published, self._now)
         if published.claims is None:
             last = max(self._reported(group), default=None)
         return min(each.since for each, _ in group) if floor is None else floor, last
 
-    def _reported(self, group: list[tuple[Published, DaemonInfo]]) -> Iterator[int]:
+    def _reported(self, group: _Group) -> Iterator[int]:
         """Yield when daemons have run a job that has no records."""
         for each, info in group:
             match self._channels.state.get(part_key(info.id, BEGUN)):

@@ -75,7 +75,7 @@ class Published:
         """Return the schedule in a document, or None if there is none."""
         if not isinstance(document, dict):
             return None
-        values: dict[str, Any] = {field.name: document.get(field.name) for field in fields(cls)}
+        values: dict[str, Any] = {name: document.get(name) for name in _FIELDS}
         texts = [values[name] for name in ("name", "job", "timezone", "misfire")]
         optional = [values[name] for name in ("run", "claims", "launched_by", "cron")]
         numbers = [values[name] for name in ("interval", "jitter", "overdue_after", "since")]
@@ -86,6 +86,9 @@ class Published:
             and isinstance(values["ended"], bool)
         )
         return cls(**values) if valid else None
+
+
+_FIELDS: Final = tuple(field.name for field in fields(Published))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from ojobchannels.testing.contracts.concurrent.crowds import CrowdContract
 from ojobchannels.testing.contracts.concurrent.document_steps import DocumentStepContract
 from ojobchannels.testing.contracts.concurrent.lock_steps import LockStepContract
 from ojobchannels.testing.contracts.concurrent.slots import SlotContract
+from ojobchannels.testing.contracts.concurrent.tasks import AsyncContract
 from ojobchannels.testing.contracts.documents.batches import BatchContract
 from ojobchannels.testing.contracts.documents.comparing import CompareAndSetContract
 from ojobchannels.testing.contracts.documents.fence_marks import FenceContract
@@ -38,6 +39,7 @@ from ojobchannels.testing.contracts.processes.storage import StorageContract
 from ojobchannels.testing.contracts.visibility import VisibilityContract
 
 __all__ = [
+    "AsyncContract",
     "BatchContract",
     "ChannelConformance",
     "ClockContract",
@@ -112,6 +114,7 @@ class ChannelConformance(
     LockStepContract,
     CrowdContract,
     SlotContract,
+    AsyncContract,
     ClosingContract,
     # Handles and processes
     HandoverContract,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import pytest
@@ -22,7 +22,7 @@ from ojobchannels.testing.kit.stacks import all_stacks
 from ojobchannels.testing.kit.subject import Subject
 from ojobchannels.testing.kit.time_control import TimeControl
 from ojobchannels.testing.kit.trace import Trace
-from ojobchannels.testing.stalls import depends_on_time, stalls_of
+from ojobchannels.testing.stalls import stalls_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,10 +115,8 @@ class Contract:
         if lacking:
             node.user_properties.append((NOT_CLAIMED, lacking))
             pytest.skip(f"{ojob_subject.label}: {lacking}")
-        stalls = stalls_of(node)
-        ojob_subject.trace = node.stash[TRACE] = Trace(stalls.call)
-        watched = stalls.watched() if depends_on_time(node) else nullcontext()
-        with _watched(request), watched, ojob_subject.cleanup():
+        ojob_subject.trace = node.stash[TRACE] = Trace(stalls_of(node).call)
+        with _watched(request), ojob_subject.cleanup():
             yield ojob_subject
 
     @pytest.fixture

@@ -53,7 +53,7 @@ def run_page(checkout: Path, text: str, folder: Path) -> None:
         with suppress(ProcessLookupError):  # processes that the page started in the background
             os.killpg(reader.pid, signal.SIGKILL)
         reader.wait()
-    assert reader.returncode == 0, printed  # noqa: S101
+    assert reader.returncode == 0, printed
 
 
 def run_many_instances(example: Path, server: Server, url: str, folder: Path) -> None:
@@ -108,16 +108,16 @@ def instances(
 def outputs(started: list[Instance]) -> list[str]:
     """Return what the instances printed, when all have ended with status 0."""
     printed = [one.communicate(timeout=60)[0] for one in started]
-    assert [one.returncode for one in started] == [0] * len(started), printed  # noqa: S101
+    assert [one.returncode for one in started] == [0] * len(started), printed
     return printed
 
 
 def _check(printed: list[str], url: str) -> None:
     worked = sum("processed orders of 2 regions" in text for text in printed)
     skipped = sum("skipped: 'order-processor'" in text for text in printed)
-    assert (worked, skipped) == (1, INSTANCES - 1), printed  # noqa: S101
+    assert (worked, skipped) == (1, INSTANCES - 1), printed
     with JobManager(url, url) as manager:
         states = Counter(record["status"] for record in manager.runs(limit=None))
-    assert states == {"completed": 1, "skipped": INSTANCES - 1}  # noqa: S101
+    assert states == {"completed": 1, "skipped": INSTANCES - 1}
     with open_channel("oJobManager-locks", url) as locks:
-        assert locks.locks() == []  # noqa: S101
+        assert locks.locks() == []

@@ -148,7 +148,7 @@ class LockMachineBase(ChannelMachine):
             info, when = self.info(channel.lock_info, slot)
             lock.judge_info(info, when)
         for tracked in self.usable_leases()[-4:]:
-            held, when = timed(self.times, lambda tracked=tracked: tracked.in_use().held)  # type: ignore[misc]
+            held, when = timed(self.times, lambda tracked=tracked: tracked.in_use().held)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
             expected = tracked.expected(when)
             if expected is not None:
                 self.expect(held, expected, f"{tracked}.held")

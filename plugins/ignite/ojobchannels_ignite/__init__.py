@@ -19,6 +19,7 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             schemes=("ignite", "ignites"),
             parse_url=parse_url,
             capabilities=frozenset({"processes"}),
+            async_threads=8,
         ),
     )
 

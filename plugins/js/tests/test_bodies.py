@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from ojobchannels import JobFileError, JobManager, LockBusy
+from ojobchannels.manager.runs.run_options import RunOptions
 from ojobchannels.ojob import Control, Output, check_file, run_file
 from ojobchannels.ojob.report.events import Event
 
@@ -162,9 +163,10 @@ def test_a_loop_is_ended_by_the_timeout_of_the_job(run: Callable[..., Any]) -> N
 
 
 def test_a_loop_is_ended_by_the_timeout_of_its_managed_run(
-    run: Callable[..., Any], manager: JobManager
+    run: Callable[..., Any], manager: JobManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The `timeout` of the managed run ends it too; this is recorded, and the lock is released."""
+    monkeypatch.setattr(RunOptions, "ttl", 60.0)  # a machine that stalls loses no lease
     result, _ = run(
         """\
         include: [oJobManager.yaml]

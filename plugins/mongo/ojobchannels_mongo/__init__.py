@@ -19,6 +19,7 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             schemes=("mongodb", "mongodb+srv"),
             parse_url=parse_url,
             capabilities=frozenset({"durable", "processes"}),
+            async_threads=8,
             health=_health,
         ),
     )

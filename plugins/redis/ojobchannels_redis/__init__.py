@@ -19,6 +19,7 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             schemes=("redis", "rediss", "unix"),
             parse_url=parse_url,
             capabilities=frozenset({"atomic_batches", "durable", "events_coalesced", "processes"}),
+            async_threads=8,
             health=_health,
         ),
     )

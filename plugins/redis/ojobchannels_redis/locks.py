@@ -1,7 +1,10 @@
 """The operations on locks."""
 
+from __future__ import annotations
+
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -118,6 +121,12 @@ class Locks:
         return True
 
     @hookimpl
+    def watch(self, name: str, seen_fence: int, token: str, notify: Callable[[], None]) -> _Watch:
+        waiter = self._waiter(name, token)
+        waiter.notify = notify
+        return _Watch(self, waiter, self._names.lock(name), seen_fence)
+
+    @hookimpl
     def share(self, name: str, token: str) -> list[int] | bool:
         return [] if self._adopt(name, token, None) else False
 
@@ -199,25 +208,20 @@ class Locks:
         return Adopted(int(fence), int(ttl) // 1000, int(left) // 1000)
 
     def _wait(self, waiter: Waiter, key: str, seen_fence: int, ends: float | None) -> None:
-        listening, left, waiter.queued_for = True, waiter.queued_for, None
-        if left is None:
-            waiter.subscribe(_left(ends))
-        expected: int | None = seen_fence
-        queue = self._names.queue(key)
-        while not self._closed:
-            if left is None:
-                listening = waiter.is_listening()
-                channel = self._wake_channel() if listening else ""
-                command = (scripts.JOIN, 1, key, waiter.token, channel, queue)
-                reply = self._client.call(remote.WAIT, key, command)
-                if not reply or (expected not in (None, int(reply[0])) and not reply[2]):
-                    return
-                left = int(reply[1]) / 1e6
-            expected = None  # from now on the holder may change: the server calls this waiter
-            pause = min(waiter.longest_sleep(listening), left, _left(ends))
-            if pause <= 0 or waiter.sleep(pause):
+        watch = _Watch(self, waiter, key, seen_fence)
+        while (pause := min(watch.look(_left(ends)), _left(ends))) > 0:
+            if waiter.sleep(pause):
                 break
-            left = None
+        self.check_open()
+
+    def join(self, waiter: Waiter, key: str, listening: bool) -> Any:
+        """Put a waiter into the queue of a lock, and return the reply of the server."""
+        channel = self._wake_channel() if listening else ""
+        command = (scripts.JOIN, 1, key, waiter.token, channel, self._names.queue(key))
+        return self._client.call(remote.WAIT, key, command)
+
+    def check_open(self) -> None:
+        """Raise ChannelClosed if the channel was closed."""
         if self._closed:
             raise ChannelClosed(self._client.channel)
 
@@ -235,6 +239,42 @@ class Locks:
             lock_keys.update(key.decode() for key in keys)
             if cursor == b"0":
                 return lock_keys
+
+
+class _Watch:
+    """The looks of a waiter at its lock."""
+
+    descriptor: Final = -1
+
+    def __init__(self, locks: Locks, waiter: Waiter, key: str, seen_fence: int) -> None:
+        self._locks = locks
+        self._waiter = waiter
+        self._key = key
+        self._expected: int | None = seen_fence
+        self._left, waiter.queued_for = waiter.queued_for, None
+        self._is_first = True
+
+    def look(self, longest: float = float("inf")) -> float:
+        """Return the seconds until the next look; 0 or less if the lock may be granted."""
+        waiter, left = self._waiter, self._left
+        self._locks.check_open()
+        if not self._is_first and waiter.notify is not None and waiter.sleep(0):
+            return 0  # it was called
+        listening, self._left = True, None
+        if left is None:
+            if self._is_first:
+                waiter.subscribe(longest)
+            listening = waiter.is_listening()
+            reply = self._locks.join(waiter, self._key, listening)
+            if not reply or (self._expected not in (None, int(reply[0])) and not reply[2]):
+                return 0
+            left = int(reply[1]) / 1e6
+        self._is_first, self._expected = False, None  # from now on the server calls this waiter
+        return min(waiter.longest_sleep(listening), left)
+
+    def close(self) -> None:
+        """Notify no more; the waiter leaves when its token locks or unlocks."""
+        self._waiter.notify = None
 
 
 def _info(name: str, reply: list[bytes]) -> LockInfo | None:

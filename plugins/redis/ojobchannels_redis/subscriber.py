@@ -44,6 +44,7 @@ class Waiter:
     """One waiter for a lock, from when the server may call it until it leaves.
 
     Attributes:
+        notify: Called when it is woken, for a waiter that does not `sleep`.
         token: The token of the lease that it waits for.
         lock: The name of the lock.
         queued_for: Seconds for which it need not look at the lock, since the refusal already put
@@ -51,6 +52,7 @@ class Waiter:
     """
 
     def __init__(self, subscriber: Subscriber, channel: str, token: str, lock: str) -> None:
+        self.notify: Callable[[], None] | None = None
         self.token = token
         self.lock = lock
         self.queued_for: float | None = None
@@ -64,6 +66,8 @@ class Waiter:
         """Wake the waiter, or keep it from falling asleep."""
         with suppress(RuntimeError):  # it is woken already
             self._asleep.release()
+        if self.notify is not None:
+            self.notify()
 
     def subscribe(self, seconds: float) -> None:
         """Have the subscriber listen, and allow it a moment to subscribe."""

@@ -28,7 +28,7 @@ class Monitor:
     def __init__(self, server: RedisServer) -> None:
         self._server = server
         self._client = redis.Redis.from_url(server.url)
-        self._monitor = self._client.monitor().__enter__()  # type: ignore[no-untyped-call]
+        self._monitor = self._client.monitor().__enter__()  # type: ignore[no-untyped-call]  # no types here
         self._turn = 0
 
     def requests(self, call: Callable[[], Any]) -> list[str]:

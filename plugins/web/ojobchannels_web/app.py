@@ -1,11 +1,13 @@
 """The ASGI application: routes, and what is in front of them."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,24 +22,33 @@ from ojobchannels_web.screens import acting, channels, jobs, live, logging_in, r
 from ojobchannels_web.security.guard import Guard
 from ojobchannels_web.security.logins import Logins
 from ojobchannels_web.settings import LOOPBACK_HOSTS, Settings
+from ojobchannels_web.view.admission import Admission, Refused
 from ojobchannels_web.view.watcher import Watcher
 
 Screen: TypeAlias = Callable[[Context, Request], Response]
 
 _STATIC: Final = Path(__file__).with_name("static")
+_READERS: Final = 16
+"""Requests that read channels at the same time; others wait for them without a thread."""
+
 _PAGES: Final[Mapping[str, Screen]] = {
     "/": jobs.show_jobs,
-    "/job": jobs.show_job,
-    "/run": runs.show_run,
     "/locks": things.show_locks,
     "/daemons": things.show_daemons,
+    "/login": logging_in.show_login,
+    "/healthz": live.show_health,
+}
+"""What shows the snapshot."""
+
+_READING_PAGES: Final[Mapping[str, Screen]] = {
+    "/job": jobs.show_job,
+    "/run": runs.show_run,
     "/actions": things.show_actions,
     "/channels": channels.show_channels,
     "/channel": channels.show_channel,
-    "/login": logging_in.show_login,
     "/metrics": live.show_metrics,
-    "/healthz": live.show_health,
 }
+"""What reads channels for each request."""
 
 
 def create_app(
@@ -86,8 +97,7 @@ def create_app(
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         context.watcher.start()
-        for name in context.templates.list_templates():
-            context.templates.get_template(name)  # compiled now, not at the first request
+        await run_in_threadpool(_prepare, context)
         yield
         context.watcher.stop()
 
@@ -100,15 +110,35 @@ def create_app(
     return app
 
 
+def _prepare(context: Context) -> None:
+    """Do what the first request would have to wait for."""
+    for name in context.templates.list_templates():
+        context.templates.get_template(name)
+    context.watcher.snapshot()
+
+
 def _routes(context: Context) -> list[BaseRoute]:
-    """Screens read channels, so each is called on a thread."""
+    """Screens are called on a thread, and those that read channels only a few at a time."""
+    admission, turns = Admission(context.watcher), asyncio.Semaphore(_READERS)
 
     def screen(function: Screen) -> Callable[[Request], Response]:
         def show(request: Request) -> Response:
-            try:
+            with context.watcher.serving():
                 return function(context, request)
-            except ChannelError as error:
-                return unreadable(context, request, error)
+
+        return show
+
+    def reading(function: Screen) -> Callable[[Request], Awaitable[Response]]:
+        def read(request: Request) -> Response:
+            try:
+                with admission.enter(), context.watcher.serving():
+                    return function(context, request)
+            except (ChannelError, Refused) as error:
+                return unreadable(context, request, str(error))
+
+        async def show(request: Request) -> Response:
+            async with turns:
+                return await run_in_threadpool(read, request)
 
         return show
 
@@ -124,6 +154,7 @@ def _routes(context: Context) -> list[BaseRoute]:
 
     return [
         *(Route(path, screen(function), methods=["GET"]) for path, function in _PAGES.items()),
+        *(Route(path, reading(each), methods=["GET"]) for path, each in _READING_PAGES.items()),
         Route("/events", events, methods=["GET"]),
         Route("/login", posting(logging_in.log_in), methods=["POST"]),
         Route("/logout", posting(logging_in.log_out), methods=["POST"]),

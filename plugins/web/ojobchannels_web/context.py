@@ -8,7 +8,6 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
-from ojobchannels.errors import ChannelError
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import JobManager
 from ojobchannels.masking import mask_text
@@ -65,9 +64,9 @@ class Context:
         return self.settings.allow if request.state.author is not None else frozenset()
 
 
-def unreadable(context: Context, request: Request, error: ChannelError) -> Response:
+def unreadable(context: Context, request: Request, reason: str) -> Response:
     """Return the page for a screen whose channel cannot be read now."""
-    reason = mask_text(str(error))
+    reason = mask_text(reason)
     if "text/html" not in request.headers.get("accept", ""):
         return PlainTextResponse(f"The channels cannot be read: {printable(reason)}\n", 503)
     return context.page(request, "unreadable.html", 503, reason=reason)

@@ -48,7 +48,7 @@ def serve(
     channels: Mapping[str, Channel] | None = None,
     listening: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Serve the page until SIGINT or SIGTERM; `listening` is called with its address.
+    """Serve the page until SIGINT or SIGTERM; `listening` gets its address once it serves.
 
     Raises:
         InvalidSetting: The options contradict each other, or the address cannot be used.
@@ -83,17 +83,17 @@ def serve(
         server_header=False,
         access_log=False,
         log_level="warning",
+        ws="none",
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    server = PageServer(config, app.state.watcher)
     if address.unix_socket is not None:
-        listening(address.unix_socket)
-        server.run()
+        shown = address.unix_socket
+        PageServer(config, app.state.watcher, lambda: listening(shown)).run()
         return
     with listen(address) as found:
         host = f"[{address.host}]" if ":" in address.host else address.host
-        listening(f"http://{host}:{found.getsockname()[1]}/")
-        server.run(sockets=[found])
+        url = f"http://{host}:{found.getsockname()[1]}/"
+        PageServer(config, app.state.watcher, lambda: listening(url)).run(sockets=[found])
 
 
 def read_tokens(path: str | None) -> dict[str, str]:
@@ -114,11 +114,20 @@ def read_tokens(path: str | None) -> dict[str, str]:
 
 
 class PageServer(uvicorn.Server):
-    """Ends the streams of events at its shutdown, which would wait for them."""
+    """Calls `ready` once it serves, and ends the streams of events, for which it would wait."""
 
-    def __init__(self, config: uvicorn.Config, watcher: Watcher) -> None:
+    def __init__(
+        self, config: uvicorn.Config, watcher: Watcher, ready: Callable[[], None] = lambda: None
+    ) -> None:
         super().__init__(config)
         self._watcher = watcher
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Prepare the application, then serve."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -39,7 +39,7 @@ def test_it_serves_until_it_is_asked_to_stop(manager: oc.JobManager, tmp_path: P
         assert found
         with urllib.request.urlopen(found[1], timeout=30) as reply:  # noqa: S310  our own server
             assert b"report" in reply.read()
-        with urllib.request.urlopen(f"{found[1]}events", timeout=30) as stream:  # noqa: S310
+        with urllib.request.urlopen(f"{found[1]}events", timeout=30) as stream:  # noqa: S310  our own server
             assert stream.readline() == b"retry: 2000\n"
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0
@@ -49,7 +49,7 @@ def test_it_serves_until_it_is_asked_to_stop(manager: oc.JobManager, tmp_path: P
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--host", "0.0.0.0"], "--token-file"),  # noqa: S104
+        (["--host", "0.0.0.0"], "--token-file"),  # noqa: S104  must be refused
         (["--allow", "unlock"], "tokens"),
         (["--allow", "eat", "--user-header", "X-User"], "'eat'"),
         (["--token-file", "missing"], "missing"),

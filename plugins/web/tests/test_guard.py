@@ -228,7 +228,7 @@ def test_a_token_file_names_the_authors() -> None:
 
 def test_loopback_addresses_are_known() -> None:
     assert all(map(is_loopback, ("localhost", "127.0.0.1", "127.9.9.9", "::1", "[::1]")))
-    assert not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.1", "example.org")))  # noqa: S104
+    assert not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.1", "example.org")))  # noqa: S104  compared, not bound
 
 
 def test_every_action_that_can_be_allowed_is_carried_out() -> None:

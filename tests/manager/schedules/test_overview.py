@@ -16,6 +16,7 @@ from ojobchannels.manager.schedules.published import DAEMONS
 from tests.manager.schedules.conftest import schedule
 
 if TYPE_CHECKING:
+    from tests.manager.conftest import Managers, Meddler
     from tests.manager.schedules.conftest import Publish
 
 MINUTE = 60_000
@@ -212,3 +213,18 @@ def test_malformed_claims_do_not_hide_schedules(
     publish(schedule("nightly"))
     manager.state.set({"schedule": "nightly"}, {"floor": 1, "taken": [[7]], "notRun": not_run})
     assert [(info.name, info.last_time) for info in manager.schedules()] == [("nightly", 7)]
+
+
+def test_an_action_on_one_of_many_schedules_reads_nothing_of_the_others(
+    simple_managers: Managers, meddler: Meddler
+) -> None:
+    """When each of them has run, and when it is due next, takes long to find out."""
+    daemon = presence.Presence(simple_managers.open().state, "/srv/jobs.yaml", "hash")
+    daemon.update([schedule(f"job {number}") for number in range(200)], {}, "hash")
+    manager = simple_managers.open(on_state=meddler)
+    manager.pause("job 7")
+    assert manager.resume("job 7") is not None
+    with pytest.raises(oc.NoDaemon):
+        manager.run_now("job 8", wait=0)
+    assert meddler.calls["get"] < 100
+    daemon.close()

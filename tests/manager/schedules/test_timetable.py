@@ -1,6 +1,7 @@
 """Jitter: each fire time is delayed by the same time on all hosts."""
 
 from datetime import UTC
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -61,3 +62,14 @@ def test_a_rule_of_posix_is_a_zone() -> None:
     trigger = trigger_of("0 3 * * *", 0, "CET-1CEST,M3.5.0,M10.5.0/3")
     assert trigger is not None
     assert trigger.after(NOON) == NOON + 14 * 60 * MINUTE
+
+
+@pytest.mark.parametrize("text", ["*/7 * * * *", "0 3 * * *", "30 2 * * 0"])
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Lisbon"])
+def test_earlier_calls_do_not_change_a_result(text: str, zone: str) -> None:
+    """A cron expression remembers its last fire time, in whichever order they are wanted."""
+    asked = Cron(text, ZoneInfo(zone))
+    moments = [NOON + step * 7_919_001 for step in range(60)]
+    shuffled = [moment + more for moment in moments for more in (0, -1, MINUTE, -86_400_000)]
+    found = [asked.after(moment) for moment in shuffled]
+    assert found == [Cron(text, ZoneInfo(zone)).after(moment) for moment in shuffled]

@@ -230,7 +230,7 @@ def test_no_fire_time_is_lost_during_a_reload(
 ) -> None:
     """A fire time between the old and the new schedule is handled by one of them."""
 
-    class Leaping(type(hand_clock)):  # type: ignore[misc]
+    class Leaping(type(hand_clock)):  # type: ignore[misc]  # the class of a fixture
         """Jumps by a minute at the second reading."""
 
         reads = 0

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 try:
-    1 / 0  # noqa: B018
+    1 / 0  # noqa: B018  it raises
 except ZeroDivisionError as error:
     DIVIDED = f"ZeroDivisionError: {error}"  # in the words of this interpreter
 

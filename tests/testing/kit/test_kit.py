@@ -58,7 +58,7 @@ def test_every_contract_can_be_imported() -> None:
     for contract in contracts():
         assert getattr(testing, contract.__name__) is contract
     with pytest.raises(AttributeError, match="NoSuchContract"):
-        testing.NoSuchContract  # noqa: B018
+        testing.NoSuchContract  # noqa: B018  it raises
     for name in testing.__all__:
         assert getattr(testing, name)
 
@@ -105,7 +105,7 @@ class Kept(ChannelConformance):
     __test__ = False
 
     @pytest.mark.xfail(reason="the server sorts by itself")
-    def test_pop_removes_the_last_entry(self) -> None:  # type: ignore[override]
+    def test_pop_removes_the_last_entry(self) -> None:  # type: ignore[override]  # what the guard finds
         """An expected failure."""
 
 
@@ -113,7 +113,7 @@ class Deleted(Kept):
     """Deletes a promise without a reason."""
 
     __test__ = False
-    test_shift_removes_the_first_entry = None  # type: ignore[assignment]
+    test_shift_removes_the_first_entry = None  # type: ignore[assignment]  # likewise
 
 
 class Overridden(Deleted):
@@ -122,7 +122,7 @@ class Overridden(Deleted):
     __test__ = False
 
     @pytest.mark.xfail
-    def test_what_was_set_is_read_back(self) -> None:  # type: ignore[override]
+    def test_what_was_set_is_read_back(self) -> None:  # type: ignore[override]  # what the guard finds
         """A mark without a reason."""
 
     def test_of_its_own(self) -> None:

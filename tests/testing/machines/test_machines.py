@@ -155,6 +155,7 @@ def test_a_defect_fails_the_state_machine(
 
 def test_a_failure_shows_a_short_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     """The notes of the error have the shrunk sequence of operations with results, and the seed."""
+    monkeypatch.setattr(base, "SHRINK_SECONDS", 300)
     _loses_the_fence(monkeypatch)
     with pytest.raises(AssertionError) as caught:
         prove_locks(Subject("simple"), seed=5)

@@ -6,6 +6,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import pytest
@@ -72,7 +73,7 @@ class ClosingContract(Contract):
         for pause in interleaving(probe, 30):
             rivals.lock(staying, "held", rivals.A)
             channel = subject.open()
-            pause.run(lambda channel=channel: call(channel), channel.close)  # type: ignore[misc]
+            pause.run(partial(call, channel), channel.close)
         assert staying.size() <= 3
         staying.force_unlock("nightly")
 

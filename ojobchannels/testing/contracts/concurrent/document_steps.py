@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -79,8 +80,8 @@ class DocumentStepContract(Contract):
             key = f"key {pause.number}"
             channel.set(key, {}, fence=5)
             pause.run(
-                lambda key=key: write(channel, key),  # type: ignore[misc]
-                lambda key=key: rivals.put(other, key, {}, 8),  # type: ignore[misc]
+                partial(write, channel, key),
+                partial(rivals.put, other, key, {}, 8),
             )
             assert rivals.perform(channel, "put", key, "late", 7) == "StaleFence"
             channel.unset(key)
@@ -168,8 +169,8 @@ def _compare_twice(interleaving: Interleaving, channel: Channel, rival: Rival) -
                 channel.set(key, {"by": 0})
                 call = ("replace", {"by": 0}, key)
             outcome = pause.run(
-                lambda call=call: rivals.perform(channel, *call, {"by": 1}),  # type: ignore[misc]
-                lambda call=call: rival(*call, {"by": 2}),  # type: ignore[misc]
+                partial(rivals.perform, channel, *call, {"by": 1}),
+                partial(rival, *call, {"by": 2}),
             )
             assert sorted(outcome) == [False, True], f"both or none of two stored: {outcome}"
             assert channel.get(key) == {"by": 1 if outcome.operation else 2}
@@ -197,8 +198,8 @@ def _write_late(
         key = f"{id(write)} {pause.number}"
         channel.set(key, {}, fence=5)
         outcome = pause.run(
-            lambda key=key: write(channel, key),  # type: ignore[misc]
-            lambda key=key: rival("put", key, "later", 8),  # type: ignore[misc]
+            partial(write, channel, key),
+            partial(rival, "put", key, "later", 8),
         )
         assert outcome.rival is True, "the write with the higher fence was refused"
         assert channel.get(key) == "later", "the write with the lower fence came last"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import pytest
@@ -68,8 +69,8 @@ class LockStepContract(Contract):
             fence = rivals.lock(channel, name, A, ttl)
             timing.advance(ttl / 1000 - (0.001 if timing.clock else 0.023))
             outcome = pause.run(
-                lambda name=name: rivals.perform(channel, operation, name),  # type: ignore[misc]
-                lambda name=name: expire_and_take(name),  # type: ignore[misc]
+                partial(rivals.perform, channel, operation, name),
+                partial(expire_and_take, name),
             )
             if outcome.rival:
                 assert outcome.rival > fence
@@ -85,8 +86,8 @@ class LockStepContract(Contract):
         for pause in interleaving(channel):
             name = f"lock {pause.number}"
             outcome = pause.run(
-                lambda name=name: rivals.lock(channel, name, A),  # type: ignore[misc]
-                lambda name=name: rival("lock", name, A),  # type: ignore[misc]
+                partial(rivals.lock, channel, name, A),
+                partial(rival, "lock", name, A),
             )
             assert outcome.operation == outcome.rival != 0, "one lease has two fences"
             assert rivals.unlock(channel, name, A) is True
@@ -101,8 +102,8 @@ class LockStepContract(Contract):
             name = f"lock {pause.number}"
             rivals.lock(channel, name, A)
             outcome = pause.run(
-                lambda name=name: channel.force_unlock(name),  # type: ignore[misc]
-                lambda name=name: rivals.take_from(other, name),  # type: ignore[misc]
+                partial(channel.force_unlock, name),
+                partial(rivals.take_from, other, name),
             )
             evicted = outcome.operation
             present = channel.lock_info(name)
@@ -141,8 +142,8 @@ def _lock_twice(interleaving: Interleaving, channel: Channel, rival: Rival) -> N
     for pause in interleaving(channel):
         name = f"lock {pause.number}"
         outcome = pause.run(
-            lambda name=name: rivals.lock(channel, name, A),  # type: ignore[misc]
-            lambda name=name: rival("lock", name, B),  # type: ignore[misc]
+            partial(rivals.lock, channel, name, A),
+            partial(rival, "lock", name, B),
         )
         assert [outcome.operation, outcome.rival].count(0) == 1, f"both or none got it: {outcome}"
         _assert_holds(channel, name, outcome.operation or outcome.rival, "lock")
@@ -156,8 +157,8 @@ def _use_while_taken(
         name = f"{operation} {pause.number}"
         rivals.lock(channel, name, A)
         outcome = pause.run(
-            lambda name=name: rivals.perform(channel, operation, name),  # type: ignore[misc]
-            lambda name=name: rival(takes, name),  # type: ignore[misc]
+            partial(rivals.perform, channel, operation, name),
+            partial(rival, takes, name),
         )
         assert outcome.rival, f"B did not get the lock while A called {operation}"
         _assert_holds(channel, name, outcome.rival, operation)

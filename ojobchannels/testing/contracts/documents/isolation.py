@@ -192,9 +192,9 @@ class IsolationContract(Contract):
         channel = subject.open()
         for attempt in (
             lambda: channel.lock(name, ttl=1),  # type: ignore[arg-type]  # what is tested
-            lambda: channel.try_lock(name, ttl=1),  # type: ignore[arg-type]
-            lambda: channel.lock_info(name),  # type: ignore[arg-type]
-            lambda: channel.force_unlock(name),  # type: ignore[arg-type]
+            lambda: channel.try_lock(name, ttl=1),  # type: ignore[arg-type]  # likewise
+            lambda: channel.lock_info(name),  # type: ignore[arg-type]  # likewise
+            lambda: channel.force_unlock(name),  # type: ignore[arg-type]  # likewise
         ):
             with pytest.raises(InvalidName, match="1 to 4096 bytes of UTF-8 without NUL"):
                 attempt()

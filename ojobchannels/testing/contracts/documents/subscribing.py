@@ -149,7 +149,7 @@ class SubscribeContract(Contract):
         with channel.subscribe(with_replay, replay=True), channel.subscribe(without_replay):
             channel.set("new", 5)
             for received in with_replay, without_replay:
-                received.wait_for(lambda received=received: received.values("new") == [5])  # type: ignore[misc]
+                received.wait_for(lambda received=received: received.values("new") == [5])  # type: ignore[misc]  # mypy cannot infer a lambda with a default
         delivered = [(change.op, change.key, change.value) for change in with_replay.changes]
         replayed = [("set", "a", 2), ("set", "c", 3), ("set", "b", 4)]
         assert delivered == [*replayed, ("set", "new", 5)]
@@ -340,5 +340,5 @@ class SubscribeContract(Contract):
         with channel.subscribe(received):
             for n in range(3):
                 child.send(n)
-                received.wait_for(lambda n=n: n in received.values("key"))  # type: ignore[misc]
+                received.wait_for(lambda n=n: n in received.values("key"))  # type: ignore[misc]  # likewise
         assert received.values("key") == [0, 1, 2]

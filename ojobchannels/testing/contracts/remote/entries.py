@@ -61,7 +61,7 @@ class EntryContract(NetworkContract):
             assert repr(channel.pop()) == repr(value)
             assert repr(channel.shift()) == repr(value)
 
-    def fill(self, channel: Channel, subject: Subject, count: int) -> None:  # noqa: ARG002
+    def fill(self, channel: Channel, subject: Subject, count: int) -> None:  # noqa: ARG002  subclasses use it
         """Store `count` entries ``n: {"n": n, "odd": n % 2}``; a subclass may do it otherwise."""
         for start in range(0, count, _BATCH):
             numbers = range(start, min(start + _BATCH, count))

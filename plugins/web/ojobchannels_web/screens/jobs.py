@@ -1,10 +1,12 @@
 """All jobs, and one job."""
 
+from contextlib import suppress
 from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ojobchannels.errors import ChannelError
 from ojobchannels_web.context import Context
 from ojobchannels_web.view import charts
 from ojobchannels_web.view.rows import JobRow
@@ -50,23 +52,27 @@ def show_job(context: Context, request: Request) -> Response:
         "job.html",
         row=row,
         statistics=charts.statistics(row.runs),
-        details=_details(context, row),
+        details={} if context.watcher.error else _details(context, row),
     )
 
 
 def _details(context: Context, row: JobRow) -> dict[int, str]:
-    """Return the errors and reasons of the latest runs that have one, by start time."""
+    """Return the errors and reasons of the latest runs that have one, by start time.
+
+    Those that cannot be read are left out: the page shows what is known without them.
+    """
     found: dict[int, str] = {}
     manager = context.manager
-    for run in row.runs:
-        if run.status in ("completed", "running"):
-            continue
-        key = {"name": row.name, "startTime": run.start}
-        skipped = run.status in ("skipped", "depsfail")
-        record: Any = (manager.state if skipped else manager.jobs).get(key)
-        if isinstance(record, dict):
-            reason = record.get("error") or record.get("reason") or record.get("note")
-            found[run.start] = reason if isinstance(reason, str) else ""
+    with suppress(ChannelError):
+        for run in row.runs:
+            if run.status in ("completed", "running"):
+                continue
+            key = {"name": row.name, "startTime": run.start}
+            skipped = run.status in ("skipped", "depsfail")
+            record: Any = (manager.state if skipped else manager.jobs).get(key)
+            if isinstance(record, dict):
+                reason = record.get("error") or record.get("reason") or record.get("note")
+                found[run.start] = reason if isinstance(reason, str) else ""
     return found
 
 

@@ -33,7 +33,8 @@ def show_metrics(context: Context, request: Request) -> Response:  # noqa: ARG00
 
 def show_health(context: Context, request: Request) -> Response:  # noqa: ARG001  a screen
     """Return whether the channels can be read, for a monitor; no details."""
-    error = context.watcher.snapshot().error
+    context.watcher.snapshot()
+    error = context.watcher.error
     return PlainTextResponse(
         "ok\n" if error is None else "channels cannot be read\n", 503 if error else 200
     )

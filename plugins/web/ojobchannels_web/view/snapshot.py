@@ -19,7 +19,9 @@ class Snapshot:
         schedules: The schedules that daemons have published.
         daemons: The daemons that have published themselves.
         complete: Whether the whole history has been read.
+        records_read: How many records have been read.
         error: Why the channels cannot be read now.
+        was_read: Whether the channels have been read at all.
     """
 
     version: int = 0
@@ -28,5 +30,7 @@ class Snapshot:
     schedules: tuple[ScheduleInfo, ...] = ()
     daemons: tuple[DaemonInfo, ...] = ()
     complete: bool = False
+    records_read: int = 0
     error: str | None = None
     by_name: dict[str, JobRow] = field(default_factory=dict, repr=False)
+    was_read: bool = False

@@ -19,8 +19,11 @@ from ojobchannels_web.view.rows import rows
 from ojobchannels_web.view.snapshot import Snapshot
 
 POLL_SECONDS: Final = 1.0
+_REST: Final = 4
+"""A read takes at most a quarter of the time, so that many schedules do not occupy a processor."""
 _WATCHED_SECONDS: Final = 60.0
 _PAUSE_SECONDS: Final = 0.002
+_SHORT_WAIT: Final = 1.0
 _LONGEST_WAIT: Final = 5.0
 _LONGEST_STOP: Final = 2.0
 
@@ -30,7 +33,9 @@ _log = logging.getLogger("ojobchannels.web")
 class Watcher:
     """One thread that keeps a `Snapshot` up to date while a page is open.
 
-    Without any request for a minute it pauses. The next request then waits for a new snapshot.
+    Without any request for a minute it pauses. The next request then waits for a new snapshot. No
+    request waits for a read that takes long already: so requests do not pile up while the channels
+    do not respond.
     """
 
     def __init__(self, manager: JobManager) -> None:
@@ -41,6 +46,8 @@ class Watcher:
         self._waiters: set[Callable[[], None]] = set()
         self._turn = threading.Condition()
         self._asked = self._done = 0
+        self._requests = 0
+        self._reading_since: float | None = None
         self._read_at = -_WATCHED_SECONDS
         self._looked = time.monotonic()
         self._stopped = False
@@ -68,17 +75,24 @@ class Watcher:
 
     @property
     def error(self) -> str | None:
-        """Why the last read has failed; None if it has not."""
-        return self._snapshot.error
+        """Why the snapshot may be outdated: the last read failed, or one does not end; or None."""
+        error, seconds = self._snapshot.error, self._reading_for()
+        if error is None and seconds >= _LONGEST_WAIT:
+            return f"they have not responded for {seconds:.0f} s"
+        return error
 
     def snapshot(self) -> Snapshot:
-        """Return what is known; wait for a read if the last one was too long ago."""
+        """Return what is known; wait a moment for a read if the last one was too long ago."""
         self._looked = time.monotonic()
-        if self._looked - self._read_at > 2 * POLL_SECONDS:
-            self.refresh()
+        if (
+            self._looked - self._read_at > 2 * POLL_SECONDS
+            and self._reading_for() < _SHORT_WAIT
+            and self._snapshot.error is None
+        ):
+            self.refresh(_SHORT_WAIT)
         return self._snapshot
 
-    def refresh(self) -> None:
+    def refresh(self, longest: float = _LONGEST_WAIT) -> None:
         """Read now, and return when that is done, or takes too long."""
         with self._turn:
             self._looked = time.monotonic()
@@ -86,7 +100,19 @@ class Watcher:
             self._asked += 1
             wanted = self._asked
             self._turn.notify_all()
-            self._turn.wait_for(lambda: self._stopped or self._done >= wanted, _LONGEST_WAIT)
+            self._turn.wait_for(lambda: self._stopped or self._done >= wanted, longest)
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Let the reading of older records pause while a request is served."""
+        with self._turn:
+            self._requests += 1
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._requests -= 1
+                self._turn.notify_all()
 
     async def versions(self, keep_alive: float) -> AsyncIterator[int | None]:
         """Yield the version after each change; None if nothing has changed for a while."""
@@ -124,14 +150,32 @@ class Watcher:
 
     def _run(self) -> None:
         while not self._stopped:
-            asked, until = self._asked, time.monotonic() + POLL_SECONDS
+            asked, began = self._asked, time.monotonic()
+            self._reading_since = began
             self._read()
+            self._reading_since = None
             with self._turn:
                 self._done, self._read_at = asked, time.monotonic()
                 self._turn.notify_all()
+            rest = min(_REST * (self._read_at - began), _LONGEST_WAIT)
+            until = began + max(POLL_SECONDS, rest)
             while self._may_read_on(until) and self._read_older():
-                time.sleep(_PAUSE_SECONDS)  # other threads serve requests meanwhile
+                self._give_way(until)
             self._pause(until)
+
+    def _reading_for(self) -> float:
+        """Return the seconds since when the present read has been taking; 0 without one."""
+        since = self._reading_since
+        return 0 if since is None else time.monotonic() - since
+
+    def _give_way(self, until: float) -> None:
+        """Pause for other threads, and as long as they serve requests."""
+        time.sleep(_PAUSE_SECONDS)
+        with self._turn:
+            self._turn.wait_for(
+                lambda: not self._requests or not self._may_read_on(until),
+                max(until - time.monotonic(), 0),
+            )
 
     def _pause(self, until: float) -> None:
         """Wait for the next poll, or without any open page for the next request."""
@@ -197,8 +241,10 @@ class Watcher:
             schedules,
             daemons,
             self._overview.complete,
+            self._overview.records_read,
             None,
             {row.name: row for row in found},
+            was_read=True,
         )
 
     def _wake(self) -> None:

@@ -14,6 +14,7 @@ import ojobchannels as oc
 from ojobchannels.backends.file.backend import FileBackend, open_backend
 from ojobchannels.backends.simple import backend
 from ojobchannels.backends.simple.backend import SimpleBackend
+from ojobchannels.backends.simple.store import Store
 from ojobchannels.hookspecs import ChannelSpec
 
 BROKEN: list[type[Broken]] = []
@@ -40,7 +41,7 @@ class BrokenSimple(Broken, SimpleBackend):
 
     @classmethod
     def open(cls, channel: str, options: Mapping[str, Any]) -> object:
-        store = backend._stores.setdefault(("", channel), backend._Store())
+        store = backend._stores.setdefault(("", channel), Store())
         return cls(channel, store, options["clock"])
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from broken_backends import BrokenSimple
 
 from ojobchannels.backends import lock_record
-from ojobchannels.backends.simple import backend
+from ojobchannels.backends.simple.store import Store
 from ojobchannels.hookspecs import Busy, Granted, LockInfo
 from ojobchannels.host.clock import Clock
 
@@ -32,7 +32,7 @@ class ClientsClock(BrokenSimple):
         "test_a_client_with_a_wrong_clock_loses_no_lock"
     )
 
-    def __init__(self, channel: str, store: backend._Store, clock: Clock) -> None:
+    def __init__(self, channel: str, store: Store, clock: Clock) -> None:
         super().__init__(channel, store, WallClock())
 
 
@@ -41,7 +41,7 @@ class WallDeadlines(BrokenSimple):
 
     caught_by = "test_a_step_of_the_wall_clock_does_not_affect_leases"
 
-    def __init__(self, channel: str, store: backend._Store, clock: Clock) -> None:
+    def __init__(self, channel: str, store: Store, clock: Clock) -> None:
         super().__init__(
             channel, store, type("Wall", (), {"epoch": "", "now": clock.wall, "wall": clock.wall})()
         )
@@ -52,7 +52,7 @@ class ClockReadTooEarly(BrokenSimple):
 
     caught_by = "test_an_expired_lock_is_free"
 
-    def __init__(self, channel: str, store: backend._Store, clock: Clock) -> None:
+    def __init__(self, channel: str, store: Store, clock: Clock) -> None:
         now, wall = clock.now(), clock.wall()
         super().__init__(
             channel,

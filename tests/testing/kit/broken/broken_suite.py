@@ -18,7 +18,7 @@ def _suite(defective: Defective) -> type:
     """Return a class of the contracts that detect the defect: collecting all of them is slow."""
     contracts = promises(ChannelConformance)
 
-    class OnDefective(*{contracts[name] for name in defective.caught_by}):  # type: ignore[misc]
+    class OnDefective(*{contracts[name] for name in defective.caught_by}):  # type: ignore[misc]  # bases that are computed
         @pytest.fixture(autouse=True)
         def stops_at_the_first_failure(self, request: pytest.FixtureRequest) -> Iterator[None]:
             """Skip the other parameters of a promise that has failed, to save time."""

@@ -10,7 +10,7 @@ from broken_backends import BrokenSimple
 
 from ojobchannels.backends import lock_record
 from ojobchannels.backends.lock_record import LockRecord
-from ojobchannels.backends.simple import backend
+from ojobchannels.backends.simple.store import Store
 from ojobchannels.hookspecs import Busy, Granted, LockInfo
 from ojobchannels.host.clock import Clock
 from ojobchannels.testing.kit.background import SOON
@@ -113,7 +113,7 @@ class ChannelsShareLocks(BrokenSimple):
     caught_by = "test_channels_do_not_share_locks"
     shared: ClassVar[dict[str, LockRecord]] = {}
 
-    def __init__(self, channel: str, store: backend._Store, clock: Clock) -> None:
+    def __init__(self, channel: str, store: Store, clock: Clock) -> None:
         store.locks = self.shared
         super().__init__(channel, store, clock)
 
@@ -172,6 +172,6 @@ class ThreadsLeftBehind(BrokenSimple):
 
     caught_by = "test_a_closed_handle_leaves_no_thread"
 
-    def __init__(self, channel: str, store: backend._Store, clock: Clock) -> None:
+    def __init__(self, channel: str, store: Store, clock: Clock) -> None:
         super().__init__(channel, store, clock)
         threading.Thread(target=time.sleep, args=(1.2 * SOON,), daemon=True).start()

@@ -93,6 +93,7 @@ LOCKS = [
             return
 """,
         ),
+        ("backend.py", "import itertools\n", "import itertools\nimport threading\n"),
     ),
     mutant(
         "crowds-of-processes-poll",

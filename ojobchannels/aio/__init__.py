@@ -1,0 +1,1 @@
+"""Channels, locks and jobs for asyncio: the same operations, awaited."""

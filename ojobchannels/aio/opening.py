@@ -1,0 +1,54 @@
+"""Opening channels from an event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ojobchannels.aio.calls import Calls
+from ojobchannels.aio.channel import AsyncChannel
+from ojobchannels.aio.pending import Pending
+from ojobchannels.channels.channel import Channel
+from ojobchannels.channels.opening import prepared
+from ojobchannels.documents import check_name
+from ojobchannels.plugins import registry
+
+
+def open_async_channel(
+    name: str,
+    config: Mapping[str, Any] | str | None = None,
+    *,
+    extensions: Iterable[object] = (),
+    **options: Any,
+) -> Pending[AsyncChannel]:
+    """Open a channel whose operations are awaited.
+
+    Use it as ``async with open_async_channel(…) as channel``, or ``await`` it and close the channel
+    later. The arguments and errors are those of `open_channel`.
+
+    Example:
+        >>> import asyncio, ojobchannels as oc
+        >>> async def main() -> int:
+        ...     async with oc.open_async_channel("docs", type="simple") as channel:
+        ...         await channel.set("a", 1)
+        ...         return await channel.size()
+        >>> asyncio.run(main())
+        1
+    """
+    check_name("channel", name)
+
+    async def open() -> AsyncChannel:
+        calls = Calls(name, 1)
+        try:
+            return asynchronous(
+                await calls.finish(lambda: prepared(config, extensions=extensions, **options)(name))
+            )
+        finally:
+            calls.close()
+
+    return Pending(open)
+
+
+def asynchronous(channel: Channel) -> AsyncChannel:
+    """Return the asynchronous face of an open channel."""
+    return AsyncChannel(channel, registry().find(channel.type).async_threads)

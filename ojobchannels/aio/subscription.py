@@ -1,0 +1,91 @@
+"""AsyncSubscription: the changes of a channel, for ``async for``."""
+
+from __future__ import annotations
+
+from collections import deque
+from types import TracebackType
+from typing import Self
+
+from ojobchannels.aio.calls import Calls
+from ojobchannels.aio.waiting import Bell
+from ojobchannels.changes import Change
+from ojobchannels.channels.changes import ChangeReader
+from ojobchannels.channels.channel import Channel
+
+
+class AsyncSubscription:
+    """The changes of a channel from the first iteration on; made by `AsyncChannel.subscribe`.
+
+    They are read when the loop over them asks for more, so a slow one holds up no other, and no
+    thread waits for it. ``async with`` ends it; so does closing the channel.
+    """
+
+    def __init__(self, channel: Channel, calls: Calls, replay: bool) -> None:
+        self._channel = channel
+        self._calls = calls
+        self._replay = replay
+        self._reader: ChangeReader | None = None
+        self._end = Bell()
+        self._bell: Bell | None = None
+        self._changes: deque[Change] = deque()
+        self._closed = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Change:
+        """Return the next change.
+
+        Raises:
+            StopAsyncIteration: The subscription, or the channel, was closed.
+        """
+        bell, reader = await self._begun()
+        while not self._changes:
+            if self._closed or self._channel.closed:
+                await self.close()
+                raise StopAsyncIteration
+            self._changes.extend(await self._calls.call(reader.read))
+            if not self._changes:
+                await self._end.wait(reader.rest)
+                if not reader.failed:
+                    await bell.wait(reader.pause)
+        return self._changes.popleft()
+
+    async def close(self) -> None:
+        """End it, also in a loop over it."""
+        if not self._closed:
+            self._closed = True
+            if self._reader is not None:
+                await self._calls.finish(self._reader.close)
+        for bell in (self._end, self._bell):
+            if bell is not None:
+                bell.ring()
+
+    async def __aenter__(self) -> Self:
+        await self._begun()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __del__(self) -> None:
+        if self._reader is not None and not self._closed:
+            self._reader.close()
+
+    def __repr__(self) -> str:
+        return f"<AsyncSubscription of {self._channel!r}{' closed' if self._closed else ''}>"
+
+    async def _begun(self) -> tuple[Bell, ChangeReader]:
+        if self._bell is None or self._reader is None:
+            bell = Bell()
+            reader, entries = await self._calls.finish(
+                lambda: ChangeReader.begun(self._channel, bell.ring, self._replay)
+            )
+            self._bell, self._reader = bell, reader
+            self._changes.extend(entries)
+        return self._bell, self._reader
