@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ojobchannels.documents import Document, Item, Key, matches
     from ojobchannels.errors import *
     from ojobchannels.hookspecs import ABSENT, MISSING, ChannelType, LockInfo, Option, hookimpl
-    from ojobchannels.manager import JobManager, JobRun, Launch
+    from ojobchannels.manager import DurableLaunch, JobManager, JobRun, Launch
     from ojobchannels.ojob.languages import Code, Host, Language, Program
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "CodeFault",
     "Document",
     "DuplicateChannelType",
+    "DurableLaunch",
     "FireTimeTaken",
     "Host",
     "InvalidBackend",
@@ -60,6 +61,7 @@ __all__ = [
     "Key",
     "Language",
     "Launch",
+    "LaunchFailed",
     "Lease",
     "LockBusy",
     "LockInfo",
@@ -73,6 +75,7 @@ __all__ = [
     "PluginFailed",
     "Program",
     "RateLimited",
+    "ResultNotKept",
     "RunCancelled",
     "RunNotStarted",
     "RunsAlready",
@@ -81,6 +84,7 @@ __all__ = [
     "Subscription",
     "UnknownChannelType",
     "UnknownJob",
+    "UnknownLaunch",
     "UnknownSchedule",
     "WouldDeadlock",
     "add_extension",

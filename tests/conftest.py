@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -26,6 +23,7 @@ from ojobchannels.testing.kit.pytest_fixtures import (
     start_worker,
 )
 from ojobchannels.testing.kit.subject import Subject
+from tests.command_line import CommandLine, Forks
 
 __all__ = [
     "CommandLine",
@@ -124,53 +122,18 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-class CommandLine:
-    """The command ``ojob`` in a separate folder, without the settings of this test run."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.started: list[subprocess.Popen[str]] = []
-
-    def __call__(
-        self, *words: str, reply: str = "", **environment: str
-    ) -> subprocess.CompletedProcess[str]:
-        """Run the command and return its result."""
-        process = self.start(*words, **environment)
-        out, err = process.communicate(reply, timeout=60)
-        return subprocess.CompletedProcess(words, process.returncode, out, err)
-
-    def start(self, *words: str, redirect: str = "", **environment: str) -> subprocess.Popen[str]:
-        """Start the command, with streams redirected by a shell; the test's end kills it."""
-        prefixes = ("OJOB", "PYTEST_", "TOX_", "COLUMNS", "NO_COLOR", "PYTHONUNBUFFERED")
-        settings = {key: value for key, value in os.environ.items() if not key.startswith(prefixes)}
-        command = [sys.executable, "-m", "ojobchannels", *words]
-        process = subprocess.Popen(
-            ["sh", "-c", f'exec "$@" {redirect}', "sh", *command],
-            cwd=self.folder,
-            env=settings | {"TZ": "UTC", "PYTHONWARNINGS": "error"} | environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.started.append(process)
-        return process
-
-    def kill_all(self) -> None:
-        """Kill the processes that are still running."""
-        for process in self.started:
-            process.kill()
-            process.wait()
-            for stream in (process.stdin, process.stdout, process.stderr):
-                with suppress(OSError):
-                    if stream is not None:
-                        stream.close()
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """The process whose forks run the command line; it is started for the first test that does."""
+    forks = Forks()
+    yield forks
+    forks.close()
 
 
 @pytest.fixture
-def ojob(tmp_path: Path) -> Iterator[CommandLine]:
+def ojob(tmp_path: Path, forks: Forks) -> Iterator[CommandLine]:
     """Calls the command line: ``ojob("jobs", "--json", OJOB_FILE="nightly.yaml")``."""
-    command_line = CommandLine(tmp_path)
+    command_line = CommandLine(tmp_path, forks)
     yield command_line
     command_line.kill_all()
 

@@ -13,7 +13,8 @@ from ojobchannels.alerts.rules import Alert, Notice, Ping
 from ojobchannels.following.run_changes import Record, moment_of
 
 Memory: TypeAlias = dict[str, Any]
-"""Of a rule: ``jobs``, those with failures; ``overdue`` and since when; ``started``, the runs whose
+"""Of a rule: ``jobs``, those with failures; ``overdue`` and since when; ``gone``,
+the daemons that give no sign of life; ``started``, the runs whose
 start was pinged; ``held``, failures that a retry may mend; ``notices``, those to send, oldest
 first."""
 
@@ -28,7 +29,7 @@ _BAD: Final = ("failed", "abandoned", "lost")
 
 def new_memory() -> Memory:
     """Return the memory of a rule that has seen nothing."""
-    return {"jobs": {}, "overdue": {}, "started": [], "held": {}, "notices": []}
+    return {"jobs": {}, "overdue": {}, "gone": {}, "started": [], "held": {}, "notices": []}
 
 
 class Evaluation:
@@ -70,6 +71,20 @@ class Evaluation:
             if {"overdue", "recovered"} <= set(self._rule.on):
                 more = {"after": "overdue"}
                 self._add(notices.of_schedule("recovered", job, time, self._now, **more))
+
+    def gone(self, daemons: Mapping[str, Mapping[str, Any]]) -> None:
+        """Apply which daemons give no sign of life now, by their identifiers."""
+        known: dict[str, Any] = self._memory.setdefault("gone", {})
+        for id, daemon in daemons.items():
+            if id not in known and self._rule.concerns_daemon(daemon["jobs"]):
+                known[id] = {name: value for name, value in daemon.items() if name != "jobs"}
+                if "daemon-gone" in self._rule.on:
+                    self._add(notices.of_daemon("daemon-gone", id, known[id], self._now))
+        for id in [id for id in known if id not in daemons]:
+            daemon = known.pop(id)
+            if {"daemon-gone", "recovered"} <= set(self._rule.on):
+                more = {"after": "daemon-gone"}
+                self._add(notices.of_daemon("recovered", id, daemon, self._now, **more))
 
     def _ping(self, record: Record) -> None:
         status, run = record["status"], record.get("runId")

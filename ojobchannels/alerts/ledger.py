@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ojobchannels.alerts.evaluation import Evaluation, new_memory
 from ojobchannels.alerts.rules import Alert, Notice
@@ -43,12 +43,15 @@ class Ledger:
         """Return the memory; a new rule begins with what changes from now on."""
         return self._memory.get(self._new)
 
-    def evaluate(self, overdue: Mapping[str, int] | None) -> Evaluated:
+    def evaluate(
+        self, overdue: Mapping[str, int] | None, gone: Mapping[str, Any] | None = None
+    ) -> Evaluated:
         """Make the notices of what has changed.
 
         Args:
             overdue: The jobs that are overdue, each with the time since when; None if the rule is
                 not about them.
+            gone: The daemons that give no sign of life, likewise.
         """
         dropped = 0
 
@@ -58,6 +61,8 @@ class Ledger:
             evaluation.runs(self._changes.read(memory, skips="skipped" in self._rule.on))
             if overdue is not None:
                 evaluation.overdue(overdue)
+            if gone is not None:
+                evaluation.gone(gone)
             dropped = evaluation.dropped
 
         self._memory.change(self._new, apply)

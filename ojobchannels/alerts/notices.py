@@ -14,11 +14,12 @@ _RECORD_FIELDS: Final = (
     *("duration", "error", "reason", "attempt", "fireTime", "fireDate"),
 )
 FIELDS: Final = (
-    *("id", "event", "job", "message", "alert", "time", "date", "count", "after", "since"),
+    *("id", "event", "job", "message", "alert", "time", "date", "count", "after", "since", "left"),
     *_RECORD_FIELDS,
 )
 """``id`` is equal in all copies of a notice. ``count`` is the number of failures or skipped runs in
-a row; ``after`` is what the job has recovered from; ``since`` is the date when it became overdue.
+a row; ``after`` is what the job has recovered from; ``since`` is the date when it became overdue,
+or of the last sign of life of a daemon, and ``left`` the number of the others that run its file.
 The others are fields of the record, and absent if it has none."""
 
 _LONGEST: Final = 1000
@@ -35,6 +36,15 @@ def of_run(event: str, record: Mapping[str, Any], time: int, **more: Any) -> Not
 def of_schedule(event: str, job: str, since: int, time: int, **more: Any) -> Notice:
     """Return the notice of a job that is overdue, or no longer."""
     return _notice(event, job, time, str(since), {"since": iso(since), **more})
+
+
+def of_daemon(event: str, id: str, daemon: Mapping[str, Any], time: int, **more: Any) -> Notice:
+    """Return the notice of a daemon that gives no sign of life, or does so again."""
+    known = {name: daemon[name] for name in ("host", "pid", "left")}
+    since = {"since": iso(daemon["since"])}
+    return _notice(
+        event, daemon["file"], time, f"{id} {daemon['since']}", {**known, **since, **more}
+    )
 
 
 def iso(ms: int) -> str:
@@ -64,6 +74,10 @@ def _message(notice: Notice) -> str:
     match event:
         case "overdue":
             text = f"{job} is overdue since {notice['since']}: no run has begun"
+        case "daemon-gone":
+            text = f"{_daemon(notice)} gives no sign of life since {notice['since']}{_left(notice)}"
+        case "recovered" if notice["after"] == "daemon-gone":
+            text = f"{_daemon(notice)} is alive again, or was replaced"
         case "recovered":
             text = f"{job} is well again after it was {notice['after']}"
         case "skipped":
@@ -75,6 +89,15 @@ def _message(notice: Notice) -> str:
         case _:
             text = f"{job}: a run{where} is {event}"
     return printable(text)[:_LONGEST]
+
+
+def _daemon(notice: Notice) -> str:
+    return f"daemon {notice['host']}:{notice['pid']} of {notice['job']}"
+
+
+def _left(notice: Notice) -> str:
+    number = notice["left"]
+    return f"; others of that file are alive: {number}" if number else "; no other one is alive"
 
 
 def _short(value: Any) -> Any:

@@ -10,7 +10,9 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 from ojobchannels.documents import encode
 
-Event: TypeAlias = Literal["failed", "abandoned", "lost", "overdue", "skipped", "recovered"]
+Event: TypeAlias = Literal[
+    "failed", "abandoned", "lost", "overdue", "daemon-gone", "skipped", "recovered"
+]
 Security: TypeAlias = Literal["starttls", "tls", "none"]
 Notice: TypeAlias = dict[str, Any]
 """The document of one event; see `ojobchannels.alerts.notices.FIELDS`."""
@@ -132,6 +134,10 @@ class Alert:
         if not self.jobs or job in self.jobs:
             return True
         return any(fnmatch.fnmatchcase(job, pattern) for pattern in self.jobs)
+
+    def concerns_daemon(self, jobs: Sequence[str]) -> bool:
+        """Return whether the rule is about a daemon that runs these jobs."""
+        return not self.jobs or any(self.concerns(job) for job in jobs)
 
 
 def _kind(target: object) -> str:

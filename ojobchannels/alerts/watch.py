@@ -15,7 +15,8 @@ from ojobchannels.alerts.evaluation import PINGS_GO_STALE_MS
 from ojobchannels.alerts.ledger import LONGEST_RETRY_MS, Ledger
 from ojobchannels.alerts.rules import Alert, Notice, Ping
 from ojobchannels.errors import AlertNotSent, ChannelClosed, ChannelError
-from ojobchannels.following.overdue import Schedule, overdue_by_job
+from ojobchannels.following import gone_daemons
+from ojobchannels.following.overdue import overdue_by_job
 from ojobchannels.following.run_changes import Runs
 from ojobchannels.host.clock import now_ms
 from ojobchannels.host.forks import forget_in_children
@@ -32,6 +33,14 @@ _OUTAGE_SECONDS: Final = 10.0
 _log = logging.getLogger("ojobchannels.alerts")
 
 
+class Schedule(gone_daemons.Schedule, Protocol):
+    """A schedule that daemons have published."""
+
+    @property
+    def overdue_since(self) -> int | None:
+        """When it became overdue, in milliseconds since 1970; None if it is not."""
+
+
 class Manager(Runs, Protocol):
     """The manager whose runs and schedules are watched."""
 
@@ -40,6 +49,9 @@ class Manager(Runs, Protocol):
 
     def schedules(self) -> Sequence[Schedule]:
         """Return the schedules that daemons have published."""
+
+    def daemons(self) -> Sequence[gone_daemons.Daemon]:
+        """Return the daemons that are known."""
 
     def launch_alert(self, name: str, notice: Mapping[str, Any]) -> Launch:
         """Run the job of an alert."""
@@ -142,10 +154,16 @@ class AlertWatch:
     def _evaluate(self) -> bool:
         self._manager.before_reading()
         overdue: dict[str, int] | None = None
-        if "overdue" in self._rule.on and not isinstance(self._rule.target, Ping):
-            known = overdue_by_job(self._manager.schedules())
-            overdue = {job: since for job, since in known.items() if since is not None}
-        dropped, is_behind = self._ledger.evaluate(overdue)
+        gone: dict[str, Any] | None = None
+        events = () if isinstance(self._rule.target, Ping) else self._rule.on
+        if "overdue" in events or "daemon-gone" in events:
+            schedules = self._manager.schedules()
+            if "overdue" in events:
+                known = overdue_by_job(schedules)
+                overdue = {job: since for job, since in known.items() if since is not None}
+            if "daemon-gone" in events:
+                gone = gone_daemons.described(self._manager.daemons(), schedules)
+        dropped, is_behind = self._ledger.evaluate(overdue, gone)
         if dropped:
             _log.error("%s: too many notices wait; dropped: %d", self._rule.label, dropped)
         return is_behind

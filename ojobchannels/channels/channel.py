@@ -159,6 +159,8 @@ class Channel(Locking):
         for lease in leases:
             KEEP_ALIVE.drop(lease)
         for lease in leases:
+            if lease.lost:
+                continue
             try:
                 lease.release()
             except errors.LockLost:

@@ -28,6 +28,7 @@ def find_run(manager: JobManager, name: str) -> dict[str, Any]:
 
     Raises:
         CommandError: No such run exists.
+        WrongRun: Several runs begin with these characters.
     """
     runs = manager.runs(name, limit=_LOOKED_AT)
     if runs:
@@ -36,6 +37,17 @@ def find_run(manager: JobManager, name: str) -> dict[str, Any]:
     if record is None:
         raise CommandError(_unknown(manager, name))
     return record
+
+
+def find_running(manager: JobManager, run_id: str) -> dict[str, Any] | None:
+    """Return the record of the running run whose identifier begins so, if there is one.
+
+    Raises:
+        WrongRun: Several running runs begin with these characters.
+    """
+    from ojobchannels.manager.overview.lookup import find_running as found
+
+    return found(manager, run_id)
 
 
 def _unknown(manager: JobManager, name: str) -> str:

@@ -24,6 +24,40 @@ class UnknownJob(JobError, LookupError):
         super().__init__(f"unknown job {name!r}; {meant}known jobs: {listed}")
 
 
+class UnknownLaunch(JobError, LookupError):
+    """No durable launch with that identifier is stored."""
+
+    def __init__(self, launch_id: str) -> None:
+        self.launch_id = launch_id
+        super().__init__(
+            f"unknown launch {launch_id!r}: it was never stored, or was removed by `prune`; "
+            "`JobManager.launches` returns those that are known"
+        )
+
+
+class LaunchFailed(JobError, RuntimeError):
+    """A durable launch ended without a result."""
+
+    def __init__(self, launch_id: str, name: str, state: str, reason: str) -> None:
+        self.launch_id, self.name, self.state, self.reason = launch_id, name, state, reason
+        why = f": {reason}" if reason else ""
+        super().__init__(
+            f"launch {launch_id} of job {name!r} ended ({state}){why}; `ojob history {name}` shows "
+            "its runs"
+        )
+
+
+class ResultNotKept(JobError, ValueError):
+    """A durable launch has completed, but its result could not be stored."""
+
+    def __init__(self, launch_id: str, name: str, reason: str) -> None:
+        self.launch_id, self.name, self.reason = launch_id, name, reason
+        super().__init__(
+            f"the result of launch {launch_id} of job {name!r} is not kept: {reason}; have the job "
+            "store it, and return where it is"
+        )
+
+
 class UnknownSchedule(JobError, LookupError):
     """No daemon has published a schedule of that name."""
 
@@ -37,9 +71,11 @@ class UnknownSchedule(JobError, LookupError):
 class NoDaemon(JobError, RuntimeError):
     """No daemon that is alive has the schedule, or none has reacted."""
 
-    def __init__(self, name: str, reason: str) -> None:
-        self.name, self.reason = name, reason
-        super().__init__(f"{name!r} was not run: {reason}; `ojob daemons` shows the daemons")
+    def __init__(
+        self, name: str, reason: str, advice: str = "`ojob daemons` shows the daemons"
+    ) -> None:
+        self.name, self.reason, self.advice = name, reason, advice
+        super().__init__(f"{name!r} was not run: {reason}; {advice}")
 
 
 class RunNotStarted(JobError, RuntimeError):

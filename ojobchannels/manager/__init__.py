@@ -2,6 +2,8 @@
 
 from ojobchannels.manager.actions.action import Action
 from ojobchannels.manager.jobs import Job
+from ojobchannels.manager.launches.handle import DurableLaunch
+from ojobchannels.manager.launches.info import LaunchInfo
 from ojobchannels.manager.launching.launcher import Launch
 from ojobchannels.manager.manager import JobManager
 from ojobchannels.manager.output import OutputLimits, OutputLine, RunOutput
@@ -15,10 +17,12 @@ from ojobchannels.manager.schedules.published import DaemonInfo
 __all__ = [
     "Action",
     "DaemonInfo",
+    "DurableLaunch",
     "Job",
     "JobManager",
     "JobRun",
     "Launch",
+    "LaunchInfo",
     "LaunchTime",
     "OutputLimits",
     "OutputLine",

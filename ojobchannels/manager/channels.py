@@ -15,7 +15,7 @@ ChannelConfig: TypeAlias = Mapping[str, Any] | str | Channel | None
 JOBS: Final = "oJobManager-jobs"
 LOCKS: Final = "oJobManager-locks"
 STATE: Final = "oJobManager-state"
-OUTPUT: Final = "oJobManager-output"
+_PREFIX: Final = "oJobManager-"
 _LOCKS_ID: Final = "locksId"
 
 
@@ -25,7 +25,7 @@ class ManagerChannels:
     def __init__(self, jobs: ChannelConfig, locks: ChannelConfig, state: ChannelConfig) -> None:
         self._opened: list[Channel] = []
         self._state: Channel | None = None
-        self._output: Channel | None = None
+        self._beside: dict[str, Channel] = {}
         self._locks_id: str | None = None
         self._open_state = self._opener(state)
         self._lock = threading.Lock()
@@ -47,12 +47,17 @@ class ManagerChannels:
     @property
     def output(self) -> Channel:
         """The channel of what runs log and print, in the storage of the state."""
-        state = self.state
-        with self._lock:
-            if self._output is None:
-                name = OUTPUT if state.name == STATE else f"{state.name}-output"
-                self._output = self._closing(state.beside(name))
-            return self._output
+        return self._beside_state("output")
+
+    @property
+    def launches(self) -> Channel:
+        """The channel of durable launches that have not ended, in the storage of the state."""
+        return self._beside_state("launches")
+
+    @property
+    def ended_launches(self) -> Channel:
+        """The channel of durable launches that have ended, in the storage of the state."""
+        return self._beside_state("ended-launches")
 
     def locks_id(self, *, create: bool = False) -> str | None:
         """Return the identifier of the locks, which records have; None if they have none yet.
@@ -73,6 +78,15 @@ class ManagerChannels:
         """Close the channels, except those that were passed open."""
         while self._opened:
             self._opened.pop().close()
+
+    def _beside_state(self, suffix: str) -> Channel:
+        """Return a further channel in the storage of the state; opened at its first use."""
+        state = self.state
+        with self._lock:
+            if suffix not in self._beside:
+                prefix = _PREFIX if state.name == STATE else f"{state.name}-"
+                self._beside[suffix] = self._closing(state.beside(f"{prefix}{suffix}"))
+            return self._beside[suffix]
 
     def _opener(self, config: ChannelConfig) -> Callable[[], Channel]:
         """Return what opens the state at its first use; its configuration is checked now."""

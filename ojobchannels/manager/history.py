@@ -5,7 +5,7 @@ import heapq
 import logging
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from ojobchannels.channels.arguments import milliseconds
 from ojobchannels.channels.channel import Channel
@@ -15,11 +15,13 @@ from ojobchannels.following import shared_memory
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import not_run, records
 from ojobchannels.manager.channels import ManagerChannels
+from ojobchannels.manager.limits import rate
 from ojobchannels.manager.output import RunOutput
 from ojobchannels.manager.output.buffer import OutputBuffer
 from ojobchannels.manager.output.lines import DEFAULT_LIMITS
 from ojobchannels.manager.output.stored import key_of, without_record
 from ojobchannels.manager.output.writer import OutputWriter
+from ojobchannels.manager.overview import lookup
 from ojobchannels.manager.overview.overview import note_pruned
 from ojobchannels.manager.records import STATUSES, Record
 from ojobchannels.manager.runs.dead_runs import DeadRuns
@@ -27,8 +29,6 @@ from ojobchannels.manager.schedules import launch_claims
 
 _log = logging.getLogger("ojobchannels.jobs")
 _BATCH = 500
-_SHORTEST_ID = 6
-_WHOLE_ID = 32
 
 
 class Pruned(NamedTuple):
@@ -102,10 +102,13 @@ class RunHistory:
         """Return the record of a run; None if there is none.
 
         Args:
-            run_id: The identifier of the run, or the first characters of it, 6 at least. If several
-                runs begin with them, the result is the one that changed last.
+            run_id: The identifier of the run, or the first characters of it, 6 at least. These are
+                compared with all records, so the whole identifier is faster.
+
+        Raises:
+            WrongRun: Several runs begin with these characters; the message lists them.
         """
-        return _find(self, self._channels.output, run_id)
+        return lookup.find(self, self._channels.output, run_id)
 
     def output(self, run_id: str) -> RunOutput | None:
         """Return what a run has logged and printed; None if nothing is kept of it.
@@ -131,6 +134,8 @@ class RunHistory:
     def prune(self, older_than: float | timedelta) -> Pruned:
         """Remove the records of runs that ended more than `older_than` seconds ago.
 
+        Durable launches that ended before then are removed too; they are not counted.
+
         Runs that are found dead are closed as abandoned; they have ended now.
 
         Raises:
@@ -138,7 +143,9 @@ class RunHistory:
         """
         age = milliseconds("older_than", older_than, shortest=0)
         abandoned = self._dead_runs.close(all=True)
-        return Pruned(_prune(self, self._channels.output, now_ms() - age), abandoned)
+        cutoff = now_ms() - age
+        self.prune_launches(cutoff)
+        return Pruned(_prune(self, self._channels.output, cutoff), abandoned)
 
     def close_dead_runs(self) -> int:
         """Close runs whose process died, as abandoned and with an error; return their number.
@@ -172,6 +179,10 @@ class RunHistory:
 
     def notify(self, record: Record) -> None:
         """Report a failed run to the notice of its job."""
+
+    def prune_launches(self, cutoff: int) -> int:  # noqa: ARG002  a hook
+        """Remove the launches that ended before a time; return their number."""
+        return 0
 
     def is_readable(self, key: object, document: object) -> bool:
         """Return whether an entry of the jobs channel is a run record; note one that is not."""
@@ -223,27 +234,6 @@ def _running(channels: RunHistory) -> list[Record]:
     return sorted(found, key=lambda record: record["startTime"], reverse=True)
 
 
-def _find(channels: RunHistory, output: Channel, run_id: str) -> Record | None:
-    """Return the record of a run, from its identifier or the beginning of that."""
-    if len(run_id) < _SHORTEST_ID:
-        return None
-    stored = output.get(key_of(run_id))  # most runs have an output, which has the key of the record
-    if isinstance(stored, dict) and isinstance(stored.get("startTime"), int):
-        record = channels.jobs.get(records.key_of(stored))
-        if records.is_record(record) and record["runId"] == run_id:
-            return cast("Record", record)
-    for record in _running(channels):
-        if record["runId"].startswith(run_id):
-            return record
-    match = {"runId": run_id} if len(run_id) == _WHOLE_ID else None
-    for channel in (channels.jobs, channels.state):
-        for item in channel.items(match=match, newest_first=True):
-            record = item[1]
-            if records.is_record(record) and str(record.get("runId")).startswith(run_id):
-                return cast("Record", record)
-    return None
-
-
 def _report(channels: RunHistory) -> list[dict[str, Any]]:
     """Return statistics for each job, sorted by name."""
     rows: dict[str, dict[str, Any]] = {}
@@ -282,6 +272,7 @@ def _prune(channels: RunHistory, output: Channel, cutoff: int) -> int:
         _remove(output, [key_of(record["runId"]) for record in ended if "runId" in record])
     _remove(channels.state, launch_claims.outdated(channels.state, cutoff))
     _remove(channels.state, shared_memory.outdated(channels.state))
+    _remove(channels.state, rate.outdated(channels.state, now_ms()))
     _remove(output, without_record(output, channels.jobs, cutoff))
     if removed:
         note_pruned(channels.state, cutoff)

@@ -5,7 +5,7 @@ import inspect
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, cast
 
 from ojobchannels.documents import json_or_repr
 from ojobchannels.errors import ChannelError, InvalidOption, LockBusy, RateLimited
@@ -44,6 +44,7 @@ class Manager(Protocol):
         lock_at_least_for: float,
         max_concurrent: int,
         rate_limit: str | None,
+        record_busy: bool,
     ) -> JobRun:
         """Return a new run."""
 
@@ -52,6 +53,9 @@ class Manager(Protocol):
 
     def launch(self, name: str, args: Mapping[str, Any] | None = None) -> Launch:
         """Run a job on the threads of the manager."""
+
+    def submit_launch(self, name: str, work: Callable[[Launch], Any]) -> Launch:
+        """Call `work` on a thread of the manager, and return the handle of that launch."""
 
 
 @dataclass(eq=False, repr=False)
@@ -64,7 +68,7 @@ class Job(Generic[_Arguments, _Result]):
     _timeout: float
     _if_running: IfRunning
     _wait: float | None
-    _retries: int
+    retries: int
     _backoff: float
     on_failure: Notice | None
     _on_timeout: OnTimeout
@@ -93,10 +97,25 @@ class Job(Generic[_Arguments, _Result]):
         except DidNotRun:
             return None
 
-    def launched(self, launch: Launch, args: Mapping[str, Any]) -> _Result:
+    def launch(self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Launch[_Result | None]:
+        """Run the job on the threads of its manager, and return the handle of the launch at once.
+
+        It is `JobManager.launch` with the arguments of the function and the type of its result.
+
+        Raises:
+            TypeError: The function does not take these arguments.
+        """
+        inspect.signature(self._function).bind(*args, **kwargs)
+
+        def work(launch: Launch) -> _Result:
+            return self.launched(launch, args, kwargs)
+
+        return cast("Launch[_Result | None]", self.manager.submit_launch(self.name, work))
+
+    def launched(self, launch: Launch, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> _Result:
         """Run the job for a launch, with its arguments."""
         try:
-            return self._run(launch, (), dict(args))
+            return self._run(launch, args, dict(kwargs))
         except DidNotRun:
             raise
         except Exception:
@@ -112,45 +131,108 @@ class Job(Generic[_Arguments, _Result]):
                 keywords |= keywords.pop(name, {})
         return keywords
 
+    @property
+    def skips(self) -> bool:
+        """Whether a launch is skipped if the job is running elsewhere."""
+        return self._if_running == "skip"
+
+    def new_launched_run(
+        self, args: Mapping[str, Any], attempt: int, retries: int, launch_id: str
+    ) -> JobRun:
+        """Return the run of one attempt at a durable launch.
+
+        Raises:
+            TypeError: The function does not take these arguments.
+        """
+        recorded = _bound(self._function, (), dict(args))
+        return self._new_run(recorded, attempt, retries, {"launchId": launch_id}, wait=0)
+
+    def attempt(
+        self, run: JobRun, args: Mapping[str, Any], begun: Callable[[], None], *, is_last: bool
+    ) -> _Result:
+        """Make one attempt, without a notice of its failure, and return the result.
+
+        Args:
+            run: The run.
+            args: The keyword arguments.
+            begun: Called when the run has begun, before the function.
+            is_last: Whether there is no further attempt after this one.
+        """
+        return self._make_attempt(run, (), dict(args), begun, is_last=is_last)
+
+    def pause_after(self, attempt: int) -> float:
+        """Return the pause after a failed attempt, in seconds."""
+        return min(self._backoff * 2.0 ** min(attempt - 1, 64), _LONGEST_PAUSE)
+
+    def notify(self, run: JobRun) -> None:
+        """Report the last attempt, if it failed, to the notice of the job."""
+        if run.status in ("failed", "lost"):  # another end is reported when it is found
+            self.manager.notify(run.record)
+
     def _run(self, launch: Launch | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Result:
         recorded = _bound(self._function, args, kwargs)
+
+        def begun() -> None:
+            if launch is not None:
+                launch.run_id = run.run_id
+
         attempt = 1
         while True:
-            run = self._new_run(recorded, attempt)
+            run = self._new_run(recorded, attempt, self.retries, {}, self._wait)
             try:
-                with run:
-                    if launch is not None:
-                        launch.run_id = run.run_id
-                    run.keeps_lock = attempt > self._retries
-                    result = check_result(self.name, self._function(*args, **kwargs))
-                    run.keeps_lock = True
-                    return result
+                is_last = attempt > self.retries
+                return self._make_attempt(run, args, kwargs, begun, is_last=is_last)
             except Exception as error:
                 if run.status == "skipped" and isinstance(error, LockBusy | RateLimited):
                     self._skip(error)
                     raise
                 if not self._may_try_again(run, attempt):
-                    self._notify(run)
+                    self.notify(run)
                     raise
             except BaseException:
-                self._notify(run)
+                self.notify(run)
                 raise
             attempt += 1
 
-    def _new_run(self, args: dict[str, Any], attempt: int) -> JobRun:
-        extra = {"attempt": attempt} if self._retries else {}
-        if attempt <= self._retries:
-            extra["retryIn"] = round(min(self._pause_after(attempt), _LONGEST_PAUSE) * 1000)
+    def _make_attempt(
+        self,
+        run: JobRun,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        begun: Callable[[], None],
+        *,
+        is_last: bool,
+    ) -> _Result:
+        with run:
+            begun()
+            run.keeps_lock = is_last
+            result = check_result(self.name, self._function(*args, **kwargs))
+            run.keeps_lock = True
+            return result
+
+    def _new_run(
+        self,
+        args: dict[str, Any],
+        attempt: int,
+        retries: int,
+        extra: dict[str, Any],
+        wait: float | None,
+    ) -> JobRun:
+        if retries:
+            extra = {**extra, "attempt": attempt}
+        if attempt <= retries:
+            extra["retryIn"] = round(self.pause_after(attempt) * 1000)
         run = self.manager.run(
             self.name,
             timeout=self._timeout,
             args=args,
-            wait=self._wait,
+            wait=wait,
             on_timeout=self._on_timeout,
             extra=extra,
             lock_at_least_for=self._lock_at_least_for,
             max_concurrent=self._max_concurrent,
             rate_limit=self._rate_limit,
+            record_busy=not extra.get("launchId") or self.skips,
         )
         run.notifies = False  # the last attempt is reported here
         return run
@@ -162,18 +244,11 @@ class Job(Generic[_Arguments, _Result]):
 
     def _may_try_again(self, run: JobRun, attempt: int) -> bool:
         """Wait for the next attempt and return True, unless there is none."""
-        if attempt > self._retries or run.status in ("completed", "lost", "cancelled"):
+        if attempt > self.retries or run.status in ("completed", "lost", "cancelled"):
             return False
-        pause = self._pause_after(attempt)
+        pause = self.pause_after(attempt)
         _log.warning("job %r failed; attempt %d starts in %g s", self.name, attempt + 1, pause)
         return not self.manager.closing.wait(pause)
-
-    def _pause_after(self, attempt: int) -> float:
-        return self._backoff * 2.0 ** min(attempt - 1, 64)
-
-    def _notify(self, run: JobRun) -> None:
-        if run.status in ("failed", "lost"):  # another end is reported when it is found
-            self.manager.notify(run.record)
 
 
 def _bound(

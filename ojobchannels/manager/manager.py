@@ -12,9 +12,10 @@ from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager import records
 from ojobchannels.manager.channels import ChannelConfig, ManagerChannels
 from ojobchannels.manager.jobs import IfRunning, Job, Notice, notify
-from ojobchannels.manager.launching.launcher import Launch, Launcher
+from ojobchannels.manager.launching.launcher import SIGNAL_POLL_SECONDS
+from ojobchannels.manager.launching.signals import stop_signals
 from ojobchannels.manager.limits.rate import check_rate_limit
-from ojobchannels.manager.managed_runs import ManagedRuns
+from ojobchannels.manager.managed_launches import ManagedLaunches
 from ojobchannels.manager.output import OutputLimits
 from ojobchannels.manager.output.lines import DEFAULT_LIMITS
 from ojobchannels.manager.records import Record
@@ -29,7 +30,7 @@ _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
 
-class JobManager(ManagedRuns):
+class JobManager(ManagedLaunches):
     """Runs each job at most once at a time, and keeps a record of every run.
 
     Args:
@@ -69,8 +70,7 @@ class JobManager(ManagedRuns):
         alerts: Sequence[Alert] = (),
     ) -> None:
         self.closing = Latch()
-        self._launcher = Launcher(threads)
-        super().__init__(ManagerChannels(jobs, locks, state), JobRegistry(on_failure))
+        super().__init__(ManagerChannels(jobs, locks, state), JobRegistry(on_failure), threads)
         self._limits = output
         self._metrics = JobMetrics(self)
         self.alerts = Alerts(self)
@@ -228,20 +228,6 @@ class JobManager(ManagedRuns):
 
         return decorate
 
-    def launch(self, name: str, args: Mapping[str, Any] | None = None) -> Launch:
-        """Run a managed job on the threads of the manager, and return its handle at once.
-
-        Raises:
-            UnknownJob: There is no job of that name; `job` registers jobs.
-        """
-        job = self._registry.get(name)
-        values = dict(args or {})
-        return self._launcher.submit(name, lambda launch: job.launched(launch, values))
-
-    def launch_alert(self, name: str, notice: Mapping[str, Any]) -> Launch:
-        """Run the job of an alert."""
-        return self.launch(name, {"notice": notice})
-
     def notify(self, record: Record) -> None:
         """Report a failed run to the notice of its job, or else of the manager."""
         notice = self.notice_for(record["name"])
@@ -255,16 +241,22 @@ class JobManager(ManagedRuns):
         """
         return self._metrics.text()
 
-    def launch_known(self, name: str, args: Mapping[str, Any]) -> bool:
-        """Launch a job if this manager has it, and return whether it does."""
-        job = self._registry.find(name)
-        if job is not None:
-            self.launch(name, job.keywords(args))
-        return job is not None
+    def serve(self) -> None:
+        """Take durable launches until SIGTERM, SIGINT or `close`; then wait for those that run.
+
+        Signals are handled if this is called on the main thread.
+        """
+        with stop_signals() as stopped:
+            self.start_worker()
+            while not (stopped() or self.closing.wait(SIGNAL_POLL_SECONDS)):
+                pass
+        self.stop_worker()
+        self._launcher.wait()
 
     def close(self) -> None:
         """Wait for launched jobs, then close the channels and so release all locks."""
         self.closing.set()
+        self.stop_worker()
         self._launcher.wait()
         self.alerts.close()
         self._launcher.close()

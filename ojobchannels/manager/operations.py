@@ -1,7 +1,9 @@
 """The actions of operators on schedules, and the state of schedules and daemons."""
 
 import logging
+import shlex
 import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -19,11 +21,12 @@ from ojobchannels.errors import (
 )
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms
-from ojobchannels.manager.actions import journal
+from ojobchannels.manager.actions import journal, unfinished
 from ojobchannels.manager.actions.action import Action, check_texts
 from ojobchannels.manager.actions.cancel import CANCEL, CancelWatch
 from ojobchannels.manager.actions.rerun import RERUN, args_of
 from ojobchannels.manager.history import RunHistory
+from ojobchannels.manager.overview import lookup
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.runs import run_end
 from ojobchannels.manager.schedules import overview, pauses
@@ -34,6 +37,7 @@ from ojobchannels.masking import masked
 from ojobchannels.suggestions import closest
 
 _POLL_SECONDS: Final = 0.1
+_LIFE_SIGN_SECONDS: Final = 10.0
 _log = logging.getLogger("ojobchannels.jobs")
 
 
@@ -62,11 +66,13 @@ class Operations(RunHistory):
     def actions(self, limit: int | None = 100) -> list[Action]:
         """Return the latest actions, latest first; the last thousand are kept.
 
+        Those that no process will finish any more are closed before, as ``failed`` or ``expired``.
+
         Args:
             limit: Return at most this number of actions; None for all.
         """
-        found = islice(journal.newest_first(self.state), limit)
-        return [replace(action, details=masked(action.details)) for action in found]
+        found = unfinished.closed(self, islice(journal.newest_first(self.state), limit))
+        return [_shown(action) for action in found]
 
     def pause(
         self,
@@ -183,7 +189,8 @@ class Operations(RunHistory):
             The action; its details have the past run and, at the end, the new one.
 
         Raises:
-            WrongRun: There is no such run, it is active, or its args are masked.
+            WrongRun: There is no such run, several begin with that, it is active, or its args are
+                masked.
             NoDaemon: No daemon that is alive has the job, or none has taken the request in time.
             InvalidOption: A text is too long.
             InvalidValue: The arguments are not JSON.
@@ -201,7 +208,9 @@ class Operations(RunHistory):
         alive = (one for one in having if any(daemon.alive for daemon in one.daemons))
         schedule = next(alive, next(iter(having), None))
         if schedule is None:
-            raise NoDaemon(name, "no daemon has a schedule with runs of that name")
+            reason = "no daemon has a schedule with runs of that name"
+            advice = "start one, or run the job with `ojob run` and its job file"
+            raise NoDaemon(name, reason, advice)
         return self._request_run(RERUN, schedule, details, reason, author, wait)
 
     def launch_known(self, name: str, args: Mapping[str, Any]) -> bool:  # noqa: ARG002  a hook
@@ -219,17 +228,21 @@ class Operations(RunHistory):
     ) -> Action:
         """Ask the daemons to run a schedule, and wait until one has taken the request."""
         if not any(daemon.alive for daemon in schedule.daemons):
-            raise NoDaemon(schedule.name, "no daemon that has it is alive")
-        request = journal.record(
-            self.state,
-            action,
-            schedule.name,
-            author=author,
-            reason=reason,
-            details=details,
-            requested=True,
-        )
-        return self._taken(request, milliseconds("wait", wait, shortest=0) / 1000)
+            raise NoDaemon(schedule.name, *_why_none_is_alive(schedule))
+        seconds, id = milliseconds("wait", wait, shortest=0) / 1000, uuid.uuid4().hex
+        life_sign = f"request {id}"
+        with self.state.lock(life_sign, ttl=_LIFE_SIGN_SECONDS, keep_alive=True):
+            request = journal.record(
+                self.state,
+                action,
+                schedule.name,
+                author=author,
+                reason=reason,
+                details={**details, unfinished.LIFE_SIGN: life_sign},
+                requested=True,
+                id=id,
+            )
+            return self._taken(request, seconds)
 
     def _recorded(self, run_id: str) -> Record:
         self.before_reading()
@@ -257,10 +270,10 @@ class Operations(RunHistory):
             run has ended.
 
         Raises:
-            WrongRun: There is no such run, or it has ended.
+            WrongRun: There is no such run, it has ended, or several running runs begin with that.
             InvalidOption: A text is too long.
         """
-        record = self._recorded(run_id)
+        record = lookup.find_running(self, run_id) or self._recorded(run_id)
         if record["status"] != "running":
             raise WrongRun(run_id, f"it has ended ({record['status']})", "there is nothing to do")
         details = {"job": record["name"]}
@@ -327,8 +340,8 @@ class Operations(RunHistory):
             if time.monotonic() >= end:
                 break
             time.sleep(_POLL_SECONDS)
-        args = masked(request.details.get("args"))
-        if journal.move(self.state, request, "expired", args=args) is None:
+        without = unfinished.without_values(request.details)
+        if journal.move(self.state, request, "expired", **without) is None:
             return journal.find(self.state, request.number) or request
         raise NoDaemon(request.target, f"no daemon has taken the request within {seconds:g} s")
 
@@ -347,6 +360,21 @@ class Operations(RunHistory):
             names = tuple(dict.fromkeys(one.name for one in known))
             raise UnknownSchedule(name, names, closest(name, names))
         return found
+
+
+def _why_none_is_alive(schedule: KnownSchedule) -> tuple[str, str]:
+    """Return why no daemon can run a schedule, and what to do."""
+    last = max(schedule.daemons, key=lambda daemon: daemon.seen)
+    state = "without a sign of life" if last.stopped is None else "stopped"
+    reason = f"no daemon that has it is alive; the last one, {last.host}:{last.pid}, is {state}"
+    return reason, f"start it there with `ojob run {shlex.quote(last.file)}`"
+
+
+def _shown(action: Action) -> Action:
+    """Return an action without the secrets in its details."""
+    if action.state == "requested":
+        return replace(action, details=unfinished.without_values(action.details))
+    return replace(action, details=masked(action.details))
 
 
 def _ms(moment: datetime | float) -> int:

@@ -33,6 +33,10 @@ class JobRegistry:
             check_notices(job.name, jobs, self._on_failure)
             self._jobs = jobs
 
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all jobs."""
+        return tuple(self._jobs)
+
     def find(self, name: str) -> Job[..., Any] | None:
         """Return the job of a name, or None."""
         return self._jobs.get(name)

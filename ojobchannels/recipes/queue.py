@@ -12,16 +12,17 @@ import itertools
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
 from ojobchannels.documents import Document, Item, storable
-from ojobchannels.errors import InvalidOption, describe_holder, summary
+from ojobchannels.errors import InvalidOption, LockLost, OutcomeUnknown, describe_holder, summary
 from ojobchannels.recipes.messages import FAILED, WAITING, Entry, in_order, malformed, name_of, read
+from ojobchannels.recipes.retry_policy import RetryPolicy as RetryPolicy
 
 _REREAD_SECONDS: Final = 1.0
 _MIN_KEPT: Final = 100
@@ -30,31 +31,6 @@ _MIN_KEPT: Final = 100
 _LOCK: Final = "worker "
 _MAX_SECONDS: Final = 100 * 365.25 * 86_400
 """A hundred years: a longer delay is the same to everybody."""
-
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """The number of attempts at a message, and the pauses between them.
-
-    Attributes:
-        attempts: The maximum number of attempts; after the last one the message is kept as failed.
-        pause: Seconds before the second attempt, doubled for each further one.
-        longest_pause: The longest pause, in seconds.
-    """
-
-    attempts: int = 5
-    pause: float = 1.0
-    longest_pause: float = 300.0
-
-    def __post_init__(self) -> None:
-        if self.attempts < 1:
-            raise InvalidOption("attempts", f"{self.attempts} is too few", "pass at least 1")
-        if min(self.pause, self.longest_pause) < 0:
-            raise InvalidOption("pause", "it is negative", "pass seconds, 0 for none")
-
-    def pause_after(self, attempts: int) -> float:
-        """Return the pause after the given number of attempts, in seconds."""
-        return float(min(self.pause * 2.0 ** min(attempts - 1, 64), self.longest_pause))
 
 
 @dataclass
@@ -79,16 +55,49 @@ class Message:
         with self._released():
             self._queue.channel.unset({"id": self.id})
 
-    def failed(self, error: BaseException | str) -> bool:
-        """Put it back for another attempt after a pause; return whether there will be one."""
+    def failed(self, error: BaseException | str, pause: float | None = None) -> bool:
+        """Put it back for another attempt after a pause; return whether there will be one.
+
+        Args:
+            error: The error of this attempt.
+            pause: The pause in seconds; by default that of the queue.
+        """
         with self._released():
-            changed = self._queue.put_back(self._entry, error)
+            changed = self._queue.put_back(self._entry, error, pause)
         return bool(changed["status"] == WAITING)
 
-    def give_back(self) -> None:
-        """Put it back without counting this attempt."""
+    def give_back(self, pause: float = 0) -> None:
+        """Put it back, for some seconds later, without counting this attempt."""
         with self._released():
-            self._queue.change(self._entry, {"attempts": self.attempts - 1, "claim": None})
+            self._queue.give_back(self._entry, pause)
+
+    @property
+    def entry(self) -> Mapping[str, Any]:
+        """Its entry, as this worker has last read or written it."""
+        return self._entry
+
+    def note(self, **fields: Document) -> None:
+        """Add fields to its entry.
+
+        Raises:
+            LockLost: Another worker may have taken it; nothing was written.
+        """
+        self.check()
+        changed = self._queue.change(self._entry, fields)
+        if changed is None:
+            lease, reason = self._lease, "another worker has taken the message, or removed it"
+            raise LockLost(lease.channel.name, lease.name, lease.fence, reason)
+        self._entry = changed
+
+    def end(self, **fields: Document) -> bool:
+        """Keep it without further attempts, and add fields to its entry.
+
+        Returns:
+            False, with nothing written, if another worker has taken it since.
+        """
+        with self._released():
+            ended = {**fields, "status": FAILED, "claim": None}
+            return self._queue.change(self._entry, ended) is not None
 
     def check(self) -> None:
         """Raise LockLost if another worker may have taken it."""
@@ -148,6 +157,7 @@ class Queue:
         priority: int = 1,
         delay: float = 0,
         ttl: float | None = None,
+        id: str | None = None,
     ) -> str:
         """Add a message, and return its identifier.
 
@@ -157,11 +167,12 @@ class Queue:
             priority: Messages with a lower priority are delivered first.
             delay: Seconds before its first delivery.
             ttl: Seconds after which it is dropped if no worker has started it; None for never.
+            id: Its identifier, by default a new one. If there is a message with it, none is added.
 
         Raises:
             InvalidOption: An argument is not valid; such a message would never be delivered.
         """
-        now, name = self._now(), uuid.uuid4().hex
+        now, name = self._now(), uuid.uuid4().hex if id is None else id
         entry = {
             "id": name,
             "job": job,
@@ -177,11 +188,20 @@ class Queue:
         reason = read(Item({"id": name}, entry, 0), _ms(now))
         if isinstance(reason, str):
             raise InvalidOption("message", reason, "pass a name as job, and a number as priority")
-        self.channel.set({"id": name}, entry)
+        self._store(entry, is_new=id is None)
         self._kept.clear()
         return name
 
-    def take(self, ttl: float) -> Message | None:
+    def _store(self, entry: dict[str, Any], *, is_new: bool) -> None:
+        if is_new:
+            self.channel.set({"id": entry["id"]}, entry)
+            return
+        while True:
+            with suppress(OutcomeUnknown):  # a second one finds that it was stored
+                self.channel.add({"id": entry["id"]}, entry)
+                return
+
+    def take(self, ttl: float, jobs: Collection[str] | None = None) -> Message | None:
         """Return the next message, or None if none is due.
 
         If more than a hundred messages are due, they are read once a second: so one that another
@@ -190,10 +210,11 @@ class Queue:
         Args:
             ttl: Seconds after which another worker may take it, if this process dies; the lease is
                 renewed as long as the process is alive.
+            jobs: Take only messages for these jobs.
         """
         is_fresh = not self._kept or time.monotonic() > self._kept_until
         if is_fresh:
-            self._read_due()
+            self._read_due(jobs)
         while self._kept:
             entry = self._kept.pop()
             if is_fresh or self.channel.get({"id": entry.id}) == entry.document:
@@ -259,18 +280,27 @@ class Queue:
         key = next((key for key, _ in self.channel.items() if name_of(key) == id), None)
         return key is not None and self.channel.unset(key)
 
-    def put_back(self, entry: dict[str, Any], error: BaseException | str) -> dict[str, Any]:
+    def put_back(
+        self, entry: dict[str, Any], error: BaseException | str, pause: float | None = None
+    ) -> dict[str, Any]:
         """Store a failed attempt, and return the message: waiting for another one, or failed."""
         attempts, now = entry["attempts"], self._now()
+        pause = self._retries.pause_after(attempts) if pause is None else pause
         text = error if isinstance(error, str) else summary(error)
         changes = {
             "error": storable(text),
             "status": FAILED if attempts >= self._retries.attempts else WAITING,
-            "notBefore": _ms(now + self._retries.pause_after(attempts)),
+            "notBefore": _ms(now + min(pause, _MAX_SECONDS)),
             "changed": _ms(now),
             "claim": None,
         }
         return self.change(entry, changes) or entry | changes
+
+    def give_back(self, entry: dict[str, Any], pause: float) -> None:
+        """Store that an attempt was not made."""
+        now = self._now()
+        times = {"notBefore": _ms(now + pause), "changed": _ms(now)} if pause else {}
+        self.change(entry, {"attempts": entry["attempts"] - 1, "claim": None, **times})
 
     def change(self, entry: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any] | None:
         """Change a message, unless another worker has started it since: attempts only grow.
@@ -280,14 +310,19 @@ class Queue:
         """
         changed = {name: value for name, value in (entry | changes).items() if value is not None}
         changed["data"] = entry.get("data")
-        unchanged = {"attempts": entry["attempts"], "status": entry["status"]}
+        fields = ("attempts", "status", "claim")
+        unchanged = {name: entry[name] for name in fields if entry.get(name) is not None}
         present = self.channel.get_set(unchanged, {"id": entry["id"]}, changed)
         return None if present is None else changed
 
-    def _read_due(self) -> None:
+    def _read_due(self, jobs: Collection[str] | None) -> None:
         """Read the messages that are due; the next one is the last of them."""
         began, now = time.monotonic(), _ms(self._now())
-        due = in_order(entry for entry in self._available(now) if entry.due <= now)
+        due = in_order(
+            entry
+            for entry in self._available(now)
+            if entry.due <= now and (jobs is None or entry.document["job"] in jobs)
+        )
         self._kept = due[::-1]
         ended = time.monotonic()
         self._kept_until = began

@@ -91,7 +91,11 @@ def jobs() -> None:
         assert_type(run.fence, int)
         run.update(progress=0.5)
     launch = manager.launch("cleanup", {"days": 3})
-    assert_type(launch, oc.Launch)
+    assert_type(launch, oc.Launch[Any])
+    assert_type(cleanup.launch(days=3).result(timeout=1), str | None)
+    durable = manager.launch("cleanup", {"days": 3}, durable=True, retries=2)
+    assert_type(durable, oc.DurableLaunch[Any])
+    assert_type(durable.launch_id, str)
     assert_type(launch.done(), bool)
     assert_type(launch.wait(timeout=1), bool)
     for record in manager.runs(status="failed", limit=10):

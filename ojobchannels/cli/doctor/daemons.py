@@ -9,6 +9,7 @@ from ojobchannels.cli.doctor.checks import Check, problem
 from ojobchannels.cli.pauses import described_pause
 from ojobchannels.cli.runs import process
 from ojobchannels.cli.times import relative
+from ojobchannels.following.gone_daemons import gone_daemons
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import JobManager
 from ojobchannels.manager.schedules.overview import ScheduleInfo
@@ -19,7 +20,7 @@ def check_daemons(manager: JobManager) -> Iterator[Check]:
     """Check the daemons that share the channels, and their schedules."""
     daemons = manager.daemons()
     alive = [daemon for daemon in daemons if daemon.alive]
-    gone = [daemon for daemon in daemons if not daemon.alive and daemon.stopped is None]
+    gone = gone_daemons(daemons)
     for daemon in gone:
         where, seen = process({"host": daemon.host, "pid": daemon.pid}), daemon.seen
         text = (

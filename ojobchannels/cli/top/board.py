@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -10,16 +10,20 @@ from ojobchannels.cli.pauses import described_pause
 from ojobchannels.cli.runs import details, latest_of_each, process, took
 from ojobchannels.cli.tables import Column, Row
 from ojobchannels.cli.times import relative
+from ojobchannels.following.gone_daemons import gone_daemons, is_of
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import JobManager
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.schedules.overview import ScheduleInfo
+from ojobchannels.manager.schedules.published import DaemonInfo
 
 State: TypeAlias = Literal[
     "overdue", "failed", "abandoned", "lost", "running", "paused", "ok", "waiting"
 ]
 
 _RECENT: Final = 500
+_NAMED: Final = 3
+_NO_SIGN: Final = "its daemon gives no sign of life"
 _IN_TROUBLE: Final = ("overdue", "failed", "abandoned", "lost")
 _ORDER: Final = (*_IN_TROUBLE, "running", "paused", "waiting", "ok")
 COLOURS: Final = {
@@ -58,8 +62,9 @@ class Line:
 class Board:
     """All lines at one moment."""
 
-    def __init__(self, lines: Iterable[Line]) -> None:
+    def __init__(self, lines: Iterable[Line], gone: Sequence[DaemonInfo] = ()) -> None:
         self.lines = sorted(lines, key=_rank)
+        self._gone = gone
 
     def count(self, state: State) -> int:
         """Return the number of lines in a state."""
@@ -70,6 +75,9 @@ class Board:
         """The numbers that matter, and the next fire time."""
         counts = [f"{self.count(state)} {state}" for state in ("running", *_IN_TROUBLE, "paused")]
         shown = [text for text in counts if not text.startswith("0 ") or " running" in text]
+        if self._gone:
+            where = ", ".join(process(asdict(daemon)) for daemon in self._gone[:_NAMED])
+            shown.append(f"daemons without a sign of life: {len(self._gone)} ({where})")
         due = [line for line in self.lines if line.schedule and line.schedule.next_time]
         first = min(due, key=_next_time, default=None)
         if first is not None:
@@ -83,11 +91,14 @@ def read_board(manager: JobManager) -> Board:
     known = {record["runId"] for record in recent}
     recent += [record for record in manager.running() if record["runId"] not in known]
     latest = {record["name"]: record for record in latest_of_each(recent)}
-    schedules = manager.schedules()
+    schedules, gone = manager.schedules(), gone_daemons(manager.daemons())
+    for record in latest.values():
+        if record["status"] == "running" and is_of(gone, record):
+            record["note"] = _NO_SIGN
     with_schedule = {schedule.run for schedule in schedules}
     lines = [line_of(each.name, latest.get(each.run or ""), each) for each in schedules]
     lines += [line_of(name, latest[name], None) for name in latest.keys() - with_schedule]
-    return Board(lines)
+    return Board(lines, gone)
 
 
 def line_of(name: str, record: Record | None, schedule: ScheduleInfo | None) -> Line:

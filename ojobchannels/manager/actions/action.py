@@ -13,7 +13,7 @@ from ojobchannels.documents import storable
 from ojobchannels.errors import InvalidOption
 from ojobchannels.masking import mask_text
 
-ActionState: TypeAlias = Literal["requested", "taken", "done", "refused", "expired"]
+ActionState: TypeAlias = Literal["requested", "taken", "done", "failed", "refused", "expired"]
 """What became of an action: ``requested`` until a process has ``taken`` it."""
 
 _LONGEST: Final = {"author": 200, "reason": 1000, "target": 4096}
@@ -31,7 +31,7 @@ class Action:
         time: When, in milliseconds since 1970.
         reason: Why; may be empty.
         state: What became of it: ``requested`` until a process has ``taken`` it, then ``done`` or
-            ``refused``; ``expired`` if no process took it in time.
+            ``refused``; ``failed`` if that process died; ``expired`` if no process took it in time.
         details: What else belongs to it, such as ``until`` or ``args``, and what came of it, such
             as ``run``.
         id: Its identifier; requests may be equal otherwise. Empty if an old version recorded it.
@@ -46,6 +46,11 @@ class Action:
     state: ActionState = "done"
     details: Mapping[str, Any] = field(default_factory=dict)
     id: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a process is still to do something about it."""
+        return self.state in ("requested", "taken")
 
     @property
     def key(self) -> dict[str, int]:
@@ -83,7 +88,7 @@ class Action:
                 "author": str(author),
                 "time": int(time),
                 "reason": str(reason),
-                "state": "requested" | "taken" | "done" | "refused" | "expired" as state,
+                "state": "requested" | "taken" | "done" | "failed" | "refused" | "expired" as state,
                 "details": dict(details),
                 **others,
             }:

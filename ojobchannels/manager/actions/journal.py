@@ -45,6 +45,7 @@ def record(
     reason: str | None = None,
     details: Mapping[str, Any] | None = None,
     requested: bool = False,
+    id: str | None = None,
 ) -> Action:
     """Record an action, and return it.
 
@@ -56,6 +57,7 @@ def record(
         reason: Why.
         details: What else belongs to it.
         requested: Whether a process is to take it; otherwise it is done.
+        id: Its identifier.
 
     Raises:
         InvalidOption: A text is too long.
@@ -74,7 +76,7 @@ def record(
             why,
             "requested" if requested else "done",
             dict(details or {}),
-            uuid.uuid4().hex,
+            id or uuid.uuid4().hex,
         )
         if _add(state, made):
             state.unset(key_of(number - KEPT))
@@ -124,6 +126,19 @@ def move(state: Channel, action: Action, to: ActionState, **details: Any) -> Act
     return None
 
 
+def finish(state: Channel, taken: Action, to: ActionState, **result: Any) -> None:
+    """Record the result of an action that this process has taken.
+
+    Another process may have closed it as failed meanwhile, because this one did not react.
+    """
+    present: Action | None = taken
+    while present is not None and present.state in ("taken", "failed"):
+        as_taken = replace(present, details=taken.details)
+        if move(state, as_taken, to, **result) is not None:
+            return
+        present = find(state, taken.number)
+
+
 def _add(state: Channel, action: Action) -> bool:
     """Store an action under its number; return False if another one has that number."""
     try:
@@ -152,11 +167,15 @@ class ActionFeed:
     Args:
         state: The state channel.
         longest: For how many milliseconds a request is fresh at the beginning; None for any time.
+        first: The number of actions at the beginning among which it looks for them.
     """
 
-    def __init__(self, state: Channel, longest: int | None = FRESH_MS) -> None:
+    def __init__(
+        self, state: Channel, longest: int | None = FRESH_MS, first: int = _FIRST_READ
+    ) -> None:
         self._state = state
         self._longest = longest
+        self._first = first
         self._seen: int | None = None
 
     def poll(self) -> list[Action]:
@@ -175,7 +194,7 @@ class ActionFeed:
         return found
 
     def _fresh(self, newest: int) -> list[Action]:
-        numbers = range(max(newest - _FIRST_READ, 0) + 1, newest + 1)
+        numbers = range(max(newest - self._first, 0) + 1, newest + 1)
         found = [made for at in numbers if (made := find(self._state, at)) is not None]
         return [each for each in found if self._is_fresh(each)]
 

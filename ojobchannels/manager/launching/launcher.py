@@ -5,11 +5,21 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, cast
 
 from ojobchannels.errors import InvalidOption, JobError, JobMisuse, NoThread
 from ojobchannels.host.wakeup import Latch
+from ojobchannels.manager import tracing
 from ojobchannels.manager.launching.pool import Pool, release_slot
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    _Result = TypeVar("_Result", default=Any)
+else:
+    from typing import TypeVar
+
+    _Result = TypeVar("_Result")
 
 LaunchState = Literal["waiting", "running", "completed", "failed", "skipped", "depsfail"]
 
@@ -21,7 +31,7 @@ after that wait.
 """
 
 
-class Launch:
+class Launch(Generic[_Result]):
     """The handle of a launched job.
 
     Attributes:
@@ -31,15 +41,17 @@ class Launch:
             (its lock was held elsewhere) or ``depsfail`` (a launch that it depends on failed).
         run_id: The identifier of its managed run, once that has started.
         elsewhere: Whether it did not run because another process runs it for the same fire time.
+        launched_from: The trace context of the code that launched it, if that is traced.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, launched_from: str | None = None) -> None:
+        self.launched_from: Final = launched_from
         self.launch_id: Final = uuid.uuid4().hex
         self.name: Final = name
         self.state: LaunchState = "waiting"
         self.run_id: str | None = None
         self.elsewhere = False
-        self._result: Any = None
+        self._result: _Result | None = None
         self._error: BaseException | None = None
         self._settled = False
         self._ended = Latch()
@@ -56,7 +68,7 @@ class Launch:
         with release_slot():
             return self._ended.wait(timeout)
 
-    def result(self, timeout: float | None = None) -> Any:
+    def result(self, timeout: float | None = None) -> _Result:
         """Wait for its end, and return the result of the job (None if it did not run).
 
         Raises:
@@ -67,7 +79,7 @@ class Launch:
             raise TimeoutError(f"{self.name!r} has not ended after {timeout} s")
         if self._error is not None:
             raise self._error
-        return self._result
+        return cast("_Result", self._result)
 
     def error(self) -> BaseException | None:
         """Wait for its end, and return the exception of the job, or None."""
@@ -142,7 +154,7 @@ class Launcher:
             JobMisuse: The launcher is closed.
             NoThread: No thread can be had; nothing runs.
         """
-        launch = Launch(name)
+        launch = Launch[Any](name, tracing.current())
         with self._lock:
             if self._closed:
                 raise JobMisuse(name, "the launcher is closed", "launch it before the close")
@@ -201,7 +213,8 @@ class Launcher:
         if not launch.begin():
             return
         try:
-            result = work(launch)
+            with tracing.launched_from(launch.launched_from):
+                result = work(launch)
         except DidNotRun as reason:
             launch.finish(reason.state)
         except BaseException as error:  # noqa: BLE001  it is the result of the launch

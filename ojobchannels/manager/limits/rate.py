@@ -16,6 +16,7 @@ from ojobchannels.errors import InvalidOption
 from ojobchannels.hookspecs import MISSING
 from ojobchannels.manager.records import start_of
 
+_NAME: Final = "rateLimit"
 _MOST_STARTS: Final = 1000
 _LONGEST_DAYS: Final = 366
 _UNITS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -90,8 +91,23 @@ def give_back(state: Channel, name: str, fence: int) -> None:
             return
 
 
+def outdated(state: Channel, now: int) -> list[dict[str, Any]]:
+    """Return the keys of the entries that count nothing any more, and have not for a day.
+
+    The day is for clocks of hosts that differ, and for a start that is counted at this moment.
+    """
+    day = _UNITS["d"]
+    return [
+        key
+        for key, present in state.items()
+        if isinstance(key, dict)
+        and key.keys() == {_NAME}
+        and max(_starts(present), default=0) + _period(present) + day < now
+    ]
+
+
 def _key(name: str) -> dict[str, Any]:
-    return {"rateLimit": name}
+    return {_NAME: name}
 
 
 def _replace(state: Channel, key: Document, present: Document, changed: Document) -> bool:
@@ -114,8 +130,8 @@ def _kept(name: str, limit: RateLimit, present: Document, now: int) -> list[int]
     return sorted(at for at in _starts(present) if now - period < at <= now + period)
 
 
-def _starts(present: dict[str, Any]) -> list[int]:
-    starts = present.get("starts")
+def _starts(present: Document) -> list[int]:
+    starts = present.get("starts") if isinstance(present, dict) else None
     return [at for at in starts if type(at) is int] if isinstance(starts, list) else []
 
 

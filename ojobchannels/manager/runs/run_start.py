@@ -9,7 +9,7 @@ from typing import Final
 from ojobchannels import errors
 from ojobchannels.channels.lease import Lease
 from ojobchannels.host.clock import now_ms
-from ojobchannels.manager import records
+from ojobchannels.manager import records, tracing
 from ojobchannels.manager.limits import rate
 from ojobchannels.manager.limits.starts import LimitedStarts
 from ojobchannels.manager.records import Record
@@ -104,7 +104,7 @@ class RunStart:
         Raises:
             FireTimeTaken: Another run has claimed the fire time.
         """
-        running = {
+        running: Record = {
             **self.begun("running"),
             **self._options.extra,
             **self._options.due,
@@ -112,12 +112,14 @@ class RunStart:
             **({"slot": lease.slot} if lease.slots > 1 else {}),
             "timeout": round(self._options.timeout * 1000),
         }
+        running |= tracing.begin(running)
         if self._fire_time is not None:
             fire_times.claim(self._manager.state, self._name, self._fire_time, self._run_id)
         return self._manager.record_start(running)
 
     def withdraw(self, fence: int) -> None:
         """Give back, for a run without a record, what its start had claimed."""
+        tracing.withdraw(self._run_id)
         state = self._manager.state
         if self._fire_time is not None:
             fire_times.release(state, self._name, self._fire_time, self._run_id)

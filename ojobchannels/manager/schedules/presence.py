@@ -65,6 +65,11 @@ class Presence:
         self._begun: dict[str, int] = {}
         self._signed = self._swept = float("-inf")
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether others see that this daemon lives."""
+        return self._lease is not None and not self._lease.lost
+
     def update(self, schedules: list[Published], begun: Mapping[str, int], file_hash: str) -> None:
         """Publish what has changed, and a sign of life from time to time.
 
@@ -73,7 +78,7 @@ class Presence:
             begun: When jobs without records began last, by the name of the schedule.
             file_hash: The hash of the job file.
         """
-        if self._lease is None or self._lease.lost:
+        if not self.is_alive:
             self._lease = self._state.try_lock(
                 lock_name(self.info.id), ttl=_TTL_SECONDS, keep_alive=True
             )
@@ -101,8 +106,7 @@ class Presence:
             if self._schedules is not None:
                 stopped = replace(self.info, seen=now_ms(), stopped=now_ms())
                 self._state.set(stopped.key, stopped.document)
-        if self._lease is not None:
-            with suppress(ChannelError):
+            if self._lease is not None:
                 self._lease.release()
 
     def _with_own(self, known: list[Any]) -> list[Any]:

@@ -1,21 +1,20 @@
 """What a daemon does for operators: it publishes its schedules, and carries out actions on them."""
 
-import logging
+import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
-from ojobchannels.errors import ChannelError
 from ojobchannels.manager import JobManager
-from ojobchannels.manager.actions import journal
 from ojobchannels.manager.actions.action import Action
 from ojobchannels.manager.actions.rerun import RERUN
+from ojobchannels.manager.actions.unfinished import UnfinishedActions
 from ojobchannels.manager.schedules.presence import Presence
-from ojobchannels.masking import masked
 from ojobchannels.ojob.daemon.operator_link import OperatorLink
+from ojobchannels.ojob.daemon.requested_run import RequestedRun
 from ojobchannels.ojob.daemon.schedule import Schedule
-from ojobchannels.ojob.report.outcomes import Outcome
 from ojobchannels.ojob.run.session import Session
 
-_log = logging.getLogger("ojobchannels.schedules")
+_UNFINISHED_SECONDS: Final = 5.0
 
 
 class DaemonOperations:
@@ -32,7 +31,16 @@ class DaemonOperations:
         self._session = session
         self._schedules = schedules
         self._presence: Presence | None = None
-        self._link = OperatorLink(lambda: session().binding.manager, self._on_action, self._publish)
+        self._unfinished: UnfinishedActions | None = None
+        self._looked = float("-inf")
+        self._link = OperatorLink(
+            lambda: session().binding.manager,
+            self._on_action,
+            {
+                "publish this daemon": self._publish,
+                "close the actions of dead processes": self._close_unfinished,
+            },
+        )
 
     def start(self) -> None:
         """Start its thread.
@@ -43,10 +51,10 @@ class DaemonOperations:
         self._link.start()
 
     def close(self) -> None:
-        """End its thread, and publish that the daemon was stopped."""
-        self._link.close()
+        """End its thread, and publish that the daemon was stopped, if the store can be reached."""
+        is_reached = self._link.close()
         presence, self._presence = self._presence, None
-        if presence is not None:
+        if presence is not None and is_reached:
             presence.close()
 
     def _publish(self, manager: JobManager) -> None:
@@ -62,6 +70,12 @@ class DaemonOperations:
             file.digest,
         )
 
+    def _close_unfinished(self, manager: JobManager) -> None:
+        if time.monotonic() - self._looked >= _UNFINISHED_SECONDS:
+            self._looked = time.monotonic()
+            self._unfinished = self._unfinished or UnfinishedActions(manager)
+            self._unfinished.close()
+
     def _on_action(self, manager: JobManager, action: Action) -> None:
         for schedule in self._schedules():
             if schedule.title == action.target:
@@ -75,18 +89,8 @@ class DaemonOperations:
         """Run a schedule for a request, unless another daemon takes it."""
         if request.state != "requested":
             return
-        info = self._presence.info if self._presence is not None else None
-        by = {"host": info.host, "pid": info.pid} if info is not None else {}
-
-        def take() -> Action | None:
-            return journal.move(manager.state, request, "taken", **by)
-
-        def done(taken: Action, outcome: Outcome) -> None:
-            args = masked(taken.details.get("args"), self._session().file.secrets)
-            result = {"status": outcome.status, "runs": list(outcome.run_ids), "args": args}
-            try:
-                journal.move(manager.state, taken, "done", **result)
-            except ChannelError as error:
-                _log.warning("the end of action %d is not recorded: %s", taken.number, error)
-
-        schedule.run_now(take, done)
+        if self._presence is None:
+            return  # nothing would show that the process lives that has taken it
+        info = self._presence.info
+        requested = RequestedRun(manager, request, info, lambda: self._session().file.secrets)
+        schedule.run_now(requested.take, requested.done)

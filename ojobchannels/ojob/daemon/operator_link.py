@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -11,6 +11,7 @@ from ojobchannels.manager import JobManager
 from ojobchannels.manager.actions.action import Action
 from ojobchannels.manager.actions.journal import ActionFeed
 from ojobchannels.manager.launching.pool import start
+from ojobchannels.ojob.run.outage import STORE_ERRORS
 
 _POLL_SECONDS: Final = 1.0
 _JOIN_SECONDS: Final = 5.0
@@ -23,20 +24,21 @@ class OperatorLink:
     Args:
         manager: Returns the manager, if it is open by now.
         handle: Called with the manager and each new action.
-        publish: Called with the manager, once a second.
+        tasks: Further work, by what it is for; each is called with the manager once a second.
     """
 
     def __init__(
         self,
         manager: Callable[[], JobManager | None],
         handle: Callable[[JobManager, Action], None],
-        publish: Callable[[JobManager], None],
+        tasks: Mapping[str, Callable[[JobManager], None]],
     ) -> None:
         self._manager = manager
         self._handle = handle
-        self._publish = publish
+        self._tasks = tasks
         self._feed: ActionFeed | None = None
         self._failing: set[str] = set()
+        self._cut_off: set[str] = set()
         self._stopped = threading.Event()
         self._thread = threading.Thread(
             target=self._work, name="ojobchannels-operator-link", daemon=True
@@ -50,25 +52,36 @@ class OperatorLink:
         """
         start(self._thread, "the actions of operators")
 
-    def close(self) -> None:
-        """End the thread; a call to a store that does not react is left behind."""
+    def close(self) -> bool:
+        """End the thread, and return whether the store could be reached until now.
+
+        A call to a store that does not react is left behind.
+        """
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join(_JOIN_SECONDS)
+        return not (self._cut_off or self._thread.is_alive())
 
     def _work(self) -> None:
         while not self._stopped.is_set():
             manager = self._manager()
             if manager is not None:
-                self._try("publish this daemon", partial(self._publish, manager))
-                self._try("read the actions of operators", partial(self._poll, manager))
+                self._work_once(manager)
             self._stopped.wait(_POLL_SECONDS)
+
+    def _work_once(self, manager: JobManager) -> None:
+        tasks = {**self._tasks, "read the actions of operators": self._poll}
+        for purpose, task in tasks.items():
+            if not self._stopped.is_set():
+                self._try(purpose, partial(task, manager))
 
     def _try(self, what: str, part: Callable[[], None], then: str = "retrying each second") -> None:
         """Do one part of the work; an error of it is logged when it begins."""
         try:
             part()
         except ChannelError as error:
+            if isinstance(error, STORE_ERRORS):
+                self._cut_off.add(what)
             if what not in self._failing and not self._stopped.is_set():
                 _log.warning("cannot %s, %s: %s", what, then, error)
             self._failing.add(what)
@@ -78,6 +91,7 @@ class OperatorLink:
             self._failing.add(what)
         else:
             self._failing.discard(what)
+            self._cut_off.discard(what)
 
     def _poll(self, manager: JobManager) -> None:
         if self._feed is None:

@@ -279,14 +279,14 @@ class Schedule:
         return self._published
 
     def run_now(
-        self, take: Callable[[], Action | None], done: Callable[[Action, Outcome], None]
+        self, take: Callable[[], Action | None], done: Callable[[Outcome | None], None]
     ) -> None:
         """Run the job for the request of an operator, on the pool, and report its outcome.
 
         Args:
             take: Takes the request, once there is a thread for it; returns None if another daemon
                 has taken it. So a daemon whose pool is full leaves it to others.
-            done: Called with the request and the outcome.
+            done: Called with the outcome, or None if there is none.
         """
 
         def work(launch: Launch) -> None:
@@ -303,8 +303,7 @@ class Schedule:
                 with self._session.launches.running(call):
                     call.run()
             finally:
-                if call.outcome is not None:
-                    done(request, call.outcome)
+                done(call.outcome)
 
         self._session.launches.run_on_pool(self._job.name, work)
 

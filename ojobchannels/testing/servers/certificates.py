@@ -9,6 +9,14 @@ from typing import Any, Final, Self
 
 from ojobchannels.testing.servers.programs import ServerMissing
 
+LOCKED_KEY: Final = """-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIGjMF8GCSqGSIb3DQEFDTBSMDEGCSqGSIb3DQEFDDAkBBDIA4UHG04ENyAiypni
+47iCAgIIADAMBggqhkiG9w0CCQUAMB0GCWCGSAFlAwQBKgQQG1CHK44GunicyFRn
+mSXXbwRAA9bb+yzaFMWWNaV4YMhhiaA+wYvZOxQth/j1LbmTkUlsbk7dKkYk4yqW
+fi5np6t8IHLcfEkO0Msf1p8vPmkdRA==
+-----END ENCRYPTED PRIVATE KEY-----
+"""
+"""A private key that needs a passphrase."""
 _CLIENT: Final = "client@ojobchannels.test"
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ojobchannels.hookspecs import ChannelType, hookimpl
+from ojobchannels.hookspecs import ChannelType, Health, hookimpl
 from ojobchannels_ignite.options import OPTIONS, parse_url
 
 
@@ -20,6 +20,7 @@ def ojobchannels_channel_types() -> Iterable[ChannelType]:
             parse_url=parse_url,
             capabilities=frozenset({"processes"}),
             async_threads=8,
+            health=_health,
         ),
     )
 
@@ -28,3 +29,9 @@ def _open(channel: str, options: Mapping[str, Any]) -> object:
     from ojobchannels_ignite.backend import open_backend
 
     return open_backend(channel, options)
+
+
+def _health(channel: str, options: Mapping[str, Any]) -> Health:
+    from ojobchannels_ignite.backend import health_of
+
+    return health_of(channel, options)

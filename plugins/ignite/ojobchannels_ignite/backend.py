@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ojobchannels.hookspecs import hookimpl
+from ojobchannels.hookspecs import Health, hookimpl
 from ojobchannels_ignite.cache import check
 from ojobchannels_ignite.cluster import SERVERS
 from ojobchannels_ignite.connection import Connection
 from ojobchannels_ignite.documents import Documents
 from ojobchannels_ignite.locks import Locks
 from ojobchannels_ignite.options import settings_of
+from ojobchannels_ignite.server_checks import health
 
 
 def open_backend(channel: str, options: Mapping[str, Any]) -> IgniteBackend:
@@ -22,11 +23,24 @@ def open_backend(channel: str, options: Mapping[str, Any]) -> IgniteBackend:
         NotSupported: The cluster is too old, or has no SQL.
         ChannelUnavailable: No node can be reached, or the login is refused.
     """
+    return IgniteBackend(_connection(channel, options))
+
+
+def health_of(channel: str, options: Mapping[str, Any]) -> Health:
+    """Return the state of the cluster of a channel; the errors are those of `open_backend`."""
+    connection = _connection(channel, options)
+    try:
+        return health(connection)
+    finally:
+        SERVERS.release(connection.cluster)
+
+
+def _connection(channel: str, options: Mapping[str, Any]) -> Connection:
     timeout = options["timeout"]
     cluster = SERVERS.open(
         settings_of(options), lambda cluster: check(Connection(channel, cluster, timeout))
     )
-    return IgniteBackend(Connection(channel, cluster, timeout))
+    return Connection(channel, cluster, timeout)
 
 
 class IgniteBackend(Documents, Locks):

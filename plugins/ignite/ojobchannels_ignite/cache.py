@@ -81,13 +81,18 @@ def check(connection: Connection) -> None:
         raise InvalidOption("option 'cacheName'", reason, advice)
 
 
+def has_summer_time(at: Requests) -> bool:
+    """Return whether the clock of SQL is another one in summer."""
+    winter, summer = (milliseconds(moment) for moment in at.select(_SEASONS)[0])
+    return (summer - winter) % _DAY != 0
+
+
 def _warn_of_clock_changes(at: Requests) -> None:
     """Log a warning if the clock of SQL repeats an hour in autumn.
 
     It shows whether the cluster has SQL at all, too.
     """
-    winter, summer = (milliseconds(moment) for moment in at.select(_SEASONS)[0])
-    if (summer - winter) % _DAY:
+    if has_summer_time(at):
         _log.warning(
             "the nodes of the Ignite cluster have a time zone with daylight saving time; in the "
             "hour that is repeated in autumn, leases can end early: start them with "

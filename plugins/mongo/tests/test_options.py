@@ -20,6 +20,7 @@ import pytest
 import ojobchannels as oc
 from ojobchannels.plugins import checked_options, registry
 from ojobchannels.testing.servers import Certificates, MongoServer, or_skip
+from ojobchannels.testing.servers.certificates import LOCKED_KEY
 from ojobchannels_mongo import servers
 from ojobchannels_mongo.options import settings_of
 from ojobchannels_mongo.server_checks import refuse_old
@@ -33,13 +34,6 @@ if TYPE_CHECKING:
 SECRET = "pa$$w0rd/äö"
 WRITTEN = "pa%24%24w0rd%2F%C3%A4%C3%B6"
 NOWHERE = "127.0.0.1:1"
-LOCKED_KEY = """-----BEGIN ENCRYPTED PRIVATE KEY-----
-MIGjMF8GCSqGSIb3DQEFDTBSMDEGCSqGSIb3DQEFDDAkBBDIA4UHG04ENyAiypni
-47iCAgIIADAMBggqhkiG9w0CCQUAMB0GCWCGSAFlAwQBKgQQG1CHK44GunicyFRn
-mSXXbwRAA9bb+yzaFMWWNaV4YMhhiaA+wYvZOxQth/j1LbmTkUlsbk7dKkYk4yqW
-fi5np6t8IHLcfEkO0Msf1p8vPmkdRA==
------END ENCRYPTED PRIVATE KEY-----
-"""
 OPEN = """
 import sys
 import ojobchannels as oc

@@ -14,6 +14,7 @@ import ojobchannels as oc
 from ojobchannels.plugins import checked_options, registry
 from ojobchannels.remote.options import Address
 from ojobchannels.testing.servers import Certificates, RedisServer, or_skip
+from ojobchannels.testing.servers.certificates import LOCKED_KEY
 from ojobchannels_redis.options import Settings, parse_url, settings_of
 
 if TYPE_CHECKING:
@@ -21,13 +22,6 @@ if TYPE_CHECKING:
 
 SECRET = "p@ss:w/rd?é#%"
 ENCODED = "p%40ss%3Aw%2Frd%3F%C3%A9%23%25"
-LOCKED_KEY = """-----BEGIN ENCRYPTED PRIVATE KEY-----
-MIGjMF8GCSqGSIb3DQEFDTBSMDEGCSqGSIb3DQEFDDAkBBDIA4UHG04ENyAiypni
-47iCAgIIADAMBggqhkiG9w0CCQUAMB0GCWCGSAFlAwQBKgQQG1CHK44GunicyFRn
-mSXXbwRAA9bb+yzaFMWWNaV4YMhhiaA+wYvZOxQth/j1LbmTkUlsbk7dKkYk4yqW
-fi5np6t8IHLcfEkO0Msf1p8vPmkdRA==
------END ENCRYPTED PRIVATE KEY-----
-"""
 OPEN = """
 import sys
 import ojobchannels as oc

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ojobchannels as oc
+from ojobchannels.host.clock import now_ms
 from ojobchannels.manager.limits import rate
 from ojobchannels.manager.limits.rate import RateLimit
 
@@ -128,3 +129,15 @@ def test_a_function_over_the_limit_is_skipped(simple_manager: oc.JobManager) -> 
     assert fails() == 7
     with pytest.raises(oc.RateLimited):
         fails()
+
+
+def test_pruning_removes_what_counts_nothing_any_more(simple_manager: oc.JobManager) -> None:
+    """An entry without a start for longer than its period, and a day more; others stay."""
+    hour, day, now = 3_600_000, 86_400_000, now_ms()
+    limit = RateLimit("1/1h", 1, hour)
+    ages = {"old": hour + day + hour, "of today": hour + day - hour, "new": 0}
+    for name, age in ages.items():
+        assert rate.take(simple_manager.state, name, limit, (now - age) * 1000) == 0
+    simple_manager.prune(0)
+    keys = [key for key in simple_manager.state.get_keys() if "rateLimit" in str(key)]
+    assert keys == [{"rateLimit": "of today"}, {"rateLimit": "new"}]

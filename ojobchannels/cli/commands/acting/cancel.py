@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ojobchannels.cli.find_run import find_run, run_argument
+from ojobchannels.cli.find_run import find_run, find_running, run_argument
 from ojobchannels.cli.locations import Locations, location_options
 from ojobchannels.cli.options import as_duration, reason_option
 from ojobchannels.cli.runs import outcome
@@ -53,7 +53,7 @@ def cancel(
     before.
     """
     with locations.manager() as manager:
-        record = find_run(manager, run)
+        record = find_running(manager, run) or find_run(manager, run)
         manager.cancel(record["runId"], reason=reason)
         record = _ended(manager, record, wait.total_seconds())
     running = record["status"] == "running"

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ojobchannels.errors import ChannelError
+from ojobchannels.following.gone_daemons import gone_daemons
 from ojobchannels_web.context import Context
 from ojobchannels_web.view import charts
 from ojobchannels_web.view.rows import JobRow
@@ -37,6 +38,7 @@ def show_jobs(context: Context, request: Request) -> Response:
         find=wanted,
         state_filter=state,
         counts=_counts(snapshot.rows),
+        gone=gone_daemons(snapshot.daemons),
     )
 
 
