@@ -172,6 +172,35 @@ class Job(Generic[_Arguments, _Result]):
         """
         return self._make_attempt(run, (), dict(args), begun, is_last=is_last)
 
+    def _attempt_run(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], attempt: int
+    ) -> JobRun:
+        """Return the run of one attempt at a call.
+
+        Raises:
+            TypeError: The function does not take these arguments.
+        """
+        recorded = self._bound(args, dict(kwargs))
+        return self._new_run(recorded, attempt, self._retries, {}, self._wait)
+
+    def _pause_after_failure(self, run: JobRun, attempt: int, error: Exception) -> float | None:
+        """Return the seconds before the next attempt; None, after a notice, if there is none.
+
+        Raises:
+            DidNotRun: The job is running elsewhere, and `if_running` is ``skip``.
+        """
+        if run.status == "skipped" and isinstance(error, LockBusy | RateLimited):
+            self._skip(error)
+            return None
+        if attempt > self._retries or run.status in ("completed", "lost", "cancelled"):
+            self._notify_of(run, error)
+            return None
+        pause = self._pause_after(attempt)
+        fields = {"run_name": self.name, "runId": run.run_id}
+        text = "job %r failed; attempt %d starts in %g s"
+        _log.warning(text, self.name, attempt + 1, pause, extra=fields)
+        return pause
+
     def _pause_after(self, attempt: int) -> float:
         """Return the pause after a failed attempt, in seconds."""
         return min(self._backoff * 2.0 ** min(attempt - 1, 64), _LONGEST_PAUSE)
@@ -182,33 +211,31 @@ class Job(Generic[_Arguments, _Result]):
             self._manager._notify(run.record)
 
     def _run(self, launch: Launch | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Result:
-        recorded = self._bound(args, kwargs)
-
         def begun() -> None:
             if launch is not None:
                 launch.run_id = run.run_id
 
         attempt = 1
         while True:
-            run = self._new_run(recorded, attempt, self._retries, {}, self._wait)
+            run = self._attempt_run(args, kwargs, attempt)
             try:
                 is_last = attempt > self._retries
                 return self._make_attempt(run, args, kwargs, begun, is_last=is_last)
             except Exception as error:
-                if run.status == "skipped" and isinstance(error, LockBusy | RateLimited):
-                    self._skip(error)
+                pause = self._pause_after_failure(run, attempt, error)
+                if pause is None:
                     raise
-                if not self._may_try_again(run, attempt):
-                    self._notify_of(run, recorded, error)
+                if self._manager._closing.wait(pause):
+                    self._notify_of(run, error)
                     raise
             except BaseException as error:
-                self._notify_of(run, recorded, error)
+                self._notify_of(run, error)
                 raise
             attempt += 1
 
-    def _notify_of(self, run: JobRun, args: Mapping[str, Any], error: BaseException) -> None:
+    def _notify_of(self, run: JobRun, error: BaseException) -> None:
         if run.status == "new":
-            self._manager._report_not_started(self.name, run.run_id, args, error)
+            self._manager._report_not_started(self.name, run.run_id, run._options.args, error)
         self._notify(run)
 
     def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -267,16 +294,6 @@ class Job(Generic[_Arguments, _Result]):
         if self._if_running == "skip":
             _log.info("job %r was skipped: %s", self.name, busy, extra={"run_name": self.name})
             raise DidNotRun("skipped", str(busy)) from busy
-
-    def _may_try_again(self, run: JobRun, attempt: int) -> bool:
-        """Wait for the next attempt and return True, unless there is none."""
-        if attempt > self._retries or run.status in ("completed", "lost", "cancelled"):
-            return False
-        pause = self._pause_after(attempt)
-        fields = {"run_name": self.name, "runId": run.run_id}
-        text = "job %r failed; attempt %d starts in %g s"
-        _log.warning(text, self.name, attempt + 1, pause, extra=fields)
-        return not self._manager._closing.wait(pause)
 
 
 def check_notice(notice: Notice | None) -> None:

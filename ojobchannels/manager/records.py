@@ -22,7 +22,7 @@ args, locksId``; after its end also ``endTime, endDate, duration``; after an err
 traceback``; for a scheduled run ``fireTime, fireDate``; and for one that is launched at the fire
 time of another job ``launchedBy, launchNumber``. Times are milliseconds since 1970, durations
 milliseconds, dates ISO 8601 in UTC. A run of a job of which several may be active at a time has the
-``slot`` of its lock."""
+``slot`` of its lock, and one that is traced the ``traceparent`` of its span."""
 
 STATUSES: Final = (
     "running",
@@ -38,7 +38,7 @@ FIELDS: Final = (
     *("name", "startTime", "startDate", "endTime", "endDate", "inError", "error"),
     *("runId", "status", "host", "pid", "fence", "timeout", "args", "duration", "traceback"),
     *("fireTime", "fireDate", "launchedBy", "launchNumber", "locksId"),
-    "slot",
+    *("slot", "traceparent"),
 )
 _FAR = 10_000
 

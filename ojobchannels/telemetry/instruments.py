@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeAlias
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
@@ -30,6 +30,11 @@ class Sum:
         """Add a number."""
         with self._lock:
             self._sums[attributes] = self._sums.get(attributes, 0) + number
+
+    def known(self) -> list[Attributes]:
+        """Return the sets of attributes that have a sum."""
+        with self._lock:
+            return list(self._sums)
 
     def observe(self, _: CallbackOptions) -> Iterator[Observation]:
         """Yield the sums."""
@@ -70,13 +75,20 @@ class Instruments:
         self._meter.create_observable_counter(_PREFIX + name, [made.observe], unit, description)
         return made
 
-    def up_down_counter(self, name: str, unit: str, description: str) -> Sum:
-        """Return a sum."""
-        made = Sum()
-        self._meter.create_observable_up_down_counter(
-            _PREFIX + name, [made.observe], unit, description
-        )
-        return made
+    def observed_up_down_counter(
+        self,
+        name: str,
+        unit: str,
+        description: str,
+        numbers: Callable[[], Mapping[Attributes, int]],
+    ) -> None:
+        """Make a sum of which `numbers` returns the present values."""
+
+        def observe(_: CallbackOptions) -> Iterator[Observation]:
+            for attributes, value in numbers().items():
+                yield Observation(value, dict(attributes))
+
+        self._meter.create_observable_up_down_counter(_PREFIX + name, [observe], unit, description)
 
     def histogram(self, name: str, description: str) -> Values:
         """Return a distribution of seconds."""

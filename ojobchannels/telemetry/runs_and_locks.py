@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import threading
 import time
+from collections import Counter
 from collections.abc import Generator, Mapping
-from contextvars import Token
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from opentelemetry import context, metrics, trace
-from opentelemetry.trace import Span, Status, StatusCode
+from opentelemetry import metrics, trace
 
 from ojobchannels.channels.opening import add_extension, remove_extension
 from ojobchannels.errors import StaleFence
 from ojobchannels.hookspecs import Granted, LeaseRequest, hookimpl
+from ojobchannels.manager import tracing
 from ojobchannels.manager.observers import add_run_observer, remove_run_observer
 from ojobchannels.telemetry.instruments import Attributes, Instruments
+from ojobchannels.telemetry.spans import BAD, ERROR, JOB, STATUS, RunSpans, error_type
 
 _NAME: Final = "ojobchannels"
-_JOB: Final = "ojobchannels.job.name"
-_STATUS: Final = "ojobchannels.run.status"
-_RUN: Final = "ojobchannels.run.id"
-_ERROR: Final = "error.type"
-_BAD: Final = ("failed", "abandoned", "lost")
-
 _Wrapper = Generator[None, Any, Any]
 _instrumented: list[tuple[RunTelemetry, list[object]]] = []
 
@@ -53,6 +47,7 @@ def instrument(
     if fences:
         extensions.append(FenceTelemetry(instruments))
     _instrumented.append((runs, extensions))
+    tracing.set_tracer(runs.spans)
     add_run_observer(runs.observe)
     for extension in extensions:
         add_extension(extension)
@@ -62,29 +57,22 @@ def uninstrument() -> None:
     """Stop reporting runs, and the locks of channels that are opened later."""
     while _instrumented:
         runs, extensions = _instrumented.pop()
+        tracing.set_tracer(None)
         remove_run_observer(runs.observe)
         for extension in extensions:
             remove_extension(extension)
 
 
-class _OpenRun(NamedTuple):
-    """The span of a run, and how it was made current."""
-
-    span: Span
-    context: context.Context
-    token: Token[context.Context]
-    thread: int
-
-
 class RunTelemetry:
-    """Makes a span and metrics of each run."""
+    """Makes metrics of each run, and has it traced."""
 
     def __init__(self, tracer: trace.Tracer, instruments: Instruments) -> None:
-        self._tracer = tracer
-        self._open: dict[str, _OpenRun] = {}
+        self.spans = RunSpans(tracer)
         self._duration = instruments.histogram("run.duration", "Durations of runs.")
-        self._active = instruments.up_down_counter("run.active", "{run}", "Runs that are running.")
         self._outcomes = instruments.counter("run.outcomes", "{run}", "Runs by their final status.")
+        instruments.observed_up_down_counter(
+            "run.active", "{run}", "Runs that are running.", self._active
+        )
         self._delay = instruments.histogram(
             "schedule.delay", "Time from a fire time to the start of its run."
         )
@@ -95,54 +83,31 @@ class RunTelemetry:
     def observe(self, record: Mapping[str, Any]) -> None:
         """Report the start or the end of a run."""
         if record["status"] == "running":
-            self._start(record)
+            self.spans.enter(record["runId"])
+            if "fireTime" in record:
+                late = max(record["startTime"] - record["fireTime"], 0)
+                self._delay.record(late / 1000, ((JOB, record["name"]),))
         else:
             self._end(record)
 
-    def _start(self, record: Mapping[str, Any]) -> None:
-        job, run_id = record["name"], record["runId"]
-        span = self._tracer.start_span(f"run {job}")
-        current = trace.set_span_in_context(span)
-        token = context.attach(current)
-        self._open[run_id] = _OpenRun(span, current, token, threading.get_ident())
-        self._active.add(1, ((_JOB, job),))
-        if "fireTime" in record:
-            late = max(record["startTime"] - record["fireTime"], 0)
-            self._delay.record(late / 1000, ((_JOB, job),))
-
     def _end(self, record: Mapping[str, Any]) -> None:
         job, status = record["name"], record["status"]
-        attributes: Attributes = ((_JOB, job), (_STATUS, status))
+        attributes: Attributes = ((JOB, job), (STATUS, status))
         self._outcomes.add(1, attributes)
         if status in ("skipped", "depsfail"):
             if str(record.get("reason", "")).startswith("missed"):
-                self._missed.add(1, ((_JOB, job),))
+                self._missed.add(1, ((JOB, job),))
         else:
-            if status in _BAD:
-                attributes = (*attributes, (_ERROR, _error_type(record)))
+            if status in BAD:
+                attributes = (*attributes, (ERROR, error_type(record)))
             self._duration.record(record.get("duration", 0) / 1000, attributes)
-        opened = self._open.pop(record["runId"], None)
-        if opened is not None:
-            self._active.add(-1, ((_JOB, job),))
-            _close(opened, record, attributes)
+        self.spans.end(record)
 
-
-def _close(opened: _OpenRun, record: Mapping[str, Any], attributes: Attributes) -> None:
-    span = opened.span
-    if span.is_recording():
-        span.set_attributes({_RUN: record["runId"], **dict(attributes)})
-        if record["status"] in _BAD:
-            span.set_status(Status(StatusCode.ERROR, str(record.get("error", record["status"]))))
-    span.end()
-    # A run may end in another thread, or inside a later one: then its context is left as it is.
-    if opened.thread == threading.get_ident() and context.get_current() is opened.context:
-        context.detach(opened.token)
-
-
-def _error_type(record: Mapping[str, Any]) -> str:
-    """Return the type of the error of a run, which begins the text in its record."""
-    kind, colon, _ = str(record.get("error", "")).partition(":")
-    return kind if colon and kind.isidentifier() else str(record["status"])
+    def _active(self) -> Mapping[Attributes, int]:
+        """Return the number of active runs, also of the jobs that have none any more."""
+        jobs = dict.fromkeys((attributes[0][1] for attributes in self._outcomes.known()), 0)
+        active = Counter(self.spans.active())
+        return {((JOB, job),): number for job, number in (jobs | active).items()}
 
 
 class LockTelemetry:

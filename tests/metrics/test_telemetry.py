@@ -5,59 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
 import ojobchannels as oc
-from ojobchannels.telemetry import instrument, uninstrument
-
-
-class Collected:
-    """The reports that OpenTelemetry got."""
-
-    def __init__(self) -> None:
-        self.exporter = InMemorySpanExporter()
-        self.reader = InMemoryMetricReader()
-        self.tracers = TracerProvider()
-        self.tracers.add_span_processor(SimpleSpanProcessor(self.exporter))
-        self.meters = MeterProvider([self.reader])
-
-    def values(self) -> dict[tuple[str, ...], Any]:
-        """Return the values of counters, and the counts of histograms, by name and attributes."""
-        data = self.reader.get_metrics_data()
-        assert data is not None
-        return {
-            (
-                metric.name.removeprefix("ojobchannels."),
-                *(str(value) for _, value in sorted((point.attributes or {}).items())),
-            ): getattr(point, "value", None) if hasattr(point, "value") else point.count
-            for resource in data.resource_metrics
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-            for point in metric.data.data_points
-        }
-
-
-@pytest.fixture
-def collected() -> Iterator[Collected]:
-    """Instrument the process for one test."""
-    collected = Collected()
-    instrument(collected.tracers, collected.meters, fences=True)
-    yield collected
-    uninstrument()
-    collected.meters.shutdown()
-    collected.tracers.shutdown()
+from ojobchannels.telemetry import uninstrument
+from tests.metrics.conftest import Collected
 
 
 def test_a_run_is_a_span(collected: Collected) -> None:
@@ -119,12 +76,14 @@ def test_a_write_that_its_fence_refuses(collected: Collected) -> None:
 
 def test_runs_that_end_in_another_order(collected: Collected) -> None:
     """A run that ends inside a later one leaves that its span."""
+    before = trace.get_current_span()
     with oc.JobManager() as manager:
         first, second = manager.start("first"), manager.start("second")
         inner = trace.get_current_span()
         first.end()
         assert trace.get_current_span() is inner
         second.end()
+        assert trace.get_current_span() is before
     names = [span.name for span in collected.exporter.get_finished_spans()]
     assert names == ["run first", "run second"]
 

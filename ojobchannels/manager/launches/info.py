@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from ojobchannels.documents import check_value, encode
 from ojobchannels.errors import InvalidValue
+from ojobchannels.manager import tracing
 from ojobchannels.masking import masked
 
 LaunchEnd: TypeAlias = Literal["completed", "failed", "skipped", "abandoned", "lost", "cancelled"]
@@ -97,6 +98,12 @@ def args_of(data: object) -> dict[str, Any]:
     """Return the arguments in the data of a message."""
     args = data.get("args") if isinstance(data, dict) else None
     return args if isinstance(args, dict) else {}
+
+
+def context_of(data: object) -> str | None:
+    """Return the trace context of the code that launched it, from the data of a message."""
+    context = data.get(tracing.FIELD) if isinstance(data, dict) else None
+    return context if isinstance(context, str) else None
 
 
 def begun_of(message: Mapping[str, Any]) -> int:

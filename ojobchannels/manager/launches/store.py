@@ -24,6 +24,7 @@ from ojobchannels.errors import (
     describe_holder,
 )
 from ojobchannels.hookspecs import LockInfo
+from ojobchannels.manager import tracing
 from ojobchannels.manager.launches.info import (
     ENDED,
     LaunchEnd,
@@ -98,7 +99,11 @@ class LaunchStore:
         key: str | None,
     ) -> str:
         """Store a launch, and return its identifier; with a known `key`, that of the first one."""
-        data = {"args": dict(args)} | ({} if retries is None else {"retries": retries})
+        data: dict[str, Any] = {"args": dict(args)} | (
+            {} if retries is None else {"retries": retries}
+        )
+        if (context := tracing.current()) is not None:
+            data[tracing.FIELD] = context
         options: dict[str, Any] = {"priority": priority, "delay": delay}
         if key is None:
             return self._queue.add(name, data, **options)

@@ -11,8 +11,9 @@ from typing import Any, Final
 from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import ChannelError, LockBusy, LockLost, RateLimited, summary
 from ojobchannels.host.wakeup import Wakeup
+from ojobchannels.manager import tracing
 from ojobchannels.manager.jobs import Job
-from ojobchannels.manager.launches.info import LaunchEnd, args_of, begun_of
+from ojobchannels.manager.launches.info import LaunchEnd, args_of, begun_of, context_of
 from ojobchannels.manager.launches.store import LaunchStore
 from ojobchannels.manager.launching.pool import start
 from ojobchannels.manager.registry import JobRegistry
@@ -140,7 +141,8 @@ class LaunchWorker:
 
     def _run(self, message: Message) -> None:
         try:
-            self._attempt(message)
+            with tracing.launched_from(context_of(message.data)):
+                self._attempt(message)
         except LockLost as error:
             _log.warning("launch %s of job %r: %s", message.id, message.job, error)
         except ChannelError as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, cast
 from ojobchannels.errors import InvalidOption, JobError, JobMisuse, NoThread
 from ojobchannels.host.forks import forget_in_children
 from ojobchannels.host.wakeup import Latch
+from ojobchannels.manager import tracing
 from ojobchannels.manager.launching.pool import Pool, release_slot
 
 if TYPE_CHECKING:
@@ -41,9 +42,11 @@ class Launch(Generic[_Result]):
             (its lock was held elsewhere) or ``depsfail`` (a launch that it depends on failed).
         run_id: The identifier of its managed run, once that has started.
         elsewhere: Whether it did not run because another process runs it for the same fire time.
+        launched_from: The trace context of the code that launched it, if that is traced.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, launched_from: str | None = None) -> None:
+        self.launched_from: Final = launched_from
         self.launch_id: Final = uuid.uuid4().hex
         self.name: Final = name
         self.state: LaunchState = "waiting"
@@ -157,7 +160,7 @@ class Launcher:
             JobMisuse: The launcher is closed.
             NoThread: No thread can be had; nothing runs.
         """
-        launch = Launch[Any](name)
+        launch = Launch[Any](name, tracing.current())
         with self._lock:
             if self._closed:
                 raise JobMisuse(name, "the launcher is closed", "launch it before the close")
@@ -216,7 +219,8 @@ class Launcher:
         if not launch._begin():
             return
         try:
-            result = work(launch)
+            with tracing.launched_from(launch.launched_from):
+                result = work(launch)
         except DidNotRun as reason:
             launch._finish(reason.state)
         except BaseException as error:  # noqa: BLE001  it is the result of the launch
