@@ -149,6 +149,11 @@ class RunRecord(dict[str, Any]):
         return self.get("retryIn")
 
     @property
+    def traceparent(self) -> str | None:
+        """The trace to which it belongs, as in the header of that name."""
+        return self.get("traceparent")
+
+    @property
     def note(self) -> str | None:
         """When its lock was force-released, and by which user."""
         return self.get("note")
