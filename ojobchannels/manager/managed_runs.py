@@ -12,7 +12,7 @@ from ojobchannels.host.forks import reset_in_children
 from ojobchannels.manager import records
 from ojobchannels.manager.actions.cancel import CancelWatch
 from ojobchannels.manager.channels import ManagerChannels
-from ojobchannels.manager.events import RunListeners
+from ojobchannels.manager.hooks.events import RunListeners
 from ojobchannels.manager.jobs import Notice
 from ojobchannels.manager.operations import Operations
 from ojobchannels.manager.records import Record

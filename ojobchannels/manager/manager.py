@@ -11,7 +11,8 @@ from ojobchannels.documents import check_name, check_value
 from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager import records
 from ojobchannels.manager.channels import ChannelConfig, ManagerChannels
-from ojobchannels.manager.events import RunCallback
+from ojobchannels.manager.hooks.events import RunCallback
+from ojobchannels.manager.hooks.spec import RunEvent
 from ojobchannels.manager.jobs import IfRunning, Job, Notice, notify
 from ojobchannels.manager.launching.launcher import SIGNAL_POLL_SECONDS
 from ojobchannels.manager.launching.signals import stop_signals
@@ -21,7 +22,6 @@ from ojobchannels.manager.output import OutputLimits
 from ojobchannels.manager.output.lines import DEFAULT_LIMITS
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.registry import JobRegistry
-from ojobchannels.manager.run_hooks import RunEvent
 from ojobchannels.manager.runs.run import JobRun
 from ojobchannels.manager.runs.run_options import OnTimeout, RunOptions, check_on_timeout
 from ojobchannels.manager.schedules.fire_times import FireTime

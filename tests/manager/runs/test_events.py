@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ojobchannels as oc
+from ojobchannels.manager.hooks.spec import EVENTS
 from ojobchannels.manager.records import STATUSES
-from ojobchannels.manager.run_hooks import EVENTS
 
 if TYPE_CHECKING:
     from tests.manager.conftest import Managers

@@ -11,8 +11,8 @@ import pluggy
 from ojobchannels.errors import InvalidOption
 from ojobchannels.hookspecs import PROJECT
 from ojobchannels.host.synchronous import check_synchronous
+from ojobchannels.manager.hooks.spec import EVENTS, PREFIX, RunEvent, RunSpec
 from ojobchannels.manager.records import Record
-from ojobchannels.manager.run_hooks import EVENTS, PREFIX, RunEvent, RunSpec
 from ojobchannels.manager.run_record import RunRecord, sealed
 from ojobchannels.plugins import registry
 from ojobchannels.suggestions import did_you_mean
