@@ -360,6 +360,7 @@ def test_on_lost_runs_once_when_extend_finds_the_loss(storage: Storage, clock: M
     assert losses.empty()
 
 
+@pytest.mark.ojob_timed
 def test_a_locked_record_does_not_cost_the_other_leases(
     file_storage: Storage, renewals: Renewals, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
