@@ -13,6 +13,7 @@ from ojobchannels import moved
 
 if TYPE_CHECKING:
     from ojobchannels.aio.channel import AsyncChannel
+    from ojobchannels.aio.jobs import AsyncJobManager, AsyncJobRun, AsyncLaunch
     from ojobchannels.aio.lease import AsyncLease
     from ojobchannels.aio.opening import open_async_channel
     from ojobchannels.changes import Change
@@ -23,13 +24,16 @@ if TYPE_CHECKING:
     from ojobchannels.documents import Document, Item, Key, matches
     from ojobchannels.errors import *
     from ojobchannels.hookspecs import ABSENT, MISSING, ChannelType, LockInfo, Option, hookimpl
-    from ojobchannels.manager import DurableLaunch, JobManager, JobRun, Launch
+    from ojobchannels.manager import DurableLaunch, JobManager, JobRun, Launch, RunRecord
     from ojobchannels.ojob.languages import Code, Host, Language, Program
 
 __all__ = [
     "ABSENT",
     "MISSING",
     "AsyncChannel",
+    "AsyncJobManager",
+    "AsyncJobRun",
+    "AsyncLaunch",
     "AsyncLease",
     "Change",
     "Channel",
@@ -78,6 +82,7 @@ __all__ = [
     "ResultNotKept",
     "RunCancelled",
     "RunNotStarted",
+    "RunRecord",
     "RunsAlready",
     "StaleFence",
     "StorageFull",
@@ -112,6 +117,7 @@ _MODULES = (
     "aio.lease",
     "aio.channel",
     "aio.opening",
+    "aio.jobs",
 )
 
 
@@ -129,4 +135,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*(name for name in globals() if name.startswith("__")), *__all__})

@@ -9,7 +9,8 @@ from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import ChannelError, LockLost, StaleFence
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms
-from ojobchannels.manager import not_run, observers, records
+from ojobchannels.manager import not_run, records
+from ojobchannels.manager.hooks import observers
 from ojobchannels.manager.records import Record
 
 _LEVELS: Final = {
@@ -91,10 +92,13 @@ def log_run(record: Record) -> None:
     """
     observers.observe(record)
     status = record["status"]
+    level = _LEVELS.get(status, logging.INFO)
+    if not _log.isEnabledFor(level):  # by default for all but failures: the extras cost more
+        return
     what = "started" if status == "running" else f"ended ({status})"
     cause = record.get("error") or record.get("reason")
     _log.log(
-        _LEVELS.get(status, logging.INFO),
+        level,
         "run of job %r %s, run %s%s",
         record["name"],
         what,
