@@ -13,6 +13,7 @@ from ojobchannels import moved
 
 if TYPE_CHECKING:
     from ojobchannels.aio.channel import AsyncChannel
+    from ojobchannels.aio.jobs import AsyncJobManager, AsyncJobRun, AsyncLaunch
     from ojobchannels.aio.lease import AsyncLease
     from ojobchannels.aio.opening import open_async_channel
     from ojobchannels.changes import Change
@@ -30,6 +31,9 @@ __all__ = [
     "ABSENT",
     "MISSING",
     "AsyncChannel",
+    "AsyncJobManager",
+    "AsyncJobRun",
+    "AsyncLaunch",
     "AsyncLease",
     "Change",
     "Channel",
@@ -112,6 +116,7 @@ _MODULES = (
     "aio.lease",
     "aio.channel",
     "aio.opening",
+    "aio.jobs",
 )
 
 

@@ -90,12 +90,16 @@ def masked(document: Any, secret: Collection[str] = ()) -> Any:
         >>> masked({"user": "ann", "password": "pa55", "log": "login with pa55"})
         {'user': 'ann', 'password': '***', 'log': 'login with ***'}
     """
+    if not document and isinstance(document, dict):  # most runs have no args
+        return {}
     values = secret_values(document, secret)
     return _rebuilt(document, secret, lambda text: mask_text(text, values))
 
 
 def secret_values(document: Any, secret: Collection[str] = ()) -> set[str]:
     """Return the texts and numbers of a document that are secrets by their name, as texts."""
+    if not document:
+        return set()
     found: set[str] = set()
     seen: set[tuple[int, bool]] = set()  # the args of a job may contain themselves
     waiting: list[tuple[Any, bool]] = [(document, False)]

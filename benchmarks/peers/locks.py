@@ -168,7 +168,7 @@ class MithrilFile(Mithril):
     name = "mithril-locks (file)"
 
     def __init__(self, workspace: Workspace, name: str) -> None:
-        _quiet_mithril()
+        quiet_mithril()
         from mithril.backends import FileBackend
 
         self._backend, self._name = FileBackend(workspace.folder / "mithril"), name
@@ -193,7 +193,7 @@ class MithrilSqlite(Mithril):
     name = "mithril-locks (SQLite)"
 
     def __init__(self, workspace: Workspace, name: str) -> None:
-        _quiet_mithril()
+        quiet_mithril()
         from mithril.backends import SQLiteBackend
         from sqlalchemy import create_engine
 
@@ -292,7 +292,7 @@ class MithrilRedis(Mithril):
     name = "mithril-locks (redis)"
 
     def __init__(self, workspace: Workspace, name: str) -> None:
-        _quiet_mithril()
+        quiet_mithril()
         import redis
         from mithril.backends import RedisBackend
 
@@ -369,7 +369,7 @@ def _coordinator(url: str) -> Any:
     return coordinator
 
 
-def _quiet_mithril() -> None:
+def quiet_mithril() -> None:
     """Turn off its log, which goes to standard output by default."""
     import structlog
 

@@ -7,7 +7,7 @@ import time
 from typing import Any, Final
 
 from benchmarks.measure import CannotRun, Workspace
-from benchmarks.peers.locks import TTL, Peer
+from benchmarks.peers.locks import TTL, Mithril, Peer, quiet_mithril
 
 _PAUSE: Final = 0.05
 _CREATE: Final = """
@@ -89,4 +89,20 @@ class SqlalchemyDlock(Peer):
         self._on_close()
 
 
-LOCKERS: Final[tuple[type[Peer], ...]] = (ShedLock, SqlalchemyDlock)
+class MithrilPostgres(Mithril):
+    """Two rows through SQLAlchemy, in a serializable transaction."""
+
+    name = "mithril-locks (PostgreSQL)"
+
+    def __init__(self, workspace: Workspace, name: str) -> None:
+        quiet_mithril()
+        from mithril.backends import PostgresBackend
+        from sqlalchemy import create_engine
+
+        url = workspace.server("postgres").replace("postgresql:", "postgresql+psycopg:")
+        engine = create_engine(url)
+        self._backend, self._name = PostgresBackend(engine), name
+        self._on_close = engine.dispose
+
+
+LOCKERS: Final[tuple[type[Peer], ...]] = (ShedLock, SqlalchemyDlock, MithrilPostgres)

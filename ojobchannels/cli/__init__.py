@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "report": "reading",
     "daemons": "reading",
     "locks": "reading",
+    "launches": "reading",
     "actions": "reading",
     "now": "acting",
     "pause": "acting",

@@ -160,6 +160,31 @@ class Job(Generic[_Arguments, _Result]):
         """
         return self._make_attempt(run, (), dict(args), begun, is_last=is_last)
 
+    def new_run(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], attempt: int) -> JobRun:
+        """Return the run of one attempt at a call.
+
+        Raises:
+            TypeError: The function does not take these arguments.
+        """
+        recorded = _bound(self._function, args, dict(kwargs))
+        return self._new_run(recorded, attempt, self.retries, {}, self._wait)
+
+    def pause_after_failure(self, run: JobRun, attempt: int, error: Exception) -> float | None:
+        """Return the seconds before the next attempt; None, after a notice, if there is none.
+
+        Raises:
+            DidNotRun: The job is running elsewhere, and `if_running` is ``skip``.
+        """
+        if run.status == "skipped" and isinstance(error, LockBusy | RateLimited):
+            self._skip(error)
+            return None
+        if attempt > self.retries or run.status in ("completed", "lost", "cancelled"):
+            self.notify(run)
+            return None
+        pause = self.pause_after(attempt)
+        _log.warning("job %r failed; attempt %d starts in %g s", self.name, attempt + 1, pause)
+        return pause
+
     def pause_after(self, attempt: int) -> float:
         """Return the pause after a failed attempt, in seconds."""
         return min(self._backoff * 2.0 ** min(attempt - 1, 64), _LONGEST_PAUSE)
@@ -170,23 +195,21 @@ class Job(Generic[_Arguments, _Result]):
             self.manager.notify(run.record)
 
     def _run(self, launch: Launch | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Result:
-        recorded = _bound(self._function, args, kwargs)
-
         def begun() -> None:
             if launch is not None:
                 launch.run_id = run.run_id
 
         attempt = 1
         while True:
-            run = self._new_run(recorded, attempt, self.retries, {}, self._wait)
+            run = self.new_run(args, kwargs, attempt)
             try:
                 is_last = attempt > self.retries
                 return self._make_attempt(run, args, kwargs, begun, is_last=is_last)
             except Exception as error:
-                if run.status == "skipped" and isinstance(error, LockBusy | RateLimited):
-                    self._skip(error)
+                pause = self.pause_after_failure(run, attempt, error)
+                if pause is None:
                     raise
-                if not self._may_try_again(run, attempt):
+                if self.manager.closing.wait(pause):
                     self.notify(run)
                     raise
             except BaseException:
@@ -241,14 +264,6 @@ class Job(Generic[_Arguments, _Result]):
         if self._if_running == "skip":
             _log.info("job %r was skipped: %s", self.name, busy)
             raise DidNotRun("skipped", str(busy)) from busy
-
-    def _may_try_again(self, run: JobRun, attempt: int) -> bool:
-        """Wait for the next attempt and return True, unless there is none."""
-        if attempt > self.retries or run.status in ("completed", "lost", "cancelled"):
-            return False
-        pause = self.pause_after(attempt)
-        _log.warning("job %r failed; attempt %d starts in %g s", self.name, attempt + 1, pause)
-        return not self.manager.closing.wait(pause)
 
 
 def _bound(

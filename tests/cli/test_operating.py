@@ -207,3 +207,15 @@ def test_a_daemon_runs_what_is_asked_for(ojob: Any) -> None:
             time.sleep(0.02)
     daemon.terminate()
     assert daemon.wait() == 0
+
+
+def test_launches_are_shown_with_the_process_that_would_take_them(operator: Operator) -> None:
+    """One that no process takes says so."""
+    launch = operator.manager.launch("send", {"token": "secret-7"}, durable=True)
+    (row,) = operator.json("launches")
+    assert (row["id"], row["name"], row["state"]) == (launch.launch_id, "send", "waiting")
+    done = operator.call("launches", "--wide")
+    assert done.exception is None, done.output
+    shown = done.stdout
+    assert "no process takes it" in shown
+    assert "secret-7" not in shown + str(row)

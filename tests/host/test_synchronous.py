@@ -38,6 +38,7 @@ DEFERRED = [
     (asynchronous_generator, "'asynchronous_generator' is an asynchronous generator"),
     (functools.partial(coroutine, 1), "'coroutine' is a coroutine function"),
     (Callee(), "'Callee' is a coroutine function"),
+    (Callee().__call__, "'Callee.__call__' is a coroutine function"),
 ]
 USES: dict[str, Callable[[oc.JobManager, oc.Channel, Any], object]] = {
     "job": lambda manager, _, function: manager.job("x")(function),

@@ -55,6 +55,36 @@ def locks(channel: oc.Channel) -> None:
     assert_type(channel.force_unlock("nightly"), oc.LockInfo | None)
 
 
+async def awaited() -> None:
+    async with oc.open_async_channel("orders", type="db", file="orders.db") as channel:
+        assert_type(channel, oc.AsyncChannel)
+        assert_type(await channel.get("counter"), Any)
+        assert_type(await channel.size(), int)
+        async with channel.lock("nightly", ttl=30, wait=5, keep_alive=True) as lease:
+            assert_type(lease, oc.AsyncLease)
+            assert_type(lease.fence, int)
+        assert_type(await channel.lock("nightly", ttl=30), oc.AsyncLease)
+        async for change in channel.subscribe(replay=True):
+            assert_type(change, oc.Change)
+        async for item in channel.items(limit=10):
+            assert_type(item, oc.Item)
+    assert_type(await oc.open_async_channel("orders"), oc.AsyncChannel)
+
+
+async def awaited_jobs() -> None:
+    async with oc.AsyncJobManager(jobs="sqlite:///jobs.db") as manager:
+
+        @manager.job("double", timeout=60)
+        async def double(number: int) -> int:
+            return 2 * number
+
+        assert_type(await double(1), int | None)
+        assert_type(manager.launch("double", {"number": 1}), oc.AsyncLaunch)
+        async with manager.run("clean", timeout=60) as run:
+            assert_type(run, oc.AsyncJobRun)
+            await run.update(progress=0.5)
+
+
 def subscriptions(channel: oc.Channel) -> None:
     def on_change(change: oc.Change) -> None:
         print(change)

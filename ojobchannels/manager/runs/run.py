@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Token
 from typing import Any, Literal
@@ -71,6 +72,7 @@ class JobRun(Cancellable):
         self._began = 0
         self._state: Literal["new", "open", "over"] = "new"
         self._process = 0
+        self._acquired: Callable[[], Lease] | None = None
         self._lock = threading.RLock()
         self._context: Token[JobRun | None] | None = None
         super().__init__()
@@ -114,6 +116,20 @@ class JobRun(Cancellable):
                 start.withdraw(lease.fence)
             raise
         return self
+
+    def _start_with(self, acquired: Callable[[], Lease]) -> None:
+        """Start like `start`, for a caller that waited for the lock, with `_lock_options`.
+
+        Args:
+            acquired: Returns the lease, or raises LockBusy.
+        """
+        self._acquired = acquired
+        self.start()
+
+    def _lock_options(self) -> dict[str, Any]:
+        """Return the arguments for its lock, beside its name and `wait`."""
+        start = RunStart(self.manager, self.name, self.run_id, self._options)
+        return start.lock_options(self._log_lost)
 
     def end(self) -> None:
         """Record the run as completed, then release the lock.
@@ -226,7 +242,7 @@ class JobRun(Cancellable):
 
     def _acquire(self, start: RunStart) -> Lease:
         try:
-            return start.acquire(self._log_lost)
+            return start.acquire(self._log_lost, self._acquired)
         except (errors.LockBusy, errors.RateLimited) as busy:
             if self._options.record_busy:
                 self._state = "over"

@@ -91,10 +91,13 @@ def log_run(record: Record) -> None:
     """
     observers.observe(record)
     status = record["status"]
+    level = _LEVELS.get(status, logging.INFO)
+    if not _log.isEnabledFor(level):  # by default for all but failures: the extras cost more
+        return
     what = "started" if status == "running" else f"ended ({status})"
     cause = record.get("error") or record.get("reason")
     _log.log(
-        _LEVELS.get(status, logging.INFO),
+        level,
         "run of job %r %s, run %s%s",
         record["name"],
         what,

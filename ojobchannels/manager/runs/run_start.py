@@ -4,7 +4,7 @@ import functools
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from ojobchannels import errors
 from ojobchannels.channels.lease import Lease
@@ -46,8 +46,25 @@ class RunStart:
         if due is not None and not fire_times.is_unclaimed(self._manager, self._name, due):
             raise errors.FireTimeTaken(self._name, fire_times.moment(due))
 
-    def acquire(self, on_lost: Callable[[Lease], None]) -> Lease:
+    def lock_options(self, on_lost: Callable[[Lease], None]) -> dict[str, Any]:
+        """Return the arguments for the lock, beside its name and `wait`."""
+        options = self._options
+        return {
+            "ttl": options.ttl,
+            "keep_alive": options.keep_alive,
+            "on_lost": on_lost,
+            "holder": {"job": self._name, "run": self._run_id, **options.holder(now_ms())},
+            "slots": options.max_concurrent,
+        }
+
+    def acquire(
+        self, on_lost: Callable[[Lease], None], acquired: Callable[[], Lease] | None = None
+    ) -> Lease:
         """Acquire the lock, and return its lease.
+
+        Args:
+            on_lost: Called when the lease is lost.
+            acquired: Returns the lease, or raises LockBusy, if the caller has waited for the lock.
 
         Raises:
             LockBusy: The job is running elsewhere.
@@ -55,15 +72,9 @@ class RunStart:
             FireTimeTaken: The job is running elsewhere for the same fire time.
         """
         options = self._options
-        lock = functools.partial(
-            self._manager.locks.lock,
-            self._name,
-            ttl=options.ttl,
-            keep_alive=options.keep_alive,
-            on_lost=on_lost,
-            holder={"job": self._name, "run": self._run_id, **options.holder(now_ms())},
-            slots=options.max_concurrent,
-        )
+        if acquired is not None:
+            return acquired()
+        lock = functools.partial(self._manager.locks.lock, self._name, **self.lock_options(on_lost))
         close_previous = functools.partial(dead_runs.close_previous, self._manager, self._name)
         starts = LimitedStarts(self._manager, self._name, options.rate_limit, close_previous)
         try:

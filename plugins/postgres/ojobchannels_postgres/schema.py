@@ -14,6 +14,7 @@ from ojobchannels.remote import Operation, Rule
 from ojobchannels_postgres import statements
 from ojobchannels_postgres.calls import Client, Connection
 from ojobchannels_postgres.errors import OLDEST
+from ojobchannels_postgres.server import Server
 
 VERSION: Final = 1
 _OPEN: Final = Operation("open", Rule.REPEATABLE, "open the channel again", patient=False)
@@ -79,9 +80,7 @@ def check(connection: Connection) -> None:
         ChannelUnavailable: The server cannot be reached, or refuses the login or a table.
     """
     server = connection.server
-    version, encoding, direct, tables = connection.call(_OPEN, lambda client, _: _look(client))
-    if server.settings.prepare is None:
-        server.prepares = direct
+    version, encoding, tables = connection.call(_OPEN, lambda client, _: _look(client, server))
     channel = connection.channel
     refuse_old(channel, version)
     if encoding != "UTF8":
@@ -102,14 +101,16 @@ def refuse_old(channel: str, version: int) -> None:
         )
 
 
-def _look(client: Client) -> tuple[int, str, bool, int]:
-    """Return the version and encoding of the server, whether no pooler is noticed, and the tables.
+def _look(client: Client, server: Server) -> tuple[int, str, int]:
+    """Return the version and encoding of the server, and the version of the tables.
 
-    A pooler names a process of its own in place of the server's.
+    Unless an option decides it, this connection and the later ones prepare their statements if no
+    pooler is noticed: it names a process of its own in place of the server's.
     """
     session = client.session
-    direct = client.run(statements.PID) == [(session.pid,)]
-    return session.version, session.encoding, direct, _version_of_tables(client)
+    if server.settings.prepare is None:
+        server.prepares = session.prepares = client.run(statements.PID) == [(session.pid,)]
+    return session.version, session.encoding, _version_of_tables(client)
 
 
 def _version_of_tables(client: Client) -> int:

@@ -10,7 +10,7 @@ import hashlib
 import os
 import select
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any, Final
@@ -23,6 +23,8 @@ Parameter = str | int | None | Sequence[str | int | None]
 """A parameter of a statement; a sequence becomes an array."""
 Row = tuple[Any, ...]
 Statement = str
+_Part = tuple[bytes, bytes, list[bytes | None]]
+"""A statement as it is sent, its name, and its parameters."""
 
 _INTEGERS: Final = {20, 21, 23}
 _BOOLEAN: Final = 16
@@ -32,6 +34,10 @@ _POLLS: Final[dict[int, int]] = {
     pq.PollingStatus.WRITING: select.POLLOUT,
 }
 _LONGEST_POLL: Final = 3600.0
+_NOT_PREPARED: Final = (
+    psycopg.errors.InvalidSqlStatementName,  # a pooler gave another connection
+    psycopg.errors.FeatureNotSupported,  # the tables were changed since
+)
 
 
 class ConnectError(psycopg.OperationalError):
@@ -52,7 +58,7 @@ class Session:
     Args:
         conninfo: Where to connect to, as libpq takes it.
         limit: Seconds to connect.
-        prepares: Whether to prepare each statement once.
+        prepares: Whether to prepare each statement at its first use.
 
     Attributes:
         prepares: The same; it ends when a pooler is noticed.
@@ -106,14 +112,12 @@ class Session:
         self._ends = time.monotonic() + limit
         (text, name), values = _sent(statement), list(map(_encoded, parameters))
         if self.prepares and self.is_idle:  # a refused one would abort a transaction
+            if name not in self._prepared:
+                return self.run_all([(statement, parameters)], limit)[0]
+            self._pgconn.send_query_prepared(name, values)
             try:
-                self._prepare(name, text)
-                self._pgconn.send_query_prepared(name, values)
                 return self._replies()
-            except (
-                psycopg.errors.InvalidSqlStatementName,  # a pooler gave another connection
-                psycopg.errors.FeatureNotSupported,  # the tables were changed since
-            ):
+            except _NOT_PREPARED:
                 self.prepares = False
         self._pgconn.send_query_params(text, values)
         return self._replies()
@@ -126,26 +130,22 @@ class Session:
         The server ends the transaction where the pipeline ends.
         """
         self._ends = time.monotonic() + limit
-        self._pgconn.enter_pipeline_mode()
-        for statement, parameters in steps:
-            self._pgconn.send_query_params(statement.encode(), list(map(_encoded, parameters)))
-        self._pgconn.pipeline_sync()
-        self._flush()
-        rows: list[list[Row]] = []
-        refusal: psycopg.Error | None = None
-        while True:
-            result = self._result()
-            if result is None:
-                continue  # the end of one statement
-            if result.status == pq.ExecStatus.PIPELINE_SYNC:
-                break
-            if result.status == pq.ExecStatus.PIPELINE_ABORTED:
-                continue
-            if result.status in _GOOD:
-                rows.append(_rows(result))
-            else:
-                refusal = refusal or error_from_result(result)
-        self._pgconn.exit_pipeline_mode()
+        parts = [
+            (*_sent(statement), list(map(_encoded, parameters))) for statement, parameters in steps
+        ]
+        while self.prepares and self.is_idle:
+            try:
+                return self._run_prepared(parts)
+            except psycopg.errors.DuplicatePreparedStatement:
+                continue  # behind a pooler, by another client; its name is known now
+            except _NOT_PREPARED:
+                self.prepares = False
+
+        def send() -> None:
+            for text, _, values in parts:
+                self._pgconn.send_query_params(text, values)
+
+        rows, refusal = self._in_pipeline(send)
         if refusal is not None:
             raise refusal
         return rows
@@ -215,17 +215,53 @@ class Session:
             raise ConnectError(pgconn.get_error_message())
         self._socket = pgconn.socket
 
-    def _prepare(self, name: bytes, text: bytes) -> None:
-        """Prepare a statement at its first use.
+    def _run_prepared(self, parts: Sequence[_Part]) -> list[list[Row]]:
+        """Execute statements in one transaction; prepare in it those that are not prepared yet.
 
         Its name is a digest of its text, so that behind a pooler, where another client may have
         prepared it on the connection, it is the same statement.
         """
-        if name not in self._prepared:
-            self._pgconn.send_prepare(name, text)
-            with suppress(psycopg.errors.DuplicatePreparedStatement):
-                self._replies()
-            self._prepared.add(name)
+        prepares: list[bytes | None] = []  # in the order of the replies
+
+        def send() -> None:
+            for text, name, values in parts:
+                if name not in self._prepared and name not in prepares:
+                    self._pgconn.send_prepare(name, text)
+                    prepares.append(name)
+                self._pgconn.send_query_prepared(name, values)
+                prepares.append(None)
+
+        rows, refusal = self._in_pipeline(send)
+        done = len(rows) + isinstance(refusal, psycopg.errors.DuplicatePreparedStatement)
+        self._prepared.update(name for name in prepares[:done] if name is not None)
+        if refusal is not None:
+            raise refusal
+        return [part for name, part in zip(prepares, rows, strict=True) if name is None]
+
+    def _in_pipeline(
+        self, send: Callable[[], None]
+    ) -> tuple[list[list[Row]], psycopg.Error | None]:
+        """Return the rows of each statement that is sent, until the server refuses one."""
+        self._pgconn.enter_pipeline_mode()
+        send()
+        self._pgconn.pipeline_sync()
+        self._flush()
+        rows: list[list[Row]] = []
+        refusal: psycopg.Error | None = None
+        while True:
+            result = self._result()
+            if result is None:
+                continue  # the end of one statement
+            if result.status == pq.ExecStatus.PIPELINE_SYNC:
+                break
+            if result.status == pq.ExecStatus.PIPELINE_ABORTED:
+                continue
+            if result.status in _GOOD:
+                rows.append(_rows(result))
+            else:
+                refusal = refusal or error_from_result(result)
+        self._pgconn.exit_pipeline_mode()
+        return rows, refusal
 
     def _replies(self) -> list[Row]:
         self._flush()

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 
     Background = Callable[..., Future[Any]]
 
+_IS_PREPARED = """
+SELECT EXISTS (
+    SELECT FROM pg_prepared_statements WHERE strpos(statement, $1 || '.ojob_documents') > 0
+)
+"""
+
 
 def test_every_operation_works_through_a_pooler(pooled: Storage) -> None:
     """Nothing needs a session: no prepared statement, no setting, no lock of the session."""
@@ -140,12 +146,16 @@ def test_tables_that_change_end_prepared_statements(server: PostgresServer) -> N
 def test_statements_are_prepared_where_no_pooler_is_noticed(
     pooler: PgBouncer, server: PostgresServer
 ) -> None:
-    """A pooler is noticed by the process that it names."""
+    """A pooler is noticed by the process that it names; without it, all connections prepare."""
     for url, expected in ((server.url, True), (pooler.url, False)):
-        with oc.open_channel("noticed", url, timeout=7) as channel:
-            use_everything(channel)
+        schema = f"noticed_{expected}"
+        with oc.open_channel("noticed", url, schema=schema) as channel:
+            channel.set("key", 1)
             backend = channel.hook.get.get_hookimpls()[0].plugin
+            first = backend._connection.server.pool.take(10, tested=False)
+            assert first.run(_IS_PREPARED, (f'"{schema}"',), 10) == [(expected,)]
             assert backend._connection.server.prepares is expected
+            first.close()
 
 
 @pytest.mark.torture

@@ -229,7 +229,7 @@ def test_a_store_that_is_down_does_not_stop_the_job(
     meddler.failing["set"] = down
     manager = simple_managers.open()
     broken = simple_managers.storage.open("broken", extensions=(meddler,))
-    monkeypatch.setattr(manager._channels, "_output", broken)
+    monkeypatch.setitem(manager._channels._beside, "output", broken)
     for _ in range(3):
         with manager.run("job") as run:
             print("said")

@@ -210,7 +210,7 @@ class AsyncContract(Contract):
         in_loop(test)
 
     def test_a_lost_lease_is_reported(self, subject: Subject, in_loop: _Run) -> None:
-        """At its release, and in the loop to a coroutine function."""
+        """To the task that extends or releases it, and in the loop to a coroutine function."""
         other = subject.open()
 
         async def test(channel: AsyncChannel, _: _Watches) -> None:
@@ -219,8 +219,10 @@ class AsyncContract(Contract):
             async def on_lost(lease: object) -> None:
                 lost.set_result(lease)
 
-            lease = await channel.lock("nightly", ttl=1, keep_alive=True, on_lost=on_lost)
+            lease = await channel.lock("nightly", ttl=600, keep_alive=True, on_lost=on_lost)
             other.force_unlock("nightly")
+            with pytest.raises(LockLost):
+                await lease.extend()
             assert await lost is lease
             with pytest.raises(LockLost):
                 await lease.release()

@@ -1,0 +1,115 @@
+"""AsyncJob: a coroutine function as a managed job."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+
+from ojobchannels.aio.jobs.run import AsyncJobRun
+from ojobchannels.errors import InvalidOption, JobMisuse
+from ojobchannels.manager.jobs import Job
+from ojobchannels.manager.launching.launcher import DidNotRun, Launch
+
+if TYPE_CHECKING:
+    from ojobchannels.manager.runs.run import JobRun
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+_log = logging.getLogger("ojobchannels.jobs")
+
+
+def check_coroutine_function(name: str, function: object) -> None:
+    """Check that a call of a function returns what can be awaited.
+
+    Raises:
+        InvalidOption: It is not a coroutine function.
+    """
+    tested = function
+    while isinstance(tested, functools.partial):
+        tested = tested.func
+    if not inspect.iscoroutinefunction(tested):
+        called = getattr(tested, "__call__", None)  # noqa: B004  its kind matters
+        if not inspect.iscoroutinefunction(called):
+            reason = f"{getattr(tested, '__qualname__', tested)!r} is not a coroutine function"
+            raise InvalidOption(f"job {name!r}", reason, "write async def, or use a JobManager")
+
+
+class AsyncJob(Generic[_Arguments, _Result]):
+    """A coroutine function as a managed job, made by `AsyncJobManager.job`.
+
+    An awaited call runs it under its lock, in the task of the caller.
+
+    Attributes:
+        name: The name of the job.
+        on_loop: The job for callers on threads, such as alerts; it runs the function in the loop.
+    """
+
+    on_loop: Job[_Arguments, _Result]
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[_Arguments, Awaitable[_Result]],
+        made: Callable[[JobRun], AsyncJobRun],
+    ) -> None:
+        self.name = name
+        self._function = function
+        self._made = made
+        functools.update_wrapper(self, function)
+
+    async def __call__(self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result | None:
+        """Run the job, with its retries, and return the result of the function.
+
+        If the job is running elsewhere and `if_running` is ``skip``, the result is None.
+        """
+        try:
+            return await self._run(None, args, kwargs)
+        except DidNotRun:
+            return None
+
+    async def launched(self, launch: Launch, args: Mapping[str, Any]) -> _Result:
+        """Run the job for a launch, with its arguments."""
+        try:
+            return await self._run(launch, (), dict(args))
+        except DidNotRun:
+            raise
+        except Exception:
+            if launch.run_id is None:  # otherwise the end of its run was logged
+                _log.exception("the launched job %r could not start", self.name)
+            raise
+
+    async def _run(
+        self, launch: Launch | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> _Result:
+        job = self._job()
+        attempt = 1
+        while True:
+            run = self._made(job.new_run(args, kwargs, attempt))
+            try:
+                async with run:
+                    if launch is not None:
+                        launch.run_id = run.run_id
+                    run.sync.keeps_lock = attempt > job.retries
+                    result = await self._function(*args, **kwargs)
+                    run.sync.keeps_lock = True
+                    return result
+            except Exception as error:
+                pause = job.pause_after_failure(run.sync, attempt, error)
+                if pause is None:
+                    raise
+            except BaseException:
+                job.notify(run.sync)
+                raise
+            await asyncio.sleep(pause)
+            attempt += 1
+
+    def _job(self) -> Job[_Arguments, _Result]:
+        job: Job[_Arguments, _Result] | None = getattr(self, "on_loop", None)
+        if job is None:
+            reason, advice = "its manager is not open", "call it in `async with manager`"
+            raise JobMisuse(self.name, reason, advice)
+        return job

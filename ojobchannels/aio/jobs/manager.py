@@ -1,0 +1,244 @@
+"""AsyncJobManager: runs, managed jobs and launches, for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, Final, NamedTuple, ParamSpec, Self, TypeVar
+
+from ojobchannels.aio.calls import Calls
+from ojobchannels.aio.channel import AsyncChannel
+from ojobchannels.aio.jobs.job import AsyncJob, check_coroutine_function
+from ojobchannels.aio.jobs.launch import AsyncLaunch
+from ojobchannels.aio.jobs.run import AsyncJobRun
+from ojobchannels.aio.opening import asynchronous
+from ojobchannels.channels.arguments import Duration
+from ojobchannels.errors import JobMisuse, UnknownJob
+from ojobchannels.manager import JobManager
+from ojobchannels.manager.history import Pruned
+from ojobchannels.manager.jobs import IfRunning, Job
+from ojobchannels.manager.launching.launcher import DidNotRun, Launch
+from ojobchannels.manager.output import RunOutput
+from ojobchannels.manager.records import Record
+from ojobchannels.manager.runs.run import JobRun
+from ojobchannels.manager.runs.run_options import OnTimeout
+from ojobchannels.suggestions import closest
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+_THREADS: Final = 8
+
+
+class _Opened(NamedTuple):
+    """What there is while a manager is open."""
+
+    manager: JobManager
+    locks: AsyncChannel
+    loop: asyncio.AbstractEventLoop
+
+
+class AsyncJobManager:
+    """Runs each job at most once at a time, and keeps a record of every run, in an event loop.
+
+    ``async with`` opens its channels, and closes them when its launches have ended. Jobs may be
+    registered before. The arguments are those of `JobManager`.
+
+    Args:
+        tasks: The maximum number of launched jobs that run at a time.
+        options: ``jobs``, ``locks``, ``state``, ``on_failure``, ``output`` and ``alerts``, as in
+            `JobManager`.
+
+    Example:
+        >>> import asyncio, ojobchannels as oc
+        >>> manager = oc.AsyncJobManager()
+        >>> @manager.job("cleanup", timeout=600, if_running="skip")
+        ... async def cleanup(days: int) -> str:
+        ...     return f"removed what was older than {days} days"
+        >>> async def main() -> str | None:
+        ...     async with manager:
+        ...         return await cleanup(7)
+        >>> asyncio.run(main())
+        'removed what was older than 7 days'
+    """
+
+    def __init__(self, *, tasks: int = 4, **options: Any) -> None:
+        self._options = options
+        self._limit = asyncio.Semaphore(tasks)
+        self._calls = Calls("jobs", _THREADS)
+        self._opened: _Opened | None = None
+        self._jobs: dict[str, AsyncJob[..., Any]] = {}
+        self._register: list[Callable[[JobManager], None]] = []
+        self._launches: set[asyncio.Task[None]] = set()
+
+    @property
+    def sync(self) -> JobManager:
+        """The manager itself, for code on other threads, and for `call`.
+
+        Raises:
+            JobMisuse: It is not open.
+        """
+        return self._open.manager
+
+    @property
+    def _open(self) -> _Opened:
+        if self._opened is None:
+            raise JobMisuse("manager", "the manager is not open", "use it in `async with manager`")
+        return self._opened
+
+    async def open(self) -> Self:
+        """Open the channels; ``async with`` does it."""
+        manager = await self._calls.finish(lambda: JobManager(**self._options))
+        locks = asynchronous(manager.locks)
+        self._opened = _Opened(manager, locks, asyncio.get_running_loop())
+        for register in self._register:
+            register(manager)
+        return self
+
+    async def close(self) -> None:
+        """Wait for launched jobs, then close the channels and so release all locks."""
+        while self._launches:
+            await asyncio.wait(self._launches)
+        if self._opened is not None:
+            await self._calls.finish(self._opened.manager.close)
+            await self._opened.locks.close()
+        self._calls.close()
+
+    async def call(
+        self,
+        operation: Callable[_Arguments, _Result],
+        *args: _Arguments.args,
+        **kwargs: _Arguments.kwargs,
+    ) -> _Result:
+        """Call any operation of the manager on a thread: ``call(manager.sync.pause, "tick")``."""
+        return await self._calls.call(lambda: operation(*args, **kwargs))
+
+    def run(self, name: str, **options: Any) -> AsyncJobRun:
+        """Return a run of a job; ``async with`` starts and ends it, and records an exception.
+
+        The options and errors are those of `JobManager.run`. A run that waits for its lock needs no
+        thread.
+        """
+        return self._made(self.sync.run(name, **options))
+
+    def job(
+        self,
+        name: str,
+        *,
+        timeout: Duration = 3600,
+        if_running: IfRunning = "fail",
+        on_timeout: OnTimeout = "warn",
+        **options: Any,
+    ) -> Callable[[Callable[_Arguments, Awaitable[_Result]]], AsyncJob[_Arguments, _Result]]:
+        """Make a coroutine function a managed job, which `launch` finds by its name.
+
+        The options and errors are those of `JobManager.job`. An awaited call runs in the task of
+        the caller. Alerts, failure notices and requests of operators run it in the loop, too.
+        """
+
+        def decorate(
+            function: Callable[_Arguments, Awaitable[_Result]],
+        ) -> AsyncJob[_Arguments, _Result]:
+            check_coroutine_function(name, function)
+            job = AsyncJob(name, function, self._made)
+
+            @functools.wraps(function)
+            def on_loop(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+                return self._run_in_loop(lambda: function(*args, **kwargs))
+
+            def register(manager: JobManager) -> None:
+                made: Job[_Arguments, _Result] = manager.job(
+                    name, timeout=timeout, if_running=if_running, on_timeout=on_timeout, **options
+                )(on_loop)
+                job.on_loop = made
+
+            self._jobs[name] = job
+            self._register.append(register)
+            if self._opened is not None:
+                register(self._opened.manager)
+            return job
+
+        return decorate
+
+    def launch(self, name: str, args: Mapping[str, Any] | None = None) -> AsyncLaunch:
+        """Run a managed job in a task of its own, and return its handle at once.
+
+        Raises:
+            UnknownJob: There is no job of that name; `job` registers jobs.
+        """
+        job = self._jobs.get(name)
+        if job is None:
+            raise UnknownJob(name, tuple(sorted(self._jobs)), closest(name, self._jobs))
+        launch = Launch(name)
+        task = asyncio.create_task(self._launched(job, launch, dict(args or {})))
+        self._launches.add(task)
+        task.add_done_callback(self._launches.discard)
+        return AsyncLaunch(launch, task)
+
+    async def runs(
+        self,
+        name: str | None = None,
+        status: str | None = None,
+        since: datetime | float | None = None,
+        limit: int | None = 100,
+    ) -> list[Record]:
+        """Return run records, latest first; see `JobManager.runs`."""
+        return await self._calls.call(lambda: self.sync.runs(name, status, since, limit))
+
+    async def running(self) -> list[Record]:
+        """Return the records of the running runs, latest first."""
+        return await self._calls.call(self.sync.running)
+
+    async def record(self, run_id: str) -> Record | None:
+        """Return the record of a run; None if there is none."""
+        return await self._calls.call(lambda: self.sync.record(run_id))
+
+    async def output(self, run_id: str) -> RunOutput | None:
+        """Return what a run has logged and printed; None if nothing is kept of it."""
+        return await self._calls.call(lambda: self.sync.output(run_id))
+
+    async def report(self) -> list[dict[str, Any]]:
+        """Return statistics for each job; see `JobManager.report`."""
+        return await self._calls.call(self.sync.report)
+
+    async def prune(self, older_than: float | timedelta) -> Pruned:
+        """Remove the records of runs that ended more than `older_than` seconds ago."""
+        return await self._calls.call(lambda: self.sync.prune(older_than))
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return "<AsyncJobManager not open>" if self._opened is None else f"<Async{self.sync!r}>"
+
+    def _made(self, run: JobRun) -> AsyncJobRun:
+        return AsyncJobRun(run, self._calls, self._open.locks)
+
+    def _run_in_loop(self, begin: Callable[[], Awaitable[_Result]]) -> _Result:
+        async def run() -> _Result:
+            return await begin()
+
+        return asyncio.run_coroutine_threadsafe(run(), self._open.loop).result()
+
+    async def _launched(
+        self, job: AsyncJob[..., Any], launch: Launch, args: Mapping[str, Any]
+    ) -> None:
+        try:
+            async with self._limit:
+                launch.begin()
+                with suppress(DidNotRun):
+                    launch.finish("completed", await job.launched(launch, args))
+                launch.finish("skipped")
+        except BaseException as error:  # noqa: BLE001  it is raised where the launch is awaited
+            launch.finish("failed", error=error)
