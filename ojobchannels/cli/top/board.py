@@ -92,9 +92,9 @@ def read_board(manager: JobManager) -> Board:
     recent += [record for record in manager.running() if record["runId"] not in known]
     latest = {record["name"]: record for record in latest_of_each(recent)}
     schedules, gone = manager.schedules(), gone_daemons(manager.daemons())
-    for record in latest.values():
+    for name, record in latest.items():
         if record["status"] == "running" and is_of(gone, record):
-            record["note"] = _NO_SIGN
+            latest[name] = {**record, "note": _NO_SIGN}
     with_schedule = {schedule.run for schedule in schedules}
     lines = [line_of(each.name, latest.get(each.run or ""), each) for each in schedules]
     lines += [line_of(name, latest[name], None) for name in latest.keys() - with_schedule]
