@@ -162,6 +162,7 @@ def test_a_failing_contestant_is_reported_and_the_others_continue(tmp_path: Path
     assert (well.error, well.rounds) == ("", [{"wall": 1.0}] * 2)
 
 
+@pytest.mark.ojob_timed
 def test_the_preparation_of_a_step_is_not_timed() -> None:
     """The time of `before` is not part of `wall`."""
     turn = measure.repeated(lambda: None, before=lambda: time.sleep(0.01))

@@ -44,6 +44,7 @@ def until(is_so: Callable[[], bool]) -> None:
         tick.wait(0.01)
 
 
+@pytest.mark.ojob_timed
 def test_waiters_open_a_new_stream_after_the_collection_was_dropped(
     replicated_storage: Storage, observer: WaitObserver, in_background: Background
 ) -> None:
