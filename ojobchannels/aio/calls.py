@@ -82,6 +82,8 @@ class Calls:
             executor.shutdown(wait=False)
 
     def _submit(self, work: Callable[[], _T]) -> Future[_T]:
+        if not self.threads:
+            return _done(work)
         if self._executor is None:
             name = f"ojobchannels-async-{self._name}"
             self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix=name)
@@ -95,6 +97,15 @@ class Calls:
 
         before.add_done_callback(begin)
         return ended
+
+
+def _done(work: Callable[[], _T]) -> Future[_T]:
+    future: Future[_T] = Future()
+    try:
+        future.set_result(work())
+    except Exception as error:  # noqa: BLE001  it goes to the caller
+        future.set_exception(error)
+    return future
 
 
 def _copy(source: Future[_T], target: Future[_T]) -> None:
