@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ojobchannels.documents import Document, Item, Key, matches
     from ojobchannels.errors import *
     from ojobchannels.hookspecs import ABSENT, MISSING, ChannelType, LockInfo, Option, hookimpl
-    from ojobchannels.manager import DurableLaunch, JobManager, JobRun, Launch
+    from ojobchannels.manager import DurableLaunch, JobManager, JobRun, Launch, RunRecord
     from ojobchannels.ojob.languages import Code, Host, Language, Program
 
 __all__ = [
@@ -82,6 +82,7 @@ __all__ = [
     "ResultNotKept",
     "RunCancelled",
     "RunNotStarted",
+    "RunRecord",
     "RunsAlready",
     "StaleFence",
     "StorageFull",
@@ -134,4 +135,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*(name for name in globals() if name.startswith("__")), *__all__})

@@ -220,7 +220,17 @@ class DiscoverySpec:
         """Return the channel types of the plugin; called before the first open."""
 
 
-HOOKS_ELSEWHERE: Final = {"ojobchannels_languages": "ojobchannels.ojob.languages.LanguageSpec"}
+_RUN_SPEC: Final = "ojobchannels.manager.RunSpec"
+HOOKS_ELSEWHERE: Final = {
+    "ojobchannels_languages": "ojobchannels.ojob.languages.LanguageSpec",
+    "ojobchannels_run_started": _RUN_SPEC,
+    "ojobchannels_run_succeeded": _RUN_SPEC,
+    "ojobchannels_run_failed": _RUN_SPEC,
+    "ojobchannels_run_skipped": _RUN_SPEC,
+    "ojobchannels_run_abandoned": _RUN_SPEC,
+    "ojobchannels_run_lost": _RUN_SPEC,
+    "ojobchannels_run_cancelled": _RUN_SPEC,
+}
 """Hooks whose spec is in the part of the package that calls them."""
 
 

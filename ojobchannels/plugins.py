@@ -141,6 +141,10 @@ class Registry:
                 continue
             yield from ((item, loaded.distribution) for item in items)
 
+    def plugins(self) -> list[object]:
+        """Return what the installed plugins are: modules or objects with hooks."""
+        return [loaded.plugin for loaded in self._loaded]
+
     def _load(self) -> None:
         self._loaded.append(Loaded(backends, BUILT_IN, BUILT_IN))
         disabled = os.environ.get("OJOBCHANNELS_DISABLE_PLUGINS", "").replace(" ", "").split(",")

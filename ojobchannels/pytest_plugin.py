@@ -5,7 +5,7 @@ The implementation is in `ojobchannels.testing.fixtures`, imported when a test u
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,9 +15,10 @@ from ojobchannels.testing.fixtures.server_types import SERVER_TYPES, ServerType
 if TYPE_CHECKING:
     from ojobchannels.channels.channel import Channel
     from ojobchannels.manager import JobManager
+    from ojobchannels.ojob import RunResult
     from ojobchannels.testing.clock import ManualClock
     from ojobchannels.testing.fixtures.faults import Faults
-    from ojobchannels.testing.fixtures.job_files import JobFiles
+    from ojobchannels.testing.fixtures.job_files import JobFiles, RunningFile
     from ojobchannels.testing.fixtures.shared_servers import SharedServer
     from ojobchannels.testing.fixtures.storage import IsolatedStorage
 
@@ -128,6 +129,18 @@ def ojob_job_file(ojob_channel_factory: IsolatedStorage) -> Iterator[JobFiles]:
     files = JobFiles(ojob_channel_factory.config)
     yield files
     files.stop()
+
+
+@pytest.fixture
+def ojob_run_file(ojob_job_file: JobFiles) -> Callable[..., RunResult]:
+    """Runs a job file to its end on the channels of ojob_manager: `(path, args)`."""
+    return ojob_job_file.run
+
+
+@pytest.fixture
+def ojob_schedule(ojob_job_file: JobFiles) -> Callable[..., RunningFile]:
+    """Starts a daemon whose schedules follow a clock of the test: `(path, args, at=datetime)`."""
+    return ojob_job_file.start
 
 
 @pytest.fixture

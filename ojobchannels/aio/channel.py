@@ -147,7 +147,7 @@ class AsyncChannel(AsyncDocuments):
         Raises:
             NotSupported: The channel type does not report changes.
         """
-        self.sync.check_subscribable()
+        self.sync._check_subscribable()
         subscription = AsyncSubscription(self.sync, self._calls, replay)
         self._subscriptions.add(subscription)
         return subscription
@@ -191,7 +191,7 @@ class AsyncChannel(AsyncDocuments):
         slots: int,
     ) -> AsyncLease:
         channel, report = self.sync, self._reporter(on_lost)
-        request = channel.request(
+        request = channel._request(
             name, ttl=ttl, wait=wait, on_lost=report, holder=holder, slots=slots
         )
         request.caller = _Task(self)
@@ -201,12 +201,12 @@ class AsyncChannel(AsyncDocuments):
             lease = await driver.drive(steps)
             if request.cleanups:
                 await self._calls.finish(request.clean_up)
-            channel.keep(lease, keep_alive)
+            channel._keep(lease, keep_alive)
         except BaseException as error:
             granted, reason = lease, error
             if request.cleanups or (request.backend_name and not isinstance(error, NOT_GRANTED)):
                 await self._calls.finish(
-                    lambda: channel.withdraw(request, granted, reason), *driver.began
+                    lambda: channel._withdraw(request, granted, reason), *driver.began
                 )
             raise
         finally:
@@ -250,14 +250,14 @@ class _Task:
         self._channel = channel
         self._task = asyncio.current_task()
 
-    def is_kept_by_caller(self, name: str, fence: int) -> bool:
+    def _is_kept_by_caller(self, name: str, fence: int) -> bool:
         """Return whether the task holds that lease and has it renewed until it releases it."""
         return any(
-            (lease.lock_name, lease.fence) == (name, fence) and KEEP_ALIVE.renews(lease)
+            (lease._lock_name, lease.fence) == (name, fence) and KEEP_ALIVE.renews(lease)
             for lease in self._channel.leases_of(self._task)
         )
 
-    def keeps_slots(self, name: str, slots: int) -> bool:
+    def _keeps_slots(self, name: str, slots: int) -> bool:
         """Return whether the task holds that many leases of a lock."""
         leases = self._channel.leases_of(self._task)
         return sum(lease.name == name for lease in leases) >= slots

@@ -141,7 +141,7 @@ class Driver:
         return await self._calls.call(step, self.began)
 
     async def _take_turn(self, name: str, longest: int | None) -> None:
-        if name not in self._turns and not self._request.caller.keeps_slots(name, 1):
+        if name not in self._turns and not self._request.caller._keeps_slots(name, 1):
             turn = await self._waiting.take_turn(name, longest)
             if turn is not None:
                 self._turns[name] = turn

@@ -44,7 +44,7 @@ class Schedule(gone_daemons.Schedule, Protocol):
 class Manager(Runs, Protocol):
     """The manager whose runs and schedules are watched."""
 
-    def before_reading(self) -> None:
+    def _before_reading(self) -> None:
         """Close the dead runs; errors are logged."""
 
     def schedules(self) -> Sequence[Schedule]:
@@ -53,7 +53,7 @@ class Manager(Runs, Protocol):
     def daemons(self) -> Sequence[gone_daemons.Daemon]:
         """Return the daemons that are known."""
 
-    def launch_alert(self, name: str, notice: Mapping[str, Any]) -> Launch:
+    def _launch_alert(self, name: str, notice: Mapping[str, Any]) -> Launch:
         """Run the job of an alert."""
 
 
@@ -77,7 +77,7 @@ class AlertWatch:
     def forget(self) -> None:
         """Leave the thread to the parent, in a forked child."""
         self._ledger = Ledger(self._rule, self._manager)
-        self._delivery = Delivery(self._rule, self._manager.launch_alert)
+        self._delivery = Delivery(self._rule, self._manager._launch_alert)
         self._wakeup = Wakeup()
         self._is_cut_off = False
         self._closing = Latch()
@@ -152,7 +152,7 @@ class AlertWatch:
         return _PAUSE_SECONDS
 
     def _evaluate(self) -> bool:
-        self._manager.before_reading()
+        self._manager._before_reading()
         overdue: dict[str, int] | None = None
         gone: dict[str, Any] | None = None
         events = () if isinstance(self._rule.target, Ping) else self._rule.on
@@ -222,6 +222,9 @@ class Alerts:
         self._manager = manager
         self._watches: dict[str, AlertWatch] = {}
         self._closes_until: float | None = None
+
+    def __repr__(self) -> str:
+        return f"<Alerts {', '.join(self._watches) or 'none'}>"
 
     def replace(self, rules: Sequence[Alert]) -> None:
         """Watch these rules from now on, instead of those before.

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 class Caller(Protocol):
     """A thread or a task that requests a lock."""
 
-    def is_kept_by_caller(self, name: str, fence: int) -> bool:
+    def _is_kept_by_caller(self, name: str, fence: int) -> bool:
         """Return whether the caller holds that lease and has it renewed until it releases it."""
 
-    def keeps_slots(self, name: str, slots: int) -> bool:
+    def _keeps_slots(self, name: str, slots: int) -> bool:
         """Return whether the caller holds that many leases of a lock; cheap, and not certain."""
 
 
@@ -108,7 +108,7 @@ class Request:
                 self.on_end,
             )
             if self.slots > 1:
-                lease.slot, lease.slots, lease.lock_name = slot, self.slots, slot_name(name, slot)
+                lease.slot, lease.slots, lease._lock_name = slot, self.slots, slot_name(name, slot)
             return lease
         self.hook.unlock(name=self.backend_name, token=self.token)
         raise LockLost(channel.name, name, fence, "acquiring the lock took longer than its ttl")
@@ -159,7 +159,7 @@ def acquiring(request: Request) -> Steps[Lease]:
             remaining = result.remaining / 1000
             spent = waited / 1000 if wait else 0
             raise LockBusy(channel.name, name, result.holder, remaining, spent)
-        if left is None and request.caller.is_kept_by_caller(name, result.fence):
+        if left is None and request.caller._is_kept_by_caller(name, result.fence):
             raise WouldDeadlock(channel.name, name, result.holder, result.remaining / 1000, 0)
         yield Wait(name, result.fence, token, left)
 

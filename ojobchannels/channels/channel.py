@@ -14,7 +14,7 @@ from ojobchannels.channels.locking import Locking
 from ojobchannels.channels.subscription import Subscription
 from ojobchannels.documents import check_name
 from ojobchannels.host.clock import Clock
-from ojobchannels.host.forks import forget_in_children
+from ojobchannels.host.forks import reset_in_children
 from ojobchannels.host.synchronous import check_synchronous
 
 _RELEASE_SECONDS = 1.0
@@ -54,7 +54,7 @@ class Channel(Locking):
         super().__init__(name, type, capabilities, manager.hook, clock)
         self._open_beside = open_beside
         self._to_close: Any = manager.hook
-        forget_in_children(self)
+        reset_in_children(self, Channel._forget)
 
     def subscribe(
         self, callback: Callable[[Change], object], *, replay: bool = False
@@ -77,7 +77,7 @@ class Channel(Locking):
             ...     with channel.subscribe(changes.append, replay=True) as subscription:
             ...         subscription.close()
         """
-        self.check_subscribable()
+        self._check_subscribable()
         check_synchronous("callback", callback)
         subscription = Subscription(self, callback, replay, self._forget_subscription)
         with self._lock:
@@ -88,7 +88,7 @@ class Channel(Locking):
             raise errors.ChannelClosed(self.name)
         return subscription
 
-    def check_subscribable(self) -> None:
+    def _check_subscribable(self) -> None:
         """Raise NotSupported unless the channel type reports changes."""
         if not self.capabilities & {"events_every", "events_coalesced"}:
             raise errors.NotSupported(
@@ -132,9 +132,9 @@ class Channel(Locking):
         """Whether `close` was called."""
         return self._closed
 
-    def forget(self) -> None:
+    def _forget(self) -> None:
         """Leave the parent's leases to the parent, in a forked child."""
-        super().forget()
+        super()._forget()
         self._subscriptions: set[Subscription] = set()
 
     def _forget_subscription(self, subscription: Subscription) -> None:

@@ -33,10 +33,10 @@ class KeptLease(Protocol):
     """The part of a `Lease` that keep-alive needs."""
 
     name: str
-    lock_name: str
+    _lock_name: str
     token: str
     deadline: int
-    extending: threading.Lock
+    _extending: threading.Lock
 
     @property
     def channel(self) -> DocumentStore: ...  # noqa: D102  as in `Lease`, like the rest
@@ -47,9 +47,9 @@ class KeptLease(Protocol):
     @property
     def on_lost(self) -> Callable[[Any], None] | None: ...  # noqa: D102  as in `Lease`
 
-    def renewed(self, sent: int, ttl: int) -> None: ...  # noqa: D102  as in `Lease`
+    def _renewed(self, sent: int, ttl: int) -> None: ...
 
-    def mark_lost(self, reason: str) -> bool: ...  # noqa: D102  as in `Lease`
+    def _mark_lost(self, reason: str) -> bool: ...
 
 
 @dataclass(slots=True)
@@ -241,12 +241,12 @@ class KeepAlive:
             self._renew(channel, watches)
 
     def _renew(self, channel: DocumentStore, watches: list[_Watch]) -> None:
-        locked = [watch for watch in watches if watch.lease.extending.acquire(blocking=False)]
+        locked = [watch for watch in watches if watch.lease._extending.acquire(blocking=False)]
         try:
             held = self._extend_all(channel, [watch.lease for watch in locked]) if locked else {}
         finally:
             for watch in locked:
-                watch.lease.extending.release()
+                watch.lease._extending.release()
         with self._lock:
             for watch in watches:
                 watch.requested = False
@@ -260,7 +260,7 @@ class KeepAlive:
     def _extend_all(self, channel: DocumentStore, leases: list[KeptLease]) -> dict[KeptLease, bool]:
         """Extend all leases in one request; leases not in the result must be tried again."""
         requests = [
-            LeaseRequest(lease.lock_name, lease.token, round(lease.ttl * 1000)) for lease in leases
+            LeaseRequest(lease._lock_name, lease.token, round(lease.ttl * 1000)) for lease in leases
         ]
         sent = channel.clock.now()
         left = min(map(_lose_at, leases)) - sent
@@ -274,7 +274,7 @@ class KeepAlive:
             return {}
         for lease, request, held in zip(leases, requests, results, strict=True):
             if held:
-                lease.renewed(sent, request.ttl)
+                lease._renewed(sent, request.ttl)
             elif held is None:
                 _log.warning("%r could not be renewed, retrying: its record cannot be read", lease)
         return {
@@ -291,7 +291,7 @@ class KeepAlive:
     def _lose(self, lease: KeptLease, reason: str) -> None:
         self._watches.pop(lease, None)
         self._dismiss_idle_workers()
-        if lease.mark_lost(reason) and lease.on_lost is not None:
+        if lease._mark_lost(reason) and lease.on_lost is not None:
             self._call("on-lost", lambda: _call_on_lost(lease))
 
     def _dismiss_idle_workers(self) -> None:

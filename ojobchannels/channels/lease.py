@@ -31,12 +31,9 @@ class Lease:
             protected writes.
         slot: The number of the slot, from 1.
         slots: The number of slots of the lock, as this holder requested it; 1 without slots.
-        lock_name: The name by which the hooks know the lock, or the slot.
         ttl: The length of the lease in seconds, as last requested.
         deadline: Until when the holder may rely on it, in microseconds of the channel's clock.
         previous: The holder info of the previous holder if it never unlocked, otherwise None.
-        thread: The identifier of the thread that acquired it.
-        extending: Held during a request that extends the lease, so that there is one at a time.
 
     Example:
         >>> import ojobchannels as oc
@@ -57,7 +54,7 @@ class Lease:
         on_end: Callable[[Lease], None],
     ) -> None:
         self.channel = channel
-        self.name = self.lock_name = name
+        self.name = self._lock_name = name
         self.slot = self.slots = 1
         self.token = token
         self.fence = fence
@@ -70,10 +67,10 @@ class Lease:
         self._reason = "the lease expired"
         self._lock = threading.Lock()
         self._releasing = threading.RLock()
-        self.extending = threading.Lock()
+        self._extending = threading.Lock()
         self._unlock_in_doubt = False
         self._process = os.getpid()
-        self.thread = threading.get_ident()
+        self._thread = threading.get_ident()
 
     @property
     def ttl(self) -> float:
@@ -115,13 +112,13 @@ class Lease:
         """
         self.check()
         new_ttl = self._ttl if ttl is None else milliseconds("ttl", ttl)
-        with self.extending:
+        with self._extending:
             self.check()
             sent = self.channel.clock.now()
-            if not self.channel.hook.extend(name=self.lock_name, token=self.token, ttl=new_ttl):
+            if not self.channel.hook.extend(name=self._lock_name, token=self.token, ttl=new_ttl):
                 KEEP_ALIVE.lose(self, TAKEN_OVER)
                 raise self._loss()
-            self.renewed(sent, new_ttl)
+            self._renewed(sent, new_ttl)
         KEEP_ALIVE.follow(self)
 
     def release(self) -> None:
@@ -140,10 +137,10 @@ class Lease:
         except ChannelError:
             raise
         except BaseException:
-            self.give_up()
+            self._give_up()
             raise
 
-    def give_up(self) -> None:
+    def _give_up(self) -> None:
         """Unlock if possible, after an exception that is not ours.
 
         A signal handler may raise anywhere in `release`; the lock must not stay held because of it.
@@ -152,7 +149,7 @@ class Lease:
             if not self._is_mine() or self._state in ("released", "detached"):
                 return
             KEEP_ALIVE.drop(self)
-            unlock(self.channel.hook, self.lock_name, self.token)
+            unlock(self.channel.hook, self._lock_name, self.token)
             self._ring()
             self._on_end(self)
             self._state = "released"
@@ -176,7 +173,7 @@ class Lease:
     def _unlock(self, was_lost: bool) -> bool:
         """Unlock; if a reply was lost before, an unheld lock may be the success of that request."""
         try:
-            held: bool = self.channel.hook.unlock(name=self.lock_name, token=self.token)
+            held: bool = self.channel.hook.unlock(name=self._lock_name, token=self.token)
         except OutcomeUnknown:
             self._unlock_in_doubt |= not was_lost
             raise
@@ -207,7 +204,7 @@ class Lease:
         """
         self.check()
         KEEP_ALIVE.drop(self)
-        if not self.channel.hook.adopt(name=self.lock_name, token=self.token, holder=None):
+        if not self.channel.hook.adopt(name=self._lock_name, token=self.token, holder=None):
             KEEP_ALIVE.lose(self, TAKEN_OVER)
             raise self._loss()
         self._state = "detached"
@@ -232,20 +229,20 @@ class Lease:
         """
         self.check()
         descriptors: list[int] | bool = self.channel.hook.share(
-            name=self.lock_name, token=self.token
+            name=self._lock_name, token=self.token
         )
         if isinstance(descriptors, bool):
             KEEP_ALIVE.lose(self, TAKEN_OVER)
             raise self._loss()
         return descriptors
 
-    def renewed(self, sent: int, ttl: int) -> None:
+    def _renewed(self, sent: int, ttl: int) -> None:
         """Record that a request sent at `sent` set the remaining time to `ttl` milliseconds."""
         with self._lock:
             self._ttl = ttl
             self.deadline = own_deadline(sent, ttl)
 
-    def mark_lost(self, reason: str) -> bool:
+    def _mark_lost(self, reason: str) -> bool:
         """Record the loss; return False if the lease had already ended."""
         with self._lock:
             if self._state != "held":
@@ -261,7 +258,7 @@ class Lease:
         except ChannelError:
             raise
         except BaseException:
-            self.give_up()
+            self._give_up()
             raise
         return self
 
@@ -273,7 +270,7 @@ class Lease:
                 raise
             add_note(error, f"and the release of the lock failed: {release_error}")
         except BaseException:
-            self.give_up()
+            self._give_up()
             raise
 
     def __reduce__(self) -> NoReturn:

@@ -42,10 +42,10 @@ class Locking(HeldLocks):
     ) -> None:
         super().__init__(name, type, capabilities, hook, clock)
         self._closed = False
-        self.forget()
+        self._forget()
         self._opened.add(self)
 
-    def forget(self) -> None:
+    def _forget(self) -> None:
         """Leave the parent's leases to the parent, in a forked child."""
         self._leases: OrderedDict[Lease, None] = OrderedDict()
         self._lock = threading.Lock()
@@ -88,16 +88,16 @@ class Locking(HeldLocks):
             ...         lease.held
             True
         """
-        request = self.request(
+        request = self._request(
             name, ttl=ttl, wait=wait, on_lost=on_lost, holder=holder, slots=slots
         )
         lease = None
         try:
             lease = acquire(request) if slots == 1 else acquire_slot(request)
-            self.keep(lease, keep_alive)
+            self._keep(lease, keep_alive)
         except BaseException as error:
             # Also for an exception of a signal handler: the caller gets no lease to release.
-            self.withdraw(request, lease, error)
+            self._withdraw(request, lease, error)
             raise
         return lease
 
@@ -164,16 +164,16 @@ class Locking(HeldLocks):
         deadline = sent + remaining * 1000 - ttl * 10  # less 1 % of the ttl
         end = self._forget_lease
         lease = Lease(cast("Channel", self), name, token, fence, ttl, deadline, None, on_lost, end)
-        lease.slot, lease.slots, lease.lock_name = slot, slots, slot_name(name, slot)
+        lease.slot, lease.slots, lease._lock_name = slot, slots, slot_name(name, slot)
         try:
-            self.keep(lease, keep_alive)
+            self._keep(lease, keep_alive)
         except BaseException:
             # The lease expires, or is taken over again by a caller that still has the document.
             self._drop(lease)
             raise
         return lease
 
-    def request(
+    def _request(
         self,
         name: str,
         *,
@@ -203,7 +203,7 @@ class Locking(HeldLocks):
             slots,
         )
 
-    def withdraw(self, request: Request, lease: Lease | None, error: BaseException) -> None:
+    def _withdraw(self, request: Request, lease: Lease | None, error: BaseException) -> None:
         """Give back what was granted to a request that ended with an error."""
         request.clean_up()
         if lease is not None:
@@ -211,18 +211,18 @@ class Locking(HeldLocks):
         if lease is not None or not isinstance(error, NOT_GRANTED):
             request.withdraw()
 
-    def is_kept_by_caller(self, name: str, fence: int) -> bool:
+    def _is_kept_by_caller(self, name: str, fence: int) -> bool:
         """Return whether this thread holds that lease and has it renewed until it releases it.
 
         It may be a lease of another channel object. In a worker thread of a pool the result is
         False: another task may release the lease meanwhile.
         """
         for lease in self._leases_of_caller():
-            if (lease.lock_name, lease.fence) == (name, fence):
+            if (lease._lock_name, lease.fence) == (name, fence):
                 return KEEP_ALIVE.renews(lease) and not _is_in_pool()
         return False
 
-    def keeps_slots(self, name: str, slots: int) -> bool:
+    def _keeps_slots(self, name: str, slots: int) -> bool:
         """Return whether this thread holds that many leases of a lock; cheap, and not certain."""
         return sum(lease.name == name for lease in self._leases_of_caller()) >= slots
 
@@ -233,10 +233,10 @@ class Locking(HeldLocks):
             with channel._lock:
                 leases = list(channel._leases) if channel.name == self.name else []
             for lease in leases:
-                if lease.thread == mine:
+                if lease._thread == mine:
                     yield lease
 
-    def keep(self, lease: Lease, keep_alive: bool) -> None:
+    def _keep(self, lease: Lease, keep_alive: bool) -> None:
         """Add a lease that `close` releases, and renew it if it is to be kept alive."""
         with self._lock:
             if self._closed:

@@ -122,7 +122,7 @@ class _Waiter:
         except LockBusy:
             request.cleanups.pop()
             raise self._busy() from None
-        request.cleanups[-1] = lease.give_up
+        request.cleanups[-1] = lease._give_up
         return lease
 
     def _turn_is_due(self) -> bool:
@@ -183,12 +183,12 @@ class _Waiter:
     def _check_deadlock(self) -> None:
         """Raise an error if this thread would wait without a limit for slots that it all keeps."""
         request = self._request
-        if request.wait is not None or not request.caller.keeps_slots(request.name, request.slots):
+        if request.wait is not None or not request.caller._keeps_slots(request.name, request.slots):
             return
         for slot in range(1, request.slots + 1):
             name = slot_name(request.name, slot)
             info: LockInfo | None = self._hook.lock_info(name=name)
-            if info is None or not request.caller.is_kept_by_caller(name, info.fence):
+            if info is None or not request.caller._is_kept_by_caller(name, info.fence):
                 return
         remaining, slots = self._first_free.remaining / 1000, request.slots
         raise WouldDeadlock(request.channel.name, request.name, this_holder(), remaining, 0, slots)

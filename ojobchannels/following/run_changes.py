@@ -29,7 +29,7 @@ class Runs(Protocol):
     def state(self) -> Channel:
         """The channel of everything else."""
 
-    def is_readable(self, key: object, document: object) -> bool:
+    def _is_readable(self, key: object, document: object) -> bool:
         """Return whether an entry of the jobs channel is a run record."""
 
 
@@ -93,7 +93,7 @@ class RunChanges:
         for item in jobs.items(after=cursor["after"] or None, limit=_BATCH):
             number += 1
             reached = max(reached, item.position)
-            if self._runs.is_readable(*item) and item[1].get("endTime", earliest) >= earliest:
+            if self._runs._is_readable(*item) and item[1].get("endTime", earliest) >= earliest:
                 found.append(item[1])
         self.is_behind |= number == _BATCH
         if reached > cursor["reached"]:

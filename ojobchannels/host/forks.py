@@ -2,9 +2,11 @@
 
 import os
 import threading
-from typing import Protocol
-from weakref import WeakSet
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+from weakref import WeakKeyDictionary, WeakSet
 
+_Thing = TypeVar("_Thing")
 _LONGEST_DELAY = 10.0
 
 
@@ -77,14 +79,19 @@ class _Turnstile:
 _turnstile = _Turnstile()
 begin_work = _turnstile.begin_work
 end_work = _turnstile.end_work
-_forgetting: WeakSet[ForgetsInChild] = WeakSet()
+_resets: WeakKeyDictionary[Any, Callable[[Any], None]] = WeakKeyDictionary()
 _released: WeakSet[ReleasedBeforeFork] = WeakSet()
 _process = os.getpid()
 
 
 def forget_in_children(thing: ForgetsInChild) -> None:
     """Call `thing.forget()` in every forked child, for as long as `thing` exists."""
-    _forgetting.add(thing)
+    reset_in_children(thing, type(thing).forget)
+
+
+def reset_in_children(thing: _Thing, reset: Callable[[_Thing], None]) -> None:
+    """Call `reset(thing)` in every forked child, for as long as `thing` exists."""
+    _resets[thing] = reset
 
 
 def release_before_forks(thing: ReleasedBeforeFork) -> None:
@@ -111,8 +118,8 @@ def _after_fork_in_child() -> None:
     global _process
     _process = os.getpid()
     _turnstile.reset()
-    for thing in list(_forgetting):
-        thing.forget()
+    for thing, reset in list(_resets.items()):
+        reset(thing)
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,6 +1,7 @@
 """The job manager: each job runs at most once at a time, and every run is recorded."""
 
 from ojobchannels.manager.actions.action import Action
+from ojobchannels.manager.hooks.spec import RunSpec
 from ojobchannels.manager.jobs import Job
 from ojobchannels.manager.launches.handle import DurableLaunch
 from ojobchannels.manager.launches.info import LaunchInfo
@@ -8,6 +9,7 @@ from ojobchannels.manager.launching.launcher import Launch
 from ojobchannels.manager.manager import JobManager
 from ojobchannels.manager.output import OutputLimits, OutputLine, RunOutput
 from ojobchannels.manager.output.current import current_run
+from ojobchannels.manager.run_record import RunRecord
 from ojobchannels.manager.runs.run import JobRun
 from ojobchannels.manager.schedules.launch_claims import LaunchTime
 from ojobchannels.manager.schedules.overview import ScheduleInfo
@@ -28,6 +30,8 @@ __all__ = [
     "OutputLine",
     "PauseInfo",
     "RunOutput",
+    "RunRecord",
+    "RunSpec",
     "ScheduleInfo",
     "current_run",
 ]

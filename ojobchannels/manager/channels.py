@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.opening import open_channel, prepared
+from ojobchannels.host.forks import forget_in_children
 from ojobchannels.host.process_identity import this_process
 
 ChannelConfig: TypeAlias = Mapping[str, Any] | str | Channel | None
@@ -28,13 +29,18 @@ class ManagerChannels:
         self._beside: dict[str, Channel] = {}
         self._locks_id: str | None = None
         self._open_state = self._opener(state)
-        self._lock = threading.Lock()
+        self.forget()
+        forget_in_children(self)
         try:
             self.jobs = self._open(JOBS, jobs)
             self.locks = self._open(LOCKS, locks)
         except BaseException:
             self.close()
             raise
+
+    def forget(self) -> None:
+        """Replace the lock in a forked child: another thread of the parent may have held it."""
+        self._lock = threading.Lock()
 
     @property
     def state(self) -> Channel:

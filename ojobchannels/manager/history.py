@@ -24,6 +24,7 @@ from ojobchannels.manager.output.writer import OutputWriter
 from ojobchannels.manager.overview import lookup
 from ojobchannels.manager.overview.overview import note_pruned
 from ojobchannels.manager.records import STATUSES, Record
+from ojobchannels.manager.run_record import RunRecord, sealed
 from ojobchannels.manager.runs.dead_runs import DeadRuns
 from ojobchannels.manager.schedules import launch_claims
 
@@ -68,7 +69,7 @@ class RunHistory:
         status: str | None = None,
         since: datetime | float | None = None,
         limit: int | None = 100,
-    ) -> list[Record]:
+    ) -> list[RunRecord]:
         """Return run records, latest first; runs whose process died are closed as abandoned before.
 
         Args:
@@ -81,12 +82,12 @@ class RunHistory:
             known = ", ".join(STATUSES)
             raise InvalidOption("status", f"{status!r} is not a status", f"pass {known}")
         if status != "running":
-            self.before_reading()
-        return _runs(self, name, status, since, limit)
+            self._before_reading()
+        return [*map(sealed, _runs(self, name, status, since, limit))]
 
-    def running(self) -> list[Record]:
+    def running(self) -> list[RunRecord]:
         """Return the records of the running runs, latest first."""
-        return _running(self)
+        return [*map(sealed, _running(self))]
 
     def report(self) -> list[dict[str, Any]]:
         """Return statistics for each job.
@@ -95,10 +96,10 @@ class RunHistory:
         that completed or failed (ms; None without such runs), ``lastStart`` (ms since 1970) and
         ``lastStatus``.
         """
-        self.before_reading()
+        self._before_reading()
         return _report(self)
 
-    def record(self, run_id: str) -> Record | None:
+    def record(self, run_id: str) -> RunRecord | None:
         """Return the record of a run; None if there is none.
 
         Args:
@@ -108,7 +109,8 @@ class RunHistory:
         Raises:
             WrongRun: Several runs begin with these characters; the message lists them.
         """
-        return lookup.find(self, self._channels.output, run_id)
+        found = lookup.find(self, self._channels.output, run_id)
+        return None if found is None else sealed(found)
 
     def output(self, run_id: str) -> RunOutput | None:
         """Return what a run has logged and printed; None if nothing is kept of it.
@@ -124,7 +126,7 @@ class RunHistory:
             return pending.content()
         return RunOutput.from_document(self._channels.output.get(key_of(run_id)))
 
-    def new_output(self, record: Record, secrets: Collection[str]) -> OutputBuffer | None:
+    def _new_output(self, record: Record, secrets: Collection[str]) -> OutputBuffer | None:
         """Return where the output of a run goes; None if none is kept."""
         if not (self._limits.first or self._limits.last):
             return None
@@ -144,7 +146,7 @@ class RunHistory:
         age = milliseconds("older_than", older_than, shortest=0)
         abandoned = self._dead_runs.close(all=True)
         cutoff = now_ms() - age
-        self.prune_launches(cutoff)
+        self._prune_launches(cutoff)
         return Pruned(_prune(self, self._channels.output, cutoff), abandoned)
 
     def close_dead_runs(self) -> int:
@@ -155,36 +157,36 @@ class RunHistory:
         """
         return self._dead_runs.close()
 
-    def locks_id(self) -> str | None:
+    def _locks_id(self) -> str | None:
         """Return the identifier of the locks, if they were used."""
         return self._channels.locks_id()
 
-    def before_start(self) -> None:
+    def _before_start(self) -> None:
         """Close the dead runs, unless that was done in the last second; errors are logged."""
         if self._dead_runs.search_is_due():
-            self.before_reading()
+            self._before_reading()
 
-    def before_reading(self) -> None:
+    def _before_reading(self) -> None:
         """Close the dead runs; errors are logged."""
         try:
             self._dead_runs.close()
         except ChannelError as error:
             _log.warning("runs whose process died could not be closed: %s", error)
 
-    def abandoned(self, record: Record) -> None:
+    def _abandoned(self, record: Record) -> None:
         """Report a run that was closed as abandoned."""
 
-    def notice_for(self, name: str) -> object:
+    def _notice_for(self, name: str) -> object:
         """Return the failure notice for the runs of a job, or None."""
 
-    def notify(self, record: Record) -> None:
+    def _notify(self, record: Record) -> None:
         """Report a failed run to the notice of its job."""
 
-    def prune_launches(self, cutoff: int) -> int:  # noqa: ARG002  a hook
+    def _prune_launches(self, cutoff: int) -> int:  # noqa: ARG002  a hook
         """Remove the launches that ended before a time; return their number."""
         return 0
 
-    def is_readable(self, key: object, document: object) -> bool:
+    def _is_readable(self, key: object, document: object) -> bool:
         """Return whether an entry of the jobs channel is a run record; note one that is not."""
         reason = records.malformed(document, key)
         if reason is not None and encode(key) not in self.malformed:
@@ -264,7 +266,7 @@ def _count(
 def _prune(channels: RunHistory, output: Channel, cutoff: int) -> int:
     """Remove the records of runs that ended before `cutoff`, in milliseconds; count them."""
     removed = 0
-    begun = (item[1] for item in channels.jobs.items() if channels.is_readable(*item))
+    begun = (item[1] for item in channels.jobs.items() if channels._is_readable(*item))
     others = (record for _, record in channels.state.items() if records.is_record(record))
     for channel, found in ((channels.jobs, begun), (channels.state, others)):
         ended = [record for record in found if record.get("endTime", cutoff) < cutoff]
@@ -298,9 +300,9 @@ def _begun(channels: RunHistory, name: str | None, status: str | None) -> Iterat
         match["status"] = status
     locks = channels.locks
     lock_info = functools.cache(lambda name, slot: locks.lock_info(name, slot=slot))
-    locks_id = channels.locks_id()
+    locks_id = channels._locks_id()
     for key, record in jobs.items(match=match or None, newest_first=True):
-        if not channels.is_readable(key, record):
+        if not channels._is_readable(key, record):
             continue
         if record["status"] == "running" and records.is_dead(
             record, lock_info(*records.slot_of(record)), locks_id

@@ -3,6 +3,7 @@
 import functools
 import inspect
 import logging
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, cast
@@ -13,6 +14,7 @@ from ojobchannels.host.synchronous import check_result, check_synchronous
 from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager.launching.launcher import DidNotRun, Launch
 from ojobchannels.manager.records import Record
+from ojobchannels.manager.run_record import RunRecord, sealed
 from ojobchannels.manager.runs.run import JobRun
 from ojobchannels.manager.runs.run_options import OnTimeout, check_on_timeout
 
@@ -20,7 +22,7 @@ _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
 IfRunning: TypeAlias = Literal["skip", "wait", "fail"]
-Notice: TypeAlias = Callable[[Record], object] | str
+Notice: TypeAlias = Callable[[RunRecord], object] | str
 """A callable that takes the record of a failed run, or a job to launch with it as ``run``."""
 
 _log = logging.getLogger("ojobchannels.jobs")
@@ -30,7 +32,7 @@ _LONGEST_PAUSE = 1e12
 class Manager(Protocol):
     """The manager of a job."""
 
-    closing: Latch
+    _closing: Latch
 
     def run(
         self,
@@ -48,13 +50,18 @@ class Manager(Protocol):
     ) -> JobRun:
         """Return a new run."""
 
-    def notify(self, record: Record) -> None:
+    def _notify(self, record: Record) -> None:
         """Report a failed run to the notice of its job, or else of the manager."""
+
+    def _report_not_started(
+        self, name: str, run_id: str, args: Mapping[str, Any], error: BaseException
+    ) -> None:
+        """Report a run that could not start, and has no record."""
 
     def launch(self, name: str, args: Mapping[str, Any] | None = None) -> Launch:
         """Run a job on the threads of the manager."""
 
-    def submit_launch(self, name: str, work: Callable[[Launch], Any]) -> Launch:
+    def _submit_launch(self, name: str, work: Callable[[Launch], Any]) -> Launch:
         """Call `work` on a thread of the manager, and return the handle of that launch."""
 
 
@@ -62,13 +69,13 @@ class Manager(Protocol):
 class Job(Generic[_Arguments, _Result]):
     """A function as a managed job, made by `JobManager.job`; a call runs it under its lock."""
 
-    manager: Manager
+    _manager: Manager
     name: str
     _function: Callable[_Arguments, _Result]
     _timeout: float
     _if_running: IfRunning
     _wait: float | None
-    retries: int
+    _retries: int
     _backoff: float
     on_failure: Notice | None
     _on_timeout: OnTimeout
@@ -85,6 +92,9 @@ class Job(Generic[_Arguments, _Result]):
         if self._if_running != "wait":
             self._wait = 0
         functools.update_wrapper(self, self._function)
+
+    def __repr__(self) -> str:
+        return f"<Job {self.name!r}>"
 
     def __call__(self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result | None:
         """Run the job, with its retries, and return the result of the function.
@@ -108,11 +118,13 @@ class Job(Generic[_Arguments, _Result]):
         inspect.signature(self._function).bind(*args, **kwargs)
 
         def work(launch: Launch) -> _Result:
-            return self.launched(launch, args, kwargs)
+            return self._launched(launch, args, kwargs)
 
-        return cast("Launch[_Result | None]", self.manager.submit_launch(self.name, work))
+        return cast("Launch[_Result | None]", self._manager._submit_launch(self.name, work))
 
-    def launched(self, launch: Launch, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> _Result:
+    def _launched(
+        self, launch: Launch, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> _Result:
         """Run the job for a launch, with its arguments."""
         try:
             return self._run(launch, args, dict(kwargs))
@@ -123,7 +135,7 @@ class Job(Generic[_Arguments, _Result]):
                 _log.exception("the launched job %r could not start", self.name)
             raise
 
-    def keywords(self, recorded: Mapping[str, Any]) -> dict[str, Any]:
+    def _keywords(self, recorded: Mapping[str, Any]) -> dict[str, Any]:
         """Return the keyword arguments of a call, from the arguments in the record of a run."""
         keywords = dict(recorded)
         for name, parameter in inspect.signature(self._function).parameters.items():
@@ -132,11 +144,11 @@ class Job(Generic[_Arguments, _Result]):
         return keywords
 
     @property
-    def skips(self) -> bool:
+    def _skips(self) -> bool:
         """Whether a launch is skipped if the job is running elsewhere."""
         return self._if_running == "skip"
 
-    def new_launched_run(
+    def _new_launched_run(
         self, args: Mapping[str, Any], attempt: int, retries: int, launch_id: str
     ) -> JobRun:
         """Return the run of one attempt at a durable launch.
@@ -144,10 +156,10 @@ class Job(Generic[_Arguments, _Result]):
         Raises:
             TypeError: The function does not take these arguments.
         """
-        recorded = _bound(self._function, (), dict(args))
+        recorded = self._bound((), dict(args))
         return self._new_run(recorded, attempt, retries, {"launchId": launch_id}, wait=0)
 
-    def attempt(
+    def _attempt(
         self, run: JobRun, args: Mapping[str, Any], begun: Callable[[], None], *, is_last: bool
     ) -> _Result:
         """Make one attempt, without a notice of its failure, and return the result.
@@ -160,16 +172,18 @@ class Job(Generic[_Arguments, _Result]):
         """
         return self._make_attempt(run, (), dict(args), begun, is_last=is_last)
 
-    def new_run(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], attempt: int) -> JobRun:
+    def _attempt_run(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], attempt: int
+    ) -> JobRun:
         """Return the run of one attempt at a call.
 
         Raises:
             TypeError: The function does not take these arguments.
         """
-        recorded = _bound(self._function, args, dict(kwargs))
-        return self._new_run(recorded, attempt, self.retries, {}, self._wait)
+        recorded = self._bound(args, dict(kwargs))
+        return self._new_run(recorded, attempt, self._retries, {}, self._wait)
 
-    def pause_after_failure(self, run: JobRun, attempt: int, error: Exception) -> float | None:
+    def _pause_after_failure(self, run: JobRun, attempt: int, error: Exception) -> float | None:
         """Return the seconds before the next attempt; None, after a notice, if there is none.
 
         Raises:
@@ -178,21 +192,23 @@ class Job(Generic[_Arguments, _Result]):
         if run.status == "skipped" and isinstance(error, LockBusy | RateLimited):
             self._skip(error)
             return None
-        if attempt > self.retries or run.status in ("completed", "lost", "cancelled"):
-            self.notify(run)
+        if attempt > self._retries or run.status in ("completed", "lost", "cancelled"):
+            self._notify_of(run, error)
             return None
-        pause = self.pause_after(attempt)
-        _log.warning("job %r failed; attempt %d starts in %g s", self.name, attempt + 1, pause)
+        pause = self._pause_after(attempt)
+        fields = {"run_name": self.name, "runId": run.run_id}
+        text = "job %r failed; attempt %d starts in %g s"
+        _log.warning(text, self.name, attempt + 1, pause, extra=fields)
         return pause
 
-    def pause_after(self, attempt: int) -> float:
+    def _pause_after(self, attempt: int) -> float:
         """Return the pause after a failed attempt, in seconds."""
         return min(self._backoff * 2.0 ** min(attempt - 1, 64), _LONGEST_PAUSE)
 
-    def notify(self, run: JobRun) -> None:
+    def _notify(self, run: JobRun) -> None:
         """Report the last attempt, if it failed, to the notice of the job."""
         if run.status in ("failed", "lost"):  # another end is reported when it is found
-            self.manager.notify(run.record)
+            self._manager._notify(run.record)
 
     def _run(self, launch: Launch | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Result:
         def begun() -> None:
@@ -201,21 +217,35 @@ class Job(Generic[_Arguments, _Result]):
 
         attempt = 1
         while True:
-            run = self.new_run(args, kwargs, attempt)
+            run = self._attempt_run(args, kwargs, attempt)
             try:
-                is_last = attempt > self.retries
+                is_last = attempt > self._retries
                 return self._make_attempt(run, args, kwargs, begun, is_last=is_last)
             except Exception as error:
-                pause = self.pause_after_failure(run, attempt, error)
+                pause = self._pause_after_failure(run, attempt, error)
                 if pause is None:
                     raise
-                if self.manager.closing.wait(pause):
-                    self.notify(run)
+                if self._manager._closing.wait(pause):
+                    self._notify_of(run, error)
                     raise
-            except BaseException:
-                self.notify(run)
+            except BaseException as error:
+                self._notify_of(run, error)
                 raise
             attempt += 1
+
+    def _notify_of(self, run: JobRun, error: BaseException) -> None:
+        if run.status == "new":
+            self._manager._report_not_started(self.name, run.run_id, run._options.args, error)
+        self._notify(run)
+
+    def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments as JSON for the record, with the `repr` of what is not JSON."""
+        try:
+            bound = inspect.signature(self._function).bind(*args, **kwargs).arguments
+        except TypeError as error:
+            self._manager._report_not_started(self.name, uuid.uuid4().hex, {}, error)
+            raise
+        return {name: json_or_repr(value) for name, value in bound.items()}
 
     def _make_attempt(
         self,
@@ -228,9 +258,9 @@ class Job(Generic[_Arguments, _Result]):
     ) -> _Result:
         with run:
             begun()
-            run.keeps_lock = is_last
+            run._keeps_lock = is_last
             result = check_result(self.name, self._function(*args, **kwargs))
-            run.keeps_lock = True
+            run._keeps_lock = True
             return result
 
     def _new_run(
@@ -244,8 +274,8 @@ class Job(Generic[_Arguments, _Result]):
         if retries:
             extra = {**extra, "attempt": attempt}
         if attempt <= retries:
-            extra["retryIn"] = round(self.pause_after(attempt) * 1000)
-        run = self.manager.run(
+            extra["retryIn"] = round(self._pause_after(attempt) * 1000)
+        run = self._manager.run(
             self.name,
             timeout=self._timeout,
             args=args,
@@ -255,23 +285,15 @@ class Job(Generic[_Arguments, _Result]):
             lock_at_least_for=self._lock_at_least_for,
             max_concurrent=self._max_concurrent,
             rate_limit=self._rate_limit,
-            record_busy=not extra.get("launchId") or self.skips,
+            record_busy=not extra.get("launchId") or self._skips,
         )
-        run.notifies = False  # the last attempt is reported here
+        run._notifies = False  # the last attempt is reported here
         return run
 
     def _skip(self, busy: Exception) -> None:
         if self._if_running == "skip":
-            _log.info("job %r was skipped: %s", self.name, busy)
+            _log.info("job %r was skipped: %s", self.name, busy, extra={"run_name": self.name})
             raise DidNotRun("skipped", str(busy)) from busy
-
-
-def _bound(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the arguments as a document for the record, with the `repr` of what is not JSON."""
-    bound = inspect.signature(function).bind(*args, **kwargs).arguments
-    return {name: json_or_repr(value) for name, value in bound.items()}
 
 
 def check_notice(notice: Notice | None) -> None:
@@ -308,7 +330,7 @@ def notify(manager: Manager, notice: Notice, record: Record) -> None:
         if isinstance(notice, str):
             manager.launch(notice, {"run": record})
         else:
-            notice(record)
+            notice(sealed(record))
     except Exception as error:  # noqa: BLE001  a notice must not hide the failure that it reports
         level = logging.WARNING if isinstance(error, ChannelError) else logging.ERROR
         _log.log(level, "failure notice of job %r failed", record["name"], exc_info=True)

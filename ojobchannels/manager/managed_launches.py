@@ -1,7 +1,7 @@
 """Launches of a manager's jobs: in the memory of this process, or durable in the channel."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, overload
 
 from ojobchannels.channels.arguments import Duration, milliseconds
@@ -22,8 +22,14 @@ _log = logging.getLogger("ojobchannels.jobs")
 class ManagedLaunches(ManagedRuns):
     """Launches jobs, and takes durable launches of the jobs that it knows."""
 
-    def __init__(self, channels: ManagerChannels, registry: JobRegistry, threads: int) -> None:
-        super().__init__(channels, registry)
+    def __init__(
+        self,
+        channels: ManagerChannels,
+        registry: JobRegistry,
+        plugins: Sequence[object],
+        threads: int,
+    ) -> None:
+        super().__init__(channels, registry, plugins)
         self._launcher = Launcher(threads)
         self._threads = threads
         self._store = LaunchStore(channels)
@@ -93,9 +99,9 @@ class ManagedLaunches(ManagedRuns):
             raise InvalidOption("durable", reason, "pass durable=True")
         job = self._registry.get(name)
         values = dict(args or {})
-        return self.submit_launch(name, lambda launch: job.launched(launch, (), values))
+        return self._submit_launch(name, lambda launch: job._launched(launch, (), values))
 
-    def submit_launch(self, name: str, work: Callable[[Launch], Any]) -> Launch:
+    def _submit_launch(self, name: str, work: Callable[[Launch], Any]) -> Launch:
         """Call `work` on a thread of the manager, and return the handle of that launch."""
         return self._launcher.submit(name, work)
 
@@ -178,19 +184,19 @@ class ManagedLaunches(ManagedRuns):
             worker.close()
 
     def _run_on_thread(self, name: str, call: Any) -> None:
-        self.submit_launch(name, lambda _: call())
+        self._submit_launch(name, lambda _: call())
 
-    def launch_alert(self, name: str, notice: Mapping[str, Any]) -> Launch:
+    def _launch_alert(self, name: str, notice: Mapping[str, Any]) -> Launch:
         """Run the job of an alert."""
         return self.launch(name, {"notice": notice})
 
-    def launch_known(self, name: str, args: Mapping[str, Any]) -> bool:
+    def _launch_known(self, name: str, args: Mapping[str, Any]) -> bool:
         """Launch a job if this manager has it, and return whether it does."""
         job = self._registry.find(name)
         if job is not None:
-            self.launch(name, job.keywords(args))
+            self.launch(name, job._keywords(args))
         return job is not None
 
-    def prune_launches(self, cutoff: int) -> int:
+    def _prune_launches(self, cutoff: int) -> int:
         """Remove the launches that ended before a time (milliseconds since 1970); count them."""
         return self._store.prune(cutoff)

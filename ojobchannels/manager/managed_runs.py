@@ -2,15 +2,17 @@
 
 import threading
 import uuid
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
 
 from ojobchannels.alerts.watch import Alerts
 from ojobchannels.channels.keepalive import KEEP_ALIVE
-from ojobchannels.errors import RunNotStarted
+from ojobchannels.errors import FireTimeTaken, LockBusy, RateLimited, RunNotStarted
+from ojobchannels.host.forks import reset_in_children
 from ojobchannels.manager import records
 from ojobchannels.manager.actions.cancel import CancelWatch
 from ojobchannels.manager.channels import ManagerChannels
+from ojobchannels.manager.hooks.events import RunListeners
 from ojobchannels.manager.jobs import Notice
 from ojobchannels.manager.operations import Operations
 from ojobchannels.manager.records import Record
@@ -21,41 +23,66 @@ from ojobchannels.manager.runs.run import JobRun
 from ojobchannels.manager.schedules import fire_times
 from ojobchannels.manager.schedules.fire_times import FireTime
 
+_DOES_NOT_RUN: Final = (LockBusy, RateLimited, FireTimeTaken)
+
 
 class ManagedRuns(Operations):
     """Keeps the records of runs, reports their starts and ends, and knows which are open."""
 
     alerts: Alerts
 
-    def __init__(self, channels: ManagerChannels, registry: JobRegistry) -> None:
+    def __init__(
+        self, channels: ManagerChannels, registry: JobRegistry, plugins: Sequence[object]
+    ) -> None:
         super().__init__(channels)
         self._registry = registry
-        self._running: dict[str, JobRun] = {}
+        self._events = RunListeners(self, plugins)
         self._free_from: dict[str, int] = {}
-        self._lock = threading.Lock()
+        self._forget_runs()
+        reset_in_children(self, ManagedRuns._forget_runs)
         self._cancels = CancelWatch(lambda: self.state, lambda: tuple(self._running.values()))
 
-    def abandoned(self, record: Record) -> None:
+    def _forget_runs(self) -> None:
+        """Leave the open runs to the parent, in a forked child."""
+        self._running: dict[str, JobRun] = {}
+        self._lock = threading.Lock()
+
+    def _abandoned(self, record: Record) -> None:
         """Log a run that was closed as abandoned, and notify of it, or leave that to others."""
-        run_end.log_run(record)
-        if self.notice_for(record["name"]) is None:
+        self._announce(record)
+        if self._notice_for(record["name"]) is None:
             leave_notice(self.state, record)
         else:
-            self.notify(record)
+            self._notify(record)
 
-    def report_run(self, record: Record, *, notifies: bool) -> None:
+    def _report_run(self, record: Record, *, notifies: bool) -> None:
         """Log the start or the end of a run; if it failed and `notifies`, notify of that."""
-        run_end.log_run(record)
+        self._announce(record)
         self._cancels.ended(record)
         self.alerts.wake()
         if notifies and record["status"] in ("failed", "lost"):
-            self.notify(record)
+            self._notify(record)
 
-    def notice_for(self, name: str) -> Notice | None:
+    def _report_not_started(
+        self, name: str, run_id: str, args: Mapping[str, Any], error: BaseException
+    ) -> None:
+        """Report a run that could not start, which has no record; the caller gets the error."""
+        if not isinstance(error, Exception) or isinstance(error, _DOES_NOT_RUN):
+            return
+        record = records.not_started(name, run_id, args, error)
+        self._events.report(record)
+        self._notify(record)
+
+    def _announce(self, record: Record) -> None:
+        """Log the present status of a run, and call the hooks and callbacks for it."""
+        run_end.log_run(record)
+        self._events.report(record)
+
+    def _notice_for(self, name: str) -> Notice | None:
         """Return the failure notice for the runs of a job."""
         return self._registry.notice_for(name)
 
-    def record_not_run(
+    def _record_not_run(
         self,
         name: str,
         status: Literal["skipped", "depsfail"],
@@ -81,10 +108,10 @@ class ManagedRuns(Operations):
             stored = fire_times.record_not_run(self, record, fire_time, start)
         else:
             stored = records.add(self.state, record, start)
-        run_end.log_run(stored)
+        self._announce(stored)
         return stored
 
-    def record_start(self, record: Record) -> Record:
+    def _record_start(self, record: Record) -> Record:
         """Store the record of a run that starts at the first free start time, and return it.
 
         Many runs of one job that start in one millisecond occupy the start times that follow. The
@@ -99,7 +126,7 @@ class ManagedRuns(Operations):
             self._free_from.pop(name, None)
         return stored
 
-    def set_open(self, run: JobRun, open: bool) -> None:
+    def _set_open(self, run: JobRun, open: bool) -> None:
         """Remember that a run has started, or that it has ended."""
         with self._lock:
             if open:
@@ -110,7 +137,7 @@ class ManagedRuns(Operations):
                 if not self._running:
                     self._cancels.stop()
 
-    def find_open(self, what: str, run: JobRun | str) -> JobRun:
+    def _find_open(self, what: str, run: JobRun | str) -> JobRun:
         """Return an open run of this manager, the latest one if `run` is the name of a job.
 
         Raises:
@@ -122,11 +149,11 @@ class ManagedRuns(Operations):
                     return found
         raise RunNotStarted(what, run.name if isinstance(run, JobRun) else run)
 
-    def leave_open_runs(self) -> None:
+    def _leave_open_runs(self) -> None:
         """Forget the open runs, for a manager that is closed; they end as abandoned."""
         with self._lock:
             left_open, self._running = tuple(self._running.values()), {}
         self._cancels.stop()
         for run in left_open:
             KEEP_ALIVE.drop_alarm(run)
-            run.stop_capture()
+            run._stop_capture()

@@ -11,6 +11,8 @@ from ojobchannels.documents import check_name, check_value
 from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager import records
 from ojobchannels.manager.channels import ChannelConfig, ManagerChannels
+from ojobchannels.manager.hooks.events import RunCallback
+from ojobchannels.manager.hooks.spec import RunEvent
 from ojobchannels.manager.jobs import IfRunning, Job, Notice, notify
 from ojobchannels.manager.launching.launcher import SIGNAL_POLL_SECONDS
 from ojobchannels.manager.launching.signals import stop_signals
@@ -28,6 +30,7 @@ from ojobchannels.metrics.job_metrics import JobMetrics
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
+_Callback = TypeVar("_Callback", bound=RunCallback)
 
 
 class JobManager(ManagedLaunches):
@@ -42,6 +45,7 @@ class JobManager(ManagedLaunches):
         on_failure: The failure notice for all jobs that have none of their own.
         output: How much is kept of what each run logs and prints; see `output`.
         alerts: The rules of what is reported, once over all processes: `ojobchannels.alerts.Alert`.
+        plugins: Objects with hooks of `ojobchannels.manager.RunSpec`, called for its runs.
 
     Attributes:
         jobs: The channel ``oJobManager-jobs``, with the records of runs that have begun, under
@@ -68,9 +72,15 @@ class JobManager(ManagedLaunches):
         on_failure: Notice | None = None,
         output: OutputLimits = DEFAULT_LIMITS,
         alerts: Sequence[Alert] = (),
+        plugins: Sequence[object] = (),
     ) -> None:
-        self.closing = Latch()
-        super().__init__(ManagerChannels(jobs, locks, state), JobRegistry(on_failure), threads)
+        self._closing = Latch()
+        channels = ManagerChannels(jobs, locks, state)
+        try:
+            super().__init__(channels, JobRegistry(on_failure), plugins, threads)
+        except BaseException:
+            channels.close()
+            raise
         self._limits = output
         self._metrics = JobMetrics(self)
         self.alerts = Alerts(self)
@@ -163,11 +173,11 @@ class JobManager(ManagedLaunches):
             RunNotStarted: This manager has no such open run.
             LockLost: The run had lost its lock.
         """
-        self.find_open("end", run).end()
+        self._find_open("end", run).end()
 
     def error(self, run: JobRun | str, error: BaseException | str) -> None:
         """End a run as failed, and store the error in its record; otherwise like `end`."""
-        self.find_open("error", run).fail(error)
+        self._find_open("error", run).fail(error)
 
     def job(
         self,
@@ -228,9 +238,43 @@ class JobManager(ManagedLaunches):
 
         return decorate
 
-    def notify(self, record: Record) -> None:
+    def on(self, *events: RunEvent) -> Callable[[_Callback], _Callback]:
+        """Call a function with the record of each run to which one of the events happens.
+
+        It is called in the thread that starts or ends the run, or that finds it dead; its errors
+        are logged. `off` ends that.
+
+        Args:
+            events: ``started``, ``succeeded``, ``failed``, ``skipped``, ``abandoned``, ``lost`` or
+                ``cancelled``; without any, all of them.
+
+        Raises:
+            InvalidOption: An event is unknown, or the function is a coroutine function.
+
+        Example:
+            >>> import ojobchannels as oc
+            >>> with oc.JobManager() as manager:
+            ...     @manager.on("succeeded")
+            ...     def tell(record: oc.RunRecord) -> None:
+            ...         print(record.name, record.status)
+            ...     with manager.run("load"):
+            ...         pass
+            load completed
+        """
+
+        def decorate(callback: _Callback) -> _Callback:
+            self._events.add(callback, events)
+            return callback
+
+        return decorate
+
+    def off(self, callback: RunCallback) -> None:
+        """Stop calling a function that was passed to `on`."""
+        self._events.remove(callback)
+
+    def _notify(self, record: Record) -> None:
         """Report a failed run to the notice of its job, or else of the manager."""
-        notice = self.notice_for(record["name"])
+        notice = self._notice_for(record["name"])
         if notice is not None:
             notify(self, notice, record)
 
@@ -248,20 +292,20 @@ class JobManager(ManagedLaunches):
         """
         with stop_signals() as stopped:
             self.start_worker()
-            while not (stopped() or self.closing.wait(SIGNAL_POLL_SECONDS)):
+            while not (stopped() or self._closing.wait(SIGNAL_POLL_SECONDS)):
                 pass
         self.stop_worker()
         self._launcher.wait()
 
     def close(self) -> None:
         """Wait for launched jobs, then close the channels and so release all locks."""
-        self.closing.set()
+        self._closing.set()
         self.stop_worker()
         self._launcher.wait()
         self.alerts.close()
         self._launcher.close()
         self.alerts.end()
-        self.leave_open_runs()
+        self._leave_open_runs()
         self._writer.close()
         self._channels.close()
 

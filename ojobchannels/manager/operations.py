@@ -199,7 +199,7 @@ class Operations(RunHistory):
         details = {"args": args_of(record, args), "of": record["runId"]}
         name = record["name"]
         check_texts(name, author, reason)
-        if self.launch_known(name, details["args"]):
+        if self._launch_known(name, details["args"]):
             about = {"of": record["runId"]}
             return journal.record(
                 self.state, RERUN, name, author=author, reason=reason, details=about
@@ -213,7 +213,7 @@ class Operations(RunHistory):
             raise NoDaemon(name, reason, advice)
         return self._request_run(RERUN, schedule, details, reason, author, wait)
 
-    def launch_known(self, name: str, args: Mapping[str, Any]) -> bool:  # noqa: ARG002  a hook
+    def _launch_known(self, name: str, args: Mapping[str, Any]) -> bool:  # noqa: ARG002  a hook
         """Launch a job if this manager has it, and return whether it does."""
         return False
 
@@ -245,7 +245,7 @@ class Operations(RunHistory):
             return self._taken(request, seconds)
 
     def _recorded(self, run_id: str) -> Record:
-        self.before_reading()
+        self._before_reading()
         record = self.record(run_id)
         if record is None:
             raise WrongRun(run_id, "it is not recorded", "`ojob history` shows the runs")

@@ -122,6 +122,13 @@ def add(jobs: Channel, record: Record, start: int) -> Record:
         start += 1
 
 
+def not_started(name: str, run_id: str, args: Mapping[str, Any], error: Exception) -> Record:
+    """Return the record of a run that could not start, for notices only: it is not stored."""
+    now = now_ms()
+    started = {"startTime": now, "startDate": iso(now)}
+    return begun(name, run_id, "failed", args) | started | ending(now, "failed", 0, error)
+
+
 def ending(
     start: int,
     status: str,

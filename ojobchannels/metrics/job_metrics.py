@@ -24,7 +24,7 @@ class Manager(Runs, Protocol):
     def running(self) -> Sequence[Record]:
         """Return the records of the running runs."""
 
-    def before_reading(self) -> None:
+    def _before_reading(self) -> None:
         """Close the dead runs; errors are logged."""
 
     def schedules(self) -> Sequence[Schedule]:
@@ -45,7 +45,7 @@ class JobMetrics:
 
     def text(self) -> str:
         """Return the metrics in the text format of Prometheus."""
-        self._manager.before_reading()
+        self._manager._before_reading()
         jobs = self._up_to_date()["jobs"]
         lines = [*_of_totals(jobs), *self._of_now()]
         return "".join(f"{line}\n" for line in lines)

@@ -58,6 +58,7 @@ from ojobchannels.remote.requests import (
     Outcome,
     Rule,
     redact,
+    sole,
 )
 from ojobchannels.remote.servers import Server, Servers
 
@@ -92,4 +93,5 @@ __all__ = [
     "Server",
     "Servers",
     "redact",
+    "sole",
 ]

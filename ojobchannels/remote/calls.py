@@ -8,7 +8,7 @@ from typing import ClassVar, Final, Generic, TypeVar
 
 from ojobchannels.errors import ChannelClosed, ChannelError
 from ojobchannels.host.forks import notice_hidden_fork
-from ojobchannels.remote.requests import Attempts, Operation, Outcome
+from ojobchannels.remote.requests import Attempts, Operation, Outcome, sole
 
 _T = TypeVar("_T")
 _Client = TypeVar("_Client")
@@ -58,7 +58,7 @@ class Calls(ABC, Generic[_Client]):
                 raise
             except self.driver_errors as error:
                 if not attempts.retry(error, self._outcome_of(error, operation)):
-                    raise self._error(error, operation, attempts) from self._cause(error)
+                    raise self._error(error, operation, attempts) from sole(self._cause(error))
 
     @abstractmethod
     def _attempt(

@@ -63,9 +63,8 @@ class Pool(Generic[_Connection]):
         used one is tested, too, and one that was idle or is new must reply to a ping.
         """
         while True:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
+            connection = self._pop()
+            if connection is None:
                 return self._open(limit, tested)
             was_idle = time.monotonic() >= connection.used_at + _IDLE
             if not (tested or was_idle):
@@ -108,6 +107,12 @@ class Pool(Generic[_Connection]):
         for connection in list(self._all):
             connection.abandon()
         self._all = WeakSet()
+
+    def _pop(self) -> _Connection | None:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
 
     def _open(self, limit: float, tested: bool) -> _Connection:
         connection = self._connect(limit)

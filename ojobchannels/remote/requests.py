@@ -4,10 +4,11 @@ import random
 import time
 from collections.abc import Iterable
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from ojobchannels.errors import OutcomeUnknown
 
+_Cause = TypeVar("_Cause", bound=BaseException | None)
 _SHORTEST_ATTEMPT: Final = 0.05
 LOOK: Final = "check that the server runs and can be reached from this host, then try again"
 
@@ -162,6 +163,13 @@ class Attempts:
             return False
         time.sleep(self._backoff.grow())
         return True
+
+
+def sole(cause: _Cause) -> _Cause:
+    """Return an error of a driver without those that led to it: its message says what they said."""
+    if cause is not None:
+        cause.__cause__ = None  # which hides its context, too
+    return cause
 
 
 def redact(text: str, secrets: Iterable[str | None]) -> str:

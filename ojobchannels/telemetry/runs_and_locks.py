@@ -13,7 +13,7 @@ from ojobchannels.channels.opening import add_extension, remove_extension
 from ojobchannels.errors import StaleFence
 from ojobchannels.hookspecs import Granted, LeaseRequest, hookimpl
 from ojobchannels.manager import tracing
-from ojobchannels.manager.observers import add_run_observer, remove_run_observer
+from ojobchannels.manager.hooks.observers import add_run_observer, remove_run_observer
 from ojobchannels.telemetry.instruments import Attributes, Instruments
 from ojobchannels.telemetry.spans import BAD, ERROR, JOB, STATUS, RunSpans, error_type
 

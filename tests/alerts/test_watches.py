@@ -153,7 +153,7 @@ def test_an_unreachable_store_is_logged_once(
     events: queue.SimpleQueue[str] = queue.SimpleQueue()
     manager = store.manager([Alert(lambda notice: events.put(notice["event"]), name="x")])
     failures = iter(range(3))
-    read = manager.before_reading
+    read = manager._before_reading
 
     def interrupted() -> None:
         if next(failures, None) is not None:
@@ -161,7 +161,7 @@ def test_an_unreachable_store_is_logged_once(
         read()
 
     with caplog.at_level(logging.WARNING, "ojobchannels.alerts"):
-        monkeypatch.setattr(manager, "before_reading", interrupted)
+        monkeypatch.setattr(manager, "_before_reading", interrupted)
         fail(manager)
         assert events.get(timeout=20) == "failed"
     assert caplog.text.count("cannot be reached") == 1

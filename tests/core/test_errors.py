@@ -191,14 +191,23 @@ def test_long_names_are_cut_in_messages() -> None:
 
 
 def test_the_drivers_error_is_the_cause(tmp_path: Any) -> None:
-    """It never reaches the user bare, but is available as `__cause__`."""
+    """It never reaches the user bare, but is the only one in `__cause__` and the traceback."""
     path = tmp_path / "x.db"
     path.write_bytes(b"no database" * 100)
     with pytest.raises(oc.ChannelDamaged) as damaged:
         oc.open_channel("test", type="db", file=path)
-    assert damaged.value.__cause__ is not None
+    assert _chain(damaged.value) == ["ChannelDamaged", "DatabaseError"]
     path = tmp_path / "x.json"
     path.write_bytes(b"no JSON")
     with pytest.raises(oc.ChannelDamaged) as damaged:
         oc.open_channel("test", type="file", file=path)
-    assert damaged.value.__cause__ is not None
+    assert _chain(damaged.value) == ["ChannelDamaged", "Unreadable"]
+
+
+def _chain(error: BaseException | None) -> list[str]:
+    """Return the types of the errors that a traceback shows, the last one first."""
+    shown = []
+    while error is not None:
+        shown.append(type(error).__name__)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return shown

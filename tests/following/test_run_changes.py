@@ -52,9 +52,9 @@ def test_skipped_runs_on_request(manager: oc.JobManager) -> None:
     """Runs that did not begin are in another channel."""
     changes = RunChanges(manager)
     cursor = changes.begin(now_ms())
-    manager.record_not_run("a", "skipped", "busy")
+    manager._record_not_run("a", "skipped", "busy")
     assert changes.read(dict(cursor), skips=False) == []
-    manager.record_not_run("b", "depsfail", "a failed")
+    manager._record_not_run("b", "depsfail", "a failed")
     assert names(changes.read(cursor, skips=True)) == ["a skipped", "b depsfail"]
     assert changes.read(cursor, skips=True) == []
 

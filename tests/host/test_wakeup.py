@@ -65,7 +65,7 @@ def test_a_signal_at_any_moment_of_a_wait_for_a_launch_raises_only_its_own_excep
     """Another exception would not end the run as an interrupt does, and the run would wait."""
     launch = Launch("work")
     signals(lambda: launch.wait(0))
-    thread = threading.Thread(target=launch.finish, args=("completed", 1), daemon=True)
+    thread = threading.Thread(target=launch._finish, args=("completed", 1), daemon=True)
     thread.start()
     assert launch.result(timeout=60) == 1
     thread.join()

@@ -237,7 +237,7 @@ def test_the_report_counts_each_status_and_averages_what_ran(
         manager.start("b")
     clock.advance(1)
     die(manager, clock, "a")
-    manager.record_not_run("a", "depsfail", "b failed")
+    manager._record_not_run("a", "depsfail", "b failed")
     rows = manager.report()
     assert [row["name"] for row in rows] == ["a", "b"]
     assert rows[1] == {
@@ -267,7 +267,7 @@ def test_the_report_without_records_is_empty(manager: oc.JobManager) -> None:
 
 def test_a_run_that_did_not_start_is_recorded_with_its_reason(manager: oc.JobManager) -> None:
     """depsfail and skipped end as they start, and do not count as errors."""
-    record = manager.record_not_run("x", "depsfail", "extract failed", {"day": "monday"})
+    record = manager._record_not_run("x", "depsfail", "extract failed", {"day": "monday"})
     assert manager.runs() == [record]
     assert manager.runs("x", "depsfail") == [record]
     assert manager.runs("y") == manager.runs("x", "completed") == []
@@ -283,7 +283,7 @@ def test_the_jobs_channel_holds_only_runs_that_began(
     manager = managers.open(clock=clock)
     began = [complete(manager, "x")]
     clock.advance(1)
-    manager.record_not_run("x", "depsfail", "extract failed")
+    manager._record_not_run("x", "depsfail", "extract failed")
     clock.advance(1)
     with manager.run("x") as holder, pytest.raises(oc.LockBusy):
         manager.start("x")
@@ -312,7 +312,7 @@ def test_a_run_that_lost_its_lock_before_it_was_skipped_began(managers: Managers
 def test_an_empty_name_means_no_job(manager: oc.JobManager) -> None:
     """A command with an empty variable for its job finds no run, also none that was skipped."""
     complete(manager, "extract")
-    manager.record_not_run("extract", "skipped", "nothing to do")
+    manager._record_not_run("extract", "skipped", "nothing to do")
     assert {run["status"] for run in manager.runs()} == {"completed", "skipped"}
     assert manager.runs("") == []
     assert manager.record("") is None

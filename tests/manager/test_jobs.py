@@ -70,7 +70,7 @@ def test_an_exception_of_the_function_is_recorded_and_raised(manager: oc.JobMana
 
 def test_a_call_with_wrong_arguments_starts_no_run(simple_manager: oc.JobManager) -> None:
     """TypeError comes at once, as from the function itself: no record, no retry."""
-    pauses = simple_manager.closing = Pauses()
+    pauses = simple_manager._closing = Pauses()
 
     @simple_manager.job("x", retries=3)
     def takes_one(one: int) -> int:
@@ -195,7 +195,7 @@ def test_each_attempt_has_its_own_record(
     manager: oc.JobManager,
 ) -> None:
     """Each attempt is one run: own id, own lease, own end."""
-    manager.closing = Pauses()
+    manager._closing = Pauses()
     job = manager.job("x", retries=3, backoff=1)(Flaky(2))
     assert job() == "success 3"
     found = manager.runs("x")[::-1]
@@ -212,7 +212,7 @@ def test_each_attempt_has_its_own_record(
 
 def test_the_pause_before_an_attempt_doubles(simple_manager: oc.JobManager) -> None:
     """backoff, twice that, four times that; the last failure is raised."""
-    pauses = simple_manager.closing = Pauses()
+    pauses = simple_manager._closing = Pauses()
     job = simple_manager.job("x", retries=3, backoff=0.5)(Flaky(9))
     with pytest.raises(ValueError, match="failure 4"):
         job()
@@ -229,7 +229,7 @@ def test_the_lock_is_free_between_attempts(simple_manager: oc.JobManager) -> Non
             seen.append(simple_manager.locks.lock_info("x"))
             return super().wait(seconds)
 
-    simple_manager.closing = Looks()
+    simple_manager._closing = Looks()
     assert simple_manager.job("x", retries=1)(Flaky(1))() == "success 2"
     assert seen == [None]
 
@@ -237,7 +237,7 @@ def test_the_lock_is_free_between_attempts(simple_manager: oc.JobManager) -> Non
 def test_a_closing_manager_starts_no_further_attempt(simple_manager: oc.JobManager) -> None:
     """The failure is raised, and notice is given of it: no other attempt follows."""
     notified: list[int] = []
-    pauses = simple_manager.closing = Pauses(close_at=2)
+    pauses = simple_manager._closing = Pauses(close_at=2)
     job = simple_manager.job("x", retries=9, on_failure=lambda r: notified.append(r["attempt"]))(
         Flaky(9)
     )

@@ -220,7 +220,7 @@ def test_close_waits_for_launched_jobs_and_what_they_launch(
     launch = manager.launch("parent")
     stop.await_begin()
     closed = in_background(manager.close)
-    assert manager.closing.wait(30)
+    assert manager._closing.wait(30)
     assert not closed.done()
     stop.may_go.set()
     closed.result(30)

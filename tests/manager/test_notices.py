@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def test_the_last_failure_is_notified_with_its_record(manager: oc.JobManager) -> None:
     """The notice is called once, after the last attempt, with the record in the channel."""
     notified: list[dict[str, Any]] = []
-    manager.closing = Pauses()
+    manager._closing = Pauses()
     job = manager.job("x", retries=2, on_failure=notified.append)(Flaky(3))
     with pytest.raises(ValueError, match="failure 3"):
         job()
@@ -31,7 +31,7 @@ def test_a_success_or_a_skip_is_not_notified(managers: Managers) -> None:
     """No run has failed."""
     notified: list[dict[str, Any]] = []
     here, elsewhere = managers.open(on_failure=notified.append), managers.open()
-    here.closing = Pauses()
+    here._closing = Pauses()
     assert here.job("a", retries=1, on_failure=notified.append)(Flaky(1))() == "success 2"
     with elsewhere.run("b"):
         assert here.job("b", if_running="skip")(Flaky(0))() is None

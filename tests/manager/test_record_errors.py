@@ -328,5 +328,5 @@ def test_errors_are_masked_by_value() -> None:
 def test_a_run_that_did_not_start_is_masked_too() -> None:
     """Its record is made from the same args."""
     with JobManager(SIMPLE, SIMPLE) as manager:
-        record = manager.record_not_run("Load", "depsfail", "why", {"token": "abc"})
+        record = manager._record_not_run("Load", "depsfail", "why", {"token": "abc"})
     assert record["args"] == {"token": "***"}

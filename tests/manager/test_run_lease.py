@@ -303,7 +303,7 @@ def test_a_run_that_was_skipped_does_not_keep_its_lock(simple_manager: oc.JobMan
 
 def test_only_the_last_attempt_keeps_the_lock(simple_manager: oc.JobManager) -> None:
     """The next one needs it."""
-    simple_manager.closing = Pauses()
+    simple_manager._closing = Pauses()
     work = Flaky(2)
     job = simple_manager.job("x", retries=2, lock_at_least_for=60)(work)
     assert job() == "success 3"

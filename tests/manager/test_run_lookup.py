@@ -18,7 +18,7 @@ def test_a_beginning_that_one_run_has_names_it(manager: oc.JobManager) -> None:
     """Also that of a run that did not begin; six characters are enough."""
     _add(manager, "one", "123456" + "0" * 26)
     _add(manager, "two", "654321" + "0" * 26, "skipped")
-    assert [(manager.record(each) or {})["name"] for each in ("123456", "654321")] == ["one", "two"]
+    assert [_name(manager, each) for each in ("123456", "654321")] == ["one", "two"]
     assert manager.record("12345") is None
     assert manager.record("777777") is None
 
@@ -34,8 +34,8 @@ def test_a_beginning_that_several_runs_have_is_an_error_that_lists_them(
         with pytest.raises(WrongRun, match="2 runs begin with it") as caught:
             act("abcdef")
         assert all(text in str(caught.value) for text in (_FIRST, _SECOND, "'one'", status))
-    assert (manager.record("abcdef01") or {})["name"] == "one"
-    assert (manager.record(_SECOND) or {})["name"] == "two"
+    assert _name(manager, "abcdef01") == "one"
+    assert _name(manager, _SECOND) == "two"
 
 
 def test_only_the_first_of_many_are_listed(manager: oc.JobManager) -> None:
@@ -52,7 +52,7 @@ def test_an_identifier_that_is_the_beginning_of_another_one_is_exact(
     """An embedding program may choose short identifiers."""
     _add(manager, "one", "nightly-1")
     _add(manager, "two", "nightly-12")
-    assert (manager.record("nightly-1") or {})["name"] == "one"
+    assert _name(manager, "nightly-1") == "one"
 
 
 def test_a_run_is_cancelled_by_a_beginning_that_only_ended_runs_share(
@@ -64,3 +64,8 @@ def test_a_run_is_cancelled_by_a_beginning_that_only_ended_runs_share(
     action = manager.cancel(run.run_id[:8])
     assert action.target == run.run_id
     run.fail("cancelled")
+
+
+def _name(manager: oc.JobManager, run_id: str) -> str | None:
+    record = manager.record(run_id)
+    return None if record is None else record.name

@@ -47,8 +47,8 @@ def test_outcomes_durations_and_active_runs(manager: oc.JobManager) -> None:
     """Runs are counted by job and status, whoever ran them."""
     manager.start("a").end()
     fail(manager, "a")
-    manager.record_not_run("a", "skipped", "missed: no process was running")
-    manager.record_not_run("b", "depsfail", "a failed")
+    manager._record_not_run("a", "skipped", "missed: no process was running")
+    manager._record_not_run("b", "depsfail", "a failed")
     running = manager.start("c")
     found = samples(manager.metrics())
     assert found["run_outcomes_total", "a", "completed"] == 1

@@ -82,7 +82,7 @@ def test_a_run_that_is_not_recorded_leaves_no_span_behind(
     """Its span ends with the attempt to start it, and is not the current one afterwards."""
     before = trace.get_current_span()
     with oc.JobManager() as manager:
-        monkeypatch.setattr(manager, "record_start", _unreachable)
+        monkeypatch.setattr(manager, "_record_start", _unreachable)
         with pytest.raises(oc.ChannelUnavailable):
             manager.start("nightly")
     assert trace.get_current_span() is before

@@ -52,8 +52,8 @@ def test_a_job_whose_lock_is_held_is_a_failure_too(run: Run, manager: JobManager
 
 def test_the_catch_of_the_file_is_called_once_for_a_dead_run(run: Run, manager: JobManager) -> None:
     """With the args of that run, by the first run of a file with such a `catch`."""
-    manager.start("elsewhere", args={"n": 7}).give_up(RuntimeError())
-    manager.start("listed", args={"n": 8}).give_up(RuntimeError())
+    manager.start("elsewhere", args={"n": 7})._give_up(RuntimeError())
+    manager.start("listed", args={"n": 8})._give_up(RuntimeError())
     assert [record["status"] for record in manager.runs("listed")] == ["abandoned"]
     text = FILE.format(catch="oJobManager Error").replace("raise ValueError", "pass")
     _, reported = run(text)
@@ -67,7 +67,7 @@ def test_the_catch_of_the_file_is_called_once_for_a_dead_run(run: Run, manager: 
 
 def test_a_failing_catch_for_a_dead_run_is_logged(run: Run, manager: JobManager) -> None:
     """It does not fail the run that found it."""
-    manager.start("elsewhere").give_up(RuntimeError())
+    manager.start("elsewhere")._give_up(RuntimeError())
     text = (
         FILE.format(catch="[]").replace("raise ValueError", "pass").replace("log('al", "log(1/0, '")
     )

@@ -70,7 +70,7 @@ def test_a_dependent_launch_that_is_refused_ends_as_failed() -> None:
     first = Launch("first")
     second = launcher.submit("second", lambda _: None, [first], refused=refused.append)
     with no_threads():
-        first.finish("completed")
+        first._finish("completed")
     assert second.state == "failed"
     assert [error.purpose for error in refused] == ["a job"]
     launcher.close()

@@ -10,6 +10,7 @@ import pytest
 import ojobchannels
 from ojobchannels import errors, pytest_plugin
 from ojobchannels.hookspecs import ChannelSpec, DiscoverySpec
+from ojobchannels.manager import RunSpec
 from ojobchannels.ojob.languages import LanguageSpec
 from ojobchannels.plugins import BUILT_IN, registry
 from ojobchannels.testing.conformance import pytest_plugin as kit_plugin
@@ -47,7 +48,12 @@ def hooks(spec: type) -> dict[str, list[str]]:
 
 def test_every_hook_is_documented_with_its_arguments() -> None:
     written = dict(re.findall(r"^`(\w+)\((.*)\)`$", page("hooks"), re.MULTILINE))
-    expected = {**hooks(DiscoverySpec), **hooks(ChannelSpec), **hooks(LanguageSpec)}
+    expected = {
+        **hooks(DiscoverySpec),
+        **hooks(ChannelSpec),
+        **hooks(LanguageSpec),
+        **hooks(RunSpec),
+    }
     assert len(expected) > 20
     assert written == {name: ", ".join(arguments) for name, arguments in expected.items()}
 

@@ -88,21 +88,21 @@ class AsyncJob(Generic[_Arguments, _Result]):
         job = self._job()
         attempt = 1
         while True:
-            run = self._made(job.new_run(args, kwargs, attempt))
+            run = self._made(job._attempt_run(args, kwargs, attempt))
             try:
                 async with run:
                     if launch is not None:
                         launch.run_id = run.run_id
-                    run.sync.keeps_lock = attempt > job.retries
+                    run.sync._keeps_lock = attempt > job._retries
                     result = await self._function(*args, **kwargs)
-                    run.sync.keeps_lock = True
+                    run.sync._keeps_lock = True
                     return result
             except Exception as error:
-                pause = job.pause_after_failure(run.sync, attempt, error)
+                pause = job._pause_after_failure(run.sync, attempt, error)
                 if pause is None:
                     raise
-            except BaseException:
-                job.notify(run.sync)
+            except BaseException as error:
+                job._notify_of(run.sync, error)
                 raise
             await asyncio.sleep(pause)
             attempt += 1

@@ -23,7 +23,7 @@ from ojobchannels.manager.history import Pruned
 from ojobchannels.manager.jobs import IfRunning, Job
 from ojobchannels.manager.launching.launcher import DidNotRun, Launch
 from ojobchannels.manager.output import RunOutput
-from ojobchannels.manager.records import Record
+from ojobchannels.manager.run_record import RunRecord
 from ojobchannels.manager.runs.run import JobRun
 from ojobchannels.manager.runs.run_options import OnTimeout
 from ojobchannels.suggestions import closest
@@ -188,15 +188,15 @@ class AsyncJobManager:
         status: str | None = None,
         since: datetime | float | None = None,
         limit: int | None = 100,
-    ) -> list[Record]:
+    ) -> list[RunRecord]:
         """Return run records, latest first; see `JobManager.runs`."""
         return await self._calls.call(lambda: self.sync.runs(name, status, since, limit))
 
-    async def running(self) -> list[Record]:
+    async def running(self) -> list[RunRecord]:
         """Return the records of the running runs, latest first."""
         return await self._calls.call(self.sync.running)
 
-    async def record(self, run_id: str) -> Record | None:
+    async def record(self, run_id: str) -> RunRecord | None:
         """Return the record of a run; None if there is none."""
         return await self._calls.call(lambda: self.sync.record(run_id))
 
@@ -240,9 +240,9 @@ class AsyncJobManager:
     ) -> None:
         try:
             async with self._open.limit:
-                launch.begin()
+                launch._begin()
                 with suppress(DidNotRun):
-                    launch.finish("completed", await job.launched(launch, args))
-                launch.finish("skipped")
+                    launch._finish("completed", await job.launched(launch, args))
+                launch._finish("skipped")
         except BaseException as error:  # noqa: BLE001  it is raised where the launch is awaited
-            launch.finish("failed", error=error)
+            launch._finish("failed", error=error)

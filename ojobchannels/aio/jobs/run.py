@@ -162,7 +162,7 @@ class AsyncJobRun:
         if self.sync.open:
             self.sync.fail(error)
         elif lease is not None:
-            lease.give_up()
+            lease._give_up()
 
 
 def _result_of(acquired: Lease | LockBusy) -> Callable[[], Lease]:

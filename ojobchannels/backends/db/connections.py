@@ -233,9 +233,12 @@ class Connections:
         if not files.are_current():
             raise StorageReplaced(self._channel, files.path)
         try:
-            return self.idle.at[level].pop()
+            idle = self.idle.at[level].pop()
         except IndexError:
-            connection = self._connect(level)
+            idle = None
+        if idle is not None:
+            return idle
+        connection = self._connect(level)
         files.opened(connection)
         if files.are_current():  # compared with the files of other handles of this process
             return connection

@@ -34,13 +34,13 @@ def parse(content: bytes) -> Tables:
             object_pairs_hook=_unique_fields,
         )
     except UnicodeDecodeError as error:
-        raise Unreadable(f"byte {error.start} is not UTF-8") from error
+        raise Unreadable(f"byte {error.start} is not UTF-8") from None
     except json.JSONDecodeError as error:
         position = f"line {error.lineno}, column {error.colno}"
         empty = not content.strip()
-        raise Unreadable("it is empty" if empty else f"{error.msg} at {position}") from error
+        raise Unreadable("it is empty" if empty else f"{error.msg} at {position}") from None
     except RecursionError as error:
-        raise Unreadable(str(error)) from error
+        raise Unreadable(str(error)) from None
     _check_shape(tables)
     checked: Tables = tables
     if suspect:
@@ -91,7 +91,7 @@ def _check_documents(tables: Tables) -> None:
         try:
             check_value({name: None})
         except InvalidValue as error:
-            raise Unreadable(f"the name of the table {name!a}: {error.reason}") from error
+            raise Unreadable(f"the name of the table {name!a}: {error.reason}") from None
         for number, entry in table.items():
             for field, part in entry.items():
                 try:
@@ -100,7 +100,7 @@ def _check_documents(tables: Tables) -> None:
                 except InvalidValue as error:
                     path = error.path.replace("$", f"$.{field}", 1)
                     reason = f"{_entry(name, number)}, at {path}: {error.reason}"
-                    raise Unreadable(reason) from error
+                    raise Unreadable(reason) from None
 
 
 def _is_number(text: str) -> bool:

@@ -27,7 +27,7 @@ def check_holders(manager: JobManager) -> Iterator[Check]:
     held = {(lock.name, lock.slot): lock for lock in manager.locks.locks()}
     yield from _check_locks(manager, held.values())
     found = manager.jobs.items({"status": "running"})
-    running = [document for key, document in found if manager.is_readable(key, document)]
+    running = [document for key, document in found if manager._is_readable(key, document)]
     yield from _check_runs(held, running)
     if manager.malformed:
         text = f"{len(manager.malformed)} entries are not run records"

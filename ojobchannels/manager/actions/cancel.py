@@ -12,6 +12,7 @@ from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.keepalive import KEEP_ALIVE
 from ojobchannels.errors import ChannelError, RunCancelled
 from ojobchannels.host.clock import HOST_CLOCK
+from ojobchannels.host.forks import forget_in_children
 from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager.actions import journal
 from ojobchannels.manager.actions.action import Action
@@ -76,12 +77,12 @@ class Cancellable:
         """Sleep for some seconds, or until the run is cancelled; return whether it is."""
         return self._cancelling.wait(seconds)
 
-    def check_cancelled(self) -> None:
+    def _check_cancelled(self) -> None:
         """Raise RunCancelled if the run was cancelled."""
         if self.cancellation is not None:
             raise self.cancellation.error(self.name, self.run_id)
 
-    def request_cancel(self, request: Cancellation) -> None:
+    def _request_cancel(self, request: Cancellation) -> None:
         """Have the code of the run informed that it was cancelled."""
         self.cancellation = request
         self._cancelling.set()
@@ -93,7 +94,7 @@ class OpenRun(Protocol):
     name: str
     run_id: str
 
-    def request_cancel(self, request: Cancellation) -> None:
+    def _request_cancel(self, request: Cancellation) -> None:
         """Have the run cancelled."""
 
 
@@ -112,6 +113,11 @@ class CancelWatch:
     ) -> None:
         self._state = state
         self._running = running
+        self.forget()
+        forget_in_children(self)
+
+    def forget(self) -> None:
+        """Leave the runs and the alarm to the parent, in a forked child."""
         self._feed: journal.ActionFeed | None = None
         self._taken: dict[str, Action] = {}
         self._is_set = False
@@ -141,7 +147,7 @@ class CancelWatch:
             taken = journal.move(self._state(), action, "taken")
             if taken is not None:
                 self._taken[run.run_id] = taken
-        run.request_cancel(Cancellation(action.author, action.reason, time.monotonic()))
+        run._request_cancel(Cancellation(action.author, action.reason, time.monotonic()))
 
     def ended(self, record: Mapping[str, Any]) -> None:
         """Note in the action how the cancelled run has ended."""

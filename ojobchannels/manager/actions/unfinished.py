@@ -9,7 +9,7 @@ nothing shows how far the first time came.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, Protocol
 
@@ -41,13 +41,13 @@ class Manager(Protocol):
     def state(self) -> Channel:
         """The channel of actions."""
 
-    def running(self) -> list[Record]:
+    def running(self) -> Sequence[Record]:
         """Return the records of the running runs."""
 
     def record(self, run_id: str) -> Record | None:
         """Return the record of a run."""
 
-    def before_reading(self) -> None:
+    def _before_reading(self) -> None:
         """Close the dead runs; errors are logged."""
 
 
@@ -121,7 +121,7 @@ class _Search:
         return self._move(action, "failed", action.details, error=error, **result)
 
     def _closed_cancel(self, action: Action) -> Action:
-        self._manager.before_reading()
+        self._manager._before_reading()
         run = self._manager.record(action.target)
         if run is None:
             return self._move(action, "failed", action.details, error="the run has no record")
@@ -136,7 +136,7 @@ class _Search:
 
     def _runs_of(self, action: Action) -> list[Record]:
         """Return the runs that an action asked for, latest first."""
-        self._manager.before_reading()
+        self._manager._before_reading()
         found = {run["runId"]: run for run in self._manager.running() if _is_of(run, action)}
         for item in islice(self._manager.jobs.items(newest_first=True), _RECORDS_READ):
             run = item[1]

@@ -155,14 +155,14 @@ class LaunchWorker:
         job = self._jobs.get(message.job)
         data: Any = message.data
         args, retries = args_of(data), data.get("retries")
-        retries = job.retries if retries is None else retries
+        retries = job._retries if retries is None else retries
         attempt = begun_of(message.entry) + 1
         if attempt > retries + 1:
             text = "its process died while it was running"
             self._ended(message, "abandoned", run_id=None, error=text)
             return
         try:
-            run = job.new_launched_run(args, attempt, retries, message.id)
+            run = job._new_launched_run(args, attempt, retries, message.id)
         except Exception as error:  # noqa: BLE001  as of arguments that the job does not take
             text = mask_text(summary(error), secret_values(args))
             self._ended(message, "failed", run_id=None, error=text)
@@ -172,7 +172,7 @@ class LaunchWorker:
             message.note(run=run.run_id, begun=attempt)
 
         try:
-            result = job.attempt(run, args, begun, is_last=attempt > retries)
+            result = job._attempt(run, args, begun, is_last=attempt > retries)
         except BaseException as error:  # noqa: BLE001  it is the result of the launch
             self._after(message, job, run, error, attempt <= retries)
         else:
@@ -190,10 +190,10 @@ class LaunchWorker:
         if run.status in ("new", "skipped"):
             self._after_no_start(message, job, run, error)
         elif run.status == "failed" and may_retry:
-            pause = job.pause_after(begun_of(message.entry))
+            pause = job._pause_after(begun_of(message.entry))
             message.failed(_text(run, error), pause)
         else:
-            job.notify(run)
+            job._notify(run)
             state: LaunchEnd = "failed"
             if run.status in ("lost", "cancelled"):
                 state = "lost" if run.status == "lost" else "cancelled"
@@ -202,7 +202,7 @@ class LaunchWorker:
     def _after_no_start(
         self, message: Message, job: Job[..., Any], run: JobRun, error: BaseException
     ) -> None:
-        if isinstance(error, LockBusy | RateLimited) and job.skips:
+        if isinstance(error, LockBusy | RateLimited) and job._skips:
             self._ended(message, "skipped", run_id=run.run_id, error=error.summary())
             return
         if not isinstance(error, LockBusy | RateLimited):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, cast
 
 from ojobchannels.errors import InvalidOption, JobError, JobMisuse, NoThread
+from ojobchannels.host.forks import forget_in_children
 from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager import tracing
 from ojobchannels.manager.launching.pool import Pool, release_slot
@@ -86,14 +87,14 @@ class Launch(Generic[_Result]):
         self.wait()
         return self._error
 
-    def begin(self) -> bool:
+    def _begin(self) -> bool:
         """Mark it as running and return True, or return False if it has ended; called once."""
         with self._lock:
             if not self._settled:
                 self.state = "running"
         return not self._settled
 
-    def finish(
+    def _finish(
         self, state: LaunchState, result: Any = None, error: BaseException | None = None
     ) -> None:
         """End the launch; only the first call has an effect."""
@@ -104,7 +105,7 @@ class Launch(Generic[_Result]):
             self._result, self._error = result, error
         self._ended.set()
 
-    def then(self, call: Callable[[], None]) -> None:
+    def _then(self, call: Callable[[], None]) -> None:
         """Call `call` when the launch ends, or at once if it has ended."""
         self._ended.then(call)
 
@@ -132,9 +133,14 @@ class Launcher:
         if threads < 1:
             raise InvalidOption("threads", f"{threads} is too few", "pass at least 1")
         self._pool = Pool(threads)
+        self._closed = False
+        self.forget()
+        forget_in_children(self)
+
+    def forget(self) -> None:
+        """Leave the launches to the parent, in a forked child."""
         self._lock = threading.Lock()
         self._open: set[Launch] = set()
-        self._closed = False
 
     def submit(
         self,
@@ -159,7 +165,7 @@ class Launcher:
             if self._closed:
                 raise JobMisuse(name, "the launcher is closed", "launch it before the close")
             self._open.add(launch)
-        launch.then(lambda: self._forget(launch))
+        launch._then(lambda: self._forget(launch))
 
         def proceed(failed: Launch | None) -> None:
             if launch.done():
@@ -170,7 +176,7 @@ class Launcher:
             try:
                 otherwise(launch, failed)
             finally:
-                launch.finish("depsfail")
+                launch._finish("depsfail")
 
         before = list(after)
         if not before:
@@ -187,7 +193,7 @@ class Launcher:
             try:
                 refused(error)
             finally:
-                launch.finish("failed", error=error)
+                launch._finish("failed", error=error)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until all launches have ended, and return whether they have."""
@@ -210,17 +216,17 @@ class Launcher:
         self._pool.join()
 
     def _run(self, launch: Launch, work: Callable[[Launch], Any]) -> None:
-        if not launch.begin():
+        if not launch._begin():
             return
         try:
             with tracing.launched_from(launch.launched_from):
                 result = work(launch)
         except DidNotRun as reason:
-            launch.finish(reason.state)
+            launch._finish(reason.state)
         except BaseException as error:  # noqa: BLE001  it is the result of the launch
-            launch.finish("failed", error=error)
+            launch._finish("failed", error=error)
         else:
-            launch.finish("completed", result)
+            launch._finish("completed", result)
 
     def _forget(self, launch: Launch) -> None:
         with self._lock:
@@ -244,4 +250,4 @@ def _when_ended(launches: list[Launch], call: Callable[[Launch | None], None]) -
             call(next((launch for launch in launches if launch.state != "completed"), None))
 
     for launch in launches:
-        launch.then(count)
+        launch._then(count)

@@ -8,6 +8,7 @@ from contextvars import Context
 from typing import TypeAlias
 
 from ojobchannels.errors import NoThread
+from ojobchannels.host.forks import forget_in_children
 
 Task: TypeAlias = Callable[[], None]
 
@@ -24,6 +25,11 @@ class Pool:
 
     def __init__(self, size: int) -> None:
         self._size = size
+        self.forget()
+        forget_in_children(self)
+
+    def forget(self) -> None:
+        """Leave the tasks and the threads to the parent, in a forked child."""
         self._tasks: deque[Task] = deque()
         self._busy = 0
         self._threads: set[threading.Thread] = set()

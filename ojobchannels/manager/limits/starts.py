@@ -16,7 +16,7 @@ from ojobchannels.manager.limits.rate import RateLimit
 class Manager(Protocol):
     """The manager of the run."""
 
-    closing: Latch
+    _closing: Latch
 
     @property
     def state(self) -> Channel:
@@ -58,7 +58,7 @@ class LimitedStarts:
             if not pause:
                 return lease
             lease.release()
-            closes = self.manager.closing.wait(pause if left is None else min(pause, left))
+            closes = self.manager._closing.wait(pause if left is None else min(pause, left))
             waited = time.monotonic() - began if wait != 0 else 0
             left = None if wait is None else max(wait - waited, 0)
             if closes or left == 0:
@@ -71,6 +71,6 @@ class LimitedStarts:
             if pause:
                 self.before_release(lease)
         except BaseException:
-            lease.give_up()
+            lease._give_up()
             raise
         return pause

@@ -35,7 +35,7 @@ def restore_current(token: Token[JobRun | None]) -> None:
 
 def _buffer() -> OutputBuffer | None:
     run = _CURRENT.get()
-    return None if run is None else run.output
+    return run.output if run is not None and run.open else None
 
 
 CAPTURE: Final = Capture(_buffer)

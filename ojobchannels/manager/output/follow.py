@@ -13,7 +13,7 @@ _READS_AFTER_THE_END: Final = 5
 class History(Protocol):
     """The records and the outputs of the runs."""
 
-    def before_start(self) -> None:
+    def _before_start(self) -> None:
         """Close the dead runs, unless that was done in the last second."""
 
     def record(self, run_id: str) -> dict[str, Any] | None:
@@ -44,7 +44,7 @@ def follow(
             yield number, line
         if (output and output.ended) or reads == _READS_AFTER_THE_END:
             return
-        history.before_start()
+        history._before_start()
         record = history.record(run_id)
         reads += record is None or record["status"] != "running"
         pause(PAUSE_SECONDS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, Protocol, cast
 
 from ojobchannels.channels.channel import Channel
@@ -26,7 +26,7 @@ class Runs(Protocol):
     def state(self) -> Channel:
         """The channel with the records of runs that did not begin."""
 
-    def running(self) -> list[Record]:
+    def running(self) -> Sequence[Record]:
         """Return the records of the running runs."""
 
 

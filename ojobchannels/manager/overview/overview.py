@@ -28,7 +28,7 @@ class Manager(Protocol):
     def state(self) -> Channel:
         """The channel in which the overview is kept."""
 
-    def locks_id(self) -> str | None:
+    def _locks_id(self) -> str | None:
         """Return the identifier of the locks, if they have one."""
 
 
@@ -126,7 +126,7 @@ class RunOverview:
             if records.is_record(record) and record["status"] == "running":
                 name, slot = records.slot_of(record)
                 lock = self._manager.locks.lock_info(name, slot=slot)
-                if not records.is_dead(record, lock, self._manager.locks_id()):
+                if not records.is_dead(record, lock, self._manager._locks_id()):
                     continue
                 record = self._manager.jobs.get(key)  # it may have ended between the two reads
             if not records.is_record(record):

@@ -39,16 +39,16 @@ class Manager(Protocol):
     def state(self) -> Channel:
         """The channel in which the search is remembered."""
 
-    def locks_id(self) -> str | None:
+    def _locks_id(self) -> str | None:
         """Return the identifier of the locks, if they have one."""
 
-    def abandoned(self, record: Record) -> None:
+    def _abandoned(self, record: Record) -> None:
         """Report a run that was found dead and closed."""
 
-    def notice_for(self, name: str) -> object:
+    def _notice_for(self, name: str) -> object:
         """Return the failure notice for the runs of a job, or None."""
 
-    def notify(self, record: Record) -> None:
+    def _notify(self, record: Record) -> None:
         """Report a failed run to the notice of its job."""
 
 
@@ -62,7 +62,7 @@ def close_previous(manager: Manager, name: str, lease: Lease) -> None:
         record = fire_times.add_missing(manager, name, previous)
     closed = record and records.abandon(manager.jobs, record, lease.fence)
     if closed is not None:
-        manager.abandoned(closed)
+        manager._abandoned(closed)
 
 
 def leave_notice(state: Channel, record: Record) -> None:
@@ -75,12 +75,12 @@ def _take_notices(manager: Manager) -> None:
     """Give the notices that other managers have left, each once."""
     left: Any = manager.state.get(_NOTICES)
     for key in left["keys"] if isinstance(left, dict) else ():
-        if manager.notice_for(key["name"]) is None:
+        if manager._notice_for(key["name"]) is None:
             continue
         if _change_notices(manager.state, partial(_without, taken=key)):
             record = manager.jobs.get(key)
             if records.is_record(record):
-                manager.notify(cast("Record", record))
+                manager._notify(cast("Record", record))
 
 
 def _without(keys: list[Any], taken: Any) -> list[Any]:
@@ -147,7 +147,7 @@ class DeadRuns:
             if self._unsaved >= _READ_BEFORE_SAVE:
                 self._save(running)
         for record in closed:  # outside the lock: a notice may read the records
-            self._manager.abandoned(record)
+            self._manager._abandoned(record)
         _take_notices(self._manager)
         return len(closed)
 
@@ -183,7 +183,7 @@ class DeadRuns:
     def _dead(self, running: _Running) -> list[tuple[str, int]]:
         if not running:
             return []
-        locks, locks_id = self._manager.locks, self._manager.locks_id()
+        locks, locks_id = self._manager.locks, self._manager._locks_id()
         find: Callable[[tuple[str, int]], LockInfo | None]
         if len(running) > _ASKED_ONE_BY_ONE:
             find = {(lock.name, lock.slot): lock for lock in locks.locks()}.get

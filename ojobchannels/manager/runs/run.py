@@ -18,7 +18,7 @@ from ojobchannels.manager.actions.cancel import Cancellable
 from ojobchannels.manager.output import OutputLevel
 from ojobchannels.manager.output.buffer import OutputBuffer
 from ojobchannels.manager.output.current import CAPTURE, make_current, restore_current
-from ojobchannels.manager.records import Record
+from ojobchannels.manager.run_record import RunRecord, sealed
 from ojobchannels.manager.runs import dead_runs
 from ojobchannels.manager.runs.run_end import (
     lost_because,
@@ -58,10 +58,10 @@ class JobRun(Cancellable):
     """
 
     lease: Lease
-    record: Record
+    record: RunRecord
     output: OutputBuffer | None = None
-    keeps_lock = True
-    notifies = True
+    _keeps_lock = True
+    _notifies = True
 
     def __init__(self, manager: RunManager, name: str, options: RunOptions) -> None:
         self.manager = manager
@@ -102,18 +102,22 @@ class JobRun(Cancellable):
         """
         if self._state != "new":
             raise errors.RunNotStarted("start", self.name)
-        self.manager.before_start()
+        self.manager._before_start()
         start = RunStart(self.manager, self.name, self.run_id, self._options)
-        start.check_unclaimed()
         lease: Lease | None = None
         try:
+            start.check_unclaimed()
             lease = self.lease = self._acquire(start)
             dead_runs.close_previous(self.manager, self.name, lease)
             self._open(start, lease)
         except BaseException as error:
-            if lease is not None and not self._abort(error):
+            recorded = lease is not None and self._abort(error)
+            if lease is not None and not recorded:
                 self._state = "new"
                 start.withdraw(lease.fence)
+            if not recorded and self._notifies:
+                run = self.name, self.run_id, self._options.args
+                self.manager._report_not_started(*run, error)
             raise
         return self
 
@@ -171,7 +175,7 @@ class JobRun(Cancellable):
             changed = records.amend(jobs, self.record, masked(fields), running, self.fence)
             if changed is None:
                 raise lost_because(self.lease, "its record was closed or removed")
-            self.record = changed
+            self.record = sealed(changed)
 
     def log(self, text: str, level: OutputLevel = "info") -> None:
         """Add lines to the output of the run.
@@ -193,11 +197,11 @@ class JobRun(Cancellable):
         """
         self._check_open("check")
         self.lease.check()
-        self.check_cancelled()
+        self._check_cancelled()
         if self._is_overdue():
             raise errors.JobTimeout(self.name, self.timeout)
 
-    def give_up(self, error: BaseException) -> None:
+    def _give_up(self, error: BaseException) -> None:
         """Release the lock of a run whose end could not be recorded, and add a note to `error`.
 
         If the run is not open, do nothing.
@@ -246,26 +250,26 @@ class JobRun(Cancellable):
         except (errors.LockBusy, errors.RateLimited) as busy:
             if self._options.record_busy:
                 self._state = "over"
-                self.record = start.begun("skipped")
-                self.record = start.record_skipped(self.record, busy.summary())
+                self.record = sealed(start.begun("skipped"))
+                self.record = sealed(start.record_skipped(self.record, busy.summary()))
             raise
 
     def _open(self, start: RunStart, lease: Lease) -> None:
         self._began = lease.channel.clock.now()
-        self.record = start.record_running(lease)
-        self.output = self.manager.new_output(self.record, self._options.secrets)
+        self.record = sealed(start.record_running(lease))
+        self.output = self.manager._new_output(self.record, self._options.secrets)
         self._state = "open"
         self._process = os.getpid()
-        self.manager.set_open(self, True)
+        self.manager._set_open(self, True)
         CAPTURE.begin(self)
         self._set_alarm()
-        self.manager.report_run(self.record, notifies=False)
+        self.manager._report_run(self.record, notifies=False)
 
     def _end_after(self, error: BaseException | None) -> None:
         try:
             self.end() if error is None else self.fail(error)
         except Exception as failure:
-            self.give_up(failure)
+            self._give_up(failure)
             if error is None:
                 raise
             notes = errors.notes_of(failure)
@@ -285,19 +289,20 @@ class JobRun(Cancellable):
                 self.manager.jobs, *run, self._elapsed(), error, self._options.secrets
             )
             if record is not None:
-                self.record, recorded = record, True
+                self.record, recorded = sealed(record), True
         self._close()
         with suppress(Exception):
             self.lease.release()
         if recorded:
-            self.manager.report_run(self.record, notifies=self.notifies)
+            self.manager._report_run(self.record, notifies=self._notifies)
         return recorded
 
     def _set_alarm(self) -> None:
         clock = self.lease.channel.clock
         if self._options.on_timeout != "continue":
             text = "job %r has exceeded its timeout of %g s"
-            warn = functools.partial(_log.warning, text, self.name, self.timeout)
+            fields = {"run_name": self.name, "runId": self.run_id}
+            warn = functools.partial(_log.warning, text, self.name, self.timeout, extra=fields)
             KEEP_ALIVE.set_alarm(self, clock, self._began + round(self.timeout * 1e6), warn)
 
     def _is_overdue(self) -> bool:
@@ -309,6 +314,7 @@ class JobRun(Cancellable):
             "job %r lost its lock while running (run %s): it must stop, another run may start now",
             self.name,
             self.run_id,
+            extra={"run_name": self.name, "runId": self.run_id},
         )
 
     def _finish(self, status: str, error: BaseException | str | None, **more: Any) -> None:
@@ -324,22 +330,23 @@ class JobRun(Cancellable):
             try:
                 if status == "skipped":
                     channels = jobs, locks, self.manager.state
-                    self.record, lost = write_skip(*channels, self.lease, self.record, ending)
+                    record, lost = write_skip(*channels, self.lease, self.record, ending)
                 else:
-                    self.record, lost = write_end(jobs, locks, self.lease, self.record, ending)
+                    record, lost = write_end(jobs, locks, self.lease, self.record, ending)
             except Exception as failure:
                 ended = f"run {self.run_id} of job {self.name!r} has ended ({status})"
                 errors.add_note(failure, f"{ended}, but its record still says that it is running")
                 raise
+            self.record = sealed(record)
             self._close()
         try:
             if lost is not None:
                 raise lost
-            keeps = self.keeps_lock and status != "skipped"
+            keeps = self._keeps_lock and status != "skipped"
             kept = self._options.lock_at_least_for if keeps else 0
             release(self.lease, kept - self._elapsed() / 1000)
         finally:
-            self.manager.report_run(self.record, notifies=self.notifies)
+            self.manager._report_run(self.record, notifies=self._notifies)
 
     def _elapsed(self) -> int:
         return max(self.lease.channel.clock.now() - self._began, 0) // 1000
@@ -348,15 +355,15 @@ class JobRun(Cancellable):
         if not self.open:
             raise errors.RunNotStarted(what, self.name)
 
-    def stop_capture(self) -> None:
+    def _stop_capture(self) -> None:
         """Keep no more of what the code prints and logs."""
         CAPTURE.end(self)
         if self.output is not None:
             self.output.end()
 
     def _close(self) -> None:
-        self.stop_capture()
+        self._stop_capture()
         self._state = "over"
         KEEP_ALIVE.drop_alarm(self)
         KEEP_ALIVE.drop(self.lease)
-        self.manager.set_open(self, False)
+        self.manager._set_open(self, False)

@@ -9,7 +9,8 @@ from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import ChannelError, LockLost, StaleFence
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms
-from ojobchannels.manager import not_run, observers, records
+from ojobchannels.manager import not_run, records
+from ojobchannels.manager.hooks import observers
 from ojobchannels.manager.records import Record
 
 _LEVELS: Final = {

@@ -27,12 +27,17 @@ class RunManager(dead_runs.Manager, Protocol):
     """The manager of a run."""
 
     locks: Channel
-    closing: Latch
+    _closing: Latch
 
-    def record_start(self, record: Record) -> Record:
+    def _record_start(self, record: Record) -> Record:
         """Store the record of a run that starts, and return it with its start time."""
 
-    def record_not_run(
+    def _report_not_started(
+        self, name: str, run_id: str, args: Mapping[str, Any], error: BaseException
+    ) -> None:
+        """Report a run that could not start, and has no record."""
+
+    def _record_not_run(
         self,
         name: str,
         status: Literal["skipped", "depsfail"],
@@ -43,16 +48,16 @@ class RunManager(dead_runs.Manager, Protocol):
     ) -> Record:
         """Store and return the record of a run that does not start."""
 
-    def before_start(self) -> None:
+    def _before_start(self) -> None:
         """Close dead runs, unless that was done just now."""
 
-    def report_run(self, record: Record, *, notifies: bool) -> None:
+    def _report_run(self, record: Record, *, notifies: bool) -> None:
         """Log the start or the end of a run; if it failed and `notifies`, notify of that."""
 
-    def set_open(self, run: JobRun, open: bool) -> None:
+    def _set_open(self, run: JobRun, open: bool) -> None:
         """Remember that a run has started, or that it has ended."""
 
-    def new_output(self, record: Record, secrets: Collection[str]) -> OutputBuffer | None:
+    def _new_output(self, record: Record, secrets: Collection[str]) -> OutputBuffer | None:
         """Return where the output of a run goes; None if none is kept."""
 
 

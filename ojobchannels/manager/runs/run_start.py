@@ -102,7 +102,7 @@ class RunStart:
         """
         skip = reason, self._options.args, self._run_id, self._fire_time
         try:
-            return self._manager.record_not_run(self._name, "skipped", *skip)
+            return self._manager._record_not_run(self._name, "skipped", *skip)
         except errors.ChannelError as error:
             if self._fire_time is not None:
                 raise
@@ -126,7 +126,7 @@ class RunStart:
         running |= tracing.begin(running)
         if self._fire_time is not None:
             fire_times.claim(self._manager.state, self._name, self._fire_time, self._run_id)
-        return self._manager.record_start(running)
+        return self._manager._record_start(running)
 
     def withdraw(self, fence: int) -> None:
         """Give back, for a run without a record, what its start had claimed."""

@@ -155,7 +155,7 @@ class Daemon:
             if request is Request.RELOAD:
                 self._reload()
             elif (manager := self.session.binding.manager) is not None:
-                manager.before_reading()
+                manager._before_reading()
 
     def _summary(self) -> str:
         """Return what the daemon is running, after a colon."""

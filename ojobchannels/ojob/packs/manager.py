@@ -80,7 +80,7 @@ class ManagerBridge:
         with self._session.interrupts.shield():
             try:
                 run = start(name, **options)
-                run.notifies = False  # its failure is the job's, whose `catch` is called
+                run._notifies = False  # its failure is the job's, whose `catch` is called
                 context.add_run(run, on_timeout)
             except RateLimited as limited:
                 if if_running == "fail":

@@ -74,4 +74,4 @@ class EachCalls:
         """End the calls that have not started."""
         for launch in self._launches:
             if launch.state == "waiting":
-                launch.finish("skipped")
+                launch._finish("skipped")

@@ -209,7 +209,7 @@ class JobCall(CallableJob):
                     )
                     run.end()
             except Exception as error:  # noqa: BLE001  an extension may raise anything
-                run.give_up(error)
+                run._give_up(error)
                 if skip is None and self.error is None:
                     self.error = without_our_frames(error)
                     continue
@@ -261,7 +261,7 @@ class JobCall(CallableJob):
             if manager is not None and managed is not None:
                 name, args = managed
                 kept = masked(record_args(args), self.session.file.secrets)
-                manager.record_not_run(name, status, reason, kept, fire_time=self.fire_time)
+                manager._record_not_run(name, status, reason, kept, fire_time=self.fire_time)
         except FireTimeTaken:
             return False
         except ChannelError as error:

@@ -69,7 +69,7 @@ class JobHost:
         """
         run = None if self.phase == "catch" else self._context.cancelled_run()
         if run is not None:
-            run.check_cancelled()
+            run._check_cancelled()
         return function(*args, **named)
 
     def log(self, level: Level, text: str) -> None:

@@ -156,7 +156,7 @@ class JobSteps(JobContext):
             with suppress(ChannelError):
                 run.fail(error)
         for lease in self.leases:
-            lease.give_up()
+            lease._give_up()
         self.session.launches.hang(self, self.launch, error)
         text = f"{error}. Its code does not react: its locks are released, but it may still be at "
         self.log("error", f"{text}work; `onTimeout: kill` ends such code")

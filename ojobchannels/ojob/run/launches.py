@@ -97,7 +97,7 @@ class Launches:
         )
         launched.launch = earlier[name] = launch
         self._launched.add(launched)
-        launch.then(lambda: self._forget(launched))
+        launch._then(lambda: self._forget(launched))
         for dependency, other in after.items():
             if not other.done():
                 self.limit_wait(dependency, launched.give_up)
@@ -156,7 +156,7 @@ class Launches:
         """Do not wait any more for a call whose code does not react to its time limit."""
         self._hanging.add(call)
         if launch is not None:
-            launch.finish("failed", error=error)
+            launch._finish("failed", error=error)
 
     def return_from_hang(self, call: object) -> None:
         """Take note that such code has ended after all."""
@@ -234,7 +234,7 @@ class _Launched:
         if left:
             launch.elsewhere, self.call.launch = True, launch
             self._progress.record(self.call.leave(reason))
-            launch.finish("skipped")
+            launch._finish("skipped")
 
     def refused(self, error: NoThread) -> None:
         """Report that no thread can be had for the job."""
@@ -246,7 +246,7 @@ class _Launched:
     def give_up(self, reason: str) -> None:
         """Cancel the job, unless it has started, and end every wait for it."""
         if self._cancel("depsfail", reason):
-            self.launch.finish("depsfail")
+            self.launch._finish("depsfail")
 
     def _cancel(self, status: NotRun, reason: str) -> bool:
         with self._lock:

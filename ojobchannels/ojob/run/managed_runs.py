@@ -92,7 +92,7 @@ class ManagedRuns:
         """Return the number of open runs of that name of the calls around, in this thread."""
         runs, thread, number = self._caller, threading.get_ident(), 0
         while runs is not None:
-            number += sum(run.name == name and run.lease.thread == thread for run in runs.open())
+            number += sum(run.name == name and run.lease._thread == thread for run in runs.open())
             runs = runs._caller
         return number
 
@@ -178,4 +178,4 @@ class Executions:
             keys = [key for key, (_, other) in self._leases.items() if other is owner]
             leases = [self._leases.pop(key)[0] for key in keys]
         for lease in leases:
-            lease.give_up()
+            lease._give_up()

@@ -39,7 +39,10 @@ class FileManager(JobManager):
             output=binding.output,
         )
 
-    def launch_alert(self, name: str, notice: Mapping[str, Any]) -> Launch:
+    def _report_not_started(self, *_: object) -> None:
+        """Report nothing: the outcome of the call of the job says it."""
+
+    def _launch_alert(self, name: str, notice: Mapping[str, Any]) -> Launch:
         """Run a job of the file for an alert."""
         return self._binding.launch_alert(name, notice)
 
@@ -105,7 +108,7 @@ class ManagerBinding:
         locks = config.locks if locks is None else locks
         self.manager = FileManager(self, ManagerConfig(jobs, locks))
         self._config = config
-        self.manager.before_reading()
+        self.manager._before_reading()
         return self.manager
 
     @property

@@ -35,17 +35,17 @@ class RunRecords(_View):
 
     def get(self, key: Document, default: Document = None) -> Document:
         """Return a record."""
-        self._manager.before_reading()
+        self._manager._before_reading()
         return super().get(key, default)
 
     def get_all(self, match: Document = None) -> list[Document]:
         """Return the records that match, the latest start first."""
-        self._manager.before_reading()
+        self._manager._before_reading()
         return sorted(super().get_all(match), key=_start, reverse=True)
 
     def get_keys(self) -> list[Document]:
         """Return the keys, the latest start first."""
-        self._manager.before_reading()
+        self._manager._before_reading()
         return sorted(super().get_keys(), key=_start, reverse=True)
 
     def items(
@@ -56,7 +56,7 @@ class RunRecords(_View):
         after: int | None = None,
     ) -> Iterator[Item]:
         """Yield key and record, the latest start first; with `after`, as a `Channel` does."""
-        self._manager.before_reading()
+        self._manager._before_reading()
         if after is not None:
             yield from super().items(match, limit, newest_first, after)
             return

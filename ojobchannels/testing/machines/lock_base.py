@@ -199,7 +199,7 @@ class LockMachineBase(ChannelMachine):
         elif granted != (lease is not None) or (busy is None) != (granted or tries):
             self.fail(f"the backend returned {result}, but the channel {lease or busy}")
         if lease is not None:
-            self.expect(lease.lock_name, asked["name"], "the name of the slot")
+            self.expect(lease._lock_name, asked["name"], "the name of the slot")
             if lease.fence != result.fence:
                 self.fail(f"the lease has fence {lease.fence}, the backend granted {result.fence}")
             deadline = Span(when.before + ttl * 990, when.after + ttl * 990)

@@ -124,7 +124,7 @@ class Section:
             times = self._requested, self._acquired, ended, until
             self._note(
                 "section",
-                lease.lock_name,
+                lease._lock_name,
                 lease.fence,
                 os.getpid(),
                 *times,
@@ -145,9 +145,9 @@ class Section:
         for key, mark in last.marks.items():
             if mark > lease.fence:
                 self._write_late(key, mark)
-        if newer and self._channel.hook.extend(name=lease.lock_name, token=lease.token, ttl=1000):
+        if newer and self._channel.hook.extend(name=lease._lock_name, token=lease.token, ttl=1000):
             self._violation(f"{self} was extended although {last} is later")
-        accepted = bool(self._channel.hook.unlock(name=lease.lock_name, token=lease.token))
+        accepted = bool(self._channel.hook.unlock(name=lease._lock_name, token=lease.token))
         try:
             lease.release()
         except oc.LockLost:
@@ -183,7 +183,7 @@ class Section:
         return self.lease.held
 
     def _key(self, key: str) -> dict[str, str]:
-        return {"lock": self.lease.lock_name, "key": key}
+        return {"lock": self.lease._lock_name, "key": key}
 
     def _is_alone(self, other: Entry | None) -> bool:
         """Check a conflicting entry; return whether the section can continue."""
@@ -191,7 +191,7 @@ class Section:
             return self._check_held()
         if other.fence < self.lease.fence or self.lease.held:
             self._violation(
-                f"overlap on {self.lease.lock_name!r}: {self} and {other} were both in the section"
+                f"overlap on {self.lease._lock_name!r}: {self} and {other} were both in the section"
             )
         return False
 

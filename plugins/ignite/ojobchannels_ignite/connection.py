@@ -7,7 +7,7 @@ from ojobchannels.errors import ChannelError
 from ojobchannels.remote import Attempts, Operation, Outcome
 from ojobchannels.remote.calls import Calls
 from ojobchannels_ignite.cluster import Cluster
-from ojobchannels_ignite.errors import DRIVER_ERRORS, NothingDone, explain, outcome_of
+from ojobchannels_ignite.errors import DRIVER_ERRORS, NothingDone, explain, outcome_of, root_of
 from ojobchannels_ignite.requests import Requests
 
 _T = TypeVar("_T")
@@ -43,5 +43,5 @@ class Connection(Calls[Requests]):
         return explain(error, operation, self.channel, self.cluster.settings, seconds)
 
     def _cause(self, error: Exception) -> Exception | None:
-        cause = error.__cause__ if isinstance(error, NothingDone) else error
+        cause = root_of(error)
         return cause if isinstance(cause, Exception) else error

@@ -66,7 +66,7 @@ _FINAL: Final = (AuthenticationError, HandshakeError, ssl.SSLCertVerificationErr
 
 def outcome_of(error: Exception) -> Outcome:
     """Return what an error means for the operation that raised it."""
-    root = _root_of(error)
+    root = root_of(error)
     refused = isinstance(root, Refused) and (root.status in _FOR_EVER or _is_lost(root.message))
     if refused or isinstance(root, _FINAL) or not isinstance(root, OSError | EOFError | Refused):
         return Outcome.REFUSED
@@ -80,7 +80,8 @@ def _is_lost(message: str) -> bool:
     return "lost" in message and "partition" in message
 
 
-def _root_of(error: BaseException) -> BaseException:
+def root_of(error: BaseException) -> BaseException:
+    """Return the error of the driver or of the network behind one of this plugin."""
     while isinstance(error, NotConnected | NothingDone) and error.__cause__ is not None:
         error = error.__cause__
     return error
@@ -95,7 +96,7 @@ def explain(
     error: Exception, operation: Operation, channel: str, settings: Settings, seconds: float
 ) -> errors.ChannelError:
     """Return the error of ours, where nothing is in doubt."""
-    cause: Any = _root_of(error)
+    cause: Any = root_of(error)
     reason = settings.redact(str(getattr(cause, "message", None) or cause))
     if isinstance(cause, FilesRefused):
         advice = "check the paths in tls_ca, tls_cert and tls_key, and tls_key_password"

@@ -151,7 +151,7 @@ def test_pattern_5(run_path: RunPath, tmp_path: Path, manager: JobManager, confi
     """The monitor logs each run; the cleanup removes only old records."""
     with manager.run("done"):
         pass
-    old = manager.runs("done")[0]
+    old = manager.runs("done")[0].copy()
     hour = 3_600_000
     old = old | {"name": "old", "startTime": old["startTime"] - 30 * hour}
     old |= {"endTime": old["endTime"] - 29 * hour}

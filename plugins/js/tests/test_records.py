@@ -137,4 +137,4 @@ todo: [oJobManager Init, Force Unlock]
     (record,) = manager.runs("stuck")
     assert "force-released by a job file" in record["note"]
     assert "its lock was force-released while it was running" in record["error"]
-    held.give_up(RuntimeError())
+    held._give_up(RuntimeError())

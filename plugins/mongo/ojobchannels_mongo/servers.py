@@ -22,7 +22,7 @@ from pymongo.uri_parser import split_options
 from pymongo.write_concern import WriteConcern
 
 from ojobchannels.errors import InvalidOption
-from ojobchannels.remote import Servers
+from ojobchannels.remote import Servers, sole
 from ojobchannels_mongo.change_stream import Waiters
 from ojobchannels_mongo.errors import is_dns_error
 from ojobchannels_mongo.options import DEFAULT_DATABASE, URL_ADVICE, Settings
@@ -162,7 +162,7 @@ def _connect(settings: Settings) -> Collections:
     except (PyMongoError, ValueError, TypeError, OSError) as error:
         if is_dns_error(error) and settings.is_clear:
             raise
-        raise _refusal(settings, error) from (None if settings.may_hide_secrets else error)
+        raise _refusal(settings, error) from (None if settings.may_hide_secrets else sole(error))
     database = client.get_database(
         settings.database or default,
         codec_options=_CODEC,

@@ -8,7 +8,7 @@ from ojobchannels import remote
 from ojobchannels.documents import Document, Item, Key, decode, encode, page_of, values_of
 from ojobchannels.errors import InvalidValue, NotSupported, StaleFence
 from ojobchannels.hookspecs import ABSENT, MISSING, Compared, fits, hookimpl
-from ojobchannels.remote import Operation
+from ojobchannels.remote import Operation, sole
 from ojobchannels_redis import scripts
 from ojobchannels_redis.connections import Command
 from ojobchannels_redis.errors import damage
@@ -188,7 +188,7 @@ class Documents:
         self, operation: Operation, removed: int, requested: int, lost: list[Exception]
     ) -> int:
         if lost and removed < requested:  # the request whose reply was lost may have removed them
-            raise operation.unknown(self._channel) from lost[0]
+            raise operation.unknown(self._channel) from sole(lost[0])
         return removed
 
     def _take(self, operation: Operation, command: str) -> Document:

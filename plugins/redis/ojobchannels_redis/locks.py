@@ -56,7 +56,7 @@ class Locks:
         lost: list[Exception] = []
         held = self._client.call(remote.UNLOCK, *self._release(name, token), lost)
         if not held and lost:
-            raise remote.UNLOCK.unknown(self._client.channel) from lost[0]
+            raise remote.UNLOCK.unknown(self._client.channel) from remote.sole(lost[0])
         return bool(held)
 
     @hookimpl

@@ -13,7 +13,7 @@ from redis.exceptions import AskError, MovedError, RedisError, ResponseError
 
 from ojobchannels.errors import ChannelError
 from ojobchannels.host.forks import notice_hidden_fork
-from ojobchannels.remote import Attempts, Operation, Outcome, Rule, Servers
+from ojobchannels.remote import Attempts, Operation, Outcome, Rule, Servers, sole
 from ojobchannels_redis import errors
 from ojobchannels_redis.connections import Command, Connection, Pool
 from ojobchannels_redis.options import Settings
@@ -192,7 +192,7 @@ class Client:
                 break
             if pool and not redirect:
                 pool.purge()
-        raise self._error(error, operation, attempts) from (
+        raise self._error(error, operation, attempts) from sole(
             errors.cause(error, self.server.settings)
         )
 

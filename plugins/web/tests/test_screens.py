@@ -71,7 +71,7 @@ def test_the_page_of_a_run_shows_all_that_is_known(site: Site, manager: oc.JobMa
 
 
 def test_the_page_of_a_skipped_run_shows_the_reason(site: Site, manager: oc.JobManager) -> None:
-    record = manager.record_not_run("x", "skipped", "it is a holiday")
+    record = manager._record_not_run("x", "skipped", "it is a holiday")
     text = site.get(f"/run?name=x&start={record['startTime']}").text
     assert "it is a holiday" in text
     assert "it is a holiday" in site.get("/job?name=x").text

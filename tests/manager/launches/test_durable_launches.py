@@ -282,7 +282,7 @@ def test_prune_removes_launches_that_have_ended(managers: Managers) -> None:
     waiting = manager.launch("work", durable=True)
     manager.prune(older_than=3600)
     assert ended.done()
-    manager.prune_launches((ended.info.ended or 0) + 1)
+    manager._prune_launches((ended.info.ended or 0) + 1)
     assert [info.id for info in manager.launches()] == [waiting.launch_id]
     with pytest.raises(oc.UnknownLaunch, match=ended.launch_id):
         ended.result(0)

@@ -50,7 +50,7 @@ def test_an_overview_follows_the_runs_of_another_process(managers: Managers) -> 
     overview = read_whole(here)
     assert statuses(overview) == {}
     run = there.start("a")
-    there.record_not_run("b", "skipped", "busy")
+    there._record_not_run("b", "skipped", "busy")
     assert overview.refresh()
     assert statuses(overview) == {"a": ["running"], "b": ["skipped"]}
     assert not overview.refresh()

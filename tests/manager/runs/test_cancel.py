@@ -25,7 +25,8 @@ def test_a_run_is_cancelled_from_another_manager(managers: Managers) -> None:
     with pytest.raises(oc.RunCancelled) as caught, run:
         run.check()
     assert (caught.value.author, caught.value.reason) == ("ann@desk", "stuck")
-    record = operator.record(run.run_id) or {}
+    record = operator.record(run.run_id)
+    assert record is not None
     assert (record["status"], record["inError"]) == ("cancelled", True)
     assert "cancelled by ann@desk: stuck" in record["error"]
     assert operator.locks.lock_info("job") is None

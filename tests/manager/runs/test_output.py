@@ -276,7 +276,9 @@ def test_a_record_is_found_by_its_run(manager: oc.JobManager) -> None:
     with manager.run("job") as run:
         with pytest.raises(oc.LockBusy):
             manager.start("job")
-        assert (manager.record(run.run_id) or {})["status"] == "running"
+        active = manager.record(run.run_id)
+        assert active is not None
+        assert active.status == "running"
         skipped = manager.runs(status="skipped")[0]
         assert manager.record(skipped["runId"]) == skipped
     record = run.record

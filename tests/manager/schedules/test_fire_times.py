@@ -56,7 +56,7 @@ def opened(name, **options):
 manager = oc.JobManager(
     opened("jobs"), opened("locks"), state=opened("state", extensions=(Dying(),))
 )
-manager.record_not_run("report", "skipped", "missed", fire_time=params["noon"])
+manager._record_not_run("report", "skipped", "missed", fire_time=params["noon"])
 """
 
 
@@ -310,7 +310,7 @@ def test_a_launch_whose_record_could_not_be_written_can_run_again(
     config = shared_storage.config
     with oc.JobManager(config, config) as manager:
         with monkeypatch.context() as patch:
-            patch.setattr(manager, "record_start", _full)
+            patch.setattr(manager, "_record_start", _full)
             with pytest.raises(oc.StorageFull):
                 manager.start("extract", fire_time=FIRST)
         with manager.run("extract", fire_time=FIRST) as run:

@@ -57,7 +57,7 @@ def test_a_run_ends_it_and_a_skipped_one_does_not(manager: oc.JobManager, publis
     """What counts is that a run began, not that a process took care of the fire time."""
     publish(schedule("nightly", since=START))
     first, later = START + MINUTE, START + 10 * MINUTE
-    manager.record_not_run("nightly", "skipped", "the lock is held", fire_time=first)
+    manager._record_not_run("nightly", "skipped", "the lock is held", fire_time=first)
     assert _at(manager, later).overdue_since == first
     fire_times.claim(manager.state, "nightly", later, "run")
     info = _at(manager, later)

@@ -372,7 +372,7 @@ def test_a_daemon_closes_dead_runs_without_being_asked(
     daemon = start_daemon(SAYING.format(word="never"))
     daemon.wait_for("running until stopped")
     run = manager.start("dead")
-    run.give_up(RuntimeError())
+    run._give_up(RuntimeError())
     with manager.jobs.subscribe((changes := SimpleQueue[Any]()).put, replay=True):
         while (record := changes.get(timeout=60).value)["status"] == "running":
             pass

@@ -45,7 +45,7 @@ class Operator:
     def wait_until(self, seen: Callable[[], object]) -> None:
         """Wait until something is true; the test has a timeout."""
         while not seen():
-            self.manager.closing.wait(POLL_SECONDS)
+            self.manager._closing.wait(POLL_SECONDS)
 
     def schedule(self) -> ScheduleInfo:
         """The schedule, as this process sees it."""
@@ -76,7 +76,7 @@ def test_a_pause_a_kill_and_a_stop_are_seen_from_outside(
         operator.wait_until(lambda: operator.completed(0))
 
         pause = manager.pause(name, author="ann", reason="the store is moved")
-        manager.closing.wait(1.5)
+        manager._closing.wait(1.5)
         assert operator.completed(pause.since) == []
         assert operator.schedule().paused == pause
         taken = manager.run_now("Work", author="bob", reason="wanted")
@@ -87,7 +87,9 @@ def test_a_pause_a_kill_and_a_stop_are_seen_from_outside(
         again = manager.rerun(past, author="bob")
         operator.wait_until(lambda: manager.actions(1)[0].state == "done")
         (made,) = manager.actions(1)[0].details["runs"]
-        assert (manager.record(made) or {})["requested"]["action"] == again.number
+        record = manager.record(made)
+        assert record is not None
+        assert record["requested"]["action"] == again.number
 
         first.kill()
         first.wait()

@@ -105,7 +105,7 @@ def test_run_now_runs_a_paused_schedule_once_over_two_daemons(
     text, manager = TEXT.replace("MISFIRE", "latest"), stored_runs.manager
     daemons = [start_daemon(text), start_daemon(text)]
     while sum(daemon.alive for daemon in manager.daemons()) < 2:
-        manager.closing.wait(0.05)
+        manager._closing.wait(0.05)
     manager.pause("tick", author="ann")
     taken = manager.run_now("Tick", author="bob", reason="the report is wanted")
     for daemon in daemons:

@@ -33,7 +33,7 @@ todo: [oJobManager Init, Tick, Plain, Tick]
 def _wait(manager: JobManager, seen: Callable[[], object]) -> None:
     """Wait until something is true; the test has a timeout."""
     while not seen():
-        manager.closing.wait(0.05)
+        manager._closing.wait(0.05)
 
 
 def test_jitter_delays_a_run_but_not_its_fire_time(

@@ -83,7 +83,7 @@ def test_a_lock_that_a_body_takes_away_leaves_a_note(run: Run, manager: JobManag
     record: Any = manager.runs("stuck")[0]
     assert "force-released by a job file" in record["note"]
     assert "it may be active still" in record["error"]
-    held.give_up(RuntimeError())
+    held._give_up(RuntimeError())
 
 
 @pytest.mark.parametrize("name", ["oJobManager-job", "ojobmanager-jobs", "oJobManager-lock"])

@@ -71,7 +71,7 @@ def _ended(manager: JobManager, record: dict[str, Any], seconds: float) -> dict[
     """Wait for the end of a run, and return its record."""
     deadline = time.monotonic() + seconds
     while True:
-        manager.before_start()
+        manager._before_start()
         record = manager.record(record["runId"]) or record
         if record["status"] != "running" or time.monotonic() >= deadline:
             return record

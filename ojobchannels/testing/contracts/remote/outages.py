@@ -73,6 +73,8 @@ class OutageContract(NetworkContract):
             error, seconds = call.result(60)
             assert isinstance(error, self._expected(name, fault)), name
             assert error.__cause__ is not None, name
+            assert error.__cause__.__cause__ is None, name
+            assert error.__cause__.__suppress_context__ or not error.__cause__.__context__, name
             # a lock whose outcome is unknown is unlocked again, which takes as long
             assert seconds < 2 * IMPATIENT + SLACK, name
         proxy.heal()

@@ -1,0 +1,1 @@
+"""What plugins, callbacks and observers hear of runs."""
