@@ -91,6 +91,7 @@ def environment() -> jinja2.Environment:
         text.duration,
         text.moment,
         text.document,
+        text.masked_text,
         text.ascii_json,
         text.one_line,
         text.process,
@@ -98,7 +99,6 @@ def environment() -> jinja2.Environment:
     ):
         templates.filters[function.__name__] = function
     templates.filters["query"] = urlencode
-    templates.filters["cut"] = text.cut
     templates.globals["charts"] = charts
     return templates
 

@@ -212,6 +212,21 @@ def test_the_secrets_of_long_documents_are_masked(serve: Callable[..., Site]) ->
         channel.destroy()
 
 
+def test_the_secrets_of_long_records_are_masked(site: Site, manager: oc.JobManager) -> None:
+    """Other programs may write records, too: of long ones, only what is shown is searched."""
+    text = "password=pa55word1 " * 50_000
+    with manager.run("long"):
+        pass
+    (record,) = manager.runs("long")
+    key = {"name": "long", "startTime": record["startTime"]}
+    long = {"args": {"a": text}, "error": text, "traceback": text, "mine": {"b": text}}
+    manager.jobs.set(key, {**record, **long, "traceparent": "00-trace-span-01"})
+    shown = site.get(f"/run?name=long&start={record['startTime']}").text
+    assert "pa55" not in shown
+    assert shown.count("characters are not shown") == 4
+    assert "00-trace-span-01" in shown
+
+
 def test_the_page_can_be_mounted(manager: oc.JobManager) -> None:
     """All of its addresses then begin with the path of the mount."""
     from starlette.applications import Starlette

@@ -8,9 +8,8 @@ from starlette.responses import Response
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import records
 from ojobchannels.manager.records import FIELDS, Record
-from ojobchannels.masking import mask_text, masked
 from ojobchannels_web.context import Context
-from ojobchannels_web.view.text import cut
+from ojobchannels_web.view.text import masked_text
 
 _DIGITS: Final = 18
 _SHOWN: Final = {*FIELDS, "note", "reason"}
@@ -32,9 +31,9 @@ def show_run(context: Context, request: Request) -> Response:
         "run.html",
         record=record,
         status=status,
-        args=masked(record.get("args", {})),
-        more=masked({key: value for key, value in record.items() if key not in _SHOWN}),
-        traceback=cut(mask_text(str(record.get("traceback", "")))),
+        args=record.get("args", {}),
+        more={key: value for key, value in record.items() if key not in _SHOWN},
+        traceback=masked_text(str(record.get("traceback", ""))),
         timeline=_timeline(record, status),
         output=context.manager.output(str(record.get("runId", ""))),
     )

@@ -49,10 +49,12 @@ def document(value: Any, most: int = MOST_CHARACTERS) -> str:
         return cut(json.dumps(masked(value), indent=2, ensure_ascii=False, default=str), most)
     secrets = secret_values(value)
     secrets |= {json.dumps(secret, ensure_ascii=False)[1:-1] for secret in secrets}
-    half = most // 2
-    first = mask_text(text[: half + _LONGEST_SECRET], secrets)[:half]
-    last = mask_text(text[-half - _LONGEST_SECRET :], secrets)[-half:]
-    return _without_middle(first, len(text) - 2 * half, last)
+    return _masked_ends(text, most, secrets)
+
+
+def masked_text(text: str, most: int = MOST_CHARACTERS) -> str:
+    """Return a text without its secrets, and not much longer than `most`; like `document`."""
+    return cut(mask_text(text), most) if len(text) <= 2 * most else _masked_ends(text, most, set())
 
 
 def ascii_json(value: Any) -> str:
@@ -73,6 +75,13 @@ def cut(text: str, most: int = MOST_CHARACTERS) -> str:
         return text
     half = most // 2
     return _without_middle(text[:half], len(text) - 2 * half, text[-half:])
+
+
+def _masked_ends(text: str, most: int, secrets: set[str]) -> str:
+    half = most // 2
+    first = mask_text(text[: half + _LONGEST_SECRET], secrets)[:half]
+    last = mask_text(text[-half - _LONGEST_SECRET :], secrets)[-half:]
+    return _without_middle(first, len(text) - 2 * half, last)
 
 
 def _without_middle(first: str, left_out: int, last: str) -> str:
