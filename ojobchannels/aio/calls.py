@@ -73,18 +73,21 @@ class Calls:
         return future.result()
 
     def close(self) -> None:
-        """End the threads when the calls that were begun have ended."""
-        if self._executor is not None:
-            self._executor.shutdown(wait=False)
+        """End the threads when the calls that were begun have ended.
+
+        Later calls are made at once: what was closed refuses them.
+        """
+        executor, self._executor, self.threads = self._executor, None, 0
+        if executor is not None:
+            executor.shutdown(wait=False)
 
     def _submit(self, work: Callable[[], _T]) -> Future[_T]:
+        if not self.threads:
+            return _done(work)
         if self._executor is None:
             name = f"ojobchannels-async-{self._name}"
             self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix=name)
-        try:
-            return self._executor.submit(work)
-        except RuntimeError:  # it was closed: the channel refuses the call
-            return _done(work)
+        return self._executor.submit(work)
 
     def _after(self, before: Future[_T], work: Callable[[], _T]) -> Future[_T]:
         ended: Future[_T] = Future()

@@ -66,6 +66,23 @@ def test_a_job_is_awaited(options: dict[str, Any]) -> None:
     assert len(attempts) == 2
 
 
+def test_a_manager_is_opened_again(options: dict[str, Any]) -> None:
+    """In another event loop, as each test of an application does; its jobs are known there."""
+    manager = oc.AsyncJobManager(tasks=1, **options)
+
+    @manager.job("double", if_running="wait")
+    async def double(number: int) -> int:
+        return 2 * number
+
+    async def test() -> list[int]:
+        async with manager:
+            launches = [manager.launch("double", {"number": number}) for number in range(3)]
+            return [await launch for launch in launches]
+
+    assert asyncio.run(test()) == [0, 2, 4]
+    assert asyncio.run(test()) == [0, 2, 4]
+
+
 def test_a_job_runs_once_at_a_time(options: dict[str, Any]) -> None:
     """A second call is skipped, or waits, as `if_running` says; no thread waits."""
     manager = oc.AsyncJobManager(**options)

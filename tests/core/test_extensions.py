@@ -67,6 +67,7 @@ def use_all_operations(channel: oc.Channel) -> None:
     lease = channel.lock("nightly", ttl=30)
     with pytest.raises(oc.LockBusy):
         channel.lock("nightly", ttl=30, wait=0.01)
+    channel.hook.watch(name="nightly", seen_fence=0, token=lease.token, notify=lambda: None).close()
     lease.extend()
     lease.share()
     channel.lock_info("nightly")

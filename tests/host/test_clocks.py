@@ -114,7 +114,7 @@ def test_a_lease_of_another_container_ends(shared_storage: Storage) -> None:
     """When both clocks say so, although its holder lives: no lock stays forever."""
     holder = shared_storage.open(clock=Container("boot-a/1"))
     other = shared_storage.open(clock=Container("boot-b/1"))
-    lease = holder.lock("nightly", ttl=0.05)
+    lease = holder.lock("nightly", ttl=1)
     other.lock("nightly", ttl=60, wait=20)
     with pytest.raises(oc.LockLost):
         lease.extend()

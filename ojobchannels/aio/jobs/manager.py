@@ -39,6 +39,7 @@ class _Opened(NamedTuple):
     manager: JobManager
     locks: AsyncChannel
     loop: asyncio.AbstractEventLoop
+    limit: asyncio.Semaphore
 
 
 class AsyncJobManager:
@@ -67,7 +68,7 @@ class AsyncJobManager:
 
     def __init__(self, *, tasks: int = 4, **options: Any) -> None:
         self._options = options
-        self._limit = asyncio.Semaphore(tasks)
+        self._tasks = tasks
         self._calls = Calls("jobs", _THREADS)
         self._opened: _Opened | None = None
         self._jobs: dict[str, AsyncJob[..., Any]] = {}
@@ -91,9 +92,11 @@ class AsyncJobManager:
 
     async def open(self) -> Self:
         """Open the channels; ``async with`` does it."""
+        self._calls = Calls("jobs", _THREADS)
         manager = await self._calls.finish(lambda: JobManager(**self._options))
         locks = asynchronous(manager.locks)
-        self._opened = _Opened(manager, locks, asyncio.get_running_loop())
+        limit = asyncio.Semaphore(self._tasks)
+        self._opened = _Opened(manager, locks, asyncio.get_running_loop(), limit)
         for register in self._register:
             register(manager)
         return self
@@ -102,9 +105,10 @@ class AsyncJobManager:
         """Wait for launched jobs, then close the channels and so release all locks."""
         while self._launches:
             await asyncio.wait(self._launches)
-        if self._opened is not None:
-            await self._calls.finish(self._opened.manager.close)
-            await self._opened.locks.close()
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            await self._calls.finish(opened.manager.close)
+            await opened.locks.close()
         self._calls.close()
 
     async def call(
@@ -235,7 +239,7 @@ class AsyncJobManager:
         self, job: AsyncJob[..., Any], launch: Launch, args: Mapping[str, Any]
     ) -> None:
         try:
-            async with self._limit:
+            async with self._open.limit:
                 launch._begin()
                 with suppress(DidNotRun):
                     launch._finish("completed", await job.launched(launch, args))

@@ -19,7 +19,7 @@ class Defective(simple.SimpleBackend):
         DEFECT
 
 def open(channel, options):
-    store = simple._stores.setdefault(("", channel), simple._Store())
+    store = simple._stores.setdefault(("", channel), simple.Store())
     return Defective(channel, store, options["clock"])
 
 @oc.hookimpl
