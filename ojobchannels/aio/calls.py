@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import Final, TypeVar
+from functools import partial
+from typing import Any, Final, TypeVar
 
+from ojobchannels.errors import ChannelError
 from ojobchannels.host.forks import forget_in_children
 
 _T = TypeVar("_T")
@@ -58,8 +60,25 @@ class Calls:
             raise
         return future.result()
 
-    async def finish(self, work: Callable[[], _T], after: Future[_T] | None = None) -> _T:
+    async def obtain(self, work: Callable[[], _T], undo: Callable[[_T], object]) -> _T:
+        """Return the result of `work`; if the caller is cancelled, undo what had begun.
+
+        Args:
+            work: The call.
+            undo: Called with the result that a cancelled caller does not get.
+        """
+        began: list[Future[_T]] = []
+        try:
+            return await self.call(work, began)
+        except asyncio.CancelledError:
+            for call in began:
+                await self.finish(partial(_undo, call, undo), call)
+            raise
+
+    async def finish(self, work: Callable[[], _T], after: Future[Any] | None = None) -> _T:
         """Return the result of `work`, which takes place even if the caller is cancelled.
+
+        A caller that is cancelled meanwhile waits a moment at most.
 
         Args:
             work: The call.
@@ -89,7 +108,7 @@ class Calls:
             self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix=name)
         return self._executor.submit(work)
 
-    def _after(self, before: Future[_T], work: Callable[[], _T]) -> Future[_T]:
+    def _after(self, before: Future[Any], work: Callable[[], _T]) -> Future[_T]:
         ended: Future[_T] = Future()
 
         def begin(_: object) -> None:
@@ -106,6 +125,12 @@ def _done(work: Callable[[], _T]) -> Future[_T]:
     except Exception as error:  # noqa: BLE001  it goes to the caller
         future.set_exception(error)
     return future
+
+
+def _undo(call: Future[_T], undo: Callable[[_T], object]) -> None:
+    if call.exception() is None:
+        with suppress(ChannelError):  # as after a crash: the storage cannot be reached
+            undo(call.result())
 
 
 def _copy(source: Future[_T], target: Future[_T]) -> None:

@@ -92,7 +92,10 @@ class AsyncChannel(AsyncDocuments):
             holder: More holder info for other processes to see.
             slots: How many holders the lock may have at once.
         """
-        return Pending(lambda: self._lock(name, ttl, wait, keep_alive, on_lost, holder, slots))
+        return Pending(
+            f"the lock {name!r}",
+            lambda: self._lock(name, ttl, wait, keep_alive, on_lost, holder, slots),
+        )
 
     async def try_lock(
         self,
@@ -119,8 +122,9 @@ class AsyncChannel(AsyncDocuments):
     ) -> AsyncLease:
         """Take over a live lease by its document; see `Channel.lease_from`."""
         report = self._reporter(on_lost)
-        lease = await self._calls.finish(
-            lambda: self.sync.lease_from(document, keep_alive=keep_alive, on_lost=report)
+        lease = await self._calls.obtain(
+            lambda: self.sync.lease_from(document, keep_alive=keep_alive, on_lost=report),
+            Lease.to_document,  # the document is valid as before
         )
         return self._made(lease)
 
@@ -154,7 +158,7 @@ class AsyncChannel(AsyncDocuments):
 
     async def beside(self, name: str) -> AsyncChannel:
         """Open another channel in the same storage, with the same options."""
-        channel = await self._calls.finish(lambda: self.sync.beside(name))
+        channel = await self._calls.obtain(lambda: self.sync.beside(name), Channel.close)
         return AsyncChannel(channel, self._calls.threads)
 
     async def close(self) -> None:
@@ -206,7 +210,8 @@ class AsyncChannel(AsyncDocuments):
             granted, reason = lease, error
             if request.cleanups or (request.backend_name and not isinstance(error, NOT_GRANTED)):
                 await self._calls.finish(
-                    lambda: channel._withdraw(request, granted, reason), *driver.began
+                    lambda: channel._withdraw(request, granted, reason),
+                    *driver.began,
                 )
             raise
         finally:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn, Self
 
 from ojobchannels.aio.calls import Calls
 from ojobchannels.channels.arguments import Duration
-from ojobchannels.channels.lease import Lease
+from ojobchannels.channels.lease import Lease, unlock
 
 
 class AsyncLease:
@@ -94,7 +94,10 @@ class AsyncLease:
 
     async def to_document(self) -> dict[str, Any]:
         """Detach the lease and return a document for another process; see `Lease.to_document`."""
-        return await self._calls.finish(self.sync.to_document)
+        lease = self.sync
+        return await self._calls.obtain(
+            lease.to_document, lambda _: unlock(lease.channel.hook, lease._lock_name, lease.token)
+        )
 
     async def __aenter__(self) -> Self:
         self.check()
@@ -106,7 +109,9 @@ class AsyncLease:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._calls.finish(lambda: self.sync.__exit__(kind, error, traceback))
+        await self._calls.finish(
+            lambda: self.sync.__exit__(kind, error, traceback),
+        )
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a lease cannot be pickled; hand it over with to_document and lease_from")

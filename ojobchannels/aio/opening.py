@@ -41,12 +41,14 @@ def open_async_channel(
         calls = Calls(name, 1)
         try:
             return asynchronous(
-                await calls.finish(lambda: prepared(config, extensions=extensions, **options)(name))
+                await calls.obtain(
+                    lambda: prepared(config, extensions=extensions, **options)(name), Channel.close
+                )
             )
         finally:
             calls.close()
 
-    return Pending(open)
+    return Pending(f"the channel {name!r}", open)
 
 
 def asynchronous(channel: Channel) -> AsyncChannel:

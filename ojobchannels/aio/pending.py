@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -29,11 +30,14 @@ class Pending(Coroutine[Any, Any, _T], Generic[_T]):
     """The result of a call that may be awaited, or used in ``async with``; begun by either.
 
     Args:
+        what: What there is after that, for the warning that it was not awaited.
         begin: Returns the coroutine.
     """
 
-    def __init__(self, begin: Callable[[], Coroutine[Any, Any, _T]]) -> None:
+    def __init__(self, what: str, begin: Callable[[], Coroutine[Any, Any, _T]]) -> None:
+        self._what = what
         self._begin = begin
+        self._used = False
         self._coroutine: Coroutine[Any, Any, _T] | None = None
         self._value: _T | None = None
 
@@ -41,6 +45,7 @@ class Pending(Coroutine[Any, Any, _T], Generic[_T]):
         return self._started().__await__()
 
     async def __aenter__(self) -> _T:
+        self._used = True
         self._value = await self._begin()
         return await self._value.__aenter__()
 
@@ -63,10 +68,17 @@ class Pending(Coroutine[Any, Any, _T], Generic[_T]):
 
     def close(self) -> None:
         """End the coroutine."""
+        self._used = True
         if self._coroutine is not None:
             self._coroutine.close()
 
+    def __del__(self) -> None:
+        if not self._used:
+            text = f"{self._what} was never awaited: write `await` or `async with` before it"
+            warnings.warn(text, RuntimeWarning, stacklevel=2, source=self)
+
     def _started(self) -> Coroutine[Any, Any, _T]:
+        self._used = True
         if self._coroutine is None:
             self._coroutine = self._begin()
         return self._coroutine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from types import TracebackType
 from typing import Self
@@ -28,6 +29,7 @@ class AsyncSubscription:
         self._end = Bell()
         self._bell: Bell | None = None
         self._changes: deque[Change] = deque()
+        self._reading = threading.Lock()
         self._closed = False
 
     def __aiter__(self) -> Self:
@@ -40,11 +42,16 @@ class AsyncSubscription:
             StopAsyncIteration: The subscription, or the channel, was closed.
         """
         bell, reader = await self._begun()
+
+        def read() -> None:  # a cancelled caller leaves the changes to the next one
+            with self._reading:
+                self._changes.extend(reader.read())
+
         while not self._changes:
             if self._closed or self._channel.closed:
                 await self.close()
                 raise StopAsyncIteration
-            self._changes.extend(await self._calls.call(reader.read))
+            await self._calls.call(read)
             if not self._changes:
                 await self._end.wait(reader.rest)
                 if not reader.failed:
@@ -55,8 +62,8 @@ class AsyncSubscription:
         """End it, also in a loop over it."""
         if not self._closed:
             self._closed = True
-            if self._reader is not None:
-                await self._calls.finish(self._reader.close)
+            if self._bell is not None:
+                await self._calls.finish(self._close_reader)
         for bell in (self._end, self._bell):
             if bell is not None:
                 bell.ring()
@@ -81,11 +88,24 @@ class AsyncSubscription:
         return f"<AsyncSubscription of {self._channel!r}{' closed' if self._closed else ''}>"
 
     async def _begun(self) -> tuple[Bell, ChangeReader]:
-        if self._bell is None or self._reader is None:
-            bell = Bell()
-            reader, entries = await self._calls.finish(
-                lambda: ChangeReader.begun(self._channel, bell.ring, self._replay)
-            )
-            self._bell, self._reader = bell, reader
-            self._changes.extend(entries)
-        return self._bell, self._reader
+        if self._bell is None:
+            self._bell = Bell()
+        bell = self._bell
+        reader = self._reader
+        if reader is None:
+            reader = await self._calls.finish(lambda: self._begin(bell))
+        return bell, reader
+
+    def _begin(self, bell: Bell) -> ChangeReader:
+        with self._reading:
+            if self._reader is None:
+                begun = ChangeReader.begun(self._channel, bell.ring, self._replay)
+                self._reader, entries = begun
+                self._changes.extend(entries)
+                if self._closed:
+                    self._reader.close()
+            return self._reader
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()

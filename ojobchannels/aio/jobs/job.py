@@ -7,6 +7,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from ojobchannels.aio.jobs.run import AsyncJobRun
@@ -55,10 +56,12 @@ class AsyncJob(Generic[_Arguments, _Result]):
         name: str,
         function: Callable[_Arguments, Awaitable[_Result]],
         made: Callable[[JobRun], AsyncJobRun],
+        finish: Callable[..., Awaitable[Any]],
     ) -> None:
         self.name = name
         self._function = function
         self._made = made
+        self._finish = finish
         functools.update_wrapper(self, function)
 
     async def __call__(self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result | None:
@@ -97,15 +100,30 @@ class AsyncJob(Generic[_Arguments, _Result]):
                     result = await self._function(*args, **kwargs)
                     run.sync._keeps_lock = True
                     return result
-            except Exception as error:
-                pause = job._pause_after_failure(run.sync, attempt, error)
-                if pause is None:
-                    raise
             except BaseException as error:
-                job._notify_of(run.sync, error)
-                raise
-            await asyncio.sleep(pause)
+                if not await self._pause_before_retry(run.sync, attempt, error):
+                    raise
             attempt += 1
+
+    async def _pause_before_retry(self, run: JobRun, attempt: int, error: BaseException) -> bool:
+        """Pause after a failed attempt; return False, after a notice, if it was the last one."""
+        if not isinstance(error, Exception):
+            await self._notify_of(run, error)
+            return False
+        job, pauses = self._job(), list[float | None]()
+        try:
+            await self._finish(lambda: pauses.append(job._pause_after_failure(run, attempt, error)))
+            if pauses[0] is not None:
+                await asyncio.sleep(pauses[0])
+        except asyncio.CancelledError as cancelled:
+            if attempt <= job._retries and pauses != [None]:
+                await self._notify_of(run, cancelled)
+            raise
+        return pauses[0] is not None
+
+    async def _notify_of(self, run: JobRun, error: BaseException) -> None:
+        """Report a failure, on a thread: what is called may take its time."""
+        await self._finish(partial(self._job()._notify_of, run, error))
 
     def _job(self) -> Job[_Arguments, _Result]:
         job: Job[_Arguments, _Result] | None = getattr(self, "on_loop", None)

@@ -91,9 +91,15 @@ class AsyncJobManager:
         return self._opened
 
     async def open(self) -> Self:
-        """Open the channels; ``async with`` does it."""
+        """Open the channels; ``async with`` does it. A closed manager may be opened again.
+
+        Raises:
+            JobMisuse: It is open.
+        """
+        if self._opened is not None:
+            raise JobMisuse("manager", "the manager is open already", "open it once, and share it")
         self._calls = Calls("jobs", _THREADS)
-        manager = await self._calls.finish(lambda: JobManager(**self._options))
+        manager = await self._calls.obtain(lambda: JobManager(**self._options), JobManager.close)
         locks = asynchronous(manager.locks)
         limit = asyncio.Semaphore(self._tasks)
         self._opened = _Opened(manager, locks, asyncio.get_running_loop(), limit)
@@ -102,14 +108,18 @@ class AsyncJobManager:
         return self
 
     async def close(self) -> None:
-        """Wait for launched jobs, then close the channels and so release all locks."""
-        while self._launches:
-            await asyncio.wait(self._launches)
-        opened, self._opened = self._opened, None
-        if opened is not None:
-            await self._calls.finish(opened.manager.close)
-            await opened.locks.close()
-        self._calls.close()
+        """Wait for launched jobs, then close the channels and so release all locks.
+
+        If the caller is cancelled, so are the launched jobs.
+        """
+        try:
+            while self._launches:
+                await asyncio.wait(self._launches)
+        except asyncio.CancelledError:
+            await _cancel(self._launches)
+            raise
+        finally:
+            await self._close_channels()
 
     async def call(
         self,
@@ -147,7 +157,7 @@ class AsyncJobManager:
             function: Callable[_Arguments, Awaitable[_Result]],
         ) -> AsyncJob[_Arguments, _Result]:
             check_coroutine_function(name, function)
-            job = AsyncJob(name, function, self._made)
+            job = AsyncJob(name, function, self._made, self._finish)
 
             @functools.wraps(function)
             def on_loop(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
@@ -179,7 +189,12 @@ class AsyncJobManager:
         launch = Launch(name)
         task = asyncio.create_task(self._launched(job, launch, dict(args or {})))
         self._launches.add(task)
-        task.add_done_callback(self._launches.discard)
+
+        def end(_: object) -> None:
+            self._launches.discard(task)
+            launch._finish("failed", error=asyncio.CancelledError())  # before it began
+
+        task.add_done_callback(end)
         return AsyncLaunch(launch, task)
 
     async def runs(
@@ -226,6 +241,9 @@ class AsyncJobManager:
     def __repr__(self) -> str:
         return "<AsyncJobManager not open>" if self._opened is None else f"<Async{self.sync!r}>"
 
+    async def _finish(self, work: Callable[[], _Result]) -> _Result:
+        return await self._calls.finish(work)
+
     def _made(self, run: JobRun) -> AsyncJobRun:
         return AsyncJobRun(run, self._calls, self._open.locks)
 
@@ -234,6 +252,18 @@ class AsyncJobManager:
             return await begin()
 
         return asyncio.run_coroutine_threadsafe(run(), self._open.loop).result()
+
+    async def _close_channels(self) -> None:
+        opened = self._opened
+        try:
+            if opened is not None:
+                try:
+                    await self._calls.finish(opened.manager.close)
+                finally:
+                    self._opened = None
+                    await opened.locks.close()
+        finally:
+            self._calls.close()
 
     async def _launched(
         self, job: AsyncJob[..., Any], launch: Launch, args: Mapping[str, Any]
@@ -246,3 +276,12 @@ class AsyncJobManager:
                 launch._finish("skipped")
         except BaseException as error:  # noqa: BLE001  it is raised where the launch is awaited
             launch._finish("failed", error=error)
+
+
+async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel tasks, and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    while tasks:
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait(tasks)

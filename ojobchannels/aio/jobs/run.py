@@ -88,7 +88,10 @@ class AsyncJobRun:
         except BaseException as error:
             left, reason = lease, error
             if began or (lease is not None and not self.sync.open):
-                await self._calls.finish(lambda: self._abandon(left, reason), *began)
+                await self._calls.finish(
+                    lambda: self._abandon(left, reason),
+                    *began,
+                )
             raise
         return self
 
@@ -129,7 +132,9 @@ class AsyncJobRun:
         context, self._context = self._context, None
         if context is not None:
             restore_current(context)
-        await self._calls.finish(lambda: self.sync.__exit__(kind, error, traceback))
+        await self._calls.finish(
+            lambda: self.sync.__exit__(kind, error, traceback),
+        )
 
     def __repr__(self) -> str:
         return repr(self.sync).replace("<JobRun", "<AsyncJobRun", 1)
