@@ -126,7 +126,7 @@ def test_a_cancelled_takeover_renews_no_lease(file: str) -> None:
 
 
 def test_a_cancelled_handover_releases(file: str) -> None:
-    """Nobody has the document, so nobody could release the lock."""
+    """No caller has got the document, so none could release the lock."""
     held = HeldAdopt()
 
     async def test() -> None:
