@@ -89,7 +89,7 @@ def test_workers_that_are_left_end_with_the_test(output: Path) -> None:
 
 
 def test_workers_end_when_the_runner_is_killed(output: Path) -> None:
-    """Its workers are killed, since nobody would end them."""
+    """Its workers are killed, since it can no longer end them."""
     runner = subprocess.Popen(
         [sys.executable, "-c", RUNNER],
         cwd=output.parent,
