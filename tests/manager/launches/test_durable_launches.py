@@ -34,7 +34,7 @@ class Worker:
     def __init__(self, manager: oc.JobManager, now: Now | None = None) -> None:
         self.store = LaunchStore(manager._channels, now or manager._store._now)
         manager._store = self.store
-        self.worker = LaunchWorker(self.store, manager._registry, 4, self._run)
+        self.worker = LaunchWorker(self.store, manager._registry, lambda: 4, self._run)
 
     def _run(self, _name: str, call: Callable[[], None]) -> None:
         call()
