@@ -15,6 +15,7 @@ class SharedPostgres(SharedServer):
     """A part is a schema, named by its token."""
 
     type = "postgres"
+    marker = b"ojob_"  # the name of a prepared statement begins with it
 
     @property
     def address(self) -> tuple[str, int]:
