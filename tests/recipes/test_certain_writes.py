@@ -98,7 +98,7 @@ def test_a_message_that_failed_is_put_back_although_the_reply_is_lost(
 def test_the_outcome_is_unknown_only_if_the_channel_cannot_be_read_either(
     queue: Queue, replies: LostReplies
 ) -> None:
-    """It is an error at once: the writer does not try for ever."""
+    """It is an error at once: the writer does not retry without a limit."""
     replies.loses = replies.is_down = True
     with pytest.raises(oc.OutcomeUnknown):
         queue.add("Send")

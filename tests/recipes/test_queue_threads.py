@@ -28,7 +28,7 @@ def job_of(message: Message | None) -> str | None:
 
 
 def test_workers_with_different_jobs_share_a_queue_object(channel: oc.Channel) -> None:
-    """Also when so many messages are due that they are not read again for each."""
+    """Also with more messages than are read again for each of them."""
     queue = Queue(channel)
     for number in range(101):
         queue.add("often", number)
@@ -41,7 +41,7 @@ def test_workers_with_different_jobs_share_a_queue_object(channel: oc.Channel) -
 
 
 def test_a_message_that_another_thread_adds_hides_none_that_is_due(channel: oc.Channel) -> None:
-    """The thread that takes goes on to the next one, if another worker has the first."""
+    """The thread that takes continues with the next one, if another worker has the first."""
 
     def now() -> float:
         if between:  # another thread, between two steps of `take`
