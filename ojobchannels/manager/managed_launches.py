@@ -116,7 +116,7 @@ class ManagedLaunches(ManagedRuns):
     ) -> DurableLaunch[Any]:
         check_name("job", name)
         check_value(args)
-        if retries is not None and retries < 0:
+        if retries is not None and (type(retries) is not int or retries < 0):
             raise InvalidOption(
                 "retries", f"{retries!r} is not a number of attempts", "pass 0 or more"
             )

@@ -109,7 +109,7 @@ MESSAGE |= {"added": 1, "notBefore": 1}
 
 
 def test_foreign_documents_in_the_channels_stop_nothing(simple_manager: oc.JobManager) -> None:
-    """Messages of other producers are launches without arguments; anything else is no launch."""
+    """Messages of other producers are launches without arguments; the rest is unknown."""
     channels = simple_manager._channels
     for number, data in enumerate((None, {"args": {}, "retries": "x"}, {"args": 7})):
         document = {"id": f"foreign {number}", "data": data, **MESSAGE}
