@@ -46,7 +46,10 @@ nitpick_ignore_regex = [
     ("py:.*", r"(ojobchannels\.(.+\.)?)?_\w+"),
     # Parameters of constructors that only the package itself calls.
     ("py:class", r"ojobchannels\.channels\.documents\.DocumentStore"),
-    ("py:class", r"ojobchannels\.manager\.(jobs\.Manager|run_options\.Run(Options|Manager))"),
+    ("py:class", r"ojobchannels\.manager\.(jobs\.Manager|runs\.run_options\.Run(Options|Manager))"),
+    ("py:class", r"ojobchannels\.manager\.launches\.store\.LaunchStore"),
+    ("py:class", r"ojobchannels\.aio\.(calls\.Calls|pending\.Pending)"),
+    ("py:class", r"~_Arguments"),
     ("py:class", r"ojobchannels\.manager\.output\.buffer\.OutputBuffer"),
 ]
 

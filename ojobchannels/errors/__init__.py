@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from ojobchannels.errors.channel import STORE_ERRORS as STORE_ERRORS
 from ojobchannels.errors.channel import ChannelClosed as ChannelClosed
 from ojobchannels.errors.channel import ChannelDamaged as ChannelDamaged
 from ojobchannels.errors.channel import ChannelError as ChannelError

@@ -1,6 +1,6 @@
 """The errors of channels and locks."""
 
-from typing import Any
+from typing import Any, Final
 
 from ojobchannels.errors.text import describe_holder, message, quoted, shown
 
@@ -166,6 +166,10 @@ class OutcomeUnknown(ChannelError, ConnectionError):
             f"the reply to {operation} on channel {channel!r} was lost, so its outcome is unknown; "
             f"{advice}"
         )
+
+
+STORE_ERRORS: Final = (ChannelUnavailable, ChannelTimeout, OutcomeUnknown)
+"""The errors of an outage."""
 
 
 class StaleFence(ChannelError, PermissionError):

@@ -160,17 +160,24 @@ class Job(Generic[_Arguments, _Result]):
         return self._new_run(recorded, attempt, retries, {"launchId": launch_id}, wait=0)
 
     def _attempt(
-        self, run: JobRun, args: Mapping[str, Any], begun: Callable[[], None], *, is_last: bool
-    ) -> _Result:
-        """Make one attempt, without a notice of its failure, and return the result.
+        self,
+        run: JobRun,
+        args: Mapping[str, Any],
+        begun: Callable[[], None],
+        returned: Callable[[_Result], None],
+        *,
+        is_last: bool,
+    ) -> None:
+        """Make one attempt, without a notice of its failure.
 
         Args:
             run: The run.
             args: The keyword arguments.
             begun: Called when the run has begun, before the function.
+            returned: Called with the result of the function, before the run ends.
             is_last: Whether there is no further attempt after this one.
         """
-        return self._make_attempt(run, (), dict(args), begun, is_last=is_last)
+        self._make_attempt(run, (), dict(args), begun, returned, is_last=is_last)
 
     def _attempt_run(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any], attempt: int
@@ -253,6 +260,7 @@ class Job(Generic[_Arguments, _Result]):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         begun: Callable[[], None],
+        returned: Callable[[_Result], None] = lambda _: None,
         *,
         is_last: bool,
     ) -> _Result:
@@ -261,6 +269,7 @@ class Job(Generic[_Arguments, _Result]):
             run._keeps_lock = is_last
             result = check_result(self.name, self._function(*args, **kwargs))
             run._keeps_lock = True
+            returned(result)
             return result
 
     def _new_run(

@@ -116,7 +116,7 @@ class ManagedLaunches(ManagedRuns):
     ) -> DurableLaunch[Any]:
         check_name("job", name)
         check_value(args)
-        if retries is not None and retries < 0:
+        if retries is not None and (type(retries) is not int or retries < 0):
             raise InvalidOption(
                 "retries", f"{retries!r} is not a number of attempts", "pass 0 or more"
             )
@@ -173,7 +173,7 @@ class ManagedLaunches(ManagedRuns):
             NoThread: The system refuses the thread.
         """
         if self._worker is None or not self._worker.is_alive:
-            worker = LaunchWorker(self._store, self._registry, self._threads, self._run_on_thread)
+            worker = LaunchWorker(self._store, self._registry, self._capacity, self._run_on_thread)
             worker.start()
             self._worker = worker
 
@@ -182,6 +182,10 @@ class ManagedLaunches(ManagedRuns):
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.close()
+
+    def _capacity(self) -> int:
+        """Return how many launches may be in progress, with those that wait for others."""
+        return self._threads + self._launcher.waiting
 
     def _run_on_thread(self, name: str, call: Any) -> None:
         self._submit_launch(name, lambda _: call())

@@ -40,7 +40,7 @@ class RunRecord(dict[str, Any]):
 
     @property
     def status(self) -> Status:
-        """The status: ``running`` until the run has ended."""
+        """How the run ended; ``running`` until then."""
         return cast("Status", self["status"])
 
     @property

@@ -13,15 +13,25 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
 from ojobchannels.documents import Document, Item, storable
-from ojobchannels.errors import InvalidOption, LockLost, OutcomeUnknown, describe_holder, summary
-from ojobchannels.recipes.messages import FAILED, WAITING, Entry, in_order, malformed, name_of, read
+from ojobchannels.errors import InvalidOption, LockLost, describe_holder, summary
+from ojobchannels.recipes import certain_writes
+from ojobchannels.recipes.messages import (
+    FAILED,
+    WAITING,
+    DueEntries,
+    Entry,
+    in_order,
+    malformed,
+    name_of,
+    read,
+)
 from ojobchannels.recipes.retry_policy import RetryPolicy as RetryPolicy
 
 _REREAD_SECONDS: Final = 1.0
@@ -90,14 +100,20 @@ class Message:
         self._entry = changed
 
     def end(self, **fields: Document) -> bool:
-        """Keep it without further attempts, and add fields to its entry.
+        """Keep it without further attempts, and add fields to its entry; repeat it after an error.
 
         Returns:
             False, with nothing written, if another worker has taken it since.
         """
+        ended = {**fields, "status": FAILED, "claim": None}
+        changed = self._queue.change(self._entry, ended)
+        self.leave()
+        return changed is not None
+
+    def leave(self) -> None:
+        """Leave it as it is, as if this process had died; nothing if it was put back or ended."""
         with self._released():
-            ended = {**fields, "status": FAILED, "claim": None}
-            return self._queue.change(self._entry, ended) is not None
+            pass
 
     def check(self) -> None:
         """Raise LockLost if another worker may have taken it."""
@@ -113,6 +129,8 @@ class Message:
 
 class Queue:
     """Delivers messages to workers: the lowest priority first, and the oldest of equal ones.
+
+    Any number of threads may use it.
 
     A message is delivered at least once. If a worker dies or loses its lease, the message is
     delivered again, so processing it twice should do no harm.
@@ -145,8 +163,7 @@ class Queue:
         self.channel = channel
         self._retries = retries or RetryPolicy()
         self._now = now
-        self._kept: list[Entry] = []
-        self._kept_until = 0.0
+        self._kept = DueEntries()
         self._slot = 1
 
     def add(
@@ -188,18 +205,9 @@ class Queue:
         reason = read(Item({"id": name}, entry, 0), _ms(now))
         if isinstance(reason, str):
             raise InvalidOption("message", reason, "pass a name as job, and a number as priority")
-        self._store(entry, is_new=id is None)
-        self._kept.clear()
+        certain_writes.add(self.channel, {"id": name}, entry)  # a worker may have taken it
+        self._kept = DueEntries()
         return name
-
-    def _store(self, entry: dict[str, Any], *, is_new: bool) -> None:
-        if is_new:
-            self.channel.set({"id": entry["id"]}, entry)
-            return
-        while True:
-            with suppress(OutcomeUnknown):  # a second one finds that it was stored
-                self.channel.add({"id": entry["id"]}, entry)
-                return
 
     def take(self, ttl: float, jobs: Collection[str] | None = None) -> Message | None:
         """Return the next message, or None if none is due.
@@ -212,11 +220,11 @@ class Queue:
                 renewed as long as the process is alive.
             jobs: Take only messages for these jobs.
         """
-        is_fresh = not self._kept or time.monotonic() > self._kept_until
+        kept = self._kept
+        is_fresh = not kept.are_for(jobs)
         if is_fresh:
-            self._read_due(jobs)
-        while self._kept:
-            entry = self._kept.pop()
+            kept = self._kept = self._read_due(jobs)
+        while (entry := kept.next()) is not None:
             if is_fresh or self.channel.get({"id": entry.id}) == entry.document:
                 message = self._begin(entry, ttl)
                 if message is not None:
@@ -312,22 +320,21 @@ class Queue:
         changed["data"] = entry.get("data")
         fields = ("attempts", "status", "claim")
         unchanged = {name: entry[name] for name in fields if entry.get(name) is not None}
-        present = self.channel.get_set(unchanged, {"id": entry["id"]}, changed)
-        return None if present is None else changed
+        stored = certain_writes.swap(self.channel, unchanged, {"id": entry["id"]}, changed)
+        return changed if stored else None
 
-    def _read_due(self, jobs: Collection[str] | None) -> None:
-        """Read the messages that are due; the next one is the last of them."""
+    def _read_due(self, jobs: Collection[str] | None) -> DueEntries:
+        """Read the messages that are due."""
         began, now = time.monotonic(), _ms(self._now())
         due = in_order(
             entry
             for entry in self._available(now)
             if entry.due <= now and (jobs is None or entry.document["job"] in jobs)
         )
-        self._kept = due[::-1]
-        ended = time.monotonic()
-        self._kept_until = began
+        ended, until = time.monotonic(), began
         if len(due) > _MIN_KEPT:
-            self._kept_until = ended + max(_REREAD_SECONDS, 10 * (ended - began))
+            until = ended + max(_REREAD_SECONDS, 10 * (ended - began))
+        return DueEntries(due, jobs, until)
 
     def _available(self, now: int) -> Iterator[Entry]:
         """Yield the waiting messages that no worker is processing."""

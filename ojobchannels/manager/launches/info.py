@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypeGuard
 
 from ojobchannels.documents import check_value, encode
 from ojobchannels.errors import InvalidValue
@@ -70,7 +70,7 @@ def of_message(
     message: Mapping[str, Any], worker: str | None, takers: tuple[str, ...]
 ) -> LaunchInfo:
     """Return the launch of a message in the queue."""
-    if isinstance(ended := message.get(ENDED), dict):
+    if is_end(ended := message.get(ENDED)):
         return of_ended(ended)
     return LaunchInfo(
         id=message["id"],
@@ -113,6 +113,17 @@ def begun_of(message: Mapping[str, Any]) -> int:
     """
     begun = message.get("begun", 0)
     return begun if isinstance(begun, int) else 0
+
+
+def retries_of(data: object) -> int | None:
+    """Return the retries in the data of a message; None for those of the job."""
+    retries = data.get("retries") if isinstance(data, dict) else None
+    return retries if isinstance(retries, int) else None
+
+
+def is_end(document: object) -> TypeGuard[dict[str, Any]]:
+    """Return whether a document is that of the end of a launch."""
+    return isinstance(document, dict) and document.keys() >= set(_FIELDS_OF_END)
 
 
 def kept_result(result: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeGuard
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
@@ -31,6 +31,7 @@ from ojobchannels.manager.launches.info import (
     LaunchInfo,
     args_of,
     begun_of,
+    is_end,
     kept_result,
     of_ended,
     of_message,
@@ -166,8 +167,10 @@ class LaunchStore:
     def cancel(self, launch_id: str) -> bool:
         """End a launch that waits; return False if it is running or has ended."""
         document = self._queue.channel.get({"id": launch_id})
-        if not isinstance(document, dict) or ENDED in document or self._worker(document):
+        if not _is_message(document) or ENDED in document or self._worker(document):
             return False
+        if self._ended.get(_key(launch_id)) is not None:
+            return False  # it was launched again, with its key, at the moment of its end
         ended = self._ending(document, "cancelled", "it was cancelled before it began")
         changed = self._queue.change(document, {"status": "failed", "claim": None, ENDED: ended})
         if changed is not None:
@@ -181,7 +184,7 @@ class LaunchStore:
             UnknownLaunch: No launch with this identifier is stored.
         """
         document = self._queue.channel.get({"id": launch_id})
-        if isinstance(document, dict):
+        if _is_message(document):
             worker = self._worker(document)
             takers = self._takers() if worker is None else {}
             return of_message(document, worker, takers.get(document["job"], ()))
@@ -194,7 +197,7 @@ class LaunchStore:
             UnknownLaunch: No launch with this identifier is stored.
         """
         document = self._queue.channel.get({"id": launch_id})
-        if isinstance(document, dict):
+        if _is_message(document):
             return ENDED in document
         return bool(self._end_of(launch_id))
 
@@ -230,17 +233,17 @@ class LaunchStore:
         open_ones = sorted(found.values(), key=lambda info: (info.has_ended, info.added))
         left = None if limit is None else max(limit - len(open_ones), 0)
         for _, ended in self._ended.items(limit=left, newest_first=True) if left != 0 else ():
-            if isinstance(ended, dict) and ended.get("id") not in found:
+            if is_end(ended) and ended["id"] not in found:
                 open_ones.append(of_ended(ended))
         return open_ones[:limit]
 
     def prune(self, cutoff: int) -> int:
         """Remove the launches that ended before a time, and return their number."""
         for document in self._queue.channel.get_all({"status": "failed"}):
-            if isinstance(document, dict) and isinstance(ended := document.get(ENDED), dict):
+            if isinstance(document, dict) and is_end(ended := document.get(ENDED)):
                 self._move(ended)  # its process died at the end of it
         items = self._ended.items()
-        old = [key for key, ended in items if isinstance(ended, dict) and ended["ended"] < cutoff]
+        old = [key for key, ended in items if is_end(ended) and ended["ended"] < cutoff]
         return sum(self._ended.unset(key) for key in old)
 
     def _ending(
@@ -272,7 +275,7 @@ class LaunchStore:
         document = self._queue.channel.get({"id": launch_id})
         ended = document.get(ENDED) if isinstance(document, dict) else None
         ended = ended or self._ended.get(_key(launch_id))
-        if not isinstance(ended, dict):
+        if not is_end(ended):
             raise UnknownLaunch(launch_id)
         return ended
 
@@ -298,7 +301,7 @@ def _takers(locks: Collection[LockInfo]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _is_message(document: object) -> bool:
+def _is_message(document: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(document, dict) and document.keys() >= _MESSAGE
 
 

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
 from ojobchannels.channels.lease import Lease
-from ojobchannels.errors import ChannelError, LockBusy, LockLost, RateLimited, summary
+from ojobchannels.errors import (
+    STORE_ERRORS,
+    ChannelError,
+    LockBusy,
+    LockLost,
+    RateLimited,
+    summary,
+)
 from ojobchannels.host.wakeup import Wakeup
 from ojobchannels.manager import tracing
 from ojobchannels.manager.jobs import Job
-from ojobchannels.manager.launches.info import LaunchEnd, args_of, begun_of, context_of
+from ojobchannels.manager.launches.info import (
+    LaunchEnd,
+    args_of,
+    begun_of,
+    context_of,
+    retries_of,
+)
 from ojobchannels.manager.launches.store import LaunchStore
 from ojobchannels.manager.launching.pool import start
 from ojobchannels.manager.registry import JobRegistry
@@ -25,6 +39,9 @@ POLL_SECONDS: Final = 1.0
 BUSY_SECONDS: Final = 1.0
 """The pause of a launch whose job is running elsewhere, or has started too often."""
 
+_UNRECORDED: Final = ("running", "completed")
+"""The status of a run whose end raised an error after the function had ended."""
+
 _log = logging.getLogger("ojobchannels.jobs")
 
 
@@ -34,7 +51,7 @@ class LaunchWorker:
     Args:
         store: The launches.
         jobs: The jobs that it takes.
-        threads: The number of launches that it runs at a time.
+        capacity: Returns the number of launches that may be in progress at a time.
         submit: Runs a call on a thread; its name is that of the job.
     """
 
@@ -42,12 +59,12 @@ class LaunchWorker:
         self,
         store: LaunchStore,
         jobs: JobRegistry,
-        threads: int,
+        capacity: Callable[[], int],
         submit: Callable[[str, Callable[[], None]], object],
     ) -> None:
         self._store = store
         self._jobs = jobs
-        self._threads = threads
+        self._capacity = capacity
         self._submit = submit
         self._busy = 0
         self._lock = threading.Lock()
@@ -91,7 +108,7 @@ class LaunchWorker:
         """
         names = self._jobs.names()
         self._announce(names)
-        while not self._stopped and self._busy < self._threads:
+        while not self._stopped and self._busy < self._capacity():
             message = self._store.take(names)
             if message is None:
                 return
@@ -130,14 +147,10 @@ class LaunchWorker:
         try:
             self._submit(message.job, lambda: self._run(message))
         except BaseException:
-            self._end()
+            with self._lock:
+                self._busy -= 1
             message.give_back()
             raise
-
-    def _end(self) -> None:
-        with self._lock:
-            self._busy -= 1
-        self._wakeup.set()
 
     def _run(self, message: Message) -> None:
         try:
@@ -145,16 +158,20 @@ class LaunchWorker:
                 self._attempt(message)
         except LockLost as error:
             _log.warning("launch %s of job %r: %s", message.id, message.job, error)
-        except ChannelError as error:
+        except Exception as error:  # noqa: BLE001  a thread of the manager must not depend on it
             text = "launch %s of job %r cannot be continued; it will be taken again: %s"
-            _log.warning(text, message.id, message.job, error)
+            unexpected = not isinstance(error, ChannelError)
+            _log.warning(text, message.id, message.job, error, exc_info=unexpected)
         finally:
-            self._end()
+            with suppress(ChannelError):
+                message.leave()
+            with self._lock:
+                self._busy -= 1
+            self._wakeup.set()
 
     def _attempt(self, message: Message) -> None:
         job = self._jobs.get(message.job)
-        data: Any = message.data
-        args, retries = args_of(data), data.get("retries")
+        args, retries = args_of(message.data), retries_of(message.data)
         retries = job._retries if retries is None else retries
         attempt = begun_of(message.entry) + 1
         if attempt > retries + 1:
@@ -171,12 +188,16 @@ class LaunchWorker:
         def begun() -> None:
             message.note(run=run.run_id, begun=attempt)
 
+        results: list[Any] = []
         try:
-            result = job._attempt(run, args, begun, is_last=attempt > retries)
+            job._attempt(run, args, begun, results.append, is_last=attempt > retries)
         except BaseException as error:  # noqa: BLE001  it is the result of the launch
-            self._after(message, job, run, error, attempt <= retries)
-        else:
-            self._ended(message, "completed", run_id=run.run_id, result=result)
+            if not (results and run.status in _UNRECORDED):
+                self._after(message, job, run, error, attempt <= retries)
+                return
+            text = "the end of run %s of job %r is not in its record: %s"
+            _log.warning(text, run.run_id, job.name, error)
+        self._ended(message, "completed", run_id=run.run_id, result=results[0])
 
     def _after(
         self,
@@ -189,7 +210,7 @@ class LaunchWorker:
         """End a launch after an error, or have it tried again."""
         if run.status in ("new", "skipped"):
             self._after_no_start(message, job, run, error)
-        elif run.status == "failed" and may_retry:
+        elif run.status in ("failed", *_UNRECORDED) and may_retry:
             pause = job._pause_after(begun_of(message.entry))
             message.failed(_text(run, error), pause)
         else:
@@ -210,7 +231,17 @@ class LaunchWorker:
         message.give_back(BUSY_SECONDS)
 
     def _ended(self, message: Message, state: LaunchEnd, **facts: Any) -> None:
-        if not self._store.end(message, state, **facts):
+        """End a launch; in an outage, when the channel is reachable again, if the lease lasts."""
+        while True:
+            try:
+                is_kept = self._store.end(message, state, **facts)
+                break
+            except STORE_ERRORS as error:
+                message.check()
+                text = "launch %s of job %r has ended (%s), which cannot be stored yet: %s"
+                _log.warning(text, message.id, message.job, state, error)
+                time.sleep(POLL_SECONDS)
+        if not is_kept:
             text = "the end (%s) of launch %s of job %r is not kept: another process has taken it"
             _log.warning(text, state, message.id, message.job)
 

@@ -142,6 +142,11 @@ class Launcher:
         self._lock = threading.Lock()
         self._open: set[Launch] = set()
 
+    @property
+    def waiting(self) -> int:
+        """The number of launched jobs that take no slot of the pool, since they wait."""
+        return self._pool.waiting
+
     def submit(
         self,
         name: str,

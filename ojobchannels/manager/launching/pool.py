@@ -21,6 +21,9 @@ class Pool:
     A task that waits inside `release_slot` does not count. Its slot goes to another task, so tasks
     that wait for each other finish on a pool of any size. When its wait ends, it continues at
     once, and until the next task ends one more than `size` are running.
+
+    Attributes:
+        waiting: The number of tasks that wait inside `release_slot`.
     """
 
     def __init__(self, size: int) -> None:
@@ -32,6 +35,7 @@ class Pool:
         """Leave the tasks and the threads to the parent, in a forked child."""
         self._tasks: deque[Task] = deque()
         self._busy = 0
+        self.waiting = 0
         self._threads: set[threading.Thread] = set()
         self._lock = threading.Lock()
 
@@ -68,11 +72,13 @@ class Pool:
                 if not self._busy:
                     self._busy += 1
                     raise
+            self.waiting += 1
         try:
             yield
         finally:
             with self._lock:
                 self._busy += 1
+                self.waiting -= 1
 
     def _fill(self) -> None:
         for _ in range(min(len(self._tasks), self._size - self._busy)):

@@ -3,11 +3,9 @@
 from collections.abc import Callable
 from typing import Final
 
-from ojobchannels.errors import ChannelError, ChannelTimeout, ChannelUnavailable, OutcomeUnknown
+from ojobchannels.errors import STORE_ERRORS as STORE_ERRORS
+from ojobchannels.errors import ChannelError
 from ojobchannels.ojob.languages import Level
-
-STORE_ERRORS: Final = (ChannelUnavailable, ChannelTimeout, OutcomeUnknown)
-"""The errors of an outage."""
 
 _PAUSE_MS: Final = (1_000, 30_000)
 

@@ -6,17 +6,15 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from ojobchannels.errors import InvalidOption
+from ojobchannels.testing.torture.forks import Forks, modules_of
 from ojobchannels.testing.torture.ledger import processes_inside
 from ojobchannels.testing.torture.plan import FAULTS, LONG_TTL, ON_SERVERS, SHORT_TTL, Plan
 from ojobchannels.testing.torture.result import Result, judge
@@ -26,6 +24,7 @@ _WEIGHTS: Final = {"kill": 6, "stop": 6, "cut": 10, "reset": 4, "delay": 2, "fai
 _DEFAULT_WEIGHT: Final = 0.4
 _STALL_SECONDS: Final = 60.0  # without a section
 _POLL_SECONDS: Final = 0.05
+_WORKER: Final = "ojobchannels.testing.torture.worker"
 _VICTIMS_INSIDE: Final = 0.8  # share of the victims that are in a section
 
 
@@ -37,16 +36,18 @@ def torture(target: Target, plan: Plan) -> Result:
     """
     _check(target, plan)
     with tempfile.TemporaryDirectory(prefix="ojobchannels-") as folder:
-        return _Torture(target, plan, Path(folder)).run()
+        imports = modules_of(target.subject.channel_type)
+        with Forks(_WORKER, imports, Path(folder, "stderr")) as workers:
+            return _Torture(target, plan, Path(folder), workers).run()
 
 
 class _Torture:
-    def __init__(self, target: Target, plan: Plan, folder: Path) -> None:
+    def __init__(self, target: Target, plan: Plan, folder: Path, workers: Forks) -> None:
         self._target = target
         self._plan = plan
         self._folder = folder
         self._rng = random.Random(plan.seed)  # noqa: S311  random choices of a test
-        self._workers: list[subprocess.Popen[bytes]] = []
+        self._workers = workers
         self._stopped: dict[int, float] = {}
         self._sections = 0
         self._last = ""
@@ -61,7 +62,9 @@ class _Torture:
         history = self._folder / "history"
         history.touch()
         began = time.monotonic()
-        with history.open("rb") as lines, self._workers_running():
+        with history.open("rb") as lines:
+            for _ in range(self._plan.processes):
+                self._start()
             self._work(lines, began)
             seconds = time.monotonic() - began
             self._finish()
@@ -96,7 +99,9 @@ class _Torture:
         return self._sections > before
 
     def _check_workers(self) -> None:
-        if any(worker.poll() is not None for worker in self._workers):
+        before = len(self._workers.running)
+        self._workers.ended()
+        if len(self._workers.running) < before:
             self._violation = self._violation or f"a process ended unexpectedly: {self._stderr()}"
 
     def _stderr(self) -> str:
@@ -120,39 +125,26 @@ class _Torture:
 
     def _kill(self) -> None:
         victim = self._victim()
-        self._workers.remove(victim)
-        self._stopped.pop(victim.pid, None)
-        victim.kill()
-        victim.wait()
+        self._stopped.pop(victim, None)
+        self._workers.kill(victim)
         self._start()
 
     def _stop(self) -> None:
         victim = self._victim()
-        os.kill(victim.pid, signal.SIGSTOP)
-        self._stopped[victim.pid] = time.monotonic() + self._rng.uniform(1, 3) * self._ttl
+        os.kill(victim, signal.SIGSTOP)
+        self._stopped[victim] = time.monotonic() + self._rng.uniform(1, 3) * self._ttl
 
-    def _victim(self) -> subprocess.Popen[bytes]:
+    def _victim(self) -> int:
         """Choose a process, most often one that is in a section."""
         inside = processes_inside(self._folder) if self._rng.random() < _VICTIMS_INSIDE else set()
-        candidates = [worker for worker in self._workers if worker.pid in inside]
-        return self._rng.choice(candidates or self._workers)
+        candidates = [worker for worker in self._workers.running if worker in inside]
+        return self._rng.choice(candidates or self._workers.running)
 
     def _wake(self, now: float) -> None:
         for pid, until in list(self._stopped.items()):
             if now >= until:
                 os.kill(pid, signal.SIGCONT)
                 del self._stopped[pid]
-
-    @contextmanager
-    def _workers_running(self) -> Iterator[None]:
-        try:
-            for _ in range(self._plan.processes):
-                self._start()
-            yield
-        finally:
-            for worker in self._workers:
-                worker.kill()
-                worker.wait()
 
     def _start(self) -> None:
         settings = {
@@ -166,19 +158,9 @@ class _Torture:
             "lapses": self._lapses,
             "server_fails": bool(ON_SERVERS & set(self._plan.faults)),
             "seed": self._rng.random(),
-            "parent": os.getpid(),
+            "parent": self._workers.parent,
         }
-        module = "ojobchannels.testing.torture.worker"
-        with (self._folder / "stderr").open("ab") as stderr:
-            self._workers.append(
-                subprocess.Popen(  # noqa: S603  this very Python
-                    [sys.executable, "-P", "-W", "error", "-m", module, json.dumps(settings)],
-                    env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-                    stdin=subprocess.DEVNULL,
-                    stdout=stderr,
-                    stderr=stderr,
-                )
-            )
+        self._workers.start(settings)
 
     def _finish(self) -> None:
         """Let all processes finish, unless a violation was found."""
@@ -187,13 +169,14 @@ class _Torture:
         self._target.heal()
         self._wake(float("inf"))
         (self._folder / "stop").touch()
-        for worker in self._workers:
-            try:
-                worker.wait(_STALL_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._violation = f"process {worker.pid} did not end within {_STALL_SECONDS:g} s"
-        if any(worker.returncode for worker in self._workers):
-            self._violation = self._violation or f"a process ended with an error: {self._stderr()}"
+        for worker in list(self._workers.running):
+            status = self._workers.wait(worker, _STALL_SECONDS)
+            if status is None:
+                self._violation = f"process {worker} did not end within {_STALL_SECONDS:g} s"
+            elif status:
+                self._violation = (
+                    self._violation or f"a process ended with an error: {self._stderr()}"
+                )
 
     def _pause(self) -> float:
         return self._rng.uniform(0.1, 2) * self._plan.pause

@@ -1,4 +1,4 @@
-"""A worker process of the torture test; its settings are one argument of JSON.
+"""A worker process of the torture test.
 
 It runs critical sections and appends lines to the file ``history``, with times of the clock that
 all processes of the host share. Each line is one write, so that lines never mix.
@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import os
 import random
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import ojobchannels as oc
 from ojobchannels.host.clock import HOST_CLOCK
+from ojobchannels.testing.torture.forks import serve
 from ojobchannels.testing.torture.ledger import Entry, Ledger
 
 _KEYS = ("a", "b", "c")
@@ -218,12 +218,11 @@ def _open(settings: dict[str, Any]) -> oc.Channel:
                 raise
 
 
-def main() -> None:
+def main(settings: dict[str, Any]) -> None:
     """Open the channel and run sections."""
-    settings = json.loads(sys.argv[1])
     with _open(settings) as channel:
         Worker(channel, settings, random.Random(settings["seed"])).work(settings["parent"])  # noqa: S311  chooses faults, keeps no secret
 
 
 if __name__ == "__main__":
-    main()
+    serve(main)

@@ -34,7 +34,7 @@ class Worker:
     def __init__(self, manager: oc.JobManager, now: Now | None = None) -> None:
         self.store = LaunchStore(manager._channels, now or manager._store._now)
         manager._store = self.store
-        self.worker = LaunchWorker(self.store, manager._registry, 4, self._run)
+        self.worker = LaunchWorker(self.store, manager._registry, lambda: 4, self._run)
 
     def _run(self, _name: str, call: Callable[[], None]) -> None:
         call()
@@ -351,7 +351,9 @@ def test_options_of_durable_launches_are_refused_elsewhere(simple_manager: oc.Jo
     add(simple_manager, lambda: None)
     with pytest.raises(oc.InvalidOption, match="durable=True"):
         simple_manager.launch("work", retries=1)  # type: ignore[call-overload]  # wrong
-    with pytest.raises(oc.InvalidOption, match="retries"):
-        simple_manager.launch("work", durable=True, retries=-1)
+    for retries in (-1, 1.5, True, "3"):
+        wrong: Any = retries
+        with pytest.raises(oc.InvalidOption, match="retries"):
+            simple_manager.launch("work", durable=True, retries=wrong)
     with pytest.raises(oc.InvalidValue):
         simple_manager.launch("work", {"a": {1}}, durable=True)
