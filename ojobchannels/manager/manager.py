@@ -78,13 +78,13 @@ class JobManager(ManagedLaunches):
         channels = ManagerChannels(jobs, locks, state)
         try:
             super().__init__(channels, JobRegistry(on_failure), plugins, threads)
+            self._limits = output
+            self._metrics = JobMetrics(self)
+            self.alerts = Alerts(self)
+            self.alerts.replace(alerts)
         except BaseException:
             channels.close()
             raise
-        self._limits = output
-        self._metrics = JobMetrics(self)
-        self.alerts = Alerts(self)
-        self.alerts.replace(alerts)
 
     def run(
         self,

@@ -128,11 +128,14 @@ def test_a_channel_that_cannot_be_opened_is_an_error_and_leaves_nothing_open(
     assert open_files(tmp_path) == []
 
 
-def test_a_manager_without_threads_is_rejected_and_leaves_nothing_open(tmp_path: Path) -> None:
-    """At least one launched job must be able to run."""
+@pytest.mark.parametrize("wrong", [{"threads": 0}, {"alerts": ["failed"]}], ids=str)
+def test_a_manager_with_a_wrong_option_leaves_nothing_open(
+    tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    """Such as no thread, where at least one launched job must be able to run."""
     good = {"type": "db", "args": {"file": str(tmp_path / "good.db")}}
-    with pytest.raises(oc.InvalidOption, match="threads"):
-        oc.JobManager(good, good, threads=0)
+    with pytest.raises(oc.InvalidOption):
+        oc.JobManager(good, good, **wrong)
     assert open_files(tmp_path) == []
 
 
