@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import builtins
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from types import TracebackType
 from typing import Any, Self, TypeAlias
 from weakref import WeakSet
 
@@ -173,12 +171,7 @@ class AsyncChannel(AsyncDocuments):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: builtins.type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     def __repr__(self) -> str:

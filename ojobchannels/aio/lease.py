@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from ojobchannels.aio.calls import Calls
@@ -103,15 +102,8 @@ class AsyncLease:
         self.check()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._calls.finish(
-            lambda: self.sync.__exit__(kind, error, traceback),
-        )
+    async def __aexit__(self, *error: Any) -> None:
+        await self._calls.finish(lambda: self.sync.__exit__(*error))
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a lease cannot be pickled; hand it over with to_document and lease_from")

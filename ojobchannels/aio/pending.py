@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Coroutine, Generator
-from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 
@@ -14,12 +13,7 @@ class Closeable(Protocol):
     async def __aenter__(self) -> Self:
         """Begin."""
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: Any) -> None:
         """End."""
 
 
@@ -49,14 +43,9 @@ class Pending(Coroutine[Any, Any, _T], Generic[_T]):
         self._value = await self._begin()
         return await self._value.__aenter__()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: Any) -> None:
         if self._value is not None:
-            await self._value.__aexit__(kind, error, traceback)
+            await self._value.__aexit__(*error)
 
     def send(self, value: Any) -> Any:
         """Continue the coroutine, for `asyncio.create_task`."""

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from contextvars import Token
 from dataclasses import replace
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from ojobchannels.aio.calls import Calls
@@ -123,18 +122,11 @@ class AsyncJobRun:
         self._context = make_current(self.sync)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: Any) -> None:
         context, self._context = self._context, None
         if context is not None:
             restore_current(context)
-        await self._calls.finish(
-            lambda: self.sync.__exit__(kind, error, traceback),
-        )
+        await self._calls.finish(lambda: self.sync.__exit__(*error))
 
     def __repr__(self) -> str:
         return repr(self.sync).replace("<JobRun", "<AsyncJobRun", 1)

@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import psycopg
 
 from ojobchannels.testing.fixtures.shared_servers import SharedServer, with_address
+from ojobchannels.testing.servers.postgres import PostgresServer
 
 _SECONDS: Final = 10
 _OURS: Final = ("schema", "listen_url")
@@ -15,7 +16,7 @@ class SharedPostgres(SharedServer):
     """A part is a schema, named by its token."""
 
     type = "postgres"
-    marker = b"ojob_"  # the name of a prepared statement begins with it
+    marker = PostgresServer.marker  # a prepared statement is sent without its schema
 
     @property
     def address(self) -> tuple[str, int]:
