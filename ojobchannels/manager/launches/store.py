@@ -82,7 +82,7 @@ class LaunchStore:
 
     @functools.cached_property
     def _taking(self) -> Queue:
-        """The queue of the worker: it remembers what is due, for one thread."""
+        """The queue of the worker: what it remembers as due is not discarded by `add`."""
         return Queue(self._channels.launches, _ENDLESS, self._now)
 
     @property
