@@ -134,7 +134,7 @@ class RunHistory:
         return OutputBuffer(run, self._limits, secrets, self._writer.changed)
 
     def prune(self, older_than: float | timedelta) -> Pruned:
-        """Remove the records of runs that ended more than `older_than` seconds ago.
+        """Remove the records of runs that ended `older_than` seconds ago or before.
 
         Durable launches that ended before then are removed too; they are not counted.
 
@@ -145,7 +145,7 @@ class RunHistory:
         """
         age = milliseconds("older_than", older_than, shortest=0)
         abandoned = self._dead_runs.close(all=True)
-        cutoff = now_ms() - age
+        cutoff = now_ms() - age + 1  # what ended within this millisecond has ended
         self._prune_launches(cutoff)
         return Pruned(_prune(self, self._channels.output, cutoff), abandoned)
 

@@ -163,6 +163,17 @@ def test_prune_removes_only_runs_that_ended_long_ago(
     assert then.prune(older_than=timedelta(days=365)).removed == 1
 
 
+def test_prune_of_age_0_removes_what_has_just_ended(
+    managers: Managers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what ended within the same millisecond."""
+    manager = managers.open()
+    with manager.run("x") as run:
+        pass
+    monkeypatch.setattr("ojobchannels.manager.history.now_ms", lambda: run.record["endTime"])
+    assert manager.prune(older_than=0) == (1, 0)
+
+
 @pytest.mark.parametrize("older_than", [float("inf"), float("nan"), -1])
 def test_prune_refuses_an_age_that_is_out_of_range(older_than: float) -> None:
     """Instead of removing all records, or failing half-way."""
