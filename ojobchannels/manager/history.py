@@ -231,7 +231,9 @@ def _running(channels: RunHistory) -> list[Record]:
     found = []
     for held in channels.locks.locks():
         record = records.find(channels.jobs, held.holder, held.fence)
-        if record is not None and record["status"] == "running" and records.is_live(record, held):
+        if record is None or record["status"] != "running" or records.has_dead_holder(held):
+            continue
+        if records.is_live(record, held):
             found.append(record)
     return sorted(found, key=lambda record: record["startTime"], reverse=True)
 
