@@ -44,7 +44,7 @@ class AsyncChannelSpec:
         """Close the connections of the loop, at once: a plain function. The leases are released."""
 
 
-_AWAITED: Final = tuple(
+AWAITED: Final = tuple(
     name for name in vars(AsyncChannelSpec) if not name.startswith("_") and name != "close"
 )
 
@@ -55,14 +55,20 @@ def async_hooks(hook: Any) -> Any:
     An extension that wraps one of these operations expects its result, not a coroutine: such a
     channel uses threads. Extensions that wrap ``watch`` alone wrap it here, too.
     """
-    wrapped = [name for name in _AWAITED if len(getattr(hook, name).get_hookimpls()) > 1]
+    wrapped = [name for name in AWAITED if len(getattr(hook, name).get_hookimpls()) > 1]
     backend = None if wrapped and wrapped != ["watch"] else hook.asynchronous()
     if backend is None:
         return None
+    manager = async_manager(backend)
+    for implementation in hook.watch.get_hookimpls():
+        if implementation.wrapper:
+            manager.register(implementation.plugin)
+    return manager.hook
+
+
+def async_manager(backend: object) -> pluggy.PluginManager:
+    """Return a plugin manager with the operations of a backend in an event loop."""
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(AsyncChannelSpec)
     manager.register(backend)
-    for implementation in hook.watch.get_hookimpls():
-        if implementation.hookwrapper or implementation.wrapper:
-            manager.register(implementation.plugin)
-    return manager.hook
+    return manager

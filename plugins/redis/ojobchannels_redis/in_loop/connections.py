@@ -107,7 +107,7 @@ class LoopConnection:
             timer = self._timer
             if timer is None:
                 self._unasked = True
-            elif not timer.expired():
+            elif not timer.expired() and (timer.when() or 0) < loop.time() + self._limit / 2:
                 timer.reschedule(loop.time() + self._limit)
             feed(data)
 
