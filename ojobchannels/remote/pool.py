@@ -50,11 +50,17 @@ class Pool(Generic[_Connection]):
         connect: Opens a connection within a number of seconds; in an event loop, a coroutine
             function.
         errors: The errors of the driver.
+        usable_since: Returns since when connections were used that still work: earlier, another one
+            to the same server broke.
     """
 
     def __init__(
-        self, connect: Callable[[float], Any], errors: tuple[type[Exception], ...]
+        self,
+        connect: Callable[[float], Any],
+        errors: tuple[type[Exception], ...],
+        usable_since: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        self._usable_since = usable_since
         self._connect = connect
         self._errors = errors
         self._idle: deque[_Connection] = deque()
@@ -77,6 +83,9 @@ class Pool(Generic[_Connection]):
             if connection is None:
                 return (yield from self._opening(limit, tested))
             was_idle = time.monotonic() >= connection.used_at + _IDLE
+            if connection.used_at < self._usable_since():
+                connection.close()
+                continue
             if not (tested or was_idle):
                 return connection
             if (yield from self._is_good(connection, limit / 2 if tested and was_idle else None)):

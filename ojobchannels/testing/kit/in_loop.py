@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from functools import wraps
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
+
+import pluggy
 
 from ojobchannels.aio.native.hookspecs import AWAITED, async_manager
 from ojobchannels.channels.channel import Channel
-from ojobchannels.hookspecs import ChannelSpec, hookimpl
 from ojobchannels.testing.kit.subject import Subject
 
 
@@ -25,57 +26,51 @@ class LoopSubject(Subject):
         self, name: str | None = None, *, extensions: Iterable[object] = (), **options: Any
     ) -> Channel:
         """Open one more handle; the kit closes it at the end of the test."""
-        bridge = _Bridge()
-        channel = super().open(name, extensions=(*extensions, bridge), **options)
-        bridge.begin(channel)
+        channel = super().open(name, extensions=extensions, **options)
+        loop = _Loop(async_manager(channel.hook.asynchronous()).hook)
+        for operation in AWAITED:
+            if operation != "watch":
+                implementation = _of_backend(channel, operation)
+                implementation.function = partial(loop.perform, operation, implementation.argnames)
+        implementation = _of_backend(channel, "close")
+        implementation.function = partial(loop.close, implementation.function)
         return channel
 
 
-class _Operations:
-    """Operations that a thread has performed in a loop, before those of the backend."""
+class _Loop:
+    """An event loop on a thread, in which the operations of a handle are performed."""
 
-    def __init__(self) -> None:
+    def __init__(self, hook: Any) -> None:
+        self._hook = hook
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="kit-loop", daemon=True)
-        self._hook: Any = None
-
-    def begin(self, channel: Channel) -> None:
-        """Have the operations of a channel performed in the loop from now on."""
         self._thread.start()
-        self._hook = async_manager(channel.hook.asynchronous()).hook
 
-    def perform(self, name: str, arguments: dict[str, Any]) -> Any:
-        """Perform an operation in the loop, and return its result."""
+    def perform(self, operation: str, names: Iterable[str], *arguments: Any) -> Any:
+        """Perform an operation, and return its result."""
 
         async def call() -> Any:
-            return await getattr(self._hook, name)(**arguments)
+            named = dict(zip(names, arguments, strict=True))
+            return await getattr(self._hook, operation)(**named)
 
         return asyncio.run_coroutine_threadsafe(call(), self._loop).result()
 
-    @hookimpl(wrapper=True)
-    def close(self) -> Iterator[None]:
-        """End the loop after the channel was closed."""
-        try:
-            return (yield)
-        finally:
-            self._loop.call_soon_threadsafe(self._hook.close)
-            self._loop.call_soon_threadsafe(self._loop.call_soon, self._loop.stop)
+    def close(self, close: Callable[[], object]) -> object:
+        """Close the handle, then its connections in the loop, and end the loop."""
+
+        async def end() -> None:
+            self._hook.close()
+            await asyncio.sleep(0)  # in which the connections are closed
+
+        result = close()
+        if not self._loop.is_closed():
+            asyncio.run_coroutine_threadsafe(end(), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
+        return result
 
 
-def _in_loop(name: str) -> Callable[..., Any]:
-    spec = getattr(ChannelSpec, name)
-    names = spec.__code__.co_varnames[1 : spec.__code__.co_argcount]
-
-    @hookimpl(tryfirst=True)
-    @wraps(spec)
-    def call(self: _Operations, *arguments: Any) -> Any:
-        return self.perform(name, dict(zip(names, arguments, strict=True)))
-
-    return call
-
-
-_Bridge = type(
-    "_Bridge", (_Operations,), {name: _in_loop(name) for name in AWAITED if name != "watch"}
-)
+def _of_backend(channel: Channel, operation: str) -> Any:
+    implementations: list[pluggy.HookImpl] = getattr(channel.hook, operation).get_hookimpls()
+    return next(each for each in implementations if not each.wrapper)

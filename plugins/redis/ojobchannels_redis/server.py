@@ -24,14 +24,20 @@ from ojobchannels_redis.subscriber import Subscriber
 from ojobchannels_redis.topology import topology_of
 
 Exchange: TypeAlias = Callable[[Any, float], Steps[Any]]
-"""What is sent and read on a connection, within a number of seconds for each part."""
+"""Sends commands on a connection, and reads the replies; with the seconds for each part."""
 
 
 class Server:
-    """A server, a service of Sentinels or a cluster, with the subscriber of all handles."""
+    """A server, a service of Sentinels or a cluster, with the subscriber of all handles.
+
+    Attributes:
+        lost_at: When a connection broke last, in seconds of the monotonic clock; others that have
+            not been used since then may be broken, too.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.lost_at = 0.0
         self.topology = topology_of(settings)
         self.subscriber = Subscriber(self.topology.open_subscriber, settings.timeout)
 
@@ -221,6 +227,7 @@ class Client:
             outcome = Outcome.NOT_DONE
             if not redirect:
                 if errors.is_connection_lost(error):
+                    self.server.lost_at = time.monotonic()
                     self.topology.invalidate()
                 outcome = errors.outcome_of(error, connection is not None, operation.patient)
             pause = attempts.pause_before_next(error, outcome)

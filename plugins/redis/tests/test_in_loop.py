@@ -56,7 +56,7 @@ class TestInLoop(
 
 
 class TestFaultsInLoop(LostRequestContract, OutageContract):
-    """What is lost, and what is not, when a connection breaks or a server does not reply."""
+    """Operations in a loop survive a broken connection and a server that does not reply."""
 
     @pytest.fixture
     def ojob_server(self, url: str) -> SharedRedis:
@@ -95,7 +95,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 def test_operations_start_no_thread(url: str) -> None:
-    """Only a wait for a lock does: the subscriber of the process, whom the channels share."""
+    """Only a wait for a lock does: the subscriber, which all channels of the process share."""
 
     async def test(channel: NativeChannel) -> None:
         opened = set(threading.enumerate())

@@ -31,9 +31,10 @@ def serves(settings: Settings) -> bool:
 class LoopTopology:
     """The connections of one event loop to a server whose address does not change."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, server: Server) -> None:
+        settings = server.settings
         connect = partial(open_connection, settings.addresses[0], settings)
-        self._pool: Pool[LoopConnection] = Pool(connect, ERRORS)
+        self._pool: Pool[LoopConnection] = Pool(connect, ERRORS, lambda: server.lost_at)
 
     def pool(self, key: str, limit: float) -> Pool[LoopConnection]:
         """Return the connections to the server."""
@@ -61,7 +62,7 @@ class LoopClient(Client):
 
     def __init__(self, channel: str, server: Server) -> None:
         super().__init__(channel, server)
-        self.topology = LoopTopology(server.settings)
+        self.topology = LoopTopology(server)
 
     async def wait_for(self, event: threading.Event, seconds: float) -> None:
         """Wait until an event is set, for at most `seconds`."""

@@ -28,6 +28,7 @@ class LoopConnection:
         self.used_at = 0.0
         self._connection = connection
         self._reader: asyncio.StreamReader = connection._reader
+        self._writer: asyncio.StreamWriter = connection._writer
         self._timer: asyncio.Timeout | None = None
         self._limit = 0.0
         self._unasked = False
@@ -45,8 +46,7 @@ class LoopConnection:
         """Return whether the server has closed the connection, or sent something unasked."""
         for _ in range(2):  # in which the loop handles what has arrived
             await asyncio.sleep(0)
-        closed = self._reader.at_eof() or self._reader.exception() is not None
-        return self._unasked or closed or not self._connection.is_connected
+        return self._unasked or self._is_closed()
 
     async def ping(self, limit: float) -> None:
         """Have the server reply to PING within `limit` seconds."""
@@ -75,7 +75,12 @@ class LoopConnection:
         await self._send(self._connection.pack_commands(list(map(by_digest, commands))))
         return [await self._read() for _ in commands]
 
+    def _is_closed(self) -> bool:
+        return self._reader.at_eof() or self._writer.is_closing()
+
     async def _send(self, packed: list[bytes]) -> None:
+        if self._is_closed():  # asyncio would not notice before the reply is missed
+            raise exceptions.ConnectionError("Connection closed by server")
         await self._connection.send_packed_command(packed, check_health=False)
 
     async def _send_asking(self) -> None:
