@@ -25,9 +25,9 @@ from ojobchannels.testing import (
     TokenContract,
     WakeupContract,
 )
+from ojobchannels.testing.contracts.remote.in_loop import LoopSubject
 from ojobchannels.testing.contracts.remote.outages import OutageContract
 from ojobchannels.testing.contracts.remote.requests import LostRequestContract
-from ojobchannels.testing.kit.in_loop import LoopSubject
 from ojobchannels_redis.testing import SharedRedis
 
 if TYPE_CHECKING:
