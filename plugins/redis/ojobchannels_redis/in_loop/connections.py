@@ -127,7 +127,7 @@ class LoopConnection:
         self._timer = self._loop.call_at(self._ends, self._check_time)
 
     def _check_time(self) -> None:
-        """Close the connection if no part of a reply came in time; one timer serves many requests."""
+        """Close the connection if no part of a reply came in time; a timer serves many requests."""
         self._timer = None
         if self._limit is None:
             return
