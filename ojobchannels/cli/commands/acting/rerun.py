@@ -76,7 +76,8 @@ def _run_here(
 
     streams = ignore_write_errors()
     if not locations.jobs:
-        locations = find_locations(file, None, locations.locks, os.environ)
+        found = find_locations(file, None, None, os.environ)
+        locations = found._replace(locks=locations.locks or found.locks)
     output = Output(JsonLines(separate_stdout()) if as_json else Console(*streams))
     with locations.manager() as manager:
         record = find_run(manager, run)

@@ -23,7 +23,7 @@ jobs:
   args: {name: add-up}
   exec: |
     if args["day"] == "sunday":
-        raise ValueError("nobody works on sundays")
+        raise ValueError("no work on sundays")
 - name: Other
   exec: raise SystemError("the rest of the todo must not run")
 todo: [oJobManager Init, Add up, Other]
