@@ -45,15 +45,15 @@ class NativeCalls:
         """
         await self._free.acquire()
         task = self._begin(work)
-        try:
-            if not task.done():
+        if not task.done():
+            try:
                 await _end_of(task)
-        except asyncio.CancelledError:
-            if began is None:
-                await _patiently(task, cancelled=True)
-            else:
-                began.append(task)
-            raise
+            except asyncio.CancelledError:
+                if began is None:
+                    await _patiently(task, cancelled=True)
+                else:
+                    began.append(task)
+                raise
         return task.result()
 
     async def finish(
@@ -76,7 +76,7 @@ class NativeCalls:
             await _end_of(task)
             return task.result()
 
-        task = self._task(later())
+        task = self._task(later(), self._forget)
         if await _patiently(task):
             raise asyncio.CancelledError
         return task.result()
@@ -93,21 +93,23 @@ class NativeCalls:
 
     def _begin(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> asyncio.Task[_T]:
         try:
-            task = self._task(work())
+            return self._task(work(), self._ended)
         except BaseException:
             self._free.release()
             raise
-        task.add_done_callback(self._ended)
-        return task
 
-    def _ended(self, _: object) -> None:
+    def _ended(self, task: asyncio.Task[Any]) -> None:
         self._free.release()
+        self._forget(task)
 
-    def _task(self, coroutine: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+    def _task(
+        self,
+        coroutine: Coroutine[Any, Any, _T],
+        ended: Callable[[asyncio.Task[Any]], None],
+    ) -> asyncio.Task[_T]:
         task = asyncio.Task(coroutine, loop=asyncio.get_running_loop(), **_Task)
-        if not task.done():
-            self._active.add(task)
-        task.add_done_callback(self._forget)
+        self._active.add(task)
+        task.add_done_callback(ended)
         return task
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
