@@ -196,6 +196,8 @@ class ChannelType:
         async_threads: The number of threads on which an asynchronous channel may use the backend
             at once; 0 if no operation waits for files or a server, so that an event loop may call
             it.
+        async_requests: The number of requests that it may have under way at once in its event loop,
+            where the backend has the hook ``asynchronous``.
         health: Called as ``health(channel_name, options)``; opens the channel, and returns the
             state of its storage. Without it, ``ojob doctor`` only uses the channel.
     """
@@ -209,6 +211,7 @@ class ChannelType:
     capabilities: frozenset[str] = frozenset()
     exists: Callable[[Mapping[str, Any]], bool] | None = field(default=None, repr=False)
     async_threads: int = 1
+    async_requests: int = 32
     health: Callable[[str, Mapping[str, Any]], Health] | None = field(default=None, repr=False)
 
 
@@ -365,6 +368,13 @@ class ChannelSpec:
 
         `notify` may be called on any thread, under any lock, and more often than needed. This hook
         is called only if the type has the capability ``events_every`` or ``events_coalesced``.
+        """
+
+    @hookspec(firstresult=True)
+    def asynchronous(self) -> object:
+        """Return what implements `AsyncChannelSpec` for the running event loop, or None.
+
+        A backend may leave this hook out: asynchronous channels then use threads.
         """
 
     @hookspec(firstresult=True)

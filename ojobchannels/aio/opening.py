@@ -7,6 +7,8 @@ from typing import Any
 
 from ojobchannels.aio.calls import Calls
 from ojobchannels.aio.channel import AsyncChannel
+from ojobchannels.aio.native.channel import NativeChannel
+from ojobchannels.aio.native.hookspecs import async_hooks
 from ojobchannels.aio.pending import Pending
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.opening import prepared
@@ -52,5 +54,8 @@ def open_async_channel(
 
 
 def asynchronous(channel: Channel) -> AsyncChannel:
-    """Return the asynchronous face of an open channel."""
-    return AsyncChannel(channel, registry().find(channel.type).async_threads)
+    """Return the asynchronous face of an open channel, for the running event loop."""
+    kind, hook = registry().find(channel.type), async_hooks(channel.hook)
+    if hook is None:
+        return AsyncChannel(channel, kind.async_threads)
+    return NativeChannel(channel, kind.async_threads, kind.async_requests, hook)

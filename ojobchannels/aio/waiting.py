@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final, TypeVar
 
-from ojobchannels.aio.calls import Calls
 from ojobchannels.channels.acquire import Request
-from ojobchannels.channels.steps import Queue, Step, Steps, Wait
+from ojobchannels.channels.steps import Queue, Wait
 from ojobchannels.hookspecs import LockWatch
+from ojobchannels.steps import Step, Steps, drive_async, one
 
 _T = TypeVar("_T")
 _LOOK_SECONDS: Final = (0.005, 0.1)
@@ -68,18 +67,19 @@ class Waiting:
     """The waiting tasks of one channel.
 
     Args:
-        calls: The calls of the channel.
+        calls: The calls of the channel: `Calls`, or `NativeCalls`.
+        at_once: The number of calls at a time; half of them may look at locks.
         queues: Whether tasks queue up here; not where a queue of the backend costs nothing.
 
     Attributes:
         looking_tasks: The number of tasks that look at a lock.
     """
 
-    def __init__(self, calls: Calls, *, queues: bool) -> None:
+    def __init__(self, calls: Any, at_once: int, *, queues: bool) -> None:
         self._calls = calls
         self._queues = queues
         self._turns: dict[str, _Turn] = {}
-        self._look = _Turn(max(calls.threads // 2, 1))
+        self._look = _Turn(max(at_once // 2, 1))
         self.looking_tasks = 0
 
     def driver(self, request: Request) -> Driver:
@@ -147,8 +147,8 @@ class Driver:
         began: The request that was under way when the task was cancelled.
     """
 
-    def __init__(self, waiting: Waiting, calls: Calls, request: Request) -> None:
-        self.began: list[Future[Any]] = []
+    def __init__(self, waiting: Waiting, calls: Any, request: Request) -> None:
+        self.began: list[Any] = []
         self._waiting = waiting
         self._calls = calls
         self._request = request
@@ -156,20 +156,7 @@ class Driver:
 
     async def drive(self, steps: Steps[_T]) -> _T:
         """Perform the steps, and return the result of the generator."""
-        try:
-            step = next(steps)
-            while True:
-                try:
-                    result = await self._perform(step)
-                except Exception as error:  # noqa: BLE001  the generator decides
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(result)
-        except StopIteration as end:
-            value: _T = end.value
-            return value
-        finally:
-            steps.close()
+        return await drive_async(steps, self._perform)
 
     def leave(self) -> None:
         """Leave the queues of the loop; due at the end of every acquisition."""
@@ -199,22 +186,23 @@ class Driver:
         await self._take_turn(step.name, step.timeout)
         bell = Bell()
         watch: LockWatch = (
-            self._request.hook.watch(
+            step.hook.watch(
                 name=step.name, seen_fence=step.seen_fence, token=step.token, notify=bell.ring
             )
             or _Poll()
         )
-        self._request.cleanups.append(watch.close)
+        self._request.cleanups.append(lambda: one(watch.close))
         with self._waiting.looking():
             while (pause := await self._looked(watch)) > 0 and left() > 0:
                 with bell.rung_by(watch.descriptor):
                     await bell.wait(min(max(pause, self._waiting.shortest_pause()), left()))
         self._request.cleanups.pop()
-        await self._calls.finish(watch.close)
+        await self._calls.finish(lambda: self._calls.run(one(watch.close)))
 
     async def _looked(self, watch: LockWatch) -> float:
         async with self._waiting.look():
-            return await self._calls.call(watch.look, self.began)
+            pause: float = await self._calls.call(watch.look, self.began)
+            return pause
 
 
 class _Poll:

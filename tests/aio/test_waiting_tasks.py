@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ def test_tasks_have_their_turn_in_their_order() -> None:
 
 
 class SlowLooks:
-    """Blocks the thread of a channel in the look of a task, when it is told to."""
+    """Blocks the thread of a channel in the look of a task, if it is to."""
 
     def __init__(self) -> None:
         self.blocks = False
@@ -71,6 +71,12 @@ class SlowLooks:
         return (yield)
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds, for which there is no event."""
+    while not condition():  # noqa: ASYNC110  there is none
+        await asyncio.sleep(0.01)
+
+
 def test_a_call_waits_for_one_look_and_not_for_those_of_all_tasks(tmp_path: Path) -> None:
     """Also if the storage is slow, and every task is due to look."""
     slow, file = SlowLooks(), str(tmp_path / "store")
@@ -89,11 +95,10 @@ def test_a_call_waits_for_one_look_and_not_for_those_of_all_tasks(tmp_path: Path
                 asyncio.ensure_future(channel.lock(str(number), ttl=3600, wait=None))
                 for number in range(TASKS)
             ]
-            while channel._waiting.looking_tasks < TASKS:
-                await asyncio.sleep(0.01)  # noqa: ASYNC110  nothing tells it
+            waiting = channel._waiting
+            await until(lambda: waiting.looking_tasks == TASKS)
             slow.blocks = True
-            while len(channel._waiting._look._waiters) < TASKS - 1:
-                await asyncio.sleep(0.01)  # noqa: ASYNC110  likewise
+            await until(lambda: len(waiting._look._waiters) == TASKS - 1)
             assert await asyncio.to_thread(slow.blocked.wait, 600)
             setting = asyncio.create_task(channel.set("key", 1))
             await asyncio.sleep(0)
