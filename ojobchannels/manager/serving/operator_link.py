@@ -10,7 +10,7 @@ from ojobchannels.errors import STORE_ERRORS, ChannelError
 from ojobchannels.manager.actions.action import Action
 from ojobchannels.manager.actions.journal import ActionFeed
 from ojobchannels.manager.actions.unfinished import Manager
-from ojobchannels.manager.launching.pool import start
+from ojobchannels.manager.local_launches.pool import start
 
 _POLL_SECONDS: Final = 1.0
 _JOIN_SECONDS: Final = 5.0

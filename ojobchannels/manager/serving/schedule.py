@@ -16,7 +16,7 @@ from ojobchannels import errors
 from ojobchannels.errors import STORE_ERRORS
 from ojobchannels.host.terminal import local_time
 from ojobchannels.manager.actions.action import Action
-from ojobchannels.manager.launching.launcher import Launch
+from ojobchannels.manager.local_launches.launcher import Launch
 from ojobchannels.manager.schedules import fire_times
 from ojobchannels.manager.schedules.fire_times import FireTime
 from ojobchannels.manager.schedules.launch_claims import LaunchTime

@@ -12,7 +12,7 @@ from ojobchannels.errors import (
     UnknownJob,
     summary,
 )
-from ojobchannels.manager.launching.pool import release_slot
+from ojobchannels.manager.local_launches.pool import release_slot
 from ojobchannels.manager.serving.outage import Outage
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.args.pack_args import PackArgs
