@@ -7,13 +7,15 @@ import functools
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple, ParamSpec, Self, TypeVar
+from typing import Any, Final, NamedTuple, ParamSpec, Self, TypeVar, Unpack
 
 from ojobchannels.aio.calls import Calls
 from ojobchannels.aio.channel import AsyncChannel
 from ojobchannels.aio.jobs.job import AsyncJob, check_coroutine_function
 from ojobchannels.aio.jobs.launch import AsyncLaunch
+from ojobchannels.aio.jobs.options import JobOptions, check_schedule
 from ojobchannels.aio.jobs.run import AsyncJobRun
+from ojobchannels.aio.jobs.serving import Serving, on_termination
 from ojobchannels.aio.opening import asynchronous
 from ojobchannels.channels.arguments import Duration
 from ojobchannels.errors import JobMisuse, UnknownJob
@@ -48,7 +50,7 @@ class AsyncJobManager:
     registered before. The arguments are those of `JobManager`.
 
     Args:
-        tasks: The maximum number of launched jobs that run at a time.
+        tasks: The maximum number of launched jobs, and of scheduled ones, that run at a time.
         options: ``jobs``, ``locks``, ``state``, ``on_failure``, ``output`` and ``alerts``, as in
             `JobManager`.
 
@@ -73,6 +75,7 @@ class AsyncJobManager:
         self._jobs: dict[str, AsyncJob[..., Any]] = {}
         self._register: list[Callable[[JobManager], None]] = []
         self._launches: set[asyncio.Task[None]] = set()
+        self._serving: Serving | None = None
 
     @property
     def sync(self) -> JobManager:
@@ -98,7 +101,8 @@ class AsyncJobManager:
         if self._opened is not None:
             raise JobMisuse("manager", "the manager is open already", "open it once, and share it")
         self._calls = Calls("jobs", _THREADS)
-        manager = await self._calls.obtain(lambda: JobManager(**self._options), JobManager.close)
+        options = {"threads": self._tasks, **self._options}
+        manager = await self._calls.obtain(lambda: JobManager(**options), JobManager.close)
         locks = asynchronous(manager.locks)
         limit = asyncio.Semaphore(self._tasks)
         self._opened = _Opened(manager, locks, asyncio.get_running_loop(), limit)
@@ -112,6 +116,8 @@ class AsyncJobManager:
         If the caller is cancelled, so are the launched jobs.
         """
         try:
+            if self._serving is not None:
+                await self._serving.stop()
             while self._launches:
                 await asyncio.wait(self._launches)
         except asyncio.CancelledError:
@@ -144,18 +150,20 @@ class AsyncJobManager:
         timeout: Duration = 3600,
         if_running: IfRunning = "fail",
         on_timeout: OnTimeout = "warn",
-        **options: Any,
+        **options: Unpack[JobOptions],
     ) -> Callable[[Callable[_Arguments, Awaitable[_Result]]], AsyncJob[_Arguments, _Result]]:
         """Make a coroutine function a managed job, which `launch` finds by its name.
 
         The options and errors are those of `JobManager.job`. An awaited call runs in the task of
-        the caller. Alerts, failure notices and requests of operators run it in the loop, too.
+        the caller. Schedules, alerts, failure notices and requests of operators run it in the loop,
+        too.
         """
 
         def decorate(
             function: Callable[_Arguments, Awaitable[_Result]],
         ) -> AsyncJob[_Arguments, _Result]:
             check_coroutine_function(name, function)
+            check_schedule(function, options)
             job = AsyncJob(name, function, self._made, self._finish)
 
             @functools.wraps(function)
@@ -195,6 +203,32 @@ class AsyncJobManager:
 
         task.add_done_callback(end)
         return AsyncLaunch(launch, task)
+
+    async def serve(self) -> None:
+        """Run schedules and take durable launches, in the loop, until SIGTERM or `close`.
+
+        Then nothing new starts, and this returns when the active runs have ended; so it does when
+        its task is cancelled. SIGTERM is handled if this is called on the main thread, and if the
+        program, such as a web server, does not handle it itself.
+
+        Raises:
+            JobMisuse: It is not open, or serves already.
+        """
+        manager = self.sync
+        if self._serving is not None:
+            raise JobMisuse("manager", "it serves already", "call `serve` once")
+        serving = self._serving = Serving()
+        try:
+            with on_termination(serving.stopped.set):
+                await self._calls.call(manager.start_worker)
+                await self._calls.call(manager.start_schedules)
+                await serving.stopped.wait()
+        finally:
+            try:
+                await self._calls.call(manager._end_serving)
+            finally:
+                self._serving = None
+                serving.ended.set()
 
     async def runs(
         self,

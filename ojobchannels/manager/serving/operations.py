@@ -1,5 +1,6 @@
 """What a daemon does for operators: it publishes its schedules, and carries out actions on them."""
 
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -49,13 +50,14 @@ class DaemonOperations:
         self._source = source
         self._schedules = schedules
         self._presence: Presence | None = None
+        self._publishing = threading.Lock()
         self._unfinished: UnfinishedActions | None = None
         self._looked = float("-inf")
         self._link = OperatorLink(
             manager,
             self._on_action,
             {
-                "publish this daemon": self._publish,
+                "publish this daemon": self.publish,
                 "close the actions of dead processes": self._close_unfinished,
                 **(tasks or {}),
             },
@@ -75,6 +77,11 @@ class DaemonOperations:
         presence, self._presence = self._presence, None
         if presence is not None and is_reached:
             presence.close()
+
+    def publish(self, manager: Manager) -> None:
+        """Publish what has changed, and a sign of life from time to time."""
+        with self._publishing:
+            self._publish(manager)
 
     def _publish(self, manager: Manager) -> None:
         source, schedules = self._source(), tuple(self._schedules())
