@@ -203,8 +203,10 @@ class Job(Generic[_Arguments, _Result]):
         recorded = self._bound(args, dict(kwargs))
         if cause is None:
             return self._new_run(recorded, attempt, self._retries, {}, self._wait)
-        extra = cause.record_fields(attempt)
-        return self._new_run(recorded, attempt, self._retries, extra, cause.wait, cause)
+        run = self._new_run(recorded, attempt, self._retries, cause.extra, cause.wait, cause)
+        if attempt > 1:
+            run._options.extra.update(cause.due)  # the first attempt has claimed it
+        return run
 
     def _pause_after_failure(self, run: JobRun, attempt: int, error: Exception) -> float | None:
         """Return the seconds before the next attempt; None, after a notice, if there is none.

@@ -26,10 +26,15 @@ class Cause:
     records_busy: bool = True
     requested: Mapping[str, Any] | None = None
 
-    def record_fields(self, attempt: int) -> dict[str, Any]:
-        """Return fields for the record of an attempt; only the first one claims the fire time."""
-        asked = {} if self.requested is None else {"requested": self.requested}
-        return asked if attempt == 1 else {**asked, **fields(self.fire_time)}
+    @property
+    def extra(self) -> dict[str, Any]:
+        """Fields for the record of each attempt."""
+        return {} if self.requested is None else {"requested": self.requested}
+
+    @property
+    def due(self) -> dict[str, Any]:
+        """The fields of a record that have the fire time, if there is one."""
+        return fields(self.fire_time)
 
 
 CALLED: Final = Cause()
