@@ -126,7 +126,7 @@ class FunctionSchedule(Schedule):
     def _claims(self) -> str | None:
         return self.name
 
-    def _start(self, launch: Launch, time: int, fire_time: FireTime) -> FunctionStart:  # noqa: ARG002
+    def _start(self, launch: Launch, time: int, fire_time: FireTime) -> FunctionStart:  # noqa: ARG002  of the base
         return FunctionStart(self.job, launch, fire_time, self._is_stopping, waits=self._runs_all)
 
     def _record_skipped(self, fire_time: FireTime, reason: str) -> bool:

@@ -58,7 +58,7 @@ class Start(Protocol):
 
 
 class Schedule(ABC):
-    """Has a job run at its fire times; what it runs is up to the derived class.
+    """Starts a job at its fire times; how is up to the derived class.
 
     The scheduler's thread only notes which time is due. A task on the pool does the rest: it
     handles all times that are due by then, so at most one such task waits for a thread.

@@ -78,7 +78,7 @@ def test_managers_share_a_schedule(managers: Managers, ojob_schedule: Schedules)
 def test_what_was_missed_follows_misfire(
     simple_managers: Managers, ojob_schedule: Schedules
 ) -> None:
-    """After a gap the latest runs, all of them, or none that is too late; the others are skipped."""
+    """After a gap the latest runs, all, or none that is too late; the others are skipped."""
     manager = simple_managers.open()
     manager.job("latest", cron="* * * * *")(lambda: None)
     manager.job("all", cron="* * * * *", misfire="all")(lambda: None)
@@ -97,7 +97,7 @@ def test_what_was_missed_follows_misfire(
     assert fire_dates(manager, "none", "skipped") == ["02:01:00", "02:02:00"]
 
 
-def test_a_failure_is_retried_and_the_schedule_goes_on(
+def test_a_failure_is_retried_and_the_schedule_continues(
     simple_manager: oc.JobManager, ojob_schedule: Schedules
 ) -> None:
     """Each attempt has the fire time in its record; also sys.exit fails one run only."""
@@ -168,7 +168,7 @@ def test_a_pause_holds_for_schedules_in_python(
 def test_a_process_that_serves_is_a_daemon(
     simple_manager: oc.JobManager, ojob_schedule: Schedules
 ) -> None:
-    """Others see its schedules and itself at once, with the file of the job; then that it stopped."""
+    """Others see it and its schedules at once, with the file of the job; then that it stopped."""
 
     @simple_manager.job(
         "report",
@@ -196,9 +196,7 @@ def test_a_process_that_serves_is_a_daemon(
     assert [info.name for info in simple_manager.schedules()] == ["report"]
 
 
-def test_an_operator_runs_it_now(
-    simple_manager: oc.JobManager, ojob_schedule: Schedules
-) -> None:
+def test_an_operator_runs_it_now(simple_manager: oc.JobManager, ojob_schedule: Schedules) -> None:
     """With args; the record names the action, and the action its run and status."""
 
     @simple_manager.job("report", cron="0 2 * * *")
