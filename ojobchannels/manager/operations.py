@@ -25,11 +25,13 @@ from ojobchannels.manager.actions import journal, unfinished
 from ojobchannels.manager.actions.action import Action, check_texts
 from ojobchannels.manager.actions.cancel import CANCEL, CancelWatch
 from ojobchannels.manager.actions.rerun import RERUN, args_of
+from ojobchannels.manager.channels import ManagerChannels
 from ojobchannels.manager.history import RunHistory
 from ojobchannels.manager.overview import lookup
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.runs import run_end
 from ojobchannels.manager.schedules import overview, pauses
+from ojobchannels.manager.schedules.followed import FollowedState
 from ojobchannels.manager.schedules.overview import KnownSchedule, ScheduleInfo
 from ojobchannels.manager.schedules.pauses import PauseInfo
 from ojobchannels.manager.schedules.published import DaemonInfo
@@ -46,6 +48,10 @@ class Operations(RunHistory):
 
     _cancels: CancelWatch
 
+    def __init__(self, channels: ManagerChannels) -> None:
+        super().__init__(channels)
+        self._followed = FollowedState(lambda: channels.state)
+
     def schedules(self, grace: Duration | None = None) -> list[ScheduleInfo]:
         """Return the schedules that daemons have published, by name.
 
@@ -57,11 +63,13 @@ class Operations(RunHistory):
                 default what `overdueAfter` in its job file says, a minute without it.
         """
         longest = None if grace is None else milliseconds("grace", grace, shortest=0)
-        return overview.schedules(self, now_ms(), longest)
+        self._followed.refresh()
+        return overview.schedules(self.jobs, self._followed, now_ms(), longest)
 
     def daemons(self) -> list[DaemonInfo]:
         """Return the daemons that are known: those that are alive first, then by host and start."""
-        return overview.daemons(self.state)
+        self._followed.refresh()
+        return overview.daemons(self._followed)
 
     def actions(self, limit: int | None = 100) -> list[Action]:
         """Return the latest actions, latest first; the last thousand are kept.

@@ -8,18 +8,41 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from ojobchannels.aio.calls import Calls
+from ojobchannels.manager import JobManager
+
 
 class Serving:
-    """A call of `AsyncJobManager.serve`: until `stop`, and when it has ended."""
+    """A call of `AsyncJobManager.serve`.
 
-    def __init__(self) -> None:
-        self.stopped = asyncio.Event()
-        self.ended = asyncio.Event()
+    Args:
+        manager: The manager.
+        calls: Calls it on threads.
+    """
+
+    def __init__(self, manager: JobManager, calls: Calls) -> None:
+        self._manager = manager
+        self._calls = calls
+        self._stopped = asyncio.Event()
+        self._ended = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until it is stopped or cancelled; return when the active runs have ended."""
+        try:
+            with on_termination(self._stopped.set):
+                await self._calls.call(self._manager.start_worker)
+                await self._calls.call(self._manager.start_schedules)
+                await self._stopped.wait()
+        finally:
+            try:
+                await self._calls.call(self._manager._end_serving)
+            finally:
+                self._ended.set()
 
     async def stop(self) -> None:
         """Stop it, and wait for its end."""
-        self.stopped.set()
-        await self.ended.wait()
+        self._stopped.set()
+        await self._ended.wait()
 
 
 @contextmanager
