@@ -213,6 +213,8 @@ class Schedule(ABC):
             self._scheduler.call_at(following, self._on_due)
 
     def _on_due(self) -> None:
+        if self._ended:
+            return  # what is due from now on is that of the schedule that replaces this
         now = self._scheduler.clock.now()
         self._handle_until(now)
         self._await_next(now)  # a fire time may have passed meanwhile
