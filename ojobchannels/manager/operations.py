@@ -208,18 +208,21 @@ class Operations(RunHistory):
         name = record["name"]
         check_texts(name, author, reason)
         if self._launch_known(name, details["args"]):
-            about = {"of": record["runId"]}
-            return journal.record(
-                self.state, RERUN, name, author=author, reason=reason, details=about
-            )
+            return self._record_rerun(record, author, reason)
         having = [one for one in overview.known(self.state) if one.run == name]
         alive = (one for one in having if any(daemon.alive for daemon in one.daemons))
         schedule = next(alive, next(iter(having), None))
         if schedule is None:
             reason = "no daemon has a schedule with runs of that name"
-            advice = "start one, or run the job with `ojob run` and its job file"
+            advice = f"start one, or run it here: `ojob rerun {shlex.quote(run_id)} --here FILE`"
             raise NoDaemon(name, reason, advice)
         return self._request_run(RERUN, schedule, details, reason, author, wait)
+
+    def _record_rerun(self, record: Record, author: str | None, reason: str | None) -> Action:
+        """Record that a job runs again in this process."""
+        about = {"of": record["runId"]}
+        name = record["name"]
+        return journal.record(self.state, RERUN, name, author=author, reason=reason, details=about)
 
     def _launch_known(self, name: str, args: Mapping[str, Any]) -> bool:  # noqa: ARG002  a hook
         """Launch a job if this manager has it, and return whether it does."""

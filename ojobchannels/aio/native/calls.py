@@ -17,9 +17,10 @@ _PATIENCE: Final = 1.0
 
 
 class NativeCalls:
-    """The calls of one channel; each is a task, so that a cancelled caller does not cut it short.
+    """The calls of one channel.
 
-    A request that was cut short may still reach the server, also after the next one.
+    One that changes something is a task, so that a cancelled caller does not cut it short: a
+    request that was cut short may still reach the server, also after the next one.
 
     Args:
         at_once: The number of calls at a time.
@@ -56,6 +57,15 @@ class NativeCalls:
                 raise
         return task.result()
 
+    async def read(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        """Return the result of `work`, which changes nothing: a cancelled caller cuts it short.
+
+        Args:
+            work: The call.
+        """
+        async with self._free:
+            return await work()
+
     async def finish(
         self, work: Callable[[], Coroutine[Any, Any, _T]], after: asyncio.Task[Any] | None = None
     ) -> _T:
@@ -71,10 +81,8 @@ class NativeCalls:
         async def later() -> _T:
             if after is not None:
                 await _end_of(after)
-            await self._free.acquire()
-            task = self._begin(work)
-            await _end_of(task)
-            return task.result()
+            async with self._free:
+                return await work()
 
         task = self._task(later(), self._forget)
         if await _patiently(task):
