@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Collection
 
-from ojobchannels.errors import ChannelError
+from ojobchannels.errors import ChannelError, RunCancelled
 from ojobchannels.manager import JobManager
 from ojobchannels.manager.actions import journal
 from ojobchannels.manager.actions.action import Action
@@ -63,7 +63,9 @@ class RequestedRun:
                 error = "it could not be run; the log of the daemon says why"
                 journal.finish(self._state, self._taken, "failed", error=error)
             else:
-                result = {"status": outcome.status, "runs": list(outcome.run_ids)}
+                cancelled = isinstance(outcome.error, RunCancelled)
+                status = "cancelled" if cancelled else outcome.status
+                result = {"status": status, "runs": list(outcome.run_ids)}
                 journal.finish(self._state, self._taken, "done", **result)
         except ChannelError as error:
             _log.warning("the end of action %d is not recorded: %s", self._taken.number, error)
