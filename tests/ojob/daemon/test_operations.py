@@ -15,7 +15,7 @@ from ojobchannels.manager import JobManager
 from ojobchannels.manager.actions import journal
 from ojobchannels.manager.schedules.overview import ScheduleInfo
 from ojobchannels.manager.schedules.presence import Presence
-from ojobchannels.ojob.daemon.requested_run import RequestedRun
+from ojobchannels.manager.serving.requested_run import RequestedRun
 from ojobchannels.ojob.report.outcomes import Outcome
 from tests.ojob.programs import RUN, Started
 
@@ -123,7 +123,7 @@ def test_the_action_of_a_run_that_was_cancelled_says_so() -> None:
     with JobManager() as manager:
         request = journal.record(manager.state, "now", "nightly", requested=True)
         daemon = Presence(manager.state, "/srv/jobs.yaml", "hash").info
-        requested = RequestedRun(manager, request, daemon, lambda: ())
+        requested = RequestedRun(manager.state, request, daemon, lambda: ())
         assert requested.take() is not None
         requested.done(Outcome("Work", "failed", error=RunCancelled("work", "1", "ann", "enough")))
         assert manager.actions(1)[0].details["status"] == "cancelled"
