@@ -191,7 +191,7 @@ class AsyncChannel(AsyncDocuments):
         request = channel._request(
             name, ttl=ttl, wait=wait, on_lost=report, holder=holder, slots=slots
         )
-        request.caller = _Task(self)
+        request.task = _Task(self)
         driver, lease = self._waiting.driver(request), None
         try:
             steps = acquiring(request) if slots == 1 else acquiring_slot(request)

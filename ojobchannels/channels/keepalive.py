@@ -102,6 +102,8 @@ class KeepAlive:
 
     def drop(self, lease: KeptLease) -> None:
         """Stop watching the lease: it was released or handed over."""
+        if lease not in self._watches:  # most are not kept alive, and need no lock here
+            return
         with self._lock:
             if self._watches.pop(lease, None) is not None and self._workers:
                 self._dismiss_idle_workers()

@@ -81,7 +81,7 @@ class Lease:
     def lost(self) -> bool:
         """Whether the lease has ended although it was not released."""
         if self._state == "held":
-            return self.remaining() <= 0
+            return self.channel.clock.now() >= self.deadline or not self._is_mine()
         return self._state == "lost"
 
     @property

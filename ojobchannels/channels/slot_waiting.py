@@ -116,7 +116,7 @@ class _Waiter:
             hook=request.hook,
         )
         request.cleanups.append(turn.withdraw)
-        turn.caller = request.caller
+        turn.task = request.task
         try:
             lease = yield from acquiring(turn)
         except LockBusy:
