@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final, Generic, Protocol, TypeVar
 from weakref import WeakSet
 
@@ -63,8 +62,9 @@ class Pool(Generic[_Connection]):
         used one is tested, too, and one that was idle or is new must reply to a ping.
         """
         while True:
-            connection = self._pop()
-            if connection is None:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
                 return self._open(limit, tested)
             was_idle = time.monotonic() >= connection.used_at + _IDLE
             if not (tested or was_idle):
@@ -82,9 +82,11 @@ class Pool(Generic[_Connection]):
         """
         connection.used_at = now = time.monotonic()
         self._idle.append(connection)
-        with suppress(IndexError):  # another thread has taken the last one
+        try:
             while self._idle[0].used_at < now - _LONGEST_IDLE:
                 self._idle.popleft().close()
+        except IndexError:  # another thread has taken the last one
+            pass
         if self._closed:
             self.purge()
 
@@ -107,12 +109,6 @@ class Pool(Generic[_Connection]):
         for connection in list(self._all):
             connection.abandon()
         self._all = WeakSet()
-
-    def _pop(self) -> _Connection | None:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return None
 
     def _open(self, limit: float, tested: bool) -> _Connection:
         connection = self._connect(limit)

@@ -165,7 +165,7 @@ class Locks:
         return waiter
 
     def _leave(self, token: str) -> None:
-        waiter = self._waiters.pop(token, None)
+        waiter = self._waiters.pop(token, None) if self._waiters else None
         if waiter is not None:
             waiter.leave()
 

@@ -7,6 +7,7 @@ could not be sent, and one whose reply was lost, if it may be done twice.
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from redis.exceptions import AskError, MovedError, RedisError, ResponseError
@@ -71,10 +72,9 @@ class Client:
         Raises:
             ChannelError: The server did not do it, or the outcome is unknown.
         """
-        topology = self.server.topology
         return self._attempt(
             operation,
-            lambda limit: topology.pool(key, limit),
+            partial(self.server.topology.pool, key),
             lambda connection, limit: connection.ask(command, limit),
             self.server.settings.timeout if timeout is None else timeout,
             lost,
