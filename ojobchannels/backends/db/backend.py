@@ -238,7 +238,7 @@ class DatabaseBackend(LocalBackend):
         return {"channel": self.channel, "name": name, "token": token}
 
     def _row(self, key: Key, value: Document) -> dict[str, Any]:
-        return {**self._keyed(key), "written_key": encode(key.document), "value": encode(value)}
+        return {**self._keyed(key), "written_key": key.written(), "value": encode(value)}
 
     def _mark(self, connection: sqlite3.Connection, key: Key, fence: int | None) -> None:
         if fence is None:
