@@ -15,6 +15,7 @@ from ojobchannels.cli import cli
 from ojobchannels.cli.doctor import storage
 from ojobchannels.hookspecs import ChannelType, Health
 from ojobchannels.host.clock import now_ms
+from tests.manager.conftest import pass_millisecond
 
 Examine = Callable[[], list[dict[str, Any]]]
 
@@ -97,6 +98,7 @@ def test_a_run_that_exceeds_its_timeout_is_a_problem(
     with manager.run("slow", on_timeout="continue") as run:
         key = {"name": "slow", "startTime": run.record["startTime"]}
         manager.jobs.set(key, run.record | {"timeout": 1})
+        pass_millisecond(key["startTime"] + 1)
         (found,) = problems()
         assert "longer than its timeout of 1 ms" in found["text"]
         assert run.run_id in found["advice"]

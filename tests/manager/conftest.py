@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from queue import SimpleQueue
@@ -11,12 +12,19 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 
 import ojobchannels as oc
+from ojobchannels.host.clock import now_ms
 from ojobchannels.host.wakeup import Latch
 
 if TYPE_CHECKING:
     from tests.conftest import ManualClock, Storage
 
 _Wrapper: TypeAlias = Generator[None, Any, Any]
+
+
+def pass_millisecond(start: int) -> None:
+    """Return when the clock is past the millisecond `start`, and so whatever starts is later."""
+    while now_ms() <= start:
+        time.sleep(0)
 
 
 class Meddler:

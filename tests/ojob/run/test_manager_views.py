@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.manager.conftest import complete
+from tests.manager.conftest import complete, pass_millisecond
 
 if TYPE_CHECKING:
     from ojobchannels import JobManager
@@ -43,8 +43,9 @@ def test_the_records_come_with_the_latest_start_first(
 ) -> None:
     """By their start: the first record of a job is that of its latest run."""
     long = manager.start("first")
-    complete(manager, "second")
-    complete(manager, "third")
+    for name in ("second", "third"):
+        pass_millisecond(manager.runs()[0]["startTime"])
+        complete(manager, name)
     long.end()
     assert look(run, f"log({names})") == ["['third', 'second', 'first']"]
 
