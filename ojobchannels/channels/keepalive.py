@@ -176,10 +176,13 @@ class KeepAlive:
     def _wake_within(self, pause: int) -> None:
         """Make the scheduler check again within `pause` microseconds."""
         self._lingers = True
+        now = time.monotonic()
+        if self._scheduler is not None and now < self._wakes_at <= now + pause / 1e6:
+            return  # it sleeps, and wakes early enough
         if self._scheduler is None or not self._scheduler.is_alive():
             self._scheduler = _thread("keep-alive", self._run)
             _start(self._scheduler)
-        elif time.monotonic() + pause / 1e6 < self._wakes_at:
+        elif now + pause / 1e6 < self._wakes_at:
             self._changed.notify()
 
     def _try_to_wake_within(self, pause: int) -> None:

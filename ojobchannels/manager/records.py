@@ -10,12 +10,12 @@ from typing import Any, Final, TypeAlias
 from ojobchannels.channels.acquire import this_host
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.slots import MOST_SLOTS
-from ojobchannels.documents import storable
 from ojobchannels.errors import InvalidOption, summary
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms
 from ojobchannels.host.process_identity import has_ended
 from ojobchannels.masking import mask_text, masked
+from ojobchannels.printable import storable
 
 Record: TypeAlias = dict[str, Any]
 """A run's record: ``name, startTime, startDate, inError, runId, status, host, pid, fence, timeout,

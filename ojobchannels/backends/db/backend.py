@@ -75,7 +75,7 @@ class DatabaseBackend(LocalBackend):
     @hook_operation
     def get(self, key: Key) -> Document:
         with self._connections.reading() as connection:
-            row = connection.execute(statements.GET, self._keyed(key)).fetchone()
+            row = connection.execute(statements.GET, (self.channel, str(key))).fetchone()
         return MISSING if row is None else decode(row[0])
 
     @hook_operation
@@ -143,7 +143,7 @@ class DatabaseBackend(LocalBackend):
     @hook_operation
     def get_set(self, match: Document, key: Key, value: Document, fence: int | None) -> Compared:
         with self._connections.transaction(self._level) as connection:
-            row = connection.execute(statements.GET, self._keyed(key)).fetchone()
+            row = connection.execute(statements.GET, (self.channel, str(key))).fetchone()
             present = MISSING if row is None else decode(row[0])
             if not fits(match, present):
                 return Compared(False, present)

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from datetime import tzinfo
 
-from ojobchannels.documents import storable
 from ojobchannels.host.terminal import local_time
 from ojobchannels.manager.schedules.published import LONGEST_MS, OVERDUE_AFTER_MS, Published
 from ojobchannels.manager.schedules.zones import key_of_zone
 from ojobchannels.ojob.load.job_file import ScheduleSpec
+from ojobchannels.printable import storable
 
 
 def published(
