@@ -134,6 +134,18 @@ def parts_of_text(match: Document) -> list[str]:
     return parts
 
 
+def indexed_text(match: Document, fields: Iterable[str]) -> tuple[str, str] | None:
+    """Return the first of these fields of which a match gives a text, and the text.
+
+    A text with NUL is left out: servers end a text there, or refuse it.
+    """
+    for field in fields if isinstance(match, dict) else ():
+        text = match.get(field)
+        if isinstance(text, str) and "\0" not in text:
+            return field, text
+    return None
+
+
 class _NotJson(Exception):
     """Why a document is refused; `path` grows from the inside out."""
 

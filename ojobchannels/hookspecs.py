@@ -260,6 +260,16 @@ class ChannelSpec:
         """Return one page of at most `limit` items that come after the position `after`."""
 
     @hookspec(firstresult=True)
+    def index(self, fields: tuple[str, ...]) -> bool:
+        """Let `items` find the values that have a text in one of these top-level fields.
+
+        Return whether its cost is then independent of the number of values that do not match. What
+        that needs is kept in the storage; calling it again, or from two processes at once, changes
+        nothing. Programs that do not call it must be able to use the channel as before. A backend
+        may leave this hook out.
+        """
+
+    @hookspec(firstresult=True)
     def get_keys(self) -> list[Document]:
         """Return the keys as last written, in the order of their last change."""
 

@@ -56,6 +56,7 @@ def use_all_operations(channel: oc.Channel) -> None:
     channel.get("a")
     channel.get_all()
     list(channel.items())
+    channel.hook.index(fields=("state",))
     channel.get_keys()
     channel.size()
     channel.get_set(1, "a", 2)

@@ -8,6 +8,7 @@ from ojobchannels.backends import lock_record
 from ojobchannels.backends.db import statements
 from ojobchannels.backends.db.connections import Connections
 from ojobchannels.backends.db.errors import explain, lacks_descriptors, restore
+from ojobchannels.backends.db.indexes import FieldIndexes
 from ojobchannels.backends.db.open_files import StorageReplaced
 from ojobchannels.backends.local import paths
 from ojobchannels.backends.local.base import LocalBackend, hook_operation, operation
@@ -61,6 +62,7 @@ class DatabaseBackend(LocalBackend):
     ) -> None:
         super().__init__(channel, storage, clock, timeout)
         self._connections = Connections(channel, storage, timeout, clock)
+        self._indexes = FieldIndexes(channel)
         self._level: Literal["FULL", "NORMAL"] = "FULL" if durable else "NORMAL"
 
     @operation
@@ -107,12 +109,30 @@ class DatabaseBackend(LocalBackend):
     ) -> list[Item]:
         statement = statements.NEWEST_FIRST if newest_first else statements.OLDEST_FIRST
         start = after if after is not None else (2**63 - 1 if newest_first else 0)
+        parameters = {**self._mine, "after": start}
+        by_field = self._indexes.statement(match, newest_first)
+        if by_field is not None:
+            statement, parameters["field"] = by_field
         with self._connections.reading() as connection:
-            rows = connection.execute(statement, {**self._mine, "after": start})
+            rows = connection.execute(statement, parameters)
             try:
                 return page_of(rows, match, limit)
             finally:
                 rows.close()
+
+    @hook_operation
+    def index(self, fields: tuple[str, ...]) -> bool:
+        with self._connections.reading() as connection:
+            missing = self._indexes.missing(connection, fields)
+        try:
+            if missing:
+                with self._connections.transaction("NORMAL") as connection:
+                    for statement in missing:
+                        connection.execute(statement)
+        except sqlite3.OperationalError:  # a value that is not JSON, or a database for reading only
+            return False
+        self._indexes.fields = fields
+        return True
 
     @hook_operation
     def get_keys(self) -> list[Document]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ojobchannels.channels.channel import Channel
-from ojobchannels.documents import matches
+from ojobchannels.documents import Document, matches
 from ojobchannels.hookspecs import MISSING
 from ojobchannels.testing.contracts.base import Contract, put_all
 from ojobchannels.testing.kit.samples import MATCHES
+from ojobchannels.testing.kit.subject import Subject
 
 
 class MatchContract(Contract):
@@ -62,3 +63,31 @@ class MatchContract(Contract):
         assert channel.get_all(match={"state": "done"}) == [{"state": "done"}]
         channel.unset("key")
         assert channel.get_all(match={"state": "done"}) == []
+
+    def test_an_index_changes_no_result(self, subject: Subject) -> None:
+        """Entries from before and after it, of handles with and without it, are found alike."""
+        channel, other = subject.open(), subject.open()
+        texts = ["new", "n\u00e9w", 'it\'s \\ {"new"}', "with\0nul", "", "new"]
+        before = [{"state": text, "rest": {"state": "new\0"}} for text in texts]
+        others: list[Document] = [None, "new", ["new"], {"state": 1}, {"state": None}, {"a": "new"}]
+        put_all(channel, {f"before {n}": value for n, value in enumerate([*before, *others])})
+        for _ in range(2):
+            channel.hook.index(fields=("state", "rest"))
+        put_all(other, {f"after {n}": value for n, value in enumerate(before)})
+        other.set("before 0", {"state": "old"})
+        channel.unset("before 5")
+        stored = list(other.items())
+        for text in {*texts, "old", "absent"}:
+            match = {"state": text}
+            expected = [item for item in stored if matches(match, item[1])]
+            assert list(channel.items(match)) == expected
+            assert list(channel.items(match, newest_first=True)) == expected[::-1]
+            assert (
+                list(channel.items({**match, "rest": {}}, limit=1))
+                == [item for item in expected if isinstance(item[1], dict) and "rest" in item[1]][
+                    :1
+                ]
+            )
+            if expected:
+                after = expected[0].position
+                assert list(channel.items(match, after=after)) == expected[1:]

@@ -232,6 +232,23 @@ class MatchesElements(BrokenSimple):
         return [one for one in values if match is None or _like_mongo(match, one)]
 
 
+class IndexesOnce(BrokenSimple):
+    """An index does not get the entries of other handles."""
+
+    caught_by = "test_an_index_changes_no_result"
+
+    def index(self, fields: tuple[str, ...]) -> bool:
+        self._known = {str(item[0]) for item in super().items(None, 10_000, False, None)}
+        return bool(fields)
+
+    def items(
+        self, match: Document, limit: int, newest_first: bool, after: int | None
+    ) -> list[Item]:
+        page = super().items(match, limit, newest_first, after)
+        known = getattr(self, "_known", None)
+        return page if known is None else [item for item in page if str(item[0]) in known]
+
+
 class MatchesByOldValues(BrokenSimple):
     """A match finds an entry by a value that was overwritten."""
 
