@@ -1,11 +1,11 @@
 """The job manager: each job runs at most once at a time, and every run is recorded."""
 
 from ojobchannels.manager.actions.action import Action
+from ojobchannels.manager.durable_launches.handle import DurableLaunch
+from ojobchannels.manager.durable_launches.info import LaunchInfo
 from ojobchannels.manager.hooks.spec import RunSpec
 from ojobchannels.manager.jobs import Job
-from ojobchannels.manager.launches.handle import DurableLaunch
-from ojobchannels.manager.launches.info import LaunchInfo
-from ojobchannels.manager.launching.launcher import Launch
+from ojobchannels.manager.local_launches.launcher import Launch
 from ojobchannels.manager.manager import JobManager
 from ojobchannels.manager.output import OutputLimits, OutputLine, RunOutput
 from ojobchannels.manager.output.current import current_run

@@ -12,7 +12,7 @@ from ojobchannels.documents import json_or_repr
 from ojobchannels.errors import ChannelError, InvalidOption, LockBusy, RateLimited
 from ojobchannels.host.synchronous import check_result, check_synchronous
 from ojobchannels.host.wakeup import Latch
-from ojobchannels.manager.launching.launcher import DidNotRun, Launch
+from ojobchannels.manager.local_launches.launcher import DidNotRun, Launch
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.run_record import RunRecord, sealed
 from ojobchannels.manager.runs.run import JobRun

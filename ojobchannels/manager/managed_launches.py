@@ -8,11 +8,11 @@ from ojobchannels.channels.arguments import Duration, milliseconds
 from ojobchannels.documents import check_name, check_value
 from ojobchannels.errors import InvalidOption
 from ojobchannels.manager.channels import ManagerChannels
-from ojobchannels.manager.launches.handle import DurableLaunch
-from ojobchannels.manager.launches.info import LaunchInfo
-from ojobchannels.manager.launches.store import LaunchStore
-from ojobchannels.manager.launches.worker import LaunchWorker
-from ojobchannels.manager.launching.launcher import Launch, Launcher
+from ojobchannels.manager.durable_launches.handle import DurableLaunch
+from ojobchannels.manager.durable_launches.info import LaunchInfo
+from ojobchannels.manager.durable_launches.store import LaunchStore
+from ojobchannels.manager.durable_launches.worker import LaunchWorker
+from ojobchannels.manager.local_launches.launcher import Launch, Launcher
 from ojobchannels.manager.managed_runs import ManagedRuns
 from ojobchannels.manager.registry import JobRegistry
 

@@ -14,9 +14,9 @@ from ojobchannels.manager.channels import ChannelConfig, ManagerChannels
 from ojobchannels.manager.hooks.events import RunCallback
 from ojobchannels.manager.hooks.spec import RunEvent
 from ojobchannels.manager.jobs import IfRunning, Job, Notice, notify
-from ojobchannels.manager.launching.launcher import SIGNAL_POLL_SECONDS
-from ojobchannels.manager.launching.signals import stop_signals
 from ojobchannels.manager.limits.rate import check_rate_limit
+from ojobchannels.manager.local_launches.launcher import SIGNAL_POLL_SECONDS
+from ojobchannels.manager.local_launches.signals import stop_signals
 from ojobchannels.manager.managed_launches import ManagedLaunches
 from ojobchannels.manager.output import OutputLimits
 from ojobchannels.manager.output.lines import DEFAULT_LIMITS

@@ -9,7 +9,7 @@ import pytest
 
 import ojobchannels as oc
 from ojobchannels.manager import current_run
-from ojobchannels.manager.launching.launcher import Launcher
+from ojobchannels.manager.local_launches.launcher import Launcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

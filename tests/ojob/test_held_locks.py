@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import ojobchannels as oc
-from tests.ojob.run.test_managed_runs import INIT, managed
+from tests.ojob.run.test_started_runs import INIT, managed
 
 if TYPE_CHECKING:
     from ojobchannels.manager import JobManager

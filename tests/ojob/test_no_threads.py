@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ojobchannels import NoThread
-from ojobchannels.manager.launching.launcher import Launch, Launcher
+from ojobchannels.manager.local_launches.launcher import Launch, Launcher
 from ojobchannels.ojob import run_file
 from tests.ojob.conftest import RecordingOutput
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 from ojobchannels.aio.jobs.run import AsyncJobRun
 from ojobchannels.errors import InvalidOption, JobMisuse
 from ojobchannels.manager.jobs import Job
-from ojobchannels.manager.launching.launcher import DidNotRun, Launch
+from ojobchannels.manager.local_launches.launcher import DidNotRun, Launch
 
 if TYPE_CHECKING:
     from ojobchannels.manager.runs.run import JobRun

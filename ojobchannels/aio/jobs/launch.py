@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Generator
 from typing import Any
 
-from ojobchannels.manager.launching.launcher import Launch, LaunchState
+from ojobchannels.manager.local_launches.launcher import Launch, LaunchState
 
 
 class AsyncLaunch:

@@ -20,7 +20,7 @@ from ojobchannels.errors import JobMisuse, UnknownJob
 from ojobchannels.manager import JobManager
 from ojobchannels.manager.history import Pruned
 from ojobchannels.manager.jobs import IfRunning, Job
-from ojobchannels.manager.launching.launcher import DidNotRun, Launch
+from ojobchannels.manager.local_launches.launcher import DidNotRun, Launch
 from ojobchannels.manager.output import RunOutput
 from ojobchannels.manager.run_record import RunRecord
 from ojobchannels.manager.runs.run import JobRun

@@ -10,7 +10,7 @@ from ojobchannels.channels.channel import Channel
 from ojobchannels.errors import NoThread, safe_str
 from ojobchannels.host.forks import forget_in_children
 from ojobchannels.host.wakeup import Wakeup
-from ojobchannels.manager.launching.pool import start
+from ojobchannels.manager.local_launches.pool import start
 from ojobchannels.manager.output.buffer import OutputBuffer
 from ojobchannels.manager.output.stored import key_of
 

@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 
 from ojobchannels.errors import ChannelError, InvalidJobArgs, JobFileError
 from ojobchannels.host.terminal import local_time
-from ojobchannels.manager.launching.launcher import SIGNAL_POLL_SECONDS
+from ojobchannels.manager.local_launches.launcher import SIGNAL_POLL_SECONDS
 from ojobchannels.ojob.daemon.channel_watch import ChannelWatch
 from ojobchannels.ojob.daemon.operations import DaemonOperations
 from ojobchannels.ojob.daemon.schedule import Schedule

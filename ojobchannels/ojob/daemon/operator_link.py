@@ -10,7 +10,7 @@ from ojobchannels.errors import ChannelError
 from ojobchannels.manager import JobManager
 from ojobchannels.manager.actions.action import Action
 from ojobchannels.manager.actions.journal import ActionFeed
-from ojobchannels.manager.launching.pool import start
+from ojobchannels.manager.local_launches.pool import start
 from ojobchannels.ojob.run.outage import STORE_ERRORS
 
 _POLL_SECONDS: Final = 1.0

@@ -9,7 +9,7 @@ from typing import Any
 from ojobchannels.documents import as_json
 from ojobchannels.errors import InvalidJobArgs, quoted
 from ojobchannels.host.terminal import align
-from ojobchannels.manager.launching.pool import release_slot
+from ojobchannels.manager.local_launches.pool import release_slot
 from ojobchannels.ojob.args.pack_args import PackArgs
 from ojobchannels.ojob.args.pack_jobs import BASICS
 from ojobchannels.ojob.packs.commands import run_commands

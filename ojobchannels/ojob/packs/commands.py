@@ -13,7 +13,7 @@ from ojobchannels.ojob.packs.command_text import CommandText, Unquotable
 from ojobchannels.ojob.process.children import Command, Stream, shown
 from ojobchannels.ojob.run.job_context import JobContext
 from ojobchannels.ojob.run.job_host import JobHost
-from ojobchannels.ojob.run.managed_runs import Limit
+from ojobchannels.ojob.run.started_runs import Limit
 
 
 def run_commands(context: JobContext, args: dict[str, Any]) -> None:

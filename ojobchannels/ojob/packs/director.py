@@ -8,7 +8,7 @@ from ojobchannels.hookspecs import MISSING
 from ojobchannels.ojob.args.pack_args import PackArgs
 from ojobchannels.ojob.args.pack_jobs import DIRECTOR
 from ojobchannels.ojob.run.job_context import JobContext, SkipJob
-from ojobchannels.ojob.run.managed_runs import DIRECTOR_CHANNEL as CHANNEL
+from ojobchannels.ojob.run.started_runs import DIRECTOR_CHANNEL as CHANNEL
 from ojobchannels.recipes.director import Director
 
 

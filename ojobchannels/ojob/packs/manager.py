@@ -13,13 +13,13 @@ from ojobchannels.errors import (
     describe_holder,
 )
 from ojobchannels.manager import JobRun
-from ojobchannels.manager.launching.pool import release_slot
+from ojobchannels.manager.local_launches.pool import release_slot
 from ojobchannels.ojob.args.pack_args import PackArgs
 from ojobchannels.ojob.args.pack_jobs import MANAGER
 from ojobchannels.ojob.load.job_file import END, ERROR, START
 from ojobchannels.ojob.run.job_context import JobContext, SkipJob
-from ojobchannels.ojob.run.managed_runs import record_args
 from ojobchannels.ojob.run.manager_binding import Config, ManagerConfig
+from ojobchannels.ojob.run.started_runs import record_args
 
 _WAIT_SECONDS: Final = 1.0
 _ALONE: Final = (

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, Final, TypeVar
 
 from ojobchannels.errors import ChannelError, InvalidJobArgs, LockLost, UnknownJob, summary
-from ojobchannels.manager.launching.pool import release_slot
+from ojobchannels.manager.local_launches.pool import release_slot
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.args.pack_args import PackArgs
 from ojobchannels.ojob.args.pack_jobs import QUEUE

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Final
 
 from ojobchannels.host.wakeup import Latch
-from ojobchannels.manager.launching.pool import start
+from ojobchannels.manager.local_launches.pool import start
 
 GRACE_SECONDS: Final = 2.0
 """The time between the exception and `on_hang`."""

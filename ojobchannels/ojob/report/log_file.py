@@ -13,7 +13,7 @@ from typing import Final
 
 from ojobchannels.errors import LogFileUnavailable, NoThread
 from ojobchannels.host.files import UnsafeFile, is_trusted, open_regular
-from ojobchannels.manager.launching.pool import start
+from ojobchannels.manager.local_launches.pool import start
 from ojobchannels.ojob.report.console import put
 from ojobchannels.ojob.report.events import Event, Sink, now
 from ojobchannels.ojob.report.past_logs import Rules, tidy

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from ojobchannels.errors import JobMisuse, add_note
-from ojobchannels.manager.launching.launcher import SIGNAL_POLL_SECONDS, Launch, Launcher
+from ojobchannels.manager.local_launches.launcher import SIGNAL_POLL_SECONDS, Launch, Launcher
 from ojobchannels.ojob.load.job_file import Job
 from ojobchannels.ojob.run.job_context import JobContext
 

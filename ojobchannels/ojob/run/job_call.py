@@ -32,8 +32,8 @@ from ojobchannels.ojob.report.outcomes import NotRun, Outcome, Status, describe,
 from ojobchannels.ojob.run.job_context import SkipJob
 from ojobchannels.ojob.run.job_locks import JobLocks
 from ojobchannels.ojob.run.job_steps import JobSteps, parts
-from ojobchannels.ojob.run.managed_runs import record_args
 from ojobchannels.ojob.run.session import Session
+from ojobchannels.ojob.run.started_runs import record_args
 
 
 class CallableJob(JobSteps):

@@ -13,8 +13,8 @@ from ojobchannels.manager.schedules.fire_times import FireTime
 from ojobchannels.ojob.args.layers import CallArgs, Layer, merge
 from ojobchannels.ojob.languages import Level, Phase
 from ojobchannels.ojob.load.job_file import Job
-from ojobchannels.ojob.run.managed_runs import ManagedRuns
 from ojobchannels.ojob.run.session import Session
+from ojobchannels.ojob.run.started_runs import StartedRuns
 from ojobchannels.ojob.schema.model import OnTimeout
 from ojobchannels.ojob.triggers.tick import Tick
 
@@ -62,7 +62,7 @@ class JobContext(ABC):
         self.layers = [Layer(job.args, True), *layers]
         self.args = CallArgs({})
         self.phase: Phase = "args"
-        self.runs = ManagedRuns()
+        self.runs = StartedRuns()
         self.leases: list[Lease] = []
         self.launch = launch
         self.launches: dict[str, Launch] = {}

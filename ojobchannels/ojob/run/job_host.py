@@ -16,7 +16,7 @@ from ojobchannels.ojob.languages import Level
 from ojobchannels.ojob.load.job_file import Job
 from ojobchannels.ojob.run.each import EachCalls
 from ojobchannels.ojob.run.job_context import JobContext, SkipJob
-from ojobchannels.ojob.run.managed_runs import Limit
+from ojobchannels.ojob.run.started_runs import Limit
 
 CANCEL_GRACE_SECONDS: Final = 1.0
 """The time between the notice that a run was cancelled and the end of code in a child process."""

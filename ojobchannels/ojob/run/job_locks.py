@@ -10,7 +10,7 @@ from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
 from ojobchannels.documents import storable
 from ojobchannels.errors import InvalidJobArgs, JobMisuse, LockBusy, describe_holder
-from ojobchannels.manager.launching.pool import release_slot
+from ojobchannels.manager.local_launches.pool import release_slot
 from ojobchannels.ojob.args.templates import render
 from ojobchannels.ojob.load.job_file import TURNS
 from ojobchannels.ojob.run.job_context import JobContext, SkipJob

@@ -14,7 +14,7 @@ from ojobchannels.errors import (
     summary,
 )
 from ojobchannels.host.synchronous import check_result
-from ojobchannels.manager.launching.pool import start, this_slot
+from ojobchannels.manager.local_launches.pool import start, this_slot
 from ojobchannels.ojob.args.layers import CallArgs
 from ojobchannels.ojob.args.rules import apply_rules
 from ojobchannels.ojob.code.python import Block, Isolated, Python
@@ -24,7 +24,7 @@ from ojobchannels.ojob.process.interrupts import Interrupted
 from ojobchannels.ojob.process.time_limit import TimeLimit, TimeUp
 from ojobchannels.ojob.run.job_context import JobContext, SkipJob
 from ojobchannels.ojob.run.job_host import JobHost
-from ojobchannels.ojob.run.managed_runs import Limit
+from ojobchannels.ojob.run.started_runs import Limit
 
 
 def parts(jobs: Mapping[str, Job], job: Job, args: CallArgs) -> Iterator[Job]:

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 from ojobchannels.errors import NoThread
 from ojobchannels.manager import Launch
-from ojobchannels.manager.launching.launcher import SIGNAL_POLL_SECONDS, DidNotRun, Launcher
+from ojobchannels.manager.local_launches.launcher import SIGNAL_POLL_SECONDS, DidNotRun, Launcher
 from ojobchannels.ojob.load.job_file import Job
 from ojobchannels.ojob.process.interrupts import Interrupts
 from ojobchannels.ojob.report.outcomes import NotRun, Outcome

@@ -17,10 +17,10 @@ from ojobchannels.ojob.load.job_file import INIT, LOCKS, TURNS, Job, JobFile
 from ojobchannels.ojob.process.interrupts import Interrupts
 from ojobchannels.ojob.report.console import Output
 from ojobchannels.ojob.run.launches import Launches
-from ojobchannels.ojob.run.managed_runs import Executions
 from ojobchannels.ojob.run.manager_binding import ManagerBinding
 from ojobchannels.ojob.run.manager_views import ManagerLocks, RunRecords
 from ojobchannels.ojob.run.progress import RunProgress
+from ojobchannels.ojob.run.started_runs import Executions
 from ojobchannels.ojob.triggers.tick import Tick
 from ojobchannels.ojob.triggers.timer import Clock, Scheduler, WallClock
 from ojobchannels.suggestions import closest, is_slip

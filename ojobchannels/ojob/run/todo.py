@@ -8,7 +8,7 @@ from typing import Final
 
 from ojobchannels.errors import NoThread
 from ojobchannels.manager import Launch
-from ojobchannels.manager.launching.launcher import SIGNAL_POLL_SECONDS
+from ojobchannels.manager.local_launches.launcher import SIGNAL_POLL_SECONDS
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.run.job_call import JobCall
 from ojobchannels.ojob.run.session import Session

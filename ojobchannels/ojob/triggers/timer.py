@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Final, Protocol, TypeAlias
 
 from ojobchannels.host.clock import now_ms
-from ojobchannels.manager.launching.pool import start
+from ojobchannels.manager.local_launches.pool import start
 
 Call: TypeAlias = Callable[[], None]
 

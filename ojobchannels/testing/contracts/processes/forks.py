@@ -56,13 +56,13 @@ RENEW = """
 import os, threading, time, traceback, warnings
 warnings.simplefilter("ignore", DeprecationWarning)
 lost = threading.Event()
-lease = channel.lock("nightly", ttl=0.8, keep_alive=True, on_lost=lambda _: lost.set())
+lease = channel.lock("nightly", ttl=2.4, keep_alive=True, on_lost=lambda _: lost.set())
 child = os.fork()
 if child == 0:
     try:
         lease.release()
-        with channel.lock("child's", ttl=0.8, keep_alive=True) as own:
-            time.sleep(0.85)
+        with channel.lock("child's", ttl=2.4, keep_alive=True) as own:
+            time.sleep(2.45)
             own.check()
         os._exit(0)
     except BaseException:

@@ -3,9 +3,9 @@
 import time
 from typing import Any, Final, Generic, TypeVar, cast
 
-from ojobchannels.manager.launches.info import LaunchInfo, LaunchStatus
-from ojobchannels.manager.launches.store import LaunchStore
-from ojobchannels.manager.launching.pool import release_slot
+from ojobchannels.manager.durable_launches.info import LaunchInfo, LaunchStatus
+from ojobchannels.manager.durable_launches.store import LaunchStore
+from ojobchannels.manager.local_launches.pool import release_slot
 
 _Result = TypeVar("_Result")
 

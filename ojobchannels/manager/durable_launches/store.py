@@ -25,7 +25,7 @@ from ojobchannels.errors import (
 )
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.manager import tracing
-from ojobchannels.manager.launches.info import (
+from ojobchannels.manager.durable_launches.info import (
     ENDED,
     LaunchEnd,
     LaunchInfo,

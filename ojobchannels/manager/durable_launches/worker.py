@@ -20,16 +20,16 @@ from ojobchannels.errors import (
 )
 from ojobchannels.host.wakeup import Wakeup
 from ojobchannels.manager import tracing
-from ojobchannels.manager.jobs import Job
-from ojobchannels.manager.launches.info import (
+from ojobchannels.manager.durable_launches.info import (
     LaunchEnd,
     args_of,
     begun_of,
     context_of,
     retries_of,
 )
-from ojobchannels.manager.launches.store import LaunchStore
-from ojobchannels.manager.launching.pool import start
+from ojobchannels.manager.durable_launches.store import LaunchStore
+from ojobchannels.manager.jobs import Job
+from ojobchannels.manager.local_launches.pool import start
 from ojobchannels.manager.registry import JobRegistry
 from ojobchannels.manager.runs.run import JobRun
 from ojobchannels.masking import mask_text, secret_values

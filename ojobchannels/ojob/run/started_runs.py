@@ -34,7 +34,7 @@ _NOT_RECORDED: Final = frozenset(
 )
 
 
-_innermost: "ContextVar[ManagedRuns | None]" = ContextVar(
+_innermost: "ContextVar[StartedRuns | None]" = ContextVar(
     "runs of the innermost call", default=None
 )
 
@@ -61,7 +61,7 @@ class Limit(NamedTuple):
         return max(self.due - time.monotonic(), 0)
 
 
-class ManagedRuns:
+class StartedRuns:
     """The managed runs that one job call has started.
 
     The latest open run is the call's `current_run`; without one, that of its caller is.
@@ -76,9 +76,9 @@ class ManagedRuns:
         self.own_limit: Limit | None = None
         self._limits: dict[str, Limit] = {}
         self._callers_run: JobRun | None = None
-        self._caller: ManagedRuns | None = None
+        self._caller: StartedRuns | None = None
 
-    def __enter__(self) -> "ManagedRuns":
+    def __enter__(self) -> "StartedRuns":
         self._callers_run = current_run()
         self._caller = _innermost.get()
         _innermost.set(self)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ojobchannels as oc
-from ojobchannels.manager.launches import worker as worker_module
+from ojobchannels.manager.durable_launches import worker as worker_module
 from tests.manager.conftest import Meddler
-from tests.manager.launches.test_durable_launches import Worker, add
+from tests.manager.durable_launches.test_durable_launches import Worker, add
 
 if TYPE_CHECKING:
     from tests.manager.conftest import Managers

@@ -11,7 +11,7 @@ from ojobchannels.errors import InvalidOption, JobError, JobMisuse, NoThread
 from ojobchannels.host.forks import forget_in_children
 from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager import tracing
-from ojobchannels.manager.launching.pool import Pool, release_slot
+from ojobchannels.manager.local_launches.pool import Pool, release_slot
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar

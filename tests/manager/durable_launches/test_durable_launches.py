@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ojobchannels as oc
-from ojobchannels.manager.launches.info import LONGEST_RESULT
-from ojobchannels.manager.launches.store import LaunchStore
-from ojobchannels.manager.launches.worker import LaunchWorker
+from ojobchannels.manager.durable_launches.info import LONGEST_RESULT
+from ojobchannels.manager.durable_launches.store import LaunchStore
+from ojobchannels.manager.durable_launches.worker import LaunchWorker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
