@@ -34,6 +34,9 @@ class Sentinel(Enum):
         return self.name
 
 
+FIRST_FENCE: Final = 10**15
+"""The fences of leases are higher: they follow the clock, in microseconds since 1970."""
+
 MISSING: Final = Sentinel.MISSING
 ABSENT: Final = Sentinel.ABSENT
 
@@ -267,6 +270,14 @@ class ChannelSpec:
         that needs is kept in the storage; calling it again, or from two processes at once, changes
         nothing. Programs that do not call it must be able to use the channel as before. A backend
         may leave this hook out.
+        """
+
+    @hookspec(firstresult=True)
+    def below(self, field: str, bound: int, limit: int) -> list[Item]:
+        """Return at most `limit` items with a number below `bound` in a top-level field.
+
+        They are in any order. A backend that cannot find them without reading the others leaves
+        this hook out, or returns None.
         """
 
     @hookspec(firstresult=True)

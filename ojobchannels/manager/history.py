@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ojobchannels.channels.arguments import milliseconds
 from ojobchannels.channels.channel import Channel
-from ojobchannels.documents import Item, encode
+from ojobchannels.documents import Document, Item, encode
 from ojobchannels.errors import ChannelError, InvalidOption
 from ojobchannels.following import shared_memory
 from ojobchannels.host.clock import now_ms
@@ -271,12 +271,10 @@ def _count(
 def _prune(channels: RunHistory, output: Channel, cutoff: int) -> int:
     """Remove the records of runs that ended before `cutoff`, in milliseconds; count them."""
     removed = 0
-    begun = (item[1] for item in channels.jobs.items() if channels._is_readable(*item))
-    others = (record for _, record in channels.state.items() if records.is_record(record))
-    for channel, found in ((channels.jobs, begun), (channels.state, others)):
-        ended = [record for record in found if record.get("endTime", cutoff) < cutoff]
-        removed += _remove(channel, [records.key_of(record) for record in ended])
-        _remove(output, [key_of(record["runId"]) for record in ended if "runId" in record])
+    for channel in (channels.jobs, channels.state):
+        for ended in _ended(channels, channel, cutoff):
+            removed += _remove(channel, [records.key_of(record) for record in ended])
+            _remove(output, [key_of(record["runId"]) for record in ended if "runId" in record])
     _remove(channels.state, launch_claims.outdated(channels.state, cutoff))
     _remove(channels.state, shared_memory.outdated(channels.state))
     _remove(channels.state, rate.outdated(channels.state, now_ms()))
@@ -284,6 +282,31 @@ def _prune(channels: RunHistory, output: Channel, cutoff: int) -> int:
     if removed:
         note_pruned(channels.state, cutoff)
     return removed
+
+
+def _ended(channels: RunHistory, channel: Channel, cutoff: int) -> Iterator[list[Record]]:
+    """Yield the records of a channel that ended before `cutoff`, in parts.
+
+    What is yielded is removed before the next part is read, where an index finds them.
+    """
+
+    def is_ended(key: object, document: Document) -> bool:
+        if channel is channels.jobs:
+            readable = channels._is_readable(key, document)
+        else:
+            readable = records.is_record(document)
+        return readable and document.get("endTime", cutoff) < cutoff
+
+    before: set[str] = set()
+    while (page := channel.hook.below(field="endTime", bound=cutoff, limit=_BATCH)) is not None:
+        yield [document for key, document in page if is_ended(key, document)]
+        if len(page) < _BATCH:
+            return
+        keys = {encode(key) for key, _ in page}
+        if keys == before:  # a page of other documents, behind which there may be records
+            break
+        before = keys
+    yield [document for key, document in channel.items() if is_ended(key, document)]
 
 
 def _sources(

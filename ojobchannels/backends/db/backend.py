@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from itertools import islice
 from typing import Any, Literal
 
 from ojobchannels.backends import lock_record
@@ -22,6 +23,7 @@ from ojobchannels.documents import (
     decode,
     decode_all,
     encode,
+    is_below,
     page_of,
     values_of,
 )
@@ -67,12 +69,15 @@ class DatabaseBackend(LocalBackend):
 
     @operation
     def prepare(self) -> None:
-        """Check the database, create its tables, and delete lock rows that are a day old."""
+        """Check the database, create its tables, and delete locks and marks that are a day old."""
         with self._connections.writing("NORMAL") as connection:
             mismatch = statements.prepare(connection)
             if mismatch:
                 raise ChannelDamaged(self.channel, str(self.storage.path), *mismatch)
             connection.execute(statements.SWEEP_LOCKS)
+            if connection.execute(statements.SWEEP_IS_DUE).fetchone()[0]:
+                connection.execute(statements.SWEEP_MARKS)
+                connection.execute(statements.NOTE_SWEEP)
 
     @hook_operation
     def get(self, key: Key) -> Document:
@@ -122,17 +127,22 @@ class DatabaseBackend(LocalBackend):
 
     @hook_operation
     def index(self, fields: tuple[str, ...]) -> bool:
-        with self._connections.reading() as connection:
-            missing = self._indexes.missing(connection, fields)
-        try:
-            if missing:
-                with self._connections.transaction("NORMAL") as connection:
-                    for statement in missing:
-                        connection.execute(statement)
-        except sqlite3.OperationalError:  # a value that is not JSON, or a database for reading only
+        if not self._indexes.prepare(self._connections, fields):
             return False
         self._indexes.fields = fields
         return True
+
+    @hook_operation
+    def below(self, field: str, bound: int, limit: int) -> list[Item] | None:
+        if not self._indexes.prepare(self._connections, (field,)):
+            return None
+        with self._connections.reading() as connection:
+            rows = connection.execute(self._indexes.below(field), {"bound": bound})
+            try:
+                items = iter(lambda: page_of(rows, None, 1), [])
+                return [*islice((i for (i,) in items if is_below(i[1], field, bound)), limit)]
+            finally:
+                rows.close()
 
     @hook_operation
     def get_keys(self) -> list[Document]:

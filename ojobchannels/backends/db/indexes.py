@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
+from ojobchannels.backends.db.connections import Connections
 from ojobchannels.documents import Document, indexed_text
 
 _BY_FIELD: Final = """
@@ -16,6 +17,10 @@ WHERE channel = {own} AND {field} = :field AND position {compare} :after
 ORDER BY position {order}
 """
 _IS_THERE: Final = "SELECT count(*) FROM sqlite_schema WHERE type = 'index' AND name = ?"
+# Texts and null are not below a number.
+_BELOW: Final = """
+SELECT written_key, value, position FROM documents WHERE channel = {own} AND {field} < :bound
+"""
 
 
 class FieldIndexes:
@@ -29,7 +34,24 @@ class FieldIndexes:
         self.fields: tuple[str, ...] = ()
         self._channel = channel
 
-    def missing(self, connection: sqlite3.Connection, fields: Sequence[str]) -> list[str]:
+    def prepare(self, connections: Connections, fields: tuple[str, ...]) -> bool:
+        """Create the indexes that do not exist; return whether all do now."""
+        with connections.reading() as connection:
+            missing = self._missing(connection, fields)
+        try:
+            if missing:
+                with connections.transaction("NORMAL") as connection:
+                    for statement in missing:
+                        connection.execute(statement)
+        except sqlite3.OperationalError:  # a value that is not JSON, or a database for reading only
+            return False
+        return True
+
+    def below(self, field: str) -> str:
+        """Return the statement that reads what has a number below ``:bound`` in a field."""
+        return _BELOW.format(own=_quoted(self._channel), field=_expression(field))
+
+    def _missing(self, connection: sqlite3.Connection, fields: Sequence[str]) -> list[str]:
         """Return the statements that create the indexes that do not exist."""
         return [
             self._create(field)

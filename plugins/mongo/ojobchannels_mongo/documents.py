@@ -120,6 +120,10 @@ class Documents:
         return self._indexes.create(fields)
 
     @hookimpl
+    def below(self, field: str, bound: int, limit: int) -> list[Item] | None:
+        return self._indexes.below(field, bound, limit)
+
+    @hookimpl
     def get_keys(self) -> list[Document]:
         return [decode(row["k"]) for row in self._reader.all(remote.GET_KEYS, {}, ("k",))]
 

@@ -4,12 +4,15 @@ They are partial indexes of the server, which programs of every version keep.
 """
 
 from hashlib import sha256
+from itertools import islice
 from typing import Any, Final
 
 from pymongo.errors import OperationFailure
 
-from ojobchannels.documents import Document, indexed_text
+from ojobchannels import remote
+from ojobchannels.documents import Document, Item, indexed_text, is_below
 from ojobchannels.remote import Operation, Rule
+from ojobchannels_mongo import codec
 from ojobchannels_mongo.connection import Connection
 from ojobchannels_mongo.servers import Collections
 from ojobchannels_mongo.statements import EXISTS
@@ -28,7 +31,27 @@ class FieldIndexes:
 
     def create(self, fields: tuple[str, ...]) -> bool:
         """Create what is missing; return whether all exist."""
+        if not self._prepare(fields):
+            return False
+        self._fields = fields
+        return True
 
+    def below(self, field: str, bound: int, limit: int) -> list[Item] | None:
+        """Return items with a number below `bound`; None if the index may not be created."""
+        if not self._prepare((field,)):
+            return None
+        own = {"c": self._connection.channel, "o": {"$gt": codec.FIRST}}
+        wanted = {"$or": [own | {f"v.{field}": {"$lt": bound}}, own | {"j": EXISTS}]}
+        fields = {"k": 1, "v": 1, "j": 1, "o": 1}
+
+        def find(at: Collections, _: bool) -> list[Item]:
+            with at.documents.find(wanted, fields, batch_size=limit) as cursor:
+                rows = (row for row in cursor if is_below(codec.value_of(row), field, bound))
+                return codec.items_of([*islice(rows, limit)])
+
+        return self._connection.call(remote.ITEMS, find)
+
+    def _prepare(self, fields: tuple[str, ...]) -> bool:
         def create(at: Collections, _: bool) -> bool:
             indexes = [*map(self._by_field, fields), self._of_texts()]
             command = {"createIndexes": at.documents.name, "indexes": indexes}
@@ -40,10 +63,7 @@ class FieldIndexes:
                 raise
             return True
 
-        if not self._connection.call(_INDEX, create, _SECONDS):
-            return False
-        self._fields = fields
-        return True
+        return self._connection.call(_INDEX, create, _SECONDS)
 
     def filter(self, own: dict[str, Any], match: Document) -> dict[str, Any] | None:
         """Return the filter that selects by an index; None if none helps.

@@ -98,6 +98,10 @@ class Documents:
         return self._indexes.create(fields)
 
     @hookimpl
+    def below(self, field: str, bound: int, limit: int) -> list[Item] | None:
+        return self._indexes.below(field, bound, limit)
+
+    @hookimpl
     def get_keys(self) -> list[Document]:
         return decode_all(text for _, text, _ in self._all(remote.GET_KEYS, statements.KEYS, None))
 

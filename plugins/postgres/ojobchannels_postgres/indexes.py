@@ -6,13 +6,14 @@ them, and tables without them are read as before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Final
 
 import psycopg
 
-from ojobchannels.documents import Document, indexed_text
+from ojobchannels import remote
+from ojobchannels.documents import Document, Item, indexed_text, is_below, page_of
 from ojobchannels.remote import Operation, Rule
 from ojobchannels_postgres import statements
 from ojobchannels_postgres.calls import Client, Connection
@@ -27,13 +28,27 @@ WHERE n.nspname = $1 AND c.relname = ANY ($2::text[])
 # The server refuses a text with \u0000, which is valid in our values. Conversions from and to json
 # are not immutable by its catalog, because an extension could change them, so an index needs a
 # function that is.
-_FUNCTION: Final = r"""
+_FUNCTIONS: Final = (
+    r"""
 CREATE OR REPLACE FUNCTION OURS.ojob_field(value json, field text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 BEGIN
     RETURN replace(value::text, '\u0000', '\u0001')::json ->> field;
 END $$
-"""
+""",
+    r"""
+CREATE OR REPLACE FUNCTION OURS.ojob_number(value json, field text) RETURNS double precision
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    part json := replace(value::text, '\u0000', '\u0001')::json -> field;
+BEGIN
+    IF json_typeof(part) = 'number' THEN
+        RETURN part::text::double precision;
+    END IF;
+    RETURN NULL;
+END $$
+""",
+)
 
 
 class FieldIndexes:
@@ -45,12 +60,20 @@ class FieldIndexes:
 
     def create(self, fields: tuple[str, ...]) -> bool:
         """Create what is missing; return whether all exist."""
-        if not self._connection.call(_INDEX, lambda client, _: self._exist(client, fields)):
-            creating = lambda client, _: self._create(client, fields)  # noqa: E731
-            if not self._connection.call(_INDEX, creating, _SECONDS):
-                return False
+        if not self._prepare({self._name(field): _expression(field) for field in fields}):
+            return False
         self._fields = fields
         return True
+
+    def below(self, field: str, bound: int, limit: int) -> list[Item] | None:
+        """Return items with a number below `bound`; None if the index may not be created."""
+        number = f"OURS.ojob_number(value, '{field}')"
+        if not self._prepare({self._name(f"number_{field}"): number}):
+            return None
+        statement = statements.below(f"{self._own} AND {number}")
+        rows = self._connection.run(remote.ITEMS, statement, bound, limit)
+        items = page_of(rows, None, limit)
+        return [item for item in items if is_below(item[1], field, bound)]
 
     def statement(self, match: Document, newest_first: bool) -> tuple[str, tuple[str, ...]]:
         """Return the statement for items, and the parameter that it needs more."""
@@ -60,20 +83,28 @@ class FieldIndexes:
         field, text = found
         return statements.by_field(self._condition(field), newest_first), (text,)
 
-    def _exist(self, client: Client, fields: Sequence[str]) -> bool:
-        names = [self._name(field) for field in fields]
-        return client.run(_ARE_THERE, client.schema, names) == [(len(names),)]
+    def _prepare(self, indexes: Mapping[str, str]) -> bool:
+        """Create the indexes, by their names, that are missing; return whether all exist."""
+        look = lambda client, _: self._exist(client, indexes)  # noqa: E731
+        create = lambda client, _: self._create(client, indexes)  # noqa: E731
+        return self._connection.call(_INDEX, look) or self._connection.call(
+            _INDEX, create, _SECONDS
+        )
 
-    def _create(self, client: Client, fields: Sequence[str]) -> bool:
+    def _exist(self, client: Client, indexes: Mapping[str, str]) -> bool:
+        return client.run(_ARE_THERE, client.schema, [*indexes]) == [(len(indexes),)]
+
+    def _create(self, client: Client, indexes: Mapping[str, str]) -> bool:
         try:
             client.run(statements.BEGIN)
             client.run(statements.MIGRATE_ALONE)
-            if not self._exist(client, fields):
-                client.run(_FUNCTION)
-                for field in fields:
+            if not self._exist(client, indexes):
+                for function in _FUNCTIONS:
+                    client.run(function)
+                for name, expression in indexes.items():
                     client.run(
-                        f"CREATE INDEX IF NOT EXISTS {self._name(field)} ON OURS.ojob_documents"
-                        f" ({_expression(field)}, position) WHERE {self._own}"
+                        f"CREATE INDEX IF NOT EXISTS {name} ON OURS.ojob_documents"
+                        f" ({expression}, position) WHERE {self._own}"
                     )
             client.run("COMMIT")
         except psycopg.Error as error:

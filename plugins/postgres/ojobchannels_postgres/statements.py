@@ -183,6 +183,14 @@ def by_field(condition: str, newest_first: bool) -> str:
     return _rows(_ITEM, newest_first, f"AND {condition}")
 
 
+def below(number: str) -> str:
+    """Return the statement for $3 items of which this expression is below $2."""
+    return f"""
+SELECT {_ITEM}, position FROM OURS.ojob_documents AS d
+WHERE channel = $1 AND {number} < $2::double precision LIMIT $3::bigint
+"""
+
+
 SIZE: Final = "SELECT count(*) FROM OURS.ojob_documents WHERE channel = $1"
 LAST: Final = "SELECT max(position) FROM OURS.ojob_documents WHERE channel = $1"
 VERSION: Final = "SELECT position FROM OURS.ojob_channels WHERE channel = $1"

@@ -91,3 +91,23 @@ class MatchContract(Contract):
             if expected:
                 after = expected[0].position
                 assert list(channel.items(match, after=after)) == expected[1:]
+
+    def test_numbers_below_a_bound_are_found(self, subject: Subject) -> None:
+        """Of both kinds of numbers, and of nothing else; a backend may leave this out."""
+        channel, other = subject.open(), subject.open()
+        numbers = [-5, 0, 4.5, 5, 5.5, 2**53 + 1, -1e300]
+        rest: list[Document] = ["1", None, True, [1], {"at": 1}, "with\0nul"]
+        put_all(channel, {f"before {n}": {"at": at} for n, at in enumerate([*numbers, *rest])})
+        if channel.hook.below(field="at", bound=5, limit=100) is None:
+            return
+        put_all(other, {f"after {n}": {"at": at} for n, at in enumerate([*rest, *numbers])})
+        other.set("before 0", {"at": 6})
+        channel.unset("before 1")
+        channel.set("null", None)
+        below = {2: 4.5, 6: -1e300}
+        expected = {f"before {n}": {"at": at} for n, at in below.items()}
+        expected |= {f"after {6 + n}": {"at": at} for n, at in {0: -5, 1: 0, **below}.items()}
+        assert dict(channel.hook.below(field="at", bound=5, limit=100)) == expected
+        part = dict(channel.hook.below(field="at", bound=5, limit=2))
+        assert len(part) == 2
+        assert part.items() <= expected.items()

@@ -253,15 +253,15 @@ class MatchesByOldValues(BrokenSimple):
     """A match finds an entry by a value that was overwritten."""
 
     caught_by = "test_a_match_uses_the_present_value"
-    index: ClassVar[dict[str, Key]] = {}
+    written: ClassVar[dict[str, Key]] = {}
 
     def set(self, key: Key, value: Document, fence: int | None) -> bool:
-        self.index[f"{self._channel} {encode(value)}"] = key
+        self.written[f"{self._channel} {encode(value)}"] = key
         return super().set(key, value, fence)
 
     def get_all(self, match: Document) -> list[Document]:
         found = super().get_all(match)
-        for text, key in self.index.items():
+        for text, key in self.written.items():
             channel, _, value = text.partition(" ")
             if channel == self._channel and matches(match, decode(value)) and not found:
                 found = [self.get(key)]
