@@ -13,7 +13,7 @@ from ojobchannels import moved
 
 if TYPE_CHECKING:
     from ojobchannels.aio.channel import AsyncChannel
-    from ojobchannels.aio.jobs import AsyncJobManager, AsyncJobRun, AsyncLaunch
+    from ojobchannels.aio.jobs import AsyncDurableLaunch, AsyncJobManager, AsyncJobRun, AsyncLaunch
     from ojobchannels.aio.lease import AsyncLease
     from ojobchannels.aio.opening import open_async_channel
     from ojobchannels.changes import Change
@@ -31,6 +31,7 @@ __all__ = [
     "ABSENT",
     "MISSING",
     "AsyncChannel",
+    "AsyncDurableLaunch",
     "AsyncJobManager",
     "AsyncJobRun",
     "AsyncLaunch",

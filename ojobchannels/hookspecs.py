@@ -197,8 +197,8 @@ class ChannelType:
         exists: Called as ``exists(options)``; returns whether a channel was opened there before,
             and creates nothing. Without it, a channel is assumed to exist.
         async_threads: The number of threads on which an asynchronous channel may use the backend
-            at once; 0 if no operation waits for files or a server, so that an event loop may call
-            it.
+            at once, or of requests with the hook ``asynchronous``; 0 if no operation waits for
+            files or a server, so that an event loop may call it.
         health: Called as ``health(channel_name, options)``; opens the channel, and returns the
             state of its storage. Without it, ``ojob doctor`` only uses the channel.
     """
@@ -386,6 +386,13 @@ class ChannelSpec:
 
         `notify` may be called on any thread, under any lock, and more often than needed. This hook
         is called only if the type has the capability ``events_every`` or ``events_coalesced``.
+        """
+
+    @hookspec(firstresult=True)
+    def asynchronous(self) -> object:
+        """Return what implements `AsyncChannelSpec` for the running event loop, or None.
+
+        A backend may leave this hook out: asynchronous channels then use threads.
         """
 
     @hookspec(firstresult=True)

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 from ojobchannels.errors import ChannelError
 from ojobchannels.host.forks import forget_in_children
+from ojobchannels.steps import Steps, drive
 
 _T = TypeVar("_T")
 _PATIENCE: Final = 1.0
@@ -90,6 +91,11 @@ class Calls:
         if await _patiently(future):
             raise asyncio.CancelledError
         return future.result()
+
+    @staticmethod
+    def run(steps: Steps[_T]) -> _T:
+        """Perform the steps of a call."""
+        return drive(steps)
 
     def close(self) -> None:
         """End the threads when the calls that were begun have ended.

@@ -39,7 +39,8 @@ class AsyncChannel(AsyncDocuments):
 
     def __init__(self, channel: Channel, threads: int) -> None:
         super().__init__(channel, Calls(channel.name, threads))
-        self._waiting = Waiting(self._calls, queues=threads > 0)
+        self._requests: Any = self._calls
+        self._waiting = Waiting(self._requests, queues=threads > 0)
         self._leases: WeakSet[AsyncLease] = WeakSet()
         self._subscriptions: WeakSet[AsyncSubscription] = WeakSet()
         self._callbacks: set[asyncio.Future[Any]] = set()
@@ -157,7 +158,7 @@ class AsyncChannel(AsyncDocuments):
     async def beside(self, name: str) -> AsyncChannel:
         """Open another channel in the same storage, with the same options."""
         channel = await self._calls.obtain(lambda: self.sync.beside(name), Channel.close)
-        return AsyncChannel(channel, self._calls.threads)
+        return self._face_of(channel)
 
     async def close(self) -> None:
         """Close the channel: release its leases, and wake its waiters with ChannelClosed."""
@@ -177,6 +178,15 @@ class AsyncChannel(AsyncDocuments):
     def __repr__(self) -> str:
         return repr(self.sync).replace("<Channel", "<AsyncChannel", 1)
 
+    @property
+    def _hook(self) -> Any:
+        """The operations as hooks, for `_requests`."""
+        return self.sync.hook
+
+    def _face_of(self, channel: Channel) -> AsyncChannel:
+        """Return the asynchronous face of another channel of the same type."""
+        return AsyncChannel(channel, self._calls.threads)
+
     async def _lock(
         self,
         name: str,
@@ -187,9 +197,15 @@ class AsyncChannel(AsyncDocuments):
         holder: Mapping[str, Any] | None,
         slots: int,
     ) -> AsyncLease:
-        channel, report = self.sync, self._reporter(on_lost)
+        channel, requests, report = self.sync, self._requests, self._reporter(on_lost)
         request = channel._request(
-            name, ttl=ttl, wait=wait, on_lost=report, holder=holder, slots=slots
+            name,
+            ttl=ttl,
+            wait=wait,
+            on_lost=report,
+            holder=holder,
+            slots=slots,
+            hook=self._hook,
         )
         request.caller = _Task(self)
         driver, lease = self._waiting.driver(request), None
@@ -197,13 +213,13 @@ class AsyncChannel(AsyncDocuments):
             steps = acquiring(request) if slots == 1 else acquiring_slot(request)
             lease = await driver.drive(steps)
             if request.cleanups:
-                await self._calls.finish(request.clean_up)
+                await requests.finish(lambda: requests.run(request.cleaning_up()))
             channel._keep(lease, keep_alive)
         except BaseException as error:
             granted, reason = lease, error
             if request.cleanups or (request.backend_name and not isinstance(error, NOT_GRANTED)):
-                await self._calls.finish(
-                    lambda: channel._withdraw(request, granted, reason),
+                await requests.finish(
+                    lambda: requests.run(channel._withdrawing(request, granted, reason)),
                     *driver.began,
                 )
             raise

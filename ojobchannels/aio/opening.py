@@ -7,6 +7,8 @@ from typing import Any
 
 from ojobchannels.aio.calls import Calls
 from ojobchannels.aio.channel import AsyncChannel
+from ojobchannels.aio.native.channel import NativeChannel
+from ojobchannels.aio.native.hookspecs import async_hooks
 from ojobchannels.aio.pending import Pending
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.opening import prepared
@@ -52,5 +54,6 @@ def open_async_channel(
 
 
 def asynchronous(channel: Channel) -> AsyncChannel:
-    """Return the asynchronous face of an open channel."""
-    return AsyncChannel(channel, registry().find(channel.type).async_threads)
+    """Return the asynchronous face of an open channel, for the running event loop."""
+    at_once, hook = registry().find(channel.type).async_threads, async_hooks(channel.hook)
+    return NativeChannel(channel, at_once, hook) if hook else AsyncChannel(channel, at_once)

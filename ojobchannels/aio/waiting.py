@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
-from ojobchannels.aio.calls import Calls
 from ojobchannels.channels.acquire import Request
-from ojobchannels.channels.steps import Queue, Step, Steps, Wait
+from ojobchannels.channels.steps import Queue, Wait
 from ojobchannels.hookspecs import LockWatch
+from ojobchannels.steps import Step, Steps, drive_async, one
 
 _T = TypeVar("_T")
 _LOOK_SECONDS: Final = (0.005, 0.1)
@@ -35,14 +34,14 @@ class Waiting:
     """The waiting tasks of one channel.
 
     Args:
-        calls: The calls of the channel.
+        calls: The calls of the channel: `Calls`, or `NativeCalls`.
         queues: Whether tasks queue up here; not where a queue of the backend costs nothing.
 
     Attributes:
         looking_tasks: The number of tasks that look at a lock.
     """
 
-    def __init__(self, calls: Calls, *, queues: bool) -> None:
+    def __init__(self, calls: Any, *, queues: bool) -> None:
         self._calls = calls
         self._queues = queues
         self._turns: dict[str, _Turn] = {}
@@ -104,8 +103,8 @@ class Driver:
         began: The request that was under way when the task was cancelled.
     """
 
-    def __init__(self, waiting: Waiting, calls: Calls, request: Request) -> None:
-        self.began: list[Future[Any]] = []
+    def __init__(self, waiting: Waiting, calls: Any, request: Request) -> None:
+        self.began: list[Any] = []
         self._waiting = waiting
         self._calls = calls
         self._request = request
@@ -113,20 +112,7 @@ class Driver:
 
     async def drive(self, steps: Steps[_T]) -> _T:
         """Perform the steps, and return the result of the generator."""
-        try:
-            step = next(steps)
-            while True:
-                try:
-                    result = await self._perform(step)
-                except Exception as error:  # noqa: BLE001  the generator decides
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(result)
-        except StopIteration as end:
-            value: _T = end.value
-            return value
-        finally:
-            steps.close()
+        return await drive_async(steps, self._perform)
 
     def leave(self) -> None:
         """Leave the queues of the loop; due at the end of every acquisition."""
@@ -156,18 +142,18 @@ class Driver:
         await self._take_turn(step.name, step.timeout)
         bell = Bell()
         watch: LockWatch = (
-            self._request.hook.watch(
+            step.hook.watch(
                 name=step.name, seen_fence=step.seen_fence, token=step.token, notify=bell.ring
             )
             or _Poll()
         )
-        self._request.cleanups.append(watch.close)
+        self._request.cleanups.append(lambda: one(watch.close))
         with self._waiting.looking():
             while (pause := await self._calls.call(watch.look, self.began)) > 0 and left() > 0:
                 with bell.rung_by(watch.descriptor):
                     await bell.wait(min(max(pause, self._waiting.shortest_pause()), left()))
         self._request.cleanups.pop()
-        await self._calls.finish(watch.close)
+        await self._calls.finish(lambda: self._calls.run(one(watch.close)))
 
 
 class _Poll:

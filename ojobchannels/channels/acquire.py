@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ojobchannels.channels.lease import Lease, own_deadline, unlock
+from ojobchannels.channels.lease import Lease, own_deadline, unlocking
 from ojobchannels.channels.slots import compare_counts, slot_name
-from ojobchannels.channels.steps import Queue, Steps, Wait, drive
+from ojobchannels.channels.steps import Queue, Wait
 from ojobchannels.errors import LockBusy, LockLost, WouldDeadlock
 from ojobchannels.hookspecs import Busy, Granted
+from ojobchannels.steps import Steps, drive
 
 if TYPE_CHECKING:
     from ojobchannels.channels.channel import Channel
@@ -49,7 +50,8 @@ class Request:
             granted before, the caller must unlock `backend_name` with it.
         backend_name: The backend's name of the lock that was requested last; "" before that.
         caller: The thread or task that requests it.
-        cleanups: To be called, the last one first, when the acquisition ends in any way.
+        cleanups: Their steps are due, those of the last one first, when the acquisition ends in any
+            way.
     """
 
     channel: Channel
@@ -64,21 +66,21 @@ class Request:
     token: str = field(default_factory=lambda: new_token())
     backend_name: str = ""
     caller: Caller = field(init=False)
-    cleanups: list[Callable[[], None]] = field(default_factory=list)
+    cleanups: list[Callable[[], Steps[object]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.caller = self.channel
 
-    def clean_up(self) -> None:
-        """Call the cleanups."""
+    def cleaning_up(self) -> Steps[None]:
+        """Yield the steps of the cleanups."""
         while self.cleanups:
-            self.cleanups.pop()()
+            yield from self.cleanups.pop()()
 
-    def withdraw(self) -> None:
-        """Give back what was granted, or the place in a queue."""
-        self.clean_up()
+    def withdrawing(self) -> Steps[None]:
+        """Yield the steps that give back what was granted, or the place in a queue."""
+        yield from self.cleaning_up()
         if self.backend_name:
-            unlock(self.hook, self.backend_name, self.token)
+            yield from unlocking(self.hook, self.backend_name, self.token)
 
     def info(self) -> dict[str, Any]:
         """Return the holder info of the lease."""
@@ -87,7 +89,7 @@ class Request:
             info.update(self.holder)
         return info
 
-    def lease(self, sent: int, granted: Granted, slot: int = 1) -> Lease:
+    def leasing(self, sent: int, granted: Granted, slot: int = 1) -> Steps[Lease]:
         """Return the lease that a request was granted which was sent at `sent`.
 
         Raises:
@@ -95,23 +97,23 @@ class Request:
         """
         channel, name, (fence, previous) = self.channel, self.name, granted
         deadline = own_deadline(sent, self.ttl)
-        if channel.clock.now() < deadline:
-            lease = Lease(
-                channel,
-                name,
-                self.token,
-                fence,
-                self.ttl,
-                deadline,
-                previous,
-                self.on_lost,
-                self.on_end,
-            )
-            if self.slots > 1:
-                lease.slot, lease.slots, lease._lock_name = slot, self.slots, slot_name(name, slot)
-            return lease
-        self.hook.unlock(name=self.backend_name, token=self.token)
-        raise LockLost(channel.name, name, fence, "acquiring the lock took longer than its ttl")
+        if channel.clock.now() >= deadline:
+            yield partial(self.hook.unlock, name=self.backend_name, token=self.token)
+            raise LockLost(channel.name, name, fence, "acquiring the lock took longer than its ttl")
+        lease = Lease(
+            channel,
+            name,
+            self.token,
+            fence,
+            self.ttl,
+            deadline,
+            previous,
+            self.on_lost,
+            self.on_end,
+        )
+        if self.slots > 1:
+            lease.slot, lease.slots, lease._lock_name = slot, self.slots, slot_name(name, slot)
+        return lease
 
 
 def acquire(request: Request) -> Lease:
@@ -126,7 +128,7 @@ def acquire(request: Request) -> Lease:
         LockLost: Acquiring the lock took longer than its ttl.
         ChannelClosed: The channel was closed before the lock was granted.
     """
-    return drive(request.hook, acquiring(request))
+    return drive(acquiring(request))
 
 
 def acquiring(request: Request) -> Steps[Lease]:
@@ -149,7 +151,7 @@ def acquiring(request: Request) -> Steps[Lease]:
         sent = clock.now()
         result: Granted | Busy = yield lock
         if isinstance(result, Granted):
-            return request.lease(sent, result)
+            return (yield from request.leasing(sent, result))
         compare_counts(channel.name, name, 1, result.holder)
         waited = (clock.now() - began) // 1000
         left = None if wait is None else wait - waited
@@ -161,7 +163,7 @@ def acquiring(request: Request) -> Steps[Lease]:
             raise LockBusy(channel.name, name, result.holder, remaining, spent)
         if left is None and request.caller._is_kept_by_caller(name, result.fence):
             raise WouldDeadlock(channel.name, name, result.holder, result.remaining / 1000, 0)
-        yield Wait(name, result.fence, token, left)
+        yield Wait(hook, name, result.fence, token, left)
 
 
 @cache

@@ -120,7 +120,7 @@ class Channel(Locking):
             subscription.close()
         self._release_all(leases)
         KEEP_ALIVE.end_if_idle()
-        self.hook = _ClosedHooks(self.name)
+        self.hook = ClosedHooks(self.name)
         # A signal may interrupt this anywhere: a second call continues with what is left.
         hook = self._to_close
         if hook is not None:
@@ -170,7 +170,9 @@ class Channel(Locking):
                     return
 
 
-class _ClosedHooks:
+class ClosedHooks:
+    """The operations of a closed channel."""
+
     def __init__(self, channel: str) -> None:
         self._channel = channel
 

@@ -1,10 +1,10 @@
 """The document operations of a channel."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from ojobchannels.channels.arguments import checked_fence
-from ojobchannels.documents import Document, Item, check_key, check_value
+from ojobchannels.documents import Document, Item, Key, check_key, check_value
 from ojobchannels.errors import NotSupported
 from ojobchannels.hookspecs import ABSENT, MISSING, Compared
 from ojobchannels.host.clock import Clock
@@ -86,18 +86,14 @@ class DocumentStore:
             after: Start after this position, the `position` of an item yielded before.
         """
         check_value(match)
-        left, size = limit, _FIRST_PAGE  # pages grow: many callers stop after a few items
-        while left is None or left > 0:
-            size = size if left is None else min(left, size)
+        reading = pages(limit, after)
+        size, after = next(reading)
+        while size:
             page: list[Item] = self.hook.items(
                 match=match, limit=size, newest_first=newest_first, after=after
             )
             yield from page
-            if len(page) < size:
-                return
-            after = page[-1].position
-            left = None if left is None else left - size
-            size = min(2 * size, _LARGEST_PAGE)
+            size, after = reading.send(page)
 
     def get_keys(self) -> list[Document]:
         """Return the keys as they were last written, oldest change first."""
@@ -118,11 +114,7 @@ class DocumentStore:
         Raises:
             NotSupported: There is more than one, and the backend lacks ``atomic_batches``.
         """
-        pairs = items.items() if isinstance(items, Mapping) else items
-        checked = []
-        for key, value in pairs:
-            check_value(value)
-            checked.append((check_key(key), value))
+        checked = checked_items(items)
         self._check_batch(len(checked))
         if checked:
             self.hook.set_all(items=checked)
@@ -186,8 +178,7 @@ class DocumentStore:
     ) -> Compared:
         checked = check_key(key)
         check_value(value)
-        if match is not ABSENT:
-            check_value(match)
+        check_match(match)
         compared: Compared = self.hook.get_set(
             match=match, key=checked, value=value, fence=checked_fence(fence)
         )
@@ -198,3 +189,41 @@ class DocumentStore:
             reason = f"{size} entries in one step"
             advice = "store them one by one, if readers may see some of them before the others"
             raise NotSupported(self.name, reason, advice)
+
+
+def pages(
+    limit: int | None, after: int | None
+) -> Generator[tuple[int, int | None], list[Item], None]:
+    """Yield the size of each page, and the position after which it starts; the last size is 0.
+
+    Args:
+        limit: The number of items to read; None reads all. The generator is sent each page.
+        after: The position after which the first page starts.
+    """
+    left, size = limit, _FIRST_PAGE  # pages grow: many callers stop after a few items
+    while left is None or left > 0:
+        size = size if left is None else min(left, size)
+        page = yield size, after
+        if len(page) < size:
+            break
+        after = page[-1].position
+        left = None if left is None else left - size
+        size = min(2 * size, _LARGEST_PAGE)
+    yield 0, None
+
+
+def checked_items(
+    items: Mapping[Any, Document] | Iterable[tuple[Document, Document]],
+) -> list[tuple[Key, Document]]:
+    """Return the keys and values of `set_all` if they are valid."""
+    checked = []
+    for key, value in items.items() if isinstance(items, Mapping) else items:
+        check_value(value)
+        checked.append((check_key(key), value))
+    return checked
+
+
+def check_match(match: Document) -> None:
+    """Raise InvalidValue unless it is ABSENT or a JSON document."""
+    if match is not ABSENT:
+        check_value(match)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ojobchannels.channels.arguments import Duration, milliseconds
 from ojobchannels.channels.keepalive import KEEP_ALIVE, TAKEN_OVER
-from ojobchannels.channels.slots import wake_first_waiter
+from ojobchannels.channels.slots import waking_first_waiter
 from ojobchannels.errors import ChannelError, LockLost, OutcomeUnknown, add_note
+from ojobchannels.steps import Steps, drive
 
 if TYPE_CHECKING:
     from ojobchannels.channels.channel import Channel
@@ -111,15 +113,8 @@ class Lease:
             LockLost: The lease has ended; it cannot be revived.
         """
         self.check()
-        new_ttl = self._ttl if ttl is None else milliseconds("ttl", ttl)
         with self._extending:
-            self.check()
-            sent = self.channel.clock.now()
-            if not self.channel.hook.extend(name=self._lock_name, token=self.token, ttl=new_ttl):
-                KEEP_ALIVE.lose(self, TAKEN_OVER)
-                raise self._loss()
-            self._renewed(sent, new_ttl)
-        KEEP_ALIVE.follow(self)
+            drive(self._extend_steps(self.channel.hook, ttl))
 
     def release(self) -> None:
         """Unlock. A second call does nothing, nor does a call in a forked child.
@@ -140,44 +135,63 @@ class Lease:
             self._give_up()
             raise
 
+    def _extend_steps(self, hook: Any, ttl: Duration | None = None) -> Steps[None]:
+        """Yield the steps of `extend`, one extension at a time."""
+        self.check()
+        new_ttl = self._ttl if ttl is None else milliseconds("ttl", ttl)
+        sent = self.channel.clock.now()
+        held = yield partial(hook.extend, name=self._lock_name, token=self.token, ttl=new_ttl)
+        if not held:
+            KEEP_ALIVE.lose(self, TAKEN_OVER)
+            raise self._loss()
+        self._renewed(sent, new_ttl)
+        KEEP_ALIVE.follow(self)
+
     def _give_up(self) -> None:
         """Unlock if possible, after an exception that is not ours.
 
         A signal handler may raise anywhere in `release`; the lock must not stay held because of it.
         """
         with self._releasing:
-            if not self._is_mine() or self._state in ("released", "detached"):
-                return
-            KEEP_ALIVE.drop(self)
-            unlock(self.channel.hook, self._lock_name, self.token)
-            self._ring()
-            self._on_end(self)
-            self._state = "released"
+            drive(self._give_up_steps(self.channel.hook))
+
+    def _give_up_steps(self, hook: Any) -> Steps[None]:
+        if not self._is_mine() or self._state in ("released", "detached"):
+            return
+        KEEP_ALIVE.drop(self)
+        yield from unlocking(hook, self._lock_name, self.token)
+        yield from self._ring(hook)
+        self._on_end(self)
+        self._state = "released"
 
     def _release(self) -> None:
         with self._releasing:
-            if self._state in ("released", "detached"):
-                return
-            KEEP_ALIVE.drop(self)
-            was_lost = self.lost
-            held = self._unlock(was_lost)
-            with self._lock:
-                if self._state == "held" and (was_lost or not held):
-                    self._state = "lost"
-                    self._reason = self._reason if was_lost else TAKEN_OVER
-            self._on_end(self)
-            if self._state == "lost":
-                raise self._loss()
-            self._state = "released"
+            drive(self._release_steps(self.channel.hook))
 
-    def _unlock(self, was_lost: bool) -> bool:
+    def _release_steps(self, hook: Any) -> Steps[None]:
+        """Yield the steps of `release`, one release at a time."""
+        if not self._is_mine() or self._state in ("released", "detached"):
+            return
+        KEEP_ALIVE.drop(self)
+        was_lost = self.lost
+        held = yield from self._unlock(hook, was_lost)
+        with self._lock:
+            if self._state == "held" and (was_lost or not held):
+                self._state = "lost"
+                self._reason = self._reason if was_lost else TAKEN_OVER
+        self._on_end(self)
+        if self._state == "lost":
+            raise self._loss()
+        self._state = "released"
+
+    def _unlock(self, hook: Any, was_lost: bool) -> Steps[bool]:
         """Unlock; if a reply was lost before, an unheld lock may be the success of that request."""
         try:
-            held: bool = self.channel.hook.unlock(name=self._lock_name, token=self.token)
+            held: bool = yield partial(hook.unlock, name=self._lock_name, token=self.token)
         except OutcomeUnknown:
             self._unlock_in_doubt |= not was_lost
             raise
-        self._ring()
+        yield from self._ring(hook)
         if not held and self._unlock_in_doubt:
             self._on_end(self)
             self._state = "released"
@@ -189,9 +203,9 @@ class Lease:
             )
         return held
 
-    def _ring(self) -> None:
+    def _ring(self, hook: Any) -> Steps[None]:
         if self.slots > 1:
-            wake_first_waiter(self.channel.hook, self.name)
+            yield from waking_first_waiter(hook, self.name)
 
     def to_document(self) -> dict[str, Any]:
         """Detach the lease and return a document by which another process can take it over.
@@ -264,11 +278,10 @@ class Lease:
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         try:
-            self.release()
-        except ChannelError as release_error:
-            if error is None:
-                raise
-            add_note(error, f"and the release of the lock failed: {release_error}")
+            with noted_on(error):
+                self.release()
+        except ChannelError:
+            raise
         except BaseException:
             self._give_up()
             raise
@@ -296,6 +309,17 @@ class Lease:
         return LockLost(self.channel.name, self.name, self.fence, reason)
 
 
+@contextmanager
+def noted_on(error: BaseException | None) -> Iterator[None]:
+    """Note the failure of a release on the error by which the body ended, if there is one."""
+    try:
+        yield
+    except ChannelError as release_error:
+        if error is None:
+            raise
+        add_note(error, f"and the release of the lock failed: {release_error}")
+
+
 def own_deadline(sent: int, ttl: int) -> int:
     """Return until when the holder may rely on its lease, in microseconds of its own clock.
 
@@ -308,5 +332,10 @@ def own_deadline(sent: int, ttl: int) -> int:
 
 def unlock(hook: Any, name: str, token: str) -> None:
     """Unlock if possible; otherwise the lease expires."""
+    drive(unlocking(hook, name, token))
+
+
+def unlocking(hook: Any, name: str, token: str) -> Steps[None]:
+    """Yield the step of `unlock`."""
     with suppress(ChannelError):
-        hook.unlock(name=name, token=token)
+        yield partial(hook.unlock, name=name, token=token)

@@ -21,6 +21,7 @@ from ojobchannels.documents import check_value
 from ojobchannels.hookspecs import Adopted
 from ojobchannels.host.clock import Clock
 from ojobchannels.host.synchronous import check_synchronous
+from ojobchannels.steps import Steps, drive
 
 if TYPE_CHECKING:
     from ojobchannels.channels.channel import Channel
@@ -97,7 +98,7 @@ class Locking(HeldLocks):
             self._keep(lease, keep_alive)
         except BaseException as error:
             # Also for an exception of a signal handler: the caller gets no lease to release.
-            self._withdraw(request, lease, error)
+            drive(self._withdrawing(request, lease, error))
             raise
         return lease
 
@@ -182,8 +183,9 @@ class Locking(HeldLocks):
         on_lost: Callable[[Lease], None] | None,
         holder: Mapping[str, Any] | None,
         slots: int,
+        hook: Any = None,
     ) -> Request:
-        """Check the arguments of `lock`, and return the request for it."""
+        """Check the arguments of `lock`, and return the request for it, by other hooks if given."""
         checked = check_lock(name, check_count("slots", slots))
         if holder is not None:
             check_value(dict(holder))
@@ -199,17 +201,19 @@ class Locking(HeldLocks):
             holder,
             on_lost,
             self._forget_lease,
-            self.hook,
+            hook or self.hook,
             slots,
         )
 
-    def _withdraw(self, request: Request, lease: Lease | None, error: BaseException) -> None:
-        """Give back what was granted to a request that ended with an error."""
-        request.clean_up()
+    def _withdrawing(
+        self, request: Request, lease: Lease | None, error: BaseException
+    ) -> Steps[None]:
+        """Yield the steps that give back what was granted to a request that ended with an error."""
+        yield from request.cleaning_up()
         if lease is not None:
             self._drop(lease)
         if lease is not None or not isinstance(error, NOT_GRANTED):
-            request.withdraw()
+            yield from request.withdrawing()
 
     def _is_kept_by_caller(self, name: str, fence: int) -> bool:
         """Return whether this thread holds that lease and has it renewed until it releases it.

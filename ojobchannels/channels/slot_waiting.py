@@ -10,16 +10,16 @@ second.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
 from ojobchannels.channels.acquire import Request, acquiring, new_token, this_holder
-from ojobchannels.channels.lease import Lease, unlock
+from ojobchannels.channels.lease import Lease, unlocking
 from ojobchannels.channels.slots import bell_name, compare_counts, slot_name, turn_name
-from ojobchannels.channels.steps import Steps, Wait, drive
+from ojobchannels.channels.steps import Wait
 from ojobchannels.errors import LockBusy, LockLost, WouldDeadlock
 from ojobchannels.hookspecs import Busy, Granted, LockInfo
+from ojobchannels.steps import Steps, drive, one
 
 _LOOK_MS: Final = 500
 _LOOK_PER_SLOT_MS: Final = 20
@@ -32,13 +32,13 @@ _QUEUED: Final = {"next": "the longest-waiting process"}
 def acquire_slot(request: Request) -> Lease:
     """Acquire one of the slots of a lock; errors and duties are those of `acquire`."""
     try:
-        return drive(request.hook, acquiring_slot(request))
+        return drive(acquiring_slot(request))
     finally:
-        request.clean_up()
+        drive(request.cleaning_up())
 
 
 def acquiring_slot(request: Request) -> Steps[Lease]:
-    """Yield the steps of `acquire_slot`, and return the lease; then `Request.clean_up` is due."""
+    """Yield the steps of `acquire_slot`, and return the lease; then `cleaning_up` is due."""
     return _Waiter(request).acquire()
 
 
@@ -60,25 +60,28 @@ class _Waiter:
 
     def acquire(self) -> Steps[Lease]:
         request = self._request
-        has_queue: bool = yield self._has_queue
+        has_queue = yield from self._has_queue()
         lease = None if has_queue else (yield from self._try_slots())
         if lease is not None:
             return lease
         if request.wait == 0:
             raise self._busy()
-        yield self._check_deadlock
+        yield from self._check_deadlock()
         self._turn = yield from self._take_turn()
         return (yield from self._wait_for_slot())
 
-    def _has_queue(self) -> bool:
+    def _has_queue(self) -> Steps[bool]:
         """Return whether others wait, which a newcomer must not pass; if so, look at a holder."""
-        if self._hook.lock_info(name=turn_name(self._request.name)) is None:
+        if (yield from self._info_of(turn_name(self._request.name))) is None:
             return False
-        info: LockInfo | None = self._hook.lock_info(name=self._request.name)
+        info = yield from self._info_of(self._request.name)
         if info is not None:
             left = max(info.until - self._clock.wall() // 1000, 0)
             self._first_free = Busy(info.fence, info.holder, left)
         return True
+
+    def _info_of(self, name: str) -> Steps[LockInfo | None]:
+        return one(partial(self._hook.lock_info, name=name))
 
     def _try_slots(self) -> Steps[Lease | None]:
         """Acquire the first free slot, or return None and remember the lease that ends first."""
@@ -95,11 +98,11 @@ class _Waiter:
                 waits=False,
             )
             if isinstance(result, Granted):
-                return request.lease(sent, result, slot)
+                return (yield from request.leasing(sent, result, slot))
             compare_counts(request.channel.name, request.name, request.slots, result.holder)
             refused.append(result)
             if self._turn_is_due():
-                yield self._keep_turn
+                yield from self._keep_turn()
         self._first_free = min(refused, key=lambda busy: busy.remaining)
         return None
 
@@ -115,14 +118,14 @@ class _Waiter:
             on_end=lambda _: None,
             hook=request.hook,
         )
-        request.cleanups.append(turn.withdraw)
+        request.cleanups.append(turn.withdrawing)
         turn.caller = request.caller
         try:
             lease = yield from acquiring(turn)
         except LockBusy:
             request.cleanups.pop()
             raise self._busy() from None
-        request.cleanups[-1] = lease._give_up
+        request.cleanups[-1] = partial(lease._give_up_steps, self._hook)
         return lease
 
     def _turn_is_due(self) -> bool:
@@ -130,20 +133,22 @@ class _Waiter:
         turn = self._turn
         return turn is not None and turn.remaining() < turn.ttl * 2 / 3
 
-    def _keep_turn(self) -> None:
+    def _keep_turn(self) -> Steps[None]:
         if self._turn is not None:
-            with suppress(LockLost):  # another one is the first now; that does no harm
-                self._turn.extend()
+            try:
+                yield from self._turn._extend_steps(self._hook)
+            except LockLost:  # another one is the first now; that does no harm
+                return
 
     def _wait_for_slot(self) -> Steps[Lease]:
         bell = _Bell(self._hook, bell_name(self._request.name))
         self._request.cleanups.append(bell.leave)
-        fence: int = yield bell.hold
+        fence = yield from bell.hold()
         while True:
             lease = yield from self._try_slots()
             if lease is not None:
                 return lease
-            yield self._check_deadlock
+            yield from self._check_deadlock()
             left = self._left()
             if left == 0:
                 raise self._busy()
@@ -156,8 +161,8 @@ class _Waiter:
             left = (until - self._clock.now()) // 1000
             yield bell.wait(seen, max(min(left, self._wait_at_most), 1))
             if self._turn_is_due():
-                yield self._keep_turn
-            fence: int = yield bell.hold
+                yield from self._keep_turn()
+            fence = yield from bell.hold()
             if fence != seen or left <= self._wait_at_most:
                 return fence
 
@@ -180,14 +185,14 @@ class _Waiter:
             request.channel.name, request.name, holder, remaining, waited, request.slots
         )
 
-    def _check_deadlock(self) -> None:
+    def _check_deadlock(self) -> Steps[None]:
         """Raise an error if this thread would wait without a limit for slots that it all keeps."""
         request = self._request
         if request.wait is not None or not request.caller._keeps_slots(request.name, request.slots):
             return
         for slot in range(1, request.slots + 1):
             name = slot_name(request.name, slot)
-            info: LockInfo | None = self._hook.lock_info(name=name)
+            info = yield from self._info_of(name)
             if info is None or not request.caller._is_kept_by_caller(name, info.fence):
                 return
         remaining, slots = self._first_free.remaining / 1000, request.slots
@@ -203,10 +208,15 @@ class _Bell:
         self._held_by = ""
         self._waiting = new_token()
 
-    def hold(self) -> int:
+    def hold(self) -> Steps[int]:
         """Hold the bell, or have another waiter hold it; return the fence to wait with."""
-        result: Granted | Busy = self._hook.lock(
-            name=self._name, token=self._waiting, ttl=_BELL_MS, holder=this_holder(), waits=True
+        result: Granted | Busy = yield partial(
+            self._hook.lock,
+            name=self._name,
+            token=self._waiting,
+            ttl=_BELL_MS,
+            holder=this_holder(),
+            waits=True,
         )
         if isinstance(result, Granted):
             self._held_by, self._waiting = self._waiting, new_token()
@@ -214,10 +224,10 @@ class _Bell:
 
     def wait(self, fence: int, timeout: int) -> Wait:
         """Return the step that waits until a slot was released, at most `timeout` milliseconds."""
-        return Wait(self._name, fence, self._waiting, timeout)
+        return Wait(self._hook, self._name, fence, self._waiting, timeout)
 
-    def leave(self) -> None:
+    def leave(self) -> Steps[None]:
         """Release the bell, and leave its queue."""
-        unlock(self._hook, self._name, self._waiting)
+        yield from unlocking(self._hook, self._name, self._waiting)
         if self._held_by:
-            unlock(self._hook, self._name, self._held_by)
+            yield from unlocking(self._hook, self._name, self._held_by)

@@ -11,12 +11,13 @@ import logging
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from ojobchannels.documents import MAX_NAME_BYTES, check_name
 from ojobchannels.errors import ChannelError, InvalidName, InvalidOption
 from ojobchannels.hookspecs import LockInfo
+from ojobchannels.steps import Steps
 
 MOST_SLOTS: Final = 1000
 _MARK: Final = "\x1f"
@@ -89,13 +90,13 @@ def described(info: LockInfo) -> LockInfo | None:
     return info._replace(name=name, slot=number, slots=max(count_of(info.holder), number))
 
 
-def wake_first_waiter(hook: Any, name: str) -> None:
+def waking_first_waiter(hook: Any, name: str) -> Steps[None]:
     """Wake the waiter that is the next to get a slot: a slot of this lock was released.
 
     If that fails, the waiter looks itself after a moment.
     """
     with suppress(ChannelError):
-        hook.force_unlock(name=bell_name(name))
+        yield partial(hook.force_unlock, name=bell_name(name))
 
 
 def compare_counts(channel: str, name: str, slots: int, holder: Mapping[str, Any]) -> None:

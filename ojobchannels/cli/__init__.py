@@ -117,11 +117,13 @@ def _unknown_command(word: str, call: str) -> str:
     What should have run and did not?   ojob schedules, ojob doctor
     What runs now, where, how long?     ojob top, ojob jobs
     What failed last night, and why?    ojob history --status failed, ojob logs
+    When is it due next?                ojob schedules
+    Why was it skipped?                 ojob history JOB, ojob show RUN
     Which daemons are alive?            ojob daemons
     Who paused or ran it, and why?      ojob actions
     Stop it until the morning?          ojob pause NAME --until 8h
     End a run that hangs?               ojob cancel NAME
-    Run it at once?                     ojob now NAME
+    Run it at once, or once more?       ojob now NAME, ojob rerun RUN
     Who holds this lock?                ojob locks, ojob unlock NAME
     Is the set-up sound?                ojob doctor
 

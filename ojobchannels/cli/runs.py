@@ -1,6 +1,6 @@
 """Columns of run records, for the commands that list them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final
@@ -9,11 +9,13 @@ import click
 
 from ojobchannels.cli.tables import Column, Row, first_line
 from ojobchannels.cli.times import relative
+from ojobchannels.following.gone_daemons import Daemon, is_of
 from ojobchannels.host.clock import now_ms
 from ojobchannels.host.terminal import duration, local_time
 from ojobchannels.printable import printable
 
 _MAX_NAMED: Final = 5
+_NO_SIGN: Final = "its daemon gives no sign of life"
 
 STATUS_COLOURS: Final = {
     "running": "cyan",
@@ -86,6 +88,13 @@ def _weight(record: dict[str, Any]) -> int:
     if record["status"] == "running":
         return 2
     return 0 if record["status"] in ("skipped", "depsfail") else 1
+
+
+def noted(records: Iterable[dict[str, Any]], gone: Collection[Daemon]) -> Iterator[dict[str, Any]]:
+    """Yield records, with a note in those of active runs whose daemon gives no sign of life."""
+    for record in records:
+        is_left = record["status"] == "running" and is_of(gone, record)
+        yield {**record, "note": _NO_SIGN} if is_left else record
 
 
 def report_malformed(entries: Mapping[str, str]) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 _PREFIX: Final = "process"
 _PROC: Final = Path("/proc")
+_ENDED: Final = "ended"
 _START: Final = 19
 """The index of the start time in ``/proc/PID/stat``, after the name of the program."""
 
@@ -28,8 +29,12 @@ def has_ended(identity: str) -> bool:
     """
     match identity.split(" "):
         case [prefix, boot, ids, pid, started] if prefix == _PREFIX and pid.isdecimal():
-            here = (boot, ids) == _world() and "unknown" not in (boot, ids, started)
-            return here and _started(int(pid)) != started
+            if identity == this_process() or "unknown" in (boot, ids, started):
+                return False
+            if (boot, ids) != _world():
+                return False
+            now = _started(int(pid))
+            return now == _ENDED or (now is not None and now != started)
     return False
 
 
@@ -45,18 +50,24 @@ def is_running(pid: int) -> bool:
 
 
 def _world() -> tuple[str, str]:
+    """Return the kernel and the process ids of this process, if /proc is about the same ids."""
     try:
-        boot = (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return boot, (_PROC / "self/ns/pid").readlink().name
+        if (_PROC / "self").readlink().name == str(os.getpid()):
+            boot = (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+            return boot, (_PROC / "self/ns/pid").readlink().name
     except OSError:
-        return "unknown", "unknown"
+        pass
+    return "unknown", "unknown"
 
 
 def _started(pid: int) -> str | None:
-    """Return when a process was started, in the clock ticks of its kernel; None if it has ended."""
+    """Return when a process was started, in the clock ticks of its kernel, or that it has ended.
+
+    Return None if that is hidden: /proc may be mounted so that users see their own processes only.
+    """
     try:
         stat = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return None
+        return None if is_running(pid) else _ENDED
     fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in ("Z", "X") else fields[_START]
+    return _ENDED if fields[0] in ("Z", "X") else fields[_START]

@@ -105,10 +105,11 @@ class RunHistory:
 
         Args:
             run_id: The identifier of the run, or the first characters of it, 6 at least. These are
-                compared with all records, so the whole identifier is faster.
+                compared with the latest 10,000 records, and with older ones only if none of those
+                has them. Most runs are found by the whole identifier without a search.
 
         Raises:
-            WrongRun: Several runs begin with these characters; the message lists them.
+            WrongRun: Several of these runs begin with these characters; the message lists them.
         """
         found = lookup.find(self, self._channels.output, run_id)
         return None if found is None else sealed(found)
@@ -236,7 +237,9 @@ def _running(channels: RunHistory) -> list[Record]:
     found = []
     for held in channels.locks.locks():
         record = records.find(channels.jobs, held.holder, held.fence)
-        if record is not None and record["status"] == "running" and records.is_live(record, held):
+        if record is None or record["status"] != "running" or records.has_dead_holder(held):
+            continue
+        if records.is_live(record, held):
             found.append(record)
     return sorted(found, key=lambda record: record["startTime"], reverse=True)
 

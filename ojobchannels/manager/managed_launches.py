@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, overload
 
 from ojobchannels.channels.arguments import Duration, milliseconds
-from ojobchannels.documents import check_name, check_value
+from ojobchannels.documents import check_name
 from ojobchannels.errors import InvalidOption
 from ojobchannels.manager.channels import ManagerChannels
 from ojobchannels.manager.durable_launches.handle import DurableLaunch
-from ojobchannels.manager.durable_launches.info import LaunchInfo
+from ojobchannels.manager.durable_launches.info import LaunchInfo, check_args
 from ojobchannels.manager.durable_launches.store import LaunchStore
 from ojobchannels.manager.durable_launches.worker import LaunchWorker
 from ojobchannels.manager.local_launches.launcher import Launch, Launcher
@@ -88,7 +88,7 @@ class ManagedLaunches(ManagedRuns):
         Raises:
             UnknownJob: This manager has no job of that name, and the launch is not durable.
             InvalidOption: An option is not valid, or needs ``durable=True``.
-            InvalidValue: The arguments of a durable launch are not JSON.
+            InvalidValue: The arguments of a durable launch are not JSON, or larger than 4 MiB.
         """
         if durable:
             return self._launch_durably(
@@ -115,7 +115,7 @@ class ManagedLaunches(ManagedRuns):
         key: str | None,
     ) -> DurableLaunch[Any]:
         check_name("job", name)
-        check_value(args)
+        check_args(args)
         if retries is not None and (type(retries) is not int or retries < 0):
             raise InvalidOption(
                 "retries", f"{retries!r} is not a number of attempts", "pass 0 or more"
@@ -173,7 +173,9 @@ class ManagedLaunches(ManagedRuns):
             NoThread: The system refuses the thread.
         """
         if self._worker is None or not self._worker.is_alive:
-            worker = LaunchWorker(self._store, self._registry, self._capacity, self._run_on_thread)
+            worker = LaunchWorker(
+                self._store, self._registry, self, self._capacity, self._run_on_thread
+            )
             worker.start()
             self._worker = worker
 

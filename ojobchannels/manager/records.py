@@ -40,6 +40,8 @@ FIELDS: Final = (
     *("fireTime", "fireDate", "launchedBy", "launchNumber", "locksId"),
     *("slot", "traceparent"),
 )
+PROCESS: Final = "process"
+"""The field of the holder info of a run's lock with the identity of its process."""
 _FAR = 10_000
 
 
@@ -220,9 +222,19 @@ def start_of(fence: int) -> int:
     return fence // 1000
 
 
-def abandon(jobs: Channel, record: Record, fence: int | None) -> Record | None:
-    """Mark a run as abandoned and return its record; None if the run has ended meanwhile."""
-    gone = ending(record["startTime"], "abandoned", _age(record), _why_abandoned(record))
+def abandon(
+    jobs: Channel, record: Record, fence: int | None, lock: LockInfo | None = None
+) -> Record | None:
+    """Mark a run as abandoned and return its record; None if the run has ended meanwhile.
+
+    Args:
+        jobs: The channel of the record.
+        record: The record.
+        fence: The fence of the next holder, if that marks it.
+        lock: Its lock, if that is still held.
+    """
+    reason = _why_abandoned(record, is_held=is_live(record, lock))
+    gone = ending(record["startTime"], "abandoned", _age(record), reason)
     return amend(jobs, record, gone, {"status": "running"}, fence)
 
 
@@ -243,12 +255,19 @@ def is_dead(record: Mapping[str, Any], lock: LockInfo | None, locks_id: str | No
     """Return whether the locks with this identifier show that a running run has died.
 
     They show nothing of a run that was started under other locks, or if they were never used. But
-    locks in the memory of a process are gone when that has ended.
+    locks in the memory of a process are gone when that has ended. A lock that expires later may
+    still be held, while it is already known on this host that the process of its holder has ended.
     """
     own_id = record.get("locksId", locks_id)
     if own_id != locks_id:
         return isinstance(own_id, str) and has_ended(own_id)
-    return locks_id is not None and not is_live(record, lock)
+    return locks_id is not None and (not is_live(record, lock) or has_dead_holder(lock))
+
+
+def has_dead_holder(lock: LockInfo | None) -> bool:
+    """Return whether it is known on this host that the process of the run with a lock has ended."""
+    process = None if lock is None else lock.holder.get(PROCESS)
+    return isinstance(process, str) and has_ended(process)
 
 
 def is_live(record: Mapping[str, Any], lock: LockInfo | None) -> bool:
@@ -268,7 +287,11 @@ def _age(record: Record) -> int:
     return max(now_ms() - int(record["startTime"]), 0)
 
 
-def _why_abandoned(record: Record) -> str:
+def _why_abandoned(record: Record, *, is_held: bool) -> str:
+    if is_held:
+        return (
+            "its process ended without recording an end; its lock is held until its lease expires"
+        )
     if isinstance(note := record.get("note"), str):
         return f"its lock was force-released while it was running ({note}); it may be active still"
     return "its lease expired and its process did not record an end; the process probably died"

@@ -1,8 +1,5 @@
 """The entries of a queue: what is read of them, when they are due, and in which order."""
 
-import time
-from collections import deque
-from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -68,33 +65,6 @@ class Entry:
         return self.document | {name: round(at) for name, at in (times | expires).items()}
 
 
-class DueEntries:
-    """Entries that were due when they were read, for the jobs of some workers and for a while.
-
-    Any number of threads may take from them: each entry goes to one.
-    """
-
-    def __init__(
-        self, due: Iterable[Entry] = (), jobs: Collection[str] | None = None, until: float = 0
-    ) -> None:
-        self._entries = deque(due)
-        self._jobs = None if jobs is None else frozenset(jobs)
-        self._until = until
-
-    def are_for(self, jobs: Collection[str] | None) -> bool:
-        """Return whether there are some, read for these jobs and not too long ago."""
-        if not self._entries or time.monotonic() > self._until:
-            return False
-        return self._jobs == (None if jobs is None else frozenset(jobs))
-
-    def next(self) -> Entry | None:
-        """Remove and return the next one; None if none is left."""
-        try:
-            return self._entries.popleft()
-        except IndexError:
-            return None
-
-
 def read(item: Item, now: int) -> Entry | str:
     """Return an entry, or why it cannot be read.
 
@@ -125,11 +95,6 @@ def read(item: Item, now: int) -> Entry | str:
         None if expires is None else expires - shift,
         ahead <= _MAX_SKEW_MS,
     )
-
-
-def in_order(entries: Iterable[Entry]) -> list[Entry]:
-    """Return entries, the lowest priority first; equal ones by age, then by their last change."""
-    return sorted(entries, key=lambda entry: (entry.priority, entry.added))
 
 
 def name_of(key: Document) -> str:

@@ -25,18 +25,13 @@ from ojobchannels.recipes import certain_writes
 from ojobchannels.recipes.messages import (
     FAILED,
     WAITING,
-    DueEntries,
     Entry,
-    in_order,
     malformed,
     name_of,
     read,
 )
 from ojobchannels.recipes.retry_policy import RetryPolicy as RetryPolicy
-
-_REREAD_SECONDS: Final = 1.0
-_MIN_KEPT: Final = 100
-"""With more messages than this, they are not read again for each of them."""
+from ojobchannels.recipes.waiting import WaitingMessages
 
 _LOCK: Final = "worker "
 _MAX_SECONDS: Final = 100 * 365.25 * 86_400
@@ -63,7 +58,7 @@ class Message:
             LockLost: Its lease was lost; another worker may be processing it too.
         """
         with self._released():
-            self._queue.channel.unset({"id": self.id})
+            self._queue.remove(self.id)
 
     def failed(self, error: BaseException | str, pause: float | None = None) -> bool:
         """Put it back for another attempt after a pause; return whether there will be one.
@@ -76,10 +71,15 @@ class Message:
             changed = self._queue.put_back(self._entry, error, pause)
         return bool(changed["status"] == WAITING)
 
-    def give_back(self, pause: float = 0) -> None:
-        """Put it back, for some seconds later, without counting this attempt."""
+    def give_back(self, pause: float = 0, **fields: Document) -> None:
+        """Put it back without counting this attempt.
+
+        Args:
+            pause: The seconds after which it is due again.
+            fields: Fields to add to its entry.
+        """
         with self._released():
-            self._queue.give_back(self._entry, pause)
+            self._queue.give_back(self._entry, pause, fields)
 
     @property
     def entry(self) -> Mapping[str, Any]:
@@ -163,7 +163,7 @@ class Queue:
         self.channel = channel
         self._retries = retries or RetryPolicy()
         self._now = now
-        self._kept = DueEntries()
+        self._waiting = WaitingMessages(channel, self._corrected)
         self._slot = 1
 
     def add(
@@ -206,30 +206,29 @@ class Queue:
         if isinstance(reason, str):
             raise InvalidOption("message", reason, "pass a name as job, and a number as priority")
         certain_writes.add(self.channel, {"id": name}, entry)  # a worker may have taken it
-        self._kept = DueEntries()
+        self._waiting.expect()
         return name
 
     def take(self, ttl: float, jobs: Collection[str] | None = None) -> Message | None:
         """Return the next message, or None if none is due.
 
-        If more than a hundred messages are due, they are read once a second: so one that another
-        process has just added with a lower priority may be delivered a second later.
+        The first call reads all messages, later ones what has changed. If more than a hundred are
+        waiting, they read it once a second: so one that another process has just added with a lower
+        priority may be delivered a second later.
 
         Args:
             ttl: Seconds after which another worker may take it, if this process dies; the lease is
                 renewed as long as the process is alive.
             jobs: Take only messages for these jobs.
         """
-        kept = self._kept
-        is_fresh = not kept.are_for(jobs)
-        if is_fresh:
-            kept = self._kept = self._read_due(jobs)
-        while (entry := kept.next()) is not None:
-            if is_fresh or self.channel.get({"id": entry.id}) == entry.document:
+        while (entry := self._waiting.next(jobs, _ms(self._now()))) is not None:
+            try:
                 message = self._begin(entry, ttl)
-                if message is not None:
-                    return message
-            is_fresh = False
+            except BaseException:
+                self._waiting.distrust()
+                raise
+            if message is not None:
+                return message
         return None
 
     def next_due(self) -> float | None:
@@ -279,7 +278,9 @@ class Queue:
             return False
         times = {"notBefore": now, "changed": now}
         fresh = document | {"status": WAITING, "attempts": 0} | times
-        return bool(self.channel.get_set(document, {"id": id}, fresh) is not None)
+        is_stored = self.channel.get_set(document, {"id": id}, fresh) is not None
+        self._waiting.expect()
+        return is_stored
 
     def delete(self, id: str) -> bool:
         """Remove a message, even one in progress; return whether there was one."""
@@ -287,6 +288,11 @@ class Queue:
             return True
         key = next((key for key, _ in self.channel.items() if name_of(key) == id), None)
         return key is not None and self.channel.unset(key)
+
+    def remove(self, id: str) -> None:
+        """Remove a message that this process has processed."""
+        self.channel.unset({"id": id})
+        self._waiting.forget_claim(id)
 
     def put_back(
         self, entry: dict[str, Any], error: BaseException | str, pause: float | None = None
@@ -302,13 +308,17 @@ class Queue:
             "changed": _ms(now),
             "claim": None,
         }
-        return self.change(entry, changes) or entry | changes
+        changed = self.change(entry, changes)
+        self._waiting.expect()
+        return changed or entry | changes
 
-    def give_back(self, entry: dict[str, Any], pause: float) -> None:
-        """Store that an attempt was not made."""
+    def give_back(self, entry: dict[str, Any], pause: float, fields: dict[str, Any]) -> None:
+        """Store that an attempt was not made, and further fields."""
         now = self._now()
         times = {"notBefore": _ms(now + pause), "changed": _ms(now)} if pause else {}
-        self.change(entry, {"attempts": entry["attempts"] - 1, "claim": None, **times})
+        changes = {**fields, "attempts": entry["attempts"] - 1, "claim": None, **times}
+        self.change(entry, changes)
+        self._waiting.expect()
 
     def change(self, entry: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any] | None:
         """Change a message, unless another worker has started it since: attempts only grow.
@@ -322,19 +332,6 @@ class Queue:
         unchanged = {name: entry[name] for name in fields if entry.get(name) is not None}
         stored = certain_writes.swap(self.channel, unchanged, {"id": entry["id"]}, changed)
         return changed if stored else None
-
-    def _read_due(self, jobs: Collection[str] | None) -> DueEntries:
-        """Read the messages that are due."""
-        began, now = time.monotonic(), _ms(self._now())
-        due = in_order(
-            entry
-            for entry in self._available(now)
-            if entry.due <= now and (jobs is None or entry.document["job"] in jobs)
-        )
-        ended, until = time.monotonic(), began
-        if len(due) > _MIN_KEPT:
-            until = ended + max(_REREAD_SECONDS, 10 * (ended - began))
-        return DueEntries(due, jobs, until)
 
     def _available(self, now: int) -> Iterator[Entry]:
         """Yield the waiting messages that no worker is processing."""

@@ -6,8 +6,11 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, Generic, Protocol, TypeVar
+from functools import partial
+from typing import Any, Final, Generic, Protocol, TypeVar
 from weakref import WeakSet
+
+from ojobchannels.steps import Steps, drive
 
 _IDLE: Final = 1.0
 _LONGEST_IDLE: Final = 60.0
@@ -16,16 +19,18 @@ _LONGEST_IDLE: Final = 60.0
 class Connection(Protocol):
     """An open connection, with one user at a time.
 
+    In an event loop `is_stale` and `ping` return coroutines.
+
     Attributes:
         used_at: When it was given back, in seconds of the monotonic clock.
     """
 
     used_at: float
 
-    def is_stale(self) -> bool:
+    def is_stale(self) -> Any:
         """Return whether the server has closed it, or sent something unasked."""
 
-    def ping(self, limit: float) -> None:
+    def ping(self, limit: float) -> Any:
         """Have the server reply within `limit` seconds; otherwise raise an error of the driver."""
 
     def close(self) -> None:
@@ -42,13 +47,20 @@ class Pool(Generic[_Connection]):
     """Connections to one server: idle ones are used again, the latest used first.
 
     Args:
-        connect: Opens a connection within a number of seconds.
+        connect: Opens a connection within a number of seconds; in an event loop, a coroutine
+            function.
         errors: The errors of the driver.
+        usable_since: Returns since when connections were used that still work: earlier, another one
+            to the same server broke.
     """
 
     def __init__(
-        self, connect: Callable[[float], _Connection], errors: tuple[type[Exception], ...]
+        self,
+        connect: Callable[[float], Any],
+        errors: tuple[type[Exception], ...],
+        usable_since: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        self._usable_since = usable_since
         self._connect = connect
         self._errors = errors
         self._idle: deque[_Connection] = deque()
@@ -56,7 +68,11 @@ class Pool(Generic[_Connection]):
         self._closed = False
 
     def take(self, limit: float, tested: bool) -> _Connection:
-        """Return a connection for one request, opening one if none is idle.
+        """Return a connection for one request, opening one if none is idle; see `taking`."""
+        return drive(self.taking(limit, tested))
+
+    def taking(self, limit: float, tested: bool) -> Steps[_Connection]:
+        """Yield the steps of taking a connection for one request; open one if none is idle.
 
         A connection that was idle for a second is tested first: the server may have closed it, and
         a request that never arrived would count as a lost reply. If `tested` is set, a recently
@@ -65,13 +81,14 @@ class Pool(Generic[_Connection]):
         while True:
             connection = self._pop()
             if connection is None:
-                return self._open(limit, tested)
+                return (yield from self._opening(limit, tested))
             was_idle = time.monotonic() >= connection.used_at + _IDLE
+            if connection.used_at < self._usable_since():
+                connection.close()
+                continue
             if not (tested or was_idle):
                 return connection
-            if not connection.is_stale() and not (
-                tested and was_idle and not self._replies(connection, limit / 2)
-            ):
+            if (yield from self._is_good(connection, limit / 2 if tested and was_idle else None)):
                 return connection
             connection.close()
 
@@ -114,20 +131,27 @@ class Pool(Generic[_Connection]):
         except IndexError:
             return None
 
-    def _open(self, limit: float, tested: bool) -> _Connection:
-        connection = self._connect(limit)
+    def _opening(self, limit: float, tested: bool) -> Steps[_Connection]:
+        connection: _Connection = yield partial(self._connect, limit)
         self._all.add(connection)
         try:
             if tested:
-                connection.ping(limit)
+                yield partial(connection.ping, limit)
         except BaseException:
             connection.close()
             raise
         return connection
 
-    def _replies(self, connection: _Connection, limit: float) -> bool:
+    def _is_good(self, connection: _Connection, limit: float | None) -> Steps[bool]:
+        """Return whether a connection is open, and if there is a limit, replies within it."""
         try:
-            connection.ping(limit)
+            if (yield connection.is_stale):
+                return False
+            if limit is not None:
+                yield partial(connection.ping, limit)
         except self._errors:
             return False
+        except BaseException:
+            connection.close()
+            raise
         return True

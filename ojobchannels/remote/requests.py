@@ -155,14 +155,21 @@ class Attempts:
 
     def retry(self, error: Exception, outcome: Outcome) -> bool:
         """Note how an attempt failed; pause and return True if another one may follow."""
+        pause = self.pause_before_next(error, outcome)
+        if pause is None:
+            return False
+        time.sleep(pause)
+        return True
+
+    def pause_before_next(self, error: Exception, outcome: Outcome) -> float | None:
+        """Note how an attempt failed; return the seconds to pause before another one, or None."""
         if outcome is Outcome.LOST:
             self.lost.append(error)
         if outcome is Outcome.REFUSED or (self.lost and self._operation.rule is Rule.ONCE):
-            return False
+            return None
         if self.remaining() <= self._backoff.pause:
-            return False
-        time.sleep(self._backoff.grow())
-        return True
+            return None
+        return self._backoff.grow()
 
 
 def sole(cause: _Cause) -> _Cause:

@@ -92,7 +92,7 @@ os._exit(0)
         shared_storage,
     )
     assert parent.receive() == "closed"
-    assert parent.process.wait(30) == 0
+    assert parent.wait() == 0
     with shared_storage.open() as channel:
         assert channel.size() == 101
         channel.set("other", 1)
@@ -115,14 +115,14 @@ def test_a_stopped_process_does_not_hang_the_others(
     worker.receive()
     refused = 0
     for turn in range(10):
-        os.kill(worker.process.pid, signal.SIGSTOP)
+        os.kill(worker.pid, signal.SIGSTOP)
         began = time.monotonic()
         try:
             channel.set("other", turn)
         except oc.ChannelTimeout:
             refused += 1
         assert time.monotonic() - began < 15
-        os.kill(worker.process.pid, signal.SIGCONT)
+        os.kill(worker.pid, signal.SIGCONT)
     worker.kill()
     channel.set("other", "last")
     assert channel.get("other") == "last"

@@ -62,6 +62,7 @@ def test_the_live_view_names_daemons_without_a_sign_of_life(site: Site) -> None:
             "running",
             "its daemon gives no sign of life",
         )
+        assert "its daemon gives no sign of life" in site.call("jobs", "--wide").stdout
 
 
 def test_a_request_that_no_daemon_can_take_is_refused_at_once(site: Site) -> None:

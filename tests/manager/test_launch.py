@@ -78,7 +78,7 @@ def test_a_launched_job_runs_under_its_lock_and_returns_a_handle(
     assert launch.wait(0)
     assert launch.done()
     assert launch.state == "completed"
-    assert launch.error() is None
+    assert launch.error is None
     assert repr(launch) == "<Launch 'batch' completed>"
     assert [record["status"] for record in manager.runs("batch")] == ["completed"]
 
@@ -93,7 +93,7 @@ def test_the_handle_of_a_failed_job_has_its_error(manager: oc.JobManager) -> Non
     launch = manager.launch("batch")
     assert launch.wait(30)
     assert launch.state == "failed"
-    assert isinstance(launch.error(), ValueError)
+    assert isinstance(launch.error, ValueError)
     with pytest.raises(ValueError, match="no such batch"):
         launch.result()
     assert manager.runs("batch")[0]["runId"] == launch.run_id
@@ -108,8 +108,9 @@ def test_a_launched_job_that_runs_elsewhere_is_skipped(managers: Managers) -> No
         skipped, failed = here.launch("skips"), here.launch("fails")
         assert skipped.result(30) is None
         assert skipped.state == "skipped"
-        assert skipped.error() is None
-        assert isinstance(failed.error(), oc.LockBusy)
+        assert skipped.error is None
+        assert failed.wait(30)
+        assert isinstance(failed.error, oc.LockBusy)
         assert failed.state == "failed"
     assert [record["status"] for record in here.runs("skips")] == ["skipped", "completed"]
 
@@ -137,7 +138,8 @@ def test_arguments_that_do_not_fit_fail_the_launch(simple_manager: oc.JobManager
         return batch_id
 
     launch = simple_manager.launch("batch", {"batchId": "b-1"})
-    assert isinstance(launch.error(), TypeError)
+    assert launch.wait(30)
+    assert isinstance(launch.error, TypeError)
     assert launch.run_id is None
     assert simple_manager.runs() == []
 
@@ -295,7 +297,7 @@ def test_a_failed_dependency_cancels_all_jobs_after_it(
     further = launcher.submit("further", lambda _: pytest.fail("ran"), after=[cancelled])
     assert further.result(30) is None
     assert (cancelled.state, further.state) == ("depsfail", "depsfail")
-    assert cancelled.error() is None
+    assert cancelled.error is None
 
 
 def test_a_waiting_job_releases_its_slot_and_continues_at_once(stop: Stop) -> None:

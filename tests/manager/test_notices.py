@@ -153,7 +153,9 @@ def test_jobs_that_notify_each_other_in_a_circle_are_rejected(
     with pytest.raises(oc.InvalidOption, match="'alert', 'a', 'b', 'c' would notify each other"):
         manager.job("alert", on_failure="a")(Flaky(1))
     manager.job("alert", on_failure=lambda _: None)(Flaky(1))
-    assert manager.launch("c", {}).error() is not None
+    launch = manager.launch("c", {})
+    assert launch.wait()
+    assert launch.error is not None
 
 
 def test_a_failed_block_is_notified_once(managers: Managers) -> None:
@@ -263,12 +265,18 @@ def test_starts_and_ends_are_logged_with_the_fields_of_their_records(
     assert "line" in logged[3].traceback
 
 
+def ended(launch: oc.Launch) -> oc.Launch:
+    """Wait for the end of a launch, and return it."""
+    assert launch.wait()
+    return launch
+
+
 def test_a_launch_that_fails_is_logged_without_any_notice(
     simple_manager: oc.JobManager, log: Log
 ) -> None:
     """Whether its run failed, or it could not even start one."""
     simple_manager.job("bad")(Flaky(1))
-    assert isinstance(simple_manager.launch("bad").error(), ValueError)
+    assert isinstance(ended(simple_manager.launch("bad")).error, ValueError)
     assert log.wait_for("failed").startswith("ERROR run of job 'bad' ended (failed), run ")
-    assert isinstance(simple_manager.launch("bad", {"no": "such"}).error(), TypeError)
+    assert isinstance(ended(simple_manager.launch("bad", {"no": "such"})).error, TypeError)
     assert log.wait_for("could not start") == "ERROR the launched job 'bad' could not start"

@@ -104,7 +104,7 @@ def test_one_of_eight_processes_that_start_a_job_at_once_runs_it(
     assert len(refused) == 7
     for word in refused:
         assert word["holder"]["run"] == ran["ran"]
-        assert f"pid {runner.process.pid}" in word["busy"]
+        assert f"pid {runner.pid}" in word["busy"]
     assert [record["runId"] for record in manager.running()] == [ran["ran"]]
     assert sorted(record["status"] for record in manager.runs()) == ["running"] + ["skipped"] * 7
 
@@ -112,7 +112,7 @@ def test_one_of_eight_processes_that_start_a_job_at_once_runs_it(
     assert [worker.end() for worker in workers] == [0] * 8
     found = manager.runs("nightly")
     assert sorted(record["status"] for record in found) == ["completed"] + ["skipped"] * 7
-    assert {record["pid"] for record in found} == {worker.process.pid for worker in workers}
+    assert {record["pid"] for record in found} == {worker.pid for worker in workers}
     assert len({record["startTime"] for record in found}) == 8
     assert manager.locks.locks() == []
 
@@ -147,7 +147,7 @@ def test_a_waiting_run_starts_when_the_holder_is_killed(
     begin(worker)
     killer = start_worker(
         "import os, signal\nreceive()\nos.kill(params['pid'], signal.SIGKILL)",
-        pid=worker.process.pid,
+        pid=worker.pid,
     )
     killer.send()
     began = time.monotonic()
@@ -175,13 +175,13 @@ def test_a_holder_that_was_paused_beyond_its_lease_has_lost_its_run(
     """It says so in its own record, and leaves the new holder's lock and record alone."""
     worker = ready_worker(timeout=1)
     ran = begin(worker)
-    os.kill(worker.process.pid, signal.SIGSTOP)
+    os.kill(worker.pid, signal.SIGSTOP)
     run = manager.start("nightly", timeout=60, wait=50)
     assert written(manager, ran["key"])["status"] == "abandoned"
     mine = {"name": "nightly", "startTime": run.record["startTime"]}
     before = written(manager, mine)
 
-    os.kill(worker.process.pid, signal.SIGCONT)
+    os.kill(worker.pid, signal.SIGCONT)
     worker.send()
     report = worker.receive()
     assert "lost the lock 'nightly'" in report["lost"]
@@ -204,11 +204,11 @@ def test_a_paused_holder_has_lost_its_run_even_without_a_successor(
     """Its lease expired, so its later work was not protected, even without another run."""
     worker = ready_worker(timeout=1)
     ran = begin(worker)
-    os.kill(worker.process.pid, signal.SIGSTOP)
+    os.kill(worker.pid, signal.SIGSTOP)
     manager.locks.lock("nightly", ttl=60, wait=50).release()
     assert manager.running() == []
     assert manager.runs()[0]["status"] == "abandoned"
-    os.kill(worker.process.pid, signal.SIGCONT)
+    os.kill(worker.pid, signal.SIGCONT)
     worker.send()
     assert worker.receive()["status"] == "lost"
     assert written(manager, ran["key"])["status"] == "lost"

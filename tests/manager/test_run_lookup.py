@@ -5,6 +5,7 @@ import pytest
 import ojobchannels as oc
 from ojobchannels.errors import WrongRun
 from ojobchannels.manager import records
+from ojobchannels.manager.overview import lookup
 
 _FIRST, _SECOND = "abcdef01" + "0" * 24, "abcdef02" + "0" * 24
 
@@ -53,6 +54,21 @@ def test_an_identifier_that_is_the_beginning_of_another_one_is_exact(
     _add(manager, "one", "nightly-1")
     _add(manager, "two", "nightly-12")
     assert _name(manager, "nightly-1") == "one"
+
+
+def test_a_recent_run_is_meant_rather_than_one_of_long_ago(
+    simple_manager: oc.JobManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a long history is read to its beginning only for a run that is as old."""
+    monkeypatch.setattr(lookup, "COMPARED", 3)
+    _add(simple_manager, "old", "abcdef01" + "0" * 24)
+    _add(simple_manager, "older", "fedcba01" + "0" * 24)
+    for number in range(3):
+        _add(simple_manager, f"job {number}", f"00000{number}" + "0" * 26)
+    _add(simple_manager, "new", "abcdef02" + "0" * 24)
+    assert _name(simple_manager, "abcdef") == "new"
+    assert _name(simple_manager, "fedcba") == "older"
+    assert _name(simple_manager, "abcdef01") == "old"
 
 
 def test_a_run_is_cancelled_by_a_beginning_that_only_ended_runs_share(

@@ -238,5 +238,5 @@ def test_the_cost_of_observing_a_run_is_measured(
     quick = ["--rounds", "2", "--runs", "2", "--folder", str(tmp_path)]
     assert observed_run.main(quick) == 0
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert names == ["plain", "interface", "sdk", "alert"]
+    assert names == ["plain", "interface", "metrics", "tenth", "spans", "bare", "alert"]
     assert not list(tmp_path.iterdir())

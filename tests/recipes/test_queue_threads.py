@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -40,24 +40,23 @@ def test_workers_with_different_jobs_share_a_queue_object(channel: oc.Channel) -
         message.done()
 
 
-def test_a_message_that_another_thread_adds_hides_none_that_is_due(channel: oc.Channel) -> None:
-    """The thread that takes continues with the next one, if another worker has the first."""
+def test_a_message_that_another_worker_removes_meanwhile_hides_none_that_is_due() -> None:
+    """The next one is delivered; one that is added at that moment is delivered, too."""
 
-    def now() -> float:
-        if between:  # another thread, between two steps of `take`
-            between.pop()
-            queue.add("Late")
-            queue.delete(first)
-        return 1_000_000.0
+    class Meanwhile:
+        @oc.hookimpl(wrapper=True)
+        def get(self) -> Iterator[None]:
+            while between:
+                between.pop()()
+            return (yield)
 
-    between: list[None] = []
-    queue = Queue(channel, now=now)
-    first = queue.add("Deleted", priority=0)
-    queue.add("Due")
-    queue._kept = queue._read_due(None)
-    queue._kept._until = float("inf")
-    between.append(None)
-    assert [job_of(queue.take(ttl=60)) for _ in range(2)] == ["Due", "Late"]
+    between: list[Callable[[], object]] = []
+    with oc.open_channel("meanwhile", extensions=[Meanwhile()]) as channel:
+        queue, other = Queue(channel), Queue(channel)
+        first = queue.add("Removed", priority=0)
+        queue.add("Due")
+        between += [lambda: other.add("Late"), lambda: other.delete(first)]
+        assert [job_of(queue.take(ttl=60)) for _ in range(3)] == ["Due", "Late", None]
 
 
 def test_threads_add_to_and_take_from_one_queue_object(channel: oc.Channel) -> None:

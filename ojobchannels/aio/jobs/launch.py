@@ -48,6 +48,11 @@ class AsyncLaunch:
         """The identifier of its managed run, once that has started."""
         return self._launch.run_id
 
+    @property
+    def error(self) -> BaseException | None:
+        """The exception with which it has ended; None if it completed, or has not ended."""
+        return self._launch.error
+
     def done(self) -> bool:
         """Return whether the launch has ended."""
         return self._launch.done()

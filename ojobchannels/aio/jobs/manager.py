@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple, ParamSpec, Self, TypeVar
+from typing import Any, Final, Literal, NamedTuple, ParamSpec, Self, TypeVar, overload
 
 from ojobchannels.aio.calls import Calls
 from ojobchannels.aio.channel import AsyncChannel
+from ojobchannels.aio.jobs.cancelling import when_cancelled
+from ojobchannels.aio.jobs.durable_launch import AsyncDurableLaunch
+from ojobchannels.aio.jobs.in_loop import in_loop
 from ojobchannels.aio.jobs.job import AsyncJob, check_coroutine_function
 from ojobchannels.aio.jobs.launch import AsyncLaunch
 from ojobchannels.aio.jobs.run import AsyncJobRun
 from ojobchannels.aio.opening import asynchronous
 from ojobchannels.channels.arguments import Duration
-from ojobchannels.errors import JobMisuse, UnknownJob
+from ojobchannels.errors import InvalidOption, JobMisuse, UnknownJob
 from ojobchannels.manager import JobManager
+from ojobchannels.manager.durable_launches.handle import DurableLaunch
+from ojobchannels.manager.durable_launches.info import LaunchInfo
 from ojobchannels.manager.history import Pruned
 from ojobchannels.manager.jobs import IfRunning, Job
 from ojobchannels.manager.local_launches.launcher import DidNotRun, Launch
 from ojobchannels.manager.output import RunOutput
+from ojobchannels.manager.output.current import current_run, make_current
 from ojobchannels.manager.run_record import RunRecord
 from ojobchannels.manager.runs.run import JobRun
 from ojobchannels.manager.runs.run_options import OnTimeout
@@ -98,7 +104,9 @@ class AsyncJobManager:
         if self._opened is not None:
             raise JobMisuse("manager", "the manager is open already", "open it once, and share it")
         self._calls = Calls("jobs", _THREADS)
-        manager = await self._calls.obtain(lambda: JobManager(**self._options), JobManager.close)
+        manager = await self._calls.obtain(
+            lambda: JobManager(threads=self._tasks, **self._options), JobManager.close
+        )
         locks = asynchronous(manager.locks)
         limit = asyncio.Semaphore(self._tasks)
         self._opened = _Opened(manager, locks, asyncio.get_running_loop(), limit)
@@ -160,7 +168,7 @@ class AsyncJobManager:
 
             @functools.wraps(function)
             def on_loop(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
-                return self._run_in_loop(lambda: function(*args, **kwargs))
+                return self._run_in_loop(name, lambda: function(*args, **kwargs))
 
             def register(manager: JobManager) -> None:
                 made: Job[_Arguments, _Result] = manager.job(
@@ -176,12 +184,44 @@ class AsyncJobManager:
 
         return decorate
 
-    def launch(self, name: str, args: Mapping[str, Any] | None = None) -> AsyncLaunch:
+    @overload
+    def launch(self, name: str, args: Mapping[str, Any] | None = None) -> AsyncLaunch: ...
+
+    @overload
+    def launch(
+        self,
+        name: str,
+        args: Mapping[str, Any] | None = None,
+        *,
+        durable: Literal[True],
+        delay: Duration = 0,
+        priority: float = 1,
+        retries: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Coroutine[Any, Any, AsyncDurableLaunch]: ...
+
+    def launch(
+        self,
+        name: str,
+        args: Mapping[str, Any] | None = None,
+        *,
+        durable: bool = False,
+        **options: Any,
+    ) -> AsyncLaunch | Coroutine[Any, Any, AsyncDurableLaunch]:
         """Run a managed job in a task of its own, and return its handle at once.
 
+        With ``durable=True`` the launch is stored, as by `JobManager.launch`, whose options and
+        errors these are: ``launch = await manager.launch("report", durable=True)``. It is taken by
+        any manager that knows the job and takes launches (`start_worker`).
+
         Raises:
-            UnknownJob: There is no job of that name; `job` registers jobs.
+            UnknownJob: There is no job of that name, and the launch is not durable.
         """
+        if durable:
+            return self._launch_durably(name, args, options)
+        if options:
+            reason = f"{', '.join(options)}: only durable launches have these options"
+            raise InvalidOption("durable", reason, "pass durable=True")
         job = self._jobs.get(name)
         if job is None:
             raise UnknownJob(name, tuple(sorted(self._jobs)), closest(name, self._jobs))
@@ -195,6 +235,41 @@ class AsyncJobManager:
 
         task.add_done_callback(end)
         return AsyncLaunch(launch, task)
+
+    async def launch_result(self, launch_id: str, *, wait: bool = False) -> Any:
+        """Return the result of a durable launch; see `JobManager.launch_result`.
+
+        Args:
+            launch_id: The identifier, from the handle of the launch in this or another process.
+            wait: Whether to wait for its end; `asyncio.timeout` limits that.
+
+        Raises:
+            TimeoutError: It has not ended, and this does not wait.
+        """
+        if not wait:
+            return await self._calls.call(lambda: self.sync.launch_result(launch_id))
+        info = await self._calls.call(lambda: self.sync._store.find(launch_id))
+        launch = DurableLaunch[Any](self.sync._store, info.name, launch_id)
+        return await AsyncDurableLaunch(launch, self._calls).result()
+
+    async def launches(self, limit: int | None = 100) -> list[LaunchInfo]:
+        """Return the durable launches; see `JobManager.launches`."""
+        return await self._calls.call(lambda: self.sync.launches(limit))
+
+    async def cancel_launch(self, launch_id: str) -> bool:
+        """End a durable launch that waits; return False if it is running or has ended."""
+        return await self._calls.call(lambda: self.sync.cancel_launch(launch_id))
+
+    async def start_worker(self) -> None:
+        """Take durable launches of the jobs of this manager until it is closed.
+
+        Their functions run in the loop, at most `tasks` at a time. A thread keeps each launch.
+        """
+        await self._calls.call(self.sync.start_worker)
+
+    async def stop_worker(self) -> None:
+        """Take no more durable launches; those that are running continue."""
+        await self._calls.finish(self.sync.stop_worker)
 
     async def runs(
         self,
@@ -235,17 +310,38 @@ class AsyncJobManager:
     def __repr__(self) -> str:
         return "<AsyncJobManager not open>" if self._opened is None else f"<Async{self.sync!r}>"
 
+    async def _launch_durably(
+        self, name: str, args: Mapping[str, Any] | None, options: Mapping[str, Any]
+    ) -> AsyncDurableLaunch:
+        """Store a launch, also if the caller is cancelled meanwhile."""
+        launch = await self._calls.finish(
+            lambda: self.sync.launch(name, args, durable=True, **options)
+        )
+        return AsyncDurableLaunch(launch, self._calls)
+
     async def _finish(self, work: Callable[[], _Result]) -> _Result:
         return await self._calls.finish(work)
 
     def _made(self, run: JobRun) -> AsyncJobRun:
         return AsyncJobRun(run, self._calls, self._open.locks)
 
-    def _run_in_loop(self, begin: Callable[[], Awaitable[_Result]]) -> _Result:
-        async def run() -> _Result:
+    def _run_in_loop(self, name: str, begin: Callable[[], Awaitable[_Result]]) -> _Result:
+        """Run a function in the loop for a caller on a thread, in the context of that."""
+        run = current_run()
+
+        async def body() -> _Result:
+            task = asyncio.current_task()
+            if run is not None and task is not None:
+                make_current(run)
+                when_cancelled(run, task.cancel)
             return await begin()
 
-        return asyncio.run_coroutine_threadsafe(run(), self._open.loop).result()
+        try:
+            return in_loop(self._open.loop, name, body())
+        except asyncio.CancelledError as cancelled:
+            if run is not None:
+                run._raise_cancelled(cancelled)
+            raise
 
     async def _close_channels(self) -> None:
         opened = self._opened

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from ojobchannels.aio.calls import Calls
 from ojobchannels.aio.channel import AsyncChannel
+from ojobchannels.aio.jobs.cancelling import TaskCancel
 from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import LockBusy, RateLimited
 from ojobchannels.manager.output import OutputLevel
@@ -28,7 +29,9 @@ _TRY_AGAIN_SECONDS: Final = 0.25
 class AsyncJobRun:
     """One run of a job, made by `AsyncJobManager.run`; ``async with`` starts and ends it.
 
-    If the task is cancelled, the run is recorded as failed, and its lock is released.
+    If the task is cancelled, the run is recorded as failed, and its lock is released. If an
+    operator cancels the run, its task is cancelled a second later, if the run is still open; the
+    ``async with`` block then raises `ojobchannels.RunCancelled`.
 
     Attributes:
         sync: The run, with the methods of `ojobchannels.JobRun`.
@@ -39,6 +42,7 @@ class AsyncJobRun:
         self._calls = calls
         self._locks = locks
         self._context: Token[JobRun | None] | None = None
+        self._cancel: TaskCancel | None = None
 
     @property
     def name(self) -> str:
@@ -120,13 +124,21 @@ class AsyncJobRun:
         else:
             await self.start()
         self._context = make_current(self.sync)
+        self._cancel = TaskCancel(self.sync)
         return self
 
     async def __aexit__(self, *error: Any) -> None:
         context, self._context = self._context, None
         if context is not None:
             restore_current(context)
-        await self._calls.finish(lambda: self.sync.__exit__(*error))
+        is_cancelled = self._cancel is not None and self._cancel.end()
+        try:
+            await self._calls.finish(lambda: self.sync.__exit__(*error))
+        except asyncio.CancelledError:
+            if not is_cancelled:  # otherwise it was on its way when the body ended
+                raise
+        if is_cancelled and isinstance(error[1], asyncio.CancelledError):
+            self.sync._raise_cancelled(error[1])
 
     def __repr__(self) -> str:
         return repr(self.sync).replace("<JobRun", "<AsyncJobRun", 1)

@@ -10,7 +10,7 @@ from ojobchannels.cli.runs import process
 from ojobchannels.cli.times import relative
 from ojobchannels.hookspecs import LockInfo
 from ojobchannels.host.clock import now_ms
-from ojobchannels.host.process_identity import is_running
+from ojobchannels.host.process_identity import has_ended, is_running
 from ojobchannels.host.terminal import duration
 from ojobchannels.manager import JobManager, records
 from ojobchannels.manager.records import Record
@@ -40,7 +40,8 @@ def _check_locks(manager: JobManager, held: Collection[LockInfo]) -> Iterator[Ch
     for lock in held:
         record = records.find(manager.jobs, lock.holder, lock.fence)
         expires = relative(lock.until, now_ms())
-        if record is not None and record["status"] != "running":
+        ended = record is not None and record["status"] not in ("running", "abandoned")
+        if ended:
             text = f"{lock.name!r} is still held, though its run has ended"
             advice = f"lockAtLeastFor may keep it, at most until its lease expires {expires}"
             yield Check("note", "locks", text, advice)
@@ -79,5 +80,7 @@ def _check_runs(held: Mapping[tuple[str, int], LockInfo], running: list[Record])
 
 def _is_gone(holder: Mapping[str, Any]) -> bool:
     """Return whether the process of a holder ran on this host and has ended."""
+    if isinstance(identity := holder.get(records.PROCESS), str):
+        return has_ended(identity)
     pid = holder.get("pid")
     return holder.get("host") == this_host() and isinstance(pid, int) and not is_running(pid)

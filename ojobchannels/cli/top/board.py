@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from ojobchannels.cli.pauses import described_pause
-from ojobchannels.cli.runs import details, latest_of_each, process, took
+from ojobchannels.cli.runs import details, latest_of_each, noted, process, took
 from ojobchannels.cli.tables import Column, Row
 from ojobchannels.cli.times import relative
-from ojobchannels.following.gone_daemons import gone_daemons, is_of
+from ojobchannels.following.gone_daemons import gone_daemons
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager import JobManager
 from ojobchannels.manager.records import Record
@@ -23,7 +23,6 @@ State: TypeAlias = Literal[
 
 _RECENT: Final = 500
 _NAMED: Final = 3
-_NO_SIGN: Final = "its daemon gives no sign of life"
 _IN_TROUBLE: Final = ("overdue", "failed", "abandoned", "lost")
 _ORDER: Final = (*_IN_TROUBLE, "running", "paused", "waiting", "ok")
 COLOURS: Final = {
@@ -90,11 +89,8 @@ def read_board(manager: JobManager) -> Board:
     recent = manager.runs(limit=_RECENT)
     known = {record["runId"] for record in recent}
     recent += [record for record in manager.running() if record["runId"] not in known]
-    latest = {record["name"]: record for record in latest_of_each(recent)}
     schedules, gone = manager.schedules(), gone_daemons(manager.daemons())
-    for name, record in latest.items():
-        if record["status"] == "running" and is_of(gone, record):
-            latest[name] = {**record, "note": _NO_SIGN}
+    latest = {record["name"]: record for record in noted(latest_of_each(recent), gone)}
     with_schedule = {schedule.run for schedule in schedules}
     lines = [line_of(each.name, latest.get(each.run or ""), each) for each in schedules]
     lines += [line_of(name, latest[name], None) for name in latest.keys() - with_schedule]

@@ -82,6 +82,11 @@ class Cancellable:
         if self.cancellation is not None:
             raise self.cancellation.error(self.name, self.run_id)
 
+    def _raise_cancelled(self, cause: BaseException) -> None:
+        """Raise RunCancelled in place of what has ended its code, if the run was cancelled."""
+        if self.cancellation is not None:
+            raise self.cancellation.error(self.name, self.run_id) from cause
+
     def _request_cancel(self, request: Cancellation) -> None:
         """Have the code of the run informed that it was cancelled."""
         self.cancellation = request

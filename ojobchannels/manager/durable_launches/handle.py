@@ -9,8 +9,8 @@ from ojobchannels.manager.local_launches.pool import release_slot
 
 _Result = TypeVar("_Result")
 
-_SHORTEST_PAUSE: Final = 0.02
-_LONGEST_PAUSE: Final = 1.0
+SHORTEST_PAUSE: Final = 0.02
+LONGEST_PAUSE: Final = 1.0
 
 
 class DurableLaunch(Generic[_Result]):
@@ -41,6 +41,11 @@ class DurableLaunch(Generic[_Result]):
         """The identifier of its last run; None if none has begun."""
         return self.info.run_id
 
+    @property
+    def error(self) -> str | None:
+        """The error of its last attempt, as the record of that run has it; None without one."""
+        return self.info.error
+
     def done(self) -> bool:
         """Return whether it has ended."""
         return self._store.has_ended(self.launch_id)
@@ -51,14 +56,14 @@ class DurableLaunch(Generic[_Result]):
         The channel is read at least once a second.
         """
         end = None if timeout is None else time.monotonic() + timeout
-        pause = _SHORTEST_PAUSE
+        pause = SHORTEST_PAUSE
         while not self.done():
             left = pause if end is None else min(end - time.monotonic(), pause)
             if left <= 0:
                 return False
             with release_slot():
                 time.sleep(left)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            pause = min(pause * 2, LONGEST_PAUSE)
         return True
 
     def result(self, timeout: float | None = None) -> _Result:

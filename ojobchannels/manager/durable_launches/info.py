@@ -14,6 +14,10 @@ from ojobchannels.masking import masked
 LaunchEnd: TypeAlias = Literal["completed", "failed", "skipped", "abandoned", "lost", "cancelled"]
 LaunchStatus: TypeAlias = Literal["waiting", "running"] | LaunchEnd
 
+LONGEST_ARGS: Final = 4_194_304
+"""The size of the arguments, as for a result. With the end they are stored twice, and once in each
+record, in one document of a backend that takes 16 MiB."""
+
 LONGEST_RESULT: Final = 65_536
 """The size of a result up to which it is kept: the bytes of its JSON."""
 
@@ -44,6 +48,7 @@ class LaunchInfo:
         takers: The processes that would take it now; empty if none knows the job.
         ended: When it ended; None if it has not.
         error: The error of the last attempt, or why it did not run; None without one.
+        reason: Why it could not start when it was last taken; None otherwise.
     """
 
     id: str
@@ -59,6 +64,7 @@ class LaunchInfo:
     takers: tuple[str, ...] = ()
     ended: int | None = None
     error: str | None = None
+    reason: str | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -85,6 +91,7 @@ def of_message(
         worker=worker,
         takers=takers,
         error=message.get("error"),
+        reason=message.get("reason") if worker is None else None,
     )
 
 
@@ -113,6 +120,25 @@ def begun_of(message: Mapping[str, Any]) -> int:
     """
     begun = message.get("begun", 0)
     return begun if isinstance(begun, int) else 0
+
+
+def refusals_of(message: Mapping[str, Any]) -> int:
+    """Return how often its job could not be started since the last attempt."""
+    refusals = message.get("refusals", 0)
+    return refusals if isinstance(refusals, int) else 0
+
+
+def check_args(args: Mapping[str, Any]) -> None:
+    """Check that arguments can be stored.
+
+    Raises:
+        InvalidValue: They are not JSON, or too large.
+    """
+    check_value(args)
+    size = len(encode(args).encode())
+    if size > LONGEST_ARGS:
+        reason = f"the JSON of the arguments has {size:,} bytes, and a durable launch takes at most"
+        raise InvalidValue("args", f"{reason} {LONGEST_ARGS:,}; pass a key or a path instead")
 
 
 def retries_of(data: object) -> int | None:

@@ -80,10 +80,9 @@ class LaunchStore:
     def _queue(self) -> Queue:
         return Queue(self._channels.launches, _ENDLESS, self._now)
 
-    @functools.cached_property
-    def _taking(self) -> Queue:
-        """The queue of the worker: what it remembers as due is not discarded by `add`."""
-        return Queue(self._channels.launches, _ENDLESS, self._now)
+    def now(self) -> float:
+        """Return the time by which launches are due, in seconds since 1970."""
+        return self._now()
 
     @property
     def _ended(self) -> Channel:
@@ -116,7 +115,7 @@ class LaunchStore:
 
     def take(self, jobs: Collection[str]) -> Message | None:
         """Return the next launch of one of these jobs, for this process alone."""
-        while (message := self._taking.take(LEASE_SECONDS, jobs)) is not None:
+        while (message := self._queue.take(LEASE_SECONDS, jobs)) is not None:
             if self._ended.get(_key(message.id)) is None:
                 return message
             message.done()  # it was launched again, with its key, at the moment of its end
@@ -139,8 +138,9 @@ class LaunchStore:
         run_id: str | None,
         error: str | None = None,
         result: Any = None,
+        omitted: str | None = None,
     ) -> bool:
-        """End a launch, and keep its result.
+        """End a launch, and keep its result, or why that is `omitted`.
 
         Returns:
             False, with nothing written, if another process has taken it since.
@@ -148,14 +148,11 @@ class LaunchStore:
         Raises:
             LockLost: The lease was lost before another process took the launch; the end is written.
         """
-        document = self._queue.channel.get({"id": message.id})
-        if not isinstance(document, dict):
-            return False
-        ended = self._ending(document, state, error)
+        ended = self._ending(message.entry, state, error)
         if run_id is not None:
             ended["run_id"] = run_id
         if state == "completed":
-            ended |= kept_result(result)
+            ended |= kept_result(result) if omitted is None else {"omitted": omitted}
         written = False
         try:
             written = message.end(**{ENDED: ended})
@@ -264,9 +261,16 @@ class LaunchStore:
         }
 
     def _move(self, ended: Mapping[str, Any]) -> None:
-        """Move a launch that has ended out of the queue."""
+        """Move a launch that has ended out of the queue.
+
+        Another process may have done that, `prune` may have removed it, and it may have been
+        launched again, with its key.
+        """
+        message = self._queue.channel.get({"id": ended["id"]})
+        if not isinstance(message, dict) or message.get(ENDED) != ended:
+            return
         self._ended.set(_key(ended["id"]), dict(ended))
-        self._queue.channel.unset({"id": ended["id"]})
+        self._queue.remove(ended["id"])
         with suppress(ChannelError):  # the next end removes them
             while self._ended.size() > KEPT:
                 self._ended.shift()

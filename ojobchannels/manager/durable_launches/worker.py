@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from ojobchannels.channels.lease import Lease
+from ojobchannels.documents import Document, storable
 from ojobchannels.errors import (
     STORE_ERRORS,
     ChannelError,
@@ -25,11 +28,14 @@ from ojobchannels.manager.durable_launches.info import (
     args_of,
     begun_of,
     context_of,
+    refusals_of,
     retries_of,
 )
+from ojobchannels.manager.durable_launches.last_run import Runs, is_active, last_run
 from ojobchannels.manager.durable_launches.store import LaunchStore
 from ojobchannels.manager.jobs import Job
 from ojobchannels.manager.local_launches.pool import start
+from ojobchannels.manager.records import Record
 from ojobchannels.manager.registry import JobRegistry
 from ojobchannels.manager.runs.run import JobRun
 from ojobchannels.masking import mask_text, secret_values
@@ -37,7 +43,10 @@ from ojobchannels.recipes.queue import Message
 
 POLL_SECONDS: Final = 1.0
 BUSY_SECONDS: Final = 1.0
-"""The pause of a launch whose job is running elsewhere, or has started too often."""
+"""The pause of a job that could not be started: it is running elsewhere, has started too often…"""
+
+_LONGEST_PAUSE: Final = 60.0
+"""The longest pause of a launch that cannot be started for another reason; the first is 1 s."""
 
 _UNRECORDED: Final = ("running", "completed")
 """The status of a run whose end raised an error after the function had ended."""
@@ -51,6 +60,7 @@ class LaunchWorker:
     Args:
         store: The launches.
         jobs: The jobs that it takes.
+        runs: The records and locks of their runs.
         capacity: Returns the number of launches that may be in progress at a time.
         submit: Runs a call on a thread; its name is that of the job.
     """
@@ -59,14 +69,17 @@ class LaunchWorker:
         self,
         store: LaunchStore,
         jobs: JobRegistry,
+        runs: Runs,
         capacity: Callable[[], int],
         submit: Callable[[str, Callable[[], None]], object],
     ) -> None:
         self._store = store
         self._jobs = jobs
+        self._runs = runs
         self._capacity = capacity
         self._submit = submit
-        self._busy = 0
+        self._active: Counter[str] = Counter()
+        self._refused: dict[str, float] = {}
         self._lock = threading.Lock()
         self._wakeup = Wakeup()
         self._stopped = False
@@ -106,13 +119,26 @@ class LaunchWorker:
         Raises:
             ChannelError: The channel cannot be reached.
         """
-        names = self._jobs.names()
-        self._announce(names)
-        while not self._stopped and self._busy < self._capacity():
-            message = self._store.take(names)
+        self._announce(self._jobs.names())
+        while not self._stopped and self._active.total() < self._capacity():
+            names = self._startable()
+            message = self._store.take(names) if names else None
             if message is None:
                 return
             self._begin(message)
+
+    def _startable(self) -> list[str]:
+        """Return the jobs that may have another run, as far as this process knows.
+
+        The launches of the others would be taken, tried and put back, one after the other.
+        """
+        now = self._store.now()
+        return [
+            name
+            for name in self._jobs.names()
+            if self._active[name] < self._jobs.get(name)._max_concurrent
+            and not 0 <= now - self._refused.get(name, -math.inf) < BUSY_SECONDS
+        ]
 
     def _work(self) -> None:
         while not self._stopped:
@@ -142,15 +168,17 @@ class LaunchWorker:
             self._announced = names, self._store.announce(names)
 
     def _begin(self, message: Message) -> None:
-        with self._lock:
-            self._busy += 1
+        self._count(message.job, 1)
         try:
             self._submit(message.job, lambda: self._run(message))
         except BaseException:
-            with self._lock:
-                self._busy -= 1
+            self._count(message.job, -1)
             message.give_back()
             raise
+
+    def _count(self, job: str, change: int) -> None:
+        with self._lock:
+            self._active[job] += change
 
     def _run(self, message: Message) -> None:
         try:
@@ -165,8 +193,7 @@ class LaunchWorker:
         finally:
             with suppress(ChannelError):
                 message.leave()
-            with self._lock:
-                self._busy -= 1
+            self._count(message.job, -1)
             self._wakeup.set()
 
     def _attempt(self, message: Message) -> None:
@@ -174,9 +201,11 @@ class LaunchWorker:
         args, retries = args_of(message.data), retries_of(message.data)
         retries = job._retries if retries is None else retries
         attempt = begun_of(message.entry) + 1
-        if attempt > retries + 1:
-            text = "its process died while it was running"
-            self._ended(message, "abandoned", run_id=None, error=text)
+        last = last_run(self._runs, message.entry)
+        if last is not None and is_active(self._runs, last):
+            self._put_back(message, f"its run {last['runId']} is still active")
+            return
+        if self._settle(message, job, last, may_retry=attempt <= retries + 1):
             return
         try:
             run = job._new_launched_run(args, attempt, retries, message.id)
@@ -186,7 +215,9 @@ class LaunchWorker:
             return
 
         def begun() -> None:
-            message.note(run=run.run_id, begun=attempt)
+            self._refused.pop(job.name, None)
+            start = run.record["startTime"]
+            message.note(run=run.run_id, start=start, begun=attempt, reason=None, refusals=None)
 
         results: list[Any] = []
         try:
@@ -198,6 +229,27 @@ class LaunchWorker:
             text = "the end of run %s of job %r is not in its record: %s"
             _log.warning(text, run.run_id, job.name, error)
         self._ended(message, "completed", run_id=run.run_id, result=results[0])
+
+    def _settle(
+        self, message: Message, job: Job[..., Any], last: Record | None, *, may_retry: bool
+    ) -> bool:
+        """End a launch as its last run, whose process died before it did that; return whether."""
+        status = "abandoned" if last is None else last["status"]
+        if may_retry and status not in ("completed", "skipped", "cancelled", "lost"):
+            return False
+        if last is None or status in ("abandoned", "running"):
+            text = "its process died while it was running"
+            self._ended(message, "abandoned", run_id=None, error=text)
+        elif status == "completed":
+            text = "its process died before it could be stored"
+            self._ended(message, "completed", run_id=last["runId"], omitted=text)
+        else:
+            if status in ("failed", "lost"):
+                job._manager._notify(last)
+            error = last.get("error") or last.get("reason")
+            ended = cast("LaunchEnd", status)
+            self._ended(message, ended, run_id=last["runId"], error=error)
+        return True
 
     def _after(
         self,
@@ -223,12 +275,24 @@ class LaunchWorker:
     def _after_no_start(
         self, message: Message, job: Job[..., Any], run: JobRun, error: BaseException
     ) -> None:
-        if isinstance(error, LockBusy | RateLimited) and job._skips:
-            self._ended(message, "skipped", run_id=run.run_id, error=error.summary())
-            return
         if not isinstance(error, LockBusy | RateLimited):
             _log.warning("launch %s of job %r cannot start now: %s", message.id, job.name, error)
-        message.give_back(BUSY_SECONDS)
+            refusals = refusals_of(message.entry)
+            pause = min(2.0 ** min(refusals, 64), _LONGEST_PAUSE)
+            reason = mask_text(summary(error), secret_values(run._options.args))
+            self._put_back(message, reason, pause, refusals=refusals + 1)
+        elif job._skips:
+            self._ended(message, "skipped", run_id=run.run_id, error=error.summary())
+        else:
+            where = "the job is running elsewhere: " if isinstance(error, LockBusy) else ""
+            self._put_back(message, f"{where}{error.summary()}")
+
+    def _put_back(
+        self, message: Message, reason: str, pause: float = 0, **fields: Document
+    ) -> None:
+        """Put a launch back that cannot start now; other launches of the job would not either."""
+        self._refused[message.job] = self._store.now()
+        message.give_back(pause, reason=storable(reason), **fields)
 
     def _ended(self, message: Message, state: LaunchEnd, **facts: Any) -> None:
         """End a launch; in an outage, when the channel is reachable again, if the lease lasts."""

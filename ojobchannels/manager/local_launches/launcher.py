@@ -82,9 +82,9 @@ class Launch(Generic[_Result]):
             raise self._error
         return cast("_Result", self._result)
 
+    @property
     def error(self) -> BaseException | None:
-        """Wait for its end, and return the exception of the job, or None."""
-        self.wait()
+        """The exception with which it has ended; None if it completed, or has not ended."""
         return self._error
 
     def _begin(self) -> bool:
@@ -126,7 +126,7 @@ class Launcher:
     """Runs launched jobs on a bounded pool of threads, in the order of launching.
 
     A job takes no slot of the pool while it waits for other launches, either before its start or in
-    `Launch.wait`, `Launch.result` or `Launch.error`.
+    `Launch.wait` or in `Launch.result`.
     """
 
     def __init__(self, threads: int = 4) -> None:

@@ -12,6 +12,9 @@ from ojobchannels.manager import records
 from ojobchannels.manager.output.stored import key_of
 from ojobchannels.manager.records import Record
 
+COMPARED: Final = 10_000
+"""The latest records of each channel among which a beginning must be that of one run only."""
+
 _SHORTEST: Final = 6
 _WHOLE: Final = 32
 _LISTED: Final = 5
@@ -74,11 +77,19 @@ def only(run_id: str, found: Iterator[Record]) -> Record | None:
 
 
 def _stored(runs: Runs, run_id: str) -> Iterator[Record]:
-    """Yield the records of the runs that begin with an identifier, latest change first."""
+    """Yield the records of the runs that begin with an identifier, latest change first.
+
+    A person means a recent run, so what is older than the latest records is read only if none of
+    these has the identifier.
+    """
     match = {"runId": run_id} if len(run_id) >= _WHOLE else None
+    is_found = False
     for channel in (runs.jobs, runs.state):
-        for item in channel.items(match=match, newest_first=True):
+        for number, item in enumerate(channel.items(match=match, newest_first=True)):
+            if is_found and number >= COMPARED:
+                break
             if records.is_record(item[1]) and _begins(item[1], run_id):
+                is_found = len(item[1]["runId"]) == _WHOLE
                 yield cast("Record", item[1])
 
 

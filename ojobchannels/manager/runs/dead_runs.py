@@ -4,7 +4,9 @@ Where the storage has an index, the records of running runs are read, however ma
 
 A running run holds its lock. A record that says running while its lock is free, or is held with
 another fence, belongs to a run that died. Only the locks under which it was started show that, so a
-record has their identifier, and managers with other locks leave it alone.
+record has their identifier, and managers with other locks leave it alone. On the host of the run it
+shows earlier, by the identity of its process; its lock is left to expire nevertheless, because
+processes that it has started may still work.
 """
 
 import threading
@@ -146,8 +148,8 @@ class DeadRuns:
             self._searched = time.monotonic()
             running = self._running_since_last(all)
             closed: list[Record] = []
-            for key in self._dead(running):
-                closed += self._close(running[key])
+            for key, lock in self._dead(running):
+                closed += self._close(running[key], lock)
                 del running[key]
             if self._unsaved >= _READ_BEFORE_SAVE:
                 self._save(running)
@@ -209,7 +211,8 @@ class DeadRuns:
                 self._move(record)
         self._after, self._reached = self._reached, reached
 
-    def _dead(self, running: _Running) -> list[tuple[str, int]]:
+    def _dead(self, running: _Running) -> list[tuple[tuple[str, int], LockInfo | None]]:
+        """Return the keys of those that are dead, and their locks, if these are still held."""
         if not running:
             return []
         locks, locks_id = self._manager.locks, self._manager._locks_id()
@@ -218,14 +221,11 @@ class DeadRuns:
             find = {(lock.name, lock.slot): lock for lock in locks.locks()}.get
         else:
             find = partial(_lock_info, locks)
-        return [
-            key
-            for key, each in running.items()
-            if records.is_dead(each, find(records.slot_of(each)), locks_id)
-        ]
+        found = ((key, each, find(records.slot_of(each))) for key, each in running.items())
+        return [(key, lock) for key, each, lock in found if records.is_dead(each, lock, locks_id)]
 
-    def _close(self, record: Record) -> list[Record]:
-        closed = records.abandon(self._manager.jobs, record, None)
+    def _close(self, record: Record, lock: LockInfo | None) -> list[Record]:
+        closed = records.abandon(self._manager.jobs, record, None, lock)
         return [] if closed is None else [closed]
 
     def _load(self) -> _Running:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from ojobchannels import errors
 from ojobchannels.channels.lease import Lease
 from ojobchannels.host.clock import now_ms
+from ojobchannels.host.process_identity import this_process
 from ojobchannels.manager import records, tracing
 from ojobchannels.manager.limits import rate
 from ojobchannels.manager.limits.starts import LimitedStarts
@@ -53,7 +54,12 @@ class RunStart:
             "ttl": options.ttl,
             "keep_alive": options.keep_alive,
             "on_lost": on_lost,
-            "holder": {"job": self._name, "run": self._run_id, **options.holder(now_ms())},
+            "holder": {
+                "job": self._name,
+                "run": self._run_id,
+                records.PROCESS: this_process(),
+                **options.holder(now_ms()),
+            },
             "slots": options.max_concurrent,
         }
 

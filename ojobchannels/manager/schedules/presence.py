@@ -16,6 +16,7 @@ from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
 from ojobchannels.errors import ChannelError
 from ojobchannels.host.clock import now_ms
+from ojobchannels.host.process_identity import this_process
 from ojobchannels.manager.schedules import lists, overview
 from ojobchannels.manager.schedules.published import (
     BEGUN,
@@ -59,6 +60,7 @@ class Presence:
             seen=now,
             stopped=None,
             alive=True,
+            process=this_process(),
         )
         self._lease: Lease | None = None
         self._schedules: list[Published] | None = None

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, TypeGuard
 
+from ojobchannels.host.process_identity import has_ended
 from ojobchannels.manager.schedules.timetable import Timetable, trigger_of
 
 OVERDUE_AFTER_MS: Final = 60_000
@@ -106,7 +107,9 @@ class DaemonInfo:
         seen: When it has last given a sign of life, by its clock.
         stopped: When it was stopped in order; None if it was not.
         alive: Whether it is alive now, as the locks of the state channel show: a daemon that is
-            killed, stopped by a signal or cut off loses its lock there within ten seconds.
+            killed, stopped by a signal or cut off loses its lock there within ten seconds. On its
+            own host, a daemon whose process has ended is not alive from that moment on.
+        process: The identity of its process, by which its host knows that it has ended.
     """
 
     id: str
@@ -119,6 +122,7 @@ class DaemonInfo:
     seen: int
     stopped: int | None
     alive: bool
+    process: str = ""
 
     @property
     def key(self) -> dict[str, str]:
@@ -148,8 +152,9 @@ class DaemonInfo:
         if stopped is not None and not is_time(stopped):
             return None
         known: dict[str, Any] = {field.name: document.get(field.name) for field in fields(cls)}
-        alive = stopped is None and lock_name(document["id"]) in locked
-        return cls(**{**known, "alive": alive})
+        process = known["process"] if isinstance(known["process"], str) else ""
+        alive = stopped is None and lock_name(document["id"]) in locked and not has_ended(process)
+        return cls(**{**known, "process": process, "alive": alive})
 
 
 def lock_name(daemon: str) -> str:

@@ -62,7 +62,7 @@ class EachCalls:
             self._launcher.close()
         if error is not None:
             return
-        errors = [raised for launch in self._launches if (raised := launch.error()) is not None]
+        errors = [raised for launch in self._launches if (raised := launch.error) is not None]
         if len(errors) > 1:
             add_note(
                 errors[0], f"{len(errors)} of the {len(self._launches)} calls of each() failed"

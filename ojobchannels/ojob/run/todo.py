@@ -68,7 +68,7 @@ class TodoRunner:
                 self._make(call)
             for launch in itertools.chain.from_iterable(self._launches.values()):
                 self._wait(launch)
-                if (error := launch.error()) is not None:
+                if (error := launch.error) is not None:
                     raise error
             self._session.interrupts.check()
             if self._session.stopping.is_set():

@@ -17,6 +17,7 @@ from ojobchannels.testing.kit.report import Report
 from ojobchannels.testing.stalls import Repeats
 
 if TYPE_CHECKING:
+    from ojobchannels.testing.forks import Forks
     from ojobchannels.testing.kit.subject import Subject
 
 # Before the first import of the contracts, so that their assertions show the values.
@@ -103,6 +104,18 @@ def ojob_subject(request: pytest.FixtureRequest) -> Subject:
     from ojobchannels.testing.kit.subject import Subject
 
     return Subject(type, _options(request, type))
+
+
+@pytest.fixture(scope="session")
+def _ojob_forks() -> Iterator[Forks]:
+    """The process that forks the processes of promises; its import takes longer than most of them.
+
+    It is there before the first test that needs it, and belongs to none.
+    """
+    from ojobchannels.testing.kit.children import new_forks
+
+    with new_forks() as forks:
+        yield forks
 
 
 @pytest.fixture(scope="session")

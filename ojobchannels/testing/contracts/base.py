@@ -14,6 +14,7 @@ from ojobchannels.channels.channel import Channel
 from ojobchannels.documents import Document
 from ojobchannels.testing.clock import ManualClock
 from ojobchannels.testing.contracts.first_check import wrong_result
+from ojobchannels.testing.forks import Forks
 from ojobchannels.testing.kit.background import Background, WaitObserver
 from ojobchannels.testing.kit.children import Children
 from ojobchannels.testing.kit.interleaving import Interleaving
@@ -175,9 +176,9 @@ class Contract:
         return WaitObserver()
 
     @pytest.fixture
-    def children(self) -> Iterator[Children]:
+    def children(self, _ojob_forks: Forks) -> Iterator[Children]:
         """Starts processes, and ends them after the test."""
-        started = Children()
+        started = Children(_ojob_forks)
         yield started
         started.clean_up()
 

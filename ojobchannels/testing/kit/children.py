@@ -12,7 +12,6 @@ import faulthandler
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import textwrap
@@ -20,10 +19,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import IO, TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import ojobchannels as oc
+from ojobchannels.testing.forks import Forks, modules_of, serve
 from ojobchannels.testing.kit import stacks
 
 if TYPE_CHECKING:
@@ -35,41 +36,50 @@ PATIENCE: Final = 60.0
 """Seconds after which a silent process counts as hanging."""
 
 
+def new_forks() -> Forks:
+    """Return a process that forks the processes of tests."""
+    return Forks(__name__, ["ojobchannels.manager"])
+
+
 class Child:
     """A process that runs a script.
 
     Args:
+        forks: The process that forks it.
         script: Python source.
         subject: The storage whose channel the script finds as `channel`; None for no channel.
         params: What the script finds as `params`; JSON values.
+
+    Attributes:
+        pid: The process id.
     """
 
-    def __init__(self, script: str, subject: Subject | None, params: dict[str, Any]) -> None:
+    def __init__(
+        self, forks: Forks, script: str, subject: Subject | None, params: dict[str, Any]
+    ) -> None:
+        self._forks = forks
         self._stacks = tempfile.TemporaryFile()  # noqa: SIM115  closed by `clean_up`
-        setup: dict[str, Any] = {"params": params, "stacks": self._stacks.fileno()}
+        setup: dict[str, Any] = {"script": script, "params": params}
         self._trace = subject.trace if subject is not None else None
+        imports: list[str] = []
         if subject is not None:
             setup |= {"channel_name": subject.name, "channel_config": subject.config}
-        self.process = subprocess.Popen(  # noqa: S603  this very Python
-            [sys.executable, "-P", "-W", "error", "-m", __name__, script, json.dumps(setup)],
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=[self._stacks.fileno()],
-            text=True,
-        )
+            imports = modules_of(subject.channel_type)
+        read, write = os.pipe()
+        self._stdin = os.fdopen(write, "w", encoding="utf-8")
+        result, output = os.pipe()
+        self._stdout = os.fdopen(result, encoding="utf-8")
+        try:
+            files = [read, output, 2, self._stacks.fileno()]
+            self.pid = forks.start(setup | _surroundings(), imports, files)
+        finally:
+            os.close(read)
+            os.close(output)
         stacks.sources[self.pid] = self.stacks
-        self._stdin = cast("IO[str]", self.process.stdin)
-        self._stdout = cast("IO[str]", self.process.stdout)
         self._lines: SimpleQueue[str | None] = SimpleQueue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self._note("starts")
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self.process.pid
 
     def receive(self, within: float = PATIENCE) -> Any:
         """Return the next value that the script sends.
@@ -85,7 +95,7 @@ class Child:
                 f"process {self.pid} sent nothing for {within:g} s\n{stacks.all_stacks()}"
             ) from None
         if line is None:
-            status = self.process.wait()
+            status = self.wait()
             raise AssertionError(f"process {self.pid} ended with status {status}; see its stderr")
         self._note(f"sends {line.strip()}")
         return json.loads(line)
@@ -93,7 +103,7 @@ class Child:
     def stacks(self) -> str:
         """Return the stacks of its threads; none if it is suspended, or has ended."""
         with suppress(ProcessLookupError):
-            self.process.send_signal(_STACKS)
+            self._send_signal(_STACKS)
         until = time.monotonic() + 1
         while not os.fstat(self._stacks.fileno()).st_size and time.monotonic() < until:
             time.sleep(0.02)
@@ -117,26 +127,30 @@ class Child:
     def signal(self, number: int) -> None:
         """Send a signal."""
         self._note(f"gets signal {number}")
-        self.process.send_signal(number)
+        self._send_signal(number)
 
     def kill(self) -> None:
         """Kill the process with SIGKILL and wait for its end."""
         self._note("is killed")
-        self.process.kill()
-        self.process.wait()
+        self._forks.kill(self.pid)
+
+    def wait(self) -> int:
+        """Wait for the end of the process, and return its exit status."""
+        status = self._forks.wait(self.pid, PATIENCE)
+        if status is None:
+            raise AssertionError(f"process {self.pid} did not end within {PATIENCE:g} s")
+        self._note(f"ended with status {status}")
+        return status
 
     def end(self) -> int:
         """Close the script's input, wait for the process, and return its exit status."""
         self._stdin.close()
-        status = self.process.wait(PATIENCE)
-        self._note(f"ended with status {status}")
-        return status
+        return self.wait()
 
     def clean_up(self) -> None:
         """Kill the process if it runs, and close the pipes."""
         stacks.sources.pop(self.pid, None)
-        self.process.kill()
-        self.process.wait()
+        self._forks.kill(self.pid)
         self._stacks.close()
         with suppress(BrokenPipeError):
             self._stdin.close()
@@ -144,6 +158,10 @@ class Child:
         self._reader.join(1)
         if not self._reader.is_alive():
             self._stdout.close()
+
+    def _send_signal(self, number: int) -> None:
+        if self.pid in self._forks.running:
+            os.kill(self.pid, number)
 
     def _read(self) -> None:
         for line in self._stdout:
@@ -158,12 +176,13 @@ class Child:
 class Children:
     """Starts processes, ``children(script, subject, name=value, …)``, and ends all of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, forks: Forks) -> None:
+        self._forks = forks
         self._started: list[Child] = []
 
     def __call__(self, script: str, subject: Subject | None = None, **params: Any) -> Child:
         """Start a process that runs `script`."""
-        child = Child(script, subject, params)
+        child = Child(self._forks, script, subject, params)
         self._started.append(child)
         return child
 
@@ -171,6 +190,16 @@ class Children:
         """End the processes that still run."""
         for child in self._started:
             child.clean_up()
+
+
+def _surroundings() -> dict[str, Any]:
+    """Return what a process inherits when it is started, rather than forked by another one."""
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    return {
+        "folder": str(Path.cwd()),
+        "environment": dict(os.environ),
+        "sigint_ignored": ignored,
+    }
 
 
 # What follows runs in the child.
@@ -205,18 +234,23 @@ class WaitObserver:
         return (yield)
 
 
-def main() -> None:
+def main(settings: dict[str, Any]) -> None:
     """Run the script."""
-    script, setup = sys.argv[1], json.loads(sys.argv[2])
-    faulthandler.register(_STACKS, file=setup["stacks"])
-    names = globals() | setup
-    code = compile(script, "<script>", "exec")
-    if "channel_config" not in setup:
+    os.chdir(settings.pop("folder"))
+    os.environ.clear()
+    os.environ.update(settings.pop("environment"))
+    time.tzset()
+    ignored = settings.pop("sigint_ignored")
+    signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.default_int_handler)
+    faulthandler.register(_STACKS, file=settings.pop("files")[0])
+    code = compile(settings.pop("script"), "<script>", "exec")
+    names = globals() | settings
+    if "channel_config" not in settings:
         exec(code, names)  # noqa: S102  the test wrote it
         return
-    with oc.open_channel(setup["channel_name"], setup["channel_config"]) as channel:
+    with oc.open_channel(settings["channel_name"], settings["channel_config"]) as channel:
         exec(code, names | {"channel": channel})  # noqa: S102  the script of a test
 
 
 if __name__ == "__main__":
-    main()
+    serve(main)

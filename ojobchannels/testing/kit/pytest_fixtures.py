@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import pytest
 
 from ojobchannels.channels.channel import Channel
+from ojobchannels.testing.forks import Forks
 from ojobchannels.testing.kit.background import WaitObserver
 from ojobchannels.testing.kit.children import Child, Children
 from ojobchannels.testing.kit.subject import Subject
@@ -63,9 +64,9 @@ def observer() -> WaitObserver:
 
 
 @pytest.fixture
-def start_worker() -> Iterator[StartWorker]:
+def start_worker(_ojob_forks: Forks) -> Iterator[StartWorker]:
     """Starts processes, ``start_worker(script, storage, name=…)``, and ends them after the test."""
-    started = Children()
+    started = Children(_ojob_forks)
     yield started
     started.clean_up()
 

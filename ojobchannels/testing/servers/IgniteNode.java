@@ -1,15 +1,28 @@
+import java.io.IOException;
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Proxy;
+import java.net.InetSocketAddress;
+import java.net.Socket;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Map;
+import java.util.stream.Collectors;
 import javax.cache.configuration.Factory;
 import org.apache.ignite.Ignite;
+import org.apache.ignite.IgniteCheckedException;
 import org.apache.ignite.Ignition;
+import org.apache.ignite.cluster.ClusterNode;
 import org.apache.ignite.cluster.ClusterState;
 import org.apache.ignite.configuration.ClientConnectorConfiguration;
 import org.apache.ignite.configuration.DataRegionConfiguration;
 import org.apache.ignite.configuration.DataStorageConfiguration;
 import org.apache.ignite.configuration.IgniteConfiguration;
 import org.apache.ignite.configuration.WALMode;
+import org.apache.ignite.internal.managers.discovery.IgniteClusterNode;
+import org.apache.ignite.internal.util.nio.GridCommunicationClient;
+import org.apache.ignite.spi.IgniteSpiOperationTimeoutException;
+import org.apache.ignite.spi.IgniteSpiOperationTimeoutHelper;
 import org.apache.ignite.spi.communication.tcp.TcpCommunicationSpi;
 import org.apache.ignite.spi.discovery.tcp.TcpDiscoverySpi;
 import org.apache.ignite.spi.discovery.tcp.ipfinder.vm.TcpDiscoveryVmIpFinder;
@@ -20,6 +33,13 @@ public class IgniteNode {
     private static final String HOST = "127.0.0.1";
     private static final int THREADS = 4;
     private static final long MEGABYTE = 1 << 20;
+
+    /** By the port of another node, the port to connect to in its place. */
+    private static final Map<Integer, Integer> ROUTES = Arrays
+        .stream(System.getProperty("node.routes").split(","))
+        .filter(route -> !route.isEmpty())
+        .map(route -> route.split(":"))
+        .collect(Collectors.toMap(route -> Integer.valueOf(route[0]), route -> Integer.valueOf(route[1])));
 
     public static void main(String[] args) throws Exception {
         Path folder = Path.of(System.getProperty("node.folder"));
@@ -40,7 +60,7 @@ public class IgniteNode {
             .setRebalanceThreadPoolSize(1)
             .setAuthenticationEnabled(Boolean.getBoolean("node.authentication"))
             .setDiscoverySpi(discovery())
-            .setCommunicationSpi(new TcpCommunicationSpi()
+            .setCommunicationSpi(new RoutedCommunication()
                 .setLocalAddress(HOST)
                 .setLocalPort(Integer.getInteger("node.communication"))
                 .setLocalPortRange(0))
@@ -53,7 +73,7 @@ public class IgniteNode {
     private static TcpDiscoverySpi discovery() {
         TcpDiscoveryVmIpFinder peers = new TcpDiscoveryVmIpFinder();
         peers.setAddresses(Arrays.asList(System.getProperty("node.peers").split(",")));
-        return new TcpDiscoverySpi()
+        return new RoutedDiscovery()
             .setLocalAddress(HOST)
             .setLocalPort(Integer.getInteger("node.discovery"))
             .setLocalPortRange(0)
@@ -96,5 +116,36 @@ public class IgniteNode {
                 .setMaxWalArchiveSize(64 * MEGABYTE);
         }
         return storage;
+    }
+
+    private static class RoutedDiscovery extends TcpDiscoverySpi {
+        @Override protected Socket openSocket(Socket socket, InetSocketAddress node, IgniteSpiOperationTimeoutHelper limit)
+            throws IOException, IgniteSpiOperationTimeoutException {
+            Integer port = ROUTES.get(node.getPort());
+            return super.openSocket(socket, port == null ? node : new InetSocketAddress(HOST, port), limit);
+        }
+    }
+
+    private static class RoutedCommunication extends TcpCommunicationSpi {
+        @Override protected GridCommunicationClient createTcpClient(ClusterNode node, int index)
+            throws IgniteCheckedException {
+            return super.createTcpClient(ROUTES.isEmpty() ? node : routed(node), index);
+        }
+
+        private static ClusterNode routed(ClusterNode node) {
+            return (ClusterNode) Proxy.newProxyInstance(
+                IgniteNode.class.getClassLoader(),
+                new Class<?>[] {IgniteClusterNode.class},
+                (proxy, method, arguments) -> {
+                    try {
+                        Object value = method.invoke(node, arguments);
+                        boolean isPort = method.getName().equals("attribute") && value instanceof Integer;
+                        return isPort ? ROUTES.getOrDefault(value, (Integer) value) : value;
+                    }
+                    catch (InvocationTargetException e) {
+                        throw e.getCause();
+                    }
+                });
+        }
     }
 }

@@ -64,6 +64,10 @@ class IgniteServer(Server):
         timezone: The time zone of its clock in SQL.
         failure_detection: Seconds without a reply after which a node counts as failed.
 
+    Attributes:
+        routes: By an inner port of another node, the port to connect to in its place, such as that
+            of a proxy.
+
     Raises:
         ServerMissing: Java, Maven or Ignite is not installed.
     """
@@ -88,9 +92,16 @@ class IgniteServer(Server):
         self._number = port
         self._timezone = timezone
         self._failure_detection = failure_detection
+        self.routes: Mapping[int, int] = {}
         self._inner: list[ReservedPort] = []
         self._peers: Sequence[IgniteServer] = (self,)
         self._jars = jars()
+
+    @property
+    def inner_ports(self) -> tuple[int, int]:
+        """The ports for the other nodes: of discovery, and of communication."""
+        discovery, communication = self._inner
+        return discovery.number, communication.number
 
     def url_at(self, address: tuple[str, int]) -> str:
         """Return the URL for another address; with TLS, the client adds tls_ca and tls_cert."""
@@ -130,14 +141,15 @@ class IgniteServer(Server):
 
     def _command(self) -> list[str]:
         self._ready.unlink(missing_ok=True)
-        discovery, communication = (port.number for port in self._inner)
-        peers = ",".join(f"{HOST}:{peer._inner[0].number}" for peer in self._peers)
+        discovery, communication = self.inner_ports
+        peers = ",".join(f"{HOST}:{peer.inner_ports[0]}" for peer in self._peers)
         properties = {
             "folder": self.folder,
             "port": self.port,
             "discovery": discovery,
             "communication": communication,
             "peers": peers,
+            "routes": ",".join(f"{port}:{other}" for port, other in self.routes.items()),
             "failure": round(self._failure_detection * 1000),
             "persistent": str(self.persistent).lower(),
             "authentication": str(self.authentication).lower(),

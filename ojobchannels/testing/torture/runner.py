@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from ojobchannels.errors import InvalidOption
-from ojobchannels.testing.torture.forks import Forks, modules_of
+from ojobchannels.testing.forks import Forks, modules_of
 from ojobchannels.testing.torture.ledger import processes_inside
 from ojobchannels.testing.torture.plan import FAULTS, LONG_TTL, ON_SERVERS, SHORT_TTL, Plan
 from ojobchannels.testing.torture.result import Result, judge

@@ -15,7 +15,7 @@ from typing import Any
 
 import ojobchannels as oc
 from ojobchannels.host.clock import HOST_CLOCK
-from ojobchannels.testing.torture.forks import serve
+from ojobchannels.testing.forks import serve
 from ojobchannels.testing.torture.ledger import Entry, Ledger
 
 _KEYS = ("a", "b", "c")

@@ -44,6 +44,10 @@ class NotConnected(OSError):
     """No node could be reached."""
 
 
+class TooFewNodes(OSError):
+    """The node is connected to fewer others than locks need."""
+
+
 class FilesRefused(ValueError):
     """A file that TLS needs cannot be read, or is not what it should be."""
 
@@ -70,6 +74,8 @@ def outcome_of(error: Exception) -> Outcome:
     refused = isinstance(root, Refused) and (root.status in _FOR_EVER or _is_lost(root.message))
     if refused or isinstance(root, _FINAL) or not isinstance(root, OSError | EOFError | Refused):
         return Outcome.REFUSED
+    if isinstance(root, TooFewNodes):
+        return Outcome.NOT_DONE
     # Also an error of the cluster: a node that fails during a write reports one, and the write may
     # be there.
     return Outcome.NOT_DONE if isinstance(error, NothingDone) else Outcome.LOST
@@ -114,6 +120,12 @@ def explain(
         return errors.ChannelUnavailable(channel, f"TLS: {reason}", advice)
     if isinstance(cause, Refused):
         return _explain_refusal(cause, reason, channel)
+    if isinstance(cause, TooFewNodes):
+        advice = (
+            "start the other nodes; where the network has split the cluster, restart those of the "
+            "smaller part"
+        )
+        return errors.ChannelUnavailable(channel, reason, advice)
     if isinstance(error, NotConnected) or isinstance(error.__cause__, NotConnected):
         reason = f"no node of {settings} could be reached: {reason}"
         advice = LOOK

@@ -15,11 +15,13 @@ from ojobchannels.hookspecs import Adopted, Busy, Granted, LeaseRequest, LockInf
 from ojobchannels.remote import Operation, Rule
 from ojobchannels.remote.locks import CLOSE, SHARE, RemoteLocks
 from ojobchannels_ignite.connection import Connection
+from ojobchannels_ignite.errors import TooFewNodes
 from ojobchannels_ignite.reader import table_of
 from ojobchannels_ignite.requests import FOREVER, Requests, milliseconds
 from ojobchannels_ignite.rows import LockRows, LockState
 
 _FORCE_UNLOCK: Final = remote.FORCE_UNLOCK._replace(rule=Rule.REPEATABLE)
+_GRANTING: Final = (remote.LOCK, remote.EXTEND, remote.ADOPT)
 _BATCH: Final = 500
 _KEPT: Final = 30 * 86_400_000
 """Milliseconds after which the cluster forgets a lock that was released."""
@@ -169,11 +171,28 @@ class Locks(RemoteLocks):
 
         def attempt(at: Requests, again: bool) -> _Step:
             step = self._step(at, name, change, sent)
+            if operation in _GRANTING:
+                self._check_nodes(at, step, name)
             if again and step.after is None and operation in (remote.UNLOCK, _FORCE_UNLOCK):
                 raise operation.unknown(self._connection.channel)
             return step
 
         return self._connection.call(operation, attempt, seconds)
+
+    def _check_nodes(self, at: Requests, step: _Step, name: str) -> None:
+        """Check that the node which has made this step is not in the smaller part of a cluster.
+
+        It is checked afterwards: a node that had too few others at the step still has too few.
+
+        Raises:
+            TooFewNodes: It may be; a lock that it has granted is released again.
+        """
+        needed = self._connection.cluster.settings.min_nodes
+        if needed == 1 or (connected := at.nodes()) >= needed:
+            return
+        if step.after is not None and step.after.fence > step.before.fence:
+            self._step(at, name, _freed_by(step.after.token), {})
+        raise TooFewNodes(f"{connected} of at least {needed} nodes (minNodes) are connected")
 
     def _step(self, at: Requests, name: str, change: _Change, sent: dict[str, _Step]) -> _Step:
         """Read and replace a state, again and again while others do so.

@@ -38,6 +38,7 @@ OPTIONS: Final = (
     Option("gridName", str, "name of the grid, a prefix of the name of the cache"),
     Option("cacheName", str, "name of the cache, which is created if necessary", "ojobchannels"),
     Option("backups", int, "how many further nodes have a copy of each entry of a new cache", 1),
+    Option("minNodes", int, "how many nodes must be connected to grant or extend a lock", 1),
     Option("username", str, "name of the user"),
     Option("password", object, "password of the user"),
     *TLS_OPTIONS,
@@ -63,6 +64,7 @@ class Settings:
     nodes: tuple[Address, ...]
     cache: str
     backups: int
+    min_nodes: int
     username: str | None
     password: str | None = field(repr=False)
     tls: Tls | None
@@ -129,10 +131,14 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
     if not 0 <= values["backups"] <= _MOST_BACKUPS:
         advice = f"pass 1 or more, at most {_MOST_BACKUPS}; with 0, a node that fails takes entries"
         refuse("option 'backups'", f"{values['backups']} is out of range", advice)
+    if values["minNodes"] < 1:
+        advice = "pass more than half of the number of nodes, or 1 not to check it"
+        refuse("option 'minNodes'", f"{values['minNodes']} is out of range", advice)
     return Settings(
         _nodes(values),
         _cache(values),
         values["backups"],
+        values["minNodes"],
         values["username"],
         values["password"],
         tls_of(values, "use ignites://, or tls: true"),

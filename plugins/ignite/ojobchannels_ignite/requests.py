@@ -100,6 +100,10 @@ class Requests:
         """Return the milliseconds since 1970 by the clock of the node that is connected."""
         return milliseconds(self.select("SELECT CURRENT_TIMESTAMP")[0][0])
 
+    def nodes(self) -> int:
+        """Return the number of nodes in the cluster, as the node that is connected sees it."""
+        return int(self.select("SELECT COUNT(*) FROM SYS.NODES WHERE IS_CLIENT = FALSE")[0][0])
+
     def create_counter(self, name: str, value: int) -> None:
         """Create a counter, unless it exists."""
         fields = [("name", String), ("value", Long), ("configured", Bool)]

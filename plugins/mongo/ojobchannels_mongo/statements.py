@@ -19,8 +19,8 @@ def literal(value: object) -> Part:
 
 # Documents. A row is {_id, c: channel, k: key as written, v: value, or j: value as JSON text,
 # o: order, f: mark}. The row of a removed entry remains until a minute after `gone`; if it has a
-# mark, that is a day after the server's clock has passed it. A mark that is not a fence of a lease is
-# kept. `by` is the request that removed it, `was` whether that found an
+# mark, that is a day after the server's clock has passed it. A mark that is not a fence of a lease
+# is kept. `by` is the request that removed it, `was` whether that found an
 # entry.
 
 EXISTS: Final = {"$exists": True}

@@ -10,7 +10,7 @@ from ojobchannels_redis.change_feed import ChangeFeed
 from ojobchannels_redis.checks.health import health
 from ojobchannels_redis.checks.opening import check
 from ojobchannels_redis.documents import Documents
-from ojobchannels_redis.locks import Locks
+from ojobchannels_redis.locks import Held, Locks
 from ojobchannels_redis.options import settings_of
 from ojobchannels_redis.server import SERVERS, Client
 from ojobchannels_redis.topology import Keys
@@ -46,13 +46,21 @@ class RedisBackend(Documents, Locks):
 
     def __init__(self, client: Client, keys: Keys) -> None:
         Documents.__init__(self, client, keys)
-        Locks.__init__(self, client, keys)
+        Locks.__init__(self, client, keys, Held())
         self._server = client.server
-        self._changes = keys.changes
+        self._channel_keys = keys
 
     @hookimpl
     def subscribe(self, notify: Callable[[], None]) -> ChangeFeed:
-        return ChangeFeed(self._server.subscriber, self._changes, notify)
+        return ChangeFeed(self._server.subscriber, self._channel_keys.changes, notify)
+
+    @hookimpl
+    def asynchronous(self) -> object:
+        from ojobchannels_redis.in_loop.backend import LoopBackend, serves
+
+        if not serves(self._server.settings):
+            return None
+        return LoopBackend(self._channel, self._server, self._channel_keys, self._held)
 
     @hookimpl
     def close(self) -> bool:

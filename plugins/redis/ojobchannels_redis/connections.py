@@ -47,7 +47,7 @@ class Connection:
             self._set_limit(limit)
         if self.asking:
             self._send_asking()
-        connection.send_packed_command(connection.pack_command(*_by_digest(command)), False)
+        connection.send_packed_command(connection.pack_command(*by_digest(command)), False)
         try:
             return connection.read_response()
         except NoScriptError:
@@ -60,7 +60,7 @@ class Connection:
         """Send all commands at once and return the replies; a ResponseError is returned, too."""
         connection = self._connection
         self._set_limit(limit)
-        packed = connection.pack_commands([_by_digest(command) for command in commands])
+        packed = connection.pack_commands([by_digest(command) for command in commands])
         connection.send_packed_command(packed, False)
         return [self._read() for _ in commands]
 
@@ -109,6 +109,18 @@ def open_connection(
     address: Address, settings: Settings, limit: float, sentinel: bool = False
 ) -> Any:
     """Return an open connection of redis-py, with its own retries off."""
+    connection = new_connection(driver, address, settings, limit, sentinel)
+    try:
+        connection.connect()
+    except (AttributeError, ValueError) as error:  # such as a host name that is not valid
+        raise ConnectionError(f"cannot connect: {error}") from error
+    return connection
+
+
+def new_connection(
+    driver: Any, address: Address, settings: Settings, limit: float, sentinel: bool = False
+) -> Any:
+    """Return a connection of redis-py that is not open; `driver` is its module, for either face."""
     options: dict[str, Any] = {
         "username": settings.sentinel_username if sentinel else settings.username,
         "password": settings.sentinel_password if sentinel else settings.password,
@@ -118,30 +130,24 @@ def open_connection(
         "protocol": 2,
         **_UNNAMED,
     }
-    kind: Any
     if address.port == 0:
-        kind, options["path"] = driver.UnixDomainSocketConnection, address.host
-    else:
-        kind = driver.SSLConnection if settings.tls else driver.Connection
-        options |= {"host": address.host, "port": address.port}
-    if settings.tls:
-        options |= {
-            "ssl_ca_certs": settings.tls.ca,
-            "ssl_certfile": settings.tls.cert,
-            "ssl_keyfile": settings.tls.key,
-            "ssl_password": settings.tls.password,
-            "ssl_cert_reqs": "required" if settings.tls.verify else "none",
-            "ssl_check_hostname": settings.tls.verify,
-        }
-    connection = kind(**options)
-    try:
-        connection.connect()
-    except (AttributeError, ValueError) as error:  # such as a host name that is not valid
-        raise ConnectionError(f"cannot connect: {error}") from error
-    return connection
+        return driver.UnixDomainSocketConnection(path=address.host, **options)
+    options |= {"host": address.host, "port": address.port}
+    if settings.tls is None:
+        return driver.Connection(**options)
+    options |= {
+        "ssl_ca_certs": settings.tls.ca,
+        "ssl_certfile": settings.tls.cert,
+        "ssl_keyfile": settings.tls.key,
+        "ssl_password": settings.tls.password,
+        "ssl_cert_reqs": "required" if settings.tls.verify else "none",
+        "ssl_check_hostname": settings.tls.verify,
+    }
+    return driver.SSLConnection(**options)
 
 
-def _by_digest(command: Command) -> Command:
+def by_digest(command: Command) -> Command:
+    """Return a command, with a script replaced by its digest."""
     script = command[0]
     if isinstance(script, Script):
         return (b"EVALSHA", script.digest, *command[1:])  # as str, redis-py would split it

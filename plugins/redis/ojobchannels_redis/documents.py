@@ -9,6 +9,7 @@ from ojobchannels.documents import Document, Item, Key, decode, encode, page_of,
 from ojobchannels.errors import InvalidValue, NotSupported, StaleFence
 from ojobchannels.hookspecs import ABSENT, MISSING, Compared, fits, hookimpl
 from ojobchannels.remote import Operation, sole
+from ojobchannels.steps import Steps, performed
 from ojobchannels_redis import scripts
 from ojobchannels_redis.connections import Command
 from ojobchannels_redis.errors import damage
@@ -28,45 +29,53 @@ class Documents:
 
     def __init__(self, client: Client, keys: Keys) -> None:
         self._client = client
+        self.perform = client.perform
         self._values = keys.values
         self._keys = keys.documents
         self._channel = client.channel
 
     @hookimpl
-    def get(self, key: Key) -> Document:
-        text = self._client.call(remote.GET, self._values, ("HGET", self._values, key))
+    @performed
+    def get(self, key: Key) -> Steps[Document]:
+        text = yield from self._client.calling(
+            remote.GET, self._values, ("HGET", self._values, key)
+        )
         return self._read(text)
 
     @hookimpl
-    def set(self, key: Key, value: Document, fence: int | None) -> bool:
-        mark = self._run(remote.SET, scripts.SET, *self._row(key, value), _text(fence))
+    @performed
+    def set(self, key: Key, value: Document, fence: int | None) -> Steps[bool]:
+        mark = yield from self._run(remote.SET, scripts.SET, *self._row(key, value), _text(fence))
         self._check_mark(mark, key, fence)
         return True
 
     @hookimpl
-    def unset(self, key: Key, fence: int | None) -> bool:
+    @performed
+    def unset(self, key: Key, fence: int | None) -> Steps[bool]:
         lost: list[Exception] = []
-        reply = self._run(remote.UNSET, scripts.UNSET, key, _text(fence), lost=lost)
+        reply = yield from self._run(remote.UNSET, scripts.UNSET, key, _text(fence), lost=lost)
         if isinstance(reply, bytes):
             self._check_mark(reply, key, fence)
         return bool(self._counted(remote.UNSET, reply, 1, lost))
 
     @hookimpl
-    def get_all(self, match: Document) -> list[Document]:
-        texts = self._all(remote.GET_ALL, "values")
+    @performed
+    def get_all(self, match: Document) -> Steps[list[Document]]:
+        texts = yield from self._all(remote.GET_ALL, "values")
         if match is None:
             return self._read_all(texts)
         with self._reporting_damage():
             return values_of(map(bytes.decode, texts), match)
 
     @hookimpl
+    @performed
     def items(
         self, match: Document, limit: int, newest_first: bool, after: int | None
-    ) -> list[Item]:
+    ) -> Steps[list[Item]]:
         page: list[Item] = []
         size = limit if match is None else max(limit, _PAGE)
         while True:
-            parts = self._page(remote.ITEMS, "both", size, newest_first, after)[1:]
+            _, *parts = yield from self._page(remote.ITEMS, "both", size, newest_first, after)
             with self._reporting_damage():
                 rows = [
                     (key.decode(), text.decode(), int(position))
@@ -78,46 +87,62 @@ class Documents:
             after = rows[-1][2]
 
     @hookimpl
-    def get_keys(self) -> list[Document]:
-        return self._read_all(self._all(remote.GET_KEYS, "keys"))
+    @performed
+    def get_keys(self) -> Steps[list[Document]]:
+        return self._read_all((yield from self._all(remote.GET_KEYS, "keys")))
 
     @hookimpl
-    def size(self) -> int:
-        return int(self._client.call(remote.SIZE, self._values, ("HLEN", self._values)))
+    @performed
+    def size(self) -> Steps[int]:
+        size = yield from self._client.calling(remote.SIZE, self._values, ("HLEN", self._values))
+        return int(size)
 
     @hookimpl
-    def set_all(self, items: list[tuple[Key, Document]]) -> bool:
+    @performed
+    def set_all(self, items: list[tuple[Key, Document]]) -> Steps[bool]:
         self._check_batch(len(items))
         rows: dict[Key, tuple[str, str, str]] = {}
         for key, value in items:
             rows.pop(key, None)
             rows[key] = self._row(key, value)
         parts = (part for row in rows.values() for part in row)
-        self._run(remote.SET_ALL, scripts.SET_ALL, *parts, timeout=self._time_for(len(rows)))
+        yield from self._run(
+            remote.SET_ALL, scripts.SET_ALL, *parts, timeout=self._time_for(len(rows))
+        )
         return True
 
     @hookimpl
-    def unset_all(self, keys: list[Key]) -> int:
+    @performed
+    def unset_all(self, keys: list[Key]) -> Steps[int]:
         self._check_batch(len(keys))
         names = set(keys)
         lost: list[Exception] = []
         timeout = self._time_for(len(names))
-        removed = self._run(remote.UNSET_ALL, scripts.UNSET_ALL, *names, lost=lost, timeout=timeout)
+        removed = yield from self._run(
+            remote.UNSET_ALL, scripts.UNSET_ALL, *names, lost=lost, timeout=timeout
+        )
         return self._counted(remote.UNSET_ALL, removed, len(names), lost)
 
     @hookimpl
-    def get_set(self, match: Document, key: Key, value: Document, fence: int | None) -> Compared:
+    @performed
+    def get_set(
+        self, match: Document, key: Key, value: Document, fence: int | None
+    ) -> Steps[Compared]:
         row = (*self._row(key, value), _text(fence))
         if match is ABSENT:
             text = None
         else:
-            text = self._client.call(remote.GET, self._values, ("HGET", self._values, key))
+            text = yield from self._client.calling(
+                remote.GET, self._values, ("HGET", self._values, key)
+            )
         while True:
             present = self._read(text)
             if not fits(match, present):
                 return Compared(False, present)
             expected = ("absent",) if text is None else ("there", text)
-            status, *details = self._run(remote.GET_SET, scripts.COMPARE_AND_SET, *row, *expected)
+            status, *details = yield from self._run(
+                remote.GET_SET, scripts.COMPARE_AND_SET, *row, *expected
+            )
             if status == b"stored":
                 return Compared(True, present)
             if status == b"stale":
@@ -125,16 +150,19 @@ class Documents:
             text = details[0] if details else None
 
     @hookimpl
-    def pop(self) -> Document:
+    @performed
+    def pop(self) -> Steps[Document]:
         return self._take(remote.POP, "ZPOPMAX")
 
     @hookimpl
-    def shift(self) -> Document:
+    @performed
+    def shift(self) -> Steps[Document]:
         return self._take(remote.SHIFT, "ZPOPMIN")
 
     @hookimpl
-    def destroy(self) -> bool:
-        self._run(remote.DESTROY, scripts.DESTROY)
+    @performed
+    def destroy(self) -> Steps[bool]:
+        yield from self._run(remote.DESTROY, scripts.DESTROY)
         return True
 
     def _read(self, text: bytes | None) -> Document:
@@ -161,9 +189,9 @@ class Documents:
         *arguments: Any,
         lost: list[Exception] | None = None,
         timeout: float | None = None,
-    ) -> Any:
+    ) -> Steps[Any]:
         command: Command = (script, len(self._keys), *self._keys, *arguments)
-        return self._client.call(operation, self._values, command, lost, timeout)
+        return self._client.calling(operation, self._values, command, lost, timeout)
 
     def _time_for(self, size: int) -> float:
         return self._client.server.settings.timeout * (1 + size // _TIMED_BATCH)
@@ -191,27 +219,26 @@ class Documents:
             raise operation.unknown(self._channel) from sole(lost[0])
         return removed
 
-    def _take(self, operation: Operation, command: str) -> Document:
-        text = self._run(operation, scripts.TAKE, command)
+    def _take(self, operation: Operation, command: str) -> Steps[Document]:
+        text = yield from self._run(operation, scripts.TAKE, command)
         return self._read(text)
 
-    def _all(self, operation: Operation, parts: str) -> list[bytes]:
-        position, *texts = self._page(operation, parts, _SNAPSHOT, False, None)
+    def _all(self, operation: Operation, parts: str) -> Steps[list[bytes]]:
+        position, *texts = yield from self._page(operation, parts, _SNAPSHOT, False, None)
         size, count = _SNAPSHOT, len(texts)
         while count == size:
             size = _PAGE
-            position, *more = self._page(operation, parts, size, False, int(position))
+            position, *more = yield from self._page(operation, parts, size, False, int(position))
             count = len(more)
             texts += more
         return texts
 
     def _page(
         self, operation: Operation, parts: str, size: int, newest_first: bool, after: int | None
-    ) -> list[Any]:
+    ) -> Steps[list[Any]]:
         start = f"({after}" if after is not None else "inf" if newest_first else "-inf"
         command, end = ("ZREVRANGEBYSCORE", "-inf") if newest_first else ("ZRANGEBYSCORE", "inf")
-        rows: list[Any] = self._run(operation, scripts.PAGE, command, start, end, size, parts)
-        return rows
+        return self._run(operation, scripts.PAGE, command, start, end, size, parts)
 
 
 def _text(fence: int | None) -> str:

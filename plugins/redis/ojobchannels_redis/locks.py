@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from ojobchannels import remote
@@ -13,89 +14,145 @@ from ojobchannels.documents import decode, encode
 from ojobchannels.errors import ChannelClosed, ChannelError
 from ojobchannels.hookspecs import Adopted, Busy, Granted, LeaseRequest, LockInfo, hookimpl
 from ojobchannels.host.forks import forget_in_children
+from ojobchannels.steps import Steps, drive, performed
 from ojobchannels_redis import scripts
-from ojobchannels_redis.connections import Command, Connection
+from ojobchannels_redis.connections import Command
 from ojobchannels_redis.server import Client
-from ojobchannels_redis.subscriber import Waiter
+from ojobchannels_redis.subscriber import LOOK_WHEN_NOT, Waiter
 from ojobchannels_redis.topology import Keys
 
 _BATCH: Final = 1000
 
 
-class Locks:
-    """The part of a handle that serves the locks."""
+class Held:
+    """What one handle was granted, its waiters, and whether it is closed; for all its clients.
 
-    def __init__(self, client: Client, keys: Keys) -> None:
-        self._client = client
-        self._names = keys
-        self._timeout = client.server.settings.timeout
-        self._subscriber = client.server.subscriber
-        self._closed = False
+    Attributes:
+        granted: The names of the locks, by the tokens of their leases.
+        waiters: By tokens that may be in a queue, or were called.
+        closed: Whether the handle was closed.
+        mutex: To be held while a lease is added, or the handle is closed.
+    """
+
+    def __init__(self) -> None:
+        self.closed = False
         self.forget()
         forget_in_children(self)
 
     def forget(self) -> None:
         """Leave leases and waiters to the parent, in a forked child."""
-        self._mutex = threading.Lock()
-        self._granted: dict[str, str] = {}
-        self._waiters: dict[str, Waiter] = {}  # by tokens that may be in a queue, or were called
+        self.mutex = threading.Lock()
+        self.granted: dict[str, str] = {}
+        self.waiters: dict[str, Waiter] = {}
+
+    def leave(self, token: str) -> None:
+        """Forget the waiter of a token."""
+        waiter = self.waiters.pop(token, None)
+        if waiter is not None:
+            waiter.leave()
+
+    def close(self) -> dict[str, str]:
+        """Wake the waiters; return the names of the locks to release, by their tokens."""
+        with self.mutex:
+            self.closed = True
+            waiters, self.waiters = list(self.waiters.values()), {}
+            left = self.granted | {waiter.token: waiter.lock for waiter in waiters}
+            self.granted = {}
+        for waiter in waiters:
+            waiter.wake()
+            waiter.leave()
+        return left
+
+
+class Locks:
+    """The part of a handle that serves the locks.
+
+    Args:
+        client: The calls of the channel.
+        keys: The names of its keys.
+        held: What the handle was granted.
+    """
+
+    def __init__(self, client: Client, keys: Keys, held: Held) -> None:
+        self._client = client
+        self.perform = client.perform
+        self._names = keys
+        self._timeout = client.server.settings.timeout
+        self._subscriber = client.server.subscriber
+        self._held = held
 
     @hookimpl
+    @performed
     def lock(
         self, name: str, token: str, ttl: int, holder: dict[str, Any], waits: bool
-    ) -> Granted | Busy:
-        result = self._lock(name, token, ttl, holder, waits)
-        if isinstance(result, Granted):
-            self._remember(name, token)
-        return result
+    ) -> Steps[Granted | Busy]:
+        key, wake_channel = self._names.lock(name), self._wake_channel()
+        # Added before the server queues it, or a call could be missed. It starts no subscription:
+        # that would cost a lock that is granted at once.
+        listening = waits and self._subscriber.is_subscribed(wake_channel)
+        waiter = self._waiter(name, token) if listening else None
+        joins = 1 if waiter and waiter.is_listening() else 0
+        queue = self._names.queue(key)
+        command = (scripts.LOCK, 1, key, token, ttl, encode(holder), wake_channel, queue, joins)
+        fence, *more = yield from self._client.calling(remote.LOCK, key, command)
+        if len(more) > 2:
+            if waiter and more[2]:
+                waiter.queued_for = int(more[0]) / 1e6
+            return Busy(int(fence), decode(more[1].decode()), -(-int(more[0]) // 1000))
+        yield from self._remember(name, token)
+        if not more:
+            return Granted(int(fence), None)
+        return Granted(int(fence), {**decode(more[1].decode()), "fence": int(more[0])})
 
     @hookimpl
-    def unlock(self, name: str, token: str) -> bool:
-        self._granted.pop(token, None)
-        self._leave(token)
-        lost: list[Exception] = []
-        held = self._client.call(remote.UNLOCK, *self._release(name, token), lost)
-        if not held and lost:
-            raise remote.UNLOCK.unknown(self._client.channel) from remote.sole(lost[0])
+    @performed
+    def unlock(self, name: str, token: str) -> Steps[bool]:
+        return self._unlocking(name, token)
+
+    @hookimpl
+    @performed
+    def extend(self, name: str, token: str, ttl: int) -> Steps[bool]:
+        held = yield from self._client.calling(remote.EXTEND, *self._extension(name, token, ttl))
         return bool(held)
 
     @hookimpl
-    def extend(self, name: str, token: str, ttl: int) -> bool:
-        return bool(self._client.call(remote.EXTEND, *self._extension(name, token, ttl)))
-
-    @hookimpl
-    def extend_all(self, leases: list[LeaseRequest], timeout: int) -> list[bool | None]:
+    @performed
+    def extend_all(self, leases: list[LeaseRequest], timeout: int) -> Steps[list[bool | None]]:
         seconds = min(timeout / 1000, self._timeout)
         commands = [self._extension(*lease) for lease in leases]
-        replies = self._client.call_all(remote.EXTEND, commands, seconds)
+        replies = yield from self._client.calling_all(remote.EXTEND, commands, seconds)
         errors = _errors(replies)
         if errors and len(errors) == len(replies):
             raise errors[0]
         return [None if isinstance(reply, ChannelError) else bool(reply) for reply in replies]
 
     @hookimpl
-    def adopt(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | bool:
-        adopted = self._adopt(name, token, holder)
+    @performed
+    def adopt(self, name: str, token: str, holder: dict[str, Any] | None) -> Steps[Adopted | bool]:
+        adopted = yield from self._adopting(name, token, holder)
         if holder is None:
-            self._granted.pop(token, None)
+            self._held.granted.pop(token, None)
         elif adopted:
-            self._remember(name, token)
+            yield from self._remember(name, token)
         return adopted
 
     @hookimpl
-    def lock_info(self, name: str) -> LockInfo | None:
+    @performed
+    def lock_info(self, name: str) -> Steps[LockInfo | None]:
         key = self._names.lock(name)
-        return _info(name, self._client.call(remote.LOCK_INFO, key, (scripts.LOOK, 1, key)))
+        reply = yield from self._client.calling(remote.LOCK_INFO, key, (scripts.LOOK, 1, key))
+        return _info(name, reply)
 
     @hookimpl
-    def locks(self) -> list[LockInfo]:
-        lock_keys = set().union(*self._client.call_each(remote.LOCKS, self._scan))
+    @performed
+    def locks(self) -> Steps[list[LockInfo]]:
+        found = yield from self._client.calling_each(remote.LOCKS, self._scan)
         infos = []
-        in_order = sorted(lock_keys)
+        in_order = sorted(set().union(*found))
         for start in range(0, len(in_order), _BATCH):
             keys = in_order[start : start + _BATCH]
             looks: list[tuple[str, Command]] = [(key, (scripts.LOOK, 1, key)) for key in keys]
-            replies = self._client.call_all(remote.LOCKS, looks, self._timeout)
+            replies = yield from self._client.calling_all(remote.LOCKS, looks, self._timeout)
             for error in _errors(replies):
                 raise error
             names = map(self._names.lock_name, keys)
@@ -103,10 +160,12 @@ class Locks:
         return [info for info in infos if info]
 
     @hookimpl
-    def force_unlock(self, name: str) -> LockInfo | None:
+    @performed
+    def force_unlock(self, name: str) -> Steps[LockInfo | None]:
         key = self._names.lock(name)
         command = (scripts.FORCE_UNLOCK, 1, key, self._names.queue(key))
-        return _info(name, self._client.call(remote.FORCE_UNLOCK, key, command))
+        reply = yield from self._client.calling(remote.FORCE_UNLOCK, key, command)
+        return _info(name, reply)
 
     @hookimpl
     def wait(self, name: str, seen_fence: int, token: str, timeout: int | None) -> bool:
@@ -114,7 +173,7 @@ class Locks:
         try:
             self._wait(self._waiter(name, token), self._names.lock(name), seen_fence, ends)
         except ChannelClosed:
-            self._leave(token)
+            self._held.leave(token)
             with suppress(ChannelError):  # it may have joined after all waiters had left
                 self._unlock_all({token: name})
             raise
@@ -127,26 +186,30 @@ class Locks:
         return _Watch(self, waiter, self._names.lock(name), seen_fence)
 
     @hookimpl
-    def share(self, name: str, token: str) -> list[int] | bool:
-        return [] if self._adopt(name, token, None) else False
+    @performed
+    def share(self, name: str, token: str) -> Steps[list[int] | bool]:
+        adopted = yield from self._adopting(name, token, None)
+        return [] if adopted else False
 
     def release_all(self) -> None:
         """Wake the waiters of this handle, and release every lease that it was granted."""
-        with self._mutex:
-            self._closed = True
-            waiters, self._waiters = list(self._waiters.values()), {}
-            late = self._granted | {waiter.token: waiter.lock for waiter in waiters}
-            self._granted = {}
-        for waiter in waiters:
-            waiter.wake()
-            waiter.leave()
-        if late:
+        left = self._held.close()
+        if left:
             with suppress(ChannelError):
-                self._unlock_all(late)
+                self._unlock_all(left)
 
     def _unlock_all(self, names: dict[str, str]) -> None:
         commands = [self._release(name, token) for token, name in names.items()]
-        self._client.call_all(remote.UNLOCK, commands, self._timeout)
+        drive(self._client.calling_all(remote.UNLOCK, commands, self._timeout))
+
+    def _unlocking(self, name: str, token: str) -> Steps[bool]:
+        self._held.granted.pop(token, None)
+        self._held.leave(token)
+        lost: list[Exception] = []
+        held = yield from self._client.calling(remote.UNLOCK, *self._release(name, token), lost)
+        if not held and lost:
+            raise remote.UNLOCK.unknown(self._client.channel) from remote.sole(lost[0])
+        return bool(held)
 
     def _release(self, name: str, token: str) -> tuple[str, Command]:
         key = self._names.lock(name)
@@ -158,50 +221,28 @@ class Locks:
         return self._names.wake_channel(self._subscriber.name)
 
     def _waiter(self, name: str, token: str) -> Waiter:
-        waiter = self._waiters.get(token)
+        waiter = self._held.waiters.get(token)
         if waiter is None:
             waiter = Waiter(self._subscriber, self._wake_channel(), token, name)
-            self._waiters[token] = waiter
+            self._held.waiters[token] = waiter
         return waiter
 
-    def _leave(self, token: str) -> None:
-        waiter = self._waiters.pop(token, None)
-        if waiter is not None:
-            waiter.leave()
-
-    def _remember(self, name: str, token: str) -> None:
-        with self._mutex:
-            if not self._closed:
-                self._granted[token] = name
-                self._leave(token)
+    def _remember(self, name: str, token: str) -> Steps[None]:
+        with self._held.mutex:
+            if not self._held.closed:
+                self._held.granted[token] = name
+                self._held.leave(token)
                 return
-        self.unlock(name, token)
+        yield from self._unlocking(name, token)
         raise ChannelClosed(self._client.channel)
 
-    def _lock(
-        self, name: str, token: str, ttl: int, holder: dict[str, Any], waits: bool
-    ) -> Granted | Busy:
-        key, wake_channel = self._names.lock(name), self._wake_channel()
-        # Added before the server queues it, or a call could be missed. It starts no subscription:
-        # that would cost a lock that is granted at once.
-        listening = waits and self._subscriber.is_subscribed(wake_channel)
-        waiter = self._waiter(name, token) if listening else None
-        joins = 1 if waiter and waiter.is_listening() else 0
-        queue = self._names.queue(key)
-        command = (scripts.LOCK, 1, key, token, ttl, encode(holder), wake_channel, queue, joins)
-        fence, *more = self._client.call(remote.LOCK, key, command)
-        if len(more) > 2:
-            if waiter and more[2]:
-                waiter.queued_for = int(more[0]) / 1e6
-            return Busy(int(fence), decode(more[1].decode()), -(-int(more[0]) // 1000))
-        if not more:
-            return Granted(int(fence), None)
-        return Granted(int(fence), {**decode(more[1].decode()), "fence": int(more[0])})
-
-    def _adopt(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | bool:
+    def _adopting(
+        self, name: str, token: str, holder: dict[str, Any] | None
+    ) -> Steps[Adopted | bool]:
         key = self._names.lock(name)
         text = "" if holder is None else encode(holder)
-        reply = self._client.call(remote.ADOPT, key, (scripts.ADOPT, 1, key, token, text))
+        command = (scripts.ADOPT, 1, key, token, text)
+        reply = yield from self._client.calling(remote.ADOPT, key, command)
         if not reply:
             return False
         fence, left, _, _, _, ttl = reply
@@ -209,33 +250,37 @@ class Locks:
 
     def _wait(self, waiter: Waiter, key: str, seen_fence: int, ends: float | None) -> None:
         watch = _Watch(self, waiter, key, seen_fence)
-        while (pause := min(watch.look(_left(ends)), _left(ends))) > 0:
+        while (pause := min(drive(watch.looking(_left(ends))), _left(ends))) > 0:
             if waiter.sleep(pause):
                 break
         self.check_open()
 
-    def join(self, waiter: Waiter, key: str, listening: bool) -> Any:
+    def joining(self, waiter: Waiter, key: str, listening: bool) -> Steps[Any]:
         """Put a waiter into the queue of a lock, and return the reply of the server."""
         channel = self._wake_channel() if listening else ""
         command = (scripts.JOIN, 1, key, waiter.token, channel, self._names.queue(key))
-        return self._client.call(remote.WAIT, key, command)
+        return self._client.calling(remote.WAIT, key, command)
+
+    def subscribed(self, waiter: Waiter, seconds: float) -> Any:
+        """Allow a waiter a moment to listen; in a loop, return a coroutine that does."""
+        event = waiter.subscribe()
+        return event and self._client.wait_for(event, min(seconds, LOOK_WHEN_NOT))
 
     def check_open(self) -> None:
         """Raise ChannelClosed if the channel was closed."""
-        if self._closed:
+        if self._held.closed:
             raise ChannelClosed(self._client.channel)
 
     def _extension(self, name: str, token: str, ttl: int) -> tuple[str, Command]:
         key = self._names.lock(name)
         return key, (scripts.EXTEND, 1, key, token, ttl, self._names.queue(key))
 
-    def _scan(self, connection: Connection, limit: float) -> set[str]:
+    def _scan(self, connection: Any, limit: float) -> Steps[set[str]]:
         lock_keys: set[str] = set()
         cursor = b"0"
         while True:
-            cursor, keys = connection.ask(
-                ("SCAN", cursor, "MATCH", self._names.lock_pattern, "COUNT", _BATCH), limit
-            )
+            command = ("SCAN", cursor, "MATCH", self._names.lock_pattern, "COUNT", _BATCH)
+            cursor, keys = yield partial(connection.ask, command, limit)
             lock_keys.update(key.decode() for key in keys)
             if cursor == b"0":
                 return lock_keys
@@ -254,8 +299,12 @@ class _Watch:
         self._left, waiter.queued_for = waiter.queued_for, None
         self._is_first = True
 
-    def look(self, longest: float = float("inf")) -> float:
-        """Return the seconds until the next look; 0 or less if the lock may be granted."""
+    def look(self) -> Any:
+        """Return the seconds until the next look, 0 or less if the lock may be granted."""
+        return self._locks.perform(self.looking())
+
+    def looking(self, longest: float = float("inf")) -> Steps[float]:
+        """Yield the steps of a look."""
         waiter, left = self._waiter, self._left
         self._locks.check_open()
         if not self._is_first and waiter.notify is not None and waiter.sleep(0):
@@ -263,9 +312,9 @@ class _Watch:
         listening, self._left = True, None
         if left is None:
             if self._is_first:
-                waiter.subscribe(longest)
+                yield partial(self._locks.subscribed, waiter, longest)
             listening = waiter.is_listening()
-            reply = self._locks.join(waiter, self._key, listening)
+            reply = yield from self._locks.joining(waiter, self._key, listening)
             if not reply or (self._expected not in (None, int(reply[0])) and not reply[2]):
                 return 0
             left = int(reply[1]) / 1e6

@@ -5,27 +5,39 @@ The driver's own retries are off; `ojobchannels.remote` decides. A request that 
 could not be sent, and one whose reply was lost, if it may be done twice.
 """
 
+import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeAlias
 
 from redis.exceptions import AskError, MovedError, RedisError, ResponseError
 
 from ojobchannels.errors import ChannelError
 from ojobchannels.host.forks import notice_hidden_fork
 from ojobchannels.remote import Attempts, Operation, Outcome, Rule, Servers, sole
+from ojobchannels.steps import Steps, drive, one
 from ojobchannels_redis import errors
 from ojobchannels_redis.connections import Command, Connection, Pool
 from ojobchannels_redis.options import Settings
 from ojobchannels_redis.subscriber import Subscriber
 from ojobchannels_redis.topology import topology_of
 
+Exchange: TypeAlias = Callable[[Any, float], Steps[Any]]
+"""Sends commands on a connection, and reads the replies; with the seconds for each part."""
+
 
 class Server:
-    """A server, a service of Sentinels or a cluster, with the subscriber of all handles."""
+    """A server, a service of Sentinels or a cluster, with the subscriber of all handles.
+
+    Attributes:
+        lost_at: When a connection broke last, in seconds of the monotonic clock; others that have
+            not been used since then may be broken, too.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.lost_at = 0.0
         self.topology = topology_of(settings)
         self.subscriber = Subscriber(self.topology.open_subscriber, settings.timeout)
 
@@ -45,20 +57,33 @@ SERVERS: Final = Servers(Server)
 
 
 class Client:
-    """The calls of one channel on its server."""
+    """The calls of one channel on its server, as steps.
+
+    Attributes:
+        perform: Performs the steps of a call.
+    """
+
+    topology: Any
+    perform: Callable[[Steps[Any]], Any] = staticmethod(drive)
+    _sleep: Callable[[float], Any] = staticmethod(time.sleep)
 
     def __init__(self, channel: str, server: Server) -> None:
         self.channel = channel
         self.server = server
+        self.topology = server.topology
 
-    def call(
+    def wait_for(self, event: threading.Event, seconds: float) -> Any:
+        """Wait until an event is set, for at most `seconds`."""
+        event.wait(seconds)
+
+    def calling(
         self,
         operation: Operation,
         key: str,
         command: Command,
         lost: list[Exception] | None = None,
         timeout: float | None = None,
-    ) -> Any:
+    ) -> Steps[Any]:
         """Send a command to the node that has the key, and return its reply.
 
         Args:
@@ -71,18 +96,18 @@ class Client:
         Raises:
             ChannelError: The server did not do it, or the outcome is unknown.
         """
-        topology = self.server.topology
-        return self._attempt(
+        topology = self.topology
+        return self._attempting(
             operation,
             lambda limit: topology.pool(key, limit),
-            lambda connection, limit: connection.ask(command, limit),
+            lambda connection, limit: one(partial(connection.ask, command, limit)),
             self.server.settings.timeout if timeout is None else timeout,
             lost,
         )
 
-    def call_all(
+    def calling_all(
         self, operation: Operation, commands: list[tuple[str, Command]], timeout: float
-    ) -> list[Any]:
+    ) -> Steps[list[Any]]:
         """Send a command for each key, all at once for each node, and return the replies.
 
         A ChannelError takes the position of a reply that did not arrive. Each node has its share of
@@ -90,12 +115,14 @@ class Client:
         """
         replies: list[Any] = [None] * len(commands)
         ends = time.monotonic() + timeout
-        groups = self._by_pool(operation, commands, timeout)
-        share = timeout / max(len(list(self.server.topology.known())), 1)
+        groups = yield from self._by_pool(operation, commands, timeout)
+        share = timeout / max(len(list(self.topology.known())), 1)
         for pool, positions in groups.items():
             batch = [commands[position][1] for position in positions]
             try:
-                received = self._attempt(operation, _only(pool), _all_at_once(batch), share)
+                received = yield from self._attempting(
+                    operation, _only(pool), _all_at_once(batch), share
+                )
             except ChannelError as error:
                 received = [error] * len(positions)
             for position, reply in zip(positions, received, strict=True):
@@ -104,19 +131,29 @@ class Client:
             if isinstance(reply, ResponseError):  # a script not loaded, or a key on another node
                 left = max(ends - time.monotonic(), 0.001)
                 try:
-                    replies[position] = self.call(operation, *commands[position], timeout=left)
+                    replies[position] = yield from self.calling(
+                        operation, *commands[position], timeout=left
+                    )
                 except ChannelError as error:
                     replies[position] = error
         return replies
 
     def call_each(
-        self, operation: Operation, exchange: Callable[[Connection, float], Any]
+        self, operation: Operation, read: Callable[[Connection, float], Any]
     ) -> list[Any]:
-        """Call `exchange` with a connection to each node, and return its results.
+        """Call `read` with a connection to each node, on this thread, and return its results."""
+        return drive(
+            self.calling_each(
+                operation, lambda connection, limit: one(partial(read, connection, limit))
+            )
+        )
+
+    def calling_each(self, operation: Operation, exchange: Exchange) -> Steps[list[Any]]:
+        """Have an exchange with each node, and return the results.
 
         A node that fails over meanwhile is replaced by its successor.
         """
-        topology, ends = self.server.topology, time.monotonic() + self.server.settings.timeout
+        topology, ends = self.topology, time.monotonic() + self.server.settings.timeout
         results: dict[Pool, Any] = {}
         pending: Pool | None = None
 
@@ -129,34 +166,34 @@ class Client:
         topology.invalidate()
         while True:
             left = max(ends - time.monotonic(), 0.001)
-            result = self._attempt(operation, next_pool, exchange, left)
+            result = yield from self._attempting(operation, next_pool, exchange, left)
             if pending is None:
                 return list(results.values())
             results[pending] = result
 
     def _by_pool(
         self, operation: Operation, commands: list[tuple[str, Command]], timeout: float
-    ) -> dict[Pool, list[int]]:
+    ) -> Steps[dict[Pool, list[int]]]:
         groups: dict[Pool, list[int]] = {}
 
         def group(limit: float) -> None:
             groups.clear()
             for position, (key, _) in enumerate(commands):
-                pool = self.server.topology.pool(key, limit)
+                pool = self.topology.pool(key, limit)
                 groups.setdefault(pool, []).append(position)
 
-        self._attempt(operation, group, lambda *_: None, timeout)
+        yield from self._attempting(operation, group, _all_at_once([]), timeout)
         return groups
 
-    def _attempt(
+    def _attempting(
         self,
         operation: Operation,
         find: Callable[[float], Pool | None],
-        exchange: Callable[[Connection, float], Any],
+        exchange: Exchange,
         timeout: float,
         lost: list[Exception] | None = None,
-    ) -> Any:
-        """Return the result of `exchange`; None, without calling it, if `find` returns None."""
+    ) -> Steps[Any]:
+        """Return the result of `exchange`; None, without beginning it, if `find` returns None."""
         notice_hidden_fork()
         once = operation.rule is Rule.ONCE
         attempts = Attempts(operation, timeout)
@@ -168,28 +205,35 @@ class Client:
                 pool = redirected or find(limit)
                 if pool is None:
                     return None
-                connection = pool.take(limit, once)
+                connection = yield from pool.taking(limit, once)
                 connection.asking = redirected is not None
-                reply = exchange(connection, limit)
+                reply = yield from exchange(connection, limit)
             except RedisError as raw:
                 error = errors.normalized(raw)
                 if pool and connection:
                     reusable = errors.reuses_connection(error)
                     pool.give_back(connection) if reusable else connection.close()
+            except BaseException:
+                if connection:
+                    connection.close()  # a reply may arrive later
+                raise
             else:
                 pool.give_back(connection)
                 if lost is not None:
                     lost += attempts.lost
                 return reply
             redirect = isinstance(error, AskError | MovedError) and self.server.settings.cluster
-            redirected = self.server.topology.follow(error) if redirect else None
+            redirected = self.topology.follow(error) if redirect else None
             outcome = Outcome.NOT_DONE
             if not redirect:
                 if errors.is_connection_lost(error):
-                    self.server.topology.invalidate()
+                    self.server.lost_at = time.monotonic()
+                    self.topology.invalidate()
                 outcome = errors.outcome_of(error, connection is not None, operation.patient)
-            if not attempts.retry(error, outcome):
+            pause = attempts.pause_before_next(error, outcome)
+            if pause is None:
                 break
+            yield partial(self._sleep, pause)
             if pool and not redirect:
                 pool.purge()
         raise self._error(error, operation, attempts) from sole(
@@ -207,5 +251,5 @@ def _only(pool: Pool) -> Callable[[float], Pool]:
     return lambda _: pool
 
 
-def _all_at_once(commands: list[Command]) -> Callable[[Connection, float], Any]:
-    return lambda connection, limit: connection.ask_all(commands, limit)
+def _all_at_once(commands: list[Command]) -> Exchange:
+    return lambda connection, limit: one(partial(connection.ask_all, commands, limit))

@@ -24,7 +24,7 @@ from ojobchannels_redis.change_feed import ChangeFeed
 from ojobchannels_redis.pubsub import Listener, SocketWakeup
 
 _LOOK_WHEN_LISTENING: Final = 0.5
-_LOOK_WHEN_NOT: Final = 0.05
+LOOK_WHEN_NOT: Final = 0.05
 _LINGER: Final = 1.0
 _LONGEST_PAUSE: Final = 1.0
 _NO_PERMISSION_FOR: Final = 60.0
@@ -69,11 +69,12 @@ class Waiter:
         if self.notify is not None:
             self.notify()
 
-    def subscribe(self, seconds: float) -> None:
-        """Have the subscriber listen, and allow it a moment to subscribe."""
-        if self._subscriber.has_permission():
-            self._wake_channel = self._subscriber.add(self._channel, self)
-            self._wake_channel.subscribed.wait(min(seconds, _LOOK_WHEN_NOT))
+    def subscribe(self) -> threading.Event | None:
+        """Have the subscriber listen; return what is set once it does, if it may."""
+        if not self._subscriber.has_permission():
+            return None
+        self._wake_channel = self._subscriber.add(self._channel, self)
+        return self._wake_channel.subscribed
 
     def is_listening(self) -> bool:
         """Return whether a call from now on would wake it."""
@@ -81,7 +82,7 @@ class Waiter:
 
     def longest_sleep(self, listening: bool) -> float:
         """Return the seconds until it looks at the lock again although nothing woke it."""
-        return _LOOK_WHEN_LISTENING if listening else _LOOK_WHEN_NOT
+        return _LOOK_WHEN_LISTENING if listening else LOOK_WHEN_NOT
 
     def sleep(self, seconds: float) -> bool:
         """Sleep for at most `seconds`; return whether it was woken."""
@@ -269,7 +270,7 @@ class Subscriber:
             "every %d ms instead, subscriptions poll the channel every second; grant the user the "
             "permission &PREFIX:*, where PREFIX is the option prefix",
             error,
-            _LOOK_WHEN_NOT * 1000,
+            LOOK_WHEN_NOT * 1000,
         )
         self._refused_until = time.monotonic() + _NO_PERMISSION_FOR
         self._disconnected()

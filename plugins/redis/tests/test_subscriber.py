@@ -28,12 +28,10 @@ def subscribers(server: RedisServer) -> int:
 def await_waiters(channel: oc.Channel, waiters: int = 1) -> None:
     """Wait until the handle has that many waiters, and they had a moment to look at the lock."""
     backend = next(
-        hook.plugin
-        for hook in channel.hook.wait.get_hookimpls()
-        if hasattr(hook.plugin, "_waiters")
+        hook.plugin for hook in channel.hook.wait.get_hookimpls() if hasattr(hook.plugin, "_held")
     )
     deadline = time.monotonic() + 20
-    while len(backend._waiters) < waiters:
+    while len(backend._held.waiters) < waiters:
         assert time.monotonic() < deadline
         time.sleep(0.001)
     time.sleep(0.03)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ojobchannels as oc
-from ojobchannels.manager.durable_launches.info import LONGEST_RESULT
+from ojobchannels.manager.durable_launches.info import LONGEST_ARGS, LONGEST_RESULT
 from ojobchannels.manager.durable_launches.store import LaunchStore
 from ojobchannels.manager.durable_launches.worker import LaunchWorker
 
@@ -34,7 +34,7 @@ class Worker:
     def __init__(self, manager: oc.JobManager, now: Now | None = None) -> None:
         self.store = LaunchStore(manager._channels, now or manager._store._now)
         manager._store = self.store
-        self.worker = LaunchWorker(self.store, manager._registry, lambda: 4, self._run)
+        self.worker = LaunchWorker(self.store, manager._registry, manager, lambda: 4, self._run)
 
     def _run(self, _name: str, call: Callable[[], None]) -> None:
         call()
@@ -226,6 +226,15 @@ def test_a_launch_whose_process_died_is_tried_again_or_ends_as_abandoned(
     assert calls == [1]
     with pytest.raises(oc.LaunchFailed, match="died"):
         abandoned.result(0)
+
+
+def test_arguments_that_are_too_large_are_refused_before_anything_is_stored(
+    simple_manager: oc.JobManager,
+) -> None:
+    """The message says how large they are, and what to do."""
+    with pytest.raises(oc.InvalidValue, match=r"4,194,316 bytes.*pass a key or a path"):
+        simple_manager.launch("work", {"text": "x" * (LONGEST_ARGS + 1)}, durable=True)
+    assert simple_manager.launches() == []
 
 
 def test_a_worker_that_lost_a_launch_cannot_end_it(managers: Managers) -> None:

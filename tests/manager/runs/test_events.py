@@ -178,7 +178,9 @@ def test_on_failure_hears_of_a_run_that_cannot_start(
 def test_on_failure_hears_of_a_launch_with_wrong_arguments(simple_manager: oc.JobManager) -> None:
     notices: list[oc.RunRecord] = []
     simple_manager.job("load", on_failure=notices.append)(lambda day: day)
-    assert isinstance(simple_manager.launch("load", {"month": 1}).error(), TypeError)
+    launch = simple_manager.launch("load", {"month": 1})
+    assert launch.wait()
+    assert isinstance(launch.error, TypeError)
     (notice,) = notices
     assert notice.in_error
     assert "day" in str(notice.error)

@@ -180,7 +180,7 @@ def test_a_run_that_died_before_its_record_is_recorded_by_the_next(
         pass
     assert recorded(one) == [(0, "abandoned"), (1, "completed")]
     gone = one.runs(status="abandoned")[0]
-    assert (gone["runId"], gone["pid"]) == ("gone", worker.process.pid)
+    assert (gone["runId"], gone["pid"]) == ("gone", worker.pid)
     assert gone["pid"] != os.getpid()
 
 
@@ -197,7 +197,7 @@ def test_a_skip_whose_process_died_before_its_record_is_recorded_by_the_next(
             pass
     assert recorded(one) == [(0, "skipped"), (1, "completed"), (2, "completed")]
     skipped = one.runs(status="skipped")[0]
-    assert (skipped["pid"], skipped["reason"]) == (worker.process.pid, "missed")
+    assert (skipped["pid"], skipped["reason"]) == (worker.pid, "missed")
     assert "owed" not in one.state.get({"schedule": "report"})
 
 

@@ -220,7 +220,7 @@ def test_launched_jobs_can_wait_for_their_own_launches_on_one_thread(run: Run) -
             one, other = launch("Leaf"), launch("Leaf")
             while not one.wait(0.01):
                 pass
-            assert other.wait() and launch("Leaf").error() is None
+            assert other.wait() and other.error is None
             return one.result() + other.result() + launch("After Leaf").result()
         - {name: Branch, exec: "return sum([launch('Twig').result() for _ in range(2)])"}
         - {name: Tree, exec: "log(sum([launch('Branch').result() for _ in range(2)]))"}

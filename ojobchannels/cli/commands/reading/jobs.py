@@ -8,6 +8,7 @@ from ojobchannels.cli import runs
 from ojobchannels.cli.locations import Locations, location_options
 from ojobchannels.cli.tables import show, table_options
 from ojobchannels.cli.watching import watchable
+from ojobchannels.following.gone_daemons import gone_daemons
 
 COLUMNS: Final = (runs.JOB, runs.STATUS, runs.AGO, runs.TOOK, runs.RUN, runs.WHERE, runs.DETAILS)
 
@@ -24,5 +25,7 @@ def jobs(locations: Locations, as_json: bool, wide: bool) -> None:
     """
     with locations.manager() as manager:
         latest = runs.latest_of_each(manager.runs(limit=None))
+        if not as_json:
+            latest = [*runs.noted(latest, gone_daemons(manager.daemons()))]
     runs.report_malformed(manager.malformed)
     show(latest, COLUMNS, as_json=as_json, wide=wide, nothing="No runs are recorded yet.")

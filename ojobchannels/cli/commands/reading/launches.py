@@ -43,7 +43,7 @@ COLUMNS: Final = (
     Column("attempts", lambda row: str(row["attempts"])),
     Column("run", lambda row: (row["run_id"] or "")[:8]),
     Column("worker", _where, cut=True),
-    Column("error", lambda row: row["error"] or "", cut=True),
+    Column("error", lambda row: row["reason"] or row["error"] or "", cut=True),
     Column("launch", lambda row: row["id"], cut=True),
 )
 

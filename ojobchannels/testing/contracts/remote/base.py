@@ -134,7 +134,7 @@ class NetworkContract(Contract):
     ) -> Iterator[Subject]:
         """The same storage, reached through the proxy."""
         url = ojob_server.url_of(server_part, proxy.address)
-        storage = Subject(subject.type, {"url": url}, name=subject.name)
+        storage = type(subject)(subject.type, {"url": url}, name=subject.name)
         yield storage
         proxy.heal()
         for channel in storage.opened:

@@ -14,13 +14,13 @@ import pytest
 
 import ojobchannels as oc
 from ojobchannels.plugins import registry
-from ojobchannels.testing.torture.forks import Forks, modules_of
+from ojobchannels.testing.forks import Forks, modules_of
 
 pytestmark = pytest.mark.kit
 
 WORKER = """
 import sys, time
-from ojobchannels.testing.torture.forks import serve
+from ojobchannels.testing.forks import serve
 
 def main(settings):
     print("works", flush=True)
@@ -31,10 +31,22 @@ def main(settings):
 if __name__ == "__main__":
     serve(main)
 """
+ECHO = """
+import os, sys
+from ojobchannels.testing.forks import serve
+
+def main(settings):
+    print(settings["number"], sys.stdin.read(), end="", flush=True)
+    (further,) = settings["files"]
+    os.write(further, b"further")
+
+if __name__ == "__main__":
+    serve(main)
+"""
 RUNNER = """
 import sys
 from pathlib import Path
-from ojobchannels.testing.torture.forks import Forks
+from ojobchannels.testing.forks import Forks
 
 forks = Forks("ends_or_waits", [], Path("output"))
 print(forks.start({"waits": True}), flush=True)
@@ -68,6 +80,39 @@ def test_the_status_of_each_worker_is_known(forks: Forks, output: Path) -> None:
     assert forks.running == []
     assert forks.ended() == {ending: 3, waiting: -signal.SIGKILL}
     assert output.read_text().startswith("works\n")
+
+
+def test_a_worker_has_the_files_that_it_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As its standard streams, and by their numbers; no other worker keeps them open."""
+    (tmp_path / "echoes.py").write_text(ECHO)
+    monkeypatch.syspath_prepend(tmp_path)
+    with Forks("echoes", []) as forks:
+        workers = []
+        for number in range(2):
+            (theirs, write), (read, output), (more, further) = (os.pipe() for _ in range(3))
+            workers.append(
+                (
+                    forks.start({"number": number}, files=[theirs, output, 2, further]),
+                    write,
+                    read,
+                    more,
+                )
+            )
+            for file in (theirs, output, further):
+                os.close(file)
+        for number, (pid, write, read, more) in enumerate(workers):
+            os.write(write, b"text")
+            os.close(write)
+            assert (whole(read), whole(more)) == (f"{number} text", "further")
+            assert forks.wait(pid, 60) == 0
+
+
+def whole(file: int) -> str:
+    """Return what is read until all processes have closed the other end."""
+    with os.fdopen(file) as lines:
+        return lines.read()
 
 
 def ends(process: int, seconds: float) -> bool:

@@ -1,0 +1,1 @@
+"""Channels whose backend works in the event loop, with its driver's asyncio client."""

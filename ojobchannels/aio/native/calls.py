@@ -1,0 +1,146 @@
+"""Calls of a channel that take place in the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
+
+from ojobchannels.steps import Steps, drive_async
+
+_T = TypeVar("_T")
+_Task: Final[dict[str, Any]] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+_PATIENCE: Final = 1.0
+"""Seconds for which a cancelled caller waits until what it began has ended."""
+
+
+class NativeCalls:
+    """The calls of one channel; each is a task, so that a cancelled caller does not cut it short.
+
+    A request that was cut short may still reach the server, also after the next one.
+
+    Args:
+        at_once: The number of calls at a time.
+    """
+
+    def __init__(self, at_once: int) -> None:
+        self._free = asyncio.Semaphore(at_once)
+        self._active: set[asyncio.Task[Any]] = set()
+
+    async def call(
+        self,
+        work: Callable[[], Coroutine[Any, Any, _T]],
+        began: list[asyncio.Task[_T]] | None = None,
+    ) -> _T:
+        """Return the result of `work`.
+
+        If the caller is cancelled, a call that was not begun does not take place; for one that was
+        begun it waits a moment, so that its next call does not overtake it.
+
+        Args:
+            work: The call.
+            began: Gets the call, instead of a wait, if it was begun when the caller is cancelled.
+        """
+        await self._free.acquire()
+        task = self._begin(work)
+        try:
+            if not task.done():
+                await _end_of(task)
+        except asyncio.CancelledError:
+            if began is None:
+                await _patiently(task, cancelled=True)
+            else:
+                began.append(task)
+            raise
+        return task.result()
+
+    async def finish(
+        self, work: Callable[[], Coroutine[Any, Any, _T]], after: asyncio.Task[Any] | None = None
+    ) -> _T:
+        """Return the result of `work`, which takes place even if the caller is cancelled.
+
+        A caller that is cancelled meanwhile waits a moment at most.
+
+        Args:
+            work: The call.
+            after: An earlier call, after whose end it takes place.
+        """
+
+        async def later() -> _T:
+            if after is not None:
+                await _end_of(after)
+            await self._free.acquire()
+            task = self._begin(work)
+            await _end_of(task)
+            return task.result()
+
+        task = self._task(later())
+        if await _patiently(task):
+            raise asyncio.CancelledError
+        return task.result()
+
+    @staticmethod
+    def run(steps: Steps[_T]) -> Coroutine[Any, Any, _T]:
+        """Perform the steps of a call."""
+        return drive_async(steps)
+
+    async def close(self) -> None:
+        """Wait a moment for the calls that were begun."""
+        if self._active:
+            await asyncio.wait(self._active, timeout=_PATIENCE)
+
+    def _begin(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> asyncio.Task[_T]:
+        try:
+            task = self._task(work())
+        except BaseException:
+            self._free.release()
+            raise
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, _: object) -> None:
+        self._free.release()
+
+    def _task(self, coroutine: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        task = asyncio.Task(coroutine, loop=asyncio.get_running_loop(), **_Task)
+        if not task.done():
+            self._active.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._active.discard(task)
+        if not task.cancelled():
+            task.exception()  # of a call whose caller was cancelled, too
+
+
+def _end_of(task: asyncio.Task[Any]) -> asyncio.Future[None]:
+    """Return what ends with a task; to cancel it leaves the task alone."""
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def end(_: object) -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    task.add_done_callback(end)
+    return ended
+
+
+async def _patiently(task: asyncio.Task[Any], *, cancelled: bool = False) -> bool:
+    """Wait for the end of a task; return whether the caller was cancelled.
+
+    After a cancellation it waits a moment at most: a server may not reply.
+    """
+    ends = time.monotonic() + _PATIENCE
+    while not task.done():
+        left = ends - time.monotonic() if cancelled else None
+        if left is not None and left <= 0:
+            break
+        try:
+            await asyncio.wait([task], timeout=left)
+        except asyncio.CancelledError:
+            if not cancelled:
+                cancelled, ends = True, time.monotonic() + _PATIENCE
+    return cancelled

@@ -1,0 +1,76 @@
+"""A storage whose handles work in an event loop, for the contracts that are written for threads.
+
+The operations of a handle are those that its backend has for an event loop; the thread of the test
+has them performed there. So they keep the same promises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import pluggy
+
+from ojobchannels.aio.native.hookspecs import AWAITED, async_manager
+from ojobchannels.channels.channel import Channel
+from ojobchannels.testing.kit.subject import Subject
+
+
+class LoopSubject(Subject):
+    """A storage whose handles request documents and locks in an event loop."""
+
+    def open(
+        self, name: str | None = None, *, extensions: Iterable[object] = (), **options: Any
+    ) -> Channel:
+        """Open one more handle; the kit closes it at the end of the test."""
+        channel = super().open(name, extensions=extensions, **options)
+        loop = _Loop(async_manager(channel.hook.asynchronous()).hook)
+        for operation in AWAITED:
+            if operation != "watch":
+                implementation = _of_backend(channel, operation)
+                implementation.function = partial(loop.perform, operation, implementation.argnames)
+        implementation = _of_backend(channel, "close")
+        implementation.function = partial(loop.close, implementation.function)
+        return channel
+
+
+class _Loop:
+    """An event loop on a thread, in which the operations of a handle are performed."""
+
+    def __init__(self, hook: Any) -> None:
+        self._hook = hook
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="kit-loop", daemon=True)
+        self._thread.start()
+
+    def perform(self, operation: str, names: Iterable[str], *arguments: Any) -> Any:
+        """Perform an operation, and return its result."""
+
+        async def call() -> Any:
+            named = dict(zip(names, arguments, strict=True))
+            return await getattr(self._hook, operation)(**named)
+
+        return asyncio.run_coroutine_threadsafe(call(), self._loop).result()
+
+    def close(self, close: Callable[[], object]) -> object:
+        """Close the handle, then its connections in the loop, and end the loop."""
+
+        async def end() -> None:
+            self._hook.close()
+            await asyncio.sleep(0)  # in which the connections are closed
+
+        result = close()
+        if not self._loop.is_closed():
+            asyncio.run_coroutine_threadsafe(end(), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+        return result
+
+
+def _of_backend(channel: Channel, operation: str) -> Any:
+    implementations: list[pluggy.HookImpl] = getattr(channel.hook, operation).get_hookimpls()
+    return next(each for each in implementations if not each.wrapper)

@@ -1,0 +1,222 @@
+"""The channel type ``redis`` in an event loop, on connections of the driver's asyncio client."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+import redis
+
+import ojobchannels as oc
+from ojobchannels.aio.native.channel import NativeChannel
+from ojobchannels.testing import (
+    CompareAndSetContract,
+    DocumentContract,
+    FenceContract,
+    LockContract,
+    OrderContract,
+    RetryContract,
+    Subject,
+    TokenContract,
+    WakeupContract,
+)
+from ojobchannels.testing.contracts.remote.in_loop import LoopSubject
+from ojobchannels.testing.contracts.remote.outages import OutageContract
+from ojobchannels.testing.contracts.remote.requests import LostRequestContract
+from ojobchannels_redis.testing import SharedRedis
+
+if TYPE_CHECKING:
+    from ojobchannels.testing.proxy import Proxy
+    from ojobchannels.testing.servers import RedisServer
+
+STORM = 1_000
+PATIENCE = 60
+
+
+class TestInLoop(
+    DocumentContract,
+    OrderContract,
+    CompareAndSetContract,
+    FenceContract,
+    LockContract,
+    TokenContract,
+    RetryContract,
+    WakeupContract,
+):
+    """What the kit demands of documents and locks holds for the operations in a loop, too."""
+
+    @pytest.fixture
+    def ojob_subject(self, url: str) -> Subject:
+        return LoopSubject("redis", {"url": url})
+
+
+class TestFaultsInLoop(LostRequestContract, OutageContract):
+    """Operations in a loop survive a broken connection and a server that does not reply."""
+
+    @pytest.fixture
+    def ojob_server(self, url: str) -> SharedRedis:
+        return SharedRedis(url)
+
+    @pytest.fixture
+    def ojob_subject(self, ojob_server: SharedRedis, server_part: str) -> Subject:
+        return LoopSubject("redis", {"url": ojob_server.url_of(server_part)})
+
+
+@pytest.fixture
+def behind(url: str, proxy: Proxy) -> str:
+    """The URL of the server behind the proxy."""
+    return urlunsplit(urlsplit(url)._replace(netloc="{}:{}".format(*proxy.address)))
+
+
+def in_loop(url: str, test: Callable[[NativeChannel], Awaitable[None]]) -> None:
+    """Run a coroutine function with a channel of its own."""
+
+    async def run() -> None:
+        async with (
+            asyncio.timeout(3 * PATIENCE),
+            oc.open_async_channel(Subject("redis").name, url) as channel,
+        ):
+            assert isinstance(channel, NativeChannel)
+            await test(channel)
+            await channel.destroy()
+
+    asyncio.run(run())
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until the server is in a state."""
+    while not condition():  # noqa: ASYNC110  it reports no event
+        await asyncio.sleep(0.01)
+
+
+def test_operations_start_no_thread(url: str) -> None:
+    """Only a wait for a lock does: the subscriber, which all channels of the process share."""
+
+    async def test(channel: NativeChannel) -> None:
+        opened = set(threading.enumerate())
+        await channel.set("key", 1)
+        assert await channel.get("key") == 1
+        assert [item async for item in channel.items()] == [("key", 1)]
+        async with channel.lock("nightly", ttl=60) as lease:
+            await lease.extend()
+            assert await channel.try_lock("nightly", ttl=60) is None
+            assert [info.name for info in await channel.locks()] == ["nightly"]
+        assert set(threading.enumerate()) <= opened
+
+    in_loop(url, test)
+
+
+def test_a_cancelled_request_gives_back_what_it_was_granted(
+    behind: str, proxy: Proxy, storage: Subject
+) -> None:
+    """The server had granted the lock when the task was cancelled; its reply arrives later."""
+    observer = storage.open()
+
+    async def test() -> None:
+        async with oc.open_async_channel(storage.name, behind, timeout=PATIENCE) as channel:
+            await channel.size()
+            proxy.black_hole(requests=False)
+            waiting = asyncio.create_task(channel.lock("nightly", ttl=600, wait=None))
+            await until(lambda: observer.lock_info("nightly"))
+            waiting.cancel()
+            await asyncio.sleep(0)
+            proxy.heal()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            assert observer.lock_info("nightly") is None
+            assert await channel.get("key", "none") == "none"
+
+    asyncio.run(test())
+
+
+def test_a_reply_that_came_too_late_goes_to_no_other_request(
+    behind: str, proxy: Proxy, storage: Subject
+) -> None:
+    """The connection on which it was awaited is closed."""
+    storage.open().set_all({"early": 1, "late": 2})
+
+    async def test() -> None:
+        async with oc.open_async_channel(storage.name, behind, timeout=0.2) as channel:
+            proxy.black_hole(requests=False)
+            with pytest.raises(oc.ChannelError):
+                await channel.get("early")
+            proxy.heal()
+            late = None
+            while late is None:  # a busy machine may not reply in time either
+                with suppress(oc.ChannelError):
+                    late = await channel.get("late")
+            assert late == 2
+
+    asyncio.run(test())
+
+
+def test_a_storm_of_cancelled_waits_leaves_nothing(url: str, client: redis.Redis) -> None:
+    """No lease, no place in the queue of the server, and no waiter in this process."""
+
+    async def test(channel: NativeChannel) -> None:
+        held = await channel.lock("nightly", ttl=600)
+        waits = [
+            asyncio.create_task(channel.lock("nightly", ttl=600, wait=None)) for _ in range(STORM)
+        ]
+        await until(lambda: client.keys(f"*{channel.name}*:queue"))
+        for wait in waits:
+            wait.cancel()
+        ended = await asyncio.gather(*waits, return_exceptions=True)
+        assert all(isinstance(end, asyncio.CancelledError) for end in ended)
+        assert client.keys(f"*{channel.name}*:queue") == []
+        await held.release()
+        assert await channel.locks() == []
+        async with channel.lock("nightly", ttl=60):
+            pass
+
+    in_loop(url, test)
+
+
+def test_the_connections_are_closed_with_the_channel(server: RedisServer) -> None:
+    """At most as many as requests may be under way at once, and none afterwards."""
+
+    async def test(channel: NativeChannel) -> None:
+        await asyncio.gather(*(channel.get(number) for number in range(100)))
+        assert int(server.info()["connected_clients"]) <= 8 + 2
+
+    in_loop(server.url, test)
+    server.wait_until(lambda: server.info()["connected_clients"] == "1", "kept connections")
+
+
+def test_an_extension_that_wraps_operations_is_called_on_threads(url: str) -> None:
+    """It expects their results, which an event loop does not have yet."""
+    seen: list[object] = []
+
+    class Extension:
+        @oc.hookimpl(wrapper=True)
+        def get(self) -> Iterator[None]:
+            result = yield
+            seen.append(result)
+            return result
+
+    async def test() -> None:
+        async with oc.open_async_channel("wrapped", url, extensions=[Extension()]) as channel:
+            assert not isinstance(channel, NativeChannel)
+            await channel.get("key")
+
+    asyncio.run(test())
+    assert len(seen) == 1
+
+
+def test_a_lease_is_released_once_by_tasks_and_threads(url: str) -> None:
+    """The later ones find it released, and raise nothing."""
+
+    async def test(channel: NativeChannel) -> None:
+        lease = await channel.lock("nightly", ttl=60)
+        await asyncio.gather(
+            *(lease.release() for _ in range(5)),
+            *(asyncio.to_thread(lease.sync.release) for _ in range(5)),
+        )
+        assert await channel.locks() == []
+
+    in_loop(url, test)
