@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -31,10 +31,12 @@ _BATCH: Final = 5_000
 _REQUESTS: Final = 20
 
 
-def fill(url: str, records: int, jobs: int) -> None:
+def fill(
+    url: str, records: int, jobs: int, name_of: Callable[[int], str] = "job {}".format
+) -> None:
     """Store the records of runs that ended one second after the other."""
     with oc.JobManager(url, url) as manager:
-        with manager.run("job 0", args={"day": "monday", "batch": 17}):
+        with manager.run(name_of(0), args={"day": "monday", "batch": 17}):
             pass
         [seed] = manager.runs()
         first = seed["startTime"] - records * 1000
@@ -42,7 +44,7 @@ def fill(url: str, records: int, jobs: int) -> None:
             batch = []
             for number in range(start, min(start + _BATCH, records)):
                 at = first + number * 1000
-                made = seed | {"name": f"job {number * 613 % jobs}", "startTime": at}
+                made = seed | {"name": name_of(number * 613 % jobs), "startTime": at}
                 made |= {"startDate": iso(at), "runId": f"{number:032x}"}
                 status = "completed" if number % 31 else "failed"
                 made |= ending(at, status, number % 900, None)

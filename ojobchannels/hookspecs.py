@@ -197,8 +197,10 @@ class ChannelType:
         exists: Called as ``exists(options)``; returns whether a channel was opened there before,
             and creates nothing. Without it, a channel is assumed to exist.
         async_threads: The number of threads on which an asynchronous channel may use the backend
-            at once, or of requests with the hook ``asynchronous``; 0 if no operation waits for
-            files or a server, so that an event loop may call it.
+            at once; 0 if no operation waits for files or a server, so that an event loop may call
+            it.
+        async_requests: The number of requests that it may have under way at once in its event loop,
+            where the backend has the hook ``asynchronous``.
         health: Called as ``health(channel_name, options)``; opens the channel, and returns the
             state of its storage. Without it, ``ojob doctor`` only uses the channel.
     """
@@ -212,6 +214,7 @@ class ChannelType:
     capabilities: frozenset[str] = frozenset()
     exists: Callable[[Mapping[str, Any]], bool] | None = field(default=None, repr=False)
     async_threads: int = 1
+    async_requests: int = 32
     health: Callable[[str, Mapping[str, Any]], Health] | None = field(default=None, repr=False)
 
 

@@ -55,5 +55,7 @@ def open_async_channel(
 
 def asynchronous(channel: Channel) -> AsyncChannel:
     """Return the asynchronous face of an open channel, for the running event loop."""
-    at_once, hook = registry().find(channel.type).async_threads, async_hooks(channel.hook)
-    return NativeChannel(channel, at_once, hook) if hook else AsyncChannel(channel, at_once)
+    kind, hook = registry().find(channel.type), async_hooks(channel.hook)
+    if hook is None:
+        return AsyncChannel(channel, kind.async_threads)
+    return NativeChannel(channel, kind.async_threads, kind.async_requests, hook)

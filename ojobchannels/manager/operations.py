@@ -25,11 +25,13 @@ from ojobchannels.manager.actions import journal, unfinished
 from ojobchannels.manager.actions.action import Action, check_texts
 from ojobchannels.manager.actions.cancel import CANCEL, CancelWatch
 from ojobchannels.manager.actions.rerun import RERUN, args_of
+from ojobchannels.manager.channels import ManagerChannels
 from ojobchannels.manager.history import RunHistory
 from ojobchannels.manager.overview import lookup
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.runs import run_end
 from ojobchannels.manager.schedules import overview, pauses
+from ojobchannels.manager.schedules.followed import FollowedState
 from ojobchannels.manager.schedules.overview import KnownSchedule, ScheduleInfo
 from ojobchannels.manager.schedules.pauses import PauseInfo
 from ojobchannels.manager.schedules.published import DaemonInfo
@@ -46,6 +48,10 @@ class Operations(RunHistory):
 
     _cancels: CancelWatch
 
+    def __init__(self, channels: ManagerChannels) -> None:
+        super().__init__(channels)
+        self._followed = FollowedState(lambda: channels.state)
+
     def schedules(self, grace: Duration | None = None) -> list[ScheduleInfo]:
         """Return the schedules that daemons have published, by name.
 
@@ -57,11 +63,13 @@ class Operations(RunHistory):
                 default what `overdueAfter` in its job file says, a minute without it.
         """
         longest = None if grace is None else milliseconds("grace", grace, shortest=0)
-        return overview.schedules(self, now_ms(), longest)
+        self._followed.refresh()
+        return overview.schedules(self.jobs, self._followed, now_ms(), longest)
 
     def daemons(self) -> list[DaemonInfo]:
         """Return the daemons that are known: those that are alive first, then by host and start."""
-        return overview.daemons(self.state)
+        self._followed.refresh()
+        return overview.daemons(self._followed)
 
     def actions(self, limit: int | None = 100) -> list[Action]:
         """Return the latest actions, latest first; the last thousand are kept.
@@ -200,18 +208,21 @@ class Operations(RunHistory):
         name = record["name"]
         check_texts(name, author, reason)
         if self._launch_known(name, details["args"]):
-            about = {"of": record["runId"]}
-            return journal.record(
-                self.state, RERUN, name, author=author, reason=reason, details=about
-            )
+            return self._record_rerun(record, author, reason)
         having = [one for one in overview.known(self.state) if one.run == name]
         alive = (one for one in having if any(daemon.alive for daemon in one.daemons))
         schedule = next(alive, next(iter(having), None))
         if schedule is None:
             reason = "no daemon has a schedule with runs of that name"
-            advice = "start one, or run the job with `ojob run` and its job file"
+            advice = f"start one, or run it here: `ojob rerun {shlex.quote(run_id)} --here FILE`"
             raise NoDaemon(name, reason, advice)
         return self._request_run(RERUN, schedule, details, reason, author, wait)
+
+    def _record_rerun(self, record: Record, author: str | None, reason: str | None) -> Action:
+        """Record that a job runs again in this process."""
+        about = {"of": record["runId"]}
+        name = record["name"]
+        return journal.record(self.state, RERUN, name, author=author, reason=reason, details=about)
 
     def _launch_known(self, name: str, args: Mapping[str, Any]) -> bool:  # noqa: ARG002  a hook
         """Launch a job if this manager has it, and return whether it does."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 from ojobchannels.errors import CodeFailed, JobMisuse
 from ojobchannels.manager.jobs import IfRunning
 from ojobchannels.ojob.args.layers import CallArgs, Layer, merge
+from ojobchannels.ojob.daemon.again import RunAgain, run_again
 from ojobchannels.ojob.daemon.daemon import Control, Daemon
 from ojobchannels.ojob.load.file_help import check_expected
 from ojobchannels.ojob.load.job_file import INIT, JobFile
@@ -52,6 +53,7 @@ def run_file(
     lang: str | None = None,
     fallback: Callable[[], tuple[Config, Config]] | None = None,
     if_running: IfRunning | None = None,
+    again: RunAgain | None = None,
 ) -> RunResult:
     """Check a job file, and run its todo.
 
@@ -72,6 +74,7 @@ def run_file(
         fallback: Returns the channels of a file that configures none.
         if_running: What a managed job does if another run holds its lock, ``fail``, ``skip`` or
             ``wait``, in place of what the file says.
+        again: A job that runs instead of the todo, as it did in a past run.
 
     Raises:
         JobFileError: The file has errors; nothing was run.
@@ -95,13 +98,13 @@ def run_file(
     if fallback is not None and not any(_config_of(file, args) or ()):
         channels = ManagerConfig(*fallback())
     control, output = control or Control(), output or Output()
-    interrupts = Interrupts(control.reload if file.lasts else None)
+    interrupts = Interrupts(control.reload if file.lasts and again is None else None)
     with _single_instance(file), _output_configured(file, output):
         binding = ManagerBinding(channels, if_running, file.settings.output.limits)
         session = Session(
             file, args or {}, output, binding, interrupts, _BRIDGES, _run_nested_file, clock
         )
-        return _FileRun(session, load_file, control).run()
+        return _FileRun(session, load_file, control, again).run()
 
 
 def _run_nested_file(
@@ -223,8 +226,15 @@ def _config_of(file: JobFile, args: Mapping[str, Any] | None) -> ManagerConfig |
 class _FileRun:
     """One run of a loaded job file: its todo, then its schedules, then its shutdown jobs."""
 
-    def __init__(self, session: Session, load: Callable[[], JobFile], control: Control) -> None:
+    def __init__(
+        self,
+        session: Session,
+        load: Callable[[], JobFile],
+        control: Control,
+        again: RunAgain | None = None,
+    ) -> None:
         self._session = session
+        self._again = again
         if session.file.catch or session.file.handler:
             session.binding.on_dead_run = partial(handle_dead_run, session)
         bind_alerts(session)
@@ -274,6 +284,9 @@ class _FileRun:
     def run_todo(self) -> None:
         """Run the todo; then serve, as a daemon or if calls wait, unless the manager is missing."""
         session = self._session
+        if self._again is not None:
+            run_again(session, self._again)
+            return
         with session.interrupts.shield():  # an interrupt while a thread starts breaks it
             if session.daemon:
                 session.scheduler.start()

@@ -34,7 +34,7 @@ def load_benchmarks() -> None:
 load_benchmarks()
 
 from benchmarks import __main__ as command
-from benchmarks import measure, observed_run, report
+from benchmarks import async_calls, measure, observed_run, report
 from benchmarks.cases import PARTS, TYPES, Case, cases
 from benchmarks.entrants import FLOOR, floor_locker
 from benchmarks.measure import Entrant, Numbers, Result, Turn, Workspace
@@ -240,3 +240,14 @@ def test_the_cost_of_observing_a_run_is_measured(
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert names == ["plain", "interface", "metrics", "tenth", "spans", "bare", "alert"]
     assert not list(tmp_path.iterdir())
+
+
+def test_calls_of_tasks_are_measured(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Each call has a rate in the loop, one on threads, and their ratio."""
+    quick = ["--callers", "2", "--calls", "2", "--rounds", "1"]
+    assert async_calls.main([*quick, "--url", f"sqlite:///{tmp_path}/bench.db"]) == 0
+    rows = [
+        line.rsplit(None, 1) for line in capsys.readouterr().out.splitlines() if "ratio" in line
+    ]
+    assert len(rows) == len(async_calls.CALLS)
+    assert all(float(ratio) > 0 for _, ratio in rows)

@@ -17,9 +17,10 @@ _PATIENCE: Final = 1.0
 
 
 class NativeCalls:
-    """The calls of one channel; each is a task, so that a cancelled caller does not cut it short.
+    """The calls of one channel.
 
-    A request that was cut short may still reach the server, also after the next one.
+    One that changes something is a task, so that a cancelled caller does not cut it short: a
+    request that was cut short may still reach the server, also after the next one.
 
     Args:
         at_once: The number of calls at a time.
@@ -45,16 +46,25 @@ class NativeCalls:
         """
         await self._free.acquire()
         task = self._begin(work)
-        try:
-            if not task.done():
+        if not task.done():
+            try:
                 await _end_of(task)
-        except asyncio.CancelledError:
-            if began is None:
-                await _patiently(task, cancelled=True)
-            else:
-                began.append(task)
-            raise
+            except asyncio.CancelledError:
+                if began is None:
+                    await _patiently(task, cancelled=True)
+                else:
+                    began.append(task)
+                raise
         return task.result()
+
+    async def read(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        """Return the result of `work`, which changes nothing: a cancelled caller cuts it short.
+
+        Args:
+            work: The call.
+        """
+        async with self._free:
+            return await work()
 
     async def finish(
         self, work: Callable[[], Coroutine[Any, Any, _T]], after: asyncio.Task[Any] | None = None
@@ -71,12 +81,10 @@ class NativeCalls:
         async def later() -> _T:
             if after is not None:
                 await _end_of(after)
-            await self._free.acquire()
-            task = self._begin(work)
-            await _end_of(task)
-            return task.result()
+            async with self._free:
+                return await work()
 
-        task = self._task(later())
+        task = self._task(later(), self._forget)
         if await _patiently(task):
             raise asyncio.CancelledError
         return task.result()
@@ -93,21 +101,23 @@ class NativeCalls:
 
     def _begin(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> asyncio.Task[_T]:
         try:
-            task = self._task(work())
+            return self._task(work(), self._ended)
         except BaseException:
             self._free.release()
             raise
-        task.add_done_callback(self._ended)
-        return task
 
-    def _ended(self, _: object) -> None:
+    def _ended(self, task: asyncio.Task[Any]) -> None:
         self._free.release()
+        self._forget(task)
 
-    def _task(self, coroutine: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+    def _task(
+        self,
+        coroutine: Coroutine[Any, Any, _T],
+        ended: Callable[[asyncio.Task[Any]], None],
+    ) -> asyncio.Task[_T]:
         task = asyncio.Task(coroutine, loop=asyncio.get_running_loop(), **_Task)
-        if not task.done():
-            self._active.add(task)
-        task.add_done_callback(self._forget)
+        self._active.add(task)
+        task.add_done_callback(ended)
         return task
 
     def _forget(self, task: asyncio.Task[Any]) -> None:

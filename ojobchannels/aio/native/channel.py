@@ -24,12 +24,13 @@ class NativeChannel(NativeDocuments):
 
     Args:
         channel: The channel itself.
-        at_once: How many requests may be under way at once; and how many threads there may be.
+        threads: The number of threads for the rest.
+        at_once: How many requests may be under way at once.
         hook: The operations in the loop.
     """
 
-    def __init__(self, channel: Channel, at_once: int, hook: Any) -> None:
-        super().__init__(channel, at_once)
+    def __init__(self, channel: Channel, threads: int, at_once: int, hook: Any) -> None:
+        super().__init__(channel, threads)
         self._in_loop = hook
         self._at_once = at_once
         self._requests: NativeCalls = NativeCalls(at_once)
@@ -61,7 +62,8 @@ class NativeChannel(NativeDocuments):
         return self.sync.hook if is_closed else self._in_loop
 
     def _face_of(self, channel: Channel) -> NativeChannel:
-        return NativeChannel(channel, self._at_once, async_hooks(channel.hook))
+        hook = async_hooks(channel.hook)
+        return NativeChannel(channel, self._calls.threads, self._at_once, hook)
 
     def _made(self, lease: Lease) -> NativeLease:
         made = NativeLease(

@@ -22,7 +22,7 @@ class NativeDocuments(AsyncChannel):
     _requests: NativeCalls
 
     async def get(self, key: Document, default: Document = None) -> Document:
-        value = await self._call("get", key=check_key(key))
+        value = await self._read("get", key=check_key(key))
         return default if value is MISSING else value
 
     async def set(self, key: Document, value: Document, fence: int | None = None) -> None:
@@ -36,7 +36,7 @@ class NativeDocuments(AsyncChannel):
 
     async def get_all(self, match: Document = None) -> list[Document]:
         check_value(match)
-        values: list[Document] = await self._call("get_all", match=match)
+        values: list[Document] = await self._read("get_all", match=match)
         return values
 
     async def items(
@@ -50,7 +50,7 @@ class NativeDocuments(AsyncChannel):
         reading = pages(limit, after)
         size, after = next(reading)
         while size:
-            page: list[Item] = await self._call(
+            page: list[Item] = await self._read(
                 "items", match=match, limit=size, newest_first=newest_first, after=after
             )
             for item in page:
@@ -58,11 +58,11 @@ class NativeDocuments(AsyncChannel):
             size, after = reading.send(page)
 
     async def get_keys(self) -> list[Document]:
-        keys: list[Document] = await self._call("get_keys")
+        keys: list[Document] = await self._read("get_keys")
         return keys
 
     async def size(self) -> int:
-        size: int = await self._call("size")
+        size: int = await self._read("size")
         return size
 
     async def set_all(
@@ -117,3 +117,6 @@ class NativeDocuments(AsyncChannel):
 
     async def _call(self, operation: str, **arguments: Any) -> Any:
         return await self._requests.call(partial(getattr(self._hook, operation), **arguments))
+
+    async def _read(self, operation: str, **arguments: Any) -> Any:
+        return await self._requests.read(partial(getattr(self._hook, operation), **arguments))

@@ -15,7 +15,7 @@ class AsyncChannelSpec:
     A backend returns an object with these hooks from its hook ``asynchronous``. Each returns a
     coroutine, whose result is that of the hook of the same name in `ChannelSpec`; only ``watch``
     returns at once, and the method `look` of its result returns a coroutine. All are called in one
-    event loop, up to ``async_threads`` of them at once.
+    event loop, up to ``async_requests`` of them at once.
     """
 
     get = ChannelSpec.get

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ojobchannels.channels.channel import Channel
 from ojobchannels.manager.schedules import fire_times, launch_claims
 from ojobchannels.manager.schedules.launch_claims import LaunchTime
+from ojobchannels.manager.schedules.lists import Documents
 from ojobchannels.manager.schedules.published import Published, is_time
 
 
-def begun(state: Channel, published: Published, now: int) -> tuple[int | None, int | None]:
+def begun(state: Documents, published: Published, now: int) -> tuple[int | None, int | None]:
     """Return what the claims of a schedule show.
 
     Returns:

@@ -18,6 +18,7 @@ from ojobchannels.manager import records
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.schedules import launch_claims
 from ojobchannels.manager.schedules.launch_claims import LaunchTime
+from ojobchannels.manager.schedules.lists import Documents
 
 FireTime: TypeAlias = int | LaunchTime
 """A fire time of the job, in milliseconds since 1970, or of another job that launches it."""
@@ -102,7 +103,7 @@ def _not_run(present: _Claims, pending: Mapping[str, Any], first: int) -> _Claim
     }
 
 
-def begun(state: Channel, name: str) -> tuple[int | None, int | None]:
+def begun(state: Documents, name: str) -> tuple[int | None, int | None]:
     """Return what the claims of a job show.
 
     Returns:

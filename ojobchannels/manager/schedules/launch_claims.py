@@ -16,6 +16,7 @@ from ojobchannels.channels.channel import Channel
 from ojobchannels.errors import ChannelError, FireTimeTaken, OutcomeUnknown
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager.records import Record, due
+from ojobchannels.manager.schedules.lists import Documents
 from ojobchannels.manager.schedules.published import is_time
 
 _KEPT_MS: Final = 90 * 86_400_000
@@ -66,7 +67,7 @@ def claim(state: Channel, name: str, launch: LaunchTime, run_id: str) -> None:
         raise FireTimeTaken(name, launch.time)
 
 
-def is_unclaimed(state: Channel, name: str, launch: LaunchTime) -> bool:
+def is_unclaimed(state: Documents, name: str, launch: LaunchTime) -> bool:
     """Return whether no run has claimed a launch of a job."""
     return state.get(_key(name, launch)) is None
 

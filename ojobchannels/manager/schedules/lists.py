@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from ojobchannels.channels.channel import Channel
+from ojobchannels.documents import Document
 from ojobchannels.errors import OutcomeUnknown
 from ojobchannels.hookspecs import ABSENT
 
 _FIELD = "entries"
 
 
-def read(state: Channel, key: dict[str, str]) -> list[Any]:
+class Documents(Protocol):
+    """A channel, or what remembers its documents."""
+
+    def get(self, key: Document, default: Document = None) -> Any:
+        """Return the value of a key, or `default` if the key does not exist."""
+
+
+def read(state: Documents, key: dict[str, str]) -> list[Any]:
     """Return a list; without a document it is empty."""
     return _entries(state.get(key))
 

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from ojobchannels.channels.channel import Channel
+from ojobchannels.hookspecs import LockInfo
 from ojobchannels.manager import records
 from ojobchannels.manager.schedules import claimed, lists, pauses
 from ojobchannels.manager.schedules.pauses import PauseInfo
@@ -29,14 +30,11 @@ _RECORDS_READ: Final = 5_000
 """Runs that no schedule started are looked for among this number of the latest records."""
 
 
-class Channels(Protocol):
-    """The channels of a manager."""
+class State(lists.Documents, Protocol):
+    """The channel in which daemons publish themselves, or what remembers its documents."""
 
-    jobs: Channel
-
-    @property
-    def state(self) -> Channel:
-        """The channel in which daemons publish themselves."""
+    def locks(self) -> list[LockInfo]:
+        """Return the locks that are held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +82,7 @@ class KnownSchedule(NamedTuple):
     daemons: tuple[DaemonInfo, ...]
 
 
-def daemons(state: Channel) -> list[DaemonInfo]:
+def daemons(state: State) -> list[DaemonInfo]:
     """Return the daemons that are known, those that are alive first, by host and start."""
     locked = {lock.name: lock for lock in state.locks()}
     documents = (state.get({"daemon": daemon}) for daemon in lists.read(state, DAEMONS))
@@ -92,7 +90,7 @@ def daemons(state: Channel) -> list[DaemonInfo]:
     return sorted(found, key=lambda info: (not info.alive, info.host, info.started, info.id))
 
 
-def schedules_of(state: Channel, daemon: str) -> list[Published]:
+def schedules_of(state: State, daemon: str) -> list[Published]:
     """Return the schedules that a daemon has published."""
     match state.get(part_key(daemon, SCHEDULES)):
         case {"schedules": list(documents)}:
@@ -100,7 +98,7 @@ def schedules_of(state: Channel, daemon: str) -> list[Published]:
     return []
 
 
-def known(state: Channel) -> list[KnownSchedule]:
+def known(state: State) -> list[KnownSchedule]:
     """Return the names of the schedules, and who has them, without what is due: that takes long."""
     return [
         KnownSchedule(first.name, first.job, first.run, tuple(info for _, info in group))
@@ -109,22 +107,25 @@ def known(state: Channel) -> list[KnownSchedule]:
     ]
 
 
-def schedules(channels: Channels, now: int, grace: int | None = None) -> list[ScheduleInfo]:
+def schedules(
+    jobs: Channel, state: State, now: int, grace: int | None = None
+) -> list[ScheduleInfo]:
     """Return the schedules that are known, by name.
 
     Args:
-        channels: The channels.
+        jobs: The channel of run records.
+        state: The channel in which daemons publish themselves.
         now: The present time.
         grace: How long after a fire time a schedule is overdue, for all of them.
     """
-    reader = _Reader(channels, now, grace)
-    return [reader.info(group) for group in _groups(channels.state)]
+    reader = _Reader(jobs, state, now, grace)
+    return [reader.info(group) for group in _groups(state)]
 
 
 _Group: TypeAlias = list[tuple[Published, DaemonInfo]]
 
 
-def _groups(state: Channel) -> list[_Group]:
+def _groups(state: State) -> list[_Group]:
     """Return what daemons have published, a group for each schedule, by name."""
     grouped: dict[tuple[str, str, str], _Group] = {}
     for info in daemons(state):
@@ -137,11 +138,12 @@ def _groups(state: Channel) -> list[_Group]:
 class _Reader:
     """Computes the state of each schedule at one moment."""
 
-    def __init__(self, channels: Channels, now: int, grace: int | None) -> None:
-        self._channels = channels
+    def __init__(self, jobs: Channel, state: State, now: int, grace: int | None) -> None:
+        self._jobs = jobs
+        self._state = state
         self._now = now
         self._grace = grace
-        self._pauses = pauses.read_all(channels.state)
+        self._pauses = pauses.read_all(state)
         self._starts: dict[str, int] | None = None
 
     def info(self, group: _Group) -> ScheduleInfo:
@@ -199,7 +201,7 @@ class _Reader:
 
     def _begun(self, published: Published, group: _Group) -> tuple[int, int | None]:
         """Return the time from which its fire times count, and the latest with a run, if any."""
-        floor, last = claimed.begun(self._channels.state, published, self._now)
+        floor, last = claimed.begun(self._state, published, self._now)
         if published.claims is None:
             last = max(self._reported(group), default=None)
         return min(each.since for each, _ in group) if floor is None else floor, last
@@ -207,7 +209,7 @@ class _Reader:
     def _reported(self, group: _Group) -> Iterator[int]:
         """Yield when daemons have run a job that has no records."""
         for each, info in group:
-            match self._channels.state.get(part_key(info.id, BEGUN)):
+            match self._state.get(part_key(info.id, BEGUN)):
                 case {"begun": dict(times)} if is_time(time := times.get(each.name)):
                     yield time
 
@@ -217,7 +219,7 @@ class _Reader:
             return None
         if self._starts is None:
             self._starts = {}
-            items: Iterator[tuple[Any, Any]] = iter(self._channels.jobs.items(newest_first=True))
+            items: Iterator[tuple[Any, Any]] = iter(self._jobs.items(newest_first=True))
             for _key, record in islice(items, _RECORDS_READ):
                 if records.is_record(record) and record["status"] not in ("skipped", "depsfail"):
                     name, start = record["name"], record["startTime"]

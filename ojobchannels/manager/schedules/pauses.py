@@ -56,7 +56,7 @@ def read(state: Channel, name: str) -> PauseInfo | None:
     return read_all(state).get(name)
 
 
-def read_all(state: Channel) -> dict[str, PauseInfo]:
+def read_all(state: lists.Documents) -> dict[str, PauseInfo]:
     """Return the last pause of each schedule, by name."""
     found = {}
     for entry in lists.read(state, _KEY):

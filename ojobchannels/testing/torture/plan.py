@@ -32,6 +32,7 @@ class Plan:
         processes: Number of processes.
         names: Number of locks that they compete for.
         slots: Number of slots of each lock: how many may hold it at once.
+        asynchronous: Whether every second process uses the asynchronous face of the channel.
         seconds: Time limit, even with fewer sections.
         faults: Which of `FAULTS` to inject.
         ttl: Duration of a lease in seconds; by default 60 if only the death of the holder can end
@@ -44,6 +45,7 @@ class Plan:
     processes: int = 8
     names: int = 4
     slots: int = 1
+    asynchronous: bool = False
     seconds: float | None = None
     faults: tuple[str, ...] = ("kill",)
     ttl: float | None = None

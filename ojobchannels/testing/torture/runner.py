@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -49,6 +50,7 @@ class _Torture:
         self._rng = random.Random(plan.seed)  # noqa: S311  random choices of a test
         self._workers = workers
         self._stopped: dict[int, float] = {}
+        self._started = itertools.count()
         self._sections = 0
         self._last = ""
         self._last_fault_at = 0  # sections; leaves slow hosts time to make progress
@@ -157,6 +159,7 @@ class _Torture:
             "wait": max(20, 2 * self._ttl),
             "lapses": self._lapses,
             "server_fails": bool(ON_SERVERS & set(self._plan.faults)),
+            "asynchronous": self._plan.asynchronous and next(self._started) % 2 == 1,
             "seed": self._rng.random(),
             "parent": self._workers.parent,
         }

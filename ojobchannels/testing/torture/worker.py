@@ -16,6 +16,7 @@ from typing import Any
 import ojobchannels as oc
 from ojobchannels.host.clock import HOST_CLOCK
 from ojobchannels.testing.forks import serve
+from ojobchannels.testing.torture.in_loop import LoopChannel, LoopLease
 from ojobchannels.testing.torture.ledger import Entry, Ledger
 
 _KEYS = ("a", "b", "c")
@@ -32,7 +33,9 @@ class Worker:
         rng: Random numbers.
     """
 
-    def __init__(self, channel: oc.Channel, settings: dict[str, Any], rng: random.Random) -> None:
+    def __init__(
+        self, channel: oc.Channel | LoopChannel, settings: dict[str, Any], rng: random.Random
+    ) -> None:
         self._channel = channel
         self._settings = settings
         self._rng = rng
@@ -91,7 +94,12 @@ class Section:
     """
 
     def __init__(
-        self, worker: Worker, channel: oc.Channel, lease: oc.Lease, ledger: Ledger, requested: int
+        self,
+        worker: Worker,
+        channel: oc.Channel | LoopChannel,
+        lease: oc.Lease | LoopLease,
+        ledger: Ledger,
+        requested: int,
     ) -> None:
         self._note = worker.note
         self._channel = channel
@@ -220,8 +228,13 @@ def _open(settings: dict[str, Any]) -> oc.Channel:
 
 def main(settings: dict[str, Any]) -> None:
     """Open the channel and run sections."""
+    rng = random.Random(settings["seed"])  # noqa: S311  chooses faults, keeps no secret
     with _open(settings) as channel:
-        Worker(channel, settings, random.Random(settings["seed"])).work(settings["parent"])  # noqa: S311  chooses faults, keeps no secret
+        if settings["asynchronous"]:
+            with LoopChannel(channel) as face:
+                Worker(face, settings, rng).work(settings["parent"])
+        else:
+            Worker(channel, settings, rng).work(settings["parent"])
 
 
 if __name__ == "__main__":

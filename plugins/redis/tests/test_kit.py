@@ -44,9 +44,12 @@ def test_sections_exclude_each_other_during_faults() -> None:
 
 @pytest.mark.torture
 def test_ten_thousand_sections() -> None:
-    """Eight processes, killed and stopped at work, connected to the server without a proxy."""
+    """Eight processes, killed and stopped at work, connected to the server without a proxy.
+
+    Every second one uses the asynchronous face.
+    """
     with or_skip(), RedisServer() as server:
-        plan = Plan(sections=10_000, faults=("kill", "stop"), pause=0.5)
+        plan = Plan(sections=10_000, faults=("kill", "stop"), pause=0.5, asynchronous=True)
         assert prove_exclusion(server.url, plan).done["kill"] > 0
 
 

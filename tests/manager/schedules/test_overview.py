@@ -26,7 +26,7 @@ START = 1_772_366_400_000
 
 def _at(manager: oc.JobManager, moment: int, grace: int | None = None) -> ScheduleInfo:
     """Return the only schedule, as it is at a moment."""
-    (info,) = overview.schedules(manager, moment, grace)
+    (info,) = overview.schedules(manager.jobs, manager.state, moment, grace)
     return info
 
 
@@ -127,7 +127,10 @@ def test_a_daemon_replaces_the_dead_ones_of_its_file(
     publish(schedule("old"), schedule("nightly")).close()
     publish(schedule("other"), file="/srv/other.yaml").close()
     publish(schedule("nightly"))
-    assert [info.name for info in overview.schedules(manager, now_ms())] == ["nightly", "other"]
+    assert [info.name for info in overview.schedules(manager.jobs, manager.state, now_ms())] == [
+        "nightly",
+        "other",
+    ]
     assert [info.file for info in manager.daemons()] == ["/srv/jobs.yaml", "/srv/other.yaml"]
 
 

@@ -131,8 +131,8 @@ def test_suspended_holders_do_not_break_exclusion(type: str) -> None:
 @pytest.mark.timeout(500)
 @pytest.mark.parametrize("type", ["file", "db"])
 def test_ten_thousand_sections(type: str) -> None:
-    """Exclusion holds for ten thousand sections and many kills."""
-    result = run(type, Plan(sections=10_000, pause=1))
+    """Exclusion holds for ten thousand sections and many kills, for threads and for tasks."""
+    result = run(type, Plan(sections=10_000, pause=1, asynchronous=True))
     assert result.violations == [], result.lines()
     assert result.done["kill"] >= 10
 

@@ -66,8 +66,9 @@ def run(
     A file with `daemon: true` runs until SIGTERM or Ctrl-C, then waits for running jobs to end. Its
     exit status after SIGTERM is 0. On SIGHUP it reloads the file.
 
-    Exit status: 0 on success, even if a job was skipped; 1 if a job failed, also because it was
-    running elsewhere; 2 if the file or the command line is wrong; 130 if the run was interrupted.
+    Exit status: 0 on success, even if a job was skipped; 1 if a job failed, even if only because it
+    was running elsewhere; 2 if the file or the command line is wrong; 130 if the run was
+    interrupted.
     """
     from ojobchannels.ojob import Output, parse_args, run_file
     from ojobchannels.ojob.report.console import Console, JsonLines

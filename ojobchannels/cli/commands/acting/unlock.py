@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Force-release a lock.")
 @click.argument("name", shell_complete=complete_lock)
-@click.option("--slot", type=click.IntRange(1, 1000), help="The slot, of a lock with slots.")
+@click.option(
+    "--slot", type=click.IntRange(1, 1000), metavar="N", help="The slot, of a lock with slots."
+)
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @reason_option
 @location_options

@@ -48,7 +48,7 @@ COLUMNS: Final = (
 )
 
 
-@click.command(short_help="Show the durable launches, and which process would take them.")
+@click.command(short_help="Show the durable launches of Python programs.")
 @limit_option("launches", "all that are kept")
 @location_options
 @table_options
@@ -56,7 +56,9 @@ COLUMNS: Final = (
 def launches(locations: Locations, limit: int, as_json: bool, wide: bool) -> None:
     """Show the durable launches of Python programs: those that wait or run, then those that ended.
 
-    A launch waits until a process takes it that knows its job and takes launches.
+    A launch waits until a process that has its job and takes launches (`JobManager.serve` or
+    `start_worker`) takes it. For each, the table shows the process that runs it, or those that
+    could take it.
     """
     with locations.manager() as manager:
         rows = [_row(info) for info in manager.launches(limit or None)]

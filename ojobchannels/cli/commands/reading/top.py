@@ -14,8 +14,8 @@ from ojobchannels.cli.locations import Locations, location_options
 def top(ctx: click.Context, locations: Locations) -> None:
     """Show jobs and schedules live in a terminal: overdue, failed, running, next.
 
-    The arrow keys select a job. The keys that act on it are shown in the last line; each asks
-    before it acts. q ends it. It needs the extra `top`: pip install 'ojobchannels[top]'.
+    The arrow keys select a job. The keys that act on it are shown in the last line; each asks for
+    confirmation. q quits. It needs the extra `top`: pip install 'ojobchannels[top]'.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise CommandError("top needs a terminal; in a pipe use ojob jobs --watch")

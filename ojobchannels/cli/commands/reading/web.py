@@ -21,6 +21,7 @@ ACTIONS: Final = ("pause", "resume", "now", "rerun", "cancel", "unlock")
     default=8765,
     show_default=True,
     type=click.IntRange(0, 65535),
+    metavar="PORT",
     help="Port to listen on; 0 for any that is free.",
 )
 @click.option("--unix-socket", metavar="PATH", help="Listen on a Unix socket instead.")

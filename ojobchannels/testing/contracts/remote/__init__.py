@@ -17,6 +17,7 @@ from ojobchannels.testing.contracts.remote.base import NetworkContract, OwnServe
 from ojobchannels.testing.contracts.remote.clock import ServerClockContract
 from ojobchannels.testing.contracts.remote.entries import EntryContract
 from ojobchannels.testing.contracts.remote.forks import ClientForkContract
+from ojobchannels.testing.contracts.remote.health import ServerHealthContract
 from ojobchannels.testing.contracts.remote.outages import OutageContract
 from ojobchannels.testing.contracts.remote.requests import LostRequestContract
 from ojobchannels.testing.contracts.remote.restarts import RestartContract
@@ -34,6 +35,7 @@ __all__ = [
     "RemoteWaiterContract",
     "RestartContract",
     "ServerClockContract",
+    "ServerHealthContract",
     "TrafficContract",
 ]
 
@@ -45,6 +47,7 @@ class RemoteContract(
     RemoteWaiterContract,
     EntryContract,
     ServerClockContract,
+    ServerHealthContract,
     RestartContract,
     ClientForkContract,
 ):

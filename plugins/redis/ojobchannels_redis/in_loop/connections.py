@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from redis import connection as sync_driver
 from redis import exceptions
 from redis.asyncio import connection as driver
 
@@ -20,18 +21,25 @@ class LoopConnection:
     """An open connection; `ojobchannels_redis.connections.Connection` describes it.
 
     What is cut short, by a timeout or because the loop ends, leaves a reply that no request reads:
-    the driver closes such a connection.
+    such a connection is closed.
+
+    Args:
+        connection: The driver's connection, which is open.
+        packer: One of the driver's synchronous client, which packs commands in a third of the time.
     """
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, packer: Any) -> None:
         self.asking = False
         self.used_at = 0.0
         self._connection = connection
+        self._packer = packer
         self._reader: asyncio.StreamReader = connection._reader
         self._writer: asyncio.StreamWriter = connection._writer
-        self._timer: asyncio.Timeout | None = None
-        self._limit = 0.0
+        self._loop = asyncio.get_running_loop()
         self._unasked = False
+        self._limit: float | None = None
+        self._ends = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._notice_data()
 
     async def ask(self, command: Command, limit: float) -> Any:
@@ -54,38 +62,41 @@ class LoopConnection:
 
     def close(self) -> None:
         """Close the connection."""
+        if self._timer is not None:
+            self._timer.cancel()
         _abort(self._connection)
 
     abandon = close
 
     async def _ask(self, command: Command) -> Any:
-        connection = self._connection
         if self.asking:
-            await self._send_asking()
-        await self._send(connection.pack_command(*by_digest(command)))
+            await self._ask_for_next()
+        await self._send(self._packer.pack_command(*by_digest(command)))
         try:
-            return await connection.read_response()
+            return await self._connection.read_response()
         except exceptions.NoScriptError:
             if self.asking:
-                await self._send_asking()
-            await self._send(connection.pack_command("EVAL", command[0].text, *command[1:]))
-            return await connection.read_response()
+                await self._ask_for_next()
+            await self._send(self._packer.pack_command("EVAL", command[0].text, *command[1:]))
+            return await self._connection.read_response()
 
     async def _ask_all(self, commands: list[Command]) -> list[Any]:
-        await self._send(self._connection.pack_commands(list(map(by_digest, commands))))
+        await self._send(self._packer.pack_commands(list(map(by_digest, commands))))
         return [await self._read() for _ in commands]
 
-    def _is_closed(self) -> bool:
-        return self._reader.at_eof() or self._writer.is_closing()
+    async def _ask_for_next(self) -> None:
+        await self._send(self._packer.pack_command("ASKING"))
+        await self._connection.read_response()
 
     async def _send(self, packed: list[bytes]) -> None:
         if self._is_closed():  # asyncio would not notice before the reply is missed
             raise exceptions.ConnectionError("Connection closed by server")
-        await self._connection.send_packed_command(packed, check_health=False)
-
-    async def _send_asking(self) -> None:
-        await self._send(self._connection.pack_command("ASKING"))
-        await self._connection.read_response()
+        try:
+            self._writer.write(b"".join(packed))
+            if self._writer.transport.get_write_buffer_size():
+                await self._writer.drain()
+        except OSError as error:
+            raise exceptions.ConnectionError(f"Error while writing to socket: {error}") from error
 
     async def _read(self) -> Any:
         try:
@@ -93,27 +104,47 @@ class LoopConnection:
         except exceptions.ResponseError as error:
             return error
 
+    def _is_closed(self) -> bool:
+        return self._reader.at_eof() or self._writer.is_closing()
+
     async def _within(self, limit: float, exchange: Coroutine[Any, Any, _T]) -> _T:
         self._limit = limit
+        self._ends = self._loop.time() + limit
+        if self._timer is None or self._timer.when() > self._ends:
+            self._set_timer()
         try:
-            async with asyncio.timeout(limit) as self._timer:
-                return await exchange
-        except TimeoutError as error:
-            self.close()
+            return await exchange
+        except exceptions.ConnectionError as error:
+            if self._loop.time() < self._ends:
+                raise
             raise exceptions.TimeoutError("Timeout reading from socket") from error
         finally:
-            self._timer = None
+            self._limit = None
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._ends, self._check_time)
+
+    def _check_time(self) -> None:
+        """Close the connection if no part of a reply came in time; a timer serves many requests."""
+        self._timer = None
+        if self._limit is None:
+            return
+        if self._loop.time() >= self._ends:
+            self._writer.transport.abort()  # which ends the wait for the reply
+        else:
+            self._set_timer()
 
     def _notice_data(self) -> None:
         """Have each part of a reply extend the time for the next one."""
-        feed, loop = self._reader.feed_data, asyncio.get_running_loop()
+        feed = self._reader.feed_data
 
         def noticed(data: bytes) -> None:
-            timer = self._timer
-            if timer is None:
+            if self._limit is None:
                 self._unasked = True
-            elif not timer.expired() and (timer.when() or 0) < loop.time() + self._limit / 2:
-                timer.reschedule(loop.time() + self._limit)
+            else:
+                self._ends = self._loop.time() + self._limit
             feed(data)
 
         vars(self._reader)["feed_data"] = noticed
@@ -130,7 +161,7 @@ async def open_connection(address: Address, settings: Settings, limit: float) ->
             raise exceptions.ConnectionError(f"cannot connect: {error}") from error
         raise
     connection.socket_timeout = None
-    return LoopConnection(connection)
+    return LoopConnection(connection, new_connection(sync_driver, address, settings, limit))
 
 
 def _abort(connection: Any) -> None:

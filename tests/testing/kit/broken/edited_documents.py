@@ -71,7 +71,7 @@ DOCUMENTS = [
     mutant(
         "removes-a-thousand-keys",
         "db",
-        "`unset_all` ignores all keys behind the first thousand.",
+        "`unset_all` ignores all keys after the first thousand.",
         "test_a_batch_of_more_than_a_thousand_entries_is_whole",
         (
             "backend.py",
