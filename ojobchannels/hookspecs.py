@@ -267,21 +267,14 @@ class ChannelSpec:
 
     @hookspec(firstresult=True)
     def index(self, fields: tuple[str, ...]) -> bool:
-        """Let `items` find the values that have a text in one of these top-level fields.
+        """Let `items` find texts in these top-level fields by an index; return whether it does.
 
-        Return whether its cost is then independent of the number of values that do not match. What
-        that needs is kept in the storage; calling it again, or from two processes at once, changes
-        nothing. Programs that do not call it must be able to use the channel as before. A backend
-        may leave this hook out.
+        Programs that do not call it use the channel as before. A backend may leave it out.
         """
 
     @hookspec(firstresult=True)
     def below(self, field: str, bound: int, limit: int) -> list[Item]:
-        """Return at most `limit` items with a number below `bound` in a top-level field.
-
-        They are in any order. A backend that cannot find them without reading the others leaves
-        this hook out, or returns None.
-        """
+        """Return items with a number below `bound` in a field, by an index, or None without one."""
 
     @hookspec(firstresult=True)
     def get_keys(self) -> list[Document]:

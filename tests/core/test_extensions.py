@@ -78,6 +78,7 @@ def use_all_operations(channel: oc.Channel) -> None:
     channel.lease_from(lease.to_document()).release()
     channel.force_unlock("nightly")
     channel.subscribe(print).close()
+    channel.hook.asynchronous()
     channel.destroy()
     channel.close()
 

@@ -17,8 +17,7 @@ from ojobchannels.hookspecs import ABSENT, Compared, fits, hookimpl
 from ojobchannels.remote import Operation, Rule
 from ojobchannels_mongo import codec, statements
 from ojobchannels_mongo.connection import Connection
-from ojobchannels_mongo.indexes import FieldIndexes
-from ojobchannels_mongo.reader import Reader, filter_for
+from ojobchannels_mongo.reader import FieldIndexes, Reader, filter_for
 from ojobchannels_mongo.servers import Collections, Row
 
 # A batch is a transaction: after a lost reply to its commit, it may have been applied.

@@ -23,7 +23,7 @@ from ojobchannels.hookspecs import ABSENT, MISSING, Compared, fits, hookimpl
 from ojobchannels.remote import Operation
 from ojobchannels_postgres import statements
 from ojobchannels_postgres.calls import Client, Connection, row_id
-from ojobchannels_postgres.indexes import FieldIndexes
+from ojobchannels_postgres.schema import FieldIndexes
 from ojobchannels_postgres.session import Parameter, Row
 
 _FIRST: Final = -(2**63)
