@@ -134,6 +134,21 @@ def parts_of_text(match: Document) -> list[str]:
     return parts
 
 
+def indexed_text(match: Document, fields: Iterable[str]) -> tuple[str, str] | None:
+    """Return the first of these fields with a text in a match, without NUL, and the text."""
+    for field in fields if isinstance(match, dict) else ():
+        text = match.get(field)
+        if isinstance(text, str) and "\0" not in text:
+            return field, text
+    return None
+
+
+def is_below(value: Document, field: str, bound: int) -> bool:
+    """Return whether a value is a map with a number below `bound` in this field."""
+    number = value.get(field) if isinstance(value, dict) else None
+    return isinstance(number, int | float) and type(number) is not bool and number < bound
+
+
 class _NotJson(Exception):
     """Why a document is refused; `path` grows from the inside out."""
 

@@ -19,7 +19,7 @@ NEW_PATHS: Final = {
         "manager.queue": "recipes.queue",
         "ojob.events": "ojob.report.events",
         "ojob.loading": "ojob.load.job_file",
-        "ojob.scheduler": "ojob.triggers.timer",
+        "ojob.scheduler": "manager.serving.timer",
         "opening": "channels.opening",
         "subscriptions": "channels.subscription",
         "testing.faults": "testing.fixtures.faults",

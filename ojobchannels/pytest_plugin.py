@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from ojobchannels.ojob import RunResult
     from ojobchannels.testing.clock import ManualClock
     from ojobchannels.testing.fixtures.faults import Faults
-    from ojobchannels.testing.fixtures.job_files import JobFiles, RunningFile
+    from ojobchannels.testing.fixtures.job_files import JobFiles
+    from ojobchannels.testing.fixtures.schedules import Schedules
     from ojobchannels.testing.fixtures.shared_servers import SharedServer
     from ojobchannels.testing.fixtures.storage import IsolatedStorage
 
@@ -138,9 +139,13 @@ def ojob_run_file(ojob_job_file: JobFiles) -> Callable[..., RunResult]:
 
 
 @pytest.fixture
-def ojob_schedule(ojob_job_file: JobFiles) -> Callable[..., RunningFile]:
-    """Starts a daemon whose schedules follow a clock of the test: `(path, args, at=datetime)`."""
-    return ojob_job_file.start
+def ojob_schedule(ojob_job_file: JobFiles) -> Iterator[Schedules]:
+    """Starts schedules on a clock of the test: `(path, args, at=datetime)` or `(manager, at=…)`."""
+    from ojobchannels.testing.fixtures.schedules import Schedules
+
+    schedules = Schedules(ojob_job_file)
+    yield schedules
+    schedules.stop()
 
 
 @pytest.fixture

@@ -15,8 +15,11 @@ from ojobchannels.host.wakeup import Latch
 from ojobchannels.manager.local_launches.launcher import DidNotRun, Launch
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.run_record import RunRecord, sealed
+from ojobchannels.manager.runs.cause import CALLED, NOT_BEGUN, Cause
 from ojobchannels.manager.runs.run import JobRun
 from ojobchannels.manager.runs.run_options import OnTimeout, check_on_timeout
+from ojobchannels.manager.schedules.fire_times import FireTime
+from ojobchannels.manager.schedules.options import JobSchedule
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -43,6 +46,7 @@ class Manager(Protocol):
         wait: float | None,
         on_timeout: OnTimeout,
         extra: Mapping[str, Any] | None,
+        fire_time: FireTime | None,
         lock_at_least_for: float,
         max_concurrent: int,
         rate_limit: str | None,
@@ -67,7 +71,11 @@ class Manager(Protocol):
 
 @dataclass(eq=False, repr=False)
 class Job(Generic[_Arguments, _Result]):
-    """A function as a managed job, made by `JobManager.job`; a call runs it under its lock."""
+    """A function as a managed job, made by `JobManager.job`; a call runs it under its lock.
+
+    Attributes:
+        schedule: When a manager that serves schedules runs it, if it has a schedule.
+    """
 
     _manager: Manager
     name: str
@@ -82,6 +90,7 @@ class Job(Generic[_Arguments, _Result]):
     _lock_at_least_for: float
     _max_concurrent: int
     _rate_limit: str | None
+    schedule: JobSchedule | None = None
 
     def __post_init__(self) -> None:
         if self._if_running not in ("skip", "wait", "fail"):
@@ -180,15 +189,24 @@ class Job(Generic[_Arguments, _Result]):
         self._make_attempt(run, (), dict(args), begun, returned, is_last=is_last)
 
     def _attempt_run(
-        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], attempt: int
+        self,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        attempt: int,
+        cause: Cause | None = None,
     ) -> JobRun:
-        """Return the run of one attempt at a call.
+        """Return the run of one attempt at a call, or for a cause.
 
         Raises:
             TypeError: The function does not take these arguments.
         """
         recorded = self._bound(args, dict(kwargs))
-        return self._new_run(recorded, attempt, self._retries, {}, self._wait)
+        if cause is None:
+            return self._new_run(recorded, attempt, self._retries, {}, self._wait)
+        run = self._new_run(recorded, attempt, self._retries, cause.extra, cause.wait, cause)
+        if attempt > 1:
+            run._options.extra.update(cause.due)  # the first attempt has claimed it
+        return run
 
     def _pause_after_failure(self, run: JobRun, attempt: int, error: Exception) -> float | None:
         """Return the seconds before the next attempt; None, after a notice, if there is none.
@@ -203,9 +221,9 @@ class Job(Generic[_Arguments, _Result]):
             self._notify_of(run, error)
             return None
         pause = self._pause_after(attempt)
-        fields = {"run_name": self.name, "runId": run.run_id}
+        about = {"run_name": self.name, "runId": run.run_id}
         text = "job %r failed; attempt %d starts in %g s"
-        _log.warning(text, self.name, attempt + 1, pause, extra=fields)
+        _log.warning(text, self.name, attempt + 1, pause, extra=about)
         return pause
 
     def _pause_after(self, attempt: int) -> float:
@@ -217,18 +235,33 @@ class Job(Generic[_Arguments, _Result]):
         if run.status in ("failed", "lost"):  # another end is reported when it is found
             self._manager._notify(run.record)
 
-    def _run(self, launch: Launch | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Result:
+    def _run(
+        self,
+        launch: Launch | None,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        cause: Cause | None = None,
+    ) -> _Result:
+        """Run the job, with its retries.
+
+        Raises:
+            ChannelError: For a cause, also without a notice: the run could not begin.
+        """
+
         def begun() -> None:
             if launch is not None:
                 launch.run_id = run.run_id
 
         attempt = 1
         while True:
-            run = self._attempt_run(args, kwargs, attempt)
+            run = self._attempt_run(args, kwargs, attempt, cause)
             try:
                 is_last = attempt > self._retries
                 return self._make_attempt(run, args, kwargs, begun, is_last=is_last)
             except Exception as error:
+                has_begun = attempt > 1 or run.status not in ("new", "skipped")
+                if cause is not None and not has_begun and isinstance(error, NOT_BEGUN):
+                    raise
                 pause = self._pause_after_failure(run, attempt, error)
                 if pause is None:
                     raise
@@ -279,6 +312,7 @@ class Job(Generic[_Arguments, _Result]):
         retries: int,
         extra: dict[str, Any],
         wait: float | None,
+        cause: Cause = CALLED,
     ) -> JobRun:
         if retries:
             extra = {**extra, "attempt": attempt}
@@ -294,7 +328,8 @@ class Job(Generic[_Arguments, _Result]):
             lock_at_least_for=self._lock_at_least_for,
             max_concurrent=self._max_concurrent,
             rate_limit=self._rate_limit,
-            record_busy=not extra.get("launchId") or self._skips,
+            fire_time=cause.fire_time if attempt == 1 else None,
+            record_busy=cause.records_busy and (not extra.get("launchId") or self._skips),
         )
         run._notifies = False  # the last attempt is reported here
         return run

@@ -17,7 +17,7 @@ from ojobchannels.manager.jobs import IfRunning, Job, Notice, notify
 from ojobchannels.manager.limits.rate import check_rate_limit
 from ojobchannels.manager.local_launches.launcher import SIGNAL_POLL_SECONDS
 from ojobchannels.manager.local_launches.signals import stop_signals
-from ojobchannels.manager.managed_launches import ManagedLaunches
+from ojobchannels.manager.managed_schedules import ManagedSchedules
 from ojobchannels.manager.output import OutputLimits
 from ojobchannels.manager.output.lines import DEFAULT_LIMITS
 from ojobchannels.manager.records import Record
@@ -25,6 +25,8 @@ from ojobchannels.manager.registry import JobRegistry
 from ojobchannels.manager.runs.run import JobRun
 from ojobchannels.manager.runs.run_options import OnTimeout, RunOptions, check_on_timeout
 from ojobchannels.manager.schedules.fire_times import FireTime
+from ojobchannels.manager.schedules.options import checked_schedule
+from ojobchannels.manager.schedules.rules import Misfire
 from ojobchannels.masking import masked, secret_values
 from ojobchannels.metrics.job_metrics import JobMetrics
 
@@ -33,7 +35,7 @@ _Result = TypeVar("_Result")
 _Callback = TypeVar("_Callback", bound=RunCallback)
 
 
-class JobManager(ManagedLaunches):
+class JobManager(ManagedSchedules):
     """Runs each job at most once at a time, and keeps a record of every run.
 
     Args:
@@ -193,8 +195,18 @@ class JobManager(ManagedLaunches):
         lock_at_least_for: Duration = 0,
         max_concurrent: int = 1,
         rate_limit: str | None = None,
+        cron: str | None = None,
+        interval: Duration | None = None,
+        timezone: str = "UTC",
+        jitter: Duration = 0,
+        misfire: Misfire = "latest",
+        overdue_after: Duration | None = None,
     ) -> Callable[[Callable[_Arguments, _Result]], Job[_Arguments, _Result]]:
         """Make a function a managed job, which `launch` finds by its name.
+
+        With `cron` or `interval` it also runs at these times, in the processes that `serve` or call
+        `start_schedules`: each fire time once over all of them, and over job files whose job has
+        the same name. A fire time is skipped while the job is running elsewhere.
 
         Args:
             name: The name of the job.
@@ -211,6 +223,16 @@ class JobManager(ManagedLaunches):
             lock_at_least_for: As in `run`, from the start of the last attempt.
             max_concurrent: As in `run`; the job is running elsewhere if it has that many runs.
             rate_limit: As in `run`; `if_running` says what a call over it does.
+            cron: When it runs: a cron expression of five fields, or of six with seconds first.
+            interval: Run it every `interval` seconds, at multiples of that since 1970 (UTC).
+            timezone: The time zone of `cron`: ``UTC``, ``local`` (the zone of the host), or a name
+                such as ``Europe/Lisbon``.
+            jitter: Delay each fire time by up to this number of seconds, so that jobs with the same
+                times do not start together; all processes agree on the delay.
+            misfire: Which fire times are run later that were missed while no process served them:
+                the ``latest``, ``all`` or ``none``.
+            overdue_after: Seconds after a fire time from which the schedule counts as overdue if no
+                run has begun; by default a minute.
 
         Raises:
             InvalidOption: An option is not valid, or `on_failure` leads back to this job through
@@ -218,6 +240,15 @@ class JobManager(ManagedLaunches):
         """
 
         def decorate(function: Callable[_Arguments, _Result]) -> Job[_Arguments, _Result]:
+            schedule = checked_schedule(
+                function,
+                cron=cron,
+                interval=interval,
+                timezone=timezone,
+                jitter=jitter,
+                misfire=misfire,
+                overdue_after=overdue_after,
+            )
             job = Job(
                 self,
                 check_name("job", name),
@@ -232,8 +263,9 @@ class JobManager(ManagedLaunches):
                 _seconds("lock_at_least_for", lock_at_least_for),
                 check_count("max_concurrent", max_concurrent),
                 rate_limit if check_rate_limit(rate_limit) else None,
+                schedule,
             )
-            self._registry.add(job)
+            self._register(job)
             return job
 
         return decorate
@@ -286,22 +318,22 @@ class JobManager(ManagedLaunches):
         return self._metrics.text()
 
     def serve(self) -> None:
-        """Take durable launches until SIGTERM, SIGINT or `close`; then wait for those that run.
+        """Run schedules and take durable launches until SIGTERM, SIGINT or `close`.
 
-        Signals are handled if this is called on the main thread.
+        Then nothing new starts, and this returns when the active runs have ended. Signals are
+        handled if this is called on the main thread.
         """
         with stop_signals() as stopped:
             self.start_worker()
+            self.start_schedules()
             while not (stopped() or self._closing.wait(SIGNAL_POLL_SECONDS)):
                 pass
-        self.stop_worker()
-        self._launcher.wait()
+        self._end_serving()
 
     def close(self) -> None:
         """Wait for launched jobs, then close the channels and so release all locks."""
         self._closing.set()
-        self.stop_worker()
-        self._launcher.wait()
+        self._end_serving()
         self.alerts.close()
         self._launcher.close()
         self.alerts.end()

@@ -37,6 +37,10 @@ class JobRegistry:
         """Return the names of all jobs."""
         return tuple(self._jobs)
 
+    def all(self) -> tuple[Job[..., Any], ...]:
+        """Return all jobs."""
+        return tuple(self._jobs.values())
+
     def find(self, name: str) -> Job[..., Any] | None:
         """Return the job of a name, or None."""
         return self._jobs.get(name)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from ojobchannels.errors import CodeFailed, JobMisuse
 from ojobchannels.manager.jobs import IfRunning
+from ojobchannels.manager.serving.timer import Clock
 from ojobchannels.ojob.args.layers import CallArgs, Layer, merge
 from ojobchannels.ojob.daemon.again import RunAgain, run_again
 from ojobchannels.ojob.daemon.daemon import Control, Daemon
@@ -27,9 +28,8 @@ from ojobchannels.ojob.run.job_steps import parts
 from ojobchannels.ojob.run.launches import LaunchedCall
 from ojobchannels.ojob.run.manager_binding import Config, ManagerBinding, ManagerConfig
 from ojobchannels.ojob.run.session import Bridges, Session
+from ojobchannels.ojob.run.tick import Tick
 from ojobchannels.ojob.run.todo import TodoRunner
-from ojobchannels.ojob.triggers.tick import Tick
-from ojobchannels.ojob.triggers.timer import Clock
 
 INTERRUPTED: Final = 130
 """The exit status of a run that was interrupted."""

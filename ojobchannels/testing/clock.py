@@ -6,7 +6,8 @@ import secrets
 import threading
 from typing import Final
 
-_TIMEOUT_SECONDS: Final = 60.0
+TIMEOUT_SECONDS: Final = 60.0
+"""How long a test waits for what must happen."""
 
 
 class ManualClock:
@@ -51,7 +52,7 @@ class ManualClock:
 
 
 class ScheduleClock:
-    """A clock for the schedules of a job file; it stops until a test moves it.
+    """A clock for the schedules of a job file or a manager; it stops until a test moves it.
 
     Args:
         now: Milliseconds since 1970, UTC.
@@ -89,7 +90,11 @@ class ScheduleClock:
             for woken in self._waiters:
                 woken.set()
 
-    def settle(self) -> None:
-        """Return when all waiters have handled the time to which the clock was moved."""
+    def settle(self, waiters: int = 0) -> None:
+        """Return when all waiters, `waiters` at least, have handled the time of the clock."""
+
+        def is_settled() -> bool:
+            return len(self._waiters) >= waiters and self._asleep == self._waiters.keys()
+
         with self._lock:
-            self._lock.wait_for(lambda: self._asleep == self._waiters.keys(), _TIMEOUT_SECONDS)
+            self._lock.wait_for(is_settled, TIMEOUT_SECONDS)

@@ -84,6 +84,17 @@ async def awaited_jobs() -> None:
             assert_type(run, oc.AsyncJobRun)
             await run.update(progress=0.5)
 
+        @manager.job("tick", interval=timedelta(minutes=5), misfire="none", retries=2)
+        async def tick() -> None:
+            """Do nothing."""
+
+        @manager.job("tock", every=60)  # type: ignore[call-arg]  # an option that does not exist
+        async def tock() -> None:
+            """Do nothing."""
+
+        assert_type(await tick(), None)
+        await manager.serve()
+
 
 def subscriptions(channel: oc.Channel) -> None:
     def on_change(change: oc.Change) -> None:
@@ -130,6 +141,26 @@ def jobs() -> None:
     assert_type(launch.wait(timeout=1), bool)
     for record in manager.runs(status="failed", limit=10):
         print(record["name"])
+
+
+def schedules(manager: oc.JobManager) -> None:
+    @manager.job(
+        "report",
+        cron="0 2 * * *",
+        timezone="Europe/Lisbon",
+        jitter=timedelta(minutes=5),
+        misfire="all",
+        overdue_after=3600,
+    )
+    def report(day: str = "today") -> str:
+        return day
+
+    assert_type(report("monday"), str | None)
+    manager.start_schedules()
+    for schedule in manager.schedules():
+        assert_type(schedule.next_time, int | None)
+    manager.stop_schedules()
+    manager.serve()
 
 
 class Audit:

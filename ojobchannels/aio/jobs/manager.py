@@ -7,7 +7,7 @@ import functools
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, NamedTuple, ParamSpec, Self, TypeVar, overload
+from typing import Any, Final, Literal, NamedTuple, ParamSpec, Self, TypeVar, Unpack, overload
 
 from ojobchannels.aio.calls import Calls
 from ojobchannels.aio.channel import AsyncChannel
@@ -16,7 +16,9 @@ from ojobchannels.aio.jobs.durable_launch import AsyncDurableLaunch
 from ojobchannels.aio.jobs.in_loop import in_loop
 from ojobchannels.aio.jobs.job import AsyncJob, check_coroutine_function
 from ojobchannels.aio.jobs.launch import AsyncLaunch
+from ojobchannels.aio.jobs.options import JobOptions, check_schedule
 from ojobchannels.aio.jobs.run import AsyncJobRun
+from ojobchannels.aio.jobs.serving import Serving
 from ojobchannels.aio.opening import asynchronous
 from ojobchannels.channels.arguments import Duration
 from ojobchannels.errors import InvalidOption, JobMisuse, UnknownJob
@@ -54,7 +56,7 @@ class AsyncJobManager:
     registered before. The arguments are those of `JobManager`.
 
     Args:
-        tasks: The maximum number of launched jobs that run at a time.
+        tasks: The maximum number of launched jobs, and of scheduled ones, that run at a time.
         options: ``jobs``, ``locks``, ``state``, ``on_failure``, ``output`` and ``alerts``, as in
             `JobManager`.
 
@@ -79,6 +81,7 @@ class AsyncJobManager:
         self._jobs: dict[str, AsyncJob[..., Any]] = {}
         self._register: list[Callable[[JobManager], None]] = []
         self._launches: set[asyncio.Task[None]] = set()
+        self._serving: Serving | None = None
 
     @property
     def sync(self) -> JobManager:
@@ -120,6 +123,8 @@ class AsyncJobManager:
         If the caller is cancelled, so are the launched jobs.
         """
         try:
+            if self._serving is not None:
+                await self._serving.stop()
             while self._launches:
                 await asyncio.wait(self._launches)
         except asyncio.CancelledError:
@@ -152,18 +157,19 @@ class AsyncJobManager:
         timeout: Duration = 3600,
         if_running: IfRunning = "fail",
         on_timeout: OnTimeout = "warn",
-        **options: Any,
+        **options: Unpack[JobOptions],
     ) -> Callable[[Callable[_Arguments, Awaitable[_Result]]], AsyncJob[_Arguments, _Result]]:
         """Make a coroutine function a managed job, which `launch` finds by its name.
 
         The options and errors are those of `JobManager.job`. An awaited call runs in the task of
-        the caller. Alerts, failure notices and requests of operators run it in the loop, too.
+        the caller; schedules, alerts, notices and requests of operators run it in the loop, too.
         """
 
         def decorate(
             function: Callable[_Arguments, Awaitable[_Result]],
         ) -> AsyncJob[_Arguments, _Result]:
             check_coroutine_function(name, function)
+            check_schedule(function, options)
             job = AsyncJob(name, function, self._made, self._finish)
 
             @functools.wraps(function)
@@ -270,6 +276,23 @@ class AsyncJobManager:
     async def stop_worker(self) -> None:
         """Take no more durable launches; those that are running continue."""
         await self._calls.finish(self.sync.stop_worker)
+
+    async def serve(self) -> None:
+        """Run schedules and take durable launches, in the loop, until SIGTERM or `close`.
+
+        It returns when the active runs have ended, and so it does when its task is cancelled.
+        SIGTERM is handled on the main thread, unless the program, such as a web server, does.
+
+        Raises:
+            JobMisuse: It is not open, or serves already.
+        """
+        if self._serving is not None:
+            raise JobMisuse("manager", "it serves already", "call `serve` once")
+        self._serving = Serving(self.sync, self._calls)
+        try:
+            await self._serving.run()
+        finally:
+            self._serving = None
 
     async def runs(
         self,

@@ -63,12 +63,16 @@ class CronError(ValueError):
         reason: What is wrong.
         advice: What to write instead.
         offset: The index in the text at which the invalid field begins.
+        interval: The interval in milliseconds that was probably meant; None if there is none.
     """
 
-    def __init__(self, reason: str, advice: str, offset: int = 0) -> None:
+    def __init__(
+        self, reason: str, advice: str, offset: int = 0, interval: int | None = None
+    ) -> None:
         self.reason = reason
         self.advice = advice
         self.offset = offset
+        self.interval = interval
         super().__init__(f"{reason}; {advice}")
 
 
@@ -223,11 +227,11 @@ def _check_steps(name: str, field: str, offset: int) -> None:
             reason = (
                 f"`{field}` fires once: a {name} has no step of {step}, only up to {_SIZES[name]}"
             )
-            advice = "write a shorter step, or several expressions"
+            advice, interval = "write a shorter step, or several expressions", None
             if name in _UNITS_MS:
                 interval = step * _UNITS_MS[name]
                 advice = f"for every {step} {name}s, write `timeInterval: {interval}` instead"
-            raise CronError(reason, advice, offset)
+            raise CronError(reason, advice, offset, interval)
 
 
 def _without_wrapped_ranges(name: str, field: str) -> str:

@@ -11,9 +11,9 @@ from typing import Final, NoReturn
 from ojobchannels.errors import ChannelError, InvalidJobArgs, JobFileError
 from ojobchannels.host.terminal import local_time
 from ojobchannels.manager.local_launches.launcher import SIGNAL_POLL_SECONDS
+from ojobchannels.manager.serving.operations import DaemonOperations, Source
 from ojobchannels.ojob.daemon.channel_watch import ChannelWatch
-from ojobchannels.ojob.daemon.operations import DaemonOperations
-from ojobchannels.ojob.daemon.schedule import Schedule
+from ojobchannels.ojob.daemon.schedule import FileSchedule
 from ojobchannels.ojob.load.job_file import JobFile, ScheduleSpec
 from ojobchannels.ojob.process.interrupts import Interrupted
 from ojobchannels.ojob.run.job_call import JobCall, bind_alerts
@@ -80,11 +80,13 @@ class Daemon:
         session.stop_daemon = control.stop
         self._load = load
         self._control = control
-        self._schedules: list[Schedule] = []
-        self._previous: list[Schedule] = []
+        self._schedules: list[FileSchedule] = []
+        self._previous: list[FileSchedule] = []
         self._began: int | None = None
         self._watches: list[ChannelWatch] = []
-        self._operations = DaemonOperations(lambda: self.session, lambda: self._schedules)
+        self._operations = DaemonOperations(
+            lambda: self.session.binding.manager, self._source, lambda: self._schedules
+        )
 
     def defer(self, call: JobCall) -> bool:
         """Keep a call for its fire times, for changes or for the end; return whether it has any."""
@@ -114,10 +116,14 @@ class Daemon:
         for watch in self._watches:
             watch.join()
 
+    def _source(self) -> Source:
+        file = self.session.file
+        return Source(str((file.folder / file.name).absolute()), file.digest, file.secrets)
+
     def _schedule(self, call: JobCall, spec: ScheduleSpec) -> None:
         """Start the schedule of a call, or continue that of an earlier version of the file."""
         layers, before = call.layers[1:], self._schedules
-        schedule = Schedule(self.session, call.job, spec, layers, self._began, before)
+        schedule = FileSchedule(self.session, call.job, spec, layers, self._began, before)
         previous = next((each for each in self._previous if each.name == call.job.name), None)
         if previous is not None:
             self._previous.remove(previous)

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import tzinfo
 from functools import cached_property
 from pathlib import Path
 from types import CodeType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ojobchannels.alerts.rules import Alert
+from ojobchannels.manager.schedules.rules import ScheduleRules
 from ojobchannels.ojob.args.known_args import KnownArgs
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.args.rules import Rule
 from ojobchannels.ojob.code.python import Block
 from ojobchannels.ojob.load.file_help import Help
 from ojobchannels.ojob.load.graph import in_order, reach
-from ojobchannels.ojob.schema.model import Misfire, OnTimeout
+from ojobchannels.ojob.schema.model import OnTimeout
 from ojobchannels.ojob.schema.settings import SettingsSpec
-
-if TYPE_CHECKING:
-    from ojobchannels.manager.schedules.cron import Trigger
 
 INIT: Final = "oJobManager Init"
 START: Final = "oJobManager Job Start"
@@ -36,32 +33,18 @@ TURNS: Final = "oJob::single"
 
 
 @dataclass(frozen=True)
-class ScheduleSpec:
-    """The schedule of a periodic job: a cron expression, or an interval in milliseconds.
+class ScheduleSpec(ScheduleRules):
+    """The schedule of a periodic job.
 
     Attributes:
-        misfire: Which missed fire times are run later.
         once: Whether each fire time of an unmanaged job is run on one server only.
         overlaps: Whether a call may start while the previous one is running.
-        jitter: The longest delay of a fire time, in milliseconds.
-        overdue_after: The milliseconds after a fire time from which it is overdue; None by default.
         stop_when: The code that ends the schedule by returning a true value.
     """
 
-    cron: str | None
-    interval: int
-    misfire: Misfire
     once: bool
     overlaps: bool
-    jitter: int
-    overdue_after: int | None
     stop_when: Block | None = field(repr=False)
-
-    def trigger(self, zone: tzinfo) -> Trigger:
-        """Return the trigger that computes the fire times."""
-        from ojobchannels.manager.schedules.cron import Cron, Interval
-
-        return Interval(self.interval) if self.cron is None else Cron(self.cron, zone)
 
 
 @dataclass(frozen=True)

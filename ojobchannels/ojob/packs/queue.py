@@ -4,15 +4,22 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, Final, TypeVar
 
-from ojobchannels.errors import ChannelError, InvalidJobArgs, LockLost, UnknownJob, summary
+from ojobchannels.errors import (
+    STORE_ERRORS,
+    ChannelError,
+    InvalidJobArgs,
+    LockLost,
+    UnknownJob,
+    summary,
+)
 from ojobchannels.manager.local_launches.pool import release_slot
+from ojobchannels.manager.serving.outage import Outage
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.args.pack_args import PackArgs
 from ojobchannels.ojob.args.pack_jobs import QUEUE
 from ojobchannels.ojob.report.outcomes import Outcome
 from ojobchannels.ojob.run.job_call import JobCall
 from ojobchannels.ojob.run.job_context import JobContext
-from ojobchannels.ojob.run.outage import STORE_ERRORS, Outage
 from ojobchannels.recipes.queue import Message, Queue, RetryPolicy
 
 CHANNEL: Final = "oJobQueue"

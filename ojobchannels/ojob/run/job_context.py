@@ -15,8 +15,8 @@ from ojobchannels.ojob.languages import Level, Phase
 from ojobchannels.ojob.load.job_file import Job
 from ojobchannels.ojob.run.session import Session
 from ojobchannels.ojob.run.started_runs import StartedRuns
+from ojobchannels.ojob.run.tick import Tick
 from ojobchannels.ojob.schema.model import OnTimeout
-from ojobchannels.ojob.triggers.tick import Tick
 
 
 class SkipJob(BaseException):

@@ -9,12 +9,12 @@ from typing import Any, Final, Protocol
 from ojobchannels.errors import NoThread
 from ojobchannels.manager import Launch
 from ojobchannels.manager.local_launches.launcher import SIGNAL_POLL_SECONDS, DidNotRun, Launcher
+from ojobchannels.manager.serving.timer import Scheduler
 from ojobchannels.ojob.load.job_file import Job
 from ojobchannels.ojob.process.interrupts import Interrupts
 from ojobchannels.ojob.report.outcomes import NotRun, Outcome
 from ojobchannels.ojob.run.progress import RunProgress, dependency_reason, left_with
 from ojobchannels.ojob.schema.settings import SettingsSpec
-from ojobchannels.ojob.triggers.timer import Scheduler
 
 INTERRUPTED: Final = "the run was interrupted before this job started"
 

@@ -11,6 +11,7 @@ from ojobchannels.channels.opening import open_channel
 from ojobchannels.documents import same
 from ojobchannels.errors import JobMisuse, UnknownJob, shown, summary
 from ojobchannels.host.wakeup import Latch
+from ojobchannels.manager.serving.timer import Clock, Scheduler, WallClock
 from ojobchannels.ojob.args.layers import Layer
 from ojobchannels.ojob.code.modules import Modules
 from ojobchannels.ojob.load.job_file import INIT, LOCKS, TURNS, Job, JobFile
@@ -21,8 +22,7 @@ from ojobchannels.ojob.run.manager_binding import ManagerBinding
 from ojobchannels.ojob.run.manager_views import ManagerLocks, RunRecords
 from ojobchannels.ojob.run.progress import RunProgress
 from ojobchannels.ojob.run.started_runs import Executions
-from ojobchannels.ojob.triggers.tick import Tick
-from ojobchannels.ojob.triggers.timer import Clock, Scheduler, WallClock
+from ojobchannels.ojob.run.tick import Tick
 from ojobchannels.suggestions import closest, is_slip
 
 RunFile: TypeAlias = Callable[["Session", str, str, Mapping[str, Any], Tick | None], None]

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
+from ojobchannels.manager.schedules.rules import Misfire
 from ojobchannels.ojob.schema import unsupported
 from ojobchannels.ojob.schema.base import (
     Code,
@@ -40,7 +41,6 @@ Rules = Annotated[
 ]
 Scalar = str | int | float | bool
 JobType = Literal["simple", "periodic", "subscribe", "shutdown", "jobs"]
-Misfire = Literal["latest", "all", "none"]
 OnTimeout = Literal["warn", "fail", "kill"]
 
 

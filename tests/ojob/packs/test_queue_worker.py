@@ -42,7 +42,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Broken:
     """An extension of all channels that are opened in the test."""
     extension = Broken()
     monkeypatch.setattr(opening, "_extensions", [extension])
-    monkeypatch.setattr("ojobchannels.ojob.run.outage._PAUSE_MS", (1, 5))
+    monkeypatch.setattr("ojobchannels.manager.serving.outage._PAUSE_MS", (1, 5))
     return extension
 
 

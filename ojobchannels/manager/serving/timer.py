@@ -53,9 +53,16 @@ class Scheduler:
         clock: The clock.
         call_all_if_set_back: Whether all calls are made when the clock was set back. They must then
             check the time themselves; otherwise they are made when the clock has caught up.
+        ends_with_process: Whether the process may end while the thread runs.
     """
 
-    def __init__(self, clock: Clock, *, call_all_if_set_back: bool = False) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        call_all_if_set_back: bool = False,
+        ends_with_process: bool = False,
+    ) -> None:
         self.clock = clock
         self._call_all_if_set_back = call_all_if_set_back
         self._last_now = clock.now()
@@ -65,7 +72,9 @@ class Scheduler:
         self._lock = threading.Lock()
         self._woken = threading.Event()
         self._stopped = False
-        self._thread = threading.Thread(target=self._work, name="ojobchannels-scheduler")
+        self._thread = threading.Thread(
+            target=self._work, name="ojobchannels-scheduler", daemon=ends_with_process
+        )
 
     def start(self) -> None:
         """Start the thread.

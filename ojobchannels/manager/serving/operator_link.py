@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
-from ojobchannels.errors import ChannelError
-from ojobchannels.manager import JobManager
+from ojobchannels.errors import STORE_ERRORS, ChannelError
 from ojobchannels.manager.actions.action import Action
 from ojobchannels.manager.actions.journal import ActionFeed
+from ojobchannels.manager.actions.unfinished import Manager
 from ojobchannels.manager.local_launches.pool import start
-from ojobchannels.ojob.run.outage import STORE_ERRORS
 
 _POLL_SECONDS: Final = 1.0
 _JOIN_SECONDS: Final = 5.0
@@ -29,9 +28,9 @@ class OperatorLink:
 
     def __init__(
         self,
-        manager: Callable[[], JobManager | None],
-        handle: Callable[[JobManager, Action], None],
-        tasks: Mapping[str, Callable[[JobManager], None]],
+        manager: Callable[[], Manager | None],
+        handle: Callable[[Manager, Action], None],
+        tasks: Mapping[str, Callable[[Manager], None]],
     ) -> None:
         self._manager = manager
         self._handle = handle
@@ -69,7 +68,7 @@ class OperatorLink:
                 self._work_once(manager)
             self._stopped.wait(_POLL_SECONDS)
 
-    def _work_once(self, manager: JobManager) -> None:
+    def _work_once(self, manager: Manager) -> None:
         tasks = {**self._tasks, "read the actions of operators": self._poll}
         for purpose, task in tasks.items():
             if not self._stopped.is_set():
@@ -93,7 +92,7 @@ class OperatorLink:
             self._failing.discard(what)
             self._cut_off.discard(what)
 
-    def _poll(self, manager: JobManager) -> None:
+    def _poll(self, manager: Manager) -> None:
         if self._feed is None:
             self._feed = ActionFeed(manager.state)
         for action in self._feed.poll():

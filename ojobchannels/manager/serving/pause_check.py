@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Final
 
-from ojobchannels.manager import JobManager
+from ojobchannels.errors import STORE_ERRORS
 from ojobchannels.manager.schedules import pauses
+from ojobchannels.manager.schedules.fire_times import Channels
 from ojobchannels.manager.schedules.pauses import PauseInfo
-from ojobchannels.ojob.run.outage import STORE_ERRORS
 
 PAUSED: Final = "missed: the schedule was paused"
 """The reason of a fire time that is not run because of a pause."""
@@ -23,7 +23,7 @@ class PauseCheck:
     """
 
     def __init__(
-        self, name: str, manager: Callable[[], JobManager | None], *, needs_store: bool
+        self, name: str, manager: Callable[[], Channels | None], *, needs_store: bool
     ) -> None:
         self._name = name
         self._manager = manager

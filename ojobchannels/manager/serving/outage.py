@@ -1,11 +1,11 @@
 """Pauses of work in the background while a store cannot be reached."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
-from ojobchannels.errors import STORE_ERRORS as STORE_ERRORS
 from ojobchannels.errors import ChannelError
-from ojobchannels.ojob.languages import Level
+
+Level: TypeAlias = Literal["info", "warn", "error"]
 
 _PAUSE_MS: Final = (1_000, 30_000)
 

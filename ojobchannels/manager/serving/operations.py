@@ -1,44 +1,65 @@
 """What a daemon does for operators: it publishes its schedules, and carries out actions on them."""
 
+import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final, NamedTuple
 
-from ojobchannels.manager import JobManager
 from ojobchannels.manager.actions.action import Action
 from ojobchannels.manager.actions.rerun import RERUN
-from ojobchannels.manager.actions.unfinished import UnfinishedActions
+from ojobchannels.manager.actions.unfinished import Manager, UnfinishedActions
 from ojobchannels.manager.schedules.presence import Presence
-from ojobchannels.ojob.daemon.operator_link import OperatorLink
-from ojobchannels.ojob.daemon.requested_run import RequestedRun
-from ojobchannels.ojob.daemon.schedule import Schedule
-from ojobchannels.ojob.run.session import Session
+from ojobchannels.manager.serving.operator_link import OperatorLink
+from ojobchannels.manager.serving.requested_run import RequestedRun
+from ojobchannels.manager.serving.schedule import Schedule
 
 _UNFINISHED_SECONDS: Final = 5.0
+
+
+class Source(NamedTuple):
+    """The file in which the jobs of a daemon are written.
+
+    Attributes:
+        path: Its path.
+        digest: A hash of it and of all that it includes.
+        secrets: The names of args that it declares as secret.
+    """
+
+    path: str
+    digest: str
+    secrets: Collection[str] = ()
 
 
 class DaemonOperations:
     """Publishes a daemon, and carries out the actions of operators, until it is closed.
 
     Args:
-        session: Returns the run, with the latest version of its file.
+        manager: Returns the manager, if it is open by now.
+        source: Returns the latest version of its file.
         schedules: Returns its schedules.
+        tasks: Further work, by what it is for; each is called with the manager once a second.
     """
 
     def __init__(
-        self, session: Callable[[], Session], schedules: Callable[[], Sequence[Schedule]]
+        self,
+        manager: Callable[[], Manager | None],
+        source: Callable[[], Source],
+        schedules: Callable[[], Sequence[Schedule]],
+        tasks: Mapping[str, Callable[[Manager], None]] | None = None,
     ) -> None:
-        self._session = session
+        self._source = source
         self._schedules = schedules
         self._presence: Presence | None = None
+        self._publishing = threading.Lock()
         self._unfinished: UnfinishedActions | None = None
         self._looked = float("-inf")
         self._link = OperatorLink(
-            lambda: session().binding.manager,
+            manager,
             self._on_action,
             {
-                "publish this daemon": self._publish,
+                "publish this daemon": self.publish,
                 "close the actions of dead processes": self._close_unfinished,
+                **(tasks or {}),
             },
         )
 
@@ -57,26 +78,29 @@ class DaemonOperations:
         if presence is not None and is_reached:
             presence.close()
 
-    def _publish(self, manager: JobManager) -> None:
-        session, schedules = self._session(), tuple(self._schedules())
-        file = session.file
+    def publish(self, manager: Manager) -> None:
+        """Publish what has changed, and a sign of life from time to time."""
+        with self._publishing:
+            self._publish(manager)
+
+    def _publish(self, manager: Manager) -> None:
+        source, schedules = self._source(), tuple(self._schedules())
         if self._presence is None:
-            path = str((file.folder / file.name).absolute())
-            self._presence = Presence(manager.state, path, file.digest)
+            self._presence = Presence(manager.state, source.path, source.digest)
         begun = {each.title: each.last_begun for each in schedules}
         self._presence.update(
             [each.published() for each in schedules],
             {name: time for name, time in begun.items() if time is not None},
-            file.digest,
+            source.digest,
         )
 
-    def _close_unfinished(self, manager: JobManager) -> None:
+    def _close_unfinished(self, manager: Manager) -> None:
         if time.monotonic() - self._looked >= _UNFINISHED_SECONDS:
             self._looked = time.monotonic()
             self._unfinished = self._unfinished or UnfinishedActions(manager)
             self._unfinished.close()
 
-    def _on_action(self, manager: JobManager, action: Action) -> None:
+    def _on_action(self, manager: Manager, action: Action) -> None:
         for schedule in self._schedules():
             if schedule.title == action.target:
                 if action.action == "resume":
@@ -85,12 +109,12 @@ class DaemonOperations:
                     self._run_now(manager, schedule, action)
                 return
 
-    def _run_now(self, manager: JobManager, schedule: Schedule, request: Action) -> None:
+    def _run_now(self, manager: Manager, schedule: Schedule, request: Action) -> None:
         """Run a schedule for a request, unless another daemon takes it."""
         if request.state != "requested":
             return
         if self._presence is None:
             return  # nothing would show that the process lives that has taken it
         info = self._presence.info
-        requested = RequestedRun(manager, request, info, lambda: self._session().file.secrets)
+        requested = RequestedRun(manager.state, request, info, lambda: self._source().secrets)
         schedule.run_now(requested.take, requested.done)

@@ -9,7 +9,7 @@ import pytest
 import ojobchannels as oc
 from ojobchannels.errors import ChannelUnavailable
 from ojobchannels.manager import JobManager
-from ojobchannels.ojob.daemon.operator_link import OperatorLink
+from ojobchannels.manager.serving.operator_link import OperatorLink
 
 
 class Task:
@@ -19,7 +19,7 @@ class Task:
         self.called = threading.Event()
         self._error = error
 
-    def __call__(self, _manager: JobManager) -> None:
+    def __call__(self, _manager: object) -> None:
         self.called.set()
         if self._error is not None:
             raise self._error

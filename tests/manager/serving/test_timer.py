@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ojobchannels.ojob.triggers.timer import Scheduler, WallClock
+from ojobchannels.manager.serving.timer import Scheduler, WallClock
 
 if TYPE_CHECKING:
     from tests.ojob.schedules import HandClock

@@ -1,18 +1,30 @@
 """A run that an operator asked for, as the daemon that takes the request reports it."""
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
 
+from ojobchannels.channels.channel import Channel
 from ojobchannels.errors import ChannelError
-from ojobchannels.manager import JobManager
 from ojobchannels.manager.actions import journal
 from ojobchannels.manager.actions.action import Action
 from ojobchannels.manager.actions.unfinished import LIFE_SIGN
 from ojobchannels.manager.schedules.published import DaemonInfo, lock_name
 from ojobchannels.masking import masked
-from ojobchannels.ojob.report.outcomes import Outcome
 
 _log = logging.getLogger("ojobchannels.schedules")
+
+
+class Ended(Protocol):
+    """How the run for a request has ended."""
+
+    @property
+    def status(self) -> str:
+        """Its status."""
+
+    @property
+    def run_ids(self) -> Sequence[str]:
+        """The identifiers of the runs that began for it."""
 
 
 class RequestedRun:
@@ -22,7 +34,7 @@ class RequestedRun:
     it masks them in the same step, so that they do not stay if it dies.
 
     Args:
-        manager: The manager.
+        state: The state channel.
         request: The request.
         daemon: This daemon.
         secrets: Returns the names of the args that are secrets.
@@ -30,12 +42,12 @@ class RequestedRun:
 
     def __init__(
         self,
-        manager: JobManager,
+        state: Channel,
         request: Action,
         daemon: DaemonInfo,
         secrets: Callable[[], Collection[str]],
     ) -> None:
-        self._state = manager.state
+        self._state = state
         self._request = request
         self._daemon = daemon
         self._secrets = secrets
@@ -54,7 +66,7 @@ class RequestedRun:
         )
         return None if self._taken is None else self._request
 
-    def done(self, outcome: Outcome | None) -> None:
+    def done(self, outcome: Ended | None) -> None:
         """Record how the run has ended; None if that is not known."""
         if self._taken is None:
             return

@@ -1,0 +1,1 @@
+"""What a process does that serves schedules: it waits for fire times, and starts what is due."""

@@ -1,0 +1,196 @@
+"""The schedule of a job that is a Python function."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, NamedTuple, Protocol
+
+from ojobchannels.errors import STORE_ERRORS, FireTimeTaken, LockBusy, RateLimited
+from ojobchannels.manager.actions.action import Action
+from ojobchannels.manager.actions.unfinished import Manager
+from ojobchannels.manager.jobs import Job
+from ojobchannels.manager.local_launches.launcher import DidNotRun, Launch
+from ojobchannels.manager.records import Record
+from ojobchannels.manager.runs.cause import Cause
+from ojobchannels.manager.schedules import fire_times
+from ojobchannels.manager.schedules.fire_times import FireTime
+from ojobchannels.manager.schedules.options import JobSchedule
+from ojobchannels.manager.serving.outage import Level
+from ojobchannels.manager.serving.pause_check import PauseCheck
+from ojobchannels.manager.serving.publication import ScheduleNames
+from ojobchannels.manager.serving.requested_run import Ended
+from ojobchannels.manager.serving.schedule import Schedule
+from ojobchannels.manager.serving.timer import Scheduler
+
+_WAIT_SECONDS: Final = 1.0
+_LEVELS: Final = {"info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
+_log = logging.getLogger("ojobchannels.schedules")
+
+
+class ServingManager(Manager, Protocol):
+    """The manager whose jobs have schedules."""
+
+    def _submit_launch(self, name: str, work: Callable[[Launch], Any]) -> Launch:
+        """Call `work` on a thread of the manager, and return the handle of that launch."""
+
+    def _record_not_run(
+        self,
+        name: str,
+        status: Literal["skipped", "depsfail"],
+        reason: str,
+        *,
+        fire_time: FireTime | None,
+    ) -> Record:
+        """Store and return the record of a run that does not start."""
+
+
+class _End(NamedTuple):
+    """How the run for the request of an operator has ended."""
+
+    status: str
+    run_ids: tuple[str, ...]
+
+
+class FunctionSchedule(Schedule):
+    """Runs a function at its fire times, as a managed job.
+
+    Args:
+        manager: The manager.
+        job: The job.
+        schedule: Its schedule.
+        scheduler: Waits for fire times.
+        is_stopping: Returns whether nothing new may start.
+    """
+
+    def __init__(
+        self,
+        manager: ServingManager,
+        job: Job[..., Any],
+        schedule: JobSchedule,
+        scheduler: Scheduler,
+        is_stopping: Callable[[], bool],
+    ) -> None:
+        name = job.name
+        self.job = job
+        self._manager = manager
+        self._stopping = is_stopping
+        super().__init__(
+            ScheduleNames(job=name, title=name, label=name, run=name, claims=name),
+            schedule.rules,
+            schedule.zone,
+            scheduler,
+            PauseCheck(name, lambda: manager, needs_store=True),
+        )
+
+    def run_now(
+        self, take: Callable[[], Action | None], done: Callable[[Ended | None], None]
+    ) -> None:
+        """Run the job for the request of an operator, on the pool, and report its outcome."""
+
+        def work(launch: Launch) -> None:
+            request = None if self._is_stopping() else take()
+            if request is None:
+                return
+            args = request.details.get("args")
+            kwargs = self.job._keywords(args if isinstance(args, Mapping) else {})
+            end: Ended | None = None
+            try:
+                end = self._run_requested(launch, kwargs, request)
+            finally:
+                done(end)
+
+        self._submit(work)
+
+    def _run_requested(self, launch: Launch, kwargs: dict[str, Any], request: Action) -> Ended:
+        status = "completed"
+        try:
+            self.job._run(launch, (), kwargs, Cause(requested=request.origin))
+        except (DidNotRun, LockBusy, RateLimited):
+            status = "failed" if launch.run_id else "skipped"
+        except BaseException:  # noqa: BLE001  what a function raises is in its record
+            status = "failed"
+            if launch.run_id is None:  # otherwise the end of its run was logged
+                _log.exception("the job %r could not start", self.name)
+        return _End(status, (launch.run_id,) if launch.run_id else ())
+
+    def _is_stopping(self) -> bool:
+        return self._stopping()
+
+    def _submit(self, work: Callable[[Launch], None]) -> None:
+        self._manager._submit_launch(self.name, work)
+
+    def _channels(self) -> fire_times.Channels:
+        return self._manager
+
+    def _claims(self) -> str | None:
+        return self.name
+
+    def _start(self, launch: Launch, time: int, fire_time: FireTime) -> FunctionStart:  # noqa: ARG002  of the base
+        return FunctionStart(self.job, launch, fire_time, self._is_stopping, waits=self._runs_all)
+
+    def _record_skipped(self, fire_time: FireTime, reason: str) -> bool:
+        try:
+            self._manager._record_not_run(self.name, "skipped", reason, fire_time=fire_time)
+        except FireTimeTaken:
+            return False
+        return True
+
+    def _log(self, level: Level, text: str) -> None:
+        _log.log(_LEVELS[level], "job %r: %s", self.name, text, extra={"run_name": self.name})
+
+
+class FunctionStart:
+    """The start of a function for one fire time.
+
+    Args:
+        job: The job.
+        launch: The launch on whose thread it runs.
+        fire_time: The fire time.
+        is_stopping: Returns whether nothing new may start.
+        waits: Whether it waits while the job is running elsewhere.
+    """
+
+    def __init__(
+        self,
+        job: Job[..., Any],
+        launch: Launch,
+        fire_time: FireTime,
+        is_stopping: Callable[[], bool],
+        *,
+        waits: bool,
+    ) -> None:
+        self.claims: str | None = job.name
+        self._job = job
+        self._launch = launch
+        self._is_stopping = is_stopping
+        self._waits = waits or job._if_running == "wait"
+        self._cause = Cause(
+            fire_time, wait=_WAIT_SECONDS if self._waits else 0, records_busy=not self._waits
+        )
+
+    def ends_schedule(self) -> bool:
+        """Return whether the schedule ends; it never does."""
+        return False
+
+    def run(self) -> None:
+        """Run the function under its lock, with its retries; its failure is in its record."""
+        self._launch.run_id = None  # it was that of an earlier fire time
+        while not self._is_stopping() and not self._run():
+            pass
+
+    def _run(self) -> bool:
+        """Run the function, and return whether that was all; otherwise it waits for the lock."""
+        try:
+            self._job._run(self._launch, (), {}, self._cause)
+        except DidNotRun:
+            return True
+        except BaseException as error:
+            if self._launch.run_id is not None:
+                return True
+            if isinstance(error, (FireTimeTaken, *STORE_ERRORS)):
+                raise
+            if isinstance(error, LockBusy | RateLimited):
+                return not self._waits
+            _log.exception("the job %r could not start", self._job.name)
+        return True
