@@ -77,6 +77,7 @@ def use_all_operations(channel: oc.Channel) -> None:
     channel.hook.extend_all(leases=[], timeout=10)
     channel.lease_from(lease.to_document()).release()
     channel.force_unlock("nightly")
+    assert channel.hook.asynchronous() is None
     channel.subscribe(print).close()
     channel.hook.asynchronous()
     channel.destroy()

@@ -82,7 +82,7 @@ class DatabaseBackend(LocalBackend):
     @hook_operation
     def get(self, key: Key) -> Document:
         with self._connections.reading() as connection:
-            row = connection.execute(statements.GET, self._keyed(key)).fetchone()
+            row = connection.execute(statements.GET, (self.channel, str(key))).fetchone()
         return MISSING if row is None else decode(row[0])
 
     @hook_operation
@@ -173,7 +173,7 @@ class DatabaseBackend(LocalBackend):
     @hook_operation
     def get_set(self, match: Document, key: Key, value: Document, fence: int | None) -> Compared:
         with self._connections.transaction(self._level) as connection:
-            row = connection.execute(statements.GET, self._keyed(key)).fetchone()
+            row = connection.execute(statements.GET, (self.channel, str(key))).fetchone()
             present = MISSING if row is None else decode(row[0])
             if not fits(match, present):
                 return Compared(False, present)
@@ -268,7 +268,7 @@ class DatabaseBackend(LocalBackend):
         return {"channel": self.channel, "name": name, "token": token}
 
     def _row(self, key: Key, value: Document) -> dict[str, Any]:
-        return {**self._keyed(key), "written_key": encode(key.document), "value": encode(value)}
+        return {**self._keyed(key), "written_key": key.written(), "value": encode(value)}
 
     def _mark(self, connection: sqlite3.Connection, key: Key, fence: int | None) -> None:
         if fence is None:

@@ -74,7 +74,7 @@ VALUES (
 ON CONFLICT (channel, key) DO UPDATE
 SET position = excluded.position, written_key = excluded.written_key, value = excluded.value
 """
-GET: Final = "SELECT value FROM documents WHERE channel = :channel AND key = :key"
+GET: Final = "SELECT value FROM documents WHERE channel = ? AND key = ?"
 UNSET: Final = "DELETE FROM documents WHERE channel = :channel AND key = :key"
 VALUES_IN_ORDER: Final = "SELECT value FROM documents WHERE channel = :channel ORDER BY position"
 KEYS_IN_ORDER: Final = (

@@ -242,7 +242,7 @@ def _row(key: Key, value: Document) -> tuple[str, str, str]:
     text = encode(value)
     if len(text) > _LARGEST // 4 and (size := len(text.encode())) > _LARGEST:
         raise InvalidValue("$", f"it has {size} bytes; at most {_LARGEST} are accepted")
-    return row_id(key), encode(key.document), text
+    return row_id(key), key.written(), text
 
 
 def _checked(fence: int) -> int:
