@@ -189,11 +189,16 @@ class Schedule(ABC):
                 successor._began = min(successor._began, handled)
                 if successor._handled_until is not None:
                     successor._handled_until = successor._began
+            successor._due = max(successor._due, self._due)
         successor._queue()
 
     def start(self) -> None:
-        """Start: handle later fire times, and those missed before."""
-        self._handle_until(self._began)
+        """Start: handle later fire times, and those that the processes that share it missed."""
+        if self.names.claims is None:
+            with self._lock:
+                self._handled_until = self._began
+        else:
+            self._handle_until(self._began)
         self._await_next(self._began)
 
     def end(self, moment: int) -> None:

@@ -13,7 +13,7 @@ from ojobchannels.host.terminal import local_time
 from ojobchannels.manager.local_launches.launcher import SIGNAL_POLL_SECONDS
 from ojobchannels.manager.serving.operations import DaemonOperations, Source
 from ojobchannels.ojob.daemon.channel_watch import ChannelWatch
-from ojobchannels.ojob.daemon.schedule import FileSchedule
+from ojobchannels.ojob.daemon.schedule import FileSchedule, NameCounts
 from ojobchannels.ojob.load.job_file import JobFile, ScheduleSpec
 from ojobchannels.ojob.process.interrupts import Interrupted
 from ojobchannels.ojob.run.job_call import JobCall, bind_alerts
@@ -81,6 +81,7 @@ class Daemon:
         self._load = load
         self._control = control
         self._schedules: list[FileSchedule] = []
+        self._names = NameCounts()
         self._previous: list[FileSchedule] = []
         self._began: int | None = None
         self._watches: list[ChannelWatch] = []
@@ -122,8 +123,8 @@ class Daemon:
 
     def _schedule(self, call: JobCall, spec: ScheduleSpec) -> None:
         """Start the schedule of a call, or continue that of an earlier version of the file."""
-        layers, before = call.layers[1:], self._schedules
-        schedule = FileSchedule(self.session, call.job, spec, layers, self._began, before)
+        layers = call.layers[1:]
+        schedule = FileSchedule(self.session, call.job, spec, layers, self._began, self._names)
         previous = next((each for each in self._previous if each.name == call.job.name), None)
         if previous is not None:
             self._previous.remove(previous)
@@ -196,6 +197,7 @@ class Daemon:
             for schedule in self._schedules:
                 schedule.end(moment)
             self._previous, self._schedules, self._began = self._schedules, [], moment
+            self._names = NameCounts()
             self.session, self.shutdown_calls = self.session.with_file(file), []
             bind_alerts(self.session)
             for call in todo_calls(self.session):

@@ -1,6 +1,7 @@
 """The schedule of a job of the file: what its calls are, and which processes share them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping
 
 from ojobchannels import errors
 from ojobchannels.errors import STORE_ERRORS
@@ -23,6 +24,33 @@ from ojobchannels.ojob.run.session import Session
 from ojobchannels.ojob.run.tick import Tick
 
 
+class NameCounts:
+    """Tells the schedules of a file apart that have one job, or start runs of one name."""
+
+    def __init__(self) -> None:
+        self._jobs: Counter[str] = Counter()
+        self._titles: Counter[str] = Counter()
+        self._runs: set[str] = set()
+
+    def names_of(self, job: str, run: str | None, spec: ScheduleSpec) -> ScheduleNames:
+        """Return the names of the next schedule.
+
+        If an earlier one starts runs of the same name, its fire times are claimed separately.
+        """
+        shares_run = run in self._runs
+        label = _numbered(job, self._jobs)
+        if run is not None:
+            self._runs.add(run)
+        return ScheduleNames(
+            job=job,
+            title=_numbered(run or job, self._titles),
+            label=label,
+            run=run,
+            claims=run or (f"job {label}" if spec.once else None),
+            shares_run=shares_run,
+        )
+
+
 class FileSchedule(Schedule):
     """Calls a job of the file at its fire times.
 
@@ -32,8 +60,7 @@ class FileSchedule(Schedule):
         spec: Its fire times and what happens when one is missed.
         layers: The args of each call.
         began: The moment from which its fire times count; by default now.
-        before: The schedules of earlier entries of the todo. They may have the same job, or start
-            runs of the same name; fire times of this one are then claimed separately.
+        counts: The names of the schedules of earlier entries of the todo.
     """
 
     def __init__(
@@ -43,14 +70,14 @@ class FileSchedule(Schedule):
         spec: ScheduleSpec,
         layers: list[Layer],
         began: int | None = None,
-        before: Sequence[Schedule] = (),
+        counts: NameCounts | None = None,
     ) -> None:
         self.session = session
         self.job = job
         self.spec = spec
         self._layers = layers
         self.active = ActiveRuns()
-        names = self._names(before)
+        names = (counts or NameCounts()).names_of(job.name, self.run_name(self.new_call()), spec)
         binding, needs_store = session.binding, names.claims is not None
         super().__init__(
             names,
@@ -59,21 +86,6 @@ class FileSchedule(Schedule):
             session.scheduler,
             PauseCheck(names.title, lambda: binding.manager, needs_store=needs_store),
             began,
-        )
-
-    def _names(self, before: Sequence[Schedule]) -> ScheduleNames:
-        name, run = self.job.name, self.run_name(self.new_call())
-        number = 1 + sum(other.name == name for other in before)
-        label = name if number == 1 else f"{name} #{number}"
-        shown = run or name
-        number = 1 + sum((other.names.run or other.name) == shown for other in before)
-        return ScheduleNames(
-            job=name,
-            title=shown if number == 1 else f"{shown} #{number}",
-            label=label,
-            run=run,
-            claims=run or (f"job {label}" if self.spec.once else None),
-            shares_run=run is not None and any(other.names.run == run for other in before),
         )
 
     def follow(self, previous: Schedule) -> None:
@@ -211,3 +223,9 @@ class CallStart:
             schedule.active.end()
         if managed and isinstance(outcome.error, STORE_ERRORS) and not outcome.run_ids:
             raise outcome.error
+
+
+def _numbered(name: str, counts: Counter[str]) -> str:
+    """Count a name, and return it with its number if it is not the first."""
+    counts[name] += 1
+    return name if counts[name] == 1 else f"{name} #{counts[name]}"
