@@ -25,6 +25,8 @@ from benchmarks.peers import stores as peer_stores
 from benchmarks.together import OpenLocker, contention, fresh_name, hand_over
 
 FLOOR = "floor"
+SIMPLEST = "the simplest lock"
+"""The least that is a lock at all in a store: the second floor of lock and unlock."""
 _ENTRIES = 100
 _BATCH = 1000
 _NO_BYTECODE = {"PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"}
@@ -68,7 +70,17 @@ def lockers(type: str, floor: str = "") -> dict[str, OpenLocker]:
 
 def pairs(type: str) -> list[Entrant]:
     """Return the contestants that lock and unlock a free lock."""
-    return [Entrant(name, partial(_pair, open)) for name, open in lockers(type).items()]
+    contestants = {**lockers(type), **_simplest(type)}
+    return [Entrant(name, partial(_pair, open)) for name, open in contestants.items()]
+
+
+def _simplest(type: str) -> dict[str, Any]:
+    match type:
+        case "db":
+            return {SIMPLEST: lambda at, name: sqlite.SimplestDatabaseLock(at.folder, name)}
+        case "redis":
+            return {SIMPLEST: lambda at, name: redis.SimplestRedisLock(at.server("redis"), name)}
+    return {}
 
 
 @contextmanager

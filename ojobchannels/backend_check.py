@@ -45,7 +45,7 @@ def _errors(backend: object, capabilities: Set[str]) -> Iterator[str]:
             yield from _argument_errors(name, method)
     known = {name for name in hooks if name in OPERATIONS}
     misspelt = {closest(name, OPERATIONS.keys() - known) for name in hooks if name not in known}
-    needed = OPERATIONS.keys() - {"watch", "asynchronous"}
+    needed = OPERATIONS.keys() - {"watch", "asynchronous", "index", "below"}
     if not capabilities & _EVENTS:
         needed -= {"subscribe"}
     for name in OPERATIONS:

@@ -34,6 +34,9 @@ class Sentinel(Enum):
         return self.name
 
 
+FIRST_FENCE: Final = 10**15
+"""The fences of leases are higher: they follow the clock, in microseconds since 1970."""
+
 MISSING: Final = Sentinel.MISSING
 ABSENT: Final = Sentinel.ABSENT
 
@@ -261,6 +264,17 @@ class ChannelSpec:
         self, match: Document, limit: int, newest_first: bool, after: int | None
     ) -> list[Item]:
         """Return one page of at most `limit` items that come after the position `after`."""
+
+    @hookspec(firstresult=True)
+    def index(self, fields: tuple[str, ...]) -> bool:
+        """Let `items` find texts in these top-level fields by an index; return whether it does.
+
+        Programs that do not call it use the channel as before. A backend may leave it out.
+        """
+
+    @hookspec(firstresult=True)
+    def below(self, field: str, bound: int, limit: int) -> list[Item]:
+        """Return items with a number below `bound` in a field, by an index, or None without one."""
 
     @hookspec(firstresult=True)
     def get_keys(self) -> list[Document]:

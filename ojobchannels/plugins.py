@@ -203,6 +203,36 @@ def channel_manager(extensions: tuple[object, ...]) -> pluggy.PluginManager:
     return manager
 
 
+class _Direct:
+    """A hook that only the backend implements, called at once.
+
+    Pluggy looks for implementations in each call, which takes longer than some of them.
+    """
+
+    __slots__ = ("_caller", "_function", "_names")
+
+    def __init__(self, caller: pluggy.HookCaller, only: pluggy.HookImpl) -> None:
+        self._caller = caller
+        self._function = only.function
+        self._names = only.argnames
+
+    def __call__(self, **arguments: object) -> object:
+        return self._function(*[arguments[name] for name in self._names])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._caller, name)
+
+
+class Operations:
+    """The operations of one open channel: hooks that extensions wrap, or the backend's methods."""
+
+    def __init__(self, manager: pluggy.PluginManager) -> None:
+        for name, caller in vars(manager.hook).items():
+            only = caller.get_hookimpls()
+            is_direct = len(only) == 1 and not (only[0].wrapper or only[0].hookwrapper)
+            setattr(self, name, _Direct(caller, only[0]) if is_direct else caller)
+
+
 def checked_options(type: ChannelType, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options, completed by defaults and converted from strings as in URLs.
 

@@ -1,4 +1,4 @@
-"""Text from others, made safe to show: a terminal or a log file must not take it for its own."""
+"""Text from others, made safe to show or to store: a terminal must not take it for its own."""
 
 import re
 from typing import Final
@@ -8,6 +8,7 @@ _UNSAFE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
+_LONGEST_TEXT: Final = 20_000
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -27,3 +28,20 @@ def printable(text: str, keep: str = "") -> str:
 def printable_lines(text: str) -> list[str]:
     """Return the lines of a text, at least one, each printable; tabs are kept."""
     return [printable(line, keep="\t") for line in text.splitlines() or [""]]
+
+
+def storable(text: str) -> str:
+    """Return a text of any origin, such as an error's, in a form that every backend stores.
+
+    Lone surrogates, as in file names that are not UTF-8, become escapes. The middle of a long text
+    is left out: its beginning and its end say what it is about.
+    """
+    if len(text) > _LONGEST_TEXT:
+        text = _ends_of(text)
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _ends_of(text: str) -> str:
+    half = _LONGEST_TEXT // 2
+    left_out = len(text) - 2 * half
+    return f"{text[:half]}… ({left_out} characters left out) …{text[-half:]}"

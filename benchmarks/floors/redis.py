@@ -65,6 +65,12 @@ return values
 """
 
 
+_LUA_DELETE: Final = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+
+
 class _Socket:
     """A bare socket: requests are packed here, replies are parsed by hiredis."""
 
@@ -142,6 +148,29 @@ class RedisLock:
         self._connection.close()
         if self._subscription is not None:
             self._subscription.close()
+
+
+class SimplestRedisLock:
+    """The least that is a lock: a token and a ttl; no fence, holder, clock, queue or message."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self._connection = _Socket(url)
+        self._key = f"floor:simplest:{name}"
+        self._delete = self._connection.request("SCRIPT", "LOAD", _LUA_DELETE)
+        self._token = ""
+
+    def lock(self) -> None:
+        """One SET."""
+        self._token = new_token()
+        self._connection.request("SET", self._key, self._token, "NX", "PX", TTL)
+
+    def unlock(self) -> None:
+        """One EVALSHA: GET, DEL."""
+        self._connection.request("EVALSHA", self._delete, 1, self._key, self._token)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._connection.close()
 
 
 class BlpopBaton:

@@ -207,7 +207,7 @@ class AsyncChannel(AsyncDocuments):
             slots=slots,
             hook=self._hook,
         )
-        request.caller = _Task(self)
+        request.task = _Task(self)
         driver, lease = self._waiting.driver(request), None
         try:
             steps = acquiring(request) if slots == 1 else acquiring_slot(request)

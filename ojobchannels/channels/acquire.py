@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -32,6 +31,11 @@ class Caller(Protocol):
         """Return whether the caller holds that many leases of a lock; cheap, and not certain."""
 
 
+def new_token() -> str:
+    """Return 128 random bits in hexadecimal, the proof of ownership of one lease."""
+    return os.urandom(16).hex()  # as `secrets.token_hex`, without its four calls
+
+
 @dataclass(slots=True)
 class Request:
     """The request for a lock.
@@ -49,7 +53,7 @@ class Request:
         token: The token of the lease; after an error of which it is not known whether the lock was
             granted before, the caller must unlock `backend_name` with it.
         backend_name: The backend's name of the lock that was requested last; "" before that.
-        caller: The thread or task that requests it.
+        task: The task that requests it; None for the calling thread.
         cleanups: Their steps are due, those of the last one first, when the acquisition ends in any
             way.
     """
@@ -63,13 +67,15 @@ class Request:
     on_end: Callable[[Lease], None]
     hook: Any
     slots: int = 1
-    token: str = field(default_factory=lambda: new_token())
+    token: str = field(default_factory=new_token)
     backend_name: str = ""
-    caller: Caller = field(init=False)
+    task: Caller | None = None
     cleanups: list[Callable[[], Steps[object]]] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self.caller = self.channel
+    @property
+    def caller(self) -> Caller:
+        """The thread or task that requests it."""
+        return self.task or self.channel
 
     def cleaning_up(self) -> Steps[None]:
         """Yield the steps of the cleanups."""
@@ -88,6 +94,18 @@ class Request:
         if self.holder:
             info.update(self.holder)
         return info
+
+    def call(self) -> Callable[[], Granted | Busy]:
+        """Return the request that is sent to the backend, for a lock without slots."""
+        self.backend_name = self.name
+        return partial(
+            self.hook.lock,
+            name=self.name,
+            token=self.token,
+            ttl=self.ttl,
+            holder=self.info(),
+            waits=self.wait != 0,
+        )
 
     def leasing(self, sent: int, granted: Granted, slot: int = 1) -> Steps[Lease]:
         """Return the lease that a request was granted which was sent at `sent`.
@@ -128,42 +146,52 @@ def acquire(request: Request) -> Lease:
         LockLost: Acquiring the lock took longer than its ttl.
         ChannelClosed: The channel was closed before the lock was granted.
     """
-    return drive(acquiring(request))
+    lock = request.call()
+    sent = request.channel.clock.now()
+    result = lock()
+    if isinstance(result, Granted):  # a free lock, the usual case, needs no other steps
+        return drive(request.leasing(sent, result))
+    return drive(_waiting(request, lock, sent, result))
 
 
 def acquiring(request: Request) -> Steps[Lease]:
     """Yield the steps of `acquire`, and return the lease."""
+    clock = request.channel.clock
+    began = clock.now()
+    if request.wait != 0:
+        yield Queue(request.name, request.wait)
+    lock = request.call()
+    sent = clock.now()
+    result: Granted | Busy = yield lock
+    if isinstance(result, Granted):
+        return (yield from request.leasing(sent, result))
+    return (yield from _waiting(request, lock, began, result))
+
+
+def _waiting(
+    request: Request, lock: Callable[[], Granted | Busy], began: int, refusal: Busy
+) -> Steps[Lease]:
+    """Yield the steps after the first refusal, and return the lease."""
     channel, name, token, wait = request.channel, request.name, request.token, request.wait
     hook, clock = request.hook, channel.clock
-    began = clock.now()
-    if wait != 0:
-        yield Queue(name, wait)
-    request.backend_name = name
-    lock = partial(
-        hook.lock,
-        name=name,
-        token=token,
-        ttl=request.ttl,
-        holder=request.info(),
-        waits=wait != 0,
-    )
     while True:
-        sent = clock.now()
-        result: Granted | Busy = yield lock
-        if isinstance(result, Granted):
-            return (yield from request.leasing(sent, result))
-        compare_counts(channel.name, name, 1, result.holder)
+        compare_counts(channel.name, name, 1, refusal.holder)
         waited = (clock.now() - began) // 1000
         left = None if wait is None else wait - waited
         if left is not None and left <= 0:
             if wait:
                 yield partial(hook.unlock, name=name, token=token)
-            remaining = result.remaining / 1000
+            remaining = refusal.remaining / 1000
             spent = waited / 1000 if wait else 0
-            raise LockBusy(channel.name, name, result.holder, remaining, spent)
-        if left is None and request.caller._is_kept_by_caller(name, result.fence):
-            raise WouldDeadlock(channel.name, name, result.holder, result.remaining / 1000, 0)
-        yield Wait(hook, name, result.fence, token, left)
+            raise LockBusy(channel.name, name, refusal.holder, remaining, spent)
+        if left is None and request.caller._is_kept_by_caller(name, refusal.fence):
+            raise WouldDeadlock(channel.name, name, refusal.holder, refusal.remaining / 1000, 0)
+        yield Wait(hook, name, refusal.fence, token, left)
+        sent = clock.now()
+        result: Granted | Busy = yield lock
+        if isinstance(result, Granted):
+            return (yield from request.leasing(sent, result))
+        refusal = result
 
 
 @cache
@@ -178,8 +206,3 @@ def this_holder() -> dict[str, Any]:
     if not thread.isascii():
         thread = thread.encode("utf-8", "replace").decode()
     return {"host": this_host(), "pid": os.getpid(), "thread": thread}
-
-
-def new_token() -> str:
-    """Return 128 random bits in hexadecimal, the proof of ownership of one lease."""
-    return secrets.token_hex(16)

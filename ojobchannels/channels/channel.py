@@ -16,6 +16,7 @@ from ojobchannels.documents import check_name
 from ojobchannels.host.clock import Clock
 from ojobchannels.host.forks import reset_in_children
 from ojobchannels.host.synchronous import check_synchronous
+from ojobchannels.plugins import Operations
 
 _RELEASE_SECONDS = 1.0
 """For how long `close` tries to release leases; after that the first failure ends it."""
@@ -51,7 +52,7 @@ class Channel(Locking):
         clock: Clock,
         open_beside: "Callable[[str], Channel]",
     ) -> None:
-        super().__init__(name, type, capabilities, manager.hook, clock)
+        super().__init__(name, type, capabilities, Operations(manager), clock)
         self._open_beside = open_beside
         self._to_close: Any = manager.hook
         reset_in_children(self, Channel._forget)

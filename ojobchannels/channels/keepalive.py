@@ -102,6 +102,8 @@ class KeepAlive:
 
     def drop(self, lease: KeptLease) -> None:
         """Stop watching the lease: it was released or handed over."""
+        if lease not in self._watches:  # most are not kept alive, and need no lock here
+            return
         with self._lock:
             if self._watches.pop(lease, None) is not None and self._workers:
                 self._dismiss_idle_workers()
@@ -174,10 +176,13 @@ class KeepAlive:
     def _wake_within(self, pause: int) -> None:
         """Make the scheduler check again within `pause` microseconds."""
         self._lingers = True
+        now = time.monotonic()
+        if self._scheduler is not None and now < self._wakes_at <= now + pause / 1e6:
+            return  # it sleeps, and wakes early enough
         if self._scheduler is None or not self._scheduler.is_alive():
             self._scheduler = _thread("keep-alive", self._run)
             _start(self._scheduler)
-        elif time.monotonic() + pause / 1e6 < self._wakes_at:
+        elif now + pause / 1e6 < self._wakes_at:
             self._changed.notify()
 
     def _try_to_wake_within(self, pause: int) -> None:

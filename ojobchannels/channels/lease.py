@@ -83,7 +83,7 @@ class Lease:
     def lost(self) -> bool:
         """Whether the lease has ended although it was not released."""
         if self._state == "held":
-            return self.remaining() <= 0
+            return self.channel.clock.now() >= self.deadline or not self._is_mine()
         return self._state == "lost"
 
     @property
@@ -160,7 +160,8 @@ class Lease:
             return
         KEEP_ALIVE.drop(self)
         yield from unlocking(hook, self._lock_name, self.token)
-        yield from self._ring(hook)
+        if self.slots > 1:
+            yield from waking_first_waiter(hook, self.name)
         self._on_end(self)
         self._state = "released"
 
@@ -191,7 +192,8 @@ class Lease:
         except OutcomeUnknown:
             self._unlock_in_doubt |= not was_lost
             raise
-        yield from self._ring(hook)
+        if self.slots > 1:
+            yield from waking_first_waiter(hook, self.name)
         if not held and self._unlock_in_doubt:
             self._on_end(self)
             self._state = "released"
@@ -202,10 +204,6 @@ class Lease:
                 "lost before",
             )
         return held
-
-    def _ring(self, hook: Any) -> Steps[None]:
-        if self.slots > 1:
-            yield from waking_first_waiter(hook, self.name)
 
     def to_document(self) -> dict[str, Any]:
         """Detach the lease and return a document by which another process can take it over.

@@ -119,7 +119,7 @@ class _Waiter:
             hook=request.hook,
         )
         request.cleanups.append(turn.withdrawing)
-        turn.caller = request.caller
+        turn.task = request.task
         try:
             lease = yield from acquiring(turn)
         except LockBusy:

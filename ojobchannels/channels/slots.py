@@ -82,7 +82,8 @@ def described(info: LockInfo) -> LockInfo | None:
     """Return a backend's description of a lock with its slot, or None if it is not of a slot."""
     part = _PART.fullmatch(info.name) if _MARK in info.name else None
     if part is None:
-        return info._replace(slots=count_of(info.holder))
+        slots = count_of(info.holder)
+        return info if slots == info.slots else info._replace(slots=slots)
     name, slot = part.groups()
     if slot is None:
         return None

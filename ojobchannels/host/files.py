@@ -120,6 +120,11 @@ class SideFolder:
         self.mode = mode
         self._above = above
         self._data = data
+        self._name = str(path)
+
+    def exists(self) -> bool:
+        """Return whether something is at the path."""
+        return os.access(self._name, os.F_OK)
 
     def folder(self, name: str) -> "SideFolder":
         """Return a folder within this one."""

@@ -2,6 +2,7 @@
 
 import functools
 import heapq
+import itertools
 import logging
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ojobchannels.channels.arguments import milliseconds
 from ojobchannels.channels.channel import Channel
-from ojobchannels.documents import encode
+from ojobchannels.documents import Document, Item, encode
 from ojobchannels.errors import ChannelError, InvalidOption
 from ojobchannels.following import shared_memory
 from ojobchannels.host.clock import now_ms
@@ -162,6 +163,10 @@ class RunHistory:
         """Return the identifier of the locks, if they were used."""
         return self._channels.locks_id()
 
+    def _is_indexed(self) -> bool:
+        """Return whether the records of runs that began are found by their status."""
+        return self._channels.is_indexed(self.jobs)
+
     def _before_start(self) -> None:
         """Close the dead runs, unless that was done in the last second; errors are logged."""
         if self._dead_runs.search_is_due():
@@ -269,12 +274,10 @@ def _count(
 def _prune(channels: RunHistory, output: Channel, cutoff: int) -> int:
     """Remove the records of runs that ended before `cutoff`, in milliseconds; count them."""
     removed = 0
-    begun = (item[1] for item in channels.jobs.items() if channels._is_readable(*item))
-    others = (record for _, record in channels.state.items() if records.is_record(record))
-    for channel, found in ((channels.jobs, begun), (channels.state, others)):
-        ended = [record for record in found if record.get("endTime", cutoff) < cutoff]
-        removed += _remove(channel, [records.key_of(record) for record in ended])
-        _remove(output, [key_of(record["runId"]) for record in ended if "runId" in record])
+    for channel in (channels.jobs, channels.state):
+        for ended in _ended(channels, channel, cutoff):
+            removed += _remove(channel, [records.key_of(record) for record in ended])
+            _remove(output, [key_of(record["runId"]) for record in ended if "runId" in record])
     _remove(channels.state, launch_claims.outdated(channels.state, cutoff))
     _remove(channels.state, shared_memory.outdated(channels.state))
     _remove(channels.state, rate.outdated(channels.state, now_ms()))
@@ -284,12 +287,38 @@ def _prune(channels: RunHistory, output: Channel, cutoff: int) -> int:
     return removed
 
 
+def _ended(channels: RunHistory, channel: Channel, cutoff: int) -> Iterator[list[Record]]:
+    """Yield the records of a channel that ended before `cutoff`, in parts.
+
+    What is yielded is removed before the next part is read, where an index finds them.
+    """
+
+    def is_ended(key: object, document: Document) -> bool:
+        if channel is channels.jobs:
+            readable = channels._is_readable(key, document)
+        else:
+            readable = records.is_record(document)
+        return readable and document.get("endTime", cutoff) < cutoff
+
+    before: set[str] = set()
+    while (page := channel.hook.below(field="endTime", bound=cutoff, limit=_BATCH)) is not None:
+        yield [document for key, document in page if is_ended(key, document)]
+        if len(page) < _BATCH:
+            return
+        keys = {encode(key) for key, _ in page}
+        if keys == before:  # a page of other documents, behind which there may be records
+            break
+        before = keys
+    yield [document for key, document in channel.items() if is_ended(key, document)]
+
+
 def _sources(
     channels: RunHistory, name: str | None, status: str | None
 ) -> Iterator[Iterator[Record]]:
     """Yield the records of runs that began, then of others, each with the latest change first."""
     yield _begun(channels, name, status)
     if status in (None, *not_run.STATUSES):
+        channels._channels.is_indexed(channels.state)
         given = {"name": name, "status": status}
         match = {key: value for key, value in given.items() if value is not None}
         items = channels.state.items(match=match or None, newest_first=True)
@@ -298,13 +327,11 @@ def _sources(
 
 def _begun(channels: RunHistory, name: str | None, status: str | None) -> Iterator[Record]:
     jobs = channels.jobs
-    match: dict[str, Any] = {} if name is None else {"name": name}
-    if status not in (None, "abandoned"):  # a record of an abandoned run may say running
-        match["status"] = status
+    channels._is_indexed()
     locks = channels.locks
     lock_info = functools.cache(lambda name, slot: locks.lock_info(name, slot=slot))
     locks_id = channels._locks_id()
-    for key, record in jobs.items(match=match or None, newest_first=True):
+    for key, record in itertools.chain(*_matching(jobs, name, status)):
         if not channels._is_readable(key, record):
             continue
         if record["status"] == "running" and records.is_dead(
@@ -317,6 +344,16 @@ def _begun(channels: RunHistory, name: str | None, status: str | None) -> Iterat
                 record["status"] = "abandoned"
         if status in (None, record["status"]):
             yield record
+
+
+def _matching(jobs: Channel, name: str | None, status: str | None) -> Iterator[Iterator[Item]]:
+    """Yield the entries that may be records of this job with this status, latest change first."""
+    match: dict[str, Any] = {} if name is None else {"name": name}
+    if status is not None:
+        match["status"] = status
+    yield jobs.items(match=match or None, newest_first=True)
+    if status == "abandoned":  # a record of an abandoned run may say running
+        yield jobs.items(match={**match, "status": "running"}, newest_first=True)
 
 
 def _ended_before(record: Record, start: int) -> bool:

@@ -3,18 +3,19 @@
 import os
 import traceback
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from ojobchannels.channels.acquire import this_host
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.slots import MOST_SLOTS
-from ojobchannels.documents import storable
 from ojobchannels.errors import InvalidOption, summary
 from ojobchannels.hookspecs import LockInfo
-from ojobchannels.host.clock import now_ms, utc
+from ojobchannels.host.clock import now_ms
 from ojobchannels.host.process_identity import has_ended
 from ojobchannels.masking import mask_text, masked
+from ojobchannels.printable import storable
 
 Record: TypeAlias = dict[str, Any]
 """A run's record: ``name, startTime, startDate, inError, runId, status, host, pid, fence, timeout,
@@ -43,11 +44,18 @@ FIELDS: Final = (
 PROCESS: Final = "process"
 """The field of the holder info of a run's lock with the identity of its process."""
 _FAR = 10_000
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  all times here are UTC, and written without offset
 
 
 def iso(ms: int) -> str:
     """Format milliseconds since 1970 as ISO 8601 with Z."""
-    return utc(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms))
+    return f"{_to_the_second(ms // 1000)}.{ms % 1000:03d}Z"
+
+
+@lru_cache(64)
+def _to_the_second(seconds: int) -> str:
+    """Format seconds since 1970; most times of a run are of the same second."""
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()
 
 
 def is_record(document: object) -> bool:

@@ -19,8 +19,9 @@ from typing import Any, Final
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
-from ojobchannels.documents import Document, Item, storable
+from ojobchannels.documents import Document, Item
 from ojobchannels.errors import InvalidOption, LockLost, describe_holder, summary
+from ojobchannels.printable import storable
 from ojobchannels.recipes import certain_writes
 from ojobchannels.recipes.messages import (
     FAILED,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar
 from weakref import WeakSet
@@ -71,6 +70,18 @@ class Pool(Generic[_Connection]):
         """Return a connection for one request, opening one if none is idle; see `taking`."""
         return drive(self.taking(limit, tested))
 
+    def take_recent(self) -> _Connection | None:
+        """Return the connection that was used last if it need not be tested, as is usual."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            return None
+        used_at = connection.used_at
+        if time.monotonic() < used_at + _IDLE and used_at >= self._usable_since():
+            return connection
+        self._idle.append(connection)
+        return None
+
     def taking(self, limit: float, tested: bool) -> Steps[_Connection]:
         """Yield the steps of taking a connection for one request; open one if none is idle.
 
@@ -79,8 +90,9 @@ class Pool(Generic[_Connection]):
         used one is tested, too, and one that was idle or is new must reply to a ping.
         """
         while True:
-            connection = self._pop()
-            if connection is None:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
                 return (yield from self._opening(limit, tested))
             was_idle = time.monotonic() >= connection.used_at + _IDLE
             if connection.used_at < self._usable_since():
@@ -99,9 +111,11 @@ class Pool(Generic[_Connection]):
         """
         connection.used_at = now = time.monotonic()
         self._idle.append(connection)
-        with suppress(IndexError):  # another thread has taken the last one
+        try:
             while self._idle[0].used_at < now - _LONGEST_IDLE:
                 self._idle.popleft().close()
+        except IndexError:  # another thread has taken the last one
+            pass
         if self._closed:
             self.purge()
 
@@ -124,12 +138,6 @@ class Pool(Generic[_Connection]):
         for connection in list(self._all):
             connection.abandon()
         self._all = WeakSet()
-
-    def _pop(self) -> _Connection | None:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return None
 
     def _opening(self, limit: float, tested: bool) -> Steps[_Connection]:
         connection: _Connection = yield partial(self._connect, limit)

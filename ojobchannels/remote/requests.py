@@ -125,7 +125,8 @@ class Attempts:
         self._operation = operation
         self._seconds = seconds
         self._ends = time.monotonic() + seconds
-        self._backoff = Backoff(0, longest_pause)
+        self._longest_pause = longest_pause
+        self._backoff: Backoff | None = None  # most calls need no second attempt
 
     @property
     def in_doubt(self) -> bool:
@@ -148,7 +149,8 @@ class Attempts:
         a message, so that no reply ever arrives, and a new connection needs time, too. A request
         that must not be repeated gets all of it.
         """
-        left = max(self.remaining(), 0.001)
+        # The first attempt of equal calls has equal limits: then a connection need not change its.
+        left = max(self.remaining(), 0.001) if self._backoff else self._seconds
         if self._operation.rule is Rule.ONCE:
             return left
         return max(left / 2, min(left, _SHORTEST_ATTEMPT))
@@ -167,6 +169,8 @@ class Attempts:
             self.lost.append(error)
         if outcome is Outcome.REFUSED or (self.lost and self._operation.rule is Rule.ONCE):
             return None
+        if self._backoff is None:
+            self._backoff = Backoff(0, self._longest_pause)
         if self.remaining() <= self._backoff.pause:
             return None
         return self._backoff.grow()

@@ -17,17 +17,29 @@ PATIENCE = 60
 
 
 class Held:
-    """An extension that holds the calls of one operation, after they were made."""
+    """An extension that holds one call of an operation: after it was made, an unlock before."""
 
-    def __init__(self) -> None:
+    def __init__(self, operation: str) -> None:
         self.active = False
         self.made, self.proceed = threading.Event(), threading.Event()
+        self._operation = operation
 
-    def hold(self) -> None:
-        """Hold the next call: wait until the task that makes it was cancelled."""
-        if self.active:
-            self.made.set()
-            assert self.proceed.wait(PATIENCE)
+    @oc.hookimpl(wrapper=True)
+    def items(self) -> Iterator[None]:
+        result = yield
+        self._hold("items")
+        return result
+
+    @oc.hookimpl(wrapper=True)
+    def adopt(self) -> Iterator[None]:
+        result = yield
+        self._hold("adopt")
+        return result
+
+    @oc.hookimpl(wrapper=True)
+    def unlock(self) -> Iterator[None]:
+        self._hold("unlock")
+        return (yield)
 
     async def cancelled(self, work: Coroutine[Any, Any, Any]) -> None:
         """Cancel a task in the midst of the call, and let the call end."""
@@ -41,34 +53,10 @@ class Held:
         with pytest.raises(asyncio.CancelledError):
             await task
 
-
-class HeldItems(Held):
-    """It holds the read of documents."""
-
-    @oc.hookimpl(wrapper=True)
-    def items(self) -> Iterator[None]:
-        result = yield
-        self.hold()
-        return result
-
-
-class HeldAdopt(Held):
-    """It holds the takeover and the handover of leases."""
-
-    @oc.hookimpl(wrapper=True)
-    def adopt(self) -> Iterator[None]:
-        result = yield
-        self.hold()
-        return result
-
-
-class HeldUnlock(Held):
-    """It holds the release of locks."""
-
-    @oc.hookimpl(wrapper=True)
-    def unlock(self) -> Iterator[None]:
-        self.hold()
-        return (yield)
+    def _hold(self, operation: str) -> None:
+        if self.active and operation == self._operation:
+            self.made.set()
+            assert self.proceed.wait(PATIENCE)
 
 
 @pytest.fixture
@@ -79,7 +67,7 @@ def file(tmp_path: Path) -> str:
 
 def test_a_cancelled_read_of_changes_loses_none(file: str) -> None:
     """As with `asyncio.wait_for(anext(changes), …)`: the next call returns what was read."""
-    held = HeldItems()
+    held = Held("items")
 
     async def test() -> None:
         async with (
@@ -96,7 +84,7 @@ def test_a_cancelled_read_of_changes_loses_none(file: str) -> None:
 
 def test_a_cancelled_begin_of_a_subscription_may_be_repeated(file: str) -> None:
     """The entries that it has read are delivered once."""
-    held = HeldItems()
+    held = Held("items")
 
     async def test() -> None:
         async with oc.open_async_channel("begin", type="db", file=file, extensions=[held]) as c:
@@ -111,7 +99,7 @@ def test_a_cancelled_begin_of_a_subscription_may_be_repeated(file: str) -> None:
 
 def test_a_cancelled_takeover_renews_no_lease(file: str) -> None:
     """The lease is as it was: its document is valid, and without it the lease expires."""
-    held = HeldAdopt()
+    held = Held("adopt")
 
     async def test() -> None:
         async with oc.open_async_channel("take", type="db", file=file, extensions=[held]) as c:
@@ -127,7 +115,7 @@ def test_a_cancelled_takeover_renews_no_lease(file: str) -> None:
 
 def test_a_cancelled_handover_releases(file: str) -> None:
     """No caller has got the document, so none could release the lock."""
-    held = HeldAdopt()
+    held = Held("adopt")
 
     async def test() -> None:
         async with oc.open_async_channel("hand", type="db", file=file, extensions=[held]) as c:
@@ -179,7 +167,7 @@ def test_a_cancelled_opening_leaves_no_channel_open(file: str) -> None:
 
 def test_a_task_ends_although_a_release_gets_no_reply(file: str) -> None:
     """If it is cancelled twice, as an application that ends does; the release takes place later."""
-    held = HeldUnlock()
+    held = Held("unlock")
 
     async def test() -> None:
         async with oc.open_async_channel("slow", type="db", file=file, extensions=[held]) as c:

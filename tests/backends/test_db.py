@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ojobchannels as oc
+from ojobchannels.testing.clock import ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from tests.conftest import Storage
 
     StartWorker = Callable[..., Child]
+
+DAY = 86_400
 
 
 def query(path: Path, statement: str) -> list[Any]:
@@ -259,3 +262,65 @@ def test_a_stored_value_that_is_not_json_is_reported_and_kept(db_storage: Storag
             with pytest.raises(oc.ChannelDamaged, match=f"'{text}' is not a JSON document"):
                 attempt()
     assert channel.size() == 1
+
+
+def marks(storage: Storage) -> set[str]:
+    """Return the keys that have a mark."""
+    with closing(sqlite3.connect(storage.path)) as connection:
+        statement = "SELECT key FROM marks WHERE channel <> ''"
+        return {key for (key,) in connection.execute(statement)}
+
+
+def test_a_mark_is_swept_a_day_after_the_clock_has_passed_it(db_storage: Storage) -> None:
+    """By the first process that opens the database then, also if its entry was removed."""
+    clock = ManualClock()
+    with db_storage.open(clock=clock) as channel:
+        lease = channel.lock("nightly", ttl=30)
+        for key in ("kept", "removed"):
+            channel.set(key, 1, fence=lease.fence)
+        channel.unset("removed")
+        clock.step_wall(DAY - 60)
+        db_storage.open(clock=clock).close()
+        assert marks(db_storage) == {'"kept"', '"removed"'}
+        with pytest.raises(oc.StaleFence):
+            channel.set("removed", 2, fence=lease.fence - 1)
+        clock.step_wall(DAY)
+        lease.release()
+        db_storage.open(clock=clock).close()
+        assert marks(db_storage) == set()
+        assert channel.get("kept") == 1
+
+
+def test_a_mark_of_a_held_lease_and_one_of_the_caller_are_kept(db_storage: Storage) -> None:
+    """However old they are: a number of the caller's own says nothing about time."""
+    clock = ManualClock()
+    with db_storage.open(clock=clock) as channel:
+        lease = channel.lock("nightly", ttl=30 * DAY)
+        channel.set("held", 1, fence=lease.fence)
+        channel.set("own", 1, fence=7)
+        clock.step_wall(3 * DAY)
+        db_storage.open(clock=clock).close()
+        assert marks(db_storage) == {'"held"', '"own"'}
+        lease.release()
+        clock.step_wall(2 * DAY)
+        db_storage.open(clock=clock).close()
+        assert marks(db_storage) == {'"own"'}
+
+
+def test_marks_are_searched_once_a_day(db_storage: Storage) -> None:
+    """An open does not read all marks."""
+    clock = ManualClock()
+    with db_storage.open(clock=clock) as channel:
+        lease = channel.lock("nightly", ttl=30)
+        channel.set("a", 1, fence=lease.fence)
+        lease.release()
+        clock.step_wall(1.5 * DAY)
+        db_storage.open(clock=clock).close()
+        assert marks(db_storage) == set()
+        channel.set("b", 1, fence=lease.fence)
+        clock.step_wall(DAY / 2)
+        db_storage.open(clock=clock).close()
+        assert marks(db_storage) == {'"b"'}
+        clock.step_wall(DAY)
+        db_storage.open(clock=clock).close()
+        assert marks(db_storage) == set()

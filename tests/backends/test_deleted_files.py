@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -143,6 +144,40 @@ def test_a_database_that_went_away_gets_one_clear_error(db_storage: Storage, gon
     new.set("b", "new")
     assert Path(f"{db_storage.path}-wal").exists()
     assert db_storage.open().get("b") == "new"
+
+
+@pytest.mark.parametrize("end", ["", "-wal", "-shm"])
+def test_a_file_that_moves_in_a_quiet_folder_is_missed(
+    db_storage: Storage, tmp_path: Path, end: str
+) -> None:
+    """Nothing has changed in the folder for a while; then one of the files is moved within it."""
+    channel = db_storage.open()
+    channel.set("a", 1)
+    while time.time_ns() - tmp_path.stat().st_ctime_ns < 200_000_000:
+        assert channel.get("a") == 1
+    path = Path(f"{db_storage.path}{end}")
+    path.rename(tmp_path / "elsewhere")
+    for attempt in (lambda: channel.get("a"), lambda: channel.lock("nightly", ttl=60)):
+        with pytest.raises(oc.ChannelUnavailable, match="deleted, moved or replaced"):
+            attempt()
+    (tmp_path / "elsewhere").rename(path)
+    assert channel.get("a") == 1
+
+
+def test_a_folder_that_moves_is_missed(tmp_path: Path) -> None:
+    """A folder above the database is moved, and another one takes its place."""
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    channel = oc.open_channel("moved", type="db", file=inner / "data.db")
+    channel.set("a", 1)
+    while time.time_ns() - inner.stat().st_ctime_ns < 200_000_000:
+        assert channel.get("a") == 1
+    inner.rename(tmp_path / "elsewhere")
+    for _ in ("nothing is at the path", "another folder is at the path"):
+        with pytest.raises(oc.ChannelUnavailable, match="deleted, moved or replaced"):
+            channel.get("a")
+        inner.mkdir(exist_ok=True)
+    channel.close()
 
 
 def test_a_database_that_is_put_back_is_used_again(db_storage: Storage) -> None:

@@ -56,6 +56,8 @@ def use_all_operations(channel: oc.Channel) -> None:
     channel.get("a")
     channel.get_all()
     list(channel.items())
+    channel.hook.index(fields=("state",))
+    channel.hook.below(field="endTime", bound=1, limit=1)
     channel.get_keys()
     channel.size()
     channel.get_set(1, "a", 2)
@@ -75,7 +77,9 @@ def use_all_operations(channel: oc.Channel) -> None:
     channel.hook.extend_all(leases=[], timeout=10)
     channel.lease_from(lease.to_document()).release()
     channel.force_unlock("nightly")
+    assert channel.hook.asynchronous() is None
     channel.subscribe(print).close()
+    channel.hook.asynchronous()
     channel.destroy()
     channel.close()
 

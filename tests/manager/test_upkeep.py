@@ -127,13 +127,13 @@ def test_a_dead_run_is_found_after_its_storage_was_emptied(
 def test_records_of_runs_that_did_not_begin_are_moved_out_of_an_older_history(
     managers: Managers,
 ) -> None:
-    """An older version stored them beside the others; the first search corrects that."""
+    """An older version stored them beside the others; the first search of a process corrects it."""
     manager = managers.open()
     complete(manager, "x")
     [record] = manager.runs()
     skipped = record | {"status": "skipped", "startTime": record["startTime"] + 1, "runId": "old"}
     manager.jobs.set(key_of(skipped), skipped)
-    manager.close_dead_runs()
+    managers.open().close_dead_runs()
     assert raw_statuses(manager) == ["completed"]
     assert [one["status"] for one in manager.runs()] == ["skipped", "completed"]
     assert manager.runs(status="skipped")[0]["runId"] == "old"

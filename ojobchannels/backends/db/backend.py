@@ -2,12 +2,14 @@
 
 import json
 import sqlite3
+from itertools import islice
 from typing import Any, Literal
 
 from ojobchannels.backends import lock_record
 from ojobchannels.backends.db import statements
 from ojobchannels.backends.db.connections import Connections
 from ojobchannels.backends.db.errors import explain, lacks_descriptors, restore
+from ojobchannels.backends.db.indexes import FieldIndexes
 from ojobchannels.backends.db.open_files import StorageReplaced
 from ojobchannels.backends.local import paths
 from ojobchannels.backends.local.base import LocalBackend, hook_operation, operation
@@ -21,6 +23,7 @@ from ojobchannels.documents import (
     decode,
     decode_all,
     encode,
+    is_below,
     page_of,
     values_of,
 )
@@ -61,21 +64,25 @@ class DatabaseBackend(LocalBackend):
     ) -> None:
         super().__init__(channel, storage, clock, timeout)
         self._connections = Connections(channel, storage, timeout, clock)
+        self._indexes = FieldIndexes(channel)
         self._level: Literal["FULL", "NORMAL"] = "FULL" if durable else "NORMAL"
 
     @operation
     def prepare(self) -> None:
-        """Check the database, create its tables, and delete lock rows that are a day old."""
+        """Check the database, create its tables, and delete locks and marks that are a day old."""
         with self._connections.writing("NORMAL") as connection:
             mismatch = statements.prepare(connection)
             if mismatch:
                 raise ChannelDamaged(self.channel, str(self.storage.path), *mismatch)
             connection.execute(statements.SWEEP_LOCKS)
+            if connection.execute(statements.SWEEP_IS_DUE).fetchone()[0]:
+                connection.execute(statements.SWEEP_MARKS)
+                connection.execute(statements.NOTE_SWEEP)
 
     @hook_operation
     def get(self, key: Key) -> Document:
         with self._connections.reading() as connection:
-            row = connection.execute(statements.GET, self._keyed(key)).fetchone()
+            row = connection.execute(statements.GET, (self.channel, str(key))).fetchone()
         return MISSING if row is None else decode(row[0])
 
     @hook_operation
@@ -107,10 +114,33 @@ class DatabaseBackend(LocalBackend):
     ) -> list[Item]:
         statement = statements.NEWEST_FIRST if newest_first else statements.OLDEST_FIRST
         start = after if after is not None else (2**63 - 1 if newest_first else 0)
+        parameters = {**self._mine, "after": start}
+        by_field = self._indexes.statement(match, newest_first)
+        if by_field is not None:
+            statement, parameters["field"] = by_field
         with self._connections.reading() as connection:
-            rows = connection.execute(statement, {**self._mine, "after": start})
+            rows = connection.execute(statement, parameters)
             try:
                 return page_of(rows, match, limit)
+            finally:
+                rows.close()
+
+    @hook_operation
+    def index(self, fields: tuple[str, ...]) -> bool:
+        if not self._indexes.prepare(self._connections, fields):
+            return False
+        self._indexes.fields = fields
+        return True
+
+    @hook_operation
+    def below(self, field: str, bound: int, limit: int) -> list[Item] | None:
+        if not self._indexes.prepare(self._connections, (field,)):
+            return None
+        with self._connections.reading() as connection:
+            rows = connection.execute(self._indexes.below(field), {"bound": bound})
+            try:
+                items = iter(lambda: page_of(rows, None, 1), [])
+                return [*islice((i for (i,) in items if is_below(i[1], field, bound)), limit)]
             finally:
                 rows.close()
 
@@ -143,7 +173,7 @@ class DatabaseBackend(LocalBackend):
     @hook_operation
     def get_set(self, match: Document, key: Key, value: Document, fence: int | None) -> Compared:
         with self._connections.transaction(self._level) as connection:
-            row = connection.execute(statements.GET, self._keyed(key)).fetchone()
+            row = connection.execute(statements.GET, (self.channel, str(key))).fetchone()
             present = MISSING if row is None else decode(row[0])
             if not fits(match, present):
                 return Compared(False, present)
@@ -238,7 +268,7 @@ class DatabaseBackend(LocalBackend):
         return {"channel": self.channel, "name": name, "token": token}
 
     def _row(self, key: Key, value: Document) -> dict[str, Any]:
-        return {**self._keyed(key), "written_key": encode(key.document), "value": encode(value)}
+        return {**self._keyed(key), "written_key": key.written(), "value": encode(value)}
 
     def _mark(self, connection: sqlite3.Connection, key: Key, fence: int | None) -> None:
         if fence is None:

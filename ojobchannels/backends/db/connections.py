@@ -81,7 +81,7 @@ class Checkout:
         if kind is None and connection is not None:
             if self._in_transaction:
                 connection.execute("COMMIT")
-            self._pool.check_log(writes=self._lock is not None)
+            self._pool.check_log(self._lock is not None)
             if self._lock is not None:
                 self._pool.checkpoint_large_log(connection)
         self._reusable = kind is None or issubclass(kind, ChannelError | sqlite3.Error)
@@ -110,9 +110,7 @@ class Checkout:
                     return
                 if self._timeout is not None:
                     connection.execute(f"PRAGMA busy_timeout={self._pool.busy_timeout}")
-                self._pool.idle.add(self._level, connection)
-                self._pool.close_idle_if_closed()
-                self._pool.close_idle_after_a_burst()
+                self._pool.give_back(self._level, connection)
         finally:
             end_work(self)
             if self._lock is not None:
@@ -251,16 +249,15 @@ class Connections:
         if not files.used() or (writes and not files.are_current()):
             raise StorageReplaced(self._channel, files.path)
 
-    def close_idle_if_closed(self) -> None:
-        """Close a connection that was returned after `close`."""
-        if self._closed:
-            self.idle.close()
+    def give_back(self, level: Level, connection: sqlite3.Connection) -> None:
+        """Keep a connection that was in use, unless the handle is closed.
 
-    def close_idle_after_a_burst(self) -> None:
-        """Close the other connections once none is in use: SQLite then closes all its files.
-
+        After a burst the others are closed once none is in use: SQLite then closes all its files.
         As long as one connection is open, it keeps the files of those that were closed.
         """
+        self.idle.add(level, connection)
+        if self._closed:
+            self.idle.close()
         if self.idle.disposed >= _MOST_IDLE and len(self.checkouts) <= 1:
             self.idle.close()
             self.idle.disposed = 0

@@ -9,11 +9,15 @@ connection to the last; SQLite itself deletes them only when no process has a co
 import os
 import sqlite3
 import stat
+import time
+from typing import Final
 
 from ojobchannels.errors import ChannelUnavailable
 from ojobchannels.host.files import UnsafeFile
 
 Identity = tuple[int, int]
+_SETTLED: Final = 100_000_000
+"""Nanoseconds after which a later change of a folder has another ctime: clocks tick faster."""
 
 
 class StorageReplaced(ChannelUnavailable):
@@ -46,16 +50,36 @@ class OpenFiles:
     def __init__(self, path: str) -> None:
         self.path = path
         self._log_paths = f"{path}-wal", f"{path}-shm"
+        self._folder = os.path.dirname(path)  # noqa: PTH120  a Path is slower to stat
+        self._unchanged: tuple[int, int, int] | None = None
         self._database: Identity | None = None
         self._log: _Log | None = None
 
     def are_current(self) -> bool:
-        """Return whether all paths still lead to the files that were opened."""
+        """Return whether all paths still lead to the files that were opened.
+
+        A file can be deleted, moved or replaced only by a change of its folder, which sets the
+        folder's ctime. So as long as that is the one of the last check, one system call does.
+        """
         if self._database is None:
             return True
+        try:
+            folder = os.stat(self._folder)  # noqa: PTH116  as above
+        except OSError:
+            return False
+        state = folder.st_dev, folder.st_ino, folder.st_ctime_ns
+        if state == self._unchanged:
+            return True
+        self._unchanged = None
         if _identity(self.path) != self._database:
             return False
-        return self._log is None or self._log.files in (None, self._found_log())
+        if self._log is None or self._log.files is None:
+            return True
+        if self._log.files != self._found_log():
+            return False
+        if _is_settled(folder.st_ctime_ns):
+            self._unchanged = state
+        return True
 
     def refuse_planted(self) -> None:
         """Check, before SQLite opens them, that the files beside the database are files of its own.
@@ -100,6 +124,14 @@ class OpenFiles:
 
     def _found_log(self) -> tuple[Identity | None, ...]:
         return tuple(map(_identity, self._log_paths))
+
+
+def _is_settled(changed: int) -> bool:
+    """Return whether a change of a folder that has this ctime would have set another one.
+
+    A filesystem without fractions of seconds is never trusted to have done so.
+    """
+    return changed % 1_000_000_000 != 0 and time.time_ns() - changed > _SETTLED
 
 
 def _identity(path: str) -> Identity | None:

@@ -8,6 +8,7 @@ import sqlite3
 from typing import Final
 
 from ojobchannels.backends.lock_record import RESERVED
+from ojobchannels.hookspecs import FIRST_FENCE
 
 APPLICATION_ID: Final = 0x6F4A6F62
 VERSION: Final = 1
@@ -73,7 +74,7 @@ VALUES (
 ON CONFLICT (channel, key) DO UPDATE
 SET position = excluded.position, written_key = excluded.written_key, value = excluded.value
 """
-GET: Final = "SELECT value FROM documents WHERE channel = :channel AND key = :key"
+GET: Final = "SELECT value FROM documents WHERE channel = ? AND key = ?"
 UNSET: Final = "DELETE FROM documents WHERE channel = :channel AND key = :key"
 VALUES_IN_ORDER: Final = "SELECT value FROM documents WHERE channel = :channel ORDER BY position"
 KEYS_IN_ORDER: Final = (
@@ -142,6 +143,22 @@ HELD_LOCKS: Final = f"SELECT name FROM locks WHERE channel = :channel AND {_MAY_
 FORCE_UNLOCK: Final = """
 UPDATE locks SET token = '', ttl = 0, until = 0, wall_until = 0, alive = 0
 WHERE channel = :channel AND name = :name
+"""
+# A mark is kept for a day after the clock has passed it, and while a lease with its fence is held.
+# Lower numbers are not fences of leases but numbers of the caller. The entry of the channel
+# without a name, which no channel can have, is the time of the last sweep.
+_DAY: Final = 86_400_000_000
+_SWEPT: Final = "channel = '' AND key = 'swept'"
+SWEEP_MARKS: Final = f"""
+DELETE FROM marks WHERE fence BETWEEN {FIRST_FENCE} AND {_WALL} - {_DAY}
+AND fence NOT IN (SELECT fence FROM locks WHERE token <> '')
+"""
+SWEEP_IS_DUE: Final = f"""
+SELECT NOT EXISTS (SELECT 1 FROM marks WHERE {_SWEPT} AND fence > {_WALL} - {_DAY})
+"""
+NOTE_SWEEP: Final = f"""
+INSERT INTO marks (channel, key, fence) VALUES ('', 'swept', {_WALL})
+ON CONFLICT (channel, key) DO UPDATE SET fence = excluded.fence
 """
 SWEEP_LOCKS: Final = f"DELETE FROM locks WHERE token = '' AND fence < {_WALL} - 86400000000"
 

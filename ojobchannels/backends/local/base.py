@@ -76,12 +76,17 @@ def operation(
         try:
             self.at_work.add(thread)
             try:
-                return _cleaned(self, method, args, kwargs)
-            except Exception as error:
-                if not self.lacks_descriptors(error):
+                return method(self, *args, **kwargs)
+            except BaseException as error:
+                self.clean_up()
+                if not (isinstance(error, Exception) and self.lacks_descriptors(error)):
                     raise
             give_back_descriptors()
-            return _cleaned(self, method, args, kwargs)
+            try:
+                return method(self, *args, **kwargs)
+            except BaseException:
+                self.clean_up()
+                raise
         except BaseException as error:
             self.clean_up()
             ours = self.translate(error) if isinstance(error, Exception) else None
@@ -92,16 +97,6 @@ def operation(
             self.at_work.discard(thread)
 
     return cast("Callable[Concatenate[_Self, _Arguments], _Result]", wrapped)
-
-
-def _cleaned(
-    backend: "LocalBackend", method: Callable[..., _Result], args: Any, kwargs: Any
-) -> _Result:
-    try:
-        return method(backend, *args, **kwargs)
-    except BaseException:
-        backend.clean_up()
-        raise
 
 
 def give_back_descriptors() -> None:

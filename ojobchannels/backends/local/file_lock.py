@@ -54,11 +54,16 @@ class FileLock:
         try:
             if not self._thread_lock.acquire(timeout=max(limit, 0)):
                 raise FileLockTimeout
+            file = self._file
             while True:
-                _flock(self._file.open(), limit)
-                if self._file.is_current():
+                descriptor = file.descriptor if file.descriptor >= 0 else file.open()
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    _flock(descriptor, limit)
+                if file.is_current():
                     return
-                self._file.close()
+                file.close()
         except BaseException:
             self.release()
             raise

@@ -78,7 +78,7 @@ class SimpleBackend:
 
     @hookimpl
     def set(self, key: Key, value: Document, fence: int | None) -> bool:
-        texts = {key: (encode(key.document), encode(value))}
+        texts = {key: (key.written(), encode(value))}
         with self._store.mutex:
             self._mark(key, fence)
             self._store.entries.put(texts)
@@ -117,7 +117,7 @@ class SimpleBackend:
         texts: dict[Key, tuple[str, str]] = {}
         for key, value in items:
             texts.pop(key, None)
-            texts[key] = encode(key.document), encode(value)
+            texts[key] = key.written(), encode(value)
         with self._store.mutex:
             self._store.entries.put(texts)
         return True
@@ -129,7 +129,7 @@ class SimpleBackend:
 
     @hookimpl
     def get_set(self, match: Document, key: Key, value: Document, fence: int | None) -> Compared:
-        texts = {key: (encode(key.document), encode(value))}
+        texts = {key: (key.written(), encode(value))}
         with self._store.mutex:
             entry = self._store.entries.get(key)
             present = MISSING if entry is None else decode(entry.value)

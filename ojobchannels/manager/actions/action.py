@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 from ojobchannels.channels.acquire import this_host
-from ojobchannels.documents import storable
 from ojobchannels.errors import InvalidOption
 from ojobchannels.masking import mask_text
+from ojobchannels.printable import storable
 
 ActionState: TypeAlias = Literal["requested", "taken", "done", "failed", "refused", "expired"]
 """What became of an action: ``requested`` until a process has ``taken`` it."""

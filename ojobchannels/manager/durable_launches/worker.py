@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, Final, cast
 
 from ojobchannels.channels.lease import Lease
-from ojobchannels.documents import Document, storable
+from ojobchannels.documents import Document
 from ojobchannels.errors import (
     STORE_ERRORS,
     ChannelError,
@@ -39,6 +39,7 @@ from ojobchannels.manager.records import Record
 from ojobchannels.manager.registry import JobRegistry
 from ojobchannels.manager.runs.run import JobRun
 from ojobchannels.masking import mask_text, secret_values
+from ojobchannels.printable import storable
 from ojobchannels.recipes.queue import Message
 
 POLL_SECONDS: Final = 1.0

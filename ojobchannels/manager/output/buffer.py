@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
-from ojobchannels.documents import storable
 from ojobchannels.host.clock import now_ms
 from ojobchannels.manager.output.lines import LONGEST_LINE, OutputLevel, OutputLimits, RunOutput
 from ojobchannels.masking import MASK, mask_text
+from ojobchannels.printable import storable
 
 _LINE_COST: Final = 32
 """What a line costs besides its text: its time and its level."""

@@ -1,5 +1,7 @@
 """Runs whose process died: they are found in the records, and closed as abandoned.
 
+Where the storage has an index, the records of running runs are read, however many others there are.
+
 A running run holds its lock. A record that says running while its lock is free, or is held with
 another fence, belongs to a run that died. Only the locks under which it was started show that, so a
 record has their identifier, and managers with other locks leave it alone. On the host of the run it
@@ -43,6 +45,9 @@ class Manager(Protocol):
 
     def _locks_id(self) -> str | None:
         """Return the identifier of the locks, if they have one."""
+
+    def _is_indexed(self) -> bool:
+        """Return whether the records are found by their status."""
 
     def _abandoned(self, record: Record) -> None:
         """Report a run that was found dead and closed."""
@@ -108,11 +113,11 @@ def _lock_info(locks: Channel, slot: tuple[str, int]) -> LockInfo | None:
 
 
 class DeadRuns:
-    """Finds the dead runs among the records that have changed since the last search.
+    """Finds the dead runs: by an index, or among the records that changed since the last search.
 
-    Where it is and which runs were running then is remembered in the state channel, so that a new
-    process need not read the whole history. A search begins where the one before the last ended:
-    storages may show changes that happen at the same time in another order.
+    Without an index, where it is and which runs were running then is remembered in the state
+    channel, so that a new process need not read the whole history. A search begins where the one
+    before the last ended: storages may show changes that happen at the same time in another order.
     """
 
     def __init__(self, manager: Manager) -> None:
@@ -156,6 +161,8 @@ class DeadRuns:
     def _running_since_last(self, all: bool) -> _Running:
         """Return the runs that were running at the last search, and what has changed since."""
         jobs = self._manager.jobs
+        if self._manager._is_indexed():
+            return self._running_by_index(older_too=all or self._running is None)
         running = {} if all else self._load() if self._running is None else self._running
         newest = next(iter(jobs.items(limit=1, newest_first=True)), None)
         position = newest.position if newest else 0
@@ -165,6 +172,28 @@ class DeadRuns:
             self._read(running)
         self._running = running
         return running
+
+    def _running_by_index(self, *, older_too: bool) -> _Running:
+        """Return the running runs; `older_too` moves what older versions have written, too.
+
+        A run that ends while they are read may be among them: it is closed only if it has not.
+        """
+        if older_too:
+            for status in not_run.STATUSES:
+                for item in self._manager.jobs.items({"status": status}):
+                    self._move(item[1])
+        found = [item[1] for item in self._manager.jobs.items({"status": "running"})]
+        self._running = {
+            (record["name"], record["startTime"]): record
+            for record in found
+            if records.is_record(record)
+        }
+        return self._running
+
+    def _move(self, record: Any) -> None:
+        """Move a record that an older version has written beside those of runs that began."""
+        if records.is_record(record):
+            not_run.move(record, self._manager.jobs, self._manager.state, None)
 
     def _read(self, running: _Running) -> None:
         reached = self._reached
@@ -178,8 +207,8 @@ class DeadRuns:
             running.pop(key, None)
             if record["status"] == "running":
                 running[key] = record
-            elif record["status"] in not_run.STATUSES:  # written by an older version
-                not_run.move(record, self._manager.jobs, self._manager.state, None)
+            elif record["status"] in not_run.STATUSES:
+                self._move(record)
         self._after, self._reached = self._reached, reached
 
     def _dead(self, running: _Running) -> list[tuple[tuple[str, int], LockInfo | None]]:

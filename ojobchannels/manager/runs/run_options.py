@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 OnTimeout: TypeAlias = Literal["warn", "fail", "continue"]
 
 _LONGEST_LEASE = 60.0
+_ON_TIMEOUT = get_args(OnTimeout)
 
 
 class RunManager(dead_runs.Manager, Protocol):
@@ -97,6 +98,6 @@ class RunOptions:
 
 def check_on_timeout(on_timeout: OnTimeout) -> OnTimeout:
     """Return the option, or raise InvalidOption if it is not one of the known ones."""
-    if on_timeout not in get_args(OnTimeout):
+    if on_timeout not in _ON_TIMEOUT:
         raise InvalidOption("on_timeout", repr(on_timeout), "pass warn, fail or continue")
     return on_timeout

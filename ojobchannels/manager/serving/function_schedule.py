@@ -50,6 +50,7 @@ class _End(NamedTuple):
 
     status: str
     run_ids: tuple[str, ...]
+    error: BaseException | None
 
 
 class FunctionSchedule(Schedule):
@@ -103,16 +104,16 @@ class FunctionSchedule(Schedule):
         self._submit(work)
 
     def _run_requested(self, launch: Launch, kwargs: dict[str, Any], request: Action) -> Ended:
-        status = "completed"
+        status, failure = "completed", None
         try:
             self.job._run(launch, (), kwargs, Cause(requested=request.origin))
         except (DidNotRun, LockBusy, RateLimited):
             status = "failed" if launch.run_id else "skipped"
-        except BaseException:  # noqa: BLE001  what a function raises is in its record
-            status = "failed"
+        except BaseException as error:  # noqa: BLE001  what a function raises is in its record
+            status, failure = "failed", error
             if launch.run_id is None:  # otherwise the end of its run was logged
                 _log.exception("the job %r could not start", self.name)
-        return _End(status, (launch.run_id,) if launch.run_id else ())
+        return _End(status, (launch.run_id,) if launch.run_id else (), failure)
 
     def _is_stopping(self) -> bool:
         return self._stopping()

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 
-from ojobchannels.documents import storable
 from ojobchannels.host.terminal import local_time
 from ojobchannels.manager.schedules.published import LONGEST_MS, OVERDUE_AFTER_MS, Published
 from ojobchannels.manager.schedules.rules import ScheduleRules
 from ojobchannels.manager.schedules.zones import key_of_zone
+from ojobchannels.printable import storable
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from ojobchannels.channels.channel import Channel
-from ojobchannels.errors import ChannelError
+from ojobchannels.errors import ChannelError, RunCancelled
 from ojobchannels.manager.actions import journal
 from ojobchannels.manager.actions.action import Action
 from ojobchannels.manager.actions.unfinished import LIFE_SIGN
@@ -21,6 +21,10 @@ class Ended(Protocol):
     @property
     def status(self) -> str:
         """Its status."""
+
+    @property
+    def error(self) -> BaseException | None:
+        """Its error, if it has failed."""
 
     @property
     def run_ids(self) -> Sequence[str]:
@@ -75,7 +79,9 @@ class RequestedRun:
                 error = "it could not be run; the log of the daemon says why"
                 journal.finish(self._state, self._taken, "failed", error=error)
             else:
-                result = {"status": outcome.status, "runs": list(outcome.run_ids)}
+                cancelled = isinstance(outcome.error, RunCancelled)
+                status = "cancelled" if cancelled else outcome.status
+                result = {"status": status, "runs": list(outcome.run_ids)}
                 journal.finish(self._state, self._taken, "done", **result)
         except ChannelError as error:
             _log.warning("the end of action %d is not recorded: %s", self._taken.number, error)

@@ -8,13 +8,13 @@ from typing import Any, Final, NamedTuple
 
 from ojobchannels.channels.channel import Channel
 from ojobchannels.channels.lease import Lease
-from ojobchannels.documents import storable
 from ojobchannels.errors import InvalidJobArgs, JobMisuse, LockBusy, describe_holder
 from ojobchannels.manager.local_launches.pool import release_slot
 from ojobchannels.ojob.args.templates import render
 from ojobchannels.ojob.load.job_file import TURNS
 from ojobchannels.ojob.run.job_context import JobContext, SkipJob
 from ojobchannels.ojob.run.launches import INTERRUPTED
+from ojobchannels.printable import storable
 
 _TTL_SECONDS: Final = 60.0
 _WAIT_SECONDS: Final = 1.0

@@ -36,7 +36,7 @@ def stored(channel: str, key: Key, value: Document, fence: int | None) -> dict[s
         InvalidValue: The row would be larger than the server accepts.
         InvalidOption: The fence has more than 64 bits.
     """
-    row: dict[str, Any] = {"c": channel, "k": encode(key.document)}
+    row: dict[str, Any] = {"c": channel, "k": key.written()}
     if fence is not None:
         row["f"] = checked_fence(fence)
     packed = bson.encode(row | {"v": value})

@@ -17,7 +17,7 @@ from ojobchannels.hookspecs import ABSENT, Compared, fits, hookimpl
 from ojobchannels.remote import Operation, Rule
 from ojobchannels_mongo import codec, statements
 from ojobchannels_mongo.connection import Connection
-from ojobchannels_mongo.reader import Reader, filter_for
+from ojobchannels_mongo.reader import FieldIndexes, Reader, filter_for
 from ojobchannels_mongo.servers import Collections, Row
 
 # A batch is a transaction: after a lost reply to its commit, it may have been applied.
@@ -37,6 +37,7 @@ class Documents:
         self._connection = connection
         self._channel = connection.channel
         self._reader = Reader(connection)
+        self._indexes = FieldIndexes(connection)
         self._own: Row = {"c": connection.channel, "o": {"$gt": codec.FIRST}}
 
     @hookimpl
@@ -89,12 +90,11 @@ class Documents:
     def items(
         self, match: Document, limit: int, newest_first: bool, after: int | None
     ) -> list[Item]:
-        wanted = self._own | filter_for(match)
+        own = dict(self._own)
         if after is not None:
-            wanted["o"] = {
-                "$gt": codec.FIRST,
-                "$lt" if newest_first else "$gt": codec.timestamp_of(after),
-            }
+            beyond = "$lt" if newest_first else "$gt"
+            own["o"] = {"$gt": codec.FIRST, beyond: codec.timestamp_of(after)}
+        wanted = self._indexes.filter(own, match) or own | filter_for(match)
         fields = {"k": 1, "v": 1, "j": 1, "o": 1}
         # Newest first, no entry is read twice, so the limit can be left to the server.
         limited = match is None and newest_first
@@ -113,6 +113,14 @@ class Documents:
             return codec.items_of(list(page_rows.values()))
 
         return self._connection.call(remote.ITEMS, page)
+
+    @hookimpl
+    def index(self, fields: tuple[str, ...]) -> bool:
+        return self._indexes.create(fields)
+
+    @hookimpl
+    def below(self, field: str, bound: int, limit: int) -> list[Item] | None:
+        return self._indexes.below(field, bound, limit)
 
     @hookimpl
     def get_keys(self) -> list[Document]:

@@ -6,6 +6,8 @@ Inside a pipeline a string that begins with ``$`` is an expression, so user data
 
 from typing import Any, Final
 
+from ojobchannels.hookspecs import FIRST_FENCE
+
 Part = dict[str, Any]
 Pipeline = list[Part]
 
@@ -16,13 +18,22 @@ def literal(value: object) -> Part:
 
 
 # Documents. A row is {_id, c: channel, k: key as written, v: value, or j: value as JSON text,
-# o: order, f: mark}. The row of a removed entry remains: permanently if it has a mark, otherwise
-# until a minute after `gone`. `by` is the request that removed it, `was` whether that found an
+# o: order, f: mark}. The row of a removed entry remains until a minute after `gone`; if it has a
+# mark, that is a day after the server's clock has passed it. A mark that is not a fence of a lease
+# is kept. `by` is the request that removed it, `was` whether that found an
 # entry.
 
 EXISTS: Final = {"$exists": True}
 NOT_EXISTS: Final = {"$exists": False}
 _MARKED: Final = {"$gt": ["$f", None]}
+_DAY: Final = 86_400_000
+
+
+def _passed(fence: object) -> Part:
+    """Return the time at which the mark of a removed entry may be forgotten."""
+    time = {"$toDate": {"$toLong": {"$divide": [fence, 1000]}}}
+    is_fence = {"$and": [{"$gt": [fence, FIRST_FENCE]}, {"$lt": [fence, 4 * FIRST_FENCE]}]}
+    return {"$cond": [is_fence, {"$add": [{"$max": ["$$NOW", time]}, _DAY]}, "$$REMOVE"]}
 
 
 def not_marked_beyond(fence: int) -> Part:
@@ -37,7 +48,7 @@ def remove_entry(request: str) -> Pipeline:
         "c": "$c",
         "f": "$f",
         "by": literal(request),
-        "gone": {"$cond": [_MARKED, "$$REMOVE", "$$NOW"]},
+        "gone": {"$cond": [_MARKED, _passed("$f"), "$$NOW"]},
     }
     return [{"$replaceWith": rest}]
 
@@ -50,6 +61,7 @@ def remove_and_mark(channel: str, fence: int | None, request: str) -> Pipeline:
         "f": literal(fence),
         "by": literal(request),
         "was": {"$gt": ["$o", None]},
+        "gone": _passed(literal(fence)),
     }
     return [{"$replaceWith": rest}]
 

@@ -167,6 +167,35 @@ def test_a_lock_that_was_unlocked_is_swept_a_day_later(storage: Storage) -> None
     left.release()
 
 
+def test_the_mark_of_a_removed_entry_is_swept_a_day_after_the_clock_has_passed_it(
+    storage: Storage,
+) -> None:
+    """A mark that is not a fence of a lease is kept, and so is that of an entry that exists."""
+    channel = storage.open(prefix="marks")
+    with channel.lock("nightly", ttl=30) as lease:
+        fences = {"now": lease.fence, "ahead": lease.fence + 40 * DAY * 1000, "own": 7}
+    for key, fence in fences.items():
+        channel.set(key, 1, fence=fence)
+        channel.set(f"{key}, fenced", 1, fence=fence)
+        channel.set(f"{key}, set again", 1, fence=fence)
+        channel.unset(key)
+        channel.unset(f"{key}, fenced", fence=fence)
+        channel.unset(f"{key}, set again")
+        channel.set(f"{key}, set again", 2)
+    with storage.client() as client:
+        rows = client[storage.config["args"]["database"]]["marks_documents"]
+        gone = {
+            row["_id"].split('"')[-2]: row.get("gone") for row in rows.find({"c": storage.name})
+        }
+        now = client.admin.command("hello")["localTime"]
+    for key in ("own", "own, fenced", *(f"{key}, set again" for key in fences)):
+        assert gone[key] is None
+    for key, days in (("now", 1), ("ahead", 41)):
+        for kind in (key, f"{key}, fenced"):
+            assert gone[kind] is not None
+            assert abs((gone[kind] - now).total_seconds() / 86_400 - days) < 0.5
+
+
 def test_lock_busy_has_the_remaining_time_by_the_servers_clock(storage: Storage) -> None:
     """And the info of the holder, whatever it contains."""
     info_of_holder = {"$job": "$$NOW", "a.b": {"$literal": "$holder"}, "": [None, 2**60, "$ref"]}

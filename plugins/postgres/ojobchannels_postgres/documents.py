@@ -23,6 +23,7 @@ from ojobchannels.hookspecs import ABSENT, MISSING, Compared, fits, hookimpl
 from ojobchannels.remote import Operation
 from ojobchannels_postgres import statements
 from ojobchannels_postgres.calls import Client, Connection, row_id
+from ojobchannels_postgres.schema import FieldIndexes
 from ojobchannels_postgres.session import Parameter, Row
 
 _FIRST: Final = -(2**63)
@@ -39,6 +40,7 @@ class Documents:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._run = connection.run
+        self._indexes = FieldIndexes(connection)
 
     @hookimpl
     def get(self, key: Key) -> Document:
@@ -80,16 +82,24 @@ class Documents:
     def items(
         self, match: Document, limit: int, newest_first: bool, after: int | None
     ) -> list[Item]:
-        statement = statements.NEWEST_FIRST if newest_first else statements.OLDEST_FIRST
+        statement, more = self._indexes.statement(match, newest_first)
         beyond = after if after is not None else (_LAST if newest_first else _FIRST)
         size, parts = limit, _parts(match)
         page: list[Item] = []
         while True:
-            rows = self._run(remote.ITEMS, statement, beyond, size, parts)
+            rows = self._run(remote.ITEMS, statement, beyond, size, parts, *more)
             page += page_of(rows, match, limit - len(page))
             if len(page) >= limit or len(rows) < size:
                 return page
             beyond, size = rows[-1][2], _PAGE
+
+    @hookimpl
+    def index(self, fields: tuple[str, ...]) -> bool:
+        return self._indexes.create(fields)
+
+    @hookimpl
+    def below(self, field: str, bound: int, limit: int) -> list[Item] | None:
+        return self._indexes.below(field, bound, limit)
 
     @hookimpl
     def get_keys(self) -> list[Document]:
@@ -232,7 +242,7 @@ def _row(key: Key, value: Document) -> tuple[str, str, str]:
     text = encode(value)
     if len(text) > _LARGEST // 4 and (size := len(text.encode())) > _LARGEST:
         raise InvalidValue("$", f"it has {size} bytes; at most {_LARGEST} are accepted")
-    return row_id(key), encode(key.document), text
+    return row_id(key), key.written(), text
 
 
 def _checked(fence: int) -> int:

@@ -26,8 +26,8 @@ _TRY_AGAIN: Final = {
 }
 _ENDED: Final = {"57P01", "57P02", "57P05", "25P03"}
 _READ_ONLY: Final = "25006"
-_CANCELED: Final = {"57014", "55P03"}
-_NOT_ALLOWED: Final = "42501"
+TOO_SLOW: Final = {"57014", "55P03"}
+NOT_ALLOWED: Final = "42501"
 _NO_TABLES: Final = {"42P01", "3F000", "42703"}
 _DISK_FULL: Final = {"53100"}
 _TOO_LARGE: Final = {"54000", "22P05", "53200"}
@@ -78,7 +78,7 @@ def explain(
     """Return the error of ours for the driver's, where nothing is in doubt."""
     reason = settings.redact(message_of(error))
     state = state_of(error)
-    if isinstance(error, LimitError) or state in _CANCELED:
+    if isinstance(error, LimitError) or state in TOO_SLOW:
         return errors.ChannelTimeout(channel, f"{operation.name} at the PostgreSQL server", seconds)
     if isinstance(error, ConnectError):
         if _NOT_WRITABLE.search(reason):
@@ -87,7 +87,7 @@ def explain(
             advice = "check user, password and database in the URL, and the server's pg_hba.conf"
             return errors.ChannelUnavailable(channel, reason, advice)
         return errors.ChannelUnavailable(channel, reason, LOOK)
-    if state == _NOT_ALLOWED:
+    if state == NOT_ALLOWED:
         advice = f"grant the rights that the guide lists for schema {settings.schema!r}"
         return errors.ChannelUnavailable(channel, reason, advice)
     if state in _NO_TABLES:

@@ -162,12 +162,35 @@ _ROWS: Final = """
 SELECT {columns}, position FROM OURS.ojob_documents AS d
 WHERE channel = $1 AND position {beyond} $2::bigint
 AND NOT EXISTS (SELECT FROM unnest($4::text[]) AS part WHERE strpos(d.value::text, part) = 0)
-ORDER BY position {order} LIMIT $3::bigint
+{more} ORDER BY position {order} LIMIT $3::bigint
 """
-VALUES: Final = _ROWS.format(columns="id, value::text", beyond=">", order="ASC")
-KEYS: Final = _ROWS.format(columns="id, key::text", beyond=">", order="ASC")
-OLDEST_FIRST: Final = _ROWS.format(columns="key::text, value::text", beyond=">", order="ASC")
-NEWEST_FIRST: Final = _ROWS.format(columns="key::text, value::text", beyond="<", order="DESC")
+
+
+def _rows(columns: str, newest_first: bool, more: str = "") -> str:
+    beyond, order = ("<", "DESC") if newest_first else (">", "ASC")
+    return _ROWS.format(columns=columns, beyond=beyond, order=order, more=more)
+
+
+_ITEM: Final = "key::text, value::text"
+VALUES: Final = _rows("id, value::text", newest_first=False)
+KEYS: Final = _rows("id, key::text", newest_first=False)
+OLDEST_FIRST: Final = _rows(_ITEM, newest_first=False)
+NEWEST_FIRST: Final = _rows(_ITEM, newest_first=True)
+
+
+def by_field(condition: str, newest_first: bool) -> str:
+    """Return the statement for the items that fulfil a further condition, on $5."""
+    return _rows(_ITEM, newest_first, f"AND {condition}")
+
+
+def below(number: str) -> str:
+    """Return the statement for $3 items of which this expression is below $2."""
+    return f"""
+SELECT {_ITEM}, position FROM OURS.ojob_documents AS d
+WHERE channel = $1 AND {number} < $2::double precision LIMIT $3::bigint
+"""
+
+
 SIZE: Final = "SELECT count(*) FROM OURS.ojob_documents WHERE channel = $1"
 LAST: Final = "SELECT max(position) FROM OURS.ojob_documents WHERE channel = $1"
 VERSION: Final = "SELECT position FROM OURS.ojob_channels WHERE channel = $1"

@@ -11,6 +11,7 @@ from ojobchannels.remote import pool
 from ojobchannels.remote.options import Address
 from ojobchannels_redis.options import Settings
 from ojobchannels_redis.scripts import Script
+from ojobchannels_redis.wire import Wire
 
 # A connection does not name its driver to the server: servers before 7.2 have no command for it,
 # and a restricted user would need a permission for it.
@@ -32,41 +33,40 @@ class Connection:
         used_at: When it was given back, in seconds of the monotonic clock.
     """
 
-    __slots__ = ("__weakref__", "_connection", "_limit", "asking", "used_at")
+    __slots__ = ("__weakref__", "_connection", "_limit", "_wire", "asking", "used_at")
 
-    def __init__(self, connection: Any, limit: float) -> None:
+    def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self._limit = limit
+        self._wire = Wire(connection)
+        self._limit = 0.0
         self.asking = False
         self.used_at = 0.0
 
     def ask(self, command: Command, limit: float) -> Any:
         """Send a command and return the reply; wait at most `limit` seconds for each part."""
-        connection = self._connection
+        wire = self._wire
         if limit != self._limit:
             self._set_limit(limit)
         if self.asking:
-            self._send_asking()
-        connection.send_packed_command(connection.pack_command(*by_digest(command)), False)
+            self._ask_for_permission()
+        wire.send(by_digest(command))
         try:
-            return connection.read_response()
+            return wire.receive()
         except NoScriptError:
             if self.asking:
-                self._send_asking()
-            connection.send_command("EVAL", command[0].text, *command[1:], check_health=False)
-            return connection.read_response()
+                self._ask_for_permission()
+            wire.send(("EVAL", command[0].text, *command[1:]))
+            return wire.receive()
 
     def ask_all(self, commands: list[Command], limit: float) -> list[Any]:
         """Send all commands at once and return the replies; a ResponseError is returned, too."""
-        connection = self._connection
         self._set_limit(limit)
-        packed = connection.pack_commands([by_digest(command) for command in commands])
-        connection.send_packed_command(packed, False)
+        self._wire.send(*map(by_digest, commands))
         return [self._read() for _ in commands]
 
     def is_stale(self) -> bool:
         """Return whether the server has closed the connection, or sent something unasked."""
-        self._limit = 0  # can_read may change the timeout of the socket
+        self._limit = 0.0  # can_read may change the timeout of the socket
         try:
             return bool(self._connection.can_read(0))
         except ERRORS:
@@ -82,19 +82,18 @@ class Connection:
 
     abandon = close  # sends nothing
 
-    def _send_asking(self) -> None:
-        self._connection.send_command("ASKING", check_health=False)
-        self._connection.read_response()
+    def _ask_for_permission(self) -> None:
+        self._wire.send(("ASKING",))
+        self._wire.receive()
 
     def _read(self) -> Any:
         try:
-            return self._connection.read_response()
+            return self._wire.receive()
         except ResponseError as error:
             return error
 
     def _set_limit(self, limit: float) -> None:
-        # redis-py 5 and 6 have no other way to change it on an open connection
-        self._connection._sock.settimeout(limit)
+        self._wire.set_limit(limit)
         self._limit = limit
 
 
@@ -150,5 +149,5 @@ def by_digest(command: Command) -> Command:
     """Return a command, with a script replaced by its digest."""
     script = command[0]
     if isinstance(script, Script):
-        return (b"EVALSHA", script.digest, *command[1:])  # as str, redis-py would split it
+        return (b"EVALSHA", script.digest, *command[1:])
     return command

@@ -197,7 +197,7 @@ class Documents:
         return self._client.server.settings.timeout * (1 + size // _TIMED_BATCH)
 
     def _row(self, key: Key, value: Document) -> tuple[str, str, str]:
-        written, text = encode(key.document), encode(value)
+        written, text = key.written(), encode(value)
         if len(text) > _LARGEST_VALUE // 4 and len(text.encode()) >= _LARGEST_VALUE:
             raise InvalidValue("$", "as JSON text it is larger than 512 MiB")
         return key, text, "" if written == key else written

@@ -96,11 +96,10 @@ class Client:
         Raises:
             ChannelError: The server did not do it, or the outcome is unknown.
         """
-        topology = self.topology
         return self._attempting(
             operation,
-            lambda limit: topology.pool(key, limit),
-            lambda connection, limit: one(partial(connection.ask, command, limit)),
+            partial(self.topology.pool, key),
+            command,
             self.server.settings.timeout if timeout is None else timeout,
             lost,
         )
@@ -189,11 +188,14 @@ class Client:
         self,
         operation: Operation,
         find: Callable[[float], Pool | None],
-        exchange: Exchange,
+        exchange: Exchange | Command,
         timeout: float,
         lost: list[Exception] | None = None,
     ) -> Steps[Any]:
-        """Return the result of `exchange`; None, without beginning it, if `find` returns None."""
+        """Return the result of `exchange`; None, without beginning it, if `find` returns None.
+
+        For a single command, which is most of what there is, no more generators are made than this.
+        """
         notice_hidden_fork()
         once = operation.rule is Rule.ONCE
         attempts = Attempts(operation, timeout)
@@ -205,9 +207,14 @@ class Client:
                 pool = redirected or find(limit)
                 if pool is None:
                     return None
-                connection = yield from pool.taking(limit, once)
+                connection = None if once else pool.take_recent()
+                if connection is None:
+                    connection = yield from pool.taking(limit, once)
                 connection.asking = redirected is not None
-                reply = yield from exchange(connection, limit)
+                if isinstance(exchange, tuple):
+                    reply = yield partial(connection.ask, exchange, limit)
+                else:
+                    reply = yield from exchange(connection, limit)
             except RedisError as raw:
                 error = errors.normalized(raw)
                 if pool and connection:

@@ -51,8 +51,8 @@ class Keys:
         stem = f"{prefix}:{{{escaped}}}"
         self.documents = tuple(f"{stem}:{part}" for part in "values order keys marks count".split())
         self.values = self.documents[0]
-        self._prefix = prefix
         self._lock_stem = f"{prefix}:{{{escaped}:"
+        self._wake_stem = f"{prefix}:wake:"
         self.changes = self.documents[4]
         self.lock_pattern = f"{self._lock_stem.translate(_IN_PATTERN)}*}}:lock"
 
@@ -70,7 +70,7 @@ class Keys:
 
     def wake_channel(self, subscriber: str) -> str:
         """Return the Pub/Sub channel on which the waiters of a process are woken."""
-        return f"{self._prefix}:wake:{subscriber}"
+        return self._wake_stem + subscriber
 
 
 def slot(key: str) -> int:
@@ -124,7 +124,7 @@ class _OnePool(Topology):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._pool = Pool(lambda limit: Connection(self.open_subscriber(limit), limit))
+        self._pool = Pool(lambda limit: Connection(self.open_subscriber(limit)))
 
     def pool(self, key: str, limit: float) -> Pool:
         return self._pool
@@ -277,7 +277,7 @@ class Cluster(Topology):
 
     def _open(self, address: Address, limit: float) -> Connection:
         try:
-            return Connection(_open_member(address, self.settings, limit), limit)
+            return Connection(_open_member(address, self.settings, limit))
         except MasterDownError:
             self.invalidate()
             raise

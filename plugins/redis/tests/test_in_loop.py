@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -119,7 +120,8 @@ def test_a_cancelled_request_gives_back_what_it_was_granted(
 
     async def test() -> None:
         async with oc.open_async_channel(storage.name, behind, timeout=PATIENCE) as channel:
-            await channel.size()
+            async with channel.lock("other", ttl=600):  # the server has the scripts from now on
+                pass
             proxy.black_hole(requests=False)
             waiting = asyncio.create_task(channel.lock("nightly", ttl=600, wait=None))
             await until(lambda: observer.lock_info("nightly"))
@@ -195,6 +197,27 @@ def test_a_storm_of_cancelled_waits_leaves_nothing(url: str, client: redis.Redis
         assert await channel.locks() == []
         async with channel.lock("nightly", ttl=60):
             pass
+
+    in_loop(url, test)
+
+
+def test_tasks_that_are_cancelled_at_random_leave_nothing(url: str) -> None:
+    """Wherever they are: before a request, in it, in the body, or while they give back a lock."""
+    rng = random.Random(7)
+
+    async def test(channel: NativeChannel) -> None:
+        async def work(number: int) -> None:
+            async with channel.lock(f"lock {number % 5}", ttl=600, wait=None) as lease:
+                await channel.set(number % 5, number, fence=lease.fence)
+                await asyncio.sleep(rng.random() / 1000)
+
+        tasks = [asyncio.create_task(work(number)) for number in range(100)]
+        while not all(task.done() for task in tasks):
+            rng.choice(tasks).cancel()
+            await asyncio.sleep(rng.random() / 500)
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert {type(end) for end in ended} <= {type(None), asyncio.CancelledError}
+        assert await channel.locks() == []
 
     in_loop(url, test)
 

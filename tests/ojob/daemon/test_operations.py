@@ -10,8 +10,13 @@ from typing import Any
 
 import pytest
 
+from ojobchannels.errors import RunCancelled
 from ojobchannels.manager import JobManager
+from ojobchannels.manager.actions import journal
 from ojobchannels.manager.schedules.overview import ScheduleInfo
+from ojobchannels.manager.schedules.presence import Presence
+from ojobchannels.manager.serving.requested_run import RequestedRun
+from ojobchannels.ojob.report.outcomes import Outcome
 from tests.ojob.programs import RUN, Started
 
 pytestmark = pytest.mark.kit  # on one interpreter: most of the time goes into starting programs
@@ -111,3 +116,14 @@ def test_a_pause_a_kill_and_a_stop_are_seen_from_outside(
         (stopped,) = [one for one in manager.daemons() if one.pid == second.pid]
         assert (stopped.alive, stopped.stopped is not None) == (False, True)
         operator.wait_until(lambda: operator.schedule().overdue_since is not None)
+
+
+def test_the_action_of_a_run_that_was_cancelled_says_so() -> None:
+    """As the record of the run does: it has not failed by itself."""
+    with JobManager() as manager:
+        request = journal.record(manager.state, "now", "nightly", requested=True)
+        daemon = Presence(manager.state, "/srv/jobs.yaml", "hash").info
+        requested = RequestedRun(manager.state, request, daemon, lambda: ())
+        assert requested.take() is not None
+        requested.done(Outcome("Work", "failed", error=RunCancelled("work", "1", "ann", "enough")))
+        assert manager.actions(1)[0].details["status"] == "cancelled"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ojobchannels.channels.channel import Channel
-from ojobchannels.documents import matches
+from ojobchannels.documents import Document, matches
 from ojobchannels.hookspecs import MISSING
 from ojobchannels.testing.contracts.base import Contract, put_all
 from ojobchannels.testing.kit.samples import MATCHES
+from ojobchannels.testing.kit.subject import Subject
 
 
 class MatchContract(Contract):
@@ -62,3 +63,51 @@ class MatchContract(Contract):
         assert channel.get_all(match={"state": "done"}) == [{"state": "done"}]
         channel.unset("key")
         assert channel.get_all(match={"state": "done"}) == []
+
+    def test_an_index_changes_no_result(self, subject: Subject) -> None:
+        """Entries from before and after it, of handles with and without it, are found alike."""
+        channel, other = subject.open(), subject.open()
+        texts = ["new", "n\u00e9w", 'it\'s \\ {"new"}', "with\0nul", "", "new"]
+        before = [{"state": text, "rest": {"state": "new\0"}} for text in texts]
+        others: list[Document] = [None, "new", ["new"], {"state": 1}, {"state": None}, {"a": "new"}]
+        put_all(channel, {f"before {n}": value for n, value in enumerate([*before, *others])})
+        for _ in range(2):
+            channel.hook.index(fields=("state", "rest"))
+        put_all(other, {f"after {n}": value for n, value in enumerate(before)})
+        other.set("before 0", {"state": "old"})
+        channel.unset("before 5")
+        stored = list(other.items())
+        for text in {*texts, "old", "absent"}:
+            match = {"state": text}
+            expected = [item for item in stored if matches(match, item[1])]
+            assert list(channel.items(match)) == expected
+            assert list(channel.items(match, newest_first=True)) == expected[::-1]
+            assert (
+                list(channel.items({**match, "rest": {}}, limit=1))
+                == [item for item in expected if isinstance(item[1], dict) and "rest" in item[1]][
+                    :1
+                ]
+            )
+            if expected:
+                after = expected[0].position
+                assert list(channel.items(match, after=after)) == expected[1:]
+
+    def test_numbers_below_a_bound_are_found(self, subject: Subject) -> None:
+        """Of both kinds of numbers, and of nothing else; a backend may leave this out."""
+        channel, other = subject.open(), subject.open()
+        numbers = [-5, 0, 4.5, 5, 5.5, 2**53 + 1, -1e300]
+        rest: list[Document] = ["1", None, True, [1], {"at": 1}, "with\0nul"]
+        put_all(channel, {f"before {n}": {"at": at} for n, at in enumerate([*numbers, *rest])})
+        if channel.hook.below(field="at", bound=5, limit=100) is None:
+            return
+        put_all(other, {f"after {n}": {"at": at} for n, at in enumerate([*rest, *numbers])})
+        other.set("before 0", {"at": 6})
+        channel.unset("before 1")
+        channel.set("null", None)
+        below = {2: 4.5, 6: -1e300}
+        expected = {f"before {n}": {"at": at} for n, at in below.items()}
+        expected |= {f"after {6 + n}": {"at": at} for n, at in {0: -5, 1: 0, **below}.items()}
+        assert dict(channel.hook.below(field="at", bound=5, limit=100)) == expected
+        part = dict(channel.hook.below(field="at", bound=5, limit=2))
+        assert len(part) == 2
+        assert part.items() <= expected.items()

@@ -103,7 +103,7 @@ def _anonymous_may_write(client: Client, keys: Keys) -> bool | None:
         return None
     anonymous, limit = replace(settings, username=None, password=None), settings.timeout
     try:
-        connection = Connection(open_connection(settings.addresses[0], anonymous, limit), limit)
+        connection = Connection(open_connection(settings.addresses[0], anonymous, limit))
     except RedisError:
         return None
     try:

@@ -232,19 +232,36 @@ class MatchesElements(BrokenSimple):
         return [one for one in values if match is None or _like_mongo(match, one)]
 
 
+class IndexesOnce(BrokenSimple):
+    """An index does not get the entries of other handles."""
+
+    caught_by = "test_an_index_changes_no_result"
+
+    def index(self, fields: tuple[str, ...]) -> bool:
+        self._known = {str(item[0]) for item in super().items(None, 10_000, False, None)}
+        return bool(fields)
+
+    def items(
+        self, match: Document, limit: int, newest_first: bool, after: int | None
+    ) -> list[Item]:
+        page = super().items(match, limit, newest_first, after)
+        known = getattr(self, "_known", None)
+        return page if known is None else [item for item in page if str(item[0]) in known]
+
+
 class MatchesByOldValues(BrokenSimple):
     """A match finds an entry by a value that was overwritten."""
 
     caught_by = "test_a_match_uses_the_present_value"
-    index: ClassVar[dict[str, Key]] = {}
+    written: ClassVar[dict[str, Key]] = {}
 
     def set(self, key: Key, value: Document, fence: int | None) -> bool:
-        self.index[f"{self._channel} {encode(value)}"] = key
+        self.written[f"{self._channel} {encode(value)}"] = key
         return super().set(key, value, fence)
 
     def get_all(self, match: Document) -> list[Document]:
         found = super().get_all(match)
-        for text, key in self.index.items():
+        for text, key in self.written.items():
             channel, _, value = text.partition(" ")
             if channel == self._channel and matches(match, decode(value)) and not found:
                 found = [self.get(key)]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from edited import mutant
 
-_TEXTS = """            texts[key] = encode(key.document), encode(value)
+_TEXTS = """            texts[key] = key.written(), encode(value)
         with self._store.mutex:
             self._store.entries.put(texts)
 """
-_CHUNKS = """            texts[key] = encode(key.document), encode(value)
+_CHUNKS = """            texts[key] = key.written(), encode(value)
         pairs = list(texts.items())
         for start in range(0, len(pairs), 500):
             with self._store.mutex:
