@@ -16,6 +16,7 @@ from benchmarks.together import fresh_name
 from ojobchannels.hookspecs import LeaseRequest
 
 _BATCH = 1000
+_CENTURY = 36_500 * 86_400
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,25 @@ def _records(type: str, size: int, workspace: Workspace) -> Iterator[Turn]:
         yield turn
 
 
+def _few(type: str, size: int, workspace: Workspace) -> Iterator[Turn]:
+    """Ask for what concerns few of `size` records."""
+    with ours.filled_manager(type, workspace, size) as manager:
+        rare = [{**ours.record(number), "name": "rare"} for number in range(10)]
+        manager.jobs.set_all(({"name": "rare", "startTime": r["startTime"]}, r) for r in rare)
+
+        def search() -> None:
+            with oc.JobManager(manager.jobs, manager.locks, state=manager.state) as fresh:
+                fresh.close_dead_runs()
+
+        turns = {
+            "runs of a rare job": repeated(lambda: manager.runs("rare")),
+            "prune of none": repeated(lambda: manager.prune(_CENTURY)),
+            "first search for dead runs": repeated(search),
+            "report": repeated(manager.report),
+        }
+        yield lambda seconds: {name: turn(seconds / 4)["wall"] for name, turn in turns.items()}
+
+
 _ALL = ("simple", "file", "db", "redis", "mongo", "postgres")
 SERIES = {
     "entries in the channel": Sizes(
@@ -102,5 +122,9 @@ SERIES = {
     "records in the history": Sizes(
         "a question", (100, 1_000, 10_000), ("db", "redis", "mongo", "postgres"),
         ("runs", "running", "start"), _records,
+    ),
+    "records beside few": Sizes(
+        "a question about few", (1_000, 10_000, 100_000), ("db", "redis", "mongo", "postgres"),
+        ("runs of a rare job", "prune of none", "first search for dead runs", "report"), _few,
     ),
 }  # fmt: skip

@@ -47,8 +47,11 @@ nitpick_ignore_regex = [
     # Parameters of constructors that only the package itself calls.
     ("py:class", r"ojobchannels\.channels\.documents\.DocumentStore"),
     ("py:class", r"ojobchannels\.manager\.(jobs\.Manager|runs\.run_options\.Run(Options|Manager))"),
-    ("py:class", r"ojobchannels\.manager\.launches\.store\.LaunchStore"),
+    ("py:class", r"ojobchannels\.manager\.durable_launches\.store\.LaunchStore"),
     ("py:class", r"ojobchannels\.aio\.(calls\.Calls|pending\.Pending)"),
+    ("py:class", r"ojobchannels\.aio\.jobs\.options\.JobOptions"),
+    ("py:class", r"ojobchannels\.manager\.schedules\.options\.JobSchedule"),
+    ("py:class", r"ojobchannels\.ojob\.daemon\.again\.RunAgain"),
     ("py:class", r"~_Arguments"),
     ("py:class", r"ojobchannels\.manager\.output\.buffer\.OutputBuffer"),
 ]

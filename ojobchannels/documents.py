@@ -9,8 +9,7 @@ from json.encoder import encode_basestring as _quote
 from math import isfinite
 from typing import Any, Final, TypeAlias
 
-from ojobchannels.errors import InvalidKey, InvalidName, InvalidValue, safe_repr, safe_str
-from ojobchannels.printable import storable
+from ojobchannels.errors import InvalidKey, InvalidName, InvalidValue
 
 Document: TypeAlias = Any
 """A JSON document: None, bool, int, float, str, or a list or dict of them."""
@@ -215,31 +214,6 @@ def check_value(document: Document) -> None:
         _check_document(document)
     except _NotJson as error:
         raise InvalidValue(f"${error.path}", error.reason) from None
-
-
-def json_or_repr(value: Any) -> Document:
-    """Return the value if it is a JSON document, otherwise its `repr`, or a text with escapes."""
-    try:
-        check_value(value)
-    except InvalidValue:
-        return storable(value) if isinstance(value, str) else safe_repr(value)
-    return value
-
-
-def as_json(value: Any, depth: int = 1) -> Document:
-    """Return a value as JSON, in which each part that is not JSON is its `repr`.
-
-    Texts stay as they are, also those with lone surrogates, as names of files may have.
-    """
-    match value:
-        case dict() if depth <= MAX_DEPTH:
-            return {safe_str(key): as_json(part, depth + 1) for key, part in value.items()}
-        case list() if depth <= MAX_DEPTH:
-            return [as_json(part, depth + 1) for part in value]
-        case str():
-            return str(value)
-        case _:
-            return json_or_repr(value)
 
 
 def check_name(what: str, name: object) -> str:

@@ -40,7 +40,7 @@ class AsyncChannel(AsyncDocuments):
     def __init__(self, channel: Channel, threads: int) -> None:
         super().__init__(channel, Calls(channel.name, threads))
         self._requests: Any = self._calls
-        self._waiting = Waiting(self._requests, queues=threads > 0)
+        self._waiting = Waiting(self._requests, threads, queues=threads > 0)
         self._leases: WeakSet[AsyncLease] = WeakSet()
         self._subscriptions: WeakSet[AsyncSubscription] = WeakSet()
         self._callbacks: set[asyncio.Future[Any]] = set()

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, cast
 
-from ojobchannels.documents import json_or_repr
 from ojobchannels.errors import ChannelError, InvalidOption, LockBusy, RateLimited
 from ojobchannels.host.synchronous import check_result, check_synchronous
 from ojobchannels.host.wakeup import Latch
+from ojobchannels.json_values import json_or_repr
 from ojobchannels.manager.local_launches.launcher import DidNotRun, Launch
 from ojobchannels.manager.records import Record
 from ojobchannels.manager.run_record import RunRecord, sealed

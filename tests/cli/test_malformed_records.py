@@ -60,12 +60,8 @@ def test_a_record_without_a_duration_counts(caplog: pytest.LogCaptureFixture) ->
         manager.jobs.destroy()
 
 
-@pytest.mark.parametrize(
-    "command", [["jobs"], ["history"], ["report"], ["prune", "--older-than", "100d"]]
-)
-def test_the_command_line_counts_and_names_malformed_records(
-    command: list[str], tmp_path: Any
-) -> None:
+@pytest.mark.parametrize("command", ["jobs", "history", "report"])
+def test_the_command_line_counts_and_names_malformed_records(command: str, tmp_path: Any) -> None:
     """On standard error, so that the list stays a list."""
     url = f"sqlite:///{tmp_path}/jobs.db"
     with oc.JobManager(url, url) as manager:
@@ -73,7 +69,7 @@ def test_the_command_line_counts_and_names_malformed_records(
             manager.jobs.set({"name": f"odd{number}", "startTime": 5}, {})
         with manager.run("good"):
             pass
-    result = CliRunner().invoke(cli, [*command, "--jobs", url, "--locks", url])
+    result = CliRunner().invoke(cli, [command, "--jobs", url, "--locks", url])
     assert result.exit_code == 0
     assert "Set aside 7 entries that cannot be read as run records: " in result.stderr
     assert result.stderr.count("(it has no valid `name`)") == 5

@@ -9,7 +9,8 @@ import ojobchannels as oc
 
 MANAGER = """actions cancel close close_dead_runs daemons end error force_unlock job launch metrics
 cancel_launch launch_result launches off on serve start_worker stop_worker
-output pause prune record report rerun resume run run_now running runs schedules start state"""
+output pause prune record report rerun resume run run_now running runs schedules start state
+start_schedules stop_schedules"""
 RUN = "cancelled check end fail fence log open output skip start status update wait"
 LAUNCH = "done error result wait"
 CHANNEL = """add beside close closed destroy force_unlock get get_all get_keys get_set items

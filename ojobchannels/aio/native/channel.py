@@ -34,7 +34,7 @@ class NativeChannel(NativeDocuments):
         self._in_loop = hook
         self._at_once = at_once
         self._requests: NativeCalls = NativeCalls(at_once)
-        self._waiting = Waiting(self._requests, queues=True)
+        self._waiting = Waiting(self._requests, at_once, queues=True)
 
     async def lock_info(self, name: str, *, slot: int = 1) -> LockInfo | None:
         return await self._requests.call(

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ojobchannels.documents import as_json
 from ojobchannels.errors import InvalidJobArgs, quoted
 from ojobchannels.host.terminal import align
+from ojobchannels.json_values import as_json
 from ojobchannels.manager.local_launches.pool import release_slot
 from ojobchannels.ojob.args.pack_args import PackArgs
 from ojobchannels.ojob.args.pack_jobs import BASICS

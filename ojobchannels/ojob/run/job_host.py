@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any, Final
 
 from ojobchannels.channels.channel import Channel
-from ojobchannels.documents import as_json
 from ojobchannels.errors import InvalidJobArgs, JobError, JobMisuse, JobTimeout, quoted, safe_str
+from ojobchannels.json_values import as_json
 from ojobchannels.manager import Launch
 from ojobchannels.manager.output import OutputLevel
 from ojobchannels.ojob.languages import Level

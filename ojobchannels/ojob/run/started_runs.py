@@ -8,8 +8,8 @@ from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 
 from ojobchannels.channels.lease import Lease
-from ojobchannels.documents import json_or_repr
 from ojobchannels.errors import RunNotStarted, safe_str
+from ojobchannels.json_values import json_or_repr
 from ojobchannels.manager import JobRun, current_run
 from ojobchannels.manager.output.current import make_current
 from ojobchannels.ojob.load.job_file import START

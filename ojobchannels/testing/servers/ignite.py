@@ -92,7 +92,7 @@ class IgniteServer(Server):
         self._number = port
         self._timezone = timezone
         self._failure_detection = failure_detection
-        self.routes: Mapping[int, int] = {}
+        self.routes: dict[int, int] = {}
         self._inner: list[ReservedPort] = []
         self._peers: Sequence[IgniteServer] = (self,)
         self._jars = jars()

@@ -38,7 +38,9 @@ class Cluster:
         self.waiters = Waiters()
         self._cache = cache_id(settings.cache)
         self._nodes = deque(settings.nodes)
-        self._pools = {node: Pool(self._opening(node), _CONNECT_ERRORS) for node in self._nodes}
+        self._pools: dict[Address, Pool[NodeConnection]] = {
+            node: Pool(self._opening(node), _CONNECT_ERRORS) for node in self._nodes
+        }
         self.forget()
 
     @contextmanager

@@ -15,7 +15,7 @@ from ojobchannels.hookspecs import Adopted, Busy, Granted, LeaseRequest, LockInf
 from ojobchannels.remote import Operation, Rule
 from ojobchannels.remote.locks import CLOSE, SHARE, RemoteLocks
 from ojobchannels_ignite.connection import Connection
-from ojobchannels_ignite.errors import TooFewNodes
+from ojobchannels_ignite.errors import Refused, TooFewNodes
 from ojobchannels_ignite.reader import table_of
 from ojobchannels_ignite.requests import FOREVER, Requests, milliseconds
 from ojobchannels_ignite.rows import LockRows, LockState
@@ -170,7 +170,12 @@ class Locks(RemoteLocks):
         sent: dict[str, _Step] = {}
 
         def attempt(at: Requests, again: bool) -> _Step:
-            step = self._step(at, name, change, sent)
+            try:
+                step = self._step(at, name, change, sent)
+            except Refused:  # it may have no copy of the lock because it has lost the others
+                if operation in _GRANTING:
+                    self._check_nodes(at, None, name)
+                raise
             if operation in _GRANTING:
                 self._check_nodes(at, step, name)
             if again and step.after is None and operation in (remote.UNLOCK, _FORCE_UNLOCK):
@@ -179,7 +184,7 @@ class Locks(RemoteLocks):
 
         return self._connection.call(operation, attempt, seconds)
 
-    def _check_nodes(self, at: Requests, step: _Step, name: str) -> None:
+    def _check_nodes(self, at: Requests, step: _Step | None, name: str) -> None:
         """Check that the node which has made this step is not in the smaller part of a cluster.
 
         It is checked afterwards: a node that had too few others at the step still has too few.
@@ -190,7 +195,7 @@ class Locks(RemoteLocks):
         needed = self._connection.cluster.settings.min_nodes
         if needed == 1 or (connected := at.nodes()) >= needed:
             return
-        if step.after is not None and step.after.fence > step.before.fence:
+        if step and step.after is not None and step.after.fence > step.before.fence:
             self._step(at, name, _freed_by(step.after.token), {})
         raise TooFewNodes(f"{connected} of at least {needed} nodes (minNodes) are connected")
 

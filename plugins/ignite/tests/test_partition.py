@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from itertools import permutations
+from typing import Any
 
 import pytest
 from pyignite import Client
@@ -32,7 +34,7 @@ class SeparableCluster(IgniteCluster):
                     proxy.black_hole()
         for node in self.nodes:
             size = 1 if node is part else len(self.nodes) - 1
-            node.wait_until(lambda node=node, size=size: size_of(node) == size, "dropped no node")
+            node.wait_until(partial(_has_size, node, size), "dropped no node")
 
     def heal(self) -> None:
         """Forward everything again, also what was held."""
@@ -54,6 +56,10 @@ class SeparableCluster(IgniteCluster):
         super()._start(starting)
 
 
+def _has_size(node: IgniteServer, size: int) -> bool:
+    return size_of(node) == size
+
+
 def size_of(node: IgniteServer) -> int:
     """Return how many nodes a node is connected to, itself included."""
     client = Client(partition_aware=False)
@@ -71,7 +77,7 @@ def cluster() -> Iterator[SeparableCluster]:
 def open_at(nodes: Sequence[IgniteServer], timeout: float = 60, min_nodes: int = 1) -> oc.Channel:
     """Open the channel for clients that know these nodes."""
     addresses = [node.address for node in nodes]
-    options = {"nodes": addresses, "timeout": timeout, "minNodes": min_nodes}
+    options: dict[str, Any] = {"nodes": addresses, "timeout": timeout, "minNodes": min_nodes}
     return oc.open_channel("orders", type="ignite", **options)
 
 
@@ -110,7 +116,7 @@ def test_both_parts_grant_locks(cluster: SeparableCluster) -> None:
                 impatient.try_lock(name, ttl=TTL)
         with pytest.raises(oc.ChannelError):
             held.extend()
-        assert guarded.lock("new", ttl=TTL)
+        assert guarded.lock("new", ttl=TTL).fence
         assert channel.try_lock("held", ttl=TTL) is None
 
         cluster.heal()

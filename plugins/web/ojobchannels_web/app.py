@@ -44,6 +44,7 @@ _READING_PAGES: Final[Mapping[str, Screen]] = {
     "/job": jobs.show_job,
     "/run": runs.show_run,
     "/actions": things.show_actions,
+    "/launches": things.show_launches,
     "/channels": channels.show_channels,
     "/channel": channels.show_channel,
     "/metrics": live.show_metrics,

@@ -23,6 +23,7 @@ SCREENS: Final = (
     ("/daemons", "Daemons"),
     ("/channels", "Channels"),
     ("/actions", "Actions"),
+    ("/launches", "Launches"),
 )
 
 

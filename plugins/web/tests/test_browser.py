@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 TOKEN = "ann-0123456789abcdef"
 HOSTILE = "<img src=x onerror=alert(1)>'\"\u202e\x1b[2J"
 PHONE = {"width": 360, "height": 740}
-SCREENS = ("/", "/locks", "/daemons", "/channels", "/actions", "/login", "/job?name=report")
+SCREENS = (
+    "/",
+    "/locks",
+    "/daemons",
+    "/channels",
+    "/actions",
+    "/launches",
+    "/login",
+    "/job?name=report",
+)
 
 
 def live(page: Page) -> Page:

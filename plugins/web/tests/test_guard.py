@@ -22,7 +22,17 @@ from ojobchannels_web.testing import Site
 
 TOKEN = "ann-0123456789abcdef"
 LOGGED_IN = {"Authorization": "Bearer ann-0123456789abcdef"}
-SCREENS = ("/", "/locks", "/daemons", "/channels", "/actions", "/login", "/healthz", "/job?name=x")
+SCREENS = (
+    "/",
+    "/locks",
+    "/daemons",
+    "/channels",
+    "/actions",
+    "/launches",
+    "/login",
+    "/healthz",
+    "/job?name=x",
+)
 UNLOCK = {"action": "unlock", "name": "busy", "fence": "1"}
 
 

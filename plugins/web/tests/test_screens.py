@@ -53,6 +53,18 @@ def test_hostile_names_and_outputs_are_text(site: Site, manager: oc.JobManager) 
         assert "&lt;img src=x" in site.get("/").text
 
 
+def test_durable_launches_are_listed(site: Site, manager: oc.JobManager) -> None:
+    """With what they wait for; those that have ended come after them, with their error."""
+    assert "No durable launches" in site.get("/launches").text
+    ended = manager.launch("x", {"password": "pa55word1"}, durable=True)
+    manager.cancel_launch(ended.launch_id)
+    manager.launch(HOSTILE, durable=True)
+    text = site.get("/launches").text
+    assert text.index("no process takes it") < text.index("cancelled before it began")
+    assert "<img" not in text
+    assert "pa55word1" not in text
+
+
 def test_secrets_are_masked_on_every_screen(site: Site, manager: oc.JobManager) -> None:
     """Also those that a program has stored in a channel by itself."""
     run = fail(manager, "x", "cannot log in with password=pa55word1", password="pa55word1")

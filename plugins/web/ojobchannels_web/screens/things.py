@@ -1,4 +1,4 @@
-"""Locks, daemons, and the actions that were taken."""
+"""Locks, daemons, durable launches, and the actions that were taken."""
 
 from typing import Final
 
@@ -9,6 +9,7 @@ from ojobchannels_web.context import Context
 
 _MOST_LOCKS: Final = 500
 _MOST_ACTIONS: Final = 100
+_MOST_LAUNCHES: Final = 200
 
 
 def show_locks(context: Context, request: Request) -> Response:
@@ -28,3 +29,9 @@ def show_daemons(context: Context, request: Request) -> Response:
 def show_actions(context: Context, request: Request) -> Response:
     """Return the latest actions, with their authors."""
     return context.page(request, "actions.html", actions=context.manager.actions(_MOST_ACTIONS))
+
+
+def show_launches(context: Context, request: Request) -> Response:
+    """Return the durable launches: those that wait or run, then those that ended last."""
+    launches = context.manager.launches(_MOST_LAUNCHES)
+    return context.page(request, "launches.html", launches=launches, most=_MOST_LAUNCHES)
