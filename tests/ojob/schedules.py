@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -40,7 +40,7 @@ class DaemonOutput(Output):
 
     def __init__(self) -> None:
         super().__init__()
-        self._lines: SimpleQueue[str] = SimpleQueue()
+        self._lines: Queue[str] = Queue()
         self._unmatched: list[str] = []
 
     def log(self, job: str, level: Level, text: str) -> None:

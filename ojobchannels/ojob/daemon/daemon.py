@@ -10,6 +10,7 @@ from typing import Final, NoReturn
 
 from ojobchannels.errors import ChannelError, InvalidJobArgs, JobFileError
 from ojobchannels.host.terminal import local_time
+from ojobchannels.host.wakeup import Wakeup
 from ojobchannels.manager.local_launches.launcher import SIGNAL_POLL_SECONDS
 from ojobchannels.manager.serving.operations import DaemonOperations, Source
 from ojobchannels.ojob.daemon.channel_watch import ChannelWatch
@@ -43,23 +44,29 @@ class Control:
 
     def __init__(self) -> None:
         self._requests: SimpleQueue[Request] = SimpleQueue()  # its `put` may interrupt its `get`
+        self._wakeup = Wakeup()
 
     def stop(self) -> None:
         """End the daemon in order, with status 0, after its todo."""
-        self._requests.put(Request.STOP)
+        self._request(Request.STOP)
 
     def reload(self) -> None:
         """Make the daemon reload its file."""
-        self._requests.put(Request.RELOAD)
+        self._request(Request.RELOAD)
 
     def next(self, seconds: float, check: Callable[[], None] = lambda: None) -> Request | None:
         """Wait for the next request, or return None after some seconds; call `check` meanwhile."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             check()
-            with suppress(Empty):
-                return self._requests.get(timeout=SIGNAL_POLL_SECONDS)
+            with suppress(Empty):  # its `get` with a timeout may never return before Python 3.13
+                return self._requests.get_nowait()
+            self._wakeup.wait(SIGNAL_POLL_SECONDS)
         return None
+
+    def _request(self, request: Request) -> None:
+        self._requests.put(request)
+        self._wakeup.set()
 
 
 class Daemon:

@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from typing import TYPE_CHECKING, Any, Final
 
 import ojobchannels as oc
@@ -76,7 +76,7 @@ class Child:
             os.close(read)
             os.close(output)
         stacks.sources[self.pid] = self.stacks
-        self._lines: SimpleQueue[str | None] = SimpleQueue()
+        self._lines: Queue[str | None] = Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self._note("starts")
