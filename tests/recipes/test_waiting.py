@@ -91,6 +91,7 @@ def test_a_change_that_was_not_shown_in_order_is_found_by_a_look_without_a_resul
 ) -> None:
     """Storages may show changes that happen at the same time in another order."""
     monkeypatch.setattr(waiting, "_REREAD_IDLE_SECONDS", 0)
+    monkeypatch.setattr(waiting, "_REST", 0)
     queue, other = Queue(channel), Queue(channel)
     queue.add("Send", "first")
     assert take(queue) == "first"

@@ -279,7 +279,7 @@ def test_a_store_that_is_gone_delays_a_fire_time(
     """It runs when the store can be reached again, and no failure is reported meanwhile."""
     failures: list[oc.RunRecord] = []
     manager = managers.open(on_state=meddler, on_failure=failures.append)
-    manager.job("tick", cron="* * * * *")(lambda: None)
+    manager.job("tick", cron="* * * * *", misfire="all")(lambda: None)
     schedules = ojob_schedule(manager, at=BEFORE_TWO)
     schedules.advance(60)
     schedules.wait_for("tick")
