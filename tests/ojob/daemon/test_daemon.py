@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ojobchannels.host.terminal import local_time
+from ojobchannels.host.wakeup import Wakeup
 from ojobchannels.ojob import Control
 from ojobchannels.ojob.daemon.daemon import Request
 from ojobchannels.testing.servers import or_skip
@@ -263,7 +264,8 @@ def test_a_signal_that_wakes_no_wait_is_still_handled() -> None:
     control, main = Control(), threading.get_ident()
 
     def hang_up() -> None:
-        while sys._current_frames()[main].f_code is not Control.next.__code__:
+        waits = (Control.next.__code__, Wakeup.wait.__code__)
+        while sys._current_frames()[main].f_code not in waits:
             pass
         signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
 
