@@ -93,7 +93,7 @@ class Pool(Generic[_Connection]):
             try:
                 connection = self._idle.pop()
             except IndexError:
-                return (yield from self._opening(limit, tested))
+                break
             was_idle = time.monotonic() >= connection.used_at + _IDLE
             if connection.used_at < self._usable_since():
                 connection.close()
@@ -103,6 +103,8 @@ class Pool(Generic[_Connection]):
             if (yield from self._is_good(connection, limit / 2 if tested and was_idle else None)):
                 return connection
             connection.close()
+        # Not within the handler: an error of a step would lose its cause to the IndexError.
+        return (yield from self._opening(limit, tested))
 
     def give_back(self, connection: _Connection) -> None:
         """Take back a connection on which every reply was read.
