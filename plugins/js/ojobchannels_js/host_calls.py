@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from typing import Any, Final
 
 from ojobchannels import MISSING, Change, Channel, Host, JobError, Launch, Subscription
@@ -23,7 +23,8 @@ class HostCalls:
         self._raised: list[Exception] = []
         self._launches: list[Launch] = []
         self._subscriptions: list[Subscription] = []
-        self._changes: SimpleQueue[tuple[int, Change]] = SimpleQueue()
+        # A SimpleQueue may wait forever after a stall, before Python 3.13.
+        self._changes: Queue[tuple[int, Change]] = Queue()
         self._calls: dict[str, Callable[..., Any]] = {
             "channel": self._channel,
             "changes": self._arrived,
