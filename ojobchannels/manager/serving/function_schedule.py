@@ -84,26 +84,21 @@ class FunctionSchedule(Schedule):
             PauseCheck(name, lambda: manager, needs_store=True),
         )
 
-    def run_now(
-        self, take: Callable[[], Action | None], done: Callable[[Ended | None], None]
+    def _run_requested(
+        self,
+        launch: Launch,
+        request: Action,
+        args: Mapping[str, Any],
+        done: Callable[[Ended | None], None],
     ) -> None:
-        """Run the job for the request of an operator, on the pool, and report its outcome."""
+        kwargs = self.job._keywords(args)
+        end: Ended | None = None
+        try:
+            end = self._run_for(launch, kwargs, request)
+        finally:
+            done(end)
 
-        def work(launch: Launch) -> None:
-            request = None if self._is_stopping() else take()
-            if request is None:
-                return
-            args = request.details.get("args")
-            kwargs = self.job._keywords(args if isinstance(args, Mapping) else {})
-            end: Ended | None = None
-            try:
-                end = self._run_requested(launch, kwargs, request)
-            finally:
-                done(end)
-
-        self._submit(work)
-
-    def _run_requested(self, launch: Launch, kwargs: dict[str, Any], request: Action) -> Ended:
+    def _run_for(self, launch: Launch, kwargs: dict[str, Any], request: Action) -> Ended:
         status, failure = "completed", None
         try:
             self.job._run(launch, (), kwargs, Cause(requested=request.origin))

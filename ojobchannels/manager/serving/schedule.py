@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import tzinfo
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from ojobchannels import errors
 from ojobchannels.errors import STORE_ERRORS
@@ -142,6 +142,19 @@ class Schedule(ABC):
         """
 
     @abstractmethod
+    def _run_requested(
+        self,
+        launch: Launch,
+        request: Action,
+        args: Mapping[str, Any],
+        done: Callable[[Ended | None], None],
+    ) -> None:
+        """Run the job for the request of an operator, on the thread of `launch`; see `run_now`."""
+
+    @abstractmethod
+    def _log(self, level: Level, text: str) -> None:
+        """Report what happens to it."""
+
     def run_now(
         self, take: Callable[[], Action | None], done: Callable[[Ended | None], None]
     ) -> None:
@@ -153,9 +166,15 @@ class Schedule(ABC):
             done: Called with the outcome, or None if there is none.
         """
 
-    @abstractmethod
-    def _log(self, level: Level, text: str) -> None:
-        """Report what happens to it."""
+        def work(launch: Launch) -> None:
+            request = None if self._is_stopping() else take()
+            if request is not None:
+                args = request.details.get("args")
+                self._run_requested(
+                    launch, request, args if isinstance(args, Mapping) else {}, done
+                )
+
+        self._submit(work)
 
     @property
     def name(self) -> str:

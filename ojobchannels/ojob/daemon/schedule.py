@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from ojobchannels import errors
 from ojobchannels.errors import STORE_ERRORS
@@ -59,7 +60,7 @@ class FileSchedule(Schedule):
         job: The job.
         spec: Its fire times and what happens when one is missed.
         layers: The args of each call.
-        began: The moment from which its fire times count; by default now.
+        began: The moment from which its fire times count; None for now.
         counts: The names of the schedules of earlier entries of the todo.
     """
 
@@ -69,15 +70,15 @@ class FileSchedule(Schedule):
         job: Job,
         spec: ScheduleSpec,
         layers: list[Layer],
-        began: int | None = None,
-        counts: NameCounts | None = None,
+        began: int | None,
+        counts: NameCounts,
     ) -> None:
         self.session = session
         self.job = job
         self.spec = spec
         self._layers = layers
         self.active = ActiveRuns()
-        names = (counts or NameCounts()).names_of(job.name, self.run_name(self.new_call()), spec)
+        names = counts.names_of(job.name, self.run_name(self.new_call()), spec)
         binding, needs_store = session.binding, names.claims is not None
         super().__init__(
             names,
@@ -94,28 +95,22 @@ class FileSchedule(Schedule):
             self.active = previous.active
         super().follow(previous)
 
-    def run_now(
-        self, take: Callable[[], Action | None], done: Callable[[Ended | None], None]
+    def _run_requested(
+        self,
+        launch: Launch,
+        request: Action,
+        args: Mapping[str, Any],
+        done: Callable[[Ended | None], None],
     ) -> None:
-        """Run the job for the request of an operator, on the pool, and report its outcome."""
-
-        def work(launch: Launch) -> None:
-            request = None if self._is_stopping() else take()
-            if request is None:
-                return
-            details = request.details.get("args")
-            args = dict(details) if isinstance(details, Mapping) else {}
-            call = JobCall(self.session, self.job, [*self._layers, Layer(args, False)])
-            call.launch, call.if_running = launch, "skip"
-            call.requested = request.origin
-            self.note_begun()
-            try:
-                with self.session.launches.running(call):
-                    call.run()
-            finally:
-                done(call.outcome)
-
-        self._submit(work)
+        call = JobCall(self.session, self.job, [*self._layers, Layer(dict(args), False)])
+        call.launch, call.if_running = launch, "skip"
+        call.requested = request.origin
+        self.note_begun()
+        try:
+            with self.session.launches.running(call):
+                call.run()
+        finally:
+            done(call.outcome)
 
     def note_begun(self) -> None:
         """Note that a run of a job without records begins now."""
