@@ -17,7 +17,7 @@ pytest_plugins = ["tests.ojob.schedules"]
 ONCE = """\
 jobs:
 - name: Fetch
-  typeArgs: {cron: "* * * * *", once: true}
+  typeArgs: {cron: "* * * * *", once: true, misfire: all}
   exec: log("fetches", args["part"])
 todo: [oJobManager Init, {name: Fetch, args: [{part: one}, {part: two}, {part: two}]}]
 """
@@ -42,7 +42,7 @@ todo: [oJobManager Init, {name: Fetch, args: [{part: one}, {part: two}]}, Other]
 LAUNCHING = """\
 jobs:
 - name: Coordinate
-  typeArgs: {cron: "* * * * *"}
+  typeArgs: {cron: "* * * * *", misfire: all}
   exec: launch("Fetch", dict(part=args["part"])).wait()
 - name: Fetch
   from: oJobManager Job Start
