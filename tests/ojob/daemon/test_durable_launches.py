@@ -137,7 +137,7 @@ def test_only_jobs_of_the_present_file_are_taken(
 def test_a_daemon_that_stops_ends_what_runs_and_leaves_the_rest(
     manager: oc.JobManager, start_daemon: RunDaemon
 ) -> None:
-    """What was not started is taken by the next one."""
+    """The next daemon takes the launch that it did not start."""
     launch = manager.launch("Send", durable=True)
     with oc.open_channel("go") as go:
         daemon = start_daemon(file(UNTIL_STOPPED))
