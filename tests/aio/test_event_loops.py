@@ -44,9 +44,7 @@ def test_another_loop_is_refused(options: dict[str, Any]) -> None:
                 channel.close,
             ]
             for attempt in attempts:
-                with pytest.raises(
-                    oc.WrongEventLoop, match="belongs to another event loop"
-                ):
+                with pytest.raises(oc.WrongEventLoop, match="belongs to another event loop"):
                     await in_another_loop(attempt)
             assert await channel.get("key") is None
             await lease.release()
