@@ -56,7 +56,7 @@ class Wire:
     def is_silent(self) -> bool | None:
         """Return whether the server has neither closed the connection nor sent anything unasked.
 
-        One system call that changes no timeout tells it; None if this socket has no such call.
+        It is one system call, which changes no timeout; None if this socket has no such call.
         """
         if not (self._blocks and _PEEK):
             return None
