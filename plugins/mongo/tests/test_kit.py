@@ -27,7 +27,6 @@ from ojobchannels.testing.machines import prove_documents, prove_locks
 
 if TYPE_CHECKING:
     from conftest import Storage
-
     from ojobchannels.testing.kit.pytest_fixtures import StartWorker
 
 
