@@ -110,6 +110,10 @@ class Documents:
         return int(self._run(remote.SIZE, statements.SIZE)[0][0])
 
     @hookimpl
+    def size_until(self, position: int) -> int:
+        return int(self._run(remote.SIZE, statements.SIZE_UNTIL, position)[0][0])
+
+    @hookimpl
     def set_all(self, items: list[tuple[Key, Document]]) -> bool:
         rows: dict[str, tuple[str, str, str]] = {}
         for key, value in items:

@@ -99,6 +99,13 @@ class Documents:
 
     @hookimpl
     @performed
+    def size_until(self, position: int) -> Steps[int]:
+        command = ("ZCOUNT", self._keys[1], "-inf", position)
+        size = yield from self._client.calling(remote.SIZE, self._values, command)
+        return int(size)
+
+    @hookimpl
+    @performed
     def set_all(self, items: list[tuple[Key, Document]]) -> Steps[bool]:
         self._check_batch(len(items))
         rows: dict[Key, tuple[str, str, str]] = {}
