@@ -107,7 +107,8 @@ class RunHistory:
         Args:
             run_id: The identifier of the run, or the first characters of it, 6 at least. These are
                 compared with the latest 10,000 records, and with older ones only if none of those
-                has them. Most runs are found by the whole identifier without a search.
+                has them. The whole identifier is found without a search, by the output of the run
+                or by an index of the storage.
 
         Raises:
             WrongRun: Several of these runs begin with these characters; the message lists them.
@@ -167,6 +168,11 @@ class RunHistory:
     def _is_indexed(self) -> bool:
         """Return whether the records of runs that began are found by their status."""
         return self._channels.is_indexed(self.jobs)
+
+    def _index_run_ids(self) -> None:
+        """Have records found by the identifiers of their runs, where that is possible."""
+        for channel in (self.jobs, self.state):
+            self._channels.is_indexed(channel, ("runId", "name", "status"))
 
     def _before_start(self) -> None:
         """Close the dead runs, unless that was done in the last second; errors are logged."""

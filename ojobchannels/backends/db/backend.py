@@ -131,7 +131,7 @@ class DatabaseBackend(LocalBackend):
     def index(self, fields: tuple[str, ...]) -> bool:
         if not self._indexes.prepare(self._connections, fields):
             return False
-        self._indexes.fields = fields
+        self._indexes.fields = tuple(dict.fromkeys((*fields, *self._indexes.fields)))
         return True
 
     @hook_operation

@@ -3,7 +3,7 @@
 The entries up to a position are summed up once. No entry can come into that part of the order,
 since every change moves its entry to the end; but entries leave it, when they are changed or
 removed. So the sums are right as long as the storage counts as many entries there as were summed
-up. If it does not, whatever the reason, they are made anew from all entries. Entries of which a
+up. If it does not, whatever the reason, they are made again from all entries. Entries of which a
 change is expected, such as those of running runs, are not in the sums, but noted by their keys.
 """
 
@@ -25,7 +25,7 @@ from ojobchannels.manager.report.totals import Totals
 
 _NOT_YET: Final = 64  # storages may show changes that happen at the same time in another order
 _CHANGES_BEFORE_SAVE: Final = 256
-_ATTEMPTS: Final = 3  # what changes during one is no error yet; the last one reads everything
+_ATTEMPTS: Final = 3  # an entry may change during one; the last one reads everything
 _MOST_NOTED: Final = 100  # entries that are not records: they are looked at again and again
 _KEY: Final = {"report": "sums"}
 
@@ -170,7 +170,7 @@ class Removal:
             self._sums = None
 
     def save(self) -> None:
-        """Store the sums, unless others have stored theirs; if it fails, they are made anew."""
+        """Store the sums, unless others have stored theirs; if it fails, they are made again."""
         if self._sums is not None:
             before, self._sums.id = self._sums.id, uuid.uuid4().hex
             try:
@@ -187,7 +187,7 @@ def totals_of(jobs: Channel, state: Channel, shown: Shown) -> Totals:
         state: The channel in which the sums are kept.
         shown: Returns the record in an entry as it is shown, or None.
     """
-    is_counted = jobs.hook.size_until(position=0) is not None
+    is_counted = not all(each.wrapper for each in jobs.hook.size_until.get_hookimpls())
     for attempt in range(_ATTEMPTS) if is_counted else ():
         sums = load(jobs, state) if attempt < _ATTEMPTS - 1 else None
         reading = _Reading(jobs, sums or Sums(), shown)

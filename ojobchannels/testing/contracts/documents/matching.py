@@ -115,7 +115,7 @@ class MatchContract(Contract):
         assert part.items() <= expected.items()
 
     def test_the_size_until_a_position_counts_what_is_read_up_to_it(self, subject: Subject) -> None:
-        """Whatever was changed and removed since, by any handle; a backend may leave this out."""
+        """Also after changes and removals by any handle; a backend may leave this out."""
         channel, other = subject.open(), subject.open()
         put_all(channel, {n: n for n in range(6)})
         if channel.hook.size_until(position=0) is None:

@@ -65,7 +65,7 @@ def test_the_kept_number_is_the_counted_one(
 
 
 def test_numbers_are_kept_from_the_first_question_on(tmp_path: Path) -> None:
-    """Channels whose size nobody asks for cost nothing more."""
+    """Channels of which no program asks the size cost nothing more."""
     path = tmp_path / "c.db"
     with oc.open_channel("a", type="db", file=str(path)) as channel:
         channel.set(1, 1)
@@ -120,7 +120,7 @@ def test_a_kill_in_a_transaction_leaves_the_right_number(tmp_path: Path) -> None
 
 
 def test_a_database_for_reading_only_is_counted(tmp_path: Path) -> None:
-    """What was made without the numbers, and is only read now, has a size nevertheless."""
+    """A database that was made without the numbers has a size nevertheless."""
     path = tmp_path / "c.db"
     with oc.open_channel("a", type="db", file=str(path)) as channel:
         channel.set(1, 1)

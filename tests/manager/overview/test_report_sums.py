@@ -43,11 +43,11 @@ def opened(folder: Path, **options: Any) -> oc.JobManager:
 
 
 def put(manager: oc.JobManager, number: int, status: str, name: str = "x") -> None:
-    """Write the record of a run, with a duration that tells them apart."""
+    """Write the record of a run, with a duration of its own."""
     start = number if number < 10 else FAR + number
     record = {"name": name, "startTime": start, "status": status, "runId": f"{name}{number}"}
     if status == "running":
-        record["locksId"] = "of others"  # so nobody can find that it is dead
+        record["locksId"] = "of others"  # so no manager here can find that it is dead
     else:
         record |= {"endTime": start, "duration": number**3}
     manager.jobs.set({"name": name, "startTime": start}, record)
@@ -128,7 +128,7 @@ def test_settled_records_are_not_read_again(managers: Managers, meddler: Meddler
 
 @pytest.mark.usefixtures("_eager")
 def test_prune_takes_what_it_removes_out_of_the_sums(manager: oc.JobManager) -> None:
-    """They need not be made anew."""
+    """They need not be made again."""
     fill(manager, range(1, 20))
     manager.report()
     assert manager.prune(older_than=1).removed == 9
@@ -141,7 +141,7 @@ def test_prune_takes_what_it_removes_out_of_the_sums(manager: oc.JobManager) -> 
 
 @pytest.mark.usefixtures("_eager")
 def test_a_prune_that_ends_before_it_has_stored_the_sums_does_no_harm(tmp_path: Path) -> None:
-    """As if it were killed after the removal: the numbers differ, so the sums are made anew."""
+    """As if it were killed after the removal: the numbers differ, so the sums are made again."""
     meddler = Meddler()
     with opened(tmp_path) as manager:
         fill(manager, range(1, 20))
@@ -180,7 +180,7 @@ def test_sums_of_another_channel_are_not_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_eager")
-def test_sums_that_cannot_be_read_are_made_anew(manager: oc.JobManager) -> None:
+def test_sums_that_cannot_be_read_are_made_again(manager: oc.JobManager) -> None:
     """Also those of a later version."""
     fill(manager, range(1, 8))
     expected = by_hand(manager)
