@@ -1,4 +1,4 @@
-"""Indexes on fields: they are kept by those who read, and never decide what is found."""
+"""Indexes on fields: readers keep them, and they never decide what is found."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_channels_without_an_index_have_none(
 def test_an_index_does_not_outgrow_the_entries(
     pair: tuple[oc.Channel, oc.Channel], client: redis.Redis
 ) -> None:
-    """What was changed and removed leaves it, although no read meets it."""
+    """Changed and removed entries leave it, although no read meets them."""
     indexed, plain = pair
     for number in range(4000):
         plain.set(number % 40, {"state": f"{number}"})
