@@ -43,7 +43,7 @@ def begun(storage: Storage) -> oc.Channel:
 
 
 def contents(storage: Storage) -> dict[Any, Any]:
-    """Return what a handle that reads everything anew finds, without the long text."""
+    """Return what a new handle finds, without the long text."""
     with storage.open() as channel:
         return {key: value for key, value in channel.items() if key != "long"}
 

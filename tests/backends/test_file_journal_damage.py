@@ -190,7 +190,7 @@ def test_a_file_without_its_journal_is_refused(file_storage: Storage, journal_of
     assert file_storage.open().get("a") == 2
 
 
-def test_both_files_copied_while_nobody_writes_are_a_complete_copy(
+def test_both_files_copied_while_no_program_writes_are_a_complete_copy(
     file_storage: Storage, tmp_path: Path
 ) -> None:
     """Under the lock that all writers acquire."""
@@ -257,7 +257,7 @@ STEPS = st.one_of(
 def test_two_handles_with_folds_in_between_equal_a_mapping(
     steps: list[tuple[int, tuple[Any, ...]]],
 ) -> None:
-    """Whatever two handles do in turn, both see the same entries in the same order."""
+    """After any steps of two handles in turn, both see the same entries in the same order."""
     with tempfile.TemporaryDirectory() as folder:
 
         def opened() -> oc.Channel:

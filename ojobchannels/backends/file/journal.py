@@ -154,7 +154,7 @@ class Journal:
         """Append a line and flush it to the disk; part of a line before it is cut off.
 
         Raises:
-            OSError: It failed; call `cut_off` once readers have been told to read anew.
+            OSError: It failed; call `cut_off` once the version of the file was changed.
         """
         if self.growth() > 0:
             self.cut_off()

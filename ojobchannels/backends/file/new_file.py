@@ -24,7 +24,7 @@ class NewFiles:
         self._owner: int | None = None
 
     def see_owner(self, user: int) -> None:
-        """Remember to whom the file belonged when it was opened here."""
+        """Remember the user id of the file's owner when it was opened here."""
         if self._owner is None:
             self._owner = user
 

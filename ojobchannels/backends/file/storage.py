@@ -26,7 +26,7 @@ from ojobchannels.errors import ChannelDamaged
 from ojobchannels.host.forks import forget_in_children
 
 SHORT: Final = 16 * 1024
-"""A file of fewer bytes is written anew at each write, and has no journal."""
+"""A file of fewer bytes is rewritten at each write, and has no journal."""
 
 _COUNTERS = struct.Struct("<QQ")
 _ATTEMPTS: Final = 100
@@ -166,7 +166,7 @@ class JsonFile(Storage):
             self._read_all()
 
     def _follow(self) -> bool:
-        """Make the changes that were appended to the journal; return False to read all anew."""
+        """Make the changes that were appended to the journal; return False if all must be read again."""
         if self._journal is None or not (growth := self._journal.growth()):
             return True
         if growth > 0:
@@ -262,7 +262,7 @@ class JsonFile(Storage):
         try:
             journal.append(line)
         except BaseException:
-            # Readers may have read the line; the version lets them read all anew.
+            # Readers may have read the line; if the version changes they read everything again.
             self._write_version(1)
             journal.cut_off()
             self._write_version(2)
@@ -274,7 +274,7 @@ class JsonFile(Storage):
         os.pwrite(self._counters.open(), _COUNTERS.pack(version, self._highest), 0)
 
     def _replace(self, name: JournalName | None) -> None:
-        """Write the file anew; if it is long, changes will follow in the journal of that name."""
+        """Rewrite the file; if it is long, changes will follow in the journal of that name."""
         content = text_of(self._tables)
         if name is not None and len(content) >= SHORT and may_have_journal(self._tables):
             journal = Journal.create(name, self._path, self._files)

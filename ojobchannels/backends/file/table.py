@@ -162,10 +162,10 @@ class Table:
         changes = self._file.changes_since(self._indexed)
         self._indexed = None
         if changes is None or not self._index_changes(changes):
-            self._index_anew()
+            self._index_all()
         self._indexed = self._file.seen
 
-    def _index_anew(self) -> None:
+    def _index_all(self) -> None:
         known = self._keys
         self._numbers, self._bare, self._keys = {}, set(), {}
         for row in sorted(self._entries.all(), key=attrgetter("doc_id")):
