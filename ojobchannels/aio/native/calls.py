@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
+from ojobchannels.aio.owner import Owner
 from ojobchannels.steps import Steps, drive_async
 
 _T = TypeVar("_T")
@@ -24,9 +25,11 @@ class NativeCalls:
 
     Args:
         at_once: The number of calls at a time.
+        owner: The event loop.
     """
 
-    def __init__(self, at_once: int) -> None:
+    def __init__(self, at_once: int, owner: Owner) -> None:
+        self._owner = owner
         self._free = asyncio.Semaphore(at_once)
         self._active: set[asyncio.Task[Any]] = set()
 
@@ -44,6 +47,7 @@ class NativeCalls:
             work: The call.
             began: Gets the call, instead of a wait, if it was begun when the caller is cancelled.
         """
+        self._owner.check()
         await self._free.acquire()
         task = self._begin(work)
         if not task.done():
@@ -63,6 +67,7 @@ class NativeCalls:
         Args:
             work: The call.
         """
+        self._owner.check()
         async with self._free:
             return await work()
 
@@ -77,6 +82,7 @@ class NativeCalls:
             work: The call.
             after: An earlier call, after whose end it takes place.
         """
+        self._owner.check()
 
         async def later() -> _T:
             if after is not None:

@@ -9,6 +9,7 @@ from pymongo.errors import InvalidOperation
 from ojobchannels.errors import ChannelClosed, ChannelError
 from ojobchannels.remote import Attempts, Operation, Outcome
 from ojobchannels.remote.calls import Calls
+from ojobchannels.steps import Steps
 from ojobchannels_mongo.errors import DRIVER_ERRORS, explain, outcome_of
 from ojobchannels_mongo.servers import Collections, Server
 
@@ -24,11 +25,14 @@ class Connection(Calls[Collections]):
         super().__init__(channel, timeout)
         self.server = server
 
-    def _attempt(
-        self, work: Callable[[Collections, bool], _T], attempts: Attempts, operation: Operation
-    ) -> _T:
+    def _attempting(
+        self,
+        work: Callable[[Collections, bool], Steps[_T]],
+        attempts: Attempts,
+        operation: Operation,
+    ) -> Steps[_T]:
         with pymongo.timeout(attempts.next_limit()):
-            return work(self.server.collections(), bool(attempts.lost))
+            return (yield from work(self.server.collections(), bool(attempts.lost)))
 
     def _outcome_of(self, error: Exception, operation: Operation) -> Outcome:
         return outcome_of(error)

@@ -9,6 +9,7 @@ from ojobchannels import remote
 from ojobchannels.documents import decode, encode
 from ojobchannels.hookspecs import Adopted, Busy, Granted, LeaseRequest, LockInfo, hookimpl
 from ojobchannels.remote.locks import CLOSE, SHARE, RemoteLocks
+from ojobchannels.steps import Steps
 from ojobchannels_mongo import statements
 from ojobchannels_mongo.codec import row_id
 from ojobchannels_mongo.connection import Connection
@@ -50,7 +51,9 @@ class Locks(RemoteLocks):
     def _lock_id(self, name: str) -> str:
         return row_id(self._connection.channel, name)
 
-    def _take_lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
+    def _take_lock(
+        self, name: str, token: str, ttl: int, holder: dict[str, Any]
+    ) -> Steps[Granted | Busy]:
         lock = self._lock_id(name)
         update = statements.take_lock(self._connection.channel, name, token, ttl, encode(holder))
 
@@ -61,7 +64,7 @@ class Locks(RemoteLocks):
             assert row is not None  # noqa: S101  an upsert returns the new row
             return row
 
-        row = self._connection.call(remote.LOCK, take)
+        row = yield from self._connection.calling_in_one_step(remote.LOCK, take)
         if row["token"] != token:
             return Busy(int(row["fence"]), decode(row["holder"]), int(row["left"]))
         previous = row["previous"]
@@ -69,7 +72,7 @@ class Locks(RemoteLocks):
             previous = {**decode(previous["holder"]), "fence": int(previous["fence"])}
         return Granted(int(row["fence"]), previous)
 
-    def _free_lock(self, name: str, token: str) -> bool:
+    def _free_lock(self, name: str, token: str) -> Steps[bool]:
         lock = self._lock_id(name)
 
         def free(at: Collections, again: bool) -> bool:
@@ -82,16 +85,20 @@ class Locks(RemoteLocks):
                 raise remote.UNLOCK.unknown(self._connection.channel)
             return True
 
-        return self._connection.call(remote.UNLOCK, free)
+        return self._connection.calling_in_one_step(remote.UNLOCK, free)
 
-    def _free_locks(self, leases: Sequence[tuple[str, str]]) -> None:
+    def _free_locks(self, leases: Sequence[tuple[str, str]]) -> Steps[None]:
         updates = [
             (statements.held(self._lock_id(name), token), statements.free_lock(token))
             for name, token in leases
         ]
-        self._connection.call(CLOSE, lambda at, _: self._update(at, updates))
+        yield from self._connection.calling_in_one_step(
+            CLOSE, lambda at, _: self._update(at, updates)
+        )
 
-    def _adopt_lease(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | None:
+    def _adopt_lease(
+        self, name: str, token: str, holder: dict[str, Any] | None
+    ) -> Steps[Adopted | None]:
         lock = self._lock_id(name)
         fields = {"_id": 0, "fence": 1, "ttl": 1, "left": statements.LEFT}
 
@@ -101,27 +108,28 @@ class Locks(RemoteLocks):
             update = statements.adopt_lease(encode(holder))
             return self._modify(at, statements.held(lock, token), update, fields=fields, new=True)
 
-        row = self._connection.call(remote.ADOPT, take_over)
+        row = yield from self._connection.calling_in_one_step(remote.ADOPT, take_over)
         if row is None:
             return None
         return Adopted(int(row["fence"]), int(row["ttl"]), int(row["left"]))
 
-    def _evict_holder(self, name: str) -> LockInfo | None:
+    def _evict_holder(self, name: str) -> Steps[LockInfo | None]:
         wanted = {"_id": self._lock_id(name), "$expr": statements.LIVE}
-        return _info(
-            self._connection.call(
-                remote.FORCE_UNLOCK,
-                lambda at, _: self._modify(at, wanted, statements.evict(), fields=statements.INFO),
-            )
-        )
 
-    def _look_at(self, name: str) -> tuple[int, int] | None:
+        def evict(at: Collections, _: bool) -> Row | None:
+            return self._modify(at, wanted, statements.evict(), fields=statements.INFO)
+
+        return _info((yield from self._connection.calling_in_one_step(remote.FORCE_UNLOCK, evict)))
+
+    def _look_at(self, name: str) -> Steps[tuple[int, int] | None]:
         wanted = {"_id": self._lock_id(name), "$expr": statements.LIVE}
         fields = {"_id": 0, "fence": 1, "left": statements.LEFT}
-        row = self._connection.call(remote.WAIT, lambda at, _: at.locks.find_one(wanted, fields))
+        row = yield from self._connection.calling_in_one_step(
+            remote.WAIT, lambda at, _: at.locks.find_one(wanted, fields)
+        )
         return None if row is None else (int(row["fence"]), int(row["left"]))
 
-    def _extend_leases(self, leases: Sequence[LeaseRequest], seconds: float) -> list[bool]:
+    def _extend_leases(self, leases: Sequence[LeaseRequest], seconds: float) -> Steps[list[bool]]:
         locks = [self._lock_id(lease.name) for lease in leases]
         updates = [
             (statements.held(lock, lease.token), statements.extend_lease(lease.ttl))
@@ -139,7 +147,7 @@ class Locks(RemoteLocks):
             live = {(row["_id"], row["token"]) for row in rows}
             return [(lock, lease.token) in live for lock, lease in zip(locks, leases, strict=True)]
 
-        extended = self._connection.call(remote.EXTEND, extend, seconds)
+        extended = yield from self._connection.calling_in_one_step(remote.EXTEND, extend, seconds)
         for lock in locks:
             self._server_waiters.changed(lock)
         return extended

@@ -21,6 +21,7 @@ from ojobchannels.testing.kit.pytest_fixtures import (
     in_background,
     nothing_is_left_running,
     observer,
+    pytest_collection,
     shared_storage,
     start_worker,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "in_background",
     "nothing_is_left_running",
     "observer",
+    "pytest_collection",
     "shared_storage",
     "start_worker",
 ]
@@ -159,9 +161,9 @@ class _WithClock:
 @pytest.fixture
 def ojob_server_clock(monkeypatch: pytest.MonkeyPatch) -> ServerClock:
     """The clock of a server, for locks; only the test moves it."""
-    clock, call = ServerClock(), Connection.call
+    clock, calling = ServerClock(), Connection.calling
 
-    def call_at_that_time(
+    def calling_at_that_time(
         connection: Connection, operation: Operation, work: Any, seconds: float | None = None
     ) -> Any:
         def timed(at: Collections, again: bool) -> Any:
@@ -169,7 +171,7 @@ def ojob_server_clock(monkeypatch: pytest.MonkeyPatch) -> ServerClock:
             locks: Any = _WithClock(at.locks, clock)
             return work(at._replace(database=database, locks=locks), again)
 
-        return call(connection, operation, timed, seconds)
+        return calling(connection, operation, timed, seconds)
 
-    monkeypatch.setattr(Connection, "call", call_at_that_time)
+    monkeypatch.setattr(Connection, "calling", calling_at_that_time)
     return clock
