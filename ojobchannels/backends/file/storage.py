@@ -166,7 +166,7 @@ class JsonFile(Storage):
             self._read_all()
 
     def _follow(self) -> bool:
-        """Make the changes that were appended to the journal; return False if all must be read again."""
+        """Make the changes that were appended to the journal; return False if it was replaced."""
         if self._journal is None or not (growth := self._journal.growth()):
             return True
         if growth > 0:
@@ -271,7 +271,10 @@ class JsonFile(Storage):
 
     def _write_version(self, step: int) -> None:
         version = (self._status_read[0] + step) % 2**64 if self._status_read else step
-        os.pwrite(self._counters.open(), _COUNTERS.pack(version, self._highest), 0)
+        highest = max(
+            self._highest, self._highest_read
+        )  # also if a journal's entry has that number
+        os.pwrite(self._counters.open(), _COUNTERS.pack(version, highest), 0)
 
     def _replace(self, name: JournalName | None) -> None:
         """Rewrite the file; if it is long, changes will follow in the journal of that name."""
