@@ -25,7 +25,7 @@ from ojobchannels.backends.local.paths import StoragePath
 from ojobchannels.errors import ChannelDamaged
 from ojobchannels.host.forks import forget_in_children
 
-SHORT: Final = 16 * 1024
+SHORT: Final = 8 * 1024
 """A file of fewer bytes is rewritten at each write, and has no journal."""
 
 _COUNTERS = struct.Struct("<QQ")
