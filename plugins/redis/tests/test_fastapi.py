@@ -31,7 +31,7 @@ def application(channels: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any
     return names
 
 
-def test_a_server_that_does_not_reply_stops_only_who_waits_for_it(
+def test_a_server_that_does_not_reply_stops_only_the_requests_to_it(
     url: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The loop serves other requests; when the server replies, all that waited succeed."""
