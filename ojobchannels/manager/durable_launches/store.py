@@ -139,8 +139,18 @@ class LaunchStore:
         error: str | None = None,
         result: Any = None,
         omitted: str | None = None,
+        secret: Collection[str] = (),
     ) -> bool:
         """End a launch, and keep its result, or why that is `omitted`.
+
+        Args:
+            message: The launch.
+            state: How it ends.
+            run_id: Its last run.
+            error: Why it did not complete.
+            result: Its result.
+            omitted: Why that is not kept.
+            secret: The names of arguments that are secrets, beside those that look like one.
 
         Returns:
             False, with nothing written, if another process has taken it since.
@@ -148,7 +158,7 @@ class LaunchStore:
         Raises:
             LockLost: The lease was lost before another process took the launch; the end is written.
         """
-        ended = self._ending(message.entry, state, error)
+        ended = self._ending(message.entry, state, error, secret)
         if run_id is not None:
             ended["run_id"] = run_id
         if state == "completed":
@@ -244,13 +254,17 @@ class LaunchStore:
         return sum(self._ended.unset(key) for key in old)
 
     def _ending(
-        self, document: Mapping[str, Any], state: LaunchEnd, error: str | None
+        self,
+        document: Mapping[str, Any],
+        state: LaunchEnd,
+        error: str | None,
+        secret: Collection[str] = (),
     ) -> dict[str, Any]:
         return {
             "id": document["id"],
             "name": document["job"],
             "state": state,
-            "args": masked(args_of(document["data"])),
+            "args": masked(args_of(document["data"]), secret),
             "added": round(document["added"]),
             "due": round(document["notBefore"]),
             "priority": document["priority"],
