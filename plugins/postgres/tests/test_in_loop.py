@@ -26,27 +26,32 @@ if TYPE_CHECKING:
     from conftest import Storage
 
 
-class TestInLoop(
-    DocumentContract,
-    OrderContract,
-    CompareAndSetContract,
-    FenceContract,
-    LockContract,
-    TokenContract,
-    RetryContract,
-    WakeupContract,
-):
-    """What the kit demands of documents and locks holds for the operations in a loop, too."""
+class TestLocksInLoop(LockContract, TokenContract):
+    """What the kit demands of locks holds for the operations in a loop, too."""
 
     @pytest.fixture
     def ojob_subject(self, storage: Storage) -> Subject:
         return LoopSubject("postgres", storage.options)
 
 
-class TestFaultsInLoop(LostRequestContract, OutageContract):
-    """Operations in a loop survive a broken connection and a server that does not reply."""
+@pytest.mark.thorough
+class TestInLoop(
+    DocumentContract,
+    OrderContract,
+    CompareAndSetContract,
+    FenceContract,
+    RetryContract,
+    WakeupContract,
+):
+    """So does what it demands of documents, of requests that are repeated, and of waiters."""
 
-    remembers_unlock = True
+    @pytest.fixture
+    def ojob_subject(self, storage: Storage) -> Subject:
+        return LoopSubject("postgres", storage.options)
+
+
+class _BehindProxy:
+    """The operations of a handle in a loop, whose server is behind a proxy."""
 
     @pytest.fixture
     def ojob_server(self, url: str) -> SharedPostgres:
@@ -55,3 +60,14 @@ class TestFaultsInLoop(LostRequestContract, OutageContract):
     @pytest.fixture
     def ojob_subject(self, ojob_server: SharedPostgres, server_part: str) -> Subject:
         return LoopSubject("postgres", {"url": ojob_server.url_of(server_part)})
+
+
+class TestFaultsInLoop(_BehindProxy, LostRequestContract):
+    """Operations in a loop survive a broken connection."""
+
+    remembers_unlock = True
+
+
+@pytest.mark.thorough
+class TestOutagesInLoop(_BehindProxy, OutageContract):
+    """They survive a server that does not reply, too."""
