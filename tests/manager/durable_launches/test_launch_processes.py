@@ -113,7 +113,7 @@ def test_a_launch_whose_process_is_killed_between_the_steps_of_its_end_has_ended
     start_worker: StartWorker, db_storage: Storage, is_copied: bool
 ) -> None:
     """Before its end is copied out of the queue, or between that and its removal: its result is
-    kept, it is listed once, nobody runs it again, and `prune` completes the end."""
+    kept, it is listed once, it is not run again, and `prune` completes the end."""
     child = start_worker(KILLED_AT_THE_END, config=db_storage.config, is_copied=is_copied)
     launch_id = child.receive()
     assert list(child.remaining()) == []

@@ -317,7 +317,7 @@ def test_serve_runs_schedules_until_the_manager_closes(simple_managers: Managers
     assert [daemon.alive for daemon in manager.daemons()] == [False]
 
 
-def test_a_manager_that_closes_warns_of_schedules_that_nobody_has_served(
+def test_a_manager_that_closes_warns_of_schedules_that_were_never_served(
     simple_managers: Managers, ojob_schedule: Schedules, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Not if it has served them itself, or another process has: then it only declares them."""

@@ -120,7 +120,7 @@ def test_serve_ends_in_order_at_sigterm(start_worker: StartWorker, db_storage: S
 def test_a_forked_child_serves_schedules_only_after_its_own_start(
     start_worker: StartWorker, db_storage: Storage
 ) -> None:
-    """Those of its parent go on, and it runs none of them a second time."""
+    """Those of its parent continue, and it runs none of them a second time."""
     status, fire_times = start_worker(FORKING, config=db_storage.config).receive()
     assert status == 0
     assert set(Counter(fire_times).values()) == {1}

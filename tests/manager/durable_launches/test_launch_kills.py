@@ -1,4 +1,4 @@
-"""Durable launches of a job file whose daemon is killed, before a job began and in the middle."""
+"""Durable launches whose worker or daemon is killed, before a run began and in the middle."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ojobchannels.manager import JobManager
+from ojobchannels.testing.kit.pytest_fixtures import StartWorker
 from tests.ojob.programs import RUN, Started, read_until
 
 pytest_plugins = ["tests.ojob.processes"]
@@ -39,8 +40,27 @@ STUCK = """print("at work", flush=True)
     threading.Event().wait()"""
 
 
+KILLED = """
+import threading
+began = threading.Event()
+manager = oc.JobManager(params["place"], params["place"], threads=1)
+
+@manager.job(params["job"])
+def work(number):
+    began.set()
+    threading.Event().wait()
+
+manager.start_worker()
+begun = manager.launch(params["job"], {"number": 1}, durable=True, retries=1)
+began.wait()
+waiting = manager.launch(params["job"], {"number": 2}, durable=True)
+send([begun.launch_id, waiting.launch_id])
+receive()
+"""
+
+
 def evict(manager: JobManager, pid: int, job: str) -> None:
-    """Release what a killed daemon holds, as the end of its leases of a minute would."""
+    """Release what a killed process holds, as the end of its leases of a minute would."""
     launches = manager._channels.launches
     for channel in (launches, manager.locks):
         for lock in channel.locks():
@@ -74,3 +94,25 @@ def test_the_launches_of_a_daemon_that_was_killed_are_taken_by_the_next(
         second.terminate()
         second.communicate()
         assert second.returncode == 0
+
+
+@pytest.mark.parametrize("shared_place", ["db", "redis"], indirect=True)
+def test_the_launches_of_a_program_that_was_killed_are_taken_by_another(
+    start_worker: StartWorker, shared_place: dict[str, Any]
+) -> None:
+    """Likewise."""
+    job = f"work-{secrets.token_hex(4)}"
+    with JobManager(shared_place, shared_place) as manager:
+        child = start_worker(KILLED, place=shared_place, job=job)
+        begun, waiting = child.receive()
+        first_run = manager._store.find(begun).run_id
+        child.kill()
+        evict(manager, child.pid, job)
+        manager.job(job)(lambda number: number)
+        manager.start_worker()
+        assert manager.launch_result(begun, timeout=None) == 1
+        assert manager.launch_result(waiting, timeout=None) == 2
+        statuses = {record["runId"]: record["status"] for record in manager.runs(job)}
+        assert first_run is not None
+        assert statuses.pop(first_run) == "abandoned"
+        assert list(statuses.values()) == ["completed"] * 2
