@@ -6,6 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import psycopg
@@ -32,7 +33,6 @@ from ojobchannels.testing.servers import (
     postgres_url,
     share_servers,
 )
-from ojobchannels.testing.servers.postgres import ENVIRONMENT
 from ojobchannels_postgres.session import Parameter, Row, Session
 from ojobchannels_postgres.testing import SharedPostgres
 
@@ -48,6 +48,8 @@ __all__ = [
     "start_worker",
 ]
 
+# With the URL of the server of all test processes.
+SHARED = "OJOBCHANNELS_TESTS_POSTGRES"
 SCHEMA = f"ojobtest-{os.getpid()}-{secrets.token_hex(4)}"
 
 
@@ -96,13 +98,14 @@ class Storage(Subject):
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let all test processes use one server."""
-    share_servers(config, {ENVIRONMENT: postgres_url})
+    share_servers(config, {SHARED: postgres_url})
 
 
 @pytest.fixture(scope="session")
 def url() -> Iterator[str]:
     """The server that all tests share."""
-    with or_skip(), postgres_url() as url:
+    shared = os.environ.get(SHARED)
+    with or_skip(), nullcontext(shared) if shared else postgres_url() as url:
         yield url
         SharedPostgres(url).clear(SCHEMA)
 
