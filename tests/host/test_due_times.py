@@ -44,7 +44,7 @@ def test_what_is_due_is_found_as_by_looking_at_each(steps: list[tuple[str, int, 
 
 
 def test_times_that_change_often_take_no_more_room() -> None:
-    """Times that were replaced or dropped are removed."""
+    """Entries of times that were replaced or dropped are removed."""
     due_times: DueTimes[str] = DueTimes()
     clock = ManualClock()
     for number in range(10_000):

@@ -46,6 +46,7 @@ class Keys:
         documents: The keys of the documents, in the order in which the scripts take them: values,
             order of change, keys as written, marks of fences, counter of changes.
         changes: The Pub/Sub channel for messages about changes; databases of a server share it.
+        indexes: The key of what is known of the indexes.
     """
 
     def __init__(self, prefix: str, channel: str) -> None:
@@ -57,7 +58,13 @@ class Keys:
         self.lock = lru_cache(_REMEMBERED)(partial(_lock_key, self._lock_stem))
         self._wake_stem = f"{prefix}:wake:"
         self.changes = self.documents[4]
+        self.indexes = f"{stem}:indexes-1"
+        self._index_stem = f"{stem}:index-1"
         self.lock_pattern = f"{self._lock_stem.translate(_IN_PATTERN)}*}}:lock"
+
+    def index(self, kind: str, field: str) -> str:
+        """Return the key of the index of a kind of values in a field."""
+        return f"{self._index_stem}:{kind}:{field.translate(_IN_CHANNEL)}"
 
     def lock_name(self, key: str) -> str:
         """Return the name of the lock that has that key."""
