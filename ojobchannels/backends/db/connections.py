@@ -79,10 +79,11 @@ class Checkout:
                 connection.execute(f"PRAGMA busy_timeout={max(round(self._timeout * 1000), 1)}")
             if self._in_transaction:
                 connection.execute("BEGIN IMMEDIATE")
-            return connection
         except BaseException:  # `__exit__` is not called then
             self.end()
             raise
+        else:
+            return connection
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         connection = self._connection

@@ -56,7 +56,7 @@ class Entries(dict[str, Entry]):
         new: dict[str, Entry] = {}
         for key, (key_text, value_text) in texts.items():
             self.position += 1
-            # A plain text: the document of a Key would be walked by the garbage collector for ever.
+            # As plain text: each collection of garbage would walk the document of a Key.
             new[str(key)] = Entry(key_text, value_text, self.position)
 
         def put() -> None:

@@ -223,7 +223,7 @@ class DeadRuns:
         for item in self._manager.jobs.items({"status": "running"}, after=self._after or None):
             if records.is_record(item[1]):
                 running[item[1]["name"], item[1]["startTime"]] = item[1]
-        self._unsaved += position - self._reached
+        self._unsaved += position - self._after
         self._after, self._reached = self._reached, position
 
     def _dead(self, running: _Running) -> list[tuple[tuple[str, int], LockInfo | None]]:
