@@ -197,7 +197,7 @@ class FieldIndexes:
         """Create what is missing; return whether all exist."""
         if not self._prepare({self._name(field): _expression(field) for field in fields}):
             return False
-        self._fields = fields
+        self._fields = tuple(dict.fromkeys((*fields, *self._fields)))
         return True
 
     def below(self, field: str, bound: int, limit: int) -> list[Item] | None:
