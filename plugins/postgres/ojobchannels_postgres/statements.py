@@ -192,6 +192,7 @@ WHERE channel = $1 AND {number} < $2::double precision LIMIT $3::bigint
 
 
 SIZE: Final = "SELECT count(*) FROM OURS.ojob_documents WHERE channel = $1"
+SIZE_UNTIL: Final = f"{SIZE} AND position <= $2::bigint"
 LAST: Final = "SELECT max(position) FROM OURS.ojob_documents WHERE channel = $1"
 VERSION: Final = "SELECT position FROM OURS.ojob_channels WHERE channel = $1"
 WATCH: Final = f"""
