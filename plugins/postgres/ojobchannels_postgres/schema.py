@@ -8,6 +8,7 @@ A user who may not create tables needs an administrator who runs what this print
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import sha256
 from typing import Final
 
@@ -15,7 +16,7 @@ import psycopg
 
 from ojobchannels import remote
 from ojobchannels.documents import Document, Item, indexed_text, is_below, page_of
-from ojobchannels.errors import NotSupported
+from ojobchannels.errors import ChannelError, NotSupported
 from ojobchannels.remote import Operation, Rule
 from ojobchannels.steps import Steps, drive
 from ojobchannels_postgres import statements
@@ -130,6 +131,12 @@ def check(connection: Connection) -> None:
         raise NotSupported(channel, f"tables of version {tables}, after {VERSION}", advice)
     if tables < VERSION:
         drive(connection.calling(_OPEN, lambda client, _: _migrate(client)))
+    with suppress(ChannelError):  # another process may sweep, at another time
+        drive(
+            connection.calling(
+                _OPEN, lambda client, _: client.run(statements.SWEEP_MARKS), _SECONDS
+            )
+        )
 
 
 def refuse_old(channel: str, version: int) -> None:
