@@ -10,6 +10,7 @@ the lock may be held.
 import errno
 import hashlib
 import os
+import resource
 import struct
 import threading
 import zlib
@@ -28,7 +29,8 @@ _SEAL = struct.Struct("<4sI")
 _BODY = struct.Struct("<32sqqqqqqH64p")
 _HEAD_SIZE = _SEAL.size + _BODY.size
 _MAGIC = b"oJL1"
-_KEPT_OPEN = 64
+_FEWEST_KEPT_OPEN = 64
+_LARGEST_LIMIT = 1 << 16
 _LONGEST_NAMES = 1 << 16  # two names of 4 KiB, each byte as an escape of six
 
 
@@ -141,6 +143,7 @@ class LockFiles:
         self._timeout = timeout
         self._open: OrderedDict[str, LockFile] = OrderedDict()
         self._last_used: dict[int, LockFile] = {}
+        self._most_open = _most_kept_open()
         folder.make()
 
     def of(self, name: str) -> LockFile:
@@ -151,7 +154,7 @@ class LockFiles:
             own = self._folder.file(hashlib.sha256(identity).hexdigest()[:40])
             new = LockFile(own, self._channel, name, self._timeout)
             file = self._open.setdefault(name, new)
-            if len(self._open) > _KEPT_OPEN:
+            if len(self._open) > self._most_open:
                 self._open.popitem(last=False)[1].close()
         self._last_used[threading.get_ident()] = file
         return file
@@ -184,6 +187,13 @@ class LockFiles:
         """Close all files."""
         while self._open:
             self._open.popitem()[1].close()
+
+
+def _most_kept_open() -> int:
+    """Return a small part of the files that the process may have open."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    known = 0 <= limit < _LARGEST_LIMIT  # RLIM_INFINITY is -1, or very large
+    return max(_FEWEST_KEPT_OPEN, (limit if known else _LARGEST_LIMIT) // 16)
 
 
 def _page_of_names(folder: int, file: str) -> bytes:
