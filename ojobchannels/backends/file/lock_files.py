@@ -22,7 +22,14 @@ from ojobchannels.backends.local.file_lock import FileLock
 from ojobchannels.backends.lock_record import LockRecord
 from ojobchannels.documents import decode, encode
 from ojobchannels.errors import ChannelDamaged, InvalidOption
-from ojobchannels.host.files import SideFile, SideFolder, UnsafeFile, names_in, open_regular
+from ojobchannels.host.files import (
+    SideFile,
+    SideFolder,
+    UnsafeFile,
+    names_in,
+    open_folder,
+    open_regular,
+)
 
 _PAGE = 4096
 _SEAL = struct.Struct("<4sI")
@@ -145,6 +152,7 @@ class LockFiles:
         self._last_used: dict[int, LockFile] = {}
         self._most_open = _most_kept_open()
         folder.make()
+        folder.keep_open()
 
     def of(self, name: str) -> LockFile:
         """Return the file of a lock name."""
@@ -169,12 +177,18 @@ class LockFiles:
         """Close the files that no thread uses; the next use opens them again."""
         for file in list(self._open.values()):
             file.close()
+        self._folder.give_back()
 
     def names(self) -> Iterator[str]:
         """Yield the names of all locks that were ever taken on this channel."""
         try:
             with self._folder.opened() as folder:
-                pages = [_page_of_names(folder, file) for file in names_in(folder)]
+                # Threads and forked processes share the position in a folder that is kept open.
+                listed = open_folder(".", folder)
+                try:
+                    pages = [_page_of_names(folder, file) for file in names_in(listed)]
+                finally:
+                    os.close(listed)
         except FileNotFoundError:
             return
         for page in pages:
@@ -187,6 +201,7 @@ class LockFiles:
         """Close all files."""
         while self._open:
             self._open.popitem()[1].close()
+        self._folder.give_back()
 
 
 def _most_kept_open() -> int:
