@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 import ojobchannels as oc
+from ojobchannels.steps import Steps
 from ojobchannels.testing.contracts.remote.clock import ServerClock
 from ojobchannels.testing.kit.pytest_fixtures import (
     channel,
@@ -151,13 +152,13 @@ def own_server() -> Iterator[PostgresServer]:
 @pytest.fixture
 def ojob_server_clock(monkeypatch: pytest.MonkeyPatch) -> ServerClock:
     """The clock of a server; only the test moves it."""
-    clock, run = ServerClock(), Session.run
+    clock, running = ServerClock(), Session.running
 
-    def run_at_that_time(
+    def running_at_that_time(
         session: Session, statement: str, parameters: Sequence[Parameter], limit: float
-    ) -> list[Row]:
+    ) -> Steps[list[Row]]:
         now = f"to_timestamp({clock.now()}::numeric / 1000000)"
-        return run(session, statement.replace("clock_timestamp()", now), parameters, limit)
+        return running(session, statement.replace("clock_timestamp()", now), parameters, limit)
 
-    monkeypatch.setattr(Session, "run", run_at_that_time)
+    monkeypatch.setattr(Session, "running", running_at_that_time)
     return clock
