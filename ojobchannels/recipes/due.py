@@ -14,7 +14,7 @@ from ojobchannels.recipes.messages import DEFAULT_PRIORITY, WAITING
 FEW: Final = 100
 GROWTH: Final = 10
 MOST: Final = 10_000
-"""If none of so many that are first is free, all messages are read."""
+"""If none of the first messages, up to this number, is free, all are read."""
 
 _DUE: Final = "notBefore"
 _PRIORITY: Final = "priority"

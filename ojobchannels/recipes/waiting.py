@@ -34,7 +34,7 @@ _REREAD_IDLE_SECONDS: Final = 1.0
 
 _Claim: TypeAlias = tuple[str, int]
 _Extent: TypeAlias = Literal["all", "due", "first"]
-"""What was read: all messages, those that are due, or those of them that are first."""
+"""The messages that were read: all, those that are due, or the first of these."""
 
 
 class _Hint(NamedTuple):
