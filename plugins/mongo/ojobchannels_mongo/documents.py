@@ -128,11 +128,12 @@ class Documents:
 
     @hookimpl
     def size(self) -> int:
-        def count(at: Collections, _: bool) -> int:
-            reply = at.database.command({"count": at.documents.name, "query": self._own})
-            return int(reply["n"])
+        return self._count(self._own)
 
-        return self._connection.call(remote.SIZE, count)
+    @hookimpl
+    def size_until(self, position: int) -> int:
+        until = {"$gt": codec.FIRST, "$lte": codec.timestamp_of(position)}
+        return self._count(self._own | {"o": until})
 
     @hookimpl
     def set_all(self, items: list[tuple[Key, Document]]) -> bool:
@@ -213,6 +214,12 @@ class Documents:
             while self._connection.call(remote.DESTROY, remove):
                 continue
         return True
+
+    def _count(self, query: Row) -> int:
+        def count(at: Collections, _: bool) -> int:
+            return int(at.database.command({"count": at.documents.name, "query": query})["n"])
+
+        return self._connection.call(remote.SIZE, count)
 
     def _put(self, at: Collections, key: Key, update: Row, fence: int | None) -> None:
         wanted = {"_id": codec.row_id(self._channel, key)} | _mark_below(fence)

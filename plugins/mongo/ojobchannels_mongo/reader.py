@@ -178,7 +178,7 @@ class FieldIndexes:
         """Create what is missing; return whether all exist."""
         if not self._prepare(fields):
             return False
-        self._fields = fields
+        self._fields = tuple(dict.fromkeys((*fields, *self._fields)))
         return True
 
     def below(self, field: str, bound: int, limit: int) -> list[Item] | None:

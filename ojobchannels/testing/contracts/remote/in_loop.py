@@ -31,6 +31,7 @@ class LoopSubject(Subject):
         for operation in AWAITED:
             if operation != "watch":
                 implementation = _of_backend(channel, operation)
+                implementation.argnames = getattr(channel.hook, operation).spec.argnames
                 implementation.function = partial(loop.perform, operation, implementation.argnames)
         implementation = _of_backend(channel, "close")
         implementation.function = partial(loop.close, implementation.function)
