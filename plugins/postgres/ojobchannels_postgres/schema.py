@@ -8,6 +8,7 @@ A user who may not create tables needs an administrator who runs what this print
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import sha256
 from typing import Final
 
@@ -15,7 +16,7 @@ import psycopg
 
 from ojobchannels import remote
 from ojobchannels.documents import Document, Item, indexed_text, is_below, page_of
-from ojobchannels.errors import NotSupported
+from ojobchannels.errors import ChannelError, NotSupported
 from ojobchannels.remote import Operation, Rule
 from ojobchannels.steps import Steps, drive
 from ojobchannels_postgres import statements
@@ -130,6 +131,12 @@ def check(connection: Connection) -> None:
         raise NotSupported(channel, f"tables of version {tables}, after {VERSION}", advice)
     if tables < VERSION:
         drive(connection.calling(_OPEN, lambda client, _: _migrate(client)))
+    with suppress(ChannelError):  # another process may sweep, at another time
+        drive(
+            connection.calling(
+                _OPEN, lambda client, _: client.run(statements.SWEEP_MARKS), _SECONDS
+            )
+        )
 
 
 def refuse_old(channel: str, version: int) -> None:
@@ -205,7 +212,7 @@ class FieldIndexes:
         number = f"OURS.ojob_number(value, '{field}')"
         if not self._prepare({self._name(f"number_{field}"): number}):
             return None
-        statement = statements.below(f"{self._own} AND {number}")
+        statement = statements.below(number, self._own)
         rows = self._connection.run(remote.ITEMS, statement, bound, limit)
         items = page_of(rows, None, limit)
         return [item for item in items if is_below(item[1], field, bound)]
