@@ -1,13 +1,15 @@
-"""What one process uses for very many leases or schedules: ``python -m benchmarks.at_scale``.
+"""What very many leases, schedules or daemons use: ``python -m benchmarks.at_scale leases``.
 
 ``leases`` holds leases on a Redis server and keeps them alive; ``schedules`` serves functions that
-are due once in four years. The command prints the memory of each, and the processor time that the
-process uses while it does nothing else, in percent of one core. It needs Linux.
+are due once in four years. For both, the command prints the memory of each, and the processor time
+that the process uses while it does nothing else, in percent of one core. ``daemons`` prints how
+many commands a second idle daemons send to their Redis server. It needs Linux.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import resource
 import time
 from contextlib import ExitStack
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import ojobchannels as oc
+from benchmarks import plots
 from ojobchannels.testing.servers import RedisServer
 
 
@@ -69,28 +72,66 @@ def schedules(url: str, count: int, seconds: float, settling: float) -> Used:
         return usage.during(seconds, count)
 
 
+def daemons(server: RedisServer, count: int, seconds: float, settling: float) -> float:
+    """Let daemons with one schedule each be idle, and return the commands a second of their server.
+
+    They are job managers of this process: each asks as a daemon of its own would. The commands
+    within scripts are counted too.
+    """
+    with ExitStack() as stack:
+        for number in range(count):
+            manager = stack.enter_context(oc.JobManager(server.url, server.url))
+            manager.job(f"job {number}", cron="0 0 29 2 *")(_work)
+            manager.start_schedules()
+        time.sleep(settling)
+        began, before = time.perf_counter(), _commands(server)
+        time.sleep(seconds)
+        return (_commands(server) - before) / (time.perf_counter() - began)
+
+
+def _commands(server: RedisServer) -> int:
+    found = re.search(r"total_commands_processed:(\d+)", str(server.command("INFO", "stats")))
+    return int(found.group(1)) if found else 0
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Measure, and print a line for each number."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.at_scale", description=__doc__)
-    parser.add_argument("what", choices=["leases", "schedules"])
+    parser.add_argument("what", choices=["leases", "schedules", "daemons"])
     parser.add_argument("--counts", default="1000,10000,100000", help="how many, with commas")
     parser.add_argument("--ttl", type=float, default=60, help="of the leases, in seconds (60)")
-    parser.add_argument("--settling", type=float, default=60, help="until schedules are published")
+    parser.add_argument("--seconds", type=float, default=30, help="how long others are measured")
+    parser.add_argument("--settling", type=float, default=30, help="until schedules are published")
     parser.add_argument("--url", help="the store; by default, a Redis is started")
+    parser.add_argument("--plot", type=Path, help="draw the commands of daemons into this file")
     options = parser.parse_args(arguments)
+    counts = [int(count) for count in options.counts.split(",")]
+    if options.what == "daemons":
+        _measure_daemons(counts, options.seconds, options.settling, options.plot)
+        return 0
     with ExitStack() as stack:
         url = options.url or stack.enter_context(RedisServer()).url
-        for count in map(int, options.counts.split(",")):
+        for count in counts:
             if options.what == "leases":
                 used = leases(url, count, options.ttl)
             else:
-                used = schedules(url, count, options.ttl, options.settling)
+                used = schedules(url, count, options.seconds, options.settling)
             print(
                 f"{count:9,} {options.what}: {used.processor:6.2f} % of a core, "
                 f"{used.memory / 1000:5.1f} KB each",
                 flush=True,
             )
     return 0
+
+
+def _measure_daemons(counts: list[int], seconds: float, settling: float, plot: Path | None) -> None:
+    rates: dict[int, float] = {}
+    for count in counts:
+        with RedisServer() as server:
+            rates[count] = daemons(server, count, seconds, settling)
+        print(f"{count:9,} daemons: {rates[count]:8.1f} commands a second", flush=True)
+    if plot is not None:
+        plots.draw_commands(rates, plot)
 
 
 if __name__ == "__main__":
