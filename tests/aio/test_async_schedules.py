@@ -50,7 +50,7 @@ def test_a_scheduled_coroutine_function_runs_in_the_loop(
 
 
 def test_serve_ends_although_it_has_hardly_begun(options: dict[str, Any]) -> None:
-    """As in the lifespan of an application that ends at once: that is no error."""
+    """As in the lifespan of an application that ends at once; nothing is raised."""
 
     async def test() -> None:
         async with oc.AsyncJobManager(**options) as manager:

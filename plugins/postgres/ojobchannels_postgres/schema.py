@@ -265,7 +265,7 @@ class FieldIndexes:
         number = f"OURS.ojob_number(value, '{field}')"
         if not self._prepare({self._name(f"number_{field}"): number}):
             return None
-        statement = statements.below(self._own, number)
+        statement = statements.below(number, self._own)
         rows = self._connection.run(remote.ITEMS, statement, bound, limit)
         items = page_of(rows, None, limit)
         return [item for item in items if is_below(item[1], field, bound)]
