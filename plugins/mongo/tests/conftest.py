@@ -159,9 +159,9 @@ class _WithClock:
 @pytest.fixture
 def ojob_server_clock(monkeypatch: pytest.MonkeyPatch) -> ServerClock:
     """The clock of a server, for locks; only the test moves it."""
-    clock, call = ServerClock(), Connection.call
+    clock, calling = ServerClock(), Connection.calling
 
-    def call_at_that_time(
+    def calling_at_that_time(
         connection: Connection, operation: Operation, work: Any, seconds: float | None = None
     ) -> Any:
         def timed(at: Collections, again: bool) -> Any:
@@ -169,7 +169,7 @@ def ojob_server_clock(monkeypatch: pytest.MonkeyPatch) -> ServerClock:
             locks: Any = _WithClock(at.locks, clock)
             return work(at._replace(database=database, locks=locks), again)
 
-        return call(connection, operation, timed, seconds)
+        return calling(connection, operation, timed, seconds)
 
-    monkeypatch.setattr(Connection, "call", call_at_that_time)
+    monkeypatch.setattr(Connection, "calling", calling_at_that_time)
     return clock
