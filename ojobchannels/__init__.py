@@ -93,6 +93,7 @@ __all__ = [
     "UnknownLaunch",
     "UnknownSchedule",
     "WouldDeadlock",
+    "WrongEventLoop",
     "add_extension",
     "hookimpl",
     "matches",

@@ -322,8 +322,9 @@ def converted(type: ChannelType, option: Option, value: Any) -> Any:
 def _entry_points() -> Iterator[tuple[EntryPoint, str]]:
     seen: set[tuple[str, str]] = set()
     for distribution in distributions():
-        name = str(distribution.metadata["Name"])
-        for entry_point in distribution.entry_points:
-            if entry_point.group == PROJECT and (name, entry_point.name) not in seen:
+        for entry_point in distribution.entry_points.select(group=PROJECT):
+            # Not before: parsing the metadata of all that is installed takes longer than the rest.
+            name = str(distribution.metadata["Name"])
+            if (name, entry_point.name) not in seen:
                 seen.add((name, entry_point.name))
                 yield entry_point, name

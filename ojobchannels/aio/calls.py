@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from ojobchannels.aio.owner import Owner
 from ojobchannels.errors import ChannelError
 from ojobchannels.host.forks import forget_in_children
 from ojobchannels.steps import Steps, drive
@@ -25,9 +26,14 @@ class Calls:
     Args:
         name: The name of the channel, for the names of its threads.
         threads: The number of calls at a time; 0 calls on the thread of the event loop.
+        what: What makes the calls, for messages; by default the channel.
+
+    Attributes:
+        owner: The event loop that they are made from.
     """
 
-    def __init__(self, name: str, threads: int) -> None:
+    def __init__(self, name: str, threads: int, what: str | None = None) -> None:
+        self.owner = Owner(what or f"channel {name!r}")
         self._name = name
         self.threads = threads
         self.forget()
@@ -47,6 +53,7 @@ class Calls:
             work: The call.
             began: Gets the call, instead of a wait, if it was started when the caller is cancelled.
         """
+        self.owner.check()
         if not self.threads:
             return work()
         future = self._submit(work)
@@ -85,6 +92,7 @@ class Calls:
             work: The call.
             after: An earlier call, after whose end it takes place.
         """
+        self.owner.check(ending=True)
         if not self.threads:
             return work()
         future = self._submit(work) if after is None else self._after(after, work)

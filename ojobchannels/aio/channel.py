@@ -150,6 +150,7 @@ class AsyncChannel(AsyncDocuments):
         Raises:
             NotSupported: The channel type does not report changes.
         """
+        self._calls.owner.check()
         self.sync._check_subscribable()
         subscription = AsyncSubscription(self.sync, self._calls, replay)
         self._subscriptions.add(subscription)
@@ -162,6 +163,7 @@ class AsyncChannel(AsyncDocuments):
 
     async def close(self) -> None:
         """Close the channel: release its leases, and wake its waiters with ChannelClosed."""
+        self._calls.owner.check(ending=True)
         for subscription in list(self._subscriptions):
             await subscription.close()
         try:
@@ -197,6 +199,7 @@ class AsyncChannel(AsyncDocuments):
         holder: Mapping[str, Any] | None,
         slots: int,
     ) -> AsyncLease:
+        self._calls.owner.check()
         channel, requests, report = self.sync, self._requests, self._reporter(on_lost)
         request = channel._request(
             name,

@@ -23,6 +23,7 @@ from ojobchannels.errors.channel import StaleFence as StaleFence
 from ojobchannels.errors.channel import StorageFull as StorageFull
 from ojobchannels.errors.channel import UnknownChannelType as UnknownChannelType
 from ojobchannels.errors.channel import WouldDeadlock as WouldDeadlock
+from ojobchannels.errors.channel import WrongEventLoop as WrongEventLoop
 from ojobchannels.errors.job import AlertNotSent as AlertNotSent
 from ojobchannels.errors.job import CodeFailed as CodeFailed
 from ojobchannels.errors.job import CodeFault as CodeFault

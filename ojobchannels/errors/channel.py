@@ -157,6 +157,14 @@ class ChannelClosed(ChannelError, RuntimeError):
         super().__init__(f"channel {channel!r} is closed; open it again with open_channel")
 
 
+class WrongEventLoop(ChannelError, RuntimeError):
+    """An asynchronous channel or manager was used outside of the event loop that it belongs to."""
+
+    def __init__(self, what: str, reason: str, advice: str) -> None:
+        self.what, self.reason, self.advice = what, reason, advice
+        super().__init__(f"{what}: {reason}; {advice}")
+
+
 class OutcomeUnknown(ChannelError, ConnectionError):
     """The server's reply was lost: the operation may or may not have happened."""
 

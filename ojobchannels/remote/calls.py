@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, Final, Generic, TypeVar
+from functools import partial
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from ojobchannels.errors import ChannelClosed, ChannelError
 from ojobchannels.host.forks import notice_hidden_fork
 from ojobchannels.remote.requests import Attempts, Operation, Outcome, sole
+from ojobchannels.steps import Steps, drive, one
 
 _T = TypeVar("_T")
 _Client = TypeVar("_Client")
@@ -18,13 +21,19 @@ _LONGEST_PAUSE: Final = 0.1
 class Calls(ABC, Generic[_Client]):
     """The calls of one channel; a backend says how its driver is called, and what errors mean.
 
+    For an event loop, a backend derives a class whose `perform` is `drive_async`, and whose
+    `_sleep` is that of asyncio.
+
     Attributes:
         driver_errors: The errors of the driver.
+        perform: Performs the steps of an operation.
         timeout: Seconds that a call may take by default, with all its retries.
         closed: Whether the channel was closed.
     """
 
     driver_errors: ClassVar[tuple[type[Exception], ...]]
+    perform: Callable[[Steps[Any]], Any] = staticmethod(drive)
+    _sleep: Callable[[float], Any] = staticmethod(time.sleep)
 
     def __init__(self, channel: str, timeout: float) -> None:
         self.channel = channel
@@ -37,11 +46,32 @@ class Calls(ABC, Generic[_Client]):
         work: Callable[[_Client, bool], _T],
         seconds: float | None = None,
     ) -> _T:
-        """Return `work(client, again)`; `again` means that it may have been done before.
+        """Return `work(client, again)`, called on this thread; see `calling`."""
+        return drive(self.calling_in_one_step(operation, work, seconds))
+
+    def calling_in_one_step(
+        self,
+        operation: Operation,
+        work: Callable[[_Client, bool], _T],
+        seconds: float | None = None,
+    ) -> Steps[_T]:
+        """Return `work(client, again)`, a single step: for a driver without an asyncio client."""
+        return self.calling(
+            operation, lambda client, again: one(partial(work, client, again)), seconds
+        )
+
+    def calling(
+        self,
+        operation: Operation,
+        work: Callable[[_Client, bool], Steps[_T]],
+        seconds: float | None = None,
+    ) -> Steps[_T]:
+        """Yield the steps of `work(client, again)`, and return its result.
 
         Args:
             operation: What is done, and whether it may be done again.
-            work: Calls the server; it may be called more than once.
+            work: Returns the steps that call the server; it may be called more than once. `again`
+                means that they may have been done before.
             seconds: Timeout for all attempts; the channel's own by default.
 
         Raises:
@@ -53,18 +83,23 @@ class Calls(ABC, Generic[_Client]):
             if self.closed:
                 raise ChannelClosed(self.channel)
             try:
-                return self._attempt(work, attempts, operation)
+                return (yield from self._attempting(work, attempts, operation))
             except ChannelError:  # some derive from errors that drivers raise
                 raise
-            except self.driver_errors as error:
-                if not attempts.retry(error, self._outcome_of(error, operation)):
-                    raise self._error(error, operation, attempts) from sole(self._cause(error))
+            except self.driver_errors as raised:
+                error = raised
+            # Not within the handler: an error of a step would lose its cause.
+            pause = attempts.pause_before_next(error, self._outcome_of(error, operation))
+            if pause is None:
+                break
+            yield partial(self._sleep, pause)
+        raise self._error(error, operation, attempts) from sole(self._cause(error))
 
     @abstractmethod
-    def _attempt(
-        self, work: Callable[[_Client, bool], _T], attempts: Attempts, operation: Operation
-    ) -> _T:
-        """Call `work` with a client, for at most `attempts.next_limit()` seconds."""
+    def _attempting(
+        self, work: Callable[[_Client, bool], Steps[_T]], attempts: Attempts, operation: Operation
+    ) -> Steps[_T]:
+        """Yield the steps of `work` with a client, for at most `attempts.next_limit()` seconds."""
 
     @abstractmethod
     def _outcome_of(self, error: Exception, operation: Operation) -> Outcome:

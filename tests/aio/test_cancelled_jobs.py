@@ -69,6 +69,34 @@ def test_a_cancelled_close_cancels_the_launches_and_closes(options: dict[str, An
     asyncio.run(test())
 
 
+def test_a_cancelled_body_cancels_the_launches(options: dict[str, Any]) -> None:
+    """As at Ctrl-C in `asyncio.run`, which would otherwise wait for them."""
+    manager = oc.AsyncJobManager(**options)
+    entered = asyncio.Event()
+
+    @manager.job("endless")
+    async def endless() -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    async def application() -> None:
+        async with manager:
+            manager.launch("endless")
+            await asyncio.Event().wait()
+
+    async def test() -> None:
+        task = asyncio.create_task(application())
+        await entered.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with oc.AsyncJobManager(**options) as other:
+            assert [run.status for run in await other.runs()] == ["failed"]
+            assert other.sync.locks.locks() == []
+
+    asyncio.run(test())
+
+
 def test_an_open_manager_is_not_opened_again(options: dict[str, Any]) -> None:
     """Its channels would stay open."""
 

@@ -195,6 +195,9 @@ def test_a_daemon_runs_what_is_asked_for(ojob: Any) -> None:
     daemon = ojob.start("run", "work.yaml", "--jobs", url)
     while "running until stopped" not in (line := daemon.stdout.readline()):
         assert line
+    with oc.JobManager(url, url) as manager:
+        while not manager.schedules():  # a daemon does not wait for its store
+            time.sleep(0.02)
     done = ojob("now", "Work", "limit=5", "--reason", "asked", "--wait", "60s", "--jobs", url)
     assert (done.returncode, done.stderr) == (0, "")
     while "limit" not in (line := daemon.stdout.readline()):

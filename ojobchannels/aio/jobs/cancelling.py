@@ -1,4 +1,4 @@
-"""The end of a task whose run an operator has cancelled."""
+"""The end of tasks that are cancelled: by an operator, or with their manager."""
 
 from __future__ import annotations
 
@@ -22,6 +22,15 @@ def when_cancelled(run: JobRun, cancel: Callable[[], object]) -> None:
             loop.call_soon_threadsafe(loop.call_later, GRACE_SECONDS, cancel)
 
     run._cancelling.then(notice)
+
+
+async def cancel_all(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel tasks, and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    while tasks:
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait(tasks)
 
 
 class TaskCancel:

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, NamedTuple, ParamSpec, Self, TypeVar, Un
 
 from ojobchannels.aio.calls import Calls
 from ojobchannels.aio.channel import AsyncChannel
-from ojobchannels.aio.jobs.cancelling import when_cancelled
+from ojobchannels.aio.jobs.cancelling import cancel_all, when_cancelled
 from ojobchannels.aio.jobs.durable_launch import AsyncDurableLaunch
 from ojobchannels.aio.jobs.in_loop import in_loop
 from ojobchannels.aio.jobs.job import AsyncJob, check_coroutine_function
@@ -76,7 +76,7 @@ class AsyncJobManager:
     def __init__(self, *, tasks: int = 4, **options: Any) -> None:
         self._options = options
         self._tasks = tasks
-        self._calls = Calls("jobs", _THREADS)
+        self._calls = Calls("jobs", _THREADS, "the job manager")
         self._opened: _Opened | None = None
         self._jobs: dict[str, AsyncJob[..., Any]] = {}
         self._register: list[Callable[[JobManager], None]] = []
@@ -106,7 +106,7 @@ class AsyncJobManager:
         """
         if self._opened is not None:
             raise JobMisuse("manager", "the manager is open already", "open it once, and share it")
-        self._calls = Calls("jobs", _THREADS)
+        self._calls = Calls("jobs", _THREADS, "the job manager")
         manager = await self._calls.obtain(
             lambda: JobManager(threads=self._tasks, **self._options), JobManager.close
         )
@@ -120,15 +120,17 @@ class AsyncJobManager:
     async def close(self) -> None:
         """Wait for launched jobs, then close the channels and so release all locks.
 
-        If the caller is cancelled, so are the launched jobs.
+        If the caller is cancelled, so are the launched jobs. So they are if the body of ``async
+        with`` is cancelled, as by Ctrl-C.
         """
+        self._calls.owner.check(ending=True)
         try:
             if self._serving is not None:
                 await self._serving.stop()
             while self._launches:
                 await asyncio.wait(self._launches)
         except asyncio.CancelledError:
-            await _cancel(self._launches)
+            await cancel_all(self._launches)
             raise
         finally:
             await self._close_channels()
@@ -327,7 +329,9 @@ class AsyncJobManager:
     async def __aenter__(self) -> Self:
         return await self.open()
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, asyncio.CancelledError):
+            await cancel_all(self._launches)
         await self.close()
 
     def __repr__(self) -> str:
@@ -389,12 +393,3 @@ class AsyncJobManager:
                 launch._finish("skipped")
         except BaseException as error:  # noqa: BLE001  it is raised where the launch is awaited
             launch._finish("failed", error=error)
-
-
-async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
-    """Cancel tasks, and wait until they have ended."""
-    for task in tasks:
-        task.cancel()
-    while tasks:
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait(tasks)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from types import CoroutineType
 from typing import Any, Final, TypeVar
 
+from ojobchannels.aio.owner import Owner
 from ojobchannels.steps import Steps, drive_async
 
 _T = TypeVar("_T")
@@ -25,9 +26,11 @@ class NativeCalls:
 
     Args:
         at_once: The number of calls at a time.
+        owner: The event loop.
     """
 
-    def __init__(self, at_once: int) -> None:
+    def __init__(self, at_once: int, owner: Owner) -> None:
+        self._owner = owner
         self._free = asyncio.Semaphore(at_once)
         self._active: set[asyncio.Task[Any]] = set()
 
@@ -45,6 +48,7 @@ class NativeCalls:
             work: The call.
             began: Gets the call, instead of a wait, if it was begun when the caller is cancelled.
         """
+        self._owner.check()
         await self._free.acquire()
         task = self._begin(work)
         if not task.done():
@@ -64,6 +68,7 @@ class NativeCalls:
         Args:
             work: The call.
         """
+        self._owner.check()
         async with self._free:
             return await work()
 
@@ -78,6 +83,7 @@ class NativeCalls:
             work: The call.
             after: An earlier call, after whose end it takes place.
         """
+        self._owner.check()
 
         async def later() -> _T:
             if after is not None:

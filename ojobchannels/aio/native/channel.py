@@ -33,7 +33,7 @@ class NativeChannel(NativeDocuments):
         super().__init__(channel, threads)
         self._in_loop = hook
         self._at_once = at_once
-        self._requests: NativeCalls = NativeCalls(at_once)
+        self._requests: NativeCalls = NativeCalls(at_once, self._calls.owner)
         self._waiting = Waiting(self._requests, at_once, queues=True)
 
     async def lock_info(self, name: str, *, slot: int = 1) -> LockInfo | None:
@@ -50,6 +50,7 @@ class NativeChannel(NativeDocuments):
         )
 
     async def close(self) -> None:
+        self._calls.owner.check(ending=True)
         try:
             await super().close()
         finally:

@@ -36,7 +36,7 @@ def run_page(checkout: Path, text: str, folder: Path) -> None:
     page.write_text(text, "utf-8")
     shutil.copytree(checkout / "docs" / "examples", folder / "folder" / "docs" / "examples")
     reader = subprocess.Popen(  # noqa: S603  runs a script of the checkout
-        [sys.executable, checkout / "tests" / "project" / "test_docs_blocks.py", page],
+        [sys.executable, checkout / "tests" / "project" / "page_reader.py", page],
         cwd=folder / "folder",
         env=os.environ
         | {"PATH": os.pathsep.join([sysconfig.get_path("scripts"), *os.get_exec_path()])}

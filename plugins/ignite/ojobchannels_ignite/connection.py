@@ -6,6 +6,7 @@ from typing import TypeVar
 from ojobchannels.errors import ChannelError
 from ojobchannels.remote import Attempts, Operation, Outcome
 from ojobchannels.remote.calls import Calls
+from ojobchannels.steps import Steps
 from ojobchannels_ignite.cluster import Cluster
 from ojobchannels_ignite.errors import DRIVER_ERRORS, NothingDone, explain, outcome_of, root_of
 from ojobchannels_ignite.requests import Requests
@@ -22,13 +23,13 @@ class Connection(Calls[Requests]):
         super().__init__(channel, timeout)
         self.cluster = cluster
 
-    def _attempt(
-        self, work: Callable[[Requests, bool], _T], attempts: Attempts, operation: Operation
-    ) -> _T:
+    def _attempting(
+        self, work: Callable[[Requests, bool], Steps[_T]], attempts: Attempts, operation: Operation
+    ) -> Steps[_T]:
         requests: Requests | None = None
         try:
             with self.cluster.requests(attempts.next_limit()) as requests:
-                return work(requests, bool(attempts.lost))
+                return (yield from work(requests, bool(attempts.lost)))
         except ChannelError:
             raise
         except DRIVER_ERRORS as error:

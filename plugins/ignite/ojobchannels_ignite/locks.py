@@ -14,6 +14,7 @@ from ojobchannels.errors import ChannelError
 from ojobchannels.hookspecs import Adopted, Busy, Granted, LeaseRequest, LockInfo, hookimpl
 from ojobchannels.remote import Operation, Rule
 from ojobchannels.remote.locks import CLOSE, SHARE, RemoteLocks
+from ojobchannels.steps import Steps, drive
 from ojobchannels_ignite.connection import Connection
 from ojobchannels_ignite.errors import Refused, TooFewNodes
 from ojobchannels_ignite.reader import table_of
@@ -54,7 +55,7 @@ class Locks(RemoteLocks):
 
     @hookimpl
     def lock_info(self, name: str) -> LockInfo | None:
-        state, now = self._look(remote.LOCK_INFO, name)
+        state, now = drive(self._look(remote.LOCK_INFO, name))
         return _info(state) if state.is_live(now) else None
 
     @hookimpl
@@ -72,13 +73,15 @@ class Locks(RemoteLocks):
 
     @hookimpl
     def share(self, name: str, token: str) -> list[int] | bool:
-        state, now = self._look(SHARE, name)
+        state, now = drive(self._look(SHARE, name))
         return [] if _holds(state, token, now) else False
 
     def _lock_id(self, name: str) -> str:
         return self._rows.row_key(name)
 
-    def _take_lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
+    def _take_lock(
+        self, name: str, token: str, ttl: int, holder: dict[str, Any]
+    ) -> Steps[Granted | Busy]:
         def take(state: LockState, now: int) -> LockState | None:
             if state.is_live(now):
                 return None
@@ -86,17 +89,18 @@ class Locks(RemoteLocks):
             fence = max(state.fence + 1, now * 1000)
             return LockState(name, fence, token, ttl, now, now + ttl, holder, never_unlocked)
 
-        state, now, lease = self._replace(remote.LOCK, name, take)
+        state, now, lease = yield from self._replace(remote.LOCK, name, take)
         if lease is None and state.token == token:  # requested again
             lease = state
         if lease is None:
             return Busy(state.fence, state.holder or {}, state.until - now)
         return Granted(lease.fence, lease.previous)
 
-    def _free_lock(self, name: str, token: str) -> bool:
-        return self._replace(remote.UNLOCK, name, _freed_by(token)).after is not None
+    def _free_lock(self, name: str, token: str) -> Steps[bool]:
+        step = yield from self._replace(remote.UNLOCK, name, _freed_by(token))
+        return step.after is not None
 
-    def _free_locks(self, leases: Sequence[tuple[str, str]]) -> None:
+    def _free_locks(self, leases: Sequence[tuple[str, str]]) -> Steps[None]:
         left = list(leases)
 
         def free(at: Requests, _: bool) -> None:
@@ -105,63 +109,68 @@ class Locks(RemoteLocks):
                 self._step(at, name, _freed_by(token), {})
                 left.pop()
 
-        self._connection.call(CLOSE, free)
+        return self._connection.calling_in_one_step(CLOSE, free)
 
     def _extend_leases(
         self, leases: Sequence[LeaseRequest], seconds: float
-    ) -> Sequence[bool | None]:
+    ) -> Steps[Sequence[bool | None]]:
         ends = time.monotonic() + seconds
         results: list[bool | None] = []
         for lease in leases:
             try:
-                results.append(self._extend_lease(lease, max(ends - time.monotonic(), 0.001)))
+                left = max(ends - time.monotonic(), 0.001)
+                results.append((yield from self._extend_lease(lease, left)))
             except ChannelError:
                 if not results:
                     raise
                 return results + [None] * (len(leases) - len(results))
         return results
 
-    def _adopt_lease(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | None:
+    def _adopt_lease(
+        self, name: str, token: str, holder: dict[str, Any] | None
+    ) -> Steps[Adopted | None]:
         def take_over(state: LockState, now: int) -> LockState | None:
             if not _holds(state, token, now):
                 return None
             return state if holder is None else state._replace(holder=holder)
 
         operation = remote.LOCK_INFO if holder is None else remote.ADOPT
-        state, now, adopted = self._replace(operation, name, take_over)
+        state, now, adopted = yield from self._replace(operation, name, take_over)
         return adopted and Adopted(state.fence, state.ttl, state.until - now)
 
-    def _evict_holder(self, name: str) -> LockInfo | None:
+    def _evict_holder(self, name: str) -> Steps[LockInfo | None]:
         def evict(state: LockState, now: int) -> LockState | None:
             if not state.is_live(now):
                 return None
             return LockState(name, state.fence, holder=state.holder)
 
-        state, _, evicted = self._replace(_FORCE_UNLOCK, name, evict)
+        state, _, evicted = yield from self._replace(_FORCE_UNLOCK, name, evict)
         return None if evicted is None else _info(state)
 
-    def _look_at(self, name: str) -> tuple[int, int] | None:
-        state, now = self._look(remote.WAIT, name)
+    def _look_at(self, name: str) -> Steps[tuple[int, int] | None]:
+        state, now = yield from self._look(remote.WAIT, name)
         return (state.fence, state.until - now) if state.is_live(now) else None
 
-    def _extend_lease(self, lease: LeaseRequest, seconds: float) -> bool:
+    def _extend_lease(self, lease: LeaseRequest, seconds: float) -> Steps[bool]:
         def extend(state: LockState, now: int) -> LockState | None:
             if not _holds(state, lease.token, now):
                 return None
             return state._replace(ttl=lease.ttl, until=now + lease.ttl, previous=None)
 
-        step = self._replace(remote.EXTEND, lease.name, extend, seconds)
+        step = yield from self._replace(remote.EXTEND, lease.name, extend, seconds)
         self._server_waiters.changed(self._rows.row_key(lease.name))
         return step.after is not None
 
-    def _look(self, operation: Operation, name: str) -> tuple[LockState, int]:
+    def _look(self, operation: Operation, name: str) -> Steps[tuple[LockState, int]]:
         key = self._rows.row_key(name)
-        text, now = self._connection.call(operation, lambda at, _: at.read(self._read, key))
+        text, now = yield from self._connection.calling_in_one_step(
+            operation, lambda at, _: at.read(self._read, key)
+        )
         return (LockState(name, 0) if text is None else self._rows.parse(text)), now
 
     def _replace(
         self, operation: Operation, name: str, change: _Change, seconds: float | None = None
-    ) -> _Step:
+    ) -> Steps[_Step]:
         """Replace the state of a lock by what `change` returns.
 
         Raises:
@@ -182,7 +191,7 @@ class Locks(RemoteLocks):
                 raise operation.unknown(self._connection.channel)
             return step
 
-        return self._connection.call(operation, attempt, seconds)
+        return self._connection.calling_in_one_step(operation, attempt, seconds)
 
     def _check_nodes(self, at: Requests, step: _Step | None, name: str) -> None:
         """Check that the node which has made this step is not in the smaller part of a cluster.

@@ -14,6 +14,7 @@ from ojobchannels.testing.kit.pytest_fixtures import (
     in_background,
     nothing_is_left_running,
     observer,
+    pytest_collection,
     shared_storage,
     start_worker,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "in_background",
     "nothing_is_left_running",
     "observer",
+    "pytest_collection",
     "shared_storage",
     "start_worker",
 ]

@@ -21,7 +21,7 @@ def test_the_guide_works(tmp_path: Path) -> None:
     folder.mkdir()
     path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
     done = subprocess.run(
-        [sys.executable, CHECKOUT / "tests" / "project" / "test_docs_blocks.py", page],
+        [sys.executable, CHECKOUT / "tests" / "project" / "page_reader.py", page],
         cwd=folder,
         env=os.environ | {"PATH": path, "COLUMNS": "100", "PYTHONSAFEPATH": "1"},
         stdin=subprocess.DEVNULL,

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from ojobchannels.errors import ChannelError
 from ojobchannels.remote import Attempts, Operation, Outcome, Rule
 from ojobchannels.remote.calls import Calls
+from ojobchannels.steps import Steps
 from ojobchannels_postgres import statements
 from ojobchannels_postgres.errors import DRIVER_ERRORS, explain, outcome_of, reuses_session
 from ojobchannels_postgres.server import Server
@@ -42,7 +43,7 @@ class Client:
         return statements.bound(statement, self.schema, self._events)
 
 
-Work = Callable[[Client, bool], _T]
+Work = Callable[[Client, bool], Steps[_T]]
 
 
 class Connection(Calls[Client]):
@@ -71,11 +72,19 @@ class Connection(Calls[Client]):
             operation, lambda client, _: client.run(statement, self.id, *parameters), seconds
         )
 
-    def _attempt(self, work: Work[_T], attempts: Attempts, operation: Operation) -> _T:
+    def running(
+        self, operation: Operation, statement: str, *parameters: Parameter
+    ) -> Steps[list[Row]]:
+        """Yield the steps of `run`."""
+        return self.calling_in_one_step(
+            operation, lambda client, _: client.run(statement, self.id, *parameters)
+        )
+
+    def _attempting(self, work: Work[_T], attempts: Attempts, operation: Operation) -> Steps[_T]:
         pool, limit = self.server.pool, attempts.next_limit()
         session = pool.take(limit, tested=operation.rule is Rule.ONCE)
         try:
-            result = work(Client(self.server, session, limit), bool(attempts.lost))
+            result = yield from work(Client(self.server, session, limit), bool(attempts.lost))
         except BaseException as error:
             if isinstance(error, DRIVER_ERRORS) and reuses_session(error) and session.is_idle:
                 pool.give_back(session)

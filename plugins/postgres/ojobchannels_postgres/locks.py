@@ -9,6 +9,7 @@ from ojobchannels import remote
 from ojobchannels.documents import decode, encode
 from ojobchannels.hookspecs import Adopted, Busy, Granted, LeaseRequest, LockInfo, hookimpl
 from ojobchannels.remote.locks import CLOSE, SHARE, RemoteLocks
+from ojobchannels.steps import Steps
 from ojobchannels_postgres import statements
 from ojobchannels_postgres.calls import Client, Connection, digest, row_id
 from ojobchannels_postgres.session import Row
@@ -42,7 +43,9 @@ class Locks(RemoteLocks):
     def _lock_id(self, name: str) -> str:
         return self._lock_prefix + digest(row_id(name))
 
-    def _take_lock(self, name: str, token: str, ttl: int, holder: dict[str, Any]) -> Granted | Busy:
+    def _take_lock(
+        self, name: str, token: str, ttl: int, holder: dict[str, Any]
+    ) -> Steps[Granted | Busy]:
         parameters = (self._connection.id, row_id(name), name, token, ttl, encode(holder))
 
         def take(client: Client, _: bool) -> Row:
@@ -50,7 +53,8 @@ class Locks(RemoteLocks):
                 for row in client.run(statements.LOCK, *parameters):
                     return row
 
-        fence, holds, info, left = self._connection.call(remote.LOCK, take)
+        row = yield from self._connection.calling_in_one_step(remote.LOCK, take)
+        fence, holds, info, left = row
         if left is None:
             if info is None:
                 return Granted(fence, None)
@@ -58,7 +62,7 @@ class Locks(RemoteLocks):
             return Granted(fence, {**before["holder"], "fence": before["fence"]})
         return Granted(fence, None) if holds == token else Busy(fence, decode(info), left)
 
-    def _free_lock(self, name: str, token: str) -> bool:
+    def _free_lock(self, name: str, token: str) -> Steps[bool]:
         parameters = (self._connection.id, row_id(name))
 
         def free(client: Client, again: bool) -> bool:
@@ -70,46 +74,53 @@ class Locks(RemoteLocks):
                 return True
             return False
 
-        return self._connection.call(remote.UNLOCK, free)
+        return self._connection.calling_in_one_step(remote.UNLOCK, free)
 
-    def _free_locks(self, leases: Sequence[tuple[str, str]]) -> None:
+    def _free_locks(self, leases: Sequence[tuple[str, str]]) -> Steps[None]:
         names, tokens = [row_id(name) for name, _ in leases], [token for _, token in leases]
-        self._connection.run(CLOSE, statements.UNLOCK_ALL, names, tokens, self._sender)
+        yield from self._connection.running(
+            CLOSE, statements.UNLOCK_ALL, names, tokens, self._sender
+        )
 
-    def _extend_leases(self, leases: Sequence[LeaseRequest], seconds: float) -> list[bool]:
+    def _extend_leases(self, leases: Sequence[LeaseRequest], seconds: float) -> Steps[list[bool]]:
         names = [row_id(lease.name) for lease in leases]
-        rows = self._connection.run(
-            remote.EXTEND,
-            statements.EXTEND,
+        parameters = (
+            self._connection.id,
             names,
             [lease.token for lease in leases],
             [lease.ttl for lease in leases],
             self._sender,
-            seconds=seconds,
+        )
+        rows = yield from self._connection.calling_in_one_step(
+            remote.EXTEND, lambda client, _: client.run(statements.EXTEND, *parameters), seconds
         )
         extended = {(name, token) for name, token, *_ in rows}
         for lease in leases:
             self._server_waiters.changed(self._lock_id(lease.name))
         return [(row_id(lease.name), lease.token) in extended for lease in leases]
 
-    def _adopt_lease(self, name: str, token: str, holder: dict[str, Any] | None) -> Adopted | None:
+    def _adopt_lease(
+        self, name: str, token: str, holder: dict[str, Any] | None
+    ) -> Steps[Adopted | None]:
         lease = (row_id(name), token)
         if holder is None:
-            rows = self._connection.run(remote.ADOPT, statements.HELD, *lease)
+            rows = yield from self._connection.running(remote.ADOPT, statements.HELD, *lease)
         else:
-            rows = self._connection.run(remote.ADOPT, statements.ADOPT, *lease, encode(holder))
+            rows = yield from self._connection.running(
+                remote.ADOPT, statements.ADOPT, *lease, encode(holder)
+            )
         return Adopted(*rows[0]) if rows else None
 
-    def _evict_holder(self, name: str) -> LockInfo | None:
-        rows = self._connection.run(
+    def _evict_holder(self, name: str) -> Steps[LockInfo | None]:
+        rows = yield from self._connection.running(
             remote.FORCE_UNLOCK, statements.FORCE_UNLOCK, row_id(name), self._sender
         )
         return _info(rows[0]) if rows else None
 
-    def _look_at(self, name: str) -> tuple[int, int] | None:
-        rows = self._connection.run(remote.WAIT, statements.LOOK, row_id(name))
+    def _look_at(self, name: str) -> Steps[tuple[int, int] | None]:
+        rows = yield from self._connection.running(remote.WAIT, statements.LOOK, row_id(name))
         if rows and self._server_waiters.live and not rows[0][2]:
-            rows = self._connection.run(remote.WAIT, statements.AWAIT, row_id(name))
+            rows = yield from self._connection.running(remote.WAIT, statements.AWAIT, row_id(name))
         return (rows[0][0], rows[0][1]) if rows else None
 
 

@@ -19,6 +19,7 @@ from ojobchannels.testing.kit.pytest_fixtures import (
     in_background,
     nothing_is_left_running,
     observer,
+    pytest_collection,
     shared_storage,
     start_worker,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "in_background",
     "nothing_is_left_running",
     "observer",
+    "pytest_collection",
     "shared_storage",
     "start_worker",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -265,3 +266,34 @@ def test_a_lease_is_released_once_by_tasks_and_threads(url: str) -> None:
         assert await channel.locks() == []
 
     in_loop(url, test)
+
+
+def test_another_loop_leaves_no_connection_behind(url: str) -> None:
+    """It is refused before it asks; a connection of it would be of no use to the channel's loop."""
+
+    async def test(channel: NativeChannel) -> None:
+        async def use() -> None:
+            await channel.get("key")
+
+        await channel.set("key", 1)
+        with pytest.raises(oc.WrongEventLoop):
+            await asyncio.to_thread(lambda: asyncio.run(use()))
+        assert await channel.get("key") == 1
+
+    in_loop(url, test)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # asyncio reports what its loop left open
+def test_a_channel_is_closed_after_its_loop(url: str) -> None:
+    """Its leases are released; the connections of the loop that has ended are left to it."""
+
+    async def first() -> oc.AsyncChannel:
+        channel = await oc.open_async_channel(Subject("redis").name, url)
+        await channel.lock("nightly", ttl=600)
+        return channel
+
+    channel = asyncio.run(first())
+    asyncio.run(channel.close())
+    with oc.open_channel(channel.name, url) as other:
+        assert other.locks() == []
+    gc.collect()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from redis import connection as sync_driver
@@ -169,4 +170,5 @@ def _abort(connection: Any) -> None:
     if writer is not None:
         connection._parser.on_disconnect()
         connection._reader = connection._writer = None
-        writer.transport.abort()
+        with suppress(RuntimeError):  # the loop is closed
+            writer.transport.abort()
