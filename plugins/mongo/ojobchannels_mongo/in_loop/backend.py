@@ -26,14 +26,17 @@ class LoopBackend(Documents, Locks):
         connection: The connection of the handle; the thread of its server wakes the waiters.
         indexes: The indexes on fields of the channel's values.
         leases: What the handle was granted, on threads or in the loop.
+
+    Attributes:
+        connection: The connection in the loop.
     """
 
     def __init__(self, connection: Connection, indexes: FieldIndexes, leases: HeldLeases) -> None:
         in_loop = LoopConnection(connection.channel, connection.server, connection.timeout)
         Documents.__init__(self, in_loop, indexes)
         Locks.__init__(self, in_loop, leases)
-        self._in_loop = in_loop
+        self.connection = in_loop
 
     @hookimpl
     def close(self) -> Coroutine[Any, Any, bool]:
-        return self._in_loop.close()
+        return self.connection.close()

@@ -20,7 +20,7 @@ class LoopServer:
     """A database on a server, in one event loop; `collections` connects to it."""
 
     def __init__(self, key: _Key) -> None:
-        self._settings, _ = key
+        self._settings, self._loop = key
         self._collections: Collections | None = None
         self._abandoned: list[Collections] = []
         self._closed = False
@@ -43,11 +43,16 @@ class LoopServer:
         self._closed = True
 
     async def closed(self) -> None:
-        """Close the client after its last channel, within a moment."""
+        """Close the client after its last channel, within a moment.
+
+        It is of no use to a later event loop, when its own has ended.
+        """
         connected = self._collections
-        if self._closed and connected is not None:
-            self._collections = None
-            client: Any = connected.client
+        if not self._closed or connected is None:
+            return
+        self._collections = None
+        client: Any = connected.client
+        if self._loop is asyncio.get_running_loop():
             with pymongo.timeout(CLOSING):  # it ends its sessions at the server
                 await client.close()
 
